@@ -1,0 +1,38 @@
+//! The Lambda function `bridge`: reads its environment, wires the parts, runs.
+
+use std::sync::Arc;
+
+use hookbridge::bridge::{Bridge, Environment, Function};
+use hookbridge::bus::EventBridge;
+use hookbridge::secrets::{CachedSecrets, SecretsManager};
+use hookbridge::{aws, log};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    log::for_function();
+    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let config = aws::function_config().await;
+    let function = Arc::new(Function {
+        bridge: Bridge {
+            provider: environment.provider,
+            keys: CachedSecrets::new(SecretsManager::new(&config, environment.secret_arn), environment.ages),
+            bus: EventBridge::new(&config, environment.bus),
+            max_entry_bytes: environment.max_entry_bytes,
+        },
+        public_url: environment.public_url,
+        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+    });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let function = function.clone();
+        Box::pin(async move {
+            let context = event.context;
+            let (answer, line) =
+                function.invoke(event.payload.get(), &context.request_id, context.deadline()).await;
+            log::line(&line);
+            Ok::<_, Error>(answer)
+        })
+    }))
+    .await
+}

@@ -1,0 +1,44 @@
+//! What a sender is told: the status table.
+
+use super::{Outcome, Record};
+use crate::bus::PutError;
+
+/// When a sender may try again after we could not do our part, in seconds.
+const RETRY_AFTER: &str = "30";
+
+/// An HTTP answer with a text body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// A header beside the content type.
+    pub header: Option<(&'static str, &'static str)>,
+    /// Plain text.
+    pub body: String,
+}
+
+impl Record {
+    /// The answer to the sender. It never says why a signature was refused, and nothing about our own parts.
+    pub fn answer(&self) -> Answer {
+        match &self.outcome {
+            Outcome::Published => plain(202, "Message forwarded to Amazon EventBridge"),
+            Outcome::MethodNotAllowed => {
+                Answer { header: Some(("allow", "POST")), ..plain(405, "Method Not Allowed") }
+            }
+            Outcome::Refused(_) => plain(401, "Invalid Signature"),
+            Outcome::Untranslatable(why) => plain(400, &why.to_string()),
+            Outcome::NotPublished(PutError::Malformed(_)) => plain(400, "EventBridge cannot read this event"),
+            Outcome::TooLarge { size, limit } => {
+                plain(413, &format!("Too large for an EventBridge entry: {size} bytes, the limit is {limit}"))
+            }
+            Outcome::NoSecret(_) | Outcome::NotPublished(_) => {
+                Answer { header: Some(("retry-after", RETRY_AFTER)), ..plain(500, "Internal Server Error") }
+            }
+            Outcome::NotARequest => plain(400, "Not an HTTP request to the function's URL"),
+        }
+    }
+}
+
+fn plain(status: u16, body: &str) -> Answer {
+    Answer { status, header: None, body: body.to_owned() }
+}

@@ -1,0 +1,123 @@
+//! What the function `bridge` is told by its environment.
+
+use std::time::Duration;
+
+use crate::providers::{self, Provider, PublicUrl};
+use crate::secrets::Ages;
+
+/// The entry limits that are accepted: EventBridge takes 262,144 bytes everywhere and 1,048,576 in most regions.
+pub const MAX_ENTRY_BYTES: std::ops::RangeInclusive<usize> = 1..=1_048_576;
+const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
+
+/// The environment of the function `bridge`.
+#[derive(Debug)]
+pub struct Environment {
+    /// `PROVIDER`.
+    pub provider: &'static Provider,
+    /// `WEBHOOK_SECRET_ARN`.
+    pub secret_arn: String,
+    /// `EVENT_BUS_NAME`: a name or an ARN; `default` when it is not set.
+    pub bus: String,
+    /// `MAX_ENTRY_BYTES`, 262,144 when it is not set.
+    pub max_entry_bytes: usize,
+    /// `PUBLIC_URL`, where a custom domain stands in front.
+    pub public_url: Option<PublicUrl>,
+    /// `SECRET_TTL_SECONDS` (300) and `PREVIOUS_SECRET_GRACE_SECONDS` (86,400).
+    pub ages: Ages,
+}
+
+/// A variable that is missing or says something that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("environment variable {name}: {problem}")]
+pub struct EnvironmentError {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong with it, and what it should be.
+    pub problem: String,
+}
+
+impl Environment {
+    /// Reads the environment through `variable`; a variable that is empty is not set.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let wrong = |name, problem: String| EnvironmentError { name, problem };
+        let needed =
+            |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
+        let seconds = |name, default: Duration| match variable(name) {
+            None => Ok(default),
+            Some(text) => match text.parse() {
+                Ok(seconds) => Ok(Duration::from_secs(seconds)),
+                Err(_) => Err(wrong(name, format!("'{text}' is not a whole number of seconds"))),
+            },
+        };
+        let provider = providers::find(&needed("PROVIDER", "who sends the webhooks")?)
+            .map_err(|error| wrong("PROVIDER", error.to_string()))?;
+        let max_entry_bytes = match variable("MAX_ENTRY_BYTES") {
+            None => DEFAULT_MAX_ENTRY_BYTES,
+            Some(text) => check_entry_limit(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?,
+        };
+        let public_url = match variable("PUBLIC_URL") {
+            None => None,
+            Some(text) => Some(text.parse().map_err(|e| wrong("PUBLIC_URL", format!("'{text}': {e}")))?),
+        };
+        let ages = Ages::default();
+        Ok(Self {
+            provider,
+            secret_arn: needed("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that they are signed with")?,
+            bus: variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
+            max_entry_bytes,
+            public_url,
+            ages: Ages {
+                time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live)?,
+                previous_grace: seconds("PREVIOUS_SECRET_GRACE_SECONDS", ages.previous_grace)?,
+                ..ages
+            },
+        })
+    }
+}
+
+/// Reads an entry limit.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_entry_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| MAX_ENTRY_BYTES.contains(limit));
+    limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {}", MAX_ENTRY_BYTES.end()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        let base = [("PROVIDER", "github"), ("WEBHOOK_SECRET_ARN", "arn:aws:secretsmanager:x")];
+        let all: Vec<_> = base.iter().chain(variables).copied().collect();
+        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Environment::read(find).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_is_not_set_has_the_documented_default() {
+        let environment = read(&[("EVENT_BUS_NAME", ""), ("PUBLIC_URL", "")]).unwrap();
+        assert_eq!(environment.bus, "default");
+        assert_eq!(environment.max_entry_bytes, 262_144);
+        assert_eq!(environment.public_url, None);
+        assert_eq!(environment.ages.time_to_live, Duration::from_secs(300));
+        assert_eq!(environment.ages.previous_grace, Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_it_should_be() {
+        let why = |name, value| read(&[(name, value)]).unwrap_err();
+        insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names who sends the webhooks");
+        insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: there is no provider 'gitlub'; there are: github, stripe, twilio");
+        insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that they are signed with");
+        insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
+        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds");
+        insta::assert_snapshot!(why("PUBLIC_URL", "hooks.example"), @"environment variable PUBLIC_URL: 'hooks.example': it must begin with https:// or http://");
+    }
+}

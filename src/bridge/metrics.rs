@@ -1,0 +1,65 @@
+//! The log line of a webhook, which is also its metrics: CloudWatch's embedded metric format is a log line with
+//! a description of which of its fields are numbers to count.
+//!
+//! Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::Record;
+
+/// The metrics' namespace.
+const NAMESPACE: &str = "hookbridge";
+
+/// One line of JSON about one webhook. `function` is the function's name, `request_id` the invocation's.
+///
+/// Metrics, by function: `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency` (milliseconds);
+/// `Refused` also by `reason`.
+pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
+    let outcome = record.outcome.word();
+    let mut line = Map::new();
+    let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+    let count = |yes: bool| Value::from(u8::from(yes));
+    put("_aws", description(outcome == "refused"));
+    put("function", function.into());
+    put("request_id", request_id.into());
+    put("provider", record.provider.name.into());
+    put("outcome", outcome.into());
+    put("status", record.answer().status.into());
+    put("bytes", record.bytes.into());
+    put("Received", count(true));
+    put("Published", count(outcome == "published"));
+    put("Refused", count(outcome == "refused"));
+    put("Failed", count(outcome == "failed"));
+    put("Latency", record.milliseconds().into());
+    let optional = [
+        ("reason", record.outcome.reason().map(str::to_owned)),
+        ("error", record.outcome.error()),
+        ("event_type", record.event_type.clone()),
+        ("delivery_id", record.delivery_id.clone()),
+    ];
+    for (name, value) in optional {
+        value.and_then(|value| put(name, value.into()));
+    }
+    Value::Object(line).to_string()
+}
+
+fn description(refused: bool) -> Value {
+    let count = |name: &str| json!({"Name": name, "Unit": "Count"});
+    let mut directives = vec![json!({
+        "Namespace": NAMESPACE,
+        "Dimensions": [["function"]],
+        "Metrics": [
+            count("Received"), count("Published"), count("Refused"), count("Failed"),
+            {"Name": "Latency", "Unit": "Milliseconds"},
+        ],
+    })];
+    if refused {
+        directives.push(json!({
+            "Namespace": NAMESPACE,
+            "Dimensions": [["function", "reason"]],
+            "Metrics": [count("Refused")],
+        }));
+    }
+    json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": directives})
+}

@@ -1,0 +1,68 @@
+//! When to try again, and when to stop early enough to answer.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The longest pause before the first retry; it doubles from there.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Less time than this is not worth an attempt.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
+/// An attempt that takes longer is given up, so that another one fits.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(3);
+
+/// The attempts at one call, as many as fit before a deadline. Pauses grow and are jittered over their whole
+/// length, so that many functions that failed together do not come back together.
+pub(super) struct Attempts {
+    deadline: Instant,
+    made: u32,
+}
+
+impl Attempts {
+    pub(super) fn until(deadline: Instant) -> Self {
+        Self { deadline, made: 0 }
+    }
+
+    /// Waits until the next attempt may begin and says how long it may take; `None` when no more fits.
+    pub(super) async fn next(&mut self) -> Option<Duration> {
+        if self.made > 0 {
+            let ceiling = FIRST_PAUSE.saturating_mul(1 << (self.made - 1).min(5)).min(LONGEST_PAUSE);
+            let pause = ceiling.mul_f64(fastrand::f64());
+            if self.left() < pause + SHORTEST_ATTEMPT {
+                return None;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        self.made += 1;
+        Some(self.left().clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT))
+    }
+
+    pub(super) fn made(&self) -> u32 {
+        self.made
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_end_before_the_deadline() {
+        for seconds in [0, 1, 2, 5, 8] {
+            let deadline = Instant::now() + Duration::from_secs(seconds);
+            let mut attempts = Attempts::until(deadline);
+            while let Some(time) = attempts.next().await {
+                assert!(seconds == 0 || Instant::now() + SHORTEST_ATTEMPT <= deadline);
+                tokio::time::sleep(time.min(Duration::from_millis(20))).await;
+            }
+            assert!(attempts.made() >= 1, "one attempt is always made");
+            assert!(attempts.made() < 60, "{} attempts in {seconds} s", attempts.made());
+        }
+    }
+}

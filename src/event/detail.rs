@@ -1,0 +1,182 @@
+//! The `Detail` of an event: a JSON object within EventBridge's limits, kept byte for byte.
+
+use serde::de::IgnoredAny;
+
+/// The deepest nesting EventBridge takes.
+const MAX_DEPTH: usize = 1000;
+
+/// A JSON object as its sender wrote it, known to be one that EventBridge takes: an object at the top, at most
+/// 1,000 levels deep, every integer within the signed 64-bit range.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Detail(String);
+
+/// Why a text is no [`Detail`]. The message names the place, never the content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DetailError {
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8 (byte {at})")]
+    NotUtf8 {
+        /// Offset of the first byte that is wrong.
+        at: usize,
+    },
+    /// The text is not JSON.
+    #[error("{what} at line {line} column {column}")]
+    NotJson {
+        /// Whether it ends too early or is wrong.
+        what: &'static str,
+        /// 1-based.
+        line: usize,
+        /// 1-based.
+        column: usize,
+    },
+    /// JSON, but not an object.
+    #[error("{0} where an object is needed")]
+    NotAnObject(&'static str),
+    /// Nested deeper than EventBridge takes.
+    #[error("nested deeper than {MAX_DEPTH} levels, which EventBridge refuses")]
+    TooDeep,
+    /// An integer that EventBridge refuses.
+    #[error("an integer outside the signed 64-bit range (byte {at}), which EventBridge refuses")]
+    IntegerOutOfRange {
+        /// Offset of the number.
+        at: usize,
+    },
+}
+
+impl Detail {
+    /// Takes the bytes as they came, if they are a JSON object within EventBridge's limits.
+    ///
+    /// # Errors
+    /// [`DetailError`] says which of the rules is broken, and where.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DetailError> {
+        let text = std::str::from_utf8(bytes).map_err(|e| DetailError::NotUtf8 { at: e.valid_up_to() })?;
+        serde_json::from_str::<IgnoredAny>(text).map_err(|e| DetailError::NotJson {
+            what: if e.is_eof() { "the JSON ends too early" } else { "not JSON" },
+            line: e.line(),
+            column: e.column(),
+        })?;
+        match text.trim_start().as_bytes().first() {
+            Some(b'{') => {}
+            Some(b'[') => return Err(DetailError::NotAnObject("an array")),
+            Some(b'"') => return Err(DetailError::NotAnObject("a string")),
+            Some(b'n') => return Err(DetailError::NotAnObject("null")),
+            Some(b't' | b'f') => return Err(DetailError::NotAnObject("a boolean")),
+            _ => return Err(DetailError::NotAnObject("a number")),
+        }
+        check_limits(text.as_bytes())?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The JSON as it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The JSON as it was sent, without a copy.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// Hides the content.
+impl std::fmt::Debug for Detail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Detail({} bytes)", self.0.len())
+    }
+}
+
+/// Walks over `json`, which is known to be valid, and checks depth and integers.
+fn check_limits(json: &[u8]) -> Result<(), DetailError> {
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while at < json.len() {
+        match json[at] {
+            b'"' => at += string_length(&json[at..]),
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(DetailError::TooDeep);
+                }
+                at += 1;
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let length = json[at..]
+                    .iter()
+                    .position(|b| !matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
+                    .unwrap_or(json.len() - at);
+                if !is_taken(&json[at..at + length]) {
+                    return Err(DetailError::IntegerOutOfRange { at });
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    Ok(())
+}
+
+/// The length of the string that `json` begins with, quotes included.
+fn string_length(json: &[u8]) -> usize {
+    let mut at = 1;
+    while at < json.len() {
+        match json[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    json.len()
+}
+
+/// Whether EventBridge takes this number: every fraction, and integers of 64 bits.
+fn is_taken(number: &[u8]) -> bool {
+    number.len() < 19
+        || number.iter().any(|b| matches!(b, b'.' | b'e' | b'E'))
+        || std::str::from_utf8(number).is_ok_and(|n| n.parse::<i64>().is_ok())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        Detail::parse(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_object_is_kept_byte_for_byte() {
+        for text in
+            [r#"{}"#, " { \"a\" :\t1.0e5 }\r\n", r#"{"a":{"b":[1,"\"}{",-9223372036854775808]},"a":2}"#]
+        {
+            assert_eq!(Detail::parse(text.as_bytes()).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_place_and_never_the_content() {
+        assert_eq!(Detail::parse(b"{\"a\":\"\xff\"}").unwrap_err(), DetailError::NotUtf8 { at: 6 });
+        assert_eq!(refusal(""), "the JSON ends too early at line 1 column 0");
+        assert_eq!(refusal("{\"a\":1,\n secret"), "not JSON at line 2 column 2");
+        assert_eq!(refusal("{} {}"), "not JSON at line 1 column 4");
+        assert_eq!(refusal("[{}]"), "an array where an object is needed");
+        assert_eq!(refusal("17"), "a number where an object is needed");
+        assert_eq!(refusal("null"), "null where an object is needed");
+        assert_eq!(refusal("true"), "a boolean where an object is needed");
+        assert_eq!(refusal("\"{}\""), "a string where an object is needed");
+    }
+
+    #[test]
+    fn what_eventbridge_refuses_is_refused_before_the_call() {
+        let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        assert!(Detail::parse(nested(1000).as_bytes()).is_ok());
+        assert_eq!(Detail::parse(nested(1001).as_bytes()).unwrap_err(), DetailError::TooDeep);
+        assert!(Detail::parse(br#"{"n":9223372036854775807,"m":1e300,"s":"99999999999999999999"}"#).is_ok());
+        let beyond = Detail::parse(br#"{"n":9223372036854775808}"#).unwrap_err();
+        assert_eq!(beyond, DetailError::IntegerOutOfRange { at: 5 });
+    }
+}

@@ -1,0 +1,91 @@
+//! Reads single fields out of a JSON object without building it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+use super::Detail;
+
+/// The top level of a [`Detail`], parsed once; what lies deeper is parsed only where a path leads there.
+pub struct Fields<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
+
+impl<'a> Fields<'a> {
+    /// Reads the names and extents of the fields of `detail`.
+    pub fn of(detail: &'a Detail) -> Self {
+        Self(object(detail.as_str()).unwrap_or_default())
+    }
+
+    /// The JSON at `path` (names separated by dots, for example `event.id`), if it is there.
+    pub fn raw(&self, path: &str) -> Option<&'a str> {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let mut value = self.0.get(first)?.get();
+        for name in rest.into_iter().flat_map(|rest| rest.split('.')) {
+            value = object(value)?.get(name)?.get();
+        }
+        Some(value)
+    }
+
+    /// The string at `path`; `None` when it is not there or not a string.
+    pub fn string(&self, path: &str) -> Option<String> {
+        serde_json::from_str(self.raw(path)?).ok()
+    }
+}
+
+fn object(json: &str) -> Option<HashMap<Cow<'_, str>, &RawValue>> {
+    #[derive(serde::Deserialize)]
+    struct Object<'a>(#[serde(borrow)] HashMap<Key<'a>, &'a RawValue>);
+    #[derive(serde::Deserialize, PartialEq, Eq, Hash)]
+    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+    let Object(fields) = serde_json::from_str(json).ok()?;
+    Some(fields.into_iter().map(|(Key(name), value)| (name, value)).collect())
+}
+
+/// The time that a JSON value or a header says: epoch seconds as a number or a string of digits, RFC 3339, or
+/// RFC 2822. `None` for anything else.
+pub fn time_of(value: &str) -> Option<Timestamp> {
+    let text = value.trim().trim_matches('"');
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Timestamp::from_second(seconds).ok();
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_a_field() {
+        let detail = Detail::parse(br#"{"id":"evt_1","event":{"id":"E\u0031","n":7},"n":1}"#).unwrap();
+        let fields = Fields::of(&detail);
+        assert_eq!(fields.string("id").as_deref(), Some("evt_1"));
+        assert_eq!(fields.string("event.id").as_deref(), Some("E1"));
+        assert_eq!(fields.raw("event.n"), Some("7"));
+        assert_eq!(fields.string("n"), None, "a number is not a string");
+        assert_eq!(fields.raw("id.x"), None);
+        assert_eq!(fields.raw("absent.x"), None);
+    }
+
+    #[test]
+    fn times_are_read_in_the_forms_providers_use() {
+        let expected = Timestamp::from_second(1_454_442_600).unwrap();
+        for form in [
+            "1454442600",
+            "\"1454442600\"",
+            "\"2016-02-02T19:50:00Z\"",
+            "\"2016-02-02T20:50:00.000+01:00\"",
+            "\"Tue, 02 Feb 2016 19:50:00 +0000\"",
+        ] {
+            assert_eq!(time_of(form), Some(expected), "{form}");
+        }
+        for form in ["", "null", "\"yesterday\"", "99999999999999", "{}"] {
+            assert_eq!(time_of(form), None, "{form}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! hookbridge: webhooks into AWS, and events out of it.
+//!
+//! The way of a webhook: [`bridge`] takes a request, checks it against a [`providers`] constant and a secret
+//! from [`secrets`], makes an [`event`] of it, and puts that on a [`bus`]. A module imports only what stands
+//! below it; `ARCHITECTURE.md` draws the house.
+
+pub mod aws;
+pub mod bridge;
+pub mod bus;
+pub mod event;
+pub mod log;
+pub mod providers;
+pub mod secrets;
+#[cfg(feature = "command")]
+pub mod send;
+#[cfg(feature = "command")]
+pub mod serve;
+pub mod template;

@@ -1,0 +1,41 @@
+//! Where log lines go.
+//!
+//! Only this crate's own events are written, whatever `RUST_LOG` says: the SDK's debug output can hold requests
+//! and answers, and a secret is an answer.
+
+use std::io::Write as _;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+fn ours() -> Targets {
+    Targets::new().with_target("hookbridge", LevelFilter::INFO)
+}
+
+/// JSON lines on standard output, which Lambda hands to CloudWatch Logs.
+pub fn for_function() {
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+    tracing_subscriber::registry().with(ours()).with(lines).init();
+}
+
+/// Readable lines on standard error, beside a command's own output.
+#[cfg(feature = "command")]
+pub fn for_terminal() {
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
+    tracing_subscriber::registry().with(ours()).with(lines).init();
+}
+
+/// Writes one finished line to standard output. A reader that has gone away is no reason to fail.
+pub fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(format!("{text}\n").as_bytes());
+    let _ = out.flush();
+}
+
+/// Tells a person at a terminal, on standard error.
+#[cfg(feature = "command")]
+pub fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}

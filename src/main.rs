@@ -1,0 +1,141 @@
+//! The command `hookbridge`.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use hookbridge::providers::{self, Provider};
+use hookbridge::secrets::Secret;
+use hookbridge::send::{Letter, SendError, Sender};
+use hookbridge::serve::settings::{Flags, default_data};
+use hookbridge::serve::{self, development};
+use hookbridge::{aws, log, template};
+use tokio::sync::watch;
+
+/// Webhooks into AWS, and events out of it.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(Box<Flags>),
+    Send(SendFlags),
+    Template(TemplateFlags),
+}
+
+/// Send a webhook, signed as its provider signs, and show the answer.
+///
+/// Without --to and --secret it goes to a `hookbridge serve` that runs on this machine in the same folder.
+#[derive(Args)]
+struct SendFlags {
+    /// Who sends it: github, stripe or twilio.
+    #[arg(value_parser = providers::find, value_name = "PROVIDER")]
+    provider: &'static Provider,
+    /// Its event type, where the provider says it outside the body, or for the sample.
+    #[arg(long, value_name = "TYPE")]
+    event: Option<String>,
+    /// Its body: a file, or - for standard input; a sample when left out.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Where to [default: http://127.0.0.1:8787/hooks/PROVIDER].
+    #[arg(long, env = "HOOKBRIDGE_SEND_TO", value_name = "URL")]
+    to: Option<String>,
+    /// What to sign with; the environment variable keeps it out of the list of processes.
+    #[arg(long, env = "HOOKBRIDGE_SEND_SECRET", hide_env_values = true, value_name = "SECRET")]
+    secret: Option<String>,
+    /// The data folder of a `hookbridge serve` whose development secret to sign with.
+    #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR", default_value_os_t = default_data(), conflicts_with = "secret")]
+    secret_from: PathBuf,
+}
+
+/// Print the CloudFormation template of a provider's stack.
+#[derive(Args)]
+struct TemplateFlags {
+    /// Whose: github, stripe or twilio.
+    #[arg(value_parser = providers::find, value_name = "PROVIDER")]
+    provider: &'static Provider,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::for_terminal();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            log::complain(&format!("hookbridge: {}", aws::chain(&*error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    match command {
+        Command::Serve(flags) => {
+            serve::run(flags.settle()?, end()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Send(flags) => send(flags).await,
+        Command::Template(flags) => {
+            log::line(template::of(flags.provider).trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Becomes true at the first Ctrl-C or SIGTERM; the second Ctrl-C ends the process at once.
+fn end() -> watch::Receiver<bool> {
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted().await;
+        log::complain("hookbridge: ending when the webhooks in hand are answered; Ctrl-C again ends at once");
+        let _ = tell.send(true);
+        interrupted().await;
+        std::process::exit(130);
+    });
+    told
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+async fn send(flags: SendFlags) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let provider = flags.provider;
+    let secret = match flags.secret {
+        Some(secret) => secret,
+        None => development::get(&flags.secret_from, provider.name)?,
+    };
+    let url = flags.to.unwrap_or_else(|| format!("http://127.0.0.1:8787/hooks/{}", provider.name));
+    let to = url.parse().map_err(|error| SendError::Url { url, error })?;
+    let body = flags.data.map(|path| read(&path)).transpose()?.map(Into::into);
+    let letter = Letter { provider, event: flags.event.as_deref(), body, to };
+    let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now())?;
+    let (status, body) = Sender::new()?.post(signed).await?;
+    log::line(&format!("{status} {}", body.trim_end()));
+    Ok(if (200..300).contains(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map_err(|error| format!("--data {}: {error}", path.display()))?;
+    Ok(bytes)
+}

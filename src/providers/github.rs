@@ -1,0 +1,35 @@
+//! GitHub: repository, organisation and App webhooks.
+
+use super::{Algorithm, Body, Encoding, Field, Over, Part, Provider, Sample, Signature, Written};
+
+/// GitHub signs the raw body with HMAC-SHA256 and writes it in hex after `sha256=`. A form body
+/// (`application/x-www-form-urlencoded`) is signed as it is and carries the JSON in its field `payload`.
+///
+/// It retries nothing by itself: a webhook that is not answered with 2xx within 10 s has to be asked for again,
+/// within 3 days.
+pub const GITHUB: Provider = Provider {
+    name: "github",
+    title: "GitHub",
+    documentation: "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
+    secret_parameter: "GitHubWebhookSecret",
+    secret_hint: "The secret that you type into the form of the GitHub webhook.",
+    source: "github.com",
+    signature: Signature {
+        header: "x-hub-signature-256",
+        written: Written::After("sha256="),
+        algorithm: Algorithm::HmacSha256,
+        encoding: Encoding::Hex,
+        over: Over::Parts(&[Part::Body]),
+        window: None,
+        body_hash: None,
+    },
+    body: Body::JsonOrFormField("payload"),
+    event_type: Some(Field::Header("x-github-event")),
+    default_type: "github-webhook-lambda",
+    delivery_id: Some(Field::Header("x-github-delivery")),
+    event_time: None,
+    sample: Sample {
+        event_type: "push",
+        body: r#"{"ref":"refs/heads/main","before":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","after":"0000000000000000000000000000000000000001","repository":{"id":186853002,"name":"Hello-World","full_name":"octocat/Hello-World","private":false},"pusher":{"name":"octocat"},"commits":[]}"#,
+    },
+};

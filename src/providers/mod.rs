@@ -1,0 +1,80 @@
+//! The providers: who sends webhooks, and how each of them signs.
+//!
+//! A provider is a value, not a program: a constant in a file of its own that reads like the provider's
+//! documentation. The verification, the CloudFormation template, the README's table, the routes of
+//! `hookbridge serve` and `hookbridge send` all come from that constant. Code of its own exists only for what no
+//! table can say (Twilio's parameters).
+//!
+//! What this module promises: a [`Webhook`] is opaque until [`Provider::verify`] makes a [`Verified`] of it, and
+//! only a [`Verified`] can be read, logged or translated. It calls nobody and keeps no state.
+
+mod form;
+pub mod github;
+mod signature;
+pub mod stripe;
+mod translate;
+pub mod twilio;
+mod url;
+mod webhook;
+
+pub use form::Form;
+pub use signature::{Algorithm, Claim, Encoding, Over, Part, Refusal, Signature, Window, Written};
+pub use translate::{Body, Field, Untranslatable};
+pub use url::{PublicUrl, PublicUrlError, RequestUrl};
+pub use webhook::{Verified, Webhook};
+
+/// One provider: all that hookbridge knows about who sends a webhook.
+#[derive(Debug)]
+pub struct Provider {
+    /// The word for it in routes, environment and file names: lowercase, no spaces.
+    pub name: &'static str,
+    /// Its name as it writes it.
+    pub title: &'static str,
+    /// Its page about signatures, the source of everything below.
+    pub documentation: &'static str,
+    /// The template's parameter that takes the secret.
+    pub secret_parameter: &'static str,
+    /// Where a person finds that secret.
+    pub secret_hint: &'static str,
+    /// The `Source` of its events.
+    pub source: &'static str,
+    /// How it signs.
+    pub signature: Signature,
+    /// What its bodies are, and what part of them is the `Detail`.
+    pub body: Body,
+    /// Where the `DetailType` stands; `default_type` where there is none.
+    pub event_type: Option<Field>,
+    /// The `DetailType` of a webhook that does not say its type.
+    pub default_type: &'static str,
+    /// Where the provider's own id of the webhook stands.
+    pub delivery_id: Option<Field>,
+    /// Where the time of the event stands.
+    pub event_time: Option<Field>,
+    /// What `hookbridge send` sends when it is given nothing else.
+    pub sample: Sample,
+}
+
+/// A webhook to try things with.
+#[derive(Debug)]
+pub struct Sample {
+    /// Its event type.
+    pub event_type: &'static str,
+    /// Its body, as the provider writes one.
+    pub body: &'static str,
+}
+
+/// Every provider, in the order in which they are listed.
+pub const ALL: [&Provider; 3] = [&github::GITHUB, &stripe::STRIPE, &twilio::TWILIO];
+
+/// The provider of that name.
+///
+/// # Errors
+/// [`UnknownProvider`] lists the names there are.
+pub fn find(name: &str) -> Result<&'static Provider, UnknownProvider> {
+    ALL.into_iter().find(|p| p.name == name).ok_or_else(|| UnknownProvider(name.to_owned()))
+}
+
+/// A name that is no provider's.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no provider '{0}'; there are: {names}", names = ALL.map(|p| p.name).join(", "))]
+pub struct UnknownProvider(pub String);

@@ -1,0 +1,289 @@
+//! How a provider signs: a description of the scheme, and the one interpreter of it.
+//!
+//! Actors: a [`Signature`] says what a provider's documentation says; a [`Claim`] is the signature that a
+//! webhook carries, read from its headers alone; a [`Refusal`] is why there is none to check. Whoever holds a
+//! claim may go and fetch the secret, and nobody else needs to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use sha1::Sha1;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::Webhook;
+use crate::secrets::Secret;
+
+/// A header longer than this is no signature; the longest real ones hold a few hundred characters.
+const MAX_HEADER: usize = 4096;
+
+/// How a provider signs its webhooks.
+#[derive(Debug)]
+pub struct Signature {
+    /// The header that carries the signature, in lower case.
+    pub header: &'static str,
+    /// How that header is written.
+    pub written: Written,
+    /// The HMAC's hash.
+    pub algorithm: Algorithm,
+    /// How the HMAC is written as text.
+    pub encoding: Encoding,
+    /// What is signed.
+    pub over: Over,
+    /// How far the signed timestamp may be from now.
+    pub window: Option<Window>,
+    /// The query parameter of the URL that holds the hex SHA-256 of a body that is no form.
+    pub body_hash: Option<&'static str>,
+}
+
+/// The form of a signature header.
+#[derive(Debug, Clone, Copy)]
+pub enum Written {
+    /// The encoded signature after a fixed text, for example `sha256=`; the text may be empty.
+    After(&'static str),
+    /// `name=value` pairs between commas: one timestamp, any number of signatures, others ignored.
+    Pairs {
+        /// The name of the timestamp in epoch seconds.
+        timestamp: &'static str,
+        /// The name of each signature.
+        signature: &'static str,
+    },
+}
+
+/// The hash of an HMAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// 20 bytes.
+    HmacSha1,
+    /// 32 bytes.
+    HmacSha256,
+}
+
+/// The text form of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Two lower-case digits a byte.
+    Hex,
+    /// The standard alphabet, padded.
+    Base64,
+}
+
+/// What a signature is made over.
+#[derive(Debug)]
+pub enum Over {
+    /// These, one after the other.
+    Parts(&'static [Part]),
+    /// One of the texts that the provider's own code makes of a webhook.
+    Texts(fn(&Webhook) -> Result<Vec<Vec<u8>>, Refusal>),
+}
+
+/// A piece of what is signed.
+#[derive(Debug, Clone, Copy)]
+pub enum Part {
+    /// The raw body.
+    Body,
+    /// The timestamp as the header writes it.
+    Timestamp,
+    /// A fixed text.
+    Text(&'static str),
+}
+
+/// How far a signed timestamp may lie from now, in seconds, the ends included.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Into the past.
+    pub past: i64,
+    /// Into the future.
+    pub future: i64,
+}
+
+/// Why a webhook was not accepted as the provider's. The sender never learns which of them it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The signature header is not there.
+    #[error("no signature")]
+    Missing,
+    /// The signature header does not have the provider's form, or came twice.
+    #[error("malformed signature")]
+    Malformed,
+    /// The signed time is too far from now.
+    #[error("timestamp outside the window")]
+    OutsideWindow,
+    /// Nothing in the request ties the signature to the body.
+    #[error("body not covered by the signature")]
+    BodyNotCovered,
+    /// Made with another secret, or over other bytes.
+    #[error("wrong signature")]
+    Wrong,
+}
+
+impl Refusal {
+    /// One word for logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "no-signature",
+            Self::Malformed => "malformed-signature",
+            Self::OutsideWindow => "outside-window",
+            Self::BodyNotCovered => "body-not-covered",
+            Self::Wrong => "wrong-signature",
+        }
+    }
+}
+
+/// The signature a webhook carries: plausible, unproven.
+pub struct Claim {
+    signatures: Vec<Vec<u8>>,
+    timestamp: Option<String>,
+    texts: Option<Vec<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Claim({} signatures)", self.signatures.len())
+    }
+}
+
+impl Signature {
+    /// Reads the claim that `webhook` makes, at the time `now`. Needs no secret, and looks at the body only
+    /// where the scheme ties it to the URL by a hash.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is nothing that could be checked with a secret.
+    pub fn claim(&self, webhook: &Webhook, now: Timestamp) -> Result<Claim, Refusal> {
+        if !webhook.has_header(self.header) {
+            return Err(Refusal::Missing);
+        }
+        let value = webhook.header(self.header).ok_or(Refusal::Malformed)?;
+        if value.len() > MAX_HEADER {
+            return Err(Refusal::Malformed);
+        }
+        let (signatures, timestamp) = self.read(value).ok_or(Refusal::Malformed)?;
+        if let Some(window) = self.window {
+            let signed_at = timestamp.as_deref().and_then(epoch_seconds).ok_or(Refusal::Malformed)?;
+            let age = i128::from(now.as_second()) - i128::from(signed_at);
+            if age > i128::from(window.past) || -age > i128::from(window.future) {
+                return Err(Refusal::OutsideWindow);
+            }
+        }
+        let texts = match self.over {
+            Over::Parts(_) => None,
+            Over::Texts(texts_of) => Some(texts_of(webhook)?),
+        };
+        Ok(Claim { signatures, timestamp, texts })
+    }
+
+    fn read(&self, value: &str) -> Option<(Vec<Vec<u8>>, Option<String>)> {
+        match self.written {
+            Written::After(prefix) => {
+                let signature = self.decode(value.strip_prefix(prefix)?)?;
+                Some((vec![signature], None))
+            }
+            Written::Pairs { timestamp, signature } => {
+                let mut signed_at = None;
+                let mut signatures = Vec::new();
+                for pair in value.split(',') {
+                    let (name, text) = pair.trim().split_once('=')?;
+                    if name == timestamp && signed_at.replace(text.to_owned()).is_some() {
+                        return None;
+                    }
+                    if name == signature {
+                        signatures.push(self.decode(text)?);
+                    }
+                }
+                (!signatures.is_empty()).then_some(())?;
+                Some((signatures, Some(signed_at?)))
+            }
+        }
+    }
+
+    fn decode(&self, text: &str) -> Option<Vec<u8>> {
+        let bytes = match self.encoding {
+            // Upper case would be a second way to write the same signature, and nobody sends it.
+            Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
+            Encoding::Hex => hex::decode(text).ok()?,
+            Encoding::Base64 => BASE64.decode(text).ok()?,
+        };
+        (bytes.len() == self.algorithm.length()).then_some(bytes)
+    }
+
+    /// Whether one of the claim's signatures was made with `secret` over `webhook`.
+    pub(super) fn is_made_with(&self, secret: &Secret, claim: &Claim, webhook: &Webhook) -> bool {
+        let matches = |pieces: &[&[u8]]| {
+            let expected = self.algorithm.hmac(secret, pieces);
+            // No early end: how long it takes says nothing about which signature matched.
+            claim.signatures.iter().fold(false, |any, given| any | bool::from(expected.ct_eq(given)))
+        };
+        match &claim.texts {
+            Some(texts) => texts.iter().fold(false, |any, text| any | matches(&[text])),
+            None => matches(&self.pieces(webhook.body(), claim.timestamp.as_deref())),
+        }
+    }
+
+    fn pieces<'a>(&self, body: &'a [u8], timestamp: Option<&'a str>) -> Vec<&'a [u8]> {
+        let Over::Parts(parts) = self.over else { return Vec::new() };
+        let piece = |part: &Part| match *part {
+            Part::Body => body,
+            Part::Timestamp => timestamp.unwrap_or_default().as_bytes(),
+            Part::Text(text) => text.as_bytes(),
+        };
+        parts.iter().map(piece).collect()
+    }
+
+    /// The value of the signature header that the provider would send with `webhook` at the time `now`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the provider could not have sent such a webhook.
+    pub fn sign(&self, webhook: &Webhook, secret: &Secret, now: Timestamp) -> Result<String, Refusal> {
+        let timestamp = now.as_second().to_string();
+        let mac = match self.over {
+            Over::Parts(_) => {
+                self.algorithm.hmac(secret, &self.pieces(webhook.body(), Some(timestamp.as_str())))
+            }
+            Over::Texts(texts_of) => match texts_of(webhook)?.first() {
+                Some(text) => self.algorithm.hmac(secret, &[text]),
+                None => return Err(Refusal::BodyNotCovered),
+            },
+        };
+        let text = match self.encoding {
+            Encoding::Hex => hex::encode(mac),
+            Encoding::Base64 => BASE64.encode(mac),
+        };
+        Ok(match self.written {
+            Written::After(prefix) => format!("{prefix}{text}"),
+            Written::Pairs { timestamp: name, signature } => {
+                format!("{name}={timestamp},{signature}={text}")
+            }
+        })
+    }
+}
+
+impl Algorithm {
+    fn length(self) -> usize {
+        match self {
+            Self::HmacSha1 => 20,
+            Self::HmacSha256 => 32,
+        }
+    }
+
+    fn hmac(self, secret: &Secret, pieces: &[&[u8]]) -> Vec<u8> {
+        match self {
+            Self::HmacSha1 => mac::<Hmac<Sha1>>(secret.expose(), pieces),
+            Self::HmacSha256 => mac::<Hmac<Sha256>>(secret.expose(), pieces),
+        }
+    }
+}
+
+fn mac<M: Mac + KeyInit>(key: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
+    #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("an HMAC key");
+    for piece in pieces {
+        mac.update(piece);
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// Digits only, as many as a time has: no sign, no spaces.
+fn epoch_seconds(text: &str) -> Option<i64> {
+    (text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}

@@ -1,0 +1,147 @@
+//! From a verified webhook to its event.
+
+use super::{Form, Verified};
+use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, time_of};
+
+/// The media type of JSON.
+pub(super) const JSON: &str = "application/json";
+/// The media type of a form.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+/// The longest delivery id that is believed to be one, in bytes.
+const MAX_DELIVERY_ID: usize = 256;
+
+/// What a provider's bodies are.
+#[derive(Debug)]
+pub enum Body {
+    /// `application/json`; the `Detail` is the body.
+    Json,
+    /// The same, or a form that carries the JSON in this field.
+    JsonOrFormField(&'static str),
+    /// What the provider's own code makes of it.
+    Own(fn(&Verified) -> Result<Detail, Untranslatable>),
+}
+
+impl Body {
+    /// The media type a sender would give to `body`.
+    pub fn media_type_of(&self, body: &[u8]) -> &'static str {
+        match (self, body.trim_ascii_start().first()) {
+            (Self::Json, _) | (_, Some(b'{' | b'[')) => JSON,
+            _ => FORM,
+        }
+    }
+}
+
+/// Where a value stands in a webhook.
+#[derive(Debug, Clone, Copy)]
+pub enum Field {
+    /// In this header (lower case).
+    Header(&'static str),
+    /// In the `Detail`, at this path.
+    Body(&'static str),
+}
+
+/// Why a verified webhook cannot become an event. Its sender may read it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Untranslatable {
+    /// A media type that this provider does not send.
+    #[error("Unsupported content-type")]
+    ContentType,
+    /// The body is no JSON object that EventBridge takes.
+    #[error("Invalid JSON payload: {0}")]
+    Json(#[from] DetailError),
+    /// A form without the field that should hold the JSON.
+    #[error("Invalid JSON payload: the form has no field '{0}'")]
+    NoFormField(&'static str),
+    /// A form whose fields are not text.
+    #[error("Invalid form payload: not UTF-8")]
+    FormNotUtf8,
+    /// A form with nothing in it.
+    #[error("Invalid form payload: no fields")]
+    EmptyForm,
+}
+
+impl Verified {
+    pub(super) fn content_type(&self) -> String {
+        self.webhook.content_type()
+    }
+
+    /// The event that this webhook announces.
+    ///
+    /// # Errors
+    /// [`Untranslatable`] when the body is not what this provider sends.
+    pub fn event(&self) -> Result<Event, Untranslatable> {
+        let provider = self.provider;
+        let detail = self.detail()?;
+        let fields = Lazy { detail: &detail, fields: None };
+        let (detail_type, delivery_id, time) = self.meaning(fields);
+        Ok(Event {
+            source: provider.source.to_owned(),
+            detail_type,
+            time,
+            resources: delivery_id
+                .map(|id| format!("urn:webhook:{}:{id}", provider.name))
+                .into_iter()
+                .collect(),
+            detail,
+        })
+    }
+
+    fn detail(&self) -> Result<Detail, Untranslatable> {
+        let is = |media_type: &str| self.content_type() == media_type;
+        match self.provider.body {
+            Body::Json | Body::JsonOrFormField(_) if is(JSON) => Ok(Detail::parse(self.body())?),
+            Body::JsonOrFormField(field) if is(FORM) => {
+                let form = Form::parse(self.body());
+                Ok(Detail::parse(form.get(field).ok_or(Untranslatable::NoFormField(field))?)?)
+            }
+            Body::Json | Body::JsonOrFormField(_) => Err(Untranslatable::ContentType),
+            Body::Own(detail) => detail(self),
+        }
+    }
+
+    fn meaning(&self, mut fields: Lazy<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
+        let provider = self.provider;
+        let event_type = provider.event_type.and_then(|field| self.text(field, &mut fields));
+        let detail_type = event_type.filter(|text| is_detail_type(text));
+        let delivery_id = provider.delivery_id.and_then(|field| self.text(field, &mut fields));
+        let time = match provider.event_time {
+            Some(Field::Header(name)) => self.webhook.header(name).and_then(time_of),
+            Some(Field::Body(path)) => fields.get().raw(path).and_then(time_of),
+            None => None,
+        };
+        (
+            detail_type.unwrap_or_else(|| provider.default_type.to_owned()),
+            delivery_id.filter(|id| is_delivery_id(id)),
+            time,
+        )
+    }
+
+    fn text(&self, field: Field, fields: &mut Lazy<'_>) -> Option<String> {
+        match field {
+            Field::Header(name) => self.webhook.header(name).map(str::to_owned),
+            Field::Body(path) => fields.get().string(path),
+        }
+    }
+}
+
+/// The fields of a detail, read when the first of them is asked for.
+struct Lazy<'a> {
+    detail: &'a Detail,
+    fields: Option<Fields<'a>>,
+}
+
+impl<'a> Lazy<'a> {
+    fn get(&mut self) -> &Fields<'a> {
+        self.fields.get_or_insert_with(|| Fields::of(self.detail))
+    }
+}
+
+/// A type that EventBridge takes and a log line can hold.
+fn is_detail_type(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_DETAIL_TYPE_CHARS && !text.chars().any(char::is_control)
+}
+
+/// An id that can stand in a URN and a log line. Anything else is no id, and the event goes without one.
+fn is_delivery_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_DELIVERY_ID && text.bytes().all(|b| b.is_ascii_graphic())
+}

@@ -1,0 +1,139 @@
+//! Twilio: calls, messages, and the debugger's JSON events.
+//!
+//! Twilio signs the URL it was given, and ties the body to it in one of two ways: a form's parameters are signed
+//! with the URL, and anything else must hash to the URL's own `bodySHA256`. A request that is tied in neither
+//! way proves nothing about its body and is refused, however good its signature is: otherwise a signature
+//! captured with one body could be sent again with another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::translate::{FORM, JSON};
+use super::{
+    Algorithm, Body, Encoding, Field, Form, Over, Provider, Refusal, Sample, Signature, Untranslatable,
+    Verified, Webhook, Written,
+};
+use crate::event::Detail;
+
+const BODY_HASH: &str = "bodySHA256";
+
+/// Twilio signs with HMAC-SHA1 in base64: the full URL with its query, then for a form each name and value,
+/// sorted by name, the values of one name sorted and each taken once. Which port stands in the signed URL is not
+/// settled, so both spellings are tried.
+///
+/// The `Detail` is the form as an object of strings (a name sent several times becomes an array of them), with
+/// `Payload` parsed where `PayloadType` says it is JSON; or the JSON as sent.
+pub const TWILIO: Provider = Provider {
+    name: "twilio",
+    title: "Twilio",
+    documentation: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",
+    secret_parameter: "TwilioWebhookSecret",
+    secret_hint: "The auth token of the Twilio account.",
+    source: "twilio.com",
+    signature: Signature {
+        header: "x-twilio-signature",
+        written: Written::After(""),
+        algorithm: Algorithm::HmacSha1,
+        encoding: Encoding::Base64,
+        over: Over::Texts(signed_texts),
+        window: None,
+        body_hash: Some(BODY_HASH),
+    },
+    body: Body::Own(detail),
+    event_type: None,
+    default_type: "twilio-webhook-lambda",
+    delivery_id: Some(Field::Header("i-twilio-idempotency-token")),
+    event_time: Some(Field::Body("Timestamp")),
+    sample: Sample {
+        event_type: "twilio-webhook-lambda",
+        body: "AccountSid=AC00000000000000000000000000000001&From=%2B14158675310&To=%2B18005551212&Body=Hello+there&MessageSid=SM00000000000000000000000000000001&NumMedia=0",
+    },
+};
+
+/// What Twilio may have signed for this request.
+fn signed_texts(webhook: &Webhook) -> Result<Vec<Vec<u8>>, Refusal> {
+    let is_form = webhook.content_type() == FORM;
+    let hashed = body_hash_is_right(webhook)?;
+    if !is_form && !hashed && !webhook.body().is_empty() {
+        return Err(Refusal::BodyNotCovered);
+    }
+    let parameters = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
+    let mut urls = webhook.url().with_and_without_port().to_vec();
+    if webhook.url().path == "/" && webhook.url().query.is_none() {
+        // The function's URL typed in without its last slash: that is what Twilio signs then.
+        urls.extend(webhook.url().with_and_without_port().map(|url| url.trim_end_matches('/').to_owned()));
+    }
+    Ok(urls.into_iter().map(|url| [url.into_bytes(), parameters.clone()].concat()).collect())
+}
+
+/// Whether the URL holds the hash of the body. A hash that is there must be right, and there once.
+fn body_hash_is_right(webhook: &Webhook) -> Result<bool, Refusal> {
+    let mut given = webhook.url().query_values(BODY_HASH);
+    match (given.next(), given.next()) {
+        (None, _) => Ok(false),
+        // No secret is in this comparison: both sides are the sender's.
+        (Some(hash), None) if hash.eq_ignore_ascii_case(&body_hash(webhook.body())) => Ok(true),
+        _ => Err(Refusal::BodyNotCovered),
+    }
+}
+
+fn body_hash(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
+}
+
+fn signed_parameters(form: &Form) -> Vec<u8> {
+    let mut sorted: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+    for (name, value) in form.pairs() {
+        sorted.entry(name).or_default().insert(value);
+    }
+    let pieces = sorted.iter().flat_map(|(name, values)| values.iter().flat_map(move |v| [*name, *v]));
+    pieces.collect::<Vec<_>>().concat()
+}
+
+/// The `Detail` of a verified webhook.
+fn detail(webhook: &Verified) -> Result<Detail, Untranslatable> {
+    match webhook.content_type().as_str() {
+        JSON => Ok(Detail::parse(webhook.body())?),
+        FORM => form_detail(&Form::parse(webhook.body())),
+        _ => Err(Untranslatable::ContentType),
+    }
+}
+
+fn form_detail(form: &Form) -> Result<Detail, Untranslatable> {
+    let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, value) in form.pairs() {
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Untranslatable::FormNotUtf8);
+        let (name, value) = (text(name)?, text(value)?);
+        match fields.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, values)) => values.push(value),
+            None => fields.push((name, vec![value])),
+        }
+    }
+    if fields.is_empty() {
+        return Err(Untranslatable::EmptyForm);
+    }
+    let payload_is_json = form.get("PayloadType") == Some(JSON.as_bytes());
+    let members = fields.iter().map(|(name, values)| {
+        let value = match values[..] {
+            // A payload that is not what its type says stays the text it is.
+            [payload] if *name == "Payload" && payload_is_json => match is_json(payload) {
+                true => payload.to_owned(),
+                false => quoted(payload),
+            },
+            [value] => quoted(value),
+            _ => format!("[{}]", values.iter().map(|v| quoted(v)).collect::<Vec<_>>().join(",")),
+        };
+        format!("{}:{value}", quoted(name))
+    });
+    let object = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+    Ok(Detail::parse(object.as_bytes())?)
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

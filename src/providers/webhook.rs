@@ -1,0 +1,115 @@
+//! A webhook before and after it is verified. Unverified is a type.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Claim, Provider, RequestUrl};
+use crate::secrets::Secret;
+
+/// One HTTP request from somebody who may be a provider. Nothing in it can be read outside `providers`.
+pub struct Webhook {
+    url: RequestUrl,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Webhook {
+    /// A POST request as it came: the URL it was sent to, its headers and the raw bytes of its body.
+    pub fn new(url: RequestUrl, headers: HeaderMap, body: Bytes) -> Self {
+        Self { url, headers, body }
+    }
+
+    /// Builds headers from names and values of any kind. What cannot be a header (control characters) is left
+    /// out, which is the same as not sent; a repeated header stays repeated.
+    pub fn headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name = HeaderName::from_bytes(name.as_ref());
+            let value = HeaderValue::from_bytes(value.as_ref());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                headers.append(name, value);
+            }
+        }
+        headers
+    }
+
+    /// Bytes of the body.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    pub(super) fn url(&self) -> &RequestUrl {
+        &self.url
+    }
+
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The value of a header that was sent exactly once and is visible ASCII.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn has_header(&self, name: &str) -> bool {
+        self.headers.contains_key(name)
+    }
+
+    /// The media type of the body, in lower case and without its parameters; empty when it is not said.
+    pub(super) fn content_type(&self) -> String {
+        let value = self.header("content-type").unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+}
+
+/// Shows the size only: an unverified webhook is nobody's word.
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Webhook({} bytes, unverified)", self.body.len())
+    }
+}
+
+/// A webhook whose signature was made with the provider's secret. Only [`Provider::verify`] makes one.
+pub struct Verified {
+    pub(super) provider: &'static Provider,
+    pub(super) webhook: Webhook,
+}
+
+impl Provider {
+    /// Makes `webhook` a verified one if `claim`, the signature it carries, was made with `secret` over its raw
+    /// bytes. Compared in constant time.
+    ///
+    /// # Errors
+    /// The webhook itself, as unverified as before.
+    #[expect(clippy::result_large_err, reason = "the webhook goes on to the next secret, where it stands")]
+    pub fn verify(
+        &'static self,
+        webhook: Webhook,
+        claim: &Claim,
+        secret: &Secret,
+    ) -> Result<Verified, Webhook> {
+        if self.signature.is_made_with(secret, claim, &webhook) {
+            Ok(Verified { provider: self, webhook })
+        } else {
+            Err(webhook)
+        }
+    }
+}
+
+impl Verified {
+    /// The raw body.
+    pub fn body(&self) -> &Bytes {
+        self.webhook.body()
+    }
+}
+
+/// Shows the size only: a body is the provider's customer's data.
+impl std::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Verified({}, {} bytes)", self.provider.name, self.body().len())
+    }
+}

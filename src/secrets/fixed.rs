@@ -1,0 +1,28 @@
+//! A secret that was given once and stays: on one machine.
+
+use super::{Keys, Secret, SecretError, Version};
+
+/// One secret without versions.
+#[derive(Clone, Debug)]
+pub struct FixedKey(Version);
+
+impl FixedKey {
+    /// The only secret there is.
+    pub fn new(secret: Secret) -> Self {
+        Self(Version { id: "fixed".into(), created: None, secret })
+    }
+}
+
+impl Keys for FixedKey {
+    async fn current(&self) -> Result<Version, SecretError> {
+        Ok(self.0.clone())
+    }
+
+    async fn previous(&self, _current: &Version) -> Option<Version> {
+        None
+    }
+
+    async fn newer(&self, _current: &Version) -> Option<Version> {
+        None
+    }
+}

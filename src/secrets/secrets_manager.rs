@@ -1,0 +1,80 @@
+//! AWS Secrets Manager as a [`SecretStore`].
+
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use jiff::Timestamp;
+
+use super::{Secret, SecretError, SecretStore, Stage, Version};
+use crate::aws::chain;
+
+/// One secret in Secrets Manager.
+pub struct SecretsManager {
+    client: aws_sdk_secretsmanager::Client,
+    arn: String,
+}
+
+impl SecretsManager {
+    /// Reads the secret `arn` (an ARN or a name). A call is tried twice and takes 3 s at most, so that a webhook
+    /// that waits for it can still be answered.
+    pub fn new(config: &aws_config::SdkConfig, arn: String) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_millis(1400))
+            .operation_timeout(Duration::from_secs(3))
+            .build();
+        let retries =
+            RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(100));
+        let config = aws_sdk_secretsmanager::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .build();
+        Self { client: aws_sdk_secretsmanager::Client::from_conf(config), arn }
+    }
+}
+
+impl SecretStore for SecretsManager {
+    async fn fetch(&self, stage: Stage) -> Result<Option<Version>, SecretError> {
+        let stage_name = match stage {
+            Stage::Current => "AWSCURRENT",
+            Stage::Previous => "AWSPREVIOUS",
+        };
+        let request = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage_name);
+        match request.send().await {
+            Ok(answer) => {
+                let value = answer.secret_string.map(String::into_bytes);
+                let value = value.or_else(|| {
+                    answer.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner)
+                });
+                let secret = value.map(Secret::new).filter(|secret| !secret.is_empty());
+                let secret =
+                    secret.ok_or_else(|| SecretError::Unreadable(format!("{stage_name} is empty")))?;
+                let created = answer.created_date.and_then(|t| Timestamp::from_second(t.secs()).ok());
+                Ok(Some(Version { id: answer.version_id.unwrap_or_default(), created, secret }))
+            }
+            Err(error) => match error.code() {
+                // Secrets Manager says the same of a missing secret and of a missing version.
+                Some("ResourceNotFoundException") if stage == Stage::Previous => Ok(None),
+                code => Err(classify(code, &error)),
+            },
+        }
+    }
+}
+
+fn classify<E>(code: Option<&str>, error: &SdkError<E>) -> SecretError
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let SdkError::ServiceError(service) = error else {
+        return SecretError::Unavailable(chain(error));
+    };
+    let said = format!("{}: {}", code.unwrap_or("no code"), error.message().unwrap_or("no message"));
+    let status = service.raw().status().as_u16();
+    let throttled = code.is_some_and(|code| code.contains("Throttl") || code.contains("TooManyRequests"));
+    if status >= 500 || status == 429 || throttled {
+        SecretError::Unavailable(said)
+    } else {
+        SecretError::Unreadable(said)
+    }
+}

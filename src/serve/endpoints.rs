@@ -1,0 +1,90 @@
+//! One bridge for every provider, on the bus that was chosen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use super::settings::{BusSetting, Settings};
+use super::{ServeError, development};
+use crate::aws;
+use crate::bridge::Bridge;
+use crate::bus::{Bus, EventBridge, LocalBus, PutError};
+use crate::event::Event;
+use crate::providers;
+use crate::secrets::{FixedKey, Secret};
+
+/// The bus of a server.
+pub(super) enum ServedBus {
+    Local(LocalBus),
+    EventBridge(EventBridge),
+}
+
+impl Bus for Arc<ServedBus> {
+    async fn put(&self, event: Event, deadline: Instant) -> Result<(), PutError> {
+        match &**self {
+            ServedBus::Local(bus) => bus.put(event, deadline).await,
+            ServedBus::EventBridge(bus) => bus.put(event, deadline).await,
+        }
+    }
+}
+
+/// An endpoint: a provider's bridge, and the secret it was given.
+pub(super) struct Endpoint {
+    pub(super) bridge: Bridge<FixedKey, Arc<ServedBus>>,
+    pub(super) secret: Secret,
+    /// Whether the secret is one we made.
+    pub(super) development: bool,
+}
+
+/// Every endpoint, and the bus they share.
+pub(super) struct Endpoints {
+    all: Vec<Arc<Endpoint>>,
+    bus: Arc<ServedBus>,
+}
+
+impl Endpoints {
+    pub(super) async fn open(settings: &Settings) -> Result<Self, ServeError> {
+        let bus = Arc::new(match &settings.bus {
+            BusSetting::Local => ServedBus::Local(LocalBus::open(&settings.data)?),
+            BusSetting::EventBridge(name) => {
+                ServedBus::EventBridge(EventBridge::new(&aws::command_config().await, name.clone()))
+            }
+        });
+        let development = development::ensure(&settings.data)?;
+        let endpoint = |provider: &'static providers::Provider| {
+            let given = settings.secrets.get(provider.name);
+            let secret = given.or_else(|| development.get(provider.name)).cloned().unwrap_or_default();
+            let secret = Secret::new(secret);
+            let bridge = Bridge {
+                provider,
+                keys: FixedKey::new(secret.clone()),
+                bus: bus.clone(),
+                max_entry_bytes: settings.max_entry_bytes,
+            };
+            Arc::new(Endpoint { bridge, secret, development: given.is_none() })
+        };
+        Ok(Self { all: providers::ALL.into_iter().map(endpoint).collect(), bus })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.all.iter()
+    }
+
+    /// The file of the embedded bus.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        match &*self.bus {
+            ServedBus::Local(bus) => Some(bus.path().to_owned()),
+            ServedBus::EventBridge(_) => None,
+        }
+    }
+
+    /// The events that the embedded bus takes from now on.
+    pub(super) fn watch(&self) -> Option<broadcast::Receiver<Arc<str>>> {
+        match &*self.bus {
+            ServedBus::Local(bus) => Some(bus.watch()),
+            ServedBus::EventBridge(_) => None,
+        }
+    }
+}

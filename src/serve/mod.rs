@@ -1,0 +1,83 @@
+//! `hookbridge serve`: everything in one process on one machine.
+//!
+//! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
+//! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths),
+//! `listener` (connections, limits, the end), `terminal` (what a person sees), `demo`.
+
+mod demo;
+pub mod development;
+mod endpoints;
+mod listener;
+mod routes;
+pub mod settings;
+mod terminal;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::bus::OpenError;
+use development::DevelopmentSecretsError;
+use endpoints::Endpoints;
+use settings::Settings;
+use terminal::Terminal;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data folder cannot be made.
+    #[error("{path}: {error}; choose a folder you can write to with --data")]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The embedded bus cannot be used.
+    #[error(transparent)]
+    Bus(#[from] OpenError),
+    /// The development secrets cannot be used.
+    #[error(transparent)]
+    Secrets(#[from] DevelopmentSecretsError),
+    /// The system's root certificates cannot be read.
+    #[error("no HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The demo met an answer it should not have.
+    #[error("the demo went wrong: {0}")]
+    Demo(String),
+}
+
+/// Serves until `end` says so, and then until the webhooks in hand are answered.
+///
+/// # Errors
+/// [`ServeError`] when it cannot start.
+pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), ServeError> {
+    std::fs::create_dir_all(&settings.data)
+        .map_err(|error| ServeError::Data { path: settings.data.clone(), error })?;
+    let endpoints = Endpoints::open(&settings).await?;
+    let address = settings.listen;
+    let failed = |error| ServeError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
+    terminal.say(&terminal::greeting(&settings, address, &endpoints));
+    let router = routes::router(&endpoints, &settings, &terminal);
+    let serving = tokio::spawn(listener::serve(listener, router, end));
+    if settings.demo {
+        demo::run(address, &endpoints, &terminal).await?;
+    }
+    // The listener ends when it is told to; a panic in it has been shown already.
+    let _ = serving.await;
+    terminal.finish().await;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! What `hookbridge serve` is told: by flags, by environment variables, by a TOML file, in this order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::bridge::MAX_ENTRY_BYTES;
+use crate::providers::{self, PublicUrl};
+
+/// Receive webhooks on this machine: check each signature, append each event to a file, show what happens.
+///
+/// With nothing set it listens on 127.0.0.1:8787, makes a development secret for every provider, and says how
+/// to send a first webhook.
+#[derive(clap::Args, Default)]
+pub struct Flags {
+    /// A TOML file with the same settings: `listen = "..."`, and so on; secrets as `[secret]` `github = "..."`.
+    #[arg(long, env = "HOOKBRIDGE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8787].
+    #[arg(long, env = "HOOKBRIDGE_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Folder for the events and the development secrets [default: hookbridge-data].
+    #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The secret that a provider signs with, instead of a development secret; for each provider one, in the
+    /// environment one a line.
+    #[arg(
+        long,
+        env = "HOOKBRIDGE_SECRET",
+        hide_env_values = true,
+        value_name = "PROVIDER=VALUE",
+        value_delimiter = '\n'
+    )]
+    secret: Vec<String>,
+    /// Where events go: `local` (a file in the data folder) or `eventbridge:NAME` [default: local].
+    #[arg(long, env = "HOOKBRIDGE_BUS", value_name = "BUS")]
+    bus: Option<String>,
+    /// The URL of a tunnel or proxy in front, as providers that sign URLs see it.
+    #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// The largest event that is taken, in bytes, as EventBridge counts them [default: 262144].
+    #[arg(long, env = "HOOKBRIDGE_MAX_ENTRY_BYTES", value_name = "BYTES")]
+    max_entry_bytes: Option<usize>,
+    /// How many webhooks may be in hand at once; one more is answered 429 [default: 256].
+    #[arg(long, env = "HOOKBRIDGE_CONCURRENCY", value_name = "NUMBER")]
+    concurrency: Option<usize>,
+    /// Also send itself a signed webhook of every provider, and a forged one, and show what becomes of them.
+    #[arg(long, env = "HOOKBRIDGE_DEMO")]
+    demo: bool,
+    /// Print JSON lines.
+    #[arg(long, env = "HOOKBRIDGE_JSON")]
+    json: bool,
+    /// Print nothing about single webhooks.
+    #[arg(long, env = "HOOKBRIDGE_QUIET")]
+    quiet: bool,
+}
+
+/// The TOML file: the same settings under the flags' names.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct File {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    secret: BTreeMap<String, String>,
+    bus: Option<String>,
+    public_url: Option<String>,
+    max_entry_bytes: Option<usize>,
+    concurrency: Option<usize>,
+    demo: bool,
+    json: bool,
+    quiet: bool,
+}
+
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusSetting {
+    /// A file in the data folder.
+    Local,
+    /// The EventBridge bus of this name or ARN.
+    EventBridge(String),
+}
+
+/// The settings of a server, whole and checked.
+pub struct Settings {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Secrets by provider.
+    pub secrets: BTreeMap<&'static str, String>,
+    /// Where events go.
+    pub bus: BusSetting,
+    /// What stands in front.
+    pub public_url: Option<PublicUrl>,
+    /// The largest entry.
+    pub max_entry_bytes: usize,
+    /// Webhooks in hand at once.
+    pub concurrency: usize,
+    /// Whether to run the demo.
+    pub demo: bool,
+    /// Whether to print JSON lines.
+    pub json: bool,
+    /// Whether to print nothing about single webhooks.
+    pub quiet: bool,
+}
+
+/// A setting that cannot be. It never shows a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+impl Flags {
+    /// Puts flags, environment and file together.
+    ///
+    /// # Errors
+    /// The first setting that cannot be, and what it should be.
+    pub fn settle(self) -> Result<Settings, SettingsError> {
+        let file = self.config.as_ref().map_or_else(|| Ok(File::default()), read)?;
+        let max_entry_bytes = self.max_entry_bytes.or(file.max_entry_bytes).unwrap_or(262_144);
+        if !MAX_ENTRY_BYTES.contains(&max_entry_bytes) {
+            let most = MAX_ENTRY_BYTES.end();
+            return Err(SettingsError(format!("max-entry-bytes: {max_entry_bytes} is not from 1 to {most}")));
+        }
+        let concurrency = self.concurrency.or(file.concurrency).unwrap_or(256);
+        if concurrency == 0 || concurrency > 65_536 {
+            return Err(SettingsError(format!("concurrency: {concurrency} is not from 1 to 65536")));
+        }
+        let mut secrets = BTreeMap::new();
+        for (name, value) in file.secret {
+            add_secret(&mut secrets, &name, value)?;
+        }
+        for pair in self.secret.into_iter().filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                SettingsError("secret: it is written PROVIDER=VALUE, for example github=...".into())
+            })?;
+            add_secret(&mut secrets, name, value.to_owned())?;
+        }
+        Ok(Settings {
+            listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8787))),
+            data: self.data.or(file.data).unwrap_or_else(default_data),
+            secrets,
+            bus: bus(self.bus.or(file.bus).as_deref().unwrap_or("local"))?,
+            public_url: match self.public_url.or(file.public_url).filter(|url| !url.is_empty()) {
+                Some(url) => {
+                    Some(url.parse().map_err(|e| SettingsError(format!("public-url: '{url}': {e}")))?)
+                }
+                None => None,
+            },
+            max_entry_bytes,
+            concurrency,
+            demo: self.demo || file.demo,
+            json: self.json || file.json,
+            quiet: self.quiet || file.quiet,
+        })
+    }
+}
+
+/// Where data is kept when nothing else is said: a folder of the current one.
+pub fn default_data() -> PathBuf {
+    PathBuf::from("hookbridge-data")
+}
+
+fn read(path: &PathBuf) -> Result<File, SettingsError> {
+    let failed = |why: String| SettingsError(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        // Not the error's own text, which quotes the line, and the line may hold a secret.
+        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        failed(format!("line {line}: {}", error.message()))
+    })
+}
+
+fn add_secret(
+    secrets: &mut BTreeMap<&'static str, String>,
+    name: &str,
+    value: String,
+) -> Result<(), SettingsError> {
+    let provider = providers::find(name).map_err(|error| SettingsError(format!("secret: {error}")))?;
+    if value.is_empty() {
+        return Err(SettingsError(format!("secret: the secret of {} is empty", provider.name)));
+    }
+    secrets.insert(provider.name, value);
+    Ok(())
+}
+
+fn bus(text: &str) -> Result<BusSetting, SettingsError> {
+    match text.split_once(':') {
+        None if text == "local" => Ok(BusSetting::Local),
+        Some(("eventbridge", name)) if !name.is_empty() => Ok(BusSetting::EventBridge(name.to_owned())),
+        _ => Err(SettingsError(format!("bus: '{text}' is neither local nor eventbridge:NAME"))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> (tempfile::NamedTempFile, Flags) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let flags = Flags { config: Some(file.path().to_owned()), ..Flags::default() };
+        (file, flags)
+    }
+
+    #[test]
+    fn a_flag_comes_before_the_file_and_the_file_before_the_default() {
+        let text = "listen = \"127.0.0.1:1\"\nbus = \"eventbridge:orders\"\n[secret]\ngithub = \"a\"\nstripe = \"b\"\n";
+        let (_file, flags) = config(text);
+        let listen = Some("127.0.0.1:2".parse().unwrap());
+        let settings = Flags { listen, secret: vec!["github=c=d".into()], ..flags }.settle().unwrap();
+        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.bus, BusSetting::EventBridge("orders".into()));
+        assert_eq!(settings.secrets["github"], "c=d");
+        assert_eq!(settings.secrets["stripe"], "b");
+        assert_eq!(settings.concurrency, 256);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_secret() {
+        let why = |flags: Flags| flags.settle().err().unwrap().to_string();
+        let secret = |text: &str| why(Flags { secret: vec![text.into()], ..Flags::default() });
+        insta::assert_snapshot!(secret("hunter2"), @"secret: it is written PROVIDER=VALUE, for example github=...");
+        insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
+        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: there is no provider 'gitlub'; there are: github, stripe, twilio");
+        insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
+        let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
+        let said = why(flags).replace(&file.path().display().to_string(), "FILE");
+        insta::assert_snapshot!(said, @"FILE: line 3: invalid type: sequence, expected a string");
+        let (file, flags) = config("lisen = 1\n");
+        let said = why(flags).replace(&file.path().display().to_string(), "FILE");
+        assert!(said.starts_with("FILE: line 1: unknown field `lisen`, expected one of `listen`"), "{said}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What a person sees while the server runs: one writer for all of it, so that lines do not mix.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::development;
+use super::endpoints::Endpoints;
+use super::settings::Settings;
+use crate::bridge::Record;
+use crate::log;
+
+/// An event longer than this is cut on the terminal, in characters; the file has all of it.
+const SHOWN: usize = 1000;
+/// Lines that may wait to be shown; more are dropped, so that a slow terminal never holds up a webhook.
+const WAITING: usize = 4096;
+
+/// Shows what happens, in the order in which it happens.
+#[derive(Clone)]
+pub(super) struct Terminal {
+    lines: mpsc::Sender<Line>,
+    json: bool,
+    quiet: bool,
+}
+
+enum Line {
+    Text(String),
+    Flush(oneshot::Sender<()>),
+}
+
+type Events = Option<broadcast::Receiver<Arc<str>>>;
+
+impl Terminal {
+    /// Shows `events` as they come, before the records of their webhooks.
+    pub(super) fn start(json: bool, quiet: bool, events: Events) -> Self {
+        let (lines, waiting) = mpsc::channel(WAITING);
+        tokio::spawn(show(waiting, events.filter(|_| !quiet), json));
+        Self { lines, json, quiet }
+    }
+
+    /// A text for people; nothing where JSON lines are wanted.
+    pub(super) fn say(&self, text: &str) {
+        if !self.json {
+            // When too much waits, a line less is shown.
+            let _ = self.lines.try_send(Line::Text(text.to_owned()));
+        }
+    }
+
+    /// What became of a webhook.
+    pub(super) fn record(&self, record: &Record) {
+        if self.quiet {
+            return;
+        }
+        let text = if self.json { json_record(record) } else { text_record(record) };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
+    /// Waits until all that was said before is shown.
+    pub(super) async fn finish(&self) {
+        let (shown, all_shown) = oneshot::channel();
+        if self.lines.send(Line::Flush(shown)).await.is_ok() {
+            let _ = all_shown.await;
+        }
+    }
+}
+
+async fn show(mut waiting: mpsc::Receiver<Line>, mut events: Events, json: bool) {
+    while let Some(line) = waiting.recv().await {
+        // An event is on the bus before its webhook's record is written: it is shown first.
+        while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
+            log::line(&if json { format!("{{\"event\":{event}}}") } else { text_event(&event) });
+        }
+        match line {
+            Line::Text(text) => log::line(&text),
+            Line::Flush(shown) => {
+                let _ = shown.send(());
+            }
+        }
+    }
+}
+
+fn text_event(event: &str) -> String {
+    match event.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("    {}... ({} bytes)", &event[..at], event.len()),
+        None => format!("    {event}"),
+    }
+}
+
+fn text_record(record: &Record) -> String {
+    let mut line =
+        format!("{:<9} {:<8} {}", record.outcome.word(), record.provider.name, record.answer().status);
+    let facts = [
+        record.event_type.clone(),
+        record.delivery_id.clone(),
+        record.outcome.reason().map(str::to_owned),
+        record.outcome.error().map(|error| format!("({error})")),
+    ];
+    for fact in facts.into_iter().flatten() {
+        let _ = write!(line, "  {fact}");
+    }
+    let _ = write!(line, "  {} bytes in {:.1} ms", record.bytes, record.milliseconds());
+    line
+}
+
+fn json_record(record: &Record) -> String {
+    serde_json::json!({"webhook": {
+        "provider": record.provider.name,
+        "outcome": record.outcome.word(),
+        "status": record.answer().status,
+        "reason": record.outcome.reason(),
+        "error": record.outcome.error(),
+        "event_type": record.event_type,
+        "delivery_id": record.delivery_id,
+        "bytes": record.bytes,
+        "milliseconds": record.milliseconds(),
+    }})
+    .to_string()
+}
+
+/// What a newcomer reads first.
+pub(super) fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> String {
+    let mut text = format!("hookbridge listens on http://{address}\n\n");
+    for endpoint in endpoints.iter() {
+        let name = endpoint.bridge.provider.name;
+        let secret = if endpoint.development { "development secret" } else { "your secret" };
+        let _ = writeln!(text, "  {name:<8} http://{address}/hooks/{name}  ({secret})");
+    }
+    match endpoints.file() {
+        Some(file) => {
+            let _ = writeln!(text, "\nEvents go to {}", file.display());
+        }
+        None => text.push_str("\nEvents go to the EventBridge bus\n"),
+    }
+    let secrets = development::path(&settings.data);
+    let _ = writeln!(text, "Development secrets are in {}", secrets.display());
+    let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());
+    let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send github");
+    if address.port() != 8787 {
+        let _ = write!(text, " --to http://{address}/hooks/github");
+    }
+    if settings.data != super::settings::default_data() {
+        let _ = write!(text, " --secret-from {}", settings.data.display());
+    }
+    text.push_str("\n\nStop with Ctrl-C.\n");
+    text
+}
