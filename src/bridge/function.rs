@@ -15,9 +15,9 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Bridge, Record, Request, log_line};
+use super::{Bridge, Outcome, Record, Request, log_line};
 use crate::bus::Bus;
-use crate::providers::{PublicUrl, RequestUrl, Webhook};
+use crate::providers::{PublicUrl, Refusal, RequestUrl, Webhook};
 use crate::secrets::Keys;
 
 /// Time kept back at the end of an invocation, to answer in.
@@ -88,8 +88,8 @@ impl<K: Keys, B: Bus> Function<K, B> {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(TO_ANSWER);
         let record = match request(event, self.public_url.as_ref()) {
-            Some(request) => self.bridge.handle(request, deadline).await,
-            None => Record::of(self.bridge.provider, event.len()),
+            Ok(request) => self.bridge.handle(request, deadline).await,
+            Err(outcome) => Record { outcome, ..Record::of(self.bridge.provider, event.len()) },
         };
         let answer = record.answer();
         let headers =
@@ -100,9 +100,9 @@ impl<K: Keys, B: Bus> Function<K, B> {
     }
 }
 
-/// The HTTP request that an event describes; `None` when it describes none.
-fn request(event: &str, public_url: Option<&PublicUrl>) -> Option<Request> {
-    let event: FunctionUrlEvent<'_> = serde_json::from_str(event).ok()?;
+/// The HTTP request that an event describes, or what becomes of it at once.
+fn request(event: &str, public_url: Option<&PublicUrl>) -> Result<Request, Outcome> {
+    let event: FunctionUrlEvent<'_> = serde_json::from_str(event).map_err(|_| Outcome::NotARequest)?;
     let url = RequestUrl {
         scheme: "https",
         authority: event.request_context.domain_name.into_owned(),
@@ -110,13 +110,15 @@ fn request(event: &str, public_url: Option<&PublicUrl>) -> Option<Request> {
         query: Some(event.raw_query_string.into_owned()).filter(|query| !query.is_empty()),
     };
     let body = event.body.unwrap_or_default();
-    // A body that is not the base64 it is said to be stays as it is: no signature was made over it.
     let body = match event.is_base64_encoded.then(|| BASE64.decode(&body)) {
         Some(Ok(decoded)) => decoded,
-        Some(Err(_)) | None => body.into_bytes(),
+        // Not the base64 it is said to be: nobody has signed what nobody can read.
+        Some(Err(_)) => return Err(Outcome::Refused(Refusal::BodyNotCovered)),
+        None => body.into_bytes(),
     };
-    Some(Request {
-        method: Method::from_bytes(event.request_context.http.method.as_bytes()).ok()?,
+    let method = Method::from_bytes(event.request_context.http.method.as_bytes());
+    Ok(Request {
+        method: method.map_err(|_| Outcome::NotARequest)?,
         url: match public_url {
             Some(public) => public.seen_from_outside(url),
             None => url,

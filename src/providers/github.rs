@@ -17,7 +17,7 @@ pub const GITHUB: Provider = Provider {
     signature: Signature {
         header: "x-hub-signature-256",
         written: Written::After("sha256="),
-        algorithm: Algorithm::HmacSha256,
+        algorithms: &[Algorithm::HmacSha256],
         encoding: Encoding::Hex,
         over: Over::Parts(&[Part::Body]),
         window: None,

@@ -25,8 +25,8 @@ pub struct Signature {
     pub header: &'static str,
     /// How that header is written.
     pub written: Written,
-    /// The HMAC's hash.
-    pub algorithm: Algorithm,
+    /// The HMACs it may be; a signature's length says which. The first is what the provider uses by default.
+    pub algorithms: &'static [Algorithm],
     /// How the HMAC is written as text.
     pub encoding: Encoding,
     /// What is signed.
@@ -133,9 +133,15 @@ impl Refusal {
 
 /// The signature a webhook carries: plausible, unproven.
 pub struct Claim {
-    signatures: Vec<Vec<u8>>,
+    signatures: Vec<Given>,
     timestamp: Option<String>,
     texts: Option<Vec<Vec<u8>>>,
+}
+
+/// One signature, decoded.
+struct Given {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
 }
 
 impl std::fmt::Debug for Claim {
@@ -173,7 +179,7 @@ impl Signature {
         Ok(Claim { signatures, timestamp, texts })
     }
 
-    fn read(&self, value: &str) -> Option<(Vec<Vec<u8>>, Option<String>)> {
+    fn read(&self, value: &str) -> Option<(Vec<Given>, Option<String>)> {
         match self.written {
             Written::After(prefix) => {
                 let signature = self.decode(value.strip_prefix(prefix)?)?;
@@ -197,27 +203,36 @@ impl Signature {
         }
     }
 
-    fn decode(&self, text: &str) -> Option<Vec<u8>> {
+    fn decode(&self, text: &str) -> Option<Given> {
         let bytes = match self.encoding {
             // Upper case would be a second way to write the same signature, and nobody sends it.
             Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
             Encoding::Hex => hex::decode(text).ok()?,
             Encoding::Base64 => BASE64.decode(text).ok()?,
         };
-        (bytes.len() == self.algorithm.length()).then_some(bytes)
+        let algorithm = self.algorithms.iter().find(|algorithm| algorithm.length() == bytes.len())?;
+        Some(Given { algorithm: *algorithm, bytes })
     }
 
     /// Whether one of the claim's signatures was made with `secret` over `webhook`.
     pub(super) fn is_made_with(&self, secret: &Secret, claim: &Claim, webhook: &Webhook) -> bool {
-        let matches = |pieces: &[&[u8]]| {
-            let expected = self.algorithm.hmac(secret, pieces);
-            // No early end: how long it takes says nothing about which signature matched.
-            claim.signatures.iter().fold(false, |any, given| any | bool::from(expected.ct_eq(given)))
-        };
         match &claim.texts {
-            Some(texts) => texts.iter().fold(false, |any, text| any | matches(&[text])),
-            None => matches(&self.pieces(webhook.body(), claim.timestamp.as_deref())),
+            Some(texts) => texts.iter().fold(false, |any, text| any | self.matches(secret, claim, &[text])),
+            None => self.matches(secret, claim, &self.pieces(webhook.body(), claim.timestamp.as_deref())),
         }
+    }
+
+    fn matches(&self, secret: &Secret, claim: &Claim, pieces: &[&[u8]]) -> bool {
+        let mut any = false;
+        for algorithm in self.algorithms {
+            let mut given = claim.signatures.iter().filter(|given| given.algorithm == *algorithm).peekable();
+            if given.peek().is_some() {
+                let expected = algorithm.hmac(secret, pieces);
+                // No early end: how long it takes says nothing about which signature matched.
+                any |= given.fold(false, |any, given| any | bool::from(expected.ct_eq(&given.bytes)));
+            }
+        }
+        any
     }
 
     fn pieces<'a>(&self, body: &'a [u8], timestamp: Option<&'a str>) -> Vec<&'a [u8]> {
@@ -236,15 +251,16 @@ impl Signature {
     /// A [`Refusal`] when the provider could not have sent such a webhook.
     pub fn sign(&self, webhook: &Webhook, secret: &Secret, now: Timestamp) -> Result<String, Refusal> {
         let timestamp = now.as_second().to_string();
-        let mac = match self.over {
-            Over::Parts(_) => {
-                self.algorithm.hmac(secret, &self.pieces(webhook.body(), Some(timestamp.as_str())))
-            }
-            Over::Texts(texts_of) => match texts_of(webhook)?.first() {
-                Some(text) => self.algorithm.hmac(secret, &[text]),
-                None => return Err(Refusal::BodyNotCovered),
-            },
+        let texts = match self.over {
+            Over::Parts(_) => Vec::new(),
+            Over::Texts(texts_of) => texts_of(webhook)?,
         };
+        let pieces = match texts.first() {
+            Some(text) => vec![text.as_slice()],
+            None => self.pieces(webhook.body(), Some(timestamp.as_str())),
+        };
+        let mac =
+            self.algorithms.first().map(|algorithm| algorithm.hmac(secret, &pieces)).unwrap_or_default();
         let text = match self.encoding {
             Encoding::Hex => hex::encode(mac),
             Encoding::Base64 => BASE64.encode(mac),

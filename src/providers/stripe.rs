@@ -17,7 +17,7 @@ pub const STRIPE: Provider = Provider {
     signature: Signature {
         header: "stripe-signature",
         written: Written::Pairs { timestamp: "t", signature: "v1" },
-        algorithm: Algorithm::HmacSha256,
+        algorithms: &[Algorithm::HmacSha256],
         encoding: Encoding::Hex,
         over: Over::Parts(&[Part::Timestamp, Part::Text("."), Part::Body]),
         window: Some(Window { past: 300, future: 300 }),

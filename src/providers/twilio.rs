@@ -18,7 +18,7 @@ use crate::event::Detail;
 
 const BODY_HASH: &str = "bodySHA256";
 
-/// Twilio signs with HMAC-SHA1 in base64: the full URL with its query, then for a form each name and value,
+/// Twilio signs with HMAC-SHA1 (for an account's shared key, where it is set up so, HMAC-SHA256) in base64: the full URL with its query, then for a form each name and value,
 /// sorted by name, the values of one name sorted and each taken once. Which port stands in the signed URL is not
 /// settled, so both spellings are tried.
 ///
@@ -34,7 +34,7 @@ pub const TWILIO: Provider = Provider {
     signature: Signature {
         header: "x-twilio-signature",
         written: Written::After(""),
-        algorithm: Algorithm::HmacSha1,
+        algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
         encoding: Encoding::Base64,
         over: Over::Texts(signed_texts),
         window: None,

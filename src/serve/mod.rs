@@ -70,7 +70,7 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
-    terminal.say(&terminal::greeting(&settings, address, &endpoints));
+    terminal.greet(&settings, address, &endpoints);
     let router = routes::router(&endpoints, &settings, &terminal);
     let serving = tokio::spawn(listener::serve(listener, router, end));
     if settings.demo {

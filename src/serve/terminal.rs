@@ -40,6 +40,16 @@ impl Terminal {
         Self { lines, json, quiet }
     }
 
+    /// Says where it listens and what to do there.
+    pub(super) fn greet(&self, settings: &Settings, address: SocketAddr, endpoints: &Endpoints) {
+        let text = if self.json {
+            serde_json::json!({"listening": format!("http://{address}")}).to_string()
+        } else {
+            greeting(settings, address, endpoints)
+        };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
     /// A text for people; nothing where JSON lines are wanted.
     pub(super) fn say(&self, text: &str) {
         if !self.json {
@@ -120,7 +130,7 @@ fn json_record(record: &Record) -> String {
 }
 
 /// What a newcomer reads first.
-pub(super) fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> String {
+fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> String {
     let mut text = format!("hookbridge listens on http://{address}\n\n");
     for endpoint in endpoints.iter() {
         let name = endpoint.bridge.provider.name;

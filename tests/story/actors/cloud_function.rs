@@ -1,0 +1,81 @@
+//! The function `bridge` in this process, with the real SDK, in front of LocalStack or of a proxy before it.
+
+use std::time::{Duration, SystemTime};
+
+use hookbridge::bridge::{Bridge, Function};
+use hookbridge::bus::EventBridge;
+use hookbridge::providers;
+use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
+use serde_json::{Value, json};
+
+/// The function, and what it answers.
+pub struct CloudFunction(Function<CachedSecrets<SecretsManager>, EventBridge>);
+
+/// An answer, and the line that was logged.
+#[derive(Debug)]
+pub struct Invocation {
+    pub status: u64,
+    pub body: String,
+    pub headers: Value,
+    pub log: Value,
+    pub elapsed: Duration,
+}
+
+impl CloudFunction {
+    /// A function that reaches AWS at `endpoint`.
+    pub async fn at(endpoint: &str, provider: &str, secret_arn: &str) -> Self {
+        Self::with(endpoint, provider, secret_arn, Ages::default()).await
+    }
+
+    pub async fn with(endpoint: &str, provider: &str, secret_arn: &str, ages: Ages) -> Self {
+        let config = hookbridge::aws::function_config().await.to_builder().endpoint_url(endpoint).build();
+        Self(Function {
+            bridge: Bridge {
+                provider: providers::find(provider).unwrap(),
+                keys: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), ages),
+                bus: EventBridge::new(&config, "default".into()),
+                max_entry_bytes: 262_144,
+            },
+            public_url: None,
+            name: "function".into(),
+        })
+    }
+
+    /// Invokes it with a Function URL event, and 5 s to answer.
+    pub async fn invoke(&self, event: &Value) -> Invocation {
+        self.invoke_text(&event.to_string(), Duration::from_secs(5)).await
+    }
+
+    pub async fn invoke_text(&self, event: &str, time: Duration) -> Invocation {
+        let started = std::time::Instant::now();
+        let (answer, line) = self.0.invoke(event, "request", SystemTime::now() + time).await;
+        let answer = serde_json::to_value(answer).unwrap();
+        Invocation {
+            status: answer["statusCode"].as_u64().unwrap(),
+            body: answer["body"].as_str().unwrap().to_owned(),
+            headers: answer["headers"].clone(),
+            log: serde_json::from_str(&line).unwrap(),
+            elapsed: started.elapsed(),
+        }
+    }
+}
+
+/// A Function URL event for a POST to the root.
+pub fn url_event(headers: &[(&str, &str)], body: &str) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": "/",
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "domainName": "abc.lambda-url.us-east-1.on.aws",
+            "http": {"method": "POST", "path": "/", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"},
+            "requestId": "request",
+        },
+        "body": body,
+        "isBase64Encoded": false,
+    })
+}

@@ -1,0 +1,33 @@
+//! Who takes part in the stories: a server, a raw HTTP client, AWS, and what comes between us and AWS.
+
+pub mod aws;
+pub mod cloud_function;
+pub mod fault_proxy;
+pub mod server;
+pub mod wire;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The root of the checkout.
+pub fn checkout() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What `scripts/test` has set up under this name.
+pub fn set_up(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))
+}
+
+/// Runs a program to its end and returns its output; panics with all it said when it fails.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?} failed:\n{}\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}

@@ -1,0 +1,113 @@
+//! A running `hookbridge serve`, as a person starts it.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::wire::{self, Reply};
+
+/// The secret of every provider in these tests.
+pub const SECRET: &str = "It's a Secret to Everybody";
+
+/// A server on a free port, with a data folder of its own; killed when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub folder: TempDir,
+    process: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+/// The command, not started.
+pub fn hookbridge() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookbridge"));
+    command.env_remove("HOOKBRIDGE_DATA");
+    command
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts with more flags and waits until it listens.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = hookbridge()
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["github", "stripe", "twilio"].map(|provider| format!("--secret={provider}={SECRET}")))
+            .arg("--data")
+            .arg(folder.path())
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (tell, lines) = mpsc::channel();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut server = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), folder, process, lines };
+        let first = server.wait_for("listen");
+        server.address = first.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();
+        server
+    }
+
+    /// The next line of its output that holds `text`.
+    pub fn wait_for(&self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(60));
+            let line = line.unwrap_or_else(|_| panic!("the server never said '{text}'"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a request to `/hooks/<provider>`.
+    pub fn post(&self, provider: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
+        let path = format!("/hooks/{provider}");
+        let bytes = wire::request("POST", &path, &self.address.to_string(), headers, body);
+        wire::exchange(self.address, &bytes).expect("an answer")
+    }
+
+    pub fn events_file(&self) -> PathBuf {
+        self.folder.path().join("events.jsonl")
+    }
+
+    /// Every event it has taken.
+    pub fn events(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.events_file()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        super::run(Command::new("kill").args([format!("-{name}"), self.pid().to_string()]));
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> ExitStatus {
+        self.process.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

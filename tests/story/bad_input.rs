@@ -1,0 +1,304 @@
+//! What the internet sends: each bad request has its status, and nothing of it is published.
+//!
+//! Requests go over a socket to a running server, because no client library would send most of them. What only a
+//! Function URL event can hold is in `function.rs`.
+
+use hookbridge::providers::{self, RequestUrl, Webhook};
+use hookbridge::secrets::Secret;
+use jiff::{Timestamp, ToSpan as _};
+
+use crate::actors::server::{SECRET, Server};
+use crate::actors::wire;
+use crate::serving::github_signature;
+
+const JSON: (&str, &[u8]) = ("content-type", b"application/json");
+const FORM: (&str, &[u8]) = ("content-type", b"application/x-www-form-urlencoded");
+const BODY: &[u8] = br#"{"zen":"Half measures are as bad as nothing at all."}"#;
+const UNSIGNED: &str = "Invalid Signature";
+
+/// Posts a webhook that GitHub could have signed.
+fn signed(server: &Server, media_type: &[u8], body: &[u8]) -> (u16, String) {
+    let signature = github_signature(body);
+    let headers = [("content-type", media_type), ("x-hub-signature-256", signature.as_bytes())];
+    let reply = server.post("github", &headers, body);
+    (reply.status, reply.body)
+}
+
+#[test]
+fn a_signature_that_is_not_github_s_is_401_whatever_is_wrong_with_it() {
+    let server = Server::start();
+    let right = github_signature(BODY);
+    let digits = right.strip_prefix("sha256=").unwrap();
+    let sha1 = format!("sha1={}", &digits[..40]);
+    let wrong: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"sha256=".to_vec(),
+        right[..right.len() - 1].into(),
+        right[..right.len() - 2].into(),
+        format!("{right}0").into(),
+        format!("{right}00").into(),
+        right.to_uppercase().into(),
+        right.replace("sha256", "sha1").into(),
+        sha1.into(),
+        digits.into(),
+        format!("sha256={}", "0".repeat(64)).into(),
+        format!("sha256= {digits}").into(),
+        format!("{right},{right}").into(),
+        format!("sha256={}", "ü".repeat(32)).into(),
+        b"sha256=\xff\xfe\xff".to_vec(),
+        format!("sha256={}", "0".repeat(20_000)).into(),
+        github_signature(b"{}").into(),
+    ];
+    for header in &wrong {
+        let reply = server.post("github", &[JSON, ("x-hub-signature-256", header)], BODY);
+        assert_eq!(
+            (reply.status, reply.body.as_str()),
+            (401, UNSIGNED),
+            "{}",
+            String::from_utf8_lossy(header)
+        );
+    }
+    let twice = [JSON, ("x-hub-signature-256", right.as_bytes()), ("x-hub-signature-256", right.as_bytes())];
+    let other_header = [JSON, ("x-hub-signature", right.as_bytes())];
+    for headers in [&[][..], &[JSON], &twice, &other_header] {
+        let reply = server.post("github", headers, BODY);
+        assert_eq!((reply.status, reply.body.as_str()), (401, UNSIGNED));
+    }
+    assert_eq!(server.post("github", &[JSON], b"\xff not json").status, 401, "garbage is not read");
+    assert_eq!(server.post("github", &[JSON, ("x-hub-signature-256", right.as_bytes())], BODY).status, 202);
+    assert_eq!(server.events().len(), 1);
+}
+
+#[test]
+fn a_verified_body_that_is_no_event_is_400_and_why() {
+    let server = Server::start();
+    let why = |media_type: &str, body: &[u8]| {
+        let (status, body) = signed(&server, media_type.as_bytes(), body);
+        assert_eq!(status, 400, "{body}");
+        body
+    };
+    let json = "application/json";
+    insta::assert_snapshot!(why(json, b""), @"Invalid JSON payload: the JSON ends too early at line 1 column 0");
+    insta::assert_snapshot!(why(json, b"payload={}"), @"Invalid JSON payload: not JSON at line 1 column 1");
+    insta::assert_snapshot!(why(json, b"[{}]"), @"Invalid JSON payload: an array where an object is needed");
+    insta::assert_snapshot!(why(json, b"7"), @"Invalid JSON payload: a number where an object is needed");
+    insta::assert_snapshot!(why(json, b"{\"a\":\"\xff\xfe\"}"), @"Invalid JSON payload: not UTF-8 (byte 6)");
+    insta::assert_snapshot!(why(json, b"\xef\xbb\xbf{}"), @"Invalid JSON payload: not JSON at line 1 column 1");
+    let deep = format!("{}{}", "{\"a\":".repeat(2000), "1".to_owned() + &"}".repeat(2000));
+    insta::assert_snapshot!(why(json, deep.as_bytes()), @"Invalid JSON payload: nested deeper than 1000 levels, which EventBridge refuses");
+    insta::assert_snapshot!(why("text/plain", BODY), @"Unsupported content-type");
+    insta::assert_snapshot!(why("", BODY), @"Unsupported content-type");
+    insta::assert_snapshot!(why("application/json-patch+json", BODY), @"Unsupported content-type");
+    let form = "application/x-www-form-urlencoded";
+    insta::assert_snapshot!(why(form, b"x=y"), @"Invalid JSON payload: the form has no field 'payload'");
+    insta::assert_snapshot!(why(form, b"payload=%5B%5D"), @"Invalid JSON payload: an array where an object is needed");
+    insta::assert_snapshot!(why(form, b"payload=%FF"), @"Invalid JSON payload: not UTF-8 (byte 0)");
+    assert_eq!(server.events().len(), 0);
+}
+
+#[test]
+fn odd_case_and_parameters_of_a_content_type_are_no_reason_to_refuse() {
+    let server = Server::start();
+    for media_type in
+        ["Application/JSON; Charset=UTF-8", "application/json ;charset=utf-8", "APPLICATION/JSON;"]
+    {
+        assert_eq!(signed(&server, media_type.as_bytes(), BODY).0, 202, "{media_type}");
+    }
+    let (status, _) = signed(&server, b"Application/X-WWW-Form-UrlEncoded", b"payload=%7B%22a%22%3A1%7D");
+    assert_eq!(status, 202);
+    assert_eq!(server.events()[3]["detail"]["a"], 1);
+}
+
+#[test]
+fn one_byte_over_the_entry_limit_is_413_and_the_limit_itself_is_not() {
+    let server = Server::start();
+    let of_entry_size = |size: usize| {
+        // Source and DetailType count, too.
+        let around = "github.com".len() + "github-webhook-lambda".len() + r#"{"a":""}"#.len();
+        format!(r#"{{"a":"{}"}}"#, "x".repeat(size - around)).into_bytes()
+    };
+    assert_eq!(signed(&server, b"application/json", &of_entry_size(262_144)).0, 202);
+    let (status, body) = signed(&server, b"application/json", &of_entry_size(262_145));
+    assert_eq!(status, 413);
+    assert_eq!(body, "Too large for an EventBridge entry: 262145 bytes, the limit is 262144");
+    assert_eq!(signed(&server, b"application/json", &of_entry_size(5_000_000)).0, 413);
+    assert_eq!(server.post("github", &[JSON], &vec![b'x'; 5_000_000]).status, 401);
+    assert_eq!(server.post("github", &[JSON], &vec![b'x'; 7_000_000]).status, 413, "too large for us");
+    assert_eq!(server.events().len(), 1);
+}
+
+#[test]
+fn a_body_that_grows_without_saying_its_length_is_cut_off() {
+    let server = Server::start();
+    let mut bytes = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let chunk = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
+    bytes.extend_from_slice(chunk.repeat(70).as_bytes());
+    bytes.extend_from_slice(b"0\r\n\r\n");
+    assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 413);
+}
+
+#[test]
+fn only_post_is_answered() {
+    let server = Server::start();
+    let signature = github_signature(BODY);
+    for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "POSTS"] {
+        let headers = [JSON, ("x-hub-signature-256", signature.as_bytes())];
+        let request = wire::request(method, "/hooks/github", "x", &headers, BODY);
+        let reply = wire::exchange(server.address, &request).unwrap();
+        assert_eq!((reply.status, reply.header("allow").as_deref()), (405, Some("POST")), "{method}");
+    }
+    let head = wire::request("HEAD", "/hooks/github", "x", &[], b"");
+    let head = String::from_utf8(head).unwrap().replace("HTTP/1.1\r\n", "HTTP/1.1\r\nconnection: close\r\n");
+    let reply = {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(reply.starts_with("HTTP/1.1 405") && reply.contains("allow: POST"), "{reply}");
+    assert_eq!(server.events().len(), 0);
+}
+
+#[test]
+fn a_delivery_id_or_type_that_is_none_is_left_out_and_the_webhook_is_kept() {
+    let server = Server::start();
+    let signature = github_signature(BODY);
+    let long = "d".repeat(10_000);
+    let bad: [&[u8]; 5] = [b"a b", b"\x09", "d\u{e9}".as_bytes(), long.as_bytes(), b""];
+    for id in bad {
+        let headers = [
+            JSON,
+            ("x-hub-signature-256", signature.as_bytes()),
+            ("x-github-delivery", id),
+            ("x-github-event", id),
+        ];
+        assert_eq!(server.post("github", &headers, BODY).status, 202);
+    }
+    let control: [(&str, &[u8]); 3] =
+        [JSON, ("x-hub-signature-256", signature.as_bytes()), ("x-github-delivery", b"a\x01b")];
+    assert_eq!(server.post("github", &control, BODY).status, 400, "no HTTP: the server's parser refuses it");
+    let events = server.events();
+    assert_eq!(events.len(), bad.len());
+    for event in &events {
+        assert_eq!(event["resources"].as_array().unwrap().len(), 0);
+    }
+    assert_eq!(events[0]["detail-type"], "a b");
+    assert_eq!(events[3]["detail-type"], "github-webhook-lambda");
+    assert_eq!(events[4]["detail-type"], "github-webhook-lambda");
+}
+
+#[test]
+fn a_stripe_timestamp_outside_the_window_is_401_in_both_directions() {
+    let server = Server::start();
+    let stripe = providers::find("stripe").unwrap();
+    let body = br#"{"id":"evt_1","object":"event","type":"charge.succeeded"}"#;
+    let sign_at = |time: Timestamp| {
+        let url = "https://x.example/".parse().unwrap();
+        let webhook = Webhook::new(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
+        stripe.signature.sign(&webhook, &Secret::new(SECRET), time).unwrap()
+    };
+    let post =
+        |header: &str| server.post("stripe", &[JSON, ("stripe-signature", header.as_bytes())], body).status;
+    let now = Timestamp::now();
+    assert_eq!(post(&sign_at(now)), 202);
+    assert_eq!(post(&sign_at(now - 290.seconds())), 202);
+    assert_eq!(post(&sign_at(now + 290.seconds())), 202);
+    assert_eq!(post(&sign_at(now - 310.seconds())), 401);
+    assert_eq!(post(&sign_at(now + 310.seconds())), 401);
+    assert_eq!(post(&sign_at(now + 24.hours())), 401, "a day ahead");
+
+    let right = sign_at(now);
+    let (time, v1) = right.split_once(',').unwrap();
+    let other = format!("v1={}", "0".repeat(64));
+    assert_eq!(post(&format!("{time},{other},{v1}")), 202, "any v1 may match");
+    assert_eq!(post(&format!("{time},{v1},v0={}", "0".repeat(64))), 202, "v0 is not looked at");
+    assert_eq!(post(&format!("{time},{}", v1.replace("v1", "v0"))), 401);
+    assert_eq!(post(&format!("{time},{time},{v1}")), 401, "two times");
+    assert_eq!(post(&format!("t=-1,{v1}")), 401);
+    assert_eq!(post(&format!("t=99999999999999999999,{v1}")), 401);
+    assert_eq!(post(&format!("t=,{v1}")), 401);
+    assert_eq!(post(v1), 401);
+    assert_eq!(post(time), 401);
+    assert_eq!(post(&format!("{right},v1=")), 401, "one that is no signature");
+    assert_eq!(server.events().len(), 5);
+}
+
+/// Twilio's signature over `url` and `pairs`, as its documentation says.
+fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
+    let twilio = providers::find("twilio").unwrap();
+    let url: RequestUrl = format!("http://{}{path}", server.address).parse().unwrap();
+    let media_type = if form.is_some() { FORM } else { JSON };
+    let body = form.unwrap_or_default().to_owned();
+    let webhook = Webhook::new(url, Webhook::headers([media_type]), body.into());
+    twilio.signature.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
+}
+
+#[test]
+fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
+    let server = Server::start();
+    let post = |path: &str, media_type, signature: &str, body: &[u8]| {
+        let headers = [media_type, ("x-twilio-signature", signature.as_bytes())];
+        let bytes = wire::request("POST", path, &server.address.to_string(), &headers, body);
+        wire::exchange(server.address, &bytes).unwrap().status
+    };
+    let path = "/hooks/twilio";
+    let form = "Body=hello&From=%2B1";
+    let of_form = twilio_signature(&server, path, Some(form));
+    assert_eq!(post(path, FORM, &of_form, form.as_bytes()), 202);
+    assert_eq!(post(path, FORM, &of_form, b"From=%2B1&Body=hello"), 202, "the order of a form is not signed");
+    assert_eq!(post(path, FORM, &of_form, b"Body=hullo&From=%2B1"), 401);
+    assert_eq!(post(path, FORM, &of_form, b"Body=hello"), 401);
+
+    // The signature of an empty form covers the URL alone. It must not carry anything else.
+    let of_url = twilio_signature(&server, path, Some(""));
+    assert_eq!(post(path, JSON, &of_url, br#"{"replayed":true}"#), 401, "over JSON");
+    assert_eq!(post(path, ("content-type", b"text/plain"), &of_url, b"replayed"), 401);
+    assert_eq!(post(path, FORM, &of_url, b""), 400, "nothing in it");
+
+    // With JSON, the URL holds the hash of the body, and must hold it once and rightly.
+    let hash_of = |body: &[u8]| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(body));
+    let json = br#"{"a":1}"#;
+    let hashed = format!("{path}?x=1&bodySHA256={}", hash_of(json));
+    let headers_of_hashed = {
+        let twilio = providers::find("twilio").unwrap();
+        let url: RequestUrl = format!("http://{}{hashed}", server.address).parse().unwrap();
+        let webhook = Webhook::new(url, Webhook::headers([JSON]), bytes::Bytes::from_static(json));
+        twilio.signature.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
+    };
+    assert_eq!(post(&hashed, JSON, &headers_of_hashed, json), 202);
+    assert_eq!(post(&hashed, JSON, &headers_of_hashed, br#"{"a":2}"#), 401);
+    assert_eq!(post(&hashed, FORM, &headers_of_hashed, b""), 401, "as an empty form");
+    assert_eq!(post(&hashed, FORM, &headers_of_hashed, b"a=b"), 401, "as a form");
+    let twice = format!("{hashed}&bodySHA256={}", hash_of(b"{}"));
+    assert_eq!(post(&twice, JSON, &headers_of_hashed, b"{}"), 401);
+    assert_eq!(server.events().len(), 3);
+}
+
+#[test]
+fn a_twilio_form_becomes_an_object_of_strings() {
+    let server = Server::start();
+    let path = "/hooks/twilio?shop=1";
+    let post = |form: &str| {
+        let signature = twilio_signature(&server, path, Some(form));
+        let headers =
+            [FORM, ("x-twilio-signature", signature.as_bytes()), ("i-twilio-idempotency-token", b"5f5e")];
+        let bytes = wire::request("POST", path, &server.address.to_string(), &headers, form.as_bytes());
+        wire::exchange(server.address, &bytes).unwrap().status
+    };
+    assert_eq!(post("Body=a+%22b%22%0A%C3%BC&Digits=2&Empty=&Digits=1&Digits=1"), 202);
+    assert_eq!(post("PayloadType=application%2Fjson&Payload=%7B%22error%22%3A+12300%7D&Sid=NO1"), 202);
+    assert_eq!(post("PayloadType=application%2Fjson&Payload=%7Bbroken"), 202);
+    assert_eq!(post("Payload=%7B%22a%22%3A1%7D&Timestamp=Tue%2C+02+Feb+2016+19%3A50%3A00+%2B0000"), 202);
+    assert_eq!(post("Body=%FF"), 400, "no text");
+    let events = server.events();
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[0]["resources"][0], "urn:webhook:twilio:5f5e");
+    assert_eq!(events[0]["detail-type"], "twilio-webhook-lambda");
+    insta::assert_snapshot!(events[0]["detail"].to_string(), @r#"{"Body":"a \"b\"\nü","Digits":["2","1","1"],"Empty":""}"#);
+    insta::assert_snapshot!(events[1]["detail"].to_string(), @r#"{"Payload":{"error":12300},"PayloadType":"application/json","Sid":"NO1"}"#);
+    assert_eq!(events[2]["detail"]["Payload"], "{broken");
+    assert_eq!(events[3]["detail"]["Payload"], r#"{"a":1}"#);
+    assert_eq!(events[3]["time"], "2016-02-02T19:50:00Z");
+}

@@ -1,0 +1,107 @@
+//! What only a Function URL event can hold, and what the function tells its operator.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use crate::actors::aws::{RuleQueue, endpoint, name, secret};
+use crate::actors::cloud_function::{CloudFunction, url_event};
+use crate::actors::server::SECRET;
+use crate::serving::github_signature;
+
+const BODY: &str = r#"{"zen":"Design for failure."}"#;
+
+fn signed_event(body: &str) -> Value {
+    let signature = github_signature(body.as_bytes());
+    url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], body)
+}
+
+/// Puts `value` at `pointer`, which must be there.
+fn with(mut event: Value, pointer: &str, value: Value) -> Value {
+    *event.pointer_mut(pointer).unwrap() = value;
+    event
+}
+
+#[tokio::test]
+async fn whatever_the_event_holds_the_answer_is_one_of_the_status_table() {
+    let function = CloudFunction::at(&endpoint(), "github", &secret(SECRET)).await;
+    let header = |value: &str| with(signed_event(BODY), "/headers/x-hub-signature-256", value.into());
+    let cases = [
+        (200, json!({}), 400),
+        (201, json!([]), 400),
+        (202, json!({"requestContext": {"http": {"method": "PO ST"}}}), 400),
+        (203, json!({"requestContext": {"http": {"method": "POST"}}}), 401),
+        (204, json!({"requestContext": {"http": {"method": "POST"}}, "headers": null, "body": null}), 401),
+        (205, with(signed_event(BODY), "/requestContext/http/method", "GET".into()), 405),
+        (206, with(signed_event(BODY), "/isBase64Encoded", true.into()), 401),
+        (207, with(with(signed_event(BODY), "/isBase64Encoded", true.into()), "/body", "%%%".into()), 401),
+        (208, with(signed_event(BODY), "/isBase64Encoded", "yes".into()), 400),
+        (209, header("sha256=\u{0001}"), 401),
+        (210, header("sha256=ü"), 401),
+        (211, header("sha256=\u{fffd}\u{fffd}"), 401),
+        (212, header(&format!("{0},{0}", github_signature(BODY.as_bytes()))), 401),
+        (213, with(signed_event(BODY), "/headers/content-type", "a\nb".into()), 400),
+        (214, with(signed_event(BODY), "/requestContext/domainName", "[[[ /\\".into()), 202),
+        (215, with(signed_event(BODY), "/rawPath", "no\u{0}slash".into()), 202),
+        (216, with(signed_event(BODY), "/rawQueryString", "%zz&=&?#\u{0}".into()), 202),
+        (217, signed_event(BODY), 202),
+    ];
+    for (case, event, status) in cases {
+        assert_eq!(function.invoke(&event).await.status, status, "case {case}");
+    }
+    let mut event = signed_event(BODY);
+    event["isBase64Encoded"] = true.into();
+    event["body"] = BASE64.encode(BODY).into();
+    assert_eq!(function.invoke(&event).await.status, 202);
+    event["headers"]["x-github-delivery"] = "a\u{0}b".into();
+    event["headers"]["bad name\n"] = "x".into();
+    assert_eq!(function.invoke(&event).await.status, 202, "what is no header is not there");
+}
+
+#[tokio::test]
+async fn the_log_line_says_what_became_of_a_webhook_and_holds_nothing_of_it() {
+    let function = CloudFunction::at(&endpoint(), "github", &secret(SECRET)).await;
+    let mut event = signed_event(BODY);
+    event["headers"]["x-github-event"] = "ping".into();
+    event["headers"]["x-github-delivery"] = "72d3162e".into();
+    let taken = function.invoke(&event).await;
+    let line = |mut log: Value| {
+        log["Latency"].as_f64().expect("a number");
+        log["_aws"]["Timestamp"].as_i64().expect("a number");
+        log["Latency"] = 0.into();
+        log["_aws"]["Timestamp"] = 0.into();
+        log.to_string()
+    };
+    insta::assert_snapshot!(line(taken.log), @r#"{"Failed":0,"Latency":0,"Published":1,"Received":1,"Refused":0,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["function"]],"Metrics":[{"Name":"Received","Unit":"Count"},{"Name":"Published","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}],"Namespace":"hookbridge"}],"Timestamp":0},"bytes":29,"delivery_id":"72d3162e","event_type":"ping","function":"function","outcome":"published","provider":"github","request_id":"request","status":202}"#);
+    event["body"] = "{}".into();
+    let refused = function.invoke(&event).await;
+    let refused = line(refused.log);
+    insta::assert_snapshot!(refused, @r#"{"Failed":0,"Latency":0,"Published":0,"Received":1,"Refused":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["function"]],"Metrics":[{"Name":"Received","Unit":"Count"},{"Name":"Published","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}],"Namespace":"hookbridge"},{"Dimensions":[["function","reason"]],"Metrics":[{"Name":"Refused","Unit":"Count"}],"Namespace":"hookbridge"}],"Timestamp":0},"bytes":2,"function":"function","outcome":"refused","provider":"github","reason":"wrong-signature","request_id":"request","status":401}"#);
+    for secret in [SECRET, "zen", &github_signature(BODY.as_bytes())[7..]] {
+        assert!(!refused.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches() {
+    let function = CloudFunction::at(&endpoint(), "stripe", &secret(SECRET)).await;
+    let event_type = name("charge");
+    let queue = RuleQueue::on("default", &json!({"source": ["stripe.com"], "detail-type": [event_type]}));
+    // Stripe writes its events over many lines; numbers and escapes are kept as they are.
+    let body = format!(
+        "{{\n  \"id\": \"evt_1\",\n  \"created\": 1686089970,\n  \"amount\": 1.50,\n  \"big\": 1234567890123456789,\n  \"u\": \"\\u00fc\",\n  \"type\": \"{event_type}\"\n}}"
+    );
+    let stripe = hookbridge::providers::find("stripe").unwrap();
+    let url = "https://x.example/".parse().unwrap();
+    let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), body.clone().into());
+    let secret = hookbridge::secrets::Secret::new(SECRET);
+    let signature = stripe.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let headers =
+        [("content-type", "application/json; charset=utf-8"), ("stripe-signature", signature.as_str())];
+    assert_eq!(function.invoke(&url_event(&headers, &body)).await.status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_1"]));
+    assert_eq!(received["time"], "2023-06-06T22:19:30Z");
+    assert_eq!(received["detail"], serde_json::from_str::<Value>(&body).unwrap());
+    assert!(queue.is_empty());
+}

@@ -1,0 +1,22 @@
+//! What hookbridge promises, told against real parts: a running `hookbridge serve`, LocalStack, the providers' own
+//! SDKs. `scripts/test` starts what they need.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(missing_docs, reason = "a test's name says what it promises")]
+#![allow(unreachable_pub, reason = "nothing is reached from outside a test")]
+
+// Who takes part.
+mod actors;
+
+// The stories.
+mod bad_input;
+mod function;
+mod properties;
+mod provider_sdks;
+mod published_vectors;
+mod scripts;
+mod sending;
+mod serving;
+mod stacks;
+mod status_table;
+mod templates;

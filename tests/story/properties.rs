@@ -1,0 +1,176 @@
+//! What holds for every body and every secret: what `send` signs, verify accepts, and one flipped bit is refused.
+
+use bytes::Bytes;
+use hookbridge::event::Detail;
+use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook};
+use hookbridge::secrets::Secret;
+use hookbridge::send::{Letter, Signed};
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+const NOW: i64 = 1_800_000_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap()
+}
+
+fn any_provider() -> impl Strategy<Value = &'static Provider> {
+    prop::sample::select(providers::ALL.to_vec())
+}
+
+fn any_url() -> impl Strategy<Value = RequestUrl> {
+    let pattern = "https?://[a-z]{1,8}\\.example(:[1-9][0-9]{1,3})?/[a-z%/.]{0,12}(\\?[a-z0-9=&%]{0,12})?";
+    pattern.prop_map(|text| text.parse().unwrap())
+}
+
+fn sign(provider: &'static Provider, secret: &[u8], to: RequestUrl, body: Vec<u8>) -> Signed {
+    let letter = Letter { provider, event: None, body: Some(body.into()), to };
+    letter.sign(&Secret::new(secret), now()).unwrap()
+}
+
+fn is_verified(provider: &'static Provider, secret: &[u8], signed: &Signed) -> bool {
+    let headers = Webhook::headers(signed.headers.iter().cloned());
+    let webhook = Webhook::new(signed.url.clone(), headers, signed.body.clone());
+    let Ok(claim) = provider.signature.claim(&webhook, now()) else { return false };
+    provider.verify(webhook, &claim, &Secret::new(secret)).is_ok()
+}
+
+/// What of a body is signed: Twilio signs what a form means and not how it is written.
+fn meaning(provider: &Provider, signed: &Signed) -> Vec<Vec<u8>> {
+    let is_form =
+        signed.headers.iter().any(|(name, value)| *name == "content-type" && value.ends_with("urlencoded"));
+    if provider.name != "twilio" || !is_form {
+        return vec![signed.body.to_vec()];
+    }
+    let mut pairs = Form::parse(&signed.body).pairs().to_vec();
+    pairs.sort();
+    pairs.dedup();
+    pairs.into_iter().map(|(name, value)| [name, value].concat()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_send_signs_verify_accepts(
+        provider in any_provider(),
+        secret in prop::collection::vec(any::<u8>(), 1..80),
+        url in any_url(),
+        body in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let signed = sign(provider, &secret, url, body);
+        prop_assert!(is_verified(provider, &secret, &signed));
+    }
+
+    #[test]
+    fn one_flipped_bit_in_the_body_is_refused(
+        provider in any_provider(),
+        secret in prop::collection::vec(any::<u8>(), 1..80),
+        url in any_url(),
+        body in prop::collection::vec(any::<u8>(), 1..400),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u32,
+    ) {
+        let mut signed = sign(provider, &secret, url, body);
+        let before = meaning(provider, &signed);
+        let mut flipped = signed.body.to_vec();
+        flipped[at.index(signed.body.len())] ^= 1 << bit;
+        signed.body = Bytes::from(flipped);
+        prop_assume!(meaning(provider, &signed) != before);
+        prop_assert!(!is_verified(provider, &secret, &signed));
+    }
+
+    #[test]
+    fn one_flipped_bit_in_the_signature_is_refused(
+        provider in any_provider(),
+        secret in prop::collection::vec(any::<u8>(), 1..80),
+        url in any_url(),
+        body in prop::collection::vec(any::<u8>(), 0..400),
+        at in any::<prop::sample::Index>(),
+        bit in 0..7_u32,
+    ) {
+        let mut signed = sign(provider, &secret, url, body);
+        let (_, value) = signed.headers.last_mut().unwrap();
+        let mut bytes = value.clone().into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        *value = String::from_utf8(bytes).unwrap();
+        prop_assert!(!is_verified(provider, &secret, &signed));
+    }
+
+    #[test]
+    fn one_flipped_bit_in_the_secret_is_refused(
+        provider in any_provider(),
+        secret in prop::collection::vec(1..127_u8, 1..60),
+        url in any_url(),
+        body in prop::collection::vec(any::<u8>(), 0..400),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u32,
+    ) {
+        let signed = sign(provider, &secret, url, body);
+        let mut other = secret.clone();
+        other[at.index(secret.len())] ^= 1 << bit;
+        // A line break at the end is no part of a secret, and an HMAC pads a key with zeros.
+        prop_assume!(!secret.ends_with(b"\n") && !other.ends_with(b"\n") && !other.ends_with(b"\0"));
+        prop_assert!(!is_verified(provider, &other, &signed));
+    }
+
+    #[test]
+    fn a_url_that_is_not_the_signed_one_is_refused_by_who_signs_it(
+        secret in prop::collection::vec(any::<u8>(), 1..80),
+        url in any_url(),
+        body in "[A-Za-z]{1,9}=[a-z+%]{0,20}",
+        suffix in "[a-z]{1,4}",
+    ) {
+        let twilio = providers::find("twilio").unwrap();
+        let mut signed = sign(twilio, &secret, url, body.into_bytes());
+        signed.url.path.push_str(&suffix);
+        prop_assert!(!is_verified(twilio, &secret, &signed));
+    }
+
+    #[test]
+    fn a_detail_is_any_json_object_kept_byte_for_byte(
+        fields in prop::collection::hash_map(".{0,10}", json(), 0..8),
+        space in "[ \t\r\n]{0,3}",
+    ) {
+        let text = format!("{space}{}{space}", serde_json::to_string(&fields).unwrap());
+        let detail = Detail::parse(text.as_bytes());
+        prop_assert_eq!(detail.unwrap().into_string(), text);
+    }
+
+    #[test]
+    fn no_bytes_whatever_make_a_parser_fail_in_another_way_than_by_saying_so(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let _ = Detail::parse(&bytes);
+        let form = Form::parse(&bytes);
+        prop_assert!(form.pairs().len() <= bytes.len());
+        for provider in providers::ALL {
+            let headers = Webhook::headers([(provider.signature.header, &bytes)]);
+            let url: RequestUrl = "https://x.example/".parse().unwrap();
+            let webhook = Webhook::new(url, headers, Bytes::from(bytes.clone()));
+            let _ = provider.signature.claim(&webhook, now());
+        }
+        if let Ok(text) = String::from_utf8(bytes) {
+            let _ = text.parse::<RequestUrl>();
+            let _ = hookbridge::event::time_of(&text);
+        }
+    }
+}
+
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        (-1e300..1e300_f64).prop_map(Into::into),
+        ".{0,20}".prop_map(Into::into),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+            prop::collection::hash_map(".{0,8}", inner, 0..6)
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+        ]
+    })
+}

@@ -1,0 +1,82 @@
+//! The providers' own SDKs sign, from outside, and a running server takes what they sign.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::actors::server::{SECRET, Server};
+use crate::actors::{checkout, run, set_up};
+
+/// Runs a script that signs and posts; the JSON lines it prints.
+fn signs(program: &str, script: &Path, server: &Server, provider: &str) -> Vec<Value> {
+    let url = format!("http://{}/hooks/{provider}", server.address);
+    let program = environment().join("tools/bin").join(program);
+    let text = run(Command::new(program).arg(script).args([&url, SECRET]));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What `scripts/test` installed.
+fn environment() -> PathBuf {
+    set_up("HOOKBRIDGE_TEST_ENV").into()
+}
+
+#[test]
+fn every_real_github_payload_signed_by_octokit_comes_out_verbatim() {
+    let server = Server::start_with(&["--quiet"]);
+    let mut sent = signs("node", &environment().join("node/github_signs.mjs"), &server, "github");
+    let forged = sent.pop().unwrap();
+    assert_eq!((&forged["id"], &forged["status"]), (&"forged".into(), &401.into()));
+    let form = sent.pop().unwrap();
+    assert_eq!((&form["id"], &form["status"]), (&"form".into(), &202.into()));
+    assert_eq!(sent.len(), 329);
+
+    let text = std::fs::read_to_string(server.events_file()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 330);
+    for (line, sent) in lines.iter().zip(&sent) {
+        assert_eq!(sent["status"], 202, "{}", sent["id"]);
+        let body = sent["body"].as_str().unwrap();
+        assert!(line.ends_with(&format!("\"detail\":{body}}}")), "{} is not verbatim", sent["id"]);
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["source"], "github.com");
+        assert_eq!(event["detail-type"], sent["event"]);
+        assert_eq!(event["resources"][0], format!("urn:webhook:github:{}", sent["id"].as_str().unwrap()));
+    }
+    let event: Value = serde_json::from_str(lines[329]).unwrap();
+    assert_eq!(event["detail"]["form"], "Grüße ✓");
+}
+
+#[test]
+fn what_stripe_s_library_signs_is_taken() {
+    let server = Server::start_with(&["--quiet"]);
+    let sent = signs("python", &checkout().join("tests/python/stripe_signs.py"), &server, "stripe");
+    let statuses: Vec<u64> = sent.iter().map(|one| one["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [202, 202, 202, 202, 202, 202, 202, 202, 202, 202, 202, 401, 401]);
+    let events = server.events();
+    assert_eq!(events.len(), 11);
+    for (event, sent) in events.iter().zip(&sent) {
+        let sent: Value = serde_json::from_str(sent["body"].as_str().unwrap()).unwrap();
+        assert_eq!(event["detail"], sent);
+        assert_eq!(event["detail-type"], "charge.succeeded");
+        assert_eq!(event["resources"][0], format!("urn:webhook:stripe:{}", sent["id"].as_str().unwrap()));
+        assert_eq!(event["time"].as_str().unwrap()[..17], *"2023-06-06T22:19:");
+    }
+}
+
+#[test]
+fn what_twilio_s_library_signs_is_taken() {
+    let server = Server::start_with(&["--quiet"]);
+    let sent = signs("python", &checkout().join("tests/python/twilio_signs.py"), &server, "twilio");
+    let wrong = ["json, tampered with", "another url", "another token"];
+    for one in &sent {
+        let expected = if wrong.contains(&one["name"].as_str().unwrap()) { 401 } else { 202 };
+        assert_eq!(one["status"], expected, "{}", one["name"]);
+    }
+    assert_eq!(sent.len(), 11);
+    let events = server.events();
+    assert_eq!(events.len(), 8);
+    assert_eq!(events[0]["detail"]["Body"], "Grüße & more = ✓");
+    assert_eq!(events[0]["detail"]["FromCity"], "");
+    assert_eq!(events[2]["detail"]["MediaUrl"], serde_json::json!(["b", "a", "a"]));
+}

@@ -1,0 +1,99 @@
+//! The scripts that a person runs to get a stack, against LocalStack.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use hookbridge::providers;
+use hookbridge::secrets::Secret;
+use hookbridge::send::Letter;
+
+use crate::actors::aws::{aws, endpoint, name};
+use crate::actors::{checkout, run, wire};
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new(checkout().join("scripts").join(name));
+    command.current_dir(checkout()).env("AWS_ENDPOINT_URL", endpoint());
+    command
+}
+
+/// Runs `scripts/deploy` with the secret on standard input; what it printed on standard output.
+fn deploy(stack: &str, secret: &str, more: &[&str]) -> String {
+    let mut child = script("deploy")
+        .args(["github", "--arch", "x86_64", "--stack", stack])
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{secret}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("quoted"), "the secret is not shown");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn status(url: &str, secret: &str) -> u16 {
+    let provider = providers::find("github").unwrap();
+    let letter = Letter { provider, event: None, body: None, to: url.parse().unwrap() };
+    let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
+    let headers: Vec<(&str, &[u8])> = signed.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+    let bytes = wire::request("POST", "/", &signed.url.authority, &headers, &signed.body);
+    let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
+    wire::exchange(gateway, &bytes).unwrap().status
+}
+
+#[test]
+fn deploy_takes_a_person_from_a_clone_to_a_working_url() {
+    let stack = name("deployed");
+    let secret = r#"a "quoted" \secret\, with, commas = and ü"#;
+    let url = deploy(&stack, secret, &["LambdaInvocationThreshold=17"]);
+    assert!(url.starts_with("http"), "{url}");
+    assert_eq!(status(&url, secret), 202);
+    // Again, without a secret: the stack keeps the one it has; with one: it is rotated.
+    assert_eq!(deploy(&stack, "", &["LambdaInvocationThreshold=18"]), url);
+    assert_eq!(status(&url, secret), 202);
+    assert_eq!(deploy(&stack, "another secret", &[]), url);
+    assert_eq!(status(&url, "another secret"), 202);
+    assert_eq!(status(&url, secret), 202, "the previous secret goes on working");
+    assert_eq!(status(&url, "a guess"), 401);
+    let parameters = aws(&["cloudformation", "describe-stacks", "--stack-name", &stack]);
+    let parameters = parameters["Stacks"][0]["Parameters"].as_array().unwrap().clone();
+    let threshold = parameters.iter().find(|p| p["ParameterKey"] == "LambdaInvocationThreshold").unwrap();
+    assert_eq!(threshold["ParameterValue"], "18", "what is not given again stays");
+}
+
+#[test]
+fn publish_puts_all_into_the_bucket_and_prints_a_link_for_every_provider() {
+    let bucket = name("published");
+    aws(&["s3", "mb", &format!("s3://{bucket}")]);
+    let printed = run(script("publish").args([&bucket, "x86_64"]));
+    let listed = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
+    let keys: Vec<&str> =
+        listed["Contents"].as_array().unwrap().iter().map(|object| object["Key"].as_str().unwrap()).collect();
+    let code = keys.iter().find(|key| key.contains("/bridge-x86_64-")).expect("the zip");
+    for provider in providers::ALL {
+        let template = format!("hookbridge/{}/{}.yaml", env!("CARGO_PKG_VERSION"), provider.name);
+        assert!(keys.contains(&template.as_str()), "{template}");
+        let link =
+            printed.lines().find_map(|line| line.strip_prefix(&format!("{}: ", provider.name))).unwrap();
+        assert!(link.contains("region=us-east-1#/stacks/quickcreate?templateURL=https%3A%2F%2F"), "{link}");
+        assert!(link.contains(&template.replace('/', "%2F")), "{link}");
+        assert!(link.contains(&format!("param_CodeBucket={bucket}")), "{link}");
+        assert!(link.contains(&format!("param_CodeKey={}", code.replace('/', "%2F"))), "{link}");
+    }
+}
+
+#[test]
+fn a_script_that_cannot_go_on_says_why() {
+    let complaint = |name: &str, arguments: &[&str]| {
+        let output = script(name).args(arguments).stdin(Stdio::null()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: github stripe twilio");
+    insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
+    insta::assert_snapshot!(complaint("build-function", &["bridge", "mips"]), @"scripts/build-function: 'mips' is neither arm64 nor x86_64");
+    assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
+}

@@ -1,0 +1,84 @@
+//! `hookbridge send`: the way of a webhook from a terminal.
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
+use crate::actors::server::{SECRET, Server, hookbridge};
+
+fn send(server: &Server, arguments: &[&str], input: Option<&str>) -> Output {
+    let provider = arguments[0];
+    let mut child = hookbridge()
+        .arg("send")
+        .args(arguments)
+        .args(["--to", &format!("http://{}/hooks/{provider}", server.address)])
+        .env("HOOKBRIDGE_SEND_SECRET", SECRET)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input.unwrap_or_default().as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_sample_of_every_provider_arrives() {
+    let server = Server::start();
+    for provider in ["github", "stripe", "twilio"] {
+        let output = send(&server, &[provider], None);
+        assert_eq!(said(&output), "202 Message forwarded to Amazon EventBridge\n");
+        assert!(output.status.success());
+    }
+    assert_eq!(server.events().len(), 3);
+}
+
+#[test]
+fn type_and_body_are_the_sender_s_choice() {
+    let server = Server::start();
+    send(&server, &["github", "--event", "issues", "--data", "-"], Some(r#"{"action": "opened"}"#));
+    send(&server, &["stripe", "--event", "invoice.paid"], None);
+    send(&server, &["twilio", "--data", "-"], Some(r#"{"by": "json"}"#));
+    let events = server.events();
+    assert_eq!(
+        (&events[0]["detail-type"], &events[0]["detail"]["action"]),
+        (&"issues".into(), &"opened".into())
+    );
+    assert_eq!(events[1]["detail-type"], "invoice.paid");
+    assert_eq!(events[2]["detail"]["by"], "json");
+}
+
+#[test]
+fn what_cannot_be_sent_is_said_with_what_to_do() {
+    let server = Server::start();
+    let complaint = |arguments: &[&str]| {
+        let output = send(&server, arguments, None);
+        assert!(!output.status.success());
+        said(&output)
+    };
+    insta::assert_snapshot!(complaint(&["twilio", "--event", "x"]), @"hookbridge: --event: Twilio webhooks have no event type");
+    insta::assert_snapshot!(complaint(&["stripe", "--event", "x", "--data", "-"]), @"hookbridge: --event: Stripe writes the event type into the body; leave --event out, or --data");
+    insta::assert_snapshot!(complaint(&["github", "--data", "no-such-file"]), @"hookbridge: --data no-such-file: No such file or directory (os error 2)");
+    insta::assert_snapshot!(complaint(&["github", "--event", "a b"]), @"hookbridge: --event: 'a b' cannot stand in a header");
+    assert!(
+        complaint(&["gitlub"]).contains("there is no provider 'gitlub'; there are: github, stripe, twilio")
+    );
+    let output = hookbridge()
+        .args(["send", "github", "--secret", "x", "--to", "http://127.0.0.1:9/"])
+        .output()
+        .unwrap();
+    assert!(
+        said(&output).starts_with("hookbridge: http://127.0.0.1:9/ did not answer: "),
+        "{}",
+        said(&output)
+    );
+    let output = hookbridge()
+        .args(["send", "github", "--to", "http://127.0.0.1:9/"])
+        .current_dir(server.folder.path().parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(said(&output).contains("start `hookbridge serve` once"), "{}", said(&output));
+}

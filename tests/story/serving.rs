@@ -1,0 +1,162 @@
+//! `hookbridge serve`: what a newcomer sees, and what it does under pressure and at its end.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use hookbridge::providers;
+use serde_json::Value;
+
+use crate::actors::server::{SECRET, Server, hookbridge};
+use crate::actors::wire::{self, read_reply};
+
+const BODY: &[u8] = br#"{"zen":"Keep it logically awesome."}"#;
+
+/// The signature that GitHub would make, by the library's own hand.
+pub fn github_signature(body: &[u8]) -> String {
+    let provider = providers::find("github").unwrap();
+    let url = "https://x.example/".parse().unwrap();
+    let webhook = providers::Webhook::new(url, http::HeaderMap::new(), bytes::Bytes::copy_from_slice(body));
+    let secret = hookbridge::secrets::Secret::new(SECRET);
+    provider.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap()
+}
+
+#[test]
+fn the_demo_shows_a_webhook_of_every_provider_and_a_forged_one() {
+    let server = Server::start_with(&["--demo"]);
+    for provider in providers::ALL {
+        server.wait_for(&format!("demo: a webhook, signed as {} signs", provider.title));
+        server.wait_for(provider.source);
+        server.wait_for("answered 202 Message forwarded to Amazon EventBridge");
+    }
+    server.wait_for("demo: a forged one");
+    server.wait_for("wrong-signature");
+    server.wait_for("answered 401 Invalid Signature");
+    server.wait_for("demo: done");
+    assert_eq!(server.events().len(), providers::ALL.len());
+}
+
+#[test]
+fn an_answered_webhook_is_in_the_file_when_the_process_is_killed() {
+    let mut server = Server::start();
+    let signature = github_signature(BODY);
+    let headers: [(&str, &[u8]); 4] = [
+        ("content-type", b"application/json"),
+        ("x-github-event", b"ping"),
+        ("x-github-delivery", b"72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+        ("x-hub-signature-256", signature.as_bytes()),
+    ];
+    assert_eq!(server.post("github", &headers, BODY).status, 202);
+    server.signal("KILL");
+    server.end();
+    let event = &server.events()[0];
+    assert_eq!(event["source"], "github.com");
+    assert_eq!(event["detail-type"], "ping");
+    assert_eq!(event["resources"][0], "urn:webhook:github:72d3162e-cc78-11e3-81ab-4c9367dc0958");
+    assert_eq!(event["detail"]["zen"], "Keep it logically awesome.");
+}
+
+#[test]
+fn json_lines_are_json_lines() {
+    let server = Server::start_with(&["--json", "--demo"]);
+    let mut lines: Vec<Value> = Vec::new();
+    while lines.iter().filter(|line| line.get("webhook").is_some()).count() < 4 {
+        lines.push(serde_json::from_str(&server.wait_for("")).unwrap());
+    }
+    let webhooks: Vec<_> = lines.iter().filter_map(|line| line.get("webhook")).collect();
+    assert_eq!(webhooks[0]["outcome"], "published");
+    assert_eq!(webhooks[3]["reason"], "wrong-signature");
+    assert_eq!(lines.iter().filter(|line| line.get("event").is_some()).count(), 3);
+}
+
+/// Begins a webhook and waits until the server has it in hand, which it says by asking for the body; the connection
+/// and the body.
+fn in_hand(server: &Server, headers: &[(&str, &[u8])]) -> (TcpStream, Vec<u8>) {
+    let headers = [headers, &[("expect", b"100-continue")]].concat();
+    let mut request = wire::request("POST", "/hooks/github", "x", &headers, BODY);
+    let body = request.split_off(request.len() - BODY.len());
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(&request).unwrap();
+    assert_eq!(read_reply(&mut stream).unwrap().status, 100);
+    (stream, body)
+}
+
+#[test]
+fn a_webhook_in_hand_is_answered_before_the_end() {
+    let mut server = Server::start();
+    let signature = github_signature(BODY);
+    let headers: [(&str, &[u8]); 2] =
+        [("content-type", b"application/json"), ("x-hub-signature-256", signature.as_bytes())];
+    let (mut stream, rest) = in_hand(&server, &headers);
+    server.signal("INT");
+    while TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    stream.write_all(&rest).unwrap();
+    assert_eq!(read_reply(&mut stream).unwrap().status, 202);
+    assert!(server.end().success());
+    assert_eq!(server.events().len(), 1);
+}
+
+#[test]
+fn one_webhook_more_than_it_may_have_in_hand_is_answered_429() {
+    let server = Server::start_with(&["--concurrency", "1"]);
+    let signature = github_signature(BODY);
+    let headers: [(&str, &[u8]); 2] =
+        [("content-type", b"application/json"), ("x-hub-signature-256", signature.as_bytes())];
+    let (mut first, rest) = in_hand(&server, &headers);
+    let second = server.post("github", &headers, BODY);
+    assert_eq!((second.status, second.body.trim_end()), (429, "TooManyRequestsException"));
+    first.write_all(&rest).unwrap();
+    assert_eq!(read_reply(&mut first).unwrap().status, 202);
+    assert_eq!(server.post("github", &headers, BODY).status, 202);
+}
+
+#[test]
+fn a_header_that_does_not_end_and_one_that_is_too_long_are_cut_off() {
+    let server = Server::start();
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    slow.write_all(b"POST /hooks/github HTTP/1.1\r\nx-").unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let long = vec![b'x'; 300_000];
+    let reply =
+        wire::exchange(server.address, &wire::request("POST", "/hooks/github", "x", &[("a", &long)], b""));
+    assert_eq!(reply.unwrap().status, 431);
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(!String::from_utf8_lossy(&rest).contains("202"));
+}
+
+#[test]
+fn the_page_and_the_unknown_path_say_what_there_is() {
+    let server = Server::start();
+    let get = |path| wire::exchange(server.address, &wire::request("GET", path, "x", &[], b"")).unwrap();
+    let page = get("/");
+    assert_eq!(page.status, 200);
+    for provider in providers::ALL {
+        assert!(page.body.contains(&format!("/hooks/{}", provider.name)));
+    }
+    let missing = get("/hooks/gitlub");
+    assert_eq!(missing.status, 404);
+    assert!(missing.body.contains("/hooks/github, /hooks/stripe, /hooks/twilio"));
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_with_what_to_do() {
+    let complaint = |arguments: &[&str]| {
+        let output = hookbridge().arg("serve").args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let server = Server::start();
+    let address = server.address.to_string();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere.path().to_str().unwrap();
+    let busy = complaint(&["--listen", &address, "--data", elsewhere]);
+    assert!(busy.contains(&format!("cannot listen on {address}: Address already in use")), "{busy}");
+    assert!(busy.contains("choose another with --listen"), "{busy}");
+    let used = complaint(&["--listen", "127.0.0.1:0", "--data", server.folder.path().to_str().unwrap()]);
+    assert!(used.contains("is in use by another hookbridge"), "{used}");
+    let file = complaint(&["--data", "/dev/null/x"]);
+    assert!(file.contains("choose a folder you can write to with --data"), "{file}");
+}

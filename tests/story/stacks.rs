@@ -1,0 +1,188 @@
+//! The committed templates on LocalStack, with the function that cargo-lambda built: from a URL to a rule's queue.
+//!
+//! LocalStack applies neither the reserved concurrency nor the conditions of the two URL permissions; that both
+//! permissions are in the template is checked here by reading it.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use hookbridge::providers::{self, RequestUrl};
+use hookbridge::secrets::Secret;
+use hookbridge::send::Letter;
+use serde_json::{Value, json};
+
+use crate::actors::aws::{RuleQueue, aws, endpoint, name};
+use crate::actors::wire::{self, Reply};
+use crate::actors::{checkout, set_up};
+
+/// A stack, and what it says of itself.
+struct Stack {
+    name: String,
+    provider: &'static str,
+    code: (String, String),
+    outputs: Value,
+}
+
+impl Stack {
+    /// Deploys the committed template of `provider`.
+    fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
+        let bucket = name("code");
+        aws(&["s3", "mb", &format!("s3://{bucket}")]);
+        let key = "bridge.zip".to_owned();
+        aws(&["s3", "cp", &set_up("HOOKBRIDGE_TEST_ZIP"), &format!("s3://{bucket}/{key}")]);
+        let mut stack = Self { name: name(provider), provider, code: (bucket, key), outputs: Value::Null };
+        stack.put("create", secret, parameters);
+        stack
+    }
+
+    /// Creates or updates it and waits for the end of that.
+    fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
+        let provider = providers::find(self.provider).unwrap();
+        let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), provider.name);
+        let base = [
+            (provider.secret_parameter, secret),
+            ("CodeBucket", &self.code.0),
+            ("CodeKey", &self.code.1),
+            ("Architecture", "x86_64"),
+        ];
+        let parameters: Vec<Value> = base
+            .iter()
+            .chain(parameters)
+            .map(|(name, value)| json!({"ParameterKey": name, "ParameterValue": value}))
+            .collect();
+        let parameters = Value::from(parameters).to_string();
+        let verb_stack = format!("{verb}-stack");
+        let named = ["--stack-name", &self.name];
+        let arguments =
+            ["cloudformation", &verb_stack, "--template-body", &template, "--parameters", &parameters];
+        aws(&[&arguments[..], &["--capabilities", "CAPABILITY_IAM"], &named].concat());
+        // Not `aws cloudformation wait`, which looks every 30 s only.
+        let done = format!("{}_COMPLETE", verb.to_uppercase());
+        loop {
+            let described = aws(&[&["cloudformation", "describe-stacks"][..], &named].concat());
+            let stack = &described["Stacks"][0];
+            let status = stack["StackStatus"].as_str().unwrap();
+            if status == done {
+                self.outputs = stack["Outputs"].clone();
+                return;
+            }
+            assert!(status.ends_with("_IN_PROGRESS"), "{stack}");
+        }
+    }
+
+    fn output(&self, name: &str) -> String {
+        let found = self.outputs.as_array().unwrap().iter().find(|output| output["OutputKey"] == name);
+        found.unwrap_or_else(|| panic!("no output {name}"))["OutputValue"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a webhook to the function's URL, signed as if it had been sent to `public`.
+    fn send(&self, secret: &str, body: &str, event: Option<&str>, public: Option<&str>) -> Reply {
+        let provider = providers::find(self.provider).unwrap();
+        let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
+        let to = public.map_or_else(|| url.clone(), |public| public.parse().unwrap());
+        let letter = Letter { provider, event, body: Some(body.to_owned().into()), to };
+        let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
+        let headers: Vec<(&str, &[u8])> =
+            signed.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let path = signed.url.query.as_ref().map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
+        let bytes = wire::request("POST", &path, &url.authority, &headers, &signed.body);
+        wire::exchange(gateway(), &bytes).expect("an answer")
+    }
+
+    /// All that the function has written. LocalStack puts it into the group that AWS would choose by itself, not
+    /// into the one that the template names.
+    fn log(&self) -> String {
+        let group = format!("/aws/lambda/{}", self.output("LambdaFunctionName"));
+        aws(&["logs", "filter-log-events", "--log-group-name", &group]).to_string()
+    }
+}
+
+fn gateway() -> SocketAddr {
+    endpoint().trim_start_matches("http://").to_socket_addrs().unwrap().next().unwrap()
+}
+
+#[test]
+fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_refuses_none() {
+    let mut stack = Stack::deploy("github", "the old secret", &[]);
+    assert!(stack.output("LambdaFunctionARN").ends_with(&stack.output("LambdaFunctionName")));
+    let event_type = name("push");
+    let queue = RuleQueue::on("default", &json!({"source": ["github.com"], "detail-type": [event_type]}));
+    let send = |stack: &Stack, secret: &str, body: &str| stack.send(secret, body, Some(&event_type), None);
+
+    let body = r#"{"ref":"refs/heads/main","amount":1.50,"who":"Grüße ✓"}"#;
+    let reply = send(&stack, "the old secret", body);
+    assert_eq!((reply.status, reply.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"], serde_json::from_str::<Value>(body).unwrap());
+    assert_eq!(received["detail-type"], *event_type);
+    assert!(received["resources"][0].as_str().unwrap().starts_with("urn:webhook:github:"));
+
+    stack.put("update", "the new secret", &[]);
+    assert_eq!(send(&stack, "the new secret", r#"{"signed":"new"}"#).status, 202, "at once, with no restart");
+    assert_eq!(send(&stack, "the old secret", r#"{"signed":"old"}"#).status, 202);
+    assert_eq!(send(&stack, "a guess", body).status, 401);
+    let mut signed: Vec<String> = (0..2)
+        .map(|_| serde_json::from_str::<Value>(&queue.receive()).unwrap()["detail"]["signed"].to_string())
+        .collect();
+    signed.sort();
+    assert_eq!(signed, ["\"new\"", "\"old\""]);
+    assert!(queue.is_empty(), "what was refused is not on the bus");
+
+    let log = stack.log();
+    assert!(log.contains("wrong-signature") && log.contains("published"), "{log}");
+    for hidden in ["the old secret", "the new secret", "refs/heads/main", "sha256="] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+    }
+}
+
+#[test]
+fn a_stripe_webhook_reaches_a_bus_of_one_s_own() {
+    let bus = name("orders");
+    aws(&["events", "create-event-bus", "--name", &bus]);
+    let stack = Stack::deploy("stripe", "whsec_test", &[("EventBusName", &bus)]);
+    let queue = RuleQueue::on(&bus, &json!({"source": ["stripe.com"]}));
+    let body = "{\n  \"id\": \"evt_7\",\n  \"type\": \"invoice.paid\",\n  \"created\": 1686089970\n}";
+    assert_eq!(stack.send("whsec_test", body, None, None).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail-type"], "invoice.paid");
+    assert_eq!(received["time"], "2023-06-06T22:19:30Z");
+    assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_7"]));
+}
+
+#[test]
+fn a_twilio_webhook_comes_through_a_custom_domain_with_a_query() {
+    let public = "https://hooks.example/voice";
+    let stack = Stack::deploy("twilio", "12345", &[("PublicUrl", public)]);
+    let queue = RuleQueue::on("default", &json!({"source": ["twilio.com"], "detail": {"From": ["+1555"]}}));
+    let signed_url = format!("{public}?shop=1&x=a%20b");
+    let reply = stack.send("12345", "From=%2B1555&Body=Gr%C3%BC%C3%9Fe&Empty=", None, Some(&signed_url));
+    assert_eq!(reply.status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"], json!({"From": "+1555", "Body": "Grüße", "Empty": ""}));
+    let reply = stack.send("12345", r#"{"From":"+1555"}"#, None, Some(public));
+    assert_eq!(reply.status, 202);
+    assert_eq!(serde_json::from_str::<Value>(&queue.receive()).unwrap()["detail"], json!({"From": "+1555"}));
+    assert_eq!(stack.send("12345", "From=%2B1555", None, Some("https://other.example/voice")).status, 401);
+}
+
+#[test]
+fn a_template_grants_what_is_needed_and_nothing_else() {
+    for provider in providers::ALL {
+        let text = hookbridge::template::of(provider);
+        let actions: Vec<&str> =
+            text.lines().map(str::trim).filter(|line| line.starts_with("Action: ")).collect();
+        assert_eq!(
+            actions,
+            [
+                "Action: sts:AssumeRole",
+                "Action: events:PutEvents",
+                "Action: secretsmanager:GetSecretValue",
+                "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+                "Action: lambda:InvokeFunctionUrl",
+                "Action: lambda:InvokeFunction",
+            ]
+        );
+        assert!(!text.contains("Resource: \"*\""));
+        assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
+        assert!(!text.contains("Transform:"));
+    }
+}

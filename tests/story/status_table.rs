@@ -1,0 +1,189 @@
+//! The status table when AWS fails, through a proxy that fails as AWS does. Each test is a row of it.
+
+use std::time::Duration;
+
+use hookbridge::secrets::Ages;
+use serde_json::Value;
+
+use crate::actors::aws::{endpoint, rotate, secret};
+use crate::actors::cloud_function::{CloudFunction, url_event};
+use crate::actors::fault_proxy::{Fault, FaultProxy};
+use crate::actors::server::SECRET;
+use crate::serving::github_signature;
+
+const BODY: &str = r#"{"zen":"Anything added dilutes everything else."}"#;
+
+fn signed() -> Value {
+    let signature = github_signature(BODY.as_bytes());
+    url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
+}
+
+/// Signed with something else.
+fn forged() -> Value {
+    let signature = github_signature(b"{}");
+    url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
+}
+
+async fn function() -> (FaultProxy, CloudFunction) {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let function = CloudFunction::at(&proxy.url(), "github", &secret(SECRET)).await;
+    (proxy, function)
+}
+
+#[tokio::test]
+async fn published_is_202() {
+    let (proxy, function) = function().await;
+    let taken = function.invoke(&signed()).await;
+    assert_eq!((taken.status, taken.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+    assert_eq!(taken.log["outcome"], "published");
+    let entry: Value = serde_json::from_str(&proxy.published()[0]).unwrap();
+    let entry = &entry["Entries"][0];
+    assert_eq!(entry["Detail"], BODY, "byte for byte");
+    assert_eq!(entry["EventBusName"], "default");
+}
+
+#[tokio::test]
+async fn what_has_no_plausible_signature_makes_no_call() {
+    let (proxy, function) = function().await;
+    let bad = ["", "sha256=", "sha1=0000000000000000000000000000000000000000", "sha256=xyz"];
+    for signature in bad {
+        let event = url_event(&[("x-hub-signature-256", signature)], BODY);
+        assert_eq!(function.invoke(&event).await.status, 401);
+    }
+    assert_eq!(function.invoke(&url_event(&[], BODY)).await.status, 401);
+    assert_eq!((proxy.calls("GetSecretValue"), proxy.calls("PutEvents")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_hundred_forged_webhooks_cost_three_calls_and_are_401() {
+    let (proxy, function) = function().await;
+    for _ in 0..100 {
+        let refused = function.invoke(&forged()).await;
+        assert_eq!((refused.status, refused.body.as_str()), (401, "Invalid Signature"));
+    }
+    assert_eq!(
+        proxy.calls("GetSecretValue"),
+        3,
+        "the current secret, the previous one, a look for a newer one"
+    );
+    assert_eq!(proxy.calls("PutEvents"), 0);
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_retried() {
+    for fault in [
+        Fault::Throttled,
+        Fault::Broken,
+        Fault::Cut,
+        Fault::EntryFailed("ThrottlingException"),
+        Fault::EntryFailed("InternalFailure"),
+        Fault::Slow(Duration::from_secs(4)),
+    ] {
+        let (proxy, function) = function().await;
+        proxy.next("PutEvents", [fault]);
+        let time = Duration::from_secs(8);
+        let taken = function.invoke_text(&signed().to_string(), time).await;
+        assert_eq!((taken.status, proxy.calls("PutEvents")), (202, 2), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_by_itself_is_not_retried() {
+    for (fault, status) in [
+        (Fault::Refused("AccessDeniedException"), 500),
+        (Fault::Refused("ResourceNotFoundException"), 500),
+        (Fault::EntryFailed("AccessDeniedException"), 500),
+        (Fault::EntryFailed("NotAuthorizedForSourceException"), 500),
+        (Fault::EntryFailed("MalformedDetail"), 400),
+    ] {
+        let (proxy, function) = function().await;
+        proxy.next("PutEvents", [fault]);
+        let failed = function.invoke(&signed()).await;
+        assert_eq!((failed.status, proxy.calls("PutEvents")), (status, 1), "{fault:?}");
+        assert!(!failed.body.contains("proxy"), "the sender is not told what AWS said");
+    }
+}
+
+#[tokio::test]
+async fn a_bus_that_goes_on_failing_is_500_with_retry_after_before_the_time_is_up() {
+    for fault in [
+        Fault::Throttled,
+        Fault::Broken,
+        Fault::EntryFailed("InternalFailure"),
+        Fault::Slow(Duration::from_secs(60)),
+    ] {
+        let (proxy, function) = function().await;
+        proxy.always("PutEvents", fault);
+        let failed = function.invoke(&signed()).await;
+        assert_eq!((failed.status, failed.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
+        assert_eq!(failed.headers["retry-after"], "30");
+        assert_eq!(failed.log["outcome"], "failed");
+        assert_eq!(failed.log["reason"], "bus");
+        assert!(failed.elapsed < Duration::from_secs(5), "answered within its time: {:?}", failed.elapsed);
+        assert!(proxy.calls("PutEvents") > 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_bus_that_takes_no_such_size_is_413() {
+    let (proxy, function) = function().await;
+    proxy.next("PutEvents", [Fault::Refused("RequestEntityTooLarge")]);
+    assert_eq!(function.invoke(&signed()).await.status, 500, "a code that is not EventBridge's");
+    proxy.next("PutEvents", [Fault::TotalSize]);
+    assert_eq!(function.invoke(&signed()).await.status, 413);
+}
+
+#[tokio::test]
+async fn no_secret_at_start_is_500_with_retry_after_and_heals() {
+    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut, Fault::Refused("AccessDeniedException")] {
+        let (proxy, function) = function().await;
+        proxy.always("GetSecretValue", fault);
+        let failed = function.invoke(&signed()).await;
+        assert_eq!((failed.status, failed.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
+        assert_eq!(failed.headers["retry-after"], "30");
+        assert_eq!(failed.log["reason"], "no-secret");
+        proxy.always("GetSecretValue", Fault::None);
+        assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_once_read_goes_on_working_when_secrets_manager_is_down() {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let ages = Ages { time_to_live: Duration::from_millis(1), ..Ages::default() };
+    let function = CloudFunction::with(&proxy.url(), "github", &secret(SECRET), ages).await;
+    assert_eq!(function.invoke(&signed()).await.status, 202);
+    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut] {
+        proxy.always("GetSecretValue", fault);
+        assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
+        assert_eq!(function.invoke(&forged()).await.status, 401, "{fault:?}");
+    }
+    assert!(proxy.calls("GetSecretValue") > 3, "it was asked again each time");
+}
+
+#[tokio::test]
+async fn a_rotation_refuses_no_webhook() {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let arn = secret("the old secret");
+    let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    let signed_with = |secret: &str| {
+        let provider = hookbridge::providers::find("github").unwrap();
+        let url = "https://x.example/".parse().unwrap();
+        let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), BODY.into());
+        let secret = hookbridge::secrets::Secret::new(secret);
+        let signature = provider.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+        url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
+    };
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
+    rotate(&arn, "the new secret");
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "still cached");
+    assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202, "found at once");
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "the previous one");
+    let fresh = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    assert_eq!(fresh.invoke(&signed_with("the old secret")).await.status, 202, "after a cold start, too");
+    assert_eq!(fresh.invoke(&signed_with("the new secret")).await.status, 202);
+    rotate(&arn, "the newest secret");
+    assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
+    let later = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    assert_eq!(later.invoke(&signed_with("the old secret")).await.status, 401, "two rotations ago");
+}

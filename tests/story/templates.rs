@@ -1,0 +1,42 @@
+//! The committed templates are what the command writes.
+
+use std::process::Command;
+
+use hookbridge::providers;
+
+use crate::actors::{checkout, run, server::hookbridge};
+
+#[test]
+fn the_committed_templates_are_what_the_command_writes() {
+    for provider in providers::ALL {
+        let path = checkout().join(format!("cloudformation/{}.yaml", provider.name));
+        let committed = std::fs::read_to_string(&path).unwrap();
+        let written = run(hookbridge().args(["template", provider.name]));
+        assert!(
+            committed == written,
+            "{0} differs from what the command writes: run `cargo run -- template {1} > cloudformation/{1}.yaml`",
+            path.display(),
+            provider.name
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(checkout().join("cloudformation")).unwrap().count(),
+        providers::ALL.len(),
+        "no template without a provider"
+    );
+}
+
+#[test]
+fn the_readme_lists_every_provider_as_its_constant_says_it() {
+    let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
+    for provider in providers::ALL {
+        let row = format!("| [{}]({}) | `{}` |", provider.title, provider.documentation, provider.source);
+        assert!(readme.contains(&row), "README.md lacks a row that begins: {row}");
+    }
+}
+
+#[test]
+fn cfn_lint_has_no_objection() {
+    let templates = providers::ALL.map(|p| format!("cloudformation/{}.yaml", p.name));
+    run(Command::new("cfn-lint").args(templates).current_dir(checkout()));
+}
