@@ -87,7 +87,7 @@ impl<K: Keys, B: Bus> Function<K, B> {
     ) -> (FunctionAnswer, String) {
         let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(TO_ANSWER);
-        let record = match request(event, self.public_url.as_ref()) {
+        let record = match Request::of_function_url(event, self.public_url.as_ref()) {
             Ok(request) => self.bridge.handle(request, deadline).await,
             Err(outcome) => Record { outcome, ..Record::of(self.bridge.provider, event.len()) },
         };
@@ -100,30 +100,35 @@ impl<K: Keys, B: Bus> Function<K, B> {
     }
 }
 
-/// The HTTP request that an event describes, or what becomes of it at once.
-fn request(event: &str, public_url: Option<&PublicUrl>) -> Result<Request, Outcome> {
-    let event: FunctionUrlEvent<'_> = serde_json::from_str(event).map_err(|_| Outcome::NotARequest)?;
-    let url = RequestUrl {
-        scheme: "https",
-        authority: event.request_context.domain_name.into_owned(),
-        path: if event.raw_path.is_empty() { "/".into() } else { event.raw_path.into_owned() },
-        query: Some(event.raw_query_string.into_owned()).filter(|query| !query.is_empty()),
-    };
-    let body = event.body.unwrap_or_default();
-    let body = match event.is_base64_encoded.then(|| BASE64.decode(&body)) {
-        Some(Ok(decoded)) => decoded,
-        // Not the base64 it is said to be: nobody has signed what nobody can read.
-        Some(Err(_)) => return Err(Outcome::Refused(Refusal::BodyNotCovered)),
-        None => body.into_bytes(),
-    };
-    let method = Method::from_bytes(event.request_context.http.method.as_bytes());
-    Ok(Request {
-        method: method.map_err(|_| Outcome::NotARequest)?,
-        url: match public_url {
-            Some(public) => public.seen_from_outside(url),
-            None => url,
-        },
-        headers: Webhook::headers(event.headers.unwrap_or_default()),
-        body: Bytes::from(body),
-    })
+impl Request {
+    /// The HTTP request that a Function URL event (payload format 2.0) describes.
+    ///
+    /// # Errors
+    /// What becomes of it at once, when it describes none.
+    pub fn of_function_url(event: &str, public_url: Option<&PublicUrl>) -> Result<Self, Outcome> {
+        let event: FunctionUrlEvent<'_> = serde_json::from_str(event).map_err(|_| Outcome::NotARequest)?;
+        let url = RequestUrl {
+            scheme: "https",
+            authority: event.request_context.domain_name.into_owned(),
+            path: if event.raw_path.is_empty() { "/".into() } else { event.raw_path.into_owned() },
+            query: Some(event.raw_query_string.into_owned()).filter(|query| !query.is_empty()),
+        };
+        let body = event.body.unwrap_or_default();
+        let body = match event.is_base64_encoded.then(|| BASE64.decode(&body)) {
+            Some(Ok(decoded)) => decoded,
+            // Not the base64 it is said to be: nobody has signed what nobody can read.
+            Some(Err(_)) => return Err(Outcome::Refused(Refusal::BodyNotCovered)),
+            None => body.into_bytes(),
+        };
+        let method = Method::from_bytes(event.request_context.http.method.as_bytes());
+        Ok(Request {
+            method: method.map_err(|_| Outcome::NotARequest)?,
+            url: match public_url {
+                Some(public) => public.seen_from_outside(url),
+                None => url,
+            },
+            headers: Webhook::headers(event.headers.unwrap_or_default()),
+            body: Bytes::from(body),
+        })
+    }
 }

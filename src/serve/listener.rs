@@ -18,8 +18,8 @@ const HEADER_BYTES: usize = 64 * 1024;
 /// How long the webhooks in hand may take when the server is told to end.
 const DRAIN_TIME: Duration = Duration::from_secs(15);
 
-/// Accepts connections until `end`, then waits for the requests in hand.
-pub(super) async fn serve(listener: TcpListener, router: Router, mut end: watch::Receiver<bool>) {
+/// Accepts connections until `end` becomes true, then waits for the requests in hand.
+pub async fn serve(listener: TcpListener, router: Router, mut end: watch::Receiver<bool>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(HEADER_BYTES);
     let open = GracefulShutdown::new();

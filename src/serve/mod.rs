@@ -2,12 +2,12 @@
 //!
 //! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
 //! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths),
-//! `listener` (connections, limits, the end), `terminal` (what a person sees), `demo`.
+//! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
 
 mod demo;
 pub mod development;
 mod endpoints;
-mod listener;
+pub mod listener;
 mod routes;
 pub mod settings;
 mod terminal;

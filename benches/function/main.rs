@@ -1,0 +1,59 @@
+//! The function's speed, as ratios within one run. `scripts/bench` builds what it compares and runs it.
+//!
+//! AWS is played by a stub on this machine, over TLS: it answers at once, so that what is measured is us.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark prints, fails by panicking"
+)]
+#![allow(unreachable_pub, reason = "nothing is reached from outside a benchmark")]
+
+mod cold_start;
+mod runtime_api;
+mod stub;
+mod warm;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let aws = stub::Aws::start(folder.path()).await;
+        cold_start::compare(&aws).await;
+        warm::compare(&aws).await;
+    });
+}
+
+/// The middle of some measurements.
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// A Function URL event: a webhook of 10 KB that GitHub could have sent.
+fn event() -> String {
+    let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(640));
+    let github = hookbridge::providers::find("github").unwrap();
+    let url = "https://x.example/".parse().unwrap();
+    let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), body.clone().into());
+    let secret = hookbridge::secrets::Secret::new(stub::SECRET);
+    let signature = github.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    serde_json::json!({
+        "version": "2.0",
+        "rawPath": "/",
+        "rawQueryString": "",
+        "headers": {
+            "content-type": "application/json",
+            "user-agent": "GitHub-Hookshot/044aadd",
+            "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+            "x-github-event": "push",
+            "x-hub-signature-256": signature,
+        },
+        "requestContext": {"domainName": "x.example", "http": {"method": "POST"}},
+        "body": body,
+        "isBase64Encoded": false,
+    })
+    .to_string()
+}

@@ -1,0 +1,109 @@
+//! The Runtime API of Lambda for one function process.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use tokio::sync::{Mutex, mpsc};
+
+/// A function that was started and is being invoked.
+pub struct Invoked {
+    pub process: Child,
+    started: Instant,
+    events: mpsc::Sender<String>,
+    answers: mpsc::Receiver<(Instant, String)>,
+}
+
+#[derive(Clone)]
+struct Api {
+    events: Arc<Mutex<mpsc::Receiver<String>>>,
+    answers: mpsc::Sender<(Instant, String)>,
+}
+
+impl Invoked {
+    /// Starts `program`, with `first` waiting for it.
+    pub async fn start(program: &str, environment: &[(&'static str, String)], first: String) -> Self {
+        let (events, waiting) = mpsc::channel(1);
+        let (answered, answers) = mpsc::channel(1);
+        let api = Api { events: Arc::new(Mutex::new(waiting)), answers: answered };
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .with_state(api);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        events.send(first).await.unwrap();
+        let started = Instant::now();
+        let process = Command::new(program)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "function")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        Self { process, started, events, answers }
+    }
+
+    /// Waits for the first answer; milliseconds from the start of the process to it.
+    pub async fn first_answer(&mut self) -> f64 {
+        let at = self.answer().await;
+        at.duration_since(self.started).as_secs_f64() * 1e3
+    }
+
+    /// Invokes it once more.
+    pub async fn invoke(&mut self, event: String) {
+        self.events.send(event).await.unwrap();
+        self.answer().await;
+    }
+
+    async fn answer(&mut self) -> Instant {
+        let (at, text) = self.answers.recv().await.unwrap();
+        assert!(text.contains("202"), "{text}");
+        at
+    }
+
+    /// What it holds in memory, in KiB: the pages that are its own, and those it shares with its file.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Invoked {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+async fn next(State(api): State<Api>) -> impl IntoResponse {
+    let event = api.events.lock().await.recv().await.unwrap_or_default();
+    let deadline = SystemTime::now() + Duration::from_secs(9);
+    let deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+    let headers = [
+        ("lambda-runtime-aws-request-id", "request".to_owned()),
+        ("lambda-runtime-deadline-ms", deadline),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:f".to_owned(),
+        ),
+    ];
+    (headers, event)
+}
+
+async fn response(State(api): State<Api>, body: Bytes) -> StatusCode {
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let _ = api.answers.send((Instant::now(), text)).await;
+    StatusCode::ACCEPTED
+}

@@ -1,0 +1,158 @@
+//! Webhooks a second that `hookbridge serve` verifies and stores durably, against the same server answering without
+//! verifying or storing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark prints, fails by panicking"
+)]
+#![allow(unreachable_pub, reason = "nothing is reached from outside a benchmark")]
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use hookbridge::serve::listener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+const CONNECTIONS: usize = 64;
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(3);
+const SECRET: &str = "a secret for measuring";
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if std::env::args().any(|argument| argument == "bare-server") {
+        runtime.block_on(bare_server());
+    } else {
+        runtime.block_on(compare());
+    }
+}
+
+/// The same connections, limits and router library; the body is read and nothing is done with it.
+async fn bare_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("http://{}", listener.local_addr().unwrap());
+    let router =
+        Router::new().route("/hooks/github", post(|_: Bytes| async { (http::StatusCode::ACCEPTED, "ok") }));
+    let (_tell, told) = watch::channel(false);
+    listener::serve(listener, router, told).await;
+}
+
+async fn compare() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = std::env::var("BENCH_HOOKBRIDGE").unwrap_or_else(|_| panic!("run scripts/bench"));
+    let mut serve = Command::new(serve);
+    serve
+        .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--concurrency", "1024", "--data"])
+        .arg(folder.path());
+    serve.arg(format!("--secret=github={SECRET}"));
+    let serve = Started::new(serve);
+    let mut bare = Command::new(std::env::current_exe().unwrap());
+    bare.arg("bare-server");
+    let bare = Started::new(bare);
+    let request = request();
+    let (mut of_serve, mut of_bare) = (0.0, 0.0);
+    for _ in 0..ROUNDS {
+        of_bare += load(bare.address, &request).await;
+        of_serve += load(serve.address, &request).await;
+    }
+    let rounds = ROUNDS as f64;
+    println!(
+        "webhooks/s at {CONNECTIONS} connections: serve {:.0}, bare server {:.0} ({ROUNDS} rounds of {ROUND:?})",
+        of_serve / rounds,
+        of_bare / rounds
+    );
+    println!("  ratio {:.2}, wanted at least 0.50", of_serve / of_bare);
+    let stored = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap().lines().count();
+    println!("  stored: {stored} events");
+}
+
+/// A server's process and where it listens.
+struct Started {
+    process: std::process::Child,
+    address: SocketAddr,
+}
+
+impl Started {
+    fn new(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
+        let address = lines.find_map(|line| line.unwrap().rsplit_once("http://")?.1.parse().ok()).unwrap();
+        // Whatever it says later has to go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A webhook of 2 KB that GitHub could have sent, as bytes.
+fn request() -> Vec<u8> {
+    let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(125));
+    let github = hookbridge::providers::find("github").unwrap();
+    let url = "http://x.example/".parse().unwrap();
+    let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), body.clone().into());
+    let secret = hookbridge::secrets::Secret::new(SECRET);
+    let signature = github.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    format!(
+        "POST /hooks/github HTTP/1.1\r\nhost: x.example\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
+         x-github-delivery: 72d3162e\r\nx-hub-signature-256: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Requests a second, over connections that each wait for an answer before they ask again.
+async fn load(address: SocketAddr, request: &[u8]) -> f64 {
+    let started = Instant::now();
+    let clients: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let request = request.to_vec();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
+                stream.get_ref().set_nodelay(true).unwrap();
+                let mut answered = 0_u32;
+                while started.elapsed() < ROUND {
+                    stream.get_mut().write_all(&request).await.unwrap();
+                    read_answer(&mut stream).await;
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    let mut answered = 0;
+    for client in clients {
+        answered += client.await.unwrap();
+    }
+    f64::from(answered) / started.elapsed().as_secs_f64()
+}
+
+async fn read_answer(stream: &mut BufReader<TcpStream>) {
+    let mut text = Vec::new();
+    loop {
+        let mut block = [0; 1024];
+        let n = stream.read(&mut block).await.unwrap();
+        assert!(n > 0, "the server closed the connection");
+        text.extend_from_slice(&block[..n]);
+        let Some(end) = text.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
+        assert!(head.starts_with("http/1.1 202"), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if text.len() >= end + 4 + length.parse::<usize>().unwrap() {
+            return;
+        }
+    }
+}

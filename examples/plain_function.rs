@@ -1,0 +1,32 @@
+//! What `scripts/bench` compares the function `bridge` with: the least that fetches a secret and puts an event, with
+//! the same SDK, the same TLS and the same build profile. It verifies nothing and is of no other use.
+
+#![allow(clippy::print_stdout, reason = "nothing is printed")]
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let config = hookbridge::aws::function_config().await;
+    let secrets = &aws_sdk_secretsmanager::Client::new(&config);
+    let events = &aws_sdk_eventbridge::Client::new(&config);
+    let secret = &tokio::sync::OnceCell::new();
+    let arn = &std::env::var("WEBHOOK_SECRET_ARN")?;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        Box::pin(async move {
+            let fetch = || async { secrets.get_secret_value().secret_id(arn).send().await };
+            secret.get_or_try_init(fetch).await?;
+            let body = event.payload["body"].as_str().unwrap_or_default();
+            let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder()
+                .event_bus_name("default")
+                .source("github.com")
+                .detail_type("push")
+                .detail(body)
+                .build();
+            events.put_events().entries(entry).send().await?;
+            Ok::<_, Error>(json!({"statusCode": 202, "body": "Message forwarded to Amazon EventBridge"}))
+        })
+    }))
+    .await
+}

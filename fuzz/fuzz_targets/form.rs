@@ -1,0 +1,12 @@
+//! Any bytes as a form.
+
+#![no_main]
+
+use hookbridge::providers::Form;
+
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
+    let form = Form::parse(body);
+    for (name, value) in form.pairs() {
+        assert!(name.len() + value.len() <= body.len());
+    }
+});

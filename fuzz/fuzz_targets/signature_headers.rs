@@ -1,0 +1,25 @@
+//! Any bytes as the signature, the content type and the query of a webhook of every provider.
+
+#![no_main]
+
+use bytes::Bytes;
+use hookbridge::providers::{self, RequestUrl, Webhook};
+use hookbridge::secrets::Secret;
+use jiff::Timestamp;
+
+libfuzzer_sys::fuzz_target!(|input: (&[u8], &[u8], String, Vec<u8>)| {
+    let (signature, content_type, query, body) = input;
+    for provider in providers::ALL {
+        let url = RequestUrl {
+            scheme: "https",
+            authority: "hooks.example".into(),
+            path: "/".into(),
+            query: Some(query.clone()),
+        };
+        let headers = Webhook::headers([(provider.signature.header, signature), ("content-type", content_type)]);
+        let webhook = Webhook::new(url, headers, Bytes::from(body.clone()));
+        if let Ok(claim) = provider.signature.claim(&webhook, Timestamp::UNIX_EPOCH) {
+            assert!(provider.verify(webhook, &claim, &Secret::new("a secret nobody knows")).is_err());
+        }
+    }
+});
