@@ -105,7 +105,7 @@ impl Bus for LocalBus {
         let unavailable = |last: String| PutError::Unavailable { attempts: 1, last };
         let id = uuid::Uuid::new_v4().to_string();
         let line = Envelope::new(&event, id, "000000000000", "local", Timestamp::now())
-            .and_then(|envelope| envelope.to_line())
+            .to_line()
             .map_err(|error| PutError::Malformed(error.to_string()))?;
         let (written, answer) = oneshot::channel();
         let put = async {

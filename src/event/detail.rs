@@ -122,12 +122,12 @@ fn check_limits(json: &[u8]) -> Result<(), DetailError> {
 /// The length of the string that `json` begins with, quotes included.
 fn string_length(json: &[u8]) -> usize {
     let mut at = 1;
-    while at < json.len() {
-        match json[at] {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
+    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if json[at] == b'"' {
+            return at + 1;
         }
+        at += 2;
     }
     json.len()
 }

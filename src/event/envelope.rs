@@ -2,15 +2,23 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::Event;
 
 /// The EventBridge envelope around an [`Event`], with the names EventBridge gives its fields.
-#[derive(Serialize)]
 pub struct Envelope<'a> {
-    version: &'static str,
+    event: &'a Event,
     id: String,
+    account: &'a str,
+    region: &'a str,
+    received: Timestamp,
+}
+
+/// All of it but the detail.
+#[derive(Serialize)]
+struct Head<'a> {
+    version: &'static str,
+    id: &'a str,
     #[serde(rename = "detail-type")]
     detail_type: &'a str,
     source: &'a str,
@@ -18,43 +26,45 @@ pub struct Envelope<'a> {
     time: String,
     region: &'a str,
     resources: &'a [String],
-    detail: &'a RawValue,
 }
 
 impl<'a> Envelope<'a> {
     /// Wraps `event`. `received` is its time where it has none of its own; as on EventBridge, times are to the
     /// second.
-    ///
-    /// # Errors
-    /// None in practice: a [`super::Detail`] is JSON.
-    pub fn new(
-        event: &'a Event,
-        id: String,
-        account: &'a str,
-        region: &'a str,
-        received: Timestamp,
-    ) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            version: "0",
-            id,
-            detail_type: &event.detail_type,
-            source: &event.source,
-            account,
-            time: event.time.unwrap_or(received).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            region,
-            resources: &event.resources,
-            detail: serde_json::from_str(event.detail.as_str())?,
-        })
+    pub fn new(event: &'a Event, id: String, account: &'a str, region: &'a str, received: Timestamp) -> Self {
+        Self { event, id, account, region, received }
     }
 
     /// One line of JSON. The detail keeps every byte but its line breaks, which JSON only has between tokens and
     /// which become spaces.
     ///
     /// # Errors
-    /// None in practice: every field is a string or JSON.
+    /// None in practice: the fields are strings.
     pub fn to_line(&self) -> Result<String, serde_json::Error> {
-        let line = serde_json::to_string(self)?;
-        Ok(if line.contains(['\n', '\r']) { line.replace(['\n', '\r'], " ") } else { line })
+        let detail = self.event.detail.as_str();
+        let head = serde_json::to_string(&Head {
+            version: "0",
+            id: &self.id,
+            detail_type: &self.event.detail_type,
+            source: &self.event.source,
+            account: self.account,
+            time: self.event.time.unwrap_or(self.received).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            region: self.region,
+            resources: &self.event.resources,
+        })?;
+        // The detail is JSON already: it takes the place of the closing brace.
+        let mut line = String::with_capacity(head.len() + detail.len() + 16);
+        line.push_str(head.strip_suffix('}').unwrap_or(&head));
+        line.push_str(",\"detail\":");
+        let mut from = 0;
+        for at in memchr::memchr2_iter(b'\n', b'\r', detail.as_bytes()) {
+            line.push_str(&detail[from..at]);
+            line.push(' ');
+            from = at + 1;
+        }
+        line.push_str(&detail[from..]);
+        line.push('}');
+        Ok(line)
     }
 }
 
@@ -74,7 +84,7 @@ mod tests {
             resources: vec!["urn:webhook:stripe:evt_1".into()],
         };
         let at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
-        let envelope = Envelope::new(&event, "7".into(), "000000000000", "local", at).unwrap();
+        let envelope = Envelope::new(&event, "7".into(), "000000000000", "local", at);
         insta::assert_snapshot!(envelope.to_line().unwrap(), @r#"{"version":"0","id":"7","detail-type":"charge.succeeded","source":"stripe.com","account":"000000000000","time":"2016-02-02T19:50:00Z","region":"local","resources":["urn:webhook:stripe:evt_1"],"detail":{   "id": "evt_1",    "n": 1.00 }}"#);
     }
 }
