@@ -1,4 +1,4 @@
-//! The way to AWS: one HTTP client for every service, and errors that can be shown.
+//! The way to AWS: one HTTP client for every service.
 
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
@@ -26,17 +26,4 @@ pub async fn function_config() -> SdkConfig {
 #[cfg(feature = "command")]
 pub async fn command_config() -> SdkConfig {
     loader().load().await
-}
-
-/// An error and its causes in one line. Each cause says what it is by its own `Display`, never by `Debug`, which
-/// in the SDK can hold the answer it could not read.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

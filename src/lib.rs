@@ -8,7 +8,7 @@ pub mod aws;
 pub mod bridge;
 pub mod bus;
 pub mod event;
-pub mod log;
+pub mod output;
 pub mod providers;
 pub mod secrets;
 #[cfg(feature = "command")]

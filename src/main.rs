@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use hookbridge::providers::{self, Provider};
+use hookbridge::providers::{self, Provider, RequestUrl};
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, SendError, Sender};
-use hookbridge::serve::settings::{Flags, default_data};
+use hookbridge::serve::settings::{DEFAULT_LISTEN, Flags, default_data};
 use hookbridge::serve::{self, development};
-use hookbridge::{aws, log, template};
+use hookbridge::{output, template};
 use tokio::sync::watch;
 
 /// Webhooks into AWS, and events out of it.
@@ -33,41 +33,41 @@ enum Command {
 /// Without --to and --secret it goes to a `hookbridge serve` that runs on this machine in the same folder.
 #[derive(Args)]
 struct SendFlags {
-    /// Who sends it: github, stripe or twilio.
+    /// Who sends it, for example github.
     #[arg(value_parser = providers::find, value_name = "PROVIDER")]
     provider: &'static Provider,
-    /// Its event type, where the provider says it outside the body, or for the sample.
+    /// The event type; not with --data where the provider writes the type into the body.
     #[arg(long, value_name = "TYPE")]
     event: Option<String>,
-    /// Its body: a file, or - for standard input; a sample when left out.
+    /// A file with the body, or - for standard input; without it a sample is sent.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Where to [default: http://127.0.0.1:8787/hooks/PROVIDER].
+    /// The URL to send it to [default: http://127.0.0.1:8787/hooks/PROVIDER].
     #[arg(long, env = "HOOKBRIDGE_SEND_TO", value_name = "URL")]
     to: Option<String>,
-    /// What to sign with; the environment variable keeps it out of the list of processes.
+    /// The secret to sign with; given by the environment it does not show in the list of processes.
     #[arg(long, env = "HOOKBRIDGE_SEND_SECRET", hide_env_values = true, value_name = "SECRET")]
     secret: Option<String>,
-    /// The data folder of a `hookbridge serve` whose development secret to sign with.
-    #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR", default_value_os_t = default_data(), conflicts_with = "secret")]
+    /// Without --secret: the data folder of a `hookbridge serve`, whose development secret is used.
+    #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR", default_value_os_t = default_data())]
     secret_from: PathBuf,
 }
 
 /// Print the CloudFormation template of a provider's stack.
 #[derive(Args)]
 struct TemplateFlags {
-    /// Whose: github, stripe or twilio.
+    /// The provider, for example github.
     #[arg(value_parser = providers::find, value_name = "PROVIDER")]
     provider: &'static Provider,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log::for_terminal();
+    output::for_terminal();
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            log::complain(&format!("hookbridge: {}", aws::chain(&*error)));
+            output::complain(&format!("hookbridge: {}", output::chain(&*error)));
             ExitCode::FAILURE
         }
     }
@@ -82,7 +82,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Send(flags) => send(flags).await,
         Command::Template(flags) => {
-            log::line(template::of(flags.provider).trim_end());
+            output::line(template::of(flags.provider).trim_end());
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -93,7 +93,9 @@ fn end() -> watch::Receiver<bool> {
     let (tell, told) = watch::channel(false);
     tokio::spawn(async move {
         interrupted().await;
-        log::complain("hookbridge: ending when the webhooks in hand are answered; Ctrl-C again ends at once");
+        output::complain(
+            "hookbridge: ending when the webhooks in hand are answered; Ctrl-C again ends at once",
+        );
         let _ = tell.send(true);
         interrupted().await;
         std::process::exit(130);
@@ -119,13 +121,13 @@ async fn send(flags: SendFlags) -> Result<ExitCode, Box<dyn std::error::Error>> 
         Some(secret) => secret,
         None => development::get(&flags.secret_from, provider.name)?,
     };
-    let url = flags.to.unwrap_or_else(|| format!("http://127.0.0.1:8787/hooks/{}", provider.name));
-    let to = url.parse().map_err(|error| SendError::Url { url, error })?;
+    let url = flags.to.unwrap_or_else(|| format!("http://{DEFAULT_LISTEN}/hooks/{}", provider.name));
+    let to: RequestUrl = url.parse().map_err(|error| SendError::Url { url, error })?;
     let body = flags.data.map(|path| read(&path)).transpose()?.map(Into::into);
     let letter = Letter { provider, event: flags.event.as_deref(), body, to };
     let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now())?;
-    let (status, body) = Sender::new()?.post(signed).await?;
-    log::line(&format!("{status} {}", body.trim_end()));
+    let (status, body) = Sender::new(&signed.url)?.post(signed).await?;
+    output::line(&format!("{status} {}", body.trim_end()));
     Ok(if (200..300).contains(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

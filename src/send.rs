@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::aws::chain;
-use crate::providers::{Field, Provider, PublicUrlError, Refusal, RequestUrl, Webhook};
+use crate::output::chain;
+use crate::providers::{Field, JSON, Provider, PublicUrlError, Refusal, RequestUrl, Webhook};
 use crate::secrets::Secret;
 
 /// What is to be sent.
@@ -111,7 +111,7 @@ impl Letter<'_> {
         let media_type = provider.body.media_type_of(&body);
         headers.push(("content-type", media_type.to_owned()));
         let mut url = self.to;
-        if let Some(parameter) = provider.signature.body_hash.filter(|_| media_type == "application/json") {
+        if let Some(parameter) = provider.signature.body_hash.filter(|_| media_type == JSON) {
             let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
             let query = url.query.take().map_or(String::new(), |query| query + "&");
             url.query = Some(format!("{query}{parameter}={hash}"));
@@ -128,14 +128,19 @@ impl Letter<'_> {
 pub struct Sender(reqwest::Client);
 
 impl Sender {
-    /// A client that follows no redirects and gives up after 30 s.
+    /// A client for `url` that follows no redirects and gives up after 30 s. To this machine it goes straight, also
+    /// where the environment names a proxy.
     ///
     /// # Errors
     /// When the system's root certificates cannot be read.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    pub fn new(url: &RequestUrl) -> Result<Self, reqwest::Error> {
         // A second call finds the provider installed, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        let host = url.authority.rsplit_once(':').map_or(url.authority.as_str(), |(host, _)| host);
+        let here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+        let client = reqwest::Client::builder();
+        let client = if here { client.no_proxy() } else { client };
+        let client = client
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(30))
             .user_agent(concat!("hookbridge/", env!("CARGO_PKG_VERSION")))

@@ -1,17 +1,29 @@
 //! The Lambda function `bridge`: reads its environment, wires the parts, runs.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::bridge::{Bridge, Environment, Function};
 use hookbridge::bus::EventBridge;
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
-use hookbridge::{aws, log};
+use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
+use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    log::for_function();
+async fn main() -> ExitCode {
+    output::for_function();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            error!("{}", output::chain(&*cause));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
     let environment = Environment::read(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let function = Arc::new(Function {
@@ -30,7 +42,7 @@ async fn main() -> Result<(), Error> {
             let context = event.context;
             let (answer, line) =
                 function.invoke(event.payload.get(), &context.request_id, context.deadline()).await;
-            log::line(&line);
+            output::line(&line);
             Ok::<_, Error>(answer)
         })
     }))

@@ -28,8 +28,11 @@ impl Record {
             Outcome::Refused(_) => plain(401, "Invalid Signature"),
             Outcome::Untranslatable(why) => plain(400, &why.to_string()),
             Outcome::NotPublished(PutError::Malformed(_)) => plain(400, "EventBridge cannot read this event"),
-            Outcome::TooLarge { size, limit } => {
+            Outcome::TooLarge { size, limit: Some(limit) } => {
                 plain(413, &format!("Too large for an EventBridge entry: {size} bytes, the limit is {limit}"))
+            }
+            Outcome::TooLarge { size, limit: None } => {
+                plain(413, &format!("Too large for this EventBridge bus: {size} bytes"))
             }
             Outcome::NoSecret(_) | Outcome::NotPublished(_) => {
                 Answer { header: Some(("retry-after", RETRY_AFTER)), ..plain(500, "Internal Server Error") }

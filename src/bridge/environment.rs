@@ -5,9 +5,16 @@ use std::time::Duration;
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Ages;
 
-/// The entry limits that are accepted: EventBridge takes 262,144 bytes everywhere and 1,048,576 in most regions.
-pub const MAX_ENTRY_BYTES: std::ops::RangeInclusive<usize> = 1..=1_048_576;
-const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
+/// What EventBridge takes everywhere, in bytes.
+pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
+/// What it takes in most regions.
+const MOST_ENTRY_BYTES: usize = 1_048_576;
+/// The longest time to live of a secret: an hour, as AWS's own caches have it.
+const LONGEST_TTL_SECONDS: u64 = 3600;
+/// The longest grace of a previous secret: a year.
+const LONGEST_GRACE_SECONDS: u64 = 31_536_000;
+/// What the design names and this version does not do. Who sets it relies on it.
+const NOT_THERE_YET: [&str; 3] = ["ARCHIVE_URL", "OVERFLOW_BUCKET", "SPILL_QUEUE_URL"];
 
 /// The environment of the function `bridge`.
 #[derive(Debug)]
@@ -46,18 +53,21 @@ impl Environment {
         let wrong = |name, problem: String| EnvironmentError { name, problem };
         let needed =
             |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
-        let seconds = |name, default: Duration| match variable(name) {
+        let seconds = |name, default: Duration, most: u64| match variable(name) {
             None => Ok(default),
             Some(text) => match text.parse() {
-                Ok(seconds) => Ok(Duration::from_secs(seconds)),
-                Err(_) => Err(wrong(name, format!("'{text}' is not a whole number of seconds"))),
+                Ok(seconds) if seconds <= most => Ok(Duration::from_secs(seconds)),
+                _ => Err(wrong(name, format!("'{text}' is not a whole number of seconds up to {most}"))),
             },
         };
+        if let Some(name) = NOT_THERE_YET.into_iter().find(|name| variable(name).is_some()) {
+            return Err(wrong(name, "this version cannot do that yet; leave it out".into()));
+        }
         let provider = providers::find(&needed("PROVIDER", "who sends the webhooks")?)
             .map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variable("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
-            Some(text) => check_entry_limit(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?,
+            Some(text) => entry_limit(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?,
         };
         let public_url = match variable("PUBLIC_URL") {
             None => None,
@@ -71,8 +81,12 @@ impl Environment {
             max_entry_bytes,
             public_url,
             ages: Ages {
-                time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live)?,
-                previous_grace: seconds("PREVIOUS_SECRET_GRACE_SECONDS", ages.previous_grace)?,
+                time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, LONGEST_TTL_SECONDS)?,
+                previous_grace: seconds(
+                    "PREVIOUS_SECRET_GRACE_SECONDS",
+                    ages.previous_grace,
+                    LONGEST_GRACE_SECONDS,
+                )?,
                 ..ages
             },
         })
@@ -83,9 +97,9 @@ impl Environment {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_entry_limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| MAX_ENTRY_BYTES.contains(limit));
-    limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {}", MAX_ENTRY_BYTES.end()))
+pub fn entry_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=MOST_ENTRY_BYTES).contains(limit));
+    limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {MOST_ENTRY_BYTES}"))
 }
 
 #[cfg(test)]
@@ -117,7 +131,9 @@ mod tests {
         insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: there is no provider 'gitlub'; there are: github, stripe, twilio");
         insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that they are signed with");
         insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
-        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds");
+        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds up to 3600");
+        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds up to 3600");
+        insta::assert_snapshot!(why("SPILL_QUEUE_URL", "https://sqs"), @"environment variable SPILL_QUEUE_URL: this version cannot do that yet; leave it out");
         insta::assert_snapshot!(why("PUBLIC_URL", "hooks.example"), @"environment variable PUBLIC_URL: 'hooks.example': it must begin with https:// or http://");
     }
 }

@@ -123,12 +123,11 @@ impl Request {
         let method = Method::from_bytes(event.request_context.http.method.as_bytes());
         Ok(Request {
             method: method.map_err(|_| Outcome::NotARequest)?,
-            url: match public_url {
-                Some(public) => public.seen_from_outside(url),
-                None => url,
-            },
-            headers: Webhook::headers(event.headers.unwrap_or_default()),
-            body: Bytes::from(body),
+            webhook: Webhook::new(
+                public_url.map_or(url.clone(), |public| public.seen_from_outside(url)),
+                Webhook::headers(event.headers.unwrap_or_default()),
+                Bytes::from(body),
+            ),
         })
     }
 }

@@ -13,20 +13,19 @@ mod function;
 mod metrics;
 mod outcome;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub use answer::Answer;
-pub use environment::{Environment, EnvironmentError, MAX_ENTRY_BYTES, check_entry_limit};
+pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, EnvironmentError, entry_limit};
 pub use function::{Function, FunctionAnswer};
 pub use metrics::log_line;
 pub use outcome::{Outcome, Record};
 
 use crate::bus::{Bus, PutError};
 use crate::event::Event;
-use crate::providers::{Claim, Provider, Refusal, RequestUrl, Verified, Webhook};
+use crate::providers::{Claim, Provider, Refusal, Verified, Webhook};
 use crate::secrets::{Keys, SecretError};
 
 /// One endpoint: a provider's webhooks become events on a bus.
@@ -45,19 +44,15 @@ pub struct Bridge<K, B> {
 pub struct Request {
     /// Its method.
     pub method: Method,
-    /// Where it was sent to, as its sender wrote it.
-    pub url: RequestUrl,
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body, raw.
-    pub body: Bytes,
+    /// All the rest, which nobody can read before it is verified.
+    pub webhook: Webhook,
 }
 
 impl<K: Keys, B: Bus> Bridge<K, B> {
     /// Takes a request to its end, which comes before `deadline`.
     pub async fn handle(&self, request: Request, deadline: Instant) -> Record {
         let started = Instant::now();
-        let mut record = Record::of(self.provider, request.body.len());
+        let mut record = Record::of(self.provider, request.webhook.body_len());
         record.outcome = self.outcome(request, deadline, &mut record).await;
         record.elapsed = started.elapsed();
         record
@@ -67,50 +62,52 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         if request.method != Method::POST {
             return Outcome::MethodNotAllowed;
         }
-        let webhook = Webhook::new(request.url, request.headers, request.body);
-        let claim = match self.provider.signature.claim(&webhook, Timestamp::now()) {
+        let claim = match self.provider.claim(request.webhook, Timestamp::now()) {
             Ok(claim) => claim,
             Err(refusal) => return Outcome::Refused(refusal),
         };
-        let verified = match self.verify(webhook, &claim).await {
-            Ok(Some(verified)) => verified,
-            Ok(None) => return Outcome::Refused(Refusal::Wrong),
-            Err(error) => return Outcome::NoSecret(error),
+        let verified = match timeout_at(deadline, self.verify(claim)).await {
+            Ok(Ok(Some(verified))) => verified,
+            Ok(Ok(None)) => return Outcome::Refused(Refusal::Wrong),
+            Ok(Err(error)) => return Outcome::NoSecret(error),
+            Err(_) => return Outcome::NoSecret(SecretError::Unavailable("no answer in time".into())),
         };
         let event = match verified.event() {
             Ok(event) => event,
-            Err(why) => return Outcome::Untranslatable(why),
+            Err(why) => {
+                (record.event_type, record.delivery_id) = verified.said_by_headers();
+                return Outcome::Untranslatable(why);
+            }
         };
         record.describe(&event);
         self.put(event, deadline).await
     }
 
     /// Tries the secrets that count, the likeliest first.
-    async fn verify(&self, webhook: Webhook, claim: &Claim) -> Result<Option<Verified>, SecretError> {
+    async fn verify(&self, claim: Claim) -> Result<Option<Verified>, SecretError> {
         let current = self.keys.current().await?;
-        let webhook = match self.provider.verify(webhook, claim, &current.secret) {
+        let mut claim = match claim.verify(&current.secret) {
             Ok(verified) => return Ok(Some(verified)),
-            Err(webhook) => webhook,
+            Err(claim) => claim,
         };
-        let webhook = match self.keys.previous(&current).await {
-            Some(previous) => match self.provider.verify(webhook, claim, &previous.secret) {
+        if let Some(previous) = self.keys.previous(&current).await {
+            claim = match claim.verify(&previous.secret) {
                 Ok(verified) => return Ok(Some(verified)),
-                Err(webhook) => webhook,
-            },
-            None => webhook,
-        };
+                Err(claim) => claim,
+            };
+        }
         let newer = self.keys.newer(&current).await;
-        Ok(newer.and_then(|newer| self.provider.verify(webhook, claim, &newer.secret).ok()))
+        Ok(newer.and_then(|newer| claim.verify(&newer.secret).ok()))
     }
 
     async fn put(&self, event: Event, deadline: Instant) -> Outcome {
         let size = event.entry_size();
         if size > self.max_entry_bytes {
-            return Outcome::TooLarge { size, limit: self.max_entry_bytes };
+            return Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) };
         }
         match self.bus.put(event, deadline).await {
             Ok(()) => Outcome::Published,
-            Err(PutError::TooLarge) => Outcome::TooLarge { size, limit: self.max_entry_bytes },
+            Err(PutError::TooLarge) => Outcome::TooLarge { size, limit: None },
             Err(error) => Outcome::NotPublished(error),
         }
     }

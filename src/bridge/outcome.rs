@@ -22,8 +22,8 @@ pub enum Outcome {
     TooLarge {
         /// Of the entry, in bytes.
         size: usize,
-        /// The most that is taken.
-        limit: usize,
+        /// The most that we take; `None` when the bus refused it, which in some regions takes less.
+        limit: Option<usize>,
     },
     /// There is no secret to verify it with.
     NoSecret(SecretError),
@@ -34,17 +34,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// One word for logs and metrics: what became of it.
+    /// One word for logs and metrics: what became of it. `refused` is what nobody has proven to be the provider's;
+    /// what is the provider's, or may be, and is not on the bus, has `failed`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Published => "published",
-            Self::MethodNotAllowed
-            | Self::Refused(_)
-            | Self::Untranslatable(_)
-            | Self::TooLarge { .. }
-            | Self::NotARequest => "refused",
-            Self::NotPublished(PutError::Malformed(_)) => "refused",
-            Self::NoSecret(_) | Self::NotPublished(_) => "failed",
+            Self::MethodNotAllowed | Self::Refused(_) | Self::NotARequest => "refused",
+            Self::Untranslatable(_) | Self::TooLarge { .. } | Self::NoSecret(_) | Self::NotPublished(_) => {
+                "failed"
+            }
         }
     }
 
@@ -66,7 +64,12 @@ impl Outcome {
     pub fn error(&self) -> Option<String> {
         match self {
             Self::Untranslatable(why) => Some(why.to_string()),
-            Self::TooLarge { size, limit } => Some(format!("an entry of {size} bytes, limit {limit}")),
+            Self::TooLarge { size, limit: Some(limit) } => {
+                Some(format!("an entry of {size} bytes, MAX_ENTRY_BYTES is {limit}"))
+            }
+            Self::TooLarge { size, limit: None } => {
+                Some(format!("the bus takes no entry of {size} bytes; set MAX_ENTRY_BYTES to what it takes"))
+            }
             Self::NoSecret(error) => Some(error.to_string()),
             Self::NotPublished(error) => Some(error.to_string()),
             Self::Published | Self::MethodNotAllowed | Self::Refused(_) | Self::NotARequest => None,

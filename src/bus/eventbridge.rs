@@ -12,8 +12,8 @@ use tracing::warn;
 
 use super::retry::Attempts;
 use super::{Bus, PutError};
-use crate::aws::chain;
 use crate::event::Event;
+use crate::output::chain;
 
 /// A bus by its name or ARN.
 pub struct EventBridge {
@@ -89,7 +89,17 @@ fn of_entry(code: &str, message: &str) -> Failure {
             Failure::Passing(format!("{code}: {message}"))
         }
         "MalformedDetail" => Failure::Final(PutError::Malformed(code.to_owned())),
-        _ => Failure::Final(PutError::Refused(format!("{code}: {message}"))),
+        _ => Failure::Final(PutError::Refused(said(code, message))),
+    }
+}
+
+/// What an operator reads of a refusal. A message about what is invalid can quote it, and that is a body: of such
+/// a one only the code is kept.
+fn said(code: &str, message: &str) -> String {
+    if code.contains("Validation") || code.contains("Malformed") || code.contains("Serialization") {
+        code.to_owned()
+    } else {
+        format!("{code}: {message}")
     }
 }
 
@@ -105,11 +115,12 @@ where
         _ => return Failure::Passing(chain(error)),
     };
     let code = error.code().unwrap_or("no code");
-    let said = format!("{code}: {}", error.message().unwrap_or("no message"));
+    let message = error.message().unwrap_or("no message");
+    let said = said(code, message);
     let status = service.raw().status().as_u16();
     if status >= 500 || status == 429 || code.contains("Throttl") || code.starts_with("Internal") {
         Failure::Passing(said)
-    } else if status == 413 || (code == "ValidationException" && said.contains("size")) {
+    } else if status == 413 || (code == "ValidationException" && message.contains("size")) {
         Failure::Final(PutError::TooLarge)
     } else {
         Failure::Final(PutError::Refused(said))

@@ -30,7 +30,7 @@ pub trait Bus: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutError {
     /// Down, slow or over its quota, after every retry that fitted in the time.
-    #[error("the bus is unavailable after {attempts} attempts: {last}")]
+    #[error("the bus is unavailable (attempts made: {attempts}): {last}")]
     Unavailable {
         /// How often it was tried.
         attempts: u32,

@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-/// The deepest nesting EventBridge takes.
+/// The deepest nesting EventBridge takes; with the range of integers, "PutEvents" in its API Reference.
 const MAX_DEPTH: usize = 1000;
 
 /// A JSON object as its sender wrote it, known to be one that EventBridge takes: an object at the top, at most

@@ -5,9 +5,11 @@
 //! `hookbridge serve` and `hookbridge send` all come from that constant. Code of its own exists only for what no
 //! table can say (Twilio's parameters).
 //!
-//! What this module promises: a [`Webhook`] is opaque until [`Provider::verify`] makes a [`Verified`] of it, and
-//! only a [`Verified`] can be read, logged or translated. It calls nobody and keeps no state.
+//! What this module promises: a [`Webhook`] is opaque. [`Provider::claim`] takes it and looks for a signature,
+//! [`Claim::verify`] checks that with a secret, and only the [`Verified`] that comes of it can be read, logged or
+//! translated. It calls nobody and keeps no state.
 
+mod claim;
 mod form;
 pub mod github;
 mod signature;
@@ -17,9 +19,10 @@ pub mod twilio;
 mod url;
 mod webhook;
 
+pub use claim::Claim;
 pub use form::Form;
-pub use signature::{Algorithm, Claim, Encoding, Over, Part, Refusal, Signature, Window, Written};
-pub use translate::{Body, Field, Untranslatable};
+pub use signature::{Algorithm, Covered, Encoding, Over, Part, Refusal, Signature, Window, Written};
+pub use translate::{Body, Field, JSON, Untranslatable};
 pub use url::{PublicUrl, PublicUrlError, RequestUrl};
 pub use webhook::{Verified, Webhook};
 

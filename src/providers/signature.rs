@@ -1,8 +1,7 @@
 //! How a provider signs: a description of the scheme, and the one interpreter of it.
 //!
-//! Actors: a [`Signature`] says what a provider's documentation says; a [`Claim`] is the signature that a
-//! webhook carries, read from its headers alone; a [`Refusal`] is why there is none to check. Whoever holds a
-//! claim may go and fetch the secret, and nobody else needs to.
+//! A [`Signature`] says what a provider's documentation says; a [`Refusal`] is why a webhook carries none that could
+//! be checked.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -74,8 +73,16 @@ pub enum Encoding {
 pub enum Over {
     /// These, one after the other.
     Parts(&'static [Part]),
-    /// One of the texts that the provider's own code makes of a webhook.
-    Texts(fn(&Webhook) -> Result<Vec<Vec<u8>>, Refusal>),
+    /// What the provider's own code makes of a webhook.
+    Own(fn(&Webhook) -> Result<Covered, Refusal>),
+}
+
+/// What a provider may have signed: one of the heads, and then the tail.
+pub struct Covered {
+    /// At least one; the likeliest first.
+    pub heads: Vec<Vec<u8>>,
+    /// The same behind each.
+    pub tail: Vec<u8>,
 }
 
 /// A piece of what is signed.
@@ -131,11 +138,11 @@ impl Refusal {
     }
 }
 
-/// The signature a webhook carries: plausible, unproven.
-pub struct Claim {
-    signatures: Vec<Given>,
+/// What a webhook's headers say of its signature.
+pub(super) struct Carried {
+    given: Vec<Given>,
     timestamp: Option<String>,
-    texts: Option<Vec<Vec<u8>>>,
+    covered: Option<Covered>,
 }
 
 /// One signature, decoded.
@@ -144,19 +151,16 @@ struct Given {
     bytes: Vec<u8>,
 }
 
-impl std::fmt::Debug for Claim {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Claim({} signatures)", self.signatures.len())
+impl Carried {
+    /// How many signatures there are.
+    pub(super) fn len(&self) -> usize {
+        self.given.len()
     }
 }
 
 impl Signature {
-    /// Reads the claim that `webhook` makes, at the time `now`. Needs no secret, and looks at the body only
-    /// where the scheme ties it to the URL by a hash.
-    ///
-    /// # Errors
-    /// A [`Refusal`] when there is nothing that could be checked with a secret.
-    pub fn claim(&self, webhook: &Webhook, now: Timestamp) -> Result<Claim, Refusal> {
+    /// Reads the signature that `webhook` carries, at the time `now`. Needs no secret.
+    pub(super) fn carried_by(&self, webhook: &Webhook, now: Timestamp) -> Result<Carried, Refusal> {
         if !webhook.has_header(self.header) {
             return Err(Refusal::Missing);
         }
@@ -164,7 +168,7 @@ impl Signature {
         if value.len() > MAX_HEADER {
             return Err(Refusal::Malformed);
         }
-        let (signatures, timestamp) = self.read(value).ok_or(Refusal::Malformed)?;
+        let (given, timestamp) = self.read(value).ok_or(Refusal::Malformed)?;
         if let Some(window) = self.window {
             let signed_at = timestamp.as_deref().and_then(epoch_seconds).ok_or(Refusal::Malformed)?;
             let age = i128::from(now.as_second()) - i128::from(signed_at);
@@ -172,11 +176,14 @@ impl Signature {
                 return Err(Refusal::OutsideWindow);
             }
         }
-        let texts = match self.over {
-            Over::Parts(_) => None,
-            Over::Texts(texts_of) => Some(texts_of(webhook)?),
-        };
-        Ok(Claim { signatures, timestamp, texts })
+        Ok(Carried { given, timestamp, covered: self.covered_by(webhook)? })
+    }
+
+    fn covered_by(&self, webhook: &Webhook) -> Result<Option<Covered>, Refusal> {
+        match self.over {
+            Over::Parts(_) => Ok(None),
+            Over::Own(covered_by) => covered_by(webhook).map(Some),
+        }
     }
 
     fn read(&self, value: &str) -> Option<(Vec<Given>, Option<String>)> {
@@ -214,18 +221,26 @@ impl Signature {
         Some(Given { algorithm: *algorithm, bytes })
     }
 
-    /// Whether one of the claim's signatures was made with `secret` over `webhook`.
-    pub(super) fn is_made_with(&self, secret: &Secret, claim: &Claim, webhook: &Webhook) -> bool {
-        match &claim.texts {
-            Some(texts) => texts.iter().fold(false, |any, text| any | self.matches(secret, claim, &[text])),
-            None => self.matches(secret, claim, &self.pieces(webhook.body(), claim.timestamp.as_deref())),
+    /// Whether one of the signatures was made with `secret` over `webhook`. Nothing was made with an empty secret.
+    pub(super) fn is_made_with(&self, secret: &Secret, carried: &Carried, webhook: &Webhook) -> bool {
+        if secret.is_empty() {
+            return false;
+        }
+        match &carried.covered {
+            Some(Covered { heads, tail }) => heads
+                .iter()
+                .fold(false, |any, head| any | self.matches(secret, &carried.given, &[head, tail])),
+            None => {
+                let pieces = self.pieces(webhook.body(), carried.timestamp.as_deref());
+                self.matches(secret, &carried.given, &pieces)
+            }
         }
     }
 
-    fn matches(&self, secret: &Secret, claim: &Claim, pieces: &[&[u8]]) -> bool {
+    fn matches(&self, secret: &Secret, given: &[Given], pieces: &[&[u8]]) -> bool {
         let mut any = false;
         for algorithm in self.algorithms {
-            let mut given = claim.signatures.iter().filter(|given| given.algorithm == *algorithm).peekable();
+            let mut given = given.iter().filter(|given| given.algorithm == *algorithm).peekable();
             if given.peek().is_some() {
                 let expected = algorithm.hmac(secret, pieces);
                 // No early end: how long it takes says nothing about which signature matched.
@@ -251,12 +266,9 @@ impl Signature {
     /// A [`Refusal`] when the provider could not have sent such a webhook.
     pub fn sign(&self, webhook: &Webhook, secret: &Secret, now: Timestamp) -> Result<String, Refusal> {
         let timestamp = now.as_second().to_string();
-        let texts = match self.over {
-            Over::Parts(_) => Vec::new(),
-            Over::Texts(texts_of) => texts_of(webhook)?,
-        };
-        let pieces = match texts.first() {
-            Some(text) => vec![text.as_slice()],
+        let covered = self.covered_by(webhook)?;
+        let pieces = match &covered {
+            Some(Covered { heads, tail }) => heads.iter().take(1).chain([tail]).map(Vec::as_slice).collect(),
             None => self.pieces(webhook.body(), Some(timestamp.as_str())),
         };
         let mac =

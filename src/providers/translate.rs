@@ -4,7 +4,7 @@ use super::{Form, Verified};
 use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, time_of};
 
 /// The media type of JSON.
-pub(super) const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 /// The media type of a form.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 /// The longest delivery id that is believed to be one, in bytes.
@@ -50,7 +50,7 @@ pub enum Untranslatable {
     #[error("Invalid JSON payload: {0}")]
     Json(#[from] DetailError),
     /// A form without the field that should hold the JSON.
-    #[error("Invalid JSON payload: the form has no field '{0}'")]
+    #[error("Invalid JSON payload: the form does not begin with the field '{0}'")]
     NoFormField(&'static str),
     /// A form whose fields are not text.
     #[error("Invalid form payload: not UTF-8")]
@@ -91,8 +91,12 @@ impl Verified {
         match self.provider.body {
             Body::Json | Body::JsonOrFormField(_) if is(JSON) => Ok(Detail::parse(self.body())?),
             Body::JsonOrFormField(field) if is(FORM) => {
+                // The first field, and no other: the content type is not signed, and a JSON body that holds
+                // `&payload=` somewhere in a text must not be read as a form.
                 let form = Form::parse(self.body());
-                Ok(Detail::parse(form.get(field).ok_or(Untranslatable::NoFormField(field))?)?)
+                let first = form.pairs().first().filter(|(name, _)| name == field.as_bytes());
+                let (_, json) = first.ok_or(Untranslatable::NoFormField(field))?;
+                Ok(Detail::parse(json)?)
             }
             Body::Json | Body::JsonOrFormField(_) => Err(Untranslatable::ContentType),
             Body::Own(detail) => detail(self),
@@ -114,6 +118,16 @@ impl Verified {
             delivery_id.filter(|id| is_delivery_id(id)),
             time,
         )
+    }
+
+    /// The event type and the delivery id as the headers say them, for a webhook that cannot become an event.
+    pub fn said_by_headers(&self) -> (Option<String>, Option<String>) {
+        let header = |field: Option<Field>| match field {
+            Some(Field::Header(name)) => self.webhook.header(name).map(str::to_owned),
+            Some(Field::Body(_)) | None => None,
+        };
+        let event_type = header(self.provider.event_type).filter(|text| is_detail_type(text));
+        (event_type, header(self.provider.delivery_id).filter(|id| is_delivery_id(id)))
     }
 
     fn text(&self, field: Field, fields: &mut Lazy<'_>) -> Option<String> {

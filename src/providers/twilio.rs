@@ -5,22 +5,25 @@
 //! way proves nothing about its body and is refused, however good its signature is: otherwise a signature
 //! captured with one body could be sent again with another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
 use super::translate::{FORM, JSON};
 use super::{
-    Algorithm, Body, Encoding, Field, Form, Over, Provider, Refusal, Sample, Signature, Untranslatable,
-    Verified, Webhook, Written,
+    Algorithm, Body, Covered, Encoding, Field, Form, Over, Provider, Refusal, Sample, Signature,
+    Untranslatable, Verified, Webhook, Written,
 };
 use crate::event::Detail;
 
 const BODY_HASH: &str = "bodySHA256";
 
-/// Twilio signs with HMAC-SHA1 (for an account's shared key, where it is set up so, HMAC-SHA256) in base64: the full URL with its query, then for a form each name and value,
-/// sorted by name, the values of one name sorted and each taken once. Which port stands in the signed URL is not
-/// settled, so both spellings are tried.
+/// More fields than this are no form of Twilio's, whose largest have some hundred.
+const MAX_FIELDS: usize = 10_000;
+
+/// Twilio signs with HMAC-SHA1 in base64 (with an account's shared key HMAC-SHA256, as its own libraries have it):
+/// the full URL with its query, then for a form each name and value, sorted by name, the values of one name sorted
+/// and each taken once. Which port stands in the signed URL is not settled, so both spellings are tried.
 ///
 /// The `Detail` is the form as an object of strings (a name sent several times becomes an array of them), with
 /// `Payload` parsed where `PayloadType` says it is JSON; or the JSON as sent.
@@ -36,7 +39,7 @@ pub const TWILIO: Provider = Provider {
         written: Written::After(""),
         algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
         encoding: Encoding::Base64,
-        over: Over::Texts(signed_texts),
+        over: Over::Own(covered),
         window: None,
         body_hash: Some(BODY_HASH),
     },
@@ -52,28 +55,39 @@ pub const TWILIO: Provider = Provider {
 };
 
 /// What Twilio may have signed for this request.
-fn signed_texts(webhook: &Webhook) -> Result<Vec<Vec<u8>>, Refusal> {
+fn covered(webhook: &Webhook) -> Result<Covered, Refusal> {
     let is_form = webhook.content_type() == FORM;
     let hashed = body_hash_is_right(webhook)?;
     if !is_form && !hashed && !webhook.body().is_empty() {
         return Err(Refusal::BodyNotCovered);
     }
-    let parameters = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
+    // Before the form is taken apart: each field costs memory, and nobody has proven anything yet.
+    if is_form && memchr::memchr_iter(b'&', webhook.body()).count() >= MAX_FIELDS {
+        return Err(Refusal::BodyNotCovered);
+    }
+    let tail = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
     if webhook.url().path == "/" && webhook.url().query.is_none() {
         // The function's URL typed in without its last slash: that is what Twilio signs then.
         urls.extend(webhook.url().with_and_without_port().map(|url| url.trim_end_matches('/').to_owned()));
     }
-    Ok(urls.into_iter().map(|url| [url.into_bytes(), parameters.clone()].concat()).collect())
+    Ok(Covered { heads: urls.into_iter().map(String::into_bytes).collect(), tail })
 }
 
-/// Whether the URL holds the hash of the body. A hash that is there must be right, and there once.
+/// Whether the URL holds the hash of the body. A hash that is there must be right, be there once, and end the URL, as
+/// Twilio writes it: nothing marks where a URL ends and parameters begin in what is signed, so a hash in the middle
+/// could be the text of a parameter.
 fn body_hash_is_right(webhook: &Webhook) -> Result<bool, Refusal> {
     let mut given = webhook.url().query_values(BODY_HASH);
     match (given.next(), given.next()) {
         (None, _) => Ok(false),
         // No secret is in this comparison: both sides are the sender's.
-        (Some(hash), None) if hash.eq_ignore_ascii_case(&body_hash(webhook.body())) => Ok(true),
+        (Some(hash), None)
+            if hash.eq_ignore_ascii_case(&body_hash(webhook.body()))
+                && webhook.url().query.as_ref().is_some_and(|query| query.ends_with(hash)) =>
+        {
+            Ok(true)
+        }
         _ => Err(Refusal::BodyNotCovered),
     }
 }
@@ -102,10 +116,12 @@ fn detail(webhook: &Verified) -> Result<Detail, Untranslatable> {
 
 fn form_detail(form: &Form) -> Result<Detail, Untranslatable> {
     let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (name, value) in form.pairs() {
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Untranslatable::FormNotUtf8);
         let (name, value) = (text(name)?, text(value)?);
-        match fields.iter_mut().find(|(n, _)| *n == name) {
+        let place = *places.entry(name).or_insert(fields.len());
+        match fields.get_mut(place) {
             Some((_, values)) => values.push(value),
             None => fields.push((name, vec![value])),
         }

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Claim, Provider, RequestUrl};
-use crate::secrets::Secret;
+use super::{Provider, RequestUrl};
 
 /// One HTTP request from somebody who may be a provider. Nothing in it can be read outside `providers`.
 pub struct Webhook {
@@ -33,7 +32,7 @@ impl Webhook {
         headers
     }
 
-    /// Bytes of the body.
+    /// Size of the body, in bytes.
     pub fn body_len(&self) -> usize {
         self.body.len()
     }
@@ -73,31 +72,10 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// A webhook whose signature was made with the provider's secret. Only [`Provider::verify`] makes one.
+/// A webhook whose signature was made with the provider's secret. Only [`super::Claim::verify`] makes one.
 pub struct Verified {
     pub(super) provider: &'static Provider,
     pub(super) webhook: Webhook,
-}
-
-impl Provider {
-    /// Makes `webhook` a verified one if `claim`, the signature it carries, was made with `secret` over its raw
-    /// bytes. Compared in constant time.
-    ///
-    /// # Errors
-    /// The webhook itself, as unverified as before.
-    #[expect(clippy::result_large_err, reason = "the webhook goes on to the next secret, where it stands")]
-    pub fn verify(
-        &'static self,
-        webhook: Webhook,
-        claim: &Claim,
-        secret: &Secret,
-    ) -> Result<Verified, Webhook> {
-        if self.signature.is_made_with(secret, claim, &webhook) {
-            Ok(Verified { provider: self, webhook })
-        } else {
-            Err(webhook)
-        }
-    }
 }
 
 impl Verified {

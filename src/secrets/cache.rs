@@ -53,8 +53,18 @@ pub struct CachedSecrets<S> {
     store: S,
     ages: Ages,
     cache: Cache<Stage, Option<Version>>,
-    last_known: Mutex<Option<Version>>,
+    last_known: Mutex<LastKnown>,
     looks: tokio::sync::Mutex<Looks>,
+}
+
+/// What was last read, however long ago.
+#[derive(Default)]
+struct LastKnown {
+    current: Option<Version>,
+    /// The one before `current`, once it was asked for.
+    previous: Option<Version>,
+    /// When `current` was seen to be another than before.
+    changed: Option<Timestamp>,
 }
 
 /// When the store was last asked because of a signature that did not match.
@@ -79,14 +89,23 @@ impl<S: SecretStore> CachedSecrets<S> {
     async fn fetch_current(&self) -> Result<Version, SecretError> {
         let found = self.store.fetch(Stage::Current).await?;
         let version = found.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))?;
-        let before = self.last_known().replace(version.clone());
-        if before.is_some_and(|before| before.id != version.id) {
+        let changed = {
+            let mut known = self.last_known();
+            let before = known.current.replace(version.clone());
+            let changed = before.is_some_and(|before| before.id != version.id);
+            if changed {
+                known.previous = None;
+                known.changed = Some(Timestamp::now());
+            }
+            changed
+        };
+        if changed {
             self.cache.invalidate(&Stage::Previous).await;
         }
         Ok(version)
     }
 
-    fn last_known(&self) -> std::sync::MutexGuard<'_, Option<Version>> {
+    fn last_known(&self) -> std::sync::MutexGuard<'_, LastKnown> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,9 +113,12 @@ impl<S: SecretStore> CachedSecrets<S> {
         last.is_none_or(|at| at.elapsed() >= self.ages.look_every)
     }
 
+    /// Whether the rotation was not too long ago: counted from when the current version was made, or, where an older
+    /// one was put back, from when that was seen.
     fn previous_counts(&self, current: &Version) -> bool {
         let Ok(grace) = SignedDuration::try_from(self.ages.previous_grace) else { return true };
-        current.created.is_some_and(|created| Timestamp::now().duration_since(created) < grace)
+        let rotated = current.created.max(self.last_known().changed);
+        rotated.is_some_and(|rotated| Timestamp::now().duration_since(rotated) < grace)
     }
 }
 
@@ -105,7 +127,9 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         let fetch = async {
             match self.fetch_current().await {
                 Ok(version) => Ok(Some(version)),
-                Err(error) => match self.last_known().clone() {
+                // A store that answers, and says that there is no such secret any more, is believed.
+                Err(error @ SecretError::Unreadable(_)) => Err(error),
+                Err(error) => match self.last_known().current.clone() {
                     Some(version) => {
                         warn!(%error, "secret not refreshed; the last known one goes on working");
                         Ok(Some(version))
@@ -126,18 +150,20 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         if let Some(known) = self.cache.get(&Stage::Previous).await {
             return known;
         }
+        let known = self.last_known().previous.clone();
         if !self.may_look(looks.previous_failed) {
-            return None;
+            return known;
         }
         match self.store.fetch(Stage::Previous).await {
             Ok(found) => {
                 self.cache.insert(Stage::Previous, found.clone()).await;
+                self.last_known().previous.clone_from(&found);
                 found
             }
             Err(error) => {
                 warn!(%error, "previous secret not fetched");
                 looks.previous_failed = Some(Instant::now());
-                None
+                known
             }
         }
     }
@@ -145,7 +171,7 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
     async fn newer(&self, current: &Version) -> Option<Version> {
         // Whoever waits here while another looks finds what the other found.
         let mut looks = self.looks.lock().await;
-        let known = self.last_known().clone();
+        let known = self.last_known().current.clone();
         if let Some(known) = known.filter(|known| known.id != current.id) {
             return Some(known);
         }
@@ -276,6 +302,38 @@ mod tests {
         let fetches = memory.fetches();
         assert!(keys.previous(&one).await.is_none());
         assert_eq!(memory.fetches(), fetches, "a store that is down is not asked again at once");
+    }
+
+    #[tokio::test]
+    async fn a_previous_secret_once_read_goes_on_working_while_the_store_is_down() {
+        let (memory, keys) = cached(Ages::default());
+        memory.rotate("two");
+        let two = keys.current().await.unwrap();
+        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
+        memory.shut(true);
+        keys.cache.invalidate_all();
+        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
+        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_was_taken_away_stops_working() {
+        let (memory, keys) = cached(Ages::default());
+        keys.current().await.unwrap();
+        memory.versions.lock().unwrap().clear();
+        keys.cache.invalidate_all();
+        assert!(matches!(keys.current().await, Err(SecretError::Unreadable(_))));
+    }
+
+    #[tokio::test]
+    async fn an_older_secret_that_is_put_back_leaves_the_one_it_replaced_its_grace() {
+        let (memory, keys) = cached(Ages { previous_grace: Duration::from_secs(60), ..Ages::default() });
+        let one = keys.current().await.unwrap();
+        memory.rotate("older");
+        let long_ago = Timestamp::now() - SignedDuration::from_hours(48);
+        memory.versions.lock().unwrap()[0].created = Some(long_ago);
+        let older = keys.newer(&one).await.unwrap();
+        assert_eq!(keys.previous(&older).await.unwrap().id, "one");
     }
 
     #[tokio::test]

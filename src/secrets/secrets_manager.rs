@@ -8,7 +8,7 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use jiff::Timestamp;
 
 use super::{Secret, SecretError, SecretStore, Stage, Version};
-use crate::aws::chain;
+use crate::output::chain;
 
 /// One secret in Secrets Manager.
 pub struct SecretsManager {

@@ -30,7 +30,7 @@ pub enum DevelopmentSecretsError {
     /// There is none for this provider.
     #[error(
         "no development secret for {provider} in {path}; start `hookbridge serve` once, name its folder with \
-         HOOKBRIDGE_DATA, or give the secret with --secret"
+         --secret-from, or give the secret with --secret"
     )]
     Missing {
         /// The provider.
@@ -51,7 +51,8 @@ pub fn path(folder: &Path) -> PathBuf {
 /// [`DevelopmentSecretsError`] when the file cannot be read or written.
 pub fn ensure(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
     let mut secrets = read(folder)?;
-    let missing: Vec<_> = providers::ALL.iter().filter(|p| !secrets.contains_key(p.name)).collect();
+    let missing: Vec<_> =
+        providers::ALL.iter().filter(|p| secrets.get(p.name).is_none_or(String::is_empty)).collect();
     if !missing.is_empty() {
         for provider in missing {
             // Two random UUIDs: 244 bits from the system's generator.

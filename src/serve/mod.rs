@@ -13,7 +13,7 @@ pub mod settings;
 mod terminal;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -49,12 +49,6 @@ pub enum ServeError {
     /// The development secrets cannot be used.
     #[error(transparent)]
     Secrets(#[from] DevelopmentSecretsError),
-    /// The system's root certificates cannot be read.
-    #[error("no HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
-    /// The demo met an answer it should not have.
-    #[error("the demo went wrong: {0}")]
-    Demo(String),
 }
 
 /// Serves until `end` says so, and then until the webhooks in hand are answered.
@@ -62,8 +56,7 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`] when it cannot start.
 pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), ServeError> {
-    std::fs::create_dir_all(&settings.data)
-        .map_err(|error| ServeError::Data { path: settings.data.clone(), error })?;
+    make_private(&settings.data).map_err(|error| ServeError::Data { path: settings.data.clone(), error })?;
     let endpoints = Endpoints::open(&settings).await?;
     let address = settings.listen;
     let failed = |error| ServeError::Listen { address, error };
@@ -74,10 +67,18 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let router = routes::router(&endpoints, &settings, &terminal);
     let serving = tokio::spawn(listener::serve(listener, router, end));
     if settings.demo {
-        demo::run(address, &endpoints, &terminal).await?;
+        demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
     }
     // The listener ends when it is told to; a panic in it has been shown already.
     let _ = serving.await;
     terminal.finish().await;
     Ok(())
+}
+
+/// Makes a folder that only its owner can read, unless it is there.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }

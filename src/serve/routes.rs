@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header, request::Parts};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,12 +18,12 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::bridge::{Answer, Request};
-use crate::providers::{self, PublicUrl, RequestUrl};
+use crate::providers::{self, PublicUrl, RequestUrl, Webhook};
 
 /// The largest body that is read: what a Function URL takes.
 const MAX_BODY: usize = 6_291_456;
-/// How long a webhook may take: what most senders wait.
-const TIME: Duration = Duration::from_secs(10);
+/// How long a webhook may take: a little less than most senders wait.
+const TIME: Duration = Duration::from_secs(9);
 
 /// What every webhook passes through.
 #[derive(Clone)]
@@ -50,36 +52,34 @@ pub(super) fn router(endpoints: &Endpoints, settings: &Settings, terminal: &Term
 }
 
 async fn webhook(State(gate): State<Gate>, request: axum::extract::Request) -> Response {
-    let Ok(_place) = gate.in_hand.try_acquire() else {
-        return text(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException");
-    };
     let deadline = Instant::now() + TIME;
     let (parts, body) = request.into_parts();
-    let body = match read(&parts.headers, body, deadline).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
+    let provider = gate.endpoint.bridge.provider;
+    let turned_away = |status: StatusCode, why: &str| {
+        gate.terminal.turned_away(provider.name, status.as_u16());
+        text(status, why)
     };
-    let url = url(&parts, gate.public_url.as_ref());
-    let request = Request { method: parts.method, url, headers: parts.headers, body };
-    let record = gate.endpoint.bridge.handle(request, deadline).await;
+    // What can only be refused has no place in hand, and its body is not waited for.
+    let plausible = parts.method == Method::POST && parts.headers.contains_key(provider.signature.header);
+    let place = plausible.then(|| gate.in_hand.try_acquire());
+    let body = match place {
+        None => Bytes::new(),
+        Some(Err(_)) => return turned_away(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
+        Some(Ok(_)) => match timeout_at(deadline, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return turned_away(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large");
+            }
+            Ok(Err(_)) => return turned_away(StatusCode::BAD_REQUEST, "Bad Request"),
+            Err(_) => return turned_away(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        },
+    };
+    let webhook = Webhook::new(url(&parts, gate.public_url.as_ref()), parts.headers, body);
+    let record = gate.endpoint.bridge.handle(Request { method: parts.method, webhook }, deadline).await;
     gate.terminal.record(&record);
     let Answer { status, header, body } = record.answer();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, axum::response::AppendHeaders(header), body).into_response()
-}
-
-async fn read(headers: &HeaderMap, body: Body, deadline: Instant) -> Result<bytes::Bytes, Response> {
-    let too_large = || text(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large");
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY) {
-        return Err(too_large());
-    }
-    match timeout_at(deadline, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        // Too long, or cut off by its sender, who reads no answer any more.
-        Ok(Err(_)) => Err(too_large()),
-        Err(_) => Err(text(StatusCode::REQUEST_TIMEOUT, "Request Timeout")),
-    }
 }
 
 /// The URL as its sender wrote it.

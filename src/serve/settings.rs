@@ -1,13 +1,15 @@
 //! What `hookbridge serve` is told: by flags, by environment variables, by a TOML file, in this order.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
-use crate::bridge::MAX_ENTRY_BYTES;
+use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, entry_limit};
 use crate::providers::{self, PublicUrl};
+use crate::secrets::Secret;
 
 /// Receive webhooks on this machine: check each signature, append each event to a file, show what happens.
 ///
@@ -47,13 +49,13 @@ pub struct Flags {
     #[arg(long, env = "HOOKBRIDGE_CONCURRENCY", value_name = "NUMBER")]
     concurrency: Option<usize>,
     /// Also send itself a signed webhook of every provider, and a forged one, and show what becomes of them.
-    #[arg(long, env = "HOOKBRIDGE_DEMO")]
+    #[arg(long, env = "HOOKBRIDGE_DEMO", value_parser = FalseyValueParser::new())]
     demo: bool,
     /// Print JSON lines.
-    #[arg(long, env = "HOOKBRIDGE_JSON")]
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
     /// Print nothing about single webhooks.
-    #[arg(long, env = "HOOKBRIDGE_QUIET")]
+    #[arg(long, env = "HOOKBRIDGE_QUIET", value_parser = FalseyValueParser::new())]
     quiet: bool,
 }
 
@@ -80,6 +82,15 @@ pub enum BusSetting {
     Local,
     /// The EventBridge bus of this name or ARN.
     EventBridge(String),
+}
+
+impl std::fmt::Display for BusSetting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => f.write_str("local"),
+            Self::EventBridge(name) => write!(f, "eventbridge:{name}"),
+        }
+    }
 }
 
 /// The settings of a server, whole and checked.
@@ -118,11 +129,10 @@ impl Flags {
     /// The first setting that cannot be, and what it should be.
     pub fn settle(self) -> Result<Settings, SettingsError> {
         let file = self.config.as_ref().map_or_else(|| Ok(File::default()), read)?;
-        let max_entry_bytes = self.max_entry_bytes.or(file.max_entry_bytes).unwrap_or(262_144);
-        if !MAX_ENTRY_BYTES.contains(&max_entry_bytes) {
-            let most = MAX_ENTRY_BYTES.end();
-            return Err(SettingsError(format!("max-entry-bytes: {max_entry_bytes} is not from 1 to {most}")));
-        }
+        let max_entry_bytes =
+            self.max_entry_bytes.or(file.max_entry_bytes).unwrap_or(DEFAULT_MAX_ENTRY_BYTES);
+        entry_limit(&max_entry_bytes.to_string())
+            .map_err(|problem| SettingsError(format!("max-entry-bytes: {problem}")))?;
         let concurrency = self.concurrency.or(file.concurrency).unwrap_or(256);
         if concurrency == 0 || concurrency > 65_536 {
             return Err(SettingsError(format!("concurrency: {concurrency} is not from 1 to 65536")));
@@ -138,7 +148,7 @@ impl Flags {
             add_secret(&mut secrets, name, value.to_owned())?;
         }
         Ok(Settings {
-            listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8787))),
+            listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             data: self.data.or(file.data).unwrap_or_else(default_data),
             secrets,
             bus: bus(self.bus.or(file.bus).as_deref().unwrap_or("local"))?,
@@ -157,6 +167,9 @@ impl Flags {
     }
 }
 
+/// Where a server listens when nothing else is said.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+
 /// Where data is kept when nothing else is said: a folder of the current one.
 pub fn default_data() -> PathBuf {
     PathBuf::from("hookbridge-data")
@@ -168,7 +181,11 @@ fn read(path: &PathBuf) -> Result<File, SettingsError> {
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         // Not the error's own text, which quotes the line, and the line may hold a secret.
         let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        failed(format!("line {line}: {}", error.message()))
+        // And of its message only the part that names a setting: a wrong type is shown with its value.
+        let message = error.message();
+        let what =
+            if message.starts_with("unknown field") { message } else { "not the TOML this setting needs" };
+        failed(format!("line {line}: {what}"))
     })
 }
 
@@ -178,7 +195,7 @@ fn add_secret(
     value: String,
 ) -> Result<(), SettingsError> {
     let provider = providers::find(name).map_err(|error| SettingsError(format!("secret: {error}")))?;
-    if value.is_empty() {
+    if Secret::new(value.as_str()).is_empty() {
         return Err(SettingsError(format!("secret: the secret of {} is empty", provider.name)));
     }
     secrets.insert(provider.name, value);
@@ -228,7 +245,9 @@ mod tests {
         insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
-        insta::assert_snapshot!(said, @"FILE: line 3: invalid type: sequence, expected a string");
+        insta::assert_snapshot!(said, @"FILE: line 3: not the TOML this setting needs");
+        let (_file, flags) = config("secret = \"github=hunter2\"\n");
+        assert!(!why(flags).contains("hunter2"));
         let (file, flags) = config("lisen = 1\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
         assert!(said.starts_with("FILE: line 1: unknown field `lisen`, expected one of `listen`"), "{said}");

@@ -8,9 +8,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::development;
 use super::endpoints::Endpoints;
-use super::settings::Settings;
+use super::settings::{DEFAULT_LISTEN, Settings, default_data};
 use crate::bridge::Record;
-use crate::log;
+use crate::output;
 
 /// An event longer than this is cut on the terminal, in characters; the file has all of it.
 const SHOWN: usize = 1000;
@@ -58,6 +58,19 @@ impl Terminal {
         }
     }
 
+    /// A request that was turned away before it was a webhook.
+    pub(super) fn turned_away(&self, provider: &str, status: u16) {
+        if self.quiet {
+            return;
+        }
+        let text = if self.json {
+            serde_json::json!({"turned_away": {"provider": provider, "status": status}}).to_string()
+        } else {
+            format!("{:<9} {provider:<8} {status}", "refused")
+        };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
     /// What became of a webhook.
     pub(super) fn record(&self, record: &Record) {
         if self.quiet {
@@ -80,10 +93,10 @@ async fn show(mut waiting: mpsc::Receiver<Line>, mut events: Events, json: bool)
     while let Some(line) = waiting.recv().await {
         // An event is on the bus before its webhook's record is written: it is shown first.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
-            log::line(&if json { format!("{{\"event\":{event}}}") } else { text_event(&event) });
+            output::line(&if json { format!("{{\"event\":{event}}}") } else { text_event(&event) });
         }
         match line {
-            Line::Text(text) => log::line(&text),
+            Line::Text(text) => output::line(&text),
             Line::Flush(shown) => {
                 let _ = shown.send(());
             }
@@ -141,16 +154,22 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
         Some(file) => {
             let _ = writeln!(text, "\nEvents go to {}", file.display());
         }
-        None => text.push_str("\nEvents go to the EventBridge bus\n"),
+        None => {
+            let _ = writeln!(text, "\nEvents go to the bus {}", settings.bus);
+        }
     }
     let secrets = development::path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());
-    let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send github");
-    if address.port() != 8787 {
-        let _ = write!(text, " --to http://{address}/hooks/github");
+    let development = endpoints.iter().find(|endpoint| endpoint.development);
+    let name = development.or(endpoints.iter().next()).map_or("github", |first| first.bridge.provider.name);
+    let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send {name}");
+    if address != DEFAULT_LISTEN {
+        let _ = write!(text, " --to http://{address}/hooks/{name}");
     }
-    if settings.data != super::settings::default_data() {
+    if development.is_none() {
+        text.push_str(" --secret ...");
+    } else if settings.data != default_data() {
         let _ = write!(text, " --secret-from {}", settings.data.display());
     }
     text.push_str("\n\nStop with Ctrl-C.\n");

@@ -7,9 +7,9 @@ use hookbridge::providers::{self, RequestUrl, Webhook};
 use hookbridge::secrets::Secret;
 use jiff::{Timestamp, ToSpan as _};
 
+use crate::actors::github_signature;
 use crate::actors::server::{SECRET, Server};
 use crate::actors::wire;
-use crate::serving::github_signature;
 
 const JSON: (&str, &[u8]) = ("content-type", b"application/json");
 const FORM: (&str, &[u8]) = ("content-type", b"application/x-www-form-urlencoded");
@@ -90,9 +90,12 @@ fn a_verified_body_that_is_no_event_is_400_and_why() {
     insta::assert_snapshot!(why("", BODY), @"Unsupported content-type");
     insta::assert_snapshot!(why("application/json-patch+json", BODY), @"Unsupported content-type");
     let form = "application/x-www-form-urlencoded";
-    insta::assert_snapshot!(why(form, b"x=y"), @"Invalid JSON payload: the form has no field 'payload'");
+    insta::assert_snapshot!(why(form, b"x=y"), @"Invalid JSON payload: the form does not begin with the field 'payload'");
     insta::assert_snapshot!(why(form, b"payload=%5B%5D"), @"Invalid JSON payload: an array where an object is needed");
     insta::assert_snapshot!(why(form, b"payload=%FF"), @"Invalid JSON payload: not UTF-8 (byte 0)");
+    // A JSON body that was recorded with its signature, sent again as a form.
+    let json = br#"{"comment":"&payload=%7B%22forged%22%3Atrue%7D&"}"#;
+    insta::assert_snapshot!(why(form, json), @"Invalid JSON payload: the form does not begin with the field 'payload'");
     assert_eq!(server.events().len(), 0);
 }
 
@@ -123,18 +126,23 @@ fn one_byte_over_the_entry_limit_is_413_and_the_limit_itself_is_not() {
     assert_eq!(body, "Too large for an EventBridge entry: 262145 bytes, the limit is 262144");
     assert_eq!(signed(&server, b"application/json", &of_entry_size(5_000_000)).0, 413);
     assert_eq!(server.post("github", &[JSON], &vec![b'x'; 5_000_000]).status, 401);
-    assert_eq!(server.post("github", &[JSON], &vec![b'x'; 7_000_000]).status, 413, "too large for us");
+    assert_eq!(
+        signed(&server, b"application/json", &of_entry_size(7_000_000)),
+        (413, "Payload Too Large\n".into())
+    );
     assert_eq!(server.events().len(), 1);
 }
 
 #[test]
 fn a_body_that_grows_without_saying_its_length_is_cut_off() {
     let server = Server::start();
-    let mut bytes = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let mut bytes = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nx-hub-signature-256: x\r\n\r\n".to_vec();
     let chunk = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
     bytes.extend_from_slice(chunk.repeat(70).as_bytes());
     bytes.extend_from_slice(b"0\r\n\r\n");
     assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 413);
+    let broken = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nx-hub-signature-256: x\r\n\r\nzz\r\n";
+    assert_eq!(wire::exchange(server.address, broken).unwrap().status, 400);
 }
 
 #[test]
@@ -253,6 +261,7 @@ fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
 
     // The signature of an empty form covers the URL alone. It must not carry anything else.
     let of_url = twilio_signature(&server, path, Some(""));
+    assert_eq!(post(path, JSON, &of_form, br#"{"replayed":true}"#), 401, "a form's, over JSON");
     assert_eq!(post(path, JSON, &of_url, br#"{"replayed":true}"#), 401, "over JSON");
     assert_eq!(post(path, ("content-type", b"text/plain"), &of_url, b"replayed"), 401);
     assert_eq!(post(path, FORM, &of_url, b""), 400, "nothing in it");
@@ -271,6 +280,13 @@ fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
     assert_eq!(post(&hashed, JSON, &headers_of_hashed, br#"{"a":2}"#), 401);
     assert_eq!(post(&hashed, FORM, &headers_of_hashed, b""), 401, "as an empty form");
     assert_eq!(post(&hashed, FORM, &headers_of_hashed, b"a=b"), 401, "as a form");
+    // A hash that is not the end of the URL could be the text of a signed parameter.
+    let middle = format!("{path}?bodySHA256={}&From=1", hash_of(json));
+    let of_middle = twilio_signature(&server, &middle, Some(""));
+    assert_eq!(post(&middle, JSON, &of_middle, json), 401);
+    // More fields than any form of Twilio's: refused before they are taken apart.
+    let many = "a&".repeat(2_000_000);
+    assert_eq!(post(path, FORM, &of_form, many.as_bytes()), 401);
     let twice = format!("{hashed}&bodySHA256={}", hash_of(b"{}"));
     assert_eq!(post(&twice, JSON, &headers_of_hashed, b"{}"), 401);
     assert_eq!(server.events().len(), 3);

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::actors::aws::{RuleQueue, endpoint, name, secret};
 use crate::actors::cloud_function::{CloudFunction, url_event};
+use crate::actors::fault_proxy::FaultProxy;
 use crate::actors::server::SECRET;
-use crate::serving::github_signature;
+use crate::actors::{github_signature, signature};
 
 const BODY: &str = r#"{"zen":"Design for failure."}"#;
 
@@ -24,7 +25,8 @@ fn with(mut event: Value, pointer: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn whatever_the_event_holds_the_answer_is_one_of_the_status_table() {
-    let function = CloudFunction::at(&endpoint(), "github", &secret(SECRET)).await;
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let function = CloudFunction::at(&proxy.url(), "github", &secret(SECRET)).await;
     let header = |value: &str| with(signed_event(BODY), "/headers/x-hub-signature-256", value.into());
     let cases = [
         (200, json!({}), 400),
@@ -47,7 +49,10 @@ async fn whatever_the_event_holds_the_answer_is_one_of_the_status_table() {
         (217, signed_event(BODY), 202),
     ];
     for (case, event, status) in cases {
+        let published = proxy.published().len();
         assert_eq!(function.invoke(&event).await.status, status, "case {case}");
+        let expected = published + usize::from(status == 202);
+        assert_eq!(proxy.published().len(), expected, "case {case}: nothing but a 202 is published");
     }
     let mut event = signed_event(BODY);
     event["isBase64Encoded"] = true.into();
@@ -84,21 +89,20 @@ async fn the_log_line_says_what_became_of_a_webhook_and_holds_nothing_of_it() {
 
 #[tokio::test]
 async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches() {
-    let function = CloudFunction::at(&endpoint(), "stripe", &secret(SECRET)).await;
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let function = CloudFunction::at(&proxy.url(), "stripe", &secret(SECRET)).await;
     let event_type = name("charge");
     let queue = RuleQueue::on("default", &json!({"source": ["stripe.com"], "detail-type": [event_type]}));
     // Stripe writes its events over many lines; numbers and escapes are kept as they are.
     let body = format!(
         "{{\n  \"id\": \"evt_1\",\n  \"created\": 1686089970,\n  \"amount\": 1.50,\n  \"big\": 1234567890123456789,\n  \"u\": \"\\u00fc\",\n  \"type\": \"{event_type}\"\n}}"
     );
-    let stripe = hookbridge::providers::find("stripe").unwrap();
-    let url = "https://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), body.clone().into());
-    let secret = hookbridge::secrets::Secret::new(SECRET);
-    let signature = stripe.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let signature = signature("stripe", SECRET, "https://x.example/", body.as_bytes());
     let headers =
         [("content-type", "application/json; charset=utf-8"), ("stripe-signature", signature.as_str())];
     assert_eq!(function.invoke(&url_event(&headers, &body)).await.status, 202);
+    let put: Value = serde_json::from_str(&proxy.published()[0]).unwrap();
+    assert_eq!(put["Entries"][0]["Detail"], *body, "byte for byte");
     let received: Value = serde_json::from_str(&queue.receive()).unwrap();
     assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_1"]));
     assert_eq!(received["time"], "2023-06-06T22:19:30Z");

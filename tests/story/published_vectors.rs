@@ -11,8 +11,7 @@ fn is_verified(provider: &str, secret: &str, url: &str, headers: &[(String, Stri
     let provider = providers::find(provider).unwrap();
     let url: RequestUrl = url.parse().unwrap();
     let webhook = Webhook::new(url, Webhook::headers(headers.iter().cloned()), Bytes::from(body.to_owned()));
-    let Ok(claim) = provider.signature.claim(&webhook, Timestamp::now()) else { return false };
-    provider.verify(webhook, &claim, &Secret::new(secret)).is_ok()
+    provider.claim(webhook, Timestamp::now()).is_ok_and(|claim| claim.verify(&Secret::new(secret)).is_ok())
 }
 
 fn header(vector: &Value) -> (String, String) {

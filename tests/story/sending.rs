@@ -12,6 +12,8 @@ fn send(server: &Server, arguments: &[&str], input: Option<&str>) -> Output {
         .args(arguments)
         .args(["--to", &format!("http://{}/hooks/{provider}", server.address)])
         .env("HOOKBRIDGE_SEND_SECRET", SECRET)
+        // For a server, perhaps; a secret that is given comes first.
+        .env("HOOKBRIDGE_DATA", "no-such-folder")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,25 +1,18 @@
 //! `hookbridge serve`: what a newcomer sees, and what it does under pressure and at its end.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use hookbridge::providers;
 use serde_json::Value;
 
-use crate::actors::server::{SECRET, Server, hookbridge};
+use crate::actors::aws::{RuleQueue, name};
+use crate::actors::github_signature;
+use crate::actors::server::{Server, hookbridge};
 use crate::actors::wire::{self, read_reply};
 
 const BODY: &[u8] = br#"{"zen":"Keep it logically awesome."}"#;
-
-/// The signature that GitHub would make, by the library's own hand.
-pub fn github_signature(body: &[u8]) -> String {
-    let provider = providers::find("github").unwrap();
-    let url = "https://x.example/".parse().unwrap();
-    let webhook = providers::Webhook::new(url, http::HeaderMap::new(), bytes::Bytes::copy_from_slice(body));
-    let secret = hookbridge::secrets::Secret::new(SECRET);
-    provider.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap()
-}
 
 #[test]
 fn the_demo_shows_a_webhook_of_every_provider_and_a_forged_one() {
@@ -54,6 +47,54 @@ fn an_answered_webhook_is_in_the_file_when_the_process_is_killed() {
     assert_eq!(event["detail-type"], "ping");
     assert_eq!(event["resources"][0], "urn:webhook:github:72d3162e-cc78-11e3-81ab-4c9367dc0958");
     assert_eq!(event["detail"]["zen"], "Keep it logically awesome.");
+}
+
+#[test]
+fn with_nothing_configured_a_newcomer_gets_from_the_demo_to_a_first_webhook() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = hookbridge()
+        .args(["serve", "--demo", "--listen", "127.0.0.1:0"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    let command = lines.find(|line| line.contains(" send github --to ")).unwrap();
+    lines.find(|line| line.starts_with("demo: done")).unwrap();
+    assert!(first.starts_with("hookbridge listens on http://127.0.0.1:"), "{first}");
+    // What it says to type, typed.
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let sent = hookbridge().args(&words).current_dir(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&sent.stdout), "202 Message forwarded to Amazon EventBridge\n");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let events = std::fs::read_to_string(folder.path().join("hookbridge-data/events.jsonl")).unwrap();
+    assert_eq!(events.lines().count(), providers::ALL.len() + 1);
+}
+
+#[test]
+fn events_go_to_a_real_bus_when_one_is_named() {
+    let event_type = name("served");
+    let queue = RuleQueue::on("default", &serde_json::json!({"detail-type": [event_type]}));
+    let server = Server::start_with(&["--bus", "eventbridge:default"]);
+    let signature = github_signature(BODY);
+    let headers: [(&str, &[u8]); 3] = [
+        ("content-type", b"application/json"),
+        ("x-github-event", event_type.as_bytes()),
+        ("x-hub-signature-256", signature.as_bytes()),
+    ];
+    assert_eq!(server.post("github", &headers, BODY).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"]["zen"], "Keep it logically awesome.");
+    assert!(!server.events_file().exists());
+}
+
+#[test]
+fn behind_a_public_url_the_demo_signs_for_it() {
+    let server = Server::start_with(&["--demo", "--public-url", "https://hooks.example"]);
+    server.wait_for("demo: done");
+    assert_eq!(server.events().len(), providers::ALL.len());
 }
 
 #[test]
@@ -123,8 +164,8 @@ fn a_header_that_does_not_end_and_one_that_is_too_long_are_cut_off() {
         wire::exchange(server.address, &wire::request("POST", "/hooks/github", "x", &[("a", &long)], b""));
     assert_eq!(reply.unwrap().status, 431);
     let mut rest = Vec::new();
-    let _ = slow.read_to_end(&mut rest);
-    assert!(!String::from_utf8_lossy(&rest).contains("202"));
+    slow.read_to_end(&mut rest).expect("the server closes the connection before the client gives up");
+    assert_eq!(rest, b"", "without an answer");
 }
 
 #[test]

@@ -181,7 +181,12 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
                 "Action: lambda:InvokeFunction",
             ]
         );
-        assert!(!text.contains("Resource: \"*\""));
+        let resources: Vec<&str> =
+            text.lines().map(str::trim).filter(|l| l.starts_with("Resource: ")).collect();
+        assert_eq!(
+            resources,
+            ["Resource: !If", "Resource: !Ref WebhookSecret", "Resource: !GetAtt LogGroup.Arn"]
+        );
         assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
         assert!(!text.contains("Transform:"));
     }

@@ -9,7 +9,7 @@ use crate::actors::aws::{endpoint, rotate, secret};
 use crate::actors::cloud_function::{CloudFunction, url_event};
 use crate::actors::fault_proxy::{Fault, FaultProxy};
 use crate::actors::server::SECRET;
-use crate::serving::github_signature;
+use crate::actors::{github_signature, signature};
 
 const BODY: &str = r#"{"zen":"Anything added dilutes everything else."}"#;
 
@@ -127,21 +127,64 @@ async fn a_bus_that_goes_on_failing_is_500_with_retry_after_before_the_time_is_u
 #[tokio::test]
 async fn a_bus_that_takes_no_such_size_is_413() {
     let (proxy, function) = function().await;
-    proxy.next("PutEvents", [Fault::Refused("RequestEntityTooLarge")]);
-    assert_eq!(function.invoke(&signed()).await.status, 500, "a code that is not EventBridge's");
     proxy.next("PutEvents", [Fault::TotalSize]);
-    assert_eq!(function.invoke(&signed()).await.status, 413);
+    let refused = function.invoke(&signed()).await;
+    assert_eq!((refused.status, refused.log["reason"].as_str()), (413, Some("too-large")));
+    assert!(refused.body.starts_with("Too large for this EventBridge bus: "), "{}", refused.body);
+    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000));
+    let signature = github_signature(body.as_bytes());
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-hub-signature-256", signature.as_str()),
+        ("x-github-delivery", "72d3162e"),
+    ];
+    let calls = proxy.calls("PutEvents");
+    let refused = function.invoke(&url_event(&headers, &body)).await;
+    assert_eq!((refused.status, proxy.calls("PutEvents")), (413, calls), "our own limit, before any call");
+    assert_eq!(
+        (&refused.log["outcome"], &refused.log["delivery_id"]),
+        (&"failed".into(), &"72d3162e".into())
+    );
+}
+
+#[tokio::test]
+async fn a_verified_webhook_that_is_no_event_is_400_and_can_be_found_again() {
+    let (proxy, function) = function().await;
+    let signature = github_signature(b"[]");
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-hub-signature-256", signature.as_str()),
+        ("x-github-delivery", "72d3162e"),
+        ("x-github-event", "push"),
+    ];
+    let failed = function.invoke(&url_event(&headers, "[]")).await;
+    assert_eq!((failed.status, proxy.calls("PutEvents")), (400, 0));
+    assert_eq!(failed.body, "Invalid JSON payload: an array where an object is needed");
+    assert_eq!((&failed.log["outcome"], &failed.log["delivery_id"]), (&"failed".into(), &"72d3162e".into()));
+}
+
+#[tokio::test]
+async fn another_method_is_405_with_allow() {
+    let (proxy, function) = function().await;
+    let mut event = signed();
+    event["requestContext"]["http"]["method"] = "PUT".into();
+    let refused = function.invoke(&event).await;
+    assert_eq!((refused.status, refused.headers["allow"].as_str()), (405, Some("POST")));
+    assert_eq!(proxy.calls("GetSecretValue"), 0);
 }
 
 #[tokio::test]
 async fn no_secret_at_start_is_500_with_retry_after_and_heals() {
-    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut, Fault::Refused("AccessDeniedException")] {
+    let slow = Fault::Slow(Duration::from_secs(60));
+    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut, slow, Fault::Refused("AccessDeniedException")]
+    {
         let (proxy, function) = function().await;
         proxy.always("GetSecretValue", fault);
         let failed = function.invoke(&signed()).await;
         assert_eq!((failed.status, failed.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
         assert_eq!(failed.headers["retry-after"], "30");
         assert_eq!(failed.log["reason"], "no-secret");
+        assert!(failed.elapsed < Duration::from_secs(5), "answered within its time: {:?}", failed.elapsed);
         proxy.always("GetSecretValue", Fault::None);
         assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
     }
@@ -162,16 +205,34 @@ async fn a_secret_once_read_goes_on_working_when_secrets_manager_is_down() {
 }
 
 #[tokio::test]
+async fn a_slow_secrets_manager_is_answered_before_the_time_is_up() {
+    let (proxy, function) = function().await;
+    assert_eq!(function.invoke(&signed()).await.status, 202);
+    proxy.always("GetSecretValue", Fault::Slow(Duration::from_secs(60)));
+    let time = Duration::from_secs(2);
+    let undecided = function.invoke_text(&forged().to_string(), time).await;
+    assert_eq!(undecided.status, 500, "there was no time to look for another secret");
+    assert!(undecided.elapsed < time, "{:?}", undecided.elapsed);
+}
+
+#[tokio::test]
+async fn a_changed_secret_is_read_again_after_its_time_to_live() {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let ages = Ages { time_to_live: Duration::from_millis(1), ..Ages::default() };
+    let function = CloudFunction::with(&proxy.url(), "github", &secret(SECRET), ages).await;
+    for calls in 1..4 {
+        assert_eq!(function.invoke(&signed()).await.status, 202);
+        assert_eq!(proxy.calls("GetSecretValue"), calls);
+    }
+}
+
+#[tokio::test]
 async fn a_rotation_refuses_no_webhook() {
     let proxy = FaultProxy::before(&endpoint()).await;
     let arn = secret("the old secret");
     let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
     let signed_with = |secret: &str| {
-        let provider = hookbridge::providers::find("github").unwrap();
-        let url = "https://x.example/".parse().unwrap();
-        let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), BODY.into());
-        let secret = hookbridge::secrets::Secret::new(secret);
-        let signature = provider.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+        let signature = signature("github", secret, "https://x.example/", BODY.as_bytes());
         url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
     };
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);

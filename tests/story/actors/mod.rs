@@ -9,6 +9,9 @@ pub mod wire;
 use std::path::PathBuf;
 use std::process::Command;
 
+use hookbridge::providers::{self, Webhook};
+use hookbridge::secrets::Secret;
+
 /// The root of the checkout.
 pub fn checkout() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -30,4 +33,17 @@ pub fn run(command: &mut Command) -> String {
         text(&output.stderr)
     );
     text(&output.stdout)
+}
+
+/// The signature header that GitHub would send with `body`.
+pub fn github_signature(body: &[u8]) -> String {
+    signature("github", server::SECRET, "https://x.example/", body)
+}
+
+/// The signature header that a provider would send with `body`, by the library's own hand.
+pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String {
+    let provider = providers::find(provider).unwrap();
+    let body = bytes::Bytes::copy_from_slice(body);
+    let webhook = Webhook::new(url.parse().unwrap(), http::HeaderMap::new(), body);
+    provider.signature.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }

@@ -44,6 +44,7 @@ impl Server {
             .arg("--data")
             .arg(folder.path())
             .args(flags)
+            .env("AWS_ENDPOINT_URL", std::env::var("HOOKBRIDGE_TEST_AWS").unwrap_or_default())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

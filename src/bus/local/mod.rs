@@ -1,11 +1,11 @@
 //! The embedded bus: a file of one JSON line an event, on disk before anybody is told so.
 //!
 //! One thread owns the file. It takes every event that waits, writes them together and flushes once for all of
-//! them, so that many webhooks share the price of one flush. What was not flushed is cut off again: a line that
-//! stands in the file was acknowledged, or was about to be.
+//! them, so that many webhooks share the price of one flush.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+mod log;
+
+use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use self::log::{ENOUGH_BYTES, Log};
 use super::{Bus, PutError};
 use crate::event::{Envelope, Event};
 
@@ -20,7 +21,7 @@ use crate::event::{Envelope, Event};
 const FILE: &str = "events.jsonl";
 /// Webhooks that may wait for the next flush.
 const WAITING: usize = 4096;
-/// The most that one flush covers.
+/// The most events that one flush covers.
 const MOST_AT_ONCE: usize = 1024;
 /// Lines that somebody who watches may lag behind before some are skipped for them.
 const WATCHED: usize = 1024;
@@ -32,9 +33,11 @@ pub struct LocalBus {
     path: PathBuf,
 }
 
+/// A line that waits to be written. It goes back to who made it, who also frees it: memory that one thread takes and
+/// another gives back makes all of them wait for each other.
 struct Waiting {
     line: String,
-    written: oneshot::Sender<Result<(), String>>,
+    written: oneshot::Sender<(String, Result<(), String>)>,
 }
 
 /// Why the folder cannot be a bus.
@@ -65,26 +68,26 @@ impl LocalBus {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = folder.join(FILE);
         let failed = |error| OpenError::Io { path: path.clone(), error };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true);
+        // Webhooks are their owner's affair.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let length = end_of_last_line(&mut file).map_err(failed)?;
-        file.set_len(length).map_err(failed)?;
         let (queue, waiting) = mpsc::channel(WAITING);
         let (lines, _) = broadcast::channel(WATCHED);
+        // The file is new, perhaps: its name has to be on disk, too.
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        let log = Log::open(file).map_err(failed)?;
         let watched = lines.clone();
         std::thread::Builder::new()
             .name("bus".into())
-            .spawn(move || write_all(&mut Log { file, length }, waiting, &watched))
+            .spawn(move || write_all(log, waiting, &watched))
             .map_err(failed)?;
         Ok(Self { queue, lines, path })
     }
@@ -110,7 +113,7 @@ impl Bus for LocalBus {
         let (written, answer) = oneshot::channel();
         let put = async {
             self.queue.send(Waiting { line, written }).await.ok()?;
-            answer.await.ok()
+            Some(answer.await.ok()?.1)
         };
         match timeout_at(deadline, put).await {
             Ok(Some(Ok(()))) => Ok(()),
@@ -121,62 +124,27 @@ impl Bus for LocalBus {
     }
 }
 
-/// The offset behind the last line break.
-fn end_of_last_line(file: &mut File) -> std::io::Result<u64> {
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let mut block = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(4096);
-        let block = &mut block[..usize::try_from(end - start).unwrap_or(0)];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(block)?;
-        if let Some(at) = block.iter().rposition(|b| *b == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
-/// The file and the length up to which it is flushed.
-struct Log {
-    file: File,
-    length: u64,
-}
-
-impl Log {
-    /// Writes and flushes; on failure the file is as it was before.
-    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let written = self
-            .file
-            .seek(SeekFrom::Start(self.length))
-            .and_then(|_| self.file.write_all(bytes))
-            .and_then(|()| self.file.sync_data());
-        match written {
-            Ok(()) => self.length += bytes.len() as u64,
-            Err(_) => self.file.set_len(self.length)?,
-        }
-        written
-    }
-}
-
-fn write_all(log: &mut Log, mut waiting: mpsc::Receiver<Waiting>, watched: &broadcast::Sender<Arc<str>>) {
+fn write_all(mut log: Log, mut waiting: mpsc::Receiver<Waiting>, watched: &broadcast::Sender<Arc<str>>) {
     let mut batch = Vec::new();
     let mut bytes = Vec::new();
-    while waiting.blocking_recv_many(&mut batch, MOST_AT_ONCE) > 0 {
+    while let Some(first) = waiting.blocking_recv() {
         bytes.clear();
-        for one in &batch {
+        let mut next = Some(first);
+        while let Some(one) = next {
             bytes.extend_from_slice(one.line.as_bytes());
             bytes.push(b'\n');
+            batch.push(one);
+            let full = batch.len() == MOST_AT_ONCE || bytes.len() >= ENOUGH_BYTES;
+            next = if full { None } else { waiting.try_recv().ok() };
         }
         let written = log.append(&bytes).map_err(|error| format!("the event was not written: {error}"));
-        for one in batch.drain(..) {
+        for Waiting { line, written: answer } in batch.drain(..) {
             if written.is_ok() && watched.receiver_count() > 0 {
                 // Nobody watching any more is no failure.
-                let _ = watched.send(one.line.into());
+                let _ = watched.send(line.as_str().into());
             }
             // The webhook that waited may have given up; the event stands in the file all the same.
-            let _ = one.written.send(written.clone());
+            let _ = answer.send((line, written.clone()));
         }
     }
 }

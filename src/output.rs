@@ -1,4 +1,4 @@
-//! Where log lines go.
+//! What is written for people and for log collectors.
 //!
 //! Only this crate's own events are written, whatever `RUST_LOG` says: the SDK's debug output can hold requests
 //! and answers, and a secret is an answer.
@@ -38,4 +38,17 @@ pub fn line(text: &str) {
 #[cfg(feature = "command")]
 pub fn complain(text: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}
+
+/// An error and its causes in one line. Each cause says what it is by its own `Display`, never by `Debug`, which
+/// in the SDK can hold the answer it could not read.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
