@@ -2,7 +2,7 @@
 //!
 //! An event is what a verified webhook becomes. Its [`Detail`] is the provider's JSON byte for byte; nothing
 //! here re-serialises it. The rules that EventBridge sets for an entry (and that the embedded bus keeps too, so
-//! that a laptop refuses what AWS would) are in [`detail`] and [`Event::entry_size`].
+//! that a laptop refuses what AWS would) are in [`Detail`] and [`Event::entry_size`].
 
 mod detail;
 mod envelope;
