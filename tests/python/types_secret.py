@@ -1,0 +1,29 @@
+"""Runs a command on a terminal, types SECRET when it asks, and fails when the terminal shows it. Prints what the command
+printed on its standard output. usage: types_secret.py SECRET COMMAND..."""
+
+import os
+import pty
+import subprocess
+import sys
+
+secret, command = sys.argv[1], sys.argv[2:]
+terminal, inside = pty.openpty()
+process = subprocess.Popen(command, stdin=inside, stderr=inside, stdout=subprocess.PIPE, start_new_session=True)
+os.close(inside)
+shown = b""
+asked = False
+while True:
+    try:
+        block = os.read(terminal, 4096)
+    except OSError:  # the command has closed its end
+        break
+    shown += block
+    if not asked and b"signs its webhooks with" in shown and shown.rstrip(b" ").endswith(b":"):
+        asked = True
+        os.write(terminal, secret.encode() + b"\n")
+printed = process.stdout.read().decode()
+if process.wait() != 0 or not asked:
+    sys.exit("the command failed, or never asked:\n" + shown.decode(errors="replace"))
+if secret.encode() in shown:
+    sys.exit("the terminal shows the secret")
+print(printed, end="")
