@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use hookbridge::providers;
 use hookbridge::secrets::Secret;
@@ -9,6 +10,9 @@ use hookbridge::send::Letter;
 
 use crate::actors::aws::{aws, endpoint, name};
 use crate::actors::{checkout, run, set_up, wire};
+
+/// Held while a script builds: each build writes the same zip, and another script may be uploading it.
+static BUILDING: Mutex<()> = Mutex::new(());
 
 fn script(name: &str) -> Command {
     let mut command = Command::new(checkout().join("scripts").join(name));
@@ -55,6 +59,7 @@ fn status(url: &str, secret: &str) -> u16 {
 
 #[test]
 fn deploy_takes_a_person_from_a_clone_to_a_working_url() {
+    let _building = BUILDING.lock();
     let stack = name("deployed");
     let secret = r#"a "quoted" \secret\, with, commas = and ü"#;
     let url = deploy(&stack, secret, &["LambdaInvocationThreshold=17"]);
@@ -75,6 +80,7 @@ fn deploy_takes_a_person_from_a_clone_to_a_working_url() {
 
 #[test]
 fn publish_puts_all_into_the_bucket_and_prints_a_link_for_every_provider() {
+    let _building = BUILDING.lock();
     let bucket = name("published");
     aws(&["s3", "mb", &format!("s3://{bucket}")]);
     let printed = run(script("publish").args([&bucket, "x86_64"]));
