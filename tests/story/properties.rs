@@ -57,6 +57,8 @@ proptest! {
         url in any_url(),
         body in prop::collection::vec(any::<u8>(), 0..400),
     ) {
+        // A line break alone is no secret, and nothing is verified with none.
+        prop_assume!(!Secret::new(secret.as_slice()).is_empty());
         let signed = sign(provider, &secret, url, body);
         prop_assert!(is_verified(provider, &secret, &signed));
     }
