@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use hookbridge::providers::{self, Provider, RequestUrl};
 use hookbridge::secrets::Secret;
@@ -51,6 +52,9 @@ struct SendFlags {
     /// Without --secret: the data folder of a `hookbridge serve`, whose development secret is used.
     #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR", default_value_os_t = default_data())]
     secret_from: PathBuf,
+    /// Print the answer as a line of JSON.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
 }
 
 /// Print the CloudFormation template of a provider's stack.
@@ -127,7 +131,11 @@ async fn send(flags: SendFlags) -> Result<ExitCode, Box<dyn std::error::Error>> 
     let letter = Letter { provider, event: flags.event.as_deref(), body, to };
     let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now())?;
     let (status, body) = Sender::new(&signed.url)?.post(signed).await?;
-    output::line(&format!("{status} {}", body.trim_end()));
+    output::line(&if flags.json {
+        serde_json::json!({"provider": provider.name, "status": status, "answer": body}).to_string()
+    } else {
+        format!("{status} {}", body.trim_end())
+    });
     Ok(if (200..300).contains(&status) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

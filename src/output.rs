@@ -4,7 +4,9 @@
 //! and answers, and a secret is an answer.
 
 use std::io::Write as _;
+use std::process::ExitCode;
 
+use tracing::error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -17,6 +19,17 @@ fn ours() -> Targets {
 pub fn for_function() {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     tracing_subscriber::registry().with(ours()).with(lines).init();
+}
+
+/// How a function ends: it never does, unless it could not start, and then it says why.
+pub fn ended(run: Result<(), lambda_runtime::Error>) -> ExitCode {
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            error!("{}", chain(&*cause));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Readable lines on standard error, beside a command's own output.

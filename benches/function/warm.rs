@@ -22,6 +22,8 @@ pub async fn compare(aws: &stub::Aws) {
             keys: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), Ages::default()),
             bus: EventBridge::new(&config, "default".into()),
             max_entry_bytes: 262_144,
+            overflow: None,
+            spill: None,
         },
         public_url: None,
         name: "function".into(),

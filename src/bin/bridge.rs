@@ -4,23 +4,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::bridge::{Bridge, Environment, Function};
-use hookbridge::bus::EventBridge;
+use hookbridge::bus::{EventBridge, OverflowBucket, SpillQueue};
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use tracing::error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     output::for_function();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => {
-            error!("{}", output::chain(&*cause));
-            ExitCode::FAILURE
-        }
-    }
+    output::ended(run().await)
 }
 
 async fn run() -> Result<(), Error> {
@@ -32,6 +25,8 @@ async fn run() -> Result<(), Error> {
             keys: CachedSecrets::new(SecretsManager::new(&config, environment.secret_arn), environment.ages),
             bus: EventBridge::new(&config, environment.bus),
             max_entry_bytes: environment.max_entry_bytes,
+            overflow: environment.overflow_bucket.map(|bucket| OverflowBucket::new(&config, bucket)),
+            spill: environment.spill_queue_url.map(|url| SpillQueue::new(&config, url)),
         },
         public_url: environment.public_url,
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),

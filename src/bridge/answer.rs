@@ -21,7 +21,7 @@ impl Record {
     /// The answer to the sender. It never says why a signature was refused, and nothing about our own parts.
     pub fn answer(&self) -> Answer {
         match &self.outcome {
-            Outcome::Published => plain(202, "Message forwarded to Amazon EventBridge"),
+            Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
             Outcome::MethodNotAllowed => {
                 Answer { header: Some(("allow", "POST")), ..plain(405, "Method Not Allowed") }
             }
@@ -34,7 +34,7 @@ impl Record {
             Outcome::TooLarge { size, limit: None } => {
                 plain(413, &format!("Too large for this EventBridge bus: {size} bytes"))
             }
-            Outcome::NoSecret(_) | Outcome::NotPublished(_) => {
+            Outcome::NoSecret(_) | Outcome::NotPublished(_) | Outcome::NotKept(_) => {
                 Answer { header: Some(("retry-after", RETRY_AFTER)), ..plain(500, "Internal Server Error") }
             }
             Outcome::NotARequest => plain(400, "Not an HTTP request to the function's URL"),

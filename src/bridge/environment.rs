@@ -14,7 +14,7 @@ const LONGEST_TTL_SECONDS: u64 = 3600;
 /// The longest grace of a previous secret: a year.
 const LONGEST_GRACE_SECONDS: u64 = 31_536_000;
 /// What the design names and this version does not do. Who sets it relies on it.
-const NOT_THERE_YET: [&str; 3] = ["ARCHIVE_URL", "OVERFLOW_BUCKET", "SPILL_QUEUE_URL"];
+const NOT_THERE_YET: [&str; 1] = ["ARCHIVE_URL"];
 
 /// The environment of the function `bridge`.
 #[derive(Debug)]
@@ -29,6 +29,10 @@ pub struct Environment {
     pub max_entry_bytes: usize,
     /// `PUBLIC_URL`, where a custom domain stands in front.
     pub public_url: Option<PublicUrl>,
+    /// `OVERFLOW_BUCKET`: the bucket of details that are too large for an entry.
+    pub overflow_bucket: Option<String>,
+    /// `SPILL_QUEUE_URL`: the queue of events that the bus did not take.
+    pub spill_queue_url: Option<String>,
     /// `SECRET_TTL_SECONDS` (300) and `PREVIOUS_SECRET_GRACE_SECONDS` (86,400).
     pub ages: Ages,
 }
@@ -73,6 +77,10 @@ impl Environment {
             None => None,
             Some(text) => Some(text.parse().map_err(|e| wrong("PUBLIC_URL", format!("'{text}': {e}")))?),
         };
+        let spill_queue_url = variable("SPILL_QUEUE_URL");
+        if let Some(url) = spill_queue_url.as_ref().filter(|url| !url.starts_with("http")) {
+            return Err(wrong("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
+        }
         let ages = Ages::default();
         Ok(Self {
             provider,
@@ -80,6 +88,8 @@ impl Environment {
             bus: variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
             max_entry_bytes,
             public_url,
+            overflow_bucket: variable("OVERFLOW_BUCKET"),
+            spill_queue_url,
             ages: Ages {
                 time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, LONGEST_TTL_SECONDS)?,
                 previous_grace: seconds(
@@ -133,7 +143,8 @@ mod tests {
         insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds up to 3600");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds up to 3600");
-        insta::assert_snapshot!(why("SPILL_QUEUE_URL", "https://sqs"), @"environment variable SPILL_QUEUE_URL: this version cannot do that yet; leave it out");
+        insta::assert_snapshot!(why("ARCHIVE_URL", "s3://raw"), @"environment variable ARCHIVE_URL: this version cannot do that yet; leave it out");
+        insta::assert_snapshot!(why("SPILL_QUEUE_URL", "spill"), @"environment variable SPILL_QUEUE_URL: 'spill' is not the URL of an SQS queue");
         insta::assert_snapshot!(why("PUBLIC_URL", "hooks.example"), @"environment variable PUBLIC_URL: 'hooks.example': it must begin with https:// or http://");
     }
 }

@@ -77,6 +77,12 @@ struct Http<'a> {
     method: Cow<'a, str>,
 }
 
+/// When work has to end in an invocation that is ended at `deadline`.
+pub(super) fn time_to_answer(deadline: SystemTime) -> Instant {
+    let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + left.saturating_sub(TO_ANSWER)
+}
+
 impl<K: Keys, B: Bus> Function<K, B> {
     /// Answers one invocation before `deadline`, and returns the answer with the line to log.
     pub async fn invoke(
@@ -85,8 +91,7 @@ impl<K: Keys, B: Bus> Function<K, B> {
         request_id: &str,
         deadline: SystemTime,
     ) -> (FunctionAnswer, String) {
-        let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-        let deadline = Instant::now() + left.saturating_sub(TO_ANSWER);
+        let deadline = time_to_answer(deadline);
         let record = match Request::of_function_url(event, self.public_url.as_ref()) {
             Ok(request) => self.bridge.handle(request, deadline).await,
             Err(outcome) => Record { outcome, ..Record::of(self.bridge.provider, event.len()) },

@@ -14,13 +14,13 @@ const NAMESPACE: &str = "hookbridge";
 /// One line of JSON about one webhook. `function` is the function's name, `request_id` the invocation's.
 ///
 /// Metrics, by function: `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency` (milliseconds);
-/// `Refused` also by `reason`.
+/// `Refused` also by `reason`; `Spilled` only where something was.
 pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     let outcome = record.outcome.word();
     let mut line = Map::new();
     let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
     let count = |yes: bool| Value::from(u8::from(yes));
-    put("_aws", description(outcome == "refused"));
+    put("_aws", description(outcome));
     put("function", function.into());
     put("request_id", request_id.into());
     put("provider", record.provider.name.into());
@@ -31,6 +31,9 @@ pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     put("Published", count(outcome == "published"));
     put("Refused", count(outcome == "refused"));
     put("Failed", count(outcome == "failed"));
+    if outcome == "spilled" {
+        put("Spilled", count(true));
+    }
     put("Latency", record.milliseconds().into());
     let optional = [
         ("reason", record.outcome.reason().map(str::to_owned)),
@@ -44,17 +47,22 @@ pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     Value::Object(line).to_string()
 }
 
-fn description(refused: bool) -> Value {
+fn description(outcome: &str) -> Value {
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
-    let mut directives = vec![json!({
-        "Namespace": NAMESPACE,
-        "Dimensions": [["function"]],
-        "Metrics": [
-            count("Received"), count("Published"), count("Refused"), count("Failed"),
-            {"Name": "Latency", "Unit": "Milliseconds"},
-        ],
-    })];
-    if refused {
+    let mut metrics = vec![
+        count("Received"),
+        count("Published"),
+        count("Refused"),
+        count("Failed"),
+        json!({"Name": "Latency", "Unit": "Milliseconds"}),
+    ];
+    // A metric costs only when it is there.
+    if outcome == "spilled" {
+        metrics.push(count("Spilled"));
+    }
+    let mut directives =
+        vec![json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics})];
+    if outcome == "refused" {
         directives.push(json!({
             "Namespace": NAMESPACE,
             "Dimensions": [["function", "reason"]],

@@ -12,18 +12,23 @@ mod environment;
 mod function;
 mod metrics;
 mod outcome;
+mod redrive;
+
+use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 pub use answer::Answer;
 pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, EnvironmentError, entry_limit};
 pub use function::{Function, FunctionAnswer};
 pub use metrics::log_line;
 pub use outcome::{Outcome, Record};
+pub use redrive::{BatchAnswer, Redrive};
 
-use crate::bus::{Bus, PutError};
+use crate::bus::{Bus, OverflowBucket, PutError, SpillQueue};
 use crate::event::Event;
 use crate::providers::{Claim, Provider, Refusal, Verified, Webhook};
 use crate::secrets::{Keys, SecretError};
@@ -38,7 +43,14 @@ pub struct Bridge<K, B> {
     pub bus: B,
     /// The largest entry that is put on the bus, in bytes of [`Event::entry_size`].
     pub max_entry_bytes: usize,
+    /// Where details go that are too large for an entry.
+    pub overflow: Option<OverflowBucket>,
+    /// Where events wait that the bus does not take.
+    pub spill: Option<SpillQueue>,
 }
+
+/// Time kept back to spill an event in, once the bus has not taken it; of little time a third.
+const TO_SPILL: Duration = Duration::from_millis(2500);
 
 /// An HTTP request to an endpoint, unread.
 pub struct Request {
@@ -102,13 +114,53 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
 
     async fn put(&self, event: Event, deadline: Instant) -> Outcome {
         let size = event.entry_size();
-        if size > self.max_entry_bytes {
-            return Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) };
+        let refused = if size > self.max_entry_bytes {
+            Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) }
+        } else {
+            match self.put_or_spill(&event, deadline).await {
+                Outcome::NotPublished(PutError::TooLarge) => Outcome::TooLarge { size, limit: None },
+                outcome => return outcome,
+            }
+        };
+        match &self.overflow {
+            None => refused,
+            Some(bucket) => match bucket.keep(self.provider.name, event, deadline).await {
+                Ok(check) => self.put_or_spill(&check, deadline).await,
+                Err(error) => Outcome::NotKept(error),
+            },
         }
-        match self.bus.put(event, deadline).await {
-            Ok(()) => Outcome::Published,
-            Err(PutError::TooLarge) => Outcome::TooLarge { size, limit: None },
-            Err(error) => Outcome::NotPublished(error),
+    }
+
+    async fn put_or_spill(&self, event: &Event, deadline: Instant) -> Outcome {
+        let Some(spill) = &self.spill else {
+            return self
+                .bus
+                .put(event, deadline)
+                .await
+                .map_or_else(Outcome::NotPublished, |()| Outcome::Published);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match self.bus.put(event, deadline - TO_SPILL.min(left / 3)).await {
+            Ok(()) => return Outcome::Published,
+            // What the bus can never take has no use waiting for it.
+            Err(error @ (PutError::Malformed(_) | PutError::TooLarge)) => {
+                return Outcome::NotPublished(error);
+            }
+            Err(error) => error,
+        };
+        match spill.put(&self.came_now(event), deadline).await {
+            Ok(()) => Outcome::Spilled(error),
+            Err(why) => {
+                warn!(error = %why, "not spilled either");
+                Outcome::NotPublished(error)
+            }
         }
+    }
+
+    /// The event with the time at which it came, where it has none of its own and there is room for one: otherwise
+    /// its time would be that of its way out of the queue.
+    fn came_now(&self, event: &Event) -> Event {
+        let timed = Event { time: event.time.or_else(|| Some(Timestamp::now())), ..event.clone() };
+        if timed.entry_size() <= self.max_entry_bytes { timed } else { event.clone() }
     }
 }

@@ -12,6 +12,8 @@ use crate::secrets::SecretError;
 pub enum Outcome {
     /// Its event is on the bus.
     Published,
+    /// The bus did not take its event, for this reason; it waits in the spill queue.
+    Spilled(PutError),
     /// Not a POST.
     MethodNotAllowed,
     /// Not the provider's, as far as can be proven.
@@ -29,20 +31,25 @@ pub enum Outcome {
     NoSecret(SecretError),
     /// Verified, and the bus did not take it.
     NotPublished(PutError),
+    /// Verified and too large for an entry, and the overflow bucket did not take it.
+    NotKept(PutError),
     /// The function was invoked with something that is no HTTP request.
     NotARequest,
 }
 
 impl Outcome {
     /// One word for logs and metrics: what became of it. `refused` is what nobody has proven to be the provider's;
-    /// what is the provider's, or may be, and is not on the bus, has `failed`.
+    /// what is the provider's, or may be, and is neither on the bus nor waiting for it, has `failed`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Published => "published",
+            Self::Spilled(_) => "spilled",
             Self::MethodNotAllowed | Self::Refused(_) | Self::NotARequest => "refused",
-            Self::Untranslatable(_) | Self::TooLarge { .. } | Self::NoSecret(_) | Self::NotPublished(_) => {
-                "failed"
-            }
+            Self::Untranslatable(_)
+            | Self::TooLarge { .. }
+            | Self::NoSecret(_)
+            | Self::NotPublished(_)
+            | Self::NotKept(_) => "failed",
         }
     }
 
@@ -55,7 +62,8 @@ impl Outcome {
             Self::Untranslatable(_) | Self::NotPublished(PutError::Malformed(_)) => Some("untranslatable"),
             Self::TooLarge { .. } => Some("too-large"),
             Self::NoSecret(_) => Some("no-secret"),
-            Self::NotPublished(_) => Some("bus"),
+            Self::Spilled(_) | Self::NotPublished(_) => Some("bus"),
+            Self::NotKept(_) => Some("overflow"),
             Self::NotARequest => Some("not-a-request"),
         }
     }
@@ -71,7 +79,8 @@ impl Outcome {
                 Some(format!("the bus takes no entry of {size} bytes; set MAX_ENTRY_BYTES to what it takes"))
             }
             Self::NoSecret(error) => Some(error.to_string()),
-            Self::NotPublished(error) => Some(error.to_string()),
+            Self::Spilled(error) | Self::NotPublished(error) => Some(error.to_string()),
+            Self::NotKept(error) => Some(format!("the overflow bucket: {error}")),
             Self::Published | Self::MethodNotAllowed | Self::Refused(_) | Self::NotARequest => None,
         }
     }

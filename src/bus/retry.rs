@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use super::PutError;
+use super::failure::Failure;
 
 /// The longest pause before the first retry; it doubles from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -13,20 +17,40 @@ const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
 /// An attempt that takes longer is given up, so that another one fits.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(3);
 
+/// Makes one call of AWS until it succeeds, fails for good, or no more attempt fits before `deadline`. `call` is its
+/// name in the log.
+pub(super) async fn retried<F>(call: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<(), PutError>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    let mut attempts = Attempts::until(deadline);
+    let mut last = String::new();
+    while let Some(time) = attempts.next().await {
+        match timeout(time, attempt()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(Failure::Final(error))) => return Err(error),
+            Ok(Err(Failure::Passing(said))) => last = said,
+            Err(_) => last = format!("no answer in {} ms", time.as_millis()),
+        }
+        warn!(attempt = attempts.made, error = last, "{call} failed");
+    }
+    Err(PutError::Unavailable { attempts: attempts.made, last })
+}
+
 /// The attempts at one call, as many as fit before a deadline. Pauses grow and are jittered over their whole
 /// length, so that many functions that failed together do not come back together.
-pub(super) struct Attempts {
+struct Attempts {
     deadline: Instant,
     made: u32,
 }
 
 impl Attempts {
-    pub(super) fn until(deadline: Instant) -> Self {
+    fn until(deadline: Instant) -> Self {
         Self { deadline, made: 0 }
     }
 
     /// Waits until the next attempt may begin and says how long it may take; `None` when no more fits.
-    pub(super) async fn next(&mut self) -> Option<Duration> {
+    async fn next(&mut self) -> Option<Duration> {
         if self.made > 0 {
             let ceiling = FIRST_PAUSE.saturating_mul(1 << (self.made - 1).min(5)).min(LONGEST_PAUSE);
             let pause = ceiling.mul_f64(fastrand::f64());
@@ -37,10 +61,6 @@ impl Attempts {
         }
         self.made += 1;
         Some(self.left().clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT))
-    }
-
-    pub(super) fn made(&self) -> u32 {
-        self.made
     }
 
     fn left(&self) -> Duration {
@@ -61,8 +81,8 @@ mod tests {
                 assert!(seconds == 0 || Instant::now() + SHORTEST_ATTEMPT <= deadline);
                 tokio::time::sleep(time.min(Duration::from_millis(20))).await;
             }
-            assert!(attempts.made() >= 1, "one attempt is always made");
-            assert!(attempts.made() < 60, "{} attempts in {seconds} s", attempts.made());
+            assert!(attempts.made >= 1, "one attempt is always made");
+            assert!(attempts.made < 60, "{} attempts in {seconds} s", attempts.made);
         }
     }
 }

@@ -71,11 +71,6 @@ impl Detail {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The JSON as it was sent, without a copy.
-    pub fn into_string(self) -> String {
-        self.0
-    }
 }
 
 /// Hides the content.

@@ -5,10 +5,12 @@
 //! that a laptop refuses what AWS would) are in [`Detail`] and [`Event::entry_size`].
 
 mod detail;
+mod entry;
 mod envelope;
 mod fields;
 
 pub use detail::{Detail, DetailError};
+pub use entry::EntryError;
 pub use envelope::Envelope;
 pub use fields::{Fields, time_of};
 

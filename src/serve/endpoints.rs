@@ -22,7 +22,7 @@ pub(super) enum ServedBus {
 }
 
 impl Bus for Arc<ServedBus> {
-    async fn put(&self, event: Event, deadline: Instant) -> Result<(), PutError> {
+    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
         match &**self {
             ServedBus::Local(bus) => bus.put(event, deadline).await,
             ServedBus::EventBridge(bus) => bus.put(event, deadline).await,
@@ -62,6 +62,8 @@ impl Endpoints {
                 keys: FixedKey::new(secret.clone()),
                 bus: bus.clone(),
                 max_entry_bytes: settings.max_entry_bytes,
+                overflow: None,
+                spill: None,
             };
             Arc::new(Endpoint { bridge, secret, development: given.is_none() })
         };

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use crate::actors::aws::{RuleQueue, endpoint, name, secret};
+use crate::actors::aws::{Queue, endpoint, name, secret};
 use crate::actors::cloud_function::{CloudFunction, url_event};
 use crate::actors::fault_proxy::FaultProxy;
 use crate::actors::server::SECRET;
@@ -92,7 +92,7 @@ async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches(
     let proxy = FaultProxy::before(&endpoint()).await;
     let function = CloudFunction::at(&proxy.url(), "stripe", &secret(SECRET)).await;
     let event_type = name("charge");
-    let queue = RuleQueue::on("default", &json!({"source": ["stripe.com"], "detail-type": [event_type]}));
+    let queue = Queue::of_rule("default", &json!({"source": ["stripe.com"], "detail-type": [event_type]}));
     // Stripe writes its events over many lines; numbers and escapes are kept as they are.
     let body = format!(
         "{{\n  \"id\": \"evt_1\",\n  \"created\": 1686089970,\n  \"amount\": 1.50,\n  \"big\": 1234567890123456789,\n  \"u\": \"\\u00fc\",\n  \"type\": \"{event_type}\"\n}}"

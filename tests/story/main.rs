@@ -11,12 +11,14 @@ mod actors;
 // The stories.
 mod bad_input;
 mod function;
+mod overflowing;
 mod properties;
 mod provider_sdks;
 mod published_vectors;
 mod scripts;
 mod sending;
 mod serving;
+mod spilling;
 mod stacks;
 mod status_table;
 mod templates;

@@ -1,7 +1,7 @@
 //! What holds for every body and every secret: what `send` signs, verify accepts, and one flipped bit is refused.
 
 use bytes::Bytes;
-use hookbridge::event::Detail;
+use hookbridge::event::{Detail, Event};
 use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook};
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, Signed};
@@ -136,7 +136,26 @@ proptest! {
     ) {
         let text = format!("{space}{}{space}", serde_json::to_string(&fields).unwrap());
         let detail = Detail::parse(text.as_bytes());
-        prop_assert_eq!(detail.unwrap().into_string(), text);
+        prop_assert_eq!(detail.unwrap().as_str().to_owned(), text);
+    }
+
+    #[test]
+    fn an_event_that_waits_in_a_queue_comes_out_as_it_went_in(
+        detail in prop::collection::hash_map(".{0,10}", json(), 0..8),
+        detail_type in ".{0,40}",
+        resources in prop::collection::vec(".{0,20}", 0..3),
+        second in prop::option::of(0..4_000_000_000_i64),
+    ) {
+        let event = Event {
+            source: "x.example".into(),
+            detail_type,
+            detail: Detail::parse(serde_json::to_string(&detail).unwrap().as_bytes()).unwrap(),
+            time: second.map(|second| Timestamp::from_second(second).unwrap()),
+            resources,
+        };
+        let entry = event.to_entry().unwrap();
+        prop_assert!(!entry.contains(['\u{fffe}', '\u{ffff}']), "characters that no message holds");
+        prop_assert_eq!(Event::from_entry(&entry).unwrap(), event);
     }
 
     #[test]
@@ -155,6 +174,7 @@ proptest! {
         if let Ok(text) = String::from_utf8(bytes) {
             let _ = text.parse::<RequestUrl>();
             let _ = hookbridge::event::time_of(&text);
+            let _ = Event::from_entry(&text);
         }
     }
 }

@@ -11,7 +11,7 @@ use hookbridge::send::Letter;
 use crate::actors::aws::{aws, endpoint, name};
 use crate::actors::{checkout, run, set_up, wire};
 
-/// Held while a script builds: each build writes the same zip, and another script may be uploading it.
+/// Held while a script builds: each build writes the same zips, and another script may be uploading them.
 static BUILDING: Mutex<()> = Mutex::new(());
 
 fn script(name: &str) -> Command {
@@ -87,7 +87,10 @@ fn publish_puts_all_into_the_bucket_and_prints_a_link_for_every_provider() {
     let listed = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
     let keys: Vec<&str> =
         listed["Contents"].as_array().unwrap().iter().map(|object| object["Key"].as_str().unwrap()).collect();
-    let code = keys.iter().find(|key| key.contains("/bridge-x86_64-")).expect("the zip");
+    let zip = |function: &str| {
+        let found = keys.iter().find(|key| key.contains(&format!("/{function}-x86_64-"))).expect("the zip");
+        found.replace('/', "%2F")
+    };
     for provider in providers::ALL {
         let template = format!("hookbridge/{}/{}.yaml", env!("CARGO_PKG_VERSION"), provider.name);
         assert!(keys.contains(&template.as_str()), "{template}");
@@ -96,7 +99,8 @@ fn publish_puts_all_into_the_bucket_and_prints_a_link_for_every_provider() {
         assert!(link.contains("region=us-east-1#/stacks/quickcreate?templateURL=https%3A%2F%2F"), "{link}");
         assert!(link.contains(&template.replace('/', "%2F")), "{link}");
         assert!(link.contains(&format!("param_CodeBucket={bucket}")), "{link}");
-        assert!(link.contains(&format!("param_CodeKey={}", code.replace('/', "%2F"))), "{link}");
+        assert!(link.contains(&format!("param_CodeKey={}", zip("bridge"))), "{link}");
+        assert!(link.contains(&format!("param_RedriveCodeKey={}", zip("redrive"))), "{link}");
     }
 }
 
@@ -109,6 +113,6 @@ fn a_script_that_cannot_go_on_says_why() {
     };
     insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: github stripe twilio");
     insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
-    insta::assert_snapshot!(complaint("build-function", &["bridge", "mips"]), @"scripts/build-function: 'mips' is neither arm64 nor x86_64");
+    insta::assert_snapshot!(complaint("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
     assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
 }

@@ -39,6 +39,15 @@ fn a_sample_of_every_provider_arrives() {
 }
 
 #[test]
+fn the_answer_is_a_line_of_json_for_a_program() {
+    let server = Server::start();
+    let output = send(&server, &["github", "--json"], None);
+    let line: serde_json::Value = serde_json::from_str(&said(&output)).unwrap();
+    let answer = "Message forwarded to Amazon EventBridge";
+    assert_eq!(line, serde_json::json!({"provider": "github", "status": 202, "answer": answer}));
+}
+
+#[test]
 fn type_and_body_are_the_sender_s_choice() {
     let server = Server::start();
     send(&server, &["github", "--event", "issues", "--data", "-"], Some(r#"{"action": "opened"}"#));

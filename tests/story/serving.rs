@@ -7,7 +7,7 @@ use std::time::Duration;
 use hookbridge::providers;
 use serde_json::Value;
 
-use crate::actors::aws::{RuleQueue, name};
+use crate::actors::aws::{Queue, name};
 use crate::actors::github_signature;
 use crate::actors::server::{Server, hookbridge};
 use crate::actors::wire::{self, read_reply};
@@ -76,7 +76,7 @@ fn with_nothing_configured_a_newcomer_gets_from_the_demo_to_a_first_webhook() {
 #[test]
 fn events_go_to_a_real_bus_when_one_is_named() {
     let event_type = name("served");
-    let queue = RuleQueue::on("default", &serde_json::json!({"detail-type": [event_type]}));
+    let queue = Queue::of_rule("default", &serde_json::json!({"detail-type": [event_type]}));
     let server = Server::start_with(&["--bus", "eventbridge:default"]);
     let signature = github_signature(BODY);
     let headers: [(&str, &[u8]); 3] = [

@@ -1,4 +1,4 @@
-//! The committed templates on LocalStack, with the function that cargo-lambda built: from a URL to a rule's queue.
+//! The committed templates on LocalStack, with the functions that cargo-lambda built: from a URL to a rule's queue.
 //!
 //! LocalStack applies neither the reserved concurrency nor the conditions of the two URL permissions; that both
 //! permissions are in the template is checked here by reading it.
@@ -10,7 +10,7 @@ use hookbridge::secrets::Secret;
 use hookbridge::send::Letter;
 use serde_json::{Value, json};
 
-use crate::actors::aws::{RuleQueue, aws, endpoint, name};
+use crate::actors::aws::{Queue, aws, endpoint, name, text};
 use crate::actors::wire::{self, Reply};
 use crate::actors::{checkout, set_up};
 
@@ -18,7 +18,7 @@ use crate::actors::{checkout, set_up};
 struct Stack {
     name: String,
     provider: &'static str,
-    code: (String, String),
+    bucket: String,
     outputs: Value,
 }
 
@@ -27,9 +27,8 @@ impl Stack {
     fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
         let bucket = name("code");
         aws(&["s3", "mb", &format!("s3://{bucket}")]);
-        let key = "bridge.zip".to_owned();
-        aws(&["s3", "cp", &set_up("HOOKBRIDGE_TEST_ZIP"), &format!("s3://{bucket}/{key}")]);
-        let mut stack = Self { name: name(provider), provider, code: (bucket, key), outputs: Value::Null };
+        aws(&["s3", "sync", &set_up("HOOKBRIDGE_TEST_ZIPS"), &format!("s3://{bucket}")]);
+        let mut stack = Self { name: name(provider), provider, bucket, outputs: Value::Null };
         stack.put("create", secret, parameters);
         stack
     }
@@ -40,8 +39,9 @@ impl Stack {
         let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), provider.name);
         let base = [
             (provider.secret_parameter, secret),
-            ("CodeBucket", &self.code.0),
-            ("CodeKey", &self.code.1),
+            ("CodeBucket", &self.bucket),
+            ("CodeKey", "bridge.zip"),
+            ("RedriveCodeKey", "redrive.zip"),
             ("Architecture", "x86_64"),
         ];
         let parameters: Vec<Value> = base
@@ -105,7 +105,7 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_refuses_non
     let mut stack = Stack::deploy("github", "the old secret", &[]);
     assert!(stack.output("LambdaFunctionARN").ends_with(&stack.output("LambdaFunctionName")));
     let event_type = name("push");
-    let queue = RuleQueue::on("default", &json!({"source": ["github.com"], "detail-type": [event_type]}));
+    let queue = Queue::of_rule("default", &json!({"source": ["github.com"], "detail-type": [event_type]}));
     let send = |stack: &Stack, secret: &str, body: &str| stack.send(secret, body, Some(&event_type), None);
 
     let body = r#"{"ref":"refs/heads/main","amount":1.50,"who":"Grüße ✓"}"#;
@@ -135,11 +135,49 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_refuses_non
 }
 
 #[test]
+fn what_the_bus_does_not_take_waits_in_the_stack_s_queue_until_it_does() {
+    let stack = Stack::deploy("github", "a secret", &[("TimeoutSeconds", "3")]);
+    let event_type = name("push");
+    let queue = Queue::of_rule("default", &json!({"detail-type": [event_type]}));
+    // For the function that takes webhooks, and for it alone, EventBridge is nowhere.
+    let function = ["--function-name", &stack.output("LambdaFunctionName")];
+    let configuration = aws(&[&["lambda", "get-function-configuration"][..], &function].concat());
+    let mut environment = configuration["Environment"].clone();
+    environment["Variables"]["AWS_ENDPOINT_URL_EVENTBRIDGE"] = "http://127.0.0.1:1".into();
+    let environment = environment.to_string();
+    let change = ["lambda", "update-function-configuration", "--environment", &environment];
+    aws(&[&change[..], &function].concat());
+    let body = r#"{"who":"Grüße ✓"}"#;
+    assert_eq!(stack.send("a secret", body, Some(&event_type), None).status, 202);
+    assert!(stack.log().contains("spilled"), "{}", stack.log());
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"], serde_json::from_str::<Value>(body).unwrap());
+    assert_eq!(received["detail-type"], *event_type);
+}
+
+#[test]
+fn what_is_too_large_for_the_bus_is_kept_in_the_bucket_that_the_stack_names() {
+    let bucket = name("overflow");
+    aws(&["s3", "mb", &format!("s3://{bucket}")]);
+    let stack =
+        Stack::deploy("github", "a secret", &[("OverflowBucket", &bucket), ("MaxEntryBytes", "1000")]);
+    let event_type = name("push");
+    let queue = Queue::of_rule("default", &json!({"detail-type": [event_type]}));
+    let body = format!(r#"{{"text":"{}"}}"#, "Grüße ".repeat(1000));
+    assert_eq!(stack.send("a secret", &body, Some(&event_type), None).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    let check = &received["detail"]["overflow"];
+    assert_eq!((&check["bucket"], &check["size"]), (&bucket.clone().into(), &body.len().into()));
+    let kept = format!("s3://{bucket}/{}", check["key"].as_str().unwrap());
+    assert_eq!(text(&["s3", "cp", &kept, "-"]), body, "byte for byte");
+}
+
+#[test]
 fn a_stripe_webhook_reaches_a_bus_of_one_s_own() {
     let bus = name("orders");
     aws(&["events", "create-event-bus", "--name", &bus]);
     let stack = Stack::deploy("stripe", "whsec_test", &[("EventBusName", &bus)]);
-    let queue = RuleQueue::on(&bus, &json!({"source": ["stripe.com"]}));
+    let queue = Queue::of_rule(&bus, &json!({"source": ["stripe.com"]}));
     let body = "{\n  \"id\": \"evt_7\",\n  \"type\": \"invoice.paid\",\n  \"created\": 1686089970\n}";
     assert_eq!(stack.send("whsec_test", body, None, None).status, 202);
     let received: Value = serde_json::from_str(&queue.receive()).unwrap();
@@ -152,7 +190,7 @@ fn a_stripe_webhook_reaches_a_bus_of_one_s_own() {
 fn a_twilio_webhook_comes_through_a_custom_domain_with_a_query() {
     let public = "https://hooks.example/voice";
     let stack = Stack::deploy("twilio", "12345", &[("PublicUrl", public)]);
-    let queue = RuleQueue::on("default", &json!({"source": ["twilio.com"], "detail": {"From": ["+1555"]}}));
+    let queue = Queue::of_rule("default", &json!({"source": ["twilio.com"], "detail": {"From": ["+1555"]}}));
     let signed_url = format!("{public}?shop=1&x=a%20b");
     let reply = stack.send("12345", "From=%2B1555&Body=Gr%C3%BC%C3%9Fe&Empty=", None, Some(&signed_url));
     assert_eq!(reply.status, 202);
@@ -176,16 +214,34 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
                 "Action: sts:AssumeRole",
                 "Action: events:PutEvents",
                 "Action: secretsmanager:GetSecretValue",
+                "Action: sqs:SendMessage",
+                "Action: s3:PutObject",
                 "Action: [logs:CreateLogStream, logs:PutLogEvents]",
                 "Action: lambda:InvokeFunctionUrl",
                 "Action: lambda:InvokeFunction",
+                "Action: sts:AssumeRole",
+                "Action: events:PutEvents",
+                "Action: [sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes]",
+                "Action: [logs:CreateLogStream, logs:PutLogEvents]",
             ]
         );
         let resources: Vec<&str> =
             text.lines().map(str::trim).filter(|l| l.starts_with("Resource: ")).collect();
         assert_eq!(
             resources,
-            ["Resource: !If", "Resource: !Ref WebhookSecret", "Resource: !GetAtt LogGroup.Arn"]
+            [
+                "Resource: !If",
+                "Resource: !Ref WebhookSecret",
+                "Resource: !GetAtt SpillQueue.Arn",
+                &format!(
+                    "Resource: !Sub \"arn:${{AWS::Partition}}:s3:::${{OverflowBucket}}/{}/*\"",
+                    provider.name
+                ),
+                "Resource: !GetAtt LogGroup.Arn",
+                "Resource: !If",
+                "Resource: !GetAtt SpillQueue.Arn",
+                "Resource: !GetAtt RedriveLogGroup.Arn",
+            ]
         );
         assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
         assert!(!text.contains("Transform:"));

@@ -104,10 +104,10 @@ impl LocalBus {
 }
 
 impl Bus for LocalBus {
-    async fn put(&self, event: Event, deadline: Instant) -> Result<(), PutError> {
+    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
         let unavailable = |last: String| PutError::Unavailable { attempts: 1, last };
         let id = uuid::Uuid::new_v4().to_string();
-        let line = Envelope::new(&event, id, "000000000000", "local", Timestamp::now())
+        let line = Envelope::new(event, id, "000000000000", "local", Timestamp::now())
             .to_line()
             .map_err(|error| PutError::Malformed(error.to_string()))?;
         let (written, answer) = oneshot::channel();
@@ -179,7 +179,7 @@ mod tests {
         let puts: Vec<_> = (0..500)
             .map(|n| {
                 let bus = bus.clone();
-                tokio::spawn(async move { bus.put(event(n), soon()).await })
+                tokio::spawn(async move { bus.put(&event(n), soon()).await })
             })
             .collect();
         for put in puts {
@@ -205,7 +205,7 @@ mod tests {
         std::fs::write(&path, format!("{whole}{{\"b\":\"{}", "y".repeat(9000))).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
-        bus.put(event(1), soon()).await.unwrap();
+        bus.put(&event(1), soon()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 

@@ -14,10 +14,13 @@ pub fn name(of: &str) -> String {
 
 /// Runs the `aws` command and returns the JSON it prints; `null` when it prints none.
 pub fn aws(arguments: &[&str]) -> Value {
+    serde_json::from_str(&text(arguments)).unwrap_or(Value::Null)
+}
+
+/// Runs the `aws` command and returns what it prints.
+pub fn text(arguments: &[&str]) -> String {
     let mut command = Command::new("aws");
-    command.args(["--endpoint-url", &endpoint(), "--output", "json"]).args(arguments);
-    let text = super::run(&mut command);
-    serde_json::from_str(&text).unwrap_or(Value::Null)
+    super::run(command.args(["--endpoint-url", &endpoint(), "--output", "json"]).args(arguments))
 }
 
 /// LocalStack's URL.
@@ -36,26 +39,30 @@ pub fn rotate(arn: &str, value: &str) {
     aws(&["secretsmanager", "put-secret-value", "--secret-id", arn, "--secret-string", value]);
 }
 
-/// A queue that a rule on the default bus sends to.
-pub struct RuleQueue {
-    url: String,
+/// An SQS queue.
+pub struct Queue {
+    pub url: String,
 }
 
-impl RuleQueue {
-    /// Makes a rule with `pattern` on `bus`, and a queue as its target.
-    pub fn on(bus: &str, pattern: &Value) -> Self {
-        let name = name("rule");
-        let made = aws(&["sqs", "create-queue", "--queue-name", &name]);
-        let url = made["QueueUrl"].as_str().unwrap().to_owned();
-        let arn = format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-        let pattern = pattern.to_string();
-        aws(&["events", "put-rule", "--name", &name, "--event-bus-name", bus, "--event-pattern", &pattern]);
-        let target = format!("Id=queue,Arn={arn}");
-        aws(&["events", "put-targets", "--rule", &name, "--event-bus-name", bus, "--targets", &target]);
-        Self { url }
+impl Queue {
+    /// Makes one.
+    pub fn new() -> Self {
+        let made = aws(&["sqs", "create-queue", "--queue-name", &name("queue")]);
+        Self { url: made["QueueUrl"].as_str().unwrap().to_owned() }
     }
 
-    /// The next event that the rule let through, as text.
+    /// Makes one, and a rule with `pattern` on `bus` that sends to it.
+    pub fn of_rule(bus: &str, pattern: &Value) -> Self {
+        let queue = Self::new();
+        let name = queue.url.rsplit('/').next().unwrap();
+        let pattern = pattern.to_string();
+        aws(&["events", "put-rule", "--name", name, "--event-bus-name", bus, "--event-pattern", &pattern]);
+        let target = format!("Id=queue,Arn=arn:aws:sqs:us-east-1:000000000000:{name}");
+        aws(&["events", "put-targets", "--rule", name, "--event-bus-name", bus, "--targets", &target]);
+        queue
+    }
+
+    /// The next message's text, which is then gone.
     pub fn receive(&self) -> String {
         let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {
@@ -66,7 +73,7 @@ impl RuleQueue {
                 return message["Body"].as_str().unwrap().to_owned();
             }
         }
-        panic!("no event came to {}", self.url);
+        panic!("no message came to {}", self.url);
     }
 
     /// Whether nothing (more) waits.

@@ -2,11 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_config::SdkConfig;
 use hookbridge::bridge::{Bridge, Function};
-use hookbridge::bus::EventBridge;
+use hookbridge::bus::{EventBridge, OverflowBucket, SpillQueue};
 use hookbridge::providers;
 use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
 use serde_json::{Value, json};
+
+/// The SDK's configuration as a function has it, for AWS at `endpoint`.
+pub async fn config(endpoint: &str) -> SdkConfig {
+    hookbridge::aws::function_config().await.to_builder().endpoint_url(endpoint).build()
+}
 
 /// The function, and what it answers.
 pub struct CloudFunction(Function<CachedSecrets<SecretsManager>, EventBridge>);
@@ -28,17 +34,31 @@ impl CloudFunction {
     }
 
     pub async fn with(endpoint: &str, provider: &str, secret_arn: &str, ages: Ages) -> Self {
-        let config = hookbridge::aws::function_config().await.to_builder().endpoint_url(endpoint).build();
+        let config = config(endpoint).await;
         Self(Function {
             bridge: Bridge {
                 provider: providers::find(provider).unwrap(),
                 keys: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), ages),
                 bus: EventBridge::new(&config, "default".into()),
                 max_entry_bytes: 262_144,
+                overflow: None,
+                spill: None,
             },
             public_url: None,
             name: "function".into(),
         })
+    }
+
+    /// The same with a spill queue.
+    pub async fn spilling_to(mut self, endpoint: &str, queue_url: &str) -> Self {
+        self.0.bridge.spill = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
+        self
+    }
+
+    /// The same with an overflow bucket.
+    pub async fn overflowing_to(mut self, endpoint: &str, bucket: &str) -> Self {
+        self.0.bridge.overflow = Some(OverflowBucket::new(&config(endpoint).await, bucket.to_owned()));
+        self
     }
 
     /// Invokes it with a Function URL event, and 5 s to answer.

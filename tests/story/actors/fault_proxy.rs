@@ -103,7 +103,11 @@ async fn pass(
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let operation = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let operation = operation.rsplit('.').next().unwrap_or_default().to_owned();
+    let operation = match operation.rsplit('.').next().unwrap_or_default() {
+        // S3 has no such header, and we call nothing else of it.
+        "" if parts.method == "PUT" => "PutObject".to_owned(),
+        name => name.to_owned(),
+    };
     let error = |status: u16, code: &str| {
         json(status, &serde_json::json!({"__type": code, "message": "made by the fault proxy"}).to_string())
     };

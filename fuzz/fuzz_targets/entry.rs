@@ -1,0 +1,12 @@
+//! Any text as an entry from a queue: what is taken can be written again, and is the same.
+
+#![no_main]
+
+use hookbridge::event::Event;
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    if let Ok(event) = Event::from_entry(text) {
+        let again = event.to_entry().ok().and_then(|entry| Event::from_entry(&entry).ok());
+        assert!(again == Some(event));
+    }
+});

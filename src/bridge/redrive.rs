@@ -1,0 +1,104 @@
+//! The way out of the spill queue: entries that wait there are put on the bus.
+//!
+//! SQS hands over some messages at a time and takes back those that are named in the answer
+//! (`ReportBatchItemFailures`): they come again later, and after too many times go to the dead-letter queue.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::function::time_to_answer;
+use crate::bus::{Bus, PutError};
+use crate::event::Event;
+
+/// Puts what was spilled on a bus.
+pub struct Redrive<B> {
+    /// The bus.
+    pub bus: B,
+    /// The function's name, for the log.
+    pub name: String,
+}
+
+/// The messages that SQS shall keep.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchAnswer {
+    batch_item_failures: Vec<Kept>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    item_identifier: String,
+}
+
+/// The parts of an SQS event that are used.
+#[derive(Deserialize)]
+struct SqsEvent {
+    #[serde(rename = "Records")]
+    records: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    message_id: String,
+    body: String,
+}
+
+impl<B: Bus> Redrive<B> {
+    /// Takes one batch to its end before `deadline`, and returns the answer with a line to log for each message.
+    ///
+    /// # Errors
+    /// When it was not SQS that called: then nothing is taken, and every message comes again.
+    pub async fn invoke(
+        &self,
+        event: &str,
+        request_id: &str,
+        deadline: SystemTime,
+    ) -> Result<(BatchAnswer, Vec<String>), serde_json::Error> {
+        let event: SqsEvent = serde_json::from_str(event)?;
+        let deadline = time_to_answer(deadline);
+        let mut answer = BatchAnswer::default();
+        let mut lines = Vec::new();
+        let mut down = false;
+        for message in event.records {
+            let put = if down {
+                Err("not tried: the bus is unavailable".to_owned())
+            } else {
+                self.put(&message, deadline, &mut down).await
+            };
+            lines.push(
+                json!({
+                    "function": self.name,
+                    "request_id": request_id,
+                    "message_id": message.message_id,
+                    "outcome": if put.is_ok() { "published" } else { "kept" },
+                    "resources": put.as_ref().ok(),
+                    "error": put.as_ref().err(),
+                })
+                .to_string(),
+            );
+            if put.is_err() {
+                answer.batch_item_failures.push(Kept { item_identifier: message.message_id });
+            }
+        }
+        Ok((answer, lines))
+    }
+
+    /// Puts one message's event on the bus, and says what it is about.
+    async fn put(
+        &self,
+        message: &Message,
+        deadline: Instant,
+        down: &mut bool,
+    ) -> Result<Vec<String>, String> {
+        let event = Event::from_entry(&message.body).map_err(|error| error.to_string())?;
+        let put = self.bus.put(&event, deadline).await;
+        // The others of the batch would wait for the same bus: they come again with this one.
+        *down = matches!(put, Err(PutError::Unavailable { .. }));
+        put.map(|()| event.resources).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,51 @@
+//! A bucket for details that are too large for an entry. The bus gets a claim check: where the detail is.
+
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::PutError;
+use super::failure::Failure;
+use super::retry::retried;
+use crate::event::{Detail, Event};
+
+/// An S3 bucket of details.
+pub struct OverflowBucket {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+}
+
+impl OverflowBucket {
+    /// `bucket` is the bucket's name.
+    pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
+        // The SDK's own retries are off: it does not know how long this invocation has left.
+        let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+        Self { client: aws_sdk_s3::Client::from_conf(config), bucket }
+    }
+
+    /// Keeps the detail of `event`, byte for byte, as the object `<folder>/<SHA-256 of the detail>.json`, and returns
+    /// the event with a claim check for its detail: `{"overflow":{"bucket":...,"key":...,"size":bytes}}`. The same
+    /// detail has the same key, so that a retry changes nothing and nobody can put another one in its place.
+    ///
+    /// # Errors
+    /// [`PutError`]: the detail is not kept, or nobody can say that it is.
+    pub async fn keep(&self, folder: &str, event: Event, deadline: Instant) -> Result<Event, PutError> {
+        let detail = Bytes::copy_from_slice(event.detail.as_str().as_bytes());
+        let key = format!("{folder}/{}.json", hex::encode(Sha256::digest(&detail)));
+        let size = detail.len();
+        retried("PutObject", deadline, || async {
+            let put = self.client.put_object().bucket(&self.bucket).key(&key);
+            let put = put.content_type("application/json").body(ByteStream::from(detail.clone()));
+            put.send().await.map_err(|error| Failure::of_request(&error))?;
+            Ok(())
+        })
+        .await?;
+        let check = json!({"overflow": {"bucket": self.bucket, "key": key, "size": size}});
+        let detail =
+            Detail::parse(check.to_string().as_bytes()).map_err(|e| PutError::Malformed(e.to_string()))?;
+        Ok(Event { detail, ..event })
+    }
+}

@@ -1,0 +1,113 @@
+//! An event as an entry of a `PutEvents` request, in JSON: how it waits in a queue until the bus takes it.
+//!
+//! The text is what `aws events put-events --entries` takes, so that a queue can also be emptied by hand.
+//! Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Detail, DetailError, Event};
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow)]
+    detail_type: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    resources: Cow<'a, [String]>,
+    /// JSON in a string, so that it comes out byte for byte.
+    #[serde(borrow)]
+    detail: Cow<'a, str>,
+}
+
+/// Why a text is no entry. It names the place, never the content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryError {
+    /// Not the JSON of an entry.
+    #[error("not the JSON of an entry (line {line}, column {column})")]
+    NotAnEntry {
+        /// 1-based.
+        line: usize,
+        /// 1-based.
+        column: usize,
+    },
+    /// Its detail is none.
+    #[error("its Detail: {0}")]
+    Detail(#[from] DetailError),
+}
+
+impl Event {
+    /// The entry, as JSON.
+    ///
+    /// # Errors
+    /// None in practice: the fields are strings.
+    pub fn to_entry(&self) -> Result<String, serde_json::Error> {
+        let text = serde_json::to_string(&Entry {
+            source: Cow::Borrowed(&self.source),
+            detail_type: Cow::Borrowed(&self.detail_type),
+            time: self.time,
+            resources: Cow::Borrowed(&self.resources),
+            detail: Cow::Borrowed(self.detail.as_str()),
+        })?;
+        // The two characters that JSON takes and a queue's message does not: "SendMessage", Amazon SQS API Reference.
+        Ok(if text.contains(['\u{fffe}', '\u{ffff}']) {
+            text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+        } else {
+            text
+        })
+    }
+
+    /// Reads what [`Event::to_entry`] wrote.
+    ///
+    /// # Errors
+    /// [`EntryError`] says where it is something else.
+    pub fn from_entry(text: &str) -> Result<Self, EntryError> {
+        let entry: Entry<'_> = serde_json::from_str(text)
+            .map_err(|e| EntryError::NotAnEntry { line: e.line(), column: e.column() })?;
+        Ok(Self {
+            source: entry.source.into_owned(),
+            detail_type: entry.detail_type.into_owned(),
+            detail: Detail::parse(entry.detail.as_bytes())?,
+            time: entry.time,
+            resources: entry.resources.into_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_comes_back_as_it_was_byte_for_byte() {
+        let event = Event {
+            source: "github.com".into(),
+            detail_type: "push".into(),
+            detail: Detail::parse("{\n \"a\": \"\\\"\u{fffe}\u{ffff}Grüße\", \"n\": 1.50}".as_bytes())
+                .unwrap(),
+            time: Some("2026-11-22T07:00:00.5Z".parse().unwrap()),
+            resources: vec!["urn:webhook:github:1".into()],
+        };
+        let text = event.to_entry().unwrap();
+        insta::assert_snapshot!(text, @r#"{"Source":"github.com","DetailType":"push","Time":"2026-11-22T07:00:00.5Z","Resources":["urn:webhook:github:1"],"Detail":"{\n \"a\": \"\\\"\ufffe\uffffGrüße\", \"n\": 1.50}"}"#);
+        assert_eq!(Event::from_entry(&text).unwrap(), event);
+        let bare = Event { time: None, resources: vec![], ..event };
+        assert_eq!(Event::from_entry(&bare.to_entry().unwrap()).unwrap(), bare);
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused_by_its_place() {
+        let why = |text: &str| Event::from_entry(text).unwrap_err().to_string();
+        insta::assert_snapshot!(why("secret"), @"not the JSON of an entry (line 1, column 1)");
+        insta::assert_snapshot!(why("{}"), @"not the JSON of an entry (line 1, column 2)");
+        insta::assert_snapshot!(why(r#"{"Source":"a","DetailType":"b","Detail":"[1]"}"#), @"its Detail: an array where an object is needed");
+        insta::assert_snapshot!(why(r#"{"Source":"a","DetailType":"b","Detail":{"a":1}}"#), @"not the JSON of an entry (line 1, column 40)");
+    }
+}

@@ -1,0 +1,82 @@
+//! What becomes of a webhook that is too large for an entry when there is a bucket for such: the bus gets a claim
+//! check.
+
+use serde_json::Value;
+
+use crate::actors::aws::{aws, endpoint, name, secret, text};
+use crate::actors::cloud_function::{CloudFunction, url_event};
+use crate::actors::fault_proxy::{Fault, FaultProxy};
+use crate::actors::github_signature;
+use crate::actors::server::SECRET;
+
+fn signed(body: &str) -> Value {
+    let signature = github_signature(body.as_bytes());
+    url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], body)
+}
+
+fn large() -> String {
+    format!("{{\n\"text\":\"{}\"}}", "Grüße ".repeat(50_000))
+}
+
+async fn function() -> (FaultProxy, String, CloudFunction) {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let bucket = name("overflow");
+    aws(&["s3", "mb", &format!("s3://{bucket}")]);
+    let function = CloudFunction::at(&proxy.url(), "github", &secret(SECRET)).await;
+    let function = function.overflowing_to(&proxy.url(), &bucket).await;
+    (proxy, bucket, function)
+}
+
+/// The claim check in the last event that was published.
+fn check(proxy: &FaultProxy) -> Value {
+    let request: Value = serde_json::from_str(proxy.published().last().unwrap()).unwrap();
+    let detail = request["Entries"][0]["Detail"].as_str().unwrap();
+    serde_json::from_str::<Value>(detail).unwrap()["overflow"].clone()
+}
+
+fn keys(bucket: &str) -> Vec<String> {
+    let listed = aws(&["s3api", "list-objects-v2", "--bucket", bucket]);
+    let objects = listed["Contents"].as_array().cloned().unwrap_or_default();
+    objects.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_detail_too_large_for_an_entry_is_kept_byte_for_byte_and_once() {
+    let (proxy, bucket, function) = function().await;
+    let body = large();
+    for _ in 0..2 {
+        let taken = function.invoke(&signed(&body)).await;
+        assert_eq!((taken.status, &taken.log["outcome"]), (202, &"published".into()));
+        let check = check(&proxy);
+        assert_eq!((&check["bucket"], &check["size"]), (&bucket.clone().into(), &body.len().into()));
+        let key = check["key"].as_str().unwrap();
+        assert!(key.starts_with("github/") && key.ends_with(".json"), "{key}");
+        assert_eq!(text(&["s3", "cp", &format!("s3://{bucket}/{key}"), "-"]), body);
+    }
+    assert_eq!(keys(&bucket).len(), 1, "a webhook that comes again is the same object");
+    function.invoke(&signed("{}")).await;
+    assert_eq!(keys(&bucket).len(), 1, "what fits is not kept");
+}
+
+#[tokio::test]
+async fn what_the_bus_finds_too_large_is_kept_too() {
+    let (proxy, bucket, function) = function().await;
+    proxy.next("PutEvents", [Fault::TotalSize]);
+    assert_eq!(function.invoke(&signed("{\"a\":1}")).await.status, 202);
+    assert_eq!(check(&proxy)["size"], 7);
+    assert_eq!(keys(&bucket).len(), 1);
+}
+
+#[tokio::test]
+async fn a_bucket_that_fails_for_a_moment_is_tried_again_and_one_that_goes_on_failing_is_500() {
+    let (proxy, bucket, function) = function().await;
+    proxy.next("PutObject", [Fault::Broken, Fault::Cut]);
+    assert_eq!(function.invoke(&signed(&large())).await.status, 202);
+    assert_eq!(keys(&bucket).len(), 1);
+    let published = proxy.published().len();
+    proxy.always("PutObject", Fault::Broken);
+    let failed = function.invoke(&signed(&large())).await;
+    assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()));
+    assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"overflow".into()));
+    assert_eq!(proxy.published().len(), published, "nothing is said that is not so");
+}

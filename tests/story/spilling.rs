@@ -1,0 +1,170 @@
+//! What becomes of a webhook when the bus does not take its event: it waits in the spill queue, and `redrive` puts it
+//! on the bus.
+
+use std::time::{Duration, SystemTime};
+
+use hookbridge::bridge::Redrive;
+use hookbridge::bus::EventBridge;
+use serde_json::{Value, json};
+
+use crate::actors::aws::{Queue, endpoint, name, secret};
+use crate::actors::cloud_function::{CloudFunction, config, url_event};
+use crate::actors::fault_proxy::{Fault, FaultProxy};
+use crate::actors::github_signature;
+use crate::actors::server::SECRET;
+
+const BODY: &str = "{\"who\":\"\\\"Grüße\\\" \u{fffe}\"}";
+
+fn signed(event_type: &str) -> Value {
+    let signature = github_signature(BODY.as_bytes());
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-event", event_type),
+        ("x-github-delivery", "72d3162e"),
+        ("x-hub-signature-256", &signature),
+    ];
+    url_event(&headers, BODY)
+}
+
+async fn function() -> (FaultProxy, Queue, CloudFunction) {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let queue = Queue::new();
+    let function = CloudFunction::at(&proxy.url(), "github", &secret(SECRET)).await;
+    let function = function.spilling_to(&proxy.url(), &queue.url).await;
+    (proxy, queue, function)
+}
+
+/// A batch of messages as SQS hands them to a function.
+fn batch(bodies: &[&str]) -> String {
+    let message = |(n, body): (usize, &&str)| json!({"messageId": format!("m{n}"), "body": body});
+    json!({"Records": bodies.iter().enumerate().map(message).collect::<Vec<_>>()}).to_string()
+}
+
+/// What `redrive` keeps of a batch, and its log, with 3 s to answer.
+async fn redrive(proxy: &FaultProxy, batch: &str) -> (Value, Vec<Value>) {
+    let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
+    let redrive = Redrive { bus, name: "redrive".into() };
+    let deadline = SystemTime::now() + Duration::from_secs(3);
+    let (answer, lines) = redrive.invoke(batch, "request", deadline).await.unwrap();
+    let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (serde_json::to_value(answer).unwrap(), lines)
+}
+
+#[tokio::test]
+async fn what_the_bus_does_not_take_waits_in_the_queue_as_an_entry() {
+    let before = jiff::Timestamp::now();
+    for fault in [
+        Fault::Throttled,
+        Fault::Broken,
+        Fault::Slow(Duration::from_secs(60)),
+        Fault::EntryFailed("InternalFailure"),
+        Fault::Refused("AccessDeniedException"),
+    ] {
+        let (proxy, queue, function) = function().await;
+        proxy.always("PutEvents", fault);
+        let taken = function.invoke(&signed("push")).await;
+        assert_eq!((taken.status, taken.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+        assert_eq!(
+            (&taken.log["outcome"], &taken.log["reason"]),
+            (&"spilled".into(), &"bus".into()),
+            "{fault:?}"
+        );
+        assert_eq!((&taken.log["Spilled"], &taken.log["Failed"]), (&1.into(), &0.into()));
+        assert!(taken.log["_aws"].to_string().contains("\"Spilled\""), "it is a metric");
+        assert!(taken.elapsed < Duration::from_secs(5), "{:?}", taken.elapsed);
+        let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
+        assert_eq!(entry["Detail"], BODY, "byte for byte");
+        assert_eq!((&entry["Source"], &entry["DetailType"]), (&"github.com".into(), &"push".into()));
+        assert_eq!(entry["Resources"], json!(["urn:webhook:github:72d3162e"]));
+        let time: jiff::Timestamp = entry["Time"].as_str().unwrap().parse().unwrap();
+        assert!(time >= before, "the time at which it came");
+        assert!(queue.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_the_bus_can_never_take_does_not_wait_for_it() {
+    let (proxy, queue, function) = function().await;
+    for (fault, status) in [(Fault::EntryFailed("MalformedDetail"), 400), (Fault::TotalSize, 413)] {
+        proxy.next("PutEvents", [fault]);
+        assert_eq!(function.invoke(&signed("push")).await.status, status);
+    }
+    assert_eq!(proxy.calls("SendMessage"), 0);
+    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "published");
+    assert!(queue.is_empty());
+}
+
+#[tokio::test]
+async fn a_queue_that_fails_for_a_moment_is_tried_again_and_one_that_goes_on_failing_is_500() {
+    let (proxy, queue, function) = function().await;
+    proxy.always("PutEvents", Fault::Broken);
+    proxy.next("SendMessage", [Fault::Throttled, Fault::Cut]);
+    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "spilled");
+    queue.receive();
+    for fault in [Fault::Broken, Fault::Slow(Duration::from_secs(60)), Fault::Refused("AccessDenied")] {
+        proxy.always("SendMessage", fault);
+        let failed = function.invoke(&signed("push")).await;
+        assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()), "{fault:?}");
+        assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"bus".into()));
+        assert!(failed.elapsed < Duration::from_secs(5), "{:?}", failed.elapsed);
+    }
+}
+
+#[tokio::test]
+async fn redrive_puts_a_spilled_event_on_the_bus_as_if_it_had_come_now() {
+    let (proxy, queue, function) = function().await;
+    let event_type = name("push");
+    let rule = Queue::of_rule("default", &json!({"detail-type": [event_type]}));
+    proxy.always("PutEvents", Fault::Throttled);
+    function.invoke(&signed(&event_type)).await;
+    let message = queue.receive();
+    let came: jiff::Timestamp =
+        serde_json::from_str::<Value>(&message).unwrap()["Time"].as_str().unwrap().parse().unwrap();
+    proxy.always("PutEvents", Fault::None);
+    let (answer, log) = redrive(&proxy, &batch(&[&message])).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!(
+        (&log[0]["outcome"], &log[0]["resources"][0]),
+        (&"published".into(), &"urn:webhook:github:72d3162e".into())
+    );
+    let event: Value = serde_json::from_str(&rule.receive()).unwrap();
+    assert_eq!(event["detail"], serde_json::from_str::<Value>(BODY).unwrap());
+    assert_eq!(event["time"], came.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+}
+
+#[tokio::test]
+async fn redrive_keeps_what_the_bus_does_not_take_and_only_that() {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let entry = r#"{"Source":"github.com","DetailType":"push","Detail":"{}"}"#;
+    let kept = |answer: &Value| {
+        answer["batchItemFailures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["itemIdentifier"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+
+    proxy.next("PutEvents", [Fault::Refused("AccessDeniedException"), Fault::Throttled]);
+    let (answer, log) = redrive(&proxy, &batch(&[entry, "no entry: secret", entry, "{}"])).await;
+    assert_eq!(kept(&answer), ["m0", "m1", "m3"]);
+    assert_eq!(log[1]["error"], "not the JSON of an entry (line 1, column 2)");
+    assert!(log.iter().all(|line| !line.to_string().contains("secret")));
+    assert_eq!(proxy.calls("PutEvents"), 3, "what was refused is not tried again, what was throttled is");
+
+    proxy.always("PutEvents", Fault::Slow(Duration::from_secs(60)));
+    let started = std::time::Instant::now();
+    let (answer, _) = redrive(&proxy, &batch(&[entry; 10])).await;
+    assert_eq!(kept(&answer).len(), 10);
+    assert!(started.elapsed() < Duration::from_secs(3), "the others are not tried on a bus that is down");
+}
+
+#[tokio::test]
+async fn redrive_takes_nothing_when_it_was_not_sqs_that_called() {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
+    let redrive = Redrive { bus, name: "redrive".into() };
+    for event in ["{}", "[]", "{\"Records\":[{\"messageId\":\"m\"}]}"] {
+        assert!(redrive.invoke(event, "request", SystemTime::now()).await.is_err(), "{event}");
+    }
+}
