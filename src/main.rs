@@ -1,6 +1,7 @@
 //! The command `hookbridge`.
 
 use std::io::Read as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +13,11 @@ use hookbridge::send::{Letter, SendError, Sender};
 use hookbridge::serve::settings::{DEFAULT_LISTEN, Flags, default_data};
 use hookbridge::serve::{self, development};
 use hookbridge::{output, template};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Webhooks into AWS, and events out of it.
 #[derive(Parser)]
@@ -68,7 +73,7 @@ struct TemplateFlags {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     output::for_terminal();
-    match run(cli.command) {
+    match runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli.command))) {
         Ok(code) => code,
         Err(error) => {
             output::complain(&format!("hookbridge: {}", output::chain(&*error)));
@@ -77,7 +82,13 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
+/// Threads for half of the cores: a webhook needs little of one, the file's own thread and the system's network need
+/// the rest, and threads that wake each other for nothing cost more than they do.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    Builder::new_multi_thread().worker_threads((cores / 2).max(1)).enable_all().build()
+}
+
 async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Serve(flags) => {

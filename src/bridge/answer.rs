@@ -1,5 +1,7 @@
 //! What a sender is told: the status table.
 
+use std::borrow::Cow;
+
 use super::{Outcome, Record};
 use crate::bus::PutError;
 
@@ -14,7 +16,7 @@ pub struct Answer {
     /// A header beside the content type.
     pub header: Option<(&'static str, &'static str)>,
     /// Plain text.
-    pub body: String,
+    pub body: Cow<'static, str>,
 }
 
 impl Record {
@@ -26,13 +28,13 @@ impl Record {
                 Answer { header: Some(("allow", "POST")), ..plain(405, "Method Not Allowed") }
             }
             Outcome::Refused(_) => plain(401, "Invalid Signature"),
-            Outcome::Untranslatable(why) => plain(400, &why.to_string()),
+            Outcome::Untranslatable(why) => plain(400, why.to_string()),
             Outcome::NotPublished(PutError::Malformed(_)) => plain(400, "EventBridge cannot read this event"),
             Outcome::TooLarge { size, limit: Some(limit) } => {
-                plain(413, &format!("Too large for an EventBridge entry: {size} bytes, the limit is {limit}"))
+                plain(413, format!("Too large for an EventBridge entry: {size} bytes, the limit is {limit}"))
             }
             Outcome::TooLarge { size, limit: None } => {
-                plain(413, &format!("Too large for this EventBridge bus: {size} bytes"))
+                plain(413, format!("Too large for this EventBridge bus: {size} bytes"))
             }
             Outcome::NoSecret(_) | Outcome::NotPublished(_) | Outcome::NotKept(_) => {
                 Answer { header: Some(("retry-after", RETRY_AFTER)), ..plain(500, "Internal Server Error") }
@@ -42,6 +44,6 @@ impl Record {
     }
 }
 
-fn plain(status: u16, body: &str) -> Answer {
-    Answer { status, header: None, body: body.to_owned() }
+fn plain(status: u16, body: impl Into<Cow<'static, str>>) -> Answer {
+    Answer { status, header: None, body: body.into() }
 }

@@ -39,7 +39,7 @@ pub struct Function<K, B> {
 pub struct FunctionAnswer {
     status_code: u16,
     headers: HashMap<&'static str, &'static str>,
-    body: String,
+    body: Cow<'static, str>,
     is_base64_encoded: bool,
 }
 

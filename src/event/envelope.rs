@@ -35,14 +35,15 @@ impl<'a> Envelope<'a> {
         Self { event, id, account, region, received }
     }
 
-    /// One line of JSON. The detail keeps every byte but its line breaks, which JSON only has between tokens and
+    /// One line of JSON, with its line break. The detail keeps every byte but its line breaks, which JSON only has between tokens and
     /// which become spaces.
     ///
     /// # Errors
     /// None in practice: the fields are strings.
-    pub fn to_line(&self) -> Result<String, serde_json::Error> {
-        let detail = self.event.detail.as_str();
-        let head = serde_json::to_string(&Head {
+    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let detail = self.event.detail.as_str().as_bytes();
+        let mut line = Vec::with_capacity(detail.len() + 512);
+        let head = Head {
             version: "0",
             id: &self.id,
             detail_type: &self.event.detail_type,
@@ -51,19 +52,19 @@ impl<'a> Envelope<'a> {
             time: self.event.time.unwrap_or(self.received).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             region: self.region,
             resources: &self.event.resources,
-        })?;
+        };
+        serde_json::to_writer(&mut line, &head)?;
         // The detail is JSON already: it takes the place of the closing brace.
-        let mut line = String::with_capacity(head.len() + detail.len() + 16);
-        line.push_str(head.strip_suffix('}').unwrap_or(&head));
-        line.push_str(",\"detail\":");
-        let mut from = 0;
-        for at in memchr::memchr2_iter(b'\n', b'\r', detail.as_bytes()) {
-            line.push_str(&detail[from..at]);
-            line.push(' ');
-            from = at + 1;
+        line.pop();
+        line.extend_from_slice(b",\"detail\":");
+        let start = line.len();
+        line.extend_from_slice(detail);
+        if memchr::memchr2(b'\n', b'\r', detail).is_some() {
+            for byte in line[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+                *byte = b' ';
+            }
         }
-        line.push_str(&detail[from..]);
-        line.push('}');
+        line.extend_from_slice(b"}\n");
         Ok(line)
     }
 }
@@ -85,6 +86,7 @@ mod tests {
         };
         let at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
         let envelope = Envelope::new(&event, "7".into(), "000000000000", "local", at);
-        insta::assert_snapshot!(envelope.to_line().unwrap(), @r#"{"version":"0","id":"7","detail-type":"charge.succeeded","source":"stripe.com","account":"000000000000","time":"2016-02-02T19:50:00Z","region":"local","resources":["urn:webhook:stripe:evt_1"],"detail":{   "id": "evt_1",    "n": 1.00 }}"#);
+        let line = String::from_utf8(envelope.to_line().unwrap()).unwrap();
+        insta::assert_snapshot!(line.trim_end(), @r#"{"version":"0","id":"7","detail-type":"charge.succeeded","source":"stripe.com","account":"000000000000","time":"2016-02-02T19:50:00Z","region":"local","resources":["urn:webhook:stripe:evt_1"],"detail":{   "id": "evt_1",    "n": 1.00 }}"#);
     }
 }

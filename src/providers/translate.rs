@@ -61,8 +61,8 @@ pub enum Untranslatable {
 }
 
 impl Verified {
-    pub(super) fn content_type(&self) -> String {
-        self.webhook.content_type()
+    pub(super) fn is_of_type(&self, media_type: &str) -> bool {
+        self.webhook.is_of_type(media_type)
     }
 
     /// The event that this webhook announces.
@@ -87,10 +87,9 @@ impl Verified {
     }
 
     fn detail(&self) -> Result<Detail, Untranslatable> {
-        let is = |media_type: &str| self.content_type() == media_type;
         match self.provider.body {
-            Body::Json | Body::JsonOrFormField(_) if is(JSON) => Ok(Detail::parse(self.body())?),
-            Body::JsonOrFormField(field) if is(FORM) => {
+            Body::Json | Body::JsonOrFormField(_) if self.is_of_type(JSON) => Ok(Detail::parse(self.body())?),
+            Body::JsonOrFormField(field) if self.is_of_type(FORM) => {
                 // The first field, and no other: the content type is not signed, and a JSON body that holds
                 // `&payload=` somewhere in a text must not be read as a form.
                 let form = Form::parse(self.body());

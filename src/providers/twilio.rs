@@ -56,7 +56,7 @@ pub const TWILIO: Provider = Provider {
 
 /// What Twilio may have signed for this request.
 fn covered(webhook: &Webhook) -> Result<Covered, Refusal> {
-    let is_form = webhook.content_type() == FORM;
+    let is_form = webhook.is_of_type(FORM);
     let hashed = body_hash_is_right(webhook)?;
     if !is_form && !hashed && !webhook.body().is_empty() {
         return Err(Refusal::BodyNotCovered);
@@ -107,10 +107,12 @@ fn signed_parameters(form: &Form) -> Vec<u8> {
 
 /// The `Detail` of a verified webhook.
 fn detail(webhook: &Verified) -> Result<Detail, Untranslatable> {
-    match webhook.content_type().as_str() {
-        JSON => Ok(Detail::parse(webhook.body())?),
-        FORM => form_detail(&Form::parse(webhook.body())),
-        _ => Err(Untranslatable::ContentType),
+    if webhook.is_of_type(JSON) {
+        Ok(Detail::parse(webhook.body())?)
+    } else if webhook.is_of_type(FORM) {
+        form_detail(&Form::parse(webhook.body()))
+    } else {
+        Err(Untranslatable::ContentType)
     }
 }
 

@@ -58,10 +58,10 @@ impl Webhook {
         self.headers.contains_key(name)
     }
 
-    /// The media type of the body, in lower case and without its parameters; empty when it is not said.
-    pub(super) fn content_type(&self) -> String {
+    /// Whether the body's media type is `media_type`, in whatever case and with whatever parameters.
+    pub(super) fn is_of_type(&self, media_type: &str) -> bool {
         let value = self.header("content-type").unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
 }
 

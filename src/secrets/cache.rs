@@ -5,7 +5,7 @@
 //! version, but only once in a while, so that forged requests cost nothing; and after a rotation the version
 //! before still counts for a time, counted from when the current one was made.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -39,20 +39,20 @@ impl Default for Ages {
 /// Hands out the versions of a secret that a signature may have been made with.
 pub trait Keys: Send + Sync + 'static {
     /// The secret to try first.
-    fn current(&self) -> impl Future<Output = Result<Version, SecretError>> + Send;
+    fn current(&self) -> impl Future<Output = Result<Arc<Version>, SecretError>> + Send;
 
     /// The secret before `current`, while it still counts.
-    fn previous(&self, current: &Version) -> impl Future<Output = Option<Version>> + Send;
+    fn previous(&self, current: &Version) -> impl Future<Output = Option<Arc<Version>>> + Send;
 
     /// A version newer than `current`, if the store has one and may be asked.
-    fn newer(&self, current: &Version) -> impl Future<Output = Option<Version>> + Send;
+    fn newer(&self, current: &Version) -> impl Future<Output = Option<Arc<Version>>> + Send;
 }
 
 /// The versions of one secret, cached.
 pub struct CachedSecrets<S> {
     store: S,
     ages: Ages,
-    cache: Cache<Stage, Option<Version>>,
+    cache: Cache<Stage, Option<Arc<Version>>>,
     last_known: Mutex<LastKnown>,
     looks: tokio::sync::Mutex<Looks>,
 }
@@ -60,9 +60,9 @@ pub struct CachedSecrets<S> {
 /// What was last read, however long ago.
 #[derive(Default)]
 struct LastKnown {
-    current: Option<Version>,
+    current: Option<Arc<Version>>,
     /// The one before `current`, once it was asked for.
-    previous: Option<Version>,
+    previous: Option<Arc<Version>>,
     /// When `current` was seen to be another than before.
     changed: Option<Timestamp>,
 }
@@ -86,9 +86,10 @@ impl<S: SecretStore> CachedSecrets<S> {
         }
     }
 
-    async fn fetch_current(&self) -> Result<Version, SecretError> {
+    async fn fetch_current(&self) -> Result<Arc<Version>, SecretError> {
         let found = self.store.fetch(Stage::Current).await?;
         let version = found.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))?;
+        let version = Arc::new(version);
         let changed = {
             let mut known = self.last_known();
             let before = known.current.replace(version.clone());
@@ -123,7 +124,7 @@ impl<S: SecretStore> CachedSecrets<S> {
 }
 
 impl<S: SecretStore> Keys for CachedSecrets<S> {
-    async fn current(&self) -> Result<Version, SecretError> {
+    async fn current(&self) -> Result<Arc<Version>, SecretError> {
         let fetch = async {
             match self.fetch_current().await {
                 Ok(version) => Ok(Some(version)),
@@ -142,7 +143,7 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         version.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))
     }
 
-    async fn previous(&self, current: &Version) -> Option<Version> {
+    async fn previous(&self, current: &Version) -> Option<Arc<Version>> {
         if !self.previous_counts(current) {
             return None;
         }
@@ -156,6 +157,7 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         }
         match self.store.fetch(Stage::Previous).await {
             Ok(found) => {
+                let found = found.map(Arc::new);
                 self.cache.insert(Stage::Previous, found.clone()).await;
                 self.last_known().previous.clone_from(&found);
                 found
@@ -168,7 +170,7 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         }
     }
 
-    async fn newer(&self, current: &Version) -> Option<Version> {
+    async fn newer(&self, current: &Version) -> Option<Arc<Version>> {
         // Whoever waits here while another looks finds what the other found.
         let mut looks = self.looks.lock().await;
         let known = self.last_known().current.clone();
@@ -249,7 +251,7 @@ mod tests {
         let waiting: Vec<_> = (0..50)
             .map(|_| {
                 let keys = keys.clone();
-                tokio::spawn(async move { keys.current().await.unwrap().id })
+                tokio::spawn(async move { keys.current().await.unwrap().id.clone() })
             })
             .collect();
         for one in waiting {
@@ -264,7 +266,7 @@ mod tests {
         let one = keys.current().await.unwrap();
         memory.rotate("two");
         let (a, b) = tokio::join!(keys.newer(&one), keys.newer(&one));
-        assert_eq!((a.unwrap().id, b.unwrap().id), ("two".into(), "two".into()));
+        assert_eq!((a.unwrap().id.clone(), b.unwrap().id.clone()), ("two".into(), "two".into()));
         assert_eq!(memory.fetches(), 2);
         let two = keys.current().await.unwrap();
         assert_eq!(two.id, "two");

@@ -25,8 +25,7 @@ const MAX_BODY: usize = 6_291_456;
 /// How long a webhook may take: a little less than most senders wait.
 const TIME: Duration = Duration::from_secs(9);
 
-/// What every webhook passes through.
-#[derive(Clone)]
+/// What every webhook of an endpoint passes through.
 struct Gate {
     endpoint: Arc<Endpoint>,
     in_hand: Arc<Semaphore>,
@@ -46,12 +45,12 @@ pub(super) fn router(endpoints: &Endpoints, settings: &Settings, terminal: &Term
             terminal: terminal.clone(),
         };
         let path = format!("/hooks/{}", endpoint.bridge.provider.name);
-        router = router.merge(Router::new().route(&path, any(webhook)).with_state(gate));
+        router = router.merge(Router::new().route(&path, any(webhook)).with_state(Arc::new(gate)));
     }
     router.fallback(not_found)
 }
 
-async fn webhook(State(gate): State<Gate>, request: axum::extract::Request) -> Response {
+async fn webhook(State(gate): State<Arc<Gate>>, request: axum::extract::Request) -> Response {
     let deadline = Instant::now() + TIME;
     let (parts, body) = request.into_parts();
     let provider = gate.endpoint.bridge.provider;

@@ -1,43 +1,92 @@
 //! The embedded bus: a file of one JSON line an event, on disk before anybody is told so.
 //!
-//! One thread owns the file. It takes every event that waits, writes them together and flushes once for all of
-//! them, so that many webhooks share the price of one flush.
+//! One thread owns the file. It takes every line that waits, writes them together and flushes once for all of them, so
+//! that many webhooks share the price of one flush.
 
+mod ids;
 mod log;
 
 use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use self::ids::Ids;
 use self::log::{ENOUGH_BYTES, Log};
 use super::{Bus, PutError};
 use crate::event::{Envelope, Event};
 
 /// The file's name in the data folder.
 const FILE: &str = "events.jsonl";
-/// Webhooks that may wait for the next flush.
-const WAITING: usize = 4096;
-/// The most events that one flush covers.
-const MOST_AT_ONCE: usize = 1024;
 /// Lines that somebody who watches may lag behind before some are skipped for them.
 const WATCHED: usize = 1024;
 
 /// A bus in a folder.
 pub struct LocalBus {
-    queue: mpsc::Sender<Waiting>,
-    lines: broadcast::Sender<Arc<str>>,
+    shared: Arc<Shared>,
+    ids: Ids,
     path: PathBuf,
 }
 
-/// A line that waits to be written. It goes back to who made it, who also frees it: memory that one thread takes and
-/// another gives back makes all of them wait for each other.
+/// What who puts events and the thread that writes them share.
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Told when something waits and the thread sleeps.
+    work: Condvar,
+    /// Bytes that may still be added to the lines that wait.
+    room: Semaphore,
+    lines: broadcast::Sender<Arc<str>>,
+}
+
+/// The lines for the next flush.
+#[derive(Default)]
 struct Waiting {
-    line: String,
-    written: oneshot::Sender<(String, Result<(), String>)>,
+    batch: Batch,
+    /// Whether the thread that writes has nothing to do.
+    asleep: bool,
+    /// Whether nothing more will come.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    told: Vec<oneshot::Sender<Result<(), Arc<str>>>>,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line to the next flush. The channel says what became of it.
+    fn add(&self, line: &[u8]) -> oneshot::Receiver<Result<(), Arc<str>>> {
+        let (tell, told) = oneshot::channel();
+        let mut waiting = self.waiting();
+        waiting.batch.bytes.extend_from_slice(line);
+        waiting.batch.told.push(tell);
+        let wake = std::mem::take(&mut waiting.asleep);
+        drop(waiting);
+        if wake {
+            self.work.notify_one();
+        }
+        told
+    }
+
+    /// Swaps the lines that wait, as soon as there are some, for the empty `batch`; `false` when none will ever come.
+    fn take(&self, batch: &mut Batch) -> bool {
+        let mut waiting = self.waiting();
+        while waiting.batch.told.is_empty() && !waiting.closed {
+            waiting.asleep = true;
+            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut waiting.batch, batch);
+        self.room.add_permits(batch.bytes.len());
+        !batch.told.is_empty()
+    }
 }
 
 /// Why the folder cannot be a bus.
@@ -79,17 +128,18 @@ impl LocalBus {
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let (queue, waiting) = mpsc::channel(WAITING);
-        let (lines, _) = broadcast::channel(WATCHED);
         // The file is new, perhaps: its name has to be on disk, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let log = Log::open(file).map_err(failed)?;
-        let watched = lines.clone();
+        let (lines, _) = broadcast::channel(WATCHED);
+        let room = Semaphore::new(ENOUGH_BYTES);
+        let shared = Arc::new(Shared { waiting: Mutex::default(), work: Condvar::new(), room, lines });
+        let of_thread = shared.clone();
         std::thread::Builder::new()
             .name("bus".into())
-            .spawn(move || write_all(log, waiting, &watched))
+            .spawn(move || write_all(log, &of_thread))
             .map_err(failed)?;
-        Ok(Self { queue, lines, path })
+        Ok(Self { shared, ids: Ids::new(), path })
     }
 
     /// The file.
@@ -99,53 +149,55 @@ impl LocalBus {
 
     /// Every line from now on, once it is on disk.
     pub fn watch(&self) -> broadcast::Receiver<Arc<str>> {
-        self.lines.subscribe()
+        self.shared.lines.subscribe()
+    }
+}
+
+/// Lets the thread end when it has written what it has.
+impl Drop for LocalBus {
+    fn drop(&mut self) {
+        self.shared.waiting().closed = true;
+        self.shared.work.notify_one();
     }
 }
 
 impl Bus for LocalBus {
     async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
         let unavailable = |last: String| PutError::Unavailable { attempts: 1, last };
-        let id = uuid::Uuid::new_v4().to_string();
-        let line = Envelope::new(event, id, "000000000000", "local", Timestamp::now())
+        let line = Envelope::new(event, self.ids.next(), "000000000000", "local", Timestamp::now())
             .to_line()
             .map_err(|error| PutError::Malformed(error.to_string()))?;
-        let (written, answer) = oneshot::channel();
         let put = async {
-            self.queue.send(Waiting { line, written }).await.ok()?;
-            Some(answer.await.ok()?.1)
+            let bytes = u32::try_from(line.len()).ok()?;
+            self.shared.room.acquire_many(bytes).await.ok()?.forget();
+            let told = self.shared.add(&line);
+            drop(line);
+            told.await.ok()
         };
         match timeout_at(deadline, put).await {
             Ok(Some(Ok(()))) => Ok(()),
-            Ok(Some(Err(said))) => Err(unavailable(said)),
+            Ok(Some(Err(said))) => Err(unavailable(format!("the event was not written: {said}"))),
             Ok(None) => Err(unavailable(format!("{} is no longer written to", self.path.display()))),
             Err(_) => Err(unavailable("the disk did not answer in time".into())),
         }
     }
 }
 
-fn write_all(mut log: Log, mut waiting: mpsc::Receiver<Waiting>, watched: &broadcast::Sender<Arc<str>>) {
-    let mut batch = Vec::new();
-    let mut bytes = Vec::new();
-    while let Some(first) = waiting.blocking_recv() {
-        bytes.clear();
-        let mut next = Some(first);
-        while let Some(one) = next {
-            bytes.extend_from_slice(one.line.as_bytes());
-            bytes.push(b'\n');
-            batch.push(one);
-            let full = batch.len() == MOST_AT_ONCE || bytes.len() >= ENOUGH_BYTES;
-            next = if full { None } else { waiting.try_recv().ok() };
-        }
-        let written = log.append(&bytes).map_err(|error| format!("the event was not written: {error}"));
-        for Waiting { line, written: answer } in batch.drain(..) {
-            if written.is_ok() && watched.receiver_count() > 0 {
+fn write_all(mut log: Log, shared: &Shared) {
+    let mut batch = Batch::default();
+    while shared.take(&mut batch) {
+        let written = log.append(&batch.bytes).map_err(|error| Arc::from(error.to_string()));
+        if written.is_ok() && shared.lines.receiver_count() > 0 {
+            for line in batch.bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
                 // Nobody watching any more is no failure.
-                let _ = watched.send(line.as_str().into());
+                let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
-            // The webhook that waited may have given up; the event stands in the file all the same.
-            let _ = answer.send((line, written.clone()));
         }
+        for tell in batch.told.drain(..) {
+            // The webhook that waited may have given up; the event stands in the file all the same.
+            let _ = tell.send(written.clone());
+        }
+        batch.bytes.clear();
     }
 }
 
