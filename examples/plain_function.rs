@@ -1,14 +1,25 @@
 //! What `scripts/bench` compares the function `bridge` with: the least that fetches a secret and puts an event, with
-//! the same SDK, the same TLS and the same build profile. It verifies nothing and is of no other use.
+//! the same SDK, as its documentation has it used, the same cryptography and the same build profile. It verifies nothing and is of no other use.
 
 #![allow(clippy::print_stdout, reason = "nothing is printed")]
 
+use aws_config::BehaviorVersion;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_smithy_http_client::tls;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let config = hookbridge::aws::function_config().await;
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
+        .region(EnvironmentVariableRegionProvider::new())
+        .load()
+        .await;
     let secrets = &aws_sdk_secretsmanager::Client::new(&config);
     let events = &aws_sdk_eventbridge::Client::new(&config);
     let secret = &tokio::sync::OnceCell::new();
