@@ -4,9 +4,11 @@
 //! from [`secrets`], makes an [`event`] of it, and puts that on a [`bus`]. A module imports only what stands
 //! below it; `ARCHITECTURE.md` draws the house.
 
+pub mod archive;
 pub mod aws;
 pub mod bridge;
 pub mod bus;
+pub mod call;
 pub mod event;
 pub mod output;
 pub mod providers;

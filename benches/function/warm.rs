@@ -24,6 +24,7 @@ pub async fn compare(aws: &stub::Aws) {
             max_entry_bytes: 262_144,
             overflow: None,
             spill: None,
+            archive: None,
         },
         public_url: None,
         name: "function".into(),

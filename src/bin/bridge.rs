@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use hookbridge::archive::{Archive, OverflowBucket, S3Archive};
 use hookbridge::bridge::{Bridge, Environment, Function};
-use hookbridge::bus::{EventBridge, OverflowBucket, SpillQueue};
+use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -26,6 +27,9 @@ async fn run() -> Result<(), Error> {
             bus: EventBridge::new(&config, environment.bus),
             max_entry_bytes: environment.max_entry_bytes,
             overflow: environment.overflow_bucket.map(|bucket| OverflowBucket::new(&config, bucket)),
+            archive: environment
+                .archive
+                .map(|(bucket, prefix)| Archive::S3(S3Archive::new(&config, bucket, prefix))),
             spill: environment.spill_queue_url.map(|url| SpillQueue::new(&config, url)),
         },
         public_url: environment.public_url,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Outcome, Record};
-use crate::bus::PutError;
+use crate::call::CallError;
 
 /// When a sender may try again after we could not do our part, in seconds.
 const RETRY_AFTER: &str = "30";
@@ -24,19 +24,28 @@ impl Record {
     pub fn answer(&self) -> Answer {
         match &self.outcome {
             Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
+            // 200 and not 202: SparkPost's documents disagree on whether another 2xx will do.
+            Outcome::Archived => plain(200, "Batch stored"),
+            Outcome::Repeated => plain(200, "Batch stored before"),
+            Outcome::Nothing => plain(200, "Nothing to store"),
             Outcome::MethodNotAllowed => {
                 Answer { header: Some(("allow", "POST")), ..plain(405, "Method Not Allowed") }
             }
             Outcome::Refused(_) => plain(401, "Invalid Signature"),
             Outcome::Untranslatable(why) => plain(400, why.to_string()),
-            Outcome::NotPublished(PutError::Malformed(_)) => plain(400, "EventBridge cannot read this event"),
+            Outcome::NotPublished(CallError::Malformed(_)) => {
+                plain(400, "EventBridge cannot read this event")
+            }
             Outcome::TooLarge { size, limit: Some(limit) } => {
                 plain(413, format!("Too large for an EventBridge entry: {size} bytes, the limit is {limit}"))
             }
             Outcome::TooLarge { size, limit: None } => {
                 plain(413, format!("Too large for this EventBridge bus: {size} bytes"))
             }
-            Outcome::NoSecret(_) | Outcome::NotPublished(_) | Outcome::NotKept(_) => {
+            Outcome::NoSecret(_)
+            | Outcome::NotPublished(_)
+            | Outcome::NotKept(_)
+            | Outcome::NotArchived(_) => {
                 Answer { header: Some(("retry-after", RETRY_AFTER)), ..plain(500, "Internal Server Error") }
             }
             Outcome::NotARequest => plain(400, "Not an HTTP request to the function's URL"),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::providers::{self, Provider, PublicUrl};
+use crate::archive::{ArchiveUrl, ArchiveUrlError};
+use crate::providers::{self, Body, Provider, PublicUrl};
 use crate::secrets::Ages;
 
 /// What EventBridge takes everywhere, in bytes.
@@ -13,8 +14,6 @@ const MOST_ENTRY_BYTES: usize = 1_048_576;
 const LONGEST_TTL_SECONDS: u64 = 3600;
 /// The longest grace of a previous secret: a year.
 const LONGEST_GRACE_SECONDS: u64 = 31_536_000;
-/// What the design names and this version does not do. Who sets it relies on it.
-const NOT_THERE_YET: [&str; 1] = ["ARCHIVE_URL"];
 
 /// The environment of the function `bridge`.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ pub struct Environment {
     pub public_url: Option<PublicUrl>,
     /// `OVERFLOW_BUCKET`: the bucket of details that are too large for an entry.
     pub overflow_bucket: Option<String>,
+    /// `ARCHIVE_URL`: the bucket, and the prefix in it, of batches. A provider that sends batches needs it.
+    pub archive: Option<(String, String)>,
     /// `SPILL_QUEUE_URL`: the queue of events that the bus did not take.
     pub spill_queue_url: Option<String>,
     /// `SECRET_TTL_SECONDS` (300) and `PREVIOUS_SECRET_GRACE_SECONDS` (86,400).
@@ -64,9 +65,6 @@ impl Environment {
                 _ => Err(wrong(name, format!("'{text}' is not a whole number of seconds up to {most}"))),
             },
         };
-        if let Some(name) = NOT_THERE_YET.into_iter().find(|name| variable(name).is_some()) {
-            return Err(wrong(name, "this version cannot do that yet; leave it out".into()));
-        }
         let provider = providers::find(&needed("PROVIDER", "who sends the webhooks")?)
             .map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variable("MAX_ENTRY_BYTES") {
@@ -81,6 +79,7 @@ impl Environment {
         if let Some(url) = spill_queue_url.as_ref().filter(|url| !url.starts_with("http")) {
             return Err(wrong("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
         }
+        let archive = archive(provider, variable("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
         let ages = Ages::default();
         Ok(Self {
             provider,
@@ -89,6 +88,7 @@ impl Environment {
             max_entry_bytes,
             public_url,
             overflow_bucket: variable("OVERFLOW_BUCKET"),
+            archive,
             spill_queue_url,
             ages: Ages {
                 time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, LONGEST_TTL_SECONDS)?,
@@ -100,6 +100,25 @@ impl Environment {
                 ..ages
             },
         })
+    }
+}
+
+/// Reads where batches are kept.
+fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
+    let batches = matches!(provider.body, Body::Batch);
+    match url.map(|url| url.parse().map_err(|error: ArchiveUrlError| error.to_string())).transpose()? {
+        None if batches => Err(format!(
+            "not set; it names the s3://BUCKET/PREFIX where the batches of {} are kept",
+            provider.title
+        )),
+        None => Ok(None),
+        Some(_) if !batches => {
+            Err(format!("{} sends no batches; this version keeps only those", provider.title))
+        }
+        Some(ArchiveUrl::S3 { bucket, prefix }) => Ok(Some((bucket, prefix))),
+        Some(ArchiveUrl::Folder(_)) => {
+            Err("a function has no folder that stays; it must be s3://BUCKET/PREFIX".into())
+        }
     }
 }
 
@@ -138,12 +157,17 @@ mod tests {
     fn what_is_wrong_is_named_with_what_it_should_be() {
         let why = |name, value| read(&[(name, value)]).unwrap_err();
         insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names who sends the webhooks");
-        insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: there is no provider 'gitlub'; there are: github, stripe, twilio");
+        insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that they are signed with");
         insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds up to 3600");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds up to 3600");
-        insta::assert_snapshot!(why("ARCHIVE_URL", "s3://raw"), @"environment variable ARCHIVE_URL: this version cannot do that yet; leave it out");
+        insta::assert_snapshot!(why("ARCHIVE_URL", "s3://raw"), @"environment variable ARCHIVE_URL: GitHub sends no batches; this version keeps only those");
+        insta::assert_snapshot!(why("PROVIDER", "sparkpost"), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX where the batches of SparkPost are kept");
+        let sparkpost = |url| read(&[("PROVIDER", "sparkpost"), ("ARCHIVE_URL", url)]);
+        insta::assert_snapshot!(sparkpost("raw").unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
+        insta::assert_snapshot!(sparkpost("s3://").unwrap_err(), @"environment variable ARCHIVE_URL: 's3://' is neither s3://BUCKET/PREFIX nor a folder");
+        assert_eq!(sparkpost("s3://raw/a").unwrap().archive, Some(("raw".into(), "a/".into())));
         insta::assert_snapshot!(why("SPILL_QUEUE_URL", "spill"), @"environment variable SPILL_QUEUE_URL: 'spill' is not the URL of an SQS queue");
         insta::assert_snapshot!(why("PUBLIC_URL", "hooks.example"), @"environment variable PUBLIC_URL: 'hooks.example': it must begin with https:// or http://");
     }

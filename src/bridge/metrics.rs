@@ -14,7 +14,7 @@ const NAMESPACE: &str = "hookbridge";
 /// One line of JSON about one webhook. `function` is the function's name, `request_id` the invocation's.
 ///
 /// Metrics, by function: `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency` (milliseconds);
-/// `Refused` also by `reason`; `Spilled` only where something was.
+/// `Refused` also by `reason`; `Spilled`, `Archived` and `Repeated` only where something was.
 pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     let outcome = record.outcome.word();
     let mut line = Map::new();
@@ -31,8 +31,8 @@ pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     put("Published", count(outcome == "published"));
     put("Refused", count(outcome == "refused"));
     put("Failed", count(outcome == "failed"));
-    if outcome == "spilled" {
-        put("Spilled", count(true));
+    if let Some(name) = now_and_then(outcome) {
+        put(name, count(true));
     }
     put("Latency", record.milliseconds().into());
     let optional = [
@@ -47,6 +47,16 @@ pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     Value::Object(line).to_string()
 }
 
+/// The metric that only such an outcome has: one that is never there costs nothing.
+fn now_and_then(outcome: &str) -> Option<&'static str> {
+    match outcome {
+        "spilled" => Some("Spilled"),
+        "archived" => Some("Archived"),
+        "repeated" => Some("Repeated"),
+        _ => None,
+    }
+}
+
 fn description(outcome: &str) -> Value {
     let count = |name: &str| json!({"Name": name, "Unit": "Count"});
     let mut metrics = vec![
@@ -56,10 +66,7 @@ fn description(outcome: &str) -> Value {
         count("Failed"),
         json!({"Name": "Latency", "Unit": "Milliseconds"}),
     ];
-    // A metric costs only when it is there.
-    if outcome == "spilled" {
-        metrics.push(count("Spilled"));
-    }
+    metrics.extend(now_and_then(outcome).map(count));
     let mut directives =
         vec![json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics})];
     if outcome == "refused" {

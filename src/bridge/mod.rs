@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
@@ -28,7 +29,9 @@ pub use metrics::log_line;
 pub use outcome::{Outcome, Record};
 pub use redrive::{BatchAnswer, Redrive};
 
-use crate::bus::{Bus, OverflowBucket, PutError, SpillQueue};
+use crate::archive::{Archive, Batch, Kept, OverflowBucket};
+use crate::bus::{Bus, SpillQueue};
+use crate::call::CallError;
 use crate::event::Event;
 use crate::providers::{Claim, Provider, Refusal, Verified, Webhook};
 use crate::secrets::{Keys, SecretError};
@@ -47,10 +50,12 @@ pub struct Bridge<K, B> {
     pub overflow: Option<OverflowBucket>,
     /// Where events wait that the bus does not take.
     pub spill: Option<SpillQueue>,
+    /// Where batches are kept, for a provider that sends batches.
+    pub archive: Option<Archive>,
 }
 
-/// Time kept back to spill an event in, once the bus has not taken it; of little time a third.
-const TO_SPILL: Duration = Duration::from_millis(2500);
+/// How long the bus is tried where there is a queue to spill to.
+const BEFORE_SPILLING: Duration = Duration::from_millis(1500);
 
 /// An HTTP request to an endpoint, unread.
 pub struct Request {
@@ -84,6 +89,9 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
             Ok(Err(error)) => return Outcome::NoSecret(error),
             Err(_) => return Outcome::NoSecret(SecretError::Unavailable("no answer in time".into())),
         };
+        if verified.is_batch() {
+            return self.keep(&verified, deadline, record).await;
+        }
         let event = match verified.event() {
             Ok(event) => event,
             Err(why) => {
@@ -112,43 +120,69 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         Ok(newer.and_then(|newer| claim.verify(&newer.secret).ok()))
     }
 
+    async fn keep(&self, verified: &Verified, deadline: Instant, record: &mut Record) -> Outcome {
+        (record.event_type, record.delivery_id) = verified.said_by_headers();
+        if is_without_events(verified.body()) {
+            return Outcome::Nothing;
+        }
+        let Some(archive) = &self.archive else {
+            return Outcome::NotArchived(CallError::Refused("there is no archive".into()));
+        };
+        let id = record.delivery_id.clone();
+        let batch = Batch { provider: self.provider.name, id, body: verified.body().clone() };
+        match archive.keep(&batch, deadline).await {
+            Ok(Kept::New) => Outcome::Archived,
+            Ok(Kept::Before) => Outcome::Repeated,
+            Err(error) => Outcome::NotArchived(error),
+        }
+    }
+
     async fn put(&self, event: Event, deadline: Instant) -> Outcome {
+        let came = Timestamp::now();
         let size = event.entry_size();
         let refused = if size > self.max_entry_bytes {
             Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) }
         } else {
-            match self.put_or_spill(&event, deadline).await {
-                Outcome::NotPublished(PutError::TooLarge) => Outcome::TooLarge { size, limit: None },
+            match self.put_or_spill(&event, came, deadline).await {
+                Outcome::NotPublished(CallError::TooLarge) => Outcome::TooLarge { size, limit: None },
                 outcome => return outcome,
             }
         };
         match &self.overflow {
             None => refused,
-            Some(bucket) => match bucket.keep(self.provider.name, event, deadline).await {
-                Ok(check) => self.put_or_spill(&check, deadline).await,
+            Some(bucket) => match bucket.keep(self.provider.name, event, halfway(deadline)).await {
+                Ok(check) => self.put_or_spill(&check, came, deadline).await,
                 Err(error) => Outcome::NotKept(error),
             },
         }
     }
 
-    async fn put_or_spill(&self, event: &Event, deadline: Instant) -> Outcome {
+    async fn put_or_spill(&self, event: &Event, came: Timestamp, deadline: Instant) -> Outcome {
         let Some(spill) = &self.spill else {
-            return self
-                .bus
-                .put(event, deadline)
-                .await
-                .map_or_else(Outcome::NotPublished, |()| Outcome::Published);
+            let put = self.bus.put(event, deadline).await;
+            return put.map_or_else(Outcome::NotPublished, |()| Outcome::Published);
         };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let error = match self.bus.put(event, deadline - TO_SPILL.min(left / 3)).await {
+        // Not for as long as there is time: who waits here for the bus takes the place of another webhook.
+        let error = match self.bus.put(event, halfway(deadline).min(Instant::now() + BEFORE_SPILLING)).await {
             Ok(()) => return Outcome::Published,
             // What the bus can never take has no use waiting for it.
-            Err(error @ (PutError::Malformed(_) | PutError::TooLarge)) => {
+            Err(error @ (CallError::Malformed(_) | CallError::TooLarge)) => {
                 return Outcome::NotPublished(error);
             }
             Err(error) => error,
         };
-        match spill.put(&self.came_now(event), deadline).await {
+        let timed = self.with_time(event, came);
+        let spilled = match &self.overflow {
+            // It may be that this region's bus takes no entry of this size, and then it would wait for ever.
+            Some(bucket) if timed.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
+                match bucket.keep(self.provider.name, timed, halfway(deadline)).await {
+                    Ok(check) => spill.put(&check, deadline).await,
+                    Err(error) => Err(error),
+                }
+            }
+            _ => spill.put(&timed, deadline).await,
+        };
+        match spilled {
             Ok(()) => Outcome::Spilled(error),
             Err(why) => {
                 warn!(error = %why, "not spilled either");
@@ -159,8 +193,21 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
 
     /// The event with the time at which it came, where it has none of its own and there is room for one: otherwise
     /// its time would be that of its way out of the queue.
-    fn came_now(&self, event: &Event) -> Event {
-        let timed = Event { time: event.time.or_else(|| Some(Timestamp::now())), ..event.clone() };
+    fn with_time(&self, event: &Event, came: Timestamp) -> Event {
+        let timed = Event { time: event.time.or(Some(came)), ..event.clone() };
         if timed.entry_size() <= self.max_entry_bytes { timed } else { event.clone() }
     }
+}
+
+/// Half of the time that is left.
+fn halfway(deadline: Instant) -> Instant {
+    deadline - deadline.saturating_duration_since(Instant::now()) / 2
+}
+
+/// Whether this is a batch that a sender tries an endpoint with: no events, or one without anything in it.
+fn is_without_events(body: &[u8]) -> bool {
+    // As long as any way to write `[{"msys":{}}]`; what is longer is not looked into.
+    body.len() <= 64
+        && serde_json::from_slice::<serde_json::Value>(body)
+            .is_ok_and(|batch| batch == json!([]) || batch == json!([{"msys": {}}]))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bus::PutError;
+use crate::call::CallError;
 use crate::event::Event;
 use crate::providers::{Provider, Refusal, Untranslatable};
 use crate::secrets::SecretError;
@@ -13,7 +13,13 @@ pub enum Outcome {
     /// Its event is on the bus.
     Published,
     /// The bus did not take its event, for this reason; it waits in the spill queue.
-    Spilled(PutError),
+    Spilled(CallError),
+    /// Its batch is in the archive.
+    Archived,
+    /// Its batch was in the archive before.
+    Repeated,
+    /// A batch without events, sent to see whether anybody answers.
+    Nothing,
     /// Not a POST.
     MethodNotAllowed,
     /// Not the provider's, as far as can be proven.
@@ -30,40 +36,47 @@ pub enum Outcome {
     /// There is no secret to verify it with.
     NoSecret(SecretError),
     /// Verified, and the bus did not take it.
-    NotPublished(PutError),
+    NotPublished(CallError),
     /// Verified and too large for an entry, and the overflow bucket did not take it.
-    NotKept(PutError),
+    NotKept(CallError),
+    /// Verified, and the archive did not take it.
+    NotArchived(CallError),
     /// The function was invoked with something that is no HTTP request.
     NotARequest,
 }
 
 impl Outcome {
     /// One word for logs and metrics: what became of it. `refused` is what nobody has proven to be the provider's;
-    /// what is the provider's, or may be, and is neither on the bus nor waiting for it, has `failed`.
+    /// what is the provider's, or may be, and is neither on the bus nor waiting for it nor kept, has `failed`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Published => "published",
             Self::Spilled(_) => "spilled",
+            Self::Archived => "archived",
+            Self::Repeated => "repeated",
+            Self::Nothing => "empty",
             Self::MethodNotAllowed | Self::Refused(_) | Self::NotARequest => "refused",
             Self::Untranslatable(_)
             | Self::TooLarge { .. }
             | Self::NoSecret(_)
             | Self::NotPublished(_)
-            | Self::NotKept(_) => "failed",
+            | Self::NotKept(_)
+            | Self::NotArchived(_) => "failed",
         }
     }
 
     /// One word for logs and metrics: why it was not published.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Published => None,
+            Self::Published | Self::Archived | Self::Repeated | Self::Nothing => None,
             Self::MethodNotAllowed => Some("method-not-allowed"),
             Self::Refused(refusal) => Some(refusal.word()),
-            Self::Untranslatable(_) | Self::NotPublished(PutError::Malformed(_)) => Some("untranslatable"),
+            Self::Untranslatable(_) | Self::NotPublished(CallError::Malformed(_)) => Some("untranslatable"),
             Self::TooLarge { .. } => Some("too-large"),
             Self::NoSecret(_) => Some("no-secret"),
             Self::Spilled(_) | Self::NotPublished(_) => Some("bus"),
             Self::NotKept(_) => Some("overflow"),
+            Self::NotArchived(_) => Some("archive"),
             Self::NotARequest => Some("not-a-request"),
         }
     }
@@ -81,7 +94,14 @@ impl Outcome {
             Self::NoSecret(error) => Some(error.to_string()),
             Self::Spilled(error) | Self::NotPublished(error) => Some(error.to_string()),
             Self::NotKept(error) => Some(format!("the overflow bucket: {error}")),
-            Self::Published | Self::MethodNotAllowed | Self::Refused(_) | Self::NotARequest => None,
+            Self::NotArchived(error) => Some(format!("the archive: {error}")),
+            Self::Published
+            | Self::Archived
+            | Self::Repeated
+            | Self::Nothing
+            | Self::MethodNotAllowed
+            | Self::Refused(_)
+            | Self::NotARequest => None,
         }
     }
 }

@@ -3,15 +3,19 @@
 //! SQS hands over some messages at a time and takes back those that are named in the answer
 //! (`ReportBatchItemFailures`): they come again later, and after too many times go to the dead-letter queue.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::function::time_to_answer;
-use crate::bus::{Bus, PutError};
+use crate::bus::Bus;
+use crate::call::CallError;
 use crate::event::Event;
+
+/// How long the bus is tried for one message.
+const A_MESSAGE: Duration = Duration::from_secs(3);
 
 /// Puts what was spilled on a bus.
 pub struct Redrive<B> {
@@ -65,10 +69,16 @@ impl<B: Bus> Redrive<B> {
         let mut lines = Vec::new();
         let mut down = false;
         for message in event.records {
-            let put = if down {
-                Err("not tried: the bus is unavailable".to_owned())
-            } else {
-                self.put(&message, deadline, &mut down).await
+            let event = Event::from_entry(&message.body);
+            let put = match &event {
+                Err(error) => Err(error.to_string()),
+                Ok(_) if down => Err("not tried: the bus is unavailable".to_owned()),
+                Ok(event) => {
+                    let put = self.bus.put(event, deadline.min(Instant::now() + A_MESSAGE)).await;
+                    // The others of the batch would wait for the same bus: they come again with this one.
+                    down = matches!(put, Err(CallError::Unavailable { .. })) || Instant::now() >= deadline;
+                    put.map_err(|error| error.to_string())
+                }
             };
             lines.push(
                 json!({
@@ -76,7 +86,7 @@ impl<B: Bus> Redrive<B> {
                     "request_id": request_id,
                     "message_id": message.message_id,
                     "outcome": if put.is_ok() { "published" } else { "kept" },
-                    "resources": put.as_ref().ok(),
+                    "resources": event.as_ref().ok().map(|event| &event.resources),
                     "error": put.as_ref().err(),
                 })
                 .to_string(),
@@ -86,19 +96,5 @@ impl<B: Bus> Redrive<B> {
             }
         }
         Ok((answer, lines))
-    }
-
-    /// Puts one message's event on the bus, and says what it is about.
-    async fn put(
-        &self,
-        message: &Message,
-        deadline: Instant,
-        down: &mut bool,
-    ) -> Result<Vec<String>, String> {
-        let event = Event::from_entry(&message.body).map_err(|error| error.to_string())?;
-        let put = self.bus.put(&event, deadline).await;
-        // The others of the batch would wait for the same bus: they come again with this one.
-        *down = matches!(put, Err(PutError::Unavailable { .. }));
-        put.map(|()| event.resources).map_err(|error| error.to_string())
     }
 }

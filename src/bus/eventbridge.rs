@@ -8,9 +8,8 @@ use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use tokio::time::Instant;
 
-use super::failure::{Failure, said};
-use super::retry::retried;
-use super::{Bus, PutError};
+use super::Bus;
+use crate::call::{CallError, Failure, retried, said};
 use crate::event::Event;
 
 /// A bus by its name or ARN.
@@ -41,7 +40,7 @@ impl EventBridge {
 }
 
 impl Bus for EventBridge {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
+    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
         let entry = self.entry(event);
         retried("PutEvents", deadline, || self.attempt(entry.clone())).await
     }
@@ -68,7 +67,7 @@ fn of_entry(code: &str, message: &str) -> Failure {
         "InternalFailure" | "InternalException" | "ThrottlingException" => {
             Failure::Passing(format!("{code}: {message}"))
         }
-        "MalformedDetail" => Failure::Final(PutError::Malformed(code.to_owned())),
-        _ => Failure::Final(PutError::Refused(said(code, message))),
+        "MalformedDetail" => Failure::Final(CallError::Malformed(code.to_owned())),
+        _ => Failure::Final(CallError::Refused(said(code, message))),
     }
 }

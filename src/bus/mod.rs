@@ -5,11 +5,8 @@
 //! apart by the event's `resources`.
 
 mod eventbridge;
-mod failure;
 #[cfg(feature = "command")]
 mod local;
-mod overflow;
-mod retry;
 mod spill;
 
 use tokio::time::Instant;
@@ -17,9 +14,9 @@ use tokio::time::Instant;
 pub use eventbridge::EventBridge;
 #[cfg(feature = "command")]
 pub use local::{LocalBus, OpenError};
-pub use overflow::OverflowBucket;
 pub use spill::SpillQueue;
 
+use crate::call::CallError;
 use crate::event::Event;
 
 /// Takes events.
@@ -27,28 +24,6 @@ pub trait Bus: Send + Sync + 'static {
     /// Puts one event on the bus, and answers before `deadline`.
     ///
     /// # Errors
-    /// [`PutError`]: the event was not taken, or nobody can say that it was.
-    fn put(&self, event: &Event, deadline: Instant) -> impl Future<Output = Result<(), PutError>> + Send;
-}
-
-/// Why an event was not put where it should go. What was said of it is for the operator.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PutError {
-    /// Down, slow or over its quota, after every retry that fitted in the time.
-    #[error("unavailable (attempts made: {attempts}): {last}")]
-    Unavailable {
-        /// How often it was tried.
-        attempts: u32,
-        /// What went wrong the last time.
-        last: String,
-    },
-    /// Refused for a reason that no retry mends, for example a missing permission.
-    #[error("refused: {0}")]
-    Refused(String),
-    /// The bus cannot read this event.
-    #[error("refused as malformed: {0}")]
-    Malformed(String),
-    /// The bus takes no event of this size.
-    #[error("refused as too large")]
-    TooLarge,
+    /// [`CallError`]: the event was not taken, or nobody can say that it was.
+    fn put(&self, event: &Event, deadline: Instant) -> impl Future<Output = Result<(), CallError>> + Send;
 }

@@ -3,9 +3,8 @@
 use aws_sdk_sqs::config::retry::RetryConfig;
 use tokio::time::Instant;
 
-use super::failure::Failure;
-use super::retry::retried;
-use super::{Bus, PutError};
+use super::Bus;
+use crate::call::{CallError, Failure, retried};
 use crate::event::Event;
 
 /// The most that a message holds, in bytes: "SendMessage", Amazon SQS API Reference.
@@ -27,10 +26,10 @@ impl SpillQueue {
 }
 
 impl Bus for SpillQueue {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
-        let entry = event.to_entry().map_err(|error| PutError::Malformed(error.to_string()))?;
+    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
+        let entry = event.to_entry().map_err(|error| CallError::Malformed(error.to_string()))?;
         if entry.len() > MAX_MESSAGE {
-            return Err(PutError::TooLarge);
+            return Err(CallError::TooLarge);
         }
         let send = self.client.send_message().queue_url(&self.url).message_body(entry);
         retried("SendMessage", deadline, || async {

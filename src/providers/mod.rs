@@ -13,6 +13,7 @@ mod claim;
 mod form;
 pub mod github;
 mod signature;
+pub mod sparkpost;
 pub mod stripe;
 mod translate;
 pub mod twilio;
@@ -67,7 +68,7 @@ pub struct Sample {
 }
 
 /// Every provider, in the order in which they are listed.
-pub const ALL: [&Provider; 3] = [&github::GITHUB, &stripe::STRIPE, &twilio::TWILIO];
+pub const ALL: [&Provider; 4] = [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
 
 /// The provider of that name.
 ///

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Webhook;
@@ -24,9 +24,9 @@ pub struct Signature {
     pub header: &'static str,
     /// How that header is written.
     pub written: Written,
-    /// The HMACs it may be; a signature's length says which. The first is what the provider uses by default.
+    /// What it may be made with; a signature's length says which. The first is what the provider uses by default.
     pub algorithms: &'static [Algorithm],
-    /// How the HMAC is written as text.
+    /// How it is written as text, where that is not said by `written`.
     pub encoding: Encoding,
     /// What is signed.
     pub over: Over,
@@ -48,15 +48,20 @@ pub enum Written {
         /// The name of each signature.
         signature: &'static str,
     },
+    /// HTTP credentials (RFC 7617 and RFC 6750): `Basic` and the base64 of a secret `user:password`, or `Bearer` and the
+    /// secret, which then is a token.
+    Credentials,
 }
 
-/// The hash of an HMAC.
+/// What a signature is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// 20 bytes.
+    /// An HMAC of 20 bytes.
     HmacSha1,
-    /// 32 bytes.
+    /// An HMAC of 32 bytes.
     HmacSha256,
+    /// No hash of the body at all: the secret itself is sent.
+    SecretItself,
 }
 
 /// The text form of a signature.
@@ -120,7 +125,7 @@ pub enum Refusal {
     /// Nothing in the request ties the signature to the body.
     #[error("body not covered by the signature")]
     BodyNotCovered,
-    /// Made with another secret, or over other bytes.
+    /// Made with another secret, or over other bytes; or not the secret.
     #[error("wrong signature")]
     Wrong,
 }
@@ -207,6 +212,17 @@ impl Signature {
                 (!signatures.is_empty()).then_some(())?;
                 Some((signatures, Some(signed_at?)))
             }
+            Written::Credentials => {
+                let (scheme, text) = value.split_once(' ')?;
+                let sent = match scheme.to_ascii_lowercase().as_str() {
+                    "basic" => BASE64.decode(text).ok()?,
+                    "bearer" => is_token(text).then(|| text.as_bytes().to_vec())?,
+                    _ => return None,
+                };
+                // Only their hashes are compared, so that the time it takes does not tell the secret's length.
+                let bytes = Sha256::digest(sent).to_vec();
+                Some((vec![Given { algorithm: Algorithm::SecretItself, bytes }], None))
+            }
         }
     }
 
@@ -282,6 +298,10 @@ impl Signature {
             Written::Pairs { timestamp: name, signature } => {
                 format!("{name}={timestamp},{signature}={text}")
             }
+            Written::Credentials => match std::str::from_utf8(secret.expose()) {
+                Ok(token) if is_token(token) => format!("Bearer {token}"),
+                _ => format!("Basic {}", BASE64.encode(secret.expose())),
+            },
         })
     }
 }
@@ -290,7 +310,7 @@ impl Algorithm {
     fn length(self) -> usize {
         match self {
             Self::HmacSha1 => 20,
-            Self::HmacSha256 => 32,
+            Self::HmacSha256 | Self::SecretItself => 32,
         }
     }
 
@@ -298,6 +318,7 @@ impl Algorithm {
         match self {
             Self::HmacSha1 => mac::<Hmac<Sha1>>(secret.expose(), pieces),
             Self::HmacSha256 => mac::<Hmac<Sha256>>(secret.expose(), pieces),
+            Self::SecretItself => Sha256::digest(secret.expose()).to_vec(),
         }
     }
 }
@@ -309,6 +330,11 @@ fn mac<M: Mac + KeyInit>(key: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
         mac.update(piece);
     }
     mac.finalize().into_bytes().to_vec()
+}
+
+/// What can stand behind `Bearer`: RFC 6750. It holds no colon, so that a user with a password is none.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
 }
 
 /// Digits only, as many as a time has: no sign, no spaces.

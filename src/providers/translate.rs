@@ -17,6 +17,8 @@ pub enum Body {
     Json,
     /// The same, or a form that carries the JSON in this field.
     JsonOrFormField(&'static str),
+    /// Many events in a JSON array: kept in the archive as they came, for somebody else to take apart.
+    Batch,
     /// What the provider's own code makes of it.
     Own(fn(&Verified) -> Result<Detail, Untranslatable>),
 }
@@ -25,7 +27,7 @@ impl Body {
     /// The media type a sender would give to `body`.
     pub fn media_type_of(&self, body: &[u8]) -> &'static str {
         match (self, body.trim_ascii_start().first()) {
-            (Self::Json, _) | (_, Some(b'{' | b'[')) => JSON,
+            (Self::Json | Self::Batch, _) | (_, Some(b'{' | b'[')) => JSON,
             _ => FORM,
         }
     }
@@ -61,6 +63,11 @@ pub enum Untranslatable {
 }
 
 impl Verified {
+    /// Whether it is many events in one, to be kept as it came.
+    pub fn is_batch(&self) -> bool {
+        matches!(self.provider.body, Body::Batch)
+    }
+
     pub(super) fn is_of_type(&self, media_type: &str) -> bool {
         self.webhook.is_of_type(media_type)
     }
@@ -97,7 +104,7 @@ impl Verified {
                 let (_, json) = first.ok_or(Untranslatable::NoFormField(field))?;
                 Ok(Detail::parse(json)?)
             }
-            Body::Json | Body::JsonOrFormField(_) => Err(Untranslatable::ContentType),
+            Body::Json | Body::JsonOrFormField(_) | Body::Batch => Err(Untranslatable::ContentType),
             Body::Own(detail) => detail(self),
         }
     }
@@ -119,7 +126,7 @@ impl Verified {
         )
     }
 
-    /// The event type and the delivery id as the headers say them, for a webhook that cannot become an event.
+    /// The event type and the delivery id as the headers say them, for a webhook that does not become an event here.
     pub fn said_by_headers(&self) -> (Option<String>, Option<String>) {
         let header = |field: Option<Field>| match field {
             Some(Field::Header(name)) => self.webhook.header(name).map(str::to_owned),

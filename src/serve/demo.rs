@@ -40,17 +40,17 @@ impl Demo<'_> {
         for endpoint in endpoints.iter() {
             let title = endpoint.bridge.provider.title;
             self.terminal.say(&format!("demo: a webhook, signed as {title} signs"));
-            self.send(endpoint, &endpoint.secret, 202).await?;
+            self.send(endpoint, &endpoint.secret, true).await?;
         }
         if let Some(endpoint) = endpoints.iter().next() {
             let title = endpoint.bridge.provider.title;
             self.terminal.say(&format!("demo: a forged one, as if from {title}, signed with a guess"));
-            self.send(endpoint, &Secret::new("a guess"), 401).await?;
+            self.send(endpoint, &Secret::new("a guess"), false).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, endpoint: &Arc<Endpoint>, secret: &Secret, expected: u16) -> Result<(), String> {
+    async fn send(&self, endpoint: &Arc<Endpoint>, secret: &Secret, genuine: bool) -> Result<(), String> {
         let provider = endpoint.bridge.provider;
         let here = RequestUrl {
             scheme: "http",
@@ -66,10 +66,10 @@ impl Demo<'_> {
         let signed = Signed { url: here, ..signed };
         let (status, body) = sender.post(signed).await.map_err(|error| error.to_string())?;
         self.terminal.say(&format!("    answered {status} {}\n", body.trim_end()));
-        if status == expected {
+        if genuine == (200..300).contains(&status) {
             Ok(())
         } else {
-            Err(format!("{} was answered {status} where {expected} was expected", provider.title))
+            Err(format!("{} was answered {status}, which is not what was expected", provider.title))
         }
     }
 }

@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use super::settings::{BusSetting, Settings};
 use super::{ServeError, development};
+use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
 use crate::bridge::Bridge;
-use crate::bus::{Bus, EventBridge, LocalBus, PutError};
+use crate::bus::{Bus, EventBridge, LocalBus};
+use crate::call::CallError;
 use crate::event::Event;
-use crate::providers;
+use crate::providers::{self, Body};
 use crate::secrets::{FixedKey, Secret};
 
 /// The bus of a server.
@@ -22,7 +24,7 @@ pub(super) enum ServedBus {
 }
 
 impl Bus for Arc<ServedBus> {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
+    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
         match &**self {
             ServedBus::Local(bus) => bus.put(event, deadline).await,
             ServedBus::EventBridge(bus) => bus.put(event, deadline).await,
@@ -52,6 +54,13 @@ impl Endpoints {
                 ServedBus::EventBridge(EventBridge::new(&aws::command_config().await, name.clone()))
             }
         });
+        let archive = match &settings.archive {
+            ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
+            ArchiveUrl::S3 { bucket, prefix } => {
+                let config = aws::command_config().await;
+                Archive::S3(S3Archive::new(&config, bucket.clone(), prefix.clone()))
+            }
+        };
         let development = development::ensure(&settings.data)?;
         let endpoint = |provider: &'static providers::Provider| {
             let given = settings.secrets.get(provider.name);
@@ -64,6 +73,7 @@ impl Endpoints {
                 max_entry_bytes: settings.max_entry_bytes,
                 overflow: None,
                 spill: None,
+                archive: matches!(provider.body, Body::Batch).then(|| archive.clone()),
             };
             Arc::new(Endpoint { bridge, secret, development: given.is_none() })
         };

@@ -13,11 +13,12 @@ pub mod settings;
 mod terminal;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::archive::make_private;
 use crate::bus::OpenError;
 use development::DevelopmentSecretsError;
 use endpoints::Endpoints;
@@ -73,12 +74,4 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let _ = serving.await;
     terminal.finish().await;
     Ok(())
-}
-
-/// Makes a folder that only its owner can read, unless it is there.
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
+use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, entry_limit};
 use crate::providers::{self, PublicUrl};
 use crate::secrets::Secret;
@@ -39,6 +40,9 @@ pub struct Flags {
     /// Where events go: `local` (a file in the data folder) or `eventbridge:NAME` [default: local].
     #[arg(long, env = "HOOKBRIDGE_BUS", value_name = "BUS")]
     bus: Option<String>,
+    /// Where batches are kept: a folder, or `s3://BUCKET/PREFIX` [default: archive, in the data folder].
+    #[arg(long, env = "HOOKBRIDGE_ARCHIVE", value_name = "URL")]
+    archive: Option<String>,
     /// The URL of a tunnel or proxy in front, as providers that sign URLs see it.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -67,6 +71,7 @@ struct File {
     data: Option<PathBuf>,
     secret: BTreeMap<String, String>,
     bus: Option<String>,
+    archive: Option<String>,
     public_url: Option<String>,
     max_entry_bytes: Option<usize>,
     concurrency: Option<usize>,
@@ -103,6 +108,8 @@ pub struct Settings {
     pub secrets: BTreeMap<&'static str, String>,
     /// Where events go.
     pub bus: BusSetting,
+    /// Where batches are kept.
+    pub archive: ArchiveUrl,
     /// What stands in front.
     pub public_url: Option<PublicUrl>,
     /// The largest entry.
@@ -147,9 +154,15 @@ impl Flags {
             })?;
             add_secret(&mut secrets, name, value.to_owned())?;
         }
+        let data = self.data.or(file.data).unwrap_or_else(default_data);
+        let archive = match self.archive.or(file.archive).filter(|url| !url.is_empty()) {
+            Some(url) => url.parse().map_err(|error| SettingsError(format!("archive: {error}")))?,
+            None => ArchiveUrl::Folder(data.join("archive")),
+        };
         Ok(Settings {
             listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
-            data: self.data.or(file.data).unwrap_or_else(default_data),
+            data,
+            archive,
             secrets,
             bus: bus(self.bus.or(file.bus).as_deref().unwrap_or("local"))?,
             public_url: match self.public_url.or(file.public_url).filter(|url| !url.is_empty()) {
@@ -241,7 +254,7 @@ mod tests {
         let secret = |text: &str| why(Flags { secret: vec![text.into()], ..Flags::default() });
         insta::assert_snapshot!(secret("hunter2"), @"secret: it is written PROVIDER=VALUE, for example github=...");
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
-        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: there is no provider 'gitlub'; there are: github, stripe, twilio");
+        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");

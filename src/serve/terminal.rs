@@ -66,7 +66,7 @@ impl Terminal {
         let text = if self.json {
             serde_json::json!({"turned_away": {"provider": provider, "status": status}}).to_string()
         } else {
-            format!("{:<9} {provider:<8} {status}", "refused")
+            format!("{:<9} {provider:<9} {status}", "refused")
         };
         let _ = self.lines.try_send(Line::Text(text));
     }
@@ -113,7 +113,7 @@ fn text_event(event: &str) -> String {
 
 fn text_record(record: &Record) -> String {
     let mut line =
-        format!("{:<9} {:<8} {}", record.outcome.word(), record.provider.name, record.answer().status);
+        format!("{:<9} {:<9} {}", record.outcome.word(), record.provider.name, record.answer().status);
     let facts = [
         record.event_type.clone(),
         record.delivery_id.clone(),
@@ -148,7 +148,7 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
     for endpoint in endpoints.iter() {
         let name = endpoint.bridge.provider.name;
         let secret = if endpoint.development { "development secret" } else { "your secret" };
-        let _ = writeln!(text, "  {name:<8} http://{address}/hooks/{name}  ({secret})");
+        let _ = writeln!(text, "  {name:<10} http://{address}/hooks/{name}  ({secret})");
     }
     match endpoints.file() {
         Some(file) => {
@@ -158,6 +158,7 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
             let _ = writeln!(text, "\nEvents go to the bus {}", settings.bus);
         }
     }
+    let _ = writeln!(text, "Batches go to {}", settings.archive);
     let secrets = development::path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());

@@ -3,10 +3,14 @@
 //! The template is a text with a few gaps, so that it reads like what it becomes. Those in `cloudformation/` are
 //! its output.
 
-use crate::providers::Provider;
+use crate::providers::{Body, Provider};
 
 /// The template for `provider`, as YAML.
 pub fn of(provider: &Provider) -> String {
+    let template = match provider.body {
+        Body::Batch => include_str!("batches.yaml"),
+        _ => include_str!("provider.yaml"),
+    };
     [
         ("{{name}}", provider.name),
         ("{{title}}", provider.title),
@@ -16,7 +20,7 @@ pub fn of(provider: &Provider) -> String {
         ("{{secret_hint}}", provider.secret_hint),
     ]
     .into_iter()
-    .fold(include_str!("provider.yaml").to_owned(), |text, (gap, value)| text.replace(gap, value))
+    .fold(template.to_owned(), |text, (gap, value)| text.replace(gap, value))
 }
 
 #[cfg(test)]

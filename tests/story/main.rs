@@ -9,6 +9,7 @@
 mod actors;
 
 // The stories.
+mod archiving;
 mod bad_input;
 mod function;
 mod overflowing;

@@ -1,6 +1,8 @@
 //! What becomes of a webhook that is too large for an entry when there is a bucket for such: the bus gets a claim
 //! check.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::actors::aws::{aws, endpoint, name, secret, text};
@@ -74,9 +76,12 @@ async fn a_bucket_that_fails_for_a_moment_is_tried_again_and_one_that_goes_on_fa
     assert_eq!(function.invoke(&signed(&large())).await.status, 202);
     assert_eq!(keys(&bucket).len(), 1);
     let published = proxy.published().len();
-    proxy.always("PutObject", Fault::Broken);
-    let failed = function.invoke(&signed(&large())).await;
-    assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()));
-    assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"overflow".into()));
-    assert_eq!(proxy.published().len(), published, "nothing is said that is not so");
+    for fault in [Fault::Broken, Fault::Slow(Duration::from_secs(60))] {
+        proxy.always("PutObject", fault);
+        let failed = function.invoke(&signed(&large())).await;
+        assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()));
+        assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"overflow".into()));
+        assert!(failed.elapsed < Duration::from_secs(4), "time is left for the bus: {:?}", failed.elapsed);
+        assert_eq!(proxy.published().len(), published, "nothing is said that is not so");
+    }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hookbridge::event::{Detail, Event};
-use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook};
+use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook, Written};
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, Signed};
 use jiff::Timestamp;
@@ -16,6 +16,11 @@ fn now() -> Timestamp {
 
 fn any_provider() -> impl Strategy<Value = &'static Provider> {
     prop::sample::select(providers::ALL.to_vec())
+}
+
+/// One that signs what it sends, and does not only send its secret.
+fn any_signing_provider() -> impl Strategy<Value = &'static Provider> {
+    any_provider().prop_filter("signs", |p| !matches!(p.signature.written, Written::Credentials))
 }
 
 fn any_url() -> impl Strategy<Value = RequestUrl> {
@@ -65,7 +70,7 @@ proptest! {
 
     #[test]
     fn one_flipped_bit_in_the_body_is_refused(
-        provider in any_provider(),
+        provider in any_signing_provider(),
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
         body in prop::collection::vec(any::<u8>(), 1..400),
@@ -83,7 +88,7 @@ proptest! {
 
     #[test]
     fn one_flipped_bit_in_the_signature_is_refused(
-        provider in any_provider(),
+        provider in any_signing_provider(),
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
         body in prop::collection::vec(any::<u8>(), 0..400),
@@ -97,6 +102,25 @@ proptest! {
         bytes[at] ^= 1 << bit;
         *value = String::from_utf8(bytes).unwrap();
         prop_assert!(!is_verified(provider, &secret, &signed));
+    }
+
+    #[test]
+    fn one_flipped_bit_in_the_credentials_is_refused(
+        secret in "[a-z]{1,9}:.{0,20}|[A-Za-z0-9._~+/-]{1,40}=?",
+        url in any_url(),
+        at in any::<prop::sample::Index>(),
+        bit in 0..7_u32,
+    ) {
+        let sparkpost = providers::find("sparkpost").unwrap();
+        let mut signed = sign(sparkpost, secret.as_bytes(), url, b"[]".to_vec());
+        let (_, value) = signed.headers.last_mut().unwrap();
+        // The scheme's name may be written in upper or lower case.
+        let scheme = value.find(' ').unwrap();
+        let at = scheme + at.index(value.len() - scheme);
+        let mut bytes = value.clone().into_bytes();
+        bytes[at] ^= 1 << bit;
+        *value = String::from_utf8(bytes).unwrap();
+        prop_assert!(!is_verified(sparkpost, secret.as_bytes(), &signed));
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn a_sample_of_every_provider_arrives() {
         assert!(output.status.success());
     }
     assert_eq!(server.events().len(), 3);
+    assert_eq!(said(&send(&server, &["sparkpost"], None)), "200 Batch stored\n");
 }
 
 #[test]
@@ -75,7 +76,8 @@ fn what_cannot_be_sent_is_said_with_what_to_do() {
     insta::assert_snapshot!(complaint(&["github", "--data", "no-such-file"]), @"hookbridge: --data no-such-file: No such file or directory (os error 2)");
     insta::assert_snapshot!(complaint(&["github", "--event", "a b"]), @"hookbridge: --event: 'a b' cannot stand in a header");
     assert!(
-        complaint(&["gitlub"]).contains("there is no provider 'gitlub'; there are: github, stripe, twilio")
+        complaint(&["gitlub"])
+            .contains("there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio")
     );
     let output = hookbridge()
         .args(["send", "github", "--secret", "x", "--to", "http://127.0.0.1:9/"])

@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
-use hookbridge::providers::{self, RequestUrl};
+use hookbridge::providers::{self, Body, RequestUrl};
 use hookbridge::secrets::Secret;
 use hookbridge::send::Letter;
 use serde_json::{Value, json};
@@ -44,9 +44,11 @@ impl Stack {
             ("RedriveCodeKey", "redrive.zip"),
             ("Architecture", "x86_64"),
         ];
+        let has = |name: &str| hookbridge::template::of(provider).contains(&format!("\n  {name}:\n"));
         let parameters: Vec<Value> = base
             .iter()
             .chain(parameters)
+            .filter(|(name, _)| has(name))
             .map(|(name, value)| json!({"ParameterKey": name, "ParameterValue": value}))
             .collect();
         let parameters = Value::from(parameters).to_string();
@@ -173,6 +175,25 @@ fn what_is_too_large_for_the_bus_is_kept_in_the_bucket_that_the_stack_names() {
 }
 
 #[test]
+fn a_sparkpost_batch_reaches_the_bucket_of_the_stack() {
+    let stack = Stack::deploy("sparkpost", "hooks:password", &[("ArchivePrefix", "raw/mail")]);
+    let body = r#"[{"msys":{"message_event":{"type":"bounce","who":"Grüße ✓"}}}]"#;
+    let reply = stack.send("hooks:password", body, None, None);
+    assert_eq!((reply.status, reply.body.as_str()), (200, "Batch stored"));
+    assert_eq!(stack.send("hooks:guess", body, None, None).status, 401);
+    assert_eq!(stack.send("hooks:password", r#"[{"msys":{}}]"#, None, None).body, "Nothing to store");
+    let archive = stack.output("ArchiveUrl");
+    assert!(archive.ends_with("/raw/mail/sparkpost/"), "{archive}");
+    let bucket = archive.trim_start_matches("s3://").split('/').next().unwrap();
+    let listed = aws(&["s3api", "list-objects-v2", "--bucket", bucket]);
+    let keys: Vec<&str> =
+        listed["Contents"].as_array().unwrap().iter().map(|o| o["Key"].as_str().unwrap()).collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(text(&["s3", "cp", &format!("s3://{bucket}/{}", keys[0]), "-"]), body, "byte for byte");
+    assert!(!stack.log().contains("hooks:"), "the secret is not in the log");
+}
+
+#[test]
 fn a_stripe_webhook_reaches_a_bus_of_one_s_own() {
     let bus = name("orders");
     aws(&["events", "create-event-bus", "--name", &bus]);
@@ -204,12 +225,10 @@ fn a_twilio_webhook_comes_through_a_custom_domain_with_a_query() {
 
 #[test]
 fn a_template_grants_what_is_needed_and_nothing_else() {
-    for provider in providers::ALL {
+    for provider in providers::ALL.into_iter().filter(|p| !matches!(p.body, Body::Batch)) {
         let text = hookbridge::template::of(provider);
-        let actions: Vec<&str> =
-            text.lines().map(str::trim).filter(|line| line.starts_with("Action: ")).collect();
         assert_eq!(
-            actions,
+            lines(&text, "Action: "),
             [
                 "Action: sts:AssumeRole",
                 "Action: events:PutEvents",
@@ -225,10 +244,8 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
                 "Action: [logs:CreateLogStream, logs:PutLogEvents]",
             ]
         );
-        let resources: Vec<&str> =
-            text.lines().map(str::trim).filter(|l| l.starts_with("Resource: ")).collect();
         assert_eq!(
-            resources,
+            lines(&text, "Resource: "),
             [
                 "Resource: !If",
                 "Resource: !Ref WebhookSecret",
@@ -246,4 +263,38 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
         assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
         assert!(!text.contains("Transform:"));
     }
+}
+
+#[test]
+fn the_template_of_batches_grants_what_is_needed_and_nothing_else() {
+    let text = hookbridge::template::of(providers::find("sparkpost").unwrap());
+    assert_eq!(
+        lines(&text, "Action: "),
+        [
+            // This one is denied: to all without TLS.
+            "Action: s3:*",
+            "Action: sts:AssumeRole",
+            "Action: secretsmanager:GetSecretValue",
+            "Action: s3:PutObject",
+            "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+            "Action: lambda:InvokeFunctionUrl",
+            "Action: lambda:InvokeFunction",
+        ]
+    );
+    assert_eq!(
+        lines(&text, "Resource: "),
+        [
+            "Resource: [!GetAtt ArchiveBucket.Arn, !Sub \"${ArchiveBucket.Arn}/*\"]",
+            "Resource: !Ref WebhookSecret",
+            "Resource: !Sub \"${ArchiveBucket.Arn}/${ArchivePrefix}/sparkpost/*\"",
+            "Resource: !GetAtt LogGroup.Arn",
+        ]
+    );
+    assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
+    assert!(!text.contains("Transform:"));
+}
+
+/// The lines of a template that begin with `word`.
+fn lines<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+    text.lines().map(str::trim).filter(|line| line.starts_with(word)).collect()
 }

@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use self::ids::Ids;
 use self::log::{ENOUGH_BYTES, Log};
-use super::{Bus, PutError};
+use super::Bus;
+use crate::call::CallError;
 use crate::event::{Envelope, Event};
 
 /// The file's name in the data folder.
@@ -162,11 +163,11 @@ impl Drop for LocalBus {
 }
 
 impl Bus for LocalBus {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), PutError> {
-        let unavailable = |last: String| PutError::Unavailable { attempts: 1, last };
+    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
+        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let line = Envelope::new(event, self.ids.next(), "000000000000", "local", Timestamp::now())
             .to_line()
-            .map_err(|error| PutError::Malformed(error.to_string()))?;
+            .map_err(|error| CallError::Malformed(error.to_string()))?;
         let put = async {
             let bytes = u32::try_from(line.len()).ok()?;
             self.shared.room.acquire_many(bytes).await.ok()?.forget();
@@ -259,6 +260,23 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
         bus.put(&event(1), soon()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn room_comes_back_whatever_becomes_of_who_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = LocalBus::open(folder.path()).unwrap();
+        let text = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+        let large = Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) };
+        for n in 0..12 {
+            // Every other one gives up before it is told.
+            let deadline = if n % 2 == 0 { soon() } else { Instant::now() };
+            let put = bus.put(&large, deadline).await;
+            assert!(put.is_ok() || n % 2 == 1, "{put:?}");
+        }
+        let path = bus.path().to_owned();
+        drop(bus);
+        assert!(std::fs::metadata(path).unwrap().len() > 6 << 20, "more than there is room for at once");
     }
 
     #[tokio::test]

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
+use hookbridge::archive::{Archive, OverflowBucket};
 use hookbridge::bridge::{Bridge, Function};
-use hookbridge::bus::{EventBridge, OverflowBucket, SpillQueue};
+use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::providers;
 use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ impl CloudFunction {
                 max_entry_bytes: 262_144,
                 overflow: None,
                 spill: None,
+                archive: None,
             },
             public_url: None,
             name: "function".into(),
@@ -58,6 +60,18 @@ impl CloudFunction {
     /// The same with an overflow bucket.
     pub async fn overflowing_to(mut self, endpoint: &str, bucket: &str) -> Self {
         self.0.bridge.overflow = Some(OverflowBucket::new(&config(endpoint).await, bucket.to_owned()));
+        self
+    }
+
+    /// The same with another limit.
+    pub fn with_entries_up_to(mut self, bytes: usize) -> Self {
+        self.0.bridge.max_entry_bytes = bytes;
+        self
+    }
+
+    /// The same with an archive.
+    pub fn keeping_in(mut self, archive: Archive) -> Self {
+        self.0.bridge.archive = Some(archive);
         self
     }
 

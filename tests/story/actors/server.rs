@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use hookbridge::providers::{self, Provider};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -40,7 +41,9 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let mut process = hookbridge()
             .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(["github", "stripe", "twilio"].map(|provider| format!("--secret={provider}={SECRET}")))
+            .args(
+                providers::ALL.map(|Provider { name: provider, .. }| format!("--secret={provider}={SECRET}")),
+            )
             .arg("--data")
             .arg(folder.path())
             .args(flags)

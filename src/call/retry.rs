@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::PutError;
+use super::CallError;
 use super::failure::Failure;
 
 /// The longest pause before the first retry; it doubles from there.
@@ -19,22 +19,25 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// Makes one call of AWS until it succeeds, fails for good, or no more attempt fits before `deadline`. `call` is its
 /// name in the log.
-pub(super) async fn retried<F>(call: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<(), PutError>
+///
+/// # Errors
+/// [`CallError`]: the final one, or the last.
+pub async fn retried<F, T>(call: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<T, CallError>
 where
-    F: Future<Output = Result<(), Failure>>,
+    F: Future<Output = Result<T, Failure>>,
 {
     let mut attempts = Attempts::until(deadline);
     let mut last = String::new();
     while let Some(time) = attempts.next().await {
         match timeout(time, attempt()).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(done)) => return Ok(done),
             Ok(Err(Failure::Final(error))) => return Err(error),
             Ok(Err(Failure::Passing(said))) => last = said,
             Err(_) => last = format!("no answer in {} ms", time.as_millis()),
         }
         warn!(attempt = attempts.made, error = last, "{call} failed");
     }
-    Err(PutError::Unavailable { attempts: attempts.made, last })
+    Err(CallError::Unavailable { attempts: attempts.made, last })
 }
 
 /// The attempts at one call, as many as fit before a deadline. Pauses grow and are jittered over their whole

@@ -7,9 +7,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::PutError;
-use super::failure::Failure;
-use super::retry::retried;
+use crate::call::{CallError, Failure, retried};
 use crate::event::{Detail, Event};
 
 /// An S3 bucket of details.
@@ -31,8 +29,8 @@ impl OverflowBucket {
     /// detail has the same key, so that a retry changes nothing and nobody can put another one in its place.
     ///
     /// # Errors
-    /// [`PutError`]: the detail is not kept, or nobody can say that it is.
-    pub async fn keep(&self, folder: &str, event: Event, deadline: Instant) -> Result<Event, PutError> {
+    /// [`CallError`]: the detail is not kept, or nobody can say that it is.
+    pub async fn keep(&self, folder: &str, event: Event, deadline: Instant) -> Result<Event, CallError> {
         let detail = Bytes::copy_from_slice(event.detail.as_str().as_bytes());
         let key = format!("{folder}/{}.json", hex::encode(Sha256::digest(&detail)));
         let size = detail.len();
@@ -45,7 +43,7 @@ impl OverflowBucket {
         .await?;
         let check = json!({"overflow": {"bucket": self.bucket, "key": key, "size": size}});
         let detail =
-            Detail::parse(check.to_string().as_bytes()).map_err(|e| PutError::Malformed(e.to_string()))?;
+            Detail::parse(check.to_string().as_bytes()).map_err(|e| CallError::Malformed(e.to_string()))?;
         Ok(Event { detail, ..event })
     }
 }

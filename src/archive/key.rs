@@ -1,0 +1,48 @@
+//! The key of a batch: what its id looks like in a bucket and in a folder.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Batch;
+
+/// An id longer than this is hashed. Percent signs make it three times as long at most, and file names end at 255.
+const MAX_ID: usize = 80;
+
+/// `<provider>/<id>.json`. Letters, digits, `-` and `_` of the id stand for themselves, every other byte is written as
+/// in a URL (`%2F`), so that no id leads out of the provider's folder and no two ids are one key. A batch without an id
+/// is named by its content, an id that is too long for a file name by its own hash.
+pub fn key(batch: &Batch) -> String {
+    let name = match &batch.id {
+        None => format!("sha256.{}", hex::encode(Sha256::digest(&batch.body))),
+        Some(id) if id.len() > MAX_ID => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
+        Some(id) => id.bytes().fold(String::new(), |mut name, byte| {
+            if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+                name.push(char::from(byte));
+            } else {
+                let _ = write!(name, "%{byte:02X}");
+            }
+            name
+        }),
+    };
+    format!("{}/{name}.json", batch.provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(id: Option<&str>) -> String {
+        key(&Batch { provider: "sparkpost", id: id.map(str::to_owned), body: "[]".into() })
+    }
+
+    #[test]
+    fn every_id_is_one_file_in_the_provider_s_folder() {
+        insta::assert_snapshot!(of(Some("8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac")), @"sparkpost/8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac.json");
+        insta::assert_snapshot!(of(Some("../../x y%2F.json")), @"sparkpost/%2E%2E%2F%2E%2E%2Fx%20y%252F%2Ejson.json");
+        insta::assert_snapshot!(of(Some("..")), @"sparkpost/%2E%2E.json");
+        insta::assert_snapshot!(of(None), @"sparkpost/sha256.4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945.json");
+        assert_eq!(of(Some(&"a".repeat(81))).len(), "sparkpost/id-sha256..json".len() + 64);
+        assert_ne!(of(Some(&"a".repeat(81))), of(Some(&"a".repeat(82))));
+    }
+}

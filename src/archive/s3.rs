@@ -1,0 +1,48 @@
+//! A bucket, or a part of one, as an archive.
+
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::primitives::ByteStream;
+use tokio::time::Instant;
+
+use super::{Batch, Kept, key};
+use crate::call::{CallError, Failure, retried};
+
+/// A bucket, and a prefix in it.
+#[derive(Clone)]
+pub struct S3Archive {
+    client: aws_sdk_s3::Client,
+    bucket: String,
+    prefix: String,
+}
+
+impl S3Archive {
+    /// `prefix` is empty, or ends with a slash.
+    pub fn new(config: &aws_config::SdkConfig, bucket: String, prefix: String) -> Self {
+        // The SDK's own retries are off: it does not know how long this invocation has left.
+        let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+        Self { client: aws_sdk_s3::Client::from_conf(config), bucket, prefix }
+    }
+}
+
+impl S3Archive {
+    pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
+        let key = format!("{}{}", self.prefix, key(batch));
+        retried("PutObject", deadline, || async {
+            let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
+            let put = put.content_type("application/json").body(ByteStream::from(batch.body.clone()));
+            match put.send().await {
+                Ok(_) => Ok(Kept::New),
+                Err(error) => match &error {
+                    // "Conditional writes", Amazon S3 User Guide: 412, it is there; 409, somebody is writing it.
+                    SdkError::ServiceError(said) if said.raw().status().as_u16() == 412 => Ok(Kept::Before),
+                    SdkError::ServiceError(said) if said.raw().status().as_u16() == 409 => {
+                        Err(Failure::Passing("the same batch is being written".into()))
+                    }
+                    _ => Err(Failure::of_request(&error)),
+                },
+            }
+        })
+        .await
+    }
+}

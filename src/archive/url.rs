@@ -1,0 +1,67 @@
+//! Where an archive is, as people write it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// `s3://bucket/prefix`, or a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArchiveUrl {
+    /// A bucket; the prefix is empty or ends with a slash.
+    S3 {
+        /// Its name.
+        bucket: String,
+        /// What all keys begin with.
+        prefix: String,
+    },
+    /// A folder of this machine.
+    Folder(PathBuf),
+}
+
+/// Why a text is no [`ArchiveUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is neither s3://BUCKET/PREFIX nor a folder")]
+pub struct ArchiveUrlError(String);
+
+impl FromStr for ArchiveUrl {
+    type Err = ArchiveUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some(rest) = text.strip_prefix("s3://") else {
+            let is_folder = !text.is_empty() && !text.contains("://");
+            return if is_folder { Ok(Self::Folder(text.into())) } else { Err(ArchiveUrlError(text.into())) };
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(ArchiveUrlError(text.into()));
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self::S3 { bucket: bucket.into(), prefix })
+    }
+}
+
+impl std::fmt::Display for ArchiveUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Folder(folder) => write!(f, "{}", folder.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_has_a_prefix_or_none_and_all_else_is_a_folder() {
+        let read = |text: &str| text.parse::<ArchiveUrl>();
+        let s3 = |prefix: &str| Ok(ArchiveUrl::S3 { bucket: "raw".into(), prefix: prefix.into() });
+        assert_eq!(read("s3://raw"), s3(""));
+        assert_eq!(read("s3://raw/"), s3(""));
+        assert_eq!(read("s3://raw/a/b/"), s3("a/b/"));
+        assert_eq!(read("data/raw"), Ok(ArchiveUrl::Folder("data/raw".into())));
+        assert!(read("s3://").is_err() && read("").is_err() && read("https://raw").is_err());
+    }
+}
