@@ -10,6 +10,7 @@
 )]
 #![allow(unreachable_pub, reason = "nothing is reached from outside a benchmark")]
 
+mod batch;
 mod cold_start;
 mod runtime_api;
 mod stub;
@@ -23,6 +24,7 @@ fn main() {
         let aws = stub::Aws::start(folder.path()).await;
         cold_start::compare(&aws).await;
         warm::compare(&aws).await;
+        batch::compare(&aws).await;
     });
 }
 

@@ -1,4 +1,4 @@
-//! Secrets Manager and EventBridge, answering at once over TLS, behind a certificate of our own.
+//! Secrets Manager, EventBridge and S3, answering at once over TLS, behind a certificate of our own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Aws {
 
 impl Aws {
     pub async fn start(folder: &Path) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
         // The system's own roots are in it, too: reading them is part of a cold start.
         let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
         let system = system.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();

@@ -54,7 +54,8 @@ pub async fn compare(aws: &stub::Aws) {
     println!("  over the raw call {:.0} us, wanted at most 100", ours - raw);
 }
 
-async fn with_environment(aws: &stub::Aws) -> aws_config::SdkConfig {
+/// The SDK's configuration with which a function in this process finds the stub.
+pub async fn with_environment(aws: &stub::Aws) -> aws_config::SdkConfig {
     let roots = std::fs::read(&aws.bundle).unwrap();
     let store = aws_smithy_http_client::tls::TrustStore::empty().with_pem_certificate(roots);
     let context = aws_smithy_http_client::tls::TlsContext::builder().with_trust_store(store).build().unwrap();

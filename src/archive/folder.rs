@@ -2,11 +2,17 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{Batch, Kept, key};
 use crate::call::CallError;
+
+/// Where files are written before they have a name, in the archive's folder.
+const PARTIAL: &str = ".partial";
+/// What has been there for longer was left by a crash.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// A folder.
 #[derive(Clone)]
@@ -15,19 +21,31 @@ pub struct FolderArchive {
 }
 
 impl FolderArchive {
-    /// It is made when the first batch comes.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// Makes the folder, unless it is there, and removes what a crash left half written in it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn open(folder: PathBuf) -> std::io::Result<Self> {
+        let partial = folder.join(PARTIAL);
+        make_private(&partial)?;
+        for file in std::fs::read_dir(&partial)? {
+            let file = file?;
+            if file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LEFT_OVER) {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+        tempfile::NamedTempFile::new_in(&partial)?;
+        Ok(Self { folder })
     }
 }
 
 impl FolderArchive {
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
-        let path = self.folder.join(key(batch));
+        let (path, partial) = (self.folder.join(key(batch)), self.folder.join(PARTIAL));
         let body = batch.body.clone();
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let shown = path.display().to_string();
-        match timeout_at(deadline, tokio::task::spawn_blocking(move || write(&path, &body))).await {
+        match timeout_at(deadline, tokio::task::spawn_blocking(move || write(&path, &partial, &body))).await {
             Ok(Ok(Ok(kept))) => Ok(kept),
             Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
@@ -37,23 +55,31 @@ impl FolderArchive {
 }
 
 /// Writes a whole file to disk, and then gives it its name unless that is taken: nobody ever sees half of it.
-fn write(path: &Path, body: &[u8]) -> std::io::Result<Kept> {
+fn write(path: &Path, partial: &Path, body: &[u8]) -> std::io::Result<Kept> {
     let folder = path.parent().unwrap_or(path);
-    if path.exists() {
-        return Ok(Kept::Before);
+    if !folder.exists() {
+        make_private(folder)?;
+        sync(folder.parent().unwrap_or(folder))?;
     }
-    make_private(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(body)?;
-    file.as_file().sync_all()?;
-    let kept = match file.persist_noclobber(path) {
-        Ok(_) => Kept::New,
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Kept::Before,
-        Err(error) => return Err(error.error),
+    let kept = if path.exists() {
+        Kept::Before
+    } else {
+        let mut file = tempfile::NamedTempFile::new_in(partial)?;
+        file.write_all(body)?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(path) {
+            Ok(_) => Kept::New,
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Kept::Before,
+            Err(error) => return Err(error.error),
+        }
     };
-    // Its name has to be on disk, too.
-    std::fs::File::open(folder)?.sync_all()?;
+    // Its name has to be on disk, too, also when somebody else has just given it.
+    sync(folder)?;
     Ok(kept)
+}
+
+fn sync(folder: &Path) -> std::io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
 }
 
 /// Makes a folder that only its owner can read, unless it is there.
@@ -70,21 +96,21 @@ pub fn make_private(folder: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
     async fn the_first_of_many_at_once_is_kept_and_nothing_else_is_left() {
         let folder = tempfile::tempdir().unwrap();
-        let archive = std::sync::Arc::new(FolderArchive::new(folder.path().join("raw")));
+        let archive = std::sync::Arc::new(FolderArchive::open(folder.path().join("raw")).unwrap());
         let tasks: Vec<_> = (0..20)
             .map(|n| {
                 let archive = archive.clone();
                 tokio::spawn(async move {
+                    let received = jiff::Timestamp::now();
                     let batch = Batch {
                         provider: "sparkpost",
-                        id: Some("one".into()),
+                        id: Some(b"one".to_vec()),
+                        received,
                         body: format!("[{n}]").into(),
                     };
                     archive.keep(&batch, Instant::now() + Duration::from_secs(20)).await.unwrap()
@@ -96,7 +122,23 @@ mod tests {
             new += usize::from(task.await.unwrap() == Kept::New);
         }
         assert_eq!(new, 1);
-        let files: Vec<_> = std::fs::read_dir(folder.path().join("raw/sparkpost")).unwrap().collect();
-        assert_eq!(files.len(), 1);
+        let files = |path: &str| std::fs::read_dir(folder.path().join(path)).unwrap().count();
+        assert_eq!((files("raw/sparkpost"), files("raw/.partial")), (1, 0));
+    }
+
+    #[test]
+    fn what_a_crash_left_is_removed_when_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        FolderArchive::open(folder.path().to_owned()).unwrap();
+        let file = |name: &str, age: Duration| {
+            let file = std::fs::File::create(folder.path().join(PARTIAL).join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        };
+        file("old", LEFT_OVER * 2);
+        file("being-written", Duration::ZERO);
+        FolderArchive::open(folder.path().to_owned()).unwrap();
+        let left = std::fs::read_dir(folder.path().join(PARTIAL)).unwrap();
+        let left: Vec<_> = left.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(left, ["being-written"]);
     }
 }

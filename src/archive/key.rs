@@ -1,39 +1,37 @@
 //! The key of a batch: what its id looks like in a bucket and in a folder.
 
-use std::fmt::Write as _;
-
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};
 
 use super::Batch;
 
+/// What of an id is written as in a URL.
+pub(super) const OF_IDS: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// An id longer than this is hashed. Percent signs make it three times as long at most, and file names end at 255.
 const MAX_ID: usize = 80;
 
 /// `<provider>/<id>.json`. Letters, digits, `-` and `_` of the id stand for themselves, every other byte is written as
-/// in a URL (`%2F`), so that no id leads out of the provider's folder and no two ids are one key. A batch without an id
-/// is named by its content, an id that is too long for a file name by its own hash.
+/// in a URL (`%2F`), so that no id leads out of the provider's folder and no two ids are one key (but for those that
+/// differ in case only, in a folder that makes no difference). A batch without an id is named by its content, an id that
+/// is too long for a file name by its own hash.
 pub fn key(batch: &Batch) -> String {
     let name = match &batch.id {
         None => format!("sha256.{}", hex::encode(Sha256::digest(&batch.body))),
         Some(id) if id.len() > MAX_ID => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
-        Some(id) => id.bytes().fold(String::new(), |mut name, byte| {
-            if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
-                name.push(char::from(byte));
-            } else {
-                let _ = write!(name, "%{byte:02X}");
-            }
-            name
-        }),
+        Some(id) => percent_encode(id, &OF_IDS).to_string(),
     };
     format!("{}/{name}.json", batch.provider)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn of(id: Option<&str>) -> String {
-        key(&Batch { provider: "sparkpost", id: id.map(str::to_owned), body: "[]".into() })
+        let id = id.map(|id| id.as_bytes().to_vec());
+        key(&Batch { provider: "sparkpost", id, received: Timestamp::UNIX_EPOCH, body: "[]".into() })
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod s3;
 mod url;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 #[cfg(feature = "command")]
@@ -28,7 +29,9 @@ pub struct Batch {
     /// Whose it is, the key's first part.
     pub provider: &'static str,
     /// The provider's own id of it; where there is none, its SHA-256 takes the place.
-    pub id: Option<String>,
+    pub id: Option<Vec<u8>>,
+    /// When it came.
+    pub received: Timestamp,
     /// The raw body.
     pub body: Bytes,
 }

@@ -3,9 +3,11 @@
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
+use percent_encoding::percent_encode;
 use tokio::time::Instant;
 
-use super::{Batch, Kept, key};
+use super::key::{OF_IDS, key};
+use super::{Batch, Kept};
 use crate::call::{CallError, Failure, retried};
 
 /// A bucket, and a prefix in it.
@@ -28,9 +30,12 @@ impl S3Archive {
 impl S3Archive {
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
         let key = format!("{}{}", self.prefix, key(batch));
+        // Metadata is ASCII; the key does not hold all of an id that is long.
+        let id = percent_encode(batch.id.as_deref().unwrap_or_default(), &OF_IDS).to_string();
         retried("PutObject", deadline, || async {
             let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
             let put = put.content_type("application/json").body(ByteStream::from(batch.body.clone()));
+            let put = put.metadata("received", batch.received.to_string()).metadata("id", &id);
             match put.send().await {
                 Ok(_) => Ok(Kept::New),
                 Err(error) => match &error {

@@ -12,7 +12,7 @@ pub const SPARKPOST: Provider = Provider {
     title: "SparkPost",
     documentation: "https://developers.sparkpost.com/api/webhooks/",
     secret_parameter: "SparkPostWebhookSecret",
-    secret_hint: "What SparkPost or Bird shall send: user:password for basic authentication, or a bearer token.",
+    secret_hint: "What SparkPost or Bird shall send: user:password for basic authentication, or a bearer token that does not change.",
     source: "sparkpost.com",
     signature: Signature {
         header: "authorization",

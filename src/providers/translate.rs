@@ -1,5 +1,7 @@
 //! From a verified webhook to its event.
 
+use bytes::Bytes;
+
 use super::{Form, Verified};
 use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, time_of};
 
@@ -60,12 +62,41 @@ pub enum Untranslatable {
     /// A form with nothing in it.
     #[error("Invalid form payload: no fields")]
     EmptyForm,
+    /// A batch that does not even begin as one, or is compressed.
+    #[error("Invalid batch: not a JSON array")]
+    NotABatch,
 }
 
 impl Verified {
     /// Whether it is many events in one, to be kept as it came.
     pub fn is_batch(&self) -> bool {
         matches!(self.provider.body, Body::Batch)
+    }
+
+    /// The batch, as it came; `None` when it has no events, as one by which a sender tries an endpoint. It is not read
+    /// further than to its first byte: what is in it is for somebody who has time.
+    ///
+    /// # Errors
+    /// [`Untranslatable`] when the body cannot be a batch.
+    pub fn batch(&self) -> Result<Option<&Bytes>, Untranslatable> {
+        let body = self.body();
+        let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        if body.iter().find(|byte| !is_space(byte)) != Some(&b'[')
+            || self.webhook.has_header("content-encoding")
+        {
+            return Err(Untranslatable::NotABatch);
+        }
+        let rest = body.iter().filter(|byte| !is_space(byte));
+        let is_empty = [&b"[]"[..], br#"[{"msys":{}}]"#].iter().any(|empty| rest.clone().eq(empty.iter()));
+        Ok((!is_empty).then_some(body))
+    }
+
+    /// The provider's own id of a batch, in whatever form it has one.
+    pub fn batch_id(&self) -> Option<&[u8]> {
+        match self.provider.delivery_id {
+            Some(Field::Header(name)) => self.webhook.header_bytes(name).filter(|id| !id.is_empty()),
+            Some(Field::Body(_)) | None => None,
+        }
     }
 
     pub(super) fn is_of_type(&self, media_type: &str) -> bool {

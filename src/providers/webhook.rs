@@ -47,11 +47,17 @@ impl Webhook {
 
     /// The value of a header that was sent exactly once and is visible ASCII.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.sent_once(name)?.to_str().ok()
+    }
+
+    /// The value of a header that was sent exactly once, in whatever bytes.
+    pub(super) fn header_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.sent_once(name).map(HeaderValue::as_bytes)
+    }
+
+    fn sent_once(&self, name: &str) -> Option<&HeaderValue> {
         let mut values = self.headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (Some(value), None) => value.to_str().ok(),
-            _ => None,
-        }
+        values.next().filter(|_| values.next().is_none())
     }
 
     pub(super) fn has_header(&self, name: &str) -> bool {

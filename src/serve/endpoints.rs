@@ -55,7 +55,10 @@ impl Endpoints {
             }
         });
         let archive = match &settings.archive {
-            ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
+            ArchiveUrl::Folder(folder) => {
+                let failed = |error| ServeError::Archive { path: folder.clone(), error };
+                Archive::Folder(FolderArchive::open(folder.clone()).map_err(failed)?)
+            }
             ArchiveUrl::S3 { bucket, prefix } => {
                 let config = aws::command_config().await;
                 Archive::S3(S3Archive::new(&config, bucket.clone(), prefix.clone()))

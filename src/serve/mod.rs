@@ -36,6 +36,14 @@ pub enum ServeError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The archive's folder cannot be used.
+    #[error("{path}: {error}; choose a folder you can write to with --archive")]
+    Archive {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen {

@@ -24,7 +24,7 @@ pub struct Flags {
     /// Address and port to listen on [default: 127.0.0.1:8787].
     #[arg(long, env = "HOOKBRIDGE_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Folder for the events and the development secrets [default: hookbridge-data].
+    /// Folder for events, batches and development secrets [default: hookbridge-data].
     #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
     /// The secret that a provider signs with, instead of a development secret; for each provider one, in the

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::actors::aws::{aws, endpoint, name, secret, text};
 use crate::actors::cloud_function::{CloudFunction, config, url_event};
 use crate::actors::fault_proxy::{Fault, FaultProxy};
-use crate::actors::server::Server;
+use crate::actors::server::{Server, hookbridge};
 use crate::actors::wire::Reply;
 
 const SECRET: &str = "hooks:pass:word";
@@ -57,7 +57,7 @@ fn a_batch_is_kept_byte_for_byte_and_a_repeat_changes_nothing() {
     let reply = post(&server, &basic(SECRET), "b1", "[1]");
     assert_eq!((reply.status, reply.body.as_str()), (200, "Batch stored before"));
     assert_eq!(kept(&server), [("b1.json".to_owned(), BATCH.to_owned())]);
-    assert_eq!(post(&server, &basic(SECRET), "b2", "this is no JSON").status, 200, "kept, whatever it is");
+    assert_eq!(post(&server, &basic(SECRET), "b2", " [ what is in it is not looked at").status, 200);
     assert_eq!(kept(&server).len(), 2);
     assert!(server.events().is_empty(), "nothing of it is on the bus");
 }
@@ -110,18 +110,55 @@ fn a_secret_without_a_colon_is_a_bearer_token() {
 #[test]
 fn an_endpoint_is_tried_with_a_batch_without_events() {
     let server = serve(SECRET);
-    for body in ["[{\"msys\":{}}]", " [ { \"msys\" : { } } ] ", "[]"] {
+    let spaces = " ".repeat(100);
+    for body in ["[{\"msys\":{}}]", " [ { \"msys\" :\t{ } }\r\n] ", "[]", &format!("[{spaces}]")] {
         let reply = post(&server, &basic(SECRET), "ping", body);
         assert_eq!((reply.status, reply.body.as_str()), (200, "Nothing to store"), "{body}");
     }
     assert_eq!(post(&server, &basic("a:guess"), "ping", "[{\"msys\":{}}]").status, 401);
     assert!(kept(&server).is_empty());
+    let twice = "[{\"msys\":{\"a\":{}},\"msys\":{}}]";
+    assert_eq!(post(&server, &basic(SECRET), "ping", twice).body, "Batch stored", "there is something in it");
+}
+
+#[test]
+fn what_cannot_be_a_batch_is_400_and_does_not_take_its_id() {
+    let server = serve(SECRET);
+    for body in ["", " ", "{}", "\u{1f}\u{8b}", "batch", "\u{feff}[]"] {
+        let reply = post(&server, &basic(SECRET), "b1", body);
+        assert_eq!((reply.status, reply.body.as_str()), (400, "Invalid batch: not a JSON array"), "{body}");
+    }
+    let authorization = basic(SECRET);
+    let compressed: [(&str, &[u8]); 3] = [
+        ("X-MessageSystems-Batch-ID", b"b1"),
+        ("Content-Encoding", b"gzip"),
+        ("Authorization", authorization.as_bytes()),
+    ];
+    assert_eq!(server.post("sparkpost", &compressed, b"[]").status, 400);
+    assert!(kept(&server).is_empty());
+    assert_eq!(post(&server, &basic(SECRET), "b1", BATCH).body, "Batch stored");
+}
+
+#[test]
+fn an_archive_that_cannot_be_written_to_is_said_at_the_start() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let output = hookbridge()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap(), "--archive"])
+        .arg(file.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("choose a folder you can write to with --archive"),
+        "{said}"
+    );
 }
 
 #[test]
 fn an_id_of_any_shape_is_one_file_in_the_archive_s_folder() {
     let server = serve(SECRET);
-    let long = "a".repeat(200);
+    let long = "a".repeat(300);
     let ids = [
         "8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac",
         "../../../up",
@@ -131,14 +168,16 @@ fn an_id_of_any_shape_is_one_file_in_the_archive_s_folder() {
         "CON",
         "A",
         "a",
+        "a b",
+        "Grüße",
         &long,
         "",
-        " ",
     ];
     for id in ids {
-        assert_eq!(post(&server, &basic(SECRET), id, &format!("[\"{id}\"]")).status, 200, "{id}");
+        // An id that is empty is none: such a batch is known by what is in it.
+        let send = || post(&server, &basic(SECRET), id, &format!("[\"{id}\"]")).body;
+        assert_eq!((send().as_str(), send().as_str()), ("Batch stored", "Batch stored before"), "{id}");
     }
-    // An id that is empty is none: such batches are known by what is in them, and these two differ.
     let files = kept(&server);
     assert_eq!(files.len(), ids.len(), "{files:?}");
     assert!(
@@ -146,7 +185,8 @@ fn an_id_of_any_shape_is_one_file_in_the_archive_s_folder() {
             .iter()
             .any(|(name, body)| name == "%2E%2E%2F%2E%2E%2F%2E%2E%2Fup.json" && body == "[\"../../../up\"]")
     );
-    assert_eq!(std::fs::read_dir(server.folder.path().join("archive")).unwrap().count(), 1);
+    let folders = std::fs::read_dir(server.folder.path().join("archive")).unwrap().count();
+    assert_eq!(folders, 2, "the provider's, and the one of files that are being written");
 }
 
 struct Bucket {
@@ -184,6 +224,10 @@ async fn a_bucket_keeps_a_batch_once_however_often_and_whenever_it_comes() {
     assert_eq!((again.status, &again.log["outcome"]), (200, &"repeated".into()));
     let kept = format!("s3://{}/raw/sparkpost/b1.json", bucket.name);
     assert_eq!(text(&["s3", "cp", &kept, "-"]), BATCH, "byte for byte, and the first");
+    let head = ["s3api", "head-object", "--bucket", &bucket.name, "--key", "raw/sparkpost/b1.json"];
+    let head = aws(&head);
+    assert_eq!((&head["ContentType"], &head["Metadata"]["id"]), (&"application/json".into(), &"b1".into()));
+    head["Metadata"]["received"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert_eq!(bucket.proxy.calls("PutEvents"), 0);
     assert!(!again.log.to_string().contains("pass"), "{}", again.log);
 }
@@ -191,18 +235,26 @@ async fn a_bucket_keeps_a_batch_once_however_often_and_whenever_it_comes() {
 #[tokio::test]
 async fn a_bucket_that_fails_is_tried_again_and_then_the_sender_is_asked_to() {
     let bucket = bucket().await;
-    bucket.proxy.next("PutObject", [Fault::Broken, Fault::Cut]);
+    let keys = || {
+        let listed = aws(&["s3api", "list-objects-v2", "--bucket", &bucket.name]);
+        listed["Contents"].as_array().map_or(0, Vec::len)
+    };
+    bucket.proxy.next("PutObject", [Fault::Broken, Fault::Cut, Fault::Conflict]);
     assert_eq!(bucket.function.invoke(&event("b1", BATCH)).await.status, 200);
+    assert_eq!((keys(), bucket.proxy.calls("PutObject")), (1, 4), "it is there, and not only said to be");
+    bucket.proxy.next("PutObject", [Fault::Lost]);
+    assert_eq!(bucket.function.invoke(&event("b2", BATCH)).await.status, 200);
+    assert_eq!(keys(), 2, "its answer was lost, and it is there");
     for fault in [Fault::Broken, Fault::Slow(Duration::from_secs(60))] {
         bucket.proxy.always("PutObject", fault);
-        let failed = bucket.function.invoke(&event("b2", BATCH)).await;
+        let failed = bucket.function.invoke(&event("b3", BATCH)).await;
         assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()));
         assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"archive".into()));
         assert!(failed.elapsed < Duration::from_secs(5), "{:?}", failed.elapsed);
     }
     bucket.proxy.always("PutObject", Fault::None);
-    let taken = bucket.function.invoke(&event("b2", BATCH)).await;
-    assert_eq!((taken.status, &taken.log["outcome"]), (200, &"archived".into()), "and then it is there");
+    assert_eq!(bucket.function.invoke(&event("b3", BATCH)).await.status, 200);
+    assert_eq!(keys(), 3);
 }
 
 #[tokio::test]

@@ -27,6 +27,10 @@ pub enum Fault {
     Slow(Duration),
     /// The connection is cut after the first bytes of an answer.
     Cut,
+    /// The call passes, and the connection is cut after the first bytes of its answer.
+    Lost,
+    /// 409, as S3 says it of an object that somebody else is writing.
+    Conflict,
     /// Nothing: the call passes.
     None,
 }
@@ -111,7 +115,8 @@ async fn pass(
     let error = |status: u16, code: &str| {
         json(status, &serde_json::json!({"__type": code, "message": "made by the fault proxy"}).to_string())
     };
-    match proxy.fault(&operation) {
+    let fault = proxy.fault(&operation);
+    match fault {
         Fault::Throttled => return error(400, "ThrottlingException"),
         Fault::Broken => return error(500, "InternalException"),
         Fault::Refused(code) => return error(400, code),
@@ -125,12 +130,10 @@ async fn pass(
             let answer = serde_json::json!({"FailedEntryCount": 1, "Entries": [entry]});
             return json(200, &answer.to_string());
         }
-        Fault::Cut => {
-            let pieces = [Ok(Bytes::from_static(b"{\"Ent")), Err(std::io::Error::other("cut"))];
-            return Response::new(Body::from_stream(Pieces(pieces.into_iter())));
-        }
+        Fault::Conflict => return error(409, "ConditionalRequestConflict"),
+        Fault::Cut => return cut(),
         Fault::Slow(time) => tokio::time::sleep(time).await,
-        Fault::None => {}
+        Fault::Lost | Fault::None => {}
     }
     if operation == "PutEvents" {
         proxy.plan.lock().unwrap().bodies.push(String::from_utf8_lossy(&body).into_owned());
@@ -140,8 +143,17 @@ async fn pass(
         forward = forward.header(name, value);
     }
     let answer = forward.send().await.unwrap();
+    if matches!(fault, Fault::Lost) {
+        return cut();
+    }
     let status = answer.status().as_u16();
     json(status, &answer.text().await.unwrap())
+}
+
+/// The beginning of an answer.
+fn cut() -> Response {
+    let pieces = [Ok(Bytes::from_static(b"{\"Ent")), Err(std::io::Error::other("cut"))];
+    Response::new(Body::from_stream(Pieces(pieces.into_iter())))
 }
 
 fn json(status: u16, body: &str) -> Response {

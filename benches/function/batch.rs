@@ -1,0 +1,80 @@
+//! What a batch of 350 events costs over the archive's write.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_sdk_s3::primitives::ByteStream;
+use hookbridge::archive::{Archive, S3Archive};
+use hookbridge::bridge::{Bridge, Function};
+use hookbridge::bus::EventBridge;
+use hookbridge::providers;
+use hookbridge::secrets::{Ages, CachedSecrets, Secret, SecretsManager};
+
+use super::{median, stub, warm};
+
+const TIMES: usize = 1000;
+
+pub async fn compare(aws: &stub::Aws) {
+    let config = warm::with_environment(aws).await;
+    // By its address: a bucket of a host with a name is a host of its own.
+    let config = config.to_builder().endpoint_url(aws.url.replace("localhost", "127.0.0.1")).build();
+    let sparkpost = providers::find("sparkpost").unwrap();
+    let function = Function {
+        bridge: Bridge {
+            provider: sparkpost,
+            keys: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), Ages::default()),
+            bus: EventBridge::new(&config, "default".into()),
+            max_entry_bytes: 262_144,
+            overflow: None,
+            spill: None,
+            archive: Some(Archive::S3(S3Archive::new(&config, "archive".into(), "raw/".into()))),
+        },
+        public_url: None,
+        name: "function".into(),
+    };
+    let body = batch();
+    let webhook = providers::Webhook::new(
+        "https://x.example/".parse().unwrap(),
+        http::HeaderMap::new(),
+        body.clone().into(),
+    );
+    let secret = Secret::new(stub::SECRET);
+    let credentials = sparkpost.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let event = serde_json::json!({
+        "headers": {
+            "authorization": credentials,
+            "content-type": "application/json",
+            "x-messagesystems-batch-id": "8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac",
+        },
+        "requestContext": {"domainName": "x.example", "http": {"method": "POST"}},
+        "body": body,
+        "isBase64Encoded": false,
+    })
+    .to_string();
+    let client = aws_sdk_s3::Client::new(&config);
+    let (mut ours, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..TIMES {
+        let started = Instant::now();
+        let put = client.put_object().bucket("archive").key("raw/sparkpost/1.json").if_none_match("*");
+        let content = ByteStream::from(body.clone().into_bytes());
+        put.content_type("application/json").body(content).send().await.unwrap();
+        raw.push(started.elapsed().as_secs_f64() * 1e6);
+        let started = Instant::now();
+        let (_, line) = function.invoke(&event, "request", SystemTime::now() + Duration::from_secs(9)).await;
+        ours.push(started.elapsed().as_secs_f64() * 1e6);
+        assert!(line.contains("archived"), "{line}");
+    }
+    let (ours, raw) = (median(ours), median(raw));
+    println!(
+        "batch of 350 events, {} KB: bridge {ours:.0} us, raw PutObject {raw:.0} us (p50 of {TIMES})",
+        body.len() / 1000
+    );
+    println!("  over the raw call {:.0} us, wanted at most 1000", ours - raw);
+}
+
+/// The published sample's events, again and again.
+fn batch() -> String {
+    let sample = include_str!("../../tests/vectors/sparkpost-batch.json");
+    let sample: Vec<serde_json::Value> = serde_json::from_str(sample).unwrap();
+    let events: Vec<_> = sample.iter().cycle().take(350).collect();
+    serde_json::to_string(&events).unwrap()
+}
