@@ -18,7 +18,7 @@ while True:
     except OSError:  # the command has closed its end
         break
     shown += block
-    if not asked and b"signs its webhooks with" in shown and shown.rstrip(b" ").endswith(b":"):
+    if not asked and b"The secret of the webhooks of" in shown and shown.rstrip(b" ").endswith(b":"):
         asked = True
         os.write(terminal, secret.encode() + b"\n")
 printed = process.stdout.read().decode()
