@@ -30,16 +30,16 @@ impl FolderArchive {
         make_private(&partial)?;
         for file in std::fs::read_dir(&partial)? {
             let file = file?;
-            if file.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LEFT_OVER) {
+            // What is not there any more has got its name by now, from another server in this folder.
+            let Ok(written) = file.metadata().and_then(|about| about.modified()) else { continue };
+            if written.elapsed().is_ok_and(|age| age > LEFT_OVER) {
                 std::fs::remove_file(file.path())?;
             }
         }
         tempfile::NamedTempFile::new_in(&partial)?;
         Ok(Self { folder })
     }
-}
 
-impl FolderArchive {
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
         let (path, partial) = (self.folder.join(key(batch)), self.folder.join(PARTIAL));
         let body = batch.body.clone();

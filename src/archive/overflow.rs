@@ -1,12 +1,12 @@
 //! A bucket for details that are too large for an entry. The bus gets a claim check: where the detail is.
 
-use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use super::s3;
 use crate::call::{CallError, Failure, retried};
 use crate::event::{Detail, Event};
 
@@ -19,9 +19,7 @@ pub struct OverflowBucket {
 impl OverflowBucket {
     /// `bucket` is the bucket's name.
     pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
-        // The SDK's own retries are off: it does not know how long this invocation has left.
-        let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
-        Self { client: aws_sdk_s3::Client::from_conf(config), bucket }
+        Self { client: s3::client(config), bucket }
     }
 
     /// Keeps the detail of `event`, byte for byte, as the object `<folder>/<SHA-256 of the detail>.json`, and returns

@@ -10,6 +10,12 @@ use super::key::{OF_IDS, key};
 use super::{Batch, Kept};
 use crate::call::{CallError, Failure, retried};
 
+/// A client whose own retries are off: it does not know how long this invocation has left.
+pub(super) fn client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
 /// A bucket, and a prefix in it.
 #[derive(Clone)]
 pub struct S3Archive {
@@ -21,9 +27,7 @@ pub struct S3Archive {
 impl S3Archive {
     /// `prefix` is empty, or ends with a slash.
     pub fn new(config: &aws_config::SdkConfig, bucket: String, prefix: String) -> Self {
-        // The SDK's own retries are off: it does not know how long this invocation has left.
-        let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
-        Self { client: aws_sdk_s3::Client::from_conf(config), bucket, prefix }
+        Self { client: client(config), bucket, prefix }
     }
 }
 

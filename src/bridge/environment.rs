@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::archive::{ArchiveUrl, ArchiveUrlError};
-use crate::providers::{self, Body, Provider, PublicUrl};
+use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Ages;
 
 /// What EventBridge takes everywhere, in bytes.
@@ -105,7 +105,7 @@ impl Environment {
 
 /// Reads where batches are kept.
 fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
-    let batches = matches!(provider.body, Body::Batch);
+    let batches = provider.sends_batches();
     match url.map(|url| url.parse().map_err(|error: ArchiveUrlError| error.to_string())).transpose()? {
         None if batches => Err(format!(
             "not set; it names the s3://BUCKET/PREFIX where the batches of {} are kept",

@@ -58,6 +58,13 @@ pub struct Provider {
     pub sample: Sample,
 }
 
+impl Provider {
+    /// Whether what it sends is kept in an archive and not put on a bus.
+    pub fn sends_batches(&self) -> bool {
+        matches!(self.body, Body::Batch)
+    }
+}
+
 /// A webhook to try things with.
 #[derive(Debug)]
 pub struct Sample {

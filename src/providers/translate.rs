@@ -70,7 +70,7 @@ pub enum Untranslatable {
 impl Verified {
     /// Whether it is many events in one, to be kept as it came.
     pub fn is_batch(&self) -> bool {
-        matches!(self.provider.body, Body::Batch)
+        self.provider.sends_batches()
     }
 
     /// The batch, as it came; `None` when it has no events, as one by which a sender tries an endpoint. It is not read

@@ -14,7 +14,7 @@ use crate::bridge::Bridge;
 use crate::bus::{Bus, EventBridge, LocalBus};
 use crate::call::CallError;
 use crate::event::Event;
-use crate::providers::{self, Body};
+use crate::providers;
 use crate::secrets::{FixedKey, Secret};
 
 /// The bus of a server.
@@ -76,7 +76,7 @@ impl Endpoints {
                 max_entry_bytes: settings.max_entry_bytes,
                 overflow: None,
                 spill: None,
-                archive: matches!(provider.body, Body::Batch).then(|| archive.clone()),
+                archive: provider.sends_batches().then(|| archive.clone()),
             };
             Arc::new(Endpoint { bridge, secret, development: given.is_none() })
         };

@@ -3,14 +3,12 @@
 //! The template is a text with a few gaps, so that it reads like what it becomes. Those in `cloudformation/` are
 //! its output.
 
-use crate::providers::{Body, Provider};
+use crate::providers::Provider;
 
 /// The template for `provider`, as YAML.
 pub fn of(provider: &Provider) -> String {
-    let template = match provider.body {
-        Body::Batch => include_str!("batches.yaml"),
-        _ => include_str!("provider.yaml"),
-    };
+    let template =
+        if provider.sends_batches() { include_str!("batches.yaml") } else { include_str!("provider.yaml") };
     [
         ("{{name}}", provider.name),
         ("{{title}}", provider.title),

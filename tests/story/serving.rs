@@ -4,7 +4,7 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use hookbridge::providers::{self, Body};
+use hookbridge::providers;
 use serde_json::Value;
 
 use crate::actors::aws::{Queue, name};
@@ -22,7 +22,7 @@ fn the_demo_shows_a_webhook_of_every_provider_and_a_forged_one() {
     let server = Server::start_with(&["--demo"]);
     for provider in providers::ALL {
         server.wait_for(&format!("demo: a webhook, signed as {} signs", provider.title));
-        if matches!(provider.body, Body::Batch) {
+        if provider.sends_batches() {
             server.wait_for("answered 200 Batch stored");
         } else {
             server.wait_for(provider.source);

@@ -5,9 +5,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use serde::de::IgnoredAny;
 
-/// A flush that covers this many bytes covers no more lines.
+/// The most bytes that one flush covers.
 pub(super) const ENOUGH_BYTES: usize = 4 << 20;
-/// How far from the end an unfinished line can stand: one flush, with a line too many.
+/// How far from the end an unfinished line can stand: one flush; twice that, to be sure.
 const UNFLUSHED: u64 = 8 << 20;
 
 /// The file and the length up to which it is flushed.
