@@ -9,9 +9,13 @@ pub mod aws;
 pub mod bridge;
 pub mod bus;
 pub mod call;
+pub mod database;
 pub mod event;
+pub mod invocation;
+pub mod log;
 pub mod output;
 pub mod providers;
+pub mod recorder;
 pub mod secrets;
 #[cfg(feature = "command")]
 pub mod send;

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Batch, Kept, key};
+use super::{Batch, Kept, Stored, key};
 use crate::call::CallError;
 
 /// Where files are written before they have a name, in the archive's folder.
@@ -42,20 +43,72 @@ impl FolderArchive {
 
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
         let (path, partial) = (self.folder.join(key(batch)), self.folder.join(PARTIAL));
-        let body = batch.body.clone();
+        let (body, received) = (batch.body.clone(), batch.received.into());
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let shown = path.display().to_string();
-        match timeout_at(deadline, tokio::task::spawn_blocking(move || write(&path, &partial, &body))).await {
+        match timeout_at(
+            deadline,
+            tokio::task::spawn_blocking(move || write(&path, &partial, &body, received)),
+        )
+        .await
+        {
             Ok(Ok(Ok(kept))) => Ok(kept),
             Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable("the disk did not answer in time".into())),
         }
     }
+
+    pub(super) async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
+        let path = self.folder.join(key);
+        let shown = path.display().to_string();
+        let read = tokio::task::spawn_blocking(move || {
+            let modified = std::fs::metadata(&path)?.modified()?;
+            Ok::<_, std::io::Error>((std::fs::read(&path)?, modified))
+        });
+        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
+        match timeout_at(deadline, read).await {
+            Ok(Ok(Ok((body, modified)))) => Ok(Some(Stored {
+                received: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
+                body: body.into(),
+            })),
+            Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
+            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Err(_) => Err(unavailable("the disk did not answer in time".into())),
+        }
+    }
+
+    /// All of them: a folder has no pages.
+    pub(super) fn list(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, CallError> {
+        let folder = self.folder.join(provider);
+        let failed = |error: std::io::Error| CallError::Refused(format!("{}: {error}", folder.display()));
+        let mut keys = Vec::new();
+        let files = match std::fs::read_dir(&folder) {
+            Ok(files) => files,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(keys),
+            Err(error) => return Err(failed(error)),
+        };
+        for file in files {
+            let name = file.map_err(failed)?.file_name();
+            let key = format!("{provider}/{}", name.to_string_lossy());
+            if after.is_none_or(|after| key.as_str() > after) {
+                keys.push(key);
+            }
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    pub(super) fn url_of(&self, key: &str) -> String {
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        format!("file://{}", folder.join(key).display())
+    }
 }
 
-/// Writes a whole file to disk, and then gives it its name unless that is taken: nobody ever sees half of it.
-fn write(path: &Path, partial: &Path, body: &[u8]) -> std::io::Result<Kept> {
+/// Writes a whole file to disk, and then gives it its name unless that is taken: nobody ever sees half of it. Its time is
+/// the time of receipt.
+fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std::io::Result<Kept> {
     let folder = path.parent().unwrap_or(path);
     if !folder.exists() {
         make_private(folder)?;
@@ -66,6 +119,7 @@ fn write(path: &Path, partial: &Path, body: &[u8]) -> std::io::Result<Kept> {
     } else {
         let mut file = tempfile::NamedTempFile::new_in(partial)?;
         file.write_all(body)?;
+        file.as_file().set_modified(received)?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {
             Ok(_) => Kept::New,
@@ -106,7 +160,7 @@ mod tests {
             .map(|n| {
                 let archive = archive.clone();
                 tokio::spawn(async move {
-                    let received = jiff::Timestamp::now();
+                    let received = Timestamp::now();
                     let batch = Batch {
                         provider: "sparkpost",
                         id: Some(b"one".to_vec()),
@@ -132,7 +186,7 @@ mod tests {
         FolderArchive::open(folder.path().to_owned()).unwrap();
         let file = |name: &str, age: Duration| {
             let file = std::fs::File::create(folder.path().join(PARTIAL).join(name)).unwrap();
-            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
         };
         file("old", LEFT_OVER * 2);
         file("being-written", Duration::ZERO);

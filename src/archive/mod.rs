@@ -45,6 +45,14 @@ pub enum Kept {
     Before,
 }
 
+/// A batch as it lies in an archive.
+pub struct Stored {
+    /// When it came.
+    pub received: Timestamp,
+    /// The raw body.
+    pub body: Bytes,
+}
+
 /// Where batches are kept.
 #[derive(Clone)]
 pub enum Archive {
@@ -65,6 +73,53 @@ impl Archive {
             Self::S3(bucket) => bucket.keep(batch, deadline).await,
             #[cfg(feature = "command")]
             Self::Folder(folder) => folder.keep(batch, deadline).await,
+        }
+    }
+
+    /// Reads what lies under `key`, which is as [`key()`] makes it; `None` when nothing does.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
+        match self {
+            Self::S3(bucket) => bucket.read(key, deadline).await,
+            #[cfg(feature = "command")]
+            Self::Folder(folder) => folder.read(key, deadline).await,
+        }
+    }
+
+    /// The keys of a provider's batches that come after `after`, in their order: some of them, or none at the end.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    #[cfg(feature = "command")]
+    pub async fn list(
+        &self,
+        provider: &str,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Vec<String>, CallError> {
+        match self {
+            Self::S3(bucket) => bucket.list(provider, after, deadline).await,
+            Self::Folder(folder) => folder.list(provider, after),
+        }
+    }
+
+    /// Where a key lies, as a URL.
+    pub fn url_of(&self, key: &str) -> String {
+        match self {
+            Self::S3(bucket) => bucket.url_of(key),
+            #[cfg(feature = "command")]
+            Self::Folder(folder) => folder.url_of(key),
+        }
+    }
+
+    /// The key of an object of this bucket; `None` when it is another archive's.
+    pub fn key_in<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
+        match self {
+            Self::S3(archive) => archive.key_in(bucket, object),
+            #[cfg(feature = "command")]
+            Self::Folder(_) => None,
         }
     }
 }

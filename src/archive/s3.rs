@@ -1,14 +1,16 @@
 //! A bucket, or a part of one, as an archive.
 
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
+use jiff::Timestamp;
 use percent_encoding::percent_encode;
 use tokio::time::Instant;
 
 use super::key::{OF_IDS, key};
-use super::{Batch, Kept};
+use super::{Batch, Kept, Stored};
 use crate::call::{CallError, Failure, retried};
+use crate::output::chain;
 
 /// A client whose own retries are off: it does not know how long this invocation has left.
 pub(super) fn client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
@@ -29,9 +31,7 @@ impl S3Archive {
     pub fn new(config: &aws_config::SdkConfig, bucket: String, prefix: String) -> Self {
         Self { client: client(config), bucket, prefix }
     }
-}
 
-impl S3Archive {
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
         let key = format!("{}{}", self.prefix, key(batch));
         // Metadata is ASCII; the key does not hold all of an id that is long.
@@ -53,5 +53,49 @@ impl S3Archive {
             }
         })
         .await
+    }
+
+    pub(super) async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
+        let key = format!("{}{key}", self.prefix);
+        retried("GetObject", deadline, || async {
+            let got = match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
+                Ok(got) => got,
+                Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+                Err(error) => return Err(Failure::of_request(&error)),
+            };
+            let said = got.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
+            let modified = got.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
+            let received = said.or(modified).unwrap_or_else(Timestamp::now);
+            let body = got.body.collect().await.map_err(|error| Failure::Passing(chain(&error)))?;
+            Ok(Some(Stored { received, body: body.into_bytes() }))
+        })
+        .await
+    }
+
+    #[cfg(feature = "command")]
+    pub(super) async fn list(
+        &self,
+        provider: &str,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Vec<String>, CallError> {
+        let after = after.map(|after| format!("{}{after}", self.prefix));
+        let prefix = format!("{}{provider}/", self.prefix);
+        retried("ListObjectsV2", deadline, || async {
+            let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
+            let list = list.set_start_after(after.clone());
+            let page = list.send().await.map_err(|error| Failure::of_request(&error))?;
+            let keys = page.contents().iter().filter_map(|object| object.key()?.strip_prefix(&self.prefix));
+            Ok(keys.map(str::to_owned).collect())
+        })
+        .await
+    }
+
+    pub(super) fn url_of(&self, key: &str) -> String {
+        format!("s3://{}/{}{key}", self.bucket, self.prefix)
+    }
+
+    pub(super) fn key_in<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
+        object.strip_prefix(&self.prefix).filter(|_| bucket == self.bucket)
     }
 }

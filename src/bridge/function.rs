@@ -6,22 +6,19 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::Method;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::{Bridge, Outcome, Record, Request, log_line};
 use crate::bus::Bus;
+use crate::invocation::time_to_answer;
 use crate::providers::{PublicUrl, Refusal, RequestUrl, Webhook};
 use crate::secrets::Keys;
-
-/// Time kept back at the end of an invocation, to answer in.
-const TO_ANSWER: Duration = Duration::from_millis(400);
 
 /// The function: a bridge, and what it needs to know of its URL.
 pub struct Function<K, B> {
@@ -75,12 +72,6 @@ struct RequestContext<'a> {
 struct Http<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
-}
-
-/// When work has to end in an invocation that is ended at `deadline`.
-pub(super) fn time_to_answer(deadline: SystemTime) -> Instant {
-    let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + left.saturating_sub(TO_ANSWER)
 }
 
 impl<K: Keys, B: Bus> Function<K, B> {

@@ -26,7 +26,7 @@ pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, EnvironmentError, en
 pub use function::{Function, FunctionAnswer};
 pub use metrics::log_line;
 pub use outcome::{Outcome, Record};
-pub use redrive::{BatchAnswer, Redrive};
+pub use redrive::Redrive;
 
 use crate::archive::{Archive, Batch, Kept, OverflowBucket};
 use crate::bus::{Bus, SpillQueue};

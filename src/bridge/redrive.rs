@@ -1,18 +1,14 @@
 //! The way out of the spill queue: entries that wait there are put on the bus.
-//!
-//! SQS hands over some messages at a time and takes back those that are named in the answer
-//! (`ReportBatchItemFailures`): they come again later, and after too many times go to the dead-letter queue.
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::function::time_to_answer;
 use crate::bus::Bus;
 use crate::call::CallError;
 use crate::event::Event;
+use crate::invocation::{BatchAnswer, Messages, time_to_answer};
 
 /// How long the bus is tried for one message.
 const A_MESSAGE: Duration = Duration::from_secs(3);
@@ -23,33 +19,6 @@ pub struct Redrive<B> {
     pub bus: B,
     /// The function's name, for the log.
     pub name: String,
-}
-
-/// The messages that SQS shall keep.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchAnswer {
-    batch_item_failures: Vec<Kept>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Kept {
-    item_identifier: String,
-}
-
-/// The parts of an SQS event that are used.
-#[derive(Deserialize)]
-struct SqsEvent {
-    #[serde(rename = "Records")]
-    records: Vec<Message>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    message_id: String,
-    body: String,
 }
 
 impl<B: Bus> Redrive<B> {
@@ -63,7 +32,7 @@ impl<B: Bus> Redrive<B> {
         request_id: &str,
         deadline: SystemTime,
     ) -> Result<(BatchAnswer, Vec<String>), serde_json::Error> {
-        let event: SqsEvent = serde_json::from_str(event)?;
+        let event: Messages = serde_json::from_str(event)?;
         let deadline = time_to_answer(deadline);
         let mut answer = BatchAnswer::default();
         let mut lines = Vec::new();
@@ -92,7 +61,7 @@ impl<B: Bus> Redrive<B> {
                 .to_string(),
             );
             if put.is_err() {
-                answer.batch_item_failures.push(Kept { item_identifier: message.message_id });
+                answer.keep(message.message_id);
             }
         }
         Ok((answer, lines))

@@ -1,28 +1,24 @@
 //! Reads single fields out of a JSON object without building it.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 
-use super::Detail;
+use super::{Detail, Object};
 
 /// The top level of a [`Detail`], parsed once; what lies deeper is parsed only where a path leads there.
-pub struct Fields<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
+pub struct Fields<'a>(Option<Object<'a>>);
 
 impl<'a> Fields<'a> {
     /// Reads the names and extents of the fields of `detail`.
     pub fn of(detail: &'a Detail) -> Self {
-        Self(object(detail.as_str()).unwrap_or_default())
+        Self(Object::of(detail.as_str()))
     }
 
     /// The JSON at `path` (names separated by dots, for example `event.id`), if it is there.
     pub fn raw(&self, path: &str) -> Option<&'a str> {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
-        let mut value = self.0.get(first)?.get();
+        let mut value = self.0.as_ref()?.get(first)?.get();
         for name in rest.into_iter().flat_map(|rest| rest.split('.')) {
-            value = object(value)?.get(name)?.get();
+            value = Object::of(value)?.get(name)?.get();
         }
         Some(value)
     }
@@ -31,15 +27,6 @@ impl<'a> Fields<'a> {
     pub fn string(&self, path: &str) -> Option<String> {
         serde_json::from_str(self.raw(path)?).ok()
     }
-}
-
-fn object(json: &str) -> Option<HashMap<Cow<'_, str>, &RawValue>> {
-    #[derive(serde::Deserialize)]
-    struct Object<'a>(#[serde(borrow)] HashMap<Key<'a>, &'a RawValue>);
-    #[derive(serde::Deserialize, PartialEq, Eq, Hash)]
-    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-    let Object(fields) = serde_json::from_str(json).ok()?;
-    Some(fields.into_iter().map(|(Key(name), value)| (name, value)).collect())
 }
 
 /// The time that a JSON value or a header says: epoch seconds as a number or a string of digits, RFC 3339, or

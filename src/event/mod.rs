@@ -8,11 +8,13 @@ mod detail;
 mod entry;
 mod envelope;
 mod fields;
+mod object;
 
 pub use detail::{Detail, DetailError};
 pub use entry::EntryError;
 pub use envelope::Envelope;
 pub use fields::{Fields, time_of};
+pub use object::{Object, text};
 
 use jiff::Timestamp;
 

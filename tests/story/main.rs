@@ -12,6 +12,7 @@ mod actors;
 mod archiving;
 mod bad_input;
 mod function;
+mod log;
 mod overflowing;
 mod properties;
 mod provider_sdks;

@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod cloud_function;
+pub mod database;
 pub mod fault_proxy;
 pub mod server;
 pub mod wire;

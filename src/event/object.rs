@@ -1,0 +1,109 @@
+//! A JSON object that may hold anything: its fields by name, none of them read before it is asked for.
+
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The names and extents of an object's fields.
+pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// Reads `json`; `None` when it is no object.
+    pub fn of(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// A field by its name; of two with one name the last.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
+    }
+
+    /// The first of its fields.
+    pub fn first(&self) -> Option<(&str, &'a RawValue)> {
+        self.0.first().map(|(name, value)| (name.as_ref(), *value))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(32);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// What a string, a number or a boolean says; `None` for anything else. Half of a surrogate pair, as a text that was
+/// cut ends with, is U+FFFD for each of its bytes.
+pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    let json = value.get();
+    match json.as_bytes().first()? {
+        b'"' => {
+            let inside = &json[1..json.len() - 1];
+            if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+                return Some(Cow::Borrowed(inside));
+            }
+            if let Ok(text) = serde_json::from_str::<String>(json) {
+                return Some(Cow::Owned(text));
+            }
+            let bytes: Bytes = serde_json::from_str(json).ok()?;
+            Some(Cow::Owned(String::from_utf8_lossy(&bytes.0).into_owned()))
+        }
+        b'{' | b'[' | b'n' => None,
+        _ => Some(Cow::Borrowed(json)),
+    }
+}
+
+/// The bytes of a string, which serde_json also gives where they are not Unicode.
+struct Bytes(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfString;
+        impl Visitor<'_> for OfString {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(OfString)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_says_what_it_says() {
+        let object = Object::of(
+            r#"{"a":1,"\u0062":"x\ud83d","c":[1],"a":"2\n","n":null,"t":true,"l":123456789012345678901}"#,
+        );
+        let object = object.unwrap();
+        let said = |name: &str| object.get(name).and_then(text);
+        assert_eq!(said("a").as_deref(), Some("2\n"), "the last of two");
+        assert_eq!(said("b").as_deref(), Some("x\u{fffd}\u{fffd}\u{fffd}"));
+        assert_eq!((said("c"), said("n"), said("absent")), (None, None, None));
+        assert_eq!(said("t").as_deref(), Some("true"));
+        assert_eq!(said("l").as_deref(), Some("123456789012345678901"), "every digit");
+        assert!(Object::of("[]").is_none() && Object::of("{").is_none() && Object::of("7").is_none());
+    }
+}

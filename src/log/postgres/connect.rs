@@ -1,0 +1,103 @@
+//! The way to a database: its URL, TLS, the tables, and the pool.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use crate::log::{LogError, migrations};
+
+/// Every change to the tables, in order. One that was released is never edited.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "events", include_str!("0001_events.sql"))];
+
+/// The authorities of Amazon RDS and Aurora, all regions. Source: "Using SSL/TLS to encrypt a connection to a DB
+/// instance", Amazon RDS User Guide, which names <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.
+const RDS: &[u8] = include_bytes!("rds.pem");
+
+/// Where a PostgreSQL database is and how it is entered. It shows no password.
+#[derive(Clone)]
+pub struct DatabaseUrl(PgConnectOptions);
+
+/// Why a text is no [`DatabaseUrl`]. The text, which may hold a password, is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the URL of a PostgreSQL database; it is written postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+pub struct DatabaseUrlError;
+
+impl FromStr for DatabaseUrl {
+    type Err = DatabaseUrlError;
+
+    /// Without `sslmode` in the URL, the server's certificate and name are verified, unless it is this machine.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(DatabaseUrlError);
+        }
+        let options: PgConnectOptions = text.parse().map_err(|_| DatabaseUrlError)?;
+        let says = |parameter: [&str; 2]| parameter.iter().any(|parameter| text.contains(parameter));
+        Ok(Self(verified(options, says(["sslmode=", "ssl-mode="]), says(["sslrootcert=", "ssl-root-cert="]))))
+    }
+}
+
+impl DatabaseUrl {
+    /// A database by its parts, with the server verified.
+    pub fn of(host: &str, port: u16, database: &str) -> Self {
+        let options = PgConnectOptions::new_without_pgpass().host(host).port(port).database(database);
+        Self(verified(options, false, false))
+    }
+
+    /// The same, entered by this user.
+    #[must_use]
+    pub fn with_credentials(self, user: &str, password: &str) -> Self {
+        Self(self.0.username(user).password(password))
+    }
+}
+
+/// Has the server's certificate and its name verified, unless the URL says otherwise or it is this machine. The
+/// databases of RDS have certificates of AWS's own authorities.
+fn verified(options: PgConnectOptions, has_mode: bool, has_authorities: bool) -> PgConnectOptions {
+    let host = options.get_host().to_owned();
+    let here = host == "localhost" || host.starts_with("127.") || host == "::1" || host == "[::1]";
+    if here || host.starts_with('/') || options.get_socket().is_some() {
+        return options;
+    }
+    let options = if has_mode { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
+    if has_authorities || !host.ends_with(".rds.amazonaws.com") && !host.ends_with(".rds.amazonaws.com.cn") {
+        return options;
+    }
+    options.ssl_root_cert_from_pem(RDS.to_vec())
+}
+
+impl std::fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.0.get_database().unwrap_or(self.0.get_username());
+        write!(f, "postgres://{}:{}/{name}", self.0.get_host(), self.0.get_port())
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+/// Connections, `most` of them at most, to a database that could be reached and has the tables.
+///
+/// # Errors
+/// [`LogError`].
+pub(super) async fn pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
+    let patience = format!("{}ms", PATIENCE.as_millis());
+    let options = url.0.clone().application_name("hookbridge");
+    let options = options.options([("lock_timeout", patience.as_str()), ("timezone", "UTC")]);
+    // The first connection by itself: a pool would go on trying an address where nobody listens.
+    let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
+    let mut first = first.map_err(|_| LogError::Unavailable("no answer".into()))??;
+    migrations::run(&mut first, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
+    first.close().await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(Duration::from_secs(300));
+    Ok(pool.connect_lazy_with(options))
+}

@@ -1,0 +1,239 @@
+//! The log in PostgreSQL, 15 or later.
+//!
+//! A batch is one transaction: its row in `batches` first, which a second recorder of the same batch waits for and then
+//! finds; then all its events by COPY. Most batches hold nothing that was seen before, so nothing is looked up and
+//! nothing is staged; when COPY does meet an event that is there, the transaction is undone, the events that are there
+//! are looked up, and the rest is recorded.
+
+mod connect;
+mod partitions;
+mod rows;
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
+use sqlx::{Connection as _, Row as _};
+
+pub use connect::{DatabaseUrl, DatabaseUrlError};
+
+use super::search::{Key, Page, Search, Stored};
+use super::sql::{self, Dialect};
+use super::week::Week;
+use super::{Batch, Log, LogError, Maintained, Record, Recorded};
+
+/// How often a batch is tried anew when others record the same events at the same time.
+const TRIES: usize = 8;
+/// How long a statement may wait for a lock, or take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A database with the log's tables.
+pub struct PostgresLog {
+    pool: PgPool,
+    /// The weeks that are known to have a table.
+    weeks: Mutex<HashSet<Week>>,
+}
+
+/// A connection that goes back to the pool only when nothing is under way on it. A work that is dropped in the middle,
+/// as at the end of an invocation, leaves an answer on it that the next one would take for its own.
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    is_idle: bool,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_idle {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// What one try at a batch came to.
+enum Try {
+    Done(Recorded),
+    /// Some of its events are in the log already.
+    Repeats,
+    /// Another one stood in the way.
+    Collided(LogError),
+}
+
+impl PostgresLog {
+    /// Connects, with `connections` at most, and brings the tables up to date.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, LogError> {
+        Ok(Self { pool: connect::pool(url, connections).await?, weeks: Mutex::default() })
+    }
+
+    /// Ends every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn attempt(&self, batch: &Batch<'_>, records: &[(usize, &Record<'_>)]) -> Result<Try, LogError> {
+        let mut connection = Lent { connection: self.pool.acquire().await?, is_idle: false };
+        let mut transaction = connection.connection.begin().await?;
+        let repeats = batch.records.len() - records.len();
+        let number = match mark(&mut transaction, batch, repeats).await? {
+            Ok(number) => number,
+            Err(before) => {
+                transaction.rollback().await?;
+                connection.is_idle = true;
+                return Ok(Try::Done(before));
+            }
+        };
+        if !records.is_empty()
+            && let Err(error) = copy(&mut transaction, number, records).await
+        {
+            let code = error.as_database_error().and_then(|said| said.code().map(|code| code.to_string()));
+            transaction.rollback().await?;
+            connection.is_idle = true;
+            return match code.as_deref() {
+                Some("23505") => Ok(Try::Repeats),
+                Some("40P01" | "40001") => Ok(Try::Collided(error.into())),
+                _ => Err(error.into()),
+            };
+        }
+        transaction.commit().await?;
+        connection.is_idle = true;
+        Ok(Try::Done(Recorded::New { batch: number, events: records.len(), repeats }))
+    }
+
+    /// Leaves out what is in the log already.
+    async fn without_known<'r, 'a>(
+        &self,
+        records: Vec<(usize, &'r Record<'a>)>,
+    ) -> Result<Vec<(usize, &'r Record<'a>)>, LogError> {
+        let times: Vec<i64> = records.iter().map(|(_, record)| record.time.as_microsecond()).collect();
+        let ids: Vec<&str> = records.iter().map(|(_, record)| &*record.id).collect();
+        let known = sqlx::query(
+            "select key.at from unnest($1::bigint[], $2::text[]) with ordinality as key (time, id, at)
+             join hookbridge.events e
+               on e.time = timestamptz 'epoch' + key.time * interval '1 microsecond' and e.id = key.id",
+        );
+        let known = known.bind(times).bind(ids).fetch_all(&self.pool).await?;
+        let known: HashSet<i64> = known.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let is_new = |at: &usize| !i64::try_from(at + 1).is_ok_and(|at| known.contains(&at));
+        Ok(records.into_iter().enumerate().filter(|(at, _)| is_new(at)).map(|(_, record)| record).collect())
+    }
+}
+
+impl Log for PostgresLog {
+    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+        // In the order of the key, so that two who record the same events do not wait for each other in a circle.
+        let mut records: Vec<_> = batch.records.iter().enumerate().collect();
+        records.sort_by_key(|(_, record)| record.key());
+        records.dedup_by_key(|(_, record)| record.key());
+        self.make_weeks(&records).await?;
+        let mut last = LogError::Unavailable("other recorders of the same events stood in the way".into());
+        for _ in 0..TRIES {
+            match self.attempt(batch, &records).await? {
+                Try::Done(recorded) => return Ok(recorded),
+                Try::Repeats => records = self.without_known(records).await?,
+                Try::Collided(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn published(&self, batch: i64) -> Result<(), LogError> {
+        sqlx::query("update hookbridge.batches set published = true where id = $1")
+            .bind(batch)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+        let rows = sqlx::query(
+            "select origin from unnest($1::text[]) with ordinality as o (origin, at)
+             where not exists (select from hookbridge.batches b where b.origin = o.origin) order by at",
+        );
+        let rows = rows.bind(origins).fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
+        let rows =
+            sql::select::<Postgres>(search, page).build().persistent(false).fetch_all(&self.pool).await?;
+        let read = |row: &PgRow| {
+            Ok(Stored {
+                key: Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? },
+                source: row.try_get(2)?,
+                detail_type: row.try_get(3)?,
+                account: row.try_get(4)?,
+                region: row.try_get(5)?,
+                resources: row.try_get(6)?,
+                detail: row.try_get(7)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn count(&self, search: &Search) -> Result<u64, LogError> {
+        let row = sql::count::<Postgres>(search).build().persistent(false).fetch_one(&self.pool).await?;
+        Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
+    }
+
+    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
+        partitions::maintain(&self.pool, super::oldest_kept(keep)).await
+    }
+}
+
+impl Dialect for Postgres {
+    const EVENTS: &'static str = "hookbridge.events";
+    const RESOURCES: &'static str = "resources";
+    const TIME: &'static str = "(extract(epoch from time) * 1000000)::bigint";
+    const MATCHES: &'static str = "~";
+
+    fn time(time: Timestamp) -> String {
+        if !super::can_be_recorded(time) {
+            // Before the year 1, which it writes in another way, nothing is ever recorded.
+            return "timestamptz '-infinity'".into();
+        }
+        format!("timestamptz '{time:.6}'")
+    }
+}
+
+/// Takes the batch's place in the log; finds what is there when it has been taken.
+async fn mark(
+    connection: &mut PgConnection,
+    batch: &Batch<'_>,
+    repeats: usize,
+) -> Result<Result<i64, Recorded>, LogError> {
+    let count = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
+    let made = sqlx::query(
+        "insert into hookbridge.batches (origin, events, repeats, unrecognized) values ($1, $2, $3, $4)
+         on conflict (origin) do nothing returning id",
+    )
+    .bind(batch.origin.as_deref())
+    .bind(count(batch.records.len() - repeats))
+    .bind(count(repeats))
+    .bind(count(batch.unrecognized))
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(made) = made {
+        return Ok(Ok(made.try_get(0)?));
+    }
+    let before = sqlx::query("select id, published from hookbridge.batches where origin = $1")
+        .bind(batch.origin.as_deref())
+        .fetch_one(connection)
+        .await?;
+    Ok(Err(Recorded::Before { batch: before.try_get(0)?, published: before.try_get(1)? }))
+}
+
+async fn copy(
+    connection: &mut PgConnection,
+    batch: i64,
+    records: &[(usize, &Record<'_>)],
+) -> Result<(), sqlx::Error> {
+    let mut copy = connection.copy_in_raw(rows::COPY.as_str()).await?;
+    copy.send(rows::encode(batch, records)).await?;
+    copy.finish().await?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Records as rows of COPY's binary form.
+//!
+//! Source: "COPY", PostgreSQL's manual, "Binary Format"; times are microseconds since 2000, as in its `timestamptz`.
+
+use std::sync::LazyLock;
+
+use crate::log::{COLUMNS, Record};
+
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// 2000-01-01 in microseconds since 1970.
+const EPOCH: i64 = 946_684_800_000_000;
+/// The object identifier of the type `text`.
+const TEXT: i32 = 25;
+const NULL: i32 = -1;
+const BEFORE_COLUMNS: [&str; 10] =
+    ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
+
+/// The statement that takes what [`encode`] makes.
+pub(super) static COPY: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<_> = BEFORE_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
+    format!("copy hookbridge.events ({}) from stdin (format binary)", columns.join(", "))
+});
+
+/// Each record with its place in the batch.
+pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
+    let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
+    let mut rows = Rows(Vec::with_capacity(details));
+    rows.0.extend_from_slice(SIGNATURE);
+    rows.0.extend_from_slice(&[0; 8]);
+    for (place, record) in records {
+        rows.0.extend_from_slice(&count(BEFORE_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
+        rows.bytes(&(record.time.as_microsecond() - EPOCH).to_be_bytes());
+        rows.text(&record.id);
+        rows.text(&record.source);
+        rows.text(&record.detail_type);
+        rows.bytes(&batch.to_be_bytes());
+        rows.bytes(&count(*place).to_be_bytes());
+        rows.text(&record.account);
+        rows.text(&record.region);
+        rows.texts(&record.resources);
+        rows.text(&record.detail);
+        for value in record.found.values() {
+            match value {
+                Some(value) => rows.text(value),
+                None => rows.0.extend_from_slice(&NULL.to_be_bytes()),
+            }
+        }
+    }
+    rows.0.extend_from_slice(&[0xff; 2]);
+    rows.0
+}
+
+/// A number as the format counts. Nothing here is that many: a row of PostgreSQL is 1 GB at most.
+fn count(of: usize) -> i32 {
+    i32::try_from(of).unwrap_or(i32::MAX)
+}
+
+struct Rows(Vec<u8>);
+
+impl Rows {
+    fn bytes(&mut self, value: &[u8]) {
+        self.0.extend_from_slice(&count(value.len()).to_be_bytes());
+        self.0.extend_from_slice(value);
+    }
+
+    fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    /// A one-dimensional array: dimensions, whether there are nulls, the element type; then the length and lower bound.
+    fn texts(&mut self, values: &[String]) {
+        let dimensions = i32::from(!values.is_empty());
+        let size: usize = values.iter().map(|value| value.len() + 4).sum();
+        let header = if dimensions == 0 { 12 } else { 20 };
+        self.0.extend_from_slice(&count(size + header).to_be_bytes());
+        for number in [dimensions, 0, TEXT] {
+            self.0.extend_from_slice(&number.to_be_bytes());
+        }
+        if dimensions == 1 {
+            for number in [count(values.len()), 1] {
+                self.0.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+        values.iter().for_each(|value| self.text(value));
+    }
+}

@@ -1,0 +1,84 @@
+//! What is looked for in the log, and what is found.
+
+use jiff::Timestamp;
+
+/// A range of the log and what an event in it must be. Values of one filter are alternatives; all filters hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The first time that is in.
+    pub from: Timestamp,
+    /// The first time that is not.
+    pub to: Timestamp,
+    /// Sources; of none, every one.
+    pub sources: Vec<String>,
+    /// Ids.
+    pub ids: Vec<String>,
+    /// Types.
+    pub types: Vec<String>,
+    /// Values for columns, by their place in [`super::COLUMNS`].
+    pub columns: Vec<(usize, Vec<String>)>,
+    /// A text that the reason holds anywhere, in any case.
+    pub reason_holds: Option<String>,
+}
+
+/// Which part of what is found is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Which comes first.
+    pub order: Order,
+    /// Only what comes after this one.
+    pub after: Option<Key>,
+    /// How many to pass over.
+    pub offset: u64,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Which event comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The latest.
+    NewestFirst,
+    /// The earliest.
+    OldestFirst,
+}
+
+/// An event's place among all, by time and then by id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Its time.
+    pub time: Timestamp,
+    /// Its id.
+    pub id: String,
+}
+
+/// An event as it was found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its time and its id.
+    pub key: Key,
+    /// Who it comes from.
+    pub source: String,
+    /// What happened.
+    pub detail_type: String,
+    /// The AWS account that it came through.
+    pub account: String,
+    /// The AWS region.
+    pub region: String,
+    /// What it is about.
+    pub resources: Vec<String>,
+    /// JSON, as it was sent.
+    pub detail: String,
+}
+
+/// Shows everything but the detail.
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored")
+            .field("key", &self.key)
+            .field("source", &self.source)
+            .field("detail_type", &self.detail_type)
+            .field("detail_bytes", &self.detail.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! The SQL of a search, for both databases: where they differ, a [`Dialect`] says how.
+//!
+//! Everything that a person wrote is bound; what is part of the text is made here.
+
+use jiff::Timestamp;
+use sqlx::{Database, Encode, QueryBuilder, Type};
+
+use super::columns::{COLUMNS, Lowercase, Matching};
+use super::search::{Order, Page, Search};
+
+/// What is written differently.
+pub(super) trait Dialect: Database {
+    /// The table of events.
+    const EVENTS: &'static str;
+    /// The resources as JSON.
+    const RESOURCES: &'static str;
+    /// The time in microseconds since 1970.
+    const TIME: &'static str;
+    /// The operator between a text and a pattern.
+    const MATCHES: &'static str;
+
+    /// A time as a constant, which the planner can compare with the bounds of partitions.
+    fn time(time: Timestamp) -> String;
+}
+
+/// The events of a search that are on a page: time, id, source, type, account, region, resources, detail.
+pub(super) fn select<DB>(search: &Search, page: &Page) -> QueryBuilder<DB>
+where
+    DB: Dialect,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    let mut query = QueryBuilder::new(format!(
+        "select {}, id, source, type, account, region, {}, detail from {}",
+        DB::TIME,
+        DB::RESOURCES,
+        DB::EVENTS
+    ));
+    push_conditions(&mut query, search);
+    let (is_after, direction) = match page.order {
+        Order::NewestFirst => ("<", "desc"),
+        Order::OldestFirst => (">", "asc"),
+    };
+    if let Some(key) = &page.after {
+        query.push(format!(" and (time, id) {is_after} ({}, ", DB::time(key.time)));
+        query.push_bind(key.id.clone()).push(")");
+    }
+    query.push(format!(
+        " order by time {direction}, id {direction} limit {} offset {}",
+        page.limit, page.offset
+    ));
+    query
+}
+
+/// How many events a search finds.
+pub(super) fn count<DB>(search: &Search) -> QueryBuilder<DB>
+where
+    DB: Dialect,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    let mut query = QueryBuilder::new(format!("select count(*) from {}", DB::EVENTS));
+    push_conditions(&mut query, search);
+    query
+}
+
+fn push_conditions<DB>(query: &mut QueryBuilder<DB>, search: &Search)
+where
+    DB: Dialect,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    query.push(format!(" where time >= {} and time < {}", DB::time(search.from), DB::time(search.to)));
+    push_one_of(query, "source", &search.sources);
+    push_one_of(query, "id", &search.ids);
+    push_one_of(query, "type", &search.types);
+    for (at, values) in &search.columns {
+        let column = &COLUMNS[*at];
+        let values: Vec<String> = match column.lowercase {
+            Lowercase::Yes => values.iter().map(|value| value.to_lowercase()).collect(),
+            Lowercase::No => values.clone(),
+        };
+        match column.matching {
+            Matching::Whole => push_one_of(query, column.name, &values),
+            Matching::Words => {
+                query.push(format!(" and {} {} ", column.name, DB::MATCHES)).push_bind(words(&values));
+            }
+        }
+    }
+    if let Some(text) = &search.reason_holds {
+        let pattern = format!("(?i){}", escaped(text));
+        query.push(format!(" and reason {} ", DB::MATCHES)).push_bind(pattern);
+    }
+}
+
+fn push_one_of<DB>(query: &mut QueryBuilder<DB>, column: &str, values: &[String])
+where
+    DB: Dialect,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    if values.is_empty() {
+        return;
+    }
+    query.push(format!(" and {column} in ("));
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value.clone());
+    }
+    query.push(")");
+}
+
+/// A pattern for any of these texts between two ends of words, in any case. PostgreSQL and Rust's `regex` read it alike.
+fn words(values: &[String]) -> String {
+    let any: Vec<_> = values.iter().map(|value| escaped(value)).collect();
+    format!("(?i)(^|[^[:alnum:]_])({})([^[:alnum:]_]|$)", any.join("|"))
+}
+
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 8);
+    for char in text.chars().filter(|char| *char != '\0') {
+        if char.is_ascii_punctuation() && char != '_' {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_holds_what_was_written_and_nothing_else() {
+        let values = ["a.b".to_owned(), "50% (off)".to_owned(), "x_y".to_owned()];
+        insta::assert_snapshot!(words(&values), @r"(?i)(^|[^[:alnum:]_])(a\.b|50\% \(off\)|x_y)([^[:alnum:]_]|$)");
+    }
+}

@@ -1,0 +1,179 @@
+//! The log in a file of this machine, by SQLite.
+//!
+//! There is one writer at a time, and it waits for nobody: a batch is one transaction, and what is there already is
+//! passed over as it comes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+
+use super::migrations;
+use super::search::{Key, Page, Search, Stored};
+use super::sql::{self, Dialect};
+use super::{Batch, COLUMNS, Log, LogError, Maintained, Recorded};
+
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "events", include_str!("0001_events.sql"))];
+/// SQLite binds 32,766 values at most, and a row has some thirty.
+const ROWS: usize = 500;
+
+/// A file with the log's tables.
+#[derive(Clone)]
+pub struct SqliteLog {
+    pool: SqlitePool,
+    /// SQLite has one writer at a time: here they queue, and not in its retries.
+    writer: std::sync::Arc<tokio::sync::Mutex<()>>,
+}
+
+impl SqliteLog {
+    /// Opens the file, makes it when it is not there, and brings the tables up to date.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn open(path: &Path) -> Result<Self, LogError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is on disk before it is answered.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(20))
+            .with_regexp();
+        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        migrations::run(&mut *pool.acquire().await?, &MIGRATIONS, "migrations", None).await?;
+        Ok(Self { pool, writer: std::sync::Arc::default() })
+    }
+}
+
+impl Dialect for Sqlite {
+    const EVENTS: &'static str = "events";
+    const RESOURCES: &'static str = "resources";
+    const TIME: &'static str = "time";
+    const MATCHES: &'static str = "regexp";
+
+    fn time(time: Timestamp) -> String {
+        time.as_microsecond().to_string()
+    }
+}
+
+impl Log for SqliteLog {
+    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+        let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+        let _writing = self.writer.lock().await;
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let made = sqlx::query(
+            "insert into batches (origin, events, unrecognized) values (?, ?, ?)
+             on conflict (origin) do nothing returning id",
+        )
+        .bind(batch.origin.as_deref())
+        .bind(count(batch.records.len()))
+        .bind(count(batch.unrecognized))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(made) = made else {
+            let before = sqlx::query("select id, published from batches where origin = ?")
+                .bind(batch.origin.as_deref())
+                .fetch_one(&mut *transaction)
+                .await?;
+            return Ok(Recorded::Before { batch: before.try_get(0)?, published: before.try_get(1)? });
+        };
+        let number: i64 = made.try_get(0)?;
+        let mut events = 0;
+        let records: Vec<_> = batch.records.iter().enumerate().collect();
+        for some in records.chunks(ROWS) {
+            let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+            let mut query = QueryBuilder::<Sqlite>::new(format!(
+                "insert into events (time, id, source, type, batch, place, account, region, resources, detail, {}) ",
+                columns.join(", ")
+            ));
+            query.push_values(some, |mut row, (place, record)| {
+                row.push_bind(record.time.as_microsecond())
+                    .push_bind(record.id.to_string())
+                    .push_bind(record.source.to_string())
+                    .push_bind(record.detail_type.to_string())
+                    .push_bind(number)
+                    .push_bind(count(*place))
+                    .push_bind(record.account.to_string())
+                    .push_bind(record.region.to_string())
+                    .push_bind(serde_json::Value::from(record.resources.clone()).to_string())
+                    .push_bind(record.detail.to_string());
+                for value in record.found.values() {
+                    row.push_bind(value.map(str::to_owned));
+                }
+            });
+            query.push(" on conflict do nothing");
+            events += query.build().execute(&mut *transaction).await?.rows_affected();
+        }
+        let events = usize::try_from(events).unwrap_or_default();
+        let repeats = batch.records.len() - events;
+        if repeats > 0 {
+            sqlx::query("update batches set events = ?, repeats = ? where id = ?")
+                .bind(count(events))
+                .bind(count(repeats))
+                .bind(number)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Recorded::New { batch: number, events, repeats })
+    }
+
+    async fn published(&self, batch: i64) -> Result<(), LogError> {
+        let _writing = self.writer.lock().await;
+        sqlx::query("update batches set published = 1 where id = ?").bind(batch).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+        let list = serde_json::Value::from(origins).to_string();
+        let rows = sqlx::query(
+            "select value from json_each(?) where value not in (select origin from batches where origin is not null)",
+        );
+        let rows = rows.bind(list).fetch_all(&self.pool).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
+        let rows = sql::select::<Sqlite>(search, page).build().fetch_all(&self.pool).await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            let resources: String = row.try_get(6)?;
+            Ok(Stored {
+                key: Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? },
+                source: row.try_get(2)?,
+                detail_type: row.try_get(3)?,
+                account: row.try_get(4)?,
+                region: row.try_get(5)?,
+                resources: serde_json::from_str(&resources).unwrap_or_default(),
+                detail: row.try_get(7)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn count(&self, search: &Search) -> Result<u64, LogError> {
+        let row = sql::count::<Sqlite>(search).build().fetch_one(&self.pool).await?;
+        Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
+    }
+
+    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
+        let mut done = Maintained::default();
+        let Some(oldest) = super::oldest_kept(keep) else { return Ok(done) };
+        // Some at a time, so that whoever records does not wait for all of it.
+        loop {
+            let _writing = self.writer.lock().await;
+            let deleted = sqlx::query(
+                "delete from events where (time, id) in
+                   (select time, id from events where time < ? order by time, id limit 5000)",
+            );
+            let deleted = deleted.bind(oldest.as_microsecond()).execute(&self.pool).await?.rows_affected();
+            done.deleted += deleted;
+            if deleted == 0 {
+                return Ok(done);
+            }
+        }
+    }
+}

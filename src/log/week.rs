@@ -1,0 +1,68 @@
+//! The weeks that the log is divided into: from Monday to Monday, in UTC.
+
+use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
+
+const SECONDS: i64 = 7 * 86_400;
+/// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
+const FIRST_MONDAY: i64 = -3 * 86_400;
+
+/// One week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Week(i64);
+
+impl Week {
+    /// The week of a time.
+    pub(super) fn of(time: Timestamp) -> Self {
+        Self((time.as_second() - FIRST_MONDAY).div_euclid(SECONDS))
+    }
+
+    /// The week so many weeks later.
+    pub(super) fn later(self, weeks: i64) -> Self {
+        Self(self.0 + weeks)
+    }
+
+    /// Its Monday.
+    pub(super) fn monday(self) -> civil::Date {
+        let start = FIRST_MONDAY + self.0 * SECONDS;
+        let epoch = civil::date(1970, 1, 1);
+        epoch.checked_add((start / 86_400).days()).unwrap_or(epoch)
+    }
+
+    /// When it begins.
+    pub(super) fn start(self) -> Timestamp {
+        self.monday().to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |start| start.timestamp())
+    }
+
+    /// The name of its part of the log: `events_` and its Monday.
+    pub(super) fn table(self) -> String {
+        self.monday().strftime("events_%Y%m%d").to_string()
+    }
+
+    /// The week that a part of the log is named after.
+    pub(super) fn of_table(name: &str) -> Option<Self> {
+        let date = civil::Date::strptime("%Y%m%d", name.strip_prefix("events_")?).ok()?;
+        let week = Self::of(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
+        (week.monday() == date).then_some(week)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_week_begins_on_monday_in_utc() {
+        let of = |time: &str| Week::of(time.parse().unwrap());
+        assert_eq!(of("2026-11-22T23:59:59.999Z").monday(), civil::date(2026, 11, 16));
+        assert_eq!(of("2026-11-23T00:00:00Z").monday(), civil::date(2026, 11, 23));
+        assert_eq!(of("1969-12-31T23:59:59Z").monday(), civil::date(1969, 12, 29));
+        let week = of("2026-11-22T10:00:00Z");
+        assert_eq!(week.start().to_string(), "2026-11-16T00:00:00Z");
+        assert_eq!(week.later(1).start().to_string(), "2026-11-23T00:00:00Z");
+        assert_eq!(week.table(), "events_20261116");
+        assert_eq!(Week::of_table("events_20261116"), Some(week));
+        assert_eq!(Week::of_table("events_20261117"), None, "a Tuesday");
+        assert_eq!(Week::of_table("events_default"), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! An event that a rule of a bus sent: EventBridge's envelope, taken apart.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::sparkpost;
+use crate::log::{Found, Record, can_be_recorded};
+use crate::providers::sparkpost::SPARKPOST;
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "detail-type", borrow)]
+    detail_type: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(borrow, default)]
+    account: Cow<'a, str>,
+    time: Timestamp,
+    #[serde(borrow, default)]
+    region: Cow<'a, str>,
+    #[serde(default)]
+    resources: Vec<String>,
+    #[serde(borrow)]
+    detail: &'a RawValue,
+}
+
+/// The record of an event; `None` when it is no envelope. An event that came out of a batch is the record that the batch
+/// had of it.
+pub(super) fn record(json: &str) -> Option<Record<'_>> {
+    let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
+    if !can_be_recorded(envelope.time) {
+        return None;
+    }
+    let of_batch = (envelope.source == SPARKPOST.source)
+        .then(|| sparkpost::record(envelope.detail, envelope.time))
+        .flatten();
+    let (time, id, found) = match of_batch {
+        Some(record) => (record.time, record.id, record.found),
+        None => (envelope.time, envelope.id, Found::default()),
+    };
+    Some(Record {
+        time,
+        id,
+        source: envelope.source,
+        detail_type: envelope.detail_type,
+        account: envelope.account,
+        region: envelope.region,
+        resources: envelope.resources,
+        detail: Cow::Borrowed(envelope.detail.get()),
+        found,
+    })
+}

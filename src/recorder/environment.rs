@@ -1,0 +1,91 @@
+//! What the function `recorder` is told by its environment.
+
+use crate::archive::{ArchiveUrl, ArchiveUrlError};
+
+/// The environment of the function `recorder`.
+#[derive(Debug)]
+pub struct Environment {
+    /// `DATABASE_URL`.
+    pub database_url: Option<String>,
+    /// `DATABASE_SECRET_ARN`: where the database's credentials are.
+    pub database_secret_arn: Option<String>,
+    /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
+    pub archive: (String, String),
+    /// The bus that events are also put on: `EVENT_BUS_NAME` (`default`), when `PUBLISH` is `true`.
+    pub publish: Option<String>,
+}
+
+/// A variable that is missing or says something that cannot be. It shows no value of `DATABASE_URL`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("environment variable {name}: {problem}")]
+pub struct EnvironmentError {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong with it, and what it should be.
+    pub problem: String,
+}
+
+impl Environment {
+    /// Reads the environment through `variable`; a variable that is empty is not set.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let wrong = |name, problem: String| EnvironmentError { name, problem };
+        let url = variable("ARCHIVE_URL").ok_or_else(|| {
+            wrong("ARCHIVE_URL", "not set; it names the s3://BUCKET/PREFIX of the batches".into())
+        })?;
+        let archive = match url.parse() {
+            Ok(ArchiveUrl::S3 { bucket, prefix }) => (bucket, prefix),
+            Ok(ArchiveUrl::Folder(_)) => {
+                let problem = "a function has no folder that stays; it must be s3://BUCKET/PREFIX";
+                return Err(wrong("ARCHIVE_URL", problem.into()));
+            }
+            Err(error) => {
+                let error: ArchiveUrlError = error;
+                return Err(wrong("ARCHIVE_URL", error.to_string()));
+            }
+        };
+        let publish = match variable("PUBLISH").as_deref() {
+            None | Some("false") => None,
+            Some("true") => Some(variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into())),
+            Some(other) => {
+                return Err(wrong("PUBLISH", format!("'{other}' is neither true nor false")));
+            }
+        };
+        Ok(Self {
+            database_url: variable("DATABASE_URL"),
+            database_secret_arn: variable("DATABASE_SECRET_ARN"),
+            archive,
+            publish,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        let base = [("ARCHIVE_URL", "s3://raw/a")];
+        let all: Vec<_> = base.iter().chain(variables).copied().collect();
+        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Environment::read(find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn events_are_published_where_it_is_said() {
+        assert_eq!(read(&[]).unwrap().publish, None);
+        assert_eq!(read(&[("PUBLISH", "false"), ("EVENT_BUS_NAME", "b")]).unwrap().publish, None);
+        assert_eq!(read(&[("PUBLISH", "true")]).unwrap().publish.as_deref(), Some("default"));
+        assert_eq!(
+            read(&[("PUBLISH", "true"), ("EVENT_BUS_NAME", "b")]).unwrap().publish.as_deref(),
+            Some("b")
+        );
+        insta::assert_snapshot!(read(&[("PUBLISH", "yes")]).unwrap_err(), @"environment variable PUBLISH: 'yes' is neither true nor false");
+        insta::assert_snapshot!(read(&[("ARCHIVE_URL", "")]).unwrap_err(), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX of the batches");
+        insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
+    }
+}

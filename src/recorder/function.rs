@@ -1,0 +1,158 @@
+//! The function `recorder`: SQS calls it with notifications of the archive and with events of a bus.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::notification::Notification;
+use super::{Place, RecordError, Recorder, Summary, envelope};
+use crate::bus::Bus;
+use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
+use crate::log::{Batch, Log, Recorded};
+
+/// The metrics' namespace.
+const NAMESPACE: &str = "hookbridge";
+
+/// The function: a recorder, and its name for the metrics.
+pub struct RecorderFunction<L, B> {
+    /// What it does.
+    pub recorder: Recorder<L, B>,
+    /// Its name.
+    pub name: String,
+}
+
+/// What became of a message.
+struct Done {
+    message_id: String,
+    object: Option<String>,
+    result: Result<Summary, String>,
+    milliseconds: f64,
+}
+
+impl<L: Log, B: Bus> RecorderFunction<L, B> {
+    /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each
+    /// message.
+    ///
+    /// # Errors
+    /// When it was not SQS that called: then nothing is taken, and every message comes again.
+    pub async fn invoke(
+        self: &Arc<Self>,
+        event: &str,
+        request_id: &str,
+        deadline: SystemTime,
+    ) -> Result<(BatchAnswer, Vec<String>), serde_json::Error> {
+        let messages: Messages = serde_json::from_str(event)?;
+        let deadline = time_to_answer(deadline);
+        let mut tasks = JoinSet::new();
+        for message in messages.records {
+            let (this, request_id) = (self.clone(), request_id.to_owned());
+            tasks.spawn(async move {
+                let started = Instant::now();
+                let (object, result) = this.message(&message, deadline).await;
+                let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+                let done = Done { message_id: message.message_id, object, result, milliseconds };
+                (this.line(&done, &request_id), done)
+            });
+        }
+        let mut answer = BatchAnswer::default();
+        let mut lines = Vec::new();
+        for (line, done) in tasks.join_all().await {
+            lines.push(line);
+            if done.result.is_err() {
+                answer.keep(done.message_id);
+            }
+        }
+        Ok((answer, lines))
+    }
+
+    async fn message(
+        &self,
+        message: &Message,
+        deadline: Instant,
+    ) -> (Option<String>, Result<Summary, String>) {
+        let said = |error: RecordError| error.to_string();
+        let place = Place::of_arn(&message.queue_arn);
+        match Notification::read(&message.body) {
+            None => (None, Err("neither a notification of S3 nor an event of EventBridge".into())),
+            Some(Notification::Nothing) => (None, Ok(Summary::default())),
+            Some(Notification::Event(event)) => (None, self.event(event, deadline).await.map_err(said)),
+            Some(Notification::Objects(objects)) => {
+                let mut all = Summary::default();
+                // S3 sends one at a time, though its form has room for more.
+                for object in &objects {
+                    let Some(key) = self.recorder.archive.key_in(&object.bucket, &object.key) else {
+                        let why = format!("s3://{}/{} is not in this archive", object.bucket, object.key);
+                        return (Some(object.key.clone()), Err(why));
+                    };
+                    match self.recorder.batch(key, &place, deadline).await {
+                        Ok(summary) => all = all.and(summary),
+                        Err(error) => return (Some(object.key.clone()), Err(said(error))),
+                    }
+                }
+                (objects.into_iter().next_back().map(|object| object.key), Ok(all))
+            }
+        }
+    }
+
+    /// Records one event of a bus.
+    async fn event(&self, json: &str, deadline: Instant) -> Result<Summary, RecordError> {
+        let Some(record) = envelope::record(json) else { return Err(RecordError::NotAnEvent) };
+        let batch = Batch { origin: None, records: vec![record], unrecognized: 0 };
+        let recorded = tokio::time::timeout_at(deadline, self.recorder.log.record(&batch)).await;
+        match recorded.map_err(|_| RecordError::Late)?? {
+            Recorded::New { events, repeats, .. } => {
+                Ok(Summary { events, repeats, bytes: json.len(), ..Summary::default() })
+            }
+            Recorded::Before { .. } => Ok(Summary { before: true, bytes: json.len(), ..Summary::default() }),
+        }
+    }
+
+    /// One line of JSON about a message, which is also its metrics: `Recorded`, `Repeats`, `Unrecognized`, `Failed`
+    /// (counts) and `RecordLatency` (milliseconds), by function.
+    fn line(&self, done: &Done, request_id: &str) -> String {
+        let (summary, error) = match &done.result {
+            Ok(summary) => (*summary, None),
+            Err(error) => (Summary::default(), Some(error)),
+        };
+        let outcome = match error {
+            Some(_) => "kept",
+            None if summary.before => "repeated",
+            None => "recorded",
+        };
+        let metrics: Vec<_> = ["Recorded", "Repeats", "Unrecognized", "Failed"]
+            .map(|name| json!({"Name": name, "Unit": "Count"}))
+            .into_iter()
+            .chain([json!({"Name": "RecordLatency", "Unit": "Milliseconds"})])
+            .collect();
+        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
+        let mut line = Map::new();
+        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+        put(
+            "_aws",
+            json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]}),
+        );
+        put("function", self.name.as_str().into());
+        put("request_id", request_id.into());
+        put("message_id", done.message_id.as_str().into());
+        put("outcome", outcome.into());
+        put("object", done.object.as_deref().into());
+        put("bytes", summary.bytes.into());
+        put("Recorded", summary.events.into());
+        put("Repeats", summary.repeats.into());
+        put("Unrecognized", if summary.before { 0.into() } else { summary.unrecognized.into() });
+        put("Failed", u8::from(error.is_some()).into());
+        put("RecordLatency", done.milliseconds.into());
+        if self.recorder.publish.is_some() {
+            put("published", summary.published.into());
+            put("unpublishable", summary.unpublishable.into());
+        }
+        if let Some(error) = error {
+            put("error", error.as_str().into());
+        }
+        Value::Object(line).to_string()
+    }
+}

@@ -1,0 +1,218 @@
+//! The job **recorder**: what lies in the archive, or came by a bus, goes into the log.
+//!
+//! A [`Recorder`] reads a batch from the archive, takes it apart, and records it whole and once; where it is told to
+//! publish, it then puts the events on a bus, and remembers that it has. Whatever ends it on the way, doing all of it
+//! again comes to the same log. The batch stays where it lies.
+
+mod envelope;
+mod environment;
+mod function;
+mod notification;
+mod sparkpost;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub use environment::{Environment, EnvironmentError};
+pub use function::RecorderFunction;
+
+use crate::archive::Archive;
+use crate::bus::Bus;
+use crate::call::CallError;
+use crate::event::{Detail, Event};
+use crate::log::{self, Log, LogError, Record, Recorded};
+use crate::providers::{self, Provider, sparkpost::SPARKPOST};
+
+/// Events that are put on the bus at once.
+const AT_ONCE: usize = 10;
+
+/// Takes batches from an archive into a log.
+pub struct Recorder<L, B> {
+    /// Where batches lie.
+    pub archive: Archive,
+    /// Where events go.
+    pub log: L,
+    /// The bus that they are also put on.
+    pub publish: Option<Arc<B>>,
+}
+
+/// Where in AWS events came through; empty outside of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+}
+
+impl Place {
+    /// That of a resource, by its ARN: `arn:partition:service:region:account:...`.
+    pub fn of_arn(arn: &str) -> Self {
+        let part = |at: usize| arn.split(':').nth(at).unwrap_or_default().to_owned();
+        Self { account: part(4), region: part(3) }
+    }
+}
+
+/// What became of a batch of the archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Whether it had been recorded before.
+    pub before: bool,
+    /// Events that are new in the log.
+    pub events: usize,
+    /// Events that were in it.
+    pub repeats: usize,
+    /// Of all, those that were not understood, and recorded as they are.
+    pub unrecognized: usize,
+    /// Events that are on the bus now.
+    pub published: usize,
+    /// Events that no bus takes: too large, or no JSON that it reads.
+    pub unpublishable: usize,
+    /// The size of the batch.
+    pub bytes: usize,
+}
+
+impl Summary {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            before: self.before || other.before,
+            events: self.events + other.events,
+            repeats: self.repeats + other.repeats,
+            unrecognized: self.unrecognized + other.unrecognized,
+            published: self.published + other.published,
+            unpublishable: self.unpublishable + other.unpublishable,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+/// Why a batch is not in the log. Doing it again is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// There is no such batch.
+    #[error("the archive has no {0}")]
+    Missing(String),
+    /// Its key says no provider that sends batches.
+    #[error("{0} is not a batch: its folder is no provider's who sends batches")]
+    NotABatch(String),
+    /// The archive does not hand it out.
+    #[error("the archive: {0}")]
+    Archive(CallError),
+    /// The log does not take it.
+    #[error("the log: {0}")]
+    Log(#[from] LogError),
+    /// It is in the log, and not all of it is on the bus.
+    #[error("the bus: {0}")]
+    Bus(CallError),
+    /// A message is no event of EventBridge's.
+    #[error("not an event of EventBridge's: a field of its envelope is missing")]
+    NotAnEvent,
+    /// There was no time left.
+    #[error("not done in the time there was")]
+    Late,
+}
+
+impl<L: Log, B: Bus> Recorder<L, B> {
+    /// Records the batch that lies under `key`, before `deadline`.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn batch(&self, key: &str, place: &Place, deadline: Instant) -> Result<Summary, RecordError> {
+        let provider = key.split('/').next().unwrap_or_default();
+        if !providers::find(provider).is_ok_and(Provider::sends_batches) {
+            return Err(RecordError::NotABatch(key.to_owned()));
+        }
+        let stored = self.archive.read(key, deadline).await.map_err(RecordError::Archive)?;
+        let stored = stored.ok_or_else(|| RecordError::Missing(self.archive.url_of(key)))?;
+        let body = String::from_utf8_lossy(&stored.body);
+        let batch = read(Some(self.archive.url_of(key)), &body, stored.received, place);
+        let mut summary =
+            Summary { bytes: body.len(), unrecognized: batch.unrecognized, ..Summary::default() };
+        let recorded = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
+        let (number, is_published) = match recorded.map_err(|_| RecordError::Late)?? {
+            Recorded::New { batch, events, repeats } => {
+                (summary.events, summary.repeats) = (events, repeats);
+                (batch, false)
+            }
+            Recorded::Before { batch, published } => {
+                summary.before = true;
+                (batch, published)
+            }
+        };
+        if let Some(bus) = self.publish.as_ref().filter(|_| !is_published) {
+            (summary.published, summary.unpublishable) = publish(bus, &batch.records, deadline).await?;
+            self.log.published(number).await?;
+        }
+        Ok(summary)
+    }
+}
+
+/// Takes a batch apart. `origin` is where it lies, `received` the time of what does not say its own.
+pub fn read<'a>(
+    origin: Option<String>,
+    body: &'a str,
+    received: Timestamp,
+    place: &'a Place,
+) -> log::Batch<'a> {
+    let (mut records, unrecognized) = sparkpost::records(body, received);
+    for record in &mut records {
+        record.account = Cow::Borrowed(&place.account);
+        record.region = Cow::Borrowed(&place.region);
+    }
+    log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
+}
+
+/// Puts records on a bus, some at once, and says how many it took, and how many no bus would take.
+async fn publish<B: Bus>(
+    bus: &Arc<B>,
+    records: &[Record<'_>],
+    deadline: Instant,
+) -> Result<(usize, usize), RecordError> {
+    let mut tasks = JoinSet::new();
+    let (mut published, mut unpublishable) = (0, 0);
+    let mut count = |put: Result<(), CallError>| match put {
+        Ok(()) => {
+            published += 1;
+            Ok(())
+        }
+        Err(CallError::Malformed(_) | CallError::TooLarge) => {
+            unpublishable += 1;
+            Ok(())
+        }
+        Err(error) => Err(RecordError::Bus(error)),
+    };
+    for record in records {
+        let Some(event) = event(record) else {
+            count(Err(CallError::TooLarge))?;
+            continue;
+        };
+        if tasks.len() == AT_ONCE
+            && let Some(Ok(put)) = tasks.join_next().await
+        {
+            count(put)?;
+        }
+        let bus = bus.clone();
+        tasks.spawn(async move { bus.put(&event, deadline).await });
+    }
+    while let Some(put) = tasks.join_next().await {
+        count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
+    }
+    Ok((published, unpublishable))
+}
+
+/// A record as an event of a bus; `None` when its detail is none that EventBridge takes.
+fn event(record: &Record<'_>) -> Option<Event> {
+    Some(Event {
+        source: record.source.to_string(),
+        detail_type: record.detail_type.to_string(),
+        detail: Detail::parse(record.detail.as_bytes()).ok()?,
+        time: Some(record.time),
+        resources: vec![format!("urn:webhook:{}:{}", SPARKPOST.name, record.id)],
+    })
+}

@@ -1,0 +1,117 @@
+//! What a message in the recorder's queue says: that something lies in the archive, or an event itself.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+/// A message.
+pub(super) enum Notification<'a> {
+    /// Objects were made in a bucket.
+    Objects(Vec<Object<'a>>),
+    /// An event, in EventBridge's envelope.
+    Event(&'a str),
+    /// Nothing to do: S3 trying the queue, or an object that was removed.
+    Nothing,
+}
+
+/// An object of a bucket.
+pub(super) struct Object<'a> {
+    pub(super) bucket: Cow<'a, str>,
+    pub(super) key: String,
+}
+
+/// The fields of all the forms. Source: "Event message structure", Amazon S3 User Guide; "Events structure reference",
+/// Amazon EventBridge User Guide.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Option<Vec<S3Record<'a>>>,
+    #[serde(rename = "Event", borrow)]
+    event: Option<Cow<'a, str>>,
+    #[serde(rename = "detail-type", borrow)]
+    detail_type: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct S3Record<'a> {
+    #[serde(rename = "eventName", borrow)]
+    event_name: Cow<'a, str>,
+    #[serde(borrow)]
+    s3: S3<'a>,
+}
+
+#[derive(Deserialize)]
+struct S3<'a> {
+    #[serde(borrow)]
+    bucket: Bucket<'a>,
+    #[serde(borrow)]
+    object: Key<'a>,
+}
+
+#[derive(Deserialize)]
+struct Bucket<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Key<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+}
+
+impl<'a> Notification<'a> {
+    /// Reads a message; `None` when it is neither.
+    pub(super) fn read(body: &'a str) -> Option<Self> {
+        let message: Message<'_> = serde_json::from_str(body).ok()?;
+        if let Some(records) = message.records {
+            let made = records.into_iter().filter(|record| record.event_name.contains("ObjectCreated"));
+            let objects: Vec<_> = made
+                .map(|record| Object { bucket: record.s3.bucket.name, key: key(&record.s3.object.key) })
+                .collect();
+            return Some(if objects.is_empty() { Self::Nothing } else { Self::Objects(objects) });
+        }
+        if message.event.as_deref() == Some("s3:TestEvent") {
+            return Some(Self::Nothing);
+        }
+        message.detail_type.map(|_| Self::Event(body))
+    }
+}
+
+/// The key of a notification is written as in a form: percent signs, and `+` for a space.
+fn key(written: &str) -> String {
+    percent_decode_str(&written.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> String {
+        match Notification::read(body) {
+            None => "nothing that is known".into(),
+            Some(Notification::Nothing) => "nothing to do".into(),
+            Some(Notification::Event(_)) => "an event".into(),
+            Some(Notification::Objects(objects)) => {
+                objects.iter().map(|object| format!("{}: {}", object.bucket, object.key)).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_lies_where_or_is_an_event() {
+        let s3 = |name: &str| {
+            format!(
+                r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"{name}","s3":{{"bucket":{{"name":"raw"}},"object":{{"key":"a+b/sparkpost/x%2520y%252F.json","size":1}}}}}}]}}"#
+            )
+        };
+        insta::assert_snapshot!(read(&s3("ObjectCreated:Put")), @"raw: a b/sparkpost/x%20y%2F.json");
+        insta::assert_snapshot!(read(&s3("ObjectRemoved:Delete")), @"nothing to do");
+        insta::assert_snapshot!(read(r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"raw"}"#), @"nothing to do");
+        insta::assert_snapshot!(read(r#"{"version":"0","id":"1","detail-type":"push","detail":{}}"#), @"an event");
+        for other in ["", "{}", "[]", "{\"Records\":[{}]}", "{\"Records\":7}", "push"] {
+            assert_eq!(read(other), "nothing that is known", "{other}");
+        }
+    }
+}

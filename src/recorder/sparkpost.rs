@@ -1,0 +1,166 @@
+//! A batch of SparkPost's, taken apart.
+//!
+//! Nothing in a batch fails it, and nothing in it is left out: what is not understood becomes a record that holds it as
+//! it came. Source of the shapes: "Webhook Event Reference", <https://developers.sparkpost.com/api/webhooks/>.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::event::{MAX_DETAIL_TYPE_CHARS, Object, text, time_of};
+use crate::log::{Found, Record, can_be_recorded};
+use crate::providers::sparkpost::SPARKPOST;
+
+/// The type of what was not understood.
+const UNRECOGNIZED: &str = "unrecognized";
+/// The longest id that is kept as it is, in bytes.
+const LONGEST_ID: usize = 256;
+
+/// The records of a batch, and how many of them were not understood. `received` is the time of what does not say its
+/// own.
+pub(super) fn records(body: &str, received: Timestamp) -> (Vec<Record<'_>>, usize) {
+    let Some(elements) = elements(body) else {
+        // Not JSON at all: a JSON string that holds it.
+        let detail = serde_json::Value::from(body).to_string();
+        return (vec![unrecognized(Cow::Owned(detail), received)], 1);
+    };
+    let mut count = 0;
+    let records = elements.into_iter().filter_map(|element| {
+        read(element, received).unwrap_or_else(|NotUnderstood| {
+            count += 1;
+            Some(unrecognized(Cow::Borrowed(element.get()), received))
+        })
+    });
+    let records = records.collect();
+    (records, count)
+}
+
+/// The record of one event, as it stands in a batch and in the detail of an event on a bus.
+pub(super) fn record(element: &RawValue, received: Timestamp) -> Option<Record<'_>> {
+    read(element, received).ok().flatten()
+}
+
+/// Something that is no event, as far as is known here.
+struct NotUnderstood;
+
+/// The elements of an array; a value that is no array is the only one. `None` when it is not JSON.
+fn elements(json: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(json).or_else(|_| serde_json::from_str(json).map(|one| vec![one])).ok()
+}
+
+/// The event of an element; `None` for `{"msys":{}}`, with which an endpoint is tried.
+fn read(element: &RawValue, received: Timestamp) -> Result<Option<Record<'_>>, NotUnderstood> {
+    let groups = Object::of(element.get()).and_then(|element| Object::of(element.get("msys")?.get()));
+    let groups = groups.ok_or(NotUnderstood)?;
+    // There never is more than one group.
+    let Some((group, event)) = groups.first() else { return Ok(None) };
+    let event = Object::of(event.get()).ok_or(NotUnderstood)?;
+    let value = |name: &str| event.get(name).and_then(text);
+    let group = || Some(Cow::Owned(group.to_owned()));
+    let detail_type = value("type").filter(|kind| is_type(kind)).or_else(group).filter(|kind| is_type(kind));
+    let detail_type = detail_type.ok_or(NotUnderstood)?;
+    let time =
+        event.get("timestamp").and_then(|time| time_of(time.get())).filter(|time| can_be_recorded(*time));
+    let time = time.unwrap_or(received);
+    Ok(Some(Record {
+        time,
+        id: value("event_id").filter(|id| is_id(id)).unwrap_or_else(|| Cow::Owned(content_id(element.get()))),
+        source: Cow::Borrowed(SPARKPOST.source),
+        detail_type,
+        account: Cow::Borrowed(""),
+        region: Cow::Borrowed(""),
+        resources: Vec::new(),
+        detail: Cow::Borrowed(element.get()),
+        found: Found::of(value),
+    }))
+}
+
+fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> Record<'_> {
+    Record {
+        time: received,
+        id: Cow::Owned(content_id(&detail)),
+        source: Cow::Borrowed(SPARKPOST.source),
+        detail_type: Cow::Borrowed(UNRECOGNIZED),
+        account: Cow::Borrowed(""),
+        region: Cow::Borrowed(""),
+        resources: Vec::new(),
+        detail,
+        found: Found::default(),
+    }
+}
+
+/// The id of what has none: the same content is the same event.
+fn content_id(content: &str) -> String {
+    format!("sha256.{}", hex::encode(Sha256::digest(content)))
+}
+
+fn is_type(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= MAX_DETAIL_TYPE_CHARS && !text.chars().any(char::is_control)
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LONGEST_ID && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// Type, id and time of each record, and how many were not understood.
+    fn read(body: &str) -> (Vec<String>, usize) {
+        let (records, unrecognized) = records(body, "2026-11-22T10:00:00Z".parse().unwrap());
+        for record in &records {
+            assert!(body.contains(&*record.detail) || record.detail.starts_with('"'), "as it came");
+        }
+        let line = |r: &Record<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
+        (records.iter().map(line).collect(), unrecognized)
+    }
+
+    fn event(fields: &str) -> String {
+        let (records, unrecognized) = read(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
+        assert_eq!((records.len(), unrecognized), (1, 0));
+        records[0].clone()
+    }
+
+    #[test]
+    fn an_event_s_id_and_time_are_read_in_every_form() {
+        insta::assert_snapshot!(event(r#""type":"bounce","event_id":"92356927693813856","timestamp":1454442600"#), @"bounce 92356927693813856 2016-02-02T19:50:00Z");
+        insta::assert_snapshot!(event(r#""type":"open","event_id":9235692769381385600001,"timestamp":"1454442600""#), @"open 923569276938138560 2016-02-02T19:50:00Z");
+        insta::assert_snapshot!(event(r#""type":"click","event_id":"8ae7b9c0-9f6d-11e5","timestamp":"2016-02-02T19:50:00.500Z""#), @"click 8ae7b9c0-9f6d-11e5 2016-02-02T19:50:00.5Z");
+        insta::assert_snapshot!(event(r#""type":"a","event_id":null,"timestamp":"soon""#), @"a sha256.e5788253dea 2026-11-22T10:00:00Z");
+        insta::assert_snapshot!(event(r#""type":"a","event_id":"1","timestamp":-99999999999"#), @"a 1 2026-11-22T10:00:00Z");
+        insta::assert_snapshot!(event(r#""type":7,"event_id":{},"timestamp":[]"#), @"7 sha256.6e9601ad29b 2026-11-22T10:00:00Z");
+        insta::assert_snapshot!(event(r#""type":"","event_id":"","timestamp":"""#), @"message_event sha256.6a87723d81a 2026-11-22T10:00:00Z");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_kept_as_it_came() {
+        let types = |body: &str| {
+            let (records, unrecognized) = read(body);
+            let types: Vec<_> =
+                records.iter().map(|record| record.split_once(' ').unwrap().0.to_owned()).collect();
+            (types.join(" "), unrecognized)
+        };
+        let expected = |types: &str, unrecognized| (types.to_owned(), unrecognized);
+        assert_eq!(types(r#"[{"msys":{}}]"#), expected("", 0), "a ping");
+        assert_eq!(types("[]"), expected("", 0));
+        assert_eq!(types(r#"{"msys":{"new_event":{}}}"#), expected("new_event", 0), "no array");
+        let strange = r#"[17,{"msys":{"x_event":[]}},{"a":1},{"msys":{"m":{"type":"open"}}},null]"#;
+        assert_eq!(types(strange), expected("unrecognized unrecognized unrecognized open unrecognized", 4));
+        assert_eq!(types("[{]"), expected("unrecognized", 1), "no JSON");
+        assert_eq!(types(""), expected("unrecognized", 1));
+    }
+
+    #[test]
+    fn half_an_emoji_and_a_nul_are_no_obstacle() {
+        let body = r#"[{"msys":{"message_event":{"type":"open","subject":"a\ud83d","rcpt_to":"a\u0000b@example.com"}}}]"#;
+        let (records, unrecognized) = records(body, Timestamp::UNIX_EPOCH);
+        assert_eq!((records.len(), unrecognized), (1, 0));
+        let found: Vec<_> = records[0].found.values().flatten().collect();
+        assert_eq!(found, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
+        assert!(body.contains(&*records[0].detail), "the detail is as it came");
+    }
+}

@@ -1,0 +1,45 @@
+//! PostgreSQL, with a database for each test.
+
+use hookbridge::log::PostgresLog;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use super::aws::name;
+
+/// An empty database.
+pub struct Database {
+    pub url: String,
+    pub pool: PgPool,
+}
+
+impl Database {
+    pub async fn new() -> Self {
+        let server = super::set_up("HOOKBRIDGE_TEST_DATABASE");
+        let name = name("test").replace('-', "_");
+        let admin = PgPoolOptions::new().max_connections(1).connect(&server).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
+        admin.close().await;
+        let (server, parameters) = server.split_once('?').unwrap_or((&server, ""));
+        let url = format!("{}/{name}?{parameters}", server.rsplit_once('/').unwrap().0);
+        let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
+        Self { url, pool }
+    }
+
+    /// The log in it.
+    pub async fn log(&self) -> PostgresLog {
+        PostgresLog::open(&self.url.parse().unwrap(), 8).await.unwrap()
+    }
+
+    /// The first column of what a statement returns, as text.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&self.pool).await.unwrap()
+    }
+
+    /// The number that a statement returns.
+    pub async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.pool).await.unwrap()
+    }
+
+    pub async fn run(&self, sql: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
+    }
+}

@@ -1,0 +1,414 @@
+//! What every log promises, whichever database it is in: each of these tests runs against PostgreSQL and SQLite.
+
+use std::borrow::Cow;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use hookbridge::log::{
+    Batch, COLUMNS, Found, Key, Log, LogError, Order, Page, PostgresLog, Record, Recorded, Search, SqliteLog,
+    Stored,
+};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::actors::database::Database;
+
+/// Makes a test of each of these functions for each database.
+macro_rules! both {
+    ($($test:ident)*) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let database = crate::actors::database::Database::new().await;
+                super::$test(database.log().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                let log = hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
+                super::$test(log).await;
+            })*
+        }
+    };
+}
+
+both! {
+    a_batch_is_recorded_once
+    the_same_event_in_two_batches_is_one
+    recorders_of_the_same_events_at_once_agree
+    a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing
+    every_value_comes_back_as_it_was
+    every_filter_finds_what_it_says
+    pages_follow_each_other_without_gap_or_repeat
+    what_is_too_old_goes
+    what_is_recorded_already_is_known
+    how_events_are_split_into_batches_makes_no_difference
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
+}
+
+fn record(id: &str, time: Timestamp) -> Record<'static> {
+    Record {
+        time,
+        id: Cow::Owned(id.to_owned()),
+        source: "sparkpost.com".into(),
+        detail_type: "delivery".into(),
+        account: "".into(),
+        region: "".into(),
+        resources: vec![],
+        detail: Cow::Owned(format!(r#"{{"id":"{id}"}}"#)),
+        found: Found::default(),
+    }
+}
+
+fn batch<'a>(origin: &str, records: Vec<Record<'a>>) -> Batch<'a> {
+    Batch { origin: Some(Cow::Owned(origin.to_owned())), records, unrecognized: 0 }
+}
+
+fn everything() -> Search {
+    Search { from: Timestamp::MIN, to: Timestamp::MAX, ..Search::default() }
+}
+
+fn page(order: Order, limit: u32) -> Page {
+    Page { order, after: None, offset: 0, limit }
+}
+
+/// The whole log, in its order.
+async fn all(log: &impl Log) -> Vec<Stored> {
+    log.search(&everything(), &page(Order::OldestFirst, 100_000)).await.unwrap()
+}
+
+fn ids(events: &[Stored]) -> Vec<&str> {
+    events.iter().map(|event| event.key.id.as_str()).collect()
+}
+
+async fn a_batch_is_recorded_once(log: impl Log) {
+    let t = now();
+    let first = batch("s3://raw/1", vec![record("a", t), record("b", t)]);
+    let Recorded::New { batch: number, events: 2, repeats: 0 } = log.record(&first).await.unwrap() else {
+        panic!("two new events")
+    };
+    assert_eq!(log.record(&first).await.unwrap(), Recorded::Before { batch: number, published: false });
+    log.published(number).await.unwrap();
+    assert_eq!(log.record(&first).await.unwrap(), Recorded::Before { batch: number, published: true });
+    assert_eq!(all(&log).await.len(), 2);
+    let empty = log.record(&batch("s3://raw/2", vec![])).await.unwrap();
+    assert!(matches!(empty, Recorded::New { events: 0, repeats: 0, .. }));
+}
+
+async fn the_same_event_in_two_batches_is_one(log: impl Log) {
+    let t = now();
+    let later = t + SignedDuration::from_micros(1);
+    log.record(&batch("1", vec![record("a", t), record("b", t)])).await.unwrap();
+    let second = batch("2", vec![record("c", t), record("a", t), record("b", later), record("c", t)]);
+    let recorded = log.record(&second).await.unwrap();
+    assert!(matches!(recorded, Recorded::New { events: 2, repeats: 2, .. }), "{recorded:?}");
+    assert_eq!(ids(&all(&log).await), ["a", "b", "c", "b"], "an id at another time is another event");
+    let none = Batch { origin: None, records: vec![record("a", t)], unrecognized: 0 };
+    let recorded = log.record(&none).await.unwrap();
+    assert!(matches!(recorded, Recorded::New { events: 0, repeats: 1, .. }), "{recorded:?}");
+}
+
+async fn recorders_of_the_same_events_at_once_agree(log: impl Log) {
+    let (t, log) = (now(), std::sync::Arc::new(log));
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0_usize..24 {
+        let log = log.clone();
+        tasks.spawn(async move {
+            // Each origin three times, and batches that overlap, in different orders.
+            let mut records: Vec<_> =
+                (0..40).map(|id| record(&format!("{:03}", id + n / 3 * 10), t)).collect();
+            if n % 2 == 0 {
+                records.reverse();
+            }
+            log.record(&batch(&format!("{}", n / 3), records)).await.unwrap()
+        });
+    }
+    let done = tasks.join_all().await;
+    let new = done.iter().filter_map(|recorded| match recorded {
+        Recorded::New { events, .. } => Some(*events),
+        Recorded::Before { .. } => None,
+    });
+    let new: Vec<_> = new.collect();
+    assert_eq!(new.len(), 8, "each origin once");
+    assert_eq!(new.iter().sum::<usize>(), 110, "each event once");
+    assert_eq!(all(&*log).await.len(), 110);
+}
+
+/// Polls a future so often at most, and then drops it where it stands.
+struct Stopped<'f, F> {
+    work: Pin<&'f mut F>,
+    polls: usize,
+}
+
+impl<F: Future> Future for Stopped<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.work.as_mut().poll(context).map(Some)
+    }
+}
+
+async fn a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing(log: impl Log) {
+    let t = now();
+    log.record(&batch("before", vec![record("0", t)])).await.unwrap();
+    let mut stopped = 0;
+    for polls in 0.. {
+        let records: Vec<_> =
+            (0..700).map(|n| record(&format!("{polls}-{n}"), t)).chain([record("0", t)]).collect();
+        let batch = batch(&format!("{polls}"), records);
+        let before = all(&log).await.len();
+        let done = {
+            let work = pin!(log.record(&batch));
+            Stopped { work, polls }.await
+        };
+        let after = all(&log).await.len() - before;
+        assert!(after == 0 || after == 700, "{after} events after {polls} steps");
+        log.record(&batch).await.unwrap();
+        assert_eq!(all(&log).await.len() - before, 700, "after {polls} steps, and once more");
+        if done.is_some() {
+            break;
+        }
+        stopped += 1;
+    }
+    assert!(stopped > 3, "it was stopped {stopped} times only");
+}
+
+async fn every_value_comes_back_as_it_was(log: impl Log) {
+    let mut given = record("ä'\"\\%", "2016-02-02T19:50:00.123456Z".parse().unwrap());
+    given.source = "github.com".into();
+    given.detail_type = "push".into();
+    given.account = "000000000000".into();
+    given.region = "eu-central-1".into();
+    given.resources = vec!["urn:a".into(), "{\"b\",NULL}".into(), String::new()];
+    given.detail = "{\n \"a\" : \"\\u0000\\ud83d\", \"n\": 1.50e0 }".into();
+    log.record(&batch("1", vec![given])).await.unwrap();
+    let mut far = record("far", "9999-12-30T00:00:00Z".parse().unwrap());
+    far.detail = "[]".into();
+    let past = record("past", "0001-01-01T00:00:00Z".parse().unwrap());
+    log.record(&batch("2", vec![far, past])).await.unwrap();
+    let events = all(&log).await;
+    let found = &events.iter().find(|event| event.key.id.starts_with('ä')).unwrap();
+    assert_eq!(found.key, Key { time: "2016-02-02T19:50:00.123456Z".parse().unwrap(), id: "ä'\"\\%".into() });
+    assert_eq!((found.source.as_str(), found.detail_type.as_str()), ("github.com", "push"));
+    assert_eq!((found.account.as_str(), found.region.as_str()), ("000000000000", "eu-central-1"));
+    assert_eq!(found.resources, ["urn:a", "{\"b\",NULL}", ""]);
+    assert_eq!(found.detail, "{\n \"a\" : \"\\u0000\\ud83d\", \"n\": 1.50e0 }");
+    assert_eq!(events.len(), 3);
+}
+
+async fn every_filter_finds_what_it_says(log: impl Log) {
+    let t = now();
+    let mut target = record("target", t);
+    target.detail_type = "bounce".into();
+    target.source = "other.example".into();
+    target.found = Found::of(|name| Some(Cow::Owned(format!("Alpha {name}-Beta gamma"))));
+    log.record(&batch("1", vec![target, record("other", t)])).await.unwrap();
+    let find = async |search: Search| {
+        let found = log.search(&search, &page(Order::NewestFirst, 10)).await.unwrap();
+        assert_eq!(log.count(&search).await.unwrap(), found.len() as u64);
+        ids(&found).join(" ")
+    };
+    let one = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    assert_eq!(find(everything()).await, "target other");
+    assert_eq!(find(Search { ids: one(&["other", "x"]), ..everything() }).await, "other");
+    assert_eq!(find(Search { types: one(&["bounce"]), ..everything() }).await, "target");
+    assert_eq!(find(Search { sources: one(&["sparkpost.com"]), ..everything() }).await, "other");
+    assert_eq!(find(Search { from: t, to: t, ..everything() }).await, "", "the end is not in");
+    assert_eq!(find(Search { to: t, ..everything() }).await, "");
+    assert_eq!(find(Search { from: t, ..everything() }).await, "target other");
+    assert_eq!(find(Search { reason_holds: Some("LPHA reason-b".into()), ..everything() }).await, "target");
+    assert_eq!(find(Search { reason_holds: Some("a.pha".into()), ..everything() }).await, "");
+    for (at, column) in COLUMNS.iter().enumerate() {
+        let by = |values: &[&str]| Search { columns: vec![(at, one(values))], ..everything() };
+        let name = column.name;
+        let whole = format!("Alpha {}-Beta gamma", column.field);
+        assert_eq!(find(by(&["x", &whole])).await, "target", "{name}");
+        let is_words = column.matching == hookbridge::log::Matching::Words;
+        let expected = if is_words { "target" } else { "" };
+        assert_eq!(find(by(&["beta"])).await, expected, "{name}: a word, in any case");
+        assert_eq!(find(by(&["beta gamma"])).await, expected, "{name}: two words");
+        assert_eq!(find(by(&["bet"])).await, "", "{name}: a part of a word");
+        assert_eq!(find(by(&["gamma beta"])).await, "", "{name}: another order");
+        assert_eq!(find(by(&["(.*)", "x'; drop table events; --"])).await, "", "{name}: text is text");
+    }
+}
+
+async fn pages_follow_each_other_without_gap_or_repeat(log: impl Log) {
+    let t = now();
+    let records = (0..50).map(|n| record(&format!("{n:02}"), t + SignedDuration::from_secs(n / 7))).collect();
+    log.record(&batch("1", records)).await.unwrap();
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let next = Page { order, after, offset: 0, limit: 8 };
+            let found = log.search(&everything(), &next).await.unwrap();
+            let Some(last) = found.last() else { break };
+            after = Some(last.key.clone());
+            seen.extend(found.into_iter().map(|event| event.key.id));
+            // What comes in between does not move what was seen.
+            log.record(&batch(
+                &format!("{order:?}{}", seen.len()),
+                vec![record("zz", t - SignedDuration::from_hours(1))],
+            ))
+            .await
+            .unwrap();
+        }
+        let mut expected: Vec<_> = (0..50).map(|n| format!("{n:02}")).collect();
+        if order == Order::NewestFirst {
+            expected.reverse();
+            expected.push("zz".into());
+        }
+        seen.retain(|id| order == Order::NewestFirst || id != "zz");
+        assert_eq!(seen, expected);
+    }
+    let skipped = Page { order: Order::OldestFirst, after: None, offset: 49, limit: 8 };
+    assert_eq!(ids(&log.search(&everything(), &skipped).await.unwrap()), ["48", "49"]);
+}
+
+async fn what_is_too_old_goes(log: impl Log) {
+    let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
+    let records = [400, 100, 31, 1, 0].map(|age| record(&format!("{age}"), days(age)));
+    log.record(&batch("1", records.into())).await.unwrap();
+    log.record(&batch("2", vec![record("stray", "1999-01-01T00:00:00Z".parse().unwrap())])).await.unwrap();
+    log.maintain(None).await.unwrap();
+    assert_eq!(all(&log).await.len(), 6, "nothing goes when nobody says how long to keep");
+    log.maintain(Some(SignedDuration::from_hours(24 * 60))).await.unwrap();
+    assert_eq!(ids(&all(&log).await), ["31", "1", "0"]);
+    log.record(&batch("3", vec![record("again", days(400))])).await.unwrap();
+    assert_eq!(all(&log).await.len(), 4, "what is old can still be recorded");
+}
+
+async fn what_is_recorded_already_is_known(log: impl Log) {
+    log.record(&batch("b", vec![])).await.unwrap();
+    let origins = ["c", "b", "a"].map(str::to_owned);
+    assert_eq!(log.unrecorded(origins.into()).await.unwrap(), ["c", "a"]);
+    assert_eq!(log.unrecorded(vec![]).await.unwrap(), Vec::<String>::new());
+}
+
+/// Any split of a set of events into batches, with repeats, in any order, gives the same log.
+async fn how_events_are_split_into_batches_makes_no_difference(log: impl Log) {
+    // Each case has hours of its own in the one log.
+    let start: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() });
+    let batches = prop::collection::vec((0_u8..4, prop::collection::vec(0_i64..30, 0..40)), 1..8);
+    let case = std::cell::Cell::new(0);
+    let result = runner.run(&batches, |batches| {
+        case.set(case.get() + 1);
+        let from = start + SignedDuration::from_hours(100 * case.get());
+        let given = &log;
+        let record = |n: i64| record(&format!("{}", n % 11), from + SignedDuration::from_secs(n / 3));
+        let found = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for (n, (twice, events)) in batches.iter().enumerate() {
+                    let batch =
+                        batch(&format!("{}/{n}", case.get()), events.iter().map(|n| record(*n)).collect());
+                    for _ in 0..=*twice {
+                        given.record(&batch).await?;
+                    }
+                }
+                let search = Search { from, to: from + SignedDuration::from_hours(99), ..Search::default() };
+                given.search(&search, &page(Order::OldestFirst, 1000)).await
+            })
+        });
+        let mut expected: Vec<Key> = batches
+            .iter()
+            .flat_map(|(_, events)| events.iter().map(|n| record(*n)))
+            .map(|record| Key { time: record.time, id: record.id.into_owned() })
+            .collect();
+        expected.sort();
+        expected.dedup();
+        let found: Vec<_> = found.unwrap().into_iter().map(|event| event.key).collect();
+        prop_assert_eq!(found, expected);
+        Ok(())
+    });
+    result.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_reads_only_the_weeks_it_asks_for() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
+    let records = [60, 50, 40, 30, 20, 10, 0].map(|age| record(&format!("{age}"), days(age)));
+    log.record(&batch("1", records.into())).await.unwrap();
+    log.maintain(None).await.unwrap();
+    let (from, to) = (days(41), days(39));
+    let plan = database
+        .texts(&format!(
+            "explain select id from hookbridge.events where time >= timestamptz '{from}' and time < timestamptz '{to}' and rcpt_to in ('a')"
+        ))
+        .await
+        .join("\n");
+    let tables: Vec<_> = plan.lines().filter(|line| line.contains("events_")).collect();
+    assert!((1..=2).contains(&tables.len()) && !plan.contains("events_default"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strays_move_to_the_week_that_is_made_for_them() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    // Ten weeks ahead there is no table yet, and the default table takes it.
+    let ahead = now() + SignedDuration::from_hours(24 * 70);
+    log.record(&batch("1", vec![record("ahead", ahead), record("1970", Timestamp::UNIX_EPOCH)]))
+        .await
+        .unwrap();
+    let strays = "select count(*) from hookbridge.events_default";
+    assert_eq!(database.number(strays).await, 2);
+    // As if those weeks had passed: now it is in reach, and there is no table of its week.
+    database
+        .run("update hookbridge.events_default set time = time - interval '9 weeks' where id = 'ahead'")
+        .await;
+    let made = log.maintain(None).await.unwrap().made;
+    assert_eq!(made.len(), 5, "this week and four ahead: {made:?}");
+    assert_eq!(log.maintain(None).await.unwrap().made.len(), 0, "twice is as good as once");
+    assert_eq!(database.number(strays).await, 1, "only 1970 is left");
+    assert_eq!(all(&log).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_are_made_once_by_whoever_comes_first() {
+    let database = Database::new().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..6 {
+        let url = database.url.parse().unwrap();
+        tasks.spawn(async move {
+            let log = PostgresLog::open(&url, 2).await?;
+            log.maintain(None).await?;
+            log.record(&batch(&format!("{n}"), vec![record("a", now())])).await
+        });
+    }
+    for done in tasks.join_all().await {
+        done.unwrap();
+    }
+    let columns = "select column_name::text from information_schema.columns
+        where table_schema = 'hookbridge' and table_name = 'events' order by ordinal_position";
+    let names = database.texts(columns).await;
+    assert!(names[10..].iter().map(String::as_str).eq(COLUMNS.iter().map(|column| column.name)), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
+    let server = crate::actors::set_up("HOOKBRIDGE_TEST_DATABASE");
+    let missing = format!("{}/absent", server.rsplit_once('/').unwrap().0);
+    let error = PostgresLog::open(&missing.parse().unwrap(), 1).await.err().unwrap();
+    insta::assert_snapshot!(error, @r#"the database refused: database "absent" does not exist (code 3D000)"#);
+    let closed = "postgres://user:secret@127.0.0.1:1/x".parse().unwrap();
+    let error = PostgresLog::open(&closed, 1).await.err().unwrap();
+    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let error = SqliteLog::open(folder.path()).await.err().unwrap();
+    insta::assert_snapshot!(error, @"the database refused: unable to open database file (code 14)");
+}
