@@ -11,8 +11,14 @@ pub mod bus;
 pub mod call;
 pub mod database;
 pub mod event;
+#[cfg(feature = "command")]
+pub mod export;
 pub mod invocation;
+#[cfg(feature = "command")]
+pub mod load;
 pub mod log;
+#[cfg(feature = "command")]
+pub mod maintain;
 pub mod output;
 pub mod providers;
 pub mod recorder;

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
+use hookbridge::export::Export;
+use hookbridge::load::Load;
+use hookbridge::maintain::Maintain;
 use hookbridge::providers::{self, Provider, RequestUrl};
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, SendError, Sender};
@@ -32,6 +35,16 @@ enum Command {
     Serve(Box<Flags>),
     Send(SendFlags),
     Template(TemplateFlags),
+    Load(Load),
+    Export(Export),
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+/// Look after the log.
+#[derive(Subcommand)]
+enum LogCommand {
+    Maintain(Maintain),
 }
 
 /// Send a webhook, signed as its provider signs, and show the answer.
@@ -99,6 +112,11 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Template(flags) => {
             output::line(template::of(flags.provider).trim_end());
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Load(load) => Ok(load.run().await.map(|()| ExitCode::SUCCESS)?),
+        Command::Export(export) => Ok(export.run().await.map(|()| ExitCode::SUCCESS)?),
+        Command::Log(LogCommand::Maintain(maintain)) => {
+            Ok(maintain.run().await.map(|()| ExitCode::SUCCESS)?)
         }
     }
 }

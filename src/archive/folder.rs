@@ -38,7 +38,13 @@ impl FolderArchive {
             }
         }
         tempfile::NamedTempFile::new_in(&partial)?;
-        Ok(Self { folder })
+        Ok(Self::of(folder))
+    }
+
+    /// A folder to read from, which is not touched.
+    pub fn of(folder: PathBuf) -> Self {
+        // Where it really is: what was recorded from it is known by that.
+        Self { folder: folder.canonicalize().unwrap_or(folder) }
     }
 
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
@@ -101,8 +107,7 @@ impl FolderArchive {
     }
 
     pub(super) fn url_of(&self, key: &str) -> String {
-        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
-        format!("file://{}", folder.join(key).display())
+        format!("file://{}", self.folder.join(key).display())
     }
 }
 

@@ -4,6 +4,8 @@
 //! and an event that came in another batch already is not recorded a second time. Two events are the same when their
 //! id and their time are.
 
+#[cfg(feature = "command")]
+mod any;
 mod columns;
 mod error;
 mod migrations;
@@ -19,6 +21,8 @@ use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 
+#[cfg(feature = "command")]
+pub use any::{AnyLog, LogAddress};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
 pub use error::LogError;
 pub use postgres::PostgresLog;

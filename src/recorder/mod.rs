@@ -24,7 +24,7 @@ use crate::archive::Archive;
 use crate::bus::Bus;
 use crate::call::CallError;
 use crate::event::{Detail, Event};
-use crate::log::{self, Log, LogError, Record, Recorded};
+use crate::log::{self, Found, Log, LogError, Record, Recorded};
 use crate::providers::{self, Provider, sparkpost::SPARKPOST};
 
 /// Events that are put on the bus at once.
@@ -166,6 +166,13 @@ pub fn read<'a>(
         record.region = Cow::Borrowed(&place.region);
     }
     log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
+}
+
+/// What a message event is found by, from its detail; nothing where the detail is of something else.
+pub fn found(detail: &str) -> Found<'_> {
+    let element = serde_json::from_str(detail).ok();
+    let record = element.and_then(|element| sparkpost::record(element, Timestamp::UNIX_EPOCH));
+    record.map(|record| record.found).unwrap_or_default()
 }
 
 /// Puts records on a bus, some at once, and says how many it took, and how many no bus would take.

@@ -188,6 +188,14 @@ pub fn default_data() -> PathBuf {
     PathBuf::from("hookbridge-data")
 }
 
+/// Where the log is when nothing else is said.
+pub fn default_log() -> PathBuf {
+    default_data().join(LOG)
+}
+
+/// The log's name in the data folder.
+pub(super) const LOG: &str = "log.db";
+
 fn read(path: &PathBuf) -> Result<File, SettingsError> {
     let failed = |why: String| SettingsError(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;

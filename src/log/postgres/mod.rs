@@ -10,7 +10,7 @@ mod partitions;
 mod rows;
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -31,10 +31,11 @@ const TRIES: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A database with the log's tables.
+#[derive(Clone)]
 pub struct PostgresLog {
     pool: PgPool,
     /// The weeks that are known to have a table.
-    weeks: Mutex<HashSet<Week>>,
+    weeks: Arc<Mutex<HashSet<Week>>>,
 }
 
 /// A connection that goes back to the pool only when nothing is under way on it. A work that is dropped in the middle,
@@ -67,7 +68,7 @@ impl PostgresLog {
     /// # Errors
     /// [`LogError`].
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, LogError> {
-        Ok(Self { pool: connect::pool(url, connections).await?, weeks: Mutex::default() })
+        Ok(Self { pool: connect::pool(url, connections).await?, weeks: Arc::default() })
     }
 
     /// Ends every connection.

@@ -1,0 +1,175 @@
+//! `hookbridge export`: a range of the log, as JSON lines or CSV.
+
+use std::borrow::Cow;
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::log::postgres::DatabaseUrlError;
+use crate::log::{AnyLog, COLUMNS, Log as _, LogAddress, LogError, Order, Page, Search, Stored};
+use crate::output;
+use crate::recorder;
+use crate::serve::settings::default_log;
+
+/// Events that are read at once.
+const AT_ONCE: u32 = 5000;
+/// How often a person hears how far it is.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Write the events of a range of time, the earliest first, as JSON lines (EventBridge's envelope) or CSV (what message
+/// events are searched by, and the detail).
+#[derive(clap::Args)]
+pub struct Export {
+    /// How they are written.
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    format: Format,
+    /// The first time that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+    /// The first time that is not in [default: no end].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
+    /// Only events of this type; may be given several times.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
+    database: PathBuf,
+    /// The file to write [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A line of JSON for each.
+    Jsonl,
+    /// A row for each, with a header.
+    Csv,
+}
+
+/// Why not all of it was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The address of the log is none.
+    #[error("--database")]
+    Database(#[from] DatabaseUrlError),
+    /// There is no such file.
+    #[error("--database: there is no log at {0}")]
+    NoLog(PathBuf),
+    /// The log does not work.
+    #[error("the log {log}: {error}")]
+    Log {
+        /// Its address.
+        log: String,
+        /// What happened.
+        error: LogError,
+    },
+    /// The output cannot be written.
+    #[error("{output}: {error}")]
+    Output {
+        /// Its name.
+        output: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+impl Export {
+    /// Writes it all, and shows how far it is where a person would see it.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub async fn run(self) -> Result<(), ExportError> {
+        let address: LogAddress = self.database.to_string_lossy().parse()?;
+        if let LogAddress::File(path) = &address
+            && !path.exists()
+        {
+            return Err(ExportError::NoLog(path.clone()));
+        }
+        let failed = |error| ExportError::Log { log: address.to_string(), error };
+        let log = AnyLog::open(&address, 1).await.map_err(failed)?;
+        let name = self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+        let unwritable = |error| ExportError::Output { output: name.clone(), error };
+        let mut out: Box<dyn Write + Send> = match &self.output {
+            Some(path) => Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(unwritable)?)),
+            None => Box::new(std::io::BufWriter::new(std::io::stdout())),
+        };
+        let shows = self.output.is_some() || (std::io::stderr().is_terminal() && !std::io::stdout().is_terminal());
+        let search = Search {
+            from: self.from.unwrap_or(Timestamp::MIN),
+            to: self.to.unwrap_or(Timestamp::MAX),
+            types: self.types,
+            ..Search::default()
+        };
+        let mut page = Page { order: Order::OldestFirst, after: None, offset: 0, limit: AT_ONCE };
+        let (mut written, mut told) = (0_u64, Instant::now());
+        if matches!(self.format, Format::Csv) {
+            write_row(&mut out, header()).map_err(unwritable)?;
+        }
+        loop {
+            let found = log.search(&search, &page).await.map_err(failed)?;
+            let Some(last) = found.last() else { break };
+            page.after = Some(last.key.clone());
+            for event in &found {
+                let done = match self.format {
+                    Format::Jsonl => out.write_all(event.to_line().as_bytes()),
+                    Format::Csv => write_row(&mut out, row(event)),
+                };
+                match done {
+                    // Whoever read it has had enough, as `head` does.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                    done => done.map_err(unwritable)?,
+                }
+                written += 1;
+            }
+            if shows && told.elapsed() >= EVERY {
+                told = Instant::now();
+                output::complain(&format!("{written} events, up to {}", last.key.time));
+            }
+        }
+        out.flush().map_err(unwritable)?;
+        if shows {
+            output::complain(&format!("{written} events written to {name}"));
+        }
+        Ok(())
+    }
+}
+
+/// A time as a person writes it; a date is its beginning, in UTC.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
+    let wrong = || format!("'{text}' is neither a date (2026-11-22) nor a time (2026-11-22T10:00:00Z)");
+    text.parse().ok().or_else(date).ok_or_else(wrong)
+}
+
+fn header() -> Vec<Cow<'static, str>> {
+    let first = ["time", "id", "source", "type"].into_iter();
+    first.chain(COLUMNS.iter().map(|column| column.name)).chain(["detail"]).map(Cow::Borrowed).collect()
+}
+
+fn row(event: &Stored) -> Vec<Cow<'_, str>> {
+    let mut row: Vec<Cow<'_, str>> = vec![
+        event.key.time.to_string().into(),
+        event.key.id.as_str().into(),
+        event.source.as_str().into(),
+        event.detail_type.as_str().into(),
+    ];
+    let found = recorder::found(&event.detail);
+    row.extend(found.values().map(|value| value.unwrap_or_default().to_owned().into()));
+    row.push(event.detail.as_str().into());
+    row
+}
+
+/// Source: RFC 4180. Every field is quoted.
+fn write_row(out: &mut impl Write, row: Vec<Cow<'_, str>>) -> std::io::Result<()> {
+    let fields: Vec<_> = row.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
+    out.write_all(fields.join(",").as_bytes())?;
+    out.write_all(b"\r\n")
+}

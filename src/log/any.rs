@@ -1,0 +1,104 @@
+//! A log by its address, as people write it: a PostgreSQL database, or a file.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use jiff::SignedDuration;
+
+use super::postgres::{DatabaseUrl, DatabaseUrlError};
+use super::{Batch, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog, Stored};
+
+/// Where a log is.
+#[derive(Clone, Debug)]
+pub enum LogAddress {
+    /// A PostgreSQL database.
+    Postgres(DatabaseUrl),
+    /// A file of this machine.
+    File(PathBuf),
+}
+
+impl FromStr for LogAddress {
+    type Err = DatabaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains("://") || text.is_empty() {
+            return Ok(Self::Postgres(text.parse()?));
+        }
+        Ok(Self::File(text.into()))
+    }
+}
+
+impl std::fmt::Display for LogAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Postgres(url) => write!(f, "{url}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// An open log.
+#[derive(Clone)]
+pub enum AnyLog {
+    /// In PostgreSQL.
+    Postgres(PostgresLog),
+    /// In a file.
+    Sqlite(SqliteLog),
+}
+
+impl AnyLog {
+    /// Opens the log, with `connections` at most; makes its tables, and its file, when they are not there.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn open(address: &LogAddress, connections: u32) -> Result<Self, LogError> {
+        match address {
+            LogAddress::Postgres(url) => PostgresLog::open(url, connections).await.map(Self::Postgres),
+            LogAddress::File(path) => SqliteLog::open(path).await.map(Self::Sqlite),
+        }
+    }
+}
+
+impl Log for AnyLog {
+    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+        match self {
+            Self::Postgres(log) => log.record(batch).await,
+            Self::Sqlite(log) => log.record(batch).await,
+        }
+    }
+
+    async fn published(&self, batch: i64) -> Result<(), LogError> {
+        match self {
+            Self::Postgres(log) => log.published(batch).await,
+            Self::Sqlite(log) => log.published(batch).await,
+        }
+    }
+
+    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+        match self {
+            Self::Postgres(log) => log.unrecorded(origins).await,
+            Self::Sqlite(log) => log.unrecorded(origins).await,
+        }
+    }
+
+    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
+        match self {
+            Self::Postgres(log) => log.search(search, page).await,
+            Self::Sqlite(log) => log.search(search, page).await,
+        }
+    }
+
+    async fn count(&self, search: &Search) -> Result<u64, LogError> {
+        match self {
+            Self::Postgres(log) => log.count(search).await,
+            Self::Sqlite(log) => log.count(search).await,
+        }
+    }
+
+    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
+        match self {
+            Self::Postgres(log) => log.maintain(keep).await,
+            Self::Sqlite(log) => log.maintain(keep).await,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `hookbridge log maintain`: tables ahead of need, and an end for what is too old.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use jiff::SignedDuration;
+
+use crate::log::postgres::DatabaseUrlError;
+use crate::log::{AnyLog, Log as _, LogAddress, LogError, Maintained};
+use crate::output;
+use crate::serve::settings::default_log;
+
+/// Make the tables of the weeks to come and drop those that are older than --keep; the stack does so every day.
+#[derive(clap::Args)]
+pub struct Maintain {
+    /// How many days events are kept; without it, for ever. In PostgreSQL whole weeks go, when the last day of a week is
+    /// that old.
+    #[arg(long, env = "HOOKBRIDGE_KEEP", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    keep: Option<u32>,
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
+    database: PathBuf,
+    /// Print what was done as a line of JSON.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// Why the log is not in order.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintainError {
+    /// The address of the log is none.
+    #[error("--database")]
+    Database(#[from] DatabaseUrlError),
+    /// The log does not work.
+    #[error("the log {log}: {error}")]
+    Log {
+        /// Its address.
+        log: String,
+        /// What happened.
+        error: LogError,
+    },
+}
+
+impl Maintain {
+    /// Does it, and says what was done.
+    ///
+    /// # Errors
+    /// [`MaintainError`].
+    pub async fn run(self) -> Result<(), MaintainError> {
+        let address: LogAddress = self.database.to_string_lossy().parse()?;
+        let failed = |error| MaintainError::Log { log: address.to_string(), error };
+        let log = AnyLog::open(&address, 1).await.map_err(failed)?;
+        let keep = self.keep.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+        let Maintained { made, dropped, deleted } = log.maintain(keep).await.map_err(failed)?;
+        output::line(&if self.json {
+            serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
+        } else {
+            let list = |tables: &[String]| if tables.is_empty() { "none".into() } else { tables.join(", ") };
+            format!("tables made: {}\ntables dropped: {}\nevents deleted: {deleted}", list(&made), list(&dropped))
+        });
+        Ok(())
+    }
+}
