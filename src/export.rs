@@ -101,7 +101,8 @@ impl Export {
             Some(path) => Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(unwritable)?)),
             None => Box::new(std::io::BufWriter::new(std::io::stdout())),
         };
-        let shows = self.output.is_some() || (std::io::stderr().is_terminal() && !std::io::stdout().is_terminal());
+        let shows =
+            self.output.is_some() || (std::io::stderr().is_terminal() && !std::io::stdout().is_terminal());
         let search = Search {
             from: self.from.unwrap_or(Timestamp::MIN),
             to: self.to.unwrap_or(Timestamp::MAX),
@@ -111,7 +112,7 @@ impl Export {
         let mut page = Page { order: Order::OldestFirst, after: None, offset: 0, limit: AT_ONCE };
         let (mut written, mut told) = (0_u64, Instant::now());
         if matches!(self.format, Format::Csv) {
-            write_row(&mut out, header()).map_err(unwritable)?;
+            write_row(&mut out, &header()).map_err(unwritable)?;
         }
         loop {
             let found = log.search(&search, &page).await.map_err(failed)?;
@@ -120,7 +121,7 @@ impl Export {
             for event in &found {
                 let done = match self.format {
                     Format::Jsonl => out.write_all(event.to_line().as_bytes()),
-                    Format::Csv => write_row(&mut out, row(event)),
+                    Format::Csv => write_row(&mut out, &row(event)),
                 };
                 match done {
                     // Whoever read it has had enough, as `head` does.
@@ -168,7 +169,7 @@ fn row(event: &Stored) -> Vec<Cow<'_, str>> {
 }
 
 /// Source: RFC 4180. Every field is quoted.
-fn write_row(out: &mut impl Write, row: Vec<Cow<'_, str>>) -> std::io::Result<()> {
+fn write_row(out: &mut impl Write, row: &[Cow<'_, str>]) -> std::io::Result<()> {
     let fields: Vec<_> = row.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
     out.write_all(fields.join(",").as_bytes())?;
     out.write_all(b"\r\n")

@@ -13,6 +13,7 @@ pub mod database;
 pub mod event;
 #[cfg(feature = "command")]
 pub mod export;
+pub mod feed;
 pub mod invocation;
 #[cfg(feature = "command")]
 pub mod load;
@@ -28,3 +29,5 @@ pub mod send;
 #[cfg(feature = "command")]
 pub mod serve;
 pub mod template;
+#[cfg(feature = "command")]
+pub mod token;

@@ -67,7 +67,9 @@ pub enum LoadError {
         folders: String,
     },
     /// The log does not work.
-    #[error("the log {log}: {error}; what was loaded until then is in it, and the same command goes on from there")]
+    #[error(
+        "the log {log}: {error}; what was loaded until then is in it, and the same command goes on from there"
+    )]
     Log {
         /// Its address.
         log: String,
@@ -185,7 +187,10 @@ impl Progress {
                 self.all = self.all.and(summary);
                 return Ok(());
             }
-            Some(Ok((_, Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::Credentials(_))))))) => {
+            Some(Ok((
+                _,
+                Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::Credentials(_)))),
+            ))) => {
                 return Err(failed(error));
             }
             Some(Ok((key, Err(error)))) => self.failed.push(format!("{key}: {error}")),

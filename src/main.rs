@@ -10,12 +10,14 @@ use clap::{Args, Parser, Subcommand};
 use hookbridge::export::Export;
 use hookbridge::load::Load;
 use hookbridge::maintain::Maintain;
+use hookbridge::output;
 use hookbridge::providers::{self, Provider, RequestUrl};
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, SendError, Sender};
 use hookbridge::serve::settings::{DEFAULT_LISTEN, Flags, default_data};
 use hookbridge::serve::{self, development};
-use hookbridge::{output, template};
+use hookbridge::template::Template;
+use hookbridge::token::NewToken;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -39,6 +41,7 @@ enum Command {
     Export(Export),
     #[command(subcommand)]
     Log(LogCommand),
+    Token(NewToken),
 }
 
 /// Look after the log.
@@ -75,12 +78,12 @@ struct SendFlags {
     json: bool,
 }
 
-/// Print the CloudFormation template of a provider's stack.
+/// Print the CloudFormation template of a provider's stack, or of the event log's.
 #[derive(Args)]
 struct TemplateFlags {
-    /// The provider, for example github.
-    #[arg(value_parser = providers::find, value_name = "PROVIDER")]
-    provider: &'static Provider,
+    /// A provider, for example github, or event-log.
+    #[arg(value_parser = Template::find, value_name = "NAME")]
+    template: Template,
 }
 
 fn main() -> ExitCode {
@@ -110,11 +113,12 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Send(flags) => send(flags).await,
         Command::Template(flags) => {
-            output::line(template::of(flags.provider).trim_end());
+            output::line(flags.template.text().trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Load(load) => Ok(load.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Export(export) => Ok(export.run().await.map(|()| ExitCode::SUCCESS)?),
+        Command::Token(token) => Ok(token.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Log(LogCommand::Maintain(maintain)) => {
             Ok(maintain.run().await.map(|()| ExitCode::SUCCESS)?)
         }

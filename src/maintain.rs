@@ -56,7 +56,11 @@ impl Maintain {
             serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
         } else {
             let list = |tables: &[String]| if tables.is_empty() { "none".into() } else { tables.join(", ") };
-            format!("tables made: {}\ntables dropped: {}\nevents deleted: {deleted}", list(&made), list(&dropped))
+            format!(
+                "tables made: {}\ntables dropped: {}\nevents deleted: {deleted}",
+                list(&made),
+                list(&dropped)
+            )
         });
         Ok(())
     }

@@ -12,6 +12,8 @@ mod url;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+#[cfg(feature = "command")]
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 #[cfg(feature = "command")]
@@ -61,6 +63,9 @@ pub enum Archive {
     /// A folder of this machine.
     #[cfg(feature = "command")]
     Folder(FolderArchive),
+    /// Another archive, and who is told the key of each batch that is new in it.
+    #[cfg(feature = "command")]
+    Watched(Box<Archive>, UnboundedSender<String>),
 }
 
 impl Archive {
@@ -73,6 +78,15 @@ impl Archive {
             Self::S3(bucket) => bucket.keep(batch, deadline).await,
             #[cfg(feature = "command")]
             Self::Folder(folder) => folder.keep(batch, deadline).await,
+            #[cfg(feature = "command")]
+            Self::Watched(archive, watcher) => {
+                let kept = Box::pin(archive.keep(batch, deadline)).await?;
+                if kept == Kept::New {
+                    // Who has gone away finds it when it comes back.
+                    let _ = watcher.send(key(batch));
+                }
+                Ok(kept)
+            }
         }
     }
 
@@ -85,6 +99,8 @@ impl Archive {
             Self::S3(bucket) => bucket.read(key, deadline).await,
             #[cfg(feature = "command")]
             Self::Folder(folder) => folder.read(key, deadline).await,
+            #[cfg(feature = "command")]
+            Self::Watched(archive, _) => Box::pin(archive.read(key, deadline)).await,
         }
     }
 
@@ -102,6 +118,7 @@ impl Archive {
         match self {
             Self::S3(bucket) => bucket.list(provider, after, deadline).await,
             Self::Folder(folder) => folder.list(provider, after),
+            Self::Watched(archive, _) => Box::pin(archive.list(provider, after, deadline)).await,
         }
     }
 
@@ -111,6 +128,8 @@ impl Archive {
             Self::S3(bucket) => bucket.url_of(key),
             #[cfg(feature = "command")]
             Self::Folder(folder) => folder.url_of(key),
+            #[cfg(feature = "command")]
+            Self::Watched(archive, _) => archive.url_of(key),
         }
     }
 
@@ -120,6 +139,8 @@ impl Archive {
             Self::S3(archive) => archive.key_in(bucket, object),
             #[cfg(feature = "command")]
             Self::Folder(_) => None,
+            #[cfg(feature = "command")]
+            Self::Watched(archive, _) => archive.key_in(bucket, object),
         }
     }
 }

@@ -30,6 +30,7 @@ async fn run() -> Result<(), Error> {
             publish: environment.publish.map(|bus| Arc::new(EventBridge::new(&config, bus))),
         },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        retention: environment.retention,
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();

@@ -19,9 +19,14 @@ impl<'a> Object<'a> {
         self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
+    /// Its fields, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// The first of its fields.
     pub fn first(&self) -> Option<(&str, &'a RawValue)> {
-        self.0.first().map(|(name, value)| (name.as_ref(), *value))
+        self.iter().next()
     }
 }
 

@@ -1,6 +1,11 @@
 //! What the function `recorder` is told by its environment.
 
+use jiff::SignedDuration;
+
 use crate::archive::{ArchiveUrl, ArchiveUrlError};
+
+/// The longest retention: a hundred years.
+const MOST_DAYS: i64 = 36_500;
 
 /// The environment of the function `recorder`.
 #[derive(Debug)]
@@ -13,6 +18,8 @@ pub struct Environment {
     pub archive: (String, String),
     /// The bus that events are also put on: `EVENT_BUS_NAME` (`default`), when `PUBLISH` is `true`.
     pub publish: Option<String>,
+    /// `RETENTION_DAYS`: how long events are kept; for ever when it is not set, or 0.
+    pub retention: Option<SignedDuration>,
 }
 
 /// A variable that is missing or says something that cannot be. It shows no value of `DATABASE_URL`.
@@ -54,7 +61,16 @@ impl Environment {
                 return Err(wrong("PUBLISH", format!("'{other}' is neither true nor false")));
             }
         };
+        let retention = match variable("RETENTION_DAYS").as_deref() {
+            None | Some("0") => None,
+            Some(text) => {
+                let days = text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days));
+                let problem = || format!("'{text}' is not a number of days up to {MOST_DAYS}");
+                Some(SignedDuration::from_hours(24 * days.ok_or_else(|| wrong("RETENTION_DAYS", problem()))?))
+            }
+        };
         Ok(Self {
+            retention,
             database_url: variable("DATABASE_URL"),
             database_secret_arn: variable("DATABASE_SECRET_ARN"),
             archive,
@@ -85,6 +101,9 @@ mod tests {
             Some("b")
         );
         insta::assert_snapshot!(read(&[("PUBLISH", "yes")]).unwrap_err(), @"environment variable PUBLISH: 'yes' is neither true nor false");
+        assert_eq!(read(&[("RETENTION_DAYS", "0")]).unwrap().retention, None);
+        assert_eq!(read(&[("RETENTION_DAYS", "2")]).unwrap().retention, Some(SignedDuration::from_hours(48)));
+        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "-1")]).unwrap_err(), @"environment variable RETENTION_DAYS: '-1' is not a number of days up to 36500");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "")]).unwrap_err(), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX of the batches");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
     }

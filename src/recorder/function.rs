@@ -1,9 +1,12 @@
-//! The function `recorder`: SQS calls it with notifications of the archive and with events of a bus.
+//! The function `recorder`: SQS calls it with notifications of the archive and with events of a bus, and a schedule to
+//! put the log in order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -12,7 +15,7 @@ use super::notification::Notification;
 use super::{Place, RecordError, Recorder, Summary, envelope};
 use crate::bus::Bus;
 use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
-use crate::log::{Batch, Log, Recorded};
+use crate::log::{Batch, Log, LogError, Maintained, Recorded};
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -23,6 +26,27 @@ pub struct RecorderFunction<L, B> {
     pub recorder: Recorder<L, B>,
     /// Its name.
     pub name: String,
+    /// How long events are kept; for ever when it is not said.
+    pub retention: Option<SignedDuration>,
+}
+
+/// The parts of a schedule's event that are used. Source: "Creating an Amazon EventBridge rule that runs on a schedule",
+/// Amazon EventBridge User Guide.
+#[derive(Deserialize)]
+struct Scheduled<'a> {
+    #[serde(rename = "detail-type", borrow)]
+    detail_type: Option<Cow<'a, str>>,
+}
+
+/// Why an invocation failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum InvocationError {
+    /// Neither SQS nor a schedule called.
+    #[error("neither messages of SQS nor a scheduled event")]
+    Unknown,
+    /// The log is not in order.
+    #[error("the log: {0}")]
+    Log(#[from] LogError),
 }
 
 /// What became of a message.
@@ -35,17 +59,19 @@ struct Done {
 
 impl<L: Log, B: Bus> RecorderFunction<L, B> {
     /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each
-    /// message.
+    /// message; or puts the log in order, when a schedule calls.
     ///
     /// # Errors
-    /// When it was not SQS that called: then nothing is taken, and every message comes again.
+    /// [`InvocationError`]: then nothing is taken, and every message comes again.
     pub async fn invoke(
         self: &Arc<Self>,
         event: &str,
         request_id: &str,
         deadline: SystemTime,
-    ) -> Result<(BatchAnswer, Vec<String>), serde_json::Error> {
-        let messages: Messages = serde_json::from_str(event)?;
+    ) -> Result<(BatchAnswer, Vec<String>), InvocationError> {
+        let Ok(messages) = serde_json::from_str::<Messages>(event) else {
+            return Ok((BatchAnswer::default(), vec![self.scheduled(event, request_id).await?]));
+        };
         let deadline = time_to_answer(deadline);
         let mut tasks = JoinSet::new();
         for message in messages.records {
@@ -67,6 +93,24 @@ impl<L: Log, B: Bus> RecorderFunction<L, B> {
             }
         }
         Ok((answer, lines))
+    }
+
+    /// Puts the log in order, and says what was done.
+    async fn scheduled(&self, event: &str, request_id: &str) -> Result<String, InvocationError> {
+        let scheduled: Scheduled<'_> = serde_json::from_str(event).map_err(|_| InvocationError::Unknown)?;
+        if scheduled.detail_type.as_deref() != Some("Scheduled Event") {
+            return Err(InvocationError::Unknown);
+        }
+        let Maintained { made, dropped, deleted } = self.recorder.log.maintain(self.retention).await?;
+        let line = json!({
+            "function": self.name,
+            "request_id": request_id,
+            "outcome": "maintained",
+            "made": made,
+            "dropped": dropped,
+            "deleted": deleted,
+        });
+        Ok(line.to_string())
     }
 
     async fn message(

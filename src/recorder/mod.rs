@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use environment::{Environment, EnvironmentError};
-pub use function::RecorderFunction;
+pub use function::{InvocationError, RecorderFunction};
 
 use crate::archive::Archive;
 use crate::bus::Bus;
@@ -70,7 +70,7 @@ pub struct Summary {
     pub unrecognized: usize,
     /// Events that are on the bus now.
     pub published: usize,
-    /// Events that no bus takes: too large, or no JSON that it reads.
+    /// Events that are not for a bus: not understood, too large, or no JSON that it reads.
     pub unpublishable: usize,
     /// The size of the batch.
     pub bytes: usize,
@@ -160,6 +160,8 @@ pub fn read<'a>(
     received: Timestamp,
     place: &'a Place,
 ) -> log::Batch<'a> {
+    // To the second, as EventBridge has it: what comes back by a bus is the same record.
+    let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
     let (mut records, unrecognized) = sparkpost::records(body, received);
     for record in &mut records {
         record.account = Cow::Borrowed(&place.account);
@@ -213,8 +215,12 @@ async fn publish<B: Bus>(
     Ok((published, unpublishable))
 }
 
-/// A record as an event of a bus; `None` when its detail is none that EventBridge takes.
+/// A record as an event of a bus; `None` when it is none: not understood, or with a detail that EventBridge does not
+/// take.
 fn event(record: &Record<'_>) -> Option<Event> {
+    if record.detail_type == sparkpost::UNRECOGNIZED {
+        return None;
+    }
     Some(Event {
         source: record.source.to_string(),
         detail_type: record.detail_type.to_string(),

@@ -14,7 +14,7 @@ use crate::log::{Found, Record, can_be_recorded};
 use crate::providers::sparkpost::SPARKPOST;
 
 /// The type of what was not understood.
-const UNRECOGNIZED: &str = "unrecognized";
+pub(super) const UNRECOGNIZED: &str = "unrecognized";
 /// The longest id that is kept as it is, in bytes.
 const LONGEST_ID: usize = 256;
 

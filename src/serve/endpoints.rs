@@ -47,23 +47,13 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, ServeError> {
+    pub(super) async fn open(settings: &Settings, archive: &Archive) -> Result<Self, ServeError> {
         let bus = Arc::new(match &settings.bus {
             BusSetting::Local => ServedBus::Local(LocalBus::open(&settings.data)?),
             BusSetting::EventBridge(name) => {
                 ServedBus::EventBridge(EventBridge::new(&aws::command_config().await, name.clone()))
             }
         });
-        let archive = match &settings.archive {
-            ArchiveUrl::Folder(folder) => {
-                let failed = |error| ServeError::Archive { path: folder.clone(), error };
-                Archive::Folder(FolderArchive::open(folder.clone()).map_err(failed)?)
-            }
-            ArchiveUrl::S3 { bucket, prefix } => {
-                let config = aws::command_config().await;
-                Archive::S3(S3Archive::new(&config, bucket.clone(), prefix.clone()))
-            }
-        };
         let development = development::ensure(&settings.data)?;
         let endpoint = |provider: &'static providers::Provider| {
             let given = settings.secrets.get(provider.name);
@@ -100,6 +90,20 @@ impl Endpoints {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.watch()),
             ServedBus::EventBridge(_) => None,
+        }
+    }
+}
+
+/// The archive that the settings name.
+pub(super) async fn archive(settings: &Settings) -> Result<Archive, ServeError> {
+    match &settings.archive {
+        ArchiveUrl::Folder(folder) => {
+            let failed = |error| ServeError::Archive { path: folder.clone(), error };
+            Ok(Archive::Folder(FolderArchive::open(folder.clone()).map_err(failed)?))
+        }
+        ArchiveUrl::S3 { bucket, prefix } => {
+            let config = aws::command_config().await;
+            Ok(Archive::S3(S3Archive::new(&config, bucket.clone(), prefix.clone())))
         }
     }
 }

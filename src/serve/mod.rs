@@ -1,14 +1,17 @@
 //! `hookbridge serve`: everything in one process on one machine.
 //!
 //! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
-//! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths),
+//! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks),
+//! `searches` (those of the log), `recording` (from the archive into the log),
 //! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
 
 mod demo;
 pub mod development;
 mod endpoints;
 pub mod listener;
+mod recording;
 mod routes;
+mod searches;
 pub mod settings;
 mod terminal;
 
@@ -16,14 +19,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::archive::make_private;
+use crate::archive::{Archive, make_private};
 use crate::bus::OpenError;
+use crate::log::{AnyLog, LogError};
+use crate::recorder::Recorder;
 use development::DevelopmentSecretsError;
 use endpoints::Endpoints;
 use settings::Settings;
 use terminal::Terminal;
+
+/// Connections to the log, where it is a database.
+const LOG_CONNECTIONS: u32 = 8;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +51,14 @@ pub enum ServeError {
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// The log cannot be used.
+    #[error("the log {log}: {error}; choose another with --database")]
+    Log {
+        /// Its address.
+        log: String,
+        /// What happened.
+        error: LogError,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
@@ -66,20 +82,28 @@ pub enum ServeError {
 /// [`ServeError`] when it cannot start.
 pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), ServeError> {
     make_private(&settings.data).map_err(|error| ServeError::Data { path: settings.data.clone(), error })?;
-    let endpoints = Endpoints::open(&settings).await?;
+    let (tell, kept) = mpsc::unbounded_channel();
+    let archive = endpoints::archive(&settings).await?;
+    let watched = Archive::Watched(Box::new(archive.clone()), tell);
+    let endpoints = Endpoints::open(&settings, &watched).await?;
+    let failed = |error| ServeError::Log { log: settings.database.to_string(), error };
+    let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(failed)?;
     let address = settings.listen;
     let failed = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
     terminal.greet(&settings, address, &endpoints);
-    let router = routes::router(&endpoints, &settings, &terminal);
+    let recorder = Recorder { archive, log: log.clone(), publish: None };
+    let recording = tokio::spawn(recording::run(recorder, kept, terminal.clone(), end.clone()));
+    let router = routes::router(&endpoints, &settings, &terminal).merge(searches::router(&settings, log));
     let serving = tokio::spawn(listener::serve(listener, router, end));
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
     }
     // The listener ends when it is told to; a panic in it has been shown already.
     let _ = serving.await;
+    let _ = recording.await;
     terminal.finish().await;
     Ok(())
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, entry_limit};
+use crate::log::LogAddress;
 use crate::providers::{self, PublicUrl};
 use crate::secrets::Secret;
 
@@ -43,6 +44,13 @@ pub struct Flags {
     /// Where batches are kept: a folder, or `s3://BUCKET/PREFIX` [default: archive, in the data folder].
     #[arg(long, env = "HOOKBRIDGE_ARCHIVE", value_name = "URL")]
     archive: Option<String>,
+    /// The log of what is in the batches: a file, or `postgres://USER:PASSWORD@HOST/DATABASE` [default: log.db, in the
+    /// data folder].
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// The token that whoever searches the log must have; without one only this machine is answered.
+    #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
     /// The URL of a tunnel or proxy in front, as providers that sign URLs see it.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -72,6 +80,8 @@ struct File {
     secret: BTreeMap<String, String>,
     bus: Option<String>,
     archive: Option<String>,
+    database: Option<String>,
+    token: Option<String>,
     public_url: Option<String>,
     max_entry_bytes: Option<usize>,
     concurrency: Option<usize>,
@@ -110,6 +120,10 @@ pub struct Settings {
     pub bus: BusSetting,
     /// Where batches are kept.
     pub archive: ArchiveUrl,
+    /// Where the log is.
+    pub database: LogAddress,
+    /// The token of whoever searches the log.
+    pub token: Option<String>,
     /// What stands in front.
     pub public_url: Option<PublicUrl>,
     /// The largest entry.
@@ -159,8 +173,21 @@ impl Flags {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("archive: {error}")))?,
             None => ArchiveUrl::Folder(data.join("archive")),
         };
+        let database = match self.database.or(file.database).filter(|url| !url.is_empty()) {
+            Some(url) => url.parse().map_err(|error| SettingsError(format!("database: {error}")))?,
+            None => LogAddress::File(data.join(LOG)),
+        };
+        let listen = self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
+        let token = self.token.or(file.token).filter(|token| !token.is_empty());
+        if token.is_none() && !listen.ip().is_loopback() {
+            return Err(SettingsError(format!(
+                "listen: {listen} can be reached from other machines, and the log holds addresses of people: set a token for whoever searches it, for example with --token \"$(openssl rand -hex 32)\""
+            )));
+        }
         Ok(Settings {
-            listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
+            listen,
+            database,
+            token,
             data,
             archive,
             secrets,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -10,7 +11,9 @@ use super::development;
 use super::endpoints::Endpoints;
 use super::settings::{DEFAULT_LISTEN, Settings, default_data};
 use crate::bridge::Record;
+use crate::feed;
 use crate::output;
+use crate::recorder::{RecordError, Summary};
 
 /// An event longer than this is cut on the terminal, in characters; the file has all of it.
 const SHOWN: usize = 1000;
@@ -77,6 +80,34 @@ impl Terminal {
             return;
         }
         let text = if self.json { json_record(record) } else { text_record(record) };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
+    /// What became of a batch on its way into the log.
+    pub(super) fn recorded(&self, key: &str, done: &Result<Summary, RecordError>, time: Duration) {
+        let is_old = done.as_ref().is_ok_and(|summary| summary.before);
+        if self.quiet || is_old {
+            return;
+        }
+        let milliseconds = time.as_secs_f64() * 1000.0;
+        let text = match done {
+            Ok(done) if self.json => serde_json::json!({"recorded": {
+                "batch": key,
+                "events": done.events,
+                "repeats": done.repeats,
+                "unrecognized": done.unrecognized,
+                "milliseconds": milliseconds,
+            }})
+            .to_string(),
+            Ok(Summary { events, repeats, unrecognized, .. }) => format!(
+                "{:<9} {key}  {events} events, {repeats} repeats, {unrecognized} not understood in {milliseconds:.1} ms",
+                "recorded"
+            ),
+            Err(error) if self.json => {
+                serde_json::json!({"not_recorded": {"batch": key, "error": error.to_string()}}).to_string()
+            }
+            Err(error) => format!("{:<9} {key}  not recorded: {error}", "failed"),
+        };
         let _ = self.lines.try_send(Line::Text(text));
     }
 
@@ -158,7 +189,9 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
             let _ = writeln!(text, "\nEvents go to the bus {}", settings.bus);
         }
     }
-    let _ = writeln!(text, "Batches go to {}", settings.archive);
+    let _ =
+        writeln!(text, "Batches go to {}, and what is in them to {}", settings.archive, settings.database);
+    let _ = writeln!(text, "Search them: curl 'http://{address}{}?from=2016-01-01T00:00'", feed::PATHS[0]);
     let secrets = development::path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());

@@ -11,6 +11,7 @@ mod actors;
 // The stories.
 mod archiving;
 mod bad_input;
+mod event_log;
 mod function;
 mod log;
 mod overflowing;
@@ -18,6 +19,7 @@ mod properties;
 mod provider_sdks;
 mod published_vectors;
 mod scripts;
+mod searching;
 mod sending;
 mod serving;
 mod spilling;

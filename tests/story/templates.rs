@@ -3,26 +3,28 @@
 use std::process::Command;
 
 use hookbridge::providers;
+use hookbridge::template::Template;
 
 use crate::actors::{checkout, run, server::hookbridge};
 
 #[test]
 fn the_committed_templates_are_what_the_command_writes() {
-    for provider in providers::ALL {
-        let path = checkout().join(format!("cloudformation/{}.yaml", provider.name));
+    for template in Template::all() {
+        let name = template.name();
+        let path = checkout().join(format!("cloudformation/{name}.yaml"));
         let committed = std::fs::read_to_string(&path).unwrap();
-        let written = run(hookbridge().args(["template", provider.name]));
+        let written = run(hookbridge().args(["template", name]));
         assert!(
             committed == written,
             "{0} differs from what the command writes: run `cargo run -- template {1} > cloudformation/{1}.yaml`",
             path.display(),
-            provider.name
+            name
         );
     }
     assert_eq!(
         std::fs::read_dir(checkout().join("cloudformation")).unwrap().count(),
-        providers::ALL.len(),
-        "no template without a provider"
+        Template::all().len(),
+        "nothing else is there"
     );
 }
 
@@ -37,6 +39,6 @@ fn the_readme_lists_every_provider_as_its_constant_says_it() {
 
 #[test]
 fn cfn_lint_has_no_objection() {
-    let templates = providers::ALL.map(|p| format!("cloudformation/{}.yaml", p.name));
+    let templates = Template::all().map(|template| format!("cloudformation/{}.yaml", template.name()));
     run(Command::new("cfn-lint").args(templates).current_dir(checkout()));
 }

@@ -19,7 +19,7 @@ const RDS: &[u8] = include_bytes!("rds.pem");
 
 /// Where a PostgreSQL database is and how it is entered. It shows no password.
 #[derive(Clone)]
-pub struct DatabaseUrl(PgConnectOptions);
+pub struct DatabaseUrl(Box<PgConnectOptions>);
 
 /// Why a text is no [`DatabaseUrl`]. The text, which may hold a password, is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +36,9 @@ impl FromStr for DatabaseUrl {
         }
         let options: PgConnectOptions = text.parse().map_err(|_| DatabaseUrlError)?;
         let says = |parameter: [&str; 2]| parameter.iter().any(|parameter| text.contains(parameter));
-        Ok(Self(verified(options, says(["sslmode=", "ssl-mode="]), says(["sslrootcert=", "ssl-root-cert="]))))
+        let (has_mode, has_authorities) =
+            (says(["sslmode=", "ssl-mode="]), says(["sslrootcert=", "ssl-root-cert="]));
+        Ok(Self(Box::new(verified(options, has_mode, has_authorities))))
     }
 }
 
@@ -44,13 +46,13 @@ impl DatabaseUrl {
     /// A database by its parts, with the server verified.
     pub fn of(host: &str, port: u16, database: &str) -> Self {
         let options = PgConnectOptions::new_without_pgpass().host(host).port(port).database(database);
-        Self(verified(options, false, false))
+        Self(Box::new(verified(options, false, false)))
     }
 
     /// The same, entered by this user.
     #[must_use]
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
-        Self(self.0.username(user).password(password))
+        Self(Box::new(self.0.username(user).password(password)))
     }
 }
 
@@ -88,7 +90,7 @@ impl std::fmt::Debug for DatabaseUrl {
 /// [`LogError`].
 pub(super) async fn pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
     let patience = format!("{}ms", PATIENCE.as_millis());
-    let options = url.0.clone().application_name("hookbridge");
+    let options = (*url.0).clone().application_name("hookbridge");
     let options = options.options([("lock_timeout", patience.as_str()), ("timezone", "UTC")]);
     // The first connection by itself: a pool would go on trying an address where nobody listens.
     let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;

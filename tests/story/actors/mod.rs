@@ -5,6 +5,7 @@ pub mod cloud_function;
 pub mod database;
 pub mod fault_proxy;
 pub mod server;
+pub mod stack;
 pub mod wire;
 
 use std::path::PathBuf;

@@ -1,0 +1,35 @@
+//! The Lambda function `feed`: reads its environment, wires the parts, runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hookbridge::database::Database;
+use hookbridge::feed::{Access, Environment, Feed, FeedFunction};
+use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
+use hookbridge::{aws, output};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    output::for_function();
+    output::ended(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let environment = Environment::read(|name| std::env::var(name).ok());
+    let config = aws::function_config().await;
+    let secret = |arn| SecretsManager::new(&config, arn);
+    let access = match environment.tokens_secret_arn.map(secret) {
+        Some(tokens) => Access::Secret(Box::new(CachedSecrets::new(tokens, Ages::default()))),
+        None => Access::Signed,
+    };
+    let credentials = environment.database_secret_arn.map(secret);
+    let log = Database::new(environment.database_url.as_deref(), credentials)?;
+    let function = Arc::new(FeedFunction { feed: Feed { log, access } });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let function = function.clone();
+        Box::pin(async move { Ok::<_, Error>(function.invoke(event.payload.get()).await?) })
+    }))
+    .await
+}

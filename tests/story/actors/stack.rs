@@ -1,0 +1,105 @@
+//! A stack on LocalStack: a committed template, with the functions that cargo-lambda built.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use hookbridge::providers::{self, RequestUrl};
+use hookbridge::secrets::Secret;
+use hookbridge::send::Letter;
+use hookbridge::template::Template;
+use serde_json::{Value, json};
+
+use super::aws::{aws, endpoint, name};
+use super::wire::{self, Reply};
+use super::{checkout, set_up};
+
+/// A stack, and what it says of itself.
+pub struct Stack {
+    pub name: String,
+    provider: &'static str,
+    pub bucket: String,
+    outputs: Value,
+}
+
+impl Stack {
+    /// Deploys the committed template of `provider`, which may also be `event-log`.
+    pub fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
+        let bucket = name("code");
+        aws(&["s3", "mb", &format!("s3://{bucket}")]);
+        aws(&["s3", "sync", &set_up("HOOKBRIDGE_TEST_ZIPS"), &format!("s3://{bucket}")]);
+        let mut stack = Self { name: name(provider), provider, bucket, outputs: Value::Null };
+        stack.put("create", secret, parameters);
+        stack
+    }
+
+    /// Creates or updates it and waits for the end of that.
+    pub fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
+        let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
+        let provider = providers::find(self.provider);
+        let base = [
+            (provider.map_or("", |provider| provider.secret_parameter), secret),
+            ("CodeBucket", &self.bucket),
+            ("CodeKey", "bridge.zip"),
+            ("RedriveCodeKey", "redrive.zip"),
+            ("RecorderCodeKey", "recorder.zip"),
+            ("FeedCodeKey", "feed.zip"),
+            ("Architecture", "x86_64"),
+        ];
+        let text = Template::find(self.provider).unwrap().text();
+        let has = |name: &str| text.contains(&format!("\n  {name}:\n"));
+        let parameters: Vec<Value> = base
+            .iter()
+            .chain(parameters)
+            .filter(|(name, _)| has(name))
+            .map(|(name, value)| json!({"ParameterKey": name, "ParameterValue": value}))
+            .collect();
+        let parameters = Value::from(parameters).to_string();
+        let verb_stack = format!("{verb}-stack");
+        let named = ["--stack-name", &self.name];
+        let arguments =
+            ["cloudformation", &verb_stack, "--template-body", &template, "--parameters", &parameters];
+        aws(&[&arguments[..], &["--capabilities", "CAPABILITY_IAM"], &named].concat());
+        // Not `aws cloudformation wait`, which looks every 30 s only.
+        let done = format!("{}_COMPLETE", verb.to_uppercase());
+        loop {
+            let described = aws(&[&["cloudformation", "describe-stacks"][..], &named].concat());
+            let stack = &described["Stacks"][0];
+            let status = stack["StackStatus"].as_str().unwrap();
+            if status == done {
+                self.outputs = stack["Outputs"].clone();
+                return;
+            }
+            assert!(status.ends_with("_IN_PROGRESS"), "{stack}");
+        }
+    }
+
+    pub fn output(&self, name: &str) -> String {
+        let found = self.outputs.as_array().unwrap().iter().find(|output| output["OutputKey"] == name);
+        found.unwrap_or_else(|| panic!("no output {name}"))["OutputValue"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a webhook to the function's URL, signed as if it had been sent to `public`.
+    pub fn send(&self, secret: &str, body: &str, event: Option<&str>, public: Option<&str>) -> Reply {
+        let provider = providers::find(self.provider).unwrap();
+        let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
+        let to = public.map_or_else(|| url.clone(), |public| public.parse().unwrap());
+        let letter = Letter { provider, event, body: Some(body.to_owned().into()), to };
+        let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
+        let headers: Vec<(&str, &[u8])> =
+            signed.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let path = signed.url.query.as_ref().map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
+        let bytes = wire::request("POST", &path, &url.authority, &headers, &signed.body);
+        wire::exchange(gateway(), &bytes).expect("an answer")
+    }
+
+    /// All that the function has written. LocalStack puts it into the group that AWS would choose by itself, not
+    /// into the one that the template names.
+    pub fn log(&self) -> String {
+        let group = format!("/aws/lambda/{}", self.output("LambdaFunctionName"));
+        aws(&["logs", "filter-log-events", "--log-group-name", &group]).to_string()
+    }
+}
+
+/// LocalStack's address.
+pub fn gateway() -> SocketAddr {
+    endpoint().trim_start_matches("http://").to_socket_addrs().unwrap().next().unwrap()
+}

@@ -1,0 +1,198 @@
+//! From SparkPost's webhook to a search, through both stacks: URL, bucket, notification, queue, recorder, PostgreSQL,
+//! feed.
+//!
+//! LocalStack runs functions as processes of this machine, outside of any network of AWS: the cluster that the template
+//! makes where no database is given, its network and its endpoints are linted only.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::actors::aws::{Queue, aws, endpoint, name, secret, text};
+use crate::actors::database::Database;
+use crate::actors::server::hookbridge;
+use crate::actors::stack::{Stack, gateway};
+use crate::actors::{run, wire};
+
+/// Searches with a token, and returns status and page.
+fn search(stack: &Stack, token: &str, query: &str) -> (u16, Value) {
+    let url = stack.output("FunctionUrlEndpoint");
+    let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let authorization = format!("Bearer {token}");
+    let path = format!("/api/v1/events/message?{query}");
+    let headers: [(&str, &[u8]); 1] = [("authorization", authorization.as_bytes())];
+    let reply = wire::exchange(gateway(), &wire::request("GET", &path, &host, &headers, b"")).unwrap();
+    (reply.status, serde_json::from_str(&reply.body).unwrap_or_default())
+}
+
+/// Makes a token, or takes one back.
+fn token(stack: &Stack, more: &[&str]) -> String {
+    let mut command = hookbridge();
+    command.env("AWS_ENDPOINT_URL", endpoint()).args(["token", "test", "--secret"]);
+    run(command.arg(stack.output("TokensSecretArn")).args(more)).trim().to_owned()
+}
+
+fn event(start: jiff::Timestamp, id: u32, kind: &str, more: &Value) -> Value {
+    let time = start.as_second() - 3600 + i64::from(id);
+    let mut event = json!({"type": kind, "event_id": id.to_string(), "timestamp": time.to_string()});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"msys": {"message_event": event}})
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_sparkpost_sends_is_found_by_the_search() {
+    let database = Database::new().await;
+    tokio::task::spawn_blocking(move || story(&database)).await.unwrap();
+}
+
+fn story(database: &Database) {
+    let start = jiff::Timestamp::now();
+    let runtime = tokio::runtime::Handle::current();
+    let (server, name_of_database) = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let (user, address) = server.trim_start_matches("postgres://").rsplit_once('@').unwrap();
+    let (user, password) = user.split_once(':').unwrap_or((user, "none"));
+    let (host, port) = address.split_once(':').unwrap();
+    let credentials = secret(&json!({"username": user, "password": password}).to_string());
+    let bus = name("bus");
+    aws(&["events", "create-event-bus", "--name", &bus]);
+    let seen = Queue::of_rule(&bus, &json!({"source": ["sparkpost.com"], "detail-type": ["bounce"]}));
+    let log = Stack::deploy(
+        "event-log",
+        "",
+        &[
+            ("DatabaseHost", host),
+            ("DatabasePort", port),
+            ("DatabaseName", name_of_database),
+            ("DatabaseSecretArn", &credentials),
+            ("RecordedEventBusName", &bus),
+            ("Publish", "true"),
+            ("EventBusName", &bus),
+        ],
+    );
+    let bucket = log.output("ArchiveBucketName");
+    let sparkpost = Stack::deploy("sparkpost", "bird:secret", &[("ArchiveBucketName", &bucket)]);
+
+    let token_of_all = token(&log, &[]);
+    let limited = token(&log, &["--source", "github.com"]);
+
+    let event = |id, kind, more: Value| event(start, id, kind, &more);
+    let strange = json!({"something": "new"});
+    let body = json!([
+        event(
+            1,
+            "bounce",
+            json!({"rcpt_to": "ann@example.com", "subject": "half \u{1F600}", "reason": "a\u{0}b"})
+        ),
+        event(2, "open", json!({"rcpt_to": "bob@example.com"})),
+        strange,
+    ])
+    .to_string();
+    assert_eq!(sparkpost.send("wrong:secret", &body, None, None).status, 401);
+    assert_eq!(sparkpost.send("bird:secret", &body, None, None).status, 200);
+    let page = until("the batch is not in the log", || {
+        let (status, page) = search(&log, &token_of_all, "");
+        (status == 200 && page["total_count"] == 3).then_some(page)
+    });
+    assert_eq!(search(&log, "guess", "").0, 401);
+    let types: Vec<_> =
+        page["results"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["unrecognized", "open", "bounce"]);
+    assert_eq!(page["results"][0]["detail"], strange);
+    let (_, bounces) = search(&log, &token_of_all, "recipients=ann@example.com&reasons=ab");
+    assert_eq!(bounces["results"][0]["event_id"], "1");
+    assert_eq!(search(&log, &limited, "").0, 403, "a token of another source");
+
+    // It was published, and what the rule sends back to the log is what the log has.
+    let published: Value = serde_json::from_str(&seen.receive()).unwrap();
+    assert_eq!(published["detail"]["msys"]["message_event"]["rcpt_to"], "ann@example.com");
+    assert_eq!(published["resources"], json!(["urn:webhook:sparkpost:1"]));
+
+    // The same notification again and again, out of order, beside those of another batch.
+    let batches = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
+    let key = batches["Contents"][0]["Key"].as_str().unwrap().to_owned();
+    let queue = log.output("QueueArn").rsplit_once(':').unwrap().1.to_owned();
+    let url = text(&["sqs", "get-queue-url", "--queue-name", &queue, "--query", "QueueUrl"]);
+    let url = url.trim().trim_matches('"').to_owned();
+    let notify = |key: &str| {
+        let record = json!({"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": bucket}, "object": {"key": key}}});
+        let body = json!({"Records": [record]}).to_string();
+        aws(&["sqs", "send-message", "--queue-url", &url, "--message-body", &body]);
+    };
+    for _ in 0..3 {
+        notify(&key);
+    }
+    // An event of another provider, by the bus.
+    let detail = json!({"ref": "refs/heads/main"}).to_string();
+    let entry = json!([{"Source": "github.com", "DetailType": "push", "Detail": detail, "EventBusName": bus,
+        "Resources": ["urn:webhook:github:1"]}]);
+    aws(&["events", "put-events", "--entries", &entry.to_string()]);
+    let more = json!([event(2, "open", json!({"rcpt_to": "bob@example.com"})), event(3, "click", json!({}))]);
+    assert_eq!(sparkpost.send("bird:secret", &more.to_string(), None, None).status, 200);
+    let sql = "select count(*) from hookbridge.events";
+    let count = || runtime.block_on(database.number(sql));
+    until("two more events are not in the log", || (count() == 5).then_some(()));
+    let push = "select resources[1] from hookbridge.events where source = 'github.com' and type = 'push'";
+    assert_eq!(runtime.block_on(database.texts(push)), ["urn:webhook:github:1"]);
+    // Everything has been taken, and nothing has come twice.
+    until("messages are left in the queue", || {
+        let names = "ApproximateNumberOfMessages,ApproximateNumberOfMessagesNotVisible";
+        let names: Vec<_> = names.split(',').collect();
+        let arguments =
+            [&["sqs", "get-queue-attributes", "--queue-url", &url, "--attribute-names"][..], &names];
+        let left = aws(&arguments.concat());
+        names.iter().all(|name| left["Attributes"][name] == "0").then_some(())
+    });
+    assert_eq!(count(), 5);
+    let kept = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
+    assert_eq!(kept["Contents"].as_array().unwrap().len(), 2, "the batches stay where they are");
+
+    // The schedule.
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let scheduled =
+        json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}).to_string();
+    let invoke = ["lambda", "invoke", "--payload", &scheduled];
+    aws(&[&invoke[..], &["--function-name", &log.output("RecorderName"), out.path().to_str().unwrap()]]
+        .concat());
+    assert_eq!(std::fs::read_to_string(out.path()).unwrap().trim(), r#"{"batchItemFailures":[]}"#);
+    let weeks = "select count(*) from pg_inherits where inhparent = 'hookbridge.events'::regclass";
+    assert_eq!(runtime.block_on(database.number(weeks)), 6, "this week, four ahead, and the default");
+
+    // A database that is made anew is filled from the bucket by one command.
+    runtime.block_on(database.run("drop schema hookbridge cascade"));
+    let mut load = hookbridge();
+    load.env("AWS_ENDPOINT_URL", endpoint()).args([
+        "load",
+        "--json",
+        &log.output("ArchiveUrl"),
+        "--database",
+    ]);
+    let loaded: Value = serde_json::from_str(&run(load.arg(&database.url))).unwrap();
+    assert_eq!(
+        (&loaded["batches"], &loaded["events"], &loaded["repeats"]),
+        (&json!(2), &json!(4), &json!(1))
+    );
+
+    token(&log, &["--revoke"]);
+    assert!(
+        text(&["secretsmanager", "get-secret-value", "--secret-id", &log.output("TokensSecretArn")])
+            .contains("[]")
+    );
+    let none = Command::new(env!("CARGO_BIN_EXE_hookbridge"))
+        .env("AWS_ENDPOINT_URL", endpoint())
+        .args(["token", "nobody", "--revoke", "--secret", &log.output("TokensSecretArn")])
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&none.stderr).contains("has no token of the name nobody"));
+}

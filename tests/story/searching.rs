@@ -1,0 +1,244 @@
+//! The search of message events, over HTTP, with the parameters its users know.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::actors::server::{SECRET, Server, hookbridge};
+use crate::actors::{run, signature, wire};
+
+/// A batch of one event for each of these, an hour and more ago, a second apart.
+fn batch(events: &[Value]) -> String {
+    let start = jiff::Timestamp::now().as_second() - 7200;
+    let elements: Vec<_> = events
+        .iter()
+        .enumerate()
+        .map(|(n, event)| {
+            let mut event = event.clone();
+            event["timestamp"] = (start + i64::try_from(n).unwrap()).to_string().into();
+            event["event_id"] = format!("9235692769381385{n:02}").into();
+            json!({"msys": {"message_event": event}})
+        })
+        .collect();
+    Value::from(elements).to_string()
+}
+
+/// Sends a batch as SparkPost does, and waits until it is in the log.
+fn send(server: &Server, id: &str, body: &str) {
+    let authorization = signature("sparkpost", SECRET, "https://x.example/", body.as_bytes());
+    let headers: [(&str, &[u8]); 3] = [
+        ("authorization", authorization.as_bytes()),
+        ("content-type", b"application/json"),
+        ("x-messagesystems-batch-id", id.as_bytes()),
+    ];
+    assert_eq!(server.post("sparkpost", &headers, body.as_bytes()).status, 200);
+    server.wait_for(&format!("sparkpost/{id}.json"));
+}
+
+fn get(server: &Server, path: &str, headers: &[(&str, &[u8])]) -> (u16, Value) {
+    let bytes = wire::request("GET", path, &server.address.to_string(), headers, b"");
+    let reply = wire::exchange(server.address, &bytes).unwrap();
+    assert_eq!(reply.head.to_lowercase().matches("content-type:").count(), 1, "{}", reply.head);
+    (reply.status, serde_json::from_str(&reply.body).unwrap())
+}
+
+fn find(server: &Server, query: &str) -> Vec<String> {
+    let (status, page) = get(server, &format!("/api/v1/events/message?{query}"), &[]);
+    assert_eq!(status, 200, "{page}");
+    let results = page["results"].as_array().unwrap();
+    assert_eq!(page["total_count"], results.len(), "{page}");
+    results.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_sparkpost_sends_is_found_by_what_is_known_of_it() {
+    let server = Server::start();
+    let bounce = json!({"type": "bounce", "rcpt_to": "Ann@Example.com", "friendly_from": "shop@mail.example.net",
+        "subject": "Summer deals are here!", "bounce_class": "10", "reason": "550 mailbox full", "campaign_id": "Summer 26",
+        "customer_id": "1", "subaccount_id": "7", "msg_size": "1337", "message_id": "m1", "sending_ip": "192.0.2.1"});
+    let open =
+        json!({"type": "open", "rcpt_to": "bob@example.org", "subject": "Sundeals", "message_id": "m2"});
+    send(&server, "one", &batch(&[bounce, open]));
+    for query in [
+        "recipients=ann@example.COM",
+        "recipient_domains=example.com",
+        "sending_domains=example.net",
+        "from_addresses=shop@mail.example.net",
+        "subjects=deals",
+        "subjects=nothing,summer%20deals",
+        "bounce_classes=10,20",
+        "reasons=mailbox",
+        "campaigns=summer",
+        "subaccounts=7",
+        "messages=m1",
+        "sending_ips=192.0.2.1",
+        "events=bounce",
+        "event_ids=923569276938138500",
+        "events=bounce;delivery&delimiter=;",
+        "events=bounce&subjects=deals&recipients=ann@example.com",
+    ] {
+        assert_eq!(find(&server, query), ["bounce"], "{query}");
+    }
+    for query in ["recipients=ann", "subjects=deal", "events=bounce&messages=m2", "ab_tests=x"] {
+        assert_eq!(find(&server, query), [""; 0], "{query}");
+    }
+    assert_eq!(find(&server, ""), ["open", "bounce"], "the newest first");
+    let (_, page) = get(&server, "/api/v1/events/message?events=bounce", &[]);
+    let event = &page["results"][0];
+    assert_eq!(
+        (&event["customer_id"], &event["subaccount_id"], &event["msg_size"]),
+        (&json!(1), &json!(7), &json!(1337))
+    );
+    assert!(event["timestamp"].as_str().unwrap().ends_with(".000Z"), "{event}");
+    assert_eq!(event["rcpt_to"], "Ann@Example.com", "as it was sent");
+}
+
+#[test]
+fn a_cursor_leads_through_all_of_it_and_no_event_comes_twice() {
+    let server = Server::start();
+    let events: Vec<_> =
+        (0..25).map(|n| json!({"type": "open", "rcpt_to": format!("{n}@example.com")})).collect();
+    send(&server, "one", &batch(&events));
+    let mut next = Some("/api/v1/events/message?per_page=10&cursor=initial&events=open".to_owned());
+    let (mut pages, mut seen) = (0, Vec::new());
+    while let Some(path) = next {
+        let (status, page) = get(&server, &path, &[]);
+        assert_eq!((status, &page["total_count"]), (200, &json!(25)));
+        seen.extend(page["results"].as_array().unwrap().iter().map(|event| event["rcpt_to"].to_string()));
+        next = page["links"]["next"].as_str().map(str::to_owned);
+        assert!(page["links"].is_object());
+        pages += 1;
+        // What comes in between is newer than where we are.
+        send(
+            &server,
+            &format!("more-{pages}"),
+            &batch(&[json!({"type": "open", "rcpt_to": "new@example.com", "n": pages})]),
+        );
+    }
+    let expected: Vec<_> = (0..25).rev().map(|n| format!("\"{n}@example.com\"")).collect();
+    assert_eq!((pages, seen), (3, expected));
+
+    let mut next = Some("/api/v1/message-events?per_page=10".to_owned());
+    let mut seen = 0;
+    while let Some(path) = next {
+        let (status, page) = get(&server, &path, &[]);
+        assert_eq!(status, 200, "{page}");
+        seen += page["results"].as_array().unwrap().len();
+        let link = &page["links"][0];
+        assert!(link.is_null() || link["rel"] == "next");
+        next = link["href"].as_str().map(str::to_owned);
+    }
+    assert!(seen >= 25, "{seen}");
+}
+
+#[test]
+fn nobody_searches_without_the_token_once_there_is_one() {
+    let server = Server::start_with(&["--token", "open sesame"]);
+    let path = "/api/v1/events/message";
+    let with = |authorization: &str| get(&server, path, &[("authorization", authorization.as_bytes())]).0;
+    assert_eq!(get(&server, path, &[]).0, 401);
+    for wrong in ["Bearer", "Bearer open", "Basic b3Blbg==", "Bearer open sesame!"] {
+        assert_eq!(with(wrong), 401, "{wrong}");
+    }
+    assert_eq!(with("Bearer open sesame"), 200);
+    let (status, body) = get(&server, &format!("{path}?recipient=x"), &[]);
+    assert_eq!(
+        (status, body),
+        (401, json!({"errors": [{"message": "Unauthorized."}]})),
+        "nothing is looked at before"
+    );
+}
+
+#[test]
+fn without_a_token_only_this_machine_is_answered() {
+    let server = Server::start();
+    let bytes = wire::request("GET", "/api/v1/events/message", "tunnel.example", &[], b"");
+    assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 403);
+    let proxied: [(&str, &[u8]); 1] = [("x-forwarded-for", b"192.0.2.1")];
+    assert_eq!(get(&server, "/api/v1/events/message", &proxied).0, 403);
+    let refused = hookbridge().args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
+    assert!(!refused.status.success());
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("can be reached from other machines") && said.contains("--token"), "{said}");
+}
+
+#[test]
+fn a_bad_search_is_refused_by_name() {
+    let server = Server::start();
+    for (query, what) in [
+        ("recipient=x", "recipient is not known"),
+        ("per_page=ten", "per_page is not a whole number"),
+        ("per_page=10001", "per_page is not a whole number"),
+        ("cursor=abc", "cursor is neither"),
+        ("from=now", "from is not a time"),
+        ("from=2026-01-02T00:00&to=2026-01-01T00:00", "from is later than to"),
+        ("subjects=%00", "subjects holds a NUL"),
+        ("subjects=%ff", "the query is not UTF-8"),
+        ("events=", "events is empty"),
+        ("delimiter=", "delimiter is empty"),
+    ] {
+        let (status, body) = get(&server, &format!("/api/v1/events/message?{query}"), &[]);
+        assert_eq!(status, 400, "{query}");
+        assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(what), "{query}: {body}");
+    }
+    let long = format!("/api/v1/events/message?recipients={}", "a,".repeat(1001));
+    assert_eq!(get(&server, &long, &[]).0, 400);
+    let far = "/api/v1/events/message?from=-000044-03-15T00:00:00Z&to=9999-12-30T00:00:00Z";
+    assert_eq!(get(&server, far, &[]).0, 200);
+    let bytes = wire::request("POST", "/api/v1/events/message", &server.address.to_string(), &[], b"");
+    assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 405);
+}
+
+#[test]
+fn what_an_earlier_run_did_not_record_is_recorded_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("archive/sparkpost")).unwrap();
+    let body = batch(&[json!({"type": "delivery"}), json!({"type": "open"})]);
+    std::fs::write(folder.path().join("archive/sparkpost/left.json"), body).unwrap();
+    let archive = folder.path().join("archive");
+    let server = Server::start_with(&["--archive", archive.to_str().unwrap()]);
+    let until = Instant::now() + Duration::from_secs(30);
+    while find(&server, "").len() < 2 {
+        assert!(Instant::now() < until, "it was not recorded");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_archive_is_loaded_exported_and_loaded_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let batches = folder.path().join("raw/sparkpost");
+    std::fs::create_dir_all(&batches).unwrap();
+    for n in 0..30 {
+        let event = json!({"type": "open", "subject": "a \"quoted\", subject", "n": n, "event_id": n});
+        let element = json!({"msys": {"track_event": event}});
+        std::fs::write(batches.join(format!("{n}.json")), json!([element, 17]).to_string()).unwrap();
+    }
+    let command = |arguments: &[&str]| {
+        let mut command = hookbridge();
+        run(command.current_dir(folder.path()).args(arguments))
+    };
+    let loaded: Value =
+        serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
+    assert_eq!(
+        (&loaded["batches"], &loaded["unrecognized"], &loaded["failed"]),
+        (&json!(30), &json!(30), &json!(0))
+    );
+    let events = loaded["events"].as_u64().unwrap();
+    let again: Value =
+        serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
+    assert_eq!((&again["before"], &again["events"]), (&json!(30), &json!(0)));
+
+    let lines = command(&["export", "--database", "log.db", "--type", "open"]);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 30);
+    assert_eq!(lines[0]["detail"]["msys"]["track_event"]["subject"], "a \"quoted\", subject");
+    let csv = command(&["export", "--database", "log.db", "--format", "csv"]);
+    assert_eq!(csv.split("\r\n").filter(|row| !row.is_empty()).count() as u64, events + 1);
+    assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
+    let none = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&none.stderr).contains("there is no log at /nonexistent.db"));
+    let empty =
+        hookbridge().args(["load", "/nonexistent", "--database"]).arg(folder.path().join("x.db")).output();
+    assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("holds no batches"));
+}
