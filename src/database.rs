@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tracing::warn;
@@ -29,7 +30,7 @@ pub enum DatabaseError {
     #[error("environment variables DATABASE_URL and DATABASE_SECRET_ARN: one of them must be set")]
     NotSet,
     /// The URL is none.
-    #[error("environment variable DATABASE_URL: {0}")]
+    #[error("environment variable DATABASE_URL")]
     Url(#[from] DatabaseUrlError),
 }
 
@@ -51,8 +52,8 @@ impl Database {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub fn new(url: Option<&str>, secret: Option<SecretsManager>) -> Result<Self, DatabaseError> {
-        let url = url.map(str::parse).transpose()?;
+    pub fn new(url: Option<&SecretString>, secret: Option<SecretsManager>) -> Result<Self, DatabaseError> {
+        let url = url.map(|url| url.expose_secret().parse()).transpose()?;
         if url.is_none() && secret.is_none() {
             return Err(DatabaseError::NotSet);
         }
@@ -95,46 +96,62 @@ impl Database {
         Ok(url.with_credentials(&credentials.username, &credentials.password))
     }
 
-    /// The log with new credentials, when the old ones were refused with `error` and there may be others.
-    async fn reopened(&self, error: &LogError) -> Result<Option<Arc<PostgresLog>>, LogError> {
+    /// The log with new credentials, when the old ones were refused to `log` with `error` and there may be others.
+    async fn reopened(
+        &self,
+        log: &Arc<PostgresLog>,
+        error: &LogError,
+    ) -> Result<Option<Arc<PostgresLog>>, LogError> {
         if self.secret.is_none() || !matches!(error, LogError::Credentials(_)) {
             return Ok(None);
         }
-        warn!(error = error.to_string(), "reading the database's credentials anew");
-        *self.open.lock().await = None;
+        let mut open = self.open.lock().await;
+        // Unless somebody else has been here.
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, log)) {
+            warn!(error = error.to_string(), "reading the database's credentials anew");
+            *open = None;
+        }
+        drop(open);
         self.log().await.map(Some)
     }
 }
 
-impl Log for Database {
-    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
-        let recorded = self.log().await?.record(batch).await;
-        match recorded {
-            Err(error) => match self.reopened(&error).await? {
-                Some(log) => log.record(batch).await,
+/// Does something with the log, and once more when its credentials have changed.
+macro_rules! with_log {
+    ($database:expr, $log:ident => $work:expr) => {{
+        let $log = $database.log().await?;
+        match $work.await {
+            Err(error) => match $database.reopened(&$log, &error).await? {
+                Some($log) => $work.await,
                 None => Err(error),
             },
-            recorded => recorded,
+            done => done,
         }
+    }};
+}
+
+impl Log for Database {
+    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+        with_log!(self, log => log.record(batch))
     }
 
     async fn published(&self, batch: i64) -> Result<(), LogError> {
-        self.log().await?.published(batch).await
+        with_log!(self, log => log.published(batch))
     }
 
     async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
-        self.log().await?.unrecorded(origins).await
+        with_log!(self, log => log.unrecorded(origins.clone()))
     }
 
     async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
-        self.log().await?.search(search, page).await
+        with_log!(self, log => log.search(search, page))
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        self.log().await?.count(search).await
+        with_log!(self, log => log.count(search))
     }
 
     async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
-        self.log().await?.maintain(keep).await
+        with_log!(self, log => log.maintain(keep))
     }
 }

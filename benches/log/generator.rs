@@ -19,12 +19,16 @@ pub(crate) struct Generator {
     id: u64,
     /// Milliseconds since 1970.
     time: u64,
+    /// Milliseconds between two events, on average.
+    step: u64,
 }
 
 impl Generator {
-    pub(crate) fn new() -> Self {
+    /// Begins so many days ago, with so many events a day.
+    pub(crate) fn new(days: u64, a_day: usize) -> Self {
         let now = jiff::Timestamp::now().as_millisecond().cast_unsigned();
-        Self { random: fastrand::Rng::with_seed(7), id: now << 20, time: now - 3_600_000 }
+        let step = 86_400_000 / a_day as u64;
+        Self { random: fastrand::Rng::with_seed(7), id: now << 20, time: now - days * 86_400_000, step }
     }
 
     pub(crate) fn batch(&mut self, events: usize) -> String {
@@ -40,13 +44,13 @@ impl Generator {
     fn event(&mut self, body: &mut String) {
         let random = &mut self.random;
         self.id += 1 + random.u64(..1000);
-        self.time += random.u64(..20);
+        self.time += random.u64(..=2 * self.step);
         let (group, kind) = TYPES[random.usize(..TYPES.len())];
         let (recipient, domain) = (random.u32(..1_000_000), random.u32(..200));
         let message: u128 = random.u128(..);
         let _ = write!(
             body,
-            r#"{{"msys":{{"{group}":{{"type":"{kind}","campaign_id":"Example Campaign {campaign}","customer_id":"1","delv_method":"esmtp","event_id":"{id}","friendly_from":"sender@mail{sender}.example.com","injection_time":"2026-11-22T10:00:00.000Z","ip_address":"192.0.2.{ip}","ip_pool":"shared","mailbox_provider":"Gmail","mailbox_provider_region":"Global","message_id":"{message:032x}","msg_from":"msprvs1=18xyz=bounces-1@mail{sender}.example.com","msg_size":"{size}","num_retries":"0","queue_time":"{queue}","rcpt_meta":{{"customer":"{recipient}","plan":"premium"}},"rcpt_tags":["male","US"],"rcpt_to":"recipient{recipient}@domain{domain}.example","raw_rcpt_to":"Recipient{recipient}@domain{domain}.example","routing_domain":"domain{domain}.example","sending_domain":"mail{sender}.example.com","sending_ip":"198.51.100.{ip}","subaccount_id":"{subaccount}","subject":"Summer deals are here, number {campaign}!","template_id":"templ-{campaign}","template_version":"1","timestamp":"{time}","transmission_id":"{transmission}""#,
+            r#"{{"msys":{{"{group}":{{"type":"{kind}","campaign_id":"Example Campaign {campaign}","customer_id":"1","delv_method":"esmtp","event_id":"{id}","friendly_from":"sender@mail{sender}.example.com","ip_address":"192.0.2.{ip}","ip_pool":"shared","mailbox_provider":"Gmail","message_id":"{message:032x}","msg_size":"{size}","num_retries":"0","queue_time":"{queue}","rcpt_meta":{{"customer":"{recipient}"}},"rcpt_to":"recipient{recipient}@domain{domain}.example","routing_domain":"domain{domain}.example","sending_domain":"mail{sender}.example.com","sending_ip":"198.51.100.{ip}","subaccount_id":"{subaccount}","subject":"Summer deals are here, number {campaign}!","template_id":"templ-{campaign}","template_version":"1","timestamp":"{time}","transmission_id":"{transmission}""#,
             campaign = random.u32(..50),
             id = self.id,
             sender = random.u32(..8),
@@ -58,7 +62,7 @@ impl Generator {
             transmission = 65_832_150_921_900_000 + u64::from(recipient / 1000),
         );
         if kind == "bounce" {
-            body.push_str(r#","bounce_class":"10","error_code":"550","raw_reason":"550 5.1.1 The email account that you tried to reach does not exist","reason":"550 5.1.1 The email account that you tried to reach does not exist""#);
+            body.push_str(r#","bounce_class":"10","error_code":"550","reason":"550 5.1.1 The email account that you tried to reach does not exist""#);
         }
         body.push_str("}}}");
     }

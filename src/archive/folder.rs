@@ -79,7 +79,7 @@ impl FolderArchive {
                 body: body.into(),
             })),
             Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
+            Ok(Ok(Err(error))) => Err(CallError::Refused(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable("the disk did not answer in time".into())),
         }
@@ -96,8 +96,13 @@ impl FolderArchive {
             Err(error) => return Err(failed(error)),
         };
         for file in files {
-            let name = file.map_err(failed)?.file_name();
-            let key = format!("{provider}/{}", name.to_string_lossy());
+            let file = file.map_err(failed)?;
+            let key = format!("{provider}/{}", file.file_name().to_string_lossy());
+            let is_file = file.file_type().is_ok_and(|kind| kind.is_file());
+            // What else lies there is none of ours.
+            if !is_file || !key.ends_with(".json") {
+                continue;
+            }
             if after.is_none_or(|after| key.as_str() > after) {
                 keys.push(key);
             }

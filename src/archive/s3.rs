@@ -5,7 +5,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
 use percent_encoding::percent_encode;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::key::{OF_IDS, key};
 use super::{Batch, Kept, Stored};
@@ -57,7 +57,7 @@ impl S3Archive {
 
     pub(super) async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
         let key = format!("{}{key}", self.prefix);
-        retried("GetObject", deadline, || async {
+        let got = retried("GetObject", deadline, || async {
             let got = match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
                 Ok(got) => got,
                 Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
@@ -66,10 +66,16 @@ impl S3Archive {
             let said = got.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
             let modified = got.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
             let received = said.or(modified).unwrap_or_else(Timestamp::now);
-            let body = got.body.collect().await.map_err(|error| Failure::Passing(chain(&error)))?;
-            Ok(Some(Stored { received, body: body.into_bytes() }))
-        })
-        .await
+            Ok(Some((received, got.body)))
+        });
+        let Some((received, body)) = got.await? else { return Ok(None) };
+        // Outside of the attempt: a large body may take longer than an answer.
+        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
+        match timeout_at(deadline, body.collect()).await {
+            Ok(Ok(body)) => Ok(Some(Stored { received, body: body.into_bytes() })),
+            Ok(Err(error)) => Err(unavailable(chain(&error))),
+            Err(_) => Err(unavailable("the body did not come in time".into())),
+        }
     }
 
     #[cfg(feature = "command")]
@@ -79,16 +85,24 @@ impl S3Archive {
         after: Option<&str>,
         deadline: Instant,
     ) -> Result<Vec<String>, CallError> {
-        let after = after.map(|after| format!("{}{after}", self.prefix));
+        let mut after = after.map(|after| format!("{}{after}", self.prefix));
         let prefix = format!("{}{provider}/", self.prefix);
-        retried("ListObjectsV2", deadline, || async {
-            let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
-            let list = list.set_start_after(after.clone());
-            let page = list.send().await.map_err(|error| Failure::of_request(&error))?;
+        loop {
+            let page = retried("ListObjectsV2", deadline, || async {
+                let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
+                let list = list.set_start_after(after.clone()).send().await;
+                list.map_err(|error| Failure::of_request(&error))
+            });
+            let page = page.await?;
+            // What else lies there is none of ours, as the empty object that the console makes of a folder.
             let keys = page.contents().iter().filter_map(|object| object.key()?.strip_prefix(&self.prefix));
-            Ok(keys.map(str::to_owned).collect())
-        })
-        .await
+            let keys: Vec<_> = keys.filter(|key| key.ends_with(".json")).map(str::to_owned).collect();
+            let last = page.contents().last().and_then(|object| object.key());
+            if !keys.is_empty() || page.is_truncated() != Some(true) || last.is_none() {
+                return Ok(keys);
+            }
+            after = last.map(str::to_owned);
+        }
     }
 
     pub(super) fn url_of(&self, key: &str) -> String {

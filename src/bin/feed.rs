@@ -25,7 +25,7 @@ async fn run() -> Result<(), Error> {
         None => Access::Signed,
     };
     let credentials = environment.database_secret_arn.map(secret);
-    let log = Database::new(environment.database_url.as_deref(), credentials)?;
+    let log = Database::new(environment.database_url.as_ref(), credentials)?;
     let function = Arc::new(FeedFunction { feed: Feed { log, access } });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();

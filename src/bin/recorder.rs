@@ -26,7 +26,7 @@ async fn run() -> Result<(), Error> {
     let function = Arc::new(RecorderFunction {
         recorder: Recorder {
             archive: Archive::S3(S3Archive::new(&config, bucket, prefix)),
-            log: Database::new(environment.database_url.as_deref(), secret)?,
+            log: Database::new(environment.database_url.as_ref(), secret)?,
             publish: environment.publish.map(|bus| Arc::new(EventBridge::new(&config, bus))),
         },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),

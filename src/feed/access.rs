@@ -23,20 +23,22 @@ pub enum Access {
 
 /// Tokens, as a secret lists them: `{"tokens": [{"name": "ci", "sha256": "...", "sources": ["sparkpost.com"]}]}`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tokens {
     tokens: Vec<Token>,
 }
 
 /// A token, without itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Token {
     /// What it is known by.
     pub name: String,
     /// The SHA-256 of it, in hexadecimal digits.
     pub sha256: String,
-    /// The sources whose events it reads; every source, when there are none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<String>,
+    /// The sources whose events it reads; every source, when it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<String>>,
 }
 
 /// What may be read.
@@ -64,6 +66,7 @@ impl Scope {
 impl Token {
     /// What is kept of a token.
     pub fn of(name: &str, token: &str, sources: Vec<String>) -> Self {
+        let sources = Some(sources).filter(|sources| !sources.is_empty());
         Self { name: name.to_owned(), sha256: hex::encode(Sha256::digest(token)), sources }
     }
 }
@@ -101,9 +104,9 @@ impl Tokens {
                 found = Some(known);
             }
         }
-        found.map(|token| match token.sources.as_slice() {
-            [] => Scope::Everything,
-            sources => Scope::Sources(sources.to_vec()),
+        found.map(|token| match &token.sources {
+            None => Scope::Everything,
+            Some(sources) => Scope::Sources(sources.clone()),
         })
     }
 }
@@ -175,6 +178,17 @@ mod tests {
         assert_eq!(Access::Open.of(None, false).await.unwrap(), Some(Scope::Everything));
         assert_eq!(Access::Signed.of(None, true).await.unwrap(), Some(Scope::Everything));
         assert_eq!(Access::Signed.of(Some("all"), false).await.unwrap(), None);
+    }
+
+    #[test]
+    fn a_list_that_was_edited_by_hand_opens_nothing_by_mistake() {
+        let read = |entry: &str| serde_json::from_str::<Tokens>(&format!(r#"{{"tokens":[{entry}]}}"#));
+        let hash = Token::of("a", "t", vec![]).sha256;
+        let entry = |more: &str| format!(r#"{{"name":"a","sha256":"{hash}"{more}}}"#);
+        assert_eq!(read(&entry("")).unwrap().scope("t"), Some(Scope::Everything));
+        assert_eq!(read(&entry(r#","sources":[]"#)).unwrap().scope("t"), Some(Scope::Sources(vec![])));
+        assert!(read(&entry(r#","source":["github.com"]"#)).is_err(), "a letter is missing");
+        assert!(!Scope::Sources(vec![]).narrow(&mut Search::default()), "no source is none");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::log::{Log, LogError, Order, Page};
 use cursor::Cursor;
 use parameters::{Api, Asked, BadParameter};
 
-/// An answer ends before it is larger than this, in bytes of its results: a function's may have 6 MB.
+/// An answer ends before it is larger than this, in bytes of its results as a string of JSON: a function's may have 6 MB.
 const LARGEST: usize = 5_000_000;
 
 /// Answers searches in a log.
@@ -106,7 +106,8 @@ impl<L: Log> Feed<L> {
             return Answer::error(StatusCode::FORBIDDEN, "This token does not read message events.");
         }
         match self.page(&asked).await {
-            Ok(body) => Answer { status: StatusCode::OK, headers: Vec::new(), body },
+            Ok(Ok(body)) => Answer { status: StatusCode::OK, headers: Vec::new(), body },
+            Ok(Err(BadParameter(why))) => Answer::error(StatusCode::BAD_REQUEST, &why),
             Err(why) => {
                 error!(error = why.to_string(), "a search failed");
                 let status = match why {
@@ -118,7 +119,7 @@ impl<L: Log> Feed<L> {
         }
     }
 
-    async fn page(&self, asked: &Asked) -> Result<String, LogError> {
+    async fn page(&self, asked: &Asked) -> Result<Result<String, BadParameter>, LogError> {
         let (after, known) = match &asked.cursor {
             Some(cursor) => (Some(cursor.after.clone()), Some(cursor.total)),
             None => (None, None),
@@ -136,19 +137,27 @@ impl<L: Log> Feed<L> {
             // One more than is shown tells whether there are more.
             limit: asked.per_page + 1,
         };
-        let (total, found) = tokio::join!(total, self.log.search(&asked.search, &page));
-        let (total, found) = (total?, found?);
+        let (total, found) = tokio::try_join!(total, self.log.search(&asked.search, &page))?;
         let mut results = String::new();
-        let mut shown: usize = 0;
+        let (mut shown, mut size) = (0_usize, 0);
         for event in found.iter().take(usize::try_from(asked.per_page).unwrap_or(usize::MAX)) {
-            // What an older page holds is counted by its number: only a cursor can end it early.
-            if results.len() + event.detail.len() > LARGEST && shown > 0 && asked.api == Api::Events {
+            let mut result = result::of(event);
+            if in_json(&result) > LARGEST {
+                result = result::without_detail(event);
+            }
+            size += in_json(&result) + 1;
+            if size > LARGEST {
+                // What an older page holds is counted by its number: only a cursor can end it early.
+                if asked.api == Api::MessageEvents {
+                    let why = "per_page is too large for the events that are found";
+                    return Ok(Err(BadParameter(why.into())));
+                }
                 break;
             }
             if shown > 0 {
                 results.push(',');
             }
-            results.push_str(&result::of(event));
+            results.push_str(&result);
             shown += 1;
         }
         let last = found.get(shown.wrapping_sub(1)).filter(|_| shown < found.len());
@@ -163,6 +172,11 @@ impl<L: Log> Feed<L> {
         };
         // Both were asked at once, and more may have come in between.
         let total = total.max(shown as u64);
-        Ok(format!(r#"{{"results":[{results}],"total_count":{total},"links":{links}}}"#))
+        Ok(Ok(format!(r#"{{"results":[{results}],"total_count":{total},"links":{links}}}"#)))
     }
+}
+
+/// The size of a text of JSON as a string in JSON.
+fn in_json(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }

@@ -89,6 +89,10 @@ impl Asked {
         for (name, value) in &pairs {
             asked.take(name, value, &delimiter)?;
         }
+        if !pairs.iter().any(|(name, _)| name == "to") {
+            // Who asks from a moment ago on gets nothing yet, and no error.
+            asked.search.to = asked.search.to.max(asked.search.from);
+        }
         let is_place = |name: &str| matches!(name, "cursor" | "page" | "from" | "to");
         asked.others = pairs.into_iter().filter(|(name, _)| !is_place(name)).collect();
         if asked.search.from > asked.search.to {
@@ -220,6 +224,8 @@ mod tests {
         assert_eq!(asked.search.from.to_string(), "2026-11-21T10:00:00Z");
         assert_eq!(asked.search.to.to_string(), "2026-11-22T09:59:00Z");
         assert_eq!((asked.per_page, asked.cursor), (1000, None));
+        let recent = read(Api::Events, "from=2026-11-22T09:59:30Z").unwrap().search;
+        assert_eq!(recent.from, recent.to, "nothing yet");
     }
 
     #[test]

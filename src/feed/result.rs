@@ -45,6 +45,15 @@ pub(super) fn of(event: &Stored) -> String {
         let detail = serde_json::from_str(&event.detail).map(verbatim).unwrap_or_default();
         shown.insert("detail".into(), detail);
     }
+    finished(shown, event)
+}
+
+/// One that is too large to be shown: it can be exported.
+pub(super) fn without_detail(event: &Stored) -> String {
+    finished(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
+}
+
+fn finished(mut shown: Map<String, Value>, event: &Stored) -> String {
     shown.insert("type".into(), event.detail_type.as_str().into());
     shown.insert("event_id".into(), event.key.id.as_str().into());
     shown.insert("timestamp".into(), format!("{:.3}", event.key.time).into());

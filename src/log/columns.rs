@@ -18,6 +18,10 @@ pub struct Column {
     pub matching: Matching,
     /// Whether case makes a difference.
     pub lowercase: Lowercase,
+    /// Whether it is an email address, of which a name before it is no part.
+    pub is_address: bool,
+    /// Whether few events have one value of it, so that the tables have a way to find them in weeks of others.
+    pub is_needle: bool,
 }
 
 /// How a filter's value is compared with a column.
@@ -39,11 +43,20 @@ pub enum Lowercase {
 }
 
 const fn column(name: &'static str, filter: &'static str, matching: Matching) -> Column {
-    Column { name, field: name, or_domain_of: None, filter, matching, lowercase: Lowercase::No }
+    Column {
+        name,
+        field: name,
+        or_domain_of: None,
+        filter,
+        matching,
+        lowercase: Lowercase::No,
+        is_needle: false,
+        is_address: false,
+    }
 }
 
 const fn address(name: &'static str, filter: &'static str) -> Column {
-    Column { lowercase: Lowercase::Yes, ..column(name, filter, Matching::Whole) }
+    Column { lowercase: Lowercase::Yes, is_address: true, ..column(name, filter, Matching::Whole) }
 }
 
 const fn domain(name: &'static str, of: &'static str, filter: &'static str) -> Column {
@@ -52,7 +65,7 @@ const fn domain(name: &'static str, of: &'static str, filter: &'static str) -> C
 
 /// All of them. A domain stands after the address it may be taken from.
 pub const COLUMNS: [Column; 18] = [
-    address("rcpt_to", "recipients"),
+    Column { is_needle: true, ..address("rcpt_to", "recipients") },
     domain("recipient_domain", "rcpt_to", "recipient_domains"),
     address("friendly_from", "from_addresses"),
     domain("sending_domain", "friendly_from", "sending_domains"),
@@ -64,7 +77,7 @@ pub const COLUMNS: [Column; 18] = [
     column("sending_ip", "sending_ips", Matching::Whole),
     column("ip_pool", "ip_pools", Matching::Words),
     column("subaccount_id", "subaccounts", Matching::Whole),
-    column("message_id", "messages", Matching::Whole),
+    Column { is_needle: true, ..column("message_id", "messages", Matching::Whole) },
     column("transmission_id", "transmissions", Matching::Whole),
     column("mailbox_provider", "mailbox_providers", Matching::Words),
     column("mailbox_provider_region", "mailbox_provider_regions", Matching::Words),

@@ -5,7 +5,7 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::LogError;
 
-/// Makes the tables, or what is new in them. Two that do so at once wait for each other.
+/// Makes the tables, or what is new in them. In PostgreSQL two that do so at once wait for each other.
 pub(super) async fn run<C: Migrate>(
     connection: &mut C,
     migrations: &[(i64, &'static str, &'static str)],

@@ -26,7 +26,7 @@ pub use any::{AnyLog, LogAddress};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
 pub use error::LogError;
 pub use postgres::PostgresLog;
-pub use record::{Found, Record, can_be_recorded};
+pub use record::{Found, Record, can_be_recorded, storable};
 pub use search::{Key, Order, Page, Search, Stored};
 #[cfg(feature = "command")]
 pub use sqlite::SqliteLog;

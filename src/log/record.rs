@@ -71,10 +71,10 @@ impl<'a> Found<'a> {
             let value = field(column.field).filter(|value| !value.is_empty()).or_else(|| {
                 let of = COLUMNS.iter().position(|other| Some(other.name) == column.or_domain_of)?;
                 let (_, domain) = values[of].as_deref()?.rsplit_once('@')?;
-                Some(Cow::Owned(domain.trim_end_matches('>').to_owned()))
+                Some(Cow::Owned(domain.to_owned()))
             });
             values[at] = value.map(|value| {
-                let value = storable(value);
+                let value = storable(if column.is_address { bare(value) } else { value });
                 let is_large = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
                 match column.lowercase {
                     Lowercase::Yes if value.bytes().any(is_large) => Cow::Owned(value.to_lowercase()),
@@ -91,8 +91,16 @@ impl<'a> Found<'a> {
     }
 }
 
+/// The address of a `Name <address>`.
+fn bare(value: Cow<'_, str>) -> Cow<'_, str> {
+    match value.trim_end().strip_suffix('>').and_then(|inside| inside.rsplit_once('<')) {
+        Some((_, address)) if !address.is_empty() => Cow::Owned(address.to_owned()),
+        _ => value,
+    }
+}
+
 /// A value as a column can hold it: without NUL, which PostgreSQL has no place for, and not too long.
-pub(super) fn storable(mut value: Cow<'_, str>) -> Cow<'_, str> {
+pub fn storable(mut value: Cow<'_, str>) -> Cow<'_, str> {
     if value.contains('\0') {
         value = Cow::Owned(value.replace('\0', ""));
     }
@@ -131,6 +139,7 @@ mod tests {
         });
         assert_eq!(value(&found, "rcpt_to"), Some("recipient@example.com"));
         assert_eq!(value(&found, "recipient_domain"), Some("example.com"));
+        assert_eq!(value(&found, "friendly_from"), Some("sender@example.com"));
         assert_eq!(value(&found, "sending_domain"), Some("mail.example.com"));
         assert_eq!(value(&found, "subject"), Some("ab"));
         assert_eq!(value(&found, "reason").map(str::len), Some(1024));

@@ -109,13 +109,14 @@ where
 /// A pattern for any of these texts between two ends of words, in any case. PostgreSQL and Rust's `regex` read it alike.
 fn words(values: &[String]) -> String {
     let any: Vec<_> = values.iter().map(|value| escaped(value)).collect();
-    format!("(?i)(^|[^[:alnum:]_])({})([^[:alnum:]_]|$)", any.join("|"))
+    format!(r"(?i)(^|\W)({})(\W|$)", any.join("|"))
 }
 
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars().filter(|char| *char != '\0') {
-        if char.is_ascii_punctuation() && char != '_' {
+        // With a backslash, `<` and `>` would be ends of words to one of the two.
+        if char.is_ascii_punctuation() && !matches!(char, '_' | '<' | '>') {
             pattern.push('\\');
         }
         pattern.push(char);
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_pattern_holds_what_was_written_and_nothing_else() {
-        let values = ["a.b".to_owned(), "50% (off)".to_owned(), "x_y".to_owned()];
-        insta::assert_snapshot!(words(&values), @r"(?i)(^|[^[:alnum:]_])(a\.b|50\% \(off\)|x_y)([^[:alnum:]_]|$)");
+        let values = ["a.b".to_owned(), "50% (off)".to_owned(), "x_y".to_owned(), "a<b".to_owned()];
+        insta::assert_snapshot!(words(&values), @r"(?i)(^|\W)(a\.b|50\% \(off\)|x_y|a<b)(\W|$)");
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::sparkpost;
-use crate::log::{Found, Record, can_be_recorded};
+use crate::log::{Found, Record, can_be_recorded, storable};
 use crate::providers::sparkpost::SPARKPOST;
 
 #[derive(Deserialize)]
@@ -41,16 +41,16 @@ pub(super) fn record(json: &str) -> Option<Record<'_>> {
         .flatten();
     let (time, id, found) = match of_batch {
         Some(record) => (record.time, record.id, record.found),
-        None => (envelope.time, envelope.id, Found::default()),
+        None => (envelope.time, storable(envelope.id), Found::default()),
     };
     Some(Record {
         time,
         id,
-        source: envelope.source,
-        detail_type: envelope.detail_type,
-        account: envelope.account,
-        region: envelope.region,
-        resources: envelope.resources,
+        source: storable(envelope.source),
+        detail_type: storable(envelope.detail_type),
+        account: storable(envelope.account),
+        region: storable(envelope.region),
+        resources: envelope.resources.into_iter().map(|urn| storable(urn.into()).into_owned()).collect(),
         detail: Cow::Borrowed(envelope.detail.get()),
         found,
     })

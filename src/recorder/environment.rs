@@ -1,6 +1,7 @@
 //! What the function `recorder` is told by its environment.
 
 use jiff::SignedDuration;
+use secrecy::SecretString;
 
 use crate::archive::{ArchiveUrl, ArchiveUrlError};
 
@@ -10,8 +11,8 @@ const MOST_DAYS: i64 = 36_500;
 /// The environment of the function `recorder`.
 #[derive(Debug)]
 pub struct Environment {
-    /// `DATABASE_URL`.
-    pub database_url: Option<String>,
+    /// `DATABASE_URL`, which may hold a password.
+    pub database_url: Option<SecretString>,
     /// `DATABASE_SECRET_ARN`: where the database's credentials are.
     pub database_secret_arn: Option<String>,
     /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
@@ -71,7 +72,7 @@ impl Environment {
         };
         Ok(Self {
             retention,
-            database_url: variable("DATABASE_URL"),
+            database_url: variable("DATABASE_URL").map(Into::into),
             database_secret_arn: variable("DATABASE_SECRET_ARN"),
             archive,
             publish,

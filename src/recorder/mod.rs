@@ -147,7 +147,8 @@ impl<L: Log, B: Bus> Recorder<L, B> {
         };
         if let Some(bus) = self.publish.as_ref().filter(|_| !is_published) {
             (summary.published, summary.unpublishable) = publish(bus, &batch.records, deadline).await?;
-            self.log.published(number).await?;
+            let done = tokio::time::timeout_at(deadline, self.log.published(number)).await;
+            done.map_err(|_| RecordError::Late)??;
         }
         Ok(summary)
     }
@@ -202,9 +203,9 @@ async fn publish<B: Bus>(
             continue;
         };
         if tasks.len() == AT_ONCE
-            && let Some(Ok(put)) = tasks.join_next().await
+            && let Some(put) = tasks.join_next().await
         {
-            count(put)?;
+            count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
         }
         let bus = bus.clone();
         tasks.spawn(async move { bus.put(&event, deadline).await });

@@ -1,14 +1,16 @@
 //! Batches go from the archive into the log while the server runs: those that come, and at the start those that an
 //! earlier run did not get to.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::endpoints::ServedBus;
 use super::terminal::Terminal;
+use crate::bus::EventBridge;
+use crate::call::CallError;
 use crate::log::{AnyLog, Log as _, LogError};
 use crate::providers;
 use crate::recorder::{Place, RecordError, Recorder};
@@ -22,8 +24,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often the log is put in order.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// The recorder of a server.
-pub(super) type ServedRecorder = Recorder<AnyLog, std::sync::Arc<ServedBus>>;
+/// The recorder of a server. It publishes nothing.
+pub(super) type ServedRecorder = Recorder<AnyLog, EventBridge>;
+
+/// A batch that could not be recorded, and when to try it again.
+struct Later {
+    key: String,
+    due: Instant,
+    pause: Duration,
+}
 
 /// Records until `end` becomes true. `kept` are the keys of the batches that come.
 pub(super) async fn run(
@@ -33,24 +42,32 @@ pub(super) async fn run(
     mut end: watch::Receiver<bool>,
 ) {
     let work = async {
-        if let Err(error) = recorder.log.maintain(None).await {
-            warn!(error = error.to_string(), "the log could not be put in order");
-        }
+        maintain(&recorder).await;
         let mut next = Instant::now() + MAINTAIN_EVERY;
-        catch_up(&recorder, &terminal).await;
+        let mut left: VecDeque<Later> = VecDeque::new();
+        for key in left_behind(&recorder).await {
+            left.extend(record(&recorder, key, FIRST_PAUSE, &terminal).await);
+        }
         loop {
-            tokio::select! {
+            let due = left.front().map_or(next, |later| later.due.min(next));
+            let again = tokio::select! {
                 key = kept.recv() => match key {
-                    Some(key) => record(&recorder, &key, &terminal).await,
+                    Some(key) => record(&recorder, key, FIRST_PAUSE, &terminal).await,
                     None => return,
                 },
-                () = tokio::time::sleep_until(next) => {
-                    next = Instant::now() + MAINTAIN_EVERY;
-                    if let Err(error) = recorder.log.maintain(None).await {
-                        warn!(error = error.to_string(), "the log could not be put in order");
+                () = sleep_until(due) => match left.pop_front() {
+                    Some(later) if later.due <= Instant::now() => {
+                        record(&recorder, later.key, later.pause, &terminal).await
                     }
-                }
-            }
+                    later => {
+                        next = Instant::now() + MAINTAIN_EVERY;
+                        maintain(&recorder).await;
+                        left.extend(later);
+                        None
+                    }
+                },
+            };
+            left.extend(again);
         }
     };
     // A batch that is stopped in the middle is recorded by the next run.
@@ -60,8 +77,15 @@ pub(super) async fn run(
     }
 }
 
-/// Records what lies in the archive and is not in the log.
-async fn catch_up(recorder: &ServedRecorder, terminal: &Terminal) {
+async fn maintain(recorder: &ServedRecorder) {
+    if let Err(error) = recorder.log.maintain(None).await {
+        warn!(error = error.to_string(), "the log could not be put in order");
+    }
+}
+
+/// What lies in the archive and is not in the log.
+async fn left_behind(recorder: &ServedRecorder) -> Vec<String> {
+    let mut left = Vec::new();
     for provider in providers::ALL.into_iter().filter(|provider| provider.sends_batches()) {
         let mut after: Option<String> = None;
         loop {
@@ -72,48 +96,50 @@ async fn catch_up(recorder: &ServedRecorder, terminal: &Terminal) {
                 Err(error) => {
                     warn!(
                         error = error.to_string(),
-                        "the archive could not be listed; what an earlier run did not record is not looked for"
+                        "the archive cannot be listed: what an earlier run left is not looked for"
                     );
-                    return;
+                    return left;
                 }
             };
             let Some(last) = keys.last() else { break };
             after = Some(last.clone());
             for keys in keys.chunks(1000) {
                 let origins = keys.iter().map(|key| recorder.archive.url_of(key)).collect();
-                let new = match recorder.log.unrecorded(origins).await {
-                    Ok(new) => new,
+                match recorder.log.unrecorded(origins).await {
+                    Ok(new) => {
+                        let new: HashSet<String> = new.into_iter().collect();
+                        let is_new = |key: &&String| new.contains(&recorder.archive.url_of(key));
+                        left.extend(keys.iter().filter(is_new).cloned());
+                    }
                     Err(error) => {
                         warn!(
                             error = error.to_string(),
-                            "the log could not be read; what an earlier run did not record is not looked for"
+                            "the log cannot be read: what an earlier run left is not looked for"
                         );
-                        return;
+                        return left;
                     }
-                };
-                for key in keys.iter().filter(|key| new.contains(&recorder.archive.url_of(key))) {
-                    record(recorder, key, terminal).await;
                 }
             }
         }
     }
+    left
 }
 
-/// Records one batch, for as long as it takes where trying again may help.
-async fn record(recorder: &ServedRecorder, key: &str, terminal: &Terminal) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let started = Instant::now();
-        let done = recorder.batch(key, &Place::default(), started + A_BATCH).await;
-        terminal.recorded(key, &done, started.elapsed());
-        let may_pass = matches!(
-            done,
-            Err(RecordError::Log(LogError::Unavailable(_)) | RecordError::Archive(_) | RecordError::Late)
-        );
-        if !may_pass {
-            return;
-        }
-        sleep(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
-    }
+/// Records one batch; returns when to try again, where that may help.
+async fn record(
+    recorder: &ServedRecorder,
+    key: String,
+    pause: Duration,
+    terminal: &Terminal,
+) -> Option<Later> {
+    let started = Instant::now();
+    let done = recorder.batch(&key, &Place::default(), started + A_BATCH).await;
+    terminal.recorded(&key, &done, started.elapsed());
+    let may_pass = matches!(
+        done,
+        Err(RecordError::Log(LogError::Unavailable(_))
+            | RecordError::Archive(CallError::Unavailable { .. })
+            | RecordError::Late)
+    );
+    may_pass.then(|| Later { key, due: Instant::now() + pause, pause: LONGEST_PAUSE.min(pause * 2) })
 }

@@ -1,7 +1,8 @@
 //! The search of the log, as HTTP paths.
 //!
 //! Without a token, only this machine is answered: neither another one, nor a page in a browser that was told that its
-//! name is this machine, nor who comes through a tunnel.
+//! name is this machine, nor, as far as it can be seen, who comes through a proxy or a tunnel. Nobody is where the settings
+//! name what stands in front.
 
 use std::sync::Arc;
 
@@ -18,7 +19,18 @@ use crate::log::AnyLog;
 
 struct Searches {
     feed: Feed<AnyLog>,
-    is_open: bool,
+    door: Door,
+}
+
+/// Who comes as far as the feed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// Everybody: there the token is asked for.
+    Token,
+    /// This machine.
+    Machine,
+    /// Nobody.
+    Closed,
 }
 
 pub(super) fn router(settings: &Settings, log: AnyLog) -> Router {
@@ -26,7 +38,12 @@ pub(super) fn router(settings: &Settings, log: AnyLog) -> Router {
         Some(token) => Access::Tokens(Tokens::new(vec![Token::of("serve", token, vec![])])),
         None => Access::Open,
     };
-    let searches = Arc::new(Searches { feed: Feed { log, access }, is_open: settings.token.is_none() });
+    let door = match (&settings.token, &settings.public_url) {
+        (Some(_), _) => Door::Token,
+        (None, None) => Door::Machine,
+        (None, Some(_)) => Door::Closed,
+    };
+    let searches = Arc::new(Searches { feed: Feed { log, access }, door });
     let mut router = Router::new();
     for path in feed::PATHS {
         router = router.route(path, any(search));
@@ -35,8 +52,13 @@ pub(super) fn router(settings: &Settings, log: AnyLog) -> Router {
 }
 
 async fn search(State(searches): State<Arc<Searches>>, parts: Parts) -> Response {
-    if searches.is_open && !is_of_this_machine(&parts.headers) {
-        let message = "Without a token only this machine is answered: start hookbridge serve with --token.";
+    let is_let_in = match searches.door {
+        Door::Token => true,
+        Door::Machine => is_of_this_machine(&parts.headers),
+        Door::Closed => false,
+    };
+    if !is_let_in {
+        let message = "Without a token only this machine is answered, and nobody behind a --public-url: start hookbridge serve with --token.";
         let body = serde_json::json!({"errors": [{"message": message}]}).to_string();
         return json(StatusCode::FORBIDDEN, vec![], body);
     }

@@ -38,6 +38,7 @@ macro_rules! both {
 both! {
     a_batch_is_recorded_once
     the_same_event_in_two_batches_is_one
+    an_event_of_another_age_is_recorded_once_too
     recorders_of_the_same_events_at_once_agree
     a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing
     every_value_comes_back_as_it_was
@@ -114,6 +115,20 @@ async fn the_same_event_in_two_batches_is_one(log: impl Log) {
     assert!(matches!(recorded, Recorded::New { events: 0, repeats: 1, .. }), "{recorded:?}");
 }
 
+async fn an_event_of_another_age_is_recorded_once_too(log: impl Log) {
+    for (n, time) in
+        ["2300-01-01T00:00:00.000001Z", "9999-12-30T00:00:00.123457Z", "0001-01-01T00:00:00.000001Z"]
+            .into_iter()
+            .enumerate()
+    {
+        let time = time.parse().unwrap();
+        log.record(&batch(&format!("{n}"), vec![record("a", time)])).await.unwrap();
+        let again =
+            log.record(&batch(&format!("{n} again"), vec![record("a", time), record("b", time)])).await;
+        assert!(matches!(again.unwrap(), Recorded::New { events: 1, repeats: 1, .. }), "{time}");
+    }
+}
+
 async fn recorders_of_the_same_events_at_once_agree(log: impl Log) {
     let (t, log) = (now(), std::sync::Arc::new(log));
     let mut tasks = tokio::task::JoinSet::new();
@@ -163,8 +178,10 @@ async fn a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing(log: impl Log
     log.record(&batch("before", vec![record("0", t)])).await.unwrap();
     let mut stopped = 0;
     for polls in 0.. {
+        // Each in a week that has no table yet.
+        let week = t - SignedDuration::from_hours(24 * 7 * (i64::try_from(polls).unwrap() + 1));
         let records: Vec<_> =
-            (0..700).map(|n| record(&format!("{polls}-{n}"), t)).chain([record("0", t)]).collect();
+            (0..700).map(|n| record(&format!("{polls}-{n}"), week)).chain([record("0", t)]).collect();
         let batch = batch(&format!("{polls}"), records);
         let before = all(&log).await.len();
         let done = {
@@ -213,19 +230,35 @@ async fn every_filter_finds_what_it_says(log: impl Log) {
     target.source = "other.example".into();
     target.found = Found::of(|name| Some(Cow::Owned(format!("Alpha {name}-Beta gamma"))));
     log.record(&batch("1", vec![target, record("other", t)])).await.unwrap();
+    let mut strange = record("strange", t);
+    let text = Cow::Borrowed("550 5.1.1 <ann@example.com>: a < b, Grün");
+    strange.found = Found::of(|name| (name == "reason").then_some(text.clone()));
+    log.record(&batch("2", vec![strange])).await.unwrap();
+    let reason = COLUMNS.iter().position(|column| column.name == "reason").unwrap();
     let find = async |search: Search| {
         let found = log.search(&search, &page(Order::NewestFirst, 10)).await.unwrap();
         assert_eq!(log.count(&search).await.unwrap(), found.len() as u64);
         ids(&found).join(" ")
     };
     let one = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-    assert_eq!(find(everything()).await, "target other");
+    for (words, expected) in [
+        ("5.1.1 <ann@example.com>", "strange"),
+        ("a < b", "strange"),
+        ("<ann", "strange"),
+        ("grün", "strange"),
+        ("gr", ""),
+        ("n@example", ""),
+    ] {
+        let search = Search { columns: vec![(reason, vec![words.to_owned()])], ..everything() };
+        assert_eq!(find(search).await, expected, "{words}");
+    }
+    assert_eq!(find(everything()).await, "target strange other");
     assert_eq!(find(Search { ids: one(&["other", "x"]), ..everything() }).await, "other");
     assert_eq!(find(Search { types: one(&["bounce"]), ..everything() }).await, "target");
-    assert_eq!(find(Search { sources: one(&["sparkpost.com"]), ..everything() }).await, "other");
+    assert_eq!(find(Search { sources: one(&["sparkpost.com"]), ..everything() }).await, "strange other");
     assert_eq!(find(Search { from: t, to: t, ..everything() }).await, "", "the end is not in");
     assert_eq!(find(Search { to: t, ..everything() }).await, "");
-    assert_eq!(find(Search { from: t, ..everything() }).await, "target other");
+    assert_eq!(find(Search { from: t, ..everything() }).await, "target strange other");
     assert_eq!(find(Search { reason_holds: Some("LPHA reason-b".into()), ..everything() }).await, "target");
     assert_eq!(find(Search { reason_holds: Some("a.pha".into()), ..everything() }).await, "");
     for (at, column) in COLUMNS.iter().enumerate() {

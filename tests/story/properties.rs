@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hookbridge::event::{Detail, Event};
 use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook, Written};
+use hookbridge::recorder::{self, Place};
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, Signed};
 use jiff::Timestamp;
@@ -52,8 +53,58 @@ fn meaning(provider: &Provider, signed: &Signed) -> Vec<Vec<u8>> {
     pairs.into_iter().map(|(name, value)| [name, value].concat()).collect()
 }
 
+/// JSON that has the shape of an event in places.
+fn any_json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+        "[0-9]{1,12}".prop_map(Into::into),
+    ];
+    let name = prop_oneof![
+        Just("msys".to_owned()),
+        Just("message_event".to_owned()),
+        Just("type".to_owned()),
+        Just("event_id".to_owned()),
+        Just("timestamp".to_owned()),
+        Just("rcpt_to".to_owned()),
+        any::<String>(),
+    ];
+    leaf.prop_recursive(5, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+            prop::collection::vec((name.clone(), inner), 0..6)
+                .prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_element_of_a_batch_becomes_a_record_that_holds_it_as_it_came(
+        elements in prop::collection::vec(any_json(), 0..6),
+        as_event in any::<bool>(),
+    ) {
+        let wrap = |element: serde_json::Value| if as_event {
+            serde_json::json!({"msys": {"message_event": element}})
+        } else {
+            element
+        };
+        let elements: Vec<_> = elements.into_iter().map(wrap).collect();
+        let body = serde_json::Value::from(elements.clone()).to_string();
+        let place = Place::default();
+        let batch = recorder::read(None, &body, now(), &place);
+        let pings = elements.iter().filter(|element| element["msys"] == serde_json::json!({})).count();
+        prop_assert_eq!(batch.records.len(), elements.len() - pings);
+        let texts = elements.iter().filter(|element| element["msys"] != serde_json::json!({}));
+        for (record, element) in batch.records.iter().zip(texts) {
+            prop_assert_eq!(&*record.detail, element.to_string());
+        }
+    }
 
     #[test]
     fn what_send_signs_verify_accepts(

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use hookbridge::providers;
+use hookbridge::providers::{self, RequestUrl};
 use hookbridge::secrets::Secret;
 use hookbridge::send::Letter;
 
@@ -112,8 +112,40 @@ fn a_script_that_cannot_go_on_says_why() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: github sparkpost stripe twilio");
+    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: event-log github sparkpost stripe twilio");
     insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(complaint("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
     assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_makes_the_event_log_too() {
+    let database = crate::actors::database::Database::new().await;
+    tokio::task::spawn_blocking(move || {
+        let _building = BUILDING.lock();
+        let address = database.url.split_once('@').unwrap().1.split_once('?').unwrap().0.to_owned();
+        let (host, rest) = address.split_once(':').unwrap();
+        let (port, name_of_database) = rest.split_once('/').unwrap();
+        let credentials = crate::actors::aws::secret(r#"{"username":"hookbridge","password":"none"}"#);
+        let stack = name("log");
+        let output = script("deploy")
+            .args(["event-log", "--arch", "x86_64", "--stack", &stack])
+            .args([format!("DatabaseHost={host}"), format!("DatabasePort={port}")])
+            .args([format!("DatabaseName={name_of_database}"), format!("DatabaseSecretArn={credentials}")])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(
+            said.contains("ArchiveBucketName=") && said.contains("hookbridge token NAME --secret arn:"),
+            "{said}"
+        );
+        let url: RequestUrl = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
+        let bytes = wire::request("GET", "/api/v1/events/message", &url.authority, &[], b"");
+        assert_eq!(wire::exchange(gateway, &bytes).unwrap().status, 401);
+    })
+    .await
+    .unwrap();
 }

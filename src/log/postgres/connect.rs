@@ -1,10 +1,11 @@
 //! The way to a database: its URL, TLS, the tables, and the pool.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{Connection as _, Row as _};
 use tokio::time::timeout;
 
 use super::PATIENCE;
@@ -60,7 +61,8 @@ impl DatabaseUrl {
 /// databases of RDS have certificates of AWS's own authorities.
 fn verified(options: PgConnectOptions, has_mode: bool, has_authorities: bool) -> PgConnectOptions {
     let host = options.get_host().to_owned();
-    let here = host == "localhost" || host.starts_with("127.") || host == "::1" || host == "[::1]";
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     if here || host.starts_with('/') || options.get_socket().is_some() {
         return options;
     }
@@ -84,22 +86,63 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Whether the tables are those of this version: then nothing has to be made, which who may only read could not.
+async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> {
+    let there = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
+    if !there.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+        return Ok(false);
+    }
+    let done = sqlx::query("select version from hookbridge.migrations where success order by version");
+    let done = done.fetch_all(connection).await?;
+    let done: Vec<i64> = done.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    Ok(done == MIGRATIONS.map(|(version, ..)| version))
+}
+
 /// Connections, `most` of them at most, to a database that could be reached and has the tables.
 ///
 /// # Errors
 /// [`LogError`].
 pub(super) async fn pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
-    let patience = format!("{}ms", PATIENCE.as_millis());
+    // No settings of the session: a proxy that shares connections does not take them.
     let options = (*url.0).clone().application_name("hookbridge");
-    let options = options.options([("lock_timeout", patience.as_str()), ("timezone", "UTC")]);
     // The first connection by itself: a pool would go on trying an address where nobody listens.
     let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
     let mut first = first.map_err(|_| LogError::Unavailable("no answer".into()))??;
-    migrations::run(&mut first, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
+    if !is_up_to_date(&mut first).await? {
+        migrations::run(&mut first, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
+    }
     first.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(PATIENCE)
         .idle_timeout(Duration::from_secs(300));
     Ok(pool.connect_lazy_with(options))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_verified_unless_it_is_this_machine_or_its_url_says_otherwise() {
+        let mode = |url: &str| format!("{:?}", url.parse::<DatabaseUrl>().unwrap().0.get_ssl_mode());
+        for far in ["db.example", "10.0.0.1", "127.db.example", "x.eu-central-1.rds.amazonaws.com"] {
+            assert_eq!(mode(&format!("postgres://u:p@{far}/db")), "VerifyFull", "{far}");
+        }
+        assert_eq!(mode("postgres://u:p@db.example/db?sslmode=require"), "Require");
+        for here in ["localhost", "127.0.0.1:1", "[::1]"] {
+            assert_eq!(mode(&format!("postgres://u:p@{here}/db")), "Prefer", "{here}");
+        }
+        assert_eq!(format!("{:?}", DatabaseUrl::of("db.example", 1, "x").0.get_ssl_mode()), "VerifyFull");
+    }
+
+    #[test]
+    fn a_url_shows_no_password() {
+        let url: DatabaseUrl = "postgres://user:hunter2@db.example:5433/log".parse().unwrap();
+        let expected = "postgres://db.example:5433/log DatabaseUrl(postgres://db.example:5433/log)";
+        assert_eq!(format!("{url} {url:?}"), expected);
+        let error = "mysql://user:hunter2@x".parse::<DatabaseUrl>().unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
 }

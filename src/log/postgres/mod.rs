@@ -16,18 +16,18 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
-use sqlx::{Connection as _, Row as _};
+use sqlx::{Connection as _, QueryBuilder, Row as _};
 
 pub use connect::{DatabaseUrl, DatabaseUrlError};
 
 use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
 use super::week::Week;
-use super::{Batch, Log, LogError, Maintained, Record, Recorded};
+use super::{Batch, COLUMNS, Log, LogError, Maintained, Record, Recorded};
 
 /// How often a batch is tried anew when others record the same events at the same time.
 const TRIES: usize = 8;
-/// How long a statement may wait for a lock, or take.
+/// How long a connection may take to come, or a search.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A database with the log's tables.
@@ -43,6 +43,12 @@ pub struct PostgresLog {
 struct Lent {
     connection: PoolConnection<Postgres>,
     is_idle: bool,
+}
+
+impl Lent {
+    async fn from(pool: &PgPool) -> Result<Self, LogError> {
+        Ok(Self { connection: pool.acquire().await?, is_idle: false })
+    }
 }
 
 impl Drop for Lent {
@@ -77,9 +83,13 @@ impl PostgresLog {
     }
 
     async fn attempt(&self, batch: &Batch<'_>, records: &[(usize, &Record<'_>)]) -> Result<Try, LogError> {
-        let mut connection = Lent { connection: self.pool.acquire().await?, is_idle: false };
-        let mut transaction = connection.connection.begin().await?;
         let repeats = batch.records.len() - records.len();
+        if records.is_empty() && batch.origin.is_none() {
+            // Nothing new, and nothing to remember.
+            return Ok(Try::Done(Recorded::New { batch: 0, events: 0, repeats }));
+        }
+        let mut connection = Lent::from(&self.pool).await?;
+        let mut transaction = connection.connection.begin().await?;
         let number = match mark(&mut transaction, batch, repeats).await? {
             Ok(number) => number,
             Err(before) => {
@@ -105,6 +115,26 @@ impl PostgresLog {
         Ok(Try::Done(Recorded::New { batch: number, events: records.len(), repeats }))
     }
 
+    /// What a query of a search finds, if it does not take too long.
+    async fn fetch(
+        &self,
+        search: &Search,
+        mut query: QueryBuilder<Postgres>,
+    ) -> Result<Vec<PgRow>, LogError> {
+        let mut connection = Lent::from(&self.pool).await?;
+        let mut transaction = connection.connection.begin().await?;
+        // The planner takes the summaries of an index for useless where values are not in the order of the table, which
+        // is what a Bloom filter is for, and would read everything.
+        let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_needle);
+        let scans = if is_for_a_needle { "; set local enable_seqscan = off" } else { "" };
+        let limits = format!("set local statement_timeout = {}{scans}", PATIENCE.as_millis());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(limits)).execute(&mut *transaction).await?;
+        let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
+        transaction.rollback().await?;
+        connection.is_idle = true;
+        Ok(rows)
+    }
+
     /// Leaves out what is in the log already.
     async fn without_known<'r, 'a>(
         &self,
@@ -112,11 +142,20 @@ impl PostgresLog {
     ) -> Result<Vec<(usize, &'r Record<'a>)>, LogError> {
         let times: Vec<i64> = records.iter().map(|(_, record)| record.time.as_microsecond()).collect();
         let ids: Vec<&str> = records.iter().map(|(_, record)| &*record.id).collect();
-        let known = sqlx::query(
+        let (Some((_, first)), Some((_, last))) = (records.first(), records.last()) else {
+            return Ok(records);
+        };
+        // Whole seconds and the rest apart: a product with all microseconds would be rounded in far times. The range, in
+        // constants, leaves out the weeks that cannot be meant.
+        let known = format!(
             "select key.at from unnest($1::bigint[], $2::text[]) with ordinality as key (time, id, at)
-             join hookbridge.events e
-               on e.time = timestamptz 'epoch' + key.time * interval '1 microsecond' and e.id = key.id",
+             join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
+               + (key.time / 1000000) * interval '1 second' + (key.time % 1000000) * interval '1 microsecond'
+             where e.time >= {} and e.time <= {}",
+            Postgres::time(first.time),
+            Postgres::time(last.time)
         );
+        let known = sqlx::query(sqlx::AssertSqlSafe(known)).persistent(false);
         let known = known.bind(times).bind(ids).fetch_all(&self.pool).await?;
         let known: HashSet<i64> = known.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let is_new = |at: &usize| !i64::try_from(at + 1).is_ok_and(|at| known.contains(&at));
@@ -160,8 +199,7 @@ impl Log for PostgresLog {
     }
 
     async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
-        let rows =
-            sql::select::<Postgres>(search, page).build().persistent(false).fetch_all(&self.pool).await?;
+        let rows = self.fetch(search, sql::select(search, page)).await?;
         let read = |row: &PgRow| {
             Ok(Stored {
                 key: Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? },
@@ -177,8 +215,9 @@ impl Log for PostgresLog {
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let row = sql::count::<Postgres>(search).build().persistent(false).fetch_one(&self.pool).await?;
-        Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
+        let rows = self.fetch(search, sql::count(search)).await?;
+        let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+        Ok(count.try_into().unwrap_or_default())
     }
 
     async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {

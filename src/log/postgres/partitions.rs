@@ -1,18 +1,21 @@
 //! The weekly tables that `events` consists of: made before they are needed, dropped when they are old.
 //!
-//! A table is made beside the log and then attached, which lets readers and writers go on. What the default table holds
-//! of that week goes with it: otherwise PostgreSQL would refuse to attach.
+//! A table is made beside the log and then attached, which lets readers and writers of the other weeks go on. What the
+//! default table holds of that week goes with it: otherwise PostgreSQL would refuse to attach. Dropping a week takes the
+//! whole log for a moment.
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{Connection as _, Row as _};
 
-use super::PostgresLog;
+use super::{Lent, PostgresLog};
 use crate::log::week::Week;
 use crate::log::{LogError, Maintained, Record};
 
 /// One at a time makes tables.
 const LOCK: i64 = 0x686f_6f6b;
+/// While somebody waits for a lock on a table, everybody else waits behind: rather fail, and come again.
+const SHORT_WAIT: &str = "set local lock_timeout = '3s'";
 /// Weeks ahead that have tables.
 const AHEAD: i64 = 4;
 /// The oldest week that gets a table, in weeks from now: ten years. What is older is in the default table.
@@ -37,11 +40,12 @@ impl PostgresLog {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut connection = self.pool.acquire().await?;
+        let mut lent = Lent::from(&self.pool).await?;
         for week in missing {
-            make(&mut connection, week).await?;
+            make(&mut lent.connection, week).await?;
             self.weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
         }
+        lent.is_idle = true;
         Ok(())
     }
 }
@@ -57,6 +61,7 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     }
     let (from, to) = (week.start(), week.later(1).start());
     let mut transaction = connection.begin().await?;
+    sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
     if sqlx::query(is_there).bind(&name).fetch_one(&mut *transaction).await?.try_get(0)? {
         return Ok(false);
@@ -80,7 +85,8 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
 /// Makes the tables of this week and the next ones, and those of what strayed into the default table; drops those that
 /// hold only what is older than `oldest`.
 pub(super) async fn maintain(pool: &PgPool, oldest: Option<Timestamp>) -> Result<Maintained, LogError> {
-    let mut connection = pool.acquire().await?;
+    let mut lent = Lent::from(pool).await?;
+    let connection = &mut *lent.connection;
     let mut done = Maintained::default();
     let now = Week::of(Timestamp::now());
     let strays = "select distinct (extract(epoch from date_trunc('week', time)) * 1000000)::bigint
@@ -90,25 +96,50 @@ pub(super) async fn maintain(pool: &PgPool, oldest: Option<Timestamp>) -> Result
     let strays = strays.into_iter().map(|start| Week::of(crate::log::time_of(start)));
     let strays = strays.filter(|week| (now.later(-BACK)..=now.later(AHEAD)).contains(week));
     for week in (0..=AHEAD).map(|weeks| now.later(weeks)).chain(strays) {
-        if make(&mut connection, week).await? {
+        if make(connection, week).await? {
             done.made.push(week.table());
         }
     }
-    let Some(oldest) = oldest else { return Ok(done) };
-    let tables = "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    if let Some(oldest) = oldest {
+        drop_before(connection, oldest, &mut done).await?;
+    }
+    lent.is_idle = true;
+    Ok(done)
+}
+
+/// Drops the weeks that end before `oldest`, as many of them as can be had, and the marks of batches and the strays from
+/// before it.
+async fn drop_before(
+    connection: &mut PgConnection,
+    oldest: Timestamp,
+    done: &mut Maintained,
+) -> Result<(), LogError> {
+    let tables = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'hookbridge.events'::regclass order by 1";
+    let mut failed = None;
     for row in sqlx::query(tables).fetch_all(&mut *connection).await? {
         let table: String = row.try_get(0)?;
-        let is_old = Week::of_table(&table).is_some_and(|week| week.later(1).start() <= oldest);
-        if is_old {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table hookbridge.{table}")))
-                .execute(&mut *connection)
-                .await?;
-            done.dropped.push(table);
+        if Week::of_table(&table).is_none_or(|week| week.later(1).start() > oldest) {
+            continue;
+        }
+        let mut transaction = connection.begin().await?;
+        sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
+        let drop = sqlx::AssertSqlSafe(format!("drop table hookbridge.{table}"));
+        match sqlx::raw_sql(drop).execute(&mut *transaction).await {
+            Ok(_) => {
+                transaction.commit().await?;
+                done.dropped.push(table);
+            }
+            Err(error) => {
+                transaction.rollback().await?;
+                failed = Some(error);
+            }
         }
     }
+    let marks = format!("delete from hookbridge.batches where recorded < timestamptz '{oldest:.6}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *connection).await?;
     let strays = format!("delete from hookbridge.events_default where time < timestamptz '{oldest:.6}'");
     done.deleted =
         sqlx::raw_sql(sqlx::AssertSqlSafe(strays)).execute(&mut *connection).await?.rows_affected();
-    Ok(done)
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }

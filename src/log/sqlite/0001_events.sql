@@ -41,3 +41,6 @@ create table events (
   ab_test_version text,
   primary key (time, id)
 ) strict;
+
+create index events_rcpt_to on events (rcpt_to, time);
+create index events_message_id on events (message_id, time);

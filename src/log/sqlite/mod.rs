@@ -44,7 +44,14 @@ impl SqliteLog {
             .busy_timeout(Duration::from_secs(20))
             .with_regexp();
         let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
-        migrations::run(&mut *pool.acquire().await?, &MIGRATIONS, "migrations", None).await?;
+        let mut connection = pool.acquire().await?;
+        if let Err(LogError::Refused(_)) =
+            migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
+        {
+            // Somebody else was making the tables at the same time: in SQLite nobody waits for the other.
+            migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
+        }
+        drop(connection);
         Ok(Self { pool, writer: std::sync::Arc::default() })
     }
 }
@@ -131,7 +138,7 @@ impl Log for SqliteLog {
     async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
         let list = serde_json::Value::from(origins).to_string();
         let rows = sqlx::query(
-            "select value from json_each(?) where value not in (select origin from batches where origin is not null)",
+            "select value from json_each(?) where not exists (select 1 from batches where origin = value)",
         );
         let rows = rows.bind(list).fetch_all(&self.pool).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
@@ -172,6 +179,8 @@ impl Log for SqliteLog {
             let deleted = deleted.bind(oldest.as_microsecond()).execute(&self.pool).await?.rows_affected();
             done.deleted += deleted;
             if deleted == 0 {
+                let marks = sqlx::query("delete from batches where recorded < ?");
+                marks.bind(oldest.as_microsecond()).execute(&self.pool).await?;
                 return Ok(done);
             }
         }

@@ -1,0 +1,18 @@
+//! Any bytes as a batch: nothing in it stops the rest, and what becomes of it is what a database takes.
+
+#![no_main]
+
+use hookbridge::recorder::{Place, read};
+
+libfuzzer_sys::fuzz_target!(|body: &[u8]| {
+    let (body, place) = (String::from_utf8_lossy(body), Place::default());
+    let batch = read(None, &body, jiff::Timestamp::UNIX_EPOCH, &place);
+    assert!(batch.unrecognized <= batch.records.len());
+    for record in &batch.records {
+        assert!(serde_json::from_str::<serde::de::IgnoredAny>(&record.detail).is_ok());
+        assert!(!record.id.is_empty() && record.id.len() <= 1024 && !record.id.contains('\0'));
+        assert!(!record.detail_type.is_empty() && !record.detail_type.contains('\0'));
+        assert!(record.found.values().flatten().all(|value| value.len() <= 2048 && !value.contains('\0')));
+        assert!(hookbridge::log::can_be_recorded(record.time));
+    }
+});
