@@ -130,7 +130,7 @@ async fn load(
     let mut progress = Progress::default();
     let mut told = Instant::now();
     let mut tasks = JoinSet::new();
-    for provider in providers::ALL.into_iter().filter(|provider| provider.sends_batches()) {
+    for provider in providers::ALL {
         let mut after: Option<String> = None;
         loop {
             let deadline = tokio::time::Instant::now() + A_BATCH;
@@ -166,8 +166,7 @@ async fn load(
         progress.count(tasks.join_next().await, failed)?;
     }
     if progress.batches == 0 {
-        let folders = providers::ALL.into_iter().filter(|provider| provider.sends_batches());
-        let folders: Vec<_> = folders.map(|provider| format!("{}/", provider.name)).collect();
+        let folders = providers::ALL.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
     }
     Ok(progress)

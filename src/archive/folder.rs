@@ -76,6 +76,7 @@ impl FolderArchive {
         match timeout_at(deadline, read).await {
             Ok(Ok(Ok((body, modified)))) => Ok(Some(Stored {
                 received: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
+                headers: Vec::new(),
                 body: body.into(),
             })),
             Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -175,6 +176,7 @@ mod tests {
                         provider: "sparkpost",
                         id: Some(b"one".to_vec()),
                         received,
+                        headers: vec![],
                         body: format!("[{n}]").into(),
                     };
                     archive.keep(&batch, Instant::now() + Duration::from_secs(20)).await.unwrap()

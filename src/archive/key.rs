@@ -31,7 +31,13 @@ mod tests {
 
     fn of(id: Option<&str>) -> String {
         let id = id.map(|id| id.as_bytes().to_vec());
-        key(&Batch { provider: "sparkpost", id, received: Timestamp::UNIX_EPOCH, body: "[]".into() })
+        key(&Batch {
+            provider: "sparkpost",
+            id,
+            received: Timestamp::UNIX_EPOCH,
+            headers: vec![],
+            body: "[]".into(),
+        })
     }
 
     #[test]

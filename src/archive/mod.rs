@@ -25,7 +25,7 @@ pub use url::{ArchiveUrl, ArchiveUrlError};
 
 use crate::call::CallError;
 
-/// A verified body, to be kept as it came.
+/// A verified body, to be kept as it came: many events, or one.
 #[derive(Clone)]
 pub struct Batch {
     /// Whose it is, the key's first part.
@@ -34,6 +34,8 @@ pub struct Batch {
     pub id: Option<Vec<u8>>,
     /// When it came.
     pub received: Timestamp,
+    /// Headers that say what the body is, by their lower-case names. A bucket keeps them; a folder does not.
+    pub headers: Vec<(&'static str, String)>,
     /// The raw body.
     pub body: Bytes,
 }
@@ -51,6 +53,8 @@ pub enum Kept {
 pub struct Stored {
     /// When it came.
     pub received: Timestamp,
+    /// The headers that were kept with it.
+    pub headers: Vec<(String, String)>,
     /// The raw body.
     pub body: Bytes,
 }

@@ -4,13 +4,16 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
-use percent_encoding::percent_encode;
+use percent_encoding::{percent_decode_str, percent_encode};
 use tokio::time::{Instant, timeout_at};
 
 use super::key::{OF_IDS, key};
 use super::{Batch, Kept, Stored};
 use crate::call::{CallError, Failure, retried};
 use crate::output::chain;
+
+/// What the name of a header begins with in an object's metadata.
+const HEADER: &str = "header-";
 
 /// A client whose own retries are off: it does not know how long this invocation has left.
 pub(super) fn client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
@@ -40,6 +43,10 @@ impl S3Archive {
             let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
             let put = put.content_type("application/json").body(ByteStream::from(batch.body.clone()));
             let put = put.metadata("received", batch.received.to_string()).metadata("id", &id);
+            let put = batch.headers.iter().fold(put, |put, (name, value)| {
+                let value = percent_encode(value.as_bytes(), &OF_IDS).to_string();
+                put.metadata(format!("{HEADER}{name}"), value)
+            });
             match put.send().await {
                 Ok(_) => Ok(Kept::New),
                 Err(error) => match &error {
@@ -66,13 +73,18 @@ impl S3Archive {
             let said = got.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
             let modified = got.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
             let received = said.or(modified).unwrap_or_else(Timestamp::now);
-            Ok(Some((received, got.body)))
+            let headers = got.metadata().into_iter().flatten().filter_map(|(name, value)| {
+                let value = percent_decode_str(value).decode_utf8().ok()?;
+                Some((name.strip_prefix(HEADER)?.to_owned(), value.into_owned()))
+            });
+            let headers: Vec<_> = headers.collect();
+            Ok(Some((received, headers, got.body)))
         });
-        let Some((received, body)) = got.await? else { return Ok(None) };
+        let Some((received, headers, body)) = got.await? else { return Ok(None) };
         // Outside of the attempt: a large body may take longer than an answer.
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, body.collect()).await {
-            Ok(Ok(body)) => Ok(Some(Stored { received, body: body.into_bytes() })),
+            Ok(Ok(body)) => Ok(Some(Stored { received, headers, body: body.into_bytes() })),
             Ok(Err(error)) => Err(unavailable(chain(&error))),
             Err(_) => Err(unavailable("the body did not come in time".into())),
         }

@@ -30,7 +30,8 @@ pub struct Environment {
     pub public_url: Option<PublicUrl>,
     /// `OVERFLOW_BUCKET`: the bucket of details that are too large for an entry.
     pub overflow_bucket: Option<String>,
-    /// `ARCHIVE_URL`: the bucket, and the prefix in it, of batches. A provider that sends batches needs it.
+    /// `ARCHIVE_URL`: the bucket, and the prefix in it, where webhooks are kept and not put on the bus. A provider that
+    /// sends batches needs it.
     pub archive: Option<(String, String)>,
     /// `SPILL_QUEUE_URL`: the queue of events that the bus did not take.
     pub spill_queue_url: Option<String>,
@@ -112,9 +113,6 @@ fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, S
             provider.title
         )),
         None => Ok(None),
-        Some(_) if !batches => {
-            Err(format!("{} sends no batches; this version keeps only those", provider.title))
-        }
         Some(ArchiveUrl::S3 { bucket, prefix }) => Ok(Some((bucket, prefix))),
         Some(ArchiveUrl::Folder(_)) => {
             Err("a function has no folder that stays; it must be s3://BUCKET/PREFIX".into())
@@ -162,7 +160,10 @@ mod tests {
         insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds up to 3600");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds up to 3600");
-        insta::assert_snapshot!(why("ARCHIVE_URL", "s3://raw"), @"environment variable ARCHIVE_URL: GitHub sends no batches; this version keeps only those");
+        assert_eq!(
+            read(&[("ARCHIVE_URL", "s3://raw")]).unwrap().archive,
+            Some(("raw".into(), String::new()))
+        );
         insta::assert_snapshot!(why("PROVIDER", "sparkpost"), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX where the batches of SparkPost are kept");
         let sparkpost = |url| read(&[("PROVIDER", "sparkpost"), ("ARCHIVE_URL", url)]);
         insta::assert_snapshot!(sparkpost("raw").unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");

@@ -16,6 +16,7 @@ mod redrive;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +50,7 @@ pub struct Bridge<K, B> {
     pub overflow: Option<OverflowBucket>,
     /// Where events wait that the bus does not take.
     pub spill: Option<SpillQueue>,
-    /// Where batches are kept, for a provider that sends batches.
+    /// Where webhooks are kept, and not put on the bus; a provider that sends batches needs it.
     pub archive: Option<Archive>,
 }
 
@@ -89,7 +90,12 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
             Err(_) => return Outcome::NoSecret(SecretError::Unavailable("no answer in time".into())),
         };
         if verified.is_batch() {
-            return self.keep(&verified, deadline, record).await;
+            (record.event_type, record.delivery_id) = verified.said_by_headers();
+            return match verified.batch() {
+                Ok(Some(body)) => self.keep(&verified, body.clone(), deadline).await,
+                Ok(None) => Outcome::Nothing,
+                Err(why) => Outcome::Untranslatable(why),
+            };
         }
         let event = match verified.event() {
             Ok(event) => event,
@@ -99,7 +105,10 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
             }
         };
         record.describe(&event);
-        self.put(event, deadline).await
+        match &self.archive {
+            Some(_) => self.keep(&verified, verified.body().clone(), deadline).await,
+            None => self.put(event, deadline).await,
+        }
     }
 
     /// Tries the secrets that count, the likeliest first.
@@ -119,18 +128,17 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         Ok(newer.and_then(|newer| claim.verify(&newer.secret).ok()))
     }
 
-    async fn keep(&self, verified: &Verified, deadline: Instant, record: &mut Record) -> Outcome {
-        (record.event_type, record.delivery_id) = verified.said_by_headers();
-        let body = match verified.batch() {
-            Ok(Some(body)) => body.clone(),
-            Ok(None) => return Outcome::Nothing,
-            Err(why) => return Outcome::Untranslatable(why),
-        };
+    async fn keep(&self, verified: &Verified, body: Bytes, deadline: Instant) -> Outcome {
         let Some(archive) = &self.archive else {
             return Outcome::NotArchived(CallError::Refused("there is no archive".into()));
         };
-        let id = verified.batch_id().map(<[u8]>::to_vec);
-        let batch = Batch { provider: self.provider.name, id, received: Timestamp::now(), body };
+        let batch = Batch {
+            provider: self.provider.name,
+            id: verified.id(),
+            received: Timestamp::now(),
+            headers: verified.headers_of_interest(),
+            body,
+        };
         match archive.keep(&batch, deadline).await {
             Ok(Kept::New) => Outcome::Archived,
             Ok(Kept::Before) => Outcome::Repeated,

@@ -91,12 +91,29 @@ impl Verified {
         Ok((!is_empty).then_some(body))
     }
 
-    /// The provider's own id of a batch, in whatever form it has one.
-    pub fn batch_id(&self) -> Option<&[u8]> {
-        match self.provider.delivery_id {
-            Some(Field::Header(name)) => self.webhook.header_bytes(name).filter(|id| !id.is_empty()),
-            Some(Field::Body(_)) | None => None,
+    /// The provider's own id, in whatever form it has one.
+    pub fn id(&self) -> Option<Vec<u8>> {
+        match self.provider.delivery_id? {
+            Field::Header(name) => self.webhook.header_bytes(name).map(<[u8]>::to_vec),
+            Field::Body(path) => Fields::of(&self.detail().ok()?).string(path).map(String::into_bytes),
         }
+        .filter(|id| !id.is_empty())
+    }
+
+    /// The headers without which nobody could say later what the body is; one that is longer than it can be is left out.
+    pub fn headers_of_interest(&self) -> Vec<(&'static str, String)> {
+        let provider = self.provider;
+        let fields = [provider.event_type, provider.delivery_id, provider.event_time];
+        let named = fields.into_iter().filter_map(|field| match field? {
+            Field::Header(name) => Some(name),
+            Field::Body(_) => None,
+        });
+        let value = |name| self.webhook.header(name).filter(|value| value.len() <= MAX_DELIVERY_ID);
+        ["content-type"]
+            .into_iter()
+            .chain(named)
+            .filter_map(|name| Some((name, value(name)?.to_owned())))
+            .collect()
     }
 
     pub(super) fn is_of_type(&self, media_type: &str) -> bool {

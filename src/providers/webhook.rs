@@ -78,13 +78,22 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// A webhook whose signature was made with the provider's secret. Only [`super::Claim::verify`] makes one.
+/// A webhook whose signature was made with the provider's secret. Only [`super::Claim::verify`] makes one, and, of what was
+/// verified before it was kept, [`Verified::of_archive`].
 pub struct Verified {
     pub(super) provider: &'static Provider,
     pub(super) webhook: Webhook,
 }
 
 impl Verified {
+    /// A webhook as the archive has it, where nothing is kept that was not verified before: the headers that were kept
+    /// with it, and its body.
+    pub fn of_archive(provider: &'static Provider, headers: &[(String, String)], body: Bytes) -> Self {
+        let url = RequestUrl { scheme: "https", authority: String::new(), path: "/".into(), query: None };
+        let headers = Webhook::headers(headers.iter().map(|(name, value)| (name, value)));
+        Self { provider, webhook: Webhook::new(url, headers, body) }
+    }
+
     /// The raw body.
     pub fn body(&self) -> &Bytes {
         self.webhook.body()

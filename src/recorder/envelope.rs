@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::sparkpost;
+use super::{IN_LOG, sparkpost};
 use crate::log::{Found, Record, can_be_recorded, storable};
 use crate::providers::sparkpost::SPARKPOST;
 
@@ -29,8 +29,8 @@ struct Envelope<'a> {
     detail: &'a RawValue,
 }
 
-/// The record of an event; `None` when it is no envelope. An event that came out of a batch is the record that the batch
-/// had of it.
+/// The record of an event; `None` when it is no envelope. An event that was published from the log, out of a batch or by
+/// itself, is the record that the log has of it.
 pub(super) fn record(json: &str) -> Option<Record<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
     if !can_be_recorded(envelope.time) {
@@ -41,7 +41,11 @@ pub(super) fn record(json: &str) -> Option<Record<'_>> {
         .flatten();
     let (time, id, found) = match of_batch {
         Some(record) => (record.time, record.id, record.found),
-        None => (envelope.time, storable(envelope.id), Found::default()),
+        None => {
+            let in_log = envelope.resources.iter().find_map(|urn| urn.strip_prefix(IN_LOG));
+            let id = in_log.map_or(envelope.id, |id| Cow::Owned(id.to_owned()));
+            (envelope.time, storable(id), Found::default())
+        }
     };
     Some(Record {
         time,

@@ -9,6 +9,7 @@ mod environment;
 mod function;
 mod notification;
 mod sparkpost;
+mod webhook;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,13 +21,16 @@ use tokio::time::Instant;
 pub use environment::{Environment, EnvironmentError};
 pub use function::{InvocationError, RecorderFunction};
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Stored};
 use crate::bus::Bus;
 use crate::call::CallError;
 use crate::event::{Detail, Event};
 use crate::log::{self, Found, Log, LogError, Record, Recorded};
 use crate::providers::{self, Provider, sparkpost::SPARKPOST};
 
+/// What the resource begins with by which an event says under which id a log has it: when a rule sends it to a log, it is
+/// the same event there.
+const IN_LOG: &str = "urn:hookbridge:log:";
 /// Events that are put on the bus at once.
 const AT_ONCE: usize = 10;
 
@@ -98,8 +102,8 @@ pub enum RecordError {
     /// There is no such batch.
     #[error("the archive has no {0}")]
     Missing(String),
-    /// Its key says no provider that sends batches.
-    #[error("{0} is not a batch: its folder is no provider's who sends batches")]
+    /// Its key says no provider.
+    #[error("{0} is not a batch: its folder is no provider's")]
     NotABatch(String),
     /// The archive does not hand it out.
     #[error("the archive: {0}")]
@@ -124,14 +128,17 @@ impl<L: Log, B: Bus> Recorder<L, B> {
     /// # Errors
     /// [`RecordError`].
     pub async fn batch(&self, key: &str, place: &Place, deadline: Instant) -> Result<Summary, RecordError> {
-        let provider = key.split('/').next().unwrap_or_default();
-        if !providers::find(provider).is_ok_and(Provider::sends_batches) {
-            return Err(RecordError::NotABatch(key.to_owned()));
-        }
+        let provider = providers::find(key.split('/').next().unwrap_or_default());
+        let provider = provider.map_err(|_| RecordError::NotABatch(key.to_owned()))?;
         let stored = self.archive.read(key, deadline).await.map_err(RecordError::Archive)?;
         let stored = stored.ok_or_else(|| RecordError::Missing(self.archive.url_of(key)))?;
         let body = String::from_utf8_lossy(&stored.body);
-        let batch = read(Some(self.archive.url_of(key)), &body, stored.received, place);
+        let origin = Some(self.archive.url_of(key));
+        let batch = if provider.sends_batches() {
+            read(origin, &body, stored.received, place)
+        } else {
+            one(origin, provider, &stored, place)
+        };
         let mut summary =
             Summary { bytes: body.len(), unrecognized: batch.unrecognized, ..Summary::default() };
         let recorded = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
@@ -169,6 +176,23 @@ pub fn read<'a>(
         record.region = Cow::Borrowed(&place.region);
     }
     log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
+}
+
+/// A webhook that the archive has as a batch of one.
+fn one<'a>(
+    origin: Option<String>,
+    provider: &'static Provider,
+    stored: &Stored,
+    place: &'a Place,
+) -> log::Batch<'a> {
+    let (mut record, is_understood) = webhook::record(provider, stored);
+    record.account = Cow::Borrowed(&place.account);
+    record.region = Cow::Borrowed(&place.region);
+    log::Batch {
+        origin: origin.map(Cow::Owned),
+        records: vec![record],
+        unrecognized: usize::from(!is_understood),
+    }
 }
 
 /// What a message event is found by, from its detail; nothing where the detail is of something else.
@@ -227,6 +251,10 @@ fn event(record: &Record<'_>) -> Option<Event> {
         detail_type: record.detail_type.to_string(),
         detail: Detail::parse(record.detail.as_bytes()).ok()?,
         time: Some(record.time),
-        resources: vec![format!("urn:webhook:{}:{}", SPARKPOST.name, record.id)],
+        resources: if record.source == SPARKPOST.source {
+            vec![format!("urn:webhook:{}:{}", SPARKPOST.name, record.id)]
+        } else {
+            record.resources.iter().cloned().chain([format!("{IN_LOG}{}", record.id)]).collect()
+        },
     })
 }

@@ -92,7 +92,7 @@ fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> Record<'_> {
 }
 
 /// The id of what has none: the same content is the same event.
-fn content_id(content: &str) -> String {
+pub(super) fn content_id(content: &str) -> String {
     format!("sha256.{}", hex::encode(Sha256::digest(content)))
 }
 

@@ -86,7 +86,7 @@ async fn maintain(recorder: &ServedRecorder) {
 /// What lies in the archive and is not in the log.
 async fn left_behind(recorder: &ServedRecorder) -> Vec<String> {
     let mut left = Vec::new();
-    for provider in providers::ALL.into_iter().filter(|provider| provider.sends_batches()) {
+    for provider in providers::ALL {
         let mut after: Option<String> = None;
         loop {
             let listed =

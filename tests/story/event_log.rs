@@ -145,6 +145,14 @@ fn story(database: &Database) {
     until("two more events are not in the log", || (count() == 5).then_some(()));
     let push = "select resources[1] from hookbridge.events where source = 'github.com' and type = 'push'";
     assert_eq!(runtime.block_on(database.texts(push)), ["urn:webhook:github:1"]);
+    // A webhook that is kept in the bucket instead of being put on the bus is the same event in the log.
+    let github = Stack::deploy("github", "a secret", &[("ArchiveBucketName", &bucket)]);
+    let reply = github.send("a secret", r#"{"action":"opened", "n": 1.50}"#, Some("issues"), None);
+    assert_eq!(reply.status, 200);
+    let issues =
+        "select detail from hookbridge.events where source = 'github.com' and type = 'issues' and id <> ''";
+    let issue = until("the webhook is not in the log", || runtime.block_on(database.texts(issues)).pop());
+    assert_eq!(issue, r#"{"action":"opened", "n": 1.50}"#, "byte for byte");
     // Everything has been taken, and nothing has come twice.
     until("messages are left in the queue", || {
         let names = "ApproximateNumberOfMessages,ApproximateNumberOfMessagesNotVisible";
@@ -154,9 +162,9 @@ fn story(database: &Database) {
         let left = aws(&arguments.concat());
         names.iter().all(|name| left["Attributes"][name] == "0").then_some(())
     });
-    assert_eq!(count(), 5);
+    assert_eq!(count(), 6);
     let kept = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
-    assert_eq!(kept["Contents"].as_array().unwrap().len(), 2, "the batches stay where they are");
+    assert_eq!(kept["Contents"].as_array().unwrap().len(), 3, "the batches stay where they are");
 
     // The schedule.
     let out = tempfile::NamedTempFile::new().unwrap();
@@ -181,7 +189,7 @@ fn story(database: &Database) {
     let loaded: Value = serde_json::from_str(&run(load.arg(&database.url))).unwrap();
     assert_eq!(
         (&loaded["batches"], &loaded["events"], &loaded["repeats"]),
-        (&json!(2), &json!(4), &json!(1))
+        (&json!(3), &json!(5), &json!(1))
     );
 
     token(&log, &["--revoke"]);

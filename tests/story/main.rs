@@ -13,6 +13,7 @@ mod archiving;
 mod bad_input;
 mod event_log;
 mod function;
+mod loading;
 mod log;
 mod overflowing;
 mod properties;

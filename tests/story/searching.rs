@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::actors::server::{SECRET, Server, hookbridge};
-use crate::actors::{run, signature, wire};
+use crate::actors::{signature, wire};
 
 /// A batch of one event for each of these, an hour and more ago, a second apart.
 fn batch(events: &[Value]) -> String {
@@ -202,43 +202,4 @@ fn what_an_earlier_run_did_not_record_is_recorded_by_the_next() {
         assert!(Instant::now() < until, "it was not recorded");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-#[test]
-fn an_archive_is_loaded_exported_and_loaded_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let batches = folder.path().join("raw/sparkpost");
-    std::fs::create_dir_all(&batches).unwrap();
-    for n in 0..30 {
-        let event = json!({"type": "open", "subject": "a \"quoted\", subject", "n": n, "event_id": n});
-        let element = json!({"msys": {"track_event": event}});
-        std::fs::write(batches.join(format!("{n}.json")), json!([element, 17]).to_string()).unwrap();
-    }
-    let command = |arguments: &[&str]| {
-        let mut command = hookbridge();
-        run(command.current_dir(folder.path()).args(arguments))
-    };
-    let loaded: Value =
-        serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
-    assert_eq!(
-        (&loaded["batches"], &loaded["unrecognized"], &loaded["failed"]),
-        (&json!(30), &json!(30), &json!(0))
-    );
-    let events = loaded["events"].as_u64().unwrap();
-    let again: Value =
-        serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
-    assert_eq!((&again["before"], &again["events"]), (&json!(30), &json!(0)));
-
-    let lines = command(&["export", "--database", "log.db", "--type", "open"]);
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 30);
-    assert_eq!(lines[0]["detail"]["msys"]["track_event"]["subject"], "a \"quoted\", subject");
-    let csv = command(&["export", "--database", "log.db", "--format", "csv"]);
-    assert_eq!(csv.split("\r\n").filter(|row| !row.is_empty()).count() as u64, events + 1);
-    assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
-    let none = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&none.stderr).contains("there is no log at /nonexistent.db"));
-    let empty =
-        hookbridge().args(["load", "/nonexistent", "--database"]).arg(folder.path().join("x.db")).output();
-    assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("holds no batches"));
 }

@@ -143,6 +143,7 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
                 "Action: secretsmanager:GetSecretValue",
                 "Action: sqs:SendMessage",
                 "Action: s3:PutObject",
+                "Action: s3:PutObject",
                 "Action: [logs:CreateLogStream, logs:PutLogEvents]",
                 "Action: lambda:InvokeFunctionUrl",
                 "Action: lambda:InvokeFunction",
@@ -160,6 +161,10 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
                 "Resource: !GetAtt SpillQueue.Arn",
                 &format!(
                     "Resource: !Sub \"arn:${{AWS::Partition}}:s3:::${{OverflowBucket}}/{}/*\"",
+                    provider.name
+                ),
+                &format!(
+                    "Resource: !Sub \"arn:${{AWS::Partition}}:s3:::${{ArchiveBucketName}}/${{ArchivePrefix}}/{}/*\"",
                     provider.name
                 ),
                 "Resource: !GetAtt LogGroup.Arn",

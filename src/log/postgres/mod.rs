@@ -122,13 +122,13 @@ impl PostgresLog {
         mut query: QueryBuilder<Postgres>,
     ) -> Result<Vec<PgRow>, LogError> {
         let mut connection = Lent::from(&self.pool).await?;
-        let mut transaction = connection.connection.begin().await?;
         // The planner takes the summaries of an index for useless where values are not in the order of the table, which
         // is what a Bloom filter is for, and would read everything.
         let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_needle);
         let scans = if is_for_a_needle { "; set local enable_seqscan = off" } else { "" };
-        let limits = format!("set local statement_timeout = {}{scans}", PATIENCE.as_millis());
-        sqlx::raw_sql(sqlx::AssertSqlSafe(limits)).execute(&mut *transaction).await?;
+        let begin = format!("begin read only; set local statement_timeout = {}{scans}", PATIENCE.as_millis());
+        let begin = sqlx::AssertSqlSafe(begin);
+        let mut transaction = connection.connection.begin_with(begin).await?;
         let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
         transaction.rollback().await?;
         connection.is_idle = true;
