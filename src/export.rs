@@ -120,7 +120,7 @@ impl Export {
             page.after = Some(last.key.clone());
             for event in &found {
                 let done = match self.format {
-                    Format::Jsonl => out.write_all(event.to_line().as_bytes()),
+                    Format::Jsonl => out.write_all(&event.to_line()),
                     Format::Csv => write_row(&mut out, &row(event)),
                 };
                 match done {

@@ -1,4 +1,4 @@
-//! How Lambda calls a function: the time it gives, and the batches of messages that SQS sends through it.
+//! How Lambda calls a function: its environment, the time it gives, and the batches of messages that SQS sends through it.
 //!
 //! SQS hands over some messages at a time and takes back those that are named in the answer
 //! (`ReportBatchItemFailures`): they come again later, and after too many times go to the dead-letter queue.
@@ -15,6 +15,16 @@ const TO_ANSWER: Duration = Duration::from_millis(400);
 pub fn time_to_answer(deadline: SystemTime) -> Instant {
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left.saturating_sub(TO_ANSWER)
+}
+
+/// A variable of a function's environment that is missing or says something that cannot be. It shows no secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("environment variable {name}: {problem}")]
+pub struct EnvironmentError {
+    /// The variable.
+    pub name: &'static str,
+    /// What is wrong with it, and what it should be.
+    pub problem: String,
 }
 
 /// The parts of an SQS event that are used.

@@ -21,7 +21,7 @@ pub use folder::{FolderArchive, make_private};
 pub use key::key;
 pub use overflow::OverflowBucket;
 pub use s3::S3Archive;
-pub use url::{ArchiveUrl, ArchiveUrlError};
+pub use url::{ArchiveUrl, ArchiveUrlError, bucket};
 
 use crate::call::CallError;
 

@@ -40,6 +40,19 @@ impl FromStr for ArchiveUrl {
     }
 }
 
+/// The bucket and the prefix of the archive of a function.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn bucket(text: &str) -> Result<(String, String), String> {
+    match text.parse().map_err(|error: ArchiveUrlError| error.to_string())? {
+        ArchiveUrl::S3 { bucket, prefix } => Ok((bucket, prefix)),
+        ArchiveUrl::Folder(_) => {
+            Err("a function has no folder that stays; it must be s3://BUCKET/PREFIX".into())
+        }
+    }
+}
+
 impl std::fmt::Display for ArchiveUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

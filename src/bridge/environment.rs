@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::archive::{ArchiveUrl, ArchiveUrlError};
+use crate::archive::bucket;
+use crate::invocation::EnvironmentError;
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Ages;
 
@@ -37,16 +38,6 @@ pub struct Environment {
     pub spill_queue_url: Option<String>,
     /// `SECRET_TTL_SECONDS` (300) and `PREVIOUS_SECRET_GRACE_SECONDS` (86,400).
     pub ages: Ages,
-}
-
-/// A variable that is missing or says something that cannot be.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("environment variable {name}: {problem}")]
-pub struct EnvironmentError {
-    /// The variable.
-    pub name: &'static str,
-    /// What is wrong with it, and what it should be.
-    pub problem: String,
 }
 
 impl Environment {
@@ -107,16 +98,13 @@ impl Environment {
 /// Reads where batches are kept.
 fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
     let batches = provider.sends_batches();
-    match url.map(|url| url.parse().map_err(|error: ArchiveUrlError| error.to_string())).transpose()? {
+    match url {
         None if batches => Err(format!(
             "not set; it names the s3://BUCKET/PREFIX where the batches of {} are kept",
             provider.title
         )),
         None => Ok(None),
-        Some(ArchiveUrl::S3 { bucket, prefix }) => Ok(Some((bucket, prefix))),
-        Some(ArchiveUrl::Folder(_)) => {
-            Err("a function has no folder that stays; it must be s3://BUCKET/PREFIX".into())
-        }
+        Some(url) => bucket(&url).map(Some),
     }
 }
 

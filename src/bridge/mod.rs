@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 pub use answer::Answer;
-pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, EnvironmentError, entry_limit};
+pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, entry_limit};
 pub use function::{Function, FunctionAnswer};
 pub use metrics::log_line;
 pub use outcome::{Outcome, Record};

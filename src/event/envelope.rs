@@ -5,18 +5,9 @@ use serde::Serialize;
 
 use super::Event;
 
-/// The EventBridge envelope around an [`Event`], with the names EventBridge gives its fields.
-pub struct Envelope<'a> {
-    event: &'a Event,
-    id: String,
-    account: &'a str,
-    region: &'a str,
-    received: Timestamp,
-}
-
-/// All of it but the detail.
+/// The EventBridge envelope, all of it but the detail, with the names EventBridge gives its fields.
 #[derive(Serialize)]
-struct Head<'a> {
+pub struct Envelope<'a> {
     version: &'static str,
     id: &'a str,
     #[serde(rename = "detail-type")]
@@ -28,33 +19,44 @@ struct Head<'a> {
     resources: &'a [String],
 }
 
+/// Where an event came through.
+#[derive(Clone, Copy)]
+pub struct Through<'a> {
+    /// The AWS account.
+    pub account: &'a str,
+    /// The AWS region.
+    pub region: &'a str,
+}
+
 impl<'a> Envelope<'a> {
-    /// Wraps `event`. `received` is its time where it has none of its own; as on EventBridge, times are to the
-    /// second.
-    pub fn new(event: &'a Event, id: String, account: &'a str, region: &'a str, received: Timestamp) -> Self {
-        Self { event, id, account, region, received }
+    /// Around `event`. `received` is its time where it has none of its own; as on EventBridge, times are to the second.
+    pub fn of(event: &'a Event, id: &'a str, through: Through<'a>, received: Timestamp) -> Self {
+        let time = event.time.unwrap_or(received).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Self::new(id, (&event.source, &event.detail_type), through, time, &event.resources)
     }
 
-    /// One line of JSON, with its line break. The detail keeps every byte but its line breaks, which JSON only has between tokens and
-    /// which become spaces.
+    /// By its parts. `of` is the source and the detail type.
+    pub fn new(
+        id: &'a str,
+        of: (&'a str, &'a str),
+        through: Through<'a>,
+        time: String,
+        resources: &'a [String],
+    ) -> Self {
+        let ((source, detail_type), Through { account, region }) = (of, through);
+        Self { version: "0", id, detail_type, source, account, time, region, resources }
+    }
+
+    /// One line of JSON, with its line break, around `detail`, which is JSON and keeps every byte but its line breaks: JSON
+    /// has them between tokens only, and they become spaces.
     ///
     /// # Errors
     /// None in practice: the fields are strings.
-    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let detail = self.event.detail.as_str().as_bytes();
+    pub fn to_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
+        let detail = detail.as_bytes();
         let mut line = Vec::with_capacity(detail.len() + 512);
-        let head = Head {
-            version: "0",
-            id: &self.id,
-            detail_type: &self.event.detail_type,
-            source: &self.event.source,
-            account: self.account,
-            time: self.event.time.unwrap_or(self.received).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            region: self.region,
-            resources: &self.event.resources,
-        };
-        serde_json::to_writer(&mut line, &head)?;
-        // The detail is JSON already: it takes the place of the closing brace.
+        serde_json::to_writer(&mut line, self)?;
+        // It takes the place of the closing brace.
         line.pop();
         line.extend_from_slice(b",\"detail\":");
         let start = line.len();
@@ -85,8 +87,9 @@ mod tests {
             resources: vec!["urn:webhook:stripe:evt_1".into()],
         };
         let at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
-        let envelope = Envelope::new(&event, "7".into(), "000000000000", "local", at);
-        let line = String::from_utf8(envelope.to_line().unwrap()).unwrap();
+        let through = Through { account: "000000000000", region: "local" };
+        let envelope = Envelope::of(&event, "7", through, at);
+        let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
         insta::assert_snapshot!(line.trim_end(), @r#"{"version":"0","id":"7","detail-type":"charge.succeeded","source":"stripe.com","account":"000000000000","time":"2016-02-02T19:50:00Z","region":"local","resources":["urn:webhook:stripe:evt_1"],"detail":{   "id": "evt_1",    "n": 1.00 }}"#);
     }
 }

@@ -12,7 +12,7 @@ mod object;
 
 pub use detail::{Detail, DetailError};
 pub use entry::EntryError;
-pub use envelope::Envelope;
+pub use envelope::{Envelope, Through};
 pub use fields::{Fields, time_of};
 pub use object::{Object, text};
 

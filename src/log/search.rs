@@ -1,8 +1,8 @@
 //! What is looked for in the log, and what is found.
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
+
+use crate::event::{Envelope, Through};
 
 /// A range of the log and what an event in it must be. Values of one filter are alternatives; all filters hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,42 +73,14 @@ pub struct Stored {
     pub detail: String,
 }
 
-/// The envelope, but for the detail.
-#[derive(Serialize)]
-struct Head<'a> {
-    version: &'static str,
-    id: &'a str,
-    #[serde(rename = "detail-type")]
-    detail_type: &'a str,
-    source: &'a str,
-    account: &'a str,
-    time: Timestamp,
-    region: &'a str,
-    resources: &'a [String],
-    detail: &'a RawValue,
-}
-
 impl Stored {
-    /// EventBridge's envelope as one line of JSON, with its line break. The detail keeps every byte but its line breaks,
-    /// which JSON only has between tokens, and which become spaces.
-    pub fn to_line(&self) -> String {
-        let detail = self.detail.replace(['\n', '\r'], " ");
-        let head = |detail| Head {
-            version: "0",
-            id: &self.key.id,
-            detail_type: &self.detail_type,
-            source: &self.source,
-            account: &self.account,
-            time: self.key.time,
-            region: &self.region,
-            resources: &self.resources,
-            detail,
-        };
-        // The log takes nothing but JSON: it is always read.
-        let detail: &RawValue = serde_json::from_str(&detail).unwrap_or(RawValue::NULL);
-        let mut line = serde_json::to_string(&head(detail)).unwrap_or_default();
-        line.push('\n');
-        line
+    /// EventBridge's envelope as one line of JSON, with its line break. The detail keeps every byte but its line breaks.
+    pub fn to_line(&self) -> Vec<u8> {
+        let through = Through { account: &self.account, region: &self.region };
+        let of = (self.source.as_str(), self.detail_type.as_str());
+        let envelope = Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources);
+        // It never fails: the fields are strings.
+        envelope.to_line(&self.detail).unwrap_or_default()
     }
 }
 

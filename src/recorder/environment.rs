@@ -3,7 +3,8 @@
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
-use crate::archive::{ArchiveUrl, ArchiveUrlError};
+use crate::archive::bucket;
+use crate::invocation::EnvironmentError;
 
 /// The longest retention: a hundred years.
 const MOST_DAYS: i64 = 36_500;
@@ -23,16 +24,6 @@ pub struct Environment {
     pub retention: Option<SignedDuration>,
 }
 
-/// A variable that is missing or says something that cannot be. It shows no value of `DATABASE_URL`.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("environment variable {name}: {problem}")]
-pub struct EnvironmentError {
-    /// The variable.
-    pub name: &'static str,
-    /// What is wrong with it, and what it should be.
-    pub problem: String,
-}
-
 impl Environment {
     /// Reads the environment through `variable`; a variable that is empty is not set.
     ///
@@ -44,17 +35,7 @@ impl Environment {
         let url = variable("ARCHIVE_URL").ok_or_else(|| {
             wrong("ARCHIVE_URL", "not set; it names the s3://BUCKET/PREFIX of the batches".into())
         })?;
-        let archive = match url.parse() {
-            Ok(ArchiveUrl::S3 { bucket, prefix }) => (bucket, prefix),
-            Ok(ArchiveUrl::Folder(_)) => {
-                let problem = "a function has no folder that stays; it must be s3://BUCKET/PREFIX";
-                return Err(wrong("ARCHIVE_URL", problem.into()));
-            }
-            Err(error) => {
-                let error: ArchiveUrlError = error;
-                return Err(wrong("ARCHIVE_URL", error.to_string()));
-            }
-        };
+        let archive = bucket(&url).map_err(|problem| wrong("ARCHIVE_URL", problem))?;
         let publish = match variable("PUBLISH").as_deref() {
             None | Some("false") => None,
             Some("true") => Some(variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into())),

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use environment::{Environment, EnvironmentError};
+pub use environment::Environment;
 pub use function::{InvocationError, RecorderFunction};
 
 use crate::archive::{Archive, Stored};

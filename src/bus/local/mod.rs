@@ -18,7 +18,7 @@ use self::ids::Ids;
 use self::log::{ENOUGH_BYTES, Log};
 use super::Bus;
 use crate::call::CallError;
-use crate::event::{Envelope, Event};
+use crate::event::{Envelope, Event, Through};
 
 /// The file's name in the data folder.
 const FILE: &str = "events.jsonl";
@@ -165,8 +165,9 @@ impl Drop for LocalBus {
 impl Bus for LocalBus {
     async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
-        let line = Envelope::new(event, self.ids.next(), "000000000000", "local", Timestamp::now())
-            .to_line()
+        let (id, through) = (self.ids.next(), Through { account: "000000000000", region: "local" });
+        let line = Envelope::of(event, &id, through, Timestamp::now())
+            .to_line(event.detail.as_str())
             .map_err(|error| CallError::Malformed(error.to_string()))?;
         let put = async {
             let bytes = u32::try_from(line.len()).ok()?;
