@@ -1,5 +1,6 @@
 //! A folder of this machine as an archive.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,6 +13,8 @@ use crate::call::CallError;
 
 /// Where files are written before they have a name, in the archive's folder.
 const PARTIAL: &str = ".partial";
+/// Where the headers of batches are, in the archive's folder.
+const HEADERS: &str = ".headers";
 /// What has been there for longer was left by a crash.
 const LEFT_OVER: Duration = Duration::from_secs(3600);
 
@@ -49,12 +52,12 @@ impl FolderArchive {
 
     pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
         let (path, partial) = (self.folder.join(key(batch)), self.folder.join(PARTIAL));
-        let (body, received) = (batch.body.clone(), batch.received.into());
+        let (batch, headers) = (batch.clone(), self.folder.join(headers_of(&key(batch))));
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let shown = path.display().to_string();
         match timeout_at(
             deadline,
-            tokio::task::spawn_blocking(move || write(&path, &partial, &body, received)),
+            tokio::task::spawn_blocking(move || keep(&path, &headers, &partial, &batch)),
         )
         .await
         {
@@ -66,17 +69,23 @@ impl FolderArchive {
     }
 
     pub(super) async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
-        let path = self.folder.join(key);
+        let (path, headers) = (self.folder.join(key), self.folder.join(headers_of(key)));
         let shown = path.display().to_string();
         let read = tokio::task::spawn_blocking(move || {
             let modified = std::fs::metadata(&path)?.modified()?;
-            Ok::<_, std::io::Error>((std::fs::read(&path)?, modified))
+            let headers: BTreeMap<String, String> = match std::fs::read(&headers) {
+                Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
+                // A folder that somebody else has filled has none.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+                Err(error) => return Err(error),
+            };
+            Ok((std::fs::read(&path)?, modified, headers))
         });
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, read).await {
-            Ok(Ok(Ok((body, modified)))) => Ok(Some(Stored {
+            Ok(Ok(Ok((body, modified, headers)))) => Ok(Some(Stored {
                 received: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
-                headers: Vec::new(),
+                headers: headers.into_iter().collect(),
                 body: body.into(),
             })),
             Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -115,6 +124,21 @@ impl FolderArchive {
     pub(super) fn url_of(&self, key: &str) -> String {
         format!("file://{}", self.folder.join(key).display())
     }
+}
+
+/// Writes the headers and then the body, unless that is there: who finds a body finds its headers.
+fn keep(path: &Path, headers: &Path, partial: &Path, batch: &Batch) -> std::io::Result<Kept> {
+    let received = batch.received.into();
+    if !batch.headers.is_empty() && !path.exists() {
+        let map: BTreeMap<_, _> = batch.headers.iter().map(|(name, value)| (*name, value)).collect();
+        write(headers, partial, &serde_json::to_vec(&map)?, received)?;
+    }
+    write(path, partial, &batch.body, received)
+}
+
+/// Where the headers are that were kept with a body: in a folder of their own, so that a provider's holds its batches only.
+fn headers_of(key: &str) -> String {
+    format!("{HEADERS}/{key}")
 }
 
 /// Writes a whole file to disk, and then gives it its name unless that is taken: nobody ever sees half of it. Its time is
@@ -176,7 +200,7 @@ mod tests {
                         provider: "sparkpost",
                         id: Some(b"one".to_vec()),
                         received,
-                        headers: vec![],
+                        headers: vec![("content-type", format!("application/json; n={n}"))],
                         body: format!("[{n}]").into(),
                     };
                     archive.keep(&batch, Instant::now() + Duration::from_secs(20)).await.unwrap()
@@ -190,6 +214,11 @@ mod tests {
         assert_eq!(new, 1);
         let files = |path: &str| std::fs::read_dir(folder.path().join(path)).unwrap().count();
         assert_eq!((files("raw/sparkpost"), files("raw/.partial")), (1, 0));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        assert_eq!(archive.list("sparkpost", None).unwrap(), ["sparkpost/one.json"]);
+        let stored = archive.read("sparkpost/one.json", deadline).await.unwrap().unwrap();
+        assert!(stored.headers[0].1.starts_with("application/json; n="), "{:?}", stored.headers);
+        assert!(archive.read("sparkpost/two.json", deadline).await.unwrap().is_none());
     }
 
     #[test]

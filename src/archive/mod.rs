@@ -34,7 +34,7 @@ pub struct Batch {
     pub id: Option<Vec<u8>>,
     /// When it came.
     pub received: Timestamp,
-    /// Headers that say what the body is, by their lower-case names. A bucket keeps them; a folder does not.
+    /// Headers that say what the body is, by their lower-case names.
     pub headers: Vec<(&'static str, String)>,
     /// The raw body.
     pub body: Bytes,

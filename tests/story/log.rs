@@ -441,6 +441,10 @@ async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
     let error = PostgresLog::open(&closed, 1).await.err().unwrap();
     assert!(matches!(error, LogError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
+    // No way around verification: a server without TLS is none that can be verified.
+    let unverified = format!("{}?sslmode=verify-full", server.split('?').next().unwrap());
+    let error = PostgresLog::open(&unverified.parse().unwrap(), 1).await.err().unwrap();
+    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let error = SqliteLog::open(folder.path()).await.err().unwrap();
     insta::assert_snapshot!(error, @"the database refused: unable to open database file (code 14)");
