@@ -14,6 +14,8 @@ pub mod event;
 #[cfg(feature = "command")]
 pub mod export;
 pub mod feed;
+#[cfg(feature = "command")]
+pub mod files;
 pub mod invocation;
 #[cfg(feature = "command")]
 pub mod load;

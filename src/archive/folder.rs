@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Batch, Kept, Stored, key};
 use crate::call::CallError;
+use crate::files::make_private;
 
 /// Where files are written before they have a name, in the archive's folder.
 const PARTIAL: &str = ".partial";
@@ -169,17 +170,6 @@ fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std:
 
 fn sync(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
-}
-
-/// Makes a folder that only its owner can read, unless it is there.
-///
-/// # Errors
-/// What the system said.
-pub fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
 }
 
 #[cfg(test)]

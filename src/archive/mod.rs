@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 #[cfg(feature = "command")]
-pub use folder::{FolderArchive, make_private};
+pub use folder::FolderArchive;
 pub use key::key;
 pub use overflow::OverflowBucket;
 pub use s3::S3Archive;

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
 use super::{Batch, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog, Stored};
+use crate::files::make_private;
 
 /// Where a log is.
 #[derive(Clone, Debug)]
@@ -47,14 +48,20 @@ pub enum AnyLog {
 }
 
 impl AnyLog {
-    /// Opens the log, with `connections` at most; makes its tables, and its file, when they are not there.
+    /// Opens the log, with `connections` at most; makes its tables, and its file and folder, when they are not there.
     ///
     /// # Errors
     /// [`LogError`].
     pub async fn open(address: &LogAddress, connections: u32) -> Result<Self, LogError> {
         match address {
             LogAddress::Postgres(url) => PostgresLog::open(url, connections).await.map(Self::Postgres),
-            LogAddress::File(path) => SqliteLog::open(path).await.map(Self::Sqlite),
+            LogAddress::File(path) => {
+                if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                    let failed = |error| LogError::Refused(format!("{}: {error}", folder.display()));
+                    make_private(folder).map_err(failed)?;
+                }
+                SqliteLog::open(path).await.map(Self::Sqlite)
+            }
         }
     }
 }

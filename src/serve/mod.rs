@@ -21,8 +21,9 @@ use std::path::PathBuf;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-use crate::archive::{Archive, make_private};
+use crate::archive::Archive;
 use crate::bus::OpenError;
+use crate::files::make_private;
 use crate::log::{AnyLog, LogError};
 use crate::recorder::Recorder;
 use development::DevelopmentSecretsError;

@@ -43,6 +43,7 @@ fn an_archive_is_loaded_exported_and_loaded_again() {
     assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
     let none = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
     assert!(String::from_utf8_lossy(&none.stderr).contains("there is no log at /nonexistent.db"));
+    command(&["load", "raw", "--database", "a/new/folder/log.db"]);
     let empty =
         hookbridge().args(["load", "/nonexistent", "--database"]).arg(folder.path().join("x.db")).output();
     assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("holds no batches"));
