@@ -135,6 +135,14 @@ async fn copy(pool: &PgPool, recorder: f64) {
     sqlx::raw_sql("drop table baseline").execute(pool).await.unwrap();
 }
 
+/// Has a search answered.
+async fn find(feed: &Feed<PostgresLog>, query: &str) {
+    let (method, path) = (http::Method::GET, hookbridge::feed::PATHS[0]);
+    let request = Request { method: &method, path, query, authorization: None, is_signed: false };
+    let answer = feed.answer(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
 /// A page of one day, by filter: the whole answer of the search against the two statements behind it, by hand.
 async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
     let feed = Feed { log: PostgresLog::clone(log), access: Access::Open };
@@ -143,16 +151,7 @@ async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
     let month = to - SignedDuration::from_hours(24 * 29);
     let needle = "recipients=recipient77@domain7.example";
     let started = Instant::now();
-    let method = http::Method::GET;
-    let query = format!("from={month:.6}&to={to:.6}&{needle}");
-    let request = Request {
-        method: &method,
-        path: hookbridge::feed::PATHS[0],
-        query: &query,
-        authorization: None,
-        is_signed: false,
-    };
-    assert_eq!(feed.answer(request).await.status, 200);
+    find(&feed, &format!("from={month:.6}&to={to:.6}&{needle}")).await;
     println!("29 days, {needle}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
     for (filter, sql) in [
         ("events=bounce", "type in ('bounce')"),
@@ -168,17 +167,7 @@ async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
         let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
         for _ in 0..5 {
             let started = Instant::now();
-            let query = format!("from={from:.6}&to={to:.6}&{filter}");
-            let method = http::Method::GET;
-            let request = Request {
-                method: &method,
-                path: hookbridge::feed::PATHS[0],
-                query: &query,
-                authorization: None,
-                is_signed: false,
-            };
-            let answer = feed.answer(request).await;
-            assert_eq!(answer.status, 200, "{}", answer.body);
+            find(&feed, &format!("from={from:.6}&to={to:.6}&{filter}")).await;
             ours = ours.min(started.elapsed());
             let started = Instant::now();
             let count = format!("select count(*) from hookbridge.events where {range}");

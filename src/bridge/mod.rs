@@ -16,7 +16,6 @@ mod redrive;
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -92,7 +91,7 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         if verified.is_batch() {
             (record.event_type, record.delivery_id) = verified.said_by_headers();
             return match verified.batch() {
-                Ok(Some(body)) => self.keep(&verified, body.clone(), deadline).await,
+                Ok(Some(_)) => self.keep(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await,
                 Ok(None) => Outcome::Nothing,
                 Err(why) => Outcome::Untranslatable(why),
             };
@@ -106,7 +105,11 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         };
         record.describe(&event);
         match &self.archive {
-            Some(_) => self.keep(&verified, verified.body().clone(), deadline).await,
+            Some(_) => {
+                // The id has just been read: to the key it is what it is to the log line.
+                let id = record.delivery_id.clone().map(String::into_bytes);
+                self.keep(&verified, id, deadline).await
+            }
             None => self.put(event, deadline).await,
         }
     }
@@ -128,16 +131,17 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         Ok(newer.and_then(|newer| claim.verify(&newer.secret).ok()))
     }
 
-    async fn keep(&self, verified: &Verified, body: Bytes, deadline: Instant) -> Outcome {
+    /// Keeps a webhook, or a batch, under the provider's own id of it.
+    async fn keep(&self, verified: &Verified, id: Option<Vec<u8>>, deadline: Instant) -> Outcome {
         let Some(archive) = &self.archive else {
             return Outcome::NotArchived(CallError::Refused("there is no archive".into()));
         };
         let batch = Batch {
             provider: self.provider.name,
-            id: verified.id(),
+            id,
             received: Timestamp::now(),
             headers: verified.headers_of_interest(),
-            body,
+            body: verified.body().clone(),
         };
         match archive.keep(&batch, deadline).await {
             Ok(Kept::New) => Outcome::Archived,

@@ -12,8 +12,6 @@ use super::search::{Order, Page, Search};
 pub(super) trait Dialect: Database {
     /// The table of events.
     const EVENTS: &'static str;
-    /// The resources as JSON.
-    const RESOURCES: &'static str;
     /// The time in microseconds since 1970.
     const TIME: &'static str;
     /// The operator between a text and a pattern.
@@ -30,9 +28,8 @@ where
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
     let mut query = QueryBuilder::new(format!(
-        "select {}, id, source, type, account, region, {}, detail from {}",
+        "select {}, id, source, type, account, region, resources, detail from {}",
         DB::TIME,
-        DB::RESOURCES,
         DB::EVENTS
     ));
     push_conditions(&mut query, search);

@@ -91,13 +91,12 @@ impl Verified {
         Ok((!is_empty).then_some(body))
     }
 
-    /// The provider's own id, in whatever form it has one.
-    pub fn id(&self) -> Option<Vec<u8>> {
-        match self.provider.delivery_id? {
-            Field::Header(name) => self.webhook.header_bytes(name).map(<[u8]>::to_vec),
-            Field::Body(path) => Fields::of(&self.detail().ok()?).string(path).map(String::into_bytes),
+    /// The provider's own id of a batch, in whatever form it has one.
+    pub fn batch_id(&self) -> Option<&[u8]> {
+        match self.provider.delivery_id {
+            Some(Field::Header(name)) => self.webhook.header_bytes(name).filter(|id| !id.is_empty()),
+            Some(Field::Body(_)) | None => None,
         }
-        .filter(|id| !id.is_empty())
     }
 
     /// The headers without which nobody could say later what the body is; one that is longer than it can be is left out.

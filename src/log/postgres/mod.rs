@@ -227,7 +227,6 @@ impl Log for PostgresLog {
 
 impl Dialect for Postgres {
     const EVENTS: &'static str = "hookbridge.events";
-    const RESOURCES: &'static str = "resources";
     const TIME: &'static str = "(extract(epoch from time) * 1000000)::bigint";
     const MATCHES: &'static str = "~";
 

@@ -58,7 +58,6 @@ impl SqliteLog {
 
 impl Dialect for Sqlite {
     const EVENTS: &'static str = "events";
-    const RESOURCES: &'static str = "resources";
     const TIME: &'static str = "time";
     const MATCHES: &'static str = "regexp";
 
