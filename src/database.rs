@@ -1,16 +1,21 @@
 //! The log as a function has it: opened when it is first needed, because a database that scales to zero takes longer to
 //! wake than a function may take to start, and entered with credentials that are read anew when they are refused.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::Timestamp;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
-use crate::log::{Batch, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, Stored};
+use crate::log::{
+    Batch, Bounds, CursorKey, Filter, Keep, Log, LogError, Maintained, Ordered, Page, Placed, Position,
+    PostgresLog, Recorded, Search, Stored,
+};
 use crate::secrets::{SecretStore, SecretsManager, Stage};
 
 /// Connections that one function has at most.
@@ -151,7 +156,45 @@ impl Log for Database {
         with_log!(self, log => log.count(search))
     }
 
-    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
+    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
         with_log!(self, log => log.maintain(keep))
+    }
+}
+
+impl Ordered for Database {
+    async fn sequence(&self) -> Result<Position, LogError> {
+        with_log!(self, log => log.sequence())
+    }
+
+    async fn bounds(&self) -> Result<Bounds, LogError> {
+        with_log!(self, log => log.bounds())
+    }
+
+    async fn events(
+        &self,
+        positions: Range<Position>,
+        filter: &Filter,
+    ) -> Result<Option<Vec<Placed>>, LogError> {
+        with_log!(self, log => log.events(positions.clone(), filter))
+    }
+
+    async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
+        with_log!(self, log => log.since(time))
+    }
+
+    async fn recorded(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+        with_log!(self, log => log.recorded(position))
+    }
+
+    async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
+        with_log!(self, log => log.find(id, sources))
+    }
+
+    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+        with_log!(self, log => log.cursor_key())
+    }
+
+    async fn reaches(&self, position: Position) -> Result<(), LogError> {
+        with_log!(self, log => log.reaches(position))
     }
 }

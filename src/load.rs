@@ -2,7 +2,6 @@
 //!
 //! It can be stopped anywhere and started again: what was recorded is passed over without being read.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
 use crate::bus::EventBridge;
-use crate::call::CallError;
-use crate::log::{AnyLog, Log as _, LogAddress, LogError};
+use crate::log::{AnyLog, LogAddress, LogError, Ordered as _};
 use crate::output;
 use crate::providers;
-use crate::recorder::{Place, RecordError, Recorder, Summary};
+use crate::recorder::{Listed, Place, RecordError, Recorder, Summary};
 use crate::serve::settings::default_log;
 
 /// Batches that are recorded at once.
@@ -51,12 +49,12 @@ pub enum LoadError {
     #[error("--database")]
     Database(#[from] crate::log::postgres::DatabaseUrlError),
     /// The archive is not there or cannot be read.
-    #[error("the archive {archive}: {error}")]
+    #[error("{archive}: {error}")]
     Archive {
         /// Its address.
         archive: String,
         /// What happened.
-        error: CallError,
+        error: RecordError,
     },
     /// There is nothing in it.
     #[error("{archive} holds no batches; they are looked for in {folders}")]
@@ -134,37 +132,36 @@ async fn load(
         let mut after: Option<String> = None;
         loop {
             let deadline = tokio::time::Instant::now() + A_BATCH;
-            let keys = recorder.archive.list(provider.name, after.as_deref(), deadline).await;
-            let keys = keys.map_err(|error| LoadError::Archive { archive: url.to_string(), error })?;
-            let Some(last) = keys.last() else { break };
-            after = Some(last.clone());
-            for keys in keys.chunks(1000) {
-                let origins = keys.iter().map(|key| recorder.archive.url_of(key)).collect();
-                let new: HashSet<String> =
-                    recorder.log.unrecorded(origins).await.map_err(failed)?.into_iter().collect();
-                progress.batches += keys.len();
-                progress.before += keys.len() - new.len();
-                for key in keys.iter().filter(|key| new.contains(&recorder.archive.url_of(key))) {
-                    if tasks.len() == AT_ONCE {
-                        progress.count(tasks.join_next().await, failed)?;
-                    }
-                    let (recorder, key) = (recorder.clone(), key.clone());
-                    tasks.spawn(async move {
-                        let deadline = tokio::time::Instant::now() + A_BATCH;
-                        let done = recorder.batch(&key, &Place::default(), deadline).await;
-                        (key, done)
-                    });
-                    if told.elapsed() >= EVERY {
-                        told = Instant::now();
-                        output::complain(&format!("{}; at {}", progress.text(), keys[0]));
-                    }
+            let listed = recorder.list(provider, after.as_deref(), deadline).await;
+            let listed = listed.map_err(|error| match error {
+                RecordError::Log(error) => failed(error),
+                error => LoadError::Archive { archive: url.to_string(), error },
+            })?;
+            let Some(Listed { last, batches, new }) = listed else { break };
+            progress.batches += batches;
+            progress.before += batches - new.len();
+            for key in new {
+                if tasks.len() == AT_ONCE {
+                    progress.count(tasks.join_next().await, failed)?;
                 }
+                if told.elapsed() >= EVERY {
+                    told = Instant::now();
+                    output::complain(&format!("{}; at {key}", progress.text()));
+                }
+                let recorder = recorder.clone();
+                tasks.spawn(async move {
+                    let deadline = tokio::time::Instant::now() + A_BATCH;
+                    let done = recorder.batch(&key, &Place::default(), deadline).await;
+                    (key, done)
+                });
             }
+            after = Some(last);
         }
     }
     while !tasks.is_empty() {
         progress.count(tasks.join_next().await, failed)?;
     }
+    recorder.log.sequence().await.map_err(failed)?;
     if progress.batches == 0 {
         let folders = providers::ALL.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });

@@ -6,17 +6,21 @@ use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
 use crate::log::postgres::DatabaseUrlError;
-use crate::log::{AnyLog, Log as _, LogAddress, LogError, Maintained};
+use crate::log::{AnyLog, Keep, Log as _, LogAddress, LogError, Maintained};
 use crate::output;
 use crate::serve::settings::default_log;
 
 /// Make the tables of the weeks to come and drop those that are older than --keep; the stack does so every day.
 #[derive(clap::Args)]
 pub struct Maintain {
-    /// How many days events are kept; without it, for ever. In PostgreSQL whole weeks go, when the last day of a week is
-    /// that old.
+    /// How many days events are kept after they were recorded; without it, for ever. In PostgreSQL whole weeks go, when the
+    /// last day of a week is that old.
     #[arg(long, env = "HOOKBRIDGE_KEEP", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     keep: Option<u32>,
+    /// How many bytes of events are kept, with their indexes; what is oldest goes first. In PostgreSQL whole weeks go, and this
+    /// week stays.
+    #[arg(long, env = "HOOKBRIDGE_KEEP_BYTES", value_name = "BYTES")]
+    keep_bytes: Option<u64>,
     /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
     database: PathBuf,
@@ -50,8 +54,11 @@ impl Maintain {
         let address: LogAddress = self.database.to_string_lossy().parse()?;
         let failed = |error| MaintainError::Log { log: address.to_string(), error };
         let log = AnyLog::open(&address, 1).await.map_err(failed)?;
-        let keep = self.keep.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
-        let Maintained { made, dropped, deleted } = log.maintain(keep).await.map_err(failed)?;
+        let mut keep = Keep { bytes: self.keep_bytes, ..Keep::default() };
+        if let Some(days) = self.keep {
+            keep = keep.not_older(SignedDuration::from_hours(24 * i64::from(days)));
+        }
+        let Maintained { made, dropped, deleted } = log.maintain(&keep).await.map_err(failed)?;
         output::line(&if self.json {
             serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
         } else {

@@ -31,6 +31,7 @@ async fn run() -> Result<(), Error> {
         },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
         retention: environment.retention,
+        keep_bytes: environment.keep_bytes,
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();

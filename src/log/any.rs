@@ -1,12 +1,14 @@
 //! A log by its address, as people write it: a PostgreSQL database, or a file.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use jiff::SignedDuration;
+use jiff::Timestamp;
 
+use super::order::{Bounds, CursorKey, Filter, Ordered, Placed, Position};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
-use super::{Batch, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog, Stored};
+use super::{Batch, Keep, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog, Stored};
 use crate::files::make_private;
 
 /// Where a log is.
@@ -66,6 +68,15 @@ impl AnyLog {
     }
 }
 
+impl AnyLog {
+    /// Learns from the database when another process adds to the log.
+    pub fn listen(&self) {
+        if let Self::Postgres(log) = self {
+            log.listen();
+        }
+    }
+}
+
 impl Log for AnyLog {
     async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
         match self {
@@ -102,10 +113,72 @@ impl Log for AnyLog {
         }
     }
 
-    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
+    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
         match self {
             Self::Postgres(log) => log.maintain(keep).await,
             Self::Sqlite(log) => log.maintain(keep).await,
+        }
+    }
+}
+
+impl Ordered for AnyLog {
+    async fn sequence(&self) -> Result<Position, LogError> {
+        match self {
+            Self::Postgres(log) => log.sequence().await,
+            Self::Sqlite(log) => log.sequence().await,
+        }
+    }
+
+    async fn bounds(&self) -> Result<Bounds, LogError> {
+        match self {
+            Self::Postgres(log) => log.bounds().await,
+            Self::Sqlite(log) => log.bounds().await,
+        }
+    }
+
+    async fn events(
+        &self,
+        positions: Range<Position>,
+        filter: &Filter,
+    ) -> Result<Option<Vec<Placed>>, LogError> {
+        match self {
+            Self::Postgres(log) => log.events(positions, filter).await,
+            Self::Sqlite(log) => log.events(positions, filter).await,
+        }
+    }
+
+    async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
+        match self {
+            Self::Postgres(log) => log.since(time).await,
+            Self::Sqlite(log) => log.since(time).await,
+        }
+    }
+
+    async fn recorded(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+        match self {
+            Self::Postgres(log) => log.recorded(position).await,
+            Self::Sqlite(log) => log.recorded(position).await,
+        }
+    }
+
+    async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
+        match self {
+            Self::Postgres(log) => log.find(id, sources).await,
+            Self::Sqlite(log) => log.find(id, sources).await,
+        }
+    }
+
+    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+        match self {
+            Self::Postgres(log) => log.cursor_key().await,
+            Self::Sqlite(log) => log.cursor_key().await,
+        }
+    }
+
+    async fn reaches(&self, position: Position) -> Result<(), LogError> {
+        match self {
+            Self::Postgres(log) => log.reaches(position).await,
+            Self::Sqlite(log) => log.reaches(position).await,
         }
     }
 }

@@ -8,7 +8,9 @@
 mod any;
 mod columns;
 mod error;
+mod growth;
 mod migrations;
+mod order;
 pub mod postgres;
 mod record;
 mod search;
@@ -16,6 +18,7 @@ mod sql;
 #[cfg(feature = "command")]
 mod sqlite;
 mod week;
+mod window;
 
 use std::borrow::Cow;
 
@@ -25,6 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use any::{AnyLog, LogAddress};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
 pub use error::LogError;
+pub use order::{Bounds, CursorKey, Filter, Ordered, Placed, Position, TypePattern};
 pub use postgres::PostgresLog;
 pub use record::{Found, Record, can_be_recorded, storable};
 pub use search::{Key, Order, Page, Search, Stored};
@@ -98,14 +102,28 @@ pub trait Log: Send + Sync + 'static {
     /// [`LogError`].
     fn count(&self, search: &Search) -> impl Future<Output = Result<u64, LogError>> + Send;
 
-    /// Makes room for what will come, and removes what is older than `keep`.
+    /// Makes room for what will come, and removes what need not be kept.
     ///
     /// # Errors
     /// [`LogError`]; what was done until then stays done.
-    fn maintain(
-        &self,
-        keep: Option<SignedDuration>,
-    ) -> impl Future<Output = Result<Maintained, LogError>> + Send;
+    fn maintain(&self, keep: &Keep) -> impl Future<Output = Result<Maintained, LogError>> + Send;
+}
+
+/// How much of the log is kept; by default all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// What was recorded, or happened, at this time or later.
+    pub since: Option<Timestamp>,
+    /// So many bytes at most, with indexes: what is oldest goes first. In PostgreSQL whole weeks go, and this one stays.
+    pub bytes: Option<u64>,
+}
+
+impl Keep {
+    /// What is not older than this.
+    #[must_use]
+    pub fn not_older(self, age: SignedDuration) -> Self {
+        Self { since: Timestamp::now().checked_sub(age).ok(), ..self }
+    }
 }
 
 /// What was done to keep the log in order.
@@ -117,11 +135,6 @@ pub struct Maintained {
     pub dropped: Vec<String>,
     /// Events that were deleted one by one.
     pub deleted: u64,
-}
-
-/// The earliest time that is kept.
-fn oldest_kept(keep: Option<SignedDuration>) -> Option<Timestamp> {
-    Timestamp::now().checked_sub(keep?).ok()
 }
 
 /// A time from microseconds since 1970, as it was stored.

@@ -12,10 +12,15 @@ use super::search::{Order, Page, Search};
 pub(super) trait Dialect: Database {
     /// The table of events.
     const EVENTS: &'static str;
-    /// The time in microseconds since 1970.
-    const TIME: &'static str;
+    /// The table of batches.
+    const BATCHES: &'static str;
+    /// The time of an event where it is found by its batch: no reason to go by the key.
+    const TIME_OF_BATCH: &'static str;
     /// The operator between a text and a pattern.
     const MATCHES: &'static str;
+
+    /// A column of times in microseconds since 1970.
+    fn microseconds(column: &str) -> String;
 
     /// A time as a constant, which the planner can compare with the bounds of partitions.
     fn time(time: Timestamp) -> String;
@@ -29,7 +34,7 @@ where
 {
     let mut query = QueryBuilder::new(format!(
         "select {}, id, source, type, account, region, resources, detail from {}",
-        DB::TIME,
+        DB::microseconds("time"),
         DB::EVENTS
     ));
     push_conditions(&mut query, search);
@@ -87,7 +92,7 @@ where
     }
 }
 
-fn push_one_of<DB>(query: &mut QueryBuilder<DB>, column: &str, values: &[String])
+pub(super) fn push_one_of<DB>(query: &mut QueryBuilder<DB>, column: &str, values: &[String])
 where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,

@@ -22,6 +22,8 @@ pub struct Environment {
     pub publish: Option<String>,
     /// `RETENTION_DAYS`: how long events are kept; for ever when it is not set, or 0.
     pub retention: Option<SignedDuration>,
+    /// `RETENTION_BYTES`: how many bytes of events are kept; all when it is not set, or 0.
+    pub keep_bytes: Option<u64>,
 }
 
 impl Environment {
@@ -51,8 +53,16 @@ impl Environment {
                 Some(SignedDuration::from_hours(24 * days.ok_or_else(|| wrong("RETENTION_DAYS", problem()))?))
             }
         };
+        let keep_bytes = match variable("RETENTION_BYTES").as_deref() {
+            None | Some("0") => None,
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|_| wrong("RETENTION_BYTES", format!("'{text}' is not a number of bytes")))?,
+            ),
+        };
         Ok(Self {
             retention,
+            keep_bytes,
             database_url: variable("DATABASE_URL").map(Into::into),
             database_secret_arn: variable("DATABASE_SECRET_ARN"),
             archive,
@@ -86,6 +96,9 @@ mod tests {
         assert_eq!(read(&[("RETENTION_DAYS", "0")]).unwrap().retention, None);
         assert_eq!(read(&[("RETENTION_DAYS", "2")]).unwrap().retention, Some(SignedDuration::from_hours(48)));
         insta::assert_snapshot!(read(&[("RETENTION_DAYS", "-1")]).unwrap_err(), @"environment variable RETENTION_DAYS: '-1' is not a number of days up to 36500");
+        assert_eq!(read(&[("RETENTION_BYTES", "0")]).unwrap().keep_bytes, None);
+        assert_eq!(read(&[("RETENTION_BYTES", "5000000")]).unwrap().keep_bytes, Some(5_000_000));
+        insta::assert_snapshot!(read(&[("RETENTION_BYTES", "5G")]).unwrap_err(), @"environment variable RETENTION_BYTES: '5G' is not a number of bytes");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "")]).unwrap_err(), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX of the batches");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
     }

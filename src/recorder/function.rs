@@ -9,13 +9,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use super::notification::Notification;
 use super::{Place, RecordError, Recorder, Summary, envelope};
 use crate::bus::Bus;
 use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
-use crate::log::{Batch, Log, LogError, Maintained, Recorded};
+use crate::log::{Batch, Keep, LogError, Maintained, Ordered, Recorded};
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -28,6 +29,8 @@ pub struct RecorderFunction<L, B> {
     pub name: String,
     /// How long events are kept; for ever when it is not said.
     pub retention: Option<SignedDuration>,
+    /// How many bytes of events are kept; all, when it is not said.
+    pub keep_bytes: Option<u64>,
 }
 
 /// The parts of a schedule's event that are used. Source: "Creating an Amazon EventBridge rule that runs on a schedule",
@@ -57,7 +60,7 @@ struct Done {
     milliseconds: f64,
 }
 
-impl<L: Log, B: Bus> RecorderFunction<L, B> {
+impl<L: Ordered, B: Bus> RecorderFunction<L, B> {
     /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each
     /// message; or puts the log in order, when a schedule calls.
     ///
@@ -84,9 +87,14 @@ impl<L: Log, B: Bus> RecorderFunction<L, B> {
                 (this.line(&done, &request_id), done)
             });
         }
+        let all_done = tasks.join_all().await;
+        if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.sequence()).await {
+            // It is recorded all the same: whoever reads gives it its place.
+            warn!(error = error.to_string(), "what was recorded has no positions yet");
+        }
         let mut answer = BatchAnswer::default();
         let mut lines = Vec::new();
-        for (line, done) in tasks.join_all().await {
+        for (line, done) in all_done {
             lines.push(line);
             if done.result.is_err() {
                 answer.keep(done.message_id);
@@ -101,7 +109,11 @@ impl<L: Log, B: Bus> RecorderFunction<L, B> {
         if scheduled.detail_type.as_deref() != Some("Scheduled Event") {
             return Err(InvocationError::Unknown);
         }
-        let Maintained { made, dropped, deleted } = self.recorder.log.maintain(self.retention).await?;
+        let mut keep = Keep { bytes: self.keep_bytes, ..Keep::default() };
+        if let Some(age) = self.retention {
+            keep = keep.not_older(age);
+        }
+        let Maintained { made, dropped, deleted } = self.recorder.log.maintain(&keep).await?;
         let line = json!({
             "function": self.name,
             "request_id": request_id,
@@ -146,7 +158,7 @@ impl<L: Log, B: Bus> RecorderFunction<L, B> {
     async fn event(&self, json: &str, deadline: Instant) -> Result<Summary, RecordError> {
         let Some(record) = envelope::record(json) else { return Err(RecordError::NotAnEvent) };
         let batch = Batch { origin: None, records: vec![record], unrecognized: 0 };
-        let recorded = tokio::time::timeout_at(deadline, self.recorder.log.record(&batch)).await;
+        let recorded = timeout_at(deadline, self.recorder.log.record(&batch)).await;
         match recorded.map_err(|_| RecordError::Late)?? {
             Recorded::New { events, repeats, .. } => {
                 Ok(Summary { events, repeats, bytes: json.len(), ..Summary::default() })

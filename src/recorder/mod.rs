@@ -12,6 +12,7 @@ mod sparkpost;
 mod webhook;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -122,7 +123,39 @@ pub enum RecordError {
     Late,
 }
 
+/// A part of the archive, in the order of its keys.
+pub struct Listed {
+    /// The last key of it; the next part comes after it.
+    pub last: String,
+    /// How many batches it has.
+    pub batches: usize,
+    /// The keys of those that the log does not have.
+    pub new: Vec<String>,
+}
+
 impl<L: Log, B: Bus> Recorder<L, B> {
+    /// The part of the archive that comes after a key, of the batches of one provider; `None` when there are no more.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn list(
+        &self,
+        provider: &Provider,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Option<Listed>, RecordError> {
+        let keys = self.archive.list(provider.name, after, deadline).await.map_err(RecordError::Archive)?;
+        let Some(last) = keys.last().cloned() else { return Ok(None) };
+        let batches = keys.len();
+        let mut new = Vec::new();
+        for keys in keys.chunks(1000) {
+            let origins = keys.iter().map(|key| self.archive.url_of(key)).collect();
+            let unrecorded: HashSet<String> = self.log.unrecorded(origins).await?.into_iter().collect();
+            new.extend(keys.iter().filter(|key| unrecorded.contains(&self.archive.url_of(key))).cloned());
+        }
+        Ok(Some(Listed { last, batches, new }))
+    }
+
     /// Records the batch that lies under `key`, before `deadline`.
     ///
     /// # Errors

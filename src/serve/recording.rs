@@ -1,7 +1,7 @@
 //! Batches go from the archive into the log while the server runs: those that come, and at the start those that an
 //! earlier run did not get to.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,9 +11,9 @@ use tracing::warn;
 use super::terminal::Terminal;
 use crate::bus::EventBridge;
 use crate::call::CallError;
-use crate::log::{AnyLog, Log as _, LogError};
+use crate::log::{AnyLog, Keep, Log as _, LogError, Ordered as _};
 use crate::providers;
-use crate::recorder::{Place, RecordError, Recorder};
+use crate::recorder::{Listed, Place, RecordError, Recorder};
 
 /// How long one batch may take.
 const A_BATCH: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(super) async fn run(
 }
 
 async fn maintain(recorder: &ServedRecorder) {
-    if let Err(error) = recorder.log.maintain(None).await {
+    if let Err(error) = recorder.log.maintain(&Keep::default()).await {
         warn!(error = error.to_string(), "the log could not be put in order");
     }
 }
@@ -89,35 +89,16 @@ async fn left_behind(recorder: &ServedRecorder) -> Vec<String> {
     for provider in providers::ALL {
         let mut after: Option<String> = None;
         loop {
-            let listed =
-                recorder.archive.list(provider.name, after.as_deref(), Instant::now() + A_BATCH).await;
-            let keys = match listed {
-                Ok(keys) => keys,
-                Err(error) => {
-                    warn!(
-                        error = error.to_string(),
-                        "the archive cannot be listed: what an earlier run left is not looked for"
-                    );
-                    return left;
+            match recorder.list(provider, after.as_deref(), Instant::now() + A_BATCH).await {
+                Ok(Some(Listed { last, new, .. })) => {
+                    left.extend(new);
+                    after = Some(last);
                 }
-            };
-            let Some(last) = keys.last() else { break };
-            after = Some(last.clone());
-            for keys in keys.chunks(1000) {
-                let origins = keys.iter().map(|key| recorder.archive.url_of(key)).collect();
-                match recorder.log.unrecorded(origins).await {
-                    Ok(new) => {
-                        let new: HashSet<String> = new.into_iter().collect();
-                        let is_new = |key: &&String| new.contains(&recorder.archive.url_of(key));
-                        left.extend(keys.iter().filter(is_new).cloned());
-                    }
-                    Err(error) => {
-                        warn!(
-                            error = error.to_string(),
-                            "the log cannot be read: what an earlier run left is not looked for"
-                        );
-                        return left;
-                    }
+                Ok(None) => break,
+                Err(error) => {
+                    let error = error.to_string();
+                    warn!(error, "what an earlier run left is not looked for");
+                    return left;
                 }
             }
         }
@@ -134,6 +115,12 @@ async fn record(
 ) -> Option<Later> {
     let started = Instant::now();
     let done = recorder.batch(&key, &Place::default(), started + A_BATCH).await;
+    if done.is_ok()
+        && let Err(error) = recorder.log.sequence().await
+    {
+        // It is recorded all the same: whoever reads gives it its place.
+        warn!(error = error.to_string(), "what was recorded has no positions yet");
+    }
     terminal.recorded(&key, &done, started.elapsed());
     let may_pass = matches!(
         done,

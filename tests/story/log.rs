@@ -1,39 +1,14 @@
 //! What every log promises, whichever database it is in: each of these tests runs against PostgreSQL and SQLite.
 
 use std::borrow::Cow;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 
-use hookbridge::log::{
-    Batch, COLUMNS, Found, Key, Log, LogError, Order, Page, PostgresLog, Record, Recorded, Search, SqliteLog,
-    Stored,
-};
+use hookbridge::log::{Batch, COLUMNS, Found, Keep, Key, Log, Order, Page, Recorded, Search};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::actors::database::Database;
-
-/// Makes a test of each of these functions for each database.
-macro_rules! both {
-    ($($test:ident)*) => {
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $test() {
-                let database = crate::actors::database::Database::new().await;
-                super::$test(database.log().await).await;
-            })*
-        }
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $test() {
-                let folder = tempfile::tempdir().unwrap();
-                let log = hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
-                super::$test(log).await;
-            })*
-        }
-    };
-}
+use crate::actors::log::{Stopped, all, batch, both, everything, ids, now, page, record};
 
 both! {
     a_batch_is_recorded_once
@@ -47,45 +22,6 @@ both! {
     what_is_too_old_goes
     what_is_recorded_already_is_known
     how_events_are_split_into_batches_makes_no_difference
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
-}
-
-fn record(id: &str, time: Timestamp) -> Record<'static> {
-    Record {
-        time,
-        id: Cow::Owned(id.to_owned()),
-        source: "sparkpost.com".into(),
-        detail_type: "delivery".into(),
-        account: "".into(),
-        region: "".into(),
-        resources: vec![],
-        detail: Cow::Owned(format!(r#"{{"id":"{id}"}}"#)),
-        found: Found::default(),
-    }
-}
-
-fn batch<'a>(origin: &str, records: Vec<Record<'a>>) -> Batch<'a> {
-    Batch { origin: Some(Cow::Owned(origin.to_owned())), records, unrecognized: 0 }
-}
-
-fn everything() -> Search {
-    Search { from: Timestamp::MIN, to: Timestamp::MAX, ..Search::default() }
-}
-
-fn page(order: Order, limit: u32) -> Page {
-    Page { order, after: None, offset: 0, limit }
-}
-
-/// The whole log, in its order.
-async fn all(log: &impl Log) -> Vec<Stored> {
-    log.search(&everything(), &page(Order::OldestFirst, 100_000)).await.unwrap()
-}
-
-fn ids(events: &[Stored]) -> Vec<&str> {
-    events.iter().map(|event| event.key.id.as_str()).collect()
 }
 
 async fn a_batch_is_recorded_once(log: impl Log) {
@@ -153,24 +89,6 @@ async fn recorders_of_the_same_events_at_once_agree(log: impl Log) {
     assert_eq!(new.len(), 8, "each origin once");
     assert_eq!(new.iter().sum::<usize>(), 110, "each event once");
     assert_eq!(all(&*log).await.len(), 110);
-}
-
-/// Polls a future so often at most, and then drops it where it stands.
-struct Stopped<'f, F> {
-    work: Pin<&'f mut F>,
-    polls: usize,
-}
-
-impl<F: Future> Future for Stopped<'_, F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.work.as_mut().poll(context).map(Some)
-    }
 }
 
 async fn a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing(log: impl Log) {
@@ -311,15 +229,19 @@ async fn pages_follow_each_other_without_gap_or_repeat(log: impl Log) {
 
 async fn what_is_too_old_goes(log: impl Log) {
     let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
-    let records = [400, 100, 31, 1, 0].map(|age| record(&format!("{age}"), days(age)));
+    let records = [400, 100, 31].map(|age| record(&format!("{age}"), days(age)));
     log.record(&batch("1", records.into())).await.unwrap();
     log.record(&batch("2", vec![record("stray", "1999-01-01T00:00:00Z".parse().unwrap())])).await.unwrap();
-    log.maintain(None).await.unwrap();
-    assert_eq!(all(&log).await.len(), 6, "nothing goes when nobody says how long to keep");
-    log.maintain(Some(SignedDuration::from_hours(24 * 60))).await.unwrap();
-    assert_eq!(ids(&all(&log).await), ["31", "1", "0"]);
-    log.record(&batch("3", vec![record("again", days(400))])).await.unwrap();
-    assert_eq!(all(&log).await.len(), 4, "what is old can still be recorded");
+    log.maintain(&Keep::default()).await.unwrap();
+    assert_eq!(all(&log).await.len(), 4, "nothing goes when nobody says how long to keep");
+    log.maintain(&Keep::default().not_older(SignedDuration::from_hours(24 * 60))).await.unwrap();
+    assert_eq!(all(&log).await.len(), 4, "what was recorded a moment ago stays, however old it is");
+    let later = now();
+    log.record(&batch("3", vec![record("300", days(300)), record("0", days(0))])).await.unwrap();
+    log.maintain(&Keep { since: Some(later), ..Keep::default() }).await.unwrap();
+    assert_eq!(ids(&all(&log).await), ["300", "0"], "what was recorded since then stays");
+    log.record(&batch("4", vec![record("400", days(400))])).await.unwrap();
+    assert_eq!(all(&log).await.len(), 3, "what went can be recorded again");
 }
 
 async fn what_is_recorded_already_is_known(log: impl Log) {
@@ -367,85 +289,4 @@ async fn how_events_are_split_into_batches_makes_no_difference(log: impl Log) {
         Ok(())
     });
     result.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_search_reads_only_the_weeks_it_asks_for() {
-    let database = Database::new().await;
-    let log = database.log().await;
-    let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
-    let records = [60, 50, 40, 30, 20, 10, 0].map(|age| record(&format!("{age}"), days(age)));
-    log.record(&batch("1", records.into())).await.unwrap();
-    log.maintain(None).await.unwrap();
-    let (from, to) = (days(41), days(39));
-    let plan = database
-        .texts(&format!(
-            "explain select id from hookbridge.events where time >= timestamptz '{from}' and time < timestamptz '{to}' and rcpt_to in ('a')"
-        ))
-        .await
-        .join("\n");
-    let tables: Vec<_> = plan.lines().filter(|line| line.contains("events_")).collect();
-    assert!((1..=2).contains(&tables.len()) && !plan.contains("events_default"), "{plan}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn strays_move_to_the_week_that_is_made_for_them() {
-    let database = Database::new().await;
-    let log = database.log().await;
-    // Ten weeks ahead there is no table yet, and the default table takes it.
-    let ahead = now() + SignedDuration::from_hours(24 * 70);
-    log.record(&batch("1", vec![record("ahead", ahead), record("1970", Timestamp::UNIX_EPOCH)]))
-        .await
-        .unwrap();
-    let strays = "select count(*) from hookbridge.events_default";
-    assert_eq!(database.number(strays).await, 2);
-    // As if those weeks had passed: now it is in reach, and there is no table of its week.
-    database
-        .run("update hookbridge.events_default set time = time - interval '9 weeks' where id = 'ahead'")
-        .await;
-    let made = log.maintain(None).await.unwrap().made;
-    assert_eq!(made.len(), 5, "this week and four ahead: {made:?}");
-    assert_eq!(log.maintain(None).await.unwrap().made.len(), 0, "twice is as good as once");
-    assert_eq!(database.number(strays).await, 1, "only 1970 is left");
-    assert_eq!(all(&log).await.len(), 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_tables_are_made_once_by_whoever_comes_first() {
-    let database = Database::new().await;
-    let mut tasks = tokio::task::JoinSet::new();
-    for n in 0..6 {
-        let url = database.url.parse().unwrap();
-        tasks.spawn(async move {
-            let log = PostgresLog::open(&url, 2).await?;
-            log.maintain(None).await?;
-            log.record(&batch(&format!("{n}"), vec![record("a", now())])).await
-        });
-    }
-    for done in tasks.join_all().await {
-        done.unwrap();
-    }
-    let columns = "select column_name::text from information_schema.columns
-        where table_schema = 'hookbridge' and table_name = 'events' order by ordinal_position";
-    let names = database.texts(columns).await;
-    assert!(names[10..].iter().map(String::as_str).eq(COLUMNS.iter().map(|column| column.name)), "{names:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
-    let server = crate::actors::set_up("HOOKBRIDGE_TEST_DATABASE");
-    let missing = format!("{}/absent", server.rsplit_once('/').unwrap().0);
-    let error = PostgresLog::open(&missing.parse().unwrap(), 1).await.err().unwrap();
-    insta::assert_snapshot!(error, @r#"the database refused: database "absent" does not exist (code 3D000)"#);
-    let closed = "postgres://user:secret@127.0.0.1:1/x".parse().unwrap();
-    let error = PostgresLog::open(&closed, 1).await.err().unwrap();
-    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
-    assert!(!error.to_string().contains("secret"), "{error}");
-    // No way around verification: a server without TLS is none that can be verified.
-    let unverified = format!("{}?sslmode=verify-full", server.split('?').next().unwrap());
-    let error = PostgresLog::open(&unverified.parse().unwrap(), 1).await.err().unwrap();
-    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
-    let folder = tempfile::tempdir().unwrap();
-    let error = SqliteLog::open(folder.path()).await.err().unwrap();
-    insta::assert_snapshot!(error, @"the database refused: unable to open database file (code 14)");
 }

@@ -12,7 +12,8 @@ use super::PATIENCE;
 use crate::log::{LogError, migrations};
 
 /// Every change to the tables, in order. One that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "events", include_str!("0001_events.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] =
+    [(1, "events", include_str!("0001_events.sql")), (2, "order", include_str!("0002_order.sql"))];
 
 /// The authorities of Amazon RDS and Aurora, all regions. Source: "Using SSL/TLS to encrypt a connection to a DB
 /// instance", Amazon RDS User Guide, which names <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.

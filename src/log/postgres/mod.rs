@@ -6,6 +6,7 @@
 //! are looked up, and the rest is recorded.
 
 mod connect;
+mod order;
 mod partitions;
 mod rows;
 
@@ -13,22 +14,26 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 
 pub use connect::{DatabaseUrl, DatabaseUrlError};
 
+use super::growth::Growth;
 use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
 use super::week::Week;
-use super::{Batch, COLUMNS, Log, LogError, Maintained, Record, Recorded};
+use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Ordered as _, Record, Recorded};
 
 /// How often a batch is tried anew when others record the same events at the same time.
 const TRIES: usize = 8;
 /// How long a connection may take to come, or a search.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Has the planner go by an index.
+const NO_SCANS: &str = "; set local enable_seqscan = off";
 
 /// A database with the log's tables.
 #[derive(Clone)]
@@ -36,6 +41,7 @@ pub struct PostgresLog {
     pool: PgPool,
     /// The weeks that are known to have a table.
     weeks: Arc<Mutex<HashSet<Week>>>,
+    growth: Arc<Growth>,
 }
 
 /// A connection that goes back to the pool only when nothing is under way on it. A work that is dropped in the middle,
@@ -74,7 +80,11 @@ impl PostgresLog {
     /// # Errors
     /// [`LogError`].
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, LogError> {
-        Ok(Self { pool: connect::pool(url, connections).await?, weeks: Arc::default() })
+        Ok(Self {
+            pool: connect::pool(url, connections).await?,
+            weeks: Arc::default(),
+            growth: Arc::default(),
+        })
     }
 
     /// Ends every connection.
@@ -84,13 +94,15 @@ impl PostgresLog {
 
     async fn attempt(&self, batch: &Batch<'_>, records: &[(usize, &Record<'_>)]) -> Result<Try, LogError> {
         let repeats = batch.records.len() - records.len();
+        // They are in the order of time.
+        let times = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
             // Nothing new, and nothing to remember.
             return Ok(Try::Done(Recorded::New { batch: 0, events: 0, repeats }));
         }
         let mut connection = Lent::from(&self.pool).await?;
         let mut transaction = connection.connection.begin().await?;
-        let number = match mark(&mut transaction, batch, repeats).await? {
+        let number = match mark(&mut transaction, batch, repeats, times).await? {
             Ok(number) => number,
             Err(before) => {
                 transaction.rollback().await?;
@@ -106,7 +118,8 @@ impl PostgresLog {
             connection.is_idle = true;
             return match code.as_deref() {
                 Some("23505") => Ok(Try::Repeats),
-                Some("40P01" | "40001") => Ok(Try::Collided(error.into())),
+                // The last one: a week's table was made while its events were on their way into the default table.
+                Some("40P01" | "40001" | "23514") => Ok(Try::Collided(error.into())),
                 _ => Err(error.into()),
             };
         }
@@ -115,18 +128,15 @@ impl PostgresLog {
         Ok(Try::Done(Recorded::New { batch: number, events: records.len(), repeats }))
     }
 
-    /// What a query of a search finds, if it does not take too long.
-    async fn fetch(
+    /// What a query finds, if it does not take too long.
+    async fn read_only(
         &self,
-        search: &Search,
         mut query: QueryBuilder<Postgres>,
+        settings: &str,
     ) -> Result<Vec<PgRow>, LogError> {
         let mut connection = Lent::from(&self.pool).await?;
-        // The planner takes the summaries of an index for useless where values are not in the order of the table, which
-        // is what a Bloom filter is for, and would read everything.
-        let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_needle);
-        let scans = if is_for_a_needle { "; set local enable_seqscan = off" } else { "" };
-        let begin = format!("begin read only; set local statement_timeout = {}{scans}", PATIENCE.as_millis());
+        let begin =
+            format!("begin read only; set local statement_timeout = {}{settings}", PATIENCE.as_millis());
         let begin = sqlx::AssertSqlSafe(begin);
         let mut transaction = connection.connection.begin_with(begin).await?;
         let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
@@ -199,36 +209,32 @@ impl Log for PostgresLog {
     }
 
     async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
-        let rows = self.fetch(search, sql::select(search, page)).await?;
-        let read = |row: &PgRow| {
-            Ok(Stored {
-                key: Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? },
-                source: row.try_get(2)?,
-                detail_type: row.try_get(3)?,
-                account: row.try_get(4)?,
-                region: row.try_get(5)?,
-                resources: row.try_get(6)?,
-                detail: row.try_get(7)?,
-            })
-        };
-        rows.iter().map(read).collect()
+        let rows = self.read_only(sql::select(search, page), settings(search)).await?;
+        rows.iter().map(|row| Ok(stored(row, 0)?)).collect()
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let rows = self.fetch(search, sql::count(search)).await?;
+        let rows = self.read_only(sql::count(search), settings(search)).await?;
         let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         Ok(count.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
-        partitions::maintain(&self.pool, super::oldest_kept(keep)).await
+    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
+        // What has no position yet would go without anybody having had a chance to read it.
+        self.sequence().await?;
+        partitions::maintain(self, keep).await
     }
 }
 
 impl Dialect for Postgres {
     const EVENTS: &'static str = "hookbridge.events";
-    const TIME: &'static str = "(extract(epoch from time) * 1000000)::bigint";
+    const BATCHES: &'static str = "hookbridge.batches";
+    const TIME_OF_BATCH: &'static str = "time";
     const MATCHES: &'static str = "~";
+
+    fn microseconds(column: &str) -> String {
+        format!("(extract(epoch from {column}) * 1000000)::bigint")
+    }
 
     fn time(time: Timestamp) -> String {
         if !super::can_be_recorded(time) {
@@ -239,21 +245,46 @@ impl Dialect for Postgres {
     }
 }
 
+/// What a search needs to be set. The planner takes the summaries of an index for useless where values are not in the order
+/// of the table, which is what a Bloom filter is for, and would read everything.
+fn settings(search: &Search) -> &'static str {
+    let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_needle);
+    if is_for_a_needle { NO_SCANS } else { "" }
+}
+
+/// An event, from the column `at` on.
+fn stored(row: &PgRow, at: usize) -> Result<Stored, sqlx::Error> {
+    Ok(Stored {
+        key: Key { time: super::time_of(row.try_get(at)?), id: row.try_get(at + 1)? },
+        source: row.try_get(at + 2)?,
+        detail_type: row.try_get(at + 3)?,
+        account: row.try_get(at + 4)?,
+        region: row.try_get(at + 5)?,
+        resources: row.try_get(at + 6)?,
+        detail: row.try_get(at + 7)?,
+    })
+}
+
 /// Takes the batch's place in the log; finds what is there when it has been taken.
 async fn mark(
     connection: &mut PgConnection,
     batch: &Batch<'_>,
     repeats: usize,
+    times: Option<(Timestamp, Timestamp)>,
 ) -> Result<Result<i64, Recorded>, LogError> {
     let count = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
+    // As text: between the years 1 and 9999 it is read as it is written.
+    let time = |time: Timestamp| format!("{time:.6}");
     let made = sqlx::query(
-        "insert into hookbridge.batches (origin, events, repeats, unrecognized) values ($1, $2, $3, $4)
-         on conflict (origin) do nothing returning id",
+        "insert into hookbridge.batches (origin, events, repeats, unrecognized, oldest, newest)
+         values ($1, $2, $3, $4, $5::timestamptz, $6::timestamptz) on conflict (origin) do nothing returning id",
     )
     .bind(batch.origin.as_deref())
     .bind(count(batch.records.len() - repeats))
     .bind(count(repeats))
     .bind(count(batch.unrecognized))
+    .bind(times.map(|(oldest, _)| time(oldest)))
+    .bind(times.map(|(_, newest)| time(newest)))
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(made) = made {

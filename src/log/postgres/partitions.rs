@@ -5,12 +5,12 @@
 //! whole log for a moment.
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
 use super::{Lent, PostgresLog};
 use crate::log::week::Week;
-use crate::log::{LogError, Maintained, Record};
+use crate::log::{Bounds, Keep, LogError, Maintained, Ordered as _, Record};
 
 /// One at a time makes tables.
 const LOCK: i64 = 0x686f_6f6b;
@@ -82,10 +82,14 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     Ok(true)
 }
 
-/// Makes the tables of this week and the next ones, and those of what strayed into the default table; drops those that
-/// hold only what is older than `oldest`.
-pub(super) async fn maintain(pool: &PgPool, oldest: Option<Timestamp>) -> Result<Maintained, LogError> {
-    let mut lent = Lent::from(pool).await?;
+/// Makes the tables of this week and the next ones, and those of what strayed into the default table; removes what need
+/// not be kept.
+pub(super) async fn maintain(log: &PostgresLog, keep: &Keep) -> Result<Maintained, LogError> {
+    let too_large = match keep.bytes {
+        Some(bytes) => start_within(log, bytes, Week::of(Timestamp::now())).await?,
+        None => None,
+    };
+    let mut lent = Lent::from(&log.pool).await?;
     let connection = &mut *lent.connection;
     let mut done = Maintained::default();
     let now = Week::of(Timestamp::now());
@@ -100,46 +104,99 @@ pub(super) async fn maintain(pool: &PgPool, oldest: Option<Timestamp>) -> Result
             done.made.push(week.table());
         }
     }
-    if let Some(oldest) = oldest {
+    if let Some(oldest) = keep.since.max(too_large) {
         drop_before(connection, oldest, &mut done).await?;
     }
     lent.is_idle = true;
     Ok(done)
 }
 
-/// Drops the weeks that end before `oldest`, as many of them as can be had, and the marks of batches and the strays from
-/// before it.
+/// The time before which so much was recorded that without it the log is not larger than `bytes`, events being of one size;
+/// `None` when it is not larger. Of a week that is over, its end: whole weeks go.
+async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option<Timestamp>, LogError> {
+    let size = "select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint from pg_inherits
+        where inhparent = 'hookbridge.events'::regclass";
+    let size: i64 = sqlx::query(size).fetch_one(&log.pool).await?.try_get(0)?;
+    let too_much = i128::from(size) - i128::from(bytes);
+    if too_much <= 0 {
+        return Ok(None);
+    }
+    let Bounds { first, end } = log.bounds().await?;
+    let goes = i128::from(end - first) * too_much / i128::from(size);
+    let first_kept = first + i64::try_from(goes).unwrap_or(end - first);
+    let Some(start) = log.recorded(first_kept).await? else { return Ok(None) };
+    let week = Week::of(start);
+    Ok(Some(if week < now { week.later(1).start() } else { start }))
+}
+
+/// Removes what was recorded before `oldest` and is from before it: the marks of batches first, which ends what readers
+/// are told is kept; then whole weeks, as many of them as can be had, and the events of those batches in weeks and among
+/// strays where others stay.
 async fn drop_before(
     connection: &mut PgConnection,
     oldest: Timestamp,
     done: &mut Maintained,
 ) -> Result<(), LogError> {
+    let marks = format!("delete from hookbridge.batches where recorded < timestamptz '{oldest:.6}'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *connection).await?;
     let tables = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'hookbridge.events'::regclass order by 1";
     let mut failed = None;
     for row in sqlx::query(tables).fetch_all(&mut *connection).await? {
         let table: String = row.try_get(0)?;
-        if Week::of_table(&table).is_none_or(|week| week.later(1).start() > oldest) {
+        let week = Week::of_table(&table);
+        if week.is_some_and(|week| week.later(1).start() > oldest) {
             continue;
         }
-        let mut transaction = connection.begin().await?;
-        sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
-        let drop = sqlx::AssertSqlSafe(format!("drop table hookbridge.{table}"));
-        match sqlx::raw_sql(drop).execute(&mut *transaction).await {
-            Ok(_) => {
-                transaction.commit().await?;
-                done.dropped.push(table);
-            }
-            Err(error) => {
-                transaction.rollback().await?;
-                failed = Some(error);
-            }
+        let removed = match week {
+            Some(_) if is_all_old(connection, &table).await? => drop_week(connection, &table).await,
+            _ => delete_old(connection, &table, oldest).await,
+        };
+        match removed {
+            Ok(None) => done.dropped.push(table),
+            Ok(Some(deleted)) => done.deleted += deleted,
+            Err(error) => failed = Some(error),
         }
     }
-    let marks = format!("delete from hookbridge.batches where recorded < timestamptz '{oldest:.6}'");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *connection).await?;
-    let strays = format!("delete from hookbridge.events_default where time < timestamptz '{oldest:.6}'");
-    done.deleted =
-        sqlx::raw_sql(sqlx::AssertSqlSafe(strays)).execute(&mut *connection).await?.rows_affected();
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    failed.map_or(Ok(()), Err)
+}
+
+/// Whether no batch that is kept has an event in a table. Numbers of batches are given in about their order.
+async fn is_all_old(connection: &mut PgConnection, table: &str) -> Result<bool, LogError> {
+    let sql = format!(
+        "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches), true)"
+    );
+    Ok(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?)
+}
+
+/// Drops a week, unless something new has come into it; then none of it is deleted.
+async fn drop_week(connection: &mut PgConnection, table: &str) -> Result<Option<u64>, LogError> {
+    let mut transaction = connection.begin().await?;
+    // The whole log before a part of it, as recorders do.
+    let lock = format!(
+        "{SHORT_WAIT}; lock table only hookbridge.events in access exclusive mode;
+         lock table hookbridge.{table} in access exclusive mode"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *transaction).await?;
+    if !is_all_old(&mut transaction, table).await? {
+        return Ok(Some(0));
+    }
+    let drop = format!("drop table hookbridge.{table}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(None)
+}
+
+/// Deletes what is older than `oldest` and of batches that are gone, and says how many events those were.
+async fn delete_old(
+    connection: &mut PgConnection,
+    table: &str,
+    oldest: Timestamp,
+) -> Result<Option<u64>, LogError> {
+    let delete = format!(
+        "delete from hookbridge.{table} e where time < timestamptz '{oldest:.6}'
+           and not exists (select from hookbridge.batches b where b.id = e.batch)"
+    );
+    let deleted = sqlx::raw_sql(sqlx::AssertSqlSafe(delete)).execute(connection).await?;
+    Ok(Some(deleted.rows_affected()))
 }

@@ -21,8 +21,10 @@ pub(super) static COPY: LazyLock<String> = LazyLock::new(|| {
     format!("copy hookbridge.events ({}) from stdin (format binary)", columns.join(", "))
 });
 
-/// Each record with its place in the batch.
+/// Each record with its place in what was sent: of those that are here, the places are counted anew, without gaps.
 pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
+    let mut sent: Vec<_> = records.iter().map(|(place, _)| *place).collect();
+    sent.sort_unstable();
     let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
     let mut rows = Rows(Vec::with_capacity(details));
     rows.0.extend_from_slice(SIGNATURE);
@@ -34,7 +36,7 @@ pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
         rows.text(&record.source);
         rows.text(&record.detail_type);
         rows.bytes(&batch.to_be_bytes());
-        rows.bytes(&count(*place).to_be_bytes());
+        rows.bytes(&count(sent.partition_point(|earlier| earlier < place)).to_be_bytes());
         rows.text(&record.account);
         rows.text(&record.region);
         rows.texts(&record.resources);

@@ -3,21 +3,26 @@
 //! There is one writer at a time, and it waits for nobody: a batch is one transaction, and what is there already is
 //! passed over as it comes.
 
+mod order;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
+use super::growth::Growth;
 use super::migrations;
 use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
-use super::{Batch, COLUMNS, Log, LogError, Maintained, Recorded};
+use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Recorded};
 
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "events", include_str!("0001_events.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] =
+    [(1, "events", include_str!("0001_events.sql")), (2, "order", include_str!("0002_order.sql"))];
 /// SQLite binds 32,766 values at most, and a row has some thirty.
 const ROWS: usize = 500;
 
@@ -26,7 +31,8 @@ const ROWS: usize = 500;
 pub struct SqliteLog {
     pool: SqlitePool,
     /// SQLite has one writer at a time: here they queue, and not in its retries.
-    writer: std::sync::Arc<tokio::sync::Mutex<()>>,
+    writer: Arc<tokio::sync::Mutex<()>>,
+    growth: Arc<Growth>,
 }
 
 impl SqliteLog {
@@ -52,14 +58,50 @@ impl SqliteLog {
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
         }
         drop(connection);
-        Ok(Self { pool, writer: std::sync::Arc::default() })
+        Ok(Self { pool, writer: Arc::default(), growth: Arc::default() })
+    }
+}
+
+impl SqliteLog {
+    /// Deletes the events from before `oldest` whose batches are gone; some at a time, so that whoever records does not wait
+    /// for all of it.
+    async fn delete_unmarked(&self, oldest: Timestamp) -> Result<u64, LogError> {
+        let mut all = 0;
+        loop {
+            let _writing = self.writer.lock().await;
+            let deleted = sqlx::query(
+                "delete from events where rowid in (
+                   select rowid from events e where time < ?
+                     and not exists (select 1 from batches b where b.id = e.batch) limit 5000)",
+            );
+            let deleted = deleted.bind(oldest.as_microsecond()).execute(&self.pool).await?.rows_affected();
+            all += deleted;
+            if deleted == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Whether what is stored takes more than so many bytes, without pages that are free.
+    async fn is_larger(&self, than: Option<u64>) -> Result<bool, LogError> {
+        let Some(bytes) = than else { return Ok(false) };
+        let size = "select (p.page_count - f.freelist_count) * s.page_size
+            from pragma_page_count p, pragma_freelist_count f, pragma_page_size s";
+        let size: i64 = sqlx::query(size).fetch_one(&self.pool).await?.try_get(0)?;
+        Ok(u64::try_from(size).unwrap_or_default() > bytes)
     }
 }
 
 impl Dialect for Sqlite {
     const EVENTS: &'static str = "events";
-    const TIME: &'static str = "time";
+    const BATCHES: &'static str = "batches";
+    // The sign keeps the planner from going by the key.
+    const TIME_OF_BATCH: &'static str = "+time";
     const MATCHES: &'static str = "regexp";
+
+    fn microseconds(column: &str) -> String {
+        column.to_owned()
+    }
 
     fn time(time: Timestamp) -> String {
         time.as_microsecond().to_string()
@@ -123,8 +165,26 @@ impl Log for SqliteLog {
                 .bind(number)
                 .execute(&mut *transaction)
                 .await?;
+            // Places without gaps.
+            sqlx::query(
+                "update events set place = counted.place from (
+                   select rowid as row, row_number() over (order by place) - 1 as place from events where batch = ?
+                 ) as counted where events.rowid = counted.row",
+            )
+            .bind(number)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        let mut end = None;
+        if events > 0 {
+            let times = batch.records.iter().map(|record| record.time.as_microsecond());
+            let (oldest, newest) = (times.clone().min(), times.max());
+            end = Some(order::place(&mut transaction, number, count(events), (oldest, newest)).await?);
         }
         transaction.commit().await?;
+        if let Some(end) = end {
+            self.growth.to(end);
+        }
         Ok(Recorded::New { batch: number, events, repeats })
     }
 
@@ -145,19 +205,7 @@ impl Log for SqliteLog {
 
     async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
         let rows = sql::select::<Sqlite>(search, page).build().fetch_all(&self.pool).await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
-            let resources: String = row.try_get(6)?;
-            Ok(Stored {
-                key: Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? },
-                source: row.try_get(2)?,
-                detail_type: row.try_get(3)?,
-                account: row.try_get(4)?,
-                region: row.try_get(5)?,
-                resources: serde_json::from_str(&resources).unwrap_or_default(),
-                detail: row.try_get(7)?,
-            })
-        };
-        rows.iter().map(read).collect()
+        rows.iter().map(|row| Ok(stored(row, 0)?)).collect()
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
@@ -165,23 +213,41 @@ impl Log for SqliteLog {
         Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, keep: Option<SignedDuration>) -> Result<Maintained, LogError> {
+    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
         let mut done = Maintained::default();
-        let Some(oldest) = super::oldest_kept(keep) else { return Ok(done) };
-        // Some at a time, so that whoever records does not wait for all of it.
-        loop {
+        if let Some(oldest) = keep.since {
             let _writing = self.writer.lock().await;
-            let deleted = sqlx::query(
-                "delete from events where (time, id) in
-                   (select time, id from events where time < ? order by time, id limit 5000)",
-            );
-            let deleted = deleted.bind(oldest.as_microsecond()).execute(&self.pool).await?.rows_affected();
-            done.deleted += deleted;
-            if deleted == 0 {
-                let marks = sqlx::query("delete from batches where recorded < ?");
-                marks.bind(oldest.as_microsecond()).execute(&self.pool).await?;
-                return Ok(done);
+            let marks = sqlx::query("delete from batches where recorded < ?");
+            marks.bind(oldest.as_microsecond()).execute(&self.pool).await?;
+        }
+        while self.is_larger(keep.bytes).await? {
+            // About a thousand events at a time; one batch at least.
+            let marks = "delete from batches where position < (select min(position) + 1000 from batches)";
+            let writing = self.writer.lock().await;
+            let marked = sqlx::query(marks).execute(&self.pool).await?.rows_affected();
+            drop(writing);
+            done.deleted += self.delete_unmarked(Timestamp::MAX).await?;
+            if marked == 0 {
+                break;
             }
         }
+        if let Some(oldest) = keep.since {
+            done.deleted += self.delete_unmarked(oldest).await?;
+        }
+        Ok(done)
     }
+}
+
+/// An event, from the column `at` on.
+fn stored(row: &SqliteRow, at: usize) -> Result<Stored, sqlx::Error> {
+    let resources: String = row.try_get(at + 6)?;
+    Ok(Stored {
+        key: Key { time: super::time_of(row.try_get(at)?), id: row.try_get(at + 1)? },
+        source: row.try_get(at + 2)?,
+        detail_type: row.try_get(at + 3)?,
+        account: row.try_get(at + 4)?,
+        region: row.try_get(at + 5)?,
+        resources: serde_json::from_str(&resources).unwrap_or_default(),
+        detail: row.try_get(at + 7)?,
+    })
 }

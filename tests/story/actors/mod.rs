@@ -4,6 +4,7 @@ pub mod aws;
 pub mod cloud_function;
 pub mod database;
 pub mod fault_proxy;
+pub mod log;
 pub mod server;
 pub mod stack;
 pub mod wire;

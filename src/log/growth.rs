@@ -1,0 +1,104 @@
+//! How those who wait for the log to grow learn that it has: from the recorder of this process at once, and from the
+//! database by asking it, all of them together once in a while.
+
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::{LogError, order::Position};
+
+/// How long after the last answer the database is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The same while it does not answer.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
+
+/// The end of a log, as far as it is known here.
+pub(super) struct Growth {
+    end: watch::Sender<Position>,
+    /// Of all who wait, one asks.
+    turn: Mutex<()>,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self { end: watch::Sender::new(0), turn: Mutex::default() }
+    }
+}
+
+impl Growth {
+    /// The log ends here, or further on.
+    pub(super) fn to(&self, end: Position) {
+        self.end.send_if_modified(|known| {
+            let grows = end > *known;
+            *known = end.max(*known);
+            grows
+        });
+    }
+
+    /// Waits until the log ends behind `position`. `ask` asks the database where it does.
+    pub(super) async fn beyond<F>(&self, position: Position, ask: impl Fn() -> F)
+    where
+        F: Future<Output = Result<Position, LogError>>,
+    {
+        let mut end = self.end.subscribe();
+        let mut pause = PAUSE;
+        while *end.borrow_and_update() <= position {
+            let asked = async {
+                let _turn = self.turn.lock().await;
+                sleep(pause).await;
+                ask().await
+            };
+            tokio::select! {
+                // The sender is here: it cannot be gone.
+                _ = end.changed() => {}
+                asked = asked => match asked {
+                    Ok(end) => {
+                        pause = PAUSE;
+                        self.to(end);
+                    }
+                    Err(error) => {
+                        warn!(error = error.to_string(), "the log's end is not known; readers wait on");
+                        pause = LONG_PAUSE;
+                    }
+                },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_wait_ask_as_one_and_go_on_together() {
+        let (growth, asked) = (Arc::new(Growth::default()), Arc::new(AtomicI64::new(0)));
+        let mut waiting = tokio::task::JoinSet::new();
+        for position in [7; 500] {
+            let (growth, asked) = (growth.clone(), asked.clone());
+            waiting.spawn(async move {
+                growth
+                    .beyond(position, || {
+                        std::future::ready(match asked.fetch_add(1, Ordering::Relaxed) {
+                            10 => Err(LogError::Unavailable("for once".into())),
+                            20 => Ok(8),
+                            _ => Ok(7),
+                        })
+                    })
+                    .await;
+            });
+        }
+        let start = Instant::now();
+        waiting.join_all().await;
+        assert_eq!(asked.load(Ordering::Relaxed), 21);
+        assert!(start.elapsed() <= 21 * PAUSE + LONG_PAUSE, "{:?}", start.elapsed());
+        growth.beyond(3, std::future::pending).await;
+    }
+}

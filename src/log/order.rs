@@ -1,0 +1,143 @@
+//! The log in its order: every event has a position, and no reader passes over one.
+//!
+//! Positions run from 1 on without gaps. Whoever sees an event sees every event before it: a batch gets its positions
+//! after its commit, from one sequencer at a time, so that nothing is ever put in front of what was seen already.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+
+use super::search::Stored;
+use super::{Log, LogError};
+
+/// A place in the log, from 1 on.
+pub type Position = i64;
+
+/// What is kept of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The position of the first event that is kept; the same as `end` when none is.
+    pub first: Position,
+    /// The position that the next event will get.
+    pub end: Position,
+}
+
+/// Which events are wanted. All of it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Sources, of which one; of none, every one.
+    pub sources: Vec<String>,
+    /// Types, of which one; of none, every one.
+    pub types: Vec<TypePattern>,
+    /// The first time of an event that is in.
+    pub from: Option<Timestamp>,
+    /// The first time that is not.
+    pub to: Option<Timestamp>,
+}
+
+/// A type of events, or with `*` at its end all that begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypePattern(pub String);
+
+impl TypePattern {
+    /// What the type begins with; `None` where it is written in full.
+    pub fn prefix(&self) -> Option<&str> {
+        self.0.strip_suffix('*')
+    }
+}
+
+/// An event, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its position.
+    pub position: Position,
+    /// The event.
+    pub event: Stored,
+}
+
+/// What the cursors of a log are signed with. It shows nothing.
+#[derive(Clone)]
+pub struct CursorKey(Vec<u8>);
+
+impl CursorKey {
+    /// These bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CursorKey")
+    }
+}
+
+/// Reads a log in its order.
+pub trait Ordered: Log {
+    /// Gives positions to what was recorded and has none yet, and returns the one that the next event will get. Readers
+    /// do it, too: what a recorder that was stopped left behind is not held up.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn sequence(&self) -> impl Future<Output = Result<Position, LogError>> + Send;
+
+    /// What is kept of the log now.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn bounds(&self) -> impl Future<Output = Result<Bounds, LogError>> + Send;
+
+    /// The events of these positions that the filter lets through, in their order; `None` when some of the positions are
+    /// no longer kept. The end must be one that [`Ordered::sequence`] returned, or less.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn events(
+        &self,
+        positions: Range<Position>,
+        filter: &Filter,
+    ) -> impl Future<Output = Result<Option<Vec<Placed>>, LogError>> + Send;
+
+    /// The first position of what was recorded at a time or after it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn since(&self, time: Timestamp) -> impl Future<Output = Result<Position, LogError>> + Send;
+
+    /// When the event of a position, or if it is not kept the first after it, was recorded; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn recorded(
+        &self,
+        position: Position,
+    ) -> impl Future<Output = Result<Option<Timestamp>, LogError>> + Send;
+
+    /// The event with an id, of one of these sources (of none, of every one); the latest, where several have it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn find(
+        &self,
+        id: &str,
+        sources: &[String],
+    ) -> impl Future<Output = Result<Option<Stored>, LogError>> + Send;
+
+    /// What this log's cursors are signed with. It goes with the log wherever it is moved.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn cursor_key(&self) -> impl Future<Output = Result<CursorKey, LogError>> + Send;
+
+    /// Returns when the log has an event at this position or behind it: at once where it is recorded by this process, soon
+    /// where by another.
+    ///
+    /// # Errors
+    /// [`LogError`]: the log cannot be opened. While it cannot be asked, it waits.
+    fn reaches(&self, position: Position) -> impl Future<Output = Result<(), LogError>> + Send;
+}

@@ -1,0 +1,171 @@
+//! The order of the log in PostgreSQL: positions are given after the commit, by one sequencer at a time.
+//!
+//! A number taken before the commit would not do: a slow transaction would put its events in front of those that a reader
+//! has seen. Nor does a recorder wait for another: whoever comes to it next, recorder or reader, gives positions to all
+//! that was committed.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+use sqlx::postgres::{PgListener, PgRow, Postgres};
+use sqlx::{Acquire as _, Row as _};
+use tracing::warn;
+
+use super::{Lent, PostgresLog, stored};
+use crate::log::order::{Bounds, CursorKey, Filter, Ordered, Placed, Position};
+use crate::log::search::Stored;
+use crate::log::window::{self, Span};
+use crate::log::{LogError, sql::Dialect as _, time_of};
+
+/// The channel on which the end of the log is told.
+const CHANNEL: &str = "hookbridge_log";
+
+/// The lock is its own statement, so that the next one sees what the sequencer before it has done. Who holds it gives
+/// positions to what is committed; who is told of it learns where the log ends.
+const SEQUENCE: &str = "select from hookbridge.log for update;
+with waiting as (
+  select id, (sum(events) over (order by id) - events)::bigint as before
+  from hookbridge.batches where position is null and events > 0 order by id limit 10000
+), given as (
+  update hookbridge.batches b
+  set position = log.next + waiting.before, recorded = greatest(now(), log.sequenced)
+  from waiting, hookbridge.log where b.id = waiting.id returning b.events, b.recorded
+), done as (
+  select sum(events)::bigint as events, max(recorded) as recorded from given
+)
+update hookbridge.log set next = next + done.events, sequenced = done.recorded
+from done where done.events is not null
+returning next, pg_notify('hookbridge_log', next::text)";
+
+impl PostgresLog {
+    /// Has this log learn from the database when another process adds to it, until it is dropped. Without it, and where
+    /// something between does not pass it on, it asks now and then.
+    pub fn listen(&self) {
+        let (pool, growth) = (self.pool.clone(), std::sync::Arc::downgrade(&self.growth));
+        tokio::spawn(async move {
+            let listened = async {
+                let mut listener = PgListener::connect_with(&pool).await?;
+                listener.listen(CHANNEL).await?;
+                loop {
+                    let told = listener.recv().await?;
+                    let Some(growth) = growth.upgrade() else { return Ok::<_, sqlx::Error>(()) };
+                    growth.to(told.payload().parse().unwrap_or_default());
+                }
+            };
+            if let Err(error) = listened.await {
+                let error = LogError::from(error).to_string();
+                warn!(error, "the database does not tell when the log grows: it is asked now and then");
+            }
+        });
+    }
+
+    /// The rows of one statement in a transaction that only reads and does not take too long.
+    async fn rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
+        self.read_only(sqlx::QueryBuilder::new(sql), "").await
+    }
+}
+
+impl Ordered for PostgresLog {
+    async fn sequence(&self) -> Result<Position, LogError> {
+        loop {
+            let state =
+                "select next, exists (select from hookbridge.batches where position is null and events > 0)
+                from hookbridge.log";
+            let state = sqlx::query(state).fetch_one(&self.pool).await?;
+            let (end, is_behind): (Position, bool) = (state.try_get(0)?, state.try_get(1)?);
+            if !is_behind {
+                self.growth.to(end);
+                return Ok(end);
+            }
+            let mut lent = Lent::from(&self.pool).await?;
+            sqlx::raw_sql(SEQUENCE).execute(lent.connection.acquire().await?).await?;
+            lent.is_idle = true;
+        }
+    }
+
+    async fn bounds(&self) -> Result<Bounds, LogError> {
+        let end = self.sequence().await?;
+        let first = sqlx::query("select min(position) from hookbridge.batches").fetch_one(&self.pool).await?;
+        let first: Option<Position> = first.try_get(0)?;
+        Ok(Bounds { first: first.unwrap_or(end), end })
+    }
+
+    async fn events(
+        &self,
+        positions: Range<Position>,
+        filter: &Filter,
+    ) -> Result<Option<Vec<Placed>>, LogError> {
+        let rows = self.rows(window::batches::<Postgres>(&positions, filter)).await?;
+        let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let events = match window::events::<Postgres>(&spans, &positions, filter) {
+            Some(query) => self.read_only(query, "").await?,
+            None => Vec::new(),
+        };
+        // After the events were read: where some had gone by then, this says so.
+        let first =
+            "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
+        let first: Position = sqlx::query(first).fetch_one(&self.pool).await?.try_get(0)?;
+        if positions.start < first {
+            return Ok(None);
+        }
+        let event =
+            |row: &PgRow| Ok((row.try_get(0)?, i64::from(row.try_get::<i32, _>(1)?), stored(row, 2)?));
+        let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
+        Ok(Some(window::in_order(&spans, events)))
+    }
+
+    async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
+        let end = self.sequence().await?;
+        let first = format!(
+            "select position from hookbridge.batches where position is not null and recorded >= {}
+             order by recorded, position limit 1",
+            Postgres::time(time)
+        );
+        let first = self.rows(first).await?;
+        Ok(first.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
+    }
+
+    async fn recorded(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+        let time = Postgres::microseconds("recorded");
+        let recorded = format!(
+            "select {time} from hookbridge.batches where position + events > {position}
+               and position >= coalesce(
+                 (select max(position) from hookbridge.batches where position <= {position}), {position})
+             order by position limit 1"
+        );
+        let recorded = self.rows(recorded).await?;
+        Ok(recorded.first().map(|row| row.try_get(0)).transpose()?.map(time_of))
+    }
+
+    async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
+        let mut query = sqlx::QueryBuilder::new(format!(
+            "select {}, id, source, type, account, region, resources, detail from hookbridge.events where id = ",
+            Postgres::microseconds("time")
+        ));
+        query.push_bind(id.to_owned());
+        crate::log::sql::push_one_of(&mut query, "source", sources);
+        query.push(" order by time desc limit 1");
+        let rows = self.read_only(query, super::NO_SCANS).await?;
+        Ok(rows.first().map(|row| stored(row, 0)).transpose()?)
+    }
+
+    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+        let key = sqlx::query("select cursor_key from hookbridge.log").fetch_one(&self.pool).await?;
+        Ok(CursorKey::new(key.try_get(0)?))
+    }
+
+    async fn reaches(&self, position: Position) -> Result<(), LogError> {
+        self.growth.beyond(position, || self.sequence()).await;
+        Ok(())
+    }
+}
+
+fn span(row: &PgRow) -> Result<Span, sqlx::Error> {
+    let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
+    Ok(Span {
+        id: row.try_get(0)?,
+        position: row.try_get(1)?,
+        events: row.try_get::<i32, _>(2)?.into(),
+        times: oldest.zip(newest).map(|(oldest, newest)| (time_of(oldest), time_of(newest))),
+    })
+}

@@ -1,0 +1,197 @@
+//! The SQL that reads positions of the log, for both databases.
+//!
+//! Positions are those of batches and the places in them. So the batches of a window are read first, and then their
+//! events: by batch and place, for which there is an index, and by the times that the batches are of, so that only their
+//! weeks are looked at.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use jiff::Timestamp;
+use sqlx::{Encode, QueryBuilder, Type};
+
+use super::order::{Filter, Placed, Position};
+use super::search::Stored;
+use super::sql::{Dialect, push_one_of};
+use super::week::Week;
+
+/// A batch as a window sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) id: i64,
+    /// The position of its first event.
+    pub(super) position: Position,
+    pub(super) events: i64,
+    /// The times of its events; `None` where a recorder of an earlier version did not write them down.
+    pub(super) times: Option<(Timestamp, Timestamp)>,
+}
+
+/// The batches of a window whose events the filter's times do not exclude: id, position, events, oldest, newest.
+pub(super) fn batches<DB: Dialect>(window: &Range<Position>, filter: &Filter) -> String {
+    let (from, to, table) = (window.start, window.end, DB::BATCHES);
+    let (oldest, newest) = (DB::microseconds("oldest"), DB::microseconds("newest"));
+    let mut sql = format!(
+        "select id, position, events, {oldest}, {newest} from {table}
+         where position >= coalesce((select max(position) from {table} where position <= {from}), {from})
+           and position < {to}"
+    );
+    if let Some(time) = filter.from {
+        sql.push_str(&format!(" and (newest is null or newest >= {})", DB::time(time)));
+    }
+    if let Some(time) = filter.to {
+        sql.push_str(&format!(" and (oldest is null or oldest < {})", DB::time(time)));
+    }
+    sql.push_str(" order by position");
+    sql
+}
+
+/// Batches whose events are read by one condition.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Arm {
+    times: Option<(Timestamp, Timestamp)>,
+    batches: Vec<i64>,
+    /// Of a batch that the window has a part of, the places of that part.
+    places: Option<Range<i64>>,
+}
+
+/// What to read of the batches: those that the window has in part by themselves, the others by the weeks they are of.
+fn arms(spans: &[Span], window: &Range<Position>) -> Vec<Arm> {
+    let mut arms = Vec::new();
+    let mut whole: BTreeMap<Option<(Week, Week)>, Arm> = BTreeMap::new();
+    for span in spans {
+        let places = (window.start - span.position).max(0)..(window.end - span.position).min(span.events);
+        if places.is_empty() {
+            continue;
+        }
+        if places != (0..span.events) {
+            arms.push(Arm { times: span.times, batches: vec![span.id], places: Some(places) });
+            continue;
+        }
+        let weeks = span.times.map(|(oldest, newest)| (Week::of(oldest), Week::of(newest)));
+        let arm = whole.entry(weeks).or_default();
+        arm.batches.push(span.id);
+        arm.times = match (arm.times, span.times) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (_, times) => times,
+        };
+    }
+    arms.extend(whole.into_values());
+    arms
+}
+
+/// The events of these batches that are in the window and pass the filter: batch, place, and what [`Stored`] has; `None`
+/// when there are none.
+pub(super) fn events<DB>(
+    spans: &[Span],
+    window: &Range<Position>,
+    filter: &Filter,
+) -> Option<QueryBuilder<DB>>
+where
+    DB: Dialect,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    let arms = arms(spans, window);
+    if arms.is_empty() {
+        return None;
+    }
+    let mut query = QueryBuilder::new("");
+    for (n, arm) in arms.iter().enumerate() {
+        let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
+        query.push(if n > 0 { " union all " } else { "" }).push(format!(
+            "select batch, place, {}, id, source, type, account, region, resources, detail from {} where batch in ({})",
+            DB::microseconds("time"),
+            DB::EVENTS,
+            batches.join(", ")
+        ));
+        if let Some(places) = &arm.places {
+            query.push(format!(" and place >= {} and place < {}", places.start, places.end));
+        }
+        if let Some((oldest, newest)) = arm.times {
+            query.push(format!(
+                " and {} >= {} and {} <= {}",
+                DB::TIME_OF_BATCH,
+                DB::time(oldest),
+                DB::TIME_OF_BATCH,
+                DB::time(newest)
+            ));
+        }
+        push_filter(&mut query, filter);
+    }
+    Some(query)
+}
+
+fn push_filter<DB>(query: &mut QueryBuilder<DB>, filter: &Filter)
+where
+    DB: Dialect,
+    for<'q> String: Encode<'q, DB> + Type<DB>,
+{
+    if let Some(time) = filter.from {
+        query.push(format!(" and {} >= {}", DB::TIME_OF_BATCH, DB::time(time)));
+    }
+    if let Some(time) = filter.to {
+        query.push(format!(" and {} < {}", DB::TIME_OF_BATCH, DB::time(time)));
+    }
+    push_one_of(query, "source", &filter.sources);
+    if !filter.types.is_empty() {
+        query.push(" and (false");
+        for pattern in &filter.types {
+            match pattern.prefix() {
+                Some(prefix) => {
+                    query.push(format!(" or substr(type, 1, {}) = ", prefix.chars().count()));
+                    query.push_bind(prefix.to_owned());
+                }
+                None => {
+                    query.push(" or type = ").push_bind(pattern.0.clone());
+                }
+            }
+        }
+        query.push(")");
+    }
+}
+
+/// Puts events, with their batch and their place in it, into the order of the log.
+pub(super) fn in_order(spans: &[Span], events: Vec<(i64, i64, Stored)>) -> Vec<Placed> {
+    let positions: HashMap<i64, Position> = spans.iter().map(|span| (span.id, span.position)).collect();
+    let placed = |(batch, place, event)| Some(Placed { position: positions.get(&batch)? + place, event });
+    let mut events: Vec<_> = events.into_iter().filter_map(placed).collect();
+    events.sort_unstable_by_key(|placed| placed.position);
+    events
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_reads_whole_batches_by_their_weeks_and_the_rest_by_places() {
+        let time = |day: &str| format!("2026-11-{day}T00:00:00Z").parse::<Timestamp>().unwrap();
+        let span = |id, position, events, days: Option<(&str, &str)>| Span {
+            id,
+            position,
+            events,
+            times: days.map(|(a, b)| (time(a), time(b))),
+        };
+        let spans = [
+            span(7, 11, 10, Some(("16", "17"))),
+            span(8, 21, 5, Some(("18", "18"))),
+            span(9, 26, 5, Some(("17", "19"))),
+            span(3, 31, 5, Some(("02", "17"))),
+            span(4, 36, 5, None),
+            span(5, 41, 9, Some(("18", "18"))),
+        ];
+        let arms = arms(&spans, &(15..43));
+        let line = |arm: &Arm| {
+            let days = arm.times.map(|(a, b)| format!("{}-{}", a.strftime("%d"), b.strftime("%d")));
+            format!("{:?} {:?} {}", arm.batches, arm.places, days.unwrap_or_default())
+        };
+        let lines: Vec<_> = arms.iter().map(line).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        [7] Some(4..10) 16-17
+        [5] Some(0..2) 18-18
+        [4] None 
+        [3] None 02-17
+        [8, 9] None 17-19
+        ");
+    }
+}

@@ -1,0 +1,87 @@
+//! Both logs, and what is recorded in them.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hookbridge::log::{Batch, Found, Log, Order, Page, Record, Search, Stored};
+use jiff::Timestamp;
+
+/// Makes a test of each of these functions for each database.
+macro_rules! both {
+    ($($test:ident)*) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let database = crate::actors::database::Database::new().await;
+                super::$test(database.log().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                let folder = tempfile::tempdir().unwrap();
+                let log = hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
+                super::$test(log).await;
+            })*
+        }
+    };
+}
+pub(crate) use both;
+
+pub fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
+}
+
+pub fn record(id: &str, time: Timestamp) -> Record<'static> {
+    Record {
+        time,
+        id: Cow::Owned(id.to_owned()),
+        source: "sparkpost.com".into(),
+        detail_type: "delivery".into(),
+        account: "".into(),
+        region: "".into(),
+        resources: vec![],
+        detail: Cow::Owned(format!(r#"{{"id":"{id}"}}"#)),
+        found: Found::default(),
+    }
+}
+
+pub fn batch<'a>(origin: &str, records: Vec<Record<'a>>) -> Batch<'a> {
+    Batch { origin: Some(Cow::Owned(origin.to_owned())), records, unrecognized: 0 }
+}
+
+pub fn everything() -> Search {
+    Search { from: Timestamp::MIN, to: Timestamp::MAX, ..Search::default() }
+}
+
+pub fn page(order: Order, limit: u32) -> Page {
+    Page { order, after: None, offset: 0, limit }
+}
+
+/// The whole log, in its order.
+pub async fn all(log: &impl Log) -> Vec<Stored> {
+    log.search(&everything(), &page(Order::OldestFirst, 100_000)).await.unwrap()
+}
+
+pub fn ids(events: &[Stored]) -> Vec<&str> {
+    events.iter().map(|event| event.key.id.as_str()).collect()
+}
+
+/// Polls a future so often at most, and then drops it where it stands.
+pub struct Stopped<'f, F> {
+    pub work: Pin<&'f mut F>,
+    pub polls: usize,
+}
+
+impl<F: Future> Future for Stopped<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.work.as_mut().poll(context).map(Some)
+    }
+}

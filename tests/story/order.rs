@@ -1,0 +1,420 @@
+//! The order of the log: what every log promises those who read it from position to position.
+
+use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hookbridge::log::{Batch, Bounds, Filter, Keep, Log, LogError, Ordered, Position, Recorded, TypePattern};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::{TestRng, TestRunner};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::actors::database::Database;
+use crate::actors::log::{Stopped, batch, both, now, record};
+
+both! {
+    positions_run_from_one_without_gaps
+    every_window_is_read_exactly
+    a_filter_lets_through_what_it_says
+    what_was_recorded_since_a_time_is_found
+    an_event_is_found_by_its_id
+    who_waits_goes_on_when_something_comes
+    what_is_dropped_is_not_passed_over_in_silence
+    a_log_that_is_too_large_loses_what_is_oldest
+}
+
+async fn read(log: &impl Ordered, positions: Range<Position>) -> Vec<(Position, String)> {
+    let events = log.events(positions, &Filter::default()).await.unwrap().expect("all of it is kept");
+    events.into_iter().map(|placed| (placed.position, placed.event.key.id)).collect()
+}
+
+async fn positions_run_from_one_without_gaps(log: impl Ordered) {
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 1 });
+    assert_eq!(read(&log, 1..1).await, []);
+    let t = now();
+    let week = SignedDuration::from_hours(24 * 7);
+    log.record(&batch("1", vec![record("c", t), record("a", t - week), record("b", t)])).await.unwrap();
+    log.record(&batch("2", vec![])).await.unwrap();
+    // Two that are there already, and one twice.
+    let second = ["b", "y", "c", "x", "y"].map(|id| record(id, t));
+    log.record(&batch("3", second.into())).await.unwrap();
+    log.record(&batch("4", vec![record("b", t)])).await.unwrap();
+    log.record(&batch("5", vec![record("z", t)])).await.unwrap();
+    assert_eq!(log.sequence().await.unwrap(), 7);
+    let all = read(&log, 1..7).await;
+    let expected = ["c", "a", "b", "y", "x", "z"];
+    assert_eq!(all, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>(), "as they were sent");
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 7 });
+}
+
+async fn every_window_is_read_exactly(log: impl Ordered) {
+    let mut runner = TestRunner::new_with_rng(
+        ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() },
+        TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    // Batches of all sizes, and of weeks in no order.
+    let mut expected = Vec::new();
+    for n in 0..40_i64 {
+        let size = [1, 1, 5, 60][usize::try_from(n % 4).unwrap()];
+        let time = now() - SignedDuration::from_hours(24 * 5 * (n * 7 % 11));
+        let ids: Vec<_> = (0..size).map(|k| format!("{n}-{k}")).collect();
+        log.record(&batch(&format!("{n}"), ids.iter().map(|id| record(id, time)).collect())).await.unwrap();
+        // Positions are given one batch at a time, and several at once.
+        if n % 3 == 0 {
+            log.sequence().await.unwrap();
+        }
+        expected.extend(ids);
+    }
+    let end = log.sequence().await.unwrap();
+    let expected: Vec<_> = (1..).zip(expected).collect();
+    assert_eq!(expected.len(), usize::try_from(end - 1).unwrap());
+    let result = runner.run(&(1..end, 0..end), |(start, length)| {
+        let window = start..(start + length).min(end);
+        let found = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(read(&log, window.clone()))
+        });
+        let at = |position: Position| usize::try_from(position - 1).unwrap();
+        prop_assert_eq!(&found, &expected[at(window.start)..at(window.end)]);
+        Ok(())
+    });
+    result.unwrap();
+}
+
+async fn a_filter_lets_through_what_it_says(log: impl Ordered) {
+    let t = now();
+    let hour = SignedDuration::from_hours(1);
+    let mut records: Vec<_> = ["a", "b", "c", "d"].map(|id| record(id, t)).into();
+    records[0].detail_type = "push".into();
+    records[1].detail_type = "pull_request.opened".into();
+    records[2].detail_type = "pull_request.closed".into();
+    records[2].source = "github.com".into();
+    records[3].time = t - hour;
+    log.record(&batch("1", records)).await.unwrap();
+    let end = log.sequence().await.unwrap();
+    let find = async |filter: Filter| {
+        let events = log.events(1..end, &filter).await.unwrap().unwrap();
+        events.iter().map(|placed| placed.event.key.id.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let types = |types: &[&str]| Filter {
+        types: types.iter().map(|text| TypePattern((*text).to_owned())).collect(),
+        ..Filter::default()
+    };
+    assert_eq!(find(Filter::default()).await, "a b c d");
+    assert_eq!(find(types(&["push"])).await, "a");
+    assert_eq!(find(types(&["pull_request.*"])).await, "b c");
+    assert_eq!(find(types(&["pull_request.*", "push"])).await, "a b c");
+    assert_eq!(find(types(&["pull*", "de*"])).await, "b c d");
+    assert_eq!(find(types(&["*"])).await, "a b c d");
+    assert_eq!(find(types(&["pull_request", "p%", "_ush", "'", "PUSH"])).await, "");
+    assert_eq!(find(Filter { sources: vec!["github.com".into()], ..Filter::default() }).await, "c");
+    assert_eq!(find(Filter { from: Some(t), ..Filter::default() }).await, "a b c");
+    assert_eq!(find(Filter { to: Some(t), ..Filter::default() }).await, "d");
+    assert_eq!(find(Filter { from: Some(t), to: Some(t), ..Filter::default() }).await, "");
+    assert_eq!(find(Filter { from: Some(t + hour), ..Filter::default() }).await, "");
+}
+
+async fn what_was_recorded_since_a_time_is_found(log: impl Ordered) {
+    let long_ago = Timestamp::UNIX_EPOCH;
+    assert_eq!(log.since(long_ago).await.unwrap(), 1);
+    assert_eq!(log.recorded(1).await.unwrap(), None);
+    log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
+    log.sequence().await.unwrap();
+    let between = now();
+    log.record(&batch("2", vec![record("c", long_ago)])).await.unwrap();
+    assert_eq!(log.since(long_ago).await.unwrap(), 1);
+    assert_eq!(log.since(between).await.unwrap(), 3, "the time is that of recording");
+    assert_eq!(log.since(now() + SignedDuration::from_hours(1)).await.unwrap(), 4);
+    let (a, b, c) =
+        (log.recorded(1).await.unwrap(), log.recorded(2).await.unwrap(), log.recorded(3).await.unwrap());
+    assert!(a.is_some() && a == b && b <= c && c >= Some(between), "{a:?} {b:?} {c:?} {between}");
+    assert_eq!(log.recorded(4).await.unwrap(), None);
+}
+
+async fn an_event_is_found_by_its_id(log: impl Ordered) {
+    let t = now();
+    let records = vec![record("a", t), record("b", t - SignedDuration::from_hours(9)), record("b", t)];
+    log.record(&batch("1", records)).await.unwrap();
+    let found = log.find("b", &[]).await.unwrap().unwrap();
+    assert_eq!((found.key.id.as_str(), found.key.time), ("b", t), "the latest");
+    assert_eq!(log.find("x", &[]).await.unwrap(), None);
+    assert_eq!(log.find("a", &["github.com".into()]).await.unwrap(), None);
+    assert!(log.find("a", &["github.com".into(), "sparkpost.com".into()]).await.unwrap().is_some());
+}
+
+async fn who_waits_goes_on_when_something_comes(log: impl Ordered) {
+    let log = Arc::new(log);
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { timeout(Duration::from_secs(20), log.reaches(1)).await })
+        })
+        .collect();
+    assert!(timeout(Duration::from_millis(1), log.reaches(1)).await.is_err(), "there is nothing yet");
+    log.record(&batch("1", vec![record("a", now())])).await.unwrap();
+    for waiting in waiting {
+        waiting.await.unwrap().expect("in time").unwrap();
+    }
+    assert_eq!(read(&*log, 1..2).await.len(), 1, "what it waited for is there");
+}
+
+async fn what_is_dropped_is_not_passed_over_in_silence(log: impl Ordered) {
+    let long_ago = now() - SignedDuration::from_hours(24 * 50);
+    log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
+    log.sequence().await.unwrap();
+    let later = now();
+    log.record(&batch("2", vec![record("c", long_ago), record("d", now())])).await.unwrap();
+    log.maintain(&Keep { since: Some(later), ..Keep::default() }).await.unwrap();
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 3, end: 5 });
+    assert_eq!(log.events(1..5, &Filter::default()).await.unwrap(), None);
+    assert_eq!(log.events(2..3, &Filter::default()).await.unwrap(), None);
+    assert_eq!(read(&log, 3..5).await, [(3, "c".to_owned()), (4, "d".to_owned())]);
+    log.maintain(&Keep { since: Some(now()), ..Keep::default() }).await.unwrap();
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 5, end: 5 }, "positions are not given again");
+    assert_eq!(log.events(4..5, &Filter::default()).await.unwrap(), None);
+    assert_eq!(read(&log, 5..5).await, []);
+    log.record(&batch("3", vec![record("e", now())])).await.unwrap();
+    assert_eq!(log.sequence().await.unwrap(), 6);
+    assert_eq!(read(&log, 5..6).await, [(5, "e".to_owned())]);
+}
+
+async fn a_log_that_is_too_large_loses_what_is_oldest(log: impl Ordered) {
+    for week in (0..5_i64).rev() {
+        let time = now() - SignedDuration::from_hours(24 * 7 * week);
+        for n in 0..5 {
+            let records = (0..100).map(|k| {
+                let mut record = record(&format!("{week}-{n}-{k}"), time);
+                let bulk: String = std::iter::repeat_with(fastrand::alphanumeric).take(1500).collect();
+                record.detail = format!("\"{bulk}\"").into();
+                record
+            });
+            log.record(&batch(&format!("{week}-{n}"), records.collect())).await.unwrap();
+            log.sequence().await.unwrap();
+        }
+    }
+    log.maintain(&Keep { bytes: Some(1 << 30), ..Keep::default() }).await.unwrap();
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2501 });
+    // About half of it.
+    log.maintain(&Keep { bytes: Some(3_000_000), ..Keep::default() }).await.unwrap();
+    let Bounds { first, end } = log.bounds().await.unwrap();
+    assert!(first > 1 && first < 2400 && end == 2501, "{first} {end}");
+    let left = read(&log, first..end).await;
+    assert_eq!(left.last().unwrap().1, "0-4-99");
+    assert_eq!(left.len(), usize::try_from(end - first).unwrap(), "what is said to be kept is");
+}
+
+/// Writers at once, each with many batches: some are stopped in the middle, some are cut off, and do them again.
+async fn write(
+    logs: &[Arc<impl Ordered>],
+    writers: usize,
+    batches: usize,
+    done: &Arc<AtomicUsize>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for writer in 0..writers {
+        let (log, done) = (logs[writer % logs.len()].clone(), done.clone());
+        tasks.spawn(async move {
+            for n in 0..batches {
+                let t = now() - SignedDuration::from_hours(24 * fastrand::i64(0..30));
+                let records = (0..fastrand::usize(1..40)).map(|k| record(&format!("{writer}-{n}-{k}"), t));
+                let batch = batch(&format!("{writer}-{n}"), records.collect());
+                if fastrand::u8(0..4) == 0 {
+                    let work = pin!(log.record(&batch));
+                    Stopped { work, polls: fastrand::usize(0..12) }.await;
+                }
+                let events = until_recorded(&*log, &batch).await;
+                done.fetch_add(events, Ordering::Relaxed);
+                if fastrand::u8(0..3) == 0 {
+                    let _ = log.sequence().await;
+                }
+                if fastrand::bool() {
+                    sleep(Duration::from_micros(fastrand::u64(0..3000))).await;
+                }
+            }
+        });
+    }
+    tasks
+}
+
+async fn until_recorded(log: &impl Log, batch: &Batch<'_>) -> usize {
+    loop {
+        match log.record(batch).await {
+            Ok(Recorded::New { .. } | Recorded::Before { .. }) => return batch.records.len(),
+            Err(LogError::Unavailable(_) | LogError::Refused(_)) => {
+                sleep(Duration::from_millis(fastrand::u64(0..5))).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Follows the log from its start until it has ended.
+async fn follow(log: Arc<impl Ordered>, ended: Arc<AtomicBool>) -> Vec<(Position, String)> {
+    let (mut next, mut seen) = (1, Vec::new());
+    loop {
+        let is_last = ended.load(Ordering::SeqCst);
+        let _ = timeout(Duration::from_millis(fastrand::u64(1..400)), log.reaches(next)).await;
+        let Ok(end) = log.sequence().await else { continue };
+        let end = end.min(next + fastrand::i64(1..500));
+        let Ok(events) = log.events(next..end, &Filter::default()).await else { continue };
+        let events = events.expect("nothing was dropped");
+        assert_eq!(events.len(), usize::try_from(end - next).unwrap(), "{next}..{end} was to be seen");
+        let is_all = events.is_empty();
+        seen.extend(events.into_iter().map(|placed| (placed.position, placed.event.key.id)));
+        next = end;
+        if is_last && is_all {
+            return seen;
+        }
+    }
+}
+
+/// Every reader sees every event once, and all of them in the same order.
+async fn all_see_the_same<L: Ordered>(readers: JoinSet<Vec<(Position, String)>>, log: &L, events: usize) {
+    let seen = readers.join_all().await;
+    let again = read(log, 1..log.sequence().await.unwrap()).await;
+    assert_eq!(again.len(), events);
+    let mut ids: Vec<_> = again.iter().map(|(_, id)| id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), events, "each once");
+    for one in seen {
+        assert!(one == again, "a reader saw {} events, and not in the order of the log", one.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reader_of_postgres_passes_over_an_event_whatever_writers_do() {
+    let database = Database::new().await;
+    // As many processes would.
+    let logs = [Arc::new(database.log().await), Arc::new(database.log().await)];
+    let (done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut readers = JoinSet::new();
+    for n in 0..6 {
+        let log = Arc::new(database.log().await);
+        if n % 2 == 0 {
+            log.listen();
+        }
+        readers.spawn(follow(log, ended.clone()));
+    }
+    logs[0].maintain(&Keep::default()).await.unwrap();
+    let mut writers = write(&logs, 8, 40, &done).await;
+    // Transactions that are slow to commit, or do not, with batches of numbers that others have gone past.
+    for slow in 0..4 {
+        let (pool, done) = (database.pool.clone(), done.clone());
+        writers.spawn(async move {
+            for n in 0..12 {
+                let mut transaction = pool.begin().await.unwrap();
+                let insert = format!(
+                    "with b as (insert into hookbridge.batches (origin, events) values ('slow-{slow}-{n}', 3) returning id)
+                     insert into hookbridge.events (time, id, source, type, batch, place, account, region, resources, detail)
+                     select now(), 'slow-{slow}-{n}-' || place, '', '', b.id, place, '', '', '{{}}', '{{}}'
+                     from b, generate_series(0, 2) place"
+                );
+                sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut *transaction).await.unwrap();
+                sleep(Duration::from_millis(fastrand::u64(0..30))).await;
+                if n % 3 == 2 {
+                    transaction.rollback().await.unwrap();
+                } else {
+                    transaction.commit().await.unwrap();
+                    done.fetch_add(3, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    // And somebody cuts connections.
+    let cut = {
+        let database = Database { url: database.url.clone(), pool: database.pool.clone() };
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(40)).await;
+                let one = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity
+                    where application_name = 'hookbridge' and datname = current_database()
+                    order by random() limit 2) chosen";
+                database.number(one).await;
+            }
+        })
+    };
+    writers.join_all().await;
+    cut.abort();
+    let _ = cut.await;
+    ended.store(true, Ordering::SeqCst);
+    all_see_the_same(readers, &database.log().await, done.load(Ordering::Relaxed)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reader_of_sqlite_passes_over_an_event_whatever_writers_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let open = async || Arc::new(hookbridge::log::SqliteLog::open(&path).await.unwrap());
+    // As many processes would.
+    let logs = [open().await, open().await];
+    let (done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut readers = JoinSet::new();
+    for n in 0..6 {
+        let log = if n % 2 == 0 { open().await } else { logs[0].clone() };
+        readers.spawn(follow(log, ended.clone()));
+    }
+    write(&logs, 8, 20, &done).await.join_all().await;
+    ended.store(true, Ordering::SeqCst);
+    all_see_the_same(readers, &*open().await, done.load(Ordering::Relaxed)).await;
+}
+
+/// Brings a database to the tables of the first version.
+async fn first_version<C: sqlx::migrate::Migrate>(
+    connection: &mut C,
+    table: &'static str,
+    sql: &'static str,
+) {
+    use sqlx::SqlSafeStr as _;
+    use sqlx::migrate::{Migration, MigrationType, Migrator};
+    let first = Migration::new(1, "events".into(), MigrationType::Simple, sql.into_sql_str(), false);
+    let mut migrator = Migrator::with_migrations(vec![first]);
+    migrator.dangerous_set_table_name(table);
+    if table.contains('.') {
+        migrator.create_schema("hookbridge");
+    }
+    migrator.run_direct(None, connection, false).await.unwrap();
+}
+
+/// Two batches of the first version, of which the second had a repeat in its middle.
+const OLD_BATCHES: &str = "
+    insert into batches (origin, events, repeats) values ('1', 2, 0), ('2', 0, 1), ('3', 2, 1);
+    insert into events (time, id, source, type, batch, place, account, region, resources, detail)
+    values (T+0, 'a', '', '', 1, 0, '', '', R, ''), (T+2, 'b', '', '', 1, 1, '', '', R, ''),
+           (T+1, 'c', '', '', 3, 2, '', '', R, ''), (T+3, 'd', '', '', 3, 0, '', '', R, '');";
+
+async fn the_old_batches_have_positions(log: &impl Ordered) {
+    log.record(&batch("4", vec![record("e", now())])).await.unwrap();
+    assert_eq!(log.sequence().await.unwrap(), 6);
+    let ids = ["a", "b", "d", "c", "e"].map(str::to_owned);
+    assert_eq!(read(log, 1..6).await, (1..).zip(ids).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_the_first_version_gets_positions_in_postgres() {
+    let database = Database::new().await;
+    let mut connection = database.pool.acquire().await.unwrap();
+    let sql = include_str!("../../src/log/postgres/0001_events.sql");
+    first_version(&mut *connection, "hookbridge.migrations", sql).await;
+    let old = OLD_BATCHES.replace("T+", "now() + interval '1 minute' * ").replace('R', "'{}'");
+    database.run(&format!("set search_path = hookbridge; {old}; reset search_path")).await;
+    drop(connection);
+    the_old_batches_have_positions(&database.log().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_the_first_version_gets_positions_in_sqlite() {
+    use sqlx::Connection as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    first_version(&mut connection, "migrations", include_str!("../../src/log/sqlite/0001_events.sql")).await;
+    let old = OLD_BATCHES.replace("T+", "1000 + ").replace('R', "'[]'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(old)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    the_old_batches_have_positions(&hookbridge::log::SqliteLog::open(&path).await.unwrap()).await;
+}

@@ -1,0 +1,88 @@
+//! The log in PostgreSQL: its weekly tables, and what it says when it cannot.
+
+use hookbridge::log::{COLUMNS, Keep, Log as _, LogError, PostgresLog, SqliteLog};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::actors::database::Database;
+use crate::actors::log::{all, batch, now, record};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_reads_only_the_weeks_it_asks_for() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
+    let records = [60, 50, 40, 30, 20, 10, 0].map(|age| record(&format!("{age}"), days(age)));
+    log.record(&batch("1", records.into())).await.unwrap();
+    log.maintain(&Keep::default()).await.unwrap();
+    let (from, to) = (days(41), days(39));
+    let plan = database
+        .texts(&format!(
+            "explain select id from hookbridge.events where time >= timestamptz '{from}' and time < timestamptz '{to}' and rcpt_to in ('a')"
+        ))
+        .await
+        .join("\n");
+    let tables: Vec<_> = plan.lines().filter(|line| line.contains("events_")).collect();
+    assert!((1..=2).contains(&tables.len()) && !plan.contains("events_default"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strays_move_to_the_week_that_is_made_for_them() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    // Ten weeks ahead there is no table yet, and the default table takes it.
+    let ahead = now() + SignedDuration::from_hours(24 * 70);
+    log.record(&batch("1", vec![record("ahead", ahead), record("1970", Timestamp::UNIX_EPOCH)]))
+        .await
+        .unwrap();
+    let strays = "select count(*) from hookbridge.events_default";
+    assert_eq!(database.number(strays).await, 2);
+    // As if those weeks had passed: now it is in reach, and there is no table of its week.
+    database
+        .run("update hookbridge.events_default set time = time - interval '9 weeks' where id = 'ahead'")
+        .await;
+    let made = log.maintain(&Keep::default()).await.unwrap().made;
+    assert_eq!(made.len(), 5, "this week and four ahead: {made:?}");
+    assert_eq!(log.maintain(&Keep::default()).await.unwrap().made.len(), 0, "twice is as good as once");
+    assert_eq!(database.number(strays).await, 1, "only 1970 is left");
+    assert_eq!(all(&log).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tables_are_made_once_by_whoever_comes_first() {
+    let database = Database::new().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..6 {
+        let url = database.url.parse().unwrap();
+        tasks.spawn(async move {
+            let log = PostgresLog::open(&url, 2).await?;
+            log.maintain(&Keep::default()).await?;
+            log.record(&batch(&format!("{n}"), vec![record("a", now())])).await
+        });
+    }
+    for done in tasks.join_all().await {
+        done.unwrap();
+    }
+    let columns = "select column_name::text from information_schema.columns
+        where table_schema = 'hookbridge' and table_name = 'events' order by ordinal_position";
+    let names = database.texts(columns).await;
+    assert!(names[10..].iter().map(String::as_str).eq(COLUMNS.iter().map(|column| column.name)), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
+    let server = crate::actors::set_up("HOOKBRIDGE_TEST_DATABASE");
+    let missing = format!("{}/absent", server.rsplit_once('/').unwrap().0);
+    let error = PostgresLog::open(&missing.parse().unwrap(), 1).await.err().unwrap();
+    insta::assert_snapshot!(error, @r#"the database refused: database "absent" does not exist (code 3D000)"#);
+    let closed = "postgres://user:secret@127.0.0.1:1/x".parse().unwrap();
+    let error = PostgresLog::open(&closed, 1).await.err().unwrap();
+    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    // No way around verification: a server without TLS is none that can be verified.
+    let unverified = format!("{}?sslmode=verify-full", server.split('?').next().unwrap());
+    let error = PostgresLog::open(&unverified.parse().unwrap(), 1).await.err().unwrap();
+    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let error = SqliteLog::open(folder.path()).await.err().unwrap();
+    insta::assert_snapshot!(error, @"the database refused: unable to open database file (code 14)");
+}
