@@ -13,8 +13,8 @@ use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
 use crate::log::{
-    Batch, Bounds, CursorKey, Filter, Keep, Log, LogError, Maintained, Ordered, Page, Placed, Position,
-    PostgresLog, Recorded, Search, Stored,
+    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Log, LogError, Maintained, Ordered, Page, Placed,
+    Position, PostgresLog, Recorded, Search, Statements, Stored, Value,
 };
 use crate::secrets::{SecretStore, SecretsManager, Stage};
 
@@ -196,5 +196,11 @@ impl Ordered for Database {
 
     async fn reaches(&self, position: Position) -> Result<(), LogError> {
         with_log!(self, log => log.reaches(position))
+    }
+}
+
+impl Statements for Database {
+    async fn run(&self, sql: &str, values: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
+        with_log!(self, log => log.run(sql, values.clone()))
     }
 }

@@ -26,10 +26,12 @@ async fn run() -> Result<(), Error> {
     };
     let credentials = environment.database_secret_arn.map(secret);
     let log = Database::new(environment.database_url.as_ref(), credentials)?;
-    let function = Arc::new(FeedFunction { feed: Feed { log, access } });
+    let function = Arc::new(FeedFunction { feed: Feed::new(log, access) });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();
-        Box::pin(async move { Ok::<_, Error>(function.invoke(event.payload.get()).await?) })
+        Box::pin(async move {
+            Ok::<_, Error>(function.invoke(event.payload.get(), event.context.deadline()).await?)
+        })
     }))
     .await
 }

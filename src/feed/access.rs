@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::log::Search;
 use crate::secrets::{CachedSecrets, Keys as _, SecretError, SecretsManager, Version};
 
 /// Who is let in.
@@ -51,15 +50,15 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Keeps a search within what may be read; false when nothing of it may.
-    pub fn narrow(&self, search: &mut Search) -> bool {
+    /// Keeps the sources that are asked for, of which none are all, within what may be read; false when none of them may.
+    pub fn narrow(&self, asked: &mut Vec<String>) -> bool {
         let Self::Sources(sources) = self else { return true };
-        if search.sources.is_empty() {
-            search.sources.clone_from(sources);
+        if asked.is_empty() {
+            asked.clone_from(sources);
         } else {
-            search.sources.retain(|source| sources.contains(source));
+            asked.retain(|source| sources.contains(source));
         }
-        !search.sources.is_empty()
+        !asked.is_empty()
     }
 }
 
@@ -188,16 +187,15 @@ mod tests {
         assert_eq!(read(&entry("")).unwrap().scope("t"), Some(Scope::Everything));
         assert_eq!(read(&entry(r#","sources":[]"#)).unwrap().scope("t"), Some(Scope::Sources(vec![])));
         assert!(read(&entry(r#","source":["github.com"]"#)).is_err(), "a letter is missing");
-        assert!(!Scope::Sources(vec![]).narrow(&mut Search::default()), "no source is none");
+        assert!(!Scope::Sources(vec![]).narrow(&mut vec![]), "no source is none");
     }
 
     #[test]
-    fn a_scope_keeps_a_search_within_it() {
+    fn a_scope_keeps_what_is_asked_within_it() {
         let scope = Scope::Sources(vec!["a".into()]);
         let narrowed = |sources: &[&str]| {
-            let sources = sources.iter().map(|source| (*source).to_owned()).collect();
-            let mut search = Search { sources, ..Search::default() };
-            scope.narrow(&mut search).then_some(search.sources)
+            let mut sources = sources.iter().map(|source| (*source).to_owned()).collect();
+            scope.narrow(&mut sources).then_some(sources)
         };
         assert_eq!(narrowed(&[]), Some(vec!["a".to_owned()]));
         assert_eq!(narrowed(&["a", "b"]), Some(vec!["a".to_owned()]));

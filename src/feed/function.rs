@@ -2,13 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
-use http::Method;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Answer, Feed, Request};
-use crate::log::Log;
+use crate::invocation::time_to_answer;
+use crate::log::{Consumers, Ordered};
+
+/// Time that is kept to read the log in, of that which a request may be held.
+const TO_READ: Duration = Duration::from_secs(3);
 
 /// The function: a feed.
 pub struct FeedFunction<L> {
@@ -21,7 +28,7 @@ pub struct FeedFunction<L> {
 #[serde(rename_all = "camelCase")]
 pub struct FeedAnswer {
     status_code: u16,
-    headers: BTreeMap<&'static str, &'static str>,
+    headers: BTreeMap<String, String>,
     body: String,
     is_base64_encoded: bool,
 }
@@ -36,6 +43,10 @@ struct UrlEvent<'a> {
     raw_query_string: Cow<'a, str>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[serde(borrow, default)]
+    body: Cow<'a, str>,
+    #[serde(default)]
+    is_base64_encoded: bool,
     #[serde(borrow)]
     request_context: Context<'a>,
 }
@@ -61,27 +72,43 @@ struct Authorizer<'a> {
     iam: Option<&'a RawValue>,
 }
 
-impl<L: Log> FeedFunction<L> {
-    /// Answers one invocation.
+impl<L: Ordered + Consumers> FeedFunction<L> {
+    /// Answers one invocation, before `deadline`.
     ///
     /// # Errors
     /// When it was not a Function URL that called.
-    pub async fn invoke(&self, event: &str) -> Result<FeedAnswer, serde_json::Error> {
+    pub async fn invoke(&self, event: &str, deadline: SystemTime) -> Result<FeedAnswer, serde_json::Error> {
         let event: UrlEvent<'_> = serde_json::from_str(event)?;
         let method = Method::from_bytes(event.request_context.http.method.as_bytes()).unwrap_or_default();
         let signed = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
+        let header = |(name, value): (&String, &String)| {
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        };
+        let headers: HeaderMap = event.headers.iter().filter_map(header).collect();
+        let body = if event.is_base64_encoded {
+            // What is not the base64 that it is said to be is no JSON either.
+            BASE64.decode(event.body.as_bytes()).unwrap_or_default()
+        } else {
+            event.body.as_bytes().to_vec()
+        };
+        let left = time_to_answer(deadline).saturating_duration_since(tokio::time::Instant::now());
         let Answer { status, headers, body } = self
             .feed
             .answer(Request {
                 method: &method,
                 path: &event.raw_path,
                 query: &event.raw_query_string,
-                authorization: event.headers.get("authorization").map(String::as_str),
+                headers: &headers,
+                body: &body,
                 is_signed: signed.is_some_and(|iam| iam.get() != "null"),
+                patience: left.saturating_sub(TO_READ),
             })
             .await;
-        let content_type = [("content-type", "application/json"), ("cache-control", "no-store")];
-        let headers = content_type.into_iter().chain(headers).collect();
-        Ok(FeedAnswer { status_code: status.as_u16(), headers, body, is_base64_encoded: false })
+        let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        let (body, is_base64_encoded) = match String::from_utf8(body) {
+            Ok(text) => (text, false),
+            Err(bytes) => (BASE64.encode(bytes.as_bytes()), true),
+        };
+        Ok(FeedAnswer { status_code: status.as_u16(), headers, body, is_base64_encoded })
     }
 }

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 
 use super::order::{Bounds, CursorKey, Filter, Ordered, Placed, Position};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
-use super::{Batch, Keep, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog, Stored};
+use super::{
+    Batch, ConsumerRow, Keep, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog,
+    Statements, Stored, Value,
+};
 use crate::files::make_private;
 
 /// Where a log is.
@@ -179,6 +182,15 @@ impl Ordered for AnyLog {
         match self {
             Self::Postgres(log) => log.reaches(position).await,
             Self::Sqlite(log) => log.reaches(position).await,
+        }
+    }
+}
+
+impl Statements for AnyLog {
+    async fn run(&self, sql: &str, values: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
+        match self {
+            Self::Postgres(log) => log.run(sql, values).await,
+            Self::Sqlite(log) => log.run(sql, values).await,
         }
     }
 }

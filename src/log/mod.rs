@@ -7,6 +7,7 @@
 #[cfg(feature = "command")]
 mod any;
 mod columns;
+mod consumers;
 mod error;
 mod growth;
 mod migrations;
@@ -27,6 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 #[cfg(feature = "command")]
 pub use any::{AnyLog, LogAddress};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
+pub use consumers::{Consumer, ConsumerRow, Consumers, Leased, Statements, Value};
 pub use error::LogError;
 pub use order::{Bounds, CursorKey, Filter, Ordered, Placed, Position, TypePattern};
 pub use postgres::PostgresLog;

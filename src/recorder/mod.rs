@@ -211,6 +211,18 @@ pub fn read<'a>(
     log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
 }
 
+/// Events as a bus hands them out, one JSON line each. A line that is none is left out and counted.
+pub fn events(lines: &str) -> log::Batch<'_> {
+    let mut batch = log::Batch { origin: None, records: Vec::new(), unrecognized: 0 };
+    for line in lines.lines().filter(|line| !line.is_empty()) {
+        match envelope::record(line) {
+            Some(record) => batch.records.push(record),
+            None => batch.unrecognized += 1,
+        }
+    }
+    batch
+}
+
 /// A webhook that the archive has as a batch of one.
 fn one<'a>(
     origin: Option<String>,

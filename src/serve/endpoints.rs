@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use super::settings::{BusSetting, Settings};
@@ -81,6 +81,14 @@ impl Endpoints {
     pub(super) fn file(&self) -> Option<PathBuf> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.path().to_owned()),
+            ServedBus::EventBridge(_) => None,
+        }
+    }
+
+    /// How much of that file is on disk.
+    pub(super) fn length(&self) -> Option<watch::Receiver<u64>> {
+        match &*self.bus {
+            ServedBus::Local(bus) => Some(bus.length()),
             ServedBus::EventBridge(_) => None,
         }
     }

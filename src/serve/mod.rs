@@ -2,17 +2,18 @@
 //!
 //! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
 //! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks),
-//! `searches` (those of the log), `recording` (from the archive into the log),
+//! `feed` (those of the log), `recording` (from the archive into the log), `tailing` (from the bus into the log),
 //! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
 
 mod demo;
 pub mod development;
 mod endpoints;
+mod feed;
 pub mod listener;
 mod recording;
 mod routes;
-mod searches;
 pub mod settings;
+mod tailing;
 mod terminal;
 
 use std::net::SocketAddr;
@@ -89,6 +90,7 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let endpoints = Endpoints::open(&settings, &watched).await?;
     let failed = |error| ServeError::Log { log: settings.database.to_string(), error };
     let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(failed)?;
+    log.listen();
     let address = settings.listen;
     let failed = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -97,7 +99,12 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     terminal.greet(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), publish: None };
     let recording = tokio::spawn(recording::run(recorder, kept, terminal.clone(), end.clone()));
-    let router = routes::router(&endpoints, &settings, &terminal).merge(searches::router(&settings, log));
+    let tailing = endpoints
+        .file()
+        .zip(endpoints.length())
+        .map(|(file, length)| tokio::spawn(tailing::run(file, log.clone(), length, end.clone())));
+    let router =
+        routes::router(&endpoints, &settings, &terminal).merge(feed::router(&settings, log, end.clone()));
     let serving = tokio::spawn(listener::serve(listener, router, end));
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
@@ -105,6 +112,9 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     // The listener ends when it is told to; a panic in it has been shown already.
     let _ = serving.await;
     let _ = recording.await;
+    if let Some(tailing) = tailing {
+        let _ = tailing.await;
+    }
     terminal.finish().await;
     Ok(())
 }

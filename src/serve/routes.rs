@@ -98,8 +98,8 @@ fn url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
 
 async fn not_found() -> Response {
     let endpoints = providers::ALL.map(|p| format!("/hooks/{}", p.name)).join(", ");
-    let searches = crate::feed::PATHS.join(", ");
-    text(StatusCode::NOT_FOUND, &format!("Not Found. There are: /, {endpoints}, {searches}"))
+    let searches = crate::feed::SEARCH_PATHS.join(", ");
+    text(StatusCode::NOT_FOUND, &format!("Not Found. There are: /, {endpoints}, /events, {searches}"))
 }
 
 fn text(status: StatusCode, body: &str) -> Response {

@@ -191,7 +191,8 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
     }
     let _ =
         writeln!(text, "Batches go to {}, and what is in them to {}", settings.archive, settings.database);
-    let _ = writeln!(text, "Search them: curl 'http://{address}{}?from=2016-01-01T00:00'", feed::PATHS[0]);
+    let _ =
+        writeln!(text, "Search them: curl 'http://{address}{}?from=2016-01-01T00:00'", feed::SEARCH_PATHS[0]);
     let secrets = development::path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());

@@ -11,10 +11,13 @@ mod actors;
 // The stories.
 mod archiving;
 mod bad_input;
+mod consuming;
 mod event_log;
+mod following;
 mod function;
 mod loading;
 mod log;
+mod openapi;
 mod order;
 mod overflowing;
 mod postgres;

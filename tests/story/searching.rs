@@ -33,15 +33,8 @@ fn send(server: &Server, id: &str, body: &str) {
     server.wait_for(&format!("sparkpost/{id}.json"));
 }
 
-fn get(server: &Server, path: &str, headers: &[(&str, &[u8])]) -> (u16, Value) {
-    let bytes = wire::request("GET", path, &server.address.to_string(), headers, b"");
-    let reply = wire::exchange(server.address, &bytes).unwrap();
-    assert_eq!(reply.head.to_lowercase().matches("content-type:").count(), 1, "{}", reply.head);
-    (reply.status, serde_json::from_str(&reply.body).unwrap())
-}
-
 fn find(server: &Server, query: &str) -> Vec<String> {
-    let (status, page) = get(server, &format!("/api/v1/events/message?{query}"), &[]);
+    let (status, page) = server.get(&format!("/api/v1/events/message?{query}"), &[]);
     assert_eq!(status, 200, "{page}");
     let results = page["results"].as_array().unwrap();
     assert_eq!(page["total_count"], results.len(), "{page}");
@@ -81,7 +74,7 @@ fn what_sparkpost_sends_is_found_by_what_is_known_of_it() {
         assert_eq!(find(&server, query), [""; 0], "{query}");
     }
     assert_eq!(find(&server, ""), ["open", "bounce"], "the newest first");
-    let (_, page) = get(&server, "/api/v1/events/message?events=bounce", &[]);
+    let (_, page) = server.get("/api/v1/events/message?events=bounce", &[]);
     let event = &page["results"][0];
     assert_eq!(
         (&event["customer_id"], &event["subaccount_id"], &event["msg_size"]),
@@ -100,7 +93,7 @@ fn a_cursor_leads_through_all_of_it_and_no_event_comes_twice() {
     let mut next = Some("/api/v1/events/message?per_page=10&cursor=initial&events=open".to_owned());
     let (mut pages, mut seen) = (0, Vec::new());
     while let Some(path) = next {
-        let (status, page) = get(&server, &path, &[]);
+        let (status, page) = server.get(&path, &[]);
         assert_eq!((status, &page["total_count"]), (200, &json!(25)));
         seen.extend(page["results"].as_array().unwrap().iter().map(|event| event["rcpt_to"].to_string()));
         next = page["links"]["next"].as_str().map(str::to_owned);
@@ -119,7 +112,7 @@ fn a_cursor_leads_through_all_of_it_and_no_event_comes_twice() {
     let mut next = Some("/api/v1/message-events?per_page=10".to_owned());
     let mut seen = 0;
     while let Some(path) = next {
-        let (status, page) = get(&server, &path, &[]);
+        let (status, page) = server.get(&path, &[]);
         assert_eq!(status, 200, "{page}");
         seen += page["results"].as_array().unwrap().len();
         let link = &page["links"][0];
@@ -133,13 +126,13 @@ fn a_cursor_leads_through_all_of_it_and_no_event_comes_twice() {
 fn nobody_searches_without_the_token_once_there_is_one() {
     let server = Server::start_with(&["--token", "open sesame"]);
     let path = "/api/v1/events/message";
-    let with = |authorization: &str| get(&server, path, &[("authorization", authorization.as_bytes())]).0;
-    assert_eq!(get(&server, path, &[]).0, 401);
+    let with = |authorization: &str| server.get(path, &[("authorization", authorization.as_bytes())]).0;
+    assert_eq!(server.get(path, &[]).0, 401);
     for wrong in ["Bearer", "Bearer open", "Basic b3Blbg==", "Bearer open sesame!"] {
         assert_eq!(with(wrong), 401, "{wrong}");
     }
     assert_eq!(with("Bearer open sesame"), 200);
-    let (status, body) = get(&server, &format!("{path}?recipient=x"), &[]);
+    let (status, body) = server.get(&format!("{path}?recipient=x"), &[]);
     assert_eq!(
         (status, body),
         (401, json!({"errors": [{"message": "Unauthorized."}]})),
@@ -153,7 +146,7 @@ fn without_a_token_only_this_machine_is_answered() {
     let bytes = wire::request("GET", "/api/v1/events/message", "tunnel.example", &[], b"");
     assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 403);
     let proxied: [(&str, &[u8]); 1] = [("x-forwarded-for", b"192.0.2.1")];
-    assert_eq!(get(&server, "/api/v1/events/message", &proxied).0, 403);
+    assert_eq!(server.get("/api/v1/events/message", &proxied).0, 403);
     let refused = hookbridge().args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
     assert!(!refused.status.success());
     let said = String::from_utf8(refused.stderr).unwrap();
@@ -175,14 +168,14 @@ fn a_bad_search_is_refused_by_name() {
         ("events=", "events is empty"),
         ("delimiter=", "delimiter is empty"),
     ] {
-        let (status, body) = get(&server, &format!("/api/v1/events/message?{query}"), &[]);
+        let (status, body) = server.get(&format!("/api/v1/events/message?{query}"), &[]);
         assert_eq!(status, 400, "{query}");
         assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(what), "{query}: {body}");
     }
     let long = format!("/api/v1/events/message?recipients={}", "a,".repeat(1001));
-    assert_eq!(get(&server, &long, &[]).0, 400);
+    assert_eq!(server.get(&long, &[]).0, 400);
     let far = "/api/v1/events/message?from=-000044-03-15T00:00:00Z&to=9999-12-30T00:00:00Z";
-    assert_eq!(get(&server, far, &[]).0, 200);
+    assert_eq!(server.get(far, &[]).0, 200);
     let bytes = wire::request("POST", "/api/v1/events/message", &server.address.to_string(), &[], b"");
     assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 405);
 }

@@ -24,6 +24,11 @@ impl Log {
         Ok(Self { file, length })
     }
 
+    /// The length up to which it is flushed.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Writes and flushes. After a failure the file is as it was before.
     pub(super) fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let written = self

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use self::ids::Ids;
@@ -40,6 +40,8 @@ struct Shared {
     /// Bytes that may still be added to the lines that wait.
     room: Semaphore,
     lines: broadcast::Sender<Arc<str>>,
+    /// How much of the file is on disk, in bytes.
+    length: watch::Sender<u64>,
 }
 
 /// The lines for the next flush.
@@ -134,7 +136,9 @@ impl LocalBus {
         let log = Log::open(file).map_err(failed)?;
         let (lines, _) = broadcast::channel(WATCHED);
         let room = Semaphore::new(ENOUGH_BYTES);
-        let shared = Arc::new(Shared { waiting: Mutex::default(), work: Condvar::new(), room, lines });
+        let length = watch::Sender::new(log.length());
+        let shared =
+            Arc::new(Shared { waiting: Mutex::default(), work: Condvar::new(), room, lines, length });
         let of_thread = shared.clone();
         std::thread::Builder::new()
             .name("bus".into())
@@ -151,6 +155,11 @@ impl LocalBus {
     /// Every line from now on, once it is on disk.
     pub fn watch(&self) -> broadcast::Receiver<Arc<str>> {
         self.shared.lines.subscribe()
+    }
+
+    /// How much of the file is on disk, in bytes; always whole lines.
+    pub fn length(&self) -> watch::Receiver<u64> {
+        self.shared.length.subscribe()
     }
 }
 
@@ -195,6 +204,7 @@ fn write_all(mut log: Log, shared: &Shared) {
                 let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
+        shared.length.send_replace(log.length());
         for tell in batch.told.drain(..) {
             // The webhook that waited may have given up; the event stands in the file all the same.
             let _ = tell.send(written.clone());

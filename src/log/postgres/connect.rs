@@ -12,8 +12,11 @@ use super::PATIENCE;
 use crate::log::{LogError, migrations};
 
 /// Every change to the tables, in order. One that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] =
-    [(1, "events", include_str!("0001_events.sql")), (2, "order", include_str!("0002_order.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 3] = [
+    (1, "events", include_str!("0001_events.sql")),
+    (2, "order", include_str!("0002_order.sql")),
+    (3, "consumers", include_str!("0003_consumers.sql")),
+];
 
 /// The authorities of Amazon RDS and Aurora, all regions. Source: "Using SSL/TLS to encrypt a connection to a DB
 /// instance", Amazon RDS User Guide, which names <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.

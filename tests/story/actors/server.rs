@@ -2,9 +2,9 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use hookbridge::providers::{self, Provider};
@@ -21,7 +21,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub folder: TempDir,
     process: Child,
-    lines: mpsc::Receiver<String>,
+    lines: Mutex<mpsc::Receiver<String>>,
 }
 
 /// The command, not started.
@@ -39,37 +39,30 @@ impl Server {
     /// Starts with more flags and waits until it listens.
     pub fn start_with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = hookbridge()
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(
-                providers::ALL.map(|Provider { name: provider, .. }| format!("--secret={provider}={SECRET}")),
-            )
-            .arg("--data")
-            .arg(folder.path())
-            .args(flags)
-            .env("AWS_ENDPOINT_URL", std::env::var("HOOKBRIDGE_TEST_AWS").unwrap_or_default())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (tell, lines) = mpsc::channel();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut server = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), folder, process, lines };
-        let first = server.wait_for("listen");
-        server.address = first.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();
+        let (process, lines) = spawn(folder.path(), flags);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Self { address, folder, process, lines };
+        server.listening();
         server
+    }
+
+    /// Ends it, and starts it again in the same folder.
+    pub fn start_again_with(&mut self, flags: &[&str]) {
+        self.signal("TERM");
+        assert!(self.end().success());
+        (self.process, self.lines) = spawn(self.folder.path(), flags);
+        self.listening();
+    }
+
+    fn listening(&mut self) {
+        let first = self.wait_for("listen");
+        self.address = first.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();
     }
 
     /// The next line of its output that holds `text`.
     pub fn wait_for(&self, text: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(60));
+            let line = self.lines.lock().unwrap().recv_timeout(Duration::from_secs(60));
             let line = line.unwrap_or_else(|_| panic!("the server never said '{text}'"));
             if line.contains(text) {
                 return line;
@@ -82,6 +75,33 @@ impl Server {
         let path = format!("/hooks/{provider}");
         let bytes = wire::request("POST", &path, &self.address.to_string(), headers, body);
         wire::exchange(self.address, &bytes).expect("an answer")
+    }
+
+    /// Asks for a path, and for JSON.
+    pub fn get(&self, path: &str, headers: &[(&str, &[u8])]) -> (u16, Value) {
+        let reply = self.ask("GET", path, headers, b"");
+        (reply.status, serde_json::from_str(&reply.body).unwrap())
+    }
+
+    /// Sends a request.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
+        let bytes = wire::request(method, path, &self.address.to_string(), headers, body);
+        let reply = wire::exchange(self.address, &bytes).expect("an answer");
+        assert!(reply.head.to_lowercase().matches("content-type:").count() <= 1, "{}", reply.head);
+        reply
+    }
+
+    /// Has GitHub send a webhook with `n` in it.
+    pub fn push(&self, n: usize) {
+        let body = format!("{{\"n\":{n}}}");
+        let signature = super::github_signature(body.as_bytes());
+        let headers: [(&str, &[u8]); 4] = [
+            ("content-type", b"application/json"),
+            ("x-github-event", if n % 2 == 0 { b"push" } else { b"issues" }),
+            ("x-github-delivery", format!("delivery-{n}").leak().as_bytes()),
+            ("x-hub-signature-256", signature.as_bytes()),
+        ];
+        assert_eq!(self.post("github", &headers, body.as_bytes()).status, 202);
     }
 
     pub fn events_file(&self) -> PathBuf {
@@ -107,6 +127,29 @@ impl Server {
     pub fn end(&mut self) -> ExitStatus {
         self.process.wait().unwrap()
     }
+}
+
+fn spawn(folder: &Path, flags: &[&str]) -> (Child, Mutex<mpsc::Receiver<String>>) {
+    let mut process = hookbridge()
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(providers::ALL.map(|Provider { name: provider, .. }| format!("--secret={provider}={SECRET}")))
+        .arg("--data")
+        .arg(folder)
+        .args(flags)
+        .env("AWS_ENDPOINT_URL", std::env::var("HOOKBRIDGE_TEST_AWS").unwrap_or_default())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (tell, lines) = mpsc::channel();
+    let output = BufReader::new(process.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if tell.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    (process, Mutex::new(lines))
 }
 
 impl Drop for Server {

@@ -229,6 +229,18 @@ mod tests {
     }
 
     #[test]
+    fn the_openapi_document_has_every_parameter() {
+        let document: serde_json::Value = serde_json::from_str(include_str!("../openapi.json")).unwrap();
+        for (api, path) in [(Api::Events, PATHS[0]), (Api::MessageEvents, PATHS[1])] {
+            let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+            let mut described: Vec<_> =
+                parameters.iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            described.sort_unstable();
+            assert_eq!(described.join(", "), names(api));
+        }
+    }
+
+    #[test]
     fn every_filter_is_read() {
         for column in &COLUMNS {
             let asked = read(Api::Events, &format!("{}=a,b%20c,", column.filter)).unwrap();

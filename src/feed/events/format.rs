@@ -1,0 +1,140 @@
+//! Events as they are shown: in EventBridge's envelope, or as CloudEvents.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::log::Stored;
+
+/// What cannot stand in a URI.
+const NOT_IN_URI: AsciiSet = CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}')
+    .add(b'%');
+
+/// The form in which events are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::feed) enum Format {
+    /// A list in the shape that Stripe's users know, of EventBridge's envelopes.
+    List,
+    /// CloudEvents 1.0 in JSON.
+    CloudEvents,
+}
+
+impl Format {
+    /// By `Accept`; whoever does not say gets a list.
+    pub(in crate::feed) fn accepted(accept: Option<&str>) -> Self {
+        let types = accept.unwrap_or_default().split(',').filter_map(|range| range.split(';').next());
+        let is_cloud_events =
+            |name: &str| name.trim().to_ascii_lowercase().starts_with("application/cloudevents");
+        if types.map(str::trim).any(is_cloud_events) { Self::CloudEvents } else { Self::List }
+    }
+
+    /// The media type of one event.
+    pub(in crate::feed) fn media_type(self) -> &'static str {
+        match self {
+            Self::List => "application/json",
+            Self::CloudEvents => "application/cloudevents+json",
+        }
+    }
+
+    /// The media type of a page.
+    pub(in crate::feed) fn media_type_of_page(self) -> &'static str {
+        match self {
+            Self::List => "application/json",
+            Self::CloudEvents => "application/cloudevents-batch+json",
+        }
+    }
+
+    /// One event.
+    pub(in crate::feed) fn of(self, event: &Stored) -> Vec<u8> {
+        match self {
+            Self::List => {
+                let mut line = event.to_line();
+                line.pop();
+                line
+            }
+            Self::CloudEvents => cloud_event(event),
+        }
+    }
+}
+
+/// The attributes of a CloudEvent, all of it but the data. Source: "CloudEvents - Version 1.0.2", "JSON Event Format for
+/// CloudEvents". The account and the region are extensions of ours.
+#[derive(Serialize)]
+struct Attributes<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: String,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    time: String,
+    datacontenttype: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    awsaccount: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    awsregion: &'a str,
+}
+
+fn cloud_event(event: &Stored) -> Vec<u8> {
+    let attributes = Attributes {
+        specversion: "1.0",
+        id: &event.key.id,
+        source: utf8_percent_encode(&event.source, &NOT_IN_URI).to_string(),
+        kind: &event.detail_type,
+        subject: event.resources.first().map(String::as_str).filter(|urn| !urn.is_empty()),
+        time: event.key.time.to_string(),
+        datacontenttype: "application/json",
+        awsaccount: &event.account,
+        awsregion: &event.region,
+    };
+    // It never fails: the fields are strings.
+    let mut json = serde_json::to_vec(&attributes).unwrap_or_default();
+    json.pop();
+    json.extend_from_slice(b",\"data\":");
+    json.extend_from_slice(event.detail.as_bytes());
+    json.push(b'}');
+    json
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::log::Key;
+
+    #[test]
+    fn an_event_is_shown_in_both_forms() {
+        let event = Stored {
+            key: Key { time: "2026-11-22T10:00:00.5Z".parse().unwrap(), id: "e\"1".into() },
+            source: "my app".into(),
+            detail_type: "push".into(),
+            account: "000000000000".into(),
+            region: String::new(),
+            resources: vec!["urn:webhook:github:1".into()],
+            detail: "{\"n\":1.50,\"u\":\"\\ud83d\"}".into(),
+        };
+        let text = |format: Format| String::from_utf8(format.of(&event)).unwrap();
+        insta::assert_snapshot!(text(Format::List), @r#"{"version":"0","id":"e\"1","detail-type":"push","source":"my app","account":"000000000000","time":"2026-11-22T10:00:00.5Z","region":"","resources":["urn:webhook:github:1"],"detail":{"n":1.50,"u":"\ud83d"}}"#);
+        insta::assert_snapshot!(text(Format::CloudEvents), @r#"{"specversion":"1.0","id":"e\"1","source":"my%20app","type":"push","subject":"urn:webhook:github:1","time":"2026-11-22T10:00:00.5Z","datacontenttype":"application/json","awsaccount":"000000000000","data":{"n":1.50,"u":"\ud83d"}}"#);
+    }
+
+    #[test]
+    fn the_form_is_chosen_by_what_is_accepted() {
+        let of = |accept: &str| Format::accepted(Some(accept));
+        assert_eq!(Format::accepted(None), Format::List);
+        assert_eq!(of("*/*"), Format::List);
+        assert_eq!(of("application/json"), Format::List);
+        assert_eq!(of("application/cloudevents-batch+json"), Format::CloudEvents);
+        assert_eq!(of("text/plain, Application/CloudEvents-batch+json;charset=utf-8"), Format::CloudEvents);
+    }
+}

@@ -1,0 +1,102 @@
+//! The log as server-sent events: what there is from a place on, and then what comes.
+//!
+//! Source of the form: "Server-sent events", WHATWG HTML Standard. The id of each event is the cursor behind it, which a
+//! browser sends again as `Last-Event-ID` when it connects anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, StatusCode, header};
+
+use super::query::{Parameters, Place, Point, Query};
+use super::{Answer, Feed, NoPage, Request, cursor};
+use crate::feed::events::format::Format;
+use crate::log::{Consumers, CursorKey, Ordered, Placed, Position};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How long nothing may be sent: what stands between takes a connection for dead after some more.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Whether an `Accept` is for a stream.
+pub fn is_for_stream(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let mut types = accept.split(',').filter_map(|range| range.split(';').next());
+    types.any(|name| name.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// A client that follows the log.
+pub struct Follower<L> {
+    feed: Arc<Feed<L>>,
+    query: Query,
+    next: Position,
+    key: CursorKey,
+    has_ended: bool,
+}
+
+impl<L: Ordered + Consumers> Feed<L> {
+    /// Begins a stream: the first text of it, and the one who has the rest.
+    ///
+    /// # Errors
+    /// The answer to give instead.
+    pub async fn follow(self: &Arc<Self>, request: Request<'_>) -> Result<(String, Follower<L>), Answer> {
+        let scope = self.scope(&request).await?;
+        let begun = async {
+            let mut query = Query::read(request.query, Parameters::Log)?;
+            if let Some(last) = request.header(LAST_EVENT_ID) {
+                query.place = Place::After(Point::read(last));
+            }
+            let Place::After(point) = &query.place else {
+                return Err(NoPage::Bad("before does not go with a stream".into()));
+            };
+            if !scope.narrow(&mut query.filter.sources) {
+                return Err(NoPage::Bad("source names none that this token reads".into()));
+            }
+            let next = self.position(point).await?;
+            query.wait = Duration::ZERO;
+            let key = self.cursor_key().await?.clone();
+            let mut follower = Follower { feed: self.clone(), query, next, key, has_ended: false };
+            // What cannot be read is said by the status.
+            let first = follower.read().await?;
+            follower.query.wait = KEEP_ALIVE;
+            Ok((first, follower))
+        };
+        begun.await.map_err(|no_page: NoPage| no_page.answer())
+    }
+}
+
+impl<L: Ordered + Consumers> Follower<L> {
+    /// What comes next: events, or after some time without any a comment. `None` when it has ended.
+    pub async fn next(&mut self) -> Option<String> {
+        if self.has_ended {
+            return None;
+        }
+        Some(self.read().await.unwrap_or_else(|no_page| {
+            self.has_ended = true;
+            let answer = no_page.answer();
+            format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&answer.body))
+        }))
+    }
+
+    async fn read(&mut self) -> Result<String, NoPage> {
+        let page = self.feed.after(self.next, &self.query).await?;
+        self.next = page.next;
+        let mut text: String = page.events.iter().map(|placed| self.event(placed)).collect();
+        if text.is_empty() {
+            text.push_str(": nothing new\n\n");
+        }
+        Ok(text)
+    }
+
+    fn event(&self, placed: &Placed) -> String {
+        // An envelope is one line.
+        let line = Format::List.of(&placed.event);
+        let cursor = cursor::write(placed.position + 1, &self.key);
+        format!("id: {cursor}\ndata: {}\n\n", String::from_utf8_lossy(&line))
+    }
+}
+
+/// The answer of those who cannot stream.
+pub(super) fn no_stream() -> Answer {
+    let why = "There are no streams here: ask with wait=25, again and again.";
+    Answer::error(StatusCode::NOT_ACCEPTABLE, why)
+}

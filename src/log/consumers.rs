@@ -1,0 +1,179 @@
+//! Named consumers: readers whose place in the log is kept with the log.
+//!
+//! One reader at a time has events of a consumer in hand: it holds the consumer's lease until it has acknowledged them or
+//! its time is over. Then the same events are handed out again, so each is handed out at least once.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::order::Position;
+use super::{LogError, time_of};
+
+/// A value that a statement is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+}
+
+impl Value {
+    fn of(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+/// Runs statements about consumers that both databases understand alike. In their text, `{log}` stands before the name of a
+/// table, and `{now}` for the time in microseconds since 1970, by the clock that all who use the log share.
+pub trait Statements: Send + Sync + 'static {
+    /// The rows that a statement returns: name, position, end of the lease, time of the last acknowledgement.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn run(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<Vec<ConsumerRow>, LogError>> + Send;
+}
+
+/// What a statement about consumers returns of each.
+pub type ConsumerRow = (String, i64, Option<i64>, Option<i64>);
+
+/// A reader by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name.
+    pub name: String,
+    /// The position of the first event that it has not acknowledged.
+    pub position: Position,
+    /// Until when somebody has events of it in hand; `None` when nobody has.
+    pub leased_until: Option<Timestamp>,
+    /// When it acknowledged events last.
+    pub acknowledged: Option<Timestamp>,
+}
+
+/// What became of the wish for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    /// It is there; the consumer is at this position.
+    At(Position),
+    /// Somebody else has it.
+    Not,
+}
+
+/// The columns of a [`Consumer`].
+const COLUMNS: &str = "name, position, case when leased_until > {now} then leased_until end, acknowledged";
+
+/// Keeps named consumers.
+pub trait Consumers: Statements {
+    /// Makes a consumer at a position, unless there is one of this name; says whether it was made.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn make_consumer(
+        &self,
+        name: &str,
+        position: Position,
+    ) -> impl Future<Output = Result<bool, LogError>> + Send {
+        async move {
+            let sql = "insert into {log}consumers (name, position, created) values ($1, $2, {now})
+                on conflict (name) do nothing returning name, position, leased_until, acknowledged";
+            let made = self.run(sql, vec![Value::of(name), Value::Number(position)]).await?;
+            Ok(!made.is_empty())
+        }
+    }
+
+    /// A consumer; all of them without a name.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn consumers(&self, name: Option<&str>) -> impl Future<Output = Result<Vec<Consumer>, LogError>> + Send {
+        async move {
+            let (which, values) = match name {
+                Some(name) => ("where name = $1", vec![Value::of(name)]),
+                None => ("order by name", vec![]),
+            };
+            let rows = self.run(&format!("select {COLUMNS} from {{log}}consumers {which}"), values).await?;
+            Ok(rows.into_iter().map(consumer).collect())
+        }
+    }
+
+    /// Removes a consumer; says whether there was one.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn remove_consumer(&self, name: &str) -> impl Future<Output = Result<bool, LogError>> + Send {
+        async move {
+            let sql = "delete from {log}consumers where name = $1 returning name, position, leased_until, acknowledged";
+            Ok(!self.run(sql, vec![Value::of(name)]).await?.is_empty())
+        }
+    }
+
+    /// Takes the lease of a consumer for some time, when nobody has it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn lease(
+        &self,
+        name: &str,
+        lease: &str,
+        time: Duration,
+    ) -> impl Future<Output = Result<Leased, LogError>> + Send {
+        async move {
+            let sql = "update {log}consumers set lease = $2, leased_until = {now} + $3
+                where name = $1 and (leased_until is null or leased_until <= {now})
+                returning name, position, leased_until, acknowledged";
+            let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 2);
+            let values = vec![Value::of(name), Value::of(lease), Value::Number(time)];
+            let leased = self.run(sql, values).await?;
+            Ok(leased.first().map_or(Leased::Not, |row| Leased::At(row.1)))
+        }
+    }
+
+    /// Moves a consumer on to a position, never back, and gives up the lease; false when the lease is no longer this one.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn acknowledge(
+        &self,
+        name: &str,
+        lease: &str,
+        position: Position,
+    ) -> impl Future<Output = Result<bool, LogError>> + Send {
+        async move {
+            let sql = "update {log}consumers set lease = null, leased_until = null, acknowledged = {now},
+                  position = case when position < $3 then $3 else position end
+                where name = $1 and lease = $2 returning name, position, leased_until, acknowledged";
+            let values = vec![Value::of(name), Value::of(lease), Value::Number(position)];
+            Ok(!self.run(sql, values).await?.is_empty())
+        }
+    }
+
+    /// Puts a consumer at a position, and ends whatever lease there is; false when there is no such consumer.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn seek(&self, name: &str, position: Position) -> impl Future<Output = Result<bool, LogError>> + Send {
+        async move {
+            let sql =
+                "update {log}consumers set position = $2, lease = null, leased_until = null where name = $1
+                returning name, position, leased_until, acknowledged";
+            let sought = self.run(sql, vec![Value::of(name), Value::Number(position)]).await?;
+            Ok(!sought.is_empty())
+        }
+    }
+}
+
+impl<S: Statements> Consumers for S {}
+
+fn consumer((name, position, leased_until, acknowledged): ConsumerRow) -> Consumer {
+    Consumer {
+        name,
+        position,
+        leased_until: leased_until.map(time_of),
+        acknowledged: acknowledged.map(time_of),
+    }
+}

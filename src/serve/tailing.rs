@@ -1,0 +1,122 @@
+//! Events go from the embedded bus into the log while the server runs, and at the start those that an earlier run did not
+//! get to. How far it got stands in a file beside the bus; where that is lost, all of it is gone through again, and what the
+//! log has already stays as it is.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::log::{AnyLog, Log as _, LogError, Ordered as _};
+use crate::recorder;
+
+/// The most that is recorded at once, in bytes.
+const AT_ONCE: u64 = 1 << 20;
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The file that says how far it got, in the data folder.
+const MARK: &str = "events.recorded";
+
+/// Why some events were not recorded.
+#[derive(Debug, thiserror::Error)]
+enum TailError {
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    #[error("the log: {0}")]
+    Log(#[from] LogError),
+}
+
+/// The bus's file, and how far it is in the log.
+struct Tail {
+    events: PathBuf,
+    mark: PathBuf,
+    log: AnyLog,
+    /// Which log it is.
+    of: String,
+    offset: u64,
+}
+
+/// Records until `end` becomes true. `length` is how much of the file is written.
+pub(super) async fn run(
+    events: PathBuf,
+    log: AnyLog,
+    mut length: watch::Receiver<u64>,
+    mut end: watch::Receiver<bool>,
+) {
+    let work = async {
+        let mut tail = None;
+        loop {
+            let written = *length.borrow_and_update();
+            if let Err(error) = record(&mut tail, &events, &log, written).await {
+                warn!(error = error.to_string(), "events are not in the log yet");
+                sleep(PAUSE).await;
+            } else if length.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = end.wait_for(|ended| *ended) => {}
+    }
+}
+
+async fn record(tail: &mut Option<Tail>, events: &Path, log: &AnyLog, written: u64) -> Result<(), TailError> {
+    let tail = match tail {
+        Some(tail) => tail,
+        None => tail.insert(Tail::open(events, log).await?),
+    };
+    if tail.offset > written {
+        // Another file: somebody has put the first one away.
+        tail.offset = 0;
+    }
+    while tail.offset < written {
+        tail.step(written).await?;
+    }
+    Ok(())
+}
+
+impl Tail {
+    async fn open(events: &Path, log: &AnyLog) -> Result<Self, TailError> {
+        let key = log.cursor_key().await?;
+        let of = hex::encode(&Sha256::digest([b"which log".as_slice(), key.expose()].concat())[..8]);
+        let mark = events.with_file_name(MARK);
+        let text = std::fs::read_to_string(&mark).unwrap_or_default();
+        let offset = text.split_once(' ').filter(|(log, _)| *log == of);
+        let offset = offset.and_then(|(_, offset)| offset.trim().parse().ok()).unwrap_or_default();
+        Ok(Self { events: events.to_owned(), mark, log: log.clone(), of, offset })
+    }
+
+    /// Records some of the events that are written and not in the log.
+    async fn step(&mut self, written: u64) -> Result<(), TailError> {
+        let mut lines = Vec::new();
+        let mut file = File::open(&self.events)?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        let mut most = AT_ONCE;
+        // At least one line, however long it is.
+        while !lines.contains(&b'\n') && self.offset + (lines.len() as u64) < written {
+            let left = written - self.offset - lines.len() as u64;
+            if file.by_ref().take(most.min(left)).read_to_end(&mut lines)? == 0 {
+                break;
+            }
+            most *= 2;
+        }
+        let whole = memchr::memrchr(b'\n', &lines).map_or(0, |at| at + 1);
+        lines.truncate(whole);
+        if whole == 0 {
+            self.offset = written;
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&lines);
+        self.log.record(&recorder::events(&text)).await?;
+        self.log.sequence().await?;
+        self.offset += whole as u64;
+        std::fs::write(&self.mark, format!("{} {}\n", self.of, self.offset))?;
+        Ok(())
+    }
+}

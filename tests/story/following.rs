@@ -1,0 +1,364 @@
+//! `GET /events`: a consumer that keeps a cursor misses nothing.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use hookbridge::log::{Keep, Log as _, SqliteLog};
+use serde_json::{Value, json};
+
+use crate::actors::server::Server;
+use crate::actors::wire;
+
+/// The numbers in the events of a page.
+fn numbers(page: &Value) -> Vec<u64> {
+    let data = page["data"].as_array().unwrap_or_else(|| panic!("{page}"));
+    data.iter().map(|event| event["detail"]["n"].as_u64().unwrap()).collect()
+}
+
+/// Reads on from a cursor until there is no more, and returns the numbers and the last cursor.
+fn read_all(server: &Server, from: &str, query: &str) -> (Vec<u64>, String) {
+    let (mut seen, mut cursor) = (Vec::new(), from.to_owned());
+    loop {
+        let (status, page) = server.get(&format!("/events?after={cursor}{query}"), &[]);
+        assert_eq!(status, 200, "{page}");
+        seen.extend(numbers(&page));
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+        if page["has_more"] == false {
+            return (seen, cursor);
+        }
+    }
+}
+
+/// Waits until the log has so many events, and returns the cursor behind them.
+fn until(server: &Server, events: usize) -> String {
+    let (mut seen, mut cursor) = (0, "start".to_owned());
+    while seen < events {
+        let (_, page) = server.get(&format!("/events?after={cursor}&wait=20&limit=1000"), &[]);
+        seen += page["data"].as_array().unwrap().len();
+        cursor = page["cursor"].as_str().unwrap().to_owned();
+    }
+    cursor
+}
+
+#[test]
+fn a_loop_with_a_cursor_sees_every_event_once_and_can_rewind() {
+    let server = Server::start();
+    (0..25).for_each(|n| server.push(n));
+    until(&server, 25);
+    let all: Vec<_> = (0..25).collect();
+    let (seen, cursor) = read_all(&server, "start", "&limit=10");
+    assert_eq!(seen, all);
+    assert_eq!(read_all(&server, "start", "&limit=1").0, all);
+    assert_eq!(read_all(&server, &cursor, "").0, [] as [u64; 0]);
+    (25..30).for_each(|n| server.push(n));
+    until(&server, 30);
+    assert_eq!(read_all(&server, &cursor, "&limit=3").0, [25, 26, 27, 28, 29]);
+    let (_, page) = server.get("/events?limit=10", &[]);
+    assert_eq!(
+        (&page["object"], &page["has_more"], &page["url"]),
+        (&json!("list"), &json!(true), &json!("/events"))
+    );
+    let tenth = page["cursor"].as_str().unwrap();
+    assert_eq!(read_all(&server, tenth, "").0, (10..30).collect::<Vec<_>>());
+    // What is kept of a type is found, however little it is.
+    assert_eq!(read_all(&server, "start", "&limit=4&type=pu*").0, (0..15).map(|n| n * 2).collect::<Vec<_>>());
+    assert_eq!(read_all(&server, "start", "&types%5B%5D=push&types[]=issues&source=github.com").0.len(), 30);
+    assert_eq!(read_all(&server, "start", "&source=stripe.com").0.len(), 0);
+    assert_eq!(read_all(&server, "2020-01-01T00:00:00Z", "").0.len(), 30);
+    assert_eq!(read_all(&server, "start", "&to=2020-01-01T00:00:00Z").0.len(), 0);
+}
+
+#[test]
+fn pages_lead_backward_too() {
+    let server = Server::start();
+    (0..25).for_each(|n| server.push(n));
+    let end = until(&server, 25);
+    let (_, page) = server.get("/events?before=now&limit=10", &[]);
+    assert_eq!(numbers(&page), (15..25).collect::<Vec<_>>(), "in the order of the log");
+    let cursor = page["cursor"].as_str().unwrap();
+    let (_, page) = server.get(&format!("/events?before={cursor}&limit=20"), &[]);
+    assert_eq!((numbers(&page), &page["has_more"]), ((0..15).collect(), &json!(false)));
+    let (_, page) = server.get(&format!("/events?before={end}&limit=2&type=push"), &[]);
+    assert_eq!((numbers(&page), &page["has_more"]), (vec![22, 24], &json!(true)));
+    assert_eq!(numbers(&server.get("/events?before=start", &[]).1), [] as [u64; 0]);
+}
+
+#[test]
+fn who_waits_gets_what_comes_and_an_empty_page_when_nothing_does() {
+    let server = Server::start();
+    let (_, page) = server.get("/events?after=now&wait=1", &[]);
+    assert_eq!((&page["data"], &page["has_more"]), (&json!([]), &json!(false)));
+    let cursor = page["cursor"].as_str().unwrap().to_owned();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..5)
+            .map(|_| scope.spawn(|| server.get(&format!("/events?after={cursor}&wait=25&type=push"), &[]).1))
+            .collect();
+        // What the filter does not let through does not end the wait.
+        server.push(1);
+        server.push(2);
+        for waiting in waiting {
+            assert_eq!(numbers(&waiting.join().unwrap()), [2]);
+        }
+    });
+    // A server that ends lets go of who waits.
+    let mut server = server;
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(&wire::request("GET", "/events?after=now&wait=25", "localhost", &[], b"")).unwrap();
+    let (_, page) = server.get("/events?after=now&wait=1", &[]);
+    assert_eq!(page["data"], json!([]));
+    server.signal("TERM");
+    let reply = wire::read_reply(&mut stream).expect("an answer");
+    assert_eq!(
+        (reply.status, serde_json::from_str::<Value>(&reply.body).unwrap()["data"].clone()),
+        (200, json!([]))
+    );
+    assert!(server.end().success());
+}
+
+#[test]
+fn cursors_are_ours_or_refused() {
+    let (server, other) = (Server::start(), Server::start());
+    server.push(0);
+    let cursor = until(&server, 1);
+    other.push(0);
+    let of_other = until(&other, 1);
+    let changed = format!("{}A", &cursor[..cursor.len() - 1]);
+    for bad in [
+        "x",
+        "",
+        "AAAA",
+        &cursor[..20],
+        &changed,
+        &of_other,
+        "2026-13-01T00:00:00Z",
+        "%00",
+        &"A".repeat(5000),
+    ] {
+        for place in ["after", "before"] {
+            let (status, body) = server.get(&format!("/events?{place}={bad}"), &[]);
+            assert_eq!(status, 400, "{place}={bad}: {body}");
+        }
+    }
+    for (query, what) in [
+        ("limit=0", "limit is not"),
+        ("limit=1001", "limit is not"),
+        ("wait=26", "wait is not"),
+        ("wait=-1", "wait is not"),
+        ("afetr=x", "afetr is not known"),
+        ("type=a*b", "type has a *"),
+        ("after=start&before=now", "after and before"),
+    ] {
+        let (status, body) = server.get(&format!("/events?{query}"), &[]);
+        assert_eq!(status, 400, "{query}");
+        assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(what), "{query}: {body}");
+    }
+    assert_eq!(server.ask("POST", "/events", &[], b"").status, 405);
+    assert_eq!(server.ask("DELETE", "/events/x", &[], b"").status, 405);
+    assert_eq!(server.get("/events/", &[]).0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_before_what_is_kept_is_410_and_so_is_one_from_the_future() {
+    let server = Server::start();
+    server.push(0);
+    let path = server.folder.path().join("log.db");
+    let first = server.get("/events?limit=1&after=start", &[]).1["cursor"].clone();
+    let copy = server.folder.path().join("backup.db");
+    until(&server, 1);
+    let log = SqliteLog::open(&path).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("vacuum into '{}'", copy.display())))
+        .execute(&sqlx::SqlitePool::connect(path.to_str().unwrap()).await.unwrap())
+        .await
+        .unwrap();
+    server.push(1);
+    let ahead = until(&server, 2);
+    log.maintain(&Keep { since: Some(jiff::Timestamp::now()), ..Keep::default() }).await.unwrap();
+    server.push(2);
+    let (status, body) = server.get(&format!("/events?wait=0&after={}", first.as_str().unwrap()), &[]);
+    assert_eq!((status, &body["errors"][0]["code"]), (410, &json!("cursor_expired")), "{body}");
+    assert!(body["errors"][0]["message"].as_str().unwrap().contains("after=start"));
+    assert_eq!(server.get(&format!("/events?before={}", first.as_str().unwrap()), &[]).0, 410);
+    assert_eq!(read_all(&server, &ahead, "&wait=20").0, [2]);
+    assert_eq!(read_all(&server, "start", "").0, [2]);
+    // The log as it was saved before: its cursors are good there, too.
+    let database = copy.to_str().unwrap();
+    let restored = Server::start_with(&["--database", database]);
+    let (status, body) = restored.get(&format!("/events?after={}", first.as_str().unwrap()), &[]);
+    assert_eq!(status, 200, "{body}");
+    let (status, body) = restored.get(&format!("/events?after={ahead}"), &[]);
+    assert_eq!((status, &body["errors"][0]["code"]), (410, &json!("cursor_ahead")), "{body}");
+}
+
+#[test]
+fn an_event_is_shown_by_its_id_and_as_a_cloud_event() {
+    let server = Server::start();
+    server.push(7);
+    until(&server, 1);
+    let event = server.get("/events", &[]).1["data"][0].clone();
+    let id = event["id"].as_str().unwrap();
+    assert_eq!(server.get(&format!("/events/{id}"), &[]), (200, event.clone()));
+    assert_eq!(server.get("/events/absent", &[]).0, 404);
+    assert_eq!(server.get("/events/%00", &[]).0, 404);
+    let accept: [(&str, &[u8]); 1] = [("accept", b"application/cloudevents-batch+json")];
+    let reply = server.ask("GET", "/events", &accept, b"");
+    assert_eq!(reply.header("content-type").unwrap(), "application/cloudevents-batch+json");
+    assert!(
+        reply.header("hookbridge-cursor").is_some() && reply.header("link").unwrap().contains("rel=\"next\"")
+    );
+    let batch: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!(
+        (&batch[0]["specversion"], &batch[0]["type"], &batch[0]["source"], &batch[0]["data"]),
+        (&json!("1.0"), &json!("issues"), &json!("github.com"), &event["detail"])
+    );
+    let one =
+        server.ask("GET", &format!("/events/{id}"), &[("accept", b"application/cloudevents+json")], b"");
+    assert_eq!(one.header("content-type").unwrap(), "application/cloudevents+json");
+    assert_eq!(serde_json::from_str::<Value>(&one.body).unwrap(), batch[0]);
+}
+
+#[test]
+fn who_has_a_page_already_is_told_so_and_who_takes_it_gets_it_compressed() {
+    let server = Server::start();
+    (0..20).for_each(|n| server.push(n));
+    until(&server, 20);
+    let plain = server.ask("GET", "/events", &[], b"");
+    let tag = plain.header("etag").unwrap();
+    let again = server.ask("GET", "/events", &[("if-none-match", tag.as_bytes())], b"");
+    assert_eq!((again.status, again.body.as_str(), again.header("etag").unwrap()), (304, "", tag.clone()));
+    server.push(20);
+    until(&server, 21);
+    assert_eq!(server.ask("GET", "/events", &[("if-none-match", tag.as_bytes())], b"").status, 200);
+
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let headers: [(&str, &[u8]); 2] = [("accept-encoding", b"gzip"), ("connection", b"close")];
+    stream.write_all(&wire::request("GET", "/events?limit=20", "localhost", &headers, b"")).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&bytes[..at]).to_lowercase();
+    assert!(
+        head.contains("content-encoding: gzip") && head.contains("vary: accept, accept-encoding"),
+        "{head}"
+    );
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&bytes[at + 4..]).read_to_string(&mut text).unwrap();
+    let (page, expected): (Value, Value) =
+        (serde_json::from_str(&text).unwrap(), serde_json::from_str(&plain.body).unwrap());
+    assert_eq!(page["data"], expected["data"]);
+    assert!(bytes.len() < plain.body.len() / 2);
+}
+
+/// Reads the next event of a stream: its id and its number.
+fn next_event(stream: &mut BufReader<TcpStream>) -> (String, u64) {
+    let mut id = String::new();
+    loop {
+        let mut line = String::new();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream has ended");
+        if let Some(cursor) = line.strip_prefix("id: ") {
+            id = cursor.trim_end().to_owned();
+        }
+        if let Some(data) = line.strip_prefix("data: ") {
+            let event: Value = serde_json::from_str(data).unwrap();
+            return (id, event["detail"]["n"].as_u64().unwrap());
+        }
+    }
+}
+
+fn stream(server: &Server, path: &str, headers: &[(&str, &[u8])]) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let headers = [&[("accept", b"text/event-stream".as_slice())], headers].concat();
+    stream.write_all(&wire::request("GET", path, "localhost", &headers, b"")).unwrap();
+    BufReader::new(stream)
+}
+
+#[test]
+fn a_stream_goes_on_where_it_broke_off() {
+    let server = Server::start();
+    (0..3).for_each(|n| server.push(n));
+    until(&server, 3);
+    let mut events = stream(&server, "/events", &[]);
+    assert_eq!([next_event(&mut events).1, next_event(&mut events).1], [0, 1]);
+    let (last, n) = next_event(&mut events);
+    assert_eq!(n, 2);
+    server.push(3);
+    assert_eq!(next_event(&mut events).1, 3);
+    drop(events);
+    server.push(4);
+    let mut events = stream(&server, "/events?after=now", &[("last-event-id", last.as_bytes())]);
+    assert_eq!([next_event(&mut events).1, next_event(&mut events).1], [3, 4]);
+    let mut refused = stream(&server, "/events", &[("last-event-id", b"garbled")]);
+    let mut status = String::new();
+    refused.read_line(&mut status).unwrap();
+    assert!(status.contains(" 400 "), "{status}");
+}
+
+/// The files and sockets that a process has open.
+fn open_files(server: &Server) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
+}
+
+#[test]
+fn a_thousand_wait_and_who_goes_away_frees_the_place() {
+    let server = Server::start();
+    let before = open_files(&server);
+    let request = wire::request("GET", "/events?after=now&wait=25", "localhost", &[], b"");
+    let mut waiting: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            stream.write_all(&request).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream
+        })
+        .collect();
+    // Once the last is let in, all of them wait; half of them leave.
+    let patience = Instant::now() + Duration::from_secs(60);
+    let wait_for = |what: &dyn Fn() -> bool| {
+        while !what() {
+            assert!(Instant::now() < patience, "{} files are open", open_files(&server));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_for(&|| open_files(&server) >= before + 1000);
+    waiting.truncate(500);
+    wait_for(&|| open_files(&server) < before + 600);
+    server.push(1);
+    for stream in &mut waiting {
+        let reply = wire::read_reply(stream).expect("an answer");
+        let page = serde_json::from_str(&reply.body).unwrap();
+        assert_eq!(numbers(&page), [1]);
+    }
+}
+
+#[test]
+fn nobody_reads_without_the_token_once_there_is_one() {
+    let server = Server::start_with(&["--token", "open sesame"]);
+    for path in ["/events", "/events/x", "/consumers", "/consumers/x/events", "/openapi.json"] {
+        assert_eq!(server.get(path, &[]).0, 401, "{path}");
+        assert_eq!(server.get(path, &[("authorization", b"Bearer open")]).0, 401, "{path}");
+    }
+    let accept: [(&str, &[u8]); 1] = [("accept", b"text/event-stream")];
+    assert_eq!(server.get("/events", &accept).0, 401);
+    assert_eq!(server.get("/events", &[("authorization", b"Bearer open sesame")]).0, 200);
+    let open = Server::start();
+    let foreign = wire::request("GET", "/events", "tunnel.example", &[], b"");
+    assert_eq!(wire::exchange(open.address, &foreign).unwrap().status, 403);
+}
+
+#[test]
+fn events_that_came_while_the_log_was_away_are_in_it_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log.db");
+    let mut server = Server::start();
+    (0..5).for_each(|n| server.push(n));
+    until(&server, 5);
+    // Another log: it gets all that the bus has; and the first one again: nothing comes twice.
+    server.start_again_with(&["--database", log.to_str().unwrap()]);
+    until(&server, 5);
+    server.push(5);
+    until(&server, 6);
+    server.start_again_with(&[]);
+    until(&server, 6);
+    assert_eq!(read_all(&server, "start", "").0, (0..6).collect::<Vec<_>>());
+}
