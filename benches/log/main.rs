@@ -7,13 +7,14 @@
 #![allow(missing_docs, reason = "a benchmark is read from its top")]
 
 mod generator;
+mod pages;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use generator::Generator;
-use hookbridge::feed::{Access, Feed, Request};
-use hookbridge::log::{Log as _, PostgresLog, Recorded};
+use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
+use hookbridge::log::{Log as _, Ordered as _, PostgresLog, Recorded};
 use hookbridge::recorder::{self, Place};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgPool;
@@ -49,6 +50,9 @@ async fn main() {
     let few = best(&log, &mut generator).await;
     println!("at 1 million rows: {few:.0} events/s");
     copy(&pool, few).await;
+    ordering(&log, &pool, &mut generator, few).await;
+    sqlx::raw_sql("vacuum analyze hookbridge.events").execute(&pool).await.unwrap();
+    let pages_of_few = pages::compare(&log, &pool).await;
     let left = (rows - 1_000_000) / BATCH;
     println!("loading up to {rows} rows");
     load(&log, &mut generator, left.saturating_sub(4 * MEASURED)).await;
@@ -58,15 +62,36 @@ async fn main() {
         many / few
     );
     sqlx::raw_sql("vacuum analyze hookbridge.events").execute(&pool).await.unwrap();
+    let pages_of_many = pages::compare(&log, &pool).await;
+    for ((place, few), (_, many)) in pages_of_few.into_iter().zip(pages_of_many) {
+        println!("a page at {place}: {:.2} of the time at 1 million rows", many / few);
+    }
     search(&log, &pool).await;
     log.close().await;
 }
 
 /// The best of three rates, each over a thousand batches.
 async fn best(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
+    best_of(log, generator, true).await
+}
+
+/// The same; with somebody who follows the log meanwhile, or without.
+async fn best_of(log: &Arc<PostgresLog>, generator: &mut Generator, is_followed: bool) -> f64 {
+    let follower = is_followed.then(|| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            loop {
+                log.sequence().await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    });
     let mut best = 0.0_f64;
     for _ in 0..3 {
         best = best.max(load(log, generator, MEASURED).await);
+    }
+    if let Some(follower) = follower {
+        follower.abort();
     }
     best
 }
@@ -105,6 +130,21 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
     done as f64 / started.elapsed().as_secs_f64()
 }
 
+/// What the order costs those who write: the same without the index that it is read by, and without anybody who gives
+/// positions.
+async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generator, with: f64) {
+    sqlx::raw_sql("drop index hookbridge.events_order").execute(pool).await.unwrap();
+    let without = best_of(log, generator, false).await;
+    sqlx::raw_sql("create index events_order on hookbridge.events (batch, place)")
+        .execute(pool)
+        .await
+        .unwrap();
+    println!(
+        "without order: {without:.0} events/s; with it {:.2} of that, wanted at least 0.90",
+        with / without
+    );
+}
+
 /// The server's own way with the same rows: it writes them to a file of its own, and reads that.
 async fn copy(pool: &PgPool, recorder: f64) {
     let file = std::env::var("BENCH_SERVER_FILE").unwrap();
@@ -135,17 +175,31 @@ async fn copy(pool: &PgPool, recorder: f64) {
     sqlx::raw_sql("drop table baseline").execute(pool).await.unwrap();
 }
 
+/// Has a request answered, and returns the body.
+async fn ask(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
+    let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+    let request = Request {
+        method: &method,
+        path,
+        query,
+        headers: &headers,
+        body: b"",
+        is_signed: false,
+        patience: Duration::ZERO,
+    };
+    let answer = feed.answer(request).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    answer.body
+}
+
 /// Has a search answered.
 async fn find(feed: &Feed<PostgresLog>, query: &str) {
-    let (method, path) = (http::Method::GET, hookbridge::feed::PATHS[0]);
-    let request = Request { method: &method, path, query, authorization: None, is_signed: false };
-    let answer = feed.answer(request).await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    ask(feed, SEARCH_PATHS[0], query).await;
 }
 
 /// A page of one day, by filter: the whole answer of the search against the two statements behind it, by hand.
 async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
-    let feed = Feed { log: PostgresLog::clone(log), access: Access::Open };
+    let feed = Feed::new(PostgresLog::clone(log), Access::Open);
     let to = Timestamp::now() - SignedDuration::from_hours(24);
     let from = to - SignedDuration::from_hours(24);
     let month = to - SignedDuration::from_hours(24 * 29);

@@ -1,13 +1,32 @@
-//! Any text as the query of a search: it is answered, and the next page that it names is one.
+//! Any text as the query of a search, or of the log: it is answered, and the next page that it names is one.
 
 #![no_main]
 
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::ops::Range;
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use hookbridge::feed::{Access, Feed, PATHS, Request};
-use hookbridge::log::{Batch, Key, Log, LogError, Maintained, Page, Recorded, Search, Stored};
-use jiff::{SignedDuration, Timestamp};
+use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
+use hookbridge::log::{
+    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Ordered, Page, Placed, Position,
+    Recorded, Search, Statements, Stored, Value,
+};
+use jiff::Timestamp;
+
+fn event(n: i64) -> Stored {
+    Stored {
+        key: Key { time: Timestamp::UNIX_EPOCH, id: n.to_string() },
+        source: String::new(),
+        detail_type: String::new(),
+        account: String::new(),
+        region: String::new(),
+        resources: vec![],
+        detail: "{}".into(),
+    }
+}
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
 
 /// A log with one event too many for every page.
 struct Full;
@@ -23,45 +42,77 @@ impl Log for Full {
         unreachable!()
     }
     async fn search(&self, _: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
-        let event = |n: u32| Stored {
-            key: Key { time: Timestamp::UNIX_EPOCH, id: n.to_string() },
-            source: String::new(),
-            detail_type: String::new(),
-            account: String::new(),
-            region: String::new(),
-            resources: vec![],
-            detail: "{}".into(),
-        };
-        Ok((0..page.limit.min(3)).map(event).collect())
+        Ok((0..page.limit.min(3)).map(|n| event(n.into())).collect())
     }
     async fn count(&self, _: &Search) -> Result<u64, LogError> {
         Ok(3)
     }
-    async fn maintain(&self, _: Option<SignedDuration>) -> Result<Maintained, LogError> {
+    async fn maintain(&self, _: &Keep) -> Result<Maintained, LogError> {
+        unreachable!()
+    }
+}
+
+impl Ordered for Full {
+    async fn sequence(&self) -> Result<Position, LogError> {
+        Ok(2000)
+    }
+    async fn bounds(&self) -> Result<Bounds, LogError> {
+        Ok(Bounds { first: 1, end: 2000 })
+    }
+    async fn events(&self, window: Range<Position>, _: &Filter) -> Result<Option<Vec<Placed>>, LogError> {
+        assert!((1..=2000).contains(&window.start) && window.end <= 2000);
+        Ok(Some(window.map(|position| Placed { position, event: event(position) }).collect()))
+    }
+    async fn since(&self, _: Timestamp) -> Result<Position, LogError> {
+        Ok(7)
+    }
+    async fn recorded(&self, _: Position) -> Result<Option<Timestamp>, LogError> {
+        unreachable!()
+    }
+    async fn find(&self, _: &str, _: &[String]) -> Result<Option<Stored>, LogError> {
+        unreachable!()
+    }
+    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+        Ok(CursorKey::new(vec![7; 32]))
+    }
+    async fn reaches(&self, _: Position) -> Result<(), LogError> {
+        std::future::pending().await
+    }
+}
+
+impl Statements for Full {
+    async fn run(&self, _: &str, _: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
         unreachable!()
     }
 }
 
 fn answer(path: &str, query: &str) -> (u16, String) {
-    let feed = Feed { log: Full, access: Access::Open };
-    let method = http::Method::GET;
-    let request = Request { method: &method, path, query, authorization: None, is_signed: false };
-    let mut work = pin!(feed.answer(request));
-    // Nothing in it ever waits.
-    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => (answer.status.as_u16(), answer.body),
-        Poll::Pending => unreachable!(),
-    }
+    let feed = Feed::new(Full, Access::Open);
+    let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+    let request = Request {
+        method: &method,
+        path,
+        query,
+        headers: &headers,
+        body: b"",
+        is_signed: false,
+        patience: Duration::ZERO,
+    };
+    let answer = RUNTIME.block_on(feed.answer(request));
+    (answer.status.as_u16(), String::from_utf8(answer.body).unwrap())
 }
 
 libfuzzer_sys::fuzz_target!(|query: &str| {
-    for path in PATHS {
+    for path in SEARCH_PATHS.into_iter().chain(["/events"]) {
         let (status, body) = answer(path, query);
         let page: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert!(status == 200 || status == 400);
         let next = page["links"]["next"].as_str().or_else(|| page["links"][0]["href"].as_str());
         if let Some((path, query)) = next.and_then(|next| next.split_once('?')) {
             assert_eq!(answer(path, query).0, 200, "{query}");
+        }
+        if let Some(cursor) = page["cursor"].as_str() {
+            assert_eq!(answer(path, &format!("after={cursor}")).0, 200, "{cursor}");
         }
     }
 });

@@ -111,9 +111,7 @@ fn takes_gzip(accepted: &str) -> bool {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
         let is_refused = parts.any(|weight| {
-            weight
-                .strip_prefix("q=")
-                .is_some_and(|q| q.trim_end_matches('0').trim_end_matches('.').is_empty())
+            weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
         });
         is_gzip && !is_refused
     })

@@ -12,6 +12,7 @@ mod sparkpost;
 mod webhook;
 
 use std::borrow::Cow;
+#[cfg(feature = "command")]
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -124,6 +125,7 @@ pub enum RecordError {
 }
 
 /// A part of the archive, in the order of its keys.
+#[cfg(feature = "command")]
 pub struct Listed {
     /// The last key of it; the next part comes after it.
     pub last: String,
@@ -134,28 +136,6 @@ pub struct Listed {
 }
 
 impl<L: Log, B: Bus> Recorder<L, B> {
-    /// The part of the archive that comes after a key, of the batches of one provider; `None` when there are no more.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub async fn list(
-        &self,
-        provider: &Provider,
-        after: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Option<Listed>, RecordError> {
-        let keys = self.archive.list(provider.name, after, deadline).await.map_err(RecordError::Archive)?;
-        let Some(last) = keys.last().cloned() else { return Ok(None) };
-        let batches = keys.len();
-        let mut new = Vec::new();
-        for keys in keys.chunks(1000) {
-            let origins = keys.iter().map(|key| self.archive.url_of(key)).collect();
-            let unrecorded: HashSet<String> = self.log.unrecorded(origins).await?.into_iter().collect();
-            new.extend(keys.iter().filter(|key| unrecorded.contains(&self.archive.url_of(key))).cloned());
-        }
-        Ok(Some(Listed { last, batches, new }))
-    }
-
     /// Records the batch that lies under `key`, before `deadline`.
     ///
     /// # Errors
@@ -194,6 +174,31 @@ impl<L: Log, B: Bus> Recorder<L, B> {
     }
 }
 
+#[cfg(feature = "command")]
+impl<L: Log, B: Bus> Recorder<L, B> {
+    /// The part of the archive that comes after a key, of the batches of one provider; `None` when there are no more.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn list(
+        &self,
+        provider: &Provider,
+        after: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Option<Listed>, RecordError> {
+        let keys = self.archive.list(provider.name, after, deadline).await.map_err(RecordError::Archive)?;
+        let Some(last) = keys.last().cloned() else { return Ok(None) };
+        let batches = keys.len();
+        let mut new = Vec::new();
+        for keys in keys.chunks(1000) {
+            let origins = keys.iter().map(|key| self.archive.url_of(key)).collect();
+            let unrecorded: HashSet<String> = self.log.unrecorded(origins).await?.into_iter().collect();
+            new.extend(keys.iter().filter(|key| unrecorded.contains(&self.archive.url_of(key))).cloned());
+        }
+        Ok(Some(Listed { last, batches, new }))
+    }
+}
+
 /// Takes a batch apart. `origin` is where it lies, `received` the time of what does not say its own.
 pub fn read<'a>(
     origin: Option<String>,
@@ -211,7 +216,8 @@ pub fn read<'a>(
     log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
 }
 
-/// Events as a bus hands them out, one JSON line each. A line that is none is left out and counted.
+/// Events as the embedded bus has them, one JSON line each. A line that is none is left out and counted.
+#[cfg(feature = "command")]
 pub fn events(lines: &str) -> log::Batch<'_> {
     let mut batch = log::Batch { origin: None, records: Vec::new(), unrecognized: 0 };
     for line in lines.lines().filter(|line| !line.is_empty()) {

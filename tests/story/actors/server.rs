@@ -97,7 +97,7 @@ impl Server {
         let signature = super::github_signature(body.as_bytes());
         let headers: [(&str, &[u8]); 4] = [
             ("content-type", b"application/json"),
-            ("x-github-event", if n % 2 == 0 { b"push" } else { b"issues" }),
+            ("x-github-event", if n.is_multiple_of(2) { b"push" } else { b"issues" }),
             ("x-github-delivery", format!("delivery-{n}").leak().as_bytes()),
             ("x-hub-signature-256", signature.as_bytes()),
         ];

@@ -1,0 +1,108 @@
+//! A page of `GET /events` against the same rows by hand-written SQL and serialisation.
+
+use std::time::{Duration, Instant};
+
+use hookbridge::feed::{Access, Feed};
+use hookbridge::log::{Bounds, Ordered as _, PostgresLog};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::Row as _;
+use sqlx::postgres::PgPool;
+
+const PAGE: i64 = 1000;
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    version: &'static str,
+    id: &'a str,
+    #[serde(rename = "detail-type")]
+    detail_type: &'a str,
+    source: &'a str,
+    account: &'a str,
+    time: String,
+    region: &'a str,
+    resources: Vec<String>,
+    detail: Box<RawValue>,
+}
+
+/// The milliseconds that a page takes at the start, in the middle and at the end of the log.
+pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
+    let Bounds { first, end } = log.bounds().await.unwrap();
+    let feed = Feed::new(log.clone(), Access::Open);
+    let mut times = Vec::new();
+    for (place, from) in [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE)] {
+        // A cursor to begin from, by way of the page before.
+        let query = if from == first { "after=start".to_owned() } else { cursor_at(&feed, pool, from).await };
+        let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
+        for _ in 0..15 {
+            let started = Instant::now();
+            let page = crate::ask(&feed, "/events", &format!("{query}&limit={PAGE}")).await;
+            ours = ours.min(started.elapsed());
+            let started = Instant::now();
+            let same = by_hand_at(pool, from).await;
+            by_hand = by_hand.min(started.elapsed());
+            assert!(page.windows(64).any(|window| window == &same[1..65]), "the same events");
+            assert!(page.len().abs_diff(same.len()) < 200, "{} and {} bytes", page.len(), same.len());
+        }
+        let milliseconds = ours.as_secs_f64() * 1000.0;
+        println!(
+            "a page of {PAGE} at {place}: {milliseconds:.2} ms, {:.2} of the same rows by hand, wanted at most 1.5",
+            ours.as_secs_f64() / by_hand.as_secs_f64()
+        );
+        times.push((place, milliseconds));
+    }
+    times
+}
+
+/// The parameter for the place before a position.
+async fn cursor_at(feed: &Feed<PostgresLog>, pool: &PgPool, position: i64) -> String {
+    // Backward from the end, a page of one event at a time would take long: by the time of its batch, then forward.
+    let batch = "select to_char(recorded at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), position from hookbridge.batches
+        where recorded = (select recorded from hookbridge.batches where position <= $1 order by position desc limit 1)
+        order by position limit 1";
+    let row = sqlx::query(batch).bind(position).fetch_one(pool).await.unwrap();
+    let (time, mut at): (String, i64) = (row.get(0), row.get(1));
+    let mut query = format!("after={time}");
+    while at < position {
+        let limit = (position - at).min(PAGE);
+        let page = crate::ask(feed, "/events", &format!("{query}&limit={limit}")).await;
+        let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+        query = format!("after={}", page["cursor"].as_str().unwrap());
+        at += limit;
+    }
+    query
+}
+
+async fn by_hand_at(pool: &PgPool, from: i64) -> Vec<u8> {
+    let batches = "select id, position, oldest::text, newest::text from hookbridge.batches
+        where position > $1 - 350 and position < $1 + 1000 order by position";
+    let batches = sqlx::query(batches).bind(from).fetch_all(pool).await.unwrap();
+    let ids: Vec<String> = batches.iter().map(|row| row.get::<i64, _>(0).to_string()).collect();
+    let (oldest, newest): (String, String) = (
+        batches.iter().map(|row| row.get::<String, _>(2)).min().unwrap(),
+        batches.iter().map(|row| row.get::<String, _>(3)).max().unwrap(),
+    );
+    let skipped = from - batches[0].get::<i64, _>(1);
+    let events = format!(
+        "select (extract(epoch from time) * 1000000)::bigint, id, source, type, account, region, resources, detail
+         from hookbridge.events where batch in ({}) and time >= '{oldest}' and time <= '{newest}'
+         order by batch, place limit {PAGE} offset {skipped}",
+        ids.join(", ")
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(events)).fetch_all(pool).await.unwrap();
+    let envelopes: Vec<_> = rows
+        .iter()
+        .map(|row| Envelope {
+            version: "0",
+            id: row.get(1),
+            detail_type: row.get(3),
+            source: row.get(2),
+            account: row.get(4),
+            time: jiff::Timestamp::from_microsecond(row.get(0)).unwrap().to_string(),
+            region: row.get(5),
+            resources: row.get(6),
+            detail: RawValue::from_string(row.get(7)).unwrap(),
+        })
+        .collect();
+    serde_json::to_vec(&envelopes).unwrap()
+}
