@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
+use crate::input;
 use crate::log::postgres::DatabaseUrlError;
 use crate::log::{AnyLog, COLUMNS, Log as _, LogAddress, LogError, Order, Page, Search, Stored};
 use crate::output;
@@ -29,10 +28,10 @@ pub struct Export {
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
     /// The first time that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = input::time)]
     from: Option<Timestamp>,
     /// The first time that is not in [default: no end].
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
     /// Only events of this type; may be given several times.
     #[arg(long = "type", value_name = "TYPE")]
@@ -141,13 +140,6 @@ impl Export {
         }
         Ok(())
     }
-}
-
-/// A time as a person writes it; a date is its beginning, in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
-    let date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp());
-    let wrong = || format!("'{text}' is neither a date (2026-11-22) nor a time (2026-11-22T10:00:00Z)");
-    text.parse().ok().or_else(date).ok_or_else(wrong)
 }
 
 fn header() -> Vec<Cow<'static, str>> {

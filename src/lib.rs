@@ -16,6 +16,10 @@ pub mod export;
 pub mod feed;
 #[cfg(feature = "command")]
 pub mod files;
+#[cfg(feature = "command")]
+pub mod http_client;
+#[cfg(feature = "command")]
+pub mod input;
 pub mod invocation;
 #[cfg(feature = "command")]
 pub mod load;
@@ -25,6 +29,8 @@ pub mod maintain;
 pub mod output;
 pub mod providers;
 pub mod recorder;
+#[cfg(feature = "command")]
+pub mod replay;
 pub mod secrets;
 #[cfg(feature = "command")]
 pub mod send;

@@ -12,6 +12,7 @@ use hookbridge::load::Load;
 use hookbridge::maintain::Maintain;
 use hookbridge::output;
 use hookbridge::providers::{self, Provider, RequestUrl};
+use hookbridge::replay::Replay;
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, SendError, Sender};
 use hookbridge::serve::settings::{DEFAULT_LISTEN, Flags, default_data};
@@ -39,6 +40,7 @@ enum Command {
     Template(TemplateFlags),
     Load(Load),
     Export(Export),
+    Replay(Replay),
     #[command(subcommand)]
     Log(LogCommand),
     Token(NewToken),
@@ -118,6 +120,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Load(load) => Ok(load.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Export(export) => Ok(export.run().await.map(|()| ExitCode::SUCCESS)?),
+        Command::Replay(replay) => Ok(replay.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Token(token) => Ok(token.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Log(LogCommand::Maintain(maintain)) => {
             Ok(maintain.run().await.map(|()| ExitCode::SUCCESS)?)

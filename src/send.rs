@@ -3,11 +3,10 @@
 //! It signs from the same constant that the bridge verifies with, so it proves the way of a webhook, not the
 //! reading of a provider's documentation: for that there are published vectors and the providers' own SDKs.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::http_client;
 use crate::output::chain;
 use crate::providers::{Field, JSON, Provider, PublicUrlError, Refusal, RequestUrl, Webhook};
 use crate::secrets::Secret;
@@ -128,24 +127,13 @@ impl Letter<'_> {
 pub struct Sender(reqwest::Client);
 
 impl Sender {
-    /// A client for `url` that follows no redirects and gives up after 30 s. To this machine it goes straight, also
-    /// where the environment names a proxy.
+    /// A client for `url`.
     ///
     /// # Errors
     /// When the system's root certificates cannot be read.
     pub fn new(url: &RequestUrl) -> Result<Self, reqwest::Error> {
-        // A second call finds the provider installed, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let host = url.authority.rsplit_once(':').map_or(url.authority.as_str(), |(host, _)| host);
-        let here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-        let client = reqwest::Client::builder();
-        let client = if here { client.no_proxy() } else { client };
-        let client = client
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(30))
-            .user_agent(concat!("hookbridge/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self(client))
+        Ok(Self(http_client::to(host)?))
     }
 
     /// Posts `signed` and returns the status and the text of the answer.

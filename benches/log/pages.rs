@@ -84,9 +84,10 @@ async fn by_hand_at(pool: &PgPool, from: i64) -> Vec<u8> {
     );
     let skipped = from - batches[0].get::<i64, _>(1);
     let events = format!(
-        "select (extract(epoch from time) * 1000000)::bigint, id, source, type, account, region, resources, detail
-         from hookbridge.events where batch in ({}) and time >= '{oldest}' and time <= '{newest}'
-         order by batch, place limit {PAGE} offset {skipped}",
+        "select (extract(epoch from time) * 1000000)::bigint, events.id, source, type, account, region, resources, detail
+         from hookbridge.events join hookbridge.batches b on b.id = batch
+         where batch in ({}) and time >= '{oldest}' and time <= '{newest}'
+         order by position, place limit {PAGE} offset {skipped}",
         ids.join(", ")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(events)).fetch_all(pool).await.unwrap();

@@ -6,6 +6,8 @@ mod retry;
 pub use failure::Failure;
 pub(crate) use failure::said;
 pub use retry::retried;
+#[cfg(feature = "command")]
+pub use retry::retried_for;
 
 /// Why a call did not do what it should. What was said of it is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

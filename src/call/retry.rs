@@ -26,7 +26,30 @@ pub async fn retried<F, T>(call: &str, deadline: Instant, attempt: impl Fn() -> 
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let mut attempts = Attempts::until(deadline);
+    tried(Attempts::until(deadline), call, attempt).await
+}
+
+/// The same for a call that may take longer than one of AWS: each attempt as long as `longest`.
+///
+/// # Errors
+/// [`CallError`]: the final one, or the last.
+#[cfg(feature = "command")]
+pub async fn retried_for<F, T>(
+    call: &str,
+    deadline: Instant,
+    longest: Duration,
+    attempt: impl Fn() -> F,
+) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    tried(Attempts { longest, ..Attempts::until(deadline) }, call, attempt).await
+}
+
+async fn tried<F, T>(mut attempts: Attempts, call: &str, attempt: impl Fn() -> F) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
     let mut last = String::new();
     while let Some(time) = attempts.next().await {
         match timeout(time, attempt()).await {
@@ -44,12 +67,13 @@ where
 /// length, so that many functions that failed together do not come back together.
 struct Attempts {
     deadline: Instant,
+    longest: Duration,
     made: u32,
 }
 
 impl Attempts {
     fn until(deadline: Instant) -> Self {
-        Self { deadline, made: 0 }
+        Self { deadline, longest: LONGEST_ATTEMPT, made: 0 }
     }
 
     /// Waits until the next attempt may begin and says how long it may take; `None` when no more fits.
@@ -63,7 +87,7 @@ impl Attempts {
             tokio::time::sleep(pause).await;
         }
         self.made += 1;
-        Some(self.left().clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT))
+        Some(self.left().clamp(SHORTEST_ATTEMPT, self.longest))
     }
 
     fn left(&self) -> Duration {

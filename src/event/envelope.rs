@@ -53,21 +53,31 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// None in practice: the fields are strings.
     pub fn to_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
-        let detail = detail.as_bytes();
         let mut line = Vec::with_capacity(detail.len() + 512);
-        serde_json::to_writer(&mut line, self)?;
+        self.write(detail, &mut line)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// The same without the line break, behind what is there.
+    ///
+    /// # Errors
+    /// None in practice: the fields are strings.
+    pub fn write(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let detail = detail.as_bytes();
+        serde_json::to_writer(&mut *to, self)?;
         // It takes the place of the closing brace.
-        line.pop();
-        line.extend_from_slice(b",\"detail\":");
-        let start = line.len();
-        line.extend_from_slice(detail);
+        to.pop();
+        to.extend_from_slice(b",\"detail\":");
+        let start = to.len();
+        to.extend_from_slice(detail);
         if memchr::memchr2(b'\n', b'\r', detail).is_some() {
-            for byte in line[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+            for byte in to[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
                 *byte = b' ';
             }
         }
-        line.extend_from_slice(b"}\n");
-        Ok(line)
+        to.push(b'}');
+        Ok(())
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Answer {
     pub headers: Vec<(HeaderName, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The tag, where it is known without looking at the body.
+    tag: Option<String>,
 }
 
 impl Answer {
@@ -39,7 +41,18 @@ impl Answer {
             // It is asked for with a token, and about people: only who asked keeps it, and asks again.
             (header::CACHE_CONTROL, "private, no-cache".to_owned()),
         ];
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: body.into(), tag: None }
+    }
+
+    /// Nothing.
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), tag: None }
+    }
+
+    /// What is the same whenever these are.
+    pub(super) fn known_by(mut self, parts: &[&str]) -> Self {
+        self.tag = Some(tag(parts.join("\n").as_bytes()));
+        self
     }
 
     /// What went wrong, for a person.
@@ -79,8 +92,7 @@ impl Answer {
         if self.status != StatusCode::OK || request.method != Method::GET {
             return self;
         }
-        // A weak one: it is the same whether it is compressed or not.
-        let tag = format!("W/\"{}\"", hex::encode(&Sha256::digest(&self.body)[..16]));
+        let tag = self.tag.take().unwrap_or_else(|| tag(&self.body));
         let has_it = request.header(header::IF_NONE_MATCH).is_some_and(|known| has_tag(known, &tag));
         self = self.with(header::ETAG, &tag).with(header::VARY, "accept, accept-encoding");
         if has_it {
@@ -97,6 +109,11 @@ impl Answer {
         }
         self
     }
+}
+
+/// A weak tag: it is the same whether what it stands for is compressed or not.
+fn tag(of: &[u8]) -> String {
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(of)[..16]))
 }
 
 /// Whether an `If-None-Match` names a tag. Source: RFC 9110, 13.1.2; the comparison is the weak one.

@@ -151,13 +151,14 @@ impl<L: Ordered + Consumers> Feed<L> {
         let point = if body.is_empty() { Point::Start } else { Point::read(&read::<Going>(body)?.after) };
         let position = self.position(&point).await?;
         let is_new = self.log.make_consumer(name, position).await?;
-        let answer = self.one(name).await?;
-        Ok(Answer { status: if is_new { StatusCode::CREATED } else { StatusCode::OK }, ..answer })
+        let mut answer = self.one(name).await?;
+        answer.status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(answer)
     }
 
     async fn remove(&self, name: &str) -> Result<Answer, NoConsumer> {
         if self.log.remove_consumer(name).await? {
-            return Ok(Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Vec::new() });
+            return Ok(Answer::empty(StatusCode::NO_CONTENT));
         }
         Err(NoConsumer::Unknown)
     }

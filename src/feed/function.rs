@@ -92,7 +92,7 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
             event.body.as_bytes().to_vec()
         };
         let left = time_to_answer(deadline).saturating_duration_since(tokio::time::Instant::now());
-        let Answer { status, headers, body } = self
+        let Answer { status, headers, body, .. } = self
             .feed
             .answer(Request {
                 method: &method,

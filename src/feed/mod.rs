@@ -21,6 +21,8 @@ use tracing::error;
 pub use access::{Access, Scope, Token, Tokens};
 pub use answer::Answer;
 pub use environment::Environment;
+#[cfg(feature = "command")]
+pub(crate) use events::cursor;
 pub use events::stream::{Follower, is_for_stream};
 pub use function::{FeedAnswer, FeedFunction};
 pub use search::PATHS as SEARCH_PATHS;

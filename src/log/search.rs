@@ -76,11 +76,19 @@ pub struct Stored {
 impl Stored {
     /// EventBridge's envelope as one line of JSON, with its line break. The detail keeps every byte but its line breaks.
     pub fn to_line(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.detail.len() + 512);
+        self.write(&mut line);
+        line.push(b'\n');
+        line
+    }
+
+    /// The same without the line break, behind what is there.
+    pub fn write(&self, to: &mut Vec<u8>) {
         let through = Through { account: &self.account, region: &self.region };
         let of = (self.source.as_str(), self.detail_type.as_str());
         let envelope = Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources);
         // It never fails: the fields are strings.
-        envelope.to_line(&self.detail).unwrap_or_default()
+        let _ = envelope.write(&self.detail, to);
     }
 }
 

@@ -293,7 +293,7 @@ async fn publish<B: Bus>(
 
 /// A record as an event of a bus; `None` when it is none: not understood, or with a detail that EventBridge does not
 /// take.
-fn event(record: &Record<'_>) -> Option<Event> {
+pub fn event(record: &Record<'_>) -> Option<Event> {
     if record.detail_type == sparkpost::UNRECOGNIZED {
         return None;
     }

@@ -39,5 +39,6 @@ stop_postgres() {
   if [ -n "$postgres" ]; then
     as_postgres "$postgres" --pgdata "$postgres_folder/data" --mode immediate --silent stop || true
     rm -rf "$postgres_folder"
+    postgres=""
   fi
 }

@@ -24,6 +24,7 @@ mod postgres;
 mod properties;
 mod provider_sdks;
 mod published_vectors;
+mod replaying;
 mod scripts;
 mod searching;
 mod sending;

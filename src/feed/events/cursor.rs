@@ -16,14 +16,14 @@ const PURPOSE: &[u8] = b"events cursor 1";
 const TAG: usize = 16;
 
 /// A position as a client sees it.
-pub(in crate::feed) fn write(position: Position, key: &CursorKey) -> String {
+pub(crate) fn write(position: Position, key: &CursorKey) -> String {
     let mut bytes = position.to_be_bytes().to_vec();
     bytes.extend_from_slice(&mac(position, key).finalize().into_bytes()[..TAG]);
     BASE64.encode(bytes)
 }
 
 /// Reads what [`write`] wrote; `None` for anything else.
-pub(in crate::feed) fn read(text: &str, key: &CursorKey) -> Option<Position> {
+pub(crate) fn read(text: &str, key: &CursorKey) -> Option<Position> {
     let bytes = BASE64.decode(text).ok()?;
     let (position, tag) = bytes.split_first_chunk()?;
     let position = Position::from_be_bytes(*position);

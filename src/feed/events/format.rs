@@ -53,16 +53,19 @@ impl Format {
         }
     }
 
+    /// One event, behind what is there.
+    pub(in crate::feed) fn write(self, event: &Stored, to: &mut Vec<u8>) {
+        match self {
+            Self::List => event.write(to),
+            Self::CloudEvents => write_cloud_event(event, to),
+        }
+    }
+
     /// One event.
     pub(in crate::feed) fn of(self, event: &Stored) -> Vec<u8> {
-        match self {
-            Self::List => {
-                let mut line = event.to_line();
-                line.pop();
-                line
-            }
-            Self::CloudEvents => cloud_event(event),
-        }
+        let mut json = Vec::with_capacity(event.detail.len() + 512);
+        self.write(event, &mut json);
+        json
     }
 }
 
@@ -85,7 +88,7 @@ struct Attributes<'a> {
     awsregion: &'a str,
 }
 
-fn cloud_event(event: &Stored) -> Vec<u8> {
+fn write_cloud_event(event: &Stored, to: &mut Vec<u8>) {
     let attributes = Attributes {
         specversion: "1.0",
         id: &event.key.id,
@@ -98,12 +101,11 @@ fn cloud_event(event: &Stored) -> Vec<u8> {
         awsregion: &event.region,
     };
     // It never fails: the fields are strings.
-    let mut json = serde_json::to_vec(&attributes).unwrap_or_default();
-    json.pop();
-    json.extend_from_slice(b",\"data\":");
-    json.extend_from_slice(event.detail.as_bytes());
-    json.push(b'}');
-    json
+    let _ = serde_json::to_writer(&mut *to, &attributes);
+    to.pop();
+    to.extend_from_slice(b",\"data\":");
+    to.extend_from_slice(event.detail.as_bytes());
+    to.push(b'}');
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `GET /events`: the log in its order, from a cursor on, held until there is something where that is asked for; and
 //! `GET /events/{id}`.
 
-pub(super) mod cursor;
+pub(crate) mod cursor;
 pub(super) mod format;
 pub(super) mod query;
 pub(super) mod stream;
@@ -30,6 +30,8 @@ const LOOKING: Duration = Duration::from_secs(5);
 /// A page of the log.
 pub(super) struct Page {
     pub(super) events: Vec<Placed>,
+    /// Where it begins.
+    pub(super) first: Position,
     /// Where to go on.
     pub(super) next: Position,
     /// Whether the log goes on there.
@@ -159,7 +161,7 @@ impl<L: Ordered> Feed<L> {
     async fn forward(&self, from: Position, query: &Query) -> Result<Page, NoPage> {
         let (limit, end) = (i64::from(query.limit), self.log.sequence().await?);
         let enough = Instant::now() + LOOKING;
-        let mut page = Page { events: Vec::new(), next: from, has_more: true };
+        let mut page = Page { events: Vec::new(), first: from, next: from, has_more: true };
         let (mut size, mut step) = (0, limit);
         while page.next < end {
             let window = page.next..end.min(page.next + step);
@@ -188,7 +190,7 @@ impl<L: Ordered> Feed<L> {
             return Err(NoPage::Expired);
         }
         let enough = Instant::now() + LOOKING;
-        let mut page = Page { events: Vec::new(), next: to, has_more: false };
+        let mut page = Page { events: Vec::new(), first: to, next: to, has_more: false };
         let (mut size, mut step) = (0, limit);
         'looking: while page.next > first {
             let window = first.max(page.next - step)..page.next;
@@ -246,14 +248,15 @@ pub(super) fn answered(
     lease: Option<&str>,
 ) -> Answer {
     let next = cursor::write(page.next, key);
-    let mut body = Vec::with_capacity(page.events.len() * 1500 + 200);
+    let size: usize = page.events.iter().map(|placed| placed.event.detail.len() + 512).sum();
+    let mut body = Vec::with_capacity(size + 256);
     body.extend_from_slice(match format {
         Format::List => b"{\"object\":\"list\",\"data\":[".as_slice(),
         Format::CloudEvents => b"[",
     });
     for (n, placed) in page.events.iter().enumerate() {
         body.extend_from_slice(if n > 0 { b"," } else { b"" });
-        body.extend_from_slice(&format.of(&placed.event));
+        format.write(&placed.event, &mut body);
     }
     match format {
         Format::List => {
@@ -265,6 +268,9 @@ pub(super) fn answered(
         Format::CloudEvents => body.push(b']'),
     }
     let answer = Answer::of(format.media_type_of_page(), StatusCode::OK, body).with(CURSOR, &next);
+    // What stands between two positions never changes: these and the question say what the page is.
+    let of = format!("{format:?} {} {} {}", page.first, page.next, page.has_more);
+    let answer = answer.known_by(&[&of, lease.unwrap_or_default(), request.query]);
     if request.path != PATH {
         // A consumer's next page has the same URL.
         return answer;

@@ -25,12 +25,45 @@ update hookbridge.batches b set oldest = span.oldest, newest = span.newest
 from (select batch, min(time) as oldest, max(time) as newest from hookbridge.events group by batch) span
 where b.id = span.batch;
 
-create index events_order on hookbridge.events (batch, place);
+-- It grows at its end only.
+create index events_order on hookbridge.events (batch, place) with (fillfactor = 100);
 create index events_id on hookbridge.events using brin
   (id text_bloom_ops (n_distinct_per_range = 1000)) with (pages_per_range = 128, autosummarize = on);
 create unique index batches_position on hookbridge.batches (position);
 create index batches_unsequenced on hookbridge.batches (id) where position is null and events > 0;
+-- What is sequenced leaves dead entries in that index; who asks for what is not passes over them until they are removed.
+alter table hookbridge.batches set (autovacuum_vacuum_scale_factor = 0.02);
 create index batches_recorded on hookbridge.batches (recorded, position) where position is not null;
+
+-- Gives positions to what is committed and has none, to so many batches at most, and tells who listens. Each statement sees
+-- what was committed before it began, so the one after the lock sees all that the sequencer before has done.
+create function hookbridge.sequence(out ended bigint, out is_more boolean) language plpgsql as $$
+declare
+  most constant int := 10000;
+begin
+  is_more := false;
+  if exists (select from hookbridge.batches where position is null and events > 0) then
+    perform from hookbridge.log for update;
+    with waiting as (
+      select id, (sum(events) over (order by id) - events)::bigint as before
+      from hookbridge.batches where position is null and events > 0 order by id limit most
+    ), given as (
+      update hookbridge.batches b
+      set position = log.next + waiting.before, recorded = greatest(now(), log.sequenced)
+      from waiting, hookbridge.log where b.id = waiting.id returning b.events, b.recorded
+    ), done as (
+      select sum(events)::bigint as events, max(recorded) as recorded, count(*) = most as is_more from given
+    )
+    update hookbridge.log set next = next + done.events, sequenced = done.recorded
+    from done where done.events is not null returning next, done.is_more into ended, is_more;
+    if ended is not null then
+      perform pg_notify('hookbridge_log', ended::text);
+      return;
+    end if;
+    is_more := false;
+  end if;
+  select next into ended from hookbridge.log;
+end $$;
 
 comment on table hookbridge.log is 'One row: the key of its cursors, and the position that the next event gets.';
 comment on column hookbridge.batches.position is 'The position of its first event; none until it is sequenced, nor without events.';

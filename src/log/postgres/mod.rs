@@ -1,8 +1,8 @@
 //! The log in PostgreSQL, 15 or later.
 //!
 //! A batch is one transaction: its row in `batches` first, which a second recorder of the same batch waits for and then
-//! finds; then all its events by COPY. Most batches hold nothing that was seen before, so nothing is looked up and
-//! nothing is staged; when COPY does meet an event that is there, the transaction is undone, the events that are there
+//! finds; then all its events by COPY, or by an INSERT where they are few. Most batches hold nothing that was seen before, so nothing is looked up and
+//! nothing is staged; when that does meet an event that is there, the transaction is undone, the events that are there
 //! are looked up, and the rest is recorded.
 
 mod connect;
@@ -259,7 +259,10 @@ impl Statements for PostgresLog {
                 Value::Number(number) => query.bind(number),
             };
         }
-        Ok(query.fetch_all(&self.pool).await?)
+        let mut lent = Lent::from(&self.pool).await?;
+        let rows = query.fetch_all(&mut *lent.connection).await?;
+        lent.is_idle = true;
+        Ok(rows)
     }
 }
 
@@ -320,6 +323,12 @@ async fn copy(
     batch: i64,
     records: &[(usize, &Record<'_>)],
 ) -> Result<(), sqlx::Error> {
+    if records.len() <= rows::FEW {
+        // Only the statement for one record is used again and again.
+        let is_usual = records.len() == 1;
+        rows::insert(batch, records).build().persistent(is_usual).execute(connection).await?;
+        return Ok(());
+    }
     let mut copy = connection.copy_in_raw(rows::COPY.as_str()).await?;
     copy.send(rows::encode(batch, records)).await?;
     copy.finish().await?;

@@ -2,13 +2,13 @@
 //!
 //! A number taken before the commit would not do: a slow transaction would put its events in front of those that a reader
 //! has seen. Nor does a recorder wait for another: whoever comes to it next, recorder or reader, gives positions to all
-//! that was committed.
+//! that was committed, by the function `hookbridge.sequence` in `0002_order.sql`.
 
 use std::ops::Range;
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgListener, PgRow, Postgres};
-use sqlx::{Acquire as _, Row as _};
+use sqlx::postgres::{PgConnection, PgListener, PgRow, Postgres};
+use sqlx::{QueryBuilder, Row as _};
 use tracing::warn;
 
 use super::{Lent, PostgresLog, stored};
@@ -19,23 +19,6 @@ use crate::log::{LogError, sql::Dialect as _, time_of};
 
 /// The channel on which the end of the log is told.
 const CHANNEL: &str = "hookbridge_log";
-
-/// The lock is its own statement, so that the next one sees what the sequencer before it has done. Who holds it gives
-/// positions to what is committed; who is told of it learns where the log ends.
-const SEQUENCE: &str = "select from hookbridge.log for update;
-with waiting as (
-  select id, (sum(events) over (order by id) - events)::bigint as before
-  from hookbridge.batches where position is null and events > 0 order by id limit 10000
-), given as (
-  update hookbridge.batches b
-  set position = log.next + waiting.before, recorded = greatest(now(), log.sequenced)
-  from waiting, hookbridge.log where b.id = waiting.id returning b.events, b.recorded
-), done as (
-  select sum(events)::bigint as events, max(recorded) as recorded from given
-)
-update hookbridge.log set next = next + done.events, sequenced = done.recorded
-from done where done.events is not null
-returning next, pg_notify('hookbridge_log', next::text)";
 
 impl PostgresLog {
     /// Has this log learn from the database when another process adds to it, until it is dropped. Without it, and where
@@ -59,35 +42,36 @@ impl PostgresLog {
         });
     }
 
-    /// The rows of one statement in a transaction that only reads and does not take too long.
+    /// The rows of one statement.
     async fn rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
-        self.read_only(sqlx::QueryBuilder::new(sql), "").await
+        let mut lent = Lent::from(&self.pool).await?;
+        let rows = rows(&mut lent.connection, QueryBuilder::new(sql)).await?;
+        lent.is_idle = true;
+        Ok(rows)
     }
 }
 
 impl Ordered for PostgresLog {
     async fn sequence(&self) -> Result<Position, LogError> {
+        let mut lent = Lent::from(&self.pool).await?;
+        let connection = &mut *lent.connection;
         loop {
-            let state =
-                "select next, exists (select from hookbridge.batches where position is null and events > 0)
-                from hookbridge.log";
-            let state = sqlx::query(state).fetch_one(&self.pool).await?;
-            let (end, is_behind): (Position, bool) = (state.try_get(0)?, state.try_get(1)?);
-            if !is_behind {
+            let given = sqlx::query("select ended, is_more from hookbridge.sequence()");
+            let given = given.fetch_one(&mut *connection).await?;
+            let (end, is_more): (Position, bool) = (given.try_get(0)?, given.try_get(1)?);
+            if !is_more {
+                lent.is_idle = true;
                 self.growth.to(end);
                 return Ok(end);
             }
-            let mut lent = Lent::from(&self.pool).await?;
-            sqlx::raw_sql(SEQUENCE).execute(lent.connection.acquire().await?).await?;
-            lent.is_idle = true;
         }
     }
 
     async fn bounds(&self) -> Result<Bounds, LogError> {
         let end = self.sequence().await?;
-        let first = sqlx::query("select min(position) from hookbridge.batches").fetch_one(&self.pool).await?;
-        let first: Option<Position> = first.try_get(0)?;
-        Ok(Bounds { first: first.unwrap_or(end), end })
+        let first = self.rows("select min(position) from hookbridge.batches".into()).await?;
+        let first = first.first().map(|row| row.try_get::<Option<Position>, _>(0)).transpose()?;
+        Ok(Bounds { first: first.flatten().unwrap_or(end), end })
     }
 
     async fn events(
@@ -95,16 +79,20 @@ impl Ordered for PostgresLog {
         positions: Range<Position>,
         filter: &Filter,
     ) -> Result<Option<Vec<Placed>>, LogError> {
-        let rows = self.rows(window::batches::<Postgres>(&positions, filter)).await?;
-        let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let mut lent = Lent::from(&self.pool).await?;
+        let connection = &mut *lent.connection;
+        let batches = QueryBuilder::new(window::batches::<Postgres>(&positions, filter));
+        let batches = rows(connection, batches).await?;
+        let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
         let events = match window::events::<Postgres>(&spans, &positions, filter) {
-            Some(query) => self.read_only(query, "").await?,
+            Some(query) => rows(connection, query).await?,
             None => Vec::new(),
         };
         // After the events were read: where some had gone by then, this says so.
         let first =
             "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
-        let first: Position = sqlx::query(first).fetch_one(&self.pool).await?.try_get(0)?;
+        let first: Position = sqlx::query(first).fetch_one(connection).await?.try_get(0)?;
+        lent.is_idle = true;
         if positions.start < first {
             return Ok(None);
         }
@@ -138,7 +126,7 @@ impl Ordered for PostgresLog {
     }
 
     async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
-        let mut query = sqlx::QueryBuilder::new(format!(
+        let mut query = QueryBuilder::new(format!(
             "select {}, id, source, type, account, region, resources, detail from hookbridge.events where id = ",
             Postgres::microseconds("time")
         ));
@@ -150,14 +138,22 @@ impl Ordered for PostgresLog {
     }
 
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
-        let key = sqlx::query("select cursor_key from hookbridge.log").fetch_one(&self.pool).await?;
-        Ok(CursorKey::new(key.try_get(0)?))
+        let key = self.rows("select cursor_key from hookbridge.log".into()).await?;
+        let key = key.first().map(|row| row.try_get(0)).transpose()?;
+        key.map(CursorKey::new).ok_or_else(|| LogError::Refused("the log has no key of its cursors".into()))
     }
 
     async fn reaches(&self, position: Position) -> Result<(), LogError> {
         self.growth.beyond(position, || self.sequence()).await;
         Ok(())
     }
+}
+
+async fn rows(
+    connection: &mut PgConnection,
+    mut query: QueryBuilder<Postgres>,
+) -> Result<Vec<PgRow>, LogError> {
+    Ok(query.build().persistent(false).fetch_all(connection).await?)
 }
 
 fn span(row: &PgRow) -> Result<Span, sqlx::Error> {

@@ -1,8 +1,10 @@
-//! Records as rows of COPY's binary form.
+//! Records as rows: in COPY's binary form, or a few of them as an INSERT.
 //!
 //! Source: "COPY", PostgreSQL's manual, "Binary Format"; times are microseconds since 2000, as in its `timestamptz`.
 
 use std::sync::LazyLock;
+
+use sqlx::{Postgres, QueryBuilder};
 
 use crate::log::{COLUMNS, Record};
 
@@ -15,16 +17,51 @@ const NULL: i32 = -1;
 const BEFORE_COLUMNS: [&str; 10] =
     ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
 
-/// The statement that takes what [`encode`] makes.
-pub(super) static COPY: LazyLock<String> = LazyLock::new(|| {
+/// So many are an INSERT. What COPY sends goes out in two pieces, and the second waits for the first to be acknowledged, which
+/// a server may take 40 ms for (the driver does not set TCP_NODELAY).
+pub(super) const FEW: usize = 40;
+
+static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = BEFORE_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
-    format!("copy hookbridge.events ({}) from stdin (format binary)", columns.join(", "))
+    columns.join(", ")
 });
+/// The statement that takes what [`encode`] makes.
+pub(super) static COPY: LazyLock<String> =
+    LazyLock::new(|| format!("copy hookbridge.events ({}) from stdin (format binary)", *ALL_COLUMNS));
+
+/// The places of records, counted anew without gaps, in the order in which they were sent.
+fn places<'p>(records: &'p [(usize, &Record<'_>)]) -> impl Fn(usize) -> i32 + 'p {
+    let mut sent: Vec<_> = records.iter().map(|(place, _)| *place).collect();
+    sent.sort_unstable();
+    move |place| count(sent.partition_point(|earlier| *earlier < place))
+}
+
+/// An INSERT of a few records.
+pub(super) fn insert(batch: i64, records: &[(usize, &Record<'_>)]) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
+    let place_of = places(records);
+    query.push_values(records, |mut row, (place, record)| {
+        // As text: between the years 1 and 9999 it is read as it is written.
+        row.push_bind(format!("{:.6}", record.time)).push_unseparated("::timestamptz");
+        row.push_bind(record.id.to_string())
+            .push_bind(record.source.to_string())
+            .push_bind(record.detail_type.to_string())
+            .push_bind(batch)
+            .push_bind(place_of(*place))
+            .push_bind(record.account.to_string())
+            .push_bind(record.region.to_string())
+            .push_bind(record.resources.clone())
+            .push_bind(record.detail.to_string());
+        for value in record.found.values() {
+            row.push_bind(value.map(str::to_owned));
+        }
+    });
+    query
+}
 
 /// Each record with its place in what was sent: of those that are here, the places are counted anew, without gaps.
 pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
-    let mut sent: Vec<_> = records.iter().map(|(place, _)| *place).collect();
-    sent.sort_unstable();
+    let place_of = places(records);
     let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
     let mut rows = Rows(Vec::with_capacity(details));
     rows.0.extend_from_slice(SIGNATURE);
@@ -36,7 +73,7 @@ pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
         rows.text(&record.source);
         rows.text(&record.detail_type);
         rows.bytes(&batch.to_be_bytes());
-        rows.bytes(&count(sent.partition_point(|earlier| earlier < place)).to_be_bytes());
+        rows.bytes(&place_of(*place).to_be_bytes());
         rows.text(&record.account);
         rows.text(&record.region);
         rows.texts(&record.resources);

@@ -1,0 +1,188 @@
+//! How long a reader waits for what it waits for, and what a thousand who wait cost: `hookbridge serve`, with SQLite and with
+//! PostgreSQL.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark prints, fails by panicking"
+)]
+#![allow(missing_docs, reason = "a benchmark is read from its top")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hookbridge::log::{Batch, Found, Log as _, Ordered as _, PostgresLog, Record};
+
+/// How often the time is taken.
+const TIMES: usize = 500;
+const WAITING: usize = 1000;
+/// How long nothing happens.
+const QUIET: Duration = Duration::from_secs(10);
+const SECRET: &str = "a secret for measuring";
+
+fn main() {
+    let database = std::env::var("BENCH_DATABASE").unwrap();
+    let sqlite = Started::new(&[]);
+    println!(
+        "SQLite: from the webhook's 202 to a waiting reader's first byte: {}",
+        latency(&sqlite, webhook)
+    );
+    println!("SQLite: {WAITING} who wait cost {:.4} of a core, wanted at most 0.1", waiting(&sqlite));
+    let postgres = Started::new(&["--database", &database]);
+    println!(
+        "PostgreSQL: from the webhook's 202 to a waiting reader's first byte: {}",
+        latency(&postgres, webhook)
+    );
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let log = runtime.block_on(PostgresLog::open(&database.parse().unwrap(), 2)).unwrap();
+    let mut n = 0;
+    let recorder = |_: SocketAddr| {
+        n += 1;
+        runtime.block_on(record(&log, n))
+    };
+    println!(
+        "PostgreSQL: from another process's commit to a waiting reader's first byte: {}",
+        latency(&postgres, recorder)
+    );
+    println!("PostgreSQL: {WAITING} who wait cost {:.4} of a core, wanted at most 0.1", waiting(&postgres));
+}
+
+/// A server of its own.
+struct Started {
+    process: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Started {
+    fn new(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let serve = std::env::var("BENCH_HOOKBRIDGE").unwrap_or_else(|_| panic!("run scripts/bench"));
+        let mut process = Command::new(serve)
+            .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.path())
+            .arg(format!("--secret=github={SECRET}"))
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| line.unwrap().rsplit_once("http://")?.1.parse().ok()).unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address, _folder: folder }
+    }
+
+    /// The seconds of a core that it has used.
+    fn used(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        // User and system time, in hundredths of a second.
+        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn ask(address: SocketAddr, query: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    write!(stream, "GET /events?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    stream
+}
+
+/// The whole answer.
+fn answer(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    text
+}
+
+fn cursor(answer: &str) -> String {
+    let (_, rest) = answer.rsplit_once("\"cursor\":\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// Half of the times, and the longest but one in a hundred, from what `happen` returns to the first byte.
+fn latency(server: &Started, mut happen: impl FnMut(SocketAddr) -> Instant) -> String {
+    let mut next = cursor(&answer(ask(server.address, "after=now")));
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        let stream = ask(server.address, &format!("after={next}&wait=25"));
+        // It has begun to wait by then.
+        std::thread::sleep(Duration::from_millis(3));
+        let reader = std::thread::spawn(move || {
+            let mut byte = [0];
+            stream.peek(&mut byte).unwrap();
+            (Instant::now(), answer(stream))
+        });
+        let happened = happen(server.address);
+        let (first_byte, text) = reader.join().unwrap();
+        times.push(first_byte.saturating_duration_since(happened));
+        next = cursor(&text);
+    }
+    times.sort_unstable();
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let (p50, p99) = (times[TIMES / 2], times[TIMES * 99 / 100]);
+    format!("p50 {:.2} ms, p99 {:.2} ms, wanted at most 25 ms", milliseconds(p50), milliseconds(p99))
+}
+
+/// Sends a webhook, and returns when it was answered.
+fn webhook(address: SocketAddr) -> Instant {
+    let body = r#"{"ref":"refs/heads/main"}"#;
+    let github = hookbridge::providers::find("github").unwrap();
+    let url = "http://x.example/".parse().unwrap();
+    let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), body.into());
+    let secret = hookbridge::secrets::Secret::new(SECRET);
+    let signature = github.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let head = format!(
+        "POST /hooks/github HTTP/1.1\r\nhost: x.example\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
+         x-hub-signature-256: {signature}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut byte = [0; 12];
+    stream.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"HTTP/1.1 202");
+    Instant::now()
+}
+
+/// Records an event as another process would, and returns when it was committed.
+async fn record(log: &PostgresLog, n: usize) -> Instant {
+    let record = Record {
+        time: jiff::Timestamp::now(),
+        id: format!("{n}").into(),
+        source: "bench".into(),
+        detail_type: "bench".into(),
+        account: "".into(),
+        region: "".into(),
+        resources: vec![],
+        detail: "{}".into(),
+        found: Found::default(),
+    };
+    log.record(&Batch { origin: None, records: vec![record], unrecognized: 0 }).await.unwrap();
+    let committed = Instant::now();
+    log.sequence().await.unwrap();
+    committed
+}
+
+/// What a thousand who wait use of a core while nothing happens.
+fn waiting(server: &Started) -> f64 {
+    let waiting: Vec<_> = (0..WAITING).map(|_| ask(server.address, "after=now&wait=25")).collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let (before, started) = (server.used(), Instant::now());
+    std::thread::sleep(QUIET);
+    let share = (server.used() - before) / started.elapsed().as_secs_f64();
+    drop(waiting);
+    share
+}

@@ -1,0 +1,257 @@
+//! `hookbridge replay`: a range of the log, sent again.
+
+mod target;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::builder::FalseyValueParser;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::call::CallError;
+use crate::feed::cursor;
+use crate::input;
+use crate::log::postgres::DatabaseUrlError;
+use crate::log::{
+    AnyLog, Bounds, CursorKey, Filter, LogAddress, LogError, Ordered as _, Position, TypePattern,
+};
+use crate::output;
+use crate::serve::settings::default_log;
+use target::{Target, TargetError};
+
+/// Positions that are looked at at once.
+const WINDOW: i64 = 1000;
+/// How late an event may be and the next still be due as if it were not: timers are that coarse.
+const LATE: Duration = Duration::from_millis(20);
+/// How often a person hears how far it is.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Send the events of a range again, to a bus, a URL or a queue, in the order of the log.
+///
+/// Each is marked: its resources hold urn:hookbridge:replay:TIME, the time at which the replay began. It can be stopped
+/// anywhere; with --state the same command goes on where it was. Events are sent at least once.
+#[derive(clap::Args)]
+pub struct Replay {
+    /// The first time of an event that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
+    #[arg(long, value_name = "TIME", value_parser = input::time)]
+    from: Option<Timestamp>,
+    /// The first time that is not in [default: no end].
+    #[arg(long, value_name = "TIME", value_parser = input::time)]
+    to: Option<Timestamp>,
+    /// Only events of this type, or with * at its end of all that begin so; may be given several times.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Only events of this source; may be given several times.
+    #[arg(long = "source", value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// Only what comes after this cursor of GET /events.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+    /// The EventBridge bus, by name or ARN, that they are put on.
+    #[arg(long, value_name = "NAME", group = "target", required_unless_present_any = ["to_url", "to_queue"])]
+    to_bus: Option<String>,
+    /// The URL that they are posted to, each as EventBridge's envelope; every answer but 2xx is a failure.
+    #[arg(long, value_name = "URL", group = "target")]
+    to_url: Option<String>,
+    /// The URL of the SQS queue that they are sent to, each as EventBridge's envelope.
+    #[arg(long, value_name = "URL", group = "target")]
+    to_queue: Option<String>,
+    /// The most events in a second.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// How many are under way at once; with 1 they arrive in the order of the log.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    at_once: u8,
+    /// A file that keeps how far it is.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
+    database: PathBuf,
+    /// Print the summary as a line of JSON.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// Why not everything was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The address of the log is none.
+    #[error("--database")]
+    Database(#[from] DatabaseUrlError),
+    /// There is no such file.
+    #[error("--database: there is no log at {0}")]
+    NoLog(PathBuf),
+    /// The log does not work.
+    #[error("the log {log}: {error}")]
+    Log {
+        /// Its address.
+        log: String,
+        /// What happened.
+        error: LogError,
+    },
+    /// The place to begin at is none of this log.
+    #[error("{0} is no cursor of this log: garbled, cut short, or of another log")]
+    Cursor(&'static str),
+    /// What comes after that place is no longer kept.
+    #[error(
+        "events from there on are no longer kept; leave --after and --state out to begin with the oldest that is"
+    )]
+    Expired,
+    /// The target cannot be.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The target did not take an event.
+    #[error("event {id} was not taken: {error}; {sent} were sent before; go on with --after {cursor}")]
+    NotTaken {
+        /// The event's id.
+        id: String,
+        /// What happened.
+        error: CallError,
+        /// How many were sent.
+        sent: u64,
+        /// Where to go on.
+        cursor: String,
+    },
+    /// The file cannot be used.
+    #[error("--state {path}: {error}")]
+    State {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// What has been sent.
+#[derive(Default)]
+struct Sent {
+    events: u64,
+    /// Events that no bus takes: too large, or with a detail that is no JSON object.
+    left_out: u64,
+}
+
+/// When the next event is due.
+struct Pace {
+    /// The time between two events.
+    between: Option<Duration>,
+    due: Instant,
+}
+
+impl Pace {
+    async fn next(&mut self) {
+        let Some(between) = self.between else { return };
+        tokio::time::sleep_until(self.due.into()).await;
+        // What was held up is not made up for.
+        self.due = (self.due + between).max(Instant::now().checked_sub(LATE).unwrap_or(self.due));
+    }
+}
+
+impl Replay {
+    /// Sends it all, shows how far it is, and prints a summary.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub async fn run(self) -> Result<(), ReplayError> {
+        let address: LogAddress = self.database.to_string_lossy().parse()?;
+        if let LogAddress::File(path) = &address
+            && !path.exists()
+        {
+            return Err(ReplayError::NoLog(path.clone()));
+        }
+        let failed = |error| ReplayError::Log { log: address.to_string(), error };
+        let log = AnyLog::open(&address, 1).await.map_err(failed)?;
+        let target = Arc::new(self.target().await?);
+        let key = log.cursor_key().await.map_err(failed)?;
+        let filter = Filter {
+            sources: self.sources.clone(),
+            types: self.types.iter().cloned().map(TypePattern).collect(),
+            from: self.from,
+            to: self.to,
+        };
+        // What comes in meanwhile, perhaps because of this, is not sent again.
+        let Bounds { first, end } = log.bounds().await.map_err(failed)?;
+        let mut next = self.start(&key)?.unwrap_or(first);
+        let mark = format!("urn:hookbridge:replay:{:.0}", Timestamp::now());
+        let (started, mut told, mut sent) = (Instant::now(), Instant::now(), Sent::default());
+        let mut pace =
+            Pace { between: self.rate.map(|rate| Duration::from_secs(1) / rate), due: Instant::now() };
+        while next < end {
+            let window = next..end.min(next + WINDOW);
+            let events = log.events(window.clone(), &filter).await.map_err(failed)?;
+            let events = events.ok_or(ReplayError::Expired)?;
+            // So many at once; what is behind the last of them is begun when all of them are done.
+            for some in events.chunks(usize::from(self.at_once)) {
+                let mut tasks = JoinSet::new();
+                for placed in some {
+                    pace.next().await;
+                    let (target, event, mark) = (target.clone(), placed.event.clone(), mark.clone());
+                    tasks.spawn(async move { (event.key.id.clone(), target.put(event, &mark).await) });
+                }
+                for (id, done) in tasks.join_all().await {
+                    match done {
+                        Ok(()) => sent.events += 1,
+                        Err(CallError::Malformed(_) | CallError::TooLarge) => sent.left_out += 1,
+                        Err(error) => {
+                            let cursor = cursor::write(next, &key);
+                            return Err(ReplayError::NotTaken { id, error, sent: sent.events, cursor });
+                        }
+                    }
+                }
+                next = some.last().map_or(next, |last| last.position + 1);
+                if told.elapsed() >= EVERY {
+                    told = Instant::now();
+                    let time = some.last().map(|last| last.event.key.time.to_string()).unwrap_or_default();
+                    let cursor = cursor::write(next, &key);
+                    output::complain(&format!("{} events, up to {time}, cursor {cursor}", sent.events));
+                    self.keep(&cursor)?;
+                }
+            }
+            next = window.end;
+        }
+        let cursor = cursor::write(next, &key);
+        self.keep(&cursor)?;
+        let (Sent { events, left_out }, seconds) = (sent, started.elapsed().as_secs_f64());
+        output::line(&if self.json {
+            serde_json::json!({"events": events, "left_out": left_out, "cursor": cursor, "seconds": seconds, "mark": mark})
+                .to_string()
+        } else {
+            format!(
+                "{events} events sent, marked {mark}; {left_out} are not for a bus and were left out; {seconds:.1} s"
+            )
+        });
+        Ok(())
+    }
+
+    async fn target(&self) -> Result<Target, TargetError> {
+        match (&self.to_bus, &self.to_queue, &self.to_url) {
+            (Some(bus), ..) => Ok(Target::bus(bus).await),
+            (_, Some(queue), _) => Ok(Target::queue(queue).await),
+            (.., url) => Target::url(url.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Where it begins, when it is not at the start.
+    fn start(&self, key: &CursorKey) -> Result<Option<Position>, ReplayError> {
+        let read = |text: &str, of| cursor::read(text, key).map(Some).ok_or(ReplayError::Cursor(of));
+        if let Some(path) = &self.state {
+            match std::fs::read_to_string(path) {
+                Ok(text) => return read(text.trim(), "what --state holds"),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(ReplayError::State { path: path.clone(), error }),
+            }
+        }
+        self.after.as_deref().map_or(Ok(None), |after| read(after, "--after"))
+    }
+
+    /// Writes down how far it is.
+    fn keep(&self, cursor: &str) -> Result<(), ReplayError> {
+        let Some(path) = &self.state else { return Ok(()) };
+        let failed = |error| ReplayError::State { path: path.clone(), error };
+        let new = path.with_extension("new");
+        std::fs::write(&new, format!("{cursor}\n")).map_err(failed)?;
+        std::fs::rename(&new, path).map_err(failed)
+    }
+}

@@ -1,0 +1,120 @@
+//! Where events are sent again.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::config::retry::RetryConfig;
+use reqwest::header::{CONTENT_TYPE, HeaderName};
+use tokio::time::Instant;
+
+use crate::aws;
+use crate::bus::{Bus as _, EventBridge};
+use crate::call::{CallError, Failure, retried, retried_for};
+use crate::log::{Found, Record, Stored};
+use crate::output::chain;
+use crate::{http_client, recorder};
+
+/// How long one event may take, with all that is tried again.
+const AN_EVENT: Duration = Duration::from_secs(60);
+/// How long a receiver may take to answer.
+const AN_ANSWER: Duration = Duration::from_secs(20);
+/// The header by which a receiver knows a replay without reading the event.
+const REPLAY: HeaderName = HeaderName::from_static("hookbridge-replay");
+
+/// Where events are sent again.
+pub(super) enum Target {
+    /// A bus.
+    Bus(Box<EventBridge>),
+    /// A queue, by its URL.
+    Queue(Box<aws_sdk_sqs::Client>, String),
+    /// Whoever answers at a URL.
+    Url(reqwest::Client, reqwest::Url),
+}
+
+/// Why a target cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// Not a URL.
+    #[error("--to-url: '{0}' is not a URL; it is written https://HOST/PATH")]
+    Url(String),
+    /// There is no client.
+    #[error("--to-url")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Target {
+    pub(super) async fn bus(name: &str) -> Self {
+        Self::Bus(Box::new(EventBridge::new(&aws::command_config().await, name.to_owned())))
+    }
+
+    pub(super) async fn queue(url: &str) -> Self {
+        let config = aws::command_config().await;
+        let config = aws_sdk_sqs::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        Self::Queue(Box::new(aws_sdk_sqs::Client::from_conf(config.build())), url.to_owned())
+    }
+
+    pub(super) fn url(url: &str) -> Result<Self, TargetError> {
+        let wrong = || TargetError::Url(url.to_owned());
+        let parsed = reqwest::Url::parse(url).map_err(|_| wrong())?;
+        let host = parsed.host_str().filter(|_| ["http", "https"].contains(&parsed.scheme()));
+        let client = http_client::to(host.ok_or_else(wrong)?).map_err(TargetError::Client)?;
+        Ok(Self::Url(client, parsed))
+    }
+
+    /// Sends an event, marked as a replay by one more resource.
+    pub(super) async fn put(&self, mut event: Stored, mark: &str) -> Result<(), CallError> {
+        let deadline = Instant::now() + AN_EVENT;
+        if let Self::Bus(bus) = self {
+            let mut event = recorder::event(&record(&event)).ok_or(CallError::TooLarge)?;
+            event.resources.push(mark.to_owned());
+            return bus.put(&event, deadline).await;
+        }
+        event.resources.push(mark.to_owned());
+        let mut line = event.to_line();
+        line.pop();
+        // A detail is text, and so is all else.
+        let envelope = String::from_utf8(line).map_err(|error| CallError::Malformed(error.to_string()))?;
+        match self {
+            Self::Bus(_) => Ok(()),
+            Self::Queue(client, url) => {
+                let send = client.send_message().queue_url(url).message_body(envelope);
+                retried("SendMessage", deadline, || async {
+                    send.clone().send().await.map_err(|error| Failure::of_request(&error))?;
+                    Ok(())
+                })
+                .await
+            }
+            Self::Url(client, url) => {
+                retried_for("POST", deadline, AN_ANSWER, || async {
+                    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
+                    let answer = request.header(REPLAY, mark).body(envelope.clone()).send().await;
+                    let answer = answer.map_err(|error| Failure::Passing(chain(&error.without_url())))?;
+                    match answer.status() {
+                        status if status.is_success() => Ok(()),
+                        status if status.is_server_error() || status.as_u16() == 429 => {
+                            Err(Failure::Passing(format!("it was answered {status}")))
+                        }
+                        status => {
+                            Err(Failure::Final(CallError::Refused(format!("it was answered {status}"))))
+                        }
+                    }
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// An event of the log as it was recorded.
+fn record(event: &Stored) -> Record<'_> {
+    Record {
+        time: event.key.time,
+        id: event.key.id.as_str().into(),
+        source: event.source.as_str().into(),
+        detail_type: event.detail_type.as_str().into(),
+        account: event.account.as_str().into(),
+        region: event.region.as_str().into(),
+        resources: event.resources.clone(),
+        detail: event.detail.as_str().into(),
+        found: Found::default(),
+    }
+}

@@ -1,0 +1,180 @@
+//! `hookbridge replay`: a range of the log, sent again.
+
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use hookbridge::log::{Log as _, SqliteLog};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::actors::aws::{Queue, endpoint};
+use crate::actors::log::{batch, record};
+use crate::actors::run;
+use crate::actors::server::hookbridge;
+
+/// A log of forty events, two a minute, every other one a bounce.
+async fn log() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
+    for n in 0..40 {
+        let time = start() + SignedDuration::from_secs(30 * n);
+        let mut event = record(&format!("{n}"), time);
+        event.detail_type = if n % 2 == 0 { "bounce" } else { "delivery" }.into();
+        log.record(&batch(&format!("{n}"), vec![event])).await.unwrap();
+    }
+    folder
+}
+
+fn start() -> Timestamp {
+    "2026-11-20T10:00:00Z".parse().unwrap()
+}
+
+/// Takes events, and answers with what the next of `answers` says, and 204 when there are no more.
+#[derive(Clone, Default)]
+struct Receiver {
+    taken: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    answers: Arc<Mutex<Vec<u16>>>,
+}
+
+impl Receiver {
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/in", listener.local_addr().unwrap());
+        let router = Router::new().route("/in", post(take)).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let taken = self.taken.lock().unwrap();
+        taken.iter().map(|(_, event)| event["id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+    let status = receiver.answers.lock().unwrap().pop().unwrap_or(204);
+    if status == 204 {
+        receiver.taken.lock().unwrap().push((headers, serde_json::from_str(&body).unwrap()));
+    }
+    StatusCode::from_u16(status).unwrap()
+}
+
+fn replay(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = hookbridge();
+    command.current_dir(folder.path()).args(["replay", "--database", "log.db"]).args(arguments);
+    command.env("AWS_ENDPOINT_URL", std::env::var("HOOKBRIDGE_TEST_AWS").unwrap_or_default());
+    command
+}
+
+fn numbers(of: impl IntoIterator<Item = i32>) -> Vec<String> {
+    of.into_iter().map(|n| n.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_comes_again_marked_and_in_order() {
+    let folder = log().await;
+    let receiver = Receiver::default();
+    // A receiver that is busy is tried again.
+    *receiver.answers.lock().unwrap() = vec![204, 503, 429, 204, 500];
+    let url = receiver.start().await;
+    let range = ["--from", "2026-11-20T10:05:00Z", "--to", "2026-11-20T10:15:00Z", "--type", "bou*"];
+    let said = run(replay(&folder, &["--to-url", &url, "--at-once", "1", "--json"]).args(range));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["events"], &said["left_out"]), (&json!(10), &json!(0)));
+    assert_eq!(receiver.ids(), numbers((10..30).step_by(2)));
+    for (headers, event) in receiver.taken.lock().unwrap().iter() {
+        let mark = event["resources"][0].as_str().unwrap();
+        assert!(mark.starts_with("urn:hookbridge:replay:2"), "{mark}");
+        assert_eq!((headers["hookbridge-replay"].to_str().unwrap(), &said["mark"]), (mark, &json!(mark)));
+        assert_eq!(event["detail-type"], "bounce");
+    }
+    // Only what comes after a cursor, which the last replay ended with.
+    let none = run(&mut replay(&folder, &["--to-url", &url, "--after", said["cursor"].as_str().unwrap()]));
+    assert!(none.starts_with("0 events sent"), "{none}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_is_refused_or_killed_goes_on_where_it_was() {
+    let folder = log().await;
+    let receiver = Receiver::default();
+    *receiver.answers.lock().unwrap() = vec![400, 204, 204, 204];
+    let url = receiver.start().await;
+    let refused = replay(&folder, &["--to-url", &url, "--at-once", "1"]).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("event 3 was not taken") && said.contains("400"), "{said}");
+    let cursor = said.rsplit_once("--after ").unwrap().1.trim();
+    run(&mut replay(&folder, &["--to-url", &url, "--at-once", "1", "--after", cursor]));
+    assert_eq!(receiver.ids(), numbers(0..40));
+
+    let receiver = Receiver::default();
+    let url = receiver.start().await;
+    let paced = ["--to-url", &url, "--rate", "20", "--state", "state"];
+    let started = Instant::now();
+    let mut killed = replay(&folder, &paced).stderr(Stdio::piped()).spawn().unwrap();
+    // It says how far it is, and has written it down by then, or is about to.
+    while !folder.path().join("state").exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", receiver.ids());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let before = receiver.ids().len();
+    assert!((1..40).contains(&before), "{before} were sent before it was killed");
+    run(&mut replay(&folder, &paced));
+    let mut ids = receiver.ids();
+    assert!(ids.len() < 40 + before, "it did not begin anew: {} events", ids.len());
+    ids.sort_by_key(|id| id.parse::<u32>().unwrap());
+    ids.dedup();
+    assert_eq!(ids, numbers(0..40), "each at least once");
+    assert!(started.elapsed() >= Duration::from_millis(1900), "no more than 20 a second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bus_and_a_queue_take_them_too() {
+    endpoint();
+    let folder = log().await;
+    let pattern = json!({"resources": [{"prefix": "urn:hookbridge:replay:"}], "detail-type": ["bounce"]});
+    let queue = Queue::of_rule("default", &pattern);
+    let first = ["--to", "2026-11-20T10:00:10Z"];
+    run(replay(&folder, &["--to-bus", "default"]).args(first));
+    let event: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!((&event["source"], &event["detail"]["id"]), (&json!("sparkpost.com"), &json!("0")));
+    assert_eq!(event["resources"][0], "urn:webhook:sparkpost:0");
+
+    let queue = Queue::new();
+    run(replay(&folder, &["--to-queue", &queue.url]).args(first));
+    let event: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!((&event["id"], &event["detail"]["id"]), (&json!("0"), &json!("0")));
+    assert!(event["resources"][0].as_str().unwrap().starts_with("urn:hookbridge:replay:"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_replayed_is_said() {
+    let folder = log().await;
+    let fails = |arguments: &[&str]| {
+        let output = replay(&folder, arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(fails(&[]).contains("--to-bus"));
+    assert!(fails(&["--to-bus", "a", "--to-url", "http://localhost/"]).contains("cannot be used with"));
+    assert!(
+        fails(&["--to-url", "ftp://localhost/"]).contains("is not a URL; it is written https://HOST/PATH")
+    );
+    assert!(
+        fails(&["--to-url", "http://localhost/", "--after", "x"])
+            .contains("--after is no cursor of this log")
+    );
+    assert!(fails(&["--to-url", "http://localhost/", "--from", "yesterday"]).contains("is neither a date"));
+    assert!(fails(&["--to-url", "http://localhost/", "--rate", "0"]).contains("rate"));
+    std::fs::write(folder.path().join("state"), "garbled").unwrap();
+    let said = fails(&["--to-url", "http://localhost/", "--state", "state"]);
+    assert!(said.contains("what --state holds is no cursor"), "{said}");
+}
