@@ -16,7 +16,7 @@ use super::events::format::Format;
 use super::events::query::{Parameters, Point, Query};
 use super::events::{NoPage, answered};
 use super::{Feed, Request, Scope};
-use crate::log::{Bounds, Consumer, Consumers, Leased, LogError, Ordered, Position};
+use crate::log::{Bounds, Consumer, Consumers, Lag, Leased, LogError, Ordered, Position};
 
 /// The header with the lease of the events that are handed out.
 const LEASE: HeaderName = HeaderName::from_static("hookbridge-lease");
@@ -131,17 +131,14 @@ impl<L: Ordered + Consumers> Feed<L> {
     }
 
     async fn shown(&self, consumer: &Consumer, bounds: Bounds) -> Result<Value, LogError> {
-        let Bounds { first, end } = bounds;
-        let is_behind = consumer.position < end;
-        let oldest = if is_behind { self.log.recorded(consumer.position).await? } else { None };
-        let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64().max(0.0));
+        let Lag { events, seconds } = consumer.lag(&self.log, bounds).await?;
         let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.3}"));
         Ok(json!({
             "object": "consumer",
             "name": consumer.name,
             "cursor": super::events::cursor::write(consumer.position, self.cursor_key().await?),
-            "lag": {"events": (end - consumer.position.max(first)).max(0), "seconds": age.unwrap_or(0.0)},
-            "expired": consumer.position < first,
+            "lag": {"events": events, "seconds": seconds},
+            "expired": consumer.position < bounds.first,
             "leased_until": time(consumer.leased_until),
             "acknowledged": time(consumer.acknowledged),
         }))

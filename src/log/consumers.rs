@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::order::Position;
+use super::order::{Bounds, Ordered, Position};
 use super::{LogError, time_of};
 
 /// A value that a statement is given.
@@ -53,6 +53,29 @@ pub struct Consumer {
     pub leased_until: Option<Timestamp>,
     /// When it acknowledged events last.
     pub acknowledged: Option<Timestamp>,
+}
+
+/// How far a consumer is behind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lag {
+    /// Events that are kept and not acknowledged.
+    pub events: i64,
+    /// For how long the oldest of them has been recorded.
+    pub seconds: f64,
+}
+
+impl Consumer {
+    /// How far it is behind in a log that keeps this much.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn lag(&self, log: &impl Ordered, bounds: Bounds) -> Result<Lag, LogError> {
+        let Bounds { first, end } = bounds;
+        let events = (end - self.position.max(first)).max(0);
+        let oldest = if events > 0 { log.recorded(self.position).await? } else { None };
+        let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64().max(0.0));
+        Ok(Lag { events, seconds: age.unwrap_or(0.0) })
+    }
 }
 
 /// What became of the wish for a lease.

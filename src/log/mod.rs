@@ -28,7 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 #[cfg(feature = "command")]
 pub use any::{AnyLog, LogAddress};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
-pub use consumers::{Consumer, ConsumerRow, Consumers, Leased, Statements, Value};
+pub use consumers::{Consumer, ConsumerRow, Consumers, Lag, Leased, Statements, Value};
 pub use error::LogError;
 pub use order::{Bounds, CursorKey, Filter, Ordered, Placed, Position, TypePattern};
 pub use postgres::PostgresLog;

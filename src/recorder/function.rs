@@ -16,7 +16,7 @@ use super::notification::Notification;
 use super::{Place, RecordError, Recorder, Summary, envelope};
 use crate::bus::Bus;
 use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
-use crate::log::{Batch, Keep, LogError, Maintained, Ordered, Recorded};
+use crate::log::{Batch, Consumers, Keep, Lag, LogError, Maintained, Ordered, Recorded};
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -39,6 +39,9 @@ pub struct RecorderFunction<L, B> {
 struct Scheduled<'a> {
     #[serde(rename = "detail-type", borrow)]
     detail_type: Option<Cow<'a, str>>,
+    /// What a schedule of ours asks for: `lag`.
+    #[serde(borrow)]
+    task: Option<Cow<'a, str>>,
 }
 
 /// Why an invocation failed as a whole.
@@ -60,7 +63,7 @@ struct Done {
     milliseconds: f64,
 }
 
-impl<L: Ordered, B: Bus> RecorderFunction<L, B> {
+impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
     /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each
     /// message; or puts the log in order, when a schedule calls.
     ///
@@ -73,7 +76,7 @@ impl<L: Ordered, B: Bus> RecorderFunction<L, B> {
         deadline: SystemTime,
     ) -> Result<(BatchAnswer, Vec<String>), InvocationError> {
         let Ok(messages) = serde_json::from_str::<Messages>(event) else {
-            return Ok((BatchAnswer::default(), vec![self.scheduled(event, request_id).await?]));
+            return Ok((BatchAnswer::default(), self.scheduled(event, request_id).await?));
         };
         let deadline = time_to_answer(deadline);
         let mut tasks = JoinSet::new();
@@ -103,9 +106,12 @@ impl<L: Ordered, B: Bus> RecorderFunction<L, B> {
         Ok((answer, lines))
     }
 
-    /// Puts the log in order, and says what was done.
-    async fn scheduled(&self, event: &str, request_id: &str) -> Result<String, InvocationError> {
+    /// Puts the log in order, and says what was done; or says how far consumers are behind.
+    async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, InvocationError> {
         let scheduled: Scheduled<'_> = serde_json::from_str(event).map_err(|_| InvocationError::Unknown)?;
+        if scheduled.task.as_deref() == Some("lag") {
+            return Ok(self.lag(request_id).await?);
+        }
         if scheduled.detail_type.as_deref() != Some("Scheduled Event") {
             return Err(InvocationError::Unknown);
         }
@@ -122,7 +128,37 @@ impl<L: Ordered, B: Bus> RecorderFunction<L, B> {
             "dropped": dropped,
             "deleted": deleted,
         });
-        Ok(line.to_string())
+        Ok(vec![line.to_string()])
+    }
+
+    /// A line for each named consumer, which is also its metrics: `ConsumerLagEvents` and `ConsumerLagSeconds`, by function
+    /// and by consumer.
+    async fn lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
+        let bounds = self.recorder.log.bounds().await?;
+        let mut lines = Vec::new();
+        for consumer in self.recorder.log.consumers(None).await? {
+            let Lag { events, seconds } = consumer.lag(&self.recorder.log, bounds).await?;
+            let directive = json!({
+                "Namespace": NAMESPACE,
+                "Dimensions": [["function"], ["function", "consumer"]],
+                "Metrics": [
+                    {"Name": "ConsumerLagEvents", "Unit": "Count"},
+                    {"Name": "ConsumerLagSeconds", "Unit": "Seconds"},
+                ],
+            });
+            let line = json!({
+                "_aws": {"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]},
+                "function": self.name,
+                "request_id": request_id,
+                "outcome": "lag",
+                "consumer": consumer.name,
+                "expired": consumer.position < bounds.first,
+                "ConsumerLagEvents": events,
+                "ConsumerLagSeconds": seconds,
+            });
+            lines.push(line.to_string());
+        }
+        Ok(lines)
     }
 
     async fn message(

@@ -15,15 +15,26 @@ use crate::actors::server::hookbridge;
 use crate::actors::stack::{Stack, gateway};
 use crate::actors::{run, wire};
 
-/// Searches with a token, and returns status and page.
-fn search(stack: &Stack, token: &str, query: &str) -> (u16, Value) {
+/// Asks the feed with a token, and returns status and answer.
+fn ask(stack: &Stack, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let url = stack.output("FunctionUrlEndpoint");
     let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let authorization = format!("Bearer {token}");
-    let path = format!("/api/v1/events/message?{query}");
-    let headers: [(&str, &[u8]); 1] = [("authorization", authorization.as_bytes())];
-    let reply = wire::exchange(gateway(), &wire::request("GET", &path, &host, &headers, b"")).unwrap();
+    let headers: [(&str, &[u8]); 2] =
+        [("authorization", authorization.as_bytes()), ("content-type", b"application/json")];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let request = wire::request(method, path, &host, &headers, body.as_bytes());
+    let reply = wire::exchange(gateway(), &request).unwrap();
     (reply.status, serde_json::from_str(&reply.body).unwrap_or_default())
+}
+
+fn get(stack: &Stack, token: &str, path: &str) -> (u16, Value) {
+    ask(stack, token, "GET", path, &Value::Null)
+}
+
+/// Searches with a token, and returns status and page.
+fn search(stack: &Stack, token: &str, query: &str) -> (u16, Value) {
+    get(stack, token, &format!("/api/v1/events/message?{query}"))
 }
 
 /// Makes a token, or takes one back.
@@ -166,6 +177,8 @@ fn story(database: &Database) {
     let kept = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
     assert_eq!(kept["Contents"].as_array().unwrap().len(), 3, "the batches stay where they are");
 
+    the_feed(&log, &token_of_all, &limited);
+
     // The schedule.
     let out = tempfile::NamedTempFile::new().unwrap();
     let scheduled =
@@ -174,6 +187,11 @@ fn story(database: &Database) {
     aws(&[&invoke[..], &["--function-name", &log.output("RecorderName"), out.path().to_str().unwrap()]]
         .concat());
     assert_eq!(std::fs::read_to_string(out.path()).unwrap().trim(), r#"{"batchItemFailures":[]}"#);
+    let asked = ["lambda", "invoke", "--payload", r#"{"task":"lag"}"#, "--log-type", "Tail"];
+    let asked =
+        aws(&[&asked[..], &["--function-name", &log.output("RecorderName"), out.path().to_str().unwrap()]]
+            .concat());
+    assert!(asked["FunctionError"].is_null(), "{asked}");
     let weeks = "select count(*) from pg_inherits where inhparent = 'hookbridge.events'::regclass";
     assert_eq!(runtime.block_on(database.number(weeks)), 6, "this week, four ahead, and the default");
 
@@ -203,4 +221,27 @@ fn story(database: &Database) {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&none.stderr).contains("has no token of the name nobody"));
+}
+
+/// The log in its order, through the function's URL.
+fn the_feed(log: &Stack, token: &str, limited: &str) {
+    assert_eq!(get(log, "guess", "/events").0, 401);
+    let (status, page) = get(log, token, "/events?limit=4");
+    assert_eq!((status, &page["has_more"]), (200, &json!(true)), "{page}");
+    assert_eq!(page["data"][0]["detail"]["msys"]["message_event"]["rcpt_to"], "ann@example.com", "the first");
+    let cursor = page["cursor"].as_str().unwrap();
+    let (_, rest) = get(log, token, &format!("/events?after={cursor}"));
+    assert_eq!((rest["data"].as_array().unwrap().len(), &rest["has_more"]), (2, &json!(false)));
+    let (_, of_one) = get(log, limited, "/events");
+    let sources: Vec<_> = of_one["data"].as_array().unwrap().iter().map(|event| &event["source"]).collect();
+    assert_eq!(sources, ["github.com", "github.com"], "a token of one source");
+    let (_, none) = get(log, token, "/events?after=now&wait=2");
+    assert_eq!(none["data"], json!([]));
+    assert_eq!(ask(log, limited, "PUT", "/consumers/ci", &Value::Null).0, 403);
+    assert_eq!(ask(log, token, "PUT", "/consumers/ci", &json!({"after": cursor})).0, 201);
+    let (_, page) = get(log, token, "/consumers/ci/events?wait=1");
+    assert_eq!(page["data"], rest["data"]);
+    let done = json!({"cursor": page["cursor"], "lease": page["lease"]});
+    let (status, consumer) = ask(log, token, "POST", "/consumers/ci/ack", &done);
+    assert_eq!((status, &consumer["lag"]["events"]), (200, &json!(0)));
 }
