@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -17,6 +17,10 @@ use crate::recorder;
 
 /// The most that is recorded at once, in bytes.
 const AT_ONCE: u64 = 1 << 20;
+/// More than this in the time that it takes to record some is a flood, in bytes.
+const FLOOD: u64 = 1 << 20;
+/// In a flood, the time between two steps, in steps.
+const GENTLE: u32 = 8;
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The file that says how far it got, in the data folder.
@@ -51,8 +55,7 @@ pub(super) async fn run(
     let work = async {
         let mut tail = None;
         loop {
-            let written = *length.borrow_and_update();
-            if let Err(error) = record(&mut tail, &events, &log, written).await {
+            if let Err(error) = record(&mut tail, &events, &log, &mut length).await {
                 warn!(error = error.to_string(), "events are not in the log yet");
                 sleep(PAUSE).await;
             } else if length.changed().await.is_err() {
@@ -66,17 +69,27 @@ pub(super) async fn run(
     }
 }
 
-async fn record(tail: &mut Option<Tail>, events: &Path, log: &AnyLog, written: u64) -> Result<(), TailError> {
+async fn record(
+    tail: &mut Option<Tail>,
+    events: &Path,
+    log: &AnyLog,
+    length: &mut watch::Receiver<u64>,
+) -> Result<(), TailError> {
     let tail = match tail {
         Some(tail) => tail,
         None => tail.insert(Tail::open(events, log).await?),
     };
-    if tail.offset > written {
+    if tail.offset > *length.borrow() {
         // Another file: somebody has put the first one away.
         tail.offset = 0;
     }
-    while tail.offset < written {
+    while tail.offset < *length.borrow_and_update() {
+        let (written, started) = (*length.borrow(), Instant::now());
         tail.step(written).await?;
+        // In a flood webhooks go first: the log is for later.
+        if *length.borrow() - written > FLOOD {
+            sleep(started.elapsed() * GENTLE).await;
+        }
     }
     Ok(())
 }
