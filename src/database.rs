@@ -13,8 +13,8 @@ use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
 use crate::log::{
-    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Log, LogError, Maintained, Ordered, Page, Placed,
-    Position, PostgresLog, Recorded, Search, Statements, Stored, Value,
+    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Log, LogError, Maintained, Most, Ordered, Page,
+    Placed, Position, PostgresLog, Recorded, Search, Statements, Stored, Value,
 };
 use crate::secrets::{SecretStore, SecretsManager, Stage};
 
@@ -174,8 +174,9 @@ impl Ordered for Database {
         &self,
         positions: Range<Position>,
         filter: &Filter,
+        most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
-        with_log!(self, log => log.events(positions.clone(), filter))
+        with_log!(self, log => log.events(positions.clone(), filter, most))
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {

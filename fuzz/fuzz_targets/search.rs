@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{
-    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Ordered, Page, Placed, Position,
+    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed, Position,
     Recorded, Search, Statements, Stored, Value,
 };
 use jiff::Timestamp;
@@ -59,9 +59,14 @@ impl Ordered for Full {
     async fn bounds(&self) -> Result<Bounds, LogError> {
         Ok(Bounds { first: 1, end: 2000 })
     }
-    async fn events(&self, window: Range<Position>, _: &Filter) -> Result<Option<Vec<Placed>>, LogError> {
+    async fn events(&self, window: Range<Position>, _: &Filter, most: Most) -> Result<Option<Vec<Placed>>, LogError> {
         assert!((1..=2000).contains(&window.start) && window.end <= 2000);
-        Ok(Some(window.map(|position| Placed { position, event: event(position) }).collect()))
+        let mut events: Vec<_> = window.map(|position| Placed { position, event: event(position) }).collect();
+        if most.from_end {
+            events.drain(..events.len().saturating_sub(most.events));
+        }
+        events.truncate(most.events);
+        Ok(Some(events))
     }
     async fn since(&self, _: Timestamp) -> Result<Position, LogError> {
         Ok(7)

@@ -24,8 +24,17 @@ pub struct Answer {
     pub headers: Vec<(HeaderName, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The tag, where it is known without looking at the body.
-    tag: Option<String>,
+    tag: Tag,
+}
+
+/// By what a client says that it has the answer already.
+enum Tag {
+    /// By what is known without looking at the body.
+    Known(String),
+    /// By the body.
+    OfBody,
+    /// By nothing.
+    None,
 }
 
 impl Answer {
@@ -41,17 +50,23 @@ impl Answer {
             // It is asked for with a token, and about people: only who asked keeps it, and asks again.
             (header::CACHE_CONTROL, "private, no-cache".to_owned()),
         ];
-        Self { status, headers, body: body.into(), tag: None }
+        Self { status, headers, body: body.into(), tag: Tag::OfBody }
     }
 
     /// Nothing.
     pub(super) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), tag: None }
+        Self { status, headers: Vec::new(), body: Vec::new(), tag: Tag::OfBody }
     }
 
     /// What is the same whenever these are.
     pub(super) fn known_by(mut self, parts: &[&str]) -> Self {
-        self.tag = Some(tag(parts.join("\n").as_bytes()));
+        self.tag = Tag::Known(tag(parts.join("\n").as_bytes()));
+        self
+    }
+
+    /// What is never said to be there already.
+    pub(super) fn untagged(mut self) -> Self {
+        self.tag = Tag::None;
         self
     }
 
@@ -92,13 +107,20 @@ impl Answer {
         if self.status != StatusCode::OK || request.method != Method::GET {
             return self;
         }
-        let tag = self.tag.take().unwrap_or_else(|| tag(&self.body));
-        let has_it = request.header(header::IF_NONE_MATCH).is_some_and(|known| has_tag(known, &tag));
-        self = self.with(header::ETAG, &tag).with(header::VARY, "accept, accept-encoding");
-        if has_it {
-            self.status = StatusCode::NOT_MODIFIED;
-            self.body = Vec::new();
-            return self;
+        let tag = match std::mem::replace(&mut self.tag, Tag::None) {
+            Tag::Known(tag) => Some(tag),
+            Tag::OfBody => Some(tag(&self.body)),
+            Tag::None => None,
+        };
+        self = self.with(header::VARY, "accept, accept-encoding");
+        if let Some(tag) = tag {
+            let has_it = request.header(header::IF_NONE_MATCH).is_some_and(|known| has_tag(known, &tag));
+            self = self.with(header::ETAG, &tag);
+            if has_it {
+                self.status = StatusCode::NOT_MODIFIED;
+                self.body = Vec::new();
+                return self;
+            }
         }
         if self.body.len() >= SMALL
             && request.header(header::ACCEPT_ENCODING).is_some_and(takes_gzip)

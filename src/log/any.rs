@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::order::{Bounds, CursorKey, Filter, Ordered, Placed, Position};
+use super::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
 use super::{
     Batch, ConsumerRow, Keep, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog,
@@ -143,10 +143,11 @@ impl Ordered for AnyLog {
         &self,
         positions: Range<Position>,
         filter: &Filter,
+        most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
         match self {
-            Self::Postgres(log) => log.events(positions, filter).await,
-            Self::Sqlite(log) => log.events(positions, filter).await,
+            Self::Postgres(log) => log.events(positions, filter, most).await,
+            Self::Sqlite(log) => log.events(positions, filter, most).await,
         }
     }
 

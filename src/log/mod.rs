@@ -30,7 +30,7 @@ pub use any::{AnyLog, LogAddress};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
 pub use consumers::{Consumer, ConsumerRow, Consumers, Lag, Leased, Statements, Value};
 pub use error::LogError;
-pub use order::{Bounds, CursorKey, Filter, Ordered, Placed, Position, TypePattern};
+pub use order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position, TypePattern};
 pub use postgres::PostgresLog;
 pub use record::{Found, Record, can_be_recorded, storable};
 pub use search::{Key, Order, Page, Search, Stored};

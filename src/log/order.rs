@@ -46,6 +46,28 @@ impl TypePattern {
     }
 }
 
+/// How much is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// So many events.
+    pub events: usize,
+    /// Events as long as the details of those before them are shorter than this together, in bytes.
+    pub bytes: usize,
+    /// Of more, the last and not the first.
+    pub from_end: bool,
+}
+
+impl Most {
+    /// Everything.
+    pub const ALL: Self = Self { events: usize::MAX, bytes: usize::MAX, from_end: false };
+
+    /// Whether these may not be all that there were.
+    pub fn is_reached(&self, events: &[Placed]) -> bool {
+        let bytes = || events.iter().map(|placed| placed.event.detail.len()).sum::<usize>();
+        events.len() >= self.events || bytes() >= self.bytes
+    }
+}
+
 /// An event, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
@@ -92,8 +114,8 @@ pub trait Ordered: Log {
     /// [`LogError`].
     fn bounds(&self) -> impl Future<Output = Result<Bounds, LogError>> + Send;
 
-    /// The events of these positions that the filter lets through, in their order; `None` when some of the positions are
-    /// no longer kept. The end must be one that [`Ordered::sequence`] returned, or less.
+    /// The events of these positions that the filter lets through, in their order, as many as `most` says; `None` when some
+    /// of the positions are no longer kept. The end must be one that [`Ordered::sequence`] returned, or less.
     ///
     /// # Errors
     /// [`LogError`].
@@ -101,6 +123,7 @@ pub trait Ordered: Log {
         &self,
         positions: Range<Position>,
         filter: &Filter,
+        most: Most,
     ) -> impl Future<Output = Result<Option<Vec<Placed>>, LogError>> + Send;
 
     /// The first position of what was recorded at a time or after it.

@@ -10,10 +10,12 @@ use std::ops::Range;
 use jiff::Timestamp;
 use sqlx::{Encode, QueryBuilder, Type};
 
-use super::order::{Filter, Placed, Position};
-use super::search::Stored;
+use super::order::{Filter, Most, Placed, Position};
 use super::sql::{Dialect, push_one_of};
 use super::week::Week;
+
+/// More conditions than this are one: a statement takes 500 in SQLite, and each binds the filter anew.
+const MOST_ARMS: usize = 20;
 
 /// A batch as a window sees it.
 #[derive(Clone, Copy, Debug)]
@@ -75,16 +77,29 @@ fn arms(spans: &[Span], window: &Range<Position>) -> Vec<Arm> {
             (_, times) => times,
         };
     }
-    arms.extend(whole.into_values());
+    if whole.len() > MOST_ARMS {
+        arms.push(whole.into_values().fold(Arm::default(), |all, arm| {
+            let is_first = all.batches.is_empty();
+            let times = match (all.times, arm.times) {
+                (_, times) if is_first => times,
+                (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+                _ => None,
+            };
+            Arm { times, batches: [all.batches, arm.batches].concat(), places: None }
+        }));
+    } else {
+        arms.extend(whole.into_values());
+    }
     arms
 }
 
-/// The events of these batches that are in the window and pass the filter: batch, place, and what [`Stored`] has; `None`
-/// when there are none.
+/// The events of these batches that are in the window and pass the filter, as many as `most` says: position, and what
+/// [`super::search::Stored`] has; `None` when there are none.
 pub(super) fn events<DB>(
     spans: &[Span],
     window: &Range<Position>,
     filter: &Filter,
+    most: Most,
 ) -> Option<QueryBuilder<DB>>
 where
     DB: Dialect,
@@ -94,11 +109,19 @@ where
     if arms.is_empty() {
         return None;
     }
-    let mut query = QueryBuilder::new("");
+    let wanted = arms.iter().flat_map(|arm| &arm.batches);
+    let positions: HashMap<i64, Position> = spans.iter().map(|span| (span.id, span.position)).collect();
+    let wanted = wanted.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
+    // The database adds up what it would send: a page of large details is cut before it is sent.
+    let direction = if most.from_end { "desc" } else { "asc" };
+    let mut query = QueryBuilder::new(format!(
+        "with span (id, start) as (values {}), event as (",
+        wanted.collect::<Vec<_>>().join(", ")
+    ));
     for (n, arm) in arms.iter().enumerate() {
         let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
         query.push(if n > 0 { " union all " } else { "" }).push(format!(
-            "select batch, place, {}, id, source, type, account, region, resources, detail from {} where batch in ({})",
+            "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where batch in ({})",
             DB::microseconds("time"),
             DB::EVENTS,
             batches.join(", ")
@@ -117,6 +140,18 @@ where
         }
         push_filter(&mut query, filter);
     }
+    let number = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+    query.push(format!(
+        "), counted as (
+           select cast(start as bigint) + place as position, event.*,
+             sum(octet_length(detail)) over (order by start + place {direction}) - octet_length(detail) as before
+           from event join span on span.id = batch
+         )
+         select position, time, id, source, type, account, region, resources, detail from counted
+         where before < {} order by position {direction} limit {}",
+        number(most.bytes),
+        number(most.events)
+    ));
     Some(query)
 }
 
@@ -149,12 +184,11 @@ where
     }
 }
 
-/// Puts events, with their batch and their place in it, into the order of the log.
-pub(super) fn in_order(spans: &[Span], events: Vec<(i64, i64, Stored)>) -> Vec<Placed> {
-    let positions: HashMap<i64, Position> = spans.iter().map(|span| (span.id, span.position)).collect();
-    let placed = |(batch, place, event)| Some(Placed { position: positions.get(&batch)? + place, event });
-    let mut events: Vec<_> = events.into_iter().filter_map(placed).collect();
-    events.sort_unstable_by_key(|placed| placed.position);
+/// In the order of the log, whichever way they were read.
+pub(super) fn in_order(mut events: Vec<Placed>, most: Most) -> Vec<Placed> {
+    if most.from_end {
+        events.reverse();
+    }
     events
 }
 

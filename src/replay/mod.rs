@@ -15,7 +15,7 @@ use crate::feed::cursor;
 use crate::input;
 use crate::log::postgres::DatabaseUrlError;
 use crate::log::{
-    AnyLog, Bounds, CursorKey, Filter, LogAddress, LogError, Ordered as _, Position, TypePattern,
+    AnyLog, Bounds, CursorKey, Filter, LogAddress, LogError, Most, Ordered as _, Position, TypePattern,
 };
 use crate::output;
 use crate::serve::settings::default_log;
@@ -100,6 +100,11 @@ pub enum ReplayError {
         "events from there on are no longer kept; leave --after and --state out to begin with the oldest that is"
     )]
     Expired,
+    /// The place is behind the end of the log.
+    #[error(
+        "the log ends before that place: it was set back, for example to an older backup; leave --after and --state out"
+    )]
+    Ahead,
     /// The target cannot be.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -172,15 +177,20 @@ impl Replay {
             to: self.to,
         };
         // What comes in meanwhile, perhaps because of this, is not sent again.
-        let Bounds { first, end } = log.bounds().await.map_err(failed)?;
-        let mut next = self.start(&key)?.unwrap_or(first);
+        let Bounds { first, end: now } = log.bounds().await.map_err(failed)?;
+        let (next, end) = self.start(&key)?;
+        let (mut next, end) = (next.unwrap_or(first), end.unwrap_or(now));
+        if next > now || end > now {
+            return Err(ReplayError::Ahead);
+        }
+        let until = cursor::write(end, &key);
         let mark = format!("urn:hookbridge:replay:{:.0}", Timestamp::now());
         let (started, mut told, mut sent) = (Instant::now(), Instant::now(), Sent::default());
         let mut pace =
             Pace { between: self.rate.map(|rate| Duration::from_secs(1) / rate), due: Instant::now() };
         while next < end {
             let window = next..end.min(next + WINDOW);
-            let events = log.events(window.clone(), &filter).await.map_err(failed)?;
+            let events = log.events(window.clone(), &filter, Most::ALL).await.map_err(failed)?;
             let events = events.ok_or(ReplayError::Expired)?;
             // So many at once; what is behind the last of them is begun when all of them are done.
             for some in events.chunks(usize::from(self.at_once)) {
@@ -196,6 +206,7 @@ impl Replay {
                         Err(CallError::Malformed(_) | CallError::TooLarge) => sent.left_out += 1,
                         Err(error) => {
                             let cursor = cursor::write(next, &key);
+                            self.keep(&cursor, &until)?;
                             return Err(ReplayError::NotTaken { id, error, sent: sent.events, cursor });
                         }
                     }
@@ -206,13 +217,13 @@ impl Replay {
                     let time = some.last().map(|last| last.event.key.time.to_string()).unwrap_or_default();
                     let cursor = cursor::write(next, &key);
                     output::complain(&format!("{} events, up to {time}, cursor {cursor}", sent.events));
-                    self.keep(&cursor)?;
+                    self.keep(&cursor, &until)?;
                 }
             }
             next = window.end;
         }
         let cursor = cursor::write(next, &key);
-        self.keep(&cursor)?;
+        self.keep(&cursor, &until)?;
         let (Sent { events, left_out }, seconds) = (sent, started.elapsed().as_secs_f64());
         output::line(&if self.json {
             serde_json::json!({"events": events, "left_out": left_out, "cursor": cursor, "seconds": seconds, "mark": mark})
@@ -233,25 +244,30 @@ impl Replay {
         }
     }
 
-    /// Where it begins, when it is not at the start.
-    fn start(&self, key: &CursorKey) -> Result<Option<Position>, ReplayError> {
+    /// Where it begins and where it ends, when it is not at the start and at the end.
+    fn start(&self, key: &CursorKey) -> Result<(Option<Position>, Option<Position>), ReplayError> {
         let read = |text: &str, of| cursor::read(text, key).map(Some).ok_or(ReplayError::Cursor(of));
         if let Some(path) = &self.state {
             match std::fs::read_to_string(path) {
-                Ok(text) => return read(text.trim(), "what --state holds"),
+                Ok(text) => {
+                    let of = "what --state holds";
+                    let (next, end) = text.trim().split_once(' ').ok_or(ReplayError::Cursor(of))?;
+                    return Ok((read(next, of)?, read(end, of)?));
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(ReplayError::State { path: path.clone(), error }),
             }
         }
-        self.after.as_deref().map_or(Ok(None), |after| read(after, "--after"))
+        Ok((self.after.as_deref().map_or(Ok(None), |after| read(after, "--after"))?, None))
     }
 
-    /// Writes down how far it is.
-    fn keep(&self, cursor: &str) -> Result<(), ReplayError> {
+    /// Writes down how far it is, and where it ends.
+    fn keep(&self, cursor: &str, until: &str) -> Result<(), ReplayError> {
         let Some(path) = &self.state else { return Ok(()) };
         let failed = |error| ReplayError::State { path: path.clone(), error };
-        let new = path.with_extension("new");
-        std::fs::write(&new, format!("{cursor}\n")).map_err(failed)?;
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        std::fs::write(&new, format!("{cursor} {until}\n")).map_err(failed)?;
         std::fs::rename(&new, path).map_err(failed)
     }
 }

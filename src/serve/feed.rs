@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
@@ -176,7 +176,18 @@ fn is_of_this_machine(headers: &HeaderMap) -> bool {
     if by_proxy.iter().any(|name| headers.contains_key(*name)) {
         return false;
     }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // Nor may a page of somewhere else have a browser of this machine ask: it could move a consumer without seeing the answer.
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_of_a_page_elsewhere = text(HeaderName::from_static("sec-fetch-site"))
+        .is_some_and(|site| site != "same-origin" && site != "none")
+        || text(header::ORIGIN).is_some_and(|origin| {
+            origin.split_once("://").is_none_or(|(_, authority)| !is_this_machine(authority))
+        });
+    !is_of_a_page_elsewhere && is_this_machine(text(header::HOST).unwrap_or_default())
+}
+
+/// Whether a host, with its port or without, is this machine.
+fn is_this_machine(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
@@ -214,5 +225,19 @@ mod tests {
         headers.insert(header::HOST, "localhost".parse().unwrap());
         headers.insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
         assert!(!is_of_this_machine(&headers));
+        for (name, value, expected) in [
+            ("origin", "http://localhost:3000", true),
+            ("origin", "https://evil.example", false),
+            ("origin", "null", false),
+            ("sec-fetch-site", "same-origin", true),
+            ("sec-fetch-site", "none", true),
+            ("sec-fetch-site", "cross-site", false),
+            ("sec-fetch-site", "same-site", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "localhost".parse().unwrap());
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(is_of_this_machine(&headers), expected, "{name}: {value}");
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hookbridge::log::{Batch, Bounds, Filter, Keep, Log, LogError, Ordered, Position, Recorded, TypePattern};
+use hookbridge::log::{
+    Batch, Bounds, Filter, Keep, Log, LogError, Most, Ordered, Position, Recorded, TypePattern,
+};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{TestRng, TestRunner};
@@ -24,11 +26,12 @@ both! {
     an_event_is_found_by_its_id
     who_waits_goes_on_when_something_comes
     what_is_dropped_is_not_passed_over_in_silence
-    a_log_that_is_too_large_loses_what_is_oldest
+    no_more_is_read_than_is_wanted
 }
 
 async fn read(log: &impl Ordered, positions: Range<Position>) -> Vec<(Position, String)> {
-    let events = log.events(positions, &Filter::default()).await.unwrap().expect("all of it is kept");
+    let events =
+        log.events(positions, &Filter::default(), Most::ALL).await.unwrap().expect("all of it is kept");
     events.into_iter().map(|placed| (placed.position, placed.event.key.id)).collect()
 }
 
@@ -96,7 +99,7 @@ async fn a_filter_lets_through_what_it_says(log: impl Ordered) {
     log.record(&batch("1", records)).await.unwrap();
     let end = log.sequence().await.unwrap();
     let find = async |filter: Filter| {
-        let events = log.events(1..end, &filter).await.unwrap().unwrap();
+        let events = log.events(1..end, &filter, Most::ALL).await.unwrap().unwrap();
         events.iter().map(|placed| placed.event.key.id.clone()).collect::<Vec<_>>().join(" ")
     };
     let types = |types: &[&str]| Filter {
@@ -169,19 +172,48 @@ async fn what_is_dropped_is_not_passed_over_in_silence(log: impl Ordered) {
     log.record(&batch("2", vec![record("c", long_ago), record("d", now())])).await.unwrap();
     log.maintain(&Keep { since: Some(later), ..Keep::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 3, end: 5 });
-    assert_eq!(log.events(1..5, &Filter::default()).await.unwrap(), None);
-    assert_eq!(log.events(2..3, &Filter::default()).await.unwrap(), None);
+    assert_eq!(log.events(1..5, &Filter::default(), Most::ALL).await.unwrap(), None);
+    assert_eq!(log.events(2..3, &Filter::default(), Most::ALL).await.unwrap(), None);
     assert_eq!(read(&log, 3..5).await, [(3, "c".to_owned()), (4, "d".to_owned())]);
     log.maintain(&Keep { since: Some(now()), ..Keep::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 5, end: 5 }, "positions are not given again");
-    assert_eq!(log.events(4..5, &Filter::default()).await.unwrap(), None);
+    assert_eq!(log.events(4..5, &Filter::default(), Most::ALL).await.unwrap(), None);
     assert_eq!(read(&log, 5..5).await, []);
     log.record(&batch("3", vec![record("e", now())])).await.unwrap();
     assert_eq!(log.sequence().await.unwrap(), 6);
     assert_eq!(read(&log, 5..6).await, [(5, "e".to_owned())]);
 }
 
-async fn a_log_that_is_too_large_loses_what_is_oldest(log: impl Ordered) {
+async fn no_more_is_read_than_is_wanted(log: impl Ordered) {
+    for n in 0..4 {
+        let records = (0..5).map(|k| {
+            let mut record = record(&format!("{n}-{k}"), now());
+            record.detail = format!("\"{}\"", "x".repeat(98)).into();
+            record
+        });
+        log.record(&batch(&format!("{n}"), records.collect())).await.unwrap();
+    }
+    let end = log.sequence().await.unwrap();
+    let read = async |events, bytes, from_end| {
+        let most = Most { events, bytes, from_end };
+        let events = log.events(2..end, &Filter::default(), most).await.unwrap().unwrap();
+        let positions: Vec<_> = events.iter().map(|placed| placed.position).collect();
+        (positions, most.is_reached(&events))
+    };
+    assert_eq!(read(3, usize::MAX, false).await, (vec![2, 3, 4], true));
+    assert_eq!(read(3, usize::MAX, true).await, (vec![18, 19, 20], true));
+    assert_eq!(
+        read(100, 650, false).await,
+        ((2..9).collect(), true),
+        "the last may be the one that is too much"
+    );
+    assert_eq!(read(100, 650, true).await, ((14..21).collect(), true));
+    assert_eq!(read(100, 1, false).await, (vec![2], true), "one in any case");
+    assert_eq!(read(100, 10_000, false).await, ((2..21).collect(), false));
+}
+
+/// Fills a log with five weeks, has `age` make them as old as their events are, and drops a part of them.
+async fn too_large(log: impl Ordered, age: impl AsyncFnOnce()) {
     for week in (0..5_i64).rev() {
         let time = now() - SignedDuration::from_hours(24 * 7 * week);
         for n in 0..5 {
@@ -195,6 +227,7 @@ async fn a_log_that_is_too_large_loses_what_is_oldest(log: impl Ordered) {
             log.sequence().await.unwrap();
         }
     }
+    age().await;
     log.maintain(&Keep { bytes: Some(1 << 30), ..Keep::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2501 });
     // About half of it.
@@ -204,6 +237,25 @@ async fn a_log_that_is_too_large_loses_what_is_oldest(log: impl Ordered) {
     let left = read(&log, first..end).await;
     assert_eq!(left.last().unwrap().1, "0-4-99");
     assert_eq!(left.len(), usize::try_from(end - first).unwrap(), "what is said to be kept is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_sqlite_that_is_too_large_loses_what_is_oldest() {
+    let folder = tempfile::tempdir().unwrap();
+    too_large(hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap(), async || {})
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_postgres_that_is_too_large_loses_whole_weeks_but_not_this_one() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    log.record(&batch("now", vec![record("now", now())])).await.unwrap();
+    log.sequence().await.unwrap();
+    log.maintain(&Keep { bytes: Some(1), ..Keep::default() }).await.unwrap();
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2 }, "what is of this week stays");
+    database.run("delete from hookbridge.batches; delete from hookbridge.events; update hookbridge.log set next = 1").await;
+    too_large(log, async || database.run("update hookbridge.batches set recorded = newest").await).await;
 }
 
 /// Writers at once, each with many batches: some are stopped in the middle, some are cut off, and do them again.
@@ -259,7 +311,7 @@ async fn follow(log: Arc<impl Ordered>, ended: Arc<AtomicBool>) -> Vec<(Position
         let _ = timeout(Duration::from_millis(fastrand::u64(1..400)), log.reaches(next)).await;
         let Ok(end) = log.sequence().await else { continue };
         let end = end.min(next + fastrand::i64(1..500));
-        let Ok(events) = log.events(next..end, &Filter::default()).await else { continue };
+        let Ok(events) = log.events(next..end, &Filter::default(), Most::ALL).await else { continue };
         let events = events.expect("nothing was dropped");
         assert_eq!(events.len(), usize::try_from(end - next).unwrap(), "{next}..{end} was to be seen");
         let is_all = events.is_empty();

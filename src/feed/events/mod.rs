@@ -10,11 +10,11 @@ use std::ops::Range;
 
 use http::{HeaderName, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::answer::Answer;
 use super::{Feed, LARGEST, Request, Scope, in_json};
-use crate::log::{CursorKey, LogError, Ordered, Placed, Position};
+use crate::log::{CursorKey, Filter, LogError, Most, Ordered, Placed, Position};
 use format::Format;
 use query::{BadParameter, Parameters, Place, Point, Query};
 
@@ -26,6 +26,9 @@ const CURSOR: HeaderName = HeaderName::from_static("hookbridge-cursor");
 const WIDEST: i64 = 20_000;
 /// How long the log is looked through for a page before what was found so far is answered.
 const LOOKING: Duration = Duration::from_secs(5);
+
+/// How soon is looked again for what there should be.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// A page of the log.
 pub(super) struct Page {
@@ -79,6 +82,58 @@ impl NoPage {
             ),
             Self::Failed(why) => Answer::failed(why),
         }
+    }
+}
+
+/// A page on the way: what is still wanted of it, and how far is looked at once.
+struct Looking<'q> {
+    filter: &'q Filter,
+    most: Most,
+    step: i64,
+    enough: Instant,
+}
+
+impl<'q> Looking<'q> {
+    fn for_page(query: &'q Query, from_end: bool) -> Self {
+        let most = Most { events: query.limit as usize, bytes: LARGEST, from_end };
+        let enough = Instant::now() + LOOKING;
+        Self { filter: &query.filter, most, step: query.limit.into(), enough }
+    }
+
+    /// The next events, and whether there is no place for more on the page.
+    async fn read(
+        &mut self,
+        log: &impl Ordered,
+        window: Range<Position>,
+    ) -> Result<(Vec<Placed>, bool), NoPage> {
+        let mut events = log.events(window, self.filter, self.most).await?.ok_or(NoPage::Expired)?;
+        let mut is_cut = self.most.is_reached(&events);
+        // As JSON in JSON, which is how a function hands it over, details are larger; one there always is.
+        let (mut size, mut kept) = (0, 0);
+        let in_turn: Box<dyn Iterator<Item = &Placed> + Send> =
+            if self.most.from_end { Box::new(events.iter().rev()) } else { Box::new(events.iter()) };
+        for placed in in_turn {
+            size += in_json(&placed.event.detail) + 1024;
+            if size > self.most.bytes && kept > 0 {
+                is_cut = true;
+                break;
+            }
+            kept += 1;
+        }
+        if self.most.from_end {
+            events.drain(..events.len() - kept);
+        } else {
+            events.truncate(kept);
+        }
+        self.most.events -= events.len();
+        self.most.bytes = self.most.bytes.saturating_sub(size);
+        self.step = (self.step * 4).min(WIDEST);
+        Ok((events, is_cut || self.most.events == 0 || self.most.bytes == 0))
+    }
+
+    /// Whether what was found is answered, however little it is.
+    fn is_enough(&self) -> bool {
+        Instant::now() > self.enough
     }
 }
 
@@ -154,30 +209,32 @@ impl<L: Ordered> Feed<L> {
             if is_something || timeout_at(until, self.log.reaches(page.next)).await.is_err() {
                 return Ok(page);
             }
+            if page.next == from && self.log.sequence().await? <= from {
+                // It was told that there is more, and there is not: the log may have been set back.
+                sleep(AGAIN).await;
+            }
             from = page.next;
         }
     }
 
     async fn forward(&self, from: Position, query: &Query) -> Result<Page, NoPage> {
-        let (limit, end) = (i64::from(query.limit), self.log.sequence().await?);
-        let enough = Instant::now() + LOOKING;
-        let mut page = Page { events: Vec::new(), first: from, next: from, has_more: true };
-        let (mut size, mut step) = (0, limit);
+        let end = self.log.sequence().await?;
+        if from > end {
+            return Err(NoPage::Ahead);
+        }
+        let mut page = Page { events: Vec::new(), first: from, next: from, has_more: false };
+        let mut looking = Looking::for_page(query, false);
         while page.next < end {
-            let window = page.next..end.min(page.next + step);
+            let window = page.next..end.min(page.next + looking.step);
             page.next = window.end;
-            for event in self.window(window, query).await? {
-                size += in_json(&event.event.detail) + 1024;
-                if page.events.len() == query.limit as usize || size > LARGEST && !page.events.is_empty() {
-                    page.next = event.position;
-                    return Ok(page);
-                }
-                page.events.push(event);
+            let (events, is_cut) = looking.read(&self.log, window).await?;
+            if let Some(last) = events.last().filter(|_| is_cut) {
+                page.next = last.position + 1;
             }
-            if page.events.len() == query.limit as usize || Instant::now() > enough {
+            page.events.extend(events);
+            if is_cut || looking.is_enough() {
                 break;
             }
-            step = (step * 4).min(WIDEST);
         }
         page.has_more = page.next < end;
         Ok(page)
@@ -185,36 +242,27 @@ impl<L: Ordered> Feed<L> {
 
     /// The page before a position, in the order of the log.
     async fn before(&self, to: Position, query: &Query) -> Result<Page, NoPage> {
-        let (limit, first) = (i64::from(query.limit), self.log.bounds().await?.first);
+        let first = self.log.bounds().await?.first;
         if to < first {
             return Err(NoPage::Expired);
         }
-        let enough = Instant::now() + LOOKING;
         let mut page = Page { events: Vec::new(), first: to, next: to, has_more: false };
-        let (mut size, mut step) = (0, limit);
-        'looking: while page.next > first {
-            let window = first.max(page.next - step)..page.next;
+        let mut looking = Looking::for_page(query, true);
+        while page.next > first {
+            let window = first.max(page.next - looking.step)..page.next;
             page.next = window.start;
-            for event in self.window(window, query).await?.into_iter().rev() {
-                size += in_json(&event.event.detail) + 1024;
-                if page.events.len() == query.limit as usize || size > LARGEST && !page.events.is_empty() {
-                    page.next = event.position + 1;
-                    break 'looking;
-                }
-                page.events.push(event);
+            let (mut events, is_cut) = looking.read(&self.log, window).await?;
+            if let Some(first) = events.first().filter(|_| is_cut) {
+                page.next = first.position;
             }
-            if page.events.len() == query.limit as usize || Instant::now() > enough {
+            events.append(&mut page.events);
+            page.events = events;
+            if is_cut || looking.is_enough() {
                 break;
             }
-            step = (step * 4).min(WIDEST);
         }
-        page.events.reverse();
         page.has_more = page.next > first;
         Ok(page)
-    }
-
-    async fn window(&self, window: Range<Position>, query: &Query) -> Result<Vec<Placed>, NoPage> {
-        self.log.events(window, &query.filter).await?.ok_or(NoPage::Expired)
     }
 
     /// Answers `GET /events/{id}`.
@@ -270,7 +318,13 @@ pub(super) fn answered(
     let answer = Answer::of(format.media_type_of_page(), StatusCode::OK, body).with(CURSOR, &next);
     // What stands between two positions never changes: these and the question say what the page is.
     let of = format!("{format:?} {} {} {}", page.first, page.next, page.has_more);
-    let answer = answer.known_by(&[&of, lease.unwrap_or_default(), request.query]);
+    let id = |placed: Option<&Placed>| placed.map(|placed| placed.event.key.id.clone()).unwrap_or_default();
+    let (first, last) = (id(page.events.first()), id(page.events.last()));
+    let answer = match lease {
+        // Who has a lease gets its events.
+        Some(_) => answer.untagged(),
+        None => answer.known_by(&[&of, &first, &last, request.query]),
+    };
     if request.path != PATH {
         // A consumer's next page has the same URL.
         return answer;

@@ -82,7 +82,8 @@ impl<L: Ordered + Consumers> Follower<L> {
         self.next = page.next;
         let mut text: String = page.events.iter().map(|placed| self.event(placed)).collect();
         if text.is_empty() {
-            text.push_str(": nothing new\n\n");
+            // Without data, a client takes the id and shows nothing.
+            text = format!(": nothing new\nid: {}\n\n", cursor::write(self.next, &self.key));
         }
         Ok(text)
     }

@@ -25,6 +25,15 @@ update hookbridge.batches b set oldest = span.oldest, newest = span.newest
 from (select batch, min(time) as oldest, max(time) as newest from hookbridge.events group by batch) span
 where b.id = span.batch;
 
+with placed as (
+  select id, 1 + (sum(events) over (order by id) - events)::bigint as position, max(recorded) over (order by id) as recorded
+  from hookbridge.batches where events > 0
+)
+update hookbridge.batches b set position = placed.position, recorded = placed.recorded from placed where b.id = placed.id;
+update hookbridge.log set next = 1 + last.events, sequenced = last.recorded
+from (select sum(events)::bigint as events, max(recorded) as recorded from hookbridge.batches where position is not null) last
+where last.events is not null;
+
 -- It grows at its end only.
 create index events_order on hookbridge.events (batch, place) with (fillfactor = 100);
 create index events_id on hookbridge.events using brin
@@ -40,16 +49,19 @@ create index batches_recorded on hookbridge.batches (recorded, position) where p
 create function hookbridge.sequence(out ended bigint, out is_more boolean) language plpgsql as $$
 declare
   most constant int := 10000;
+  now timestamptz;
 begin
   is_more := false;
   if exists (select from hookbridge.batches where position is null and events > 0) then
     perform from hookbridge.log for update;
+    -- Behind the wait: nothing that was committed before a time gets an earlier one.
+    now := clock_timestamp();
     with waiting as (
       select id, (sum(events) over (order by id) - events)::bigint as before
       from hookbridge.batches where position is null and events > 0 order by id limit most
     ), given as (
       update hookbridge.batches b
-      set position = log.next + waiting.before, recorded = greatest(now(), log.sequenced)
+      set position = log.next + waiting.before, recorded = greatest(now, log.sequenced)
       from waiting, hookbridge.log where b.id = waiting.id returning b.events, b.recorded
     ), done as (
       select sum(events)::bigint as events, max(recorded) as recorded, count(*) = most as is_more from given

@@ -12,7 +12,7 @@ use sqlx::{QueryBuilder, Row as _};
 use tracing::warn;
 
 use super::{Lent, PostgresLog, stored};
-use crate::log::order::{Bounds, CursorKey, Filter, Ordered, Placed, Position};
+use crate::log::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
 use crate::log::search::Stored;
 use crate::log::window::{self, Span};
 use crate::log::{LogError, sql::Dialect as _, time_of};
@@ -78,13 +78,14 @@ impl Ordered for PostgresLog {
         &self,
         positions: Range<Position>,
         filter: &Filter,
+        most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
         let mut lent = Lent::from(&self.pool).await?;
         let connection = &mut *lent.connection;
         let batches = QueryBuilder::new(window::batches::<Postgres>(&positions, filter));
         let batches = rows(connection, batches).await?;
         let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let events = match window::events::<Postgres>(&spans, &positions, filter) {
+        let events = match window::events::<Postgres>(&spans, &positions, filter, most) {
             Some(query) => rows(connection, query).await?,
             None => Vec::new(),
         };
@@ -96,10 +97,9 @@ impl Ordered for PostgresLog {
         if positions.start < first {
             return Ok(None);
         }
-        let event =
-            |row: &PgRow| Ok((row.try_get(0)?, i64::from(row.try_get::<i32, _>(1)?), stored(row, 2)?));
+        let event = |row: &PgRow| Ok(Placed { position: row.try_get(0)?, event: stored(row, 1)? });
         let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
-        Ok(Some(window::in_order(&spans, events)))
+        Ok(Some(window::in_order(events, most)))
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {

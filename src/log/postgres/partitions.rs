@@ -114,8 +114,14 @@ pub(super) async fn maintain(log: &PostgresLog, keep: &Keep) -> Result<Maintaine
 /// The time before which so much was recorded that without it the log is not larger than `bytes`, events being of one size;
 /// `None` when it is not larger. Of a week that is over, its end: whole weeks go.
 async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option<Timestamp>, LogError> {
-    let size = "select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint from pg_inherits
-        where inhparent = 'hookbridge.events'::regclass";
+    // A week of which a part was deleted is as large as before: it counts by the rows that it has, each as large as in the
+    // densest week, and half as much again.
+    let size = "with week as (
+          select pg_total_relation_size(c.oid)::float as size, c.reltuples as rows
+          from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'hookbridge.events'::regclass
+        ), dense as (select min(size / rows) as row from week where rows > 10000)
+        select coalesce(sum(case when rows >= 0 and row is not null then least(size, rows * row * 1.5) else size end), 0)::bigint
+        from week, dense";
     let size: i64 = sqlx::query(size).fetch_one(&log.pool).await?.try_get(0)?;
     let too_much = i128::from(size) - i128::from(bytes);
     if too_much <= 0 {
@@ -126,7 +132,8 @@ async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option
     let first_kept = first + i64::try_from(goes).unwrap_or(end - first);
     let Some(start) = log.recorded(first_kept).await? else { return Ok(None) };
     let week = Week::of(start);
-    Ok(Some(if week < now { week.later(1).start() } else { start }))
+    // What is of this week stays, and so does what was recorded in it.
+    Ok(Some(week.later(1).min(now).start()))
 }
 
 /// Removes what was recorded before `oldest` and is from before it: the marks of batches first, which ends what readers

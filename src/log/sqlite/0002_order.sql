@@ -20,9 +20,10 @@ from (
   where batch in (select id from batches where repeats > 0)
 ) as ranked
 where events.time = ranked.time and events.id = ranked.id;
-update batches set position = placed.position, oldest = placed.oldest, newest = placed.newest
+update batches set position = placed.position, recorded = placed.recorded, oldest = placed.oldest, newest = placed.newest
 from (
-  select b.id, 1 + sum(b.events) over (order by b.id) - b.events as position, span.oldest, span.newest
+  select b.id, 1 + sum(b.events) over (order by b.id) - b.events as position,
+    max(b.recorded) over (order by b.id) as recorded, span.oldest, span.newest
   from batches b join (select batch, min(time) as oldest, max(time) as newest from events group by batch) span
     on span.batch = b.id
 ) as placed

@@ -225,12 +225,15 @@ impl Log for SqliteLog {
         }
         while self.is_larger(keep.bytes).await? {
             // About a thousand events at a time; one batch at least.
-            let marks = "delete from batches where position < (select min(position) + 1000 from batches)";
-            let writing = self.writer.lock().await;
-            let marked = sqlx::query(marks).execute(&self.pool).await?.rows_affected();
-            drop(writing);
-            done.deleted += self.delete_unmarked(Timestamp::MAX).await?;
-            if marked == 0 {
+            let marks = "delete from batches where position < (select min(position) + 1000 from batches) returning id";
+            let _writing = self.writer.lock().await;
+            let mut transaction = self.pool.begin_with("begin immediate").await?;
+            let gone: Vec<i64> = sqlx::query_scalar(marks).fetch_all(&mut *transaction).await?;
+            let events = "delete from events where batch in (select value from json_each(?))";
+            let list = serde_json::Value::from(gone.as_slice()).to_string();
+            done.deleted += sqlx::query(events).bind(list).execute(&mut *transaction).await?.rows_affected();
+            transaction.commit().await?;
+            if gone.is_empty() {
                 break;
             }
         }

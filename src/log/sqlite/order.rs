@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteLog, stored};
-use crate::log::order::{Bounds, CursorKey, Filter, Ordered, Placed, Position};
+use crate::log::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
 use crate::log::search::Stored;
 use crate::log::window::{self, Span};
 use crate::log::{LogError, time_of};
@@ -58,10 +58,11 @@ impl Ordered for SqliteLog {
         &self,
         positions: Range<Position>,
         filter: &Filter,
+        most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
         let rows = self.rows(window::batches::<Sqlite>(&positions, filter)).await?;
         let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let events = match window::events::<Sqlite>(&spans, &positions, filter) {
+        let events = match window::events::<Sqlite>(&spans, &positions, filter, most) {
             Some(mut query) => query.build().persistent(false).fetch_all(&self.pool).await?,
             None => Vec::new(),
         };
@@ -69,9 +70,9 @@ impl Ordered for SqliteLog {
         if positions.start < self.bounds().await?.first {
             return Ok(None);
         }
-        let event = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?, stored(row, 2)?));
+        let event = |row: &SqliteRow| Ok(Placed { position: row.try_get(0)?, event: stored(row, 1)? });
         let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
-        Ok(Some(window::in_order(&spans, events)))
+        Ok(Some(window::in_order(events, most)))
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
