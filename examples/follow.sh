@@ -7,14 +7,23 @@ url=$1 file=$2
 # Its own: an earlier run that was killed may have left a curl behind.
 page=$file.$$
 trap 'rm -f "$page"*' EXIT
+trap 'exit 1' INT TERM
 [ -e "$file" ] || echo start > "$file"
 while :; do
-  if ! curl --silent --show-error --fail-with-body --max-time 40 --get "$url/events" --dump-header "$page.head" --output "$page" \
-      --header "Authorization: Bearer ${TOKEN:-}" --header "Accept: application/cloudevents-batch+json" \
-      --data-urlencode "after=$(cat "$file")" --data wait=20; then
-    sleep 1
-    continue
-  fi
+  status=$(curl --silent --show-error --max-time 40 --get "$url/events" --dump-header "$page.head" --output "$page" \
+    --header "Authorization: Bearer ${TOKEN:-}" --header "Accept: application/cloudevents-batch+json" \
+    --data-urlencode "after=$(cat "$file")" --data wait=20 --write-out '%{http_code}') || status=000
+  case $status in
+    200) ;;
+    4*) # 410: what comes next is no longer kept
+      echo "$status: $(cat "$page")" >&2
+      exit 1
+      ;;
+    *)
+      sleep 1
+      continue
+      ;;
+  esac
   if [ "$(cat "$page")" != "[]" ]; then
     cat "$page" # here your work is done; then the cursor is kept
     echo

@@ -34,7 +34,7 @@ pub struct Export {
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
     /// Only events of this type; may be given several times.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = input::whole_type)]
     types: Vec<String>,
     /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]

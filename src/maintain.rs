@@ -35,6 +35,9 @@ pub enum MaintainError {
     /// The address of the log is none.
     #[error("--database")]
     Database(#[from] DatabaseUrlError),
+    /// There is no such file.
+    #[error("--database: there is no log at {0}")]
+    NoLog(PathBuf),
     /// The log does not work.
     #[error("the log {log}: {error}")]
     Log {
@@ -52,6 +55,11 @@ impl Maintain {
     /// [`MaintainError`].
     pub async fn run(self) -> Result<(), MaintainError> {
         let address: LogAddress = self.database.to_string_lossy().parse()?;
+        if let LogAddress::File(path) = &address
+            && !path.exists()
+        {
+            return Err(MaintainError::NoLog(path.clone()));
+        }
         let failed = |error| MaintainError::Log { log: address.to_string(), error };
         let log = AnyLog::open(&address, 1).await.map_err(failed)?;
         let mut keep = Keep { bytes: self.keep_bytes, ..Keep::default() };

@@ -75,7 +75,7 @@ impl NoConsumer {
             Self::NotLeased => Answer::error_of(
                 StatusCode::CONFLICT,
                 "not_leased",
-                "The lease has been taken by another reader, was given up, or the consumer was put elsewhere: these events are handed out again.",
+                "The lease was given to another reader since, or the consumer was put elsewhere: these events are handed out again.",
             ),
             Self::NoPage(no_page) => no_page.answer(),
         }
@@ -90,9 +90,14 @@ impl<L: Ordered + Consumers> Feed<L> {
             return Answer::error(StatusCode::FORBIDDEN, why);
         }
         if parts.first().is_some_and(|name| !is_name(name)) {
-            let why =
-                format!("A consumer's name is of letters, digits, '-', '_' and '.', at most {LONGEST_NAME}.");
+            let why = format!(
+                "A consumer's name begins with a letter or a digit, and is of these, '-', '_' and '.', at most {LONGEST_NAME}."
+            );
             return Answer::error(StatusCode::BAD_REQUEST, &why);
+        }
+        if !request.query.is_empty() && parts.get(1) != Some(&"events") {
+            let why = "There are no parameters here; where to begin is said in the body.";
+            return Answer::error(StatusCode::BAD_REQUEST, why);
         }
         let answer = match (parts, request.method) {
             ([], &Method::GET) => self.list().await,
@@ -181,7 +186,7 @@ impl<L: Ordered + Consumers> Feed<L> {
         let (query, lease_time) = asked(request.query)?;
         let until = Instant::now() + query.wait.min(request.patience);
         let key = self.cursor_key().await?.clone();
-        let format = Format::accepted(request.header(header::ACCEPT));
+        let format = Format::of_page(request.header(header::ACCEPT));
         loop {
             let consumer = self.consumer(name).await?;
             let wait = until.saturating_duration_since(Instant::now());
@@ -251,5 +256,6 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NoPage> {
 
 fn is_name(text: &str) -> bool {
     let is_known = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
-    (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(is_known)
+    let begins = text.starts_with(|char: char| char.is_ascii_alphanumeric());
+    begins && text.len() <= LONGEST_NAME && text.chars().all(is_known)
 }

@@ -156,7 +156,7 @@ pub trait Consumers: Statements {
         }
     }
 
-    /// Moves a consumer on to a position, never back, and gives up the lease; false when the lease is no longer this one.
+    /// Moves a consumer on to a position, never back, and gives up the lease; false when the lease was given to another since.
     ///
     /// # Errors
     /// [`LogError`].
@@ -167,7 +167,8 @@ pub trait Consumers: Statements {
         position: Position,
     ) -> impl Future<Output = Result<bool, LogError>> + Send {
         async move {
-            let sql = "update {log}consumers set lease = null, leased_until = null, acknowledged = {now},
+            // The lease is kept: who repeats an acknowledgement whose answer was lost is told the same.
+            let sql = "update {log}consumers set leased_until = null, acknowledged = {now},
                   position = case when position < $3 then $3 else position end
                 where name = $1 and lease = $2 returning name, position, leased_until, acknowledged";
             let values = vec![Value::of(name), Value::of(lease), Value::Number(position)];

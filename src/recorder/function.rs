@@ -131,8 +131,8 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
         Ok(vec![line.to_string()])
     }
 
-    /// A line for each named consumer, which is also its metrics: `ConsumerLagEvents` and `ConsumerLagSeconds`, by function
-    /// and by consumer.
+    /// A line for each named consumer, which is also its metrics: `ConsumerLagEvents`, `ConsumerLagSeconds` and
+    /// `ConsumersExpired` (it has lost events to retention), by function and by consumer.
     async fn lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
@@ -144,6 +144,7 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
                 "Metrics": [
                     {"Name": "ConsumerLagEvents", "Unit": "Count"},
                     {"Name": "ConsumerLagSeconds", "Unit": "Seconds"},
+                    {"Name": "ConsumersExpired", "Unit": "Count"},
                 ],
             });
             let line = json!({
@@ -152,7 +153,7 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
                 "request_id": request_id,
                 "outcome": "lag",
                 "consumer": consumer.name,
-                "expired": consumer.position < bounds.first,
+                "ConsumersExpired": u8::from(consumer.position < bounds.first),
                 "ConsumerLagEvents": events,
                 "ConsumerLagSeconds": seconds,
             });

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::FalseyValueParser;
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use crate::call::CallError;
@@ -33,6 +34,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Each is marked: its resources hold urn:hookbridge:replay:TIME, the time at which the replay began. It can be stopped
 /// anywhere; with --state the same command goes on where it was. Events are sent at least once.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["to_bus", "to_url", "to_queue"]))]
 pub struct Replay {
     /// The first time of an event that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
     #[arg(long, value_name = "TIME", value_parser = input::time)]
@@ -41,8 +43,8 @@ pub struct Replay {
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
     /// Only events of this type, or with * at its end of all that begin so; may be given several times.
-    #[arg(long = "type", value_name = "TYPE")]
-    types: Vec<String>,
+    #[arg(long = "type", value_name = "TYPE", value_parser = input::type_pattern)]
+    types: Vec<TypePattern>,
     /// Only events of this source; may be given several times.
     #[arg(long = "source", value_name = "SOURCE")]
     sources: Vec<String>,
@@ -50,13 +52,13 @@ pub struct Replay {
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
     /// The EventBridge bus, by name or ARN, that they are put on.
-    #[arg(long, value_name = "NAME", group = "target", required_unless_present_any = ["to_url", "to_queue"])]
+    #[arg(long, value_name = "NAME")]
     to_bus: Option<String>,
     /// The URL that they are posted to, each as EventBridge's envelope; every answer but 2xx is a failure.
-    #[arg(long, value_name = "URL", group = "target")]
+    #[arg(long, value_name = "URL")]
     to_url: Option<String>,
     /// The URL of the SQS queue that they are sent to, each as EventBridge's envelope.
-    #[arg(long, value_name = "URL", group = "target")]
+    #[arg(long, value_name = "URL")]
     to_queue: Option<String>,
     /// The most events in a second.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -93,13 +95,21 @@ pub enum ReplayError {
         error: LogError,
     },
     /// The place to begin at is none of this log.
-    #[error("{0} is no cursor of this log: garbled, cut short, or of another log")]
+    #[error("{0} is no cursor of this log: garbled, cut short, or of another log; a time is given by --from")]
     Cursor(&'static str),
     /// What comes after that place is no longer kept.
     #[error(
         "events from there on are no longer kept; leave --after and --state out to begin with the oldest that is"
     )]
     Expired,
+    /// Nothing is between the two times.
+    #[error("--from is later than --to")]
+    Range,
+    /// The file is of another replay.
+    #[error(
+        "--state {0} is of a replay of other events, or to somewhere else: give this one a file of its own"
+    )]
+    OtherState(PathBuf),
     /// The place is behind the end of the log.
     #[error(
         "the log ends before that place: it was set back, for example to an older backup; leave --after and --state out"
@@ -166,16 +176,15 @@ impl Replay {
         {
             return Err(ReplayError::NoLog(path.clone()));
         }
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err(ReplayError::Range);
+        }
         let failed = |error| ReplayError::Log { log: address.to_string(), error };
         let log = AnyLog::open(&address, 1).await.map_err(failed)?;
         let target = Arc::new(self.target().await?);
         let key = log.cursor_key().await.map_err(failed)?;
-        let filter = Filter {
-            sources: self.sources.clone(),
-            types: self.types.iter().cloned().map(TypePattern).collect(),
-            from: self.from,
-            to: self.to,
-        };
+        let filter =
+            Filter { sources: self.sources.clone(), types: self.types.clone(), from: self.from, to: self.to };
         // What comes in meanwhile, perhaps because of this, is not sent again.
         let Bounds { first, end: now } = log.bounds().await.map_err(failed)?;
         let (next, end) = self.start(&key)?;
@@ -229,9 +238,11 @@ impl Replay {
             serde_json::json!({"events": events, "left_out": left_out, "cursor": cursor, "seconds": seconds, "mark": mark})
                 .to_string()
         } else {
-            format!(
-                "{events} events sent, marked {mark}; {left_out} are not for a bus and were left out; {seconds:.1} s"
-            )
+            let left_out = match left_out {
+                0 => String::new(),
+                some => format!("; {some} are not for a bus and were left out"),
+            };
+            format!("{events} events sent, marked {mark}{left_out}; {seconds:.1} s")
         });
         Ok(())
     }
@@ -251,8 +262,13 @@ impl Replay {
             match std::fs::read_to_string(path) {
                 Ok(text) => {
                     let of = "what --state holds";
-                    let (next, end) = text.trim().split_once(' ').ok_or(ReplayError::Cursor(of))?;
-                    return Ok((read(next, of)?, read(end, of)?));
+                    let mut parts = text.split_whitespace();
+                    let mut part = || parts.next().ok_or(ReplayError::Cursor(of));
+                    let (next, end) = (read(part()?, of)?, read(part()?, of)?);
+                    if part()? != self.fingerprint() {
+                        return Err(ReplayError::OtherState(path.clone()));
+                    }
+                    return Ok((next, end));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(ReplayError::State { path: path.clone(), error }),
@@ -261,13 +277,20 @@ impl Replay {
         Ok((self.after.as_deref().map_or(Ok(None), |after| read(after, "--after"))?, None))
     }
 
+    /// What is replayed, and where to: the same for the same command.
+    fn fingerprint(&self) -> String {
+        let what = format!("{:?} {:?} {:?} {:?}", self.from, self.to, self.types, self.sources);
+        let to = format!("{:?} {:?} {:?}", self.to_bus, self.to_url, self.to_queue);
+        hex::encode(&Sha256::digest(what + &to)[..8])
+    }
+
     /// Writes down how far it is, and where it ends.
     fn keep(&self, cursor: &str, until: &str) -> Result<(), ReplayError> {
         let Some(path) = &self.state else { return Ok(()) };
         let failed = |error| ReplayError::State { path: path.clone(), error };
         let mut new = path.clone().into_os_string();
         new.push(".new");
-        std::fs::write(&new, format!("{cursor} {until}\n")).map_err(failed)?;
+        std::fs::write(&new, format!("{cursor} {until} {}\n", self.fingerprint())).map_err(failed)?;
         std::fs::rename(&new, path).map_err(failed)
     }
 }

@@ -88,7 +88,7 @@ async fn answer(State(readers): State<Arc<Readers>>, request: axum::extract::Req
         );
     };
     let body = body.to_bytes();
-    if parts.uri.path() == "/events" && is_for_stream(&parts.headers) {
+    if parts.method == Method::GET && parts.uri.path() == "/events" && is_for_stream(&parts.headers) {
         return match readers.feed.follow(request_of(&parts, &body, Duration::ZERO)).await {
             Ok((first, follower)) => stream(first, follower, readers.end.clone()),
             Err(answer) => response(answer),

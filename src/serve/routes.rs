@@ -99,7 +99,10 @@ fn url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
 async fn not_found() -> Response {
     let endpoints = providers::ALL.map(|p| format!("/hooks/{}", p.name)).join(", ");
     let searches = crate::feed::SEARCH_PATHS.join(", ");
-    text(StatusCode::NOT_FOUND, &format!("Not Found. There are: /, {endpoints}, /events, {searches}"))
+    text(
+        StatusCode::NOT_FOUND,
+        &format!("Not Found. There are: /, {endpoints}, /events, /consumers, /openapi.json, {searches}"),
+    )
 }
 
 fn text(status: StatusCode, body: &str) -> Response {

@@ -43,6 +43,8 @@ struct Tail {
     /// Which log it is.
     of: String,
     offset: u64,
+    /// The lines of other logs in the mark.
+    others: String,
 }
 
 /// Records until `end` becomes true. `length` is how much of the file is written.
@@ -100,9 +102,11 @@ impl Tail {
         let of = hex::encode(&Sha256::digest([b"which log".as_slice(), key.expose()].concat())[..8]);
         let mark = events.with_file_name(MARK);
         let text = std::fs::read_to_string(&mark).unwrap_or_default();
-        let offset = text.split_once(' ').filter(|(log, _)| *log == of);
-        let offset = offset.and_then(|(_, offset)| offset.trim().parse().ok()).unwrap_or_default();
-        Ok(Self { events: events.to_owned(), mark, log: log.clone(), of, offset })
+        let (ours, others): (Vec<_>, Vec<_>) =
+            text.lines().filter_map(|line| line.split_once(' ')).partition(|(log, _)| *log == of);
+        let offset = ours.first().and_then(|(_, offset)| offset.trim().parse().ok()).unwrap_or_default();
+        let others = others.iter().map(|(log, offset)| format!("{log} {offset}\n")).collect();
+        Ok(Self { events: events.to_owned(), mark, log: log.clone(), of, offset, others })
     }
 
     /// Records some of the events that are written and not in the log.
@@ -129,7 +133,7 @@ impl Tail {
         self.log.record(&recorder::events(&text)).await?;
         self.log.sequence().await?;
         self.offset += whole as u64;
-        std::fs::write(&self.mark, format!("{} {}\n", self.of, self.offset))?;
+        std::fs::write(&self.mark, format!("{} {}\n{}", self.of, self.offset, self.others))?;
         Ok(())
     }
 }

@@ -189,10 +189,15 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
             let _ = writeln!(text, "\nEvents go to the bus {}", settings.bus);
         }
     }
-    let _ =
-        writeln!(text, "Batches go to {}, and what is in them to {}", settings.archive, settings.database);
-    let _ =
-        writeln!(text, "Search them: curl 'http://{address}{}?from=2016-01-01T00:00'", feed::SEARCH_PATHS[0]);
+    let _ = writeln!(
+        text,
+        "Batches go to {}, and all events to the log, {}",
+        settings.archive, settings.database
+    );
+    let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
+    let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
+    let search = feed::SEARCH_PATHS[0];
+    let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");
     let secrets = development::path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());

@@ -88,8 +88,7 @@ fn one_reader_at_a_time_and_what_it_does_not_acknowledge_comes_again() {
     let (status, body) = acknowledge(&server, &page);
     assert_eq!((status, &body["errors"][0]["code"]), (409, &json!("not_leased")), "the first comes too late");
     assert_eq!(acknowledge(&server, &again).0, 200);
-    let (status, _) = acknowledge(&server, &again);
-    assert_eq!(status, 409, "once");
+    assert_eq!(acknowledge(&server, &again).0, 200, "an answer may have been lost");
     // Many at once: each event goes to one of them.
     let mut seen: Vec<_> = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..6)
@@ -146,6 +145,8 @@ fn what_cannot_be_a_consumer_is_refused() {
     for (method, path, body, status) in [
         ("PUT", "/consumers/a b", "", 400),
         ("PUT", "/consumers/..%2f", "", 400),
+        ("PUT", "/consumers/..", "", 400),
+        ("PUT", "/consumers/x?after=now", "", 400),
         ("PUT", &format!("/consumers/{}", "a".repeat(65)), "", 400),
         ("PUT", "/consumers/x", "{", 400),
         ("PUT", "/consumers/x", "[]", 400),

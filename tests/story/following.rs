@@ -346,6 +346,38 @@ fn nobody_reads_without_the_token_once_there_is_one() {
     assert_eq!(wire::exchange(open.address, &foreign).unwrap().status, 403);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_has_dropped_does_not_come_again() {
+    let mut server = Server::start();
+    let path = server.folder.path().join("log.db");
+    let authorization =
+        crate::actors::signature("sparkpost", crate::actors::server::SECRET, "https://x.example/", b"");
+    let headers: [(&str, &[u8]); 3] = [
+        ("authorization", authorization.as_bytes()),
+        ("content-type", b"application/json"),
+        ("x-messagesystems-batch-id", b"one"),
+    ];
+    let batch = json!([{"msys": {"message_event": {"type": "bounce", "event_id": "1", "n": 1}}}]).to_string();
+    assert_eq!(server.post("sparkpost", &headers, batch.as_bytes()).status, 200);
+    server.push(1);
+    until(&server, 2);
+    let log = SqliteLog::open(&path).await.unwrap();
+    log.maintain(&Keep { since: Some(jiff::Timestamp::now()), ..Keep::default() }).await.unwrap();
+    let other = server.folder.path().join("other.db");
+    server.start_again_with(&["--database", other.to_str().unwrap()]);
+    until(&server, 2);
+    server.start_again_with(&[]);
+    server.push(2);
+    let (_, page) = server.get("/events?wait=20", &[]);
+    assert_eq!(numbers(&page), [2], "only what came since");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o77, 0, "the log is its owner's");
+    }
+}
+
 #[test]
 fn events_that_came_while_the_log_was_away_are_in_it_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();

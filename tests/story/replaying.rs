@@ -174,6 +174,14 @@ async fn what_cannot_be_replayed_is_said() {
     );
     assert!(fails(&["--to-url", "http://localhost/", "--from", "yesterday"]).contains("is neither a date"));
     assert!(fails(&["--to-url", "http://localhost/", "--rate", "0"]).contains("rate"));
+    assert!(fails(&["--to-url", "http://localhost/", "--type", "a*b"]).contains("has a * before its end"));
+    let range = ["--to-url", "http://localhost/", "--from", "2026-11-21", "--to", "2026-11-20"];
+    assert!(fails(&range).contains("--from is later than --to"));
+    let receiver = Receiver::default();
+    let url = receiver.start().await;
+    run(&mut replay(&folder, &["--to-url", &url, "--state", "other", "--type", "bounce"]));
+    let said = fails(&["--to-url", &url, "--state", "other"]);
+    assert!(said.contains("is of a replay of other events"), "{said}");
     std::fs::write(folder.path().join("state"), "garbled").unwrap();
     let said = fails(&["--to-url", "http://localhost/", "--state", "state"]);
     assert!(said.contains("what --state holds is no cursor"), "{said}");

@@ -28,13 +28,43 @@ pub(in crate::feed) enum Format {
     CloudEvents,
 }
 
+/// What an `Accept` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::feed) enum Accepted {
+    /// A page.
+    Page(Format),
+    /// A stream.
+    Stream,
+}
+
 impl Format {
-    /// By `Accept`; whoever does not say gets a list.
-    pub(in crate::feed) fn accepted(accept: Option<&str>) -> Self {
-        let types = accept.unwrap_or_default().split(',').filter_map(|range| range.split(';').next());
-        let is_cloud_events =
-            |name: &str| name.trim().to_ascii_lowercase().starts_with("application/cloudevents");
-        if types.map(str::trim).any(is_cloud_events) { Self::CloudEvents } else { Self::List }
+    /// By `Accept`: of what is known the first with the greatest weight. Whoever names nothing that is known gets a list.
+    /// Source: RFC 9110, 12.5.1.
+    pub(in crate::feed) fn accepted(accept: Option<&str>) -> Accepted {
+        let mut best = (0.0, Accepted::Page(Self::List));
+        for range in accept.unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "application/json" | "application/*" | "*/*" => Accepted::Page(Self::List),
+                "text/event-stream" => Accepted::Stream,
+                name if name.starts_with("application/cloudevents") => Accepted::Page(Self::CloudEvents),
+                _ => continue,
+            };
+            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            let weight = weight.and_then(|q| q.parse::<f32>().ok()).unwrap_or(1.0);
+            if weight > best.0 {
+                best = (weight, kind);
+            }
+        }
+        best.1
+    }
+
+    /// The same where there are no streams.
+    pub(in crate::feed) fn of_page(accept: Option<&str>) -> Self {
+        match Self::accepted(accept) {
+            Accepted::Page(format) => format,
+            Accepted::Stream => Self::List,
+        }
     }
 
     /// The media type of one event.
@@ -133,10 +163,26 @@ mod tests {
     #[test]
     fn the_form_is_chosen_by_what_is_accepted() {
         let of = |accept: &str| Format::accepted(Some(accept));
-        assert_eq!(Format::accepted(None), Format::List);
-        assert_eq!(of("*/*"), Format::List);
-        assert_eq!(of("application/json"), Format::List);
-        assert_eq!(of("application/cloudevents-batch+json"), Format::CloudEvents);
-        assert_eq!(of("text/plain, Application/CloudEvents-batch+json;charset=utf-8"), Format::CloudEvents);
+        let (list, cloud_events) = (Accepted::Page(Format::List), Accepted::Page(Format::CloudEvents));
+        assert_eq!(Format::accepted(None), list);
+        for accept in [
+            "",
+            "*/*",
+            "application/json",
+            "text/event-stream;q=0",
+            "text/event-stream;q=0.1, application/json",
+        ] {
+            assert_eq!(of(accept), list, "{accept}");
+        }
+        for accept in [
+            "application/cloudevents-batch+json",
+            "text/plain, Application/CloudEvents-batch+json;charset=utf-8",
+        ] {
+            assert_eq!(of(accept), cloud_events, "{accept}");
+        }
+        for accept in ["text/event-stream", "*/*;q=0.5, text/event-stream"] {
+            assert_eq!(of(accept), Accepted::Stream, "{accept}");
+        }
+        assert_eq!(Format::of_page(Some("text/event-stream")), Format::List);
     }
 }

@@ -14,8 +14,8 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::answer::Answer;
 use super::{Feed, LARGEST, Request, Scope, in_json};
-use crate::log::{CursorKey, Filter, LogError, Most, Ordered, Placed, Position};
-use format::Format;
+use crate::log::{Bounds, CursorKey, Filter, LogError, Most, Ordered, Placed, Position};
+use format::{Accepted, Format};
 use query::{BadParameter, Parameters, Place, Point, Query};
 
 /// The path of the log.
@@ -148,10 +148,10 @@ impl<L: Ordered> Feed<L> {
         if request.method != Method::GET {
             return Answer::not_allowed("GET");
         }
-        if stream::is_for_stream(request.headers) {
-            return stream::no_stream();
-        }
-        let format = Format::accepted(request.header(header::ACCEPT));
+        let format = match Format::accepted(request.header(header::ACCEPT)) {
+            Accepted::Stream => return stream::no_stream(),
+            Accepted::Page(format) => format,
+        };
         match self.asked(request, scope).await {
             Ok((query, page, key)) => answered(request, format, &query, &page, &key, None),
             Err(no_page) => no_page.answer(),
@@ -195,8 +195,12 @@ impl<L: Ordered> Feed<L> {
             Point::Now => return Ok(self.log.sequence().await?),
             Point::Time(time) => return Ok(self.log.since(*time).await?),
         };
-        let end = self.log.sequence().await?;
-        if position > end { Err(NoPage::Ahead) } else { Ok(position) }
+        let Bounds { first, end } = self.log.bounds().await?;
+        match position {
+            _ if position < first => Err(NoPage::Expired),
+            _ if position > end => Err(NoPage::Ahead),
+            _ => Ok(position),
+        }
     }
 
     /// The page after a position; when there is nothing, what comes while it waits.
@@ -270,11 +274,14 @@ impl<L: Ordered> Feed<L> {
         if request.method != Method::GET {
             return Answer::not_allowed("GET");
         }
+        if !request.query.is_empty() {
+            return Answer::error(StatusCode::BAD_REQUEST, "There are no parameters here.");
+        }
         let id = percent_decode_str(id).decode_utf8_lossy();
         let mut sources = Vec::new();
         let is_readable = scope.narrow(&mut sources) && !id.contains('\0') && !id.is_empty();
         let found = if is_readable { self.log.find(&id, &sources).await } else { Ok(None) };
-        let format = Format::accepted(request.header(header::ACCEPT));
+        let format = Format::of_page(request.header(header::ACCEPT));
         match found {
             Ok(Some(event)) => Answer::of(format.media_type(), StatusCode::OK, format.of(&event)),
             Ok(None) => Answer::error(

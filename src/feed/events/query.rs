@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::log::{Filter, TypePattern};
 use crate::providers::Form;
@@ -51,8 +53,7 @@ impl Point {
         match text {
             "start" => Self::Start,
             "now" => Self::Now,
-            // A plus sign that was not encoded is a space by now.
-            _ => text.replace(' ', "+").parse().map_or_else(|_| Self::Cursor(text.to_owned()), Self::Time),
+            _ => time_of(text).map_or_else(|| Self::Cursor(text.to_owned()), Self::Time),
         }
     }
 }
@@ -143,8 +144,15 @@ fn bad(name: &str, why: &str) -> BadParameter {
 }
 
 fn time(name: &str, value: &str) -> Result<Timestamp, BadParameter> {
-    let wrong = |_| bad(name, "is not a time; it is written 2026-11-22T10:00:00Z");
-    value.replace(' ', "+").parse().map_err(wrong)
+    let wrong = || bad(name, "is not a time; it is written 2026-11-22T10:00:00Z or 2026-11-22");
+    time_of(value).ok_or_else(wrong)
+}
+
+/// A time, or the beginning of a day in UTC.
+fn time_of(text: &str) -> Option<Timestamp> {
+    let day = || Some(text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    // A plus sign that was not encoded is a space by now.
+    text.replace(' ', "+").parse().ok().or_else(day)
 }
 
 #[cfg(test)]
@@ -170,6 +178,7 @@ mod tests {
         assert_eq!(asked.filter.to.unwrap().to_string(), "2026-11-22T11:00:00Z");
         let time = "2026-11-22T10:00:00Z".parse().unwrap();
         assert_eq!(read("before=2026-11-22T10:00:00Z").unwrap().place, Place::Before(Point::Time(time)));
+        assert_eq!(read("after=1970-01-01").unwrap().place, Place::After(Point::Time(Timestamp::UNIX_EPOCH)));
         assert_eq!(read("after=x").unwrap().place, Place::After(Point::Cursor("x".into())));
     }
 
@@ -188,7 +197,10 @@ mod tests {
         assert_eq!(why("before=now&wait=1"), "wait is for what comes after: it does not go with before");
         assert_eq!(why("limit=1&limit=2"), "limit is there twice");
         assert_eq!(why("from=2026-11-22T10:00:00Z&to=2026-11-22T09:00:00Z"), "from is later than to");
-        assert_eq!(why("from=yesterday"), "from is not a time; it is written 2026-11-22T10:00:00Z");
+        assert_eq!(
+            why("from=yesterday"),
+            "from is not a time; it is written 2026-11-22T10:00:00Z or 2026-11-22"
+        );
         assert_eq!(
             why("cursor=x"),
             "cursor is not known; there are: after, before, from, limit, source, to, type, types[], wait"

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::query::{Parameters, Place, Point, Query};
 use super::{Answer, Feed, NoPage, Request, cursor};
-use crate::feed::events::format::Format;
+use crate::feed::events::format::{Accepted, Format};
 use crate::log::{Consumers, CursorKey, Ordered, Placed, Position};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -19,9 +19,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Whether an `Accept` is for a stream.
 pub fn is_for_stream(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let mut types = accept.split(',').filter_map(|range| range.split(';').next());
-    types.any(|name| name.trim().eq_ignore_ascii_case("text/event-stream"))
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    Format::accepted(accept) == Accepted::Stream
 }
 
 /// A client that follows the log.

@@ -144,7 +144,12 @@ async fn drop_before(
     oldest: Timestamp,
     done: &mut Maintained,
 ) -> Result<(), LogError> {
-    let marks = format!("delete from hookbridge.batches where recorded < timestamptz '{oldest:.6}'");
+    // What has a place in the archive stays known, so that it does not come again; of the rest nothing is left.
+    let marks = format!(
+        "update hookbridge.batches set position = null, events = 0, oldest = null, newest = null
+         where position is not null and recorded < timestamptz '{oldest:.6}';
+         delete from hookbridge.batches where events = 0 and origin is null"
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(marks)).execute(&mut *connection).await?;
     let tables = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'hookbridge.events'::regclass order by 1";
@@ -171,7 +176,7 @@ async fn drop_before(
 /// Whether no batch that is kept has an event in a table. Numbers of batches are given in about their order.
 async fn is_all_old(connection: &mut PgConnection, table: &str) -> Result<bool, LogError> {
     let sql = format!(
-        "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches), true)"
+        "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"
     );
     Ok(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?)
 }
@@ -202,7 +207,7 @@ async fn delete_old(
 ) -> Result<Option<u64>, LogError> {
     let delete = format!(
         "delete from hookbridge.{table} e where time < timestamptz '{oldest:.6}'
-           and not exists (select from hookbridge.batches b where b.id = e.batch)"
+           and not exists (select from hookbridge.batches b where b.id = e.batch and b.events > 0)"
     );
     let deleted = sqlx::raw_sql(sqlx::AssertSqlSafe(delete)).execute(connection).await?;
     Ok(Some(deleted.rows_affected()))

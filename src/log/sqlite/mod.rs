@@ -44,6 +44,7 @@ impl SqliteLog {
     /// # Errors
     /// [`LogError`].
     pub async fn open(path: &Path) -> Result<Self, LogError> {
+        make_private(path);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -75,7 +76,7 @@ impl SqliteLog {
             let deleted = sqlx::query(
                 "delete from events where rowid in (
                    select rowid from events e where time < ?
-                     and not exists (select 1 from batches b where b.id = e.batch) limit 5000)",
+                     and not exists (select 1 from batches b where b.id = e.batch and b.events > 0) limit 5000)",
             );
             let deleted = deleted.bind(oldest.as_microsecond()).execute(&self.pool).await?.rows_affected();
             all += deleted;
@@ -220,15 +221,14 @@ impl Log for SqliteLog {
         let mut done = Maintained::default();
         if let Some(oldest) = keep.since {
             let _writing = self.writer.lock().await;
-            let marks = sqlx::query("delete from batches where recorded < ?");
-            marks.bind(oldest.as_microsecond()).execute(&self.pool).await?;
+            forget(&self.pool, "recorded < ?", Some(oldest)).await?;
         }
         while self.is_larger(keep.bytes).await? {
             // About a thousand events at a time; one batch at least.
-            let marks = "delete from batches where position < (select min(position) + 1000 from batches) returning id";
+            let which = "position < (select min(position) + 1000 from batches)";
             let _writing = self.writer.lock().await;
             let mut transaction = self.pool.begin_with("begin immediate").await?;
-            let gone: Vec<i64> = sqlx::query_scalar(marks).fetch_all(&mut *transaction).await?;
+            let gone = forget(&mut *transaction, which, None).await?;
             let events = "delete from events where batch in (select value from json_each(?))";
             let list = serde_json::Value::from(gone.as_slice()).to_string();
             done.deleted += sqlx::query(events).bind(list).execute(&mut *transaction).await?.rows_affected();
@@ -242,6 +242,33 @@ impl Log for SqliteLog {
         }
         Ok(done)
     }
+}
+
+/// Makes the file, if it is not there, for its owner only: the log is about people. What goes wrong is said by who opens it.
+fn make_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
+}
+
+/// Ends what readers are told is kept of some batches, and returns their numbers. They stay known, so that what lies in an
+/// archive does not come again.
+async fn forget<'c>(
+    connection: impl sqlx::Executor<'c, Database = Sqlite>,
+    which: &str,
+    time: Option<Timestamp>,
+) -> Result<Vec<i64>, LogError> {
+    let sql = format!(
+        "update batches set position = null, events = 0, oldest = null, newest = null
+         where position is not null and {which} returning id"
+    );
+    let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+    if let Some(time) = time {
+        query = query.bind(time.as_microsecond());
+    }
+    Ok(query.fetch_all(connection).await?)
 }
 
 impl Statements for SqliteLog {
