@@ -9,8 +9,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::input;
-use crate::log::postgres::DatabaseUrlError;
-use crate::log::{AnyLog, COLUMNS, Log as _, LogAddress, LogError, Order, Page, Search, Stored};
+use crate::log::{AnyLog, COLUMNS, Log as _, NoLog, Order, Page, Search, Stored};
 use crate::output;
 use crate::recorder;
 use crate::serve::settings::default_log;
@@ -56,20 +55,9 @@ enum Format {
 /// Why not all of it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The address of the log is none.
-    #[error("--database")]
-    Database(#[from] DatabaseUrlError),
-    /// There is no such file.
-    #[error("--database: there is no log at {0}")]
-    NoLog(PathBuf),
-    /// The log does not work.
-    #[error("the log {log}: {error}")]
-    Log {
-        /// Its address.
-        log: String,
-        /// What happened.
-        error: LogError,
-    },
+    /// There is no log.
+    #[error(transparent)]
+    Log(#[from] NoLog),
     /// The output cannot be written.
     #[error("{output}: {error}")]
     Output {
@@ -86,14 +74,7 @@ impl Export {
     /// # Errors
     /// [`ExportError`].
     pub async fn run(self) -> Result<(), ExportError> {
-        let address: LogAddress = self.database.to_string_lossy().parse()?;
-        if let LogAddress::File(path) = &address
-            && !path.exists()
-        {
-            return Err(ExportError::NoLog(path.clone()));
-        }
-        let failed = |error| ExportError::Log { log: address.to_string(), error };
-        let log = AnyLog::open(&address, 1).await.map_err(failed)?;
+        let (log, failed) = AnyLog::existing(&self.database, 1).await?;
         let name = self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
         let unwritable = |error| ExportError::Output { output: name.clone(), error };
         let mut out: Box<dyn Write + Send> = match &self.output {
@@ -114,7 +95,7 @@ impl Export {
             write_row(&mut out, &header()).map_err(unwritable)?;
         }
         loop {
-            let found = log.search(&search, &page).await.map_err(failed)?;
+            let found = log.search(&search, &page).await.map_err(&failed)?;
             let Some(last) = found.last() else { break };
             page.after = Some(last.key.clone());
             for event in &found {

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
-use crate::log::postgres::DatabaseUrlError;
-use crate::log::{AnyLog, Keep, Log as _, LogAddress, LogError, Maintained};
+use crate::log::{AnyLog, Keep, Log as _, Maintained, NoLog};
 use crate::output;
 use crate::serve::settings::default_log;
 
@@ -29,44 +28,18 @@ pub struct Maintain {
     json: bool,
 }
 
-/// Why the log is not in order.
-#[derive(Debug, thiserror::Error)]
-pub enum MaintainError {
-    /// The address of the log is none.
-    #[error("--database")]
-    Database(#[from] DatabaseUrlError),
-    /// There is no such file.
-    #[error("--database: there is no log at {0}")]
-    NoLog(PathBuf),
-    /// The log does not work.
-    #[error("the log {log}: {error}")]
-    Log {
-        /// Its address.
-        log: String,
-        /// What happened.
-        error: LogError,
-    },
-}
-
 impl Maintain {
     /// Does it, and says what was done.
     ///
     /// # Errors
-    /// [`MaintainError`].
-    pub async fn run(self) -> Result<(), MaintainError> {
-        let address: LogAddress = self.database.to_string_lossy().parse()?;
-        if let LogAddress::File(path) = &address
-            && !path.exists()
-        {
-            return Err(MaintainError::NoLog(path.clone()));
-        }
-        let failed = |error| MaintainError::Log { log: address.to_string(), error };
-        let log = AnyLog::open(&address, 1).await.map_err(failed)?;
+    /// [`NoLog`].
+    pub async fn run(self) -> Result<(), NoLog> {
+        let (log, failed) = AnyLog::existing(&self.database, 1).await?;
         let mut keep = Keep { bytes: self.keep_bytes, ..Keep::default() };
         if let Some(days) = self.keep {
             keep = keep.not_older(SignedDuration::from_hours(24 * i64::from(days)));
         }
-        let Maintained { made, dropped, deleted } = log.maintain(&keep).await.map_err(failed)?;
+        let Maintained { made, dropped, deleted } = log.maintain(&keep).await.map_err(&failed)?;
         output::line(&if self.json {
             serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
         } else {

@@ -1,7 +1,7 @@
 //! A log by its address, as people write it: a PostgreSQL database, or a file.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -43,6 +43,25 @@ impl std::fmt::Display for LogAddress {
     }
 }
 
+/// Why a log that should be there is not to be used. It is said to who named it with `--database`.
+#[derive(Debug, thiserror::Error)]
+pub enum NoLog {
+    /// The address is none.
+    #[error("--database")]
+    Address(#[from] DatabaseUrlError),
+    /// There is no such file.
+    #[error("--database: there is no log at {0}")]
+    Missing(PathBuf),
+    /// The log does not work.
+    #[error("the log {log}: {error}")]
+    Log {
+        /// Its address.
+        log: String,
+        /// What happened.
+        error: LogError,
+    },
+}
+
 /// An open log.
 #[derive(Clone)]
 pub enum AnyLog {
@@ -53,6 +72,26 @@ pub enum AnyLog {
 }
 
 impl AnyLog {
+    /// Opens a log that is there, by its address, with `connections` at most; and says how to speak of what fails in it later.
+    ///
+    /// # Errors
+    /// [`NoLog`].
+    pub async fn existing(
+        address: &Path,
+        connections: u32,
+    ) -> Result<(Self, impl Fn(LogError) -> NoLog), NoLog> {
+        let address: LogAddress = address.to_string_lossy().parse()?;
+        if let LogAddress::File(path) = &address
+            && !path.exists()
+        {
+            return Err(NoLog::Missing(path.clone()));
+        }
+        let name = address.to_string();
+        let failed = move |error| NoLog::Log { log: name.clone(), error };
+        let log = Self::open(&address, connections).await.map_err(&failed)?;
+        Ok((log, failed))
+    }
+
     /// Opens the log, with `connections` at most; makes its tables, and its file and folder, when they are not there.
     ///
     /// # Errors

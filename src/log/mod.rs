@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use jiff::{SignedDuration, Timestamp};
 
 #[cfg(feature = "command")]
-pub use any::{AnyLog, LogAddress};
+pub use any::{AnyLog, LogAddress, NoLog};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
 pub use consumers::{Consumer, ConsumerRow, Consumers, Lag, Leased, Statements, Value};
 pub use error::LogError;

@@ -14,10 +14,7 @@ use tokio::task::JoinSet;
 use crate::call::CallError;
 use crate::feed::cursor;
 use crate::input;
-use crate::log::postgres::DatabaseUrlError;
-use crate::log::{
-    AnyLog, Bounds, CursorKey, Filter, LogAddress, LogError, Most, Ordered as _, Position, TypePattern,
-};
+use crate::log::{AnyLog, Bounds, CursorKey, Filter, Most, NoLog, Ordered as _, Position, TypePattern};
 use crate::output;
 use crate::serve::settings::default_log;
 use target::{Target, TargetError};
@@ -80,20 +77,9 @@ pub struct Replay {
 /// Why not everything was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The address of the log is none.
-    #[error("--database")]
-    Database(#[from] DatabaseUrlError),
-    /// There is no such file.
-    #[error("--database: there is no log at {0}")]
-    NoLog(PathBuf),
-    /// The log does not work.
-    #[error("the log {log}: {error}")]
-    Log {
-        /// Its address.
-        log: String,
-        /// What happened.
-        error: LogError,
-    },
+    /// There is no log.
+    #[error(transparent)]
+    Log(#[from] NoLog),
     /// The place to begin at is none of this log.
     #[error("{0} is no cursor of this log: garbled, cut short, or of another log; a time is given by --from")]
     Cursor(&'static str),
@@ -170,23 +156,16 @@ impl Replay {
     /// # Errors
     /// [`ReplayError`].
     pub async fn run(self) -> Result<(), ReplayError> {
-        let address: LogAddress = self.database.to_string_lossy().parse()?;
-        if let LogAddress::File(path) = &address
-            && !path.exists()
-        {
-            return Err(ReplayError::NoLog(path.clone()));
-        }
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ReplayError::Range);
         }
-        let failed = |error| ReplayError::Log { log: address.to_string(), error };
-        let log = AnyLog::open(&address, 1).await.map_err(failed)?;
+        let (log, failed) = AnyLog::existing(&self.database, 1).await?;
         let target = Arc::new(self.target().await?);
-        let key = log.cursor_key().await.map_err(failed)?;
+        let key = log.cursor_key().await.map_err(&failed)?;
         let filter =
             Filter { sources: self.sources.clone(), types: self.types.clone(), from: self.from, to: self.to };
         // What comes in meanwhile, perhaps because of this, is not sent again.
-        let Bounds { first, end: now } = log.bounds().await.map_err(failed)?;
+        let Bounds { first, end: now } = log.bounds().await.map_err(&failed)?;
         let (next, end) = self.start(&key)?;
         let (mut next, end) = (next.unwrap_or(first), end.unwrap_or(now));
         if next > now || end > now {
@@ -199,7 +178,7 @@ impl Replay {
             Pace { between: self.rate.map(|rate| Duration::from_secs(1) / rate), due: Instant::now() };
         while next < end {
             let window = next..end.min(next + WINDOW);
-            let events = log.events(window.clone(), &filter, Most::ALL).await.map_err(failed)?;
+            let events = log.events(window.clone(), &filter, Most::ALL).await.map_err(&failed)?;
             let events = events.ok_or(ReplayError::Expired)?;
             // So many at once; what is behind the last of them is begun when all of them are done.
             for some in events.chunks(usize::from(self.at_once)) {
@@ -290,7 +269,7 @@ impl Replay {
         let failed = |error| ReplayError::State { path: path.clone(), error };
         let mut new = path.clone().into_os_string();
         new.push(".new");
-        std::fs::write(&new, format!("{cursor} {until} {}\n", self.fingerprint())).map_err(failed)?;
+        std::fs::write(&new, format!("{cursor} {until} {}\n", self.fingerprint())).map_err(&failed)?;
         std::fs::rename(&new, path).map_err(failed)
     }
 }

@@ -116,6 +116,31 @@ fn who_waits_gets_what_comes_and_an_empty_page_when_nothing_does() {
     assert!(server.end().success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn large_events_make_short_pages_and_a_larger_one_comes_by_itself() {
+    let server = Server::start();
+    let log = SqliteLog::open(&server.folder.path().join("log.db")).await.unwrap();
+    // 2 MB each, the fourth alone more than a page may have, and two small ones.
+    for (n, size) in [2_000_000, 2_000_000, 2_000_000, 7_000_000, 10, 10].into_iter().enumerate() {
+        let mut record = crate::actors::log::record(&format!("{n}"), jiff::Timestamp::now());
+        record.detail = format!(r#"{{"n":{n},"x":"{}"}}"#, "x".repeat(size)).into();
+        log.record(&crate::actors::log::batch(&format!("{n}"), vec![record])).await.unwrap();
+    }
+    let pages = |way: &str| {
+        let (mut pages, mut cursor) = (Vec::new(), if way == "after" { "start" } else { "now" }.to_owned());
+        loop {
+            let (_, page) = server.get(&format!("/events?{way}={cursor}&limit=1000"), &[]);
+            pages.push(numbers(&page));
+            cursor = page["cursor"].as_str().unwrap().to_owned();
+            if page["has_more"] == false {
+                return pages;
+            }
+        }
+    };
+    assert_eq!(pages("after"), [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
+    assert_eq!(pages("before"), [vec![4, 5], vec![3], vec![1, 2], vec![0]]);
+}
+
 #[test]
 fn cursors_are_ours_or_refused() {
     let (server, other) = (Server::start(), Server::start());

@@ -22,7 +22,7 @@ pub(crate) fn write(position: Position, key: &CursorKey) -> String {
     BASE64.encode(bytes)
 }
 
-/// Reads what [`write`] wrote; `None` for anything else.
+/// Reads what [`write()`] wrote; `None` for anything else.
 pub(crate) fn read(text: &str, key: &CursorKey) -> Option<Position> {
     let bytes = BASE64.decode(text).ok()?;
     let (position, tag) = bytes.split_first_chunk()?;

@@ -26,7 +26,6 @@ const CURSOR: HeaderName = HeaderName::from_static("hookbridge-cursor");
 const WIDEST: i64 = 20_000;
 /// How long the log is looked through for a page before what was found so far is answered.
 const LOOKING: Duration = Duration::from_secs(5);
-
 /// How soon is looked again for what there should be.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -91,44 +90,52 @@ struct Looking<'q> {
     most: Most,
     step: i64,
     enough: Instant,
+    is_empty: bool,
 }
 
 impl<'q> Looking<'q> {
     fn for_page(query: &'q Query, from_end: bool) -> Self {
         let most = Most { events: query.limit as usize, bytes: LARGEST, from_end };
         let enough = Instant::now() + LOOKING;
-        Self { filter: &query.filter, most, step: query.limit.into(), enough }
+        Self { filter: &query.filter, most, step: query.limit.into(), enough, is_empty: true }
     }
 
-    /// The next events, and whether there is no place for more on the page.
+    /// The next events; and when there is no place on the page for more, where to go on after them.
     async fn read(
         &mut self,
         log: &impl Ordered,
         window: Range<Position>,
-    ) -> Result<(Vec<Placed>, bool), NoPage> {
+    ) -> Result<(Vec<Placed>, Option<Position>), NoPage> {
         let mut events = log.events(window, self.filter, self.most).await?.ok_or(NoPage::Expired)?;
-        let mut is_cut = self.most.is_reached(&events);
-        // As JSON in JSON, which is how a function hands it over, details are larger; one there always is.
-        let (mut size, mut kept) = (0, 0);
-        let in_turn: Box<dyn Iterator<Item = &Placed> + Send> =
-            if self.most.from_end { Box::new(events.iter().rev()) } else { Box::new(events.iter()) };
-        for placed in in_turn {
-            size += in_json(&placed.event.detail) + 1024;
-            if size > self.most.bytes && kept > 0 {
-                is_cut = true;
+        let is_cut = self.most.is_reached(&events);
+        if self.most.from_end {
+            events.reverse();
+        }
+        // As JSON in JSON, which is how a function hands it over, details are larger.
+        let (mut size, mut kept, mut rest) = (0, 0, None);
+        for placed in &events {
+            let larger = size + in_json(&placed.event.detail) + 1024;
+            // One is shown in any case, by itself if it is that large.
+            if larger > self.most.bytes && !(self.is_empty && kept == 0) {
+                rest = Some(placed.position + i64::from(self.most.from_end));
                 break;
             }
+            size = larger;
             kept += 1;
         }
-        if self.most.from_end {
-            events.drain(..events.len() - kept);
-        } else {
-            events.truncate(kept);
+        events.truncate(kept);
+        if let Some(last) = events.last().filter(|_| is_cut) {
+            let behind = last.position + i64::from(!self.most.from_end);
+            rest = rest.or(Some(behind));
         }
+        if self.most.from_end {
+            events.reverse();
+        }
+        self.is_empty &= events.is_empty();
         self.most.events -= events.len();
         self.most.bytes = self.most.bytes.saturating_sub(size);
         self.step = (self.step * 4).min(WIDEST);
-        Ok((events, is_cut || self.most.events == 0 || self.most.bytes == 0))
+        Ok((events, rest))
     }
 
     /// Whether what was found is answered, however little it is.
@@ -231,12 +238,10 @@ impl<L: Ordered> Feed<L> {
         while page.next < end {
             let window = page.next..end.min(page.next + looking.step);
             page.next = window.end;
-            let (events, is_cut) = looking.read(&self.log, window).await?;
-            if let Some(last) = events.last().filter(|_| is_cut) {
-                page.next = last.position + 1;
-            }
+            let (events, rest) = looking.read(&self.log, window).await?;
+            page.next = rest.unwrap_or(page.next);
             page.events.extend(events);
-            if is_cut || looking.is_enough() {
+            if rest.is_some() || looking.is_enough() {
                 break;
             }
         }
@@ -255,13 +260,11 @@ impl<L: Ordered> Feed<L> {
         while page.next > first {
             let window = first.max(page.next - looking.step)..page.next;
             page.next = window.start;
-            let (mut events, is_cut) = looking.read(&self.log, window).await?;
-            if let Some(first) = events.first().filter(|_| is_cut) {
-                page.next = first.position;
-            }
+            let (mut events, rest) = looking.read(&self.log, window).await?;
+            page.next = rest.unwrap_or(page.next);
             events.append(&mut page.events);
             page.events = events;
-            if is_cut || looking.is_enough() {
+            if rest.is_some() || looking.is_enough() {
                 break;
             }
         }
