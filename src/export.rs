@@ -115,7 +115,10 @@ impl Export {
                 output::complain(&format!("{written} events, up to {}", last.key.time));
             }
         }
-        out.flush().map_err(unwritable)?;
+        match out.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            done => done.map_err(unwritable)?,
+        }
         if shows {
             output::complain(&format!("{written} events written to {name}"));
         }

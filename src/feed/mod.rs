@@ -74,10 +74,17 @@ impl<L: Ordered + Consumers> Feed<L> {
     /// Answers a request.
     pub async fn answer(&self, request: Request<'_>) -> Answer {
         let request = Request { path: trimmed(request.path), ..request };
-        match self.scope(&request).await {
+        // The head of what GET would answer, but of what changes when it is asked for.
+        let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
+        let request = if is_head { Request { method: &Method::GET, ..request } } else { request };
+        let mut answer = match self.scope(&request).await {
             Ok(scope) => self.route(&request, &scope).await.encoded(&request),
             Err(refused) => refused,
+        };
+        if is_head {
+            answer.body = Vec::new();
         }
+        answer
     }
 
     /// What a request may read.

@@ -251,6 +251,8 @@ fn who_has_a_page_already_is_told_so_and_who_takes_it_gets_it_compressed() {
     let tag = plain.header("etag").unwrap();
     let again = server.ask("GET", "/events", &[("if-none-match", tag.as_bytes())], b"");
     assert_eq!((again.status, again.body.as_str(), again.header("etag").unwrap()), (304, "", tag.clone()));
+    let head = server.ask("HEAD", "/events", &[], b"");
+    assert_eq!((head.status, head.header("etag").unwrap(), head.body.as_str()), (200, tag.clone(), ""));
     server.push(20);
     until(&server, 21);
     assert_eq!(server.ask("GET", "/events", &[("if-none-match", tag.as_bytes())], b"").status, 200);
