@@ -458,6 +458,27 @@ async fn a_log_of_the_first_version_gets_positions_in_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_recorder_of_the_first_version_may_still_run() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    log.record(&batch("0", vec![record("z", now())])).await.unwrap();
+    log.sequence().await.unwrap();
+    // What that one writes: no times of the batch, and a gap where there was a repeat.
+    database
+        .run(
+            "with b as (insert into hookbridge.batches (origin, events, repeats) values ('old', 2, 1) returning id)
+             insert into hookbridge.events (time, id, source, type, batch, place, account, region, resources, detail)
+             select now() - make_interval(weeks => place), 'old-' || place, '', '', b.id, place, '', '', '{}', '{}'
+             from b, unnest('{0,2}'::int[]) place",
+        )
+        .await;
+    log.record(&batch("1", vec![record("a", now()), record("b", now())])).await.unwrap();
+    assert_eq!(log.sequence().await.unwrap(), 6);
+    let ids = ["z", "old-0", "old-2", "a", "b"].map(str::to_owned);
+    assert_eq!(read(&log, 1..6).await, (1..).zip(ids).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_of_the_first_version_gets_positions_in_sqlite() {
     use sqlx::Connection as _;
     let folder = tempfile::tempdir().unwrap();

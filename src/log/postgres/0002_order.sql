@@ -56,6 +56,20 @@ begin
     perform from hookbridge.log for update;
     -- Behind the wait: nothing that was committed before a time gets an earlier one.
     now := clock_timestamp();
+    -- A recorder of the version before this one may still be running: its places have gaps where a batch had repeats.
+    if exists (
+      select from hookbridge.batches where position is null and events > 0 and repeats > 0 and oldest is null
+    ) then
+      update hookbridge.events e set place = ranked.place
+      from (
+        select time, id, row_number() over (partition by batch order by place) - 1 as place from hookbridge.events
+        where batch in (
+          select b.id from hookbridge.batches b
+          where b.position is null and b.events > 0 and b.repeats > 0 and b.oldest is null
+        )
+      ) ranked
+      where e.time = ranked.time and e.id = ranked.id and e.place <> ranked.place;
+    end if;
     with waiting as (
       select id, (sum(events) over (order by id) - events)::bigint as before
       from hookbridge.batches where position is null and events > 0 order by id limit most

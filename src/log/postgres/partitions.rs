@@ -57,6 +57,9 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
     let name = format!("hookbridge.{table}");
     if sqlx::query(is_there).bind(&name).fetch_one(&mut *connection).await?.try_get(0)? {
+        // Whoever has just made it tells other sessions of it after its commit: until then a reader might not look into it. It
+        // holds the lock until they are told; nothing is recorded in it before.
+        sqlx::query("select pg_advisory_xact_lock_shared($1)").bind(LOCK).execute(&mut *connection).await?;
         return Ok(false);
     }
     let (from, to) = (week.start(), week.later(1).start());
