@@ -75,6 +75,8 @@ enum Try {
     Repeats,
     /// Another one stood in the way.
     Collided(LogError),
+    /// Some of its events went past the table of their week.
+    Strayed,
 }
 
 impl PostgresLog {
@@ -125,6 +127,11 @@ impl PostgresLog {
                 Some("40P01" | "40001" | "23514") => Ok(Try::Collided(error.into())),
                 _ => Err(error.into()),
             };
+        }
+        if partitions::has_strayed(&mut transaction, number).await? {
+            transaction.rollback().await?;
+            // Not idle: this session does not know of the table, and is ended.
+            return Ok(Try::Strayed);
         }
         transaction.commit().await?;
         connection.is_idle = true;
@@ -189,6 +196,10 @@ impl Log for PostgresLog {
                 Try::Done(recorded) => return Ok(recorded),
                 Try::Repeats => records = self.without_known(records).await?,
                 Try::Collided(error) => last = error,
+                Try::Strayed => {
+                    self.forget_weeks(&records);
+                    self.make_weeks(&records).await?;
+                }
             }
         }
         Err(last)

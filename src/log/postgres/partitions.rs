@@ -22,6 +22,14 @@ const AHEAD: i64 = 4;
 const BACK: i64 = 522;
 
 impl PostgresLog {
+    /// Looks anew whether these weeks have tables.
+    pub(super) fn forget_weeks(&self, records: &[(usize, &Record<'_>)]) {
+        let mut known = self.weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (_, record) in records {
+            known.remove(&Week::of(record.time));
+        }
+    }
+
     /// Makes the tables that a batch needs, unless its times are out of all reason.
     pub(super) async fn make_weeks(&self, records: &[(usize, &Record<'_>)]) -> Result<(), LogError> {
         let now = Week::of(Timestamp::now());
@@ -48,6 +56,17 @@ impl PostgresLog {
         lent.is_idle = true;
         Ok(())
     }
+}
+
+/// Whether events of a batch that is being recorded are in the default table though their weeks have tables, or should: a week
+/// was dropped that was known here, or the session was not told of one that was made. There they would not be found by time.
+pub(super) async fn has_strayed(connection: &mut PgConnection, batch: i64) -> Result<bool, sqlx::Error> {
+    let now = Week::of(Timestamp::now());
+    let (from, to) = (now.later(-BACK).start(), now.later(AHEAD + 1).start());
+    let strayed = format!(
+        "select exists (select from hookbridge.events_default where batch = {batch} and time >= '{from}' and time < '{to}')"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(strayed)).persistent(false).fetch_one(connection).await?.try_get(0)
 }
 
 /// Makes the table of a week, unless it is there; says whether it was made.
@@ -105,6 +124,8 @@ pub(super) async fn maintain(log: &PostgresLog, keep: &Keep) -> Result<Maintaine
     for week in (0..=AHEAD).map(|weeks| now.later(weeks)).chain(strays) {
         if make(connection, week).await? {
             done.made.push(week.table());
+        } else {
+            bring_back(connection, week).await?;
         }
     }
     if let Some(oldest) = keep.since.max(too_large) {
@@ -112,6 +133,21 @@ pub(super) async fn maintain(log: &PostgresLog, keep: &Keep) -> Result<Maintaine
     }
     lent.is_idle = true;
     Ok(done)
+}
+
+/// Moves what strayed into the default table though its week has a table.
+async fn bring_back(connection: &mut PgConnection, week: Week) -> Result<(), LogError> {
+    let (from, to) = (week.start(), week.later(1).start());
+    let which = format!("time >= '{from}' and time < '{to}'");
+    let strays = format!("select exists (select from hookbridge.events_default where {which})");
+    if sqlx::query(sqlx::AssertSqlSafe(strays)).fetch_one(&mut *connection).await?.try_get(0)? {
+        let bring = format!(
+            "with strays as (delete from hookbridge.events_default where {which} returning *)
+             insert into hookbridge.events select * from strays"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(bring)).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// The time before which so much was recorded that without it the log is not larger than `bytes`, events being of one size;
