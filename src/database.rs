@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
 use crate::log::{
-    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Log, LogError, Maintained, Most, Ordered, Page,
+    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page,
     Placed, Position, PostgresLog, Recorded, Search, Statements, Stored, Value,
 };
 use crate::secrets::{SecretStore, SecretsManager, Stage};
@@ -142,6 +142,10 @@ impl Log for Database {
 
     async fn published(&self, batch: i64) -> Result<(), LogError> {
         with_log!(self, log => log.published(batch))
+    }
+
+    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+        with_log!(self, log => log.keys(batch))
     }
 
     async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {

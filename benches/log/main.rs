@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use generator::Generator;
 use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{Log as _, Ordered as _, PostgresLog, Recorded};
-use hookbridge::recorder::{self, Place};
+use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgPool;
 use tokio::sync::mpsc;
@@ -107,11 +107,11 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
     for _ in 0..AT_ONCE {
         let (log, take) = (log.clone(), take.clone());
         tasks.spawn(async move {
-            let (mut done, place) = (0, Place::default());
+            let mut done = 0;
             loop {
                 let next = take.lock().await.recv().await;
                 let Some((n, body)) = next else { return done };
-                let batch = recorder::read(Some(format!("{run}/{n}")), &body, run, &place);
+                let batch = recorder::read(Some(format!("{run}/{n}")), &body, run);
                 let Recorded::New { events, .. } = log.record(&batch).await.unwrap() else { unreachable!() };
                 done += events;
             }

@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use hookbridge::recorder::{Place, read};
+use hookbridge::recorder::read;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
-    let (body, place) = (String::from_utf8_lossy(body), Place::default());
-    let batch = read(None, &body, jiff::Timestamp::UNIX_EPOCH, &place);
+    let body = String::from_utf8_lossy(body);
+    let batch = read(None, &body, jiff::Timestamp::UNIX_EPOCH);
     assert!(batch.unrecognized <= batch.records.len());
     for record in &batch.records {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(&record.detail).is_ok());

@@ -38,6 +38,9 @@ impl Log for Full {
     async fn published(&self, _: i64) -> Result<(), LogError> {
         unreachable!()
     }
+    async fn keys(&self, _: i64) -> Result<Vec<hookbridge::log::Key>, LogError> {
+        unreachable!()
+    }
     async fn unrecorded(&self, _: Vec<String>) -> Result<Vec<String>, LogError> {
         unreachable!()
     }

@@ -189,6 +189,7 @@ mod tests {
                     let batch = Batch {
                         provider: "sparkpost",
                         id: Some(b"one".to_vec()),
+                        polled: false,
                         received,
                         headers: vec![("content-type", format!("application/json; n={n}"))],
                         body: format!("[{n}]").into(),

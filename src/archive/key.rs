@@ -10,7 +10,15 @@ pub(super) const OF_IDS: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// An id longer than this is hashed. Percent signs make it three times as long at most, and file names end at 255.
 const MAX_ID: usize = 80;
 
-/// `<provider>/<id>.json`. Letters, digits, `-` and `_` of the id stand for themselves, every other byte is written as
+/// What the name of a batch begins with that we asked for. An id has no dot, so that nobody can send one.
+const POLLED: &str = "polled.";
+
+/// Whether the batch under a key is one that we asked for.
+pub fn is_polled(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(|name| name.starts_with(POLLED))
+}
+
+/// `<provider>/<id>.json`, or `<provider>/polled.<id>.json`. Letters, digits, `-` and `_` of the id stand for themselves, every other byte is written as
 /// in a URL (`%2F`), so that no id leads out of the provider's folder and no two ids are one key (but for those that
 /// differ in case only, in a folder that makes no difference). A batch without an id is named by its content, an id that
 /// is too long for a file name by its own hash.
@@ -20,7 +28,7 @@ pub fn key(batch: &Batch) -> String {
         Some(id) if id.len() > MAX_ID => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
         Some(id) => percent_encode(id, &OF_IDS).to_string(),
     };
-    format!("{}/{name}.json", batch.provider)
+    format!("{}/{}{name}.json", batch.provider, if batch.polled { POLLED } else { "" })
 }
 
 #[cfg(test)]
@@ -34,6 +42,7 @@ mod tests {
         key(&Batch {
             provider: "sparkpost",
             id,
+            polled: false,
             received: Timestamp::UNIX_EPOCH,
             headers: vec![],
             body: "[]".into(),
@@ -48,5 +57,20 @@ mod tests {
         insta::assert_snapshot!(of(None), @"sparkpost/sha256.4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945.json");
         assert_eq!(of(Some(&"a".repeat(81))).len(), "sparkpost/id-sha256..json".len() + 64);
         assert_ne!(of(Some(&"a".repeat(81))), of(Some(&"a".repeat(82))));
+    }
+
+    #[test]
+    fn nobody_can_send_what_looks_as_if_we_had_asked_for_it() {
+        let of_us = Batch {
+            provider: "stripe",
+            id: Some(b"20261122T100500Z-0a1b".to_vec()),
+            polled: true,
+            received: Timestamp::UNIX_EPOCH,
+            headers: vec![],
+            body: "{}".into(),
+        };
+        insta::assert_snapshot!(key(&of_us), @"stripe/polled.20261122T100500Z-0a1b.json");
+        assert!(is_polled(&key(&of_us)));
+        assert!(!is_polled(&of(Some("polled.1"))) && !is_polled(&of(None)));
     }
 }

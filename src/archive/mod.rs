@@ -18,20 +18,22 @@ use tokio::time::Instant;
 
 #[cfg(feature = "command")]
 pub use folder::FolderArchive;
-pub use key::key;
+pub use key::{is_polled, key};
 pub use overflow::OverflowBucket;
-pub use s3::S3Archive;
+pub use s3::{S3Archive, client};
 pub use url::{ArchiveUrl, ArchiveUrlError, bucket};
 
 use crate::call::CallError;
 
-/// A verified body, to be kept as it came: many events, or one.
+/// A verified body, or what a provider answered us, to be kept as it came: many events, or one.
 #[derive(Clone)]
 pub struct Batch {
     /// Whose it is, the key's first part.
     pub provider: &'static str,
     /// The provider's own id of it; where there is none, its SHA-256 takes the place.
     pub id: Option<Vec<u8>>,
+    /// Whether we asked the provider for it; else it came by itself.
+    pub polled: bool,
     /// When it came.
     pub received: Timestamp,
     /// Headers that say what the body is, by their lower-case names.

@@ -16,7 +16,7 @@ use crate::output::chain;
 const HEADER: &str = "header-";
 
 /// A client whose own retries are off: it does not know how long this invocation has left.
-pub(super) fn client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
+pub fn client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
     aws_sdk_s3::Client::from_conf(config)
 }

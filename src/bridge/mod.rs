@@ -139,6 +139,7 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         let batch = Batch {
             provider: self.provider.name,
             id,
+            polled: false,
             received: Timestamp::now(),
             headers: verified.headers_of_interest(),
             body: verified.body().clone(),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
 use super::{
-    Batch, ConsumerRow, Keep, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog,
+    Batch, ConsumerRow, Keep, Key, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog,
     Statements, Stored, Value,
 };
 use crate::files::make_private;
@@ -131,6 +131,13 @@ impl Log for AnyLog {
         match self {
             Self::Postgres(log) => log.published(batch).await,
             Self::Sqlite(log) => log.published(batch).await,
+        }
+    }
+
+    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+        match self {
+            Self::Postgres(log) => log.keys(batch).await,
+            Self::Sqlite(log) => log.keys(batch).await,
         }
     }
 

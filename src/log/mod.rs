@@ -82,6 +82,12 @@ pub trait Log: Send + Sync + 'static {
     /// [`LogError`].
     fn published(&self, batch: i64) -> impl Future<Output = Result<(), LogError>> + Send;
 
+    /// The keys of the events that are in the log by this batch, and not by one before it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn keys(&self, batch: i64) -> impl Future<Output = Result<Vec<Key>, LogError>> + Send;
+
     /// Those of these origins that no batch was recorded of.
     ///
     /// # Errors

@@ -44,6 +44,22 @@ impl Record<'_> {
     pub fn key(&self) -> (i64, &str) {
         (self.time.as_microsecond(), &self.id)
     }
+
+    /// The same, with nothing borrowed.
+    pub fn into_owned(self) -> Record<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Record {
+            time: self.time,
+            id: owned(self.id),
+            source: owned(self.source),
+            detail_type: owned(self.detail_type),
+            account: owned(self.account),
+            region: owned(self.region),
+            resources: self.resources,
+            detail: owned(self.detail),
+            found: Found(self.found.0.map(|value| value.map(owned))),
+        }
+    }
 }
 
 /// Shows everything but the detail and what is taken out of it, which is about people.

@@ -12,6 +12,7 @@
 mod claim;
 mod form;
 pub mod github;
+mod polling;
 mod signature;
 pub mod sparkpost;
 pub mod stripe;
@@ -22,6 +23,7 @@ mod webhook;
 
 pub use claim::Claim;
 pub use form::Form;
+pub use polling::{Next, NotAPage, Polling, Times};
 pub use signature::{Algorithm, Covered, Encoding, Over, Part, Refusal, Signature, Window, Written};
 pub use translate::{Body, Field, JSON, Untranslatable};
 pub use url::{PublicUrl, PublicUrlError, RequestUrl};
@@ -54,6 +56,8 @@ pub struct Provider {
     pub delivery_id: Option<Field>,
     /// Where the time of the event stands.
     pub event_time: Option<Field>,
+    /// How it is asked for events whose webhooks were missed, where it can be.
+    pub polling: Option<Polling>,
     /// What `hookbridge send` sends when it is given nothing else.
     pub sample: Sample,
 }
@@ -62,6 +66,17 @@ impl Provider {
     /// Whether what it sends is kept in an archive and not put on a bus.
     pub fn sends_batches(&self) -> bool {
         matches!(self.body, Body::Batch)
+    }
+
+    /// The delivery id in a resource of an event, `urn:webhook:<provider>:<delivery id>`; `None` when it is something else.
+    pub fn delivery_of<'u>(&self, urn: &'u str) -> Option<&'u str> {
+        urn.strip_prefix("urn:webhook:")?.strip_prefix(self.name)?.strip_prefix(':')
+    }
+
+    /// Whether the body says both the event's own id and its time: then an event that comes again, or another way, is known
+    /// to be the same. A delivery's id in a header, and the time at which it came, say nothing of that.
+    pub fn identifies_events(&self) -> bool {
+        matches!((self.delivery_id, self.event_time), (Some(Field::Body(_)), Some(Field::Body(_))))
     }
 }
 

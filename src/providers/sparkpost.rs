@@ -1,6 +1,8 @@
 //! SparkPost, and Bird, which is the same: batches of email events.
 
-use super::{Algorithm, Body, Encoding, Field, Over, Provider, Sample, Signature, Written};
+use super::{
+    Algorithm, Body, Encoding, Field, Next, Over, Polling, Provider, Sample, Signature, Times, Written,
+};
 
 /// SparkPost signs nothing. It sends the credentials that it was given: `Basic` with a user and a password, or `Bearer`
 /// with a token. What it sends is a JSON array of up to some hundred events, with an id that stays when it sends the
@@ -28,6 +30,21 @@ pub const SPARKPOST: Provider = Provider {
     default_type: "sparkpost-webhook",
     delivery_id: Some(Field::Header("x-messagesystems-batch-id")),
     event_time: None,
+    polling: Some(Polling {
+        documentation: "https://developers.sparkpost.com/api/events/",
+        base: "https://api.sparkpost.com",
+        path: "/api/v1/events/message",
+        key_parameter: "SparkPostApiKey",
+        key_hint: "An API key with the permission 'Message Events: Read-only' and nothing else, from SparkPost's Configuration.",
+        before_key: "",
+        from: "from",
+        until: "to",
+        times: Times::Rfc3339,
+        constant: "cursor=initial&per_page=1000",
+        events: "results",
+        next: Next::Link,
+        kept_days: 10,
+    }),
     sample: Sample {
         event_type: "delivery",
         body: r#"[{"msys":{"message_event":{"type":"delivery","event_id":"92356927693813856","timestamp":"1454442600","message_id":"000443ee14578172be22","rcpt_to":"recipient@example.com","friendly_from":"sender@example.com","subject":"Summer deals are here!","campaign_id":"Example Campaign Name","subaccount_id":"101"}}}]"#,

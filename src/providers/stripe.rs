@@ -1,6 +1,9 @@
 //! Stripe: snapshot and thin events.
 
-use super::{Algorithm, Body, Encoding, Field, Over, Part, Provider, Sample, Signature, Window, Written};
+use super::{
+    Algorithm, Body, Encoding, Field, Next, Over, Part, Polling, Provider, Sample, Signature, Times, Window,
+    Written,
+};
 
 /// Stripe signs `<timestamp>.<body>` with HMAC-SHA256, in hex, and sends `t=<timestamp>,v1=<signature>`; while a
 /// secret is being rolled there is a `v1` for each secret. `v0` is a test-mode leftover and never looked at.
@@ -28,6 +31,21 @@ pub const STRIPE: Provider = Provider {
     default_type: "stripe-webhook-lambda",
     delivery_id: Some(Field::Body("id")),
     event_time: Some(Field::Body("created")),
+    polling: Some(Polling {
+        documentation: "https://docs.stripe.com/api/events/list",
+        base: "https://api.stripe.com",
+        path: "/v1/events",
+        key_parameter: "StripeApiKey",
+        key_hint: "A restricted key (rk_...) that may read Events and nothing else, from Stripe's Dashboard.",
+        before_key: "Bearer ",
+        from: "created[gte]",
+        until: "created[lt]",
+        times: Times::EpochSeconds,
+        constant: "limit=100",
+        events: "data",
+        next: Next::AfterLast("starting_after"),
+        kept_days: 30,
+    }),
     sample: Sample {
         event_type: "charge.succeeded",
         body: r#"{

@@ -48,6 +48,7 @@ pub const TWILIO: Provider = Provider {
     default_type: "twilio-webhook-lambda",
     delivery_id: Some(Field::Header("i-twilio-idempotency-token")),
     event_time: Some(Field::Body("Timestamp")),
+    polling: None,
     sample: Sample {
         event_type: "twilio-webhook-lambda",
         body: "AccountSid=AC00000000000000000000000000000001&From=%2B14158675310&To=%2B18005551212&Body=Hello+there&MessageSid=SM00000000000000000000000000000001&NumMedia=0",

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{IN_LOG, sparkpost};
 use crate::log::{Found, Record, can_be_recorded, storable};
-use crate::providers::sparkpost::SPARKPOST;
+use crate::providers::{self, sparkpost::SPARKPOST};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -30,7 +30,8 @@ struct Envelope<'a> {
 }
 
 /// The record of an event; `None` when it is no envelope. An event that was published from the log, out of a batch or by
-/// itself, is the record that the log has of it.
+/// itself, is the record that the log has of it; one whose provider gives it an id and a time of its own is known by these, so
+/// that a webhook that was sent again, or an event that was also asked for, is the same record.
 pub(super) fn record(json: &str) -> Option<Record<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
     if !can_be_recorded(envelope.time) {
@@ -42,8 +43,9 @@ pub(super) fn record(json: &str) -> Option<Record<'_>> {
     let (time, id, found) = match of_batch {
         Some(record) => (record.time, record.id, record.found),
         None => {
-            let in_log = envelope.resources.iter().find_map(|urn| urn.strip_prefix(IN_LOG));
-            let id = in_log.map_or(envelope.id, |id| Cow::Owned(id.to_owned()));
+            let given = envelope.resources.iter().find_map(|urn| urn.strip_prefix(IN_LOG));
+            let given = given.or_else(|| own_id(&envelope.source, &envelope.resources));
+            let id = given.map_or(envelope.id, |id| Cow::Owned(id.to_owned()));
             (envelope.time, storable(id), Found::default())
         }
     };
@@ -58,4 +60,11 @@ pub(super) fn record(json: &str) -> Option<Record<'_>> {
         detail: Cow::Borrowed(envelope.detail.get()),
         found,
     })
+}
+
+/// The id that the provider itself has given an event, where its time is its own too.
+fn own_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
+    let of = providers::ALL.into_iter().find(|provider| provider.source == source);
+    let provider = of.filter(|provider| provider.identifies_events())?;
+    resources.iter().find_map(|urn| provider.delivery_of(urn)).filter(|id| !id.is_empty())
 }

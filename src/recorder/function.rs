@@ -205,7 +205,8 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
     }
 
     /// One line of JSON about a message, which is also its metrics: `Recorded`, `Repeats`, `Unrecognized`, `Failed`
-    /// (counts) and `RecordLatency` (milliseconds), by function.
+    /// (counts) and `RecordLatency` (milliseconds), by function; `Missed` where a provider was asked for its events: those that
+    /// came by no webhook.
     fn line(&self, done: &Done, request_id: &str) -> String {
         let (summary, error) = match &done.result {
             Ok(summary) => (*summary, None),
@@ -216,9 +217,12 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
             None if summary.before => "repeated",
             None => "recorded",
         };
+        // What is never asked for has no metric of it, which would cost as much as any other.
+        let missed = summary.missed.map(|_| "Missed");
         let metrics: Vec<_> = ["Recorded", "Repeats", "Unrecognized", "Failed"]
-            .map(|name| json!({"Name": name, "Unit": "Count"}))
             .into_iter()
+            .chain(missed)
+            .map(|name| json!({"Name": name, "Unit": "Count"}))
             .chain([json!({"Name": "RecordLatency", "Unit": "Milliseconds"})])
             .collect();
         let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
@@ -238,6 +242,9 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
         put("Repeats", summary.repeats.into());
         put("Unrecognized", if summary.before { 0.into() } else { summary.unrecognized.into() });
         put("Failed", u8::from(error.is_some()).into());
+        if let Some(missed) = summary.missed {
+            put("Missed", missed.into());
+        }
         put("RecordLatency", done.milliseconds.into());
         if self.recorder.publish.is_some() {
             put("published", summary.published.into());

@@ -8,11 +8,11 @@ mod envelope;
 mod environment;
 mod function;
 mod notification;
+mod polled;
 mod sparkpost;
 mod webhook;
 
 use std::borrow::Cow;
-#[cfg(feature = "command")]
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -22,8 +22,9 @@ use tokio::time::Instant;
 
 pub use environment::Environment;
 pub use function::{InvocationError, RecorderFunction};
+pub use polled::page;
 
-use crate::archive::{Archive, Stored};
+use crate::archive::{self, Archive, Stored};
 use crate::bus::Bus;
 use crate::call::CallError;
 use crate::event::{Detail, Event};
@@ -78,6 +79,8 @@ pub struct Summary {
     pub published: usize,
     /// Events that are not for a bus: not understood, too large, or no JSON that it reads.
     pub unpublishable: usize,
+    /// Of those that are new, how many came by no webhook but were asked for; `None` when nothing was asked for.
+    pub missed: Option<usize>,
     /// The size of the batch.
     pub bytes: usize,
 }
@@ -93,6 +96,10 @@ impl Summary {
             unrecognized: self.unrecognized + other.unrecognized,
             published: self.published + other.published,
             unpublishable: self.unpublishable + other.unpublishable,
+            missed: match (self.missed, other.missed) {
+                (Some(one), Some(other)) => Some(one + other),
+                (one, other) => one.or(other),
+            },
             bytes: self.bytes + other.bytes,
         }
     }
@@ -147,11 +154,19 @@ impl<L: Log, B: Bus> Recorder<L, B> {
         let stored = stored.ok_or_else(|| RecordError::Missing(self.archive.url_of(key)))?;
         let body = String::from_utf8_lossy(&stored.body);
         let origin = Some(self.archive.url_of(key));
-        let batch = if provider.sends_batches() {
-            read(origin, &body, stored.received, place)
-        } else {
-            one(origin, provider, &stored, place)
+        let is_polled = archive::is_polled(key);
+        let polled = if is_polled { page(provider, &body, stored.received) } else { None };
+        let mut batch = match polled {
+            Some((records, unrecognized)) => {
+                log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
+            }
+            None if provider.sends_batches() => read(origin, &body, stored.received),
+            None => one(origin, provider, &stored),
         };
+        for record in &mut batch.records {
+            record.account = Cow::Borrowed(&place.account);
+            record.region = Cow::Borrowed(&place.region);
+        }
         let mut summary =
             Summary { bytes: body.len(), unrecognized: batch.unrecognized, ..Summary::default() };
         let recorded = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
@@ -165,10 +180,25 @@ impl<L: Log, B: Bus> Recorder<L, B> {
                 (batch, published)
             }
         };
+        summary.missed = is_polled.then_some(summary.events);
         if let Some(bus) = self.publish.as_ref().filter(|_| !is_published) {
-            (summary.published, summary.unpublishable) = publish(bus, &batch.records, deadline).await?;
-            let done = tokio::time::timeout_at(deadline, self.log.published(number)).await;
-            done.map_err(|_| RecordError::Late)??;
+            let publishing = async {
+                // What came in another batch too was published with that.
+                let is_all_new = !summary.before && summary.repeats == 0;
+                if !is_all_new {
+                    let new = self.log.keys(number).await?.into_iter();
+                    let mut new: HashSet<_> = new.map(|key| (key.time.as_microsecond(), key.id)).collect();
+                    batch.records.retain(|record| {
+                        let (time, id) = record.key();
+                        new.remove(&(time, id.to_owned()))
+                    });
+                }
+                let counts = publish(bus, &batch.records, deadline).await?;
+                self.log.published(number).await?;
+                Ok::<_, RecordError>(counts)
+            };
+            let published = tokio::time::timeout_at(deadline, publishing).await;
+            (summary.published, summary.unpublishable) = published.map_err(|_| RecordError::Late)??;
         }
         Ok(summary)
     }
@@ -200,19 +230,10 @@ impl<L: Log, B: Bus> Recorder<L, B> {
 }
 
 /// Takes a batch apart. `origin` is where it lies, `received` the time of what does not say its own.
-pub fn read<'a>(
-    origin: Option<String>,
-    body: &'a str,
-    received: Timestamp,
-    place: &'a Place,
-) -> log::Batch<'a> {
+pub fn read(origin: Option<String>, body: &str, received: Timestamp) -> log::Batch<'_> {
     // To the second, as EventBridge has it: what comes back by a bus is the same record.
     let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
-    let (mut records, unrecognized) = sparkpost::records(body, received);
-    for record in &mut records {
-        record.account = Cow::Borrowed(&place.account);
-        record.region = Cow::Borrowed(&place.region);
-    }
+    let (records, unrecognized) = sparkpost::records(body, received);
     log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
 }
 
@@ -230,15 +251,8 @@ pub fn events(lines: &str) -> log::Batch<'_> {
 }
 
 /// A webhook that the archive has as a batch of one.
-fn one<'a>(
-    origin: Option<String>,
-    provider: &'static Provider,
-    stored: &Stored,
-    place: &'a Place,
-) -> log::Batch<'a> {
-    let (mut record, is_understood) = webhook::record(provider, stored);
-    record.account = Cow::Borrowed(&place.account);
-    record.region = Cow::Borrowed(&place.region);
+fn one(origin: Option<String>, provider: &'static Provider, stored: &Stored) -> log::Batch<'static> {
+    let (record, is_understood) = webhook::record(provider, stored);
     log::Batch {
         origin: origin.map(Cow::Owned),
         records: vec![record],

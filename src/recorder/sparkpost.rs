@@ -42,6 +42,38 @@ pub(super) fn record(element: &RawValue, received: Timestamp) -> Option<Record<'
     read(element, received).ok().flatten()
 }
 
+/// The records of a page of the Events API, and how many of its results were not understood. A result is the event alone,
+/// without what the webhook has around it: the record has that around it too, so that an event looks the same whichever way it
+/// came.
+pub(super) fn polled(results: &[&RawValue], received: Timestamp) -> (Vec<Record<'static>>, usize) {
+    let mut count = 0;
+    let records = results.iter().map(|result| {
+        let kind = Object::of(result.get()).and_then(|event| event.get("type").and_then(text));
+        let element = format!("{{\"msys\":{{\"{}\":{}}}}}", group_of(kind.as_deref()), result.get());
+        let element = RawValue::from_string(element).ok();
+        let understood = element.and_then(|element| Some(record(&element, received)?.into_owned()));
+        understood.unwrap_or_else(|| {
+            count += 1;
+            unrecognized(Cow::Owned(result.get().to_owned()), received)
+        })
+    });
+    let records = records.collect();
+    (records, count)
+}
+
+/// The group that the webhook has an event of this type in.
+fn group_of(kind: Option<&str>) -> &'static str {
+    match kind.unwrap_or_default() {
+        "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
+        "generation_failure" | "generation_rejection" => "gen_event",
+        "list_unsubscribe" | "link_unsubscribe" => "unsubscribe_event",
+        "relay_injection" | "relay_rejection" | "relay_delivery" | "relay_tempfail" | "relay_permfail" => {
+            "relay_event"
+        }
+        _ => "message_event",
+    }
+}
+
 /// Something that is no event, as far as is known here.
 struct NotUnderstood;
 
@@ -63,7 +95,8 @@ fn read(element: &RawValue, received: Timestamp) -> Result<Option<Record<'_>>, N
     let detail_type = detail_type.ok_or(NotUnderstood)?;
     let time =
         event.get("timestamp").and_then(|time| time_of(time.get())).filter(|time| can_be_recorded(*time));
-    let time = time.unwrap_or(received);
+    // To the second, as its webhooks have it: the API writes milliseconds behind the same time.
+    let time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
     Ok(Some(Record {
         time,
         id: value("event_id").filter(|id| is_id(id)).unwrap_or_else(|| Cow::Owned(content_id(element.get()))),
@@ -129,7 +162,7 @@ mod tests {
     fn an_event_s_id_and_time_are_read_in_every_form() {
         insta::assert_snapshot!(event(r#""type":"bounce","event_id":"92356927693813856","timestamp":1454442600"#), @"bounce 92356927693813856 2016-02-02T19:50:00Z");
         insta::assert_snapshot!(event(r#""type":"open","event_id":9235692769381385600001,"timestamp":"1454442600""#), @"open 923569276938138560 2016-02-02T19:50:00Z");
-        insta::assert_snapshot!(event(r#""type":"click","event_id":"8ae7b9c0-9f6d-11e5","timestamp":"2016-02-02T19:50:00.500Z""#), @"click 8ae7b9c0-9f6d-11e5 2016-02-02T19:50:00.5Z");
+        insta::assert_snapshot!(event(r#""type":"click","event_id":"8ae7b9c0-9f6d-11e5","timestamp":"2016-02-02T19:50:00.500Z""#), @"click 8ae7b9c0-9f6d-11e5 2016-02-02T19:50:00Z");
         insta::assert_snapshot!(event(r#""type":"a","event_id":null,"timestamp":"soon""#), @"a sha256.e5788253dea 2026-11-22T10:00:00Z");
         insta::assert_snapshot!(event(r#""type":"a","event_id":"1","timestamp":-99999999999"#), @"a 1 2026-11-22T10:00:00Z");
         insta::assert_snapshot!(event(r#""type":7,"event_id":{},"timestamp":[]"#), @"7 sha256.6e9601ad29b 2026-11-22T10:00:00Z");
@@ -152,6 +185,21 @@ mod tests {
         assert_eq!(types(strange), expected("unrecognized unrecognized unrecognized open unrecognized", 4));
         assert_eq!(types("[{]"), expected("unrecognized", 1), "no JSON");
         assert_eq!(types(""), expected("unrecognized", 1));
+    }
+
+    #[test]
+    fn an_event_is_the_same_whichever_way_it_came() {
+        let received = "2026-11-22T10:00:00Z".parse().unwrap();
+        let sent = r#"[{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"1454442600","subaccount_id":"1"}}}]"#;
+        let asked = r#"[{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}, 17, {}]"#;
+        let asked: Vec<&RawValue> = serde_json::from_str(asked).unwrap();
+        let (sent, (asked, unrecognized)) = (records(sent, received).0, polled(&asked, received));
+        assert_eq!(sent[0].key(), asked[0].key());
+        assert!(sent[0].detail_type == asked[0].detail_type && sent[0].found == asked[0].found);
+        insta::assert_snapshot!(asked[0].detail, @r#"{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}}}"#);
+        let types: Vec<_> = asked.iter().map(|record| &*record.detail_type).collect();
+        assert_eq!((types, unrecognized), (vec!["open", "unrecognized", "message_event"], 1));
+        assert_eq!(asked[1].detail, "17");
     }
 
     #[test]

@@ -31,9 +31,7 @@ pub(super) fn record(provider: &'static Provider, stored: &Stored) -> (Record<'s
     };
     let mut record = base(event.detail.as_str().to_owned(), event.detail_type);
     record.time = event.time.filter(|time| can_be_recorded(*time)).unwrap_or(received);
-    let urn =
-        event.resources.first().and_then(|urn| urn.strip_prefix(&format!("urn:webhook:{}:", provider.name)));
-    if let Some(id) = urn {
+    if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_of(urn)) {
         record.id = storable(Cow::Owned(id.to_owned()));
     }
     record.resources = event.resources;

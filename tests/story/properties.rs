@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hookbridge::event::{Detail, Event};
 use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook, Written};
-use hookbridge::recorder::{self, Place};
+use hookbridge::recorder;
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, Signed};
 use jiff::Timestamp;
@@ -96,8 +96,7 @@ proptest! {
         };
         let elements: Vec<_> = elements.into_iter().map(wrap).collect();
         let body = serde_json::Value::from(elements.clone()).to_string();
-        let place = Place::default();
-        let batch = recorder::read(None, &body, now(), &place);
+        let batch = recorder::read(None, &body, now());
         let pings = elements.iter().filter(|element| element["msys"] == serde_json::json!({})).count();
         prop_assert_eq!(batch.records.len(), elements.len() - pings);
         let texts = elements.iter().filter(|element| element["msys"] != serde_json::json!({}));

@@ -213,6 +213,18 @@ impl Log for PostgresLog {
         Ok(())
     }
 
+    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {}, id from hookbridge.events where batch = $1
+               and time >= (select oldest from hookbridge.batches where id = $1)
+               and time <= (select newest from hookbridge.batches where id = $1)",
+            Postgres::microseconds("time")
+        )));
+        let rows = rows.bind(batch).fetch_all(&self.pool).await?;
+        let key = |row: &PgRow| Ok(Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? });
+        rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
+    }
+
     async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
         let rows = sqlx::query(
             "select origin from unnest($1::text[]) with ordinality as o (origin, at)

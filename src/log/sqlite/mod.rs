@@ -198,6 +198,13 @@ impl Log for SqliteLog {
         Ok(())
     }
 
+    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+        let rows = sqlx::query("select time, id from events where batch = ?").bind(batch);
+        let rows = rows.fetch_all(&self.pool).await?;
+        let key = |row: &SqliteRow| Ok(Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? });
+        rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
+    }
+
     async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
         let list = serde_json::Value::from(origins).to_string();
         let rows = sqlx::query(

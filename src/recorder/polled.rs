@@ -1,0 +1,55 @@
+//! A page of a provider's own list of its events: each is recorded as if its webhook had come.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{sparkpost, webhook};
+use crate::archive::Stored;
+use crate::log::Record;
+use crate::providers::{JSON, Provider};
+
+/// The records of a page, and how many were not understood; `None` when it is no page of this provider. `received` is the time
+/// of what does not say its own.
+pub fn page(
+    provider: &'static Provider,
+    answer: &str,
+    received: Timestamp,
+) -> Option<(Vec<Record<'static>>, usize)> {
+    // To the second, as EventBridge has it: what comes back by a bus is the same record.
+    let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
+    let events = provider.polling.as_ref()?.events_of(answer).ok()?;
+    if provider.sends_batches() {
+        return Some(sparkpost::polled(&events, received));
+    }
+    let mut unrecognized = 0;
+    let records = events.into_iter().map(|event| {
+        let headers = vec![("content-type".to_owned(), JSON.to_owned())];
+        let body = Bytes::copy_from_slice(event.get().as_bytes());
+        let (record, is_understood) = webhook::record(provider, &Stored { received, headers, body });
+        unrecognized += usize::from(!is_understood);
+        record
+    });
+    let records = records.collect();
+    Some((records, unrecognized))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::providers::{github::GITHUB, stripe::STRIPE};
+
+    #[test]
+    fn an_event_of_stripe_is_known_by_its_own_id_and_time() {
+        let answer = r#"{"object":"list","data":[
+            {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}, 17],"has_more":false}"#;
+        let (records, unrecognized) = page(&STRIPE, answer, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(unrecognized, 1);
+        let shown =
+            |r: &Record<'_>| format!("{} {} {} {:?} {}", r.time, r.id, r.detail_type, r.resources, r.detail);
+        insta::assert_snapshot!(shown(&records[0]), @r#"2026-11-22T10:00:00Z evt_1 charge.succeeded ["urn:webhook:stripe:evt_1"] {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}"#);
+        assert_eq!(records[1].detail_type, "unrecognized");
+        assert!(page(&STRIPE, "{}", Timestamp::UNIX_EPOCH).is_none());
+        assert!(page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(), "nobody asks it");
+    }
+}
