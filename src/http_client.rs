@@ -1,4 +1,4 @@
-//! The HTTP client of the command.
+//! The HTTP client, for all that is not AWS.
 
 use std::time::Duration;
 
@@ -10,12 +10,17 @@ use std::time::Duration;
 pub fn to(host: &str) -> Result<reqwest::Client, reqwest::Error> {
     // A second call finds the provider installed, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
     let client = reqwest::Client::builder();
-    let client = if here { client.no_proxy() } else { client };
+    let client = if is_here(host) { client.no_proxy() } else { client };
     client
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(30))
         .user_agent(concat!("hookbridge/", env!("CARGO_PKG_VERSION")))
         .build()
+}
+
+/// Whether a host, as it stands in a URL, is this machine.
+pub fn is_here(host: &str) -> bool {
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
 }

@@ -16,7 +16,6 @@ pub mod export;
 pub mod feed;
 #[cfg(feature = "command")]
 pub mod files;
-#[cfg(feature = "command")]
 pub mod http_client;
 #[cfg(feature = "command")]
 pub mod input;
@@ -27,6 +26,7 @@ pub mod log;
 #[cfg(feature = "command")]
 pub mod maintain;
 pub mod output;
+pub mod poller;
 pub mod providers;
 pub mod recorder;
 #[cfg(feature = "command")]

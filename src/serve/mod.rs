@@ -2,7 +2,7 @@
 //!
 //! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
 //! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks),
-//! `feed` (those of the log), `recording` (from the archive into the log), `tailing` (from the bus into the log),
+//! `feed` (those of the log), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling` (providers are asked for more),
 //! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
 
 mod demo;
@@ -10,6 +10,7 @@ pub mod development;
 mod endpoints;
 mod feed;
 pub mod listener;
+mod polling;
 mod recording;
 mod routes;
 pub mod settings;
@@ -88,6 +89,7 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let archive = endpoints::archive(&settings).await?;
     let watched = Archive::Watched(Box::new(archive.clone()), tell);
     let endpoints = Endpoints::open(&settings, &watched).await?;
+    let pollers = polling::pollers(&settings, &watched)?;
     let failed = |error| ServeError::Log { log: settings.database.to_string(), error };
     let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(failed)?;
     log.listen();
@@ -99,6 +101,9 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     terminal.greet(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), publish: None };
     let recording = tokio::spawn(recording::run(recorder, kept, terminal.clone(), end.clone()));
+    for (poller, key) in pollers {
+        tokio::spawn(polling::run(poller, key, terminal.clone(), end.clone()));
+    }
     let tailing = endpoints
         .file()
         .zip(endpoints.length())

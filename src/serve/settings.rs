@@ -10,7 +10,8 @@ use serde::Deserialize;
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, entry_limit};
 use crate::log::LogAddress;
-use crate::providers::{self, PublicUrl};
+use crate::poller::BaseUrl;
+use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Secret;
 
 /// Receive webhooks on this machine: check each signature, append each event to a file, show what happens.
@@ -51,6 +52,25 @@ pub struct Flags {
     /// The token that whoever searches the log must have; without one only this machine is answered.
     #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
+    /// Ask a provider for the events that it has had, so that those whose webhooks were missed are in the log too, with this
+    /// API key (of stripe or sparkpost); in the environment one a line.
+    #[arg(
+        long,
+        env = "HOOKBRIDGE_POLL",
+        hide_env_values = true,
+        value_name = "PROVIDER=KEY",
+        value_delimiter = '\n'
+    )]
+    poll: Vec<String>,
+    /// Scheme and host of a provider's API, where they are not the usual ones: `sparkpost=https://api.eu.sparkpost.com`.
+    #[arg(long, env = "HOOKBRIDGE_POLL_URL", value_name = "PROVIDER=URL", value_delimiter = '\n')]
+    poll_url: Vec<String>,
+    /// How long a webhook is given to come before its event is asked for [default: 300].
+    #[arg(long, env = "HOOKBRIDGE_POLL_DELAY", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
+    poll_delay: Option<u32>,
+    /// How far back the first poll begins [default: 0].
+    #[arg(long, env = "HOOKBRIDGE_POLL_BACK", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=30))]
+    poll_back: Option<u32>,
     /// The URL of a tunnel or proxy in front, as providers that sign URLs see it.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -82,6 +102,10 @@ struct File {
     archive: Option<String>,
     database: Option<String>,
     token: Option<String>,
+    poll: BTreeMap<String, String>,
+    poll_url: BTreeMap<String, String>,
+    poll_delay: Option<u32>,
+    poll_back: Option<u32>,
     public_url: Option<String>,
     max_entry_bytes: Option<usize>,
     concurrency: Option<usize>,
@@ -124,6 +148,14 @@ pub struct Settings {
     pub database: LogAddress,
     /// The token of whoever searches the log.
     pub token: Option<String>,
+    /// API keys of the providers that are asked for their events.
+    pub poll: BTreeMap<&'static str, String>,
+    /// Where they are asked, when not where all are.
+    pub poll_url: BTreeMap<&'static str, BaseUrl>,
+    /// Seconds that a webhook is given to come.
+    pub poll_delay: u32,
+    /// Days that the first poll goes back.
+    pub poll_back: u32,
     /// What stands in front.
     pub public_url: Option<PublicUrl>,
     /// The largest entry.
@@ -159,14 +191,32 @@ impl Flags {
             return Err(SettingsError(format!("concurrency: {concurrency} is not from 1 to 65536")));
         }
         let mut secrets = BTreeMap::new();
-        for (name, value) in file.secret {
-            add_secret(&mut secrets, &name, value)?;
+        for (provider, value) in by_provider("secret", "github=...", file.secret, self.secret)? {
+            if Secret::new(value.as_str()).is_empty() {
+                return Err(SettingsError(format!("secret: the secret of {} is empty", provider.name)));
+            }
+            secrets.insert(provider.name, value);
         }
-        for pair in self.secret.into_iter().filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                SettingsError("secret: it is written PROVIDER=VALUE, for example github=...".into())
-            })?;
-            add_secret(&mut secrets, name, value.to_owned())?;
+        let mut poll = BTreeMap::new();
+        for (provider, key) in by_provider("poll", "stripe=...", file.poll, self.poll)? {
+            if provider.polling.is_none() {
+                let can: Vec<_> =
+                    providers::ALL.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
+                return Err(SettingsError(format!(
+                    "poll: {} has no list of events to ask for; these have: {}",
+                    provider.name,
+                    can.join(", ")
+                )));
+            }
+            if Secret::new(key.as_str()).is_empty() {
+                return Err(SettingsError(format!("poll: the API key of {} is empty", provider.name)));
+            }
+            poll.insert(provider.name, key);
+        }
+        let mut poll_url = BTreeMap::new();
+        for (provider, url) in by_provider("poll-url", "stripe=https://...", file.poll_url, self.poll_url)? {
+            let base = url.parse().map_err(|error| SettingsError(format!("poll-url: '{url}': {error}")))?;
+            poll_url.insert(provider.name, base);
         }
         let data = self.data.or(file.data).unwrap_or_else(default_data);
         let archive = match self.archive.or(file.archive).filter(|url| !url.is_empty()) {
@@ -188,6 +238,10 @@ impl Flags {
             listen,
             database,
             token,
+            poll,
+            poll_url,
+            poll_delay: self.poll_delay.or(file.poll_delay).unwrap_or(300),
+            poll_back: self.poll_back.or(file.poll_back).unwrap_or(0),
             data,
             archive,
             secrets,
@@ -237,17 +291,25 @@ fn read(path: &PathBuf) -> Result<File, SettingsError> {
     })
 }
 
-fn add_secret(
-    secrets: &mut BTreeMap<&'static str, String>,
-    name: &str,
-    value: String,
-) -> Result<(), SettingsError> {
-    let provider = providers::find(name).map_err(|error| SettingsError(format!("secret: {error}")))?;
-    if Secret::new(value.as_str()).is_empty() {
-        return Err(SettingsError(format!("secret: the secret of {} is empty", provider.name)));
+/// What is said of single providers: what the file says, then the flags, which count more.
+fn by_provider(
+    setting: &str,
+    example: &str,
+    file: BTreeMap<String, String>,
+    flags: Vec<String>,
+) -> Result<Vec<(&'static Provider, String)>, SettingsError> {
+    let mut pairs: Vec<(String, String)> = file.into_iter().collect();
+    for pair in flags.into_iter().filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            SettingsError(format!("{setting}: it is written PROVIDER=VALUE, for example {example}"))
+        })?;
+        pairs.push((name.to_owned(), value.to_owned()));
     }
-    secrets.insert(provider.name, value);
-    Ok(())
+    let found = |(name, value): (String, String)| {
+        let provider = providers::find(&name);
+        Ok((provider.map_err(|error| SettingsError(format!("{setting}: {error}")))?, value))
+    };
+    pairs.into_iter().map(found).collect()
 }
 
 fn bus(text: &str) -> Result<BusSetting, SettingsError> {
@@ -291,6 +353,11 @@ mod tests {
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
         insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
+        let poll = |text: &str| why(Flags { poll: vec![text.into()], ..Flags::default() });
+        insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no list of events to ask for; these have: sparkpost, stripe");
+        insta::assert_snapshot!(poll("hunter2"), @"poll: it is written PROVIDER=VALUE, for example stripe=...");
+        let url = vec!["stripe=http://api.stripe.com".into()];
+        insta::assert_snapshot!(why(Flags { poll_url: url, ..Flags::default() }), @"poll-url: 'http://api.stripe.com': it is written https://HOST, without a path");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
         insta::assert_snapshot!(said, @"FILE: line 3: not the TOML this setting needs");

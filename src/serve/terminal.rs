@@ -13,6 +13,7 @@ use super::settings::{DEFAULT_LISTEN, Settings, default_data};
 use crate::bridge::Record;
 use crate::feed;
 use crate::output;
+use crate::poller::PollError;
 use crate::recorder::{RecordError, Summary};
 
 /// An event longer than this is cut on the terminal, in characters; the file has all of it.
@@ -85,8 +86,9 @@ impl Terminal {
 
     /// What became of a batch on its way into the log.
     pub(super) fn recorded(&self, key: &str, done: &Result<Summary, RecordError>, time: Duration) {
-        let is_old = done.as_ref().is_ok_and(|summary| summary.before);
-        if self.quiet || is_old {
+        // What was asked for is nearly always known.
+        let is_nothing = done.as_ref().is_ok_and(|summary| summary.before || summary.missed == Some(0));
+        if self.quiet || is_nothing {
             return;
         }
         let milliseconds = time.as_secs_f64() * 1000.0;
@@ -96,9 +98,13 @@ impl Terminal {
                 "events": done.events,
                 "repeats": done.repeats,
                 "unrecognized": done.unrecognized,
+                "missed": done.missed,
                 "milliseconds": milliseconds,
             }})
             .to_string(),
+            Ok(Summary { missed: Some(missed), .. }) => {
+                format!("{:<9} {key}  {missed} events that came by no webhook", "missed")
+            }
             Ok(Summary { events, repeats, unrecognized, .. }) => format!(
                 "{:<9} {key}  {events} events, {repeats} repeats, {unrecognized} not understood in {milliseconds:.1} ms",
                 "recorded"
@@ -107,6 +113,16 @@ impl Terminal {
                 serde_json::json!({"not_recorded": {"batch": key, "error": error.to_string()}}).to_string()
             }
             Err(error) => format!("{:<9} {key}  not recorded: {error}", "failed"),
+        };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
+    /// A provider that did not say what events it has had.
+    pub(super) fn not_polled(&self, provider: &str, error: &PollError) {
+        let text = if self.json {
+            serde_json::json!({"not_polled": {"provider": provider, "error": error.to_string()}}).to_string()
+        } else {
+            format!("{:<9} {provider:<9} not asked for its events: {error}", "failed")
         };
         let _ = self.lines.try_send(Line::Text(text));
     }

@@ -1,42 +1,42 @@
-//! The CloudFormation templates: of a provider's stack, made from the provider's constant, and of the event log.
+//! The CloudFormation templates: of a provider's stack and of its poller's, made from the provider's constant, and of the event
+//! log.
 //!
 //! The template is a text with a few gaps, so that it reads like what it becomes. Those in `cloudformation/` are
 //! its output.
 
-use crate::providers::{self, Provider};
+use crate::providers::{self, Polling, Provider};
 
 /// A template.
 #[derive(Clone, Copy)]
 pub enum Template {
     /// Of a provider's stack.
     Provider(&'static Provider),
+    /// Of the poller of a provider.
+    Poller(&'static Provider, &'static Polling),
     /// Of the event log: recorder, feed and their database.
     EventLog,
 }
 
-/// The name of the event log's template.
-const EVENT_LOG: &str = "event-log";
-
 /// A name that is no template's.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no template '{0}'; there are: {names}", names = Template::all().map(Template::name).join(", "))]
+#[error("there is no template '{0}'; there are: {names}", names = Template::all().into_iter().map(Template::name).collect::<Vec<_>>().join(", "))]
 pub struct UnknownTemplate(String);
 
 impl Template {
     /// All of them, in the order in which they are listed.
-    pub fn all() -> [Self; providers::ALL.len() + 1] {
-        let mut all = [Self::EventLog; providers::ALL.len() + 1];
-        for (template, provider) in all.iter_mut().zip(providers::ALL) {
-            *template = Self::Provider(provider);
-        }
-        all
+    pub fn all() -> Vec<Self> {
+        let pollers = providers::ALL
+            .into_iter()
+            .filter_map(|provider| Some(Self::Poller(provider, provider.polling.as_ref()?)));
+        providers::ALL.into_iter().map(Self::Provider).chain(pollers).chain([Self::EventLog]).collect()
     }
 
-    /// What it is called: as its provider, or `event-log`.
-    pub fn name(self) -> &'static str {
+    /// What it is called: as its provider, that with `-poller` behind it, or `event-log`.
+    pub fn name(self) -> String {
         match self {
-            Self::Provider(provider) => provider.name,
-            Self::EventLog => EVENT_LOG,
+            Self::Provider(provider) => provider.name.into(),
+            Self::Poller(provider, _) => format!("{}-poller", provider.name),
+            Self::EventLog => "event-log".into(),
         }
     }
 
@@ -53,6 +53,7 @@ impl Template {
     pub fn text(self) -> String {
         match self {
             Self::Provider(provider) => of(provider),
+            Self::Poller(provider, polling) => of_poller(provider, polling),
             Self::EventLog => include_str!("event-log.yaml").to_owned(),
         }
     }
@@ -62,16 +63,37 @@ impl Template {
 fn of(provider: &Provider) -> String {
     let template =
         if provider.sends_batches() { include_str!("batches.yaml") } else { include_str!("provider.yaml") };
-    [
-        ("{{name}}", provider.name),
-        ("{{title}}", provider.title),
-        ("{{source}}", provider.source),
-        ("{{documentation}}", provider.documentation),
-        ("{{secret_parameter}}", provider.secret_parameter),
-        ("{{secret_hint}}", provider.secret_hint),
-    ]
-    .into_iter()
-    .fold(template.to_owned(), |text, (gap, value)| text.replace(gap, value))
+    filled(
+        template,
+        &[
+            ("{{name}}", provider.name),
+            ("{{title}}", provider.title),
+            ("{{source}}", provider.source),
+            ("{{documentation}}", provider.documentation),
+            ("{{secret_parameter}}", provider.secret_parameter),
+            ("{{secret_hint}}", provider.secret_hint),
+        ],
+    )
+}
+
+/// The template for the poller of `provider`, as YAML.
+fn of_poller(provider: &Provider, polling: &Polling) -> String {
+    filled(
+        include_str!("poller.yaml"),
+        &[
+            ("{{name}}", provider.name),
+            ("{{title}}", provider.title),
+            ("{{documentation}}", polling.documentation),
+            ("{{base}}", polling.base),
+            ("{{key_parameter}}", polling.key_parameter),
+            ("{{key_hint}}", polling.key_hint),
+            ("{{kept_days}}", &polling.kept_days.to_string()),
+        ],
+    )
+}
+
+fn filled(template: &str, gaps: &[(&str, &str)]) -> String {
+    gaps.iter().fold(template.to_owned(), |text, (gap, value)| text.replace(gap, value))
 }
 
 #[cfg(test)]
@@ -84,6 +106,8 @@ mod tests {
             let text = of(provider);
             assert!(!text.contains("{{"), "{}", provider.name);
             assert!(text.contains(provider.secret_parameter));
+            let poller = provider.polling.as_ref().map(|polling| of_poller(provider, polling));
+            assert!(!poller.is_some_and(|text| text.contains("{{")), "{}", provider.name);
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, aws, endpoint, name, secret, text};
 use crate::actors::database::Database;
+use crate::actors::provider_api::{KEY, Of, ProviderApi};
 use crate::actors::server::hookbridge;
 use crate::actors::stack::{Stack, gateway};
 use crate::actors::{run, wire};
@@ -178,6 +179,7 @@ fn story(database: &Database) {
     assert_eq!(kept["Contents"].as_array().unwrap().len(), 3, "the batches stay where they are");
 
     the_feed(&log, &token_of_all, &limited);
+    the_poller(&bus, &bucket, &log, database);
 
     // The schedule.
     let out = tempfile::NamedTempFile::new().unwrap();
@@ -207,7 +209,7 @@ fn story(database: &Database) {
     let loaded: Value = serde_json::from_str(&run(load.arg(&database.url))).unwrap();
     assert_eq!(
         (&loaded["batches"], &loaded["events"], &loaded["repeats"]),
-        (&json!(3), &json!(5), &json!(1))
+        (&json!(4), &json!(7), &json!(1))
     );
 
     token(&log, &["--revoke"]);
@@ -221,6 +223,65 @@ fn story(database: &Database) {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&none.stderr).contains("has no token of the name nobody"));
+}
+
+/// Stripe is asked for its events: one came by the bus before, the other by no webhook.
+fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
+    let runtime = tokio::runtime::Handle::current();
+    let api = runtime.block_on(ProviderApi::start(Of::Stripe));
+    let time = jiff::Timestamp::now().as_second() - 600;
+    let event = |n: i64| json!({"id": format!("evt_{n}"), "created": time + n, "type": "charge.succeeded"});
+    for n in [1, 2] {
+        api.happened(time + n, event(n));
+    }
+    let entry = json!([{"Source": "stripe.com", "DetailType": "charge.succeeded", "Detail": event(1).to_string(),
+        "Time": time + 1, "Resources": ["urn:webhook:stripe:evt_1"], "EventBusName": bus}]);
+    aws(&["events", "put-events", "--entries", &entry.to_string()]);
+    let ids = "select id from hookbridge.events where source = 'stripe.com' order by id";
+    let ids = || runtime.block_on(database.texts(ids));
+    until("the event is not in the log", || (ids() == ["evt_1"]).then_some(()));
+    let seen = Queue::of_rule(bus, &json!({"source": ["stripe.com"]}));
+    let parameters =
+        [("ArchiveBucketName", bucket), ("ApiUrl", &api.url()), ("DelaySeconds", "0"), ("BackDays", "1")];
+    let stack = Stack::deploy("stripe-poller", KEY, &parameters);
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let poll = || {
+        let invoke = ["lambda", "invoke", "--function-name", &stack.output("LambdaFunctionName")];
+        let invoked = aws(&[&invoke[..], &[out.path().to_str().unwrap()]].concat());
+        assert!(invoked["FunctionError"].is_null(), "{invoked}");
+    };
+    poll();
+    until("what was missed is not in the log", || (ids() == ["evt_1", "evt_2"]).then_some(()));
+    let published: Value = serde_json::from_str(&seen.receive()).unwrap();
+    assert_eq!(published["detail"], event(2), "only what was missed");
+    assert_eq!(published["resources"], json!(["urn:webhook:stripe:evt_2", "urn:hookbridge:log:evt_2"]));
+    assert!(seen.is_empty(), "once");
+    assert_eq!(stack.output("MarkUrl"), format!("s3://{bucket}/polls/{}.json", stack.name));
+    // Again: nothing is new, and nothing is written but the mark. Then the key is none any more.
+    poll();
+    aws(&[
+        "secretsmanager",
+        "put-secret-value",
+        "--secret-id",
+        &stack.resource("ApiKey"),
+        "--secret-string",
+        "old",
+    ]);
+    poll();
+    let lines = until("the function's log is not complete", || {
+        let said = stack.log();
+        (said.matches("PollLagSeconds").count() >= 6).then_some(said)
+    });
+    assert!(lines.contains("refused the API key (401 Unauthorized)") && !lines.contains(KEY), "{lines}");
+    let recorded = aws(&[
+        "logs",
+        "filter-log-events",
+        "--log-group-name",
+        &format!("/aws/lambda/{}", log.output("RecorderName")),
+    ]);
+    let recorded = recorded.to_string();
+    assert_eq!(recorded.matches(r#"\"Missed\":1"#).count(), 1, "{recorded}");
+    assert_eq!(ids(), ["evt_1", "evt_2"]);
 }
 
 /// The log in its order, through the function's URL.

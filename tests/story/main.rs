@@ -20,6 +20,7 @@ mod log;
 mod openapi;
 mod order;
 mod overflowing;
+mod polling;
 mod postgres;
 mod properties;
 mod provider_sdks;

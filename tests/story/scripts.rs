@@ -16,7 +16,7 @@ static BUILDING: Mutex<()> = Mutex::new(());
 
 fn script(name: &str) -> Command {
     let mut command = Command::new(checkout().join("scripts").join(name));
-    command.current_dir(checkout()).env("AWS_ENDPOINT_URL", endpoint());
+    command.current_dir(checkout()).env("AWS_ENDPOINT_URL", endpoint()).env("LC_ALL", "C");
     command
 }
 
@@ -112,7 +112,7 @@ fn a_script_that_cannot_go_on_says_why() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: event-log github sparkpost stripe twilio");
+    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
     insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(complaint("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
     assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));

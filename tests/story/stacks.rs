@@ -212,6 +212,35 @@ fn the_template_of_batches_grants_what_is_needed_and_nothing_else() {
     assert!(!text.contains("Transform:"));
 }
 
+#[test]
+fn the_template_of_a_poller_grants_what_is_needed_and_opens_nothing() {
+    let text = Template::find("stripe-poller").unwrap().text();
+    assert_eq!(
+        lines(&text, "Action: "),
+        [
+            "Action: sts:AssumeRole",
+            "Action: secretsmanager:GetSecretValue",
+            "Action: s3:PutObject",
+            "Action: [s3:GetObject, s3:PutObject]",
+            "Action: s3:ListBucket",
+            "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+            // The schedule.
+            "Action: lambda:InvokeFunction",
+        ]
+    );
+    assert_eq!(
+        lines(&text, "Resource: "),
+        [
+            "Resource: !Ref ApiKey",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/stripe/*\"",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/polls/${AWS::StackName}.json\"",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}\"",
+            "Resource: !GetAtt LogGroup.Arn",
+        ]
+    );
+    assert!(!text.contains("AWS::Lambda::Url") && !text.contains("Transform:"));
+}
+
 /// The lines of a template that begin with `word`.
 fn lines<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
     text.lines().map(str::trim).filter(|line| line.starts_with(word)).collect()

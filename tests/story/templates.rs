@@ -13,7 +13,7 @@ fn the_committed_templates_are_what_the_command_writes() {
         let name = template.name();
         let path = checkout().join(format!("cloudformation/{name}.yaml"));
         let committed = std::fs::read_to_string(&path).unwrap();
-        let written = run(hookbridge().args(["template", name]));
+        let written = run(hookbridge().args(["template", &name]));
         assert!(
             committed == written,
             "{0} differs from what the command writes: run `cargo run -- template {1} > cloudformation/{1}.yaml`",
@@ -39,6 +39,7 @@ fn the_readme_lists_every_provider_as_its_constant_says_it() {
 
 #[test]
 fn cfn_lint_has_no_objection() {
-    let templates = Template::all().map(|template| format!("cloudformation/{}.yaml", template.name()));
+    let templates =
+        Template::all().into_iter().map(|template| format!("cloudformation/{}.yaml", template.name()));
     run(Command::new("cfn-lint").args(templates).current_dir(checkout()));
 }

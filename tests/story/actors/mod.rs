@@ -5,6 +5,7 @@ pub mod cloud_function;
 pub mod database;
 pub mod fault_proxy;
 pub mod log;
+pub mod provider_api;
 pub mod server;
 pub mod stack;
 pub mod wire;

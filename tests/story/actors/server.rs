@@ -54,6 +54,13 @@ impl Server {
         self.listening();
     }
 
+    /// Starts another one in the folder of this one, which has ended.
+    pub fn in_the_same_folder(mut self, flags: &[&str]) -> Self {
+        (self.process, self.lines) = spawn(self.folder.path(), flags);
+        self.listening();
+        self
+    }
+
     fn listening(&mut self) {
         let first = self.wait_for("listen");
         self.address = first.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();

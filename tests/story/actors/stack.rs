@@ -21,7 +21,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the committed template of `provider`, which may also be `event-log`.
+    /// Deploys the committed template of `provider`, which may also be `event-log` or a poller's.
     pub fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
         let bucket = name("code");
         aws(&["s3", "mb", &format!("s3://{bucket}")]);
@@ -34,14 +34,19 @@ impl Stack {
     /// Creates or updates it and waits for the end of that.
     pub fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
         let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
-        let provider = providers::find(self.provider);
+        let polled = self.provider.strip_suffix("-poller").map(|name| providers::find(name).unwrap());
+        let secret_parameter = match polled.and_then(|provider| provider.polling.as_ref()) {
+            Some(polling) => polling.key_parameter,
+            None => providers::find(self.provider).map_or("", |provider| provider.secret_parameter),
+        };
         let base = [
-            (provider.map_or("", |provider| provider.secret_parameter), secret),
+            (secret_parameter, secret),
             ("CodeBucket", &self.bucket),
             ("CodeKey", "bridge.zip"),
             ("RedriveCodeKey", "redrive.zip"),
             ("RecorderCodeKey", "recorder.zip"),
             ("FeedCodeKey", "feed.zip"),
+            ("PollerCodeKey", "poller.zip"),
             ("Architecture", "x86_64"),
         ];
         let text = Template::find(self.provider).unwrap().text();
@@ -75,6 +80,13 @@ impl Stack {
     pub fn output(&self, name: &str) -> String {
         let found = self.outputs.as_array().unwrap().iter().find(|output| output["OutputKey"] == name);
         found.unwrap_or_else(|| panic!("no output {name}"))["OutputValue"].as_str().unwrap().to_owned()
+    }
+
+    /// The physical id of a resource.
+    pub fn resource(&self, name: &str) -> String {
+        let arguments = ["cloudformation", "describe-stack-resource", "--logical-resource-id", name];
+        let described = aws(&[&arguments[..], &["--stack-name", &self.name]].concat());
+        described["StackResourceDetail"]["PhysicalResourceId"].as_str().unwrap().to_owned()
     }
 
     /// Sends a webhook to the function's URL, signed as if it had been sent to `public`.

@@ -1,0 +1,45 @@
+//! The Lambda function `poller`: reads its environment, wires the parts, runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hookbridge::archive::{Archive, S3Archive, client};
+use hookbridge::poller::{Environment, MarkPlace, Poller, PollerFunction};
+use hookbridge::secrets::SecretsManager;
+use hookbridge::{aws, output};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::de::IgnoredAny;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    output::for_function();
+    output::ended(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let config = aws::function_config().await;
+    let ((bucket, prefix), mark) = (environment.archive, environment.mark);
+    let function = Arc::new(PollerFunction {
+        poller: Poller {
+            provider: environment.provider,
+            polling: environment.polling,
+            base: environment.base,
+            archive: Archive::S3(S3Archive::new(&config, bucket, prefix)),
+            mark: MarkPlace::Object { client: client(&config), bucket: mark.0, key: mark.1 },
+            delay: environment.delay,
+            back: environment.back,
+        },
+        key: SecretsManager::new(&config, environment.key_arn),
+        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+    });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {
+        let function = function.clone();
+        Box::pin(async move {
+            let context = event.context;
+            output::line(&function.invoke(&context.request_id, context.deadline()).await);
+            Ok::<_, Error>(())
+        })
+    }))
+    .await
+}

@@ -1,0 +1,110 @@
+//! What the function `poller` is told by its environment.
+
+use jiff::SignedDuration;
+
+use super::BaseUrl;
+use crate::archive::bucket;
+use crate::invocation::EnvironmentError;
+use crate::providers::{self, Polling, Provider};
+
+/// The longest delay: a day.
+const MOST_SECONDS: i64 = 86_400;
+
+/// The environment of the function `poller`.
+#[derive(Debug)]
+pub struct Environment {
+    /// `PROVIDER`, one that can be asked.
+    pub provider: &'static Provider,
+    /// How it is asked.
+    pub polling: &'static Polling,
+    /// `API_KEY_SECRET_ARN`: where the key is that it is asked with.
+    pub key_arn: String,
+    /// `API_URL`: scheme and host, where they are not the usual ones.
+    pub base: Option<BaseUrl>,
+    /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
+    pub archive: (String, String),
+    /// `MARK_URL`: the bucket and the key of the object that says how far the poller is.
+    pub mark: (String, String),
+    /// `DELAY_SECONDS` (300): how long a webhook is given to come.
+    pub delay: SignedDuration,
+    /// `BACK_DAYS` (0): how far back the first poll begins.
+    pub back: SignedDuration,
+}
+
+impl Environment {
+    /// Reads the environment through `variable`; a variable that is empty is not set.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let wrong = |name, problem: String| EnvironmentError { name, problem };
+        let needed =
+            |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
+        let number = |name, default: i64, most: i64, of: &str| match variable(name) {
+            None => Ok(default),
+            Some(text) => match text.parse() {
+                Ok(number) if (0..=most).contains(&number) => Ok(number),
+                _ => Err(wrong(name, format!("'{text}' is not a whole number of {of} up to {most}"))),
+            },
+        };
+        let name = needed("PROVIDER", "who is asked for events")?;
+        let provider = providers::find(&name).map_err(|error| wrong("PROVIDER", error.to_string()))?;
+        let polling = provider.polling.as_ref().ok_or_else(|| {
+            wrong("PROVIDER", format!("{} has no list of events to ask for", provider.title))
+        })?;
+        let mark = needed("MARK_URL", "the s3://BUCKET/KEY of the object that says how far the poller is")?;
+        let mark = bucket(&mark).map_err(|problem| wrong("MARK_URL", problem))?;
+        let mark = (mark.0, mark.1.trim_end_matches('/').to_owned());
+        if mark.1.is_empty() {
+            return Err(wrong("MARK_URL", "it names no object; it must be s3://BUCKET/KEY".into()));
+        }
+        let archive = needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX where what is answered is kept")?;
+        let base = variable("API_URL")
+            .map(|text| text.parse().map_err(|error| wrong("API_URL", format!("'{text}': {error}"))));
+        let kept = i64::from(polling.kept_days);
+        Ok(Self {
+            provider,
+            polling,
+            key_arn: needed("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
+            base: base.transpose()?,
+            archive: bucket(&archive).map_err(|problem| wrong("ARCHIVE_URL", problem))?,
+            mark,
+            delay: SignedDuration::from_secs(number("DELAY_SECONDS", 300, MOST_SECONDS, "seconds")?),
+            back: SignedDuration::from_hours(24 * number("BACK_DAYS", 0, kept, "days")?),
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        let base = [
+            ("PROVIDER", "stripe"),
+            ("API_KEY_SECRET_ARN", "arn:key"),
+            ("ARCHIVE_URL", "s3://raw/a"),
+            ("MARK_URL", "s3://raw/polls/stripe.json"),
+        ];
+        let all: Vec<_> = base.iter().chain(variables).copied().collect();
+        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Environment::read(find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default_and_what_is_wrong_is_said() {
+        let read_well = read(&[]).unwrap();
+        assert_eq!(read_well.mark, ("raw".into(), "polls/stripe.json".into()));
+        assert_eq!((read_well.delay, read_well.back), (SignedDuration::from_secs(300), SignedDuration::ZERO));
+        assert!(read_well.base.is_none());
+        let why = |name, value| read(&[(name, value)]).unwrap_err();
+        insta::assert_snapshot!(why("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no list of events to ask for");
+        insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: 'http://a.example': it is written https://HOST, without a path");
+        insta::assert_snapshot!(why("MARK_URL", "s3://raw"), @"environment variable MARK_URL: it names no object; it must be s3://BUCKET/KEY");
+        insta::assert_snapshot!(why("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days up to 30");
+        insta::assert_snapshot!(why("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds up to 86400");
+        insta::assert_snapshot!(why("API_KEY_SECRET_ARN", ""), @"environment variable API_KEY_SECRET_ARN: not set; it names the Secrets Manager secret with the API key");
+    }
+}

@@ -1,0 +1,75 @@
+//! The function `poller`: a schedule calls it.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{Polled, Poller};
+use crate::invocation::time_to_answer;
+use crate::secrets::{SecretStore, Stage};
+
+/// The metrics' namespace.
+const NAMESPACE: &str = "hookbridge";
+
+/// The function: a poller, and where its key is.
+pub struct PollerFunction<S> {
+    /// What it does.
+    pub poller: Poller,
+    /// Where the key is. It is read anew each time: a new one is used from the next poll on.
+    pub key: S,
+    /// The function's name, for the metrics.
+    pub name: String,
+}
+
+impl<S: SecretStore> PollerFunction<S> {
+    /// Asks for what there is, before `deadline`, and returns a line to log, which is also the metrics: `PollLagSeconds`, for how
+    /// long nothing was asked for, and `PollsFailed`. A poll that fails is not an error of the invocation: the next one goes on
+    /// where it was, and that it comes in time is the alarm on the lag.
+    pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
+        let deadline = time_to_answer(deadline);
+        let polled = match self.key.fetch(Stage::Current).await {
+            Ok(Some(version)) => {
+                self.poller.poll(&version.secret, deadline).await.map_err(|error| error.to_string())
+            }
+            Ok(None) => Err("the API key's secret has no value".into()),
+            Err(error) => Err(format!("the API key: {error}")),
+        };
+        let until = match &polled {
+            Ok(polled) => Some(polled.until),
+            Err(_) => self.poller.until(deadline).await,
+        };
+        self.line(&polled, until, request_id)
+    }
+
+    fn line(&self, polled: &Result<Polled, String>, until: Option<Timestamp>, request_id: &str) -> String {
+        let now = Timestamp::now();
+        let lag = until.map(|until| now.duration_since(until).as_secs_f64().max(0.0));
+        let mut metrics = vec![json!({"Name": "PollsFailed", "Unit": "Count"})];
+        metrics.extend(lag.map(|_| json!({"Name": "PollLagSeconds", "Unit": "Seconds"})));
+        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
+        let mut line = Map::new();
+        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+        put("_aws", json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
+        put("function", self.name.as_str().into());
+        put("request_id", request_id.into());
+        put("provider", self.poller.provider.name.into());
+        put("outcome", if polled.is_ok() { "polled" } else { "failed" }.into());
+        put("until", until.map(|until| until.to_string()).into());
+        put("PollsFailed", u8::from(polled.is_err()).into());
+        if let Some(lag) = lag {
+            put("PollLagSeconds", lag.into());
+        }
+        match polled {
+            Ok(Polled { pages, events, is_more, .. }) => {
+                put("pages", (*pages).into());
+                put("events", (*events).into());
+                put("is_more", (*is_more).into());
+            }
+            Err(error) => {
+                put("error", error.as_str().into());
+            }
+        }
+        Value::Object(line).to_string()
+    }
+}

@@ -1,0 +1,144 @@
+//! A provider's own list of its events, as Stripe and SparkPost have one, on this machine.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// The key that is taken.
+pub const KEY: &str = "rk_test_secret";
+/// Results that SparkPost has on a page here.
+const PAGE: usize = 2;
+
+/// Whose list it is.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Of {
+    Stripe,
+    SparkPost,
+}
+
+/// A running API; it goes on until the test ends.
+#[derive(Clone)]
+pub struct ProviderApi {
+    pub address: SocketAddr,
+    of: Of,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Time in seconds and event, the newest last.
+    events: Vec<(i64, Value)>,
+    /// The queries that were asked.
+    asked: Vec<String>,
+    /// Answers to the next requests, instead of pages; `None` is a page.
+    instead: Vec<Option<(StatusCode, String)>>,
+}
+
+impl ProviderApi {
+    pub async fn start(of: Of) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = Self { address: listener.local_addr().unwrap(), of, inner: Arc::default() };
+        let router = Router::new().fallback(answer).with_state(api.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        api
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Has an event happen.
+    pub fn happened(&self, time: i64, event: Value) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.events.push((time, event));
+        inner.events.sort_by_key(|(time, _)| *time);
+    }
+
+    /// Answers the next requests in this way; a page where it is `None`.
+    pub fn next(&self, answers: impl IntoIterator<Item = Option<(u16, &'static str)>>) {
+        let status = |status| StatusCode::from_u16(status).unwrap();
+        let answers = answers.into_iter().map(|a| a.map(|(code, body)| (status(code), body.to_owned())));
+        self.inner.lock().unwrap().instead = answers.collect();
+    }
+
+    /// The queries since this was asked last.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.lock().unwrap().asked)
+    }
+
+    fn page(&self, inner: &Inner, query: &[(String, String)]) -> Option<Value> {
+        let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        match self.of {
+            Of::Stripe => {
+                let limit: usize = value("limit")?.parse().ok()?;
+                let (from, until): (i64, i64) =
+                    (value("created[gte]")?.parse().ok()?, value("created[lt]")?.parse().ok()?);
+                let mut events: Vec<_> =
+                    inner.events.iter().rev().map(|(time, event)| (*time, event)).collect();
+                if let Some(id) = value("starting_after") {
+                    let at = events.iter().position(|(_, event)| event["id"] == id)?;
+                    events.drain(..=at);
+                }
+                events.retain(|(time, _)| (from..until).contains(time));
+                let data: Vec<_> = events.iter().take(limit).map(|(_, event)| (*event).clone()).collect();
+                Some(
+                    json!({"object": "list", "url": "/v1/events", "has_more": events.len() > limit, "data": data}),
+                )
+            }
+            Of::SparkPost => {
+                let second = |name: &str| Some(value(name)?.parse::<jiff::Timestamp>().ok()?.as_second());
+                let (from, until, at) = match value("cursor")? {
+                    "initial" => (second("from")?, second("to")?, 0),
+                    cursor => {
+                        let mut parts = cursor.split('_').map(|part| part.parse::<i64>().ok());
+                        (parts.next()??, parts.next()??, usize::try_from(parts.next()??).ok()?)
+                    }
+                };
+                let events = inner.events.iter().rev().filter(|(time, _)| (from..until).contains(time));
+                let events: Vec<_> = events.map(|(_, event)| event.clone()).collect();
+                let links = if events.len() > at + PAGE {
+                    // As if somebody wanted the key to go elsewhere.
+                    json!({"next": format!("http://127.0.0.1:1/api/v1/events/message?cursor={from}_{until}_{}", at + PAGE)})
+                } else {
+                    json!({})
+                };
+                let results: Vec<_> = events.iter().skip(at).take(PAGE).cloned().collect();
+                Some(json!({"results": results, "total_count": events.len(), "links": links}))
+            }
+        }
+    }
+}
+
+async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let mut inner = api.inner.lock().unwrap();
+    inner.asked.push(query.clone());
+    let (path, key) = match api.of {
+        Of::Stripe => ("/v1/events", format!("Bearer {KEY}")),
+        Of::SparkPost => ("/api/v1/events/message", KEY.to_owned()),
+    };
+    let instead = if inner.instead.is_empty() { None } else { inner.instead.remove(0) };
+    if let Some((status, body)) = instead {
+        return (status, [("location", "http://127.0.0.1:1/")], body).into_response();
+    }
+    if request.headers().get("authorization").is_none_or(|said| said != key.as_str()) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let pairs = query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let decoded =
+            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        Some((decoded(name), decoded(value)))
+    });
+    let page = if request.uri().path() == path { api.page(&inner, &pairs.collect::<Vec<_>>()) } else { None };
+    match page {
+        // Written over lines, as Stripe does.
+        Some(page) => (StatusCode::OK, serde_json::to_string_pretty(&page).unwrap()).into_response(),
+        None => (StatusCode::BAD_REQUEST, "what a provider says of it").into_response(),
+    }
+}

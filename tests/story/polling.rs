@@ -1,0 +1,238 @@
+//! What webhooks missed is asked for, and an event that comes both ways is recorded once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::actors::provider_api::{KEY, Of, ProviderApi};
+use crate::actors::server::{SECRET, Server};
+use crate::actors::signature;
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn charge(n: i64, time: i64) -> Value {
+    json!({"id": format!("evt_{n}"), "object": "event", "created": time, "type": "charge.succeeded", "n": n})
+}
+
+/// Has Stripe send a webhook.
+fn send(server: &Server, event: &Value) {
+    let body = event.to_string();
+    let signature = signature("stripe", SECRET, "https://x.example/", body.as_bytes());
+    let headers: [(&str, &[u8]); 2] =
+        [("content-type", b"application/json"), ("stripe-signature", signature.as_bytes())];
+    assert_eq!(server.post("stripe", &headers, body.as_bytes()).status, 202);
+}
+
+/// The ids of all events of a source, in the order of the log, when there are `count`.
+fn ids(server: &Server, source: &str, count: usize) -> Vec<String> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let path = format!("/events?after=start&limit=1000&source={source}");
+        let (_, page) = server.get(&path, &[]);
+        let events = page["data"].as_array().unwrap();
+        if events.len() >= count || Instant::now() > end {
+            return events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn mark(server: &Server, provider: &str) -> Option<Value> {
+    let text = std::fs::read(server.folder.path().join(format!("polls/{provider}.json"))).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Waits until there is no window that a poll is in the middle of, and everything was asked for up to `time`.
+fn polled(server: &Server, provider: &str, time: i64) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let until = mark(server, provider).filter(|mark| mark["window"].is_null());
+        let until = until.map(|mark| mark["until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
+        if until.is_some_and(|until| until.as_second() >= time) {
+            return;
+        }
+        assert!(Instant::now() < end, "{:?}", mark(server, provider));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn flags(api: &ProviderApi, provider: &str, key: &str) -> Vec<String> {
+    let set = |flag: &str, value: &str| format!("--{flag}={provider}={value}");
+    vec![set("poll", key), set("poll-url", &api.url()), "--poll-delay=0".into(), "--poll-back=1".into()]
+}
+
+fn strs(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_stripe_that_came_both_ways_or_one_is_recorded_once() {
+    let api = ProviderApi::start(Of::Stripe).await;
+    tokio::task::spawn_blocking(move || {
+        let start = now() - 3600;
+        // Three pages. Of every three events, one comes by webhook too before, and one after the poll.
+        let events: Vec<_> = (0..250).map(|n| charge(n, start + n / 2)).collect();
+        let (before, after): (Vec<_>, Vec<_>) =
+            events.iter().enumerate().filter(|(n, _)| n % 3 < 2).partition(|(n, _)| n % 3 == 0);
+        let mut server = Server::start();
+        before.iter().for_each(|(_, event)| send(&server, event));
+        assert_eq!(ids(&server, "stripe.com", before.len()).len(), before.len());
+        for event in &events {
+            api.happened(event["created"].as_i64().unwrap(), event.clone());
+        }
+        server.start_again_with(&[&strs(&flags(&api, "stripe", KEY))[..], &["--json"]].concat());
+        let said: Vec<Value> = (0..3)
+            .map(|_| serde_json::from_str(&server.wait_for("\"missed\":")).unwrap())
+            .filter(|line: &Value| line["recorded"]["batch"].as_str().unwrap().starts_with("stripe/polled."))
+            .collect();
+        let missed: i64 = said.iter().map(|line| line["recorded"]["missed"].as_i64().unwrap()).sum();
+        assert_eq!(missed, 250 - i64::try_from(before.len()).unwrap());
+        after.iter().for_each(|(_, event)| send(&server, event));
+        polled(&server, "stripe", start);
+        std::thread::sleep(Duration::from_millis(500));
+        let mut found = ids(&server, "stripe.com", 250);
+        found.sort();
+        let mut expected: Vec<_> =
+            events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+        expected.sort();
+        assert_eq!(found, expected, "each once");
+        let (_, one) = server.get("/events/evt_2", &[]);
+        assert_eq!(one["detail"], events[2], "as Stripe has it");
+        assert_eq!(one["resources"][0], "urn:webhook:stripe:evt_2");
+
+        // What happens while nobody listens is there after the next start, and what is known is not asked for in vain.
+        let time = now();
+        api.happened(time, charge(1000, time));
+        std::thread::sleep(Duration::from_millis(1100));
+        api.asked();
+        server.start_again_with(&strs(&flags(&api, "stripe", KEY)));
+        assert!(server.wait_for("missed ").contains("1 events that came by no webhook"));
+        assert_eq!(api.asked().len(), 1);
+        assert!(ids(&server, "stripe.com", 251).contains(&"evt_1000".to_owned()));
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_goes_on_where_it_was_stopped() {
+    let api = ProviderApi::start(Of::Stripe).await;
+    tokio::task::spawn_blocking(move || {
+        let start = now() - 3600;
+        (0..250).for_each(|n| api.happened(start + n, charge(n, start + n)));
+        // The second page does not come.
+        api.next([None, Some((500, "what went wrong"))]);
+        let flags = flags(&api, "stripe", KEY);
+        let mut server = Server::start_with(&strs(&flags));
+        let said = server.wait_for("not asked for its events");
+        assert!(said.contains("/v1/events answered 500") && !said.contains("what went wrong"), "{said}");
+        assert_eq!(ids(&server, "stripe.com", 100).len(), 100);
+        assert_eq!(api.asked().len(), 2);
+
+        // What leads on is no longer known: the window is begun anew by the poll after.
+        api.next([Some((400, "No such event"))]);
+        server.start_again_with(&strs(&flags));
+        server.wait_for("answered 400");
+        let asked = api.asked();
+        assert!(asked[0].ends_with("&starting_after=evt%5F150"), "{asked:?}");
+        server.start_again_with(&strs(&flags));
+        assert_eq!(ids(&server, "stripe.com", 250).len(), 250);
+        polled(&server, "stripe", now() - 60);
+        let asked = api.asked();
+        assert!(!asked[0].contains("starting_after") && asked.len() >= 3, "{asked:?}");
+
+        // Killed between any two pages, again and again.
+        let time = now();
+        (250..900).for_each(|n| api.happened(time, charge(n, time)));
+        std::thread::sleep(Duration::from_millis(1100));
+        for n in 0..8 {
+            server.signal("KILL");
+            server.end();
+            std::thread::sleep(Duration::from_millis(n * 7));
+            server = server.in_the_same_folder(&strs(&flags));
+            std::thread::sleep(Duration::from_millis(5 + n * 13));
+        }
+        let found = ids(&server, "stripe.com", 900);
+        assert_eq!(found.len(), 900);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_sparkpost_is_the_same_by_its_api() {
+    let api = ProviderApi::start(Of::SparkPost).await;
+    tokio::task::spawn_blocking(move || {
+        let start = now() - 3600;
+        let event = |n: i64| json!({"type": "open", "event_id": n.to_string(), "rcpt_to": "a@example.com"});
+        let with = |mut event: Value, timestamp: Value| {
+            event["timestamp"] = timestamp;
+            event
+        };
+        let sent: Vec<_> = (0..3)
+            .map(|n| json!({"msys": {"track_event": with(event(n), (start + n).to_string().into())}}))
+            .collect();
+        let server = Server::start_with(&strs(&flags(&api, "sparkpost", "wrong")));
+        let said = server.wait_for("not asked for its events");
+        assert!(said.contains("refused the API key (401 Unauthorized)") && !said.contains("wrong"), "{said}");
+        let body = Value::from(sent).to_string();
+        let credentials = signature("sparkpost", SECRET, "https://x.example/", body.as_bytes());
+        let headers: [(&str, &[u8]); 2] =
+            [("content-type", b"application/json"), ("authorization", credentials.as_bytes())];
+        assert_eq!(server.post("sparkpost", &headers, body.as_bytes()).status, 200);
+        assert_eq!(ids(&server, "sparkpost.com", 3).len(), 3);
+        for n in 0..5 {
+            let time = jiff::Timestamp::from_second(start + n).unwrap();
+            api.happened(start + n, with(event(n), format!("{time:.3}").into()));
+        }
+        let mut server = server;
+        server.start_again_with(&strs(&flags(&api, "sparkpost", KEY)));
+        let mut found = ids(&server, "sparkpost.com", 5);
+        found.sort();
+        assert_eq!(found, ["0", "1", "2", "3", "4"]);
+        polled(&server, "sparkpost", start + 5);
+        assert_eq!(api.asked().len(), 4, "one refused, and three pages, all from here");
+        let (_, search) = server.get("/api/v1/events/message?from=2016-01-01T00:00&events=open", &[]);
+        assert_eq!(search["total_count"], 5);
+        assert_eq!(search["results"][0]["rcpt_to"], "a@example.com");
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_no_page_is_said_and_not_kept() {
+    let api = ProviderApi::start(Of::Stripe).await;
+    tokio::task::spawn_blocking(move || {
+        api.happened(now() - 60, charge(1, now() - 60));
+        let flags = flags(&api, "stripe", KEY);
+        let mut server = Server::start();
+        let long = Box::leak("x".repeat(65 << 20).into_boxed_str());
+        for (status, body, said) in [
+            (302, "", "answered 302"),
+            (200, "", "the answer is not a page of events: no list under 'data'"),
+            (200, "{\"data\":{}}", "the answer is not a page of events"),
+            (200, "\u{0}\u{fffd}[", "the answer is not a page of events"),
+            (200, long, "answered with more than 67108864 bytes"),
+            (429, "slow down", "answered 429"),
+        ] {
+            api.next([Some((status, body))]);
+            server.start_again_with(&strs(&flags));
+            let line = server.wait_for("not asked for its events");
+            assert!(line.contains(said), "{line}");
+        }
+        assert!(!server.folder.path().join("archive/stripe").exists(), "nothing was kept");
+        // A mark that is none is not taken for the beginning.
+        let path = server.folder.path().join("polls/stripe.json");
+        std::fs::write(&path, "{}").unwrap();
+        server.start_again_with(&strs(&flags));
+        assert!(server.wait_for("not asked").contains("is not what a poller writes; remove it"));
+        std::fs::remove_file(&path).unwrap();
+        server.start_again_with(&strs(&flags));
+        assert_eq!(ids(&server, "stripe.com", 1), ["evt_1"]);
+    })
+    .await
+    .unwrap();
+}
