@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::read(|name| std::env::var(name).ok());
+    let environment = Environment::read(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
     let access = match environment.tokens_secret_arn.map(secret) {
@@ -26,7 +26,8 @@ async fn run() -> Result<(), Error> {
     };
     let credentials = environment.database_secret_arn.map(secret);
     let log = Database::new(environment.database_url.as_ref(), credentials)?;
-    let function = Arc::new(FeedFunction { feed: Feed::new(log, access) });
+    let function =
+        Arc::new(FeedFunction { feed: Arc::new(Feed::new(log, access)), streams: environment.streams });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();
         Box::pin(async move {

@@ -2,6 +2,8 @@
 
 use secrecy::SecretString;
 
+use crate::invocation::EnvironmentError;
+
 /// The environment of the function `feed`.
 #[derive(Debug)]
 pub struct Environment {
@@ -11,16 +13,30 @@ pub struct Environment {
     pub database_secret_arn: Option<String>,
     /// `TOKENS_SECRET_ARN`: where the tokens are listed; without it only AWS's own signatures let in.
     pub tokens_secret_arn: Option<String>,
+    /// `RESPONSE_STREAM` (`false`): whether the function's URL streams.
+    pub streams: bool,
 }
 
 impl Environment {
     /// Reads the environment through `variable`; a variable that is empty is not set.
-    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Self {
+    ///
+    /// # Errors
+    /// The variable that is wrong.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
-        Self {
+        let streams = match variable("RESPONSE_STREAM").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                let problem = format!("'{other}' is neither true nor false");
+                return Err(EnvironmentError { name: "RESPONSE_STREAM", problem });
+            }
+        };
+        Ok(Self {
+            streams,
             database_url: variable("DATABASE_URL").map(Into::into),
             database_secret_arn: variable("DATABASE_SECRET_ARN"),
             tokens_secret_arn: variable("TOKENS_SECRET_ARN"),
-        }
+        })
     }
 }

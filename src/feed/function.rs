@@ -1,16 +1,20 @@
-//! The feed behind a Lambda Function URL.
+//! The feed behind a Lambda Function URL, one that answers when all is there, or one that streams.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use lambda_runtime::streaming::{Body, channel};
+use lambda_runtime::{FunctionResponse, MetadataPrelude, StreamResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Feed, Request};
+use super::{Answer, Feed, Follower, Request, STREAM_HEADERS, is_for_stream};
 use crate::invocation::time_to_answer;
 use crate::log::{Consumers, Ordered};
 
@@ -20,7 +24,9 @@ const TO_READ: Duration = Duration::from_secs(3);
 /// The function: a feed.
 pub struct FeedFunction<L> {
     /// What it does.
-    pub feed: Feed<L>,
+    pub feed: Arc<Feed<L>>,
+    /// Whether its URL streams (`InvokeMode: RESPONSE_STREAM`): then every answer has the form of a stream.
+    pub streams: bool,
 }
 
 /// The answer in the form a Function URL wants.
@@ -77,7 +83,11 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
     ///
     /// # Errors
     /// When it was not a Function URL that called.
-    pub async fn invoke(&self, event: &str, deadline: SystemTime) -> Result<FeedAnswer, serde_json::Error> {
+    pub async fn invoke(
+        &self,
+        event: &str,
+        deadline: SystemTime,
+    ) -> Result<FunctionResponse<FeedAnswer, Body>, serde_json::Error> {
         let event: UrlEvent<'_> = serde_json::from_str(event)?;
         let method = Method::from_bytes(event.request_context.http.method.as_bytes()).unwrap_or_default();
         let signed = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
@@ -91,24 +101,68 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
         } else {
             event.body.as_bytes().to_vec()
         };
-        let left = time_to_answer(deadline).saturating_duration_since(tokio::time::Instant::now());
-        let Answer { status, headers, body, .. } = self
-            .feed
-            .answer(Request {
-                method: &method,
-                path: &event.raw_path,
-                query: &event.raw_query_string,
-                headers: &headers,
-                body: &body,
-                is_signed: signed.is_some_and(|iam| iam.get() != "null"),
-                patience: left.saturating_sub(TO_READ),
-            })
-            .await;
-        let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-        let (body, is_base64_encoded) = match String::from_utf8(body) {
-            Ok(text) => (text, false),
-            Err(bytes) => (BASE64.encode(bytes.as_bytes()), true),
+        let end = time_to_answer(deadline);
+        let request = Request {
+            method: &method,
+            path: &event.raw_path,
+            query: &event.raw_query_string,
+            headers: &headers,
+            body: &body,
+            is_signed: signed.is_some_and(|iam| iam.get() != "null"),
+            patience: end.saturating_duration_since(Instant::now()).saturating_sub(TO_READ),
         };
-        Ok(FeedAnswer { status_code: status.as_u16(), headers, body, is_base64_encoded })
+        if !self.streams {
+            return Ok(FunctionResponse::BufferedResponse(whole(self.feed.answer(request).await)));
+        }
+        let answer = if is_for_stream(&request) {
+            match self.feed.follow(request).await {
+                Ok((first, follower)) => {
+                    let headers = STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into();
+                    return Ok(streamed(StatusCode::OK, headers, followed(first, follower, end)));
+                }
+                Err(answer) => answer,
+            }
+        } else {
+            self.feed.answer(request).await
+        };
+        Ok(streamed(answer.status, answer.headers, answer.body.into()))
     }
+}
+
+/// An answer of a URL that does not stream.
+fn whole(answer: Answer) -> FeedAnswer {
+    let Answer { status, headers, body, .. } = answer;
+    let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+    let (body, is_base64_encoded) = match String::from_utf8(body) {
+        Ok(text) => (text, false),
+        Err(bytes) => (BASE64.encode(bytes.as_bytes()), true),
+    };
+    FeedAnswer { status_code: status.as_u16(), headers, body, is_base64_encoded }
+}
+
+/// An answer of one that does.
+fn streamed(
+    status_code: StatusCode,
+    headers: Vec<(HeaderName, String)>,
+    stream: Body,
+) -> FunctionResponse<FeedAnswer, Body> {
+    let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value.try_into().ok()?)));
+    let metadata_prelude = MetadataPrelude { status_code, headers: headers.collect(), cookies: Vec::new() };
+    FunctionResponse::StreamingResponse(StreamResponse { metadata_prelude, stream })
+}
+
+/// The log from a place on, until `end`: then the client comes again, with the `Last-Event-ID` that it has seen. Nobody tells a
+/// function that its client has gone away, which is another reason not to go on for longer.
+fn followed<L: Ordered + Consumers>(first: String, mut follower: Follower<L>, end: Instant) -> Body {
+    let (mut give, take) = channel();
+    tokio::spawn(async move {
+        let mut text = Some(first);
+        while let Some(chunk) = text {
+            if give.send_data(chunk.into()).await.is_err() {
+                return;
+            }
+            text = timeout_at(end, follower.next()).await.unwrap_or_default();
+        }
+    });
+    take
 }

@@ -23,7 +23,7 @@ pub use answer::Answer;
 pub use environment::Environment;
 #[cfg(feature = "command")]
 pub(crate) use events::cursor;
-pub use events::stream::{Follower, is_for_stream};
+pub use events::stream::{Follower, STREAM_HEADERS, is_for_stream};
 pub use function::{FeedAnswer, FeedFunction};
 pub use search::PATHS as SEARCH_PATHS;
 

@@ -24,7 +24,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::settings::Settings;
-use crate::feed::{Access, Answer, Feed, Follower, Request, SEARCH_PATHS, Token, Tokens, is_for_stream};
+use crate::feed::{
+    Access, Answer, Feed, Follower, Request, SEARCH_PATHS, STREAM_HEADERS, Token, Tokens, is_for_stream,
+};
 use crate::log::AnyLog;
 
 /// The longest that a reader is held.
@@ -88,8 +90,9 @@ async fn answer(State(readers): State<Arc<Readers>>, request: axum::extract::Req
         );
     };
     let body = body.to_bytes();
-    if parts.method == Method::GET && parts.uri.path() == "/events" && is_for_stream(&parts.headers) {
-        return match readers.feed.follow(request_of(&parts, &body, Duration::ZERO)).await {
+    let request = request_of(&parts, &body, Duration::ZERO);
+    if is_for_stream(&request) {
+        return match readers.feed.follow(request).await {
             Ok((first, follower)) => stream(first, follower, readers.end.clone()),
             Err(answer) => response(answer),
         };
@@ -166,8 +169,7 @@ fn stream(first: String, mut follower: Follower<AnyLog>, mut end: watch::Receive
             };
         }
     });
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    (headers, Body::new(Chunks(take))).into_response()
+    (STREAM_HEADERS, Body::new(Chunks(take))).into_response()
 }
 
 /// Whether a request names this machine by a name that is nobody else's, and came by no proxy.

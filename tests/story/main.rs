@@ -33,4 +33,5 @@ mod serving;
 mod spilling;
 mod stacks;
 mod status_table;
+mod streaming_function;
 mod templates;

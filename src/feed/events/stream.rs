@@ -6,21 +6,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 
 use super::query::{Parameters, Place, Point, Query};
-use super::{Answer, Feed, NoPage, Request, cursor};
+use super::{Answer, Feed, NoPage, PATH, Request, cursor};
 use crate::feed::events::format::{Accepted, Format};
+use crate::feed::trimmed;
 use crate::log::{Consumers, CursorKey, Ordered, Placed, Position};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How long nothing may be sent: what stands between takes a connection for dead after some more.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Whether an `Accept` is for a stream.
-pub fn is_for_stream(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    Format::accepted(accept) == Accepted::Stream
+/// The headers of a stream.
+pub const STREAM_HEADERS: [(HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+
+/// Whether a request is for a stream, and of what can be one.
+pub fn is_for_stream(request: &Request<'_>) -> bool {
+    request.method == Method::GET
+        && trimmed(request.path) == PATH
+        && Format::accepted(request.header(header::ACCEPT)) == Accepted::Stream
 }
 
 /// A client that follows the log.
