@@ -10,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let answer = String::from_utf8_lossy(body);
     for provider in providers::ALL {
         let Some(polling) = &provider.polling else { continue };
-        if let Some(next) = polling.next_after(&answer, "first=1") {
+        if let Ok(Some(next)) = polling.next_after(&answer, "first=1") {
             assert!(next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
         }
         let events = polling.events_of(&answer).map(|events| events.len()).ok();

@@ -29,6 +29,7 @@ async fn run() -> Result<(), Error> {
             mark: MarkPlace::Object { client: client(&config), bucket: mark.0, key: mark.1 },
             delay: environment.delay,
             back: environment.back,
+            types: environment.types,
         },
         key: SecretsManager::new(&config, environment.key_arn),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),

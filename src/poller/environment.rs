@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::BaseUrl;
+use super::{BaseUrl, BaseUrlError, event_types};
 use crate::archive::bucket;
 use crate::invocation::EnvironmentError;
 use crate::providers::{self, Polling, Provider};
@@ -27,8 +27,10 @@ pub struct Environment {
     pub mark: (String, String),
     /// `DELAY_SECONDS` (300): how long a webhook is given to come.
     pub delay: SignedDuration,
-    /// `BACK_DAYS` (0): how far back the first poll begins.
+    /// `BACK_DAYS` (0): how much of the past the first poll asks for.
     pub back: SignedDuration,
+    /// `EVENT_TYPES`, with commas between them; all when it is not set.
+    pub types: Vec<String>,
 }
 
 impl Environment {
@@ -61,7 +63,7 @@ impl Environment {
         }
         let archive = needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX where what is answered is kept")?;
         let base = variable("API_URL")
-            .map(|text| text.parse().map_err(|error| wrong("API_URL", format!("'{text}': {error}"))));
+            .map(|text| text.parse().map_err(|error: BaseUrlError| wrong("API_URL", error.to_string())));
         let kept = i64::from(polling.kept_days);
         Ok(Self {
             provider,
@@ -72,6 +74,7 @@ impl Environment {
             mark,
             delay: SignedDuration::from_secs(number("DELAY_SECONDS", 300, MOST_SECONDS, "seconds")?),
             back: SignedDuration::from_hours(24 * number("BACK_DAYS", 0, kept, "days")?),
+            types: event_types(&variable("EVENT_TYPES").unwrap_or_default()),
         })
     }
 }
@@ -98,10 +101,14 @@ mod tests {
         let read_well = read(&[]).unwrap();
         assert_eq!(read_well.mark, ("raw".into(), "polls/stripe.json".into()));
         assert_eq!((read_well.delay, read_well.back), (SignedDuration::from_secs(300), SignedDuration::ZERO));
-        assert!(read_well.base.is_none());
+        assert!(read_well.base.is_none() && read_well.types.is_empty());
+        assert_eq!(
+            read(&[("EVENT_TYPES", "invoice.paid, charge.failed,")]).unwrap().types,
+            ["invoice.paid", "charge.failed"]
+        );
         let why = |name, value| read(&[(name, value)]).unwrap_err();
         insta::assert_snapshot!(why("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no list of events to ask for");
-        insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: 'http://a.example': it is written https://HOST, without a path");
+        insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: it is written https://HOST, without a path (http:// for this machine only)");
         insta::assert_snapshot!(why("MARK_URL", "s3://raw"), @"environment variable MARK_URL: it names no object; it must be s3://BUCKET/KEY");
         insta::assert_snapshot!(why("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days up to 30");
         insta::assert_snapshot!(why("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds up to 86400");

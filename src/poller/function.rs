@@ -23,9 +23,9 @@ pub struct PollerFunction<S> {
 }
 
 impl<S: SecretStore> PollerFunction<S> {
-    /// Asks for what there is, before `deadline`, and returns a line to log, which is also the metrics: `PollLagSeconds`, for how
-    /// long nothing was asked for, and `PollsFailed`. A poll that fails is not an error of the invocation: the next one goes on
-    /// where it was, and that it comes in time is the alarm on the lag.
+    /// Asks for what there is, before `deadline`, and returns a line to log, which is also the metrics: `PollLagSeconds`, how far
+    /// it is behind what it could have asked for, and `PollsFailed`. A poll that fails is not an error of the invocation: the next one goes on
+    /// where it was; the alarms are on the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
         let deadline = time_to_answer(deadline);
         let polled = match self.key.fetch(Stage::Current).await {
@@ -44,7 +44,7 @@ impl<S: SecretStore> PollerFunction<S> {
 
     fn line(&self, polled: &Result<Polled, String>, until: Option<Timestamp>, request_id: &str) -> String {
         let now = Timestamp::now();
-        let lag = until.map(|until| now.duration_since(until).as_secs_f64().max(0.0));
+        let lag = until.map(|until| (now.duration_since(until) - self.poller.delay).as_secs_f64().max(0.0));
         let mut metrics = vec![json!({"Name": "PollsFailed", "Unit": "Count"})];
         metrics.extend(lag.map(|_| json!({"Name": "PollLagSeconds", "Unit": "Seconds"})));
         let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});

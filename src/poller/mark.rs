@@ -1,5 +1,6 @@
 //! How far a poller is, and where that stands.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
@@ -14,18 +15,18 @@ use crate::output::chain;
 /// How far a poller is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Where its first window began.
+    /// Where the first poll began.
     pub start: Timestamp,
     /// Up to when everything was asked for.
     pub until: Timestamp,
-    /// The window that it is in the middle of.
+    /// What it is in the middle of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
+    pub span: Option<Span>,
 }
 
 /// A range of time that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
+pub struct Span {
     /// The first time that is in.
     pub from: Timestamp,
     /// The first time that is not.
@@ -60,7 +61,7 @@ impl MarkPlace {
             Self::File(path) => match std::fs::read(path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(CallError::Refused(format!("{}: {error}", path.display()))),
+                Err(error) => return Err(CallError::Refused(error.to_string())),
             },
             Self::Object { client, bucket, key } => {
                 let got = retried("GetObject", deadline, || async {
@@ -77,8 +78,8 @@ impl MarkPlace {
             }
         };
         let garbled = || {
-            CallError::Refused(format!(
-                "{self} is not what a poller writes; remove it to begin anew from now"
+            CallError::Refused(String::from(
+                "it is not what a poller writes; to begin anew from now, remove it (with BACK_DAYS or --poll-back from earlier)",
             ))
         };
         serde_json::from_slice(&text).map(Some).map_err(|_| garbled())
@@ -92,10 +93,14 @@ impl MarkPlace {
         let text = serde_json::to_vec(mark).map_err(|error| CallError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
-                let failed =
-                    |error: std::io::Error| CallError::Refused(format!("{}: {error}", path.display()));
+                let failed = |error: std::io::Error| CallError::Refused(error.to_string());
                 let new = path.with_extension("new");
-                std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).map_err(failed)
+                let written = std::fs::File::create(&new).and_then(|mut file| {
+                    file.write_all(&text)?;
+                    // On disk before it has its name: a mark that is half there would stop the poller.
+                    file.sync_all()
+                });
+                written.and_then(|()| std::fs::rename(&new, path)).map_err(failed)
             }
             Self::Object { client, bucket, key } => {
                 retried("PutObject", deadline, || async {

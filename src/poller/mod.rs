@@ -1,28 +1,28 @@
 //! The job **poller**: asks a provider for the events it has had, so that those whose webhooks were missed are recorded too.
 //!
-//! A [`Poller`] goes through time once, in windows that end some minutes ago, so that a webhook has had its chance; each
-//! window begins before the end of the one before it, because a provider may show an event late. What the provider answers is
-//! kept in the archive as it came, page by page, and from there goes the way of every batch: what the log has it does not
-//! record again, and what is new there was missed. How far the poller is stands in its [`MarkPlace`], written after each page is
-//! kept, so that whatever ends it on the way, it goes on where it was.
+//! A [`Poller`] goes through time, the oldest first, in spans of an hour at most that end some minutes ago, so that a webhook
+//! has had its chance. Each span begins before the end of the one before it, because a provider may show an event late. What the
+//! provider answers is kept in the archive as it came, page by page, and from there goes the way of every batch: what the log has
+//! it does not record again, and what is new there was missed. How far the poller is stands in its [`MarkPlace`], written after
+//! each page is kept, so that whatever ends it on the way, it goes on where it was.
 
 mod environment;
 mod function;
 mod mark;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 pub use environment::Environment;
 pub use function::PollerFunction;
-pub use mark::{Mark, MarkPlace, Window};
+pub use mark::{Mark, MarkPlace, Span};
 
 use crate::archive::{Archive, Batch};
 use crate::call::CallError;
@@ -32,9 +32,15 @@ use crate::providers::{JSON, NotAPage, Polling, Provider};
 use crate::secrets::Secret;
 
 /// The largest answer that is read, in bytes.
-const LARGEST: usize = 64 << 20;
+const LARGEST: usize = 32 << 20;
 /// Less time than this is not worth another page.
-const A_PAGE: Duration = Duration::from_secs(5);
+const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
+/// How much of what was asked for is asked for again, in case a provider shows an event late.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+/// How much is asked for at once: what is done of more is remembered on the way.
+const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(1);
+/// What is about to go is not asked for: the provider might refuse it.
+const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Asks one provider.
 pub struct Poller {
@@ -50,8 +56,10 @@ pub struct Poller {
     pub mark: MarkPlace,
     /// How long a webhook is given to come before its event is asked for.
     pub delay: SignedDuration,
-    /// How far before its first time the first poll begins.
+    /// How much of the past the first poll asks for.
     pub back: SignedDuration,
+    /// The types that are asked for; all, when there are none.
+    pub types: Vec<String>,
 }
 
 /// Scheme and host of a provider's API.
@@ -60,7 +68,7 @@ pub struct BaseUrl(String);
 
 /// A text that is none.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is written https://HOST, without a path")]
+#[error("it is written https://HOST, without a path (http:// for this machine only)")]
 pub struct BaseUrlError;
 
 /// What one poll came to.
@@ -80,7 +88,7 @@ pub struct Polled {
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// The key cannot be one.
-    #[error("the API key holds what no header can")]
+    #[error("the API key holds a space, a line break or another character that no key has")]
     Key,
     /// There is no client.
     #[error("no HTTP client: {}", chain(.0))]
@@ -126,11 +134,29 @@ pub enum PollError {
         error: NotAPage,
     },
     /// It cannot be read or written how far this is.
-    #[error("the mark: {0}")]
-    Mark(CallError),
+    #[error("how far it is ({place}): {error}")]
+    Mark {
+        /// Where that stands.
+        place: String,
+        /// What happened.
+        error: CallError,
+    },
     /// A page was not kept.
     #[error("the archive: {0}")]
     Archive(CallError),
+}
+
+impl PollError {
+    /// Whether it is about the page that was asked for, so that another one may do.
+    fn is_of_the_page(&self) -> bool {
+        match self {
+            Self::Answered { status, .. } => {
+                status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::NotAPage { .. } | Self::TooLarge { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 impl Poller {
@@ -139,52 +165,80 @@ impl Poller {
     /// # Errors
     /// [`PollError`].
     pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<Polled, PollError> {
-        let now = seconds(Timestamp::now());
-        let latest = earlier(now, self.delay);
-        let mut mark = match self.mark.read(deadline).await.map_err(PollError::Mark)? {
-            Some(mark) => mark,
-            None => {
-                let start = earlier(latest, self.back);
-                let mark = Mark { start, until: start, window: None };
-                self.mark.write(&mark, deadline).await.map_err(PollError::Mark)?;
-                mark
-            }
-        };
-        let mut polled = Polled { pages: 0, events: 0, until: mark.until, is_more: false };
         let request = Request::new(self, key)?;
+        let now = to_the_second(Timestamp::now());
+        let latest = earlier(now, self.delay);
+        let kept = earlier(now, SignedDuration::from_hours(24 * i64::from(self.polling.kept_days)) - MARGIN);
+        let written = self.mark.read(deadline).await.map_err(|error| self.no_mark(error))?;
+        let mut mark = written.unwrap_or_else(|| {
+            // The first poll asks for something in any case: that shows whether it can.
+            let start = earlier(latest, self.back.max(SignedDuration::from_mins(1))).max(kept);
+            Mark { start, until: start, span: None }
+        });
+        mark.start = mark.start.min(mark.until);
+        let is_ahead = |time: Timestamp| earlier(time, OVERLAP) > now;
+        if is_ahead(mark.until) || mark.span.as_ref().is_some_and(|span| is_ahead(span.until)) {
+            // Written by a clock that went wrong: nobody knows up to when it was asked. What is known is not recorded again.
+            warn!(
+                provider = self.provider.name,
+                "the mark is later than now: asking again for all since the beginning"
+            );
+            let start = mark.start.min(latest);
+            mark = Mark { start, until: start, span: None };
+        }
+        let mut polled = Polled { pages: 0, events: 0, until: mark.until, is_more: false };
+        let mut asked = HashSet::new();
         loop {
-            let window = match mark.window.take() {
-                Some(window) => window,
-                None if mark.until < latest => self.next_window(&mark, now, latest),
+            let span = match mark.span.take() {
+                Some(span) => span,
+                None if mark.until < latest => {
+                    if mark.until < kept {
+                        let (from, to) = (mark.until.to_string(), kept.to_string());
+                        warn!(
+                            provider = self.provider.name,
+                            from, to, "events are lost: the provider no longer has them"
+                        );
+                        mark.until = kept;
+                    }
+                    let from = earlier(mark.until, OVERLAP).max(mark.start).max(kept);
+                    let end = mark.until.checked_add(LONGEST_SPAN).unwrap_or(latest);
+                    asked.clear();
+                    Span { from, until: latest.min(end), page: None }
+                }
                 None => return Ok(polled),
             };
-            if deadline.saturating_duration_since(Instant::now()) < A_PAGE {
+            if deadline.saturating_duration_since(Instant::now()) < TIME_FOR_A_PAGE {
                 polled.is_more = true;
                 return Ok(polled);
             }
-            let first = self.polling.query(window.from, window.until);
-            let answer = request.send(window.page.as_ref().unwrap_or(&first), deadline).await;
-            if let Err(PollError::Answered { status, .. }) = &answer
-                && status.is_client_error()
-                && *status != StatusCode::TOO_MANY_REQUESTS
-                && window.page.is_some()
+            let first = self.polling.query(span.from, span.until, &self.types);
+            let query = span.page.as_ref().unwrap_or(&first);
+            let page = if asked.insert(query.clone()) {
+                self.page(&request, query, &first, deadline).await
+            } else {
+                let error = NotAPage::NoEnd("it leads in a circle");
+                Err(PollError::NotAPage { url: request.url.clone(), error })
+            };
+            if let Err(error) = &page
+                && error.is_of_the_page()
+                && span.page.is_some()
             {
-                // What leads to the next page is no longer good: the window is begun anew.
-                let anew = Mark { window: Some(Window { page: None, ..window.clone() }), ..mark.clone() };
-                self.mark.write(&anew, deadline).await.map_err(PollError::Mark)?;
+                // What leads to this page is no longer good, or the page is not: the span is begun anew.
+                let anew = Mark { span: Some(Span { page: None, ..span.clone() }), ..mark.clone() };
+                self.mark.write(&anew, deadline).await.map_err(|error| self.no_mark(error))?;
             }
-            let answer = answer?;
-            let events = self.keep(&window, &answer, &request.url, deadline).await?;
+            let (answer, events, next) = page?;
+            if events > 0 {
+                self.keep(answer, deadline).await?;
+            }
             polled.pages += 1;
             polled.events += events;
-            match self.polling.next_after(&answer, &first) {
-                Some(page) if window.page.as_ref() != Some(&page) => {
-                    mark.window = Some(Window { page: Some(page), ..window });
-                }
-                _ => mark.until = window.until,
+            match next {
+                Some(page) => mark.span = Some(Span { page: Some(page), ..span }),
+                None => mark.until = span.until,
             }
             polled.until = mark.until;
-            self.mark.write(&mark, deadline).await.map_err(PollError::Mark)?;
+            self.mark.write(&mark, deadline).await.map_err(|error| self.no_mark(error))?;
         }
     }
 
@@ -193,47 +247,40 @@ impl Poller {
         self.mark.read(deadline).await.ok().flatten().map(|mark| mark.until)
     }
 
-    /// The window that comes after what was asked for. It begins as much earlier as a window ends before now, but not before
-    /// the first one did.
-    fn next_window(&self, mark: &Mark, now: Timestamp, latest: Timestamp) -> Window {
-        let from = earlier(mark.until, self.delay).max(mark.start);
-        let kept = earlier(now, SignedDuration::from_hours(24 * i64::from(self.polling.kept_days)));
-        if mark.until < kept {
-            let (until, kept) = (mark.until.to_string(), kept.to_string());
-            warn!(
-                provider = self.provider.name,
-                from = until,
-                to = kept,
-                "too late: events are no longer to be had"
-            );
-        }
-        Window { from: from.max(kept), until: latest, page: None }
+    fn no_mark(&self, error: CallError) -> PollError {
+        PollError::Mark { place: self.mark.to_string(), error }
     }
 
-    /// Keeps a page, if there is anything on it, and returns how many events that is.
-    async fn keep(
+    /// A page, how many events are on it, and the query of the next one.
+    async fn page(
         &self,
-        window: &Window,
-        answer: &str,
-        url: &str,
+        request: &Request,
+        query: &str,
+        first: &str,
         deadline: Instant,
-    ) -> Result<usize, PollError> {
-        let events = self.polling.events_of(answer);
-        let events = events.map_err(|error| PollError::NotAPage { url: url.to_owned(), error })?.len();
-        if events > 0 {
-            let hash = hex::encode(&Sha256::digest(answer)[..16]);
-            let batch = Batch {
-                provider: self.provider.name,
-                id: Some(format!("{}-{hash}", window.until.strftime("%Y%m%dT%H%M%SZ")).into_bytes()),
-                polled: true,
-                received: Timestamp::now(),
-                headers: vec![("content-type", JSON.to_owned())],
-                body: Bytes::copy_from_slice(answer.as_bytes()),
-            };
-            // New or not: it is there.
-            self.archive.keep(&batch, deadline).await.map_err(PollError::Archive)?;
-        }
-        Ok(events)
+    ) -> Result<(Bytes, usize, Option<String>), PollError> {
+        let body = request.send(query, deadline).await?;
+        let not_a_page = |error| PollError::NotAPage { url: request.url.clone(), error };
+        // What is not text is no JSON.
+        let answer = std::str::from_utf8(&body).unwrap_or_default();
+        let events = self.polling.events_of(answer).map_err(not_a_page)?.len();
+        let next = self.polling.next_after(answer, first).map_err(not_a_page)?;
+        Ok((body, events, next))
+    }
+
+    /// Keeps a page.
+    async fn keep(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
+        let batch = Batch {
+            provider: self.provider.name,
+            // By what is on it: a page that comes again, as most do, is not kept again.
+            id: None,
+            polled: true,
+            received: Timestamp::now(),
+            headers: vec![("content-type", JSON.to_owned())],
+            body,
+        };
+        // New or not: it is there.
+        self.archive.keep(&batch, deadline).await.map(|_| ()).map_err(PollError::Archive)
     }
 }
 
@@ -247,7 +294,10 @@ struct Request {
 impl Request {
     fn new(poller: &Poller, key: &Secret) -> Result<Self, PollError> {
         let base = poller.base.as_ref().map_or(poller.polling.base, |base| &base.0);
-        let mut value = poller.polling.before_key.as_bytes().to_vec();
+        if !is_key(key) {
+            return Err(PollError::Key);
+        }
+        let mut value = poller.polling.authorization_prefix.as_bytes().to_vec();
         value.extend_from_slice(key.expose());
         let mut authorization = HeaderValue::from_bytes(&value).map_err(|_| PollError::Key)?;
         authorization.set_sensitive(true);
@@ -255,7 +305,7 @@ impl Request {
         Ok(Self { client, url: format!("{base}{}", poller.polling.path), authorization })
     }
 
-    async fn send(&self, query: &str, deadline: Instant) -> Result<String, PollError> {
+    async fn send(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
         let url = || self.url.clone();
         let no_answer = |why: String| PollError::NoAnswer { url: url(), why };
         let asking = async {
@@ -277,7 +327,7 @@ impl Request {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(String::from_utf8_lossy(&body).into_owned())
+            Ok(Bytes::from(body))
         };
         timeout_at(deadline, asking)
             .await
@@ -302,6 +352,16 @@ impl std::str::FromStr for BaseUrl {
     }
 }
 
+/// Whether a text can be an API key.
+pub fn is_key(key: &Secret) -> bool {
+    !key.is_empty() && key.expose().iter().all(u8::is_ascii_graphic)
+}
+
+/// The types in a list with commas between them.
+pub fn event_types(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+}
+
 /// The host of a base URL, without the port.
 fn host_of(base: &str) -> &str {
     let authority = base.split_once("://").map_or(base, |(_, rest)| rest).trim_end_matches('/');
@@ -311,7 +371,7 @@ fn host_of(base: &str) -> &str {
     }
 }
 
-fn seconds(time: Timestamp) -> Timestamp {
+fn to_the_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

@@ -23,7 +23,7 @@ mod webhook;
 
 pub use claim::Claim;
 pub use form::Form;
-pub use polling::{Next, NotAPage, Polling, Times};
+pub use polling::{Next, NotAPage, Polling, Times, Types};
 pub use signature::{Algorithm, Covered, Encoding, Over, Part, Refusal, Signature, Window, Written};
 pub use translate::{Body, Field, JSON, Untranslatable};
 pub use url::{PublicUrl, PublicUrlError, RequestUrl};

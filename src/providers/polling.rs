@@ -20,7 +20,7 @@ pub struct Polling {
     /// Where a person finds that key, and what it should be allowed.
     pub key_hint: &'static str,
     /// What stands before the key in the header `Authorization`.
-    pub before_key: &'static str,
+    pub authorization_prefix: &'static str,
     /// The parameter of the first time that is in the range.
     pub from: &'static str,
     /// The parameter of the first time that is not.
@@ -29,6 +29,10 @@ pub struct Polling {
     pub times: Times,
     /// The parameters that never change: the size of a page, for example.
     pub constant: &'static str,
+    /// How events of some types only are asked for.
+    pub types: Types,
+    /// What a person has to know about these types; empty, or a sentence.
+    pub types_hint: &'static str,
     /// Where in an answer the events are.
     pub events: &'static str,
     /// How the next page is asked for.
@@ -46,6 +50,15 @@ pub enum Times {
     Rfc3339,
 }
 
+/// How the types are written that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Types {
+    /// Each by itself under this name.
+    Each(&'static str),
+    /// All in one parameter, with commas between them.
+    Joined(&'static str),
+}
+
 /// How the page after an answer is asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Next {
@@ -57,18 +70,33 @@ pub enum Next {
 
 /// An answer that is not a page of events.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is not a page of events: no list under '{0}'")]
-pub struct NotAPage(&'static str);
+pub enum NotAPage {
+    /// There are no events, not even none.
+    #[error("the answer is not a page of events: no list under '{0}'")]
+    NoList(&'static str),
+    /// It does not say whether there is more, or what it says does not lead there.
+    #[error("the answer does not say whether there is another page, or where: {0}")]
+    NoEnd(&'static str),
+}
 
 impl Polling {
-    /// The query of the first page of a range of times.
-    pub fn query(&self, from: Timestamp, until: Timestamp) -> String {
+    /// The query of the first page of a range of times, of events of these types; of all, when there are none.
+    pub fn query(&self, from: Timestamp, until: Timestamp, types: &[String]) -> String {
         let written = |time: Timestamp| match self.times {
             Times::EpochSeconds => time.as_second().to_string(),
             Times::Rfc3339 => encoded(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         };
         let (from_name, until_name) = (encoded(self.from), encoded(self.until));
-        format!("{}&{from_name}={}&{until_name}={}", self.constant, written(from), written(until))
+        let mut query =
+            format!("{}&{from_name}={}&{until_name}={}", self.constant, written(from), written(until));
+        match self.types {
+            _ if types.is_empty() => {}
+            Types::Each(name) => {
+                types.iter().for_each(|one| query.push_str(&format!("&{}={}", encoded(name), encoded(one))));
+            }
+            Types::Joined(name) => query.push_str(&format!("&{name}={}", encoded(&types.join(",")))),
+        }
+        query
     }
 
     /// The events of an answer, each as it stands there.
@@ -77,26 +105,42 @@ impl Polling {
     /// [`NotAPage`].
     pub fn events_of<'a>(&self, answer: &'a str) -> Result<Vec<&'a RawValue>, NotAPage> {
         let list = Object::of(answer).and_then(|answer| answer.get(self.events));
-        list.and_then(|list| serde_json::from_str(list.get()).ok()).ok_or(NotAPage(self.events))
+        list.and_then(|list| serde_json::from_str(list.get()).ok()).ok_or(NotAPage::NoList(self.events))
     }
 
     /// The query of the page after an answer that was given to the query `first`, or to one that came of it; `None` after the
     /// last page.
-    pub fn next_after(&self, answer: &str, first: &str) -> Option<String> {
-        let fields = Object::of(answer)?;
+    ///
+    /// # Errors
+    /// [`NotAPage`]: what is not understood is not taken for the end.
+    pub fn next_after(&self, answer: &str, first: &str) -> Result<Option<String>, NotAPage> {
+        let field = |name: &'static str| {
+            Object::of(answer).and_then(|fields| fields.get(name)).ok_or(NotAPage::NoEnd(name))
+        };
         match self.next {
             Next::AfterLast(parameter) => {
-                let has_more = fields.get("has_more").and_then(text)? == "true";
-                let last = self.events_of(answer).ok()?.pop().filter(|_| has_more)?;
-                let id = Object::of(last.get())?.get("id").and_then(text)?;
-                Some(format!("{first}&{parameter}={}", encoded(&id)))
+                match field("has_more")?.get() {
+                    "false" => return Ok(None),
+                    "true" => {}
+                    _ => return Err(NotAPage::NoEnd("has_more")),
+                }
+                let last = self.events_of(answer)?.pop().and_then(|last| Object::of(last.get()));
+                let id = last.and_then(|last| last.get("id").and_then(text)).ok_or(NotAPage::NoEnd("id"))?;
+                Ok(Some(format!("{first}&{parameter}={}", encoded(&id))))
             }
             Next::Link => {
-                let link = Object::of(fields.get("links")?.get())?.get("next").and_then(text)?;
+                let links = Object::of(field("links")?.get()).ok_or(NotAPage::NoEnd("links"))?;
+                let Some(link) = links.get("next").filter(|link| link.get() != "null") else {
+                    return Ok(None);
+                };
                 // The query only: whatever host or path the link names, the key goes where it went before.
-                let (_, query) = link.split_once('?')?;
+                let link = text(link).unwrap_or_default();
+                let query = link.split_once('?').map_or("", |(_, query)| query);
                 let is_plain = query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-                (is_plain && !query.is_empty()).then(|| query.to_owned())
+                if query.is_empty() || !is_plain {
+                    return Err(NotAPage::NoEnd("links.next"));
+                }
+                Ok(Some(query.to_owned()))
             }
         }
     }
@@ -109,21 +153,34 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use super::*;
     use crate::providers::{sparkpost::SPARKPOST, stripe::STRIPE};
 
     #[test]
     fn stripe_is_asked_by_seconds_and_goes_on_after_the_last() {
         let polling = STRIPE.polling.as_ref().unwrap();
-        let first =
-            polling.query("2026-11-22T10:00:00Z".parse().unwrap(), "2026-11-22T10:05:00.9Z".parse().unwrap());
-        insta::assert_snapshot!(first, @"limit=100&created%5Bgte%5D=1795341600&created%5Blt%5D=1795341900");
+        let types = ["invoice.paid".to_owned(), "charge.failed".to_owned()];
+        let first = polling.query(
+            "2026-11-22T10:00:00Z".parse().unwrap(),
+            "2026-11-22T10:05:00.9Z".parse().unwrap(),
+            &types,
+        );
+        insta::assert_snapshot!(first, @"limit=100&created%5Bgte%5D=1795341600&created%5Blt%5D=1795341900&types%5B%5D=invoice%2Epaid&types%5B%5D=charge%2Efailed");
         let answer = r#"{"object":"list","data":[{"id":"evt_2"},{"id":"evt_1"}],"has_more":true}"#;
-        let next = polling.next_after(answer, &first).unwrap();
+        let next = polling.next_after(answer, &first).unwrap().unwrap();
         insta::assert_snapshot!(next.strip_prefix(&first).unwrap(), @"&starting_after=evt%5F1");
         assert_eq!(polling.events_of(answer).unwrap().len(), 2);
-        assert_eq!(polling.next_after(&answer.replace("true", "false"), &first), None);
-        for empty in [r#"{"data":[],"has_more":true}"#, r#"{"data":[7],"has_more":true}"#, "[]", ""] {
-            assert_eq!(polling.next_after(empty, &first), None, "{empty}");
+        assert_eq!(polling.next_after(&answer.replace("true", "false"), &first), Ok(None));
+        let no_end = [
+            r#"{"data":[],"has_more":true}"#,
+            r#"{"data":[7],"has_more":true}"#,
+            r#"{"data":[{"id":"evt_1"}],"has_more":1}"#,
+            r#"{"data":[{"id":"evt_1"}]}"#,
+            "[]",
+            "",
+        ];
+        for answer in no_end {
+            assert!(matches!(polling.next_after(answer, &first), Err(NotAPage::NoEnd(_))), "{answer}");
         }
         insta::assert_snapshot!(polling.events_of(r#"{"error":{}}"#).unwrap_err(), @"the answer is not a page of events: no list under 'data'");
     }
@@ -131,22 +188,23 @@ mod tests {
     #[test]
     fn sparkpost_is_asked_by_dates_and_goes_on_by_its_link_but_never_elsewhere() {
         let polling = SPARKPOST.polling.as_ref().unwrap();
-        let first =
-            polling.query("2026-11-22T10:00:00Z".parse().unwrap(), "2026-11-22T10:05:00Z".parse().unwrap());
-        insta::assert_snapshot!(first, @"cursor=initial&per_page=1000&from=2026%2D11%2D22T10%3A00%3A00Z&to=2026%2D11%2D22T10%3A05%3A00Z");
+        let types = ["bounce".to_owned(), "open".to_owned()];
+        let first = polling.query(
+            "2026-11-22T10:00:00Z".parse().unwrap(),
+            "2026-11-22T10:05:00Z".parse().unwrap(),
+            &types,
+        );
+        insta::assert_snapshot!(first, @"cursor=initial&per_page=1000&from=2026%2D11%2D22T10%3A00%3A00Z&to=2026%2D11%2D22T10%3A05%3A00Z&events=bounce%2Copen");
         let next = |link: &str| polling.next_after(&format!(r#"{{"results":[],"links":{link}}}"#), &first);
         let elsewhere = r#"{"next":"https://evil.example/api/v1/events/message?cursor=abc&per_page=1000"}"#;
-        assert_eq!(next(elsewhere).as_deref(), Some("cursor=abc&per_page=1000"));
-        for end in [
-            "{}",
-            "[]",
-            "null",
-            r#"{"next":null}"#,
-            r#"{"next":"/x"}"#,
-            r#"{"next":"/x?"}"#,
-            r#"{"next":"/x?a b"}"#,
-        ] {
-            assert_eq!(next(end), None, "{end}");
+        assert_eq!(next(elsewhere), Ok(Some("cursor=abc&per_page=1000".into())));
+        for end in ["{}", r#"{"next":null}"#] {
+            assert_eq!(next(end), Ok(None), "{end}");
+        }
+        for no_end in
+            ["[]", "null", r#"{"next":{}}"#, r#"{"next":"/x"}"#, r#"{"next":"/x?"}"#, r#"{"next":"/x?a b"}"#]
+        {
+            assert!(matches!(next(no_end), Err(NotAPage::NoEnd(_))), "{no_end}");
         }
     }
 }

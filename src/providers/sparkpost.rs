@@ -1,7 +1,7 @@
 //! SparkPost, and Bird, which is the same: batches of email events.
 
 use super::{
-    Algorithm, Body, Encoding, Field, Next, Over, Polling, Provider, Sample, Signature, Times, Written,
+    Algorithm, Body, Encoding, Field, Next, Over, Polling, Provider, Sample, Signature, Times, Types, Written,
 };
 
 /// SparkPost signs nothing. It sends the credentials that it was given: `Basic` with a user and a password, or `Bearer`
@@ -35,12 +35,14 @@ pub const SPARKPOST: Provider = Provider {
         base: "https://api.sparkpost.com",
         path: "/api/v1/events/message",
         key_parameter: "SparkPostApiKey",
-        key_hint: "An API key with the permission 'Message Events: Read-only' and nothing else, from SparkPost's Configuration.",
-        before_key: "",
+        key_hint: "An API key with the permission to read events ('Events Search: Read-only') and nothing else, from SparkPost's Configuration.",
+        authorization_prefix: "",
         from: "from",
         until: "to",
         times: Times::Rfc3339,
         constant: "cursor=initial&per_page=1000",
+        types: Types::Joined("events"),
+        types_hint: "",
         events: "results",
         next: Next::Link,
         kept_days: 10,

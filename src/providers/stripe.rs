@@ -1,8 +1,8 @@
 //! Stripe: snapshot and thin events.
 
 use super::{
-    Algorithm, Body, Encoding, Field, Next, Over, Part, Polling, Provider, Sample, Signature, Times, Window,
-    Written,
+    Algorithm, Body, Encoding, Field, Next, Over, Part, Polling, Provider, Sample, Signature, Times, Types,
+    Window, Written,
 };
 
 /// Stripe signs `<timestamp>.<body>` with HMAC-SHA256, in hex, and sends `t=<timestamp>,v1=<signature>`; while a
@@ -37,11 +37,13 @@ pub const STRIPE: Provider = Provider {
         path: "/v1/events",
         key_parameter: "StripeApiKey",
         key_hint: "A restricted key (rk_...) that may read Events and nothing else, from Stripe's Dashboard.",
-        before_key: "Bearer ",
+        authorization_prefix: "Bearer ",
         from: "created[gte]",
         until: "created[lt]",
         times: Times::EpochSeconds,
         constant: "limit=100",
+        types: Types::Each("types[]"),
+        types_hint: "Stripe takes 20 at most.",
         events: "data",
         next: Next::AfterLast("starting_after"),
         kept_days: 30,

@@ -79,7 +79,7 @@ pub struct Summary {
     pub published: usize,
     /// Events that are not for a bus: not understood, too large, or no JSON that it reads.
     pub unpublishable: usize,
-    /// Of those that are new, how many came by no webhook but were asked for; `None` when nothing was asked for.
+    /// Of what was asked for, how many events had not been recorded; `None` when nothing was asked for.
     pub missed: Option<usize>,
     /// The size of the batch.
     pub bytes: usize,
@@ -188,6 +188,8 @@ impl<L: Log, B: Bus> Recorder<L, B> {
                 if !is_all_new {
                     let new = self.log.keys(number).await?.into_iter();
                     let mut new: HashSet<_> = new.map(|key| (key.time.as_microsecond(), key.id)).collect();
+                    // Nobody has said so yet: whoever recorded it did not come so far.
+                    summary.missed = is_polled.then_some(new.len());
                     batch.records.retain(|record| {
                         let (time, id) = record.key();
                         new.remove(&(time, id.to_owned()))

@@ -8,15 +8,17 @@ use crate::archive::Stored;
 use crate::log::Record;
 use crate::providers::{JSON, Provider};
 
-/// The records of a page, and how many were not understood; `None` when it is no page of this provider. `received` is the time
-/// of what does not say its own.
+/// In seconds.
+const A_DAY: i64 = 86_400;
+
+/// The records of a page, and how many were not understood; `None` when it is no page of this provider. What does not say its own
+/// time has the day of `received` for one: it is asked for again and again, and shall be the same record.
 pub fn page(
     provider: &'static Provider,
     answer: &str,
     received: Timestamp,
 ) -> Option<(Vec<Record<'static>>, usize)> {
-    // To the second, as EventBridge has it: what comes back by a bus is the same record.
-    let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
+    let received = Timestamp::from_second(received.as_second() / A_DAY * A_DAY).unwrap_or(received);
     let events = provider.polling.as_ref()?.events_of(answer).ok()?;
     if provider.sends_batches() {
         return Some(sparkpost::polled(&events, received));
@@ -49,6 +51,8 @@ mod tests {
             |r: &Record<'_>| format!("{} {} {} {:?} {}", r.time, r.id, r.detail_type, r.resources, r.detail);
         insta::assert_snapshot!(shown(&records[0]), @r#"2026-11-22T10:00:00Z evt_1 charge.succeeded ["urn:webhook:stripe:evt_1"] {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}"#);
         assert_eq!(records[1].detail_type, "unrecognized");
+        let later = page(&STRIPE, answer, "1970-01-01T23:00:00Z".parse().unwrap()).unwrap().0;
+        assert_eq!(records[1].key(), later[1].key(), "what is asked for again is the same");
         assert!(page(&STRIPE, "{}", Timestamp::UNIX_EPOCH).is_none());
         assert!(page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(), "nobody asks it");
     }

@@ -30,7 +30,8 @@ pub(super) fn record(provider: &'static Provider, stored: &Stored) -> (Record<'s
         return (base(body, UNRECOGNIZED.to_owned()), false);
     };
     let mut record = base(event.detail.as_str().to_owned(), event.detail_type);
-    record.time = event.time.filter(|time| can_be_recorded(*time)).unwrap_or(received);
+    let time = event.time.filter(|time| can_be_recorded(*time));
+    record.time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
     if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_of(urn)) {
         record.id = storable(Cow::Owned(id.to_owned()));
     }

@@ -39,6 +39,7 @@ pub(super) fn pollers(settings: &Settings, archive: &Archive) -> Result<Vec<(Pol
             mark: MarkPlace::File(folder.join(format!("{}.json", provider.name))),
             delay: SignedDuration::from_secs(i64::from(settings.poll_delay)),
             back: SignedDuration::from_hours(24 * i64::from(settings.poll_back)),
+            types: settings.poll_types.get(provider.name).cloned().unwrap_or_default(),
         };
         pollers.push((poller, Secret::new(key.as_str())));
     }
@@ -48,10 +49,15 @@ pub(super) fn pollers(settings: &Settings, archive: &Archive) -> Result<Vec<(Pol
 /// Asks until `end` becomes true. A poll that is stopped in the middle goes on with the next run.
 pub(super) async fn run(poller: Poller, key: Secret, terminal: Terminal, mut end: watch::Receiver<bool>) {
     let work = async {
+        let mut goes = false;
         loop {
-            if let Err(error) = poller.poll(&key, Instant::now() + A_POLL).await {
-                terminal.not_polled(poller.provider.name, &error);
+            let polled = poller.poll(&key, Instant::now() + A_POLL).await;
+            match &polled {
+                Ok(polled) if !goes => terminal.polled(poller.provider.name, polled),
+                Ok(_) => {}
+                Err(error) => terminal.not_polled(poller.provider.name, error),
             }
+            goes = polled.is_ok();
             sleep(EVERY).await;
         }
     };

@@ -13,7 +13,7 @@ use super::settings::{DEFAULT_LISTEN, Settings, default_data};
 use crate::bridge::Record;
 use crate::feed;
 use crate::output;
-use crate::poller::PollError;
+use crate::poller::{PollError, Polled};
 use crate::recorder::{RecordError, Summary};
 
 /// An event longer than this is cut on the terminal, in characters; the file has all of it.
@@ -103,7 +103,7 @@ impl Terminal {
             }})
             .to_string(),
             Ok(Summary { missed: Some(missed), .. }) => {
-                format!("{:<9} {key}  {missed} events that came by no webhook", "missed")
+                format!("{:<9} {key}  events that no webhook had brought: {missed}", "missed")
             }
             Ok(Summary { events, repeats, unrecognized, .. }) => format!(
                 "{:<9} {key}  {events} events, {repeats} repeats, {unrecognized} not understood in {milliseconds:.1} ms",
@@ -113,6 +113,19 @@ impl Terminal {
                 serde_json::json!({"not_recorded": {"batch": key, "error": error.to_string()}}).to_string()
             }
             Err(error) => format!("{:<9} {key}  not recorded: {error}", "failed"),
+        };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
+    /// A provider that says what events it has had, for the first time or again.
+    pub(super) fn polled(&self, provider: &str, polled: &Polled) {
+        let Polled { until, events, .. } = polled;
+        let text = if self.json {
+            let until = until.to_string();
+            serde_json::json!({"polled": {"provider": provider, "until": until, "events": events}})
+                .to_string()
+        } else {
+            format!("{:<9} {provider:<9} asked for its events up to {until}: {events}", "polled")
         };
         let _ = self.lines.try_send(Line::Text(text));
     }
@@ -210,6 +223,9 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
         "Batches go to {}, and all events to the log, {}",
         settings.archive, settings.database
     );
+    for provider in settings.poll.keys() {
+        let _ = writeln!(text, "{provider} is asked for its events every minute");
+    }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
     let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
     let search = feed::SEARCH_PATHS[0];

@@ -88,6 +88,7 @@ fn of_poller(provider: &Provider, polling: &Polling) -> String {
             ("{{key_parameter}}", polling.key_parameter),
             ("{{key_hint}}", polling.key_hint),
             ("{{kept_days}}", &polling.kept_days.to_string()),
+            ("{{types_hint}}", polling.types_hint),
         ],
     )
 }

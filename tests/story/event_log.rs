@@ -256,7 +256,7 @@ fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
     assert_eq!(published["detail"], event(2), "only what was missed");
     assert_eq!(published["resources"], json!(["urn:webhook:stripe:evt_2", "urn:hookbridge:log:evt_2"]));
     assert!(seen.is_empty(), "once");
-    assert_eq!(stack.output("MarkUrl"), format!("s3://{bucket}/polls/{}.json", stack.name));
+    assert_eq!(stack.output("MarkUrl"), format!("s3://{bucket}/.polls/{}.json", stack.name));
     // Again: nothing is new, and nothing is written but the mark. Then the key is none any more.
     poll();
     aws(&[

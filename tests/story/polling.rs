@@ -44,11 +44,20 @@ fn mark(server: &Server, provider: &str) -> Option<Value> {
     serde_json::from_slice(&text).ok()
 }
 
-/// Waits until there is no window that a poll is in the middle of, and everything was asked for up to `time`.
+/// Has it that the poller has asked for everything up to 50 minutes ago, which leaves one span.
+fn begin(server: &Server, provider: &str) {
+    let begun = jiff::Timestamp::from_second(now() - 3000).unwrap();
+    let folder = server.folder.path().join("polls");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mark = json!({"start": begun, "until": begun});
+    std::fs::write(folder.join(format!("{provider}.json")), mark.to_string()).unwrap();
+}
+
+/// Waits until there is nothing that a poll is in the middle of, and everything was asked for up to `time`.
 fn polled(server: &Server, provider: &str, time: i64) {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
-        let until = mark(server, provider).filter(|mark| mark["window"].is_null());
+        let until = mark(server, provider).filter(|mark| mark["span"].is_null());
         let until = until.map(|mark| mark["until"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
         if until.is_some_and(|until| until.as_second() >= time) {
             return;
@@ -60,7 +69,7 @@ fn polled(server: &Server, provider: &str, time: i64) {
 
 fn flags(api: &ProviderApi, provider: &str, key: &str) -> Vec<String> {
     let set = |flag: &str, value: &str| format!("--{flag}={provider}={value}");
-    vec![set("poll", key), set("poll-url", &api.url()), "--poll-delay=0".into(), "--poll-back=1".into()]
+    vec![set("poll", key), set("poll-url", &api.url()), "--poll-delay=0".into()]
 }
 
 fn strs(flags: &[String]) -> Vec<&str> {
@@ -71,12 +80,13 @@ fn strs(flags: &[String]) -> Vec<&str> {
 async fn an_event_of_stripe_that_came_both_ways_or_one_is_recorded_once() {
     let api = ProviderApi::start(Of::Stripe).await;
     tokio::task::spawn_blocking(move || {
-        let start = now() - 3600;
+        let start = now() - 2400;
         // Three pages. Of every three events, one comes by webhook too before, and one after the poll.
         let events: Vec<_> = (0..250).map(|n| charge(n, start + n / 2)).collect();
         let (before, after): (Vec<_>, Vec<_>) =
             events.iter().enumerate().filter(|(n, _)| n % 3 < 2).partition(|(n, _)| n % 3 == 0);
         let mut server = Server::start();
+        begin(&server, "stripe");
         before.iter().for_each(|(_, event)| send(&server, event));
         assert_eq!(ids(&server, "stripe.com", before.len()).len(), before.len());
         for event in &events {
@@ -108,7 +118,7 @@ async fn an_event_of_stripe_that_came_both_ways_or_one_is_recorded_once() {
         std::thread::sleep(Duration::from_millis(1100));
         api.asked();
         server.start_again_with(&strs(&flags(&api, "stripe", KEY)));
-        assert!(server.wait_for("missed ").contains("1 events that came by no webhook"));
+        assert!(server.wait_for("missed ").contains("events that no webhook had brought: 1"));
         assert_eq!(api.asked().len(), 1);
         assert!(ids(&server, "stripe.com", 251).contains(&"evt_1000".to_owned()));
     })
@@ -120,12 +130,15 @@ async fn an_event_of_stripe_that_came_both_ways_or_one_is_recorded_once() {
 async fn a_poll_goes_on_where_it_was_stopped() {
     let api = ProviderApi::start(Of::Stripe).await;
     tokio::task::spawn_blocking(move || {
-        let start = now() - 3600;
+        let start = now() - 2400;
         (0..250).for_each(|n| api.happened(start + n, charge(n, start + n)));
         // The second page does not come.
         api.next([None, Some((500, "what went wrong"))]);
         let flags = flags(&api, "stripe", KEY);
-        let mut server = Server::start_with(&strs(&flags));
+        let mut server = Server::start();
+        begin(&server, "stripe");
+        begin(&server, "stripe");
+        server.start_again_with(&strs(&flags));
         let said = server.wait_for("not asked for its events");
         assert!(said.contains("/v1/events answered 500") && !said.contains("what went wrong"), "{said}");
         assert_eq!(ids(&server, "stripe.com", 100).len(), 100);
@@ -165,7 +178,7 @@ async fn a_poll_goes_on_where_it_was_stopped() {
 async fn an_event_of_sparkpost_is_the_same_by_its_api() {
     let api = ProviderApi::start(Of::SparkPost).await;
     tokio::task::spawn_blocking(move || {
-        let start = now() - 3600;
+        let start = now() - 2400;
         let event = |n: i64| json!({"type": "open", "event_id": n.to_string(), "rcpt_to": "a@example.com"});
         let with = |mut event: Value, timestamp: Value| {
             event["timestamp"] = timestamp;
@@ -174,7 +187,9 @@ async fn an_event_of_sparkpost_is_the_same_by_its_api() {
         let sent: Vec<_> = (0..3)
             .map(|n| json!({"msys": {"track_event": with(event(n), (start + n).to_string().into())}}))
             .collect();
-        let server = Server::start_with(&strs(&flags(&api, "sparkpost", "wrong")));
+        let mut server = Server::start();
+        begin(&server, "sparkpost");
+        server.start_again_with(&strs(&flags(&api, "sparkpost", "wrong")));
         let said = server.wait_for("not asked for its events");
         assert!(said.contains("refused the API key (401 Unauthorized)") && !said.contains("wrong"), "{said}");
         let body = Value::from(sent).to_string();
@@ -187,7 +202,6 @@ async fn an_event_of_sparkpost_is_the_same_by_its_api() {
             let time = jiff::Timestamp::from_second(start + n).unwrap();
             api.happened(start + n, with(event(n), format!("{time:.3}").into()));
         }
-        let mut server = server;
         server.start_again_with(&strs(&flags(&api, "sparkpost", KEY)));
         let mut found = ids(&server, "sparkpost.com", 5);
         found.sort();
@@ -209,13 +223,15 @@ async fn an_answer_that_is_no_page_is_said_and_not_kept() {
         api.happened(now() - 60, charge(1, now() - 60));
         let flags = flags(&api, "stripe", KEY);
         let mut server = Server::start();
-        let long = Box::leak("x".repeat(65 << 20).into_boxed_str());
+        begin(&server, "stripe");
+        let long = Box::leak("x".repeat(33 << 20).into_boxed_str());
         for (status, body, said) in [
             (302, "", "answered 302"),
             (200, "", "the answer is not a page of events: no list under 'data'"),
             (200, "{\"data\":{}}", "the answer is not a page of events"),
+            (200, "{\"data\":[]}", "does not say whether there is another page"),
             (200, "\u{0}\u{fffd}[", "the answer is not a page of events"),
-            (200, long, "answered with more than 67108864 bytes"),
+            (200, long, "answered with more than 33554432 bytes"),
             (429, "slow down", "answered 429"),
         ] {
             api.next([Some((status, body))]);
@@ -224,14 +240,41 @@ async fn an_answer_that_is_no_page_is_said_and_not_kept() {
             assert!(line.contains(said), "{line}");
         }
         assert!(!server.folder.path().join("archive/stripe").exists(), "nothing was kept");
+        // A list that goes in a circle is left.
+        let circle =
+            r#"{"object":"list","data":[{"id":"evt_0","created":1795341600,"type":"a"}],"has_more":true}"#;
+        api.next([Some((200, circle)), Some((200, circle))]);
+        server.start_again_with(&strs(&flags));
+        assert!(server.wait_for("not asked").contains("it leads in a circle"));
         // A mark that is none is not taken for the beginning.
         let path = server.folder.path().join("polls/stripe.json");
         std::fs::write(&path, "{}").unwrap();
         server.start_again_with(&strs(&flags));
-        assert!(server.wait_for("not asked").contains("is not what a poller writes; remove it"));
-        std::fs::remove_file(&path).unwrap();
+        assert!(
+            server
+                .wait_for("not asked")
+                .contains("is not what a poller writes; to begin anew from now, remove it")
+        );
+        // Nor one of a clock that was ahead for the truth: all since the beginning is asked for again.
+        let at = |time: i64| jiff::Timestamp::from_second(time).unwrap();
+        let ahead = json!({"start": at(now() - 3000), "until": at(now() + 86_400)});
+        std::fs::write(&path, ahead.to_string()).unwrap();
         server.start_again_with(&strs(&flags));
-        assert_eq!(ids(&server, "stripe.com", 1), ["evt_1"]);
+        assert_eq!(ids(&server, "stripe.com", 2), ["evt_0", "evt_1"]);
+        // Days are asked for by the hour, the oldest first; and of some types only, where that is said.
+        std::fs::remove_file(&path).unwrap();
+        api.asked();
+        let more = ["--poll-back=2", "--poll-types=stripe=invoice.paid,charge.failed"];
+        server.start_again_with(&[&strs(&flags)[..], &more].concat());
+        polled(&server, "stripe", now() - 60);
+        let asked = api.asked();
+        assert_eq!(asked.len(), 48, "{asked:?}");
+        assert!(
+            asked
+                .iter()
+                .all(|query| query.ends_with("&types%5B%5D=invoice%2Epaid&types%5B%5D=charge%2Efailed"))
+        );
+        assert!(asked.is_sorted(), "{asked:?}");
     })
     .await
     .unwrap();

@@ -114,6 +114,8 @@ fn a_script_that_cannot_go_on_says_why() {
     };
     insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
     insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
+    insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
+    insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");
     insta::assert_snapshot!(complaint("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
     assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
 }

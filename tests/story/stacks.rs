@@ -232,8 +232,8 @@ fn the_template_of_a_poller_grants_what_is_needed_and_opens_nothing() {
         lines(&text, "Resource: "),
         [
             "Resource: !Ref ApiKey",
-            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/stripe/*\"",
-            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/polls/${AWS::StackName}.json\"",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/stripe/polled.*\"",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/.polls/${AWS::StackName}.json\"",
             "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}\"",
             "Resource: !GetAtt LogGroup.Arn",
         ]

@@ -216,8 +216,8 @@ impl Log for PostgresLog {
     async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {}, id from hookbridge.events where batch = $1
-               and time >= (select oldest from hookbridge.batches where id = $1)
-               and time <= (select newest from hookbridge.batches where id = $1)",
+               and time >= (select coalesce(oldest, '-infinity') from hookbridge.batches where id = $1)
+               and time <= (select coalesce(newest, 'infinity') from hookbridge.batches where id = $1)",
             Postgres::microseconds("time")
         )));
         let rows = rows.bind(batch).fetch_all(&self.pool).await?;
