@@ -111,9 +111,14 @@ impl<'q> Looking<'q> {
         if self.most.from_end {
             events.reverse();
         }
-        // As JSON in JSON, which is how a function hands it over, details are larger.
+        // As JSON in JSON, which is how a function hands it over, details are larger: at most twice as large, and that is enough
+        // to know where even so there is room for all.
+        let at_most: usize = events.iter().map(|placed| 2 * placed.event.detail.len() + 1024).sum();
         let (mut size, mut kept, mut rest) = (0, 0, None);
-        for placed in &events {
+        if at_most <= self.most.bytes {
+            (size, kept) = (at_most, events.len());
+        }
+        for placed in &events[kept..] {
             let larger = size + in_json(&placed.event.detail) + 1024;
             // One is shown in any case, by itself if it is that large.
             if larger > self.most.bytes && !(self.is_empty && kept == 0) {
@@ -179,6 +184,11 @@ impl<L: Ordered> Feed<L> {
 
     async fn page_of(&self, query: &Query) -> Result<Page, NoPage> {
         match &query.place {
+            Place::After(Point::Cursor(cursor)) => {
+                // Whether the log has it is known when it was read.
+                let from = self.position_in(cursor).await?;
+                self.after(from, query).await
+            }
             Place::After(point) => {
                 let from = self.position(point).await?;
                 self.after(from, query).await
@@ -190,14 +200,16 @@ impl<L: Ordered> Feed<L> {
         }
     }
 
-    /// The position of what comes next at a place.
+    /// The position in a cursor, whether or not the log reaches there.
+    async fn position_in(&self, text: &str) -> Result<Position, NoPage> {
+        let why = "the cursor is none of this log: garbled, cut short, or of another log; there are also start, now, and times as 2026-11-22T10:00:00Z";
+        cursor::read(text, self.cursor_key().await?).ok_or_else(|| NoPage::Bad(why.into()))
+    }
+
+    /// The position of what comes next at a place, which the log reaches.
     pub(super) async fn position(&self, point: &Point) -> Result<Position, NoPage> {
         let position = match point {
-            Point::Cursor(cursor) => {
-                let why = "the cursor is none of this log: garbled, cut short, or of another log; there are also start, now, and times as 2026-11-22T10:00:00Z";
-                let position = cursor::read(cursor, self.cursor_key().await?);
-                position.ok_or_else(|| NoPage::Bad(why.into()))?
-            }
+            Point::Cursor(cursor) => self.position_in(cursor).await?,
             Point::Start => return Ok(self.log.bounds().await?.first),
             Point::Now => return Ok(self.log.sequence().await?),
             Point::Time(time) => return Ok(self.log.since(*time).await?),
