@@ -24,8 +24,8 @@ pub struct PollerFunction<S> {
 
 impl<S: SecretStore> PollerFunction<S> {
     /// Asks for what there is, before `deadline`, and returns a line to log, which is also the metrics: `PollLagSeconds`, how far
-    /// it is behind what it could have asked for, and `PollsFailed`. A poll that fails is not an error of the invocation: the next one goes on
-    /// where it was; the alarms are on the two metrics.
+    /// it is behind what it could have asked for, and `PollsFailed`. A poll that fails is not an error of the invocation: the
+    /// next one goes on where it was; the alarms are on the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
         let deadline = time_to_answer(deadline);
         let polled = match self.key.fetch(Stage::Current).await {

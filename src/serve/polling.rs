@@ -27,21 +27,21 @@ pub(super) fn pollers(settings: &Settings, archive: &Archive) -> Result<Vec<(Pol
     let folder = settings.data.join(MARKS);
     let mut pollers = Vec::new();
     for provider in providers::ALL {
-        let (Some(polling), Some(key)) = (&provider.polling, settings.poll.get(provider.name)) else {
+        let (Some(polling), Some(key)) = (&provider.polling, settings.polls.keys.get(provider.name)) else {
             continue;
         };
         make_private(&folder).map_err(|error| ServeError::Data { path: folder.clone(), error })?;
         let poller = Poller {
             provider,
             polling,
-            base: settings.poll_url.get(provider.name).cloned(),
+            base: settings.polls.urls.get(provider.name).cloned(),
             archive: archive.clone(),
             mark: MarkPlace::File(folder.join(format!("{}.json", provider.name))),
-            delay: SignedDuration::from_secs(i64::from(settings.poll_delay)),
-            back: SignedDuration::from_hours(24 * i64::from(settings.poll_back)),
-            types: settings.poll_types.get(provider.name).cloned().unwrap_or_default(),
+            delay: SignedDuration::from_secs(i64::from(settings.polls.delay)),
+            back: SignedDuration::from_hours(24 * i64::from(settings.polls.back)),
+            types: settings.polls.types.get(provider.name).cloned().unwrap_or_default(),
         };
-        pollers.push((poller, Secret::new(key.as_str())));
+        pollers.push((poller, key.clone()));
     }
     Ok(pollers)
 }

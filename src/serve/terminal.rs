@@ -223,7 +223,7 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
         "Batches go to {}, and all events to the log, {}",
         settings.archive, settings.database
     );
-    for provider in settings.poll.keys() {
+    for provider in settings.polls.keys.keys() {
         let _ = writeln!(text, "{provider} is asked for its events every minute");
     }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };

@@ -1,5 +1,7 @@
 //! What `hookbridge serve` is told: by flags, by environment variables, by a TOML file, in this order.
 
+mod polls;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -7,10 +9,12 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
+pub use polls::Polls;
+use polls::{PollFile, PollFlags};
+
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, entry_limit};
 use crate::log::LogAddress;
-use crate::poller::{BaseUrl, event_types, is_key};
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Secret;
 
@@ -52,29 +56,8 @@ pub struct Flags {
     /// The token that whoever searches the log must have; without one only this machine is answered.
     #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// Ask a provider for the events that it has had, so that those whose webhooks were missed are in the log too, with this
-    /// API key (of stripe or sparkpost); in the environment one a line. With --bus eventbridge the log has no webhooks of
-    /// Stripe, and all that is asked for is new to it.
-    #[arg(
-        long,
-        env = "HOOKBRIDGE_POLL",
-        hide_env_values = true,
-        value_name = "PROVIDER=KEY",
-        value_delimiter = '\n'
-    )]
-    poll: Vec<String>,
-    /// Scheme and host of a provider's API, where they are not the usual ones: `sparkpost=https://api.eu.sparkpost.com`.
-    #[arg(long, env = "HOOKBRIDGE_POLL_URL", value_name = "PROVIDER=URL", value_delimiter = '\n')]
-    poll_url: Vec<String>,
-    /// Ask a provider for events of these types only, those that its webhooks are set to: stripe=invoice.paid,charge.failed.
-    #[arg(long, env = "HOOKBRIDGE_POLL_TYPES", value_name = "PROVIDER=TYPE,...", value_delimiter = '\n')]
-    poll_types: Vec<String>,
-    /// How long a webhook is given to come before its event is asked for [default: 300].
-    #[arg(long, env = "HOOKBRIDGE_POLL_DELAY", value_name = "SECONDS")]
-    poll_delay: Option<u32>,
-    /// How much of the past the first poll asks for [default: 0].
-    #[arg(long, env = "HOOKBRIDGE_POLL_BACK", value_name = "DAYS")]
-    poll_back: Option<u32>,
+    #[command(flatten)]
+    poll: PollFlags,
     /// The URL of a tunnel or proxy in front, as providers that sign URLs see it.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -153,16 +136,8 @@ pub struct Settings {
     pub database: LogAddress,
     /// The token of whoever searches the log.
     pub token: Option<String>,
-    /// API keys of the providers that are asked for their events.
-    pub poll: BTreeMap<&'static str, String>,
-    /// Where they are asked, when not where all are.
-    pub poll_url: BTreeMap<&'static str, BaseUrl>,
-    /// The types that they are asked for, when not for all.
-    pub poll_types: BTreeMap<&'static str, Vec<String>>,
-    /// Seconds that a webhook is given to come.
-    pub poll_delay: u32,
-    /// Days that the first poll goes back.
-    pub poll_back: u32,
+    /// The providers that are asked for their events.
+    pub polls: Polls,
     /// What stands in front.
     pub public_url: Option<PublicUrl>,
     /// The largest entry.
@@ -204,49 +179,13 @@ impl Flags {
             }
             secrets.insert(provider.name, value);
         }
-        let mut poll = BTreeMap::new();
-        for (provider, key) in by_provider("poll", "stripe=...", file.poll, self.poll)? {
-            if provider.polling.is_none() {
-                let can: Vec<_> =
-                    providers::ALL.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
-                return Err(SettingsError(format!(
-                    "poll: {} has no list of events to ask for; these have: {}",
-                    provider.name,
-                    can.join(", ")
-                )));
-            }
-            if !is_key(&Secret::new(key.as_str())) {
-                return Err(SettingsError(format!(
-                    "poll: the API key of {} is empty, or holds a space or another character that no key has",
-                    provider.name
-                )));
-            }
-            poll.insert(provider.name, key);
-        }
-        let mut poll_url = BTreeMap::new();
-        for (provider, url) in by_provider("poll-url", "stripe=https://...", file.poll_url, self.poll_url)? {
-            // Not shown: somebody may have put the key there.
-            let wrong = |error| SettingsError(format!("poll-url: that of {}: {error}", provider.name));
-            poll_url.insert(provider.name, url.parse().map_err(wrong)?);
-        }
-        let mut poll_types = BTreeMap::new();
-        for (provider, types) in
-            by_provider("poll-types", "stripe=invoice.paid,...", file.poll_types, self.poll_types)?
-        {
-            poll_types.insert(provider.name, event_types(&types));
-        }
-        if let Some(name) = poll_url.keys().chain(poll_types.keys()).find(|name| !poll.contains_key(*name)) {
-            return Err(SettingsError(format!(
-                "poll: {name} is not asked for its events: there is no key of it"
-            )));
-        }
-        let poll_delay = self.poll_delay.or(file.poll_delay).unwrap_or(300);
-        let poll_back = self.poll_back.or(file.poll_back).unwrap_or(0);
-        if poll_delay > MOST_DELAY || poll_back > MOST_BACK {
-            return Err(SettingsError(format!(
-                "poll-delay is at most {MOST_DELAY} seconds, poll-back at most {MOST_BACK} days"
-            )));
-        }
+        let polls = self.poll.settle(PollFile {
+            keys: file.poll,
+            urls: file.poll_url,
+            types: file.poll_types,
+            delay: file.poll_delay,
+            back: file.poll_back,
+        })?;
         let data = self.data.or(file.data).unwrap_or_else(default_data);
         let archive = match self.archive.or(file.archive).filter(|url| !url.is_empty()) {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("archive: {error}")))?,
@@ -267,11 +206,7 @@ impl Flags {
             listen,
             database,
             token,
-            poll,
-            poll_url,
-            poll_types,
-            poll_delay,
-            poll_back,
+            polls,
             data,
             archive,
             secrets,
@@ -291,10 +226,6 @@ impl Flags {
     }
 }
 
-/// The longest that a webhook is given to come, in seconds: a day.
-const MOST_DELAY: u32 = 86_400;
-/// The most of the past that is asked for, in days: no provider keeps more.
-const MOST_BACK: u32 = 30;
 /// Where a server listens when nothing else is said.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 
@@ -387,16 +318,6 @@ mod tests {
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
         insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
-        let poll = |text: &str| why(Flags { poll: vec![text.into()], ..Flags::default() });
-        insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no list of events to ask for; these have: sparkpost, stripe");
-        insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty, or holds a space or another character that no key has");
-        insta::assert_snapshot!(poll("hunter2"), @"poll: it is written PROVIDER=VALUE, for example stripe=...");
-        let url = vec!["stripe=http://api.stripe.com".into()];
-        insta::assert_snapshot!(why(Flags { poll_url: url, ..Flags::default() }), @"poll-url: that of stripe: it is written https://HOST, without a path (http:// for this machine only)");
-        let types = vec!["stripe=invoice.paid".into()];
-        insta::assert_snapshot!(why(Flags { poll_types: types, ..Flags::default() }), @"poll: stripe is not asked for its events: there is no key of it");
-        let (_file, flags) = config("poll-delay = 100000\n");
-        insta::assert_snapshot!(why(flags), @"poll-delay is at most 86400 seconds, poll-back at most 30 days");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
         insta::assert_snapshot!(said, @"FILE: line 3: not the TOML this setting needs");
