@@ -10,6 +10,8 @@ pub mod bridge;
 pub mod bus;
 pub mod call;
 pub mod database;
+#[cfg(feature = "command")]
+pub mod dispatch;
 pub mod event;
 #[cfg(feature = "command")]
 pub mod export;

@@ -54,6 +54,10 @@ pub struct Replay {
     /// The URL that they are posted to, each as EventBridge's envelope; every answer but 2xx is a failure.
     #[arg(long, value_name = "URL")]
     to_url: Option<String>,
+    /// With --to-url, sign each with this secret, whsec_..., as Standard Webhooks has it.
+    // A text until it is used: what is wrong with an argument is said with its value.
+    #[arg(long, env = "HOOKBRIDGE_REPLAY_SECRET", hide_env_values = true, value_name = "SECRET")]
+    secret: Option<String>,
     /// The URL of the SQS queue that they are sent to, each as EventBridge's envelope.
     #[arg(long, value_name = "URL")]
     to_queue: Option<String>,
@@ -230,7 +234,7 @@ impl Replay {
         match (&self.to_bus, &self.to_queue, &self.to_url) {
             (Some(bus), ..) => Ok(Target::bus(bus).await),
             (_, Some(queue), _) => Ok(Target::queue(queue).await),
-            (.., url) => Target::url(url.as_deref().unwrap_or_default()),
+            (.., url) => Target::url(url.as_deref().unwrap_or_default(), self.secret.as_deref()),
         }
     }
 

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::config::retry::RetryConfig;
+use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::Instant;
 
 use crate::aws;
 use crate::bus::{Bus as _, EventBridge};
 use crate::call::{CallError, Failure, retried, retried_for};
+use crate::dispatch::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
 use crate::log::{Found, Record, Stored};
 use crate::output::chain;
 use crate::{http_client, recorder};
@@ -26,8 +28,8 @@ pub(super) enum Target {
     Bus(Box<EventBridge>),
     /// A queue, by its URL.
     Queue(Box<aws_sdk_sqs::Client>, String),
-    /// Whoever answers at a URL.
-    Url(reqwest::Client, reqwest::Url),
+    /// Whoever answers at a URL; what they get is signed, where there is a secret.
+    Url(reqwest::Client, reqwest::Url, Option<SigningSecret>),
 }
 
 /// Why a target cannot be.
@@ -36,6 +38,9 @@ pub enum TargetError {
     /// Not a URL.
     #[error("--to-url: '{0}' is not a URL; it is written https://HOST/PATH")]
     Url(String),
+    /// Not a secret to sign with.
+    #[error("--secret")]
+    Secret(#[from] NotASecret),
     /// There is no client.
     #[error("--to-url")]
     Client(#[source] reqwest::Error),
@@ -52,12 +57,13 @@ impl Target {
         Self::Queue(Box::new(aws_sdk_sqs::Client::from_conf(config.build())), url.to_owned())
     }
 
-    pub(super) fn url(url: &str) -> Result<Self, TargetError> {
+    pub(super) fn url(url: &str, secret: Option<&str>) -> Result<Self, TargetError> {
+        let secret = secret.map(str::parse).transpose()?;
         let wrong = || TargetError::Url(url.to_owned());
         let parsed = reqwest::Url::parse(url).map_err(|_| wrong())?;
         let host = parsed.host_str().filter(|_| ["http", "https"].contains(&parsed.scheme()));
         let client = http_client::to(host.ok_or_else(wrong)?).map_err(TargetError::Client)?;
-        Ok(Self::Url(client, parsed))
+        Ok(Self::Url(client, parsed, secret))
     }
 
     /// Sends an event, marked as a replay by one more resource.
@@ -69,6 +75,7 @@ impl Target {
             return bus.put(&event, deadline).await;
         }
         event.resources.push(mark.to_owned());
+        let id = event.key.id.clone();
         let mut line = event.to_line();
         line.pop();
         // A detail is text, and so is all else.
@@ -83,10 +90,17 @@ impl Target {
                 })
                 .await
             }
-            Self::Url(client, url) => {
+            Self::Url(client, url, secret) => {
                 retried_for("POST", deadline, AN_ANSWER, || async {
                     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
-                    let answer = request.header(REPLAY, mark).body(envelope.clone()).send().await;
+                    let mut request = request.header(REPLAY, mark);
+                    if let Some(secret) = secret {
+                        let signed = secret.sign(&id, Timestamp::now(), envelope.as_bytes());
+                        for (name, value) in SIGNATURE_HEADERS.into_iter().zip(signed) {
+                            request = request.header(name, value);
+                        }
+                    }
+                    let answer = request.body(envelope.clone()).send().await;
                     let answer = answer.map_err(|error| Failure::Passing(chain(&error.without_url())))?;
                     match answer.status() {
                         status if status.is_success() => Ok(()),

@@ -36,6 +36,12 @@ impl Secret {
         Self(value.into())
     }
 
+    /// Takes the bytes as they are.
+    #[cfg(feature = "command")]
+    pub(crate) fn of_bytes(value: Vec<u8>) -> Self {
+        Self(value.into())
+    }
+
     pub(crate) fn expose(&self) -> &[u8] {
         self.0.expose_secret()
     }

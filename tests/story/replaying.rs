@@ -1,5 +1,6 @@
 //! `hookbridge replay`: a range of the log, sent again.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ use tokio::net::TcpListener;
 
 use crate::actors::aws::{Queue, endpoint};
 use crate::actors::log::{batch, record};
-use crate::actors::run;
 use crate::actors::server::hookbridge;
+use crate::actors::{run, set_up};
 
 /// A log of forty events, two a minute, every other one a bounce.
 async fn log() -> TempDir {
@@ -40,6 +41,7 @@ fn start() -> Timestamp {
 #[derive(Clone, Default)]
 struct Receiver {
     taken: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<Vec<u16>>>,
 }
 
@@ -62,6 +64,7 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String
     let status = receiver.answers.lock().unwrap().pop().unwrap_or(204);
     if status == 204 {
         receiver.taken.lock().unwrap().push((headers, serde_json::from_str(&body).unwrap()));
+        receiver.bodies.lock().unwrap().push(body);
     }
     StatusCode::from_u16(status).unwrap()
 }
@@ -137,6 +140,41 @@ async fn a_replay_that_is_refused_or_killed_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_is_verified_by_the_library_of_standard_webhooks() {
+    let (folder, receiver) = (log().await, Receiver::default());
+    let url = receiver.start().await;
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    run(replay(&folder, &["--to-url", &url, "--type", "bounce"]).env("HOOKBRIDGE_REPLAY_SECRET", secret));
+    let taken = receiver.taken.lock().unwrap();
+    let bodies = receiver.bodies.lock().unwrap();
+    let request = |headers: &HeaderMap, body: &str| {
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()));
+        json!({"headers": Value::Object(headers.collect()), "body": body}).to_string()
+    };
+    let mut requests: Vec<_> =
+        taken.iter().zip(bodies.iter()).map(|((headers, _), body)| request(headers, body)).collect();
+    assert_eq!(requests.len(), 20);
+    let forged = bodies[0].replace("bounce", "opened");
+    requests.push(request(&taken[0].0, &forged));
+    let environment = std::path::PathBuf::from(set_up("HOOKBRIDGE_TEST_ENV"));
+    let mut node = Command::new(environment.join("tools/bin/node"))
+        .arg(environment.join("node/verifies.mjs"))
+        .arg(secret)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    node.stdin.take().unwrap().write_all(requests.join("\n").as_bytes()).unwrap();
+    let said = String::from_utf8(node.wait_with_output().unwrap().stdout).unwrap();
+    let said: Vec<_> = said.lines().collect();
+    assert_eq!(said[..20], ["true"; 20]);
+    assert_eq!(said[20], "No matching signature found");
+    for ((headers, event), _) in taken.iter().zip(bodies.iter()) {
+        assert_eq!(headers["webhook-id"], event["id"].as_str().unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bus_and_a_queue_take_them_too() {
     endpoint();
     let folder = log().await;
@@ -174,6 +212,8 @@ async fn what_cannot_be_replayed_is_said() {
     );
     assert!(fails(&["--to-url", "http://localhost/", "--from", "yesterday"]).contains("is neither a date"));
     assert!(fails(&["--to-url", "http://localhost/", "--rate", "0"]).contains("rate"));
+    let said = fails(&["--to-url", "http://localhost/", "--secret", "hunter2"]);
+    assert!(said.contains("--secret: a signing secret is whsec_") && !said.contains("hunter2"), "{said}");
     assert!(fails(&["--to-url", "http://localhost/", "--type", "a*b"]).contains("has a * before its end"));
     let range = ["--to-url", "http://localhost/", "--from", "2026-11-21", "--to", "2026-11-20"];
     assert!(fails(&range).contains("--from is later than --to"));

@@ -1,0 +1,91 @@
+//! The signature of Standard Webhooks.
+//!
+//! Source: "Standard Webhooks", <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>:
+//! HMAC-SHA256 over the id, the time in seconds and the body, with a full stop between them, in base64 behind `v1,`. The key
+//! is the base64 behind `whsec_`, of 24 to 64 bytes.
+
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderName;
+use jiff::Timestamp;
+use sha2::Sha256;
+
+use crate::secrets::Secret;
+
+/// The headers: the id, which stays when it is sent again; the time of this attempt; the signature.
+pub const SIGNATURE_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("webhook-id"),
+    HeaderName::from_static("webhook-timestamp"),
+    HeaderName::from_static("webhook-signature"),
+];
+
+/// What stands before a secret.
+const PREFIX: &str = "whsec_";
+/// The sizes that a key may have, in bytes.
+const SIZES: std::ops::RangeInclusive<usize> = 24..=64;
+
+/// A secret to sign with.
+#[derive(Clone, Debug)]
+pub struct SigningSecret(Secret);
+
+/// A text that is none. It does not show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a signing secret is whsec_ and the base64 of 24 to 64 random bytes: whsec_$(openssl rand -base64 32)"
+)]
+pub struct NotASecret;
+
+impl FromStr for SigningSecret {
+    type Err = NotASecret;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let key = text.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok());
+        let key = key.filter(|key| SIZES.contains(&key.len())).ok_or(NotASecret)?;
+        Ok(Self(Secret::of_bytes(key)))
+    }
+}
+
+impl SigningSecret {
+    /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. An id may hold no full stop: `_` takes its place.
+    pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
+        let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
+        #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("an HMAC key");
+        for piece in [id.as_bytes(), b".", time.as_bytes(), b".", body] {
+            mac.update(piece);
+        }
+        let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
+        [id, time, signature]
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specification_s_own_example_comes_out() {
+        let secret: SigningSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
+        let now = Timestamp::from_second(1_614_265_330).unwrap();
+        let signed = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", now, br#"{"test": 2432232314}"#);
+        insta::assert_snapshot!(signed.join(" "), @"msg_p5jXN8AQM9LWM0D4loKWxJek 1614265330 v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(secret.sign("sha256.a.b", now, b"")[0], "sha256_a_b");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_said_without_it() {
+        let short = format!("whsec_{}", BASE64.encode([7; 23]));
+        for text in ["", "whsec_", "hunter2", "whsec_not base64", &short, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+        {
+            assert_eq!(text.parse::<SigningSecret>().unwrap_err(), NotASecret, "{text}");
+        }
+        assert!(
+            format!("{:?}", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<SigningSecret>())
+                .contains("***")
+        );
+    }
+}
