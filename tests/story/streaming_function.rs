@@ -44,7 +44,7 @@ async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
         let function = RunningFunction::start(env!("CARGO_BIN_EXE_feed"), &environment);
         let stream = json!({"accept": "text/event-stream"});
 
-        let deadline = SystemTime::now() + Duration::from_secs(6);
+        let deadline = SystemTime::now() + Duration::from_secs(12);
         let answering = function.invoke(&request("/events", "after=start", &stream, true), deadline);
         let head = answering.head.to_lowercase();
         assert!(head.contains("lambda-runtime-function-response-mode: streaming"), "{head}");
@@ -68,7 +68,7 @@ async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
         let mut again = stream.clone();
         again["last-event-id"] = place.into();
         let answering = function
-            .invoke(&request("/events/", "", &again, true), SystemTime::now() + Duration::from_secs(3));
+            .invoke(&request("/events/", "", &again, true), SystemTime::now() + Duration::from_secs(8));
         let seen = answering.until(r#""id":"two""#);
         assert!(seen.contains(r#""id":"one""#), "{seen}");
         answering.rest();
