@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::http_client;
 use crate::output::chain;
-use crate::providers::{Field, JSON, Provider, PublicUrlError, Refusal, RequestUrl, Webhook};
+use crate::providers::{Field, JSON, Provider, PublicUrlError, Refusal, RequestUrl, Sample, Webhook};
 use crate::secrets::Secret;
 
 /// What is to be sent.
@@ -86,7 +86,7 @@ impl Letter<'_> {
         let provider = self.provider;
         let title = provider.title;
         let mut headers = Vec::new();
-        let sample = || provider.sample.body;
+        let sample = || fresh(&provider.sample, now);
         let body = match (provider.event_type, self.event, self.body) {
             (Some(Field::Header(name)), event, body) => {
                 let event = event.unwrap_or(provider.sample.event_type);
@@ -123,6 +123,24 @@ impl Letter<'_> {
     }
 }
 
+/// A sample's body with an id and a time of its own: what has the same is the same event, and recorded once.
+fn fresh(sample: &Sample, now: Timestamp) -> String {
+    let mut body = sample.body.to_owned();
+    if !sample.id.is_empty() {
+        let another = |char: char| match char {
+            '0'..='9' => fastrand::digit(10),
+            'a'..='z' => fastrand::lowercase(),
+            'A'..='Z' => fastrand::uppercase(),
+            other => other,
+        };
+        body = body.replace(sample.id, &sample.id.chars().map(another).collect::<String>());
+    }
+    if !sample.time.is_empty() {
+        body = body.replace(sample.time, &now.as_second().to_string());
+    }
+    body
+}
+
 /// Posts webhooks.
 pub struct Sender(reqwest::Client);
 
@@ -153,5 +171,26 @@ impl Sender {
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().await.map_err(failed)?))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::providers;
+
+    #[test]
+    fn a_sample_is_another_event_each_time_and_has_the_same_form() {
+        let now = Timestamp::from_second(1_795_341_600).unwrap();
+        for provider in providers::ALL {
+            let (one, other) = (fresh(&provider.sample, now), fresh(&provider.sample, now));
+            assert_eq!(one != other, !provider.sample.id.is_empty(), "{}", provider.name);
+            assert_eq!(one.len(), provider.sample.body.len(), "{}", provider.name);
+            assert!(serde_json::from_str::<serde::de::IgnoredAny>(&one).is_ok() || provider.name == "twilio");
+            assert!(provider.sample.body.contains(provider.sample.id), "{}", provider.name);
+        }
+        let stripe = fresh(&providers::stripe::STRIPE.sample, now);
+        assert!(stripe.contains("\"created\": 1795341600,") && stripe.contains("\"id\": \"evt_"), "{stripe}");
     }
 }

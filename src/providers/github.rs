@@ -32,5 +32,7 @@ pub const GITHUB: Provider = Provider {
     sample: Sample {
         event_type: "push",
         body: r#"{"ref":"refs/heads/main","before":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","after":"0000000000000000000000000000000000000001","repository":{"id":186853002,"name":"Hello-World","full_name":"octocat/Hello-World","private":false},"pusher":{"name":"octocat"},"commits":[]}"#,
+        id: "",
+        time: "",
     },
 };

@@ -87,6 +87,10 @@ pub struct Sample {
     pub event_type: &'static str,
     /// Its body, as the provider writes one.
     pub body: &'static str,
+    /// The part of the body that is the event's own id, and so is another each time; empty where it has none.
+    pub id: &'static str,
+    /// The part of the body that is the event's time in seconds; empty where it has none.
+    pub time: &'static str,
 }
 
 /// Every provider, in the order in which they are listed.

@@ -50,5 +50,7 @@ pub const SPARKPOST: Provider = Provider {
     sample: Sample {
         event_type: "delivery",
         body: r#"[{"msys":{"message_event":{"type":"delivery","event_id":"92356927693813856","timestamp":"1454442600","message_id":"000443ee14578172be22","rcpt_to":"recipient@example.com","friendly_from":"sender@example.com","subject":"Summer deals are here!","campaign_id":"Example Campaign Name","subaccount_id":"101"}}}]"#,
+        id: "92356927693813856",
+        time: "",
     },
 };

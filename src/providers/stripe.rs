@@ -68,5 +68,7 @@ pub const STRIPE: Provider = Provider {
   "pending_webhooks": 1,
   "type": "charge.succeeded"
 }"#,
+        id: "1NG8Du2eZvKYlo2CUI79vXWy",
+        time: "1686089970",
     },
 };

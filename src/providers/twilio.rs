@@ -52,6 +52,8 @@ pub const TWILIO: Provider = Provider {
     sample: Sample {
         event_type: "twilio-webhook-lambda",
         body: "AccountSid=AC00000000000000000000000000000001&From=%2B14158675310&To=%2B18005551212&Body=Hello+there&MessageSid=SM00000000000000000000000000000001&NumMedia=0",
+        id: "",
+        time: "",
     },
 };
 
