@@ -183,7 +183,7 @@ impl<L: Log, B: Bus> Recorder<L, B> {
         summary.missed = is_polled.then_some(summary.events);
         if let Some(bus) = self.publish.as_ref().filter(|_| !is_published) {
             let publishing = async {
-                // What came in another batch too was published with that.
+                // What an earlier batch brought is for that one to publish.
                 let is_all_new = !summary.before && summary.repeats == 0;
                 if !is_all_new {
                     let new = self.log.keys(number).await?.into_iter();

@@ -1,0 +1,136 @@
+//! How a provider is asked over HTTP: by whom, where, and how much of an answer is read.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::{PollError, Poller};
+use crate::http_client;
+use crate::output::chain;
+use crate::secrets::Secret;
+
+/// The largest answer that is read, in bytes.
+pub(super) const LARGEST: usize = 32 << 20;
+
+/// Scheme and host of a provider's API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+/// A text that is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is written https://HOST, without a path (http:// for this machine only)")]
+pub struct BaseUrlError;
+
+/// What is asked, but for the query.
+pub(super) struct Request {
+    client: reqwest::Client,
+    /// Without the query.
+    pub(super) url: String,
+    authorization: HeaderValue,
+}
+
+impl Request {
+    pub(super) fn new(poller: &Poller, key: &Secret) -> Result<Self, PollError> {
+        let base = poller.base.as_ref().map_or(poller.polling.base, |base| &base.0);
+        if !is_key(key) {
+            return Err(PollError::Key);
+        }
+        let mut value = poller.polling.authorization_prefix.as_bytes().to_vec();
+        value.extend_from_slice(key.expose());
+        let mut authorization = HeaderValue::from_bytes(&value).map_err(|_| PollError::Key)?;
+        authorization.set_sensitive(true);
+        let client = http_client::to(host_of(base)).map_err(PollError::Client)?;
+        Ok(Self { client, url: format!("{base}{}", poller.polling.path), authorization })
+    }
+
+    pub(super) async fn send(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
+        let url = || self.url.clone();
+        let no_answer = |why: String| PollError::NoAnswer { url: url(), why };
+        let asking = async {
+            let failed = |error: reqwest::Error| no_answer(chain(&error.without_url()));
+            let request = self.client.get(format!("{}?{query}", self.url));
+            let mut answer =
+                request.header(AUTHORIZATION, self.authorization.clone()).send().await.map_err(failed)?;
+            match answer.status() {
+                StatusCode::OK => {}
+                status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                    return Err(PollError::Refused { url: url(), status });
+                }
+                status => return Err(PollError::Answered { url: url(), status }),
+            }
+            let mut body = Vec::new();
+            while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+                if body.len() + chunk.len() > LARGEST {
+                    return Err(PollError::TooLarge { url: url() });
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Bytes::from(body))
+        };
+        timeout_at(deadline, asking)
+            .await
+            .unwrap_or_else(|_| Err(no_answer("not in the time there was".into())))
+    }
+}
+
+impl std::str::FromStr for BaseUrl {
+    type Err = BaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = reqwest::Url::parse(text).map_err(|_| BaseUrlError)?;
+        let is_base = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let is_open = url.username().is_empty() && url.password().is_none();
+        // A key goes over an open line to this machine only.
+        let is_safe =
+            url.scheme() == "https" || (url.scheme() == "http" && http_client::is_here(host_of(text)));
+        if !is_base || !is_open || !is_safe || url.host_str().is_none() {
+            return Err(BaseUrlError);
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// Whether a text can be an API key.
+pub fn is_key(key: &Secret) -> bool {
+    !key.is_empty() && key.expose().iter().all(u8::is_ascii_graphic)
+}
+
+/// The host of a base URL, without the port.
+fn host_of(base: &str) -> &str {
+    let authority = base.split_once("://").map_or(base, |(_, rest)| rest).trim_end_matches('/');
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_goes_over_tls_or_stays_on_this_machine() {
+        for good in [
+            "https://api.eu.sparkpost.com",
+            "https://api.stripe.com/",
+            "http://127.0.0.1:4010",
+            "http://[::1]:1",
+        ] {
+            assert!(good.parse::<BaseUrl>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "api.stripe.com",
+            "http://api.stripe.com",
+            "https://a.example/v1",
+            "https://u:p@a.example",
+            "https://a.example?x=1",
+            "ftp://a.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost@evil.example",
+        ] {
+            assert_eq!(bad.parse::<BaseUrl>(), Err(BaseUrlError), "{bad}");
+        }
+    }
+}
