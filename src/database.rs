@@ -13,8 +13,8 @@ use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
 use crate::log::{
-    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page,
-    Placed, Position, PostgresLog, Recorded, Search, Statements, Stored, Value,
+    Batch, Bounds, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed,
+    Position, PostgresLog, Recorded, Row, Search, Statement, Statements, Stored,
 };
 use crate::secrets::{SecretStore, SecretsManager, Stage};
 
@@ -205,7 +205,7 @@ impl Ordered for Database {
 }
 
 impl Statements for Database {
-    async fn run(&self, sql: &str, values: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
-        with_log!(self, log => log.run(sql, values.clone()))
+    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+        with_log!(self, log => log.transact(statements.clone()))
     }
 }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
 use super::{
-    Batch, ConsumerRow, Keep, Key, Log, LogError, Maintained, Page, PostgresLog, Recorded, Search, SqliteLog,
-    Statements, Stored, Value,
+    Batch, Keep, Key, Log, LogError, Maintained, Page, PostgresLog, Recorded, Row, Search, SqliteLog,
+    Statement, Statements, Stored,
 };
 use crate::files::make_private;
 
@@ -234,10 +234,10 @@ impl Ordered for AnyLog {
 }
 
 impl Statements for AnyLog {
-    async fn run(&self, sql: &str, values: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
+    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
         match self {
-            Self::Postgres(log) => log.run(sql, values).await,
-            Self::Sqlite(log) => log.run(sql, values).await,
+            Self::Postgres(log) => log.transact(statements).await,
+            Self::Sqlite(log) => log.transact(statements).await,
         }
     }
 }

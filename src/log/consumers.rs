@@ -7,40 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::LogError;
 use super::order::{Bounds, Ordered, Position};
-use super::{LogError, time_of};
-
-/// A value that a statement is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A text.
-    Text(String),
-    /// A number.
-    Number(i64),
-}
-
-impl Value {
-    fn of(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-/// Runs statements about consumers that both databases understand alike. In their text, `{log}` stands before the name of a
-/// table, and `{now}` for the time in microseconds since 1970, by the clock that all who use the log share.
-pub trait Statements: Send + Sync + 'static {
-    /// The rows that a statement returns: name, position, end of the lease, time of the last acknowledgement.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    fn run(
-        &self,
-        sql: &str,
-        values: Vec<Value>,
-    ) -> impl Future<Output = Result<Vec<ConsumerRow>, LogError>> + Send;
-}
-
-/// What a statement about consumers returns of each.
-pub type ConsumerRow = (String, i64, Option<i64>, Option<i64>);
+use super::statements::{Row, Statements};
 
 /// A reader by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +73,7 @@ pub trait Consumers: Statements {
         async move {
             let sql = "insert into {log}consumers (name, position, created) values ($1, $2, {now})
                 on conflict (name) do nothing returning name, position, leased_until, acknowledged";
-            let made = self.run(sql, vec![Value::of(name), Value::Number(position)]).await?;
+            let made = self.run(sql, vec![name.into(), position.into()]).await?;
             Ok(!made.is_empty())
         }
     }
@@ -116,11 +85,11 @@ pub trait Consumers: Statements {
     fn consumers(&self, name: Option<&str>) -> impl Future<Output = Result<Vec<Consumer>, LogError>> + Send {
         async move {
             let (which, values) = match name {
-                Some(name) => ("where name = $1", vec![Value::of(name)]),
+                Some(name) => ("where name = $1", vec![name.into()]),
                 None => ("order by name", vec![]),
             };
             let rows = self.run(&format!("select {COLUMNS} from {{log}}consumers {which}"), values).await?;
-            Ok(rows.into_iter().map(consumer).collect())
+            rows.into_iter().map(consumer).collect()
         }
     }
 
@@ -131,7 +100,7 @@ pub trait Consumers: Statements {
     fn remove_consumer(&self, name: &str) -> impl Future<Output = Result<bool, LogError>> + Send {
         async move {
             let sql = "delete from {log}consumers where name = $1 returning name, position, leased_until, acknowledged";
-            Ok(!self.run(sql, vec![Value::of(name)]).await?.is_empty())
+            Ok(!self.run(sql, vec![name.into()]).await?.is_empty())
         }
     }
 
@@ -150,9 +119,9 @@ pub trait Consumers: Statements {
                 where name = $1 and (leased_until is null or leased_until <= {now})
                 returning name, position, leased_until, acknowledged";
             let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 2);
-            let values = vec![Value::of(name), Value::of(lease), Value::Number(time)];
+            let values = vec![name.into(), lease.into(), time.into()];
             let leased = self.run(sql, values).await?;
-            Ok(leased.first().map_or(Leased::Not, |row| Leased::At(row.1)))
+            leased.first().map_or(Ok(Leased::Not), |row| row.number(1).map(Leased::At))
         }
     }
 
@@ -171,7 +140,7 @@ pub trait Consumers: Statements {
             let sql = "update {log}consumers set leased_until = null, acknowledged = {now},
                   position = case when position < $3 then $3 else position end
                 where name = $1 and lease = $2 returning name, position, leased_until, acknowledged";
-            let values = vec![Value::of(name), Value::of(lease), Value::Number(position)];
+            let values = vec![name.into(), lease.into(), position.into()];
             Ok(!self.run(sql, values).await?.is_empty())
         }
     }
@@ -185,7 +154,7 @@ pub trait Consumers: Statements {
             let sql =
                 "update {log}consumers set position = $2, lease = null, leased_until = null where name = $1
                 returning name, position, leased_until, acknowledged";
-            let sought = self.run(sql, vec![Value::of(name), Value::Number(position)]).await?;
+            let sought = self.run(sql, vec![name.into(), position.into()]).await?;
             Ok(!sought.is_empty())
         }
     }
@@ -193,11 +162,11 @@ pub trait Consumers: Statements {
 
 impl<S: Statements> Consumers for S {}
 
-fn consumer((name, position, leased_until, acknowledged): ConsumerRow) -> Consumer {
-    Consumer {
-        name,
-        position,
-        leased_until: leased_until.map(time_of),
-        acknowledged: acknowledged.map(time_of),
-    }
+fn consumer(mut row: Row) -> Result<Consumer, LogError> {
+    Ok(Consumer {
+        name: row.text(0)?,
+        position: row.number(1)?,
+        leased_until: row.maybe_time(2)?,
+        acknowledged: row.maybe_time(3)?,
+    })
 }

@@ -18,6 +18,7 @@ mod search;
 mod sql;
 #[cfg(feature = "command")]
 mod sqlite;
+mod statements;
 mod week;
 mod window;
 
@@ -28,7 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 #[cfg(feature = "command")]
 pub use any::{AnyLog, LogAddress, NoLog};
 pub use columns::{COLUMNS, Column, Lowercase, Matching};
-pub use consumers::{Consumer, ConsumerRow, Consumers, Lag, Leased, Statements, Value};
+pub use consumers::{Consumer, Consumers, Lag, Leased};
 pub use error::LogError;
 pub use order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position, TypePattern};
 pub use postgres::PostgresLog;
@@ -36,6 +37,7 @@ pub use record::{Found, Record, can_be_recorded, storable};
 pub use search::{Key, Order, Page, Search, Stored};
 #[cfg(feature = "command")]
 pub use sqlite::SqliteLog;
+pub use statements::{Row, Statement, Statements, Value};
 
 /// Records that are recorded together or not at all.
 pub struct Batch<'a> {

@@ -12,10 +12,11 @@ use super::PATIENCE;
 use crate::log::{LogError, migrations};
 
 /// Every change to the tables, in order. One that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "events", include_str!("0001_events.sql")),
     (2, "order", include_str!("0002_order.sql")),
     (3, "consumers", include_str!("0003_consumers.sql")),
+    (4, "deliveries", include_str!("0004_deliveries.sql")),
 ];
 
 /// The authorities of Amazon RDS and Aurora, all regions. Source: "Using SSL/TLS to encrypt a connection to a DB

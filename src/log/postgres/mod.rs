@@ -9,6 +9,7 @@ mod connect;
 mod order;
 mod partitions;
 mod rows;
+mod statements;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -25,10 +26,7 @@ use super::growth::Growth;
 use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
 use super::week::Week;
-use super::{
-    Batch, COLUMNS, ConsumerRow, Keep, Log, LogError, Maintained, Ordered as _, Record, Recorded, Statements,
-    Value,
-};
+use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Ordered as _, Record, Recorded};
 
 /// How often a batch is tried anew when others record the same events at the same time.
 const TRIES: usize = 8;
@@ -268,24 +266,6 @@ impl Dialect for Postgres {
             return "timestamptz '-infinity'".into();
         }
         format!("timestamptz '{time:.6}'")
-    }
-}
-
-impl Statements for PostgresLog {
-    async fn run(&self, sql: &str, values: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
-        let now = Postgres::microseconds("clock_timestamp()");
-        let sql = sqlx::AssertSqlSafe(sql.replace("{log}", "hookbridge.").replace("{now}", &now));
-        let mut query = sqlx::query_as(sql);
-        for value in values {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::Number(number) => query.bind(number),
-            };
-        }
-        let mut lent = Lent::from(&self.pool).await?;
-        let rows = query.fetch_all(&mut *lent.connection).await?;
-        lent.is_idle = true;
-        Ok(rows)
     }
 }
 

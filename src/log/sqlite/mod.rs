@@ -4,6 +4,7 @@
 //! passed over as it comes.
 
 mod order;
+mod statements;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,12 +20,13 @@ use super::growth::Growth;
 use super::migrations;
 use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
-use super::{Batch, COLUMNS, ConsumerRow, Keep, Log, LogError, Maintained, Recorded, Statements, Value};
+use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Recorded};
 
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "events", include_str!("0001_events.sql")),
     (2, "order", include_str!("0002_order.sql")),
     (3, "consumers", include_str!("0003_consumers.sql")),
+    (4, "deliveries", include_str!("0004_deliveries.sql")),
 ];
 /// SQLite binds 32,766 values at most, and a row has some thirty.
 const ROWS: usize = 500;
@@ -276,22 +278,6 @@ async fn forget<'c>(
         query = query.bind(time.as_microsecond());
     }
     Ok(query.fetch_all(connection).await?)
-}
-
-impl Statements for SqliteLog {
-    async fn run(&self, sql: &str, values: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
-        let now = Timestamp::now().as_microsecond().to_string();
-        let sql = sqlx::AssertSqlSafe(sql.replace("{log}", "").replace("{now}", &now));
-        let mut query = sqlx::query_as(sql).persistent(false);
-        for value in values {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::Number(number) => query.bind(number),
-            };
-        }
-        let _writing = self.writer.lock().await;
-        Ok(query.fetch_all(&self.pool).await?)
-    }
 }
 
 /// An event, from the column `at` on.

@@ -1,0 +1,60 @@
+//! Statements of both databases, run in SQLite.
+
+use jiff::Timestamp;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
+
+use super::SqliteLog;
+use crate::log::statements::other_form;
+use crate::log::{LogError, Row, Statement, Statements, Value};
+
+impl Statements for SqliteLog {
+    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+        if let [statement] = statements.as_slice()
+            && statement.sql.trim_start().starts_with("select")
+        {
+            let mut connection = self.pool.acquire().await?;
+            return Ok(vec![rows(&mut connection, statement.clone()).await?]);
+        }
+        let _writing = self.writer.lock().await;
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let mut all = Vec::with_capacity(statements.len());
+        for statement in statements {
+            all.push(rows(&mut transaction, statement).await?);
+        }
+        transaction.commit().await?;
+        Ok(all)
+    }
+}
+
+async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
+    let now = Timestamp::now().as_microsecond().to_string();
+    // There is one writer at a time: nothing is locked.
+    let sql = statement.sql.replace("{log}", "").replace("{now}", &now).replace("{skip_locked}", "");
+    let mut query: Query<'_, Sqlite, SqliteArguments> =
+        sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+    for value in statement.values {
+        query = match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+            Value::Bytes(bytes) => query.bind(bytes),
+        };
+    }
+    query.fetch_all(connection).await?.iter().map(row).collect()
+}
+
+fn row(row: &SqliteRow) -> Result<Row, LogError> {
+    let value = |at: usize| {
+        let raw = row.try_get_raw(at)?;
+        let name = if raw.is_null() { "NULL".to_owned() } else { raw.type_info().name().to_owned() };
+        match name.as_str() {
+            "NULL" => Ok(Value::Number(None)),
+            "INTEGER" => Ok(Value::Number(row.try_get(at)?)),
+            "TEXT" => Ok(Value::Text(row.try_get(at)?)),
+            "BLOB" => Ok(Value::Bytes(row.try_get(at)?)),
+            _ => Err(other_form()),
+        }
+    };
+    (0..row.len()).map(value).collect::<Result<_, _>>().map(Row)
+}

@@ -1,0 +1,184 @@
+//! Statements that both databases understand alike: what is written once and kept in either.
+
+use jiff::Timestamp;
+
+use super::{LogError, time_of};
+
+/// A value that a statement is given, or gives.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A text.
+    Text(Option<String>),
+    /// A number.
+    Number(Option<i64>),
+    /// Bytes.
+    Bytes(Option<Vec<u8>>),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// As microseconds since 1970.
+impl From<Timestamp> for Value {
+    fn from(time: Timestamp) -> Self {
+        Self::Number(Some(time.as_microsecond()))
+    }
+}
+
+/// As microseconds since 1970.
+impl From<Option<Timestamp>> for Value {
+    fn from(time: Option<Timestamp>) -> Self {
+        Self::Number(time.map(Timestamp::as_microsecond))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Some(bytes))
+    }
+}
+
+/// A statement with its values, `$1`, `$2`, and so on in its text. There, `{log}` stands before the name of a table, `{now}` for
+/// the time in microseconds since 1970 by the clock that all who use the log share, and `{skip_locked}` at the end of a
+/// `select` that takes only rows which nobody else is changing.
+#[derive(Clone)]
+pub struct Statement {
+    /// Its text.
+    pub sql: String,
+    /// Its values.
+    pub values: Vec<Value>,
+}
+
+impl Statement {
+    /// A statement.
+    pub fn new(sql: impl Into<String>, values: Vec<Value>) -> Self {
+        Self { sql: sql.into(), values }
+    }
+}
+
+/// A row that a statement returns.
+pub struct Row(pub(super) Vec<Value>);
+
+impl Row {
+    /// The text of a column, from 0 on.
+    ///
+    /// # Errors
+    /// [`LogError`]: there is none.
+    pub fn text(&mut self, at: usize) -> Result<String, LogError> {
+        self.maybe_text(at)?.ok_or_else(other_form)
+    }
+
+    /// The text of a column, where there is one.
+    ///
+    /// # Errors
+    /// [`LogError`]: it is something else.
+    pub fn maybe_text(&mut self, at: usize) -> Result<Option<String>, LogError> {
+        match self.0.get_mut(at) {
+            Some(Value::Text(text)) => Ok(text.take()),
+            Some(Value::Number(None) | Value::Bytes(None)) => Ok(None),
+            _ => Err(other_form()),
+        }
+    }
+
+    /// The number of a column.
+    ///
+    /// # Errors
+    /// [`LogError`]: there is none.
+    pub fn number(&self, at: usize) -> Result<i64, LogError> {
+        self.maybe_number(at)?.ok_or_else(other_form)
+    }
+
+    /// The number of a column, where there is one.
+    ///
+    /// # Errors
+    /// [`LogError`]: it is something else.
+    pub fn maybe_number(&self, at: usize) -> Result<Option<i64>, LogError> {
+        match self.0.get(at) {
+            Some(Value::Number(number)) => Ok(*number),
+            Some(Value::Text(None) | Value::Bytes(None)) => Ok(None),
+            _ => Err(other_form()),
+        }
+    }
+
+    /// The time of a column.
+    ///
+    /// # Errors
+    /// [`LogError`]: there is none.
+    pub fn time(&self, at: usize) -> Result<Timestamp, LogError> {
+        self.number(at).map(time_of)
+    }
+
+    /// The time of a column, where there is one.
+    ///
+    /// # Errors
+    /// [`LogError`]: it is something else.
+    pub fn maybe_time(&self, at: usize) -> Result<Option<Timestamp>, LogError> {
+        Ok(self.maybe_number(at)?.map(time_of))
+    }
+
+    /// The bytes of a column; none where there are none.
+    ///
+    /// # Errors
+    /// [`LogError`]: it is something else.
+    pub fn bytes(&mut self, at: usize) -> Result<Vec<u8>, LogError> {
+        match self.0.get_mut(at) {
+            Some(Value::Bytes(bytes)) => Ok(bytes.take().unwrap_or_default()),
+            Some(Value::Number(None) | Value::Text(None)) => Ok(Vec::new()),
+            _ => Err(other_form()),
+        }
+    }
+}
+
+pub(super) fn other_form() -> LogError {
+    LogError::Refused("its answer has another form than expected".into())
+}
+
+/// Runs statements.
+pub trait Statements: Send + Sync + 'static {
+    /// The rows that each of these statements returns: all of them take effect, or none.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn transact(
+        &self,
+        statements: Vec<Statement>,
+    ) -> impl Future<Output = Result<Vec<Vec<Row>>, LogError>> + Send;
+
+    /// The rows that one statement returns.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn run(&self, sql: &str, values: Vec<Value>) -> impl Future<Output = Result<Vec<Row>, LogError>> + Send {
+        async move {
+            let mut all = self.transact(vec![Statement::new(sql, values)]).await?;
+            Ok(all.pop().unwrap_or_default())
+        }
+    }
+}
