@@ -9,12 +9,14 @@ mod entry;
 mod envelope;
 mod fields;
 mod object;
+mod pattern;
 
 pub use detail::{Detail, DetailError};
 pub use entry::EntryError;
 pub use envelope::{Envelope, Through};
 pub use fields::{Fields, time_of};
 pub use object::{Object, text};
+pub use pattern::{NotAPattern, Pattern, is_like};
 
 use jiff::Timestamp;
 

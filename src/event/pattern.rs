@@ -1,0 +1,436 @@
+//! Patterns of EventBridge: which events are meant.
+//!
+//! Source: "Comparison operators for use in event patterns in Amazon EventBridge", Amazon EventBridge User Guide. A field is
+//! named by nested objects; at its place stands the list of what it may be. A list in the event is met when one of its
+//! elements is; an object in a list by all of its fields together. Numbers are equal when they are written alike (`300` and
+//! `300.0` are not), and are compared by value with `numeric`.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+/// How deep a pattern may be: deeper than any event that is sent.
+const DEEPEST: usize = 64;
+/// The longest pattern, in bytes: EventBridge's own limit for a rule.
+const LONGEST: usize = 4096;
+
+/// A pattern.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pattern {
+    text: String,
+    fields: Fields,
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an event pattern: {0}")]
+pub struct NotAPattern(String);
+
+/// What has to hold of an object: all of these.
+#[derive(Clone, Debug, PartialEq)]
+struct Fields(Vec<Condition>);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Condition {
+    /// A field is one of these.
+    Is(String, Vec<Matcher>),
+    /// A field is an object of which this holds.
+    Holds(String, Fields),
+    /// One of these holds.
+    Either(Vec<Fields>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Matcher {
+    Equals(Value),
+    Exists(bool),
+    Text(TextMatcher),
+    /// None of these values.
+    NotEqual(Vec<Value>),
+    /// None of these texts.
+    NotText(Vec<TextMatcher>),
+    Numeric(Vec<(Comparison, f64)>),
+    Cidr(IpNet),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum TextMatcher {
+    Prefix(String),
+    Suffix(String),
+    PrefixIgnoreCase(String),
+    SuffixIgnoreCase(String),
+    EqualsIgnoreCase(String),
+    Wildcard(Vec<String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Less,
+    LessOrEqual,
+    Equal,
+    More,
+    MoreOrEqual,
+}
+
+impl FromStr for Pattern {
+    type Err = NotAPattern;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() > LONGEST {
+            return Err(NotAPattern(format!("it is longer than {LONGEST} bytes")));
+        }
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            NotAPattern(format!("not JSON (line {}, column {})", error.line(), error.column()))
+        })?;
+        let Value::Object(object) = &value else {
+            return Err(NotAPattern("it is not an object".into()));
+        };
+        Ok(Self { fields: fields(object, "", 0)?, text: text.to_owned() })
+    }
+}
+
+impl Pattern {
+    /// Whether an event, as its targets receive it, is meant.
+    pub fn matches(&self, event: &Value) -> bool {
+        event.as_object().is_some_and(|event| self.fields.hold_of(event))
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Whether a text is like a glob, in which `*` stands for any characters.
+pub fn is_like(text: &str, glob: &str) -> bool {
+    let pieces: Vec<_> = glob.split('*').map(str::to_owned).collect();
+    has_pieces(text, &pieces)
+}
+
+fn fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result<Fields, NotAPattern> {
+    if object.is_empty() {
+        let place = if path.is_empty() { "it" } else { path };
+        return Err(NotAPattern(format!("{place} is an empty object")));
+    }
+    if depth > DEEPEST {
+        return Err(NotAPattern(format!("it is deeper than {DEEPEST} objects")));
+    }
+    let condition = |(name, value): (&String, &Value)| {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match value {
+            Value::Array(some) if name == "$or" => either(some, &path, depth),
+            Value::Array(values) if values.is_empty() => Err(NotAPattern(format!("{path} is an empty list"))),
+            Value::Array(values) => {
+                let matchers = values.iter().map(|value| matcher(value, &path)).collect::<Result<_, _>>()?;
+                Ok(Condition::Is(name.clone(), matchers))
+            }
+            Value::Object(object) => Ok(Condition::Holds(name.clone(), fields(object, &path, depth + 1)?)),
+            _ => Err(NotAPattern(format!("{path} is neither a list of values nor an object"))),
+        }
+    };
+    Ok(Fields(object.iter().map(condition).collect::<Result<_, _>>()?))
+}
+
+fn either(some: &[Value], path: &str, depth: usize) -> Result<Condition, NotAPattern> {
+    if some.len() < 2 {
+        return Err(NotAPattern(format!("{path} is not a list of two objects or more")));
+    }
+    let one = |value: &Value| match value {
+        Value::Object(object) => fields(object, path, depth + 1),
+        _ => Err(NotAPattern(format!("{path} holds something that is not an object"))),
+    };
+    Ok(Condition::Either(some.iter().map(one).collect::<Result<_, _>>()?))
+}
+
+fn matcher(value: &Value, path: &str) -> Result<Matcher, NotAPattern> {
+    let wrong = |why: &str| NotAPattern(format!("{path}: {why}"));
+    let object = match value {
+        Value::Array(_) => return Err(wrong("a list in a list")),
+        Value::Object(object) => object,
+        value => return Ok(Matcher::Equals(value.clone())),
+    };
+    let mut entries = object.iter();
+    let (Some((name, value)), None) = (entries.next(), entries.next()) else {
+        return Err(wrong("an operator is an object with one field"));
+    };
+    match name.as_str() {
+        "exists" => match value {
+            Value::Bool(exists) => Ok(Matcher::Exists(*exists)),
+            _ => Err(wrong("exists is neither true nor false")),
+        },
+        "numeric" => numeric(value)
+            .map(Matcher::Numeric)
+            .ok_or_else(|| wrong("numeric is a list of comparisons, for example [\">\", 0, \"<=\", 5]")),
+        "cidr" => match value.as_str().and_then(|text| text.parse().ok()) {
+            Some(net) => Ok(Matcher::Cidr(net)),
+            None => Err(wrong("cidr is not a range of addresses, for example 10.0.0.0/8")),
+        },
+        "anything-but" => anything_but(value).ok_or_else(|| {
+            wrong("anything-but is neither a value, a list of values, nor an operator on texts")
+        }),
+        _ => match text_matcher(name, value) {
+            Some(matcher) => Ok(Matcher::Text(matcher)),
+            None => Err(wrong(&format!(
+                "there is no operator '{name}' of this form; there are: prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists, cidr"
+            ))),
+        },
+    }
+}
+
+fn text_matcher(name: &str, value: &Value) -> Option<TextMatcher> {
+    if let Value::Object(object) = value {
+        let text = object.get("equals-ignore-case").filter(|_| object.len() == 1)?.as_str()?.to_lowercase();
+        return match name {
+            "prefix" => Some(TextMatcher::PrefixIgnoreCase(text)),
+            "suffix" => Some(TextMatcher::SuffixIgnoreCase(text)),
+            _ => None,
+        };
+    }
+    let text = value.as_str()?;
+    match name {
+        "prefix" => Some(TextMatcher::Prefix(text.to_owned())),
+        "suffix" => Some(TextMatcher::Suffix(text.to_owned())),
+        "equals-ignore-case" => Some(TextMatcher::EqualsIgnoreCase(text.to_lowercase())),
+        "wildcard" => wildcard(text).map(TextMatcher::Wildcard),
+        _ => None,
+    }
+}
+
+/// The pieces between the stars; `\*` and `\\` stand for themselves.
+fn wildcard(text: &str) -> Option<Vec<String>> {
+    let mut pieces = vec![String::new()];
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '*' => pieces.push(String::new()),
+            '\\' => pieces.last_mut()?.push(chars.next().filter(|char| matches!(char, '*' | '\\'))?),
+            char => pieces.last_mut()?.push(char),
+        }
+    }
+    Some(pieces)
+}
+
+fn anything_but(value: &Value) -> Option<Matcher> {
+    match value {
+        Value::Object(object) => {
+            let (name, value) = object.iter().next().filter(|_| object.len() == 1)?;
+            let one = |value| text_matcher(name, value);
+            let all = match value {
+                Value::Array(values) if !values.is_empty() => {
+                    values.iter().map(one).collect::<Option<_>>()?
+                }
+                value => vec![one(value)?],
+            };
+            Some(Matcher::NotText(all))
+        }
+        Value::Array(values) if values.is_empty() => None,
+        Value::Array(values) => values
+            .iter()
+            .all(|value| value.is_string() || value.is_number())
+            .then(|| Matcher::NotEqual(values.clone())),
+        Value::String(_) | Value::Number(_) => Some(Matcher::NotEqual(vec![value.clone()])),
+        _ => None,
+    }
+}
+
+fn numeric(value: &Value) -> Option<Vec<(Comparison, f64)>> {
+    let values = value.as_array().filter(|values| !values.is_empty() && values.len() % 2 == 0)?;
+    let pair = |pair: &[Value]| {
+        let comparison = match pair.first()?.as_str()? {
+            "<" => Comparison::Less,
+            "<=" => Comparison::LessOrEqual,
+            "=" => Comparison::Equal,
+            ">" => Comparison::More,
+            ">=" => Comparison::MoreOrEqual,
+            _ => return None,
+        };
+        Some((comparison, pair.get(1)?.as_f64()?))
+    };
+    values.chunks(2).map(pair).collect()
+}
+
+impl Fields {
+    fn hold_of(&self, object: &Map<String, Value>) -> bool {
+        self.0.iter().all(|condition| match condition {
+            Condition::Either(some) => some.iter().any(|fields| fields.hold_of(object)),
+            Condition::Holds(name, fields) => match object.get(name) {
+                Some(Value::Object(inner)) => fields.hold_of(inner),
+                Some(Value::Array(list)) => objects_of(list).iter().any(|inner| fields.hold_of(inner)),
+                _ => fields.hold_of(&Map::new()),
+            },
+            Condition::Is(name, matchers) => {
+                let value = object.get(name);
+                matchers.iter().any(|matcher| matcher.is_met_by(value))
+            }
+        })
+    }
+}
+
+fn objects_of(list: &[Value]) -> Vec<&Map<String, Value>> {
+    let mut found = Vec::new();
+    for value in list {
+        match value {
+            Value::Object(object) => found.push(object),
+            Value::Array(inner) => found.extend(objects_of(inner)),
+            _ => {}
+        }
+    }
+    found
+}
+
+impl Matcher {
+    fn is_met_by(&self, value: Option<&Value>) -> bool {
+        // A field that holds an object, or lists of nothing, is no leaf: it is not there.
+        let is_leaf = |value: &Value| match value {
+            Value::Object(_) => false,
+            Value::Array(list) => !list.is_empty(),
+            _ => true,
+        };
+        match (self, value) {
+            (Self::Exists(exists), value) => value.is_some_and(is_leaf) == *exists,
+            (_, None) => false,
+            (_, Some(Value::Array(list))) => list.iter().any(|value| self.is_met_by(Some(value))),
+            (_, Some(Value::Object(_))) => false,
+            (Self::Equals(wanted), Some(value)) => wanted == value,
+            (Self::NotEqual(values), Some(value)) => !values.contains(value),
+            (Self::Text(matcher), Some(value)) => value.as_str().is_some_and(|text| matcher.is_met_by(text)),
+            (Self::NotText(matchers), Some(value)) => {
+                value.as_str().is_some_and(|text| !matchers.iter().any(|matcher| matcher.is_met_by(text)))
+            }
+            (Self::Numeric(comparisons), Some(value)) => value.as_f64().is_some_and(|number| {
+                comparisons.iter().all(|(comparison, than)| match comparison {
+                    Comparison::Less => number < *than,
+                    Comparison::LessOrEqual => number <= *than,
+                    // As it is written in the pattern: nothing is calculated.
+                    Comparison::Equal => number.total_cmp(than).is_eq(),
+                    Comparison::More => number > *than,
+                    Comparison::MoreOrEqual => number >= *than,
+                })
+            }),
+            (Self::Cidr(net), Some(value)) => {
+                let address = value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+                address.is_some_and(|address| net.contains(&address))
+            }
+        }
+    }
+}
+
+impl TextMatcher {
+    fn is_met_by(&self, text: &str) -> bool {
+        match self {
+            Self::Prefix(prefix) => text.starts_with(prefix.as_str()),
+            Self::Suffix(suffix) => text.ends_with(suffix.as_str()),
+            Self::PrefixIgnoreCase(prefix) => text.to_lowercase().starts_with(prefix.as_str()),
+            Self::SuffixIgnoreCase(suffix) => text.to_lowercase().ends_with(suffix.as_str()),
+            Self::EqualsIgnoreCase(other) => text.to_lowercase() == *other,
+            Self::Wildcard(pieces) => has_pieces(text, pieces),
+        }
+    }
+}
+
+/// Whether a text is these pieces with anything between them.
+fn has_pieces(text: &str, pieces: &[String]) -> bool {
+    let (Some((first, rest)), last) = (pieces.split_first(), pieces.last()) else { return text.is_empty() };
+    let Some((last, middle)) = last.filter(|_| !rest.is_empty()).map(|last| (last, &rest[..rest.len() - 1]))
+    else {
+        return text == first;
+    };
+    let Some(text) = text.strip_prefix(first.as_str()) else { return false };
+    let Some(mut text) = text.strip_suffix(last.as_str()) else { return false };
+    for piece in middle {
+        match text.find(piece.as_str()) {
+            Some(at) => text = &text[at + piece.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operator_means_what_eventbridge_says() {
+        let event = serde_json::json!({
+            "source": "shop", "detail": {
+                "shop": "shop1", "n": 5, "file": "dir/a.png", "ip": "10.1.2.3", "none": null, "is": true,
+                "tags": ["a", "b"], "lines": [{"sku": "x", "count": 1}, {"sku": "y", "count": 9}], "empty": {}
+            }
+        });
+        for (detail, expected) in [
+            (r#"{"shop":["shop1","shop2"]}"#, true),
+            (r#"{"shop":["Shop1"]}"#, false),
+            (r#"{"shop":["shop1"],"n":[6]}"#, false),
+            (r#"{"n":[5]}"#, true),
+            (r#"{"n":[5.0]}"#, false),
+            (r#"{"n":["5"]}"#, false),
+            (r#"{"none":[null],"is":[true]}"#, true),
+            (r#"{"shop":[{"prefix":"sh"}]}"#, true),
+            (r#"{"shop":[{"prefix":{"equals-ignore-case":"SH"}}]}"#, true),
+            (r#"{"file":[{"suffix":".png"}]}"#, true),
+            (r#"{"file":[{"suffix":{"equals-ignore-case":".PNG"}}]}"#, true),
+            (r#"{"shop":[{"equals-ignore-case":"SHOP1"}]}"#, true),
+            (r#"{"file":[{"wildcard":"dir/*.png"}]}"#, true),
+            (r#"{"file":[{"wildcard":"*/*/*"}]}"#, false),
+            (r#"{"file":[{"wildcard":"dir\\*"}]}"#, false),
+            (r#"{"shop":[{"anything-but":"shop1"}]}"#, false),
+            (r#"{"shop":[{"anything-but":["shop2","shop3"]}]}"#, true),
+            (r#"{"shop":[{"anything-but":{"prefix":"sh"}}]}"#, false),
+            (r#"{"shop":[{"anything-but":{"suffix":["2","3"]}}]}"#, true),
+            (r#"{"n":[{"numeric":[">",0,"<=",5]}]}"#, true),
+            (r#"{"n":[{"numeric":["=",5]}]}"#, true),
+            (r#"{"n":[{"numeric":["<",5]}]}"#, false),
+            (r#"{"ip":[{"cidr":"10.0.0.0/8"}]}"#, true),
+            (r#"{"ip":[{"cidr":"11.0.0.0/8"}]}"#, false),
+            (r#"{"nothing":[{"exists":false}]}"#, true),
+            (r#"{"shop":[{"exists":false}]}"#, false),
+            (r#"{"shop":[{"exists":true}]}"#, true),
+            (r#"{"empty":[{"exists":true}]}"#, false),
+            (r#"{"nothing":{"deeper":[{"exists":false}]}}"#, true),
+            (r#"{"tags":["b"]}"#, true),
+            (r#"{"tags":["c"]}"#, false),
+            (r#"{"lines":{"sku":["x"],"count":[1]}}"#, true),
+            (r#"{"lines":{"sku":["x"],"count":[9]}}"#, false),
+            (r#"{"$or":[{"shop":["no"]},{"n":[5]}]}"#, true),
+            (r#"{"$or":[{"shop":["no"]},{"n":[6]}]}"#, false),
+        ] {
+            let pattern: Pattern = format!("{{\"detail\":{detail}}}").parse().unwrap();
+            assert_eq!(pattern.matches(&event), expected, "{detail}");
+        }
+        assert!(!"{\"source\":[\"other\"]}".parse::<Pattern>().unwrap().matches(&event));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_said_by_its_place() {
+        let why = |text: &str| text.parse::<Pattern>().unwrap_err().to_string();
+        insta::assert_snapshot!(why("{\"detail\":"), @"not an event pattern: not JSON (line 1, column 10)");
+        insta::assert_snapshot!(why("[]"), @"not an event pattern: it is not an object");
+        insta::assert_snapshot!(why("{}"), @"not an event pattern: it is an empty object");
+        insta::assert_snapshot!(why(r#"{"detail":{"shop":"x"}}"#), @"not an event pattern: detail.shop is neither a list of values nor an object");
+        insta::assert_snapshot!(why(r#"{"detail":{"shop":[]}}"#), @"not an event pattern: detail.shop is an empty list");
+        insta::assert_snapshot!(why(r#"{"n":[{"numeric":[">"]}]}"#), @r#"not an event pattern: n: numeric is a list of comparisons, for example [">", 0, "<=", 5]"#);
+        insta::assert_snapshot!(why(r#"{"n":[{"near":1}]}"#), @"not an event pattern: n: there is no operator 'near' of this form; there are: prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists, cidr");
+        let deep = format!("{}[1]{}", "{\"a\":".repeat(100), "}".repeat(100));
+        insta::assert_snapshot!(why(&deep), @"not an event pattern: it is deeper than 64 objects");
+    }
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        for (text, glob, expected) in [
+            ("lead.created", "lead.*", true),
+            ("lead", "lead.*", false),
+            ("a.b.c", "a.*.c", true),
+            ("a.c", "a.*.c", false),
+            ("abab", "*ab", true),
+            ("", "*", true),
+            ("x", "x", true),
+            ("aa", "a*a*a", false),
+        ] {
+            assert_eq!(is_like(text, glob), expected, "{text} {glob}");
+        }
+    }
+}
