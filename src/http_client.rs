@@ -8,15 +8,17 @@ use std::time::Duration;
 /// # Errors
 /// When the system's root certificates cannot be read.
 pub fn to(host: &str) -> Result<reqwest::Client, reqwest::Error> {
+    let client = builder().timeout(Duration::from_secs(30));
+    if is_here(host) { client.no_proxy().build() } else { client.build() }
+}
+
+/// What every client has: it says who we are, and follows no redirects.
+pub fn builder() -> reqwest::ClientBuilder {
     // A second call finds the provider installed, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder();
-    let client = if is_here(host) { client.no_proxy() } else { client };
-    client
+    reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(30))
         .user_agent(concat!("hookbridge/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 /// Whether a host, as it stands in a URL, is this machine.

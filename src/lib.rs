@@ -11,6 +11,7 @@ pub mod bus;
 pub mod call;
 pub mod database;
 #[cfg(feature = "command")]
+pub mod delivery;
 pub mod dispatch;
 pub mod event;
 #[cfg(feature = "command")]
@@ -38,6 +39,8 @@ pub mod secrets;
 pub mod send;
 #[cfg(feature = "command")]
 pub mod serve;
+#[cfg(feature = "command")]
+pub mod subscriber;
 pub mod template;
 #[cfg(feature = "command")]
 pub mod token;

@@ -1,5 +1,30 @@
-//! What goes out to others over HTTP is signed, so that they can tell that it is ours.
+//! The job **dispatch**: events go out to subscribers, signed, at least once, and every try is on record.
 
+mod attempt;
+mod dispatcher;
+mod guard;
+#[cfg(feature = "command")]
+mod key_file;
+mod keys;
+mod lanes;
+mod manage;
+mod notice;
+mod schedule;
 mod signature;
+mod signer;
+mod store;
+mod subscriber;
+pub mod view;
 
+pub use attempt::Poster;
+pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job};
+pub use guard::{Guard, Refused};
+#[cfg(feature = "command")]
+pub use key_file::KeyFileError;
+pub use keys::{KeyError, KeyRing};
+pub use manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
+pub use schedule::RETRIES;
 pub use signature::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
+pub use signer::Scheme;
+pub use store::{DeliveryFilter, DeliveryView, State, Store, TriedView};
+pub use subscriber::{Envelope, Settings, SettingsError, Subscriber};

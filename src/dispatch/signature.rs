@@ -48,6 +48,11 @@ impl FromStr for SigningSecret {
     }
 }
 
+/// A secret of these bytes, as it is written.
+pub(super) fn text_of(key: &[u8]) -> String {
+    format!("{PREFIX}{}", BASE64.encode(key))
+}
+
 impl SigningSecret {
     /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. An id may hold no full stop: `_` takes its place.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {

@@ -37,7 +37,6 @@ impl Secret {
     }
 
     /// Takes the bytes as they are.
-    #[cfg(feature = "command")]
     pub(crate) fn of_bytes(value: Vec<u8>) -> Self {
         Self(value.into())
     }

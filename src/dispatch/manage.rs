@@ -1,0 +1,271 @@
+//! What an operator does about subscribers, by the command or over HTTP.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::attempt::{Letter, Poster, Tried};
+use super::dispatcher::Clock;
+use super::guard::Refused;
+use super::keys::{KeyError, KeyRing};
+use super::signature::NotASecret;
+use super::signer::{Scheme, Signer};
+use super::store::Store;
+use super::subscriber::{
+    Envelope, Kept, NoReceiver, Receiver, Settings, SettingsError, Subscriber, check_name, new_secret,
+};
+use crate::log::{LogError, Statements};
+use crate::secrets::Secret;
+
+/// The longest that an old secret goes on signing.
+pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Looks after subscribers.
+pub struct Manager<S> {
+    /// Where they are kept.
+    pub store: Store<S>,
+    /// What their secrets are encrypted with.
+    pub keys: KeyRing,
+    /// What a test is sent by; it knows what may be dialled.
+    pub poster: Poster,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What a subscriber is to be; what is not said stays, or is the default.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Changes {
+    /// Where it receives.
+    pub url: Option<String>,
+    /// Types of events, with `*` for any characters; of none, every type.
+    pub types: Option<Vec<String>>,
+    /// An EventBridge pattern of the event; `{}` takes it away.
+    pub filter: Option<Value>,
+    /// How it is signed.
+    pub signature: Option<Scheme>,
+    /// What is sent.
+    pub envelope: Option<Envelope>,
+    /// Deliveries that are tried at once, at most.
+    pub limit: Option<u32>,
+    /// How long an answer may take, in seconds.
+    pub timeout: Option<u32>,
+    /// After how many hours in which every attempt failed it is paused.
+    pub failure_budget: Option<u32>,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// There is no such subscriber.
+    #[error("there is no subscriber {0}")]
+    Unknown(String),
+    /// There is one already.
+    #[error("there is a subscriber {0} already; change it with update, or choose another name")]
+    Exists(String),
+    /// It has no URL.
+    #[error("a subscriber needs a URL")]
+    NoUrl,
+    /// It is not paused, or is.
+    #[error("the subscriber {0} is {1}")]
+    Already(String, &'static str),
+    /// What it is to be cannot be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Its URL must not be dialled.
+    #[error("url: {0}")]
+    Refused(Refused),
+    /// Its secret.
+    #[error("secret: {0}")]
+    Secret(NotASecret),
+    /// The keys.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It cannot be sent to.
+    #[error(transparent)]
+    NoReceiver(#[from] NoReceiver),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] LogError),
+}
+
+impl From<Refused> for ManageError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<NotASecret> for ManageError {
+    fn from(not_a_secret: NotASecret) -> Self {
+        Self::Secret(not_a_secret)
+    }
+}
+
+impl Changes {
+    fn apply(self, settings: &mut Settings) {
+        let Self { url: _, types, filter, signature, envelope, limit, timeout, failure_budget } = self;
+        let is_none = |filter: &Value| filter.as_object().is_some_and(serde_json::Map::is_empty);
+        settings.types = types.unwrap_or_else(|| std::mem::take(&mut settings.types));
+        settings.filter = filter.or(settings.filter.take()).filter(|filter| !is_none(filter));
+        settings.signature = signature.unwrap_or(settings.signature);
+        settings.envelope = envelope.unwrap_or(settings.envelope);
+        settings.limit = limit.unwrap_or(settings.limit);
+        settings.timeout = timeout.unwrap_or(settings.timeout);
+        settings.failure_budget = failure_budget.unwrap_or(settings.failure_budget);
+    }
+}
+
+impl<S: Statements> Manager<S> {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The subscriber of a name.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn find(&self, name: &str) -> Result<Subscriber, ManageError> {
+        let found = self.store.subscribers(Some(name)).await?.pop();
+        found.ok_or_else(|| ManageError::Unknown(name.to_owned()))
+    }
+
+    /// Makes a subscriber, and the secret that is shown once; `given` is one that the receiver has already.
+    ///
+    /// # Errors
+    /// [`ManageError`]: nothing was made.
+    pub async fn create(
+        &self,
+        name: &str,
+        changes: Changes,
+        given: Option<Secret>,
+    ) -> Result<(Subscriber, Secret), ManageError> {
+        check_name(name)?;
+        let url = changes.url.clone().ok_or(ManageError::NoUrl)?;
+        let mut settings = Settings::default();
+        changes.apply(&mut settings);
+        settings.check()?;
+        let url = self.poster.guard().check(&url).await?;
+        let secret = match given {
+            Some(secret) => secret,
+            None => new_secret()?,
+        };
+        Signer::new(settings.signature, vec![secret.clone()])?;
+        let kept = vec![Kept { sealed: self.keys.seal(&secret, name)?, until: None }];
+        let made = self.store.add(name, url.as_str(), &settings, &kept, self.now()).await?;
+        made.ok_or_else(|| ManageError::Exists(name.to_owned()))?;
+        Ok((self.find(name).await?, secret))
+    }
+
+    /// Changes a subscriber.
+    ///
+    /// # Errors
+    /// [`ManageError`]: nothing was changed.
+    pub async fn update(&self, name: &str, changes: Changes) -> Result<Subscriber, ManageError> {
+        let mut subscriber = self.find(name).await?;
+        if let Some(url) = &changes.url {
+            subscriber.url = self.poster.guard().check(url).await?.into();
+        }
+        changes.apply(&mut subscriber.settings);
+        subscriber.settings.check()?;
+        Receiver::of(&subscriber, &self.keys)?;
+        self.keep(&subscriber).await?;
+        self.find(name).await
+    }
+
+    async fn keep(&self, subscriber: &Subscriber) -> Result<(), ManageError> {
+        let Subscriber { id, name, url, settings, secrets, .. } = subscriber;
+        if self.store.update(*id, url, settings, secrets).await? {
+            return Ok(());
+        }
+        Err(ManageError::Unknown(name.clone()))
+    }
+
+    /// Stops sending; what is owed waits, for seven days at most.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn pause(&self, name: &str) -> Result<Subscriber, ManageError> {
+        let subscriber = self.find(name).await?;
+        if !self.store.pause(subscriber.id).await? {
+            return Err(ManageError::Already(name.to_owned(), "paused already"));
+        }
+        self.find(name).await
+    }
+
+    /// Begins again, with what waits.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn resume(&self, name: &str) -> Result<Subscriber, ManageError> {
+        let subscriber = self.find(name).await?;
+        if !self.store.resume(subscriber.id, self.now()).await? {
+            return Err(ManageError::Already(name.to_owned(), "not paused"));
+        }
+        self.find(name).await
+    }
+
+    /// Makes a new secret, which is shown once; the old one signs too for as long as `overlap`.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn rotate(&self, name: &str, overlap: SignedDuration) -> Result<Secret, ManageError> {
+        let mut subscriber = self.find(name).await?;
+        let (secret, now) = (new_secret()?, self.now());
+        let until = now.checked_add(overlap.clamp(SignedDuration::ZERO, LONGEST_OVERLAP)).ok();
+        let mut secrets = vec![Kept { sealed: self.keys.seal(&secret, name)?, until: None }];
+        secrets.extend(
+            subscriber
+                .signing(now)
+                .map(|kept| Kept { sealed: kept.sealed.clone(), until: kept.until.or(until).min(until) }),
+        );
+        subscriber.secrets = secrets;
+        self.keep(&subscriber).await?;
+        Ok(secret)
+    }
+
+    /// Encrypts every secret with the key that encrypts now; says how many were encrypted with another.
+    ///
+    /// # Errors
+    /// [`ManageError`]: those before stay done.
+    pub async fn encrypt_again(&self) -> Result<usize, ManageError> {
+        let mut done = 0;
+        for mut subscriber in self.store.subscribers(None).await? {
+            if subscriber.secrets.iter().all(|kept| self.keys.is_current(&kept.sealed)) {
+                continue;
+            }
+            for kept in &mut subscriber.secrets {
+                let secret = self.keys.open(&kept.sealed, &subscriber.name)?;
+                kept.sealed = self.keys.seal(&secret, &subscriber.name)?;
+                done += 1;
+            }
+            self.keep(&subscriber).await?;
+        }
+        Ok(done)
+    }
+
+    /// Removes a subscriber; what it is owed is cancelled.
+    ///
+    /// # Errors
+    /// [`ManageError`].
+    pub async fn remove(&self, name: &str) -> Result<(), ManageError> {
+        let subscriber = self.find(name).await?;
+        Ok(self.store.remove(subscriber.id).await?)
+    }
+
+    /// Sends a subscriber an event of the type `hookbridge.ping`, which is on no record.
+    ///
+    /// # Errors
+    /// [`ManageError`]: nothing was sent.
+    pub async fn test(&self, name: &str) -> Result<Tried, ManageError> {
+        let subscriber = self.find(name).await?;
+        let (receiver, now) = (Receiver::of(&subscriber, &self.keys)?, self.now());
+        let id = format!("ping-{:032x}", fastrand::u128(..));
+        let event = json!({
+            "version": "0", "id": id, "detail-type": "hookbridge.ping", "source": "hookbridge", "account": "",
+            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "region": "", "resources": [],
+            "detail": {"subscriber": name},
+        });
+        let letter = Letter { id: &id, event: &event.to_string(), number: 1 };
+        Ok(self.poster.post(&receiver, letter, now).await)
+    }
+}

@@ -1,0 +1,90 @@
+//! When a delivery that failed is tried again.
+//!
+//! Counted from its first attempt: 10 minutes, 1 hour, 3 hours, 1 day, and then every day until 7 days. Each but the last comes
+//! a little later than that, by chance, so that what failed together does not come back together.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The times of the attempts after the first one, from that on.
+pub const RETRIES: [SignedDuration; 10] = [
+    SignedDuration::from_mins(10),
+    SignedDuration::from_hours(1),
+    SignedDuration::from_hours(3),
+    SignedDuration::from_hours(24),
+    SignedDuration::from_hours(2 * 24),
+    SignedDuration::from_hours(3 * 24),
+    SignedDuration::from_hours(4 * 24),
+    SignedDuration::from_hours(5 * 24),
+    SignedDuration::from_hours(6 * 24),
+    KEPT,
+];
+/// How long a delivery is tried, or waits to be.
+pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How much later than its time an attempt comes at most: this part of the time since the first one, and never more than this.
+const LATER: (f64, SignedDuration) = (0.05, SignedDuration::from_mins(10));
+/// The longest time that a subscriber can ask us to stay away (`Retry-After`).
+const LONGEST_AWAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// When to try again what was first tried at `first` and failed at `now`; `None` when that was the last time. `away` is for how
+/// long the subscriber has asked us to stay away, and `chance` is from 0 to 1.
+pub(super) fn next(
+    first: Timestamp,
+    now: Timestamp,
+    away: Option<SignedDuration>,
+    chance: f64,
+) -> Option<Timestamp> {
+    let since = now.duration_since(first);
+    let after = since + away.unwrap_or_default().clamp(SignedDuration::ZERO, LONGEST_AWAY);
+    let retry = *RETRIES.iter().find(|retry| **retry > since)?;
+    let (part, most) = LATER;
+    let later =
+        if retry == KEPT { SignedDuration::ZERO } else { most.min(retry.mul_f64(part)).mul_f64(chance) };
+    first.checked_add((retry + later).max(after).min(KEPT)).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// Every attempt of a delivery that never succeeds, each at its time, in seconds from the first.
+    fn all(away: Option<i64>, chance: f64) -> Vec<i64> {
+        let first = Timestamp::from_second(1_700_000_000).unwrap();
+        let mut times = vec![first];
+        while let Some(time) =
+            next(first, times[times.len() - 1], away.map(SignedDuration::from_secs), chance)
+        {
+            times.push(time);
+        }
+        times.iter().map(|time| time.duration_since(first).as_secs()).collect()
+    }
+
+    #[test]
+    fn the_schedule_is_the_documented_one() {
+        const DAY: i64 = 86_400;
+        let expected = [0, 600, 3600, 10_800, DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY, 6 * DAY, 7 * DAY];
+        assert_eq!(all(None, 0.0), expected);
+        let latest = [0, 630, 3780, 11_340, DAY + 600, 2 * DAY + 600, 3 * DAY + 600, 4 * DAY + 600];
+        assert_eq!(all(None, 1.0)[..8], latest);
+        assert_eq!(all(None, 1.0).len(), 11);
+        assert_eq!(all(None, 1.0)[10], 7 * DAY, "and never after");
+    }
+
+    #[test]
+    fn a_subscriber_is_left_alone_for_as_long_as_it_asks_within_bounds() {
+        assert_eq!(all(Some(60), 0.0), all(None, 0.0), "it comes later than that in any case");
+        assert_eq!(all(Some(1800), 0.0)[..4], [0, 1800, 3600, 10_800]);
+        let year = all(Some(365 * 86_400), 0.0);
+        assert_eq!(year, [0, 86_400, 172_800, 259_200, 345_600, 432_000, 518_400, 604_800]);
+        assert_eq!(all(Some(-5), 0.0), all(None, 0.0));
+    }
+
+    #[test]
+    fn an_attempt_that_came_late_goes_on_with_what_is_left() {
+        let first = Timestamp::from_second(0).unwrap();
+        let at = |seconds| next(first, Timestamp::from_second(seconds).unwrap(), None, 0.0);
+        assert_eq!(at(2 * 86_400 + 5).unwrap().as_second(), 3 * 86_400);
+        assert_eq!(at(7 * 86_400), None);
+        assert_eq!(at(8 * 86_400), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! What became of deliveries, for who asks; and what an operator does about them.
+
+use jiff::Timestamp;
+
+use super::Store;
+use crate::log::{LogError, Row, Statement, Statements, Value};
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
+pub enum State {
+    /// It is to be tried.
+    Waiting,
+    /// It was answered with a status from 200 to 299.
+    Delivered,
+    /// It was given up after seven days.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl State {
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn read(text: &str) -> Self {
+        match text {
+            "waiting" => Self::Waiting,
+            "delivered" => Self::Delivered,
+            "cancelled" => Self::Cancelled,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Which deliveries are meant. All of it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Of the subscriber of this name.
+    pub subscriber: Option<String>,
+    /// Of this event.
+    pub event: Option<String>,
+    /// That stand here.
+    pub state: Option<State>,
+    /// Made at this time or later.
+    pub since: Option<Timestamp>,
+    /// Made before this time.
+    pub until: Option<Timestamp>,
+    /// With a number below this.
+    pub before: Option<i64>,
+}
+
+/// A delivery, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryView {
+    /// Its number.
+    pub id: i64,
+    /// The event's id.
+    pub event: String,
+    /// Its type.
+    pub detail_type: String,
+    /// The subscriber's name; none where it is gone.
+    pub subscriber: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was tried last.
+    pub tried: Option<Timestamp>,
+    /// When it is tried again.
+    pub next: Option<Timestamp>,
+    /// The status that it was answered last.
+    pub status: Option<i64>,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// An attempt, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriedView {
+    /// Which it was, from 1 on.
+    pub number: i64,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took, in microseconds.
+    pub duration: i64,
+    /// The status that it was answered.
+    pub status: Option<i64>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The address that was dialled.
+    pub address: Option<String>,
+    /// The beginning of the answer.
+    pub answer: Option<String>,
+    /// When it was to be tried again.
+    pub next: Option<Timestamp>,
+}
+
+impl DeliveryFilter {
+    fn sql(&self) -> (String, Vec<Value>) {
+        let (mut sql, mut values) = (String::from("where true"), Vec::new());
+        let mut and = |text: &str, value: Value| {
+            values.push(value);
+            sql.push_str(&format!(" and {text}").replace('?', &format!("${}", values.len())));
+        };
+        if let Some(name) = &self.subscriber {
+            and("d.subscriber in (select id from {log}subscribers where name = ?)", name.as_str().into());
+        }
+        if let Some(event) = &self.event {
+            and("d.event = ?", event.as_str().into());
+        }
+        if let Some(state) = self.state {
+            and("d.state = ?", state.as_str().into());
+        }
+        if let Some(since) = self.since {
+            and("d.created >= ?", since.into());
+        }
+        if let Some(until) = self.until {
+            and("d.created < ?", until.into());
+        }
+        if let Some(before) = self.before {
+            and("d.id < ?", before.into());
+        }
+        (sql, values)
+    }
+}
+
+impl<S: Statements> Store<S> {
+    /// Deliveries, the newest first.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        limit: usize,
+    ) -> Result<Vec<DeliveryView>, LogError> {
+        let (which, values) = filter.sql();
+        let page = format!("select d.* from {{log}}deliveries d {which} order by d.id desc limit {limit}");
+        self.views(&page, values).await
+    }
+
+    /// One delivery, and the attempts at it.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn delivery(&self, id: i64) -> Result<Option<(DeliveryView, Vec<TriedView>)>, LogError> {
+        let one = "select d.* from {log}deliveries d where d.id = $1";
+        let Some(view) = self.views(one, vec![id.into()]).await?.pop() else { return Ok(None) };
+        let sql = "select number, started, duration, status, error, address, answer, next_attempt from {log}attempts
+            where delivery = $1 order by started";
+        let rows = self.db.run(sql, vec![id.into()]).await?;
+        Ok(Some((view, rows.into_iter().map(tried).collect::<Result<_, _>>()?)))
+    }
+
+    async fn views(&self, which: &str, values: Vec<Value>) -> Result<Vec<DeliveryView>, LogError> {
+        let last = |column: &str| {
+            format!(
+                "(select a.{column} from {{log}}attempts a where a.delivery = p.id order by a.started desc limit 1)"
+            )
+        };
+        let sql = format!(
+            "select p.id, p.event, m.type, s.name, p.state, p.attempts, p.created, p.tried, p.next_attempt, {}, {}
+             from ({which}) p left join {{log}}messages m on m.id = p.message
+             left join {{log}}subscribers s on s.id = p.subscriber order by p.id desc",
+            last("status"),
+            last("error")
+        );
+        self.db.run(&sql, values).await?.into_iter().map(view).collect()
+    }
+
+    /// Has deliveries tried at once, whatever became of them, as if they were new; says how many.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn retry(
+        &self,
+        filter: &DeliveryFilter,
+        id: Option<i64>,
+        now: Timestamp,
+    ) -> Result<usize, LogError> {
+        let (which, mut values) = which(filter, id);
+        values.push(now.into());
+        let sql = format!(
+            "update {{log}}deliveries set state = 'waiting', since = ${0}, next_attempt = ${0}, held = null, held_until = null
+             where id in (select d.id from {{log}}deliveries d {which})
+               and subscriber in (select id from {{log}}subscribers) and (held_until is null or held_until <= ${0}
+                 or state <> 'waiting' or next_attempt > ${0})
+             returning id",
+            values.len()
+        );
+        Ok(self.db.run(&sql, values).await?.len())
+    }
+
+    /// Ends deliveries that wait; says how many.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn cancel(&self, filter: &DeliveryFilter, id: Option<i64>) -> Result<usize, LogError> {
+        let (which, values) = which(filter, id);
+        let sql = format!(
+            "update {{log}}deliveries set state = 'cancelled', held = null, held_until = null
+             where state = 'waiting' and id in (select d.id from {{log}}deliveries d {which}) returning id"
+        );
+        Ok(self.db.run(&sql, values).await?.len())
+    }
+
+    /// How many deliveries wait.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn waiting(&self, subscriber: i64) -> Result<i64, LogError> {
+        let sql = "select count(*) from {log}deliveries where subscriber = $1 and state = 'waiting'";
+        self.db.run(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.number(0))
+    }
+
+    /// Removes what was tried and what was done with before `oldest`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn forget(&self, oldest: Timestamp) -> Result<(), LogError> {
+        let forget = |sql: &str| Statement::new(sql, vec![oldest.into()]);
+        let statements = vec![
+            forget("delete from {log}attempts where started < $1"),
+            forget("delete from {log}deliveries where created < $1 and state <> 'waiting'"),
+            forget(
+                "delete from {log}messages where created < $1
+                   and not exists (select 1 from {log}deliveries d where d.message = {log}messages.id)",
+            ),
+        ];
+        self.db.transact(statements).await.map(drop)
+    }
+}
+
+fn which(filter: &DeliveryFilter, id: Option<i64>) -> (String, Vec<Value>) {
+    match id {
+        Some(id) => ("where d.id = $1".into(), vec![id.into()]),
+        None => filter.sql(),
+    }
+}
+
+fn view(mut row: Row) -> Result<DeliveryView, LogError> {
+    let state = State::read(&row.text(4)?);
+    Ok(DeliveryView {
+        id: row.number(0)?,
+        event: row.text(1)?,
+        detail_type: row.maybe_text(2)?.unwrap_or_default(),
+        subscriber: row.maybe_text(3)?,
+        state,
+        attempts: row.number(5)?,
+        created: row.time(6)?,
+        tried: row.maybe_time(7)?,
+        next: if state == State::Waiting { row.maybe_time(8)? } else { None },
+        status: row.maybe_number(9)?,
+        error: row.maybe_text(10)?,
+    })
+}
+
+fn tried(mut row: Row) -> Result<TriedView, LogError> {
+    Ok(TriedView {
+        number: row.number(0)?,
+        started: row.time(1)?,
+        duration: row.number(2)?,
+        status: row.maybe_number(3)?,
+        error: row.maybe_text(4)?,
+        address: row.maybe_text(5)?,
+        answer: row.maybe_text(6)?,
+        next: row.maybe_time(7)?,
+    })
+}

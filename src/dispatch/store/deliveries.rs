@@ -1,0 +1,432 @@
+//! Deliveries: made once for an event and a subscriber, held by one who tries at a time, and recorded before anything else is
+//! done about them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Rows, Store};
+use crate::dispatch::schedule::KEPT;
+use crate::dispatch::subscriber::SubscriberId;
+use crate::log::{LogError, Position, Row, Statement, Statements, Value};
+
+/// Rows that a statement is given at most: SQLite binds 32,766 values.
+const AT_ONCE: usize = 2000;
+
+/// An event that is owed to somebody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The event's id.
+    pub event: String,
+    /// Its type.
+    pub detail_type: String,
+    /// The event as EventBridge's targets receive it.
+    pub body: String,
+}
+
+/// Shows everything but the body.
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("event", &self.event)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one who has deliveries in hand knows, and until when they are its.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// A random word.
+    pub token: String,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl Hold {
+    /// A new one, for some time.
+    pub fn for_some(time: SignedDuration, now: Timestamp) -> Self {
+        let until = now.checked_add(time).unwrap_or(now);
+        Self { token: format!("{:032x}", fastrand::u128(..)), until }
+    }
+}
+
+/// A delivery that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed<'a> {
+    /// The event.
+    pub event: &'a str,
+    /// To whom.
+    pub subscriber: SubscriberId,
+    /// Whether it is held from the beginning.
+    pub is_held: bool,
+}
+
+/// A delivery that was made, and is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its number.
+    pub delivery: i64,
+    /// The event.
+    pub event: String,
+    /// To whom.
+    pub subscriber: SubscriberId,
+}
+
+/// A delivery that is held, with what is sent.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Its number.
+    pub delivery: i64,
+    /// To whom.
+    pub subscriber: SubscriberId,
+    /// What.
+    pub message: Message,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// What its seven days are counted from.
+    pub since: Timestamp,
+}
+
+/// An attempt, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Attempted {
+    /// The delivery.
+    pub delivery: i64,
+    /// The hold under which it was tried.
+    pub hold: String,
+    /// To whom.
+    pub subscriber: SubscriberId,
+    /// The event.
+    pub event: String,
+    /// Which attempt at this delivery it was, from 1 on.
+    pub number: i64,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took, in microseconds.
+    pub duration: i64,
+    /// The status that it was answered.
+    pub status: Option<u16>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The address that was dialled.
+    pub address: Option<String>,
+    /// The beginning of the answer.
+    pub answer: Option<String>,
+    /// Whether it was good.
+    pub is_good: bool,
+    /// What the delivery's seven days are counted from.
+    pub since: Timestamp,
+    /// When it is tried again; `None` when it is not.
+    pub next: Option<Timestamp>,
+    /// Who holds it from now on: a message in a queue.
+    pub next_hold: Option<Hold>,
+}
+
+impl<S: Statements> Store<S> {
+    /// The position in the log of the first event whose deliveries were not made.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn position(&self) -> Result<Option<Position>, LogError> {
+        let rows = self.db.run("select position from {log}dispatch", vec![]).await?;
+        rows.first().map_or(Ok(None), |row| row.maybe_number(0))
+    }
+
+    /// Makes deliveries of events, each once, whoever else makes the same; returns those that were made and are held. `position`
+    /// is the position of the first event behind them, where they come from the log.
+    ///
+    /// # Errors
+    /// [`LogError`]: none was made.
+    pub async fn make(
+        &self,
+        messages: &[Message],
+        owed: &[Owed<'_>],
+        hold: &Hold,
+        now: Timestamp,
+        position: Option<Position>,
+    ) -> Result<Vec<Made>, LogError> {
+        let mut statements = Vec::new();
+        for some in messages.chunks(AT_ONCE) {
+            let mut rows =
+                Rows::of(&[("event", "text"), ("type", "text"), ("body", "text"), ("created", "bigint")]);
+            for message in some {
+                rows.push([
+                    message.event.as_str().into(),
+                    message.detail_type.as_str().into(),
+                    message.body.as_str().into(),
+                    now.into(),
+                ]);
+            }
+            let insert = "insert into {log}messages (event, type, body, created) select event, type, body, created from v
+                where true on conflict (event) do nothing";
+            statements.push(Statement::new(format!("{} {insert}", rows.sql()), rows.values));
+        }
+        let first = statements.len();
+        for some in owed.chunks(AT_ONCE) {
+            let mut rows = Rows::of(&[
+                ("event", "text"),
+                ("subscriber", "bigint"),
+                ("created", "bigint"),
+                ("held", "text"),
+                ("held_until", "bigint"),
+            ]);
+            for Owed { event, subscriber, is_held } in some {
+                rows.push([
+                    (*event).into(),
+                    (*subscriber).into(),
+                    now.into(),
+                    is_held.then(|| hold.token.clone()).into(),
+                    is_held.then_some(hold.until).into(),
+                ]);
+            }
+            let insert = "insert into {log}deliveries (event, subscriber, message, created, since, next_attempt, held, held_until)
+                select v.event, v.subscriber, m.id, v.created, v.created, v.created, v.held, v.held_until
+                from v join {log}messages m on m.event = v.event
+                where true on conflict (event, subscriber) do nothing returning id, event, subscriber, held";
+            statements.push(Statement::new(format!("{} {insert}", rows.sql()), rows.values));
+        }
+        let last = statements.len();
+        if let Some(position) = position {
+            let sql = "update {log}dispatch set position = $1 where position is null or position < $1";
+            statements.push(Statement::new(sql, vec![position.into()]));
+        }
+        if statements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let done = self.db.transact(statements).await?;
+        let rows = done.into_iter().take(last).skip(first).flatten();
+        let made = |mut row: Row| {
+            let made = Made { delivery: row.number(0)?, event: row.text(1)?, subscriber: row.number(2)? };
+            Ok(row.maybe_text(3)?.map(|_| made))
+        };
+        rows.map(made).filter_map(Result::transpose).collect()
+    }
+
+    /// Subscribers that have something to be tried before `until`, each with whether too many attempts have failed.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn ready(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(SubscriberId, bool)>, LogError> {
+        // Two looks into the same index, each as short as can be.
+        let due = |which: &str| {
+            format!(
+                "exists (select 1 from {{log}}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {which}
+                   and (d.held_until is null or d.held_until <= $1))"
+            )
+        };
+        let sql = format!(
+            "select s.id, cast(case when s.open_until is null then 0 else 1 end as bigint) from {{log}}subscribers s
+             where s.state = 'active' and (s.open_until is null or s.open_until <= $1)
+               and ({} or s.releasing is not null and {}) order by s.id",
+            due("d.next_attempt <= $2"),
+            due("d.tried < s.releasing")
+        );
+        let rows = self.db.run(&sql, vec![now.into(), until.into()]).await?;
+        rows.iter().map(|row| Ok((row.number(0)?, row.number(1)? != 0))).collect()
+    }
+
+    /// Takes hold of up to `limit` deliveries of a subscriber that are to be tried before `until`, the earliest first.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn claim(
+        &self,
+        subscriber: SubscriberId,
+        limit: usize,
+        hold: &Hold,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<Claimed>, LogError> {
+        let releasing = "select releasing from {log}subscribers where id = $1 and state = 'active'";
+        let rows = self.db.run(releasing, vec![subscriber.into()]).await?;
+        let Some(releasing) = rows.first().map(|row| row.maybe_number(0)).transpose()? else {
+            return Ok(Vec::new());
+        };
+        // What was tried before the subscriber was good again is due whatever its time.
+        let due =
+            if releasing.is_some() { "(next_attempt <= $3 or tried < $6)" } else { "next_attempt <= $3" };
+        let sql = format!(
+            "update {{log}}deliveries set held = $4, held_until = $5 where id in (
+               select id from {{log}}deliveries where subscriber = $1 and state = 'waiting' and {due}
+                 and (held_until is null or held_until <= $2)
+               order by next_attempt limit {limit} {{skip_locked}})
+             returning id, message, attempts, since"
+        );
+        let mut values: Vec<Value> =
+            vec![subscriber.into(), now.into(), until.into(), hold.token.as_str().into(), hold.until.into()];
+        values.extend(releasing.map(Value::from));
+        let held = self.db.run(&sql, values).await?;
+        if let Some(releasing) = releasing
+            && held.len() < limit
+        {
+            let sql = "update {log}subscribers set releasing = null where id = $1 and releasing = $2";
+            self.db.run(sql, vec![subscriber.into(), releasing.into()]).await?;
+        }
+        self.with_messages(subscriber, held).await
+    }
+
+    /// Takes hold of one delivery that is held by a message of a queue, when it is due. A message that comes a second time finds
+    /// another hold.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn take_over(
+        &self,
+        delivery: i64,
+        from: &str,
+        hold: &Hold,
+        now: Timestamp,
+    ) -> Result<Option<Claimed>, LogError> {
+        let sql = "update {log}deliveries set held = $3, held_until = $4
+            where id = $1 and held = $2 and state = 'waiting' and next_attempt <= $5
+              and subscriber in (select id from {log}subscribers where state = 'active' and open_until is null)
+            returning id, message, attempts, since, subscriber";
+        let values =
+            vec![delivery.into(), from.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
+        let held = self.db.run(sql, values).await?;
+        let Some(subscriber) = held.first().map(|row| row.number(4)).transpose()? else { return Ok(None) };
+        Ok(self.with_messages(subscriber, held).await?.pop())
+    }
+
+    async fn with_messages(
+        &self,
+        subscriber: SubscriberId,
+        held: Vec<Row>,
+    ) -> Result<Vec<Claimed>, LogError> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids =
+            held.iter().map(|row| row.number(1).map(|id| id.to_string())).collect::<Result<Vec<_>, _>>()?;
+        let sql =
+            format!("select id, event, type, body from {{log}}messages where id in ({})", ids.join(", "));
+        let mut messages = std::collections::HashMap::new();
+        for mut row in self.db.run(&sql, vec![]).await? {
+            let message = Message { event: row.text(1)?, detail_type: row.text(2)?, body: row.text(3)? };
+            messages.insert(row.number(0)?, message);
+        }
+        let claimed = |row: &Row| {
+            let Some(message) = messages.get(&row.number(1)?) else { return Ok(None) };
+            Ok(Some(Claimed {
+                delivery: row.number(0)?,
+                subscriber,
+                message: message.clone(),
+                attempts: row.number(2)?,
+                since: row.time(3)?,
+            }))
+        };
+        held.iter().map(claimed).filter_map(Result::transpose).collect()
+    }
+
+    /// Records attempts, and when each delivery is tried again: all of it, or nothing. An attempt is on record also when somebody
+    /// else has the delivery by now, which then stays as it is.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn record(&self, attempts: &[Attempted]) -> Result<(), LogError> {
+        let mut statements = Vec::new();
+        for some in attempts.chunks(AT_ONCE) {
+            let mut rows = Rows::of(&[
+                ("started", "bigint"),
+                ("delivery", "bigint"),
+                ("subscriber", "bigint"),
+                ("event", "text"),
+                ("number", "bigint"),
+                ("duration", "bigint"),
+                ("status", "bigint"),
+                ("error", "text"),
+                ("address", "text"),
+                ("answer", "text"),
+                ("next_attempt", "bigint"),
+            ]);
+            for attempt in some {
+                rows.push([
+                    attempt.started.into(),
+                    attempt.delivery.into(),
+                    attempt.subscriber.into(),
+                    attempt.event.as_str().into(),
+                    attempt.number.into(),
+                    attempt.duration.into(),
+                    attempt.status.map(i64::from).into(),
+                    attempt.error.clone().into(),
+                    attempt.address.clone().into(),
+                    attempt.answer.clone().into(),
+                    attempt.next.into(),
+                ]);
+            }
+            let names: Vec<_> = rows.columns.iter().map(|(name, _)| *name).collect();
+            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", names.join(", "));
+            statements.push(Statement::new(format!("{} {insert}", rows.sql()), rows.values));
+            let mut rows = Rows::of(&[
+                ("id", "bigint"),
+                ("held", "text"),
+                ("state", "text"),
+                ("attempts", "bigint"),
+                ("since", "bigint"),
+                ("tried", "bigint"),
+                ("next_attempt", "bigint"),
+                ("new_held", "text"),
+                ("new_until", "bigint"),
+            ]);
+            for attempt in some {
+                let state = match attempt.next {
+                    Some(_) => "waiting",
+                    None if attempt.is_good => "delivered",
+                    None => "failed",
+                };
+                rows.push([
+                    attempt.delivery.into(),
+                    attempt.hold.as_str().into(),
+                    state.into(),
+                    attempt.number.into(),
+                    attempt.since.into(),
+                    attempt.started.into(),
+                    attempt.next.unwrap_or(attempt.started).into(),
+                    attempt.next_hold.as_ref().map(|hold| hold.token.clone()).into(),
+                    attempt.next_hold.as_ref().map(|hold| hold.until).into(),
+                ]);
+            }
+            let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
+                  next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
+                from v where d.id = v.id and d.held = v.held and d.state = 'waiting'";
+            statements.push(Statement::new(format!("{} {update}", rows.sql()), rows.values));
+        }
+        if statements.is_empty() {
+            return Ok(());
+        }
+        self.db.transact(statements).await.map(drop)
+    }
+
+    /// Lets go of deliveries that were held and not tried.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn let_go(&self, hold: &Hold, deliveries: &[i64]) -> Result<(), LogError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = deliveries.iter().map(ToString::to_string).collect();
+        let sql = format!(
+            "update {{log}}deliveries set held = null, held_until = null where held = $1 and id in ({})",
+            ids.join(", ")
+        );
+        self.db.run(&sql, vec![hold.token.as_str().into()]).await.map(drop)
+    }
+
+    /// Gives up what has waited for seven days, and says how many that were.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn give_up(&self, now: Timestamp) -> Result<usize, LogError> {
+        let oldest = now.checked_sub(KEPT).unwrap_or(now);
+        let sql = format!(
+            "update {{log}}deliveries set state = 'failed', held = null where id in (
+               select id from {{log}}deliveries where state = 'waiting' and since < $1
+                 and (held_until is null or held_until <= $2) order by since limit {AT_ONCE} {{skip_locked}})
+             returning id"
+        );
+        Ok(self.db.run(&sql, vec![oldest.into(), now.into()]).await?.len())
+    }
+}

@@ -1,0 +1,226 @@
+//! Subscribers as they are stored, and how they have been.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Store;
+use crate::dispatch::subscriber::{Health, Kept, Settings, Subscriber, SubscriberId};
+use crate::log::{LogError, Row, Statement, Statements, Value};
+
+const COLUMNS: &str =
+    "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told";
+/// Tells who knows the subscribers that they have changed.
+const CHANGED: &str = "update {log}dispatch set revision = revision + 1";
+
+/// A subscriber after an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// Attempts that failed in a row.
+    pub failures: i64,
+    /// Since when.
+    pub since: Timestamp,
+    /// The part of the failure budget that was told of, in percent.
+    pub told: i64,
+}
+
+impl<S: Statements> Store<S> {
+    /// A number that grows with every change of a subscriber.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn revision(&self) -> Result<i64, LogError> {
+        let rows = self.db.run("select revision from {log}dispatch", vec![]).await?;
+        rows.first().map_or(Ok(0), |row| row.number(0))
+    }
+
+    /// Adds a subscriber; `None` when there is one of its name.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn add(
+        &self,
+        name: &str,
+        url: &str,
+        settings: &Settings,
+        secrets: &[Kept],
+        now: Timestamp,
+    ) -> Result<Option<SubscriberId>, LogError> {
+        let sql =
+            "insert into {log}subscribers (name, url, settings, secrets, created) values ($1, $2, $3, $4, $5)
+            on conflict (name) do nothing returning id";
+        let values = vec![name.into(), url.into(), json(settings)?, json(secrets)?, now.into()];
+        let done = self.changed(Statement::new(sql, values)).await?;
+        done.first().map(|row| row.number(0)).transpose()
+    }
+
+    /// Subscribers; the one of a name, or all of them.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn subscribers(&self, name: Option<&str>) -> Result<Vec<Subscriber>, LogError> {
+        let (which, values) = match name {
+            Some(name) => ("where name = $1", vec![name.into()]),
+            None => ("order by name", vec![]),
+        };
+        let rows = self.db.run(&format!("select {COLUMNS} from {{log}}subscribers {which}"), values).await?;
+        rows.into_iter().map(subscriber).collect()
+    }
+
+    /// Those among the subscribers to whom nothing is sent at `now`: they are paused, or too much has failed.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn resting(&self) -> Result<Vec<SubscriberId>, LogError> {
+        let sql = "select id from {log}subscribers where state <> 'active' or open_until is not null";
+        self.db.run(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
+    }
+
+    /// Changes what a subscriber is; false when there is none.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn update(
+        &self,
+        id: SubscriberId,
+        url: &str,
+        settings: &Settings,
+        secrets: &[Kept],
+    ) -> Result<bool, LogError> {
+        let sql =
+            "update {log}subscribers set url = $2, settings = $3, secrets = $4 where id = $1 returning id";
+        let values = vec![id.into(), url.into(), json(settings)?, json(secrets)?];
+        Ok(!self.changed(Statement::new(sql, values)).await?.is_empty())
+    }
+
+    /// Stops sending to a subscriber; what it is owed waits. False when it is paused already.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn pause(&self, id: SubscriberId) -> Result<bool, LogError> {
+        let sql =
+            "update {log}subscribers set state = 'paused' where id = $1 and state = 'active' returning id";
+        Ok(!self.changed(Statement::new(sql, vec![id.into()])).await?.is_empty())
+    }
+
+    /// Begins again, with all that waits and as if nothing had failed; that it receives again is told of when it does. False when
+    /// it is not paused.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn resume(&self, id: SubscriberId, now: Timestamp) -> Result<bool, LogError> {
+        let sql = "update {log}subscribers set state = 'active', failures = 0, failing_since = null, open_until = null,
+              told = -1, releasing = $2
+            where id = $1 and state = 'paused' returning id";
+        Ok(!self.changed(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
+    }
+
+    /// Removes a subscriber; what it was owed is cancelled. What was tried stays on record.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn remove(&self, id: SubscriberId) -> Result<(), LogError> {
+        let statements = vec![
+            Statement::new("delete from {log}subscribers where id = $1", vec![id.into()]),
+            Statement::new(
+                "update {log}deliveries set state = 'cancelled', held = null where subscriber = $1 and state = 'waiting'",
+                vec![id.into()],
+            ),
+            Statement::new(CHANGED, vec![]),
+        ];
+        self.db.transact(statements).await.map(drop)
+    }
+
+    /// Notes that attempts at a subscriber failed, so many since one was good; from `most` on nothing is tried until `open_until`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn failed(
+        &self,
+        id: SubscriberId,
+        failures: i64,
+        since: Timestamp,
+        (most, open_until): (i64, Timestamp),
+    ) -> Result<Option<Failing>, LogError> {
+        let sql = "update {log}subscribers set failures = failures + $2, failing_since = coalesce(failing_since, $3),
+              open_until = case when failures + $2 >= $4 then $5 end
+            where id = $1 returning failures, failing_since, told";
+        let values = vec![id.into(), failures.into(), since.into(), most.into(), open_until.into()];
+        let rows = self.db.run(sql, values).await?;
+        let failing =
+            |row: &Row| Ok(Failing { failures: row.number(0)?, since: row.time(1)?, told: row.number(2)? });
+        rows.first().map(failing).transpose()
+    }
+
+    /// Notes that an attempt at a subscriber was good; when others had failed before, what they left is tried at once, and what
+    /// was told of its failing is returned.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn recovered(&self, id: SubscriberId, now: Timestamp) -> Result<Option<i64>, LogError> {
+        let sql =
+            "select told from {log}subscribers where id = $1 and (failing_since is not null or told <> 0)";
+        let Some(told) =
+            self.db.run(sql, vec![id.into()]).await?.first().map(|row| row.number(0)).transpose()?
+        else {
+            return Ok(None);
+        };
+        let sql = "update {log}subscribers set failures = 0, failing_since = null, open_until = null, told = 0, releasing = $2
+            where id = $1 and (failing_since is not null or told <> 0) returning id";
+        let rows = self.db.run(sql, vec![id.into(), now.into()]).await?;
+        Ok((!rows.is_empty()).then_some(told))
+    }
+
+    /// Notes which part of a failure budget was told of.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn told(&self, id: SubscriberId, percent: i64) -> Result<(), LogError> {
+        let sql =
+            "update {log}subscribers set told = $2 where id = $1 and told < $2 and failing_since is not null";
+        self.db.run(sql, vec![id.into(), percent.into()]).await.map(drop)
+    }
+
+    /// The leave to try one delivery of a subscriber of whom too many failed; nobody else gets it until `next`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn probe(
+        &self,
+        id: SubscriberId,
+        now: Timestamp,
+        pause: SignedDuration,
+    ) -> Result<bool, LogError> {
+        let next = now.checked_add(pause).unwrap_or(now);
+        let sql =
+            "update {log}subscribers set open_until = $3 where id = $1 and open_until <= $2 returning id";
+        Ok(!self.db.run(sql, vec![id.into(), now.into(), next.into()]).await?.is_empty())
+    }
+
+    /// Runs what changes a subscriber.
+    async fn changed(&self, statement: Statement) -> Result<Vec<Row>, LogError> {
+        let mut done = self.db.transact(vec![statement, Statement::new(CHANGED, vec![])]).await?;
+        Ok(if done.is_empty() { Vec::new() } else { done.swap_remove(0) })
+    }
+}
+
+fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Value, LogError> {
+    serde_json::to_string(value).map(Value::from).map_err(|error| LogError::Refused(error.to_string()))
+}
+
+fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
+    let unreadable = |what: &str| LogError::Refused(format!("the {what} of a subscriber cannot be read"));
+    Ok(Subscriber {
+        id: row.number(0)?,
+        name: row.text(1)?,
+        url: row.text(2)?,
+        settings: serde_json::from_str(&row.text(3)?).map_err(|_| unreadable("settings"))?,
+        secrets: serde_json::from_str(&row.text(4)?).map_err(|_| unreadable("secrets"))?,
+        paused: row.text(5)? != "active",
+        created: row.time(6)?,
+        health: Health {
+            failures: row.number(7)?,
+            failing_since: row.maybe_time(8)?,
+            open_until: row.maybe_time(9)?,
+            told: row.number(10)?,
+        },
+    })
+}
