@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
+use hookbridge::delivery::DeliveryCommand;
 use hookbridge::export::Export;
 use hookbridge::load::Load;
 use hookbridge::maintain::Maintain;
@@ -17,6 +18,7 @@ use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, SendError, Sender};
 use hookbridge::serve::settings::{DEFAULT_LISTEN, Flags, default_data};
 use hookbridge::serve::{self, development};
+use hookbridge::subscriber::SubscriberCommand;
 use hookbridge::template::Template;
 use hookbridge::token::NewToken;
 use tokio::runtime::{Builder, Runtime};
@@ -41,6 +43,10 @@ enum Command {
     Load(Load),
     Export(Export),
     Replay(Replay),
+    #[command(subcommand)]
+    Subscriber(SubscriberCommand),
+    #[command(subcommand)]
+    Delivery(DeliveryCommand),
     #[command(subcommand)]
     Log(LogCommand),
     Token(NewToken),
@@ -121,6 +127,8 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Load(load) => Ok(load.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Export(export) => Ok(export.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Replay(replay) => Ok(replay.run().await.map(|()| ExitCode::SUCCESS)?),
+        Command::Subscriber(command) => Ok(command.run().await.map(|()| ExitCode::SUCCESS)?),
+        Command::Delivery(command) => Ok(command.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Token(token) => Ok(token.run().await.map(|()| ExitCode::SUCCESS)?),
         Command::Log(LogCommand::Maintain(maintain)) => {
             Ok(maintain.run().await.map(|()| ExitCode::SUCCESS)?)

@@ -77,6 +77,11 @@ impl Endpoints {
         self.all.iter()
     }
 
+    /// The bus.
+    pub(super) fn bus(&self) -> Arc<ServedBus> {
+        self.bus.clone()
+    }
+
     /// The file of the embedded bus.
     pub(super) fn file(&self) -> Option<PathBuf> {
         match &*self.bus {

@@ -2,11 +2,12 @@
 //!
 //! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
 //! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks),
-//! `feed` (those of the log), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling` (providers are asked for more),
+//! `feed` (those of the log), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling` (providers are asked for more), `dispatching` (from the log to subscribers),
 //! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
 
 mod demo;
 pub mod development;
+mod dispatching;
 mod endpoints;
 mod feed;
 pub mod listener;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::archive::Archive;
 use crate::bus::OpenError;
+use crate::dispatch::KeyFileError;
 use crate::files::make_private;
 use crate::log::{AnyLog, LogError};
 use crate::recorder::Recorder;
@@ -71,6 +73,12 @@ pub enum ServeError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The key of subscribers' secrets cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// There is no HTTP client.
+    #[error("no subscriber can be sent to: {0}")]
+    Client(#[from] reqwest::Error),
     /// The embedded bus cannot be used.
     #[error(transparent)]
     Bus(#[from] OpenError),
@@ -97,10 +105,12 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let failed = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let dispatcher = dispatching::dispatcher(&settings, log.clone(), endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
     terminal.greet(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), publish: None };
     let recording = tokio::spawn(recording::run(recorder, kept, terminal.clone(), end.clone()));
+    let dispatching = tokio::spawn(dispatching::run(dispatcher, log.clone(), terminal.clone(), end.clone()));
     for (poller, key) in pollers {
         tokio::spawn(polling::run(poller, key, terminal.clone(), end.clone()));
     }
@@ -117,6 +127,7 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     // The listener ends when it is told to; a panic in it has been shown already.
     let _ = serving.await;
     let _ = recording.await;
+    let _ = dispatching.await;
     if let Some(tailing) = tailing {
         let _ = tailing.await;
     }

@@ -11,6 +11,7 @@ use super::development;
 use super::endpoints::Endpoints;
 use super::settings::{DEFAULT_LISTEN, Settings, default_data};
 use crate::bridge::Record;
+use crate::dispatch::Finished;
 use crate::feed;
 use crate::output;
 use crate::poller::{PollError, Polled};
@@ -136,6 +137,33 @@ impl Terminal {
             serde_json::json!({"not_polled": {"provider": provider, "error": error.to_string()}}).to_string()
         } else {
             format!("{:<9} {provider:<9} not asked for its events: {error}", "failed")
+        };
+        let _ = self.lines.try_send(Line::Text(text));
+    }
+
+    /// An attempt at a delivery.
+    pub(super) fn tried(&self, finished: &Finished) {
+        if self.quiet {
+            return;
+        }
+        let ((event, detail_type, subscriber), tried) = (finished.of(), finished.tried());
+        let status = tried.outcome.as_ref().ok().map(|answered| answered.status);
+        let milliseconds = tried.duration.as_secs_f64() * 1000.0;
+        let text = if self.json {
+            serde_json::json!({"tried": {
+                "event": event,
+                "event_type": detail_type,
+                "subscriber": subscriber,
+                "delivered": tried.is_good(),
+                "status": status,
+                "error": tried.error(),
+                "milliseconds": milliseconds,
+            }})
+            .to_string()
+        } else {
+            let word = if tried.is_good() { "delivered" } else { "failed" };
+            let what = tried.error().unwrap_or_else(|| status.unwrap_or_default().to_string());
+            format!("{word:<9} {subscriber}  {detail_type}  {event}  {what} in {milliseconds:.1} ms")
         };
         let _ = self.lines.try_send(Line::Text(text));
     }

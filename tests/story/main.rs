@@ -12,6 +12,7 @@ mod actors;
 mod archiving;
 mod bad_input;
 mod consuming;
+mod dispatching;
 mod event_log;
 mod following;
 mod function;

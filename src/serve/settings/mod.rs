@@ -1,5 +1,6 @@
 //! What `hookbridge serve` is told: by flags, by environment variables, by a TOML file, in this order.
 
+mod dispatch;
 mod polls;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
+pub use dispatch::{SubscriberFile, SubscriberFlags, Subscribing};
 pub use polls::Polls;
 use polls::{PollFile, PollFlags};
 
@@ -58,6 +60,8 @@ pub struct Flags {
     token: Option<String>,
     #[command(flatten)]
     poll: PollFlags,
+    #[command(flatten)]
+    subscribers: SubscriberFlags,
     /// The URL of a tunnel or proxy in front, as providers that sign URLs see it.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -94,6 +98,8 @@ struct File {
     poll_types: BTreeMap<String, String>,
     poll_delay: Option<u32>,
     poll_back: Option<u32>,
+    allow_to: Vec<String>,
+    subscriber_key: Option<PathBuf>,
     public_url: Option<String>,
     max_entry_bytes: Option<usize>,
     concurrency: Option<usize>,
@@ -138,6 +144,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// The providers that are asked for their events.
     pub polls: Polls,
+    /// What is set about subscribers.
+    pub subscribing: Subscribing,
     /// What stands in front.
     pub public_url: Option<PublicUrl>,
     /// The largest entry.
@@ -187,6 +195,8 @@ impl Flags {
             back: file.poll_back,
         })?;
         let data = self.data.or(file.data).unwrap_or_else(default_data);
+        let of_file = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
+        let subscribing = self.subscribers.settle(of_file, &data)?;
         let archive = match self.archive.or(file.archive).filter(|url| !url.is_empty()) {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("archive: {error}")))?,
             None => ArchiveUrl::Folder(data.join("archive")),
@@ -207,6 +217,7 @@ impl Flags {
             database,
             token,
             polls,
+            subscribing,
             data,
             archive,
             secrets,

@@ -6,6 +6,7 @@ pub mod database;
 pub mod fault_proxy;
 pub mod log;
 pub mod provider_api;
+pub mod receiver;
 pub mod runtime_api;
 pub mod server;
 pub mod stack;

@@ -1,0 +1,191 @@
+//! `hookbridge delivery`: what subscribers have received, and what they have not.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use crate::dispatch::{DeliveryFilter, DeliveryView, State, Store, view};
+use crate::input;
+use crate::log::{AnyLog, LogError, NoLog};
+use crate::output;
+use crate::serve::settings::default_log;
+use crate::subscriber::text;
+
+/// Deliveries that are read at once.
+const AT_ONCE: usize = 500;
+
+/// Look at what was delivered, and what was not.
+#[derive(Subcommand)]
+pub enum DeliveryCommand {
+    /// List deliveries, the newest first.
+    List(List),
+    /// Show one, with every attempt at it.
+    Show(One),
+    /// Try one, or those of a range, at once and for seven days more, whatever became of them.
+    Retry(OneOrSome),
+    /// Cancel one, or those of a range, that wait.
+    Cancel(OneOrSome),
+}
+
+/// Where deliveries are kept.
+#[derive(Args)]
+pub struct Place {
+    /// The log's database, where deliveries are kept too: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
+    database: PathBuf,
+    /// Print JSON lines.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// Which deliveries.
+#[derive(Args)]
+struct Which {
+    /// Of this subscriber.
+    #[arg(long, value_name = "NAME")]
+    subscriber: Option<String>,
+    /// Of this event, by its id.
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// That stand here.
+    #[arg(long, value_name = "STATUS")]
+    status: Option<State>,
+    /// Made at this time or later: 2026-11-22, or 2026-11-22T10:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = input::time)]
+    since: Option<Timestamp>,
+    /// Made before this time.
+    #[arg(long, value_name = "TIME", value_parser = input::time)]
+    until: Option<Timestamp>,
+}
+
+/// A list of deliveries.
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    which: Which,
+    /// So many at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// One delivery.
+#[derive(Args)]
+pub struct One {
+    /// Its number.
+    id: i64,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// One delivery, or some.
+#[derive(Args)]
+pub struct OneOrSome {
+    /// Its number; without it, a range is meant.
+    #[arg(required_unless_present_any = ["subscriber", "event", "since"], conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
+    id: Option<i64>,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Why a command about deliveries came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// There is no database.
+    #[error(transparent)]
+    Log(#[from] NoLog),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] LogError),
+    /// There is no such delivery.
+    #[error("there is no delivery {0}")]
+    Unknown(i64),
+    /// None of those that are meant is one for which it can be done.
+    #[error("there is no such delivery{0}")]
+    None(&'static str),
+}
+
+impl Place {
+    async fn store(&self) -> Result<Store<AnyLog>, DeliveryError> {
+        Ok(Store::new(AnyLog::existing(&self.database, 2).await?.0))
+    }
+}
+
+impl Which {
+    fn filter(self) -> DeliveryFilter {
+        let Self { subscriber, event, status, since, until } = self;
+        DeliveryFilter { subscriber, event, state: status, since, until, before: None }
+    }
+}
+
+impl DeliveryCommand {
+    /// Does it, and shows what came of it.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn run(self) -> Result<(), DeliveryError> {
+        match self {
+            Self::List(List { which, limit, place }) => {
+                let (store, mut filter, mut left) = (place.store().await?, which.filter(), limit);
+                while left > 0 {
+                    let page = store.deliveries(&filter, left.min(AT_ONCE)).await?;
+                    let Some(last) = page.last() else { break };
+                    filter.before = Some(last.id);
+                    left -= page.len();
+                    for delivery in &page {
+                        let shown = view::delivery(delivery);
+                        output::line(&if place.json { shown.to_string() } else { line(delivery) });
+                    }
+                }
+            }
+            Self::Show(One { id, place }) => {
+                let (delivery, attempts) =
+                    place.store().await?.delivery(id).await?.ok_or(DeliveryError::Unknown(id))?;
+                let mut shown = view::audited(&delivery, &attempts);
+                if place.json {
+                    output::line(&shown.to_string());
+                } else {
+                    let tries = shown["tries"].take();
+                    output::line(text(&shown).trim_end());
+                    for tried in tries.as_array().into_iter().flatten() {
+                        output::line(&format!("\n{}", text(tried).trim_end()));
+                    }
+                }
+            }
+            Self::Retry(OneOrSome { id, which, place }) => {
+                let done = place.store().await?.retry(&which.filter(), id, Timestamp::now()).await?;
+                said(done, "are tried now", "; what is being tried is left alone")?;
+            }
+            Self::Cancel(OneOrSome { id, which, place }) => {
+                let done = place.store().await?.cancel(&which.filter(), id).await?;
+                said(done, "are cancelled", " that waits")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn said(done: usize, what: &str, why_not: &'static str) -> Result<(), DeliveryError> {
+    if done == 0 {
+        return Err(DeliveryError::None(why_not));
+    }
+    output::complain(&format!("deliveries that {what}: {done}"));
+    Ok(())
+}
+
+/// A delivery in one line, for a person.
+fn line(delivery: &DeliveryView) -> String {
+    let DeliveryView { id, event, detail_type, subscriber, state, attempts, created, .. } = delivery;
+    let subscriber = subscriber.as_deref().unwrap_or("(gone)");
+    let next = delivery.next.map(|next| format!(", next at {next:.0}")).unwrap_or_default();
+    let why = delivery.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
+    format!(
+        "{id:>8}  {created:.0}  {:<9} {subscriber}  {detail_type}  {event}  attempts: {attempts}{next}{why}",
+        state.as_str()
+    )
+}

@@ -1,0 +1,181 @@
+//! Events go from the log to subscribers while the server runs. How far it got stands in the log's database: what is recorded
+//! while nobody serves is delivered by the next run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::ServeError;
+use super::endpoints::ServedBus;
+use super::settings::Settings;
+use super::terminal::Terminal;
+use crate::dispatch::{Arrived, Dispatcher, Finished, Guard, Job, KeyRing, Poster, Store};
+use crate::log::{AnyLog, Filter, LogError, Most, Ordered as _, Placed, Position};
+
+/// Events that are taken from the log at once: so many, or so many bytes.
+const AT_ONCE: (usize, usize) = (500, 4 << 20);
+/// Attempts that are recorded together at most.
+const TOGETHER: usize = 500;
+/// How often is looked for what has become due.
+const LOOK: Duration = Duration::from_secs(1);
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How often what has waited for too long is given up.
+const GIVE_UP_EVERY: Duration = Duration::from_secs(600);
+/// How long attempts in hand have when the server ends.
+const TO_END: Duration = Duration::from_secs(5);
+
+type ServedDispatcher = Dispatcher<AnyLog, Arc<ServedBus>>;
+
+/// The dispatcher that the settings ask for.
+pub(super) fn dispatcher(
+    settings: &Settings,
+    log: AnyLog,
+    bus: Arc<ServedBus>,
+) -> Result<Arc<ServedDispatcher>, ServeError> {
+    let keys = KeyRing::of_file(&settings.subscribing.key)?;
+    let poster = Poster::new(Guard::new(settings.subscribing.allowed.clone()))?;
+    Ok(Arc::new(Dispatcher::new(Store::new(log), keys, poster, bus, Arc::new(Timestamp::now))))
+}
+
+/// Delivers until `end` becomes true, and then what is in hand.
+pub(super) async fn run(
+    dispatcher: Arc<ServedDispatcher>,
+    log: AnyLog,
+    terminal: Terminal,
+    mut end: watch::Receiver<bool>,
+) {
+    let (finish, finished) = mpsc::unbounded_channel();
+    let look = Arc::new(Notify::new());
+    let work = async {
+        tokio::join!(
+            feed(&dispatcher, &log, &finish),
+            retry(&dispatcher, &look, &finish),
+            give_up(&dispatcher),
+        )
+    };
+    let recording = tokio::spawn(record(dispatcher.clone(), finished, look.clone(), terminal));
+    tokio::select! {
+        _ = work => {}
+        _ = end.wait_for(|ended| *ended) => {}
+    }
+    drop(finish);
+    // What is not on record by then is tried again by the next run.
+    let _ = timeout(TO_END, recording).await;
+}
+
+/// Takes what is recorded, in its order.
+async fn feed(dispatcher: &Arc<ServedDispatcher>, log: &AnyLog, finish: &mpsc::UnboundedSender<Finished>) {
+    let mut position = None;
+    loop {
+        match step(dispatcher, log, &mut position).await {
+            Ok(jobs) => start(dispatcher, jobs, finish),
+            Err(error) => {
+                warn!(error = error.to_string(), "events are not on their way to subscribers yet");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Makes the deliveries of what comes next, once there is something.
+async fn step(
+    dispatcher: &Arc<ServedDispatcher>,
+    log: &AnyLog,
+    position: &mut Option<Position>,
+) -> Result<Vec<Job>, LogError> {
+    let from = match *position {
+        Some(position) => position,
+        None => {
+            let from = match dispatcher.store().position().await? {
+                Some(kept) => kept,
+                // The first time: from now on.
+                None => {
+                    let end = log.sequence().await?;
+                    dispatcher.accept(&[], Some(end)).await?;
+                    end
+                }
+            };
+            *position.insert(from)
+        }
+    };
+    log.reaches(from).await?;
+    let end = log.sequence().await?;
+    let most = Most { events: AT_ONCE.0, bytes: AT_ONCE.1, from_end: false };
+    let Some(events) = log.events(from..end, &Filter::default(), most).await? else {
+        // Retention was faster.
+        *position = Some(log.bounds().await?.first.max(from + 1));
+        return Ok(Vec::new());
+    };
+    let behind =
+        if most.is_reached(&events) { events.last().map_or(end, |last| last.position + 1) } else { end };
+    let events: Vec<_> = events.into_iter().map(arrived).collect();
+    let jobs = dispatcher.accept(&events, Some(behind)).await?;
+    *position = Some(behind);
+    Ok(jobs)
+}
+
+fn arrived(Placed { event, .. }: Placed) -> Arrived {
+    let mut json = Vec::new();
+    event.write(&mut json);
+    let json = String::from_utf8_lossy(&json).into_owned();
+    Arrived { id: event.key.id, detail_type: event.detail_type, json }
+}
+
+/// Tries what has become due.
+async fn retry(dispatcher: &Arc<ServedDispatcher>, look: &Notify, finish: &mpsc::UnboundedSender<Finished>) {
+    loop {
+        match dispatcher.due().await {
+            Ok(jobs) => start(dispatcher, jobs, finish),
+            Err(error) => {
+                warn!(error = error.to_string(), "what is due for subscribers is not known");
+                sleep(PAUSE).await;
+            }
+        }
+        let _ = timeout(LOOK, look.notified()).await;
+    }
+}
+
+async fn give_up(dispatcher: &Arc<ServedDispatcher>) {
+    loop {
+        if let Err(error) = dispatcher.store().give_up(dispatcher.now()).await {
+            warn!(error = error.to_string(), "what has waited for too long is not given up yet");
+        }
+        sleep(GIVE_UP_EVERY).await;
+    }
+}
+
+fn start(dispatcher: &Arc<ServedDispatcher>, jobs: Vec<Job>, finish: &mpsc::UnboundedSender<Finished>) {
+    for job in jobs {
+        let (dispatcher, finish) = (dispatcher.clone(), finish.clone());
+        tokio::spawn(async move {
+            // When the server has ended, nobody is there to be told.
+            let _ = finish.send(dispatcher.attempt(job).await);
+        });
+    }
+}
+
+/// Records what was tried, many together, until nobody is left who tries.
+async fn record(
+    dispatcher: Arc<ServedDispatcher>,
+    mut finished: mpsc::UnboundedReceiver<Finished>,
+    look: Arc<Notify>,
+    terminal: Terminal,
+) {
+    let mut some = Vec::new();
+    while finished.recv_many(&mut some, TOGETHER).await > 0 {
+        for finished in &some {
+            terminal.tried(finished);
+        }
+        while let Err(error) = dispatcher.record(&some).await {
+            warn!(error = error.to_string(), "attempts are not on record yet");
+            sleep(PAUSE).await;
+        }
+        some.clear();
+        look.notify_one();
+    }
+}

@@ -1,0 +1,319 @@
+//! `hookbridge subscriber`: who receives events from us.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::aws;
+use crate::dispatch::{
+    Changes, Envelope, Guard, KeyError, KeyFileError, KeyRing, LONGEST_OVERLAP, ManageError, Manager, Poster,
+    Scheme, Store, view,
+};
+use crate::log::{AnyLog, NoLog};
+use crate::output;
+use crate::secrets::{Secret, SecretError, SecretStore as _, SecretsManager, Stage};
+use crate::serve::settings::{SettingsError, SubscriberFile, SubscriberFlags, default_data, default_log};
+
+/// Look after those who receive events.
+#[derive(Subcommand)]
+pub enum SubscriberCommand {
+    /// Make a subscriber, and print the secret that it verifies our signatures with. It is printed once.
+    Create(Create),
+    /// List the subscribers.
+    List(Place),
+    /// Show one.
+    Show(Named),
+    /// Change one; what is not given stays.
+    Update(Update),
+    /// Send nothing more until it is resumed. What it is owed waits, for seven days at most.
+    Pause(Named),
+    /// Begin again, with what waits.
+    Resume(Named),
+    /// Make a new secret, and print it once. The old one signs too for some time.
+    RotateSecret(Rotate),
+    /// Remove one. What it is owed is cancelled; what was tried stays on record.
+    Delete(Named),
+    /// Send it a ping, and show the answer.
+    Test(Named),
+    /// Encrypt every secret anew with the first key of the file, after a key was put before the old ones.
+    EncryptAgain(Place),
+}
+
+/// Where subscribers are kept.
+#[derive(Args)]
+pub struct Place {
+    /// The log's database, where subscribers are kept too: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
+    database: PathBuf,
+    #[command(flatten)]
+    flags: SubscriberFlags,
+    /// The secret of a stack with the key that subscribers' secrets are encrypted with, instead of a file.
+    #[arg(
+        long,
+        env = "HOOKBRIDGE_SUBSCRIBER_KEY_ARN",
+        value_name = "ARN",
+        conflicts_with = "subscriber_key"
+    )]
+    subscriber_key_arn: Option<String>,
+    /// Print JSON lines.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// One subscriber.
+#[derive(Args)]
+pub struct Named {
+    /// Its name.
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What a subscriber wants.
+#[derive(Args)]
+struct Wants {
+    /// A type of events that it receives, `*` standing for any characters; may be given several times [default: every type].
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// An EventBridge event pattern that its events must match: {"detail":{"shop":["shop1","shop2"]}}; {} takes it away.
+    #[arg(long, value_name = "PATTERN", value_parser = json)]
+    filter: Option<Value>,
+    /// How it is signed [default: standard].
+    #[arg(long, value_name = "SCHEME")]
+    signature: Option<Scheme>,
+    /// What is sent: the whole event, or its detail as {"body": ...} [default: event].
+    #[arg(long, value_name = "FORM")]
+    envelope: Option<Envelope>,
+    /// How many deliveries are tried at once, at most [default: 16].
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<u32>,
+    /// How long an answer may take, in seconds [default: 20].
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    /// After how many hours in which every attempt failed it is paused [default: 168].
+    #[arg(long, value_name = "HOURS")]
+    failure_budget: Option<u32>,
+}
+
+/// A new subscriber.
+#[derive(Args)]
+pub struct Create {
+    /// What it is known by.
+    name: String,
+    /// Where it receives: https://HOST/PATH.
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// A secret that it has already, instead of a new one: for the signatures sha256 and sha1 any text.
+    #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_SECRET", hide_env_values = true, value_name = "SECRET")]
+    secret: Option<String>,
+    #[command(flatten)]
+    wants: Wants,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What a subscriber is to be.
+#[derive(Args)]
+pub struct Update {
+    /// Its name.
+    name: String,
+    /// Where it receives.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    wants: Wants,
+    /// It receives events of every type.
+    #[arg(long, conflicts_with = "types")]
+    all_types: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// A new secret.
+#[derive(Args)]
+pub struct Rotate {
+    /// Its name.
+    name: String,
+    /// For how long the old secret signs too, in hours, at most 168.
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=LONGEST_OVERLAP.as_hours()))]
+    overlap: u16,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Why a command about subscribers came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscriberError {
+    /// There is no database.
+    #[error(transparent)]
+    Log(#[from] NoLog),
+    /// A setting.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// There is no key.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// What there is is no key.
+    #[error("--subscriber-key-arn")]
+    Key(#[from] KeyError),
+    /// The secret with the key cannot be read.
+    #[error("--subscriber-key-arn")]
+    Secret(#[from] SecretError),
+    /// The secret with the key is not text.
+    #[error("--subscriber-key-arn: the secret has no text")]
+    NoText,
+    /// There is no client.
+    #[error("no subscriber can be sent to")]
+    Client(#[from] reqwest::Error),
+    /// It was not done.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
+    /// The ping came to nothing.
+    #[error("the ping was not taken")]
+    NotTaken,
+}
+
+impl Place {
+    async fn manager(&self) -> Result<Manager<AnyLog>, SubscriberError> {
+        let subscribing = self.flags.clone().settle(SubscriberFile::default(), &default_data())?;
+        let keys = match &self.subscriber_key_arn {
+            Some(arn) => {
+                let secret = SecretsManager::new(&aws::command_config().await, arn.clone());
+                let version = secret.fetch(Stage::Current).await?.ok_or(SubscriberError::NoText)?;
+                let text = std::str::from_utf8(version.secret.expose());
+                KeyRing::read(text.map_err(|_| SubscriberError::NoText)?)?
+            }
+            // Beside the log, where a data folder has both.
+            None if self.flags.subscriber_key.is_none() => KeyRing::of_file(&beside(&self.database)?)?,
+            None => KeyRing::of_file(&subscribing.key)?,
+        };
+        let (log, _) = AnyLog::existing(&self.database, 2).await?;
+        Ok(Manager {
+            store: Store::new(log),
+            keys,
+            poster: Poster::new(Guard::new(subscribing.allowed))?,
+            clock: Arc::new(Timestamp::now),
+        })
+    }
+
+    /// Prints what there is to see, for a program or for a person.
+    fn print(&self, shown: &Value) {
+        if self.json {
+            output::line(&shown.to_string());
+        } else {
+            output::line(&text(shown));
+        }
+    }
+}
+
+/// The key in the data folder that a file of a log is in.
+fn beside(database: &std::path::Path) -> Result<PathBuf, SettingsError> {
+    let data = match database.to_str() {
+        Some(url) if url.contains("://") => default_data(),
+        _ => database.parent().map(Into::into).unwrap_or_default(),
+    };
+    Ok(SubscriberFlags::default().settle(SubscriberFile::default(), &data)?.key)
+}
+
+impl Wants {
+    fn changes(self, url: Option<String>) -> Changes {
+        let Self { types, filter, signature, envelope, limit, timeout, failure_budget } = self;
+        let types = Some(types).filter(|types| !types.is_empty());
+        Changes { url, types, filter, signature, envelope, limit, timeout, failure_budget }
+    }
+}
+
+impl SubscriberCommand {
+    /// Does it, and shows what came of it.
+    ///
+    /// # Errors
+    /// [`SubscriberError`].
+    pub async fn run(self) -> Result<(), SubscriberError> {
+        let now = Timestamp::now();
+        match self {
+            Self::Create(Create { name, url, secret, wants, place }) => {
+                let given = secret.map(Secret::new);
+                let is_given = given.is_some();
+                let (made, secret) =
+                    place.manager().await?.create(&name, wants.changes(Some(url)), given).await?;
+                let mut shown = view::subscriber(&made, now);
+                if !is_given {
+                    shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
+                }
+                place.print(&shown);
+            }
+            Self::List(place) => {
+                let subscribers = place.manager().await?.store.subscribers(None).await;
+                for subscriber in subscribers.map_err(ManageError::from)? {
+                    place.print(&view::subscriber(&subscriber, now));
+                }
+            }
+            Self::Show(Named { name, place }) => {
+                place.print(&view::subscriber(&place.manager().await?.find(&name).await?, now));
+            }
+            Self::Update(Update { name, url, wants, all_types, place }) => {
+                let mut changes = wants.changes(url);
+                if all_types {
+                    changes.types = Some(Vec::new());
+                }
+                let updated = place.manager().await?.update(&name, changes).await?;
+                place.print(&view::subscriber(&updated, now));
+            }
+            Self::Pause(Named { name, place }) => {
+                place.print(&view::subscriber(&place.manager().await?.pause(&name).await?, now));
+            }
+            Self::Resume(Named { name, place }) => {
+                place.print(&view::subscriber(&place.manager().await?.resume(&name).await?, now));
+            }
+            Self::RotateSecret(Rotate { name, overlap, place }) => {
+                let overlap = SignedDuration::from_hours(overlap.into());
+                let manager = place.manager().await?;
+                let secret = manager.rotate(&name, overlap).await?;
+                let mut shown = view::subscriber(&manager.find(&name).await?, now);
+                shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
+                place.print(&shown);
+            }
+            Self::Delete(Named { name, place }) => place.manager().await?.remove(&name).await?,
+            Self::Test(Named { name, place }) => {
+                let tried = place.manager().await?.test(&name).await?;
+                place.print(&view::test(&tried));
+                if !tried.is_good() {
+                    return Err(SubscriberError::NotTaken);
+                }
+            }
+            Self::EncryptAgain(place) => {
+                let done = place.manager().await?.encrypt_again().await?;
+                output::complain(&format!("secrets that were encrypted with another key: {done}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
+}
+
+/// For a person: a line for each field that says something, the name first.
+pub(crate) fn text(shown: &Value) -> String {
+    let mut lines = Vec::new();
+    let mut fields: Vec<_> = shown.as_object().into_iter().flatten().collect();
+    fields.sort_by_key(|(name, _)| !matches!(name.as_str(), "name" | "id" | "number"));
+    for (name, value) in fields {
+        match value {
+            Value::Null => {}
+            Value::String(text) => lines.push(format!("{name:<16} {text}")),
+            Value::Object(fields) => {
+                lines.extend(fields.iter().map(|(name, value)| format!("{name:<16} {value}")));
+            }
+            other => lines.push(format!("{name:<16} {other}")),
+        }
+    }
+    lines.retain(|line| !line.starts_with("object "));
+    lines.push(String::new());
+    lines.join("\n")
+}

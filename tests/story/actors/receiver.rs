@@ -1,0 +1,103 @@
+//! A subscriber's server: it takes what comes and answers as it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The id of the event.
+    pub fn id(&self) -> String {
+        self.header("webhook-id").to_owned()
+    }
+
+    pub fn event(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+type Answer = dyn Fn(&Received) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync;
+
+/// The server.
+#[derive(Clone)]
+pub struct Receiver {
+    pub address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    answer: Arc<Mutex<Arc<Answer>>>,
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let receiver = Self {
+            address: listener.local_addr().unwrap(),
+            received: Arc::default(),
+            answer: Arc::new(Mutex::new(Arc::new(|_: &Received| (200, vec![], "thanks".to_owned())))),
+        };
+        let router = Router::new().fallback(post(take)).with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        receiver
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// From now on it answers with this status.
+    pub fn answers(&self, status: u16) {
+        self.answers_by(move |_| (status, vec![], "no".to_owned()));
+    }
+
+    /// From now on it answers so.
+    pub fn answers_by(
+        &self,
+        answer: impl Fn(&Received) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync + 'static,
+    ) {
+        *self.answer.lock().unwrap() = Arc::new(answer);
+    }
+
+    /// All that came.
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// The ids of all that came, in their order.
+    pub fn ids(&self) -> Vec<String> {
+        self.received().iter().map(Received::id).collect()
+    }
+
+    /// Forgets what came.
+    pub fn forget(&self) {
+        self.received.lock().unwrap().clear();
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    let received = Received { path: uri.path().to_owned(), headers, body };
+    receiver.received.lock().unwrap().push(received.clone());
+    let answer = receiver.answer.lock().unwrap().clone();
+    let (status, headers, body) = answer(&received);
+    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+    for (name, value) in headers {
+        response.headers_mut().append(name, value.parse().unwrap());
+    }
+    response
+}

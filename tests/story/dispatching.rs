@@ -1,0 +1,505 @@
+//! What subscribers are promised, whichever database keeps account of it: each of these tests runs against PostgreSQL and SQLite,
+//! with a real receiver and a clock that is turned by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hookbridge::bus::Bus;
+use hookbridge::call::CallError;
+use hookbridge::dispatch::{
+    Arrived, Changes, Clock, DeliveryFilter, DeliveryView, Dispatcher, Guard, KeyRing, Manager, Poster,
+    State, Store,
+};
+use hookbridge::event::Event;
+use hookbridge::log::Statements;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::actors::log::{Stopped, both};
+use crate::actors::receiver::Receiver;
+
+both! {
+    an_event_is_delivered_once_to_each_who_wants_it
+    a_delivery_that_always_fails_is_tried_on_the_documented_schedule_for_seven_days
+    who_was_down_for_a_day_gets_everything_when_it_is_back
+    who_fails_for_too_long_is_told_of_and_paused
+    who_is_gone_is_paused_and_who_is_busy_left_alone
+    what_is_cancelled_is_never_sent_and_what_is_asked_for_again_is
+    a_dispatcher_that_is_stopped_anywhere_loses_nothing
+    two_dispatchers_of_the_same_events_deliver_each_once
+    after_any_outages_everything_has_come
+    what_is_old_is_forgotten
+}
+
+/// A bus that keeps what is put on it.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<Event>>>);
+
+impl Bus for Told {
+    async fn put(&self, event: &Event, _: Instant) -> Result<(), CallError> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+impl Told {
+    /// What was told since this was asked last: the type behind `hookbridge.subscriber.`, and the percentage.
+    fn take(&self) -> Vec<String> {
+        let events = std::mem::take(&mut *self.0.lock().unwrap());
+        let text = |event: &Event| {
+            let detail: Value = serde_json::from_str(event.detail.as_str()).unwrap();
+            let percent = detail["percent"].as_i64().map(|percent| format!(" {percent}")).unwrap_or_default();
+            format!("{}{percent}", event.detail_type.strip_prefix("hookbridge.subscriber.").unwrap())
+        };
+        events.iter().map(text).collect()
+    }
+}
+
+/// A dispatcher, who looks after its subscribers, and its clock.
+struct Office<S> {
+    db: S,
+    dispatcher: Arc<Dispatcher<S, Told>>,
+    manager: Manager<S>,
+    told: Told,
+    clock: Arc<AtomicI64>,
+}
+
+const START: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+
+impl<S: Statements + Clone> Office<S> {
+    fn open(db: S) -> Self {
+        Self::with_clock(db, Arc::new(AtomicI64::new(START * 1_000_000)), Told::default())
+    }
+
+    fn with_clock(db: S, clock: Arc<AtomicI64>, told: Told) -> Self {
+        let hand = clock.clone();
+        let time: Clock = Arc::new(move || Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap());
+        let keys = KeyRing::read("a key of at least thirty-two characters").unwrap();
+        let poster = Poster::new(Guard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
+        let dispatcher =
+            Dispatcher::new(Store::new(db.clone()), keys.clone(), poster.clone(), told.clone(), time.clone());
+        let manager = Manager { store: Store::new(db.clone()), keys, poster, clock: time };
+        Self { db, dispatcher: Arc::new(dispatcher), manager, told, clock }
+    }
+
+    /// Another one at the same database, with the same clock.
+    fn another(&self) -> Self {
+        Self::with_clock(self.db.clone(), self.clock.clone(), self.told.clone())
+    }
+
+    fn seconds(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst) / 1_000_000 - START
+    }
+
+    fn at(&self, seconds: i64) {
+        self.clock.store((START + seconds) * 1_000_000, Ordering::SeqCst);
+    }
+
+    async fn subscriber(&self, name: &str, url: String, more: Changes) {
+        self.manager.create(name, Changes { url: Some(url), ..more }, None).await.unwrap();
+    }
+
+    /// Events of these ids come, and are delivered as far as can be.
+    async fn come(&self, ids: impl IntoIterator<Item = String>) {
+        let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", json!({}))).collect();
+        let jobs = self.dispatcher.accept(&events, None).await.unwrap();
+        self.dispatcher.deliver(jobs).await.unwrap();
+    }
+
+    /// Tries all that is due.
+    async fn pass(&self) {
+        loop {
+            let jobs = self.dispatcher.due().await.unwrap();
+            if jobs.is_empty() {
+                return;
+            }
+            self.dispatcher.deliver(jobs).await.unwrap();
+        }
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter) -> Vec<DeliveryView> {
+        self.manager.store.deliveries(&filter, 10_000).await.unwrap()
+    }
+
+    async fn count(&self, state: State) -> usize {
+        self.deliveries(DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }).await.len()
+    }
+}
+
+fn event(id: &str, detail_type: &str, detail: Value) -> Arrived {
+    let json = json!({
+        "version": "0", "id": id, "detail-type": detail_type, "source": "shop", "account": "1", "time": "2026-11-22T10:00:00Z",
+        "region": "r", "resources": [], "detail": detail,
+    });
+    Arrived { id: id.to_owned(), detail_type: detail_type.to_owned(), json: json.to_string() }
+}
+
+fn ids(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
+    range.map(|n| format!("event-{n}"))
+}
+
+async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    office.subscriber("all", receiver.url("all"), Changes::default()).await;
+    let leads = Changes {
+        types: Some(vec!["lead.*".into()]),
+        filter: Some(json!({"detail": {"shop": ["shop1", "shop2"]}})),
+        ..Changes::default()
+    };
+    office.subscriber("leads", receiver.url("leads"), leads).await;
+    let events = [
+        event("1", "lead.created", json!({"shop": "shop1"})),
+        event("2", "lead.created", json!({"shop": "shop3"})),
+        event("3", "order.created", json!({"shop": "shop1"})),
+    ];
+    for _ in 0..2 {
+        let jobs = office.dispatcher.accept(&events, None).await.unwrap();
+        office.dispatcher.deliver(jobs).await.unwrap();
+    }
+    office.pass().await;
+    let mut came: Vec<_> =
+        receiver.received().iter().map(|one| format!("{} {}", one.path, one.id())).collect();
+    came.sort();
+    assert_eq!(came, ["/all 1", "/all 2", "/all 3", "/leads 1"]);
+    assert_eq!(office.count(State::Delivered).await, 4);
+    let received = receiver.received();
+    let one = received.iter().find(|one| one.path == "/leads").unwrap();
+    assert_eq!(one.event()["detail"]["shop"], "shop1");
+    assert_eq!(one.header("hookbridge-attempt"), "1");
+    let delivery =
+        office.deliveries(DeliveryFilter { event: Some("1".into()), ..DeliveryFilter::default() }).await;
+    let (_, attempts) = office.manager.store.delivery(delivery[0].id).await.unwrap().unwrap();
+    assert_eq!(
+        (attempts.len(), attempts[0].status, attempts[0].answer.as_deref()),
+        (1, Some(200), Some("thanks"))
+    );
+    assert_eq!(attempts[0].address, Some(receiver.address.to_string()));
+}
+
+async fn a_delivery_that_always_fails_is_tried_on_the_documented_schedule_for_seven_days(
+    db: impl Statements + Clone,
+) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    receiver.answers(500);
+    office
+        .subscriber("down", receiver.url("in"), Changes { failure_budget: Some(1000), ..Changes::default() })
+        .await;
+    office.come(ids(0..1)).await;
+    let mut times = vec![0];
+    while let Some(next) = office.deliveries(DeliveryFilter::default()).await[0].next {
+        let seconds = next.as_second() - START;
+        office.at(seconds - 1);
+        office.pass().await;
+        assert_eq!(receiver.received().len(), times.len(), "not a second too early");
+        office.clock.store(next.as_microsecond(), Ordering::SeqCst);
+        office.pass().await;
+        times.push(seconds);
+    }
+    let documented = [0, 600, 3600, 3 * 3600, DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY, 6 * DAY, 7 * DAY];
+    assert_eq!(times.len(), documented.len());
+    for (time, documented) in times.iter().zip(documented) {
+        let later = time - documented;
+        assert!((0..=600.min(documented / 20)).contains(&later), "{time} for {documented}");
+    }
+    let delivery = office.deliveries(DeliveryFilter::default()).await.remove(0);
+    assert_eq!((delivery.state, delivery.attempts, delivery.next), (State::Failed, 11, None));
+    let (_, attempts) = office.manager.store.delivery(delivery.id).await.unwrap().unwrap();
+    let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
+    let started: Vec<_> = attempts.iter().map(|attempt| attempt.started.as_second() - START).collect();
+    assert_eq!(started, times);
+    let numbers: Vec<_> =
+        receiver.received().iter().map(|one| one.header("hookbridge-attempt").to_owned()).collect();
+    assert_eq!(numbers, (1..=11).map(|n: i32| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(receiver.ids().iter().collect::<BTreeSet<_>>().len(), 1, "one id, whichever attempt");
+    office.at(30 * DAY);
+    office.pass().await;
+    assert_eq!(receiver.received().len(), 11);
+}
+
+async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl Statements + Clone) {
+    let (office, receiver, healthy) = (Office::open(db), Receiver::start().await, Receiver::start().await);
+    office.subscriber("down", receiver.url("in"), Changes::default()).await;
+    office.subscriber("up", healthy.url("in"), Changes::default()).await;
+    receiver.answers(503);
+    for hour in 0..24 {
+        office.at(hour * 3600);
+        office.come(ids(hour as usize * 10..hour as usize * 10 + 10)).await;
+        for minute in (0..60).step_by(5) {
+            office.at(hour * 3600 + minute * 60);
+            office.pass().await;
+        }
+    }
+    assert_eq!(healthy.ids().len(), 240, "nobody else has waited");
+    let tried = receiver.received().len();
+    assert!(tried < 24 * 60, "{tried} attempts: who is down is asked now and then, and not for everything");
+    receiver.forget();
+    receiver.answers(200);
+    let mut minutes = 0;
+    while office.count(State::Waiting).await > 0 {
+        minutes += 1;
+        assert!(minutes <= 10, "everything comes soon after it is back");
+        office.at(DAY + minutes * 60);
+        office.pass().await;
+    }
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..240).collect());
+    assert_eq!(receiver.ids().len(), 240);
+    assert_eq!(office.count(State::Delivered).await, 480);
+}
+
+async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    receiver.answers(500);
+    office
+        .subscriber("down", receiver.url("in"), Changes { failure_budget: Some(100), ..Changes::default() })
+        .await;
+    let mut told = Vec::new();
+    for hour in 0..120 {
+        office.at(hour * 3600);
+        office.come(ids(hour as usize..hour as usize + 1)).await;
+        office.pass().await;
+        told.extend(office.told.take().into_iter().map(|what| (office.seconds() / 3600, what)));
+    }
+    let expected = [(50, "failing 50".to_owned()), (90, "failing 90".to_owned()), (100, "paused".to_owned())];
+    assert_eq!(told, expected);
+    let subscriber = office.manager.find("down").await.unwrap();
+    assert!(subscriber.paused);
+    let before = receiver.received().len();
+    office.at(130 * 3600);
+    office.pass().await;
+    assert_eq!(receiver.received().len(), before, "nothing is sent to who is paused");
+    receiver.answers(200);
+    office.manager.resume("down").await.unwrap();
+    office.pass().await;
+    assert_eq!(office.told.take(), ["recovered"]);
+    assert_eq!(office.count(State::Waiting).await, 0, "what waited has come");
+    assert_eq!(office.count(State::Delivered).await, 120);
+    office.come(["more".into()]).await;
+    assert_eq!(office.told.take(), [""; 0]);
+}
+
+async fn who_is_gone_is_paused_and_who_is_busy_left_alone(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    receiver.answers_by(|one| match one.path.as_str() {
+        "/gone" => (410, vec![], String::new()),
+        "/busy" => (429, vec![("retry-after", "1800".into())], String::new()),
+        "/moved" => (307, vec![("location", "/other".into())], String::new()),
+        path => panic!("{path}"),
+    });
+    for name in ["gone", "busy", "moved"] {
+        office.subscriber(name, receiver.url(name), Changes::default()).await;
+    }
+    office.come(ids(0..1)).await;
+    assert_eq!(receiver.received().len(), 3, "a redirect is not followed");
+    assert_eq!(office.told.take(), ["paused"]);
+    let by_name: BTreeMap<_, _> = office
+        .deliveries(DeliveryFilter::default())
+        .await
+        .into_iter()
+        .map(|delivery| (delivery.subscriber.clone().unwrap(), delivery))
+        .collect();
+    let next = |name: &str| by_name[name].next.unwrap().as_second() - START;
+    assert!(by_name.values().all(|delivery| delivery.state == State::Waiting));
+    assert_eq!(next("busy"), 1800, "as it has asked");
+    assert!((600..=630).contains(&next("moved")));
+    assert_eq!(by_name["moved"].error.as_deref(), Some("redirect: it is not followed"));
+    let gone = office.manager.find("gone").await.unwrap();
+    assert!(gone.paused);
+    office.at(DAY);
+    office.pass().await;
+    let to_gone = receiver.received().iter().filter(|one| one.path == "/gone").count();
+    assert_eq!(to_gone, 1);
+}
+
+async fn what_is_cancelled_is_never_sent_and_what_is_asked_for_again_is(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    receiver.answers(500);
+    office.subscriber("one", receiver.url("in"), Changes::default()).await;
+    office.come(ids(0..4)).await;
+    let store = &office.manager.store;
+    let of = |event: &str| DeliveryFilter { event: Some(event.into()), ..DeliveryFilter::default() };
+    assert_eq!(store.cancel(&of("event-0"), None).await.unwrap(), 1);
+    assert_eq!(store.cancel(&of("event-0"), None).await.unwrap(), 0);
+    let id = office.deliveries(of("event-1")).await[0].id;
+    assert_eq!(store.cancel(&DeliveryFilter::default(), Some(id)).await.unwrap(), 1);
+    receiver.forget();
+    receiver.answers(200);
+    office.at(700);
+    office.pass().await;
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(2..4).collect());
+    // What was delivered is sent again when somebody asks for it, and so is what was cancelled.
+    receiver.forget();
+    assert_eq!(store.retry(&DeliveryFilter::default(), Some(id), office.dispatcher.now()).await.unwrap(), 1);
+    let all = DeliveryFilter {
+        subscriber: Some("one".into()),
+        state: Some(State::Delivered),
+        ..DeliveryFilter::default()
+    };
+    assert_eq!(store.retry(&all, None, office.dispatcher.now()).await.unwrap(), 2);
+    office.pass().await;
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(1..4).collect());
+    assert_eq!(office.count(State::Delivered).await, 3);
+    office.manager.remove("one").await.unwrap();
+    assert_eq!(store.retry(&of("event-0"), None, office.dispatcher.now()).await.unwrap(), 0, "to nobody");
+}
+
+async fn a_dispatcher_that_is_stopped_anywhere_loses_nothing(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    office.subscriber("one", receiver.url("in"), Changes::default()).await;
+    let (mut polls, mut stopped) = (0, true);
+    while stopped {
+        let (office, n) = (office.another(), polls);
+        let mut work = pin!(async {
+            office.come(ids(n..n + 1)).await;
+            office.pass().await;
+        });
+        stopped = Stopped { work: work.as_mut(), polls }.await.is_none();
+        polls += 1;
+    }
+    assert!(polls > 3, "{polls}");
+    // Nobody acknowledged the events: they come again, later.
+    let office = office.another();
+    office.at(120);
+    office.come(ids(0..polls)).await;
+    for minute in 3..8 {
+        office.at(minute * 60);
+        office.pass().await;
+    }
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..polls).collect());
+    assert_eq!(office.count(State::Delivered).await, polls, "and all of it is on record");
+}
+
+async fn two_dispatchers_of_the_same_events_deliver_each_once(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    office.subscriber("one", receiver.url("in"), Changes { limit: Some(3), ..Changes::default() }).await;
+    let offices: Vec<_> = (0..4).map(|_| Arc::new(office.another())).collect();
+    let work = offices.iter().map(|office| {
+        let office = office.clone();
+        tokio::spawn(async move {
+            for n in 0..10 {
+                office.come(ids(n * 5..n * 5 + 5)).await;
+                office.pass().await;
+            }
+        })
+    });
+    for one in work.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+    office.pass().await;
+    assert_eq!(receiver.ids().len(), 50);
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..50).collect());
+}
+
+async fn after_any_outages_everything_has_come(db: impl Statements + Clone) {
+    // Whether each of three subscribers is up, hour by hour, for five days; then all are.
+    let outages = prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.3), 120), 3);
+    let mut runner = TestRunner::new(Config { cases: 3, failure_persistence: None, ..Config::default() });
+    let outages: Vec<_> = (0..3).map(|_| outages.new_tree(&mut runner).unwrap().current()).collect();
+    for (case, outages) in outages.into_iter().enumerate() {
+        let (office, receiver) = (Office::open(db.clone()), Receiver::start().await);
+        let hour = Arc::new(AtomicI64::new(0));
+        let now = hour.clone();
+        receiver.answers_by(move |one| {
+            let subscriber = one.path.rsplit('-').next().unwrap().parse::<usize>().unwrap();
+            let hour = usize::try_from(now.load(Ordering::SeqCst)).unwrap();
+            (if *outages[subscriber].get(hour).unwrap_or(&true) { 200 } else { 500 }, vec![], String::new())
+        });
+        for n in 0..3 {
+            office
+                .subscriber(
+                    &format!("s-{case}-{n}"),
+                    receiver.url(&format!("{case}-{n}")),
+                    Changes::default(),
+                )
+                .await;
+        }
+        let mut sent = BTreeSet::new();
+        let mut cancelled = BTreeSet::new();
+        for h in 0..124 {
+            hour.store(h, Ordering::SeqCst);
+            office.at(h * 3600);
+            if h < 100 && h % 4 == 0 {
+                office.come([format!("{case}-{h}")]).await;
+                sent.insert(format!("{case}-{h}"));
+            }
+            for minute in (0..60).step_by(15) {
+                office.at(h * 3600 + minute * 60);
+                office.pass().await;
+            }
+            if h % 40 == 20 {
+                // Somebody cancels the newest that waits.
+                let waiting = DeliveryFilter { state: Some(State::Waiting), ..DeliveryFilter::default() };
+                if let Some(one) = office.deliveries(waiting).await.first() {
+                    let store = &office.manager.store;
+                    assert_eq!(store.cancel(&DeliveryFilter::default(), Some(one.id)).await.unwrap(), 1);
+                    cancelled.insert((
+                        one.subscriber.clone().unwrap(),
+                        one.event.clone(),
+                        receiver.received().len(),
+                    ));
+                }
+            }
+        }
+        for n in 0..3 {
+            let path = format!("/{case}-{n}");
+            let all = receiver.received();
+            let came: BTreeSet<_> = all.iter().filter(|one| one.path == path).map(|one| one.id()).collect();
+            let name = format!("s-{case}-{n}");
+            for (_, event, then) in cancelled.iter().filter(|(subscriber, ..)| *subscriber == name) {
+                assert!(
+                    !all[*then..].iter().any(|one| one.path == path && one.id() == *event),
+                    "never after cancel"
+                );
+            }
+            let dropped: BTreeSet<_> =
+                cancelled.iter().filter(|(s, ..)| *s == name).map(|(_, e, _)| e.clone()).collect();
+            let missing: Vec<_> = sent.difference(&came).filter(|id| !dropped.contains(*id)).collect();
+            assert!(missing.is_empty(), "{name}: {missing:?}");
+        }
+        for n in 0..3 {
+            office.manager.remove(&format!("s-{case}-{n}")).await.unwrap();
+        }
+    }
+}
+
+async fn what_is_old_is_forgotten(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    receiver.answers(500);
+    office.subscriber("one", receiver.url("in"), Changes::default()).await;
+    office.come(ids(0..2)).await;
+    receiver.answers(200);
+    office.at(600);
+    office
+        .manager
+        .store
+        .retry(
+            &DeliveryFilter { event: Some("event-0".into()), ..DeliveryFilter::default() },
+            None,
+            office.dispatcher.now(),
+        )
+        .await
+        .unwrap();
+    office.manager.pause("one").await.unwrap();
+    office.at(7 * DAY + 601);
+    assert_eq!(
+        office.manager.store.give_up(office.dispatcher.now()).await.unwrap(),
+        2,
+        "it waited for seven days"
+    );
+    office.manager.resume("one").await.unwrap();
+    office.come(ids(2..3)).await;
+    office.pass().await;
+    assert_eq!(receiver.received().len(), 3);
+    office.manager.store.forget(Timestamp::from_second(START + DAY).unwrap()).await.unwrap();
+    let left = office.deliveries(DeliveryFilter::default()).await;
+    assert_eq!(left.iter().map(|one| one.event.as_str()).collect::<Vec<_>>(), ["event-2"]);
+    let (_, attempts) = office.manager.store.delivery(left[0].id).await.unwrap().unwrap();
+    assert_eq!(attempts.len(), 1);
+}
