@@ -208,4 +208,8 @@ impl Statements for Database {
     async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
         with_log!(self, log => log.transact(statements.clone()))
     }
+
+    async fn divide(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
+        with_log!(self, log => log.divide(table, oldest))
+    }
 }

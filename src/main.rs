@@ -86,10 +86,10 @@ struct SendFlags {
     json: bool,
 }
 
-/// Print the CloudFormation template of a provider's stack, or of the event log's.
+/// Print the CloudFormation template of a provider's stack, of the event log's, or of the dispatcher's.
 #[derive(Args)]
 struct TemplateFlags {
-    /// A provider, for example github, or event-log.
+    /// A provider, for example github, or event-log, or dispatch.
     #[arg(value_parser = Template::find, value_name = "NAME")]
     template: Template,
 }

@@ -8,9 +8,8 @@ use hookbridge::bus::EventBridge;
 use hookbridge::database::Database;
 use hookbridge::recorder::{Environment, Recorder, RecorderFunction};
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, output};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use hookbridge::{aws, invocation, output};
+use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -33,15 +32,9 @@ async fn run() -> Result<(), Error> {
         retention: environment.retention,
         keep_bytes: environment.keep_bytes,
     });
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+    invocation::serve(move |event, request_id, deadline| {
         let function = function.clone();
-        Box::pin(async move {
-            let context = event.context;
-            let (answer, lines) =
-                function.invoke(event.payload.get(), &context.request_id, context.deadline()).await?;
-            lines.iter().for_each(|line| output::line(line));
-            Ok::<_, Error>(answer)
-        })
-    }))
+        async move { function.invoke(event.get(), &request_id, deadline).await }
+    })
     .await
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use hookbridge::bridge::Redrive;
 use hookbridge::bus::EventBridge;
-use hookbridge::{aws, output};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use hookbridge::{aws, invocation, output};
+use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -22,15 +21,9 @@ async fn run() -> Result<(), Error> {
         bus: EventBridge::new(&aws::function_config().await, bus),
         name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+    invocation::serve(move |event, request_id, deadline| {
         let function = function.clone();
-        Box::pin(async move {
-            let context = event.context;
-            let (answer, lines) =
-                function.invoke(event.payload.get(), &context.request_id, context.deadline()).await?;
-            lines.iter().for_each(|line| output::line(line));
-            Ok::<_, Error>(answer)
-        })
-    }))
+        async move { function.invoke(event.get(), &request_id, deadline).await }
+    })
     .await
 }

@@ -169,7 +169,7 @@ impl Poster {
         self.guard.before(&url).await?;
         let request = |why: &str| NoAnswer::Request(why.to_owned());
         let body = to.body(letter.event).ok_or_else(|| request("the event has no detail"))?;
-        let signer = to.signer(now).map_err(|_| request("the secret cannot sign"))?;
+        let signer = to.signer(now).map_err(|error| NoAnswer::Request(error.to_string()))?;
         let headers: HeaderMap = signer.headers(letter.id, now, body.as_bytes()).into_iter().fold(
             HeaderMap::new(),
             |mut all, (name, value)| {

@@ -13,13 +13,15 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::attempt::{Letter, Poster, Tried};
-use super::keys::KeyRing;
+use super::key_source::KeySource;
 use super::lanes::Lanes;
 use super::notice::{Notice, Standing};
+use super::queue::{Retry, RetryQueue};
 use super::schedule;
 use super::store::{Attempted, Claimed, Failing, Hold, Message, Owed, Store};
 use super::subscriber::{Receiver, SubscriberId};
 use crate::bus::Bus;
+use crate::call::CallError;
 use crate::log::{LogError, Position, Statements};
 
 /// How long somebody has for what is in hand: longer than any attempt takes, and its record.
@@ -30,6 +32,8 @@ const TOO_MANY: i64 = 10;
 const REST: SignedDuration = SignedDuration::from_mins(2);
 /// Attempts that are recorded together at most.
 const TOGETHER: usize = 500;
+/// Deliveries of one subscriber that a sweep puts in the queue at most.
+const SWEPT: usize = 500;
 
 /// The time, by whatever clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -37,10 +41,11 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Makes deliveries, tries them, and keeps account of it.
 pub struct Dispatcher<S, B> {
     store: Store<S>,
-    keys: KeyRing,
+    keys: KeySource,
     poster: Poster,
     bus: B,
     clock: Clock,
+    queue: Option<RetryQueue>,
     known: Mutex<Known>,
     lanes: Lanes,
 }
@@ -81,6 +86,26 @@ pub struct Finished {
     tried: Tried,
 }
 
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Deliveries that were put in the queue.
+    pub queued: usize,
+    /// Deliveries that were given up.
+    pub given_up: usize,
+}
+
+/// Why deliveries are not where they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] LogError),
+    /// The queue.
+    #[error("the queue: {0}")]
+    Queue(#[from] CallError),
+}
+
 impl Finished {
     /// What it was about: the event's id, its type, and the subscriber.
     pub fn of(&self) -> (&str, &str, &str) {
@@ -95,8 +120,15 @@ impl Finished {
 
 impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// One that sends by `poster` and tells on `bus` how subscribers are.
-    pub fn new(store: Store<S>, keys: KeyRing, poster: Poster, bus: B, clock: Clock) -> Self {
-        Self { store, keys, poster, bus, clock, known: Mutex::default(), lanes: Lanes::default() }
+    pub fn new(store: Store<S>, keys: KeySource, poster: Poster, bus: B, clock: Clock) -> Self {
+        let (known, lanes) = (Mutex::default(), Lanes::default());
+        Self { store, keys, poster, bus, clock, queue: None, known, lanes }
+    }
+
+    /// The same, with a queue that brings back what is to be tried again soon.
+    #[must_use]
+    pub fn with_queue(self, queue: RetryQueue) -> Self {
+        Self { queue: Some(queue), ..self }
     }
 
     /// Where it is kept.
@@ -214,6 +246,60 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         Ok(claimed.into_iter().map(|one| self.job(receiver, &hold, one)).collect())
     }
 
+    /// Puts in the queue what is to be tried soon, and gives up what has waited for too long; says how many each.
+    ///
+    /// # Errors
+    /// [`SweepError`]: what was held and is not in the queue is swept again when its hold has ended.
+    pub async fn sweep(&self) -> Result<Swept, SweepError> {
+        let mut swept = Swept { queued: 0, given_up: 0 };
+        let now = self.now();
+        loop {
+            let some = self.store.give_up(now).await?;
+            swept.given_up += some;
+            if some == 0 {
+                break;
+            }
+        }
+        let Some(queue) = &self.queue else { return Ok(swept) };
+        let until = RetryQueue::horizon(now);
+        for (id, needs_probe) in self.store.ready(now, until).await? {
+            let (limit, until) = if needs_probe { (1, now) } else { (SWEPT, until) };
+            if needs_probe && !self.store.probe(id, now, REST).await? {
+                continue;
+            }
+            let hold = if needs_probe { Retry::probe(now) } else { Retry::hold_until(until) };
+            let claimed = self.store.claim(id, limit, &hold, (now, until)).await?;
+            swept.queued += claimed.len();
+            let retries = claimed.iter().map(|claimed| Retry::of_claimed(claimed, &hold));
+            queue.put(retries.collect(), now).await?;
+        }
+        Ok(swept)
+    }
+
+    /// Takes in hand what a message of the queue brings back; puts back what comes too early.
+    ///
+    /// # Errors
+    /// [`SweepError`]: the message should come again.
+    pub async fn take_over(&self, retry: Retry) -> Result<Option<Job>, SweepError> {
+        let now = self.now();
+        if retry.is_early(now) {
+            if let Some(queue) = &self.queue {
+                queue.put(vec![retry], now).await?;
+            }
+            return Ok(None);
+        }
+        let hold = Hold::for_some(IN_HAND, now);
+        let Some(claimed) = self.store.take_over(&retry, &hold, now).await? else { return Ok(None) };
+        let receivers = self.receivers().await?;
+        let Some(receiver) = receivers.get(&claimed.subscriber) else { return Ok(None) };
+        if self.lanes.take(receiver.id, receiver.settings.limit, 1) == 0 {
+            // It is due: the sweep finds it as soon as there is room.
+            self.store.let_go(&hold, &[claimed.delivery]).await?;
+            return Ok(None);
+        }
+        Ok(Some(self.job(receiver, &hold, claimed)))
+    }
+
     fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed) -> Job {
         Job {
             delivery: claimed.delivery,
@@ -233,11 +319,11 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         Finished { job, started, tried }
     }
 
-    /// Tries all of these, and records each soon after it was tried.
+    /// Tries all of these, and records each soon after it was tried; returns what was tried.
     ///
     /// # Errors
     /// [`LogError`]: what is not on record is tried again.
-    pub async fn deliver(self: &Arc<Self>, jobs: Vec<Job>) -> Result<(), LogError> {
+    pub async fn deliver(self: &Arc<Self>, jobs: Vec<Job>) -> Result<Vec<Finished>, LogError> {
         let (tell, mut told) = mpsc::unbounded_channel();
         for job in jobs {
             let (this, tell) = (self.clone(), tell.clone());
@@ -247,15 +333,19 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             });
         }
         drop(tell);
-        let mut finished = Vec::new();
+        let (mut all, mut finished) = (Vec::new(), Vec::new());
         while told.recv_many(&mut finished, TOGETHER).await > 0 {
             if let Err(error) = self.record(&finished).await {
-                finished.iter().for_each(|Finished { job, .. }| self.lanes.give(job.receiver.id, 1));
+                self.give_back(&finished);
                 return Err(error);
             }
-            finished.clear();
+            all.append(&mut finished);
         }
-        Ok(())
+        Ok(all)
+    }
+
+    fn give_back(&self, finished: &[Finished]) {
+        finished.iter().for_each(|Finished { job, .. }| self.lanes.give(job.receiver.id, 1));
     }
 
     /// Puts attempts on record, with when each delivery is tried again; then draws conclusions about their subscribers.
@@ -265,8 +355,13 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     pub async fn record(&self, finished: &[Finished]) -> Result<(), LogError> {
         let attempts: Vec<_> = finished.iter().map(|finished| self.attempted(finished)).collect();
         self.store.record(&attempts).await?;
-        for Finished { job, .. } in finished {
-            self.lanes.give(job.receiver.id, 1);
+        self.give_back(finished);
+        if let Some(queue) = &self.queue {
+            let soon = attempts.iter().filter_map(Retry::of_attempt).collect();
+            if let Err(error) = queue.put(soon, self.now()).await {
+                // The sweep finds them when their hold has ended.
+                warn!(error = error.to_string(), "what is to be tried again soon is not in the queue");
+            }
         }
         let mut by_subscriber: HashMap<SubscriberId, Vec<&Finished>> = HashMap::new();
         for finished in finished {
@@ -286,6 +381,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let is_good = tried.is_good();
         let next =
             if is_good { None } else { schedule::next(since, self.now(), tried.away(), fastrand::f64()) };
+        let soon = next.filter(|next| self.queue.is_some() && RetryQueue::reaches(*next, self.now()));
         Attempted {
             delivery: job.delivery,
             hold: job.hold.clone(),
@@ -301,7 +397,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             is_good,
             since,
             next,
-            next_hold: None,
+            next_hold: soon.map(Retry::hold_until),
         }
     }
 
@@ -386,16 +482,20 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, LogError> {
         let revision = self.store.revision().await?;
         let mut known = self.known.lock().await;
-        if known.revision != Some(revision) {
+        let is_readable = known.receivers.values().all(|receiver| receiver.is_readable());
+        // Somebody may have added a key.
+        let is_changed = !is_readable && self.keys.read_again().await;
+        if known.revision != Some(revision) || is_changed {
+            let keys = self.keys.ring().await.map_err(|error| LogError::Unavailable(error.to_string()))?;
             let mut receivers = HashMap::new();
             for subscriber in self.store.subscribers(None).await? {
-                match Receiver::of(&subscriber, &self.keys) {
+                match Receiver::of(&subscriber, &keys) {
                     Ok(receiver) => {
                         receivers.insert(subscriber.id, Arc::new(receiver));
                     }
                     Err(error) => {
                         let subscriber = subscriber.name;
-                        warn!(subscriber, error = error.to_string(), "nothing can be sent to a subscriber");
+                        warn!(subscriber, error = error.to_string(), "nothing can be owed to a subscriber");
                     }
                 }
             }

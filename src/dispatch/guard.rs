@@ -109,6 +109,7 @@ impl Guard {
     /// # Errors
     /// [`Refused`].
     pub fn address(&self, address: IpAddr) -> Result<(), Refused> {
+        let address = address.to_canonical();
         match forbidden(address) {
             Some((what, range)) if !self.allows(address) => Err(Refused::Address { address, what, range }),
             _ => Ok(()),

@@ -12,8 +12,9 @@ use super::signature::NotASecret;
 use super::signer::{Scheme, Signer};
 use super::store::Store;
 use super::subscriber::{
-    Envelope, Kept, NoReceiver, Receiver, Settings, SettingsError, Subscriber, check_name, new_secret,
+    Envelope, Kept, NoSigner, Receiver, Settings, SettingsError, Subscriber, check_name, new_secret,
 };
+use crate::event::NotAPattern;
 use crate::log::{LogError, Statements};
 use crate::secrets::Secret;
 
@@ -81,9 +82,12 @@ pub enum ManageError {
     /// The keys.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// It cannot be sent to.
+    /// Nothing can be signed for it.
     #[error(transparent)]
-    NoReceiver(#[from] NoReceiver),
+    NoSigner(#[from] NoSigner),
+    /// Its pattern is none.
+    #[error("filter: {0}")]
+    Filter(NotAPattern),
     /// The store.
     #[error(transparent)]
     Store(#[from] LogError),
@@ -167,9 +171,16 @@ impl<S: Statements> Manager<S> {
         }
         changes.apply(&mut subscriber.settings);
         subscriber.settings.check()?;
-        Receiver::of(&subscriber, &self.keys)?;
+        self.receiver(&subscriber)?;
         self.keep(&subscriber).await?;
         self.find(name).await
+    }
+
+    /// What can be sent to.
+    fn receiver(&self, subscriber: &Subscriber) -> Result<Receiver, ManageError> {
+        let receiver = Receiver::of(subscriber, &self.keys).map_err(ManageError::Filter)?;
+        receiver.signer(self.now())?;
+        Ok(receiver)
     }
 
     async fn keep(&self, subscriber: &Subscriber) -> Result<(), ManageError> {
@@ -258,7 +269,7 @@ impl<S: Statements> Manager<S> {
     /// [`ManageError`]: nothing was sent.
     pub async fn test(&self, name: &str) -> Result<Tried, ManageError> {
         let subscriber = self.find(name).await?;
-        let (receiver, now) = (Receiver::of(&subscriber, &self.keys)?, self.now());
+        let (receiver, now) = (self.receiver(&subscriber)?, self.now());
         let id = format!("ping-{:032x}", fastrand::u128(..));
         let event = json!({
             "version": "0", "id": id, "detail-type": "hookbridge.ping", "source": "hookbridge", "account": "",

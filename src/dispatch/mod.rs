@@ -2,13 +2,17 @@
 
 mod attempt;
 mod dispatcher;
+mod environment;
+mod function;
 mod guard;
 #[cfg(feature = "command")]
 mod key_file;
+mod key_source;
 mod keys;
 mod lanes;
 mod manage;
 mod notice;
+mod queue;
 mod schedule;
 mod signature;
 mod signer;
@@ -17,12 +21,16 @@ mod subscriber;
 pub mod view;
 
 pub use attempt::Poster;
-pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job};
+pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, SweepError, Swept};
+pub use environment::Environment;
+pub use function::DispatcherFunction;
 pub use guard::{Guard, Refused};
 #[cfg(feature = "command")]
 pub use key_file::KeyFileError;
+pub use key_source::KeySource;
 pub use keys::{KeyError, KeyRing};
 pub use manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
+pub use queue::{Retry, RetryQueue};
 pub use schedule::RETRIES;
 pub use signature::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
 pub use signer::Scheme;

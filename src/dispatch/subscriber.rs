@@ -203,51 +203,51 @@ pub struct Receiver {
     /// What it wants.
     pub settings: Settings,
     pattern: Option<Pattern>,
-    secrets: Vec<(Secret, Option<Timestamp>)>,
+    secrets: Result<Vec<(Secret, Option<Timestamp>)>, KeyError>,
 }
 
-/// Why a subscriber cannot be sent to.
+/// Why nothing can be signed for a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoReceiver {
+pub enum NoSigner {
     /// Its secrets cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Its secret cannot sign as it is to.
     #[error("its secret is none of Standard Webhooks: rotate it, or choose another signature")]
     Secret(#[from] NotASecret),
-    /// Its pattern is none.
-    #[error(transparent)]
-    Filter(#[from] NotAPattern),
 }
 
 impl Receiver {
-    /// Reads what a subscriber's secrets are, and its pattern.
+    /// Reads a subscriber's pattern and its secrets. Where these cannot be read it is owed events all the same.
     ///
     /// # Errors
-    /// [`NoReceiver`].
-    pub fn of(subscriber: &Subscriber, keys: &KeyRing) -> Result<Self, NoReceiver> {
+    /// [`NotAPattern`].
+    pub fn of(subscriber: &Subscriber, keys: &KeyRing) -> Result<Self, NotAPattern> {
         let open = |kept: &Kept| Ok((keys.open(&kept.sealed, &subscriber.name)?, kept.until));
-        let secrets = subscriber.secrets.iter().map(open).collect::<Result<Vec<_>, KeyError>>()?;
-        let receiver = Self {
+        Ok(Self {
             id: subscriber.id,
             name: subscriber.name.clone(),
             url: subscriber.url.clone(),
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
-            secrets,
-        };
-        receiver.signer(Timestamp::now())?;
-        Ok(receiver)
+            secrets: subscriber.secrets.iter().map(open).collect(),
+        })
+    }
+
+    /// Whether its secrets could be read.
+    pub fn is_readable(&self) -> bool {
+        self.secrets.is_ok()
     }
 
     /// What signs for it at `now`.
     ///
     /// # Errors
-    /// [`NotASecret`].
-    pub fn signer(&self, now: Timestamp) -> Result<Signer, NotASecret> {
+    /// [`NoSigner`].
+    pub fn signer(&self, now: Timestamp) -> Result<Signer, NoSigner> {
         let signs = |(_, until): &&(Secret, Option<Timestamp>)| until.is_none_or(|until| now < until);
-        let secrets = self.secrets.iter().filter(signs).map(|(secret, _)| secret.clone()).collect();
-        Signer::new(self.settings.signature, secrets)
+        let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
+        let secrets = secrets.iter().filter(signs).map(|(secret, _)| secret.clone()).collect();
+        Ok(Signer::new(self.settings.signature, secrets)?)
     }
 
     /// Whether it wants an event: its type, and the event as EventBridge's targets receive it.

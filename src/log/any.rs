@@ -240,4 +240,11 @@ impl Statements for AnyLog {
             Self::Sqlite(log) => log.transact(statements).await,
         }
     }
+
+    async fn divide(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
+        match self {
+            Self::Postgres(log) => log.divide(table, oldest).await,
+            Self::Sqlite(log) => log.divide(table, oldest).await,
+        }
+    }
 }

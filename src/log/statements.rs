@@ -171,6 +171,17 @@ pub trait Statements: Send + Sync + 'static {
         statements: Vec<Statement>,
     ) -> impl Future<Output = Result<Vec<Vec<Row>>, LogError>> + Send;
 
+    /// Divides a table by weeks of its column `started`, where the database can: makes the weeks to come, and drops those that were
+    /// over at `oldest`.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn divide(
+        &self,
+        table: &'static str,
+        oldest: Timestamp,
+    ) -> impl Future<Output = Result<(), LogError>> + Send;
+
     /// The rows that one statement returns.
     ///
     /// # Errors

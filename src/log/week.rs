@@ -3,6 +3,8 @@
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 
 const SECONDS: i64 = 7 * 86_400;
+/// The table of the log.
+const EVENTS: &str = "events";
 /// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
 const FIRST_MONDAY: i64 = -3 * 86_400;
 
@@ -35,12 +37,22 @@ impl Week {
 
     /// The name of its part of the log: `events_` and its Monday.
     pub(super) fn table(self) -> String {
-        self.monday().strftime("events_%Y%m%d").to_string()
+        self.part_of(EVENTS)
     }
 
     /// The week that a part of the log is named after.
     pub(super) fn of_table(name: &str) -> Option<Self> {
-        let date = civil::Date::strptime("%Y%m%d", name.strip_prefix("events_")?).ok()?;
+        Self::of_part(name, EVENTS)
+    }
+
+    /// The name of its part of a table: that table's, and its Monday.
+    pub(super) fn part_of(self, table: &str) -> String {
+        format!("{table}_{}", self.monday().strftime("%Y%m%d"))
+    }
+
+    /// The week that a part of a table is named after.
+    pub(super) fn of_part(name: &str, table: &str) -> Option<Self> {
+        let date = civil::Date::strptime("%Y%m%d", name.strip_prefix(table)?.strip_prefix('_')?).ok()?;
         let week = Self::of(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
         (week.monday() == date).then_some(week)
     }

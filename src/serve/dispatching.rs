@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
@@ -13,7 +13,7 @@ use super::ServeError;
 use super::endpoints::ServedBus;
 use super::settings::Settings;
 use super::terminal::Terminal;
-use crate::dispatch::{Arrived, Dispatcher, Finished, Guard, Job, KeyRing, Poster, Store};
+use crate::dispatch::{Arrived, Dispatcher, Finished, Guard, Job, KeyRing, KeySource, Poster, Store};
 use crate::log::{AnyLog, Filter, LogError, Most, Ordered as _, Placed, Position};
 
 /// Events that are taken from the log at once: so many, or so many bytes.
@@ -24,8 +24,10 @@ const TOGETHER: usize = 500;
 const LOOK: Duration = Duration::from_secs(1);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How often what has waited for too long is given up.
-const GIVE_UP_EVERY: Duration = Duration::from_secs(600);
+/// How often the record is put in order.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
+/// How long what is done with is on record.
+const ON_RECORD: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long attempts in hand have when the server ends.
 const TO_END: Duration = Duration::from_secs(5);
 
@@ -39,7 +41,13 @@ pub(super) fn dispatcher(
 ) -> Result<Arc<ServedDispatcher>, ServeError> {
     let keys = KeyRing::of_file(&settings.subscribing.key)?;
     let poster = Poster::new(Guard::new(settings.subscribing.allowed.clone()))?;
-    Ok(Arc::new(Dispatcher::new(Store::new(log), keys, poster, bus, Arc::new(Timestamp::now))))
+    Ok(Arc::new(Dispatcher::new(
+        Store::new(log),
+        KeySource::Fixed(keys),
+        poster,
+        bus,
+        Arc::new(Timestamp::now),
+    )))
 }
 
 /// Delivers until `end` becomes true, and then what is in hand.
@@ -49,14 +57,16 @@ pub(super) async fn run(
     terminal: Terminal,
     mut end: watch::Receiver<bool>,
 ) {
+    // A file is nobody else's: what an earlier run had in hand, nobody has.
+    if let AnyLog::Sqlite(_) = &log
+        && let Err(error) = dispatcher.store().let_go_of_all().await
+    {
+        warn!(error = error.to_string(), "what an earlier run had in hand is tried a little later");
+    }
     let (finish, finished) = mpsc::unbounded_channel();
     let look = Arc::new(Notify::new());
     let work = async {
-        tokio::join!(
-            feed(&dispatcher, &log, &finish),
-            retry(&dispatcher, &look, &finish),
-            give_up(&dispatcher),
-        )
+        tokio::join!(feed(&dispatcher, &log, &finish), retry(&dispatcher, &look, &finish), tidy(&dispatcher),)
     };
     let recording = tokio::spawn(record(dispatcher.clone(), finished, look.clone(), terminal));
     tokio::select! {
@@ -140,12 +150,17 @@ async fn retry(dispatcher: &Arc<ServedDispatcher>, look: &Notify, finish: &mpsc:
     }
 }
 
-async fn give_up(dispatcher: &Arc<ServedDispatcher>) {
+/// Gives up what has waited for too long, and keeps the record in order.
+async fn tidy(dispatcher: &Arc<ServedDispatcher>) {
     loop {
-        if let Err(error) = dispatcher.store().give_up(dispatcher.now()).await {
+        if let Err(error) = dispatcher.sweep().await {
             warn!(error = error.to_string(), "what has waited for too long is not given up yet");
         }
-        sleep(GIVE_UP_EVERY).await;
+        let oldest = dispatcher.now().checked_sub(ON_RECORD).unwrap_or_default();
+        if let Err(error) = dispatcher.store().maintain(oldest).await {
+            warn!(error = error.to_string(), "what is old is on record still");
+        }
+        sleep(TIDY_EVERY).await;
     }
 }
 

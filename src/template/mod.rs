@@ -1,5 +1,5 @@
-//! The CloudFormation templates: of a provider's stack and of its poller's, made from the provider's constant, and of the event
-//! log.
+//! The CloudFormation templates: of a provider's stack and of its poller's, made from the provider's constant, of the event log,
+//! and of the dispatcher.
 //!
 //! The template is a text with a few gaps, so that it reads like what it becomes. Those in `cloudformation/` are
 //! its output.
@@ -15,6 +15,8 @@ pub enum Template {
     Poller(&'static Provider, &'static Polling),
     /// Of the event log: recorder, feed and their database.
     EventLog,
+    /// Of the dispatcher: events go out to subscribers.
+    Dispatch,
 }
 
 /// A name that is no template's.
@@ -28,15 +30,21 @@ impl Template {
         let pollers = providers::ALL
             .into_iter()
             .filter_map(|provider| Some(Self::Poller(provider, provider.polling.as_ref()?)));
-        providers::ALL.into_iter().map(Self::Provider).chain(pollers).chain([Self::EventLog]).collect()
+        providers::ALL
+            .into_iter()
+            .map(Self::Provider)
+            .chain(pollers)
+            .chain([Self::EventLog, Self::Dispatch])
+            .collect()
     }
 
-    /// What it is called: as its provider, that with `-poller` behind it, or `event-log`.
+    /// What it is called: as its provider, that with `-poller` behind it, `event-log` or `dispatch`.
     pub fn name(self) -> String {
         match self {
             Self::Provider(provider) => provider.name.into(),
             Self::Poller(provider, _) => format!("{}-poller", provider.name),
             Self::EventLog => "event-log".into(),
+            Self::Dispatch => "dispatch".into(),
         }
     }
 
@@ -55,6 +63,7 @@ impl Template {
             Self::Provider(provider) => of(provider),
             Self::Poller(provider, polling) => of_poller(provider, polling),
             Self::EventLog => include_str!("event-log.yaml").to_owned(),
+            Self::Dispatch => include_str!("dispatch.yaml").to_owned(),
         }
     }
 }

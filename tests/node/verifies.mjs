@@ -1,16 +1,18 @@
-// Verifies what was received, with the library of Standard Webhooks.
+// Verifies what was received, with the libraries of Standard Webhooks and of Svix.
 // usage: node verifies.mjs SECRET < REQUESTS, each a line of JSON: {"headers": {...}, "body": "..."}
-// Prints a line for each: "true", or why not.
+// Prints two lines for each, one of each library: "true", or why not.
 import { createInterface } from "node:readline";
-import { Webhook } from "standardwebhooks";
+import * as standard from "standardwebhooks";
+import * as svix from "svix";
 
-const webhook = new Webhook(process.argv[2]);
 for await (const line of createInterface({ input: process.stdin })) {
   const { headers, body } = JSON.parse(line);
-  try {
-    webhook.verify(body, headers);
-    console.log("true");
-  } catch (error) {
-    console.log(error.message);
+  for (const { Webhook } of [standard, svix]) {
+    try {
+      new Webhook(process.argv[2]).verify(body, headers);
+      console.log("true");
+    } catch (error) {
+      console.log(error.message);
+    }
   }
 }

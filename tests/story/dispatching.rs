@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use hookbridge::bus::Bus;
 use hookbridge::call::CallError;
 use hookbridge::dispatch::{
-    Arrived, Changes, Clock, DeliveryFilter, DeliveryView, Dispatcher, Guard, KeyRing, Manager, Poster,
-    State, Store,
+    Arrived, Changes, Clock, DeliveryFilter, DeliveryView, Dispatcher, Guard, KeyRing, KeySource, Manager,
+    Poster, State, Store,
 };
 use hookbridge::event::Event;
 use hookbridge::log::Statements;
@@ -83,8 +83,13 @@ impl<S: Statements + Clone> Office<S> {
         let time: Clock = Arc::new(move || Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap());
         let keys = KeyRing::read("a key of at least thirty-two characters").unwrap();
         let poster = Poster::new(Guard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
-        let dispatcher =
-            Dispatcher::new(Store::new(db.clone()), keys.clone(), poster.clone(), told.clone(), time.clone());
+        let dispatcher = Dispatcher::new(
+            Store::new(db.clone()),
+            KeySource::Fixed(keys.clone()),
+            poster.clone(),
+            told.clone(),
+            time.clone(),
+        );
         let manager = Manager { store: Store::new(db.clone()), keys, poster, clock: time };
         Self { db, dispatcher: Arc::new(dispatcher), manager, told, clock }
     }
@@ -497,7 +502,7 @@ async fn what_is_old_is_forgotten(db: impl Statements + Clone) {
     office.come(ids(2..3)).await;
     office.pass().await;
     assert_eq!(receiver.received().len(), 3);
-    office.manager.store.forget(Timestamp::from_second(START + DAY).unwrap()).await.unwrap();
+    office.manager.store.maintain(Timestamp::from_second(START + DAY).unwrap()).await.unwrap();
     let left = office.deliveries(DeliveryFilter::default()).await;
     assert_eq!(left.iter().map(|one| one.event.as_str()).collect::<Vec<_>>(), ["event-2"]);
     let (_, attempts) = office.manager.store.delivery(left[0].id).await.unwrap().unwrap();

@@ -12,6 +12,8 @@ mod actors;
 mod archiving;
 mod bad_input;
 mod consuming;
+mod delivering;
+mod dispatch_stack;
 mod dispatching;
 mod event_log;
 mod following;

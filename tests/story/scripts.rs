@@ -112,7 +112,7 @@ fn a_script_that_cannot_go_on_says_why() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
+    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: dispatch event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
     insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
     insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");

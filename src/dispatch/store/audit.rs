@@ -223,11 +223,12 @@ impl<S: Statements> Store<S> {
         self.db.run(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.number(0))
     }
 
-    /// Removes what was tried and what was done with before `oldest`.
+    /// Removes what was tried, and what was done with, before `oldest`, and makes room for the attempts to come.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn forget(&self, oldest: Timestamp) -> Result<(), LogError> {
+    pub async fn maintain(&self, oldest: Timestamp) -> Result<(), LogError> {
+        self.db.divide("attempts", oldest).await?;
         let forget = |sql: &str| Statement::new(sql, vec![oldest.into()]);
         let statements = vec![
             forget("delete from {log}attempts where started < $1"),

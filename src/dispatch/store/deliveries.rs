@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Rows, Store};
+use crate::dispatch::queue::Retry;
 use crate::dispatch::schedule::KEPT;
 use crate::dispatch::subscriber::SubscriberId;
 use crate::log::{LogError, Position, Row, Statement, Statements, Value};
@@ -84,6 +85,8 @@ pub struct Claimed {
     pub attempts: i64,
     /// What its seven days are counted from.
     pub since: Timestamp,
+    /// When it is to be tried.
+    pub next: Timestamp,
 }
 
 /// An attempt, and what follows from it.
@@ -245,14 +248,19 @@ impl<S: Statements> Store<S> {
             return Ok(Vec::new());
         };
         // What was tried before the subscriber was good again is due whatever its time.
-        let due =
-            if releasing.is_some() { "(next_attempt <= $3 or tried < $6)" } else { "next_attempt <= $3" };
+        let (due, next) = match releasing {
+            Some(_) => (
+                "(next_attempt <= $3 or tried < $6)",
+                ", next_attempt = case when tried < $6 then $2 else next_attempt end",
+            ),
+            None => ("next_attempt <= $3", ""),
+        };
         let sql = format!(
-            "update {{log}}deliveries set held = $4, held_until = $5 where id in (
+            "update {{log}}deliveries set held = $4, held_until = $5{next} where id in (
                select id from {{log}}deliveries where subscriber = $1 and state = 'waiting' and {due}
                  and (held_until is null or held_until <= $2)
                order by next_attempt limit {limit} {{skip_locked}})
-             returning id, message, attempts, since"
+             returning id, message, attempts, since, next_attempt"
         );
         let mut values: Vec<Value> =
             vec![subscriber.into(), now.into(), until.into(), hold.token.as_str().into(), hold.until.into()];
@@ -267,26 +275,33 @@ impl<S: Statements> Store<S> {
         self.with_messages(subscriber, held).await
     }
 
-    /// Takes hold of one delivery that is held by a message of a queue, when it is due. A message that comes a second time finds
-    /// another hold.
+    /// Takes hold of one delivery that is held by a message of a queue, when it is due and its subscriber is not resting. A message
+    /// that comes a second time finds another hold.
     ///
     /// # Errors
     /// [`LogError`].
     pub async fn take_over(
         &self,
-        delivery: i64,
-        from: &str,
+        retry: &Retry,
         hold: &Hold,
         now: Timestamp,
     ) -> Result<Option<Claimed>, LogError> {
-        let sql = "update {log}deliveries set held = $3, held_until = $4
-            where id = $1 and held = $2 and state = 'waiting' and next_attempt <= $5
-              and subscriber in (select id from {log}subscribers where state = 'active' and open_until is null)
-            returning id, message, attempts, since, subscriber";
-        let values =
-            vec![delivery.into(), from.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
-        let held = self.db.run(sql, values).await?;
-        let Some(subscriber) = held.first().map(|row| row.number(4)).transpose()? else { return Ok(None) };
+        let resting = if retry.is_probe() { "" } else { "and open_until is null" };
+        let sql = format!(
+            "update {{log}}deliveries set held = $3, held_until = $4
+             where id = $1 and held = $2 and state = 'waiting' and next_attempt <= $5
+               and subscriber in (select id from {{log}}subscribers where state = 'active' {resting})
+             returning id, message, attempts, since, next_attempt, subscriber"
+        );
+        let values = vec![
+            retry.delivery.into(),
+            retry.hold.as_str().into(),
+            hold.token.as_str().into(),
+            hold.until.into(),
+            now.into(),
+        ];
+        let held = self.db.run(&sql, values).await?;
+        let Some(subscriber) = held.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
         Ok(self.with_messages(subscriber, held).await?.pop())
     }
 
@@ -315,6 +330,7 @@ impl<S: Statements> Store<S> {
                 message: message.clone(),
                 attempts: row.number(2)?,
                 since: row.time(3)?,
+                next: row.time(4)?,
             }))
         };
         held.iter().map(claimed).filter_map(Result::transpose).collect()
@@ -413,6 +429,15 @@ impl<S: Statements> Store<S> {
             ids.join(", ")
         );
         self.db.run(&sql, vec![hold.token.as_str().into()]).await.map(drop)
+    }
+
+    /// Lets go of all that is held: by nobody who is there any more.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn let_go_of_all(&self) -> Result<(), LogError> {
+        let sql = "update {log}deliveries set held = null, held_until = null where state = 'waiting' and held is not null";
+        self.db.run(sql, vec![]).await.map(drop)
     }
 
     /// Gives up what has waited for seven days, and says how many that were.

@@ -1,5 +1,6 @@
 //! Statements of both databases, run in PostgreSQL.
 
+use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{Column as _, Connection as _, Row as _, TypeInfo as _};
@@ -7,7 +8,11 @@ use sqlx::{Column as _, Connection as _, Row as _, TypeInfo as _};
 use super::{Lent, PostgresLog};
 use crate::log::sql::Dialect as _;
 use crate::log::statements::other_form;
+use crate::log::week::Week;
 use crate::log::{LogError, Row, Statement, Statements, Value};
+
+/// Weeks ahead that have tables.
+const AHEAD: i64 = 4;
 
 impl Statements for PostgresLog {
     async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
@@ -26,6 +31,40 @@ impl Statements for PostgresLog {
         }
         lent.is_idle = true;
         Ok(all)
+    }
+
+    async fn divide(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
+        let mut lent = Lent::from(&self.pool).await?;
+        let connection = &mut *lent.connection;
+        let now = Week::of(Timestamp::now());
+        for week in (0..=AHEAD).map(|weeks| now.later(weeks)) {
+            let (from, to) = (week.start().as_microsecond(), week.later(1).start().as_microsecond());
+            let make = format!(
+                "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",
+                week.part_of(table)
+            );
+            match sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *connection).await {
+                // The default table has some of it: there the week stays.
+                Err(error)
+                    if error
+                        .as_database_error()
+                        .is_some_and(|said| said.code().as_deref() == Some("23514")) => {}
+                done => drop(done?),
+            }
+        }
+        let parts = format!(
+            "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
+             where i.inhparent = 'hookbridge.{table}'::regclass"
+        );
+        for row in sqlx::query(sqlx::AssertSqlSafe(parts)).fetch_all(&mut *connection).await? {
+            let part: String = row.try_get(0)?;
+            if Week::of_part(&part, table).is_some_and(|week| week.later(1).start() <= oldest) {
+                let drop = format!("drop table if exists hookbridge.{part}");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await?;
+            }
+        }
+        lent.is_idle = true;
+        Ok(())
     }
 }
 

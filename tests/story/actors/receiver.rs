@@ -1,6 +1,10 @@
 //! A subscriber's server: it takes what comes and answers as it is told.
 
+use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -8,8 +12,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use super::{checkout, set_up};
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -100,4 +106,34 @@ async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
         response.headers_mut().append(name, value.parse().unwrap());
     }
     response
+}
+
+/// What the libraries of Standard Webhooks and of Svix, for JavaScript and for Python, say of requests that were signed with this
+/// secret: "true", or why not; four texts for each.
+pub fn verifications(secret: &str, requests: &[(HeaderMap, String)]) -> Vec<String> {
+    let request = |(headers, body): &(HeaderMap, String)| {
+        let headers: BTreeMap<_, _> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        json!({"headers": headers, "body": body}).to_string() + "\n"
+    };
+    let requests: String = requests.iter().map(request).collect();
+    let environment = PathBuf::from(set_up("HOOKBRIDGE_TEST_ENV"));
+    let verifiers = [
+        ("node", environment.join("node/verifies.mjs")),
+        ("python", checkout().join("tests/python/verifies.py")),
+    ];
+    let mut said = Vec::new();
+    for (program, script) in verifiers {
+        let mut verifier = Command::new(environment.join("tools/bin").join(program))
+            .arg(script)
+            .arg(secret)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        verifier.stdin.take().unwrap().write_all(requests.as_bytes()).unwrap();
+        let output = String::from_utf8(verifier.wait_with_output().unwrap().stdout).unwrap();
+        said.extend(output.lines().map(str::to_owned));
+    }
+    said
 }

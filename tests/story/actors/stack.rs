@@ -21,7 +21,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the committed template of `provider`, which may also be `event-log` or a poller's.
+    /// Deploys the committed template of `provider`, which may also be `event-log`, `dispatch` or a poller's.
     pub fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
         let bucket = name("code");
         aws(&["s3", "mb", &format!("s3://{bucket}")]);
@@ -47,6 +47,7 @@ impl Stack {
             ("RecorderCodeKey", "recorder.zip"),
             ("FeedCodeKey", "feed.zip"),
             ("PollerCodeKey", "poller.zip"),
+            ("DispatcherCodeKey", "dispatcher.zip"),
             ("Architecture", "x86_64"),
         ];
         let text = Template::find(self.provider).unwrap().text();

@@ -1,0 +1,42 @@
+//! The Lambda function `dispatcher`: reads its environment, wires the parts, runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hookbridge::bus::EventBridge;
+use hookbridge::database::Database;
+use hookbridge::dispatch::{
+    Dispatcher, DispatcherFunction, Environment, Guard, KeySource, Poster, RetryQueue, Store,
+};
+use hookbridge::secrets::SecretsManager;
+use hookbridge::{aws, invocation, output};
+use jiff::Timestamp;
+use lambda_runtime::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    output::for_function();
+    output::ended(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let config = aws::function_config().await;
+    let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
+    let store = Store::new(Database::new(environment.database_url.as_ref(), secret)?);
+    let keys = KeySource::secret(SecretsManager::new(&config, environment.subscriber_key_arn));
+    let poster = Poster::new(Guard::new(environment.allowed))?;
+    let bus = EventBridge::new(&config, environment.bus);
+    let dispatcher = Dispatcher::new(store, keys, poster, bus, Arc::new(Timestamp::now))
+        .with_queue(RetryQueue::new(&config, environment.queue_url));
+    let function = Arc::new(DispatcherFunction {
+        dispatcher: Arc::new(dispatcher),
+        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        retention: environment.retention,
+    });
+    invocation::serve(move |event, request_id, deadline| {
+        let function = function.clone();
+        async move { function.invoke(event.get(), &request_id, deadline).await }
+    })
+    .await
+}

@@ -1,0 +1,99 @@
+//! What the function `dispatcher` is told by its environment.
+
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use secrecy::SecretString;
+
+use crate::invocation::EnvironmentError;
+
+/// The longest retention, in days: a hundred years.
+const MOST_DAYS: i64 = 36_500;
+/// How long attempts are on record when it is not said, in days.
+const DAYS: i64 = 90;
+
+/// The environment of the function `dispatcher`.
+#[derive(Debug)]
+pub struct Environment {
+    /// `DATABASE_URL`, which may hold a password.
+    pub database_url: Option<SecretString>,
+    /// `DATABASE_SECRET_ARN`: where the database's credentials are.
+    pub database_secret_arn: Option<String>,
+    /// `SUBSCRIBER_KEY_ARN`: where the key of subscribers' secrets is.
+    pub subscriber_key_arn: String,
+    /// `QUEUE_URL`: the queue that calls the function, for what is to be tried again soon.
+    pub queue_url: String,
+    /// `EVENT_BUS_NAME` (`default`): where it is told how subscribers are.
+    pub bus: String,
+    /// `ALLOW_TO`: ranges of our own network that are delivered to, with commas between them.
+    pub allowed: Vec<IpNet>,
+    /// `RETENTION_DAYS` (90): how long deliveries that are done with, and attempts, are on record.
+    pub retention: SignedDuration,
+}
+
+impl Environment {
+    /// Reads the environment through `variable`; a variable that is empty is not set.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let variable = |name| variable(name).filter(|value| !value.is_empty());
+        let wrong = |name, problem: String| EnvironmentError { name, problem };
+        let needed =
+            |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
+        let days = match variable("RETENTION_DAYS") {
+            None => DAYS,
+            // Less than what is tried for, and the record of it would go before its end.
+            Some(text) => {
+                text.parse().ok().filter(|days| (8..=MOST_DAYS).contains(days)).ok_or_else(|| {
+                    wrong("RETENTION_DAYS", format!("'{text}' is not a number of days from 8 to {MOST_DAYS}"))
+                })?
+            }
+        };
+        let net = |text: &str| {
+            text.trim().parse().map_err(|_| {
+                wrong("ALLOW_TO", format!("'{text}' is not a range of addresses, for example 10.1.0.0/16"))
+            })
+        };
+        let allowed = variable("ALLOW_TO").unwrap_or_default();
+        Ok(Self {
+            database_url: variable("DATABASE_URL").map(Into::into),
+            database_secret_arn: variable("DATABASE_SECRET_ARN"),
+            subscriber_key_arn: needed(
+                "SUBSCRIBER_KEY_ARN",
+                "the secret with the key of subscribers' secrets",
+            )?,
+            queue_url: needed("QUEUE_URL", "the queue of what is to be tried again")?,
+            bus: variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
+            allowed: allowed
+                .split(',')
+                .filter(|text| !text.trim().is_empty())
+                .map(net)
+                .collect::<Result<_, _>>()?,
+            retention: SignedDuration::from_hours(24 * days),
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        let base = [("SUBSCRIBER_KEY_ARN", "arn"), ("QUEUE_URL", "https://queue")];
+        let all: Vec<_> = base.iter().chain(variables).copied().collect();
+        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Environment::read(find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default_and_what_cannot_be_is_said() {
+        let read_defaults = read(&[]).unwrap();
+        assert_eq!((read_defaults.bus.as_str(), read_defaults.allowed.len()), ("default", 0));
+        assert_eq!(read_defaults.retention, SignedDuration::from_hours(90 * 24));
+        assert_eq!(read(&[("ALLOW_TO", "10.1.0.0/16, 10.2.0.1/32")]).unwrap().allowed.len(), 2);
+        insta::assert_snapshot!(read(&[("ALLOW_TO", "inside")]).unwrap_err(), @"environment variable ALLOW_TO: 'inside' is not a range of addresses, for example 10.1.0.0/16");
+        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a number of days from 8 to 36500");
+        insta::assert_snapshot!(read(&[("QUEUE_URL", "")]).unwrap_err(), @"environment variable QUEUE_URL: not set; it names the queue of what is to be tried again");
+    }
+}

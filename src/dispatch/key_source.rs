@@ -1,0 +1,83 @@
+//! Where a dispatcher has its keys from: given once, or from a secret that can get another one while it runs.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::keys::{KeyError, KeyRing};
+use crate::secrets::{SecretError, SecretStore as _, SecretsManager, Stage};
+
+/// How often the secret is read at most when a key is missing.
+const AT_MOST_EVERY: Duration = Duration::from_secs(30);
+
+/// Where keys are had from.
+pub enum KeySource {
+    /// Given.
+    Fixed(KeyRing),
+    /// From a secret of Secrets Manager, read when it is first needed.
+    Secret(SecretsManager, Box<Mutex<Option<(KeyRing, Instant)>>>),
+}
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum NoKeys {
+    /// The secret cannot be read.
+    #[error("the key of subscribers' secrets: {0}")]
+    Secret(SecretError),
+    /// There is nothing in it.
+    #[error("the key of subscribers' secrets: there is none")]
+    None,
+    /// What is in it is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl KeySource {
+    /// From this secret.
+    pub fn secret(secret: SecretsManager) -> Self {
+        Self::Secret(secret, Box::default())
+    }
+
+    /// The keys.
+    ///
+    /// # Errors
+    /// [`NoKeys`].
+    pub async fn ring(&self) -> Result<KeyRing, NoKeys> {
+        let (secret, read) = match self {
+            Self::Fixed(ring) => return Ok(ring.clone()),
+            Self::Secret(secret, read) => (secret, read),
+        };
+        let mut read = read.lock().await;
+        if let Some((ring, _)) = &*read {
+            return Ok(ring.clone());
+        }
+        let ring = fetch(secret).await?;
+        *read = Some((ring.clone(), Instant::now()));
+        Ok(ring)
+    }
+
+    /// Reads the keys anew, unless that was done just now; whether it was done.
+    pub(super) async fn read_again(&self) -> bool {
+        let Self::Secret(secret, read) = self else { return false };
+        let mut read = read.lock().await;
+        if read.as_ref().is_some_and(|(_, when)| when.elapsed() < AT_MOST_EVERY) {
+            return false;
+        }
+        match fetch(secret).await {
+            Ok(ring) => *read = Some((ring, Instant::now())),
+            Err(error) => {
+                warn!(error = error.to_string(), "the keys could not be read anew");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+async fn fetch(secret: &SecretsManager) -> Result<KeyRing, NoKeys> {
+    let version = secret.fetch(Stage::Current).await.map_err(NoKeys::Secret)?.ok_or(NoKeys::None)?;
+    let text = std::str::from_utf8(version.secret.expose()).map_err(|_| KeyError::NotAKey)?;
+    Ok(KeyRing::read(text)?)
+}

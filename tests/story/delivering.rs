@@ -1,0 +1,307 @@
+//! `hookbridge serve` delivers to subscribers, and `hookbridge subscriber` and `hookbridge delivery` look after them: from a
+//! webhook that came in to one that goes out.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::actors::receiver::{Receiver, verifications};
+use crate::actors::run;
+use crate::actors::server::{SECRET, Server, hookbridge};
+
+const HERE: &str = "127.0.0.0/8";
+
+/// A command about subscribers or deliveries, on the log in a folder.
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = hookbridge();
+    command.args(arguments).arg("--json").arg("--database").arg(folder.join("log.db"));
+    if arguments[0] == "subscriber" {
+        command.env("HOOKBRIDGE_ALLOW_TO", HERE);
+    }
+    command
+}
+
+/// Runs one, and reads the lines that it prints.
+fn ask(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let printed = run(&mut command(folder, arguments));
+    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn complaint(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr.clone()).unwrap().trim().to_owned()
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs what blocks beside the receiver.
+async fn beside(story: impl FnOnce() + Send + 'static) {
+    tokio::task::spawn_blocking(story).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_comes_in_goes_out_signed_and_is_on_record() {
+    let receiver = Receiver::start().await;
+    beside(move || {
+        let server = Server::start_with(&["--allow-to", HERE]);
+        let folder = server.folder.path();
+        let url = receiver.url("in");
+        let filter = r#"{"source":["github.com"],"detail":{"n":[{"numeric":["<",10]}]}}"#;
+        let made =
+            ask(folder, &["subscriber", "create", "ci", "--url", &url, "--type", "pu*", "--filter", filter]);
+        let old = made[0]["secret"].as_str().unwrap().to_owned();
+        for n in 0..12 {
+            server.push(n);
+        }
+        // Even numbers are pushes, the others issues.
+        until("not all has come", || (receiver.received().len() == 5).then_some(()));
+        let new =
+            ask(folder, &["subscriber", "rotate-secret", "ci"])[0]["secret"].as_str().unwrap().to_owned();
+        server.push(0);
+        until("the next has not come", || (receiver.received().len() == 6).then_some(()));
+        ask(folder, &["subscriber", "rotate-secret", "ci", "--overlap", "0"]);
+        server.push(2);
+        until("the last has not come", || (receiver.received().len() == 7).then_some(()));
+
+        let received = receiver.received();
+        let requests: Vec<_> = received.iter().map(|one| (one.headers.clone(), one.body.clone())).collect();
+        assert_eq!(
+            verifications(&old, &requests[..6]),
+            ["true"; 24],
+            "the old one signs for as long as was said"
+        );
+        assert_eq!(verifications(&new, &requests[5..6]), ["true"; 4]);
+        for (secret, which) in [(&new, 0..5), (&old, 6..7), (&new, 6..7)] {
+            assert!(verifications(secret, &requests[which]).iter().all(|said| said != "true"));
+        }
+        let mut forged = requests[0].clone();
+        forged.1 = forged.1.replace("push", "opened");
+        assert!(verifications(&old, &[forged]).iter().all(|said| said != "true"));
+
+        let delivered = until("not all is on record", || {
+            let listed = ask(folder, &["delivery", "list", "--subscriber", "ci", "--status", "delivered"]);
+            (listed.len() == 7).then_some(listed)
+        });
+        assert!(delivered.iter().all(|one| one["type"] == "push" && one["attempts"] == 1));
+        let shown = ask(folder, &["delivery", "show", &delivered[0]["id"].to_string()]);
+        assert_eq!(shown[0]["tries"][0]["answer"], "thanks");
+        assert_eq!(shown[0]["tries"][0]["address"], receiver.address.to_string());
+        let kept = std::fs::read(folder.join("log.db")).unwrap();
+        for secret in [&old, &new] {
+            assert!(!kept.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "it is encrypted");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_we_sign_as_github_does_our_own_bridge_takes() {
+    beside(|| {
+        let (from, to) = (Server::start_with(&["--allow-to", HERE]), Server::start());
+        let url = format!("http://{}/hooks/github", to.address);
+        let folder = from.folder.path();
+        let create =
+            ["subscriber", "create", "us", "--url", &url, "--signature", "sha256", "--envelope", "body"];
+        let output = command(folder, &create).env("HOOKBRIDGE_SUBSCRIBER_SECRET", SECRET).output().unwrap();
+        assert!(output.status.success());
+        assert!(!String::from_utf8(output.stdout).unwrap().contains(SECRET), "what was given is not shown");
+        from.push(4);
+        // GitHub's bridge asks for the type in a header of GitHub's: what it says is that the signature was good.
+        let tried = until("nothing was tried", || {
+            ask(folder, &["delivery", "list"]).pop().filter(|one| one["attempts"] == 1)
+        });
+        let shown = ask(folder, &["delivery", "show", &tried["id"].to_string()]);
+        let answer = shown[0]["tries"][0]["answer"].as_str().unwrap().to_owned();
+        assert_ne!(tried["answered"], 401, "{answer}");
+        // With another secret it is refused.
+        ask(folder, &["subscriber", "rotate-secret", "us", "--overlap", "0"]);
+        from.push(6);
+        let tried = until("nothing more was tried", || {
+            let mut listed = ask(folder, &["delivery", "list"]);
+            (listed.len() == 2 && listed[0]["attempts"] == 1).then(|| listed.swap_remove(0))
+        });
+        assert_eq!(tried["answered"], 401);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_with_deliveries_in_hand_makes_them_when_it_is_back() {
+    let receiver = Receiver::start().await;
+    beside(move || {
+        let mut server = Server::start_with(&["--allow-to", HERE, "--quiet"]);
+        let url = receiver.url("in");
+        ask(server.folder.path(), &["subscriber", "create", "ci", "--url", &url]);
+        receiver.answers_by(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            (200, vec![], String::new())
+        });
+        for round in 0..4 {
+            for n in round * 50..round * 50 + 50 {
+                server.push(n);
+            }
+            server.signal("KILL");
+            assert!(!server.end().success());
+            server = server.in_the_same_folder(&["--allow-to", HERE, "--quiet"]);
+        }
+        // What was in hand is held for a while.
+        let missing = || {
+            let bodies: Vec<_> =
+                receiver.received().iter().map(|one| one.event()["detail"]["n"].as_u64().unwrap()).collect();
+            (0..200).filter(|n| !bodies.contains(n)).count()
+        };
+        let end = Instant::now() + Duration::from_secs(150);
+        while missing() > 0 {
+            assert!(Instant::now() < end, "{} have not come", missing());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    })
+    .await;
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let server = Server::start();
+    let folder = server.folder.path();
+    let create = |arguments: &[&str]| {
+        let mut command = command(folder, &[&["subscriber", "create"], arguments].concat());
+        complaint(&command.env_remove("HOOKBRIDGE_ALLOW_TO").output().unwrap())
+    };
+    insta::assert_snapshot!(create(&["a", "--url", "https://2130706433/"]), @"hookbridge: url: 127.0.0.1 is not delivered to: a loopback address (127.0.0.0/8); --allow-to 127.0.0.1 would allow it");
+    insta::assert_snapshot!(create(&["a", "--url", "https://[::ffff:10.0.0.1]/"]), @"hookbridge: url: 10.0.0.1 is not delivered to: a private network (10.0.0.0/8); --allow-to 10.0.0.1 would allow it");
+    insta::assert_snapshot!(create(&["a", "--url", "http://8.8.8.8/"]), @"hookbridge: url: only https:// is delivered to, except to addresses that are allowed with --allow-to");
+    insta::assert_snapshot!(create(&["a", "--url", "https://user:hunter2@hooks.example/"]), @"hookbridge: url: a user or a password stands in it; what is sent is signed instead");
+    insta::assert_snapshot!(create(&["a", "--url", "hooks"]), @"hookbridge: url: not a URL; it is written https://HOST/PATH");
+    insta::assert_snapshot!(create(&["a b", "--url", "https://8.8.8.8/"]), @"hookbridge: a subscriber's name begins with a letter or a digit, and is of these, '-', '_' and '.', at most 64");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"detail":{"shop":"x"}}"#]), @"hookbridge: filter: not an event pattern: detail.shop is neither a list of values nor an object");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--limit", "0"]), @"hookbridge: limit: 0 is not from 1 to 1000");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "short"]), @"hookbridge: secret: a signing secret is whsec_ and the base64 of 24 to 64 random bytes: whsec_$(openssl rand -base64 32)");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--allow-to", "inside"]), @"hookbridge: allow-to: 'inside' is neither an address nor a range (10.1.0.0/16)");
+    assert_eq!(ask(folder, &["subscriber", "list"]), [Value::Null; 0]);
+    ask(folder, &["subscriber", "create", "a", "--url", "https://8.8.8.8/"]);
+    let said = |arguments: &[&str]| complaint(&command(folder, arguments).output().unwrap());
+    insta::assert_snapshot!(said(&["subscriber", "create", "a", "--url", "https://8.8.8.8/"]), @"hookbridge: there is a subscriber a already; change it with update, or choose another name");
+    insta::assert_snapshot!(said(&["subscriber", "show", "b"]), @"hookbridge: there is no subscriber b");
+    insta::assert_snapshot!(said(&["subscriber", "resume", "a"]), @"hookbridge: the subscriber a is not paused");
+    insta::assert_snapshot!(said(&["delivery", "show", "7"]), @"hookbridge: there is no delivery 7");
+    insta::assert_snapshot!(said(&["delivery", "cancel", "7"]), @"hookbridge: there is no such delivery that waits");
+    ask(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
+    ask(folder, &["subscriber", "pause", "a"]);
+    let shown = ask(folder, &["subscriber", "show", "a"]).remove(0);
+    assert_eq!(
+        (&shown["state"], &shown["settings"]["limit"], &shown["settings"]["types"][0]),
+        (&"paused".into(), &3.into(), &"x.*".into())
+    );
+    run(&mut command(folder, &["subscriber", "delete", "a"]));
+    assert_eq!(ask(folder, &["subscriber", "list"]), [Value::Null; 0]);
+}
+
+/// Answers each connection by hand.
+fn strange(
+    answer: impl Fn(&mut std::net::TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            std::thread::spawn(move || {
+                let mut request = [0; 65_536];
+                let _ = stream.read(&mut request);
+                // Whoever has heard enough hangs up.
+                let _ = answer(&mut stream);
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_strange_answer_costs_nobody_anything() {
+    let server = Server::start();
+    let folder = server.folder.path();
+    let ok = b"HTTP/1.1 200 OK\r\n";
+    let strange = [
+        (
+            "endless",
+            strange(move |stream| {
+                stream.write_all(ok)?;
+                stream.write_all(b"transfer-encoding: chunked\r\n\r\n")?;
+                loop {
+                    stream.write_all(format!("1000\r\n{}\r\n", "x".repeat(4096)).as_bytes())?;
+                }
+            }),
+        ),
+        (
+            "slow",
+            strange(move |stream| {
+                stream.write_all(ok)?;
+                stream.write_all(b"content-length: 1000\r\n\r\n")?;
+                loop {
+                    stream.write_all(b"x")?;
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }),
+        ),
+        (
+            "broken",
+            strange(move |stream| {
+                stream.write_all(ok)?;
+                stream.write_all(b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzzz\r\n")
+            }),
+        ),
+        (
+            "headers",
+            strange(move |stream| {
+                stream.write_all(ok)?;
+                for n in 0..16_384 {
+                    stream.write_all(format!("x-{n}: {}\r\n", "y".repeat(64)).as_bytes())?;
+                }
+                stream.write_all(b"content-length: 0\r\n\r\n")
+            }),
+        ),
+        (
+            "silent",
+            strange(|_| {
+                std::thread::sleep(Duration::from_secs(30));
+                Ok(())
+            }),
+        ),
+        ("gone", strange(|_| Ok(()))),
+        ("babble", strange(|stream| stream.write_all(b"220 mail.example ESMTP\r\n"))),
+    ];
+    let started = Instant::now();
+    for (name, url) in &strange {
+        ask(folder, &["subscriber", "create", name, "--url", url, "--timeout", "2"]);
+        let tested = command(folder, &["subscriber", "test", name]).output().unwrap();
+        let tested: Value = serde_json::from_slice(&tested.stdout).unwrap();
+        let error = tested["error"].as_str().unwrap_or("none");
+        let answer = tested["answer"].as_str().unwrap_or_default();
+        match *name {
+            "endless" => {
+                assert_eq!((tested["status"].as_u64(), answer.len()), (Some(200), 16_384), "{tested}")
+            }
+            "slow" => assert!(tested["status"] == 200 && answer.len() < 10, "{tested}"),
+            "broken" => assert_eq!((tested["status"].as_u64(), answer), (Some(200), "hello")),
+            "headers" => assert!(error.starts_with("protocol: "), "{error}"),
+            "silent" => assert_eq!(error, "timeout: no answer in 2 s"),
+            _ => assert!(error.starts_with("protocol: "), "{name}: {error}"),
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(30));
+}

@@ -1,0 +1,157 @@
+//! The dispatcher on AWS, played by LocalStack: the committed template with the zip that cargo-lambda built, PostgreSQL, and a
+//! subscriber that fails on script.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::actors::aws::{Queue, aws, endpoint, name, secret};
+use crate::actors::database::Database;
+use crate::actors::receiver::{Receiver, verifications};
+use crate::actors::run;
+use crate::actors::server::hookbridge;
+use crate::actors::stack::Stack;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_the_bus_reaches_a_subscriber_that_fails_at_first() {
+    let (database, receiver) = (Database::new().await, Receiver::start().await);
+    tokio::task::spawn_blocking(move || story(&database, &receiver)).await.unwrap();
+}
+
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn story(database: &Database, receiver: &Receiver) {
+    let runtime = tokio::runtime::Handle::current();
+    let (server, name_of_database) = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let (user, address) = server.trim_start_matches("postgres://").rsplit_once('@').unwrap();
+    let (user, password) = user.split_once(':').unwrap_or((user, "none"));
+    let (host, port) = address.split_once(':').unwrap();
+    let credentials = secret(&json!({"username": user, "password": password}).to_string());
+    let bus = name("bus");
+    aws(&["events", "create-event-bus", "--name", &bus]);
+    let told = Queue::of_rule(&bus, &json!({"source": ["hookbridge"]}));
+    let stack = Stack::deploy(
+        "dispatch",
+        "",
+        &[
+            ("DatabaseHost", host),
+            ("DatabasePort", port),
+            ("DatabaseName", name_of_database),
+            ("DatabaseSecretArn", &credentials),
+            ("DeliveredEventBusName", &bus),
+            ("EventBusName", &bus),
+            ("AllowTo", "127.0.0.0/8"),
+        ],
+    );
+    let out = tempfile::NamedTempFile::new().unwrap();
+    let task =
+        |task: &str| {
+            let payload = json!({"task": task}).to_string();
+            let invoke = ["lambda", "invoke", "--payload", &payload, "--function-name"];
+            let invoked =
+                aws(&[&invoke[..], &[&stack.output("LambdaFunctionName"), out.path().to_str().unwrap()]]
+                    .concat());
+            assert!(invoked["FunctionError"].is_null(), "{invoked} {}", stack.log());
+        };
+    // The first one makes the tables.
+    task("maintain");
+    let subscriber = |arguments: &[&str]| {
+        let mut command = hookbridge();
+        command.env("AWS_ENDPOINT_URL", endpoint()).env("HOOKBRIDGE_DATABASE", &database.url);
+        command.args(["subscriber"]).args(arguments).args(["--json", "--allow-to", "127.0.0.0/8"]);
+        let printed = run(command.args(["--subscriber-key-arn", &stack.output("SubscriberKeyArn")]));
+        serde_json::from_str::<Value>(&printed).unwrap()
+    };
+    let url = receiver.url("in");
+    let made = subscriber(&["create", "orders", "--url", &url, "--type", "order.*"]);
+    let signing = made["secret"].as_str().unwrap().to_owned();
+    assert!(subscriber(&["show", "orders"])["secret"].is_null(), "it is shown once");
+    let kept = runtime.block_on(database.texts("select secrets from hookbridge.subscribers"));
+    assert!(!kept[0].contains(&signing), "it is encrypted");
+
+    receiver.answers(500);
+    let put = |detail_type: &str, n: u32| {
+        let entry = json!([{"Source": "shop", "DetailType": detail_type, "Detail": json!({"n": n}).to_string(), "EventBusName": bus}]);
+        aws(&["events", "put-events", "--entries", &entry.to_string()]);
+    };
+    put("lead.created", 1);
+    put("order.created", 2);
+    let waits = "select held from hookbridge.deliveries where attempts = 1 and held is not null";
+    let hold = until("the first attempt is not on record", || runtime.block_on(database.texts(waits)).pop());
+    let first = receiver.received();
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].event()["detail"], json!({"n": 2}), "only what it wants");
+
+    // What is due within 15 minutes waits in the queue.
+    let queue = stack.output("QueueArn").rsplit_once(':').unwrap().1.to_owned();
+    let queue =
+        aws(&["sqs", "get-queue-url", "--queue-name", &queue])["QueueUrl"].as_str().unwrap().to_owned();
+    let delayed = || {
+        let attribute = "ApproximateNumberOfMessagesDelayed";
+        let asked = ["sqs", "get-queue-attributes", "--queue-url", &queue, "--attribute-names", attribute];
+        aws(&asked)["Attributes"][attribute].as_str().map(str::to_owned)
+    };
+    until("the retry is not in the queue", || (delayed().as_deref() == Some("1")).then_some(()));
+
+    // Its time comes, and its message twice.
+    let due = "update hookbridge.deliveries set next_attempt = (extract(epoch from clock_timestamp()) * 1000000)::bigint - 1,
+          since = since - 660000000";
+    runtime.block_on(database.run(due));
+    let message = json!({"delivery": 1, "hold": hold, "due": 0}).to_string();
+    for _ in 0..2 {
+        aws(&["sqs", "send-message", "--queue-url", &queue, "--message-body", &message]);
+    }
+    let attempts = || runtime.block_on(database.number("select count(*) from hookbridge.attempts"));
+    until("the second attempt is not on record", || (attempts() == 2).then_some(()));
+    let next = "select (next_attempt - since) / 1000000 from hookbridge.deliveries where held is null";
+    let next = || runtime.block_on(database.texts(&format!("select a::text from ({next}) x(a)"))).pop();
+    // Forged, early and unknown messages change nothing.
+    for message in
+        [json!({"delivery": 1, "hold": "a guess", "due": 0}), json!({"delivery": 2, "hold": "x", "due": 0})]
+    {
+        aws(&["sqs", "send-message", "--queue-url", &queue, "--message-body", &message.to_string()]);
+    }
+    let later = until("the next time is not on record", next);
+    let later: i64 = later.parse().unwrap();
+    assert!((3600..=3780).contains(&later), "{later}");
+    assert_eq!((attempts(), receiver.received().len()), (2, 2), "a message that comes twice sends once");
+
+    // The hour is over: a sweep puts it in the queue, and it is delivered.
+    receiver.answers(200);
+    runtime.block_on(database.run(due));
+    runtime.block_on(database.run("update hookbridge.deliveries set held = null, held_until = null"));
+    task("sweep");
+    let delivered = "select state from hookbridge.deliveries where state = 'delivered'";
+    until("it is not delivered", || runtime.block_on(database.texts(delivered)).pop());
+    let received = receiver.received();
+    let numbers: Vec<_> = received.iter().map(|one| one.header("hookbridge-attempt")).collect();
+    assert_eq!(numbers, ["1", "2", "3"]);
+    assert!(received.iter().all(|one| one.id() == received[0].id()));
+    let last = (received[2].headers.clone(), received[2].body.clone());
+    assert_eq!(verifications(&signing, &[last]), ["true"; 4]);
+
+    // Who is gone is paused, and the bus is told.
+    receiver.answers(410);
+    put("order.created", 3);
+    let event: Value = serde_json::from_str(&told.receive()).unwrap();
+    assert_eq!(event["detail-type"], "hookbridge.subscriber.paused");
+    assert_eq!(event["detail"]["subscriber"], "orders");
+    assert_eq!(subscriber(&["show", "orders"])["state"], "paused");
+
+    let weeks = "select count(*) from pg_inherits where inhparent = 'hookbridge.attempts'::regclass";
+    assert_eq!(runtime.block_on(database.number(weeks)), 6, "this week, four ahead, and the default");
+    let log = stack.log();
+    assert!(
+        log.contains("DeliveryLatency") && !log.contains(&signing) && !log.contains("\\\"n\\\""),
+        "{log}"
+    );
+}
