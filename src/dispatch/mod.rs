@@ -1,5 +1,7 @@
 //! The job **dispatch**: events go out to subscribers, signed, at least once, and every try is on record.
 
+#[cfg(feature = "command")]
+mod api;
 mod attempt;
 mod dispatcher;
 mod environment;
@@ -20,6 +22,8 @@ mod store;
 mod subscriber;
 pub mod view;
 
+#[cfg(feature = "command")]
+pub use api::{Api, ApiAnswer, PATHS};
 pub use attempt::Poster;
 pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, SweepError, Swept};
 pub use environment::Environment;

@@ -13,7 +13,9 @@ use super::ServeError;
 use super::endpoints::ServedBus;
 use super::settings::Settings;
 use super::terminal::Terminal;
-use crate::dispatch::{Arrived, Dispatcher, Finished, Guard, Job, KeyRing, KeySource, Poster, Store};
+use crate::dispatch::{
+    Arrived, Clock, Dispatcher, Finished, Guard, Job, KeyRing, KeySource, Manager, Poster, Store,
+};
 use crate::log::{AnyLog, Filter, LogError, Most, Ordered as _, Placed, Position};
 
 /// Events that are taken from the log at once: so many, or so many bytes.
@@ -33,21 +35,18 @@ const TO_END: Duration = Duration::from_secs(5);
 
 type ServedDispatcher = Dispatcher<AnyLog, Arc<ServedBus>>;
 
-/// The dispatcher that the settings ask for.
+/// The dispatcher that the settings ask for, and who looks after its subscribers.
 pub(super) fn dispatcher(
     settings: &Settings,
     log: AnyLog,
     bus: Arc<ServedBus>,
-) -> Result<Arc<ServedDispatcher>, ServeError> {
+) -> Result<(Arc<ServedDispatcher>, Manager<AnyLog>), ServeError> {
     let keys = KeyRing::of_file(&settings.subscribing.key)?;
     let poster = Poster::new(Guard::new(settings.subscribing.allowed.clone()))?;
-    Ok(Arc::new(Dispatcher::new(
-        Store::new(log),
-        KeySource::Fixed(keys),
-        poster,
-        bus,
-        Arc::new(Timestamp::now),
-    )))
+    let clock: Clock = Arc::new(Timestamp::now);
+    let (store, source) = (Store::new(log.clone()), KeySource::Fixed(keys.clone()));
+    let dispatcher = Dispatcher::new(store, source, poster.clone(), bus, clock.clone());
+    Ok((Arc::new(dispatcher), Manager { store: Store::new(log), keys, poster, clock }))
 }
 
 /// Delivers until `end` becomes true, and then what is in hand.

@@ -2,15 +2,17 @@
 //!
 //! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
 //! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks),
-//! `feed` (those of the log), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling` (providers are asked for more), `dispatching` (from the log to subscribers),
+//! `feed` (those of the log), `management` (those of subscribers and deliveries), `door` (who is let in to these), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling` (providers are asked for more), `dispatching` (from the log to subscribers),
 //! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
 
 mod demo;
 pub mod development;
 mod dispatching;
+mod door;
 mod endpoints;
 mod feed;
 pub mod listener;
+mod management;
 mod polling;
 mod recording;
 mod routes;
@@ -105,7 +107,7 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let failed = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let dispatcher = dispatching::dispatcher(&settings, log.clone(), endpoints.bus())?;
+    let (dispatcher, manager) = dispatching::dispatcher(&settings, log.clone(), endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
     terminal.greet(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), publish: None };
@@ -118,8 +120,9 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
         .file()
         .zip(endpoints.length())
         .map(|(file, length)| tokio::spawn(tailing::run(file, log.clone(), length, end.clone())));
-    let router =
-        routes::router(&endpoints, &settings, &terminal).merge(feed::router(&settings, log, end.clone()));
+    let router = routes::router(&endpoints, &settings, &terminal)
+        .merge(management::router(&settings, manager))
+        .merge(feed::router(&settings, log, end.clone()));
     let serving = tokio::spawn(listener::serve(listener, router, end));
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;

@@ -101,7 +101,9 @@ async fn not_found() -> Response {
     let searches = crate::feed::SEARCH_PATHS.join(", ");
     text(
         StatusCode::NOT_FOUND,
-        &format!("Not Found. There are: /, {endpoints}, /events, /consumers, /openapi.json, {searches}"),
+        &format!(
+            "Not Found. There are: /, {endpoints}, /events, /consumers, /openapi.json, {searches}, /subscribers, /deliveries"
+        ),
     )
 }
 

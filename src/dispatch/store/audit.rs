@@ -1,13 +1,15 @@
 //! What became of deliveries, for who asks; and what an operator does about them.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::Store;
 use crate::log::{LogError, Row, Statement, Statements, Value};
 
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "command", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
 pub enum State {
     /// It is to be tried.
     Waiting,

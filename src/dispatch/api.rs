@@ -1,0 +1,293 @@
+//! Subscribers and deliveries over HTTP: what the commands do, for programs. Who may ask is decided before it comes here.
+
+use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tracing::error;
+
+use super::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
+use super::store::{DeliveryFilter, State};
+use super::view;
+use crate::log::{LogError, Statements};
+use crate::secrets::Secret;
+
+/// Deliveries of a page, when it is not said how many, and at most.
+const PAGE: (usize, usize) = (100, 1000);
+/// How long an old secret signs too when it is not said, in hours.
+const OVERLAP: i64 = 24;
+
+/// The paths that are answered; what stands behind a slash is theirs too.
+pub const PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
+
+/// Answers over HTTP.
+pub struct Api<S> {
+    /// Who does it.
+    pub manager: Manager<S>,
+}
+
+/// An answer: its status, and JSON; nothing with 204.
+pub type ApiAnswer = (StatusCode, Value);
+
+/// A new subscriber.
+#[derive(Deserialize)]
+struct New {
+    name: String,
+    #[serde(default)]
+    secret: Option<String>,
+    #[serde(flatten)]
+    settings: Value,
+}
+
+/// How a secret is rotated.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Rotation {
+    overlap_hours: Option<i64>,
+}
+
+/// Which deliveries are meant.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Which {
+    subscriber: Option<String>,
+    event: Option<String>,
+    status: Option<State>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    before: Option<i64>,
+    limit: Option<usize>,
+}
+
+/// Why nothing was done.
+enum NotDone {
+    Bad(String),
+    NotFound(String),
+    NotAllowed(&'static str),
+    Manage(ManageError),
+}
+
+impl From<ManageError> for NotDone {
+    fn from(error: ManageError) -> Self {
+        Self::Manage(error)
+    }
+}
+
+impl From<LogError> for NotDone {
+    fn from(error: LogError) -> Self {
+        Self::Manage(error.into())
+    }
+}
+
+impl NotDone {
+    fn answer(self) -> ApiAnswer {
+        let (status, why) = match self {
+            Self::Bad(why) => (StatusCode::BAD_REQUEST, why),
+            Self::NotFound(why) => (StatusCode::NOT_FOUND, why),
+            Self::NotAllowed(methods) => {
+                (StatusCode::METHOD_NOT_ALLOWED, format!("Only {methods} is answered."))
+            }
+            Self::Manage(why) => {
+                let status = match &why {
+                    ManageError::Unknown(_) => StatusCode::NOT_FOUND,
+                    ManageError::Exists(_) | ManageError::Already(..) => StatusCode::CONFLICT,
+                    ManageError::NoUrl
+                    | ManageError::Settings(_)
+                    | ManageError::Refused(_)
+                    | ManageError::Secret(_)
+                    | ManageError::Filter(_) => StatusCode::BAD_REQUEST,
+                    ManageError::Key(_) | ManageError::NoSigner(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                    ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                if status.is_server_error() {
+                    error!(error = why.to_string(), "subscribers could not be looked after");
+                    return said(status, "It cannot be done now. Try again later.");
+                }
+                (status, why.to_string())
+            }
+        };
+        said(status, &why)
+    }
+}
+
+fn said(status: StatusCode, why: &str) -> ApiAnswer {
+    (status, json!({"errors": [{"message": why}]}))
+}
+
+fn ok(value: Value) -> Result<ApiAnswer, NotDone> {
+    Ok((StatusCode::OK, value))
+}
+
+impl<S: Statements> Api<S> {
+    /// Answers a request: its path from the first slash, and its query without the question mark.
+    pub async fn answer(&self, method: &Method, path: &str, query: &str, body: &[u8]) -> ApiAnswer {
+        let parts: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
+        let answer = match parts.as_slice() {
+            ["subscribers", parts @ ..] => self.subscribers(method, parts, body).await,
+            ["deliveries", parts @ ..] => self.deliveries(method, parts, query, body).await,
+            _ => Err(NotDone::NotFound("There are: /subscribers, /deliveries.".into())),
+        };
+        answer.unwrap_or_else(NotDone::answer)
+    }
+
+    async fn subscribers(&self, method: &Method, parts: &[&str], body: &[u8]) -> Result<ApiAnswer, NotDone> {
+        let now = (self.manager.clock)();
+        match (parts, method) {
+            ([], &Method::GET) => {
+                let all = self.manager.store.subscribers(None).await?;
+                let data: Vec<_> = all.iter().map(|one| view::subscriber(one, now)).collect();
+                ok(json!({"object": "list", "data": data}))
+            }
+            ([], &Method::POST) => {
+                let New { name, secret, settings } = read(body)?;
+                let changes = Changes::deserialize(settings).map_err(|error| wrong(&error))?;
+                let is_given = secret.is_some();
+                let (made, secret) = self.manager.create(&name, changes, secret.map(Secret::new)).await?;
+                let shown = view::subscriber(&made, now);
+                let shown = if is_given { shown } else { with_secret(shown, &secret) };
+                Ok((StatusCode::CREATED, shown))
+            }
+            ([], _) => Err(NotDone::NotAllowed("GET, POST")),
+            ([name], &Method::GET) => ok(view::subscriber(&self.manager.find(name).await?, now)),
+            ([name], &Method::PATCH) => {
+                ok(view::subscriber(&self.manager.update(name, read(body)?).await?, now))
+            }
+            ([name], &Method::DELETE) => {
+                self.manager.remove(name).await?;
+                Ok((StatusCode::NO_CONTENT, Value::Null))
+            }
+            ([_], _) => Err(NotDone::NotAllowed("GET, PATCH, DELETE")),
+            ([name, "pause"], &Method::POST) => ok(view::subscriber(&self.manager.pause(name).await?, now)),
+            ([name, "resume"], &Method::POST) => ok(view::subscriber(&self.manager.resume(name).await?, now)),
+            ([name, "test"], &Method::POST) => ok(view::test(&self.manager.test(name).await?)),
+            ([name, "rotate-secret"], &Method::POST) => {
+                let Rotation { overlap_hours } =
+                    if body.is_empty() { Rotation::default() } else { read(body)? };
+                let hours = overlap_hours.unwrap_or(OVERLAP);
+                let most = LONGEST_OVERLAP.as_hours();
+                if !(0..=most).contains(&hours) {
+                    return Err(NotDone::Bad(format!("overlap_hours is not from 0 to {most}")));
+                }
+                let secret = self.manager.rotate(name, SignedDuration::from_hours(hours)).await?;
+                ok(with_secret(view::subscriber(&self.manager.find(name).await?, now), &secret))
+            }
+            ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(NotDone::NotAllowed("POST")),
+            _ => Err(NotDone::NotFound(
+                "Of a subscriber there are: pause, resume, rotate-secret, test.".into(),
+            )),
+        }
+    }
+
+    async fn deliveries(
+        &self,
+        method: &Method,
+        parts: &[&str],
+        query: &str,
+        body: &[u8],
+    ) -> Result<ApiAnswer, NotDone> {
+        let store = &self.manager.store;
+        let now = (self.manager.clock)();
+        match (parts, method) {
+            ([], &Method::GET) => {
+                let which = Which::of_query(query)?;
+                let limit = which.limit.unwrap_or(PAGE.0);
+                if !(1..=PAGE.1).contains(&limit) {
+                    return Err(NotDone::Bad(format!("limit is not from 1 to {}", PAGE.1)));
+                }
+                let mut found = store.deliveries(&which.filter(), limit + 1).await?;
+                let has_more = found.len() > limit;
+                found.truncate(limit);
+                let data: Vec<_> = found.iter().map(view::delivery).collect();
+                ok(json!({"object": "list", "data": data, "has_more": has_more}))
+            }
+            ([what @ ("retry" | "cancel")], &Method::POST) => {
+                let which: Which = read(body)?;
+                if which.subscriber.is_none() && which.event.is_none() && which.since.is_none() {
+                    let why = "say which: at least one of subscriber, event and since";
+                    return Err(NotDone::Bad(why.into()));
+                }
+                ok(
+                    json!({"object": "done", "deliveries": self.done(what, &which.filter(), None, now).await?}),
+                )
+            }
+            ([_], &Method::GET) | ([_, "retry" | "cancel"], &Method::POST) => {
+                let unknown = || NotDone::NotFound(format!("there is no delivery {}", parts[0]));
+                let id = parts[0].parse().map_err(|_| unknown())?;
+                if let [_, what] = parts {
+                    let done = self.done(what, &DeliveryFilter::default(), Some(id), now).await?;
+                    if done == 0 {
+                        let why = if *what == "retry" {
+                            "there is none of this number, or it is being tried"
+                        } else {
+                            "there is none of this number that waits"
+                        };
+                        return Ok(said(StatusCode::CONFLICT, why));
+                    }
+                }
+                let (delivery, attempts) = store.delivery(id).await?.ok_or_else(unknown)?;
+                ok(view::audited(&delivery, &attempts))
+            }
+            ([], _) | ([_], _) => Err(NotDone::NotAllowed("GET")),
+            ([_, "retry" | "cancel"], _) => Err(NotDone::NotAllowed("POST")),
+            _ => Err(NotDone::NotFound("Of a delivery there are: retry, cancel.".into())),
+        }
+    }
+
+    async fn done(
+        &self,
+        what: &str,
+        filter: &DeliveryFilter,
+        id: Option<i64>,
+        now: Timestamp,
+    ) -> Result<usize, LogError> {
+        match what {
+            "retry" => self.manager.store.retry(filter, id, now).await,
+            _ => self.manager.store.cancel(filter, id).await,
+        }
+    }
+}
+
+impl Which {
+    fn of_query(query: &str) -> Result<Self, NotDone> {
+        let mut fields = serde_json::Map::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_encoding::percent_decode_str(&value.replace('+', " "))
+                .decode_utf8_lossy()
+                .into_owned();
+            let value = match name {
+                "before" | "limit" => value.parse::<i64>().map(Value::from).unwrap_or_default(),
+                _ => value.into(),
+            };
+            if value.is_null() || fields.insert(name.to_owned(), value).is_some() {
+                return Err(NotDone::Bad(format!("{name} is not a number, or is there twice")));
+            }
+        }
+        Self::deserialize(Value::Object(fields)).map_err(|error| wrong(&error))
+    }
+
+    fn filter(self) -> DeliveryFilter {
+        let Self { subscriber, event, status, since, until, before, limit: _ } = self;
+        DeliveryFilter { subscriber, event, state: status, since, until, before }
+    }
+}
+
+fn with_secret(mut shown: Value, secret: &Secret) -> Value {
+    shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
+    shown
+}
+
+/// Reads a body. The error names the place, never the content.
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NotDone> {
+    serde_json::from_slice(body).map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &serde_json::Error) -> NotDone {
+    // Of what it says only what names a field: the rest can quote a value.
+    let text = error.to_string();
+    let what = match text.split(" at line ").next() {
+        Some(what) if what.starts_with("unknown field") || what.starts_with("missing field") => what,
+        _ => "it is not what is wanted here",
+    };
+    NotDone::Bad(format!("{what} (line {}, column {})", error.line(), error.column()))
+}
