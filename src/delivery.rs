@@ -23,7 +23,8 @@ pub enum DeliveryCommand {
     List(List),
     /// Show one, with every attempt at it.
     Show(One),
-    /// Try one, or those of a range, at once and for seven days more, whatever became of them.
+    /// Try one at once and for seven days more, whatever became of it; or those of a range: those that failed, unless --status
+    /// says otherwise.
     Retry(OneOrSome),
     /// Cancel one, or those of a range, that wait.
     Cancel(OneOrSome),
@@ -84,8 +85,8 @@ pub struct One {
 /// One delivery, or some.
 #[derive(Args)]
 pub struct OneOrSome {
-    /// Its number; without it, a range is meant.
-    #[arg(required_unless_present_any = ["subscriber", "event", "since"], conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
+    /// Its number; without it, a range is meant: --subscriber, --event, --status or --since.
+    #[arg(required_unless_present_any = ["subscriber", "event", "status", "since"], conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
     id: Option<i64>,
     #[command(flatten)]
     which: Which,
@@ -158,8 +159,10 @@ impl DeliveryCommand {
                 }
             }
             Self::Retry(OneOrSome { id, which, place }) => {
-                let done = place.store().await?.retry(&which.filter(), id, Timestamp::now()).await?;
-                said(done, "are tried now", "; what is being tried is left alone")?;
+                let mut filter = which.filter();
+                filter.state = filter.state.or(Some(State::Failed).filter(|_| id.is_none()));
+                let done = place.store().await?.retry(&filter, id, Timestamp::now()).await?;
+                said(done, "are tried again at once", "; what is being tried is left alone")?;
             }
             Self::Cancel(OneOrSome { id, which, place }) => {
                 let done = place.store().await?.cancel(&which.filter(), id).await?;

@@ -11,12 +11,14 @@ use serde_json::Value;
 use crate::aws;
 use crate::dispatch::{
     Changes, Envelope, Guard, KeyError, KeyFileError, KeyRing, LONGEST_OVERLAP, ManageError, Manager, Poster,
-    Scheme, Store, view,
+    Scheme, Store, Subscriber, view,
 };
-use crate::log::{AnyLog, NoLog};
+use crate::log::{AnyLog, LogAddress, NoLog};
 use crate::output;
 use crate::secrets::{Secret, SecretError, SecretStore as _, SecretsManager, Stage};
-use crate::serve::settings::{SettingsError, SubscriberFile, SubscriberFlags, default_data, default_log};
+use crate::serve::settings::{
+    SettingsError, SubscriberFile, SubscriberFlags, default_data, default_log, key_place,
+};
 
 /// Look after those who receive events.
 #[derive(Subcommand)]
@@ -33,7 +35,8 @@ pub enum SubscriberCommand {
     Pause(Named),
     /// Begin again, with what waits.
     Resume(Named),
-    /// Make a new secret, and print it once. The old one signs too for some time.
+    /// Make a new secret, and print it once. The old one signs too for some time; with the signatures sha256 and sha1, which have
+    /// room for one, it alone does until then. What was said of secrets before that ends with it at the latest.
     RotateSecret(Rotate),
     /// Remove one. What it is owed is cancelled; what was tried stays on record.
     Delete(Named),
@@ -88,13 +91,13 @@ struct Wants {
     /// What is sent: the whole event, or its detail as {"body": ...} [default: event].
     #[arg(long, value_name = "FORM")]
     envelope: Option<Envelope>,
-    /// How many deliveries are tried at once, at most [default: 16].
+    /// How many deliveries are tried at once, at most, from 1 to 1000 [default: 16].
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u32>,
-    /// How long an answer may take, in seconds [default: 20].
+    /// How long an answer may take, in seconds, from 1 to 30 [default: 20].
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u32>,
-    /// After how many hours in which every attempt failed it is paused [default: 168].
+    /// After how many hours in which every attempt failed it is paused, up to 8760 [default: 168].
     #[arg(long, value_name = "HOURS")]
     failure_budget: Option<u32>,
 }
@@ -173,13 +176,16 @@ pub enum SubscriberError {
     #[error(transparent)]
     Manage(#[from] ManageError),
     /// The ping came to nothing.
-    #[error("the ping was not taken")]
-    NotTaken,
+    #[error("the ping was not taken by {0}")]
+    NotTaken(String),
 }
 
 impl Place {
     async fn manager(&self) -> Result<Manager<AnyLog>, SubscriberError> {
-        let subscribing = self.flags.clone().settle(SubscriberFile::default(), &default_data())?;
+        let address: LogAddress = self.database.to_string_lossy().parse().map_err(NoLog::from)?;
+        let place = key_place(&address, &default_data());
+        let subscribing = self.flags.clone().settle(SubscriberFile::default(), &place)?;
+        let (log, _) = AnyLog::existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
             Some(arn) => {
                 let secret = SecretsManager::new(&aws::command_config().await, arn.clone());
@@ -187,11 +193,8 @@ impl Place {
                 let text = std::str::from_utf8(version.secret.expose());
                 KeyRing::read(text.map_err(|_| SubscriberError::NoText)?)?
             }
-            // Beside the log, where a data folder has both.
-            None if self.flags.subscriber_key.is_none() => KeyRing::of_file(&beside(&self.database)?)?,
             None => KeyRing::of_file(&subscribing.key)?,
         };
-        let (log, _) = AnyLog::existing(&self.database, 2).await?;
         Ok(Manager {
             store: Store::new(log),
             keys,
@@ -210,15 +213,6 @@ impl Place {
     }
 }
 
-/// The key in the data folder that a file of a log is in.
-fn beside(database: &std::path::Path) -> Result<PathBuf, SettingsError> {
-    let data = match database.to_str() {
-        Some(url) if url.contains("://") => default_data(),
-        _ => database.parent().map(Into::into).unwrap_or_default(),
-    };
-    Ok(SubscriberFlags::default().settle(SubscriberFile::default(), &data)?.key)
-}
-
 impl Wants {
     fn changes(self, url: Option<String>) -> Changes {
         let Self { types, filter, signature, envelope, limit, timeout, failure_budget } = self;
@@ -233,14 +227,14 @@ impl SubscriberCommand {
     /// # Errors
     /// [`SubscriberError`].
     pub async fn run(self) -> Result<(), SubscriberError> {
-        let now = Timestamp::now();
+        let shown_of = |subscriber: &Subscriber| view::subscriber(subscriber, Timestamp::now());
         match self {
             Self::Create(Create { name, url, secret, wants, place }) => {
                 let given = secret.map(Secret::new);
                 let is_given = given.is_some();
                 let (made, secret) =
                     place.manager().await?.create(&name, wants.changes(Some(url)), given).await?;
-                let mut shown = view::subscriber(&made, now);
+                let mut shown = shown_of(&made);
                 if !is_given {
                     shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 }
@@ -249,11 +243,11 @@ impl SubscriberCommand {
             Self::List(place) => {
                 let subscribers = place.manager().await?.store.subscribers(None).await;
                 for subscriber in subscribers.map_err(ManageError::from)? {
-                    place.print(&view::subscriber(&subscriber, now));
+                    place.print(&shown_of(&subscriber));
                 }
             }
             Self::Show(Named { name, place }) => {
-                place.print(&view::subscriber(&place.manager().await?.find(&name).await?, now));
+                place.print(&shown_of(&place.manager().await?.find(&name).await?));
             }
             Self::Update(Update { name, url, wants, all_types, place }) => {
                 let mut changes = wants.changes(url);
@@ -261,19 +255,19 @@ impl SubscriberCommand {
                     changes.types = Some(Vec::new());
                 }
                 let updated = place.manager().await?.update(&name, changes).await?;
-                place.print(&view::subscriber(&updated, now));
+                place.print(&shown_of(&updated));
             }
             Self::Pause(Named { name, place }) => {
-                place.print(&view::subscriber(&place.manager().await?.pause(&name).await?, now));
+                place.print(&shown_of(&place.manager().await?.pause(&name).await?));
             }
             Self::Resume(Named { name, place }) => {
-                place.print(&view::subscriber(&place.manager().await?.resume(&name).await?, now));
+                place.print(&shown_of(&place.manager().await?.resume(&name).await?));
             }
             Self::RotateSecret(Rotate { name, overlap, place }) => {
                 let overlap = SignedDuration::from_hours(overlap.into());
                 let manager = place.manager().await?;
                 let secret = manager.rotate(&name, overlap).await?;
-                let mut shown = view::subscriber(&manager.find(&name).await?, now);
+                let mut shown = shown_of(&manager.find(&name).await?);
                 shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 place.print(&shown);
             }
@@ -282,7 +276,7 @@ impl SubscriberCommand {
                 let tried = place.manager().await?.test(&name).await?;
                 place.print(&view::test(&tried));
                 if !tried.is_good() {
-                    return Err(SubscriberError::NotTaken);
+                    return Err(SubscriberError::NotTaken(name));
                 }
             }
             Self::EncryptAgain(place) => {
@@ -306,7 +300,7 @@ pub(crate) fn text(shown: &Value) -> String {
     for (name, value) in fields {
         match value {
             Value::Null => {}
-            Value::String(text) => lines.push(format!("{name:<16} {text}")),
+            Value::String(text) => lines.push(format!("{name:<16} {}", harmless(text))),
             Value::Object(fields) => {
                 lines.extend(fields.iter().map(|(name, value)| format!("{name:<16} {value}")));
             }
@@ -316,4 +310,17 @@ pub(crate) fn text(shown: &Value) -> String {
     lines.retain(|line| !line.starts_with("object "));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// A text of somebody else's, for a terminal: what would steer it is shown instead.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() && char != '\n' && char != '\t' {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }

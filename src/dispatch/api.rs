@@ -95,6 +95,7 @@ impl NotDone {
                     | ManageError::Settings(_)
                     | ManageError::Refused(_)
                     | ManageError::Secret(_)
+                    | ManageError::ShortSecret
                     | ManageError::Filter(_) => StatusCode::BAD_REQUEST,
                     ManageError::Key(_) | ManageError::NoSigner(_) => StatusCode::INTERNAL_SERVER_ERROR,
                     ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -201,10 +202,17 @@ impl<S: Statements> Api<S> {
                 ok(json!({"object": "list", "data": data, "has_more": has_more}))
             }
             ([what @ ("retry" | "cancel")], &Method::POST) => {
-                let which: Which = read(body)?;
-                if which.subscriber.is_none() && which.event.is_none() && which.since.is_none() {
-                    let why = "say which: at least one of subscriber, event and since";
+                let mut which: Which = read(body)?;
+                let (subscriber, event) = (which.subscriber.is_some(), which.event.is_some());
+                if !subscriber && !event && which.since.is_none() && which.status.is_none() {
+                    let why = "say which: at least one of subscriber, event, status and since";
                     return Err(NotDone::Bad(why.into()));
+                }
+                if which.limit.is_some() || which.before.is_some() {
+                    return Err(NotDone::Bad("limit and before are for lists".into()));
+                }
+                if *what == "retry" {
+                    which.status = which.status.or(Some(State::Failed));
                 }
                 ok(
                     json!({"object": "done", "deliveries": self.done(what, &which.filter(), None, now).await?}),

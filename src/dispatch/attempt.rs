@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
@@ -18,6 +18,8 @@ use crate::http_client;
 const ANSWER: usize = 16 * 1024;
 /// How long a connection may take to come.
 const TO_CONNECT: Duration = Duration::from_secs(5);
+/// The header with the event's type, which not every envelope holds.
+const EVENT_TYPE: HeaderName = HeaderName::from_static("hookbridge-event-type");
 /// The header that says which attempt it is, from 1 on.
 const ATTEMPT: HeaderName = HeaderName::from_static("hookbridge-attempt");
 
@@ -26,6 +28,8 @@ const ATTEMPT: HeaderName = HeaderName::from_static("hookbridge-attempt");
 pub struct Letter<'a> {
     /// The event's id: the same at every attempt.
     pub id: &'a str,
+    /// The event's type.
+    pub detail_type: &'a str,
     /// The event as EventBridge's targets receive it.
     pub event: &'a str,
     /// Which attempt it is, from 1 on.
@@ -109,7 +113,7 @@ impl Tried {
         match &self.outcome {
             Ok(Answered { status: 200..300, .. }) => None,
             Ok(Answered { status: 300..400, .. }) => Some("redirect: it is not followed".into()),
-            Ok(Answered { status: 410, .. }) => Some("gone: the subscriber is paused".into()),
+            Ok(Answered { status: 410, .. }) => Some("gone: it wants nothing more".into()),
             Ok(Answered { status, .. }) => Some(format!("status: it was answered {status}")),
             Err(no_answer) => Some(no_answer.to_string()),
         }
@@ -120,6 +124,8 @@ impl Tried {
 #[derive(Clone)]
 pub struct Poster {
     client: reqwest::Client,
+    /// For what goes without TLS.
+    plain: reqwest::Client,
     guard: Guard,
 }
 
@@ -129,13 +135,15 @@ impl Poster {
     /// # Errors
     /// When the system's root certificates cannot be read.
     pub fn new(guard: Guard) -> Result<Self, reqwest::Error> {
-        let client = http_client::builder()
-            .no_proxy()
-            .connect_timeout(TO_CONNECT)
-            .dns_resolver(guard.clone())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()?;
-        Ok(Self { client, guard })
+        let client = |guard: Guard| {
+            http_client::builder()
+                .no_proxy()
+                .connect_timeout(TO_CONNECT)
+                .dns_resolver(guard)
+                .pool_idle_timeout(Duration::from_secs(30))
+                .build()
+        };
+        Ok(Self { client: client(guard.clone())?, plain: client(guard.clone().inside_only())?, guard })
     }
 
     /// What is dialled.
@@ -153,7 +161,8 @@ impl Poster {
                 Ok(outcome) => outcome,
                 Err(_) => Err(NoAnswer::Timeout(to.settings.timeout)),
             };
-        let address = address.or_else(|| Some(self.guard.last(&to.url()?)?.to_string()));
+        let refused = matches!(outcome, Err(NoAnswer::Refused(_)));
+        let address = address.or_else(|| Some(self.guard.last(&to.url()?).filter(|_| !refused)?.to_string()));
         Tried { duration: started.elapsed(), address, outcome }
     }
 
@@ -166,7 +175,8 @@ impl Poster {
         deadline: Instant,
     ) -> Result<Answered, NoAnswer> {
         let url = to.url().ok_or(Refused::NotAUrl)?;
-        self.guard.before(&url).await?;
+        self.guard.before(&url)?;
+        let client = if url.scheme() == "https" { &self.client } else { &self.plain };
         let request = |why: &str| NoAnswer::Request(why.to_owned());
         let body = to.body(letter.event).ok_or_else(|| request("the event has no detail"))?;
         let signer = to.signer(now).map_err(|error| NoAnswer::Request(error.to_string()))?;
@@ -177,12 +187,14 @@ impl Poster {
                 all
             },
         );
-        let sent = self
-            .client
+        let sent = client
             .post(url)
             .headers(headers)
             .header(header::CONTENT_TYPE, "application/json")
             .header(ATTEMPT, letter.number)
+            .headers(
+                HeaderValue::from_str(letter.detail_type).map(|of| (EVENT_TYPE, of)).into_iter().collect(),
+            )
             .body(body)
             .send()
             .await;

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::attempt::{Letter, Poster, Tried};
 use super::key_source::KeySource;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Place};
 use super::notice::{Notice, Standing};
 use super::queue::{Retry, RetryQueue};
 use super::schedule;
-use super::store::{Attempted, Claimed, Failing, Hold, Message, Owed, Store};
+use super::store::{Attempted, Claimed, Failing, Hold, Made, Message, Owed, Ready, Store};
 use super::subscriber::{Receiver, SubscriberId};
 use crate::bus::Bus;
 use crate::call::CallError;
@@ -69,7 +70,7 @@ pub struct Arrived {
 }
 
 /// A delivery in hand.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Job {
     delivery: i64,
     hold: String,
@@ -77,6 +78,8 @@ pub struct Job {
     message: Arc<Message>,
     attempts: i64,
     since: Timestamp,
+    /// Given back when it is on record.
+    place: Option<Place>,
 }
 
 /// A job that was tried.
@@ -164,45 +167,38 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             return Ok(Vec::new());
         }
         let resting = if owed.is_empty() { Vec::new() } else { self.store.resting().await? };
+        let mut places: HashMap<(String, SubscriberId), Place> = HashMap::new();
         let owed: Vec<_> = owed
             .into_iter()
             .map(|(event, receiver)| {
                 let id = receiver.id;
-                let is_held = !resting.contains(&id) && self.lanes.take(id, receiver.settings.limit, 1) == 1;
+                let free = if resting.contains(&id) { 0 } else { 1 };
+                let place = self.lanes.take(id, receiver.settings.limit, free).pop();
+                let is_held = place.is_some();
+                places.extend(place.map(|place| ((event.id.clone(), id), place)));
                 Owed { event: event.id.as_str(), subscriber: id, is_held }
             })
             .collect();
         let now = self.now();
         let hold = Hold::for_some(IN_HAND, now);
-        let made = self.store.make(&messages, &owed, &hold, now, position).await;
-        let mut taken: HashMap<SubscriberId, u32> = HashMap::new();
-        for owed in owed.iter().filter(|owed| owed.is_held) {
-            *taken.entry(owed.subscriber).or_default() += 1;
-        }
-        let made =
-            made.inspect_err(|_| taken.iter().for_each(|(id, places)| self.lanes.give(*id, *places)))?;
-        let messages: HashMap<String, Arc<Message>> =
-            messages.into_iter().map(|message| (message.event.clone(), Arc::new(message))).collect();
-        let mut jobs = Vec::with_capacity(made.len());
-        for made in made {
-            let (Some(receiver), Some(message)) =
-                (receivers.get(&made.subscriber), messages.get(&made.event))
-            else {
-                continue;
-            };
-            taken.entry(made.subscriber).and_modify(|places| *places -= 1);
-            jobs.push(Job {
+        let made = self.store.make(&messages, &owed, &hold, now, position).await?;
+        let messages: HashMap<&str, Arc<Message>> =
+            messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
+        let job = |made: Made| {
+            // What was made before is somebody else's.
+            let message = messages.get(made.event.as_str())?.clone();
+            let place = places.remove(&(made.event, made.subscriber))?;
+            Some(Job {
                 delivery: made.delivery,
                 hold: hold.token.clone(),
-                receiver: receiver.clone(),
-                message: message.clone(),
+                receiver: receivers.get(&made.subscriber)?.clone(),
+                message,
                 attempts: 0,
                 since: now,
-            });
-        }
-        // What was made before is somebody else's.
-        taken.iter().for_each(|(id, places)| self.lanes.give(*id, *places));
-        Ok(jobs)
+                place: Some(place),
+            })
+        };
+        Ok(made.into_iter().filter_map(job).collect())
     }
 
     /// Takes in hand what is to be tried by now, of each subscriber as much as it bears.
@@ -217,40 +213,44 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             return Ok(jobs);
         }
         let receivers = self.receivers().await?;
-        for (id, needs_probe) in ready {
-            let Some(receiver) = receivers.get(&id) else { continue };
-            let most = receiver.settings.limit;
-            let places = self.lanes.take(id, most, if needs_probe { 1 } else { most });
-            let claimed = self.claim(receiver, places, needs_probe, now).await;
-            let claimed = claimed.inspect_err(|_| self.lanes.give(id, places))?;
-            let used = u32::try_from(claimed.len()).unwrap_or(places);
-            self.lanes.give(id, places.saturating_sub(used));
-            jobs.extend(claimed);
+        for ready in ready {
+            let Some(receiver) = receivers.get(&ready.subscriber) else { continue };
+            match self.claim(receiver, ready, now).await {
+                Ok(claimed) => jobs.extend(claimed),
+                // What is in hand is tried first.
+                Err(error) if jobs.is_empty() => return Err(error),
+                Err(error) => {
+                    warn!(error = error.to_string(), "not all that is due could be taken in hand");
+                    break;
+                }
+            }
         }
         Ok(jobs)
     }
 
-    /// Takes in hand so many deliveries of a subscriber.
+    /// Takes in hand what is due of a subscriber, as much as it bears.
     async fn claim(
         &self,
         receiver: &Arc<Receiver>,
-        places: u32,
-        needs_probe: bool,
+        ready: Ready,
         now: Timestamp,
     ) -> Result<Vec<Job>, LogError> {
-        if places == 0 || needs_probe && !self.store.probe(receiver.id, now, REST).await? {
+        let most = receiver.settings.limit;
+        let places = self.lanes.take(receiver.id, most, if ready.needs_probe { 1 } else { most });
+        if places.is_empty() || ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
             return Ok(Vec::new());
         }
         let hold = Hold::for_some(IN_HAND, now);
-        let claimed = self.store.claim(receiver.id, places as usize, &hold, (now, now)).await?;
-        Ok(claimed.into_iter().map(|one| self.job(receiver, &hold, one)).collect())
+        let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
+        let job = |(one, place)| self.job(receiver, &hold, one, place);
+        Ok(claimed.into_iter().zip(places).map(job).collect())
     }
 
-    /// Puts in the queue what is to be tried soon, and gives up what has waited for too long; says how many each.
+    /// Puts in the queue what is to be tried soon, until `deadline`, and gives up what has waited for too long; says how many each.
     ///
     /// # Errors
     /// [`SweepError`]: what was held and is not in the queue is swept again when its hold has ended.
-    pub async fn sweep(&self) -> Result<Swept, SweepError> {
+    pub async fn sweep(&self, deadline: Instant) -> Result<Swept, SweepError> {
         let mut swept = Swept { queued: 0, given_up: 0 };
         let now = self.now();
         loop {
@@ -262,18 +262,47 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
         let Some(queue) = &self.queue else { return Ok(swept) };
         let until = RetryQueue::horizon(now);
-        for (id, needs_probe) in self.store.ready(now, until).await? {
-            let (limit, until) = if needs_probe { (1, now) } else { (SWEPT, until) };
-            if needs_probe && !self.store.probe(id, now, REST).await? {
-                continue;
+        let mut failed = None;
+        // Round after round, so that nobody waits for all of somebody else's.
+        loop {
+            let mut found = 0;
+            let mut ready = self.store.ready(now, until).await?;
+            fastrand::shuffle(&mut ready);
+            for ready in ready {
+                if Instant::now() >= deadline {
+                    return Ok(swept);
+                }
+                match self.sweep_one(queue, ready, now, until).await {
+                    Ok(queued) => found += queued,
+                    Err(error) => failed = Some(error),
+                }
             }
-            let hold = if needs_probe { Retry::probe(now) } else { Retry::hold_until(until) };
-            let claimed = self.store.claim(id, limit, &hold, (now, until)).await?;
-            swept.queued += claimed.len();
-            let retries = claimed.iter().map(|claimed| Retry::of_claimed(claimed, &hold));
-            queue.put(retries.collect(), now).await?;
+            swept.queued += found;
+            if found == 0 || failed.is_some() {
+                return failed.map_or(Ok(swept), Err);
+            }
         }
-        Ok(swept)
+    }
+
+    /// Puts in the queue some of what is to be tried soon of one subscriber, and says how many.
+    async fn sweep_one(
+        &self,
+        queue: &RetryQueue,
+        ready: Ready,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<usize, SweepError> {
+        let (limit, until, hold) = if ready.needs_probe {
+            if !self.store.probe(ready.subscriber, now, REST).await? {
+                return Ok(0);
+            }
+            (1, now, Retry::probe(now))
+        } else {
+            (SWEPT, until, Retry::hold_until(until))
+        };
+        let found = self.store.find(ready, limit, &hold, (now, until)).await?;
+        queue.put(found.iter().map(|one| Retry::of_found(*one, &hold)).collect(), now).await?;
+        Ok(found.len())
     }
 
     /// Takes in hand what a message of the queue brings back; puts back what comes too early.
@@ -292,15 +321,15 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let Some(claimed) = self.store.take_over(&retry, &hold, now).await? else { return Ok(None) };
         let receivers = self.receivers().await?;
         let Some(receiver) = receivers.get(&claimed.subscriber) else { return Ok(None) };
-        if self.lanes.take(receiver.id, receiver.settings.limit, 1) == 0 {
+        let Some(place) = self.lanes.take(receiver.id, receiver.settings.limit, 1).pop() else {
             // It is due: the sweep finds it as soon as there is room.
             self.store.let_go(&hold, &[claimed.delivery]).await?;
             return Ok(None);
-        }
-        Ok(Some(self.job(receiver, &hold, claimed)))
+        };
+        Ok(Some(self.job(receiver, &hold, claimed, place)))
     }
 
-    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed) -> Job {
+    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, place: Place) -> Job {
         Job {
             delivery: claimed.delivery,
             hold: hold.token.clone(),
@@ -308,13 +337,15 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
             since: claimed.since,
+            place: Some(place),
         }
     }
 
     /// Tries one.
     pub async fn attempt(&self, job: Job) -> Finished {
         let started = self.now();
-        let letter = Letter { id: &job.message.event, event: &job.message.body, number: job.attempts + 1 };
+        let Message { event: id, detail_type, body: event } = &*job.message;
+        let letter = Letter { id, detail_type, event, number: job.attempts + 1 };
         let tried = self.poster.post(&job.receiver, letter, started).await;
         Finished { job, started, tried }
     }
@@ -324,38 +355,34 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// [`LogError`]: what is not on record is tried again.
     pub async fn deliver(self: &Arc<Self>, jobs: Vec<Job>) -> Result<Vec<Finished>, LogError> {
-        let (tell, mut told) = mpsc::unbounded_channel();
+        // What is stopped is stopped with its attempts.
+        let mut tasks = JoinSet::new();
         for job in jobs {
-            let (this, tell) = (self.clone(), tell.clone());
-            tokio::spawn(async move {
-                // Nobody is there to be told when the work was stopped.
-                let _ = tell.send(this.attempt(job).await);
-            });
+            let this = self.clone();
+            tasks.spawn(async move { this.attempt(job).await });
         }
-        drop(tell);
-        let (mut all, mut finished) = (Vec::new(), Vec::new());
-        while told.recv_many(&mut finished, TOGETHER).await > 0 {
-            if let Err(error) = self.record(&finished).await {
-                self.give_back(&finished);
-                return Err(error);
+        let mut all = Vec::new();
+        while let Some(first) = tasks.join_next().await {
+            let mut finished: Vec<_> = first.into_iter().collect();
+            while finished.len() < TOGETHER
+                && let Some(next) = tasks.try_join_next()
+            {
+                finished.extend(next);
             }
+            self.record(&mut finished).await?;
             all.append(&mut finished);
         }
         Ok(all)
-    }
-
-    fn give_back(&self, finished: &[Finished]) {
-        finished.iter().for_each(|Finished { job, .. }| self.lanes.give(job.receiver.id, 1));
     }
 
     /// Puts attempts on record, with when each delivery is tried again; then draws conclusions about their subscribers.
     ///
     /// # Errors
     /// [`LogError`]: nothing is on record.
-    pub async fn record(&self, finished: &[Finished]) -> Result<(), LogError> {
+    pub async fn record(&self, finished: &mut [Finished]) -> Result<(), LogError> {
         let attempts: Vec<_> = finished.iter().map(|finished| self.attempted(finished)).collect();
         self.store.record(&attempts).await?;
-        self.give_back(finished);
+        finished.iter_mut().for_each(|finished| drop(finished.job.place.take()));
         if let Some(queue) = &self.queue {
             let soon = attempts.iter().filter_map(Retry::of_attempt).collect();
             if let Err(error) = queue.put(soon, self.now()).await {
@@ -364,7 +391,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             }
         }
         let mut by_subscriber: HashMap<SubscriberId, Vec<&Finished>> = HashMap::new();
-        for finished in finished {
+        for finished in &*finished {
             by_subscriber.entry(finished.job.receiver.id).or_default().push(finished);
         }
         for finished in by_subscriber.values() {
@@ -438,7 +465,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         self.tell_budget(receiver, failing, now).await
     }
 
-    /// Tells how much of its failure budget a subscriber has used, once for each of the parts; when all of it is used, it is paused.
+    /// Tells how much of its failure budget a subscriber has used, at least once for each of the parts; when all of it is used, it is
+    /// paused.
     async fn tell_budget(
         &self,
         receiver: &Receiver,
@@ -516,8 +544,11 @@ fn wanted<'r>(
         let is_wanted = receiver.wants(&event.detail_type, || {
             read.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
-        // How a subscriber is, is not told to itself: that would never end.
-        if is_wanted && !Notice::is_about(&event.detail_type, &event.json, &receiver.name) {
+        // How others are is for who asks for it by name; and nobody is told of itself: that would never end.
+        let is_meant = !Notice::is_one(&event.detail_type)
+            || receiver.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
+                && !Notice::is_about(&event.json, &receiver.name);
+        if is_wanted && is_meant {
             wanted.push(receiver);
         }
     }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::dispatcher::{Arrived, Dispatcher, Finished, SweepError, Swept};
@@ -72,13 +72,14 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
         request_id: &str,
         deadline: SystemTime,
     ) -> Result<(BatchAnswer, Vec<String>), InvocationError> {
+        let deadline = time_to_answer(deadline);
         let Ok(messages) = serde_json::from_str::<Messages>(event) else {
-            return Ok((BatchAnswer::default(), self.scheduled(event, request_id).await?));
+            return Ok((BatchAnswer::default(), self.scheduled(event, request_id, deadline).await?));
         };
         let ids: Vec<_> = messages.records.iter().map(|message| message.message_id.clone()).collect();
         let work = self.messages(messages.records);
         // What is stopped in the middle is held for a while and then found by the sweep; the messages come again.
-        match timeout_at(time_to_answer(deadline), work).await {
+        match timeout_at(deadline, work).await {
             Ok((answer, finished)) => {
                 let lines = finished.iter().map(|finished| self.line(finished, request_id)).collect();
                 Ok((answer, lines))
@@ -122,6 +123,18 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
                 jobs.extend(made);
                 taken.append(&mut of_events);
             }
+            Err(LogError::Refused(_)) => {
+                // One of them may be what is refused.
+                for (event, message_id) in events.iter().zip(of_events) {
+                    match self.dispatcher.accept(std::slice::from_ref(event), None).await {
+                        Ok(made) => {
+                            jobs.extend(made);
+                            taken.push(message_id);
+                        }
+                        Err(error) => self.keep(&mut answer, message_id, &error.to_string()),
+                    }
+                }
+            }
             Err(error) => of_events.into_iter().for_each(|id| self.keep(&mut answer, id, &error.to_string())),
         }
         match self.dispatcher.deliver(jobs).await {
@@ -139,11 +152,16 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
         answer.keep(message_id);
     }
 
-    async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, InvocationError> {
+    async fn scheduled(
+        &self,
+        event: &str,
+        request_id: &str,
+        deadline: Instant,
+    ) -> Result<Vec<String>, InvocationError> {
         let scheduled: Scheduled<'_> = serde_json::from_str(event).map_err(|_| InvocationError::Unknown)?;
         match &*scheduled.task {
             "sweep" => {
-                let Swept { queued, given_up } = self.dispatcher.sweep().await?;
+                let Swept { queued, given_up } = self.dispatcher.sweep(deadline).await?;
                 let metrics = [("DeliveriesQueued", queued), ("DeliveriesGivenUp", given_up)];
                 Ok(vec![self.counted(&metrics, request_id, "swept")])
             }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -65,7 +65,9 @@ pub enum Refused {
     #[error("a user or a password stands in it; what is sent is signed instead")]
     Credentials,
     /// An address that is not dialled.
-    #[error("{address} is not delivered to: {what} ({range}); --allow-to {address} would allow it")]
+    #[error(
+        "{address} is not delivered to: {what} ({range}); --allow-to {address} would allow it, here and where events are delivered"
+    )]
     Address {
         /// The address.
         address: IpAddr,
@@ -86,6 +88,8 @@ type Lookup = dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync;
 #[derive(Clone)]
 pub struct Guard {
     allowed: Arc<[IpNet]>,
+    /// Whether nothing else may be dialled.
+    inside_only: bool,
     /// Names that are not looked up.
     known: Option<Arc<Lookup>>,
     /// What names resolved to last, to say what was dialled.
@@ -95,7 +99,7 @@ pub struct Guard {
 impl Guard {
     /// One that also lets these ranges be dialled.
     pub fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed: allowed.into(), known: None, resolved: Arc::default() }
+        Self { allowed: allowed.into(), inside_only: false, known: None, resolved: Arc::default() }
     }
 
     /// The same, with the addresses of some names given.
@@ -104,12 +108,21 @@ impl Guard {
         Self { known: Some(Arc::new(known)), ..self }
     }
 
+    /// The same, for what goes without TLS: only what is allowed by name is dialled.
+    #[must_use]
+    pub fn inside_only(self) -> Self {
+        Self { inside_only: true, ..self }
+    }
+
     /// Checks an address.
     ///
     /// # Errors
     /// [`Refused`].
     pub fn address(&self, address: IpAddr) -> Result<(), Refused> {
         let address = address.to_canonical();
+        if self.inside_only && !self.allows(address) {
+            return Err(Refused::Scheme);
+        }
         match forbidden(address) {
             Some((what, range)) if !self.allows(address) => Err(Refused::Address { address, what, range }),
             _ => Ok(()),
@@ -169,15 +182,12 @@ impl Guard {
         Ok(())
     }
 
-    /// Checks a URL just before it is dialled. Names are checked by the client's resolver, but where there is no TLS.
+    /// Checks a URL just before it is dialled. Names are checked by the client's resolver.
     ///
     /// # Errors
     /// [`Refused`].
-    pub async fn before(&self, url: &Url) -> Result<(), Refused> {
-        if let Some(address) = literal(url) {
-            return self.dialled(url, &[address]);
-        }
-        if url.scheme() == "https" { Ok(()) } else { self.resolve_url(url).await }
+    pub fn before(&self, url: &Url) -> Result<(), Refused> {
+        literal(url).map_or(Ok(()), |address| self.dialled(url, &[address]))
     }
 
     /// The address of a URL's host that was checked last.
@@ -230,10 +240,16 @@ fn forbidden(address: IpAddr) -> Option<(&'static str, IpNet)> {
         IpAddr::V4(address) => v4(address),
         IpAddr::V6(address) => match address.to_ipv4_mapped() {
             Some(address) => v4(address),
-            None => V6.iter().find_map(|(what, start, length)| {
-                let net = IpNet::new(IpAddr::V6(Ipv6Addr::from(*start)), *length).ok()?;
-                net.contains(&IpAddr::V6(address)).then_some((*what, net))
-            }),
+            None => {
+                let within = |(what, start, length): &(&'static str, [u16; 8], u8)| {
+                    let net = IpNet::new(IpAddr::V6(Ipv6Addr::from(*start)), *length).ok()?;
+                    net.contains(&IpAddr::V6(address)).then_some((*what, net))
+                };
+                // Only 2000::/3 is given to anybody.
+                let global = within(&("", [0x2000, 0, 0, 0, 0, 0, 0, 0], 3)).is_some();
+                let other = || (!global).then(|| ("not a global address", IpNet::V6(Ipv6Net::default())));
+                V6.iter().find_map(within).or_else(other)
+            }
         },
     }
 }
@@ -295,6 +311,8 @@ mod tests {
             "[fd00:ec2::254]",
             "[fe80::1]",
             "[fec0::1]",
+            "[::ffff:0:7f00:1]",
+            "[5f00::1]",
             "[ff02::1]",
             "[3fff::1]",
             "①②⑦.0.0.1",
@@ -309,7 +327,7 @@ mod tests {
             assert!(guard.url(&format!("https://{host}/x")).is_ok(), "{host}");
         }
         let said = guard.url("https://2130706433/").unwrap_err().to_string();
-        insta::assert_snapshot!(said, @"127.0.0.1 is not delivered to: a loopback address (127.0.0.0/8); --allow-to 127.0.0.1 would allow it");
+        insta::assert_snapshot!(said, @"127.0.0.1 is not delivered to: a loopback address (127.0.0.0/8); --allow-to 127.0.0.1 would allow it, here and where events are delivered");
     }
 
     #[test]
@@ -354,7 +372,7 @@ mod tests {
         };
         let guard = Guard::new(vec![]).with_names(names);
         let both = guard.check("https://both.example/").await.unwrap_err();
-        insta::assert_snapshot!(both, @"10.0.0.1 is not delivered to: a private network (10.0.0.0/8); --allow-to 10.0.0.1 would allow it");
+        insta::assert_snapshot!(both, @"10.0.0.1 is not delivered to: a private network (10.0.0.0/8); --allow-to 10.0.0.1 would allow it, here and where events are delivered");
         assert!(guard.check("https://good.example/").await.is_ok());
         assert!(matches!(guard.check("https://none.example/").await, Err(Refused::NoAddress(..))));
         let resolved = guard.resolve("both.example".parse().unwrap()).await;

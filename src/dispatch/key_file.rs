@@ -11,7 +11,9 @@ use crate::files::make_private;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file cannot be read or made.
-    #[error("{path}: {error}; choose another file with --subscriber-key")]
+    #[error(
+        "the key of subscribers' secrets, {path}: {error}; `hookbridge serve` makes it beside its log; another file is named with --subscriber-key"
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -29,17 +31,26 @@ pub enum KeyFileError {
 }
 
 impl KeyRing {
-    /// Reads the keys of a file; makes it, for its owner only, when it is not there.
+    /// Reads the keys of a file.
     ///
     /// # Errors
     /// [`KeyFileError`].
     pub fn of_file(path: &Path) -> Result<Self, KeyFileError> {
         let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
         let wrong = |error| KeyFileError::Key { path: path.to_owned(), error };
-        match std::fs::read_to_string(path) {
-            Ok(text) => return Self::read(&text).map_err(wrong),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
+        Self::read(&std::fs::read_to_string(path).map_err(failed)?).map_err(wrong)
+    }
+
+    /// The same; makes the file, for its owner only, when it is not there.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn made_in_file(path: &Path) -> Result<Self, KeyFileError> {
+        let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
+        let wrong = |error| KeyFileError::Key { path: path.to_owned(), error };
+        match Self::of_file(path) {
+            Err(KeyFileError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
+            done => return done,
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             make_private(folder).map_err(failed)?;
@@ -57,7 +68,7 @@ impl KeyRing {
         let _ = std::fs::remove_file(&new);
         match linked {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
-            _ => Self::read(&std::fs::read_to_string(path).map_err(failed)?).map_err(wrong),
+            _ => Self::of_file(path),
         }
     }
 }
@@ -72,8 +83,9 @@ mod tests {
     fn a_key_is_made_once_and_is_its_owner_s() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data").join("subscriber.key");
-        let sealed = KeyRing::of_file(&path).unwrap().seal(&Secret::new("x"), "a").unwrap();
-        assert!(KeyRing::of_file(&path).unwrap().open(&sealed, "a").is_ok());
+        assert!(KeyRing::of_file(&path).is_err());
+        let sealed = KeyRing::made_in_file(&path).unwrap().seal(&Secret::new("x"), "a").unwrap();
+        assert!(KeyRing::made_in_file(&path).unwrap().open(&sealed, "a").is_ok());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -16,6 +16,9 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(30);
 pub enum KeySource {
     /// Given.
     Fixed(KeyRing),
+    /// In a file, which can get another one while it is used.
+    #[cfg(feature = "command")]
+    File(std::path::PathBuf),
     /// From a secret of Secrets Manager, read when it is first needed.
     Secret(SecretsManager, Box<Mutex<Option<(KeyRing, Instant)>>>),
 }
@@ -29,6 +32,10 @@ pub enum NoKeys {
     /// There is nothing in it.
     #[error("the key of subscribers' secrets: there is none")]
     None,
+    /// The file cannot be read.
+    #[cfg(feature = "command")]
+    #[error(transparent)]
+    File(#[from] super::KeyFileError),
     /// What is in it is none.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -47,6 +54,8 @@ impl KeySource {
     pub async fn ring(&self) -> Result<KeyRing, NoKeys> {
         let (secret, read) = match self {
             Self::Fixed(ring) => return Ok(ring.clone()),
+            #[cfg(feature = "command")]
+            Self::File(path) => return Ok(KeyRing::of_file(path)?),
             Self::Secret(secret, read) => (secret, read),
         };
         let mut read = read.lock().await;
@@ -60,7 +69,12 @@ impl KeySource {
 
     /// Reads the keys anew, unless that was done just now; whether it was done.
     pub(super) async fn read_again(&self) -> bool {
-        let Self::Secret(secret, read) = self else { return false };
+        let (secret, read) = match self {
+            Self::Fixed(_) => return false,
+            #[cfg(feature = "command")]
+            Self::File(_) => return true,
+            Self::Secret(secret, read) => (secret, read),
+        };
         let mut read = read.lock().await;
         if read.as_ref().is_some_and(|(_, when)| when.elapsed() < AT_MOST_EVERY) {
             return false;

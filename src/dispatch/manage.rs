@@ -18,6 +18,10 @@ use crate::event::NotAPattern;
 use crate::log::{LogError, Statements};
 use crate::secrets::Secret;
 
+/// The type of a test.
+const PING: &str = "hookbridge.ping";
+/// The shortest secret that is taken, in bytes: a shorter one can be guessed.
+const SHORTEST_SECRET: usize = 16;
 /// The longest that an old secret goes on signing.
 pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -79,6 +83,9 @@ pub enum ManageError {
     /// Its secret.
     #[error("secret: {0}")]
     Secret(NotASecret),
+    /// It can be guessed.
+    #[error("secret: it is shorter than {SHORTEST_SECRET} bytes, and could be guessed: openssl rand -hex 32")]
+    ShortSecret,
     /// The keys.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -150,6 +157,7 @@ impl<S: Statements> Manager<S> {
         settings.check()?;
         let url = self.poster.guard().check(&url).await?;
         let secret = match given {
+            Some(secret) if secret.expose().len() < SHORTEST_SECRET => return Err(ManageError::ShortSecret),
             Some(secret) => secret,
             None => new_secret()?,
         };
@@ -165,15 +173,19 @@ impl<S: Statements> Manager<S> {
     /// # Errors
     /// [`ManageError`]: nothing was changed.
     pub async fn update(&self, name: &str, changes: Changes) -> Result<Subscriber, ManageError> {
-        let mut subscriber = self.find(name).await?;
-        if let Some(url) = &changes.url {
-            subscriber.url = self.poster.guard().check(url).await?.into();
-        }
-        changes.apply(&mut subscriber.settings);
-        subscriber.settings.check()?;
-        self.receiver(&subscriber)?;
-        self.keep(&subscriber).await?;
-        self.find(name).await
+        let url = match &changes.url {
+            Some(url) => Some(self.poster.guard().check(url).await?),
+            None => None,
+        };
+        self.change(name, |subscriber| {
+            if let Some(url) = &url {
+                subscriber.url = url.to_string();
+            }
+            changes.clone().apply(&mut subscriber.settings);
+            subscriber.settings.check()?;
+            self.receiver(subscriber).map(drop)
+        })
+        .await
     }
 
     /// What can be sent to.
@@ -183,12 +195,20 @@ impl<S: Statements> Manager<S> {
         Ok(receiver)
     }
 
-    async fn keep(&self, subscriber: &Subscriber) -> Result<(), ManageError> {
-        let Subscriber { id, name, url, settings, secrets, .. } = subscriber;
-        if self.store.update(*id, url, settings, secrets).await? {
-            return Ok(());
+    /// Changes a subscriber; as often as somebody else does so at the same time, anew.
+    async fn change(
+        &self,
+        name: &str,
+        change: impl Fn(&mut Subscriber) -> Result<(), ManageError>,
+    ) -> Result<Subscriber, ManageError> {
+        loop {
+            let was = self.find(name).await?;
+            let mut is = was.clone();
+            change(&mut is)?;
+            if self.store.update(&was, &is).await? {
+                return Ok(is);
+            }
         }
-        Err(ManageError::Unknown(name.clone()))
     }
 
     /// Stops sending; what is owed waits, for seven days at most.
@@ -220,17 +240,18 @@ impl<S: Statements> Manager<S> {
     /// # Errors
     /// [`ManageError`].
     pub async fn rotate(&self, name: &str, overlap: SignedDuration) -> Result<Secret, ManageError> {
-        let mut subscriber = self.find(name).await?;
         let (secret, now) = (new_secret()?, self.now());
         let until = now.checked_add(overlap.clamp(SignedDuration::ZERO, LONGEST_OVERLAP)).ok();
-        let mut secrets = vec![Kept { sealed: self.keys.seal(&secret, name)?, until: None }];
-        secrets.extend(
-            subscriber
+        let sealed = self.keys.seal(&secret, name)?;
+        self.change(name, |subscriber| {
+            let old = subscriber
                 .signing(now)
-                .map(|kept| Kept { sealed: kept.sealed.clone(), until: kept.until.or(until).min(until) }),
-        );
-        subscriber.secrets = secrets;
-        self.keep(&subscriber).await?;
+                .map(|kept| Kept { sealed: kept.sealed.clone(), until: kept.until.or(until).min(until) });
+            subscriber.secrets =
+                [Kept { sealed: sealed.clone(), until: None }].into_iter().chain(old).collect();
+            Ok(())
+        })
+        .await?;
         Ok(secret)
     }
 
@@ -240,16 +261,22 @@ impl<S: Statements> Manager<S> {
     /// [`ManageError`]: those before stay done.
     pub async fn encrypt_again(&self) -> Result<usize, ManageError> {
         let mut done = 0;
-        for mut subscriber in self.store.subscribers(None).await? {
-            if subscriber.secrets.iter().all(|kept| self.keys.is_current(&kept.sealed)) {
+        for subscriber in self.store.subscribers(None).await? {
+            let old = |subscriber: &Subscriber| {
+                subscriber.secrets.iter().filter(|kept| !self.keys.is_current(&kept.sealed)).count()
+            };
+            if old(&subscriber) == 0 {
                 continue;
             }
-            for kept in &mut subscriber.secrets {
-                let secret = self.keys.open(&kept.sealed, &subscriber.name)?;
-                kept.sealed = self.keys.seal(&secret, &subscriber.name)?;
-                done += 1;
-            }
-            self.keep(&subscriber).await?;
+            done += old(&subscriber);
+            self.change(&subscriber.name, |subscriber| {
+                for kept in &mut subscriber.secrets {
+                    let secret = self.keys.open(&kept.sealed, &subscriber.name)?;
+                    kept.sealed = self.keys.seal(&secret, &subscriber.name)?;
+                }
+                Ok(())
+            })
+            .await?;
         }
         Ok(done)
     }
@@ -263,7 +290,8 @@ impl<S: Statements> Manager<S> {
         Ok(self.store.remove(subscriber.id).await?)
     }
 
-    /// Sends a subscriber an event of the type `hookbridge.ping`, which is on no record.
+    /// Sends a subscriber an event of the type `hookbridge.ping`, which is on no record. When it is taken, the subscriber is well
+    /// again.
     ///
     /// # Errors
     /// [`ManageError`]: nothing was sent.
@@ -272,11 +300,15 @@ impl<S: Statements> Manager<S> {
         let (receiver, now) = (self.receiver(&subscriber)?, self.now());
         let id = format!("ping-{:032x}", fastrand::u128(..));
         let event = json!({
-            "version": "0", "id": id, "detail-type": "hookbridge.ping", "source": "hookbridge", "account": "",
+            "version": "0", "id": id, "detail-type": PING, "source": "hookbridge", "account": "",
             "time": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "region": "", "resources": [],
             "detail": {"subscriber": name},
         });
-        let letter = Letter { id: &id, event: &event.to_string(), number: 1 };
-        Ok(self.poster.post(&receiver, letter, now).await)
+        let letter = Letter { id: &id, detail_type: PING, event: &event.to_string(), number: 1 };
+        let tried = self.poster.post(&receiver, letter, now).await;
+        if tried.is_good() {
+            self.store.recovered(subscriber.id, now).await?;
+        }
+        Ok(tried)
     }
 }

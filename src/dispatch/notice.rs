@@ -65,9 +65,14 @@ impl Notice<'_> {
         })
     }
 
-    /// Whether an event is one of these, about a subscriber of this name.
-    pub(super) fn is_about(detail_type: &str, json: &str, subscriber: &str) -> bool {
-        let about = |event: Value| event["detail"]["subscriber"] == subscriber && event["source"] == SOURCE;
-        detail_type.starts_with(TYPES) && serde_json::from_str(json).is_ok_and(about)
+    /// Whether an event of this type is one of these.
+    pub(super) fn is_one(detail_type: &str) -> bool {
+        detail_type.starts_with(TYPES)
+    }
+
+    /// Whether one of these is about a subscriber of this name.
+    pub(super) fn is_about(json: &str, subscriber: &str) -> bool {
+        let about = |event: Value| event["detail"]["subscriber"] == subscriber;
+        serde_json::from_str(json).is_ok_and(about)
     }
 }

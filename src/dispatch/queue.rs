@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::store::{Attempted, Claimed, Hold};
+use super::store::{Attempted, Hold};
 use crate::call::{CallError, Failure, retried};
 
 /// The longest that SQS delays a message. Source: "Amazon SQS message timers", its Developer Guide.
@@ -20,8 +20,10 @@ const LATE: SignedDuration = SignedDuration::from_mins(10);
 const AT_ONCE: usize = 10;
 /// How long one call may take, with what is tried again.
 const A_CALL: Duration = Duration::from_secs(10);
+/// What the hold of a message begins with.
+pub(super) const IN_QUEUE: &str = "queue-";
 /// What the hold of a probe begins with.
-const PROBE: &str = "probe-";
+const PROBE: &str = "queue-probe-";
 
 /// A message: a delivery that is to be tried again, and the hold that the message has on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +40,13 @@ pub struct Retry {
 impl Retry {
     /// The hold of a message whose delivery is due at `next`.
     pub(super) fn hold_until(next: Timestamp) -> Hold {
-        Hold::for_some(LATE, next)
+        let hold = Hold::for_some(LATE, next);
+        Hold { token: format!("{IN_QUEUE}{}", hold.token), ..hold }
     }
 
     /// The hold of a message that tries whether a subscriber is back.
     pub(super) fn probe(now: Timestamp) -> Hold {
-        let hold = Self::hold_until(now);
+        let hold = Hold::for_some(LATE, now);
         Hold { token: format!("{PROBE}{}", hold.token), ..hold }
     }
 
@@ -59,8 +62,8 @@ impl Retry {
     }
 
     /// That of a delivery that a sweep has found.
-    pub(super) fn of_claimed(claimed: &Claimed, hold: &Hold) -> Self {
-        Self { delivery: claimed.delivery, hold: hold.token.clone(), due: claimed.next.as_microsecond() }
+    pub(super) fn of_found((delivery, next): (i64, Timestamp), hold: &Hold) -> Self {
+        Self { delivery, hold: hold.token.clone(), due: next.as_microsecond() }
     }
 
     /// Whether it is not due yet.

@@ -18,6 +18,10 @@ const LONGEST_NAME: usize = 64;
 const BOUNDS: [(&str, std::ops::RangeInclusive<u32>); 3] =
     [("limit", 1..=1000), ("timeout", 1..=30), ("failure_budget", 1..=24 * 365)];
 
+/// What an event has, and a pattern besides.
+const FIELDS: [&str; 10] =
+    ["detail", "detail-type", "source", "account", "region", "resources", "time", "id", "version", "$or"];
+
 /// A number that the store gives a subscriber.
 pub(super) type SubscriberId = i64;
 
@@ -127,6 +131,9 @@ pub enum SettingsError {
     /// The pattern.
     #[error("filter: {0}")]
     Filter(NotAPattern),
+    /// A field of the pattern that no event has.
+    #[error("filter: no event has a field '{0}'; there are: {fields}", fields = FIELDS.join(", "))]
+    Field(String),
     /// A number.
     #[error("{name}: {value} is not from {from} to {to}")]
     Bounds {
@@ -163,6 +170,10 @@ impl Settings {
             return Err(SettingsError::Type);
         }
         self.pattern().map_err(SettingsError::Filter)?;
+        let fields = self.filter.as_ref().and_then(Value::as_object).into_iter().flatten();
+        if let Some((other, _)) = fields.into_iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
+            return Err(SettingsError::Field(other.clone()));
+        }
         for ((name, bounds), value) in BOUNDS.iter().zip([self.limit, self.timeout, self.failure_budget]) {
             if !bounds.contains(&value) {
                 return Err(SettingsError::Bounds { name, value, from: *bounds.start(), to: *bounds.end() });

@@ -50,7 +50,9 @@ pub enum NoLog {
     #[error("--database")]
     Address(#[from] DatabaseUrlError),
     /// There is no such file.
-    #[error("--database: there is no log at {0}")]
+    #[error(
+        "--database: there is no log at {0}; `hookbridge serve` makes it, in the folder that it is started in"
+    )]
     Missing(PathBuf),
     /// The log does not work.
     #[error("the log {log}: {error}")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::ServeError;
@@ -41,10 +41,10 @@ pub(super) fn dispatcher(
     log: AnyLog,
     bus: Arc<ServedBus>,
 ) -> Result<(Arc<ServedDispatcher>, Manager<AnyLog>), ServeError> {
-    let keys = KeyRing::of_file(&settings.subscribing.key)?;
+    let keys = KeyRing::made_in_file(&settings.subscribing.key)?;
     let poster = Poster::new(Guard::new(settings.subscribing.allowed.clone()))?;
     let clock: Clock = Arc::new(Timestamp::now);
-    let (store, source) = (Store::new(log.clone()), KeySource::Fixed(keys.clone()));
+    let (store, source) = (Store::new(log.clone()), KeySource::File(settings.subscribing.key.clone()));
     let dispatcher = Dispatcher::new(store, source, poster.clone(), bus, clock.clone());
     Ok((Arc::new(dispatcher), Manager { store: Store::new(log), keys, poster, clock }))
 }
@@ -136,7 +136,11 @@ fn arrived(Placed { event, .. }: Placed) -> Arrived {
 }
 
 /// Tries what has become due.
-async fn retry(dispatcher: &Arc<ServedDispatcher>, look: &Notify, finish: &mpsc::UnboundedSender<Finished>) {
+async fn retry(
+    dispatcher: &Arc<ServedDispatcher>,
+    look: &Arc<Notify>,
+    finish: &mpsc::UnboundedSender<Finished>,
+) {
     loop {
         match dispatcher.due().await {
             Ok(jobs) => start(dispatcher, jobs, finish),
@@ -152,7 +156,7 @@ async fn retry(dispatcher: &Arc<ServedDispatcher>, look: &Notify, finish: &mpsc:
 /// Gives up what has waited for too long, and keeps the record in order.
 async fn tidy(dispatcher: &Arc<ServedDispatcher>) {
     loop {
-        if let Err(error) = dispatcher.sweep().await {
+        if let Err(error) = dispatcher.sweep(Instant::now() + TIDY_EVERY).await {
             warn!(error = error.to_string(), "what has waited for too long is not given up yet");
         }
         let oldest = dispatcher.now().checked_sub(ON_RECORD).unwrap_or_default();
@@ -185,7 +189,7 @@ async fn record(
         for finished in &some {
             terminal.tried(finished);
         }
-        while let Err(error) = dispatcher.record(&some).await {
+        while let Err(error) = dispatcher.record(&mut some).await {
             warn!(error = error.to_string(), "attempts are not on record yet");
             sleep(PAUSE).await;
         }

@@ -181,15 +181,17 @@ fn what_cannot_be_is_said() {
         let mut command = command(folder, &[&["subscriber", "create"], arguments].concat());
         complaint(&command.env_remove("HOOKBRIDGE_ALLOW_TO").output().unwrap())
     };
-    insta::assert_snapshot!(create(&["a", "--url", "https://2130706433/"]), @"hookbridge: url: 127.0.0.1 is not delivered to: a loopback address (127.0.0.0/8); --allow-to 127.0.0.1 would allow it");
-    insta::assert_snapshot!(create(&["a", "--url", "https://[::ffff:10.0.0.1]/"]), @"hookbridge: url: 10.0.0.1 is not delivered to: a private network (10.0.0.0/8); --allow-to 10.0.0.1 would allow it");
+    insta::assert_snapshot!(create(&["a", "--url", "https://2130706433/"]), @"hookbridge: url: 127.0.0.1 is not delivered to: a loopback address (127.0.0.0/8); --allow-to 127.0.0.1 would allow it, here and where events are delivered");
+    insta::assert_snapshot!(create(&["a", "--url", "https://[::ffff:10.0.0.1]/"]), @"hookbridge: url: 10.0.0.1 is not delivered to: a private network (10.0.0.0/8); --allow-to 10.0.0.1 would allow it, here and where events are delivered");
     insta::assert_snapshot!(create(&["a", "--url", "http://8.8.8.8/"]), @"hookbridge: url: only https:// is delivered to, except to addresses that are allowed with --allow-to");
     insta::assert_snapshot!(create(&["a", "--url", "https://user:hunter2@hooks.example/"]), @"hookbridge: url: a user or a password stands in it; what is sent is signed instead");
     insta::assert_snapshot!(create(&["a", "--url", "hooks"]), @"hookbridge: url: not a URL; it is written https://HOST/PATH");
     insta::assert_snapshot!(create(&["a b", "--url", "https://8.8.8.8/"]), @"hookbridge: a subscriber's name begins with a letter or a digit, and is of these, '-', '_' and '.', at most 64");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"detail":{"shop":"x"}}"#]), @"hookbridge: filter: not an event pattern: detail.shop is neither a list of values nor an object");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--limit", "0"]), @"hookbridge: limit: 0 is not from 1 to 1000");
-    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "short"]), @"hookbridge: secret: a signing secret is whsec_ and the base64 of 24 to 64 random bytes: whsec_$(openssl rand -base64 32)");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "not of the standard"]), @"hookbridge: secret: a signing secret is whsec_ and the base64 of 24 to 64 random bytes: whsec_$(openssl rand -base64 32)");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "", "--signature", "sha1"]), @"hookbridge: secret: it is shorter than 16 bytes, and could be guessed: openssl rand -hex 32");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"details":{"x":["y"]}}"#]), @"hookbridge: filter: no event has a field 'details'; there are: detail, detail-type, source, account, region, resources, time, id, version, $or");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--allow-to", "inside"]), @"hookbridge: allow-to: 'inside' is neither an address nor a range (10.1.0.0/16)");
     assert_eq!(ask(folder, &["subscriber", "list"]), [Value::Null; 0]);
     ask(folder, &["subscriber", "create", "a", "--url", "https://8.8.8.8/"]);

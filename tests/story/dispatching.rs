@@ -35,6 +35,8 @@ both! {
     two_dispatchers_of_the_same_events_deliver_each_once
     after_any_outages_everything_has_come
     what_is_old_is_forgotten
+    who_takes_some_and_refuses_others_is_not_asked_again_and_again
+    secrets_that_are_rotated_at_once_all_sign
 }
 
 /// A bus that keeps what is put on it.
@@ -474,6 +476,61 @@ async fn after_any_outages_everything_has_come(db: impl Statements + Clone) {
     }
 }
 
+async fn who_takes_some_and_refuses_others_is_not_asked_again_and_again(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    receiver.answers_by(|one| (if one.id().starts_with("bad") { 400 } else { 200 }, vec![], String::new()));
+    office.subscriber("one", receiver.url("in"), Changes::default()).await;
+    office.come((0..5).map(|n| format!("bad-{n}"))).await;
+    for minute in 0..300 {
+        office.at(minute * 60);
+        office.come([format!("good-{minute}")]).await;
+        office.pass().await;
+    }
+    let tried = receiver.ids().iter().filter(|id| id.starts_with("bad")).count();
+    assert_eq!(tried, 5 * 4, "at once, after 10 minutes, an hour and three");
+    assert_eq!(office.count(State::Waiting).await, 5);
+}
+
+async fn secrets_that_are_rotated_at_once_all_sign(db: impl Statements + Clone) {
+    let (office, receiver) = (Arc::new(Office::open(db)), Receiver::start().await);
+    office.subscriber("one", receiver.url("in"), Changes::default()).await;
+    let work = (0..5).map(|n| {
+        let office = office.clone();
+        tokio::spawn(async move {
+            office.manager.rotate("one", jiff::SignedDuration::from_hours(24)).await.unwrap();
+            let limit = Changes { limit: Some(n + 1), ..Changes::default() };
+            office.manager.update("one", limit).await.unwrap();
+        })
+    });
+    for one in work.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+    office.come(ids(0..1)).await;
+    let received = receiver.received();
+    assert_eq!(received[0].header("webhook-signature").split(' ').count(), 6);
+    // Its keys are changed under it.
+    let both = "another key of thirty-two characters\na key of at least thirty-two characters";
+    let manager = Manager {
+        store: Store::new(office.db.clone()),
+        keys: KeyRing::read(both).unwrap(),
+        poster: Poster::new(Guard::new(vec![])).unwrap(),
+        clock: office.manager.clock.clone(),
+    };
+    assert_eq!(manager.encrypt_again().await.unwrap(), 6);
+    assert_eq!(manager.encrypt_again().await.unwrap(), 0);
+    // Who has only the old one owes all the same, and says why nothing is sent.
+    office.come(ids(1..2)).await;
+    let waiting = office
+        .deliveries(DeliveryFilter { event: Some("event-1".into()), ..DeliveryFilter::default() })
+        .await;
+    assert_eq!(waiting[0].state, State::Waiting);
+    assert!(
+        waiting[0].error.as_ref().unwrap().contains("was encrypted with the key"),
+        "{:?}",
+        waiting[0].error
+    );
+}
+
 async fn what_is_old_is_forgotten(db: impl Statements + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
@@ -492,7 +549,7 @@ async fn what_is_old_is_forgotten(db: impl Statements + Clone) {
         .await
         .unwrap();
     office.manager.pause("one").await.unwrap();
-    office.at(7 * DAY + 601);
+    office.at(7 * DAY + 2 * 3600);
     assert_eq!(
         office.manager.store.give_up(office.dispatcher.now()).await.unwrap(),
         2,

@@ -1,10 +1,15 @@
 //! What became of deliveries, for who asks; and what an operator does about them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Store;
-use crate::log::{LogError, Row, Statement, Statements, Value};
+use crate::log::{LogError, Row, Statements, Value};
+
+/// Rows that are removed at once.
+const FORGOTTEN: usize = 5000;
 
 /// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -180,7 +185,8 @@ impl<S: Statements> Store<S> {
         self.db.run(&sql, values).await?.into_iter().map(view).collect()
     }
 
-    /// Has deliveries tried at once, whatever became of them, as if they were new; says how many.
+    /// Has deliveries tried at once, whatever became of them, as if they were new, and their subscribers asked whether they are
+    /// well; says how many.
     ///
     /// # Errors
     /// [`LogError`].
@@ -195,12 +201,23 @@ impl<S: Statements> Store<S> {
         let sql = format!(
             "update {{log}}deliveries set state = 'waiting', since = ${0}, next_attempt = ${0}, held = null, held_until = null
              where id in (select d.id from {{log}}deliveries d {which})
-               and subscriber in (select id from {{log}}subscribers) and (held_until is null or held_until <= ${0}
-                 or state <> 'waiting' or next_attempt > ${0})
-             returning id",
+               and subscriber in (select id from {{log}}subscribers where state <> 'deleted')
+               and (held_until is null or held_until <= ${0} or state <> 'waiting' or next_attempt > ${0})
+             returning id, subscriber",
             values.len()
         );
-        Ok(self.db.run(&sql, values).await?.len())
+        let done = self.db.run(&sql, values).await?;
+        let of = done.iter().map(|row| row.number(1)).collect::<Result<BTreeSet<_>, _>>()?;
+        if !of.is_empty() {
+            let of: Vec<_> = of.iter().map(ToString::to_string).collect();
+            // Who asks for it does not wait until a subscriber that failed has rested.
+            let sql = format!(
+                "update {{log}}subscribers set open_until = $1 where open_until > $1 and id in ({})",
+                of.join(", ")
+            );
+            self.db.run(&sql, vec![now.into()]).await?;
+        }
+        Ok(done.len())
     }
 
     /// Ends deliveries that wait; says how many.
@@ -231,16 +248,22 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn maintain(&self, oldest: Timestamp) -> Result<(), LogError> {
         self.db.divide("attempts", oldest).await?;
-        let forget = |sql: &str| Statement::new(sql, vec![oldest.into()]);
-        let statements = vec![
-            forget("delete from {log}attempts where started < $1"),
-            forget("delete from {log}deliveries where created < $1 and state <> 'waiting'"),
-            forget(
-                "delete from {log}messages where created < $1
-                   and not exists (select 1 from {log}deliveries d where d.message = {log}messages.id)",
+        for (table, key, which) in [
+            ("attempts", "started", "a.started < $1"),
+            ("deliveries", "id", "a.created < $1 and a.state <> 'waiting'"),
+            (
+                "messages",
+                "id",
+                "a.created < $1 and not exists (select 1 from {log}deliveries d where d.message = a.id)",
             ),
-        ];
-        self.db.transact(statements).await.map(drop)
+        ] {
+            let sql = format!(
+                "delete from {{log}}{table} where {key} in (select a.{key} from {{log}}{table} a where {which} limit {FORGOTTEN})
+                 returning {key}"
+            );
+            while !self.db.run(&sql, vec![oldest.into()]).await?.is_empty() {}
+        }
+        Ok(())
     }
 }
 

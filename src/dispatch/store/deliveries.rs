@@ -4,11 +4,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Rows, Store};
-use crate::dispatch::queue::Retry;
+use crate::dispatch::queue::{IN_QUEUE, Retry};
 use crate::dispatch::schedule::KEPT;
 use crate::dispatch::subscriber::SubscriberId;
 use crate::log::{LogError, Position, Row, Statement, Statements, Value};
 
+/// How long after the seven days the last attempt may still be made.
+const LAST: SignedDuration = SignedDuration::from_hours(1);
 /// Rows that a statement is given at most: SQLite binds 32,766 values.
 const AT_ONCE: usize = 2000;
 
@@ -72,6 +74,17 @@ pub struct Made {
     pub subscriber: SubscriberId,
 }
 
+/// A subscriber that has something to be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// Its number.
+    pub subscriber: SubscriberId,
+    /// Whether too many attempts have failed for more than one.
+    pub needs_probe: bool,
+    /// What was tried before this time and failed is tried at once.
+    releasing: Option<i64>,
+}
+
 /// A delivery that is held, with what is sent.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -85,8 +98,6 @@ pub struct Claimed {
     pub attempts: i64,
     /// What its seven days are counted from.
     pub since: Timestamp,
-    /// When it is to be tried.
-    pub next: Timestamp,
 }
 
 /// An attempt, and what follows from it.
@@ -204,31 +215,31 @@ impl<S: Statements> Store<S> {
         rows.map(made).filter_map(Result::transpose).collect()
     }
 
-    /// Subscribers that have something to be tried before `until`, each with whether too many attempts have failed.
+    /// Subscribers that have something to be tried before `until`.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn ready(
-        &self,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<(SubscriberId, bool)>, LogError> {
+    pub async fn ready(&self, now: Timestamp, until: Timestamp) -> Result<Vec<Ready>, LogError> {
         // Two looks into the same index, each as short as can be.
         let due = |which: &str| {
             format!(
-                "exists (select 1 from {{log}}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {which}
-                   and (d.held_until is null or d.held_until <= $1))"
+                "(select d.id from {{log}}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {which}
+                   and (d.held_until is null or d.held_until <= $1) order by d.next_attempt limit 1) is not null"
             )
         };
         let sql = format!(
-            "select s.id, cast(case when s.open_until is null then 0 else 1 end as bigint) from {{log}}subscribers s
+            "select s.id, s.open_until, s.releasing from {{log}}subscribers s
              where s.state = 'active' and (s.open_until is null or s.open_until <= $1)
                and ({} or s.releasing is not null and {}) order by s.id",
             due("d.next_attempt <= $2"),
             due("d.tried < s.releasing")
         );
         let rows = self.db.run(&sql, vec![now.into(), until.into()]).await?;
-        rows.iter().map(|row| Ok((row.number(0)?, row.number(1)? != 0))).collect()
+        let ready = |row: &Row| {
+            let (subscriber, open_until) = (row.number(0)?, row.maybe_number(1)?);
+            Ok(Ready { subscriber, needs_probe: open_until.is_some(), releasing: row.maybe_number(2)? })
+        };
+        rows.iter().map(ready).collect()
     }
 
     /// Takes hold of up to `limit` deliveries of a subscriber that are to be tried before `until`, the earliest first.
@@ -237,16 +248,37 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn claim(
         &self,
-        subscriber: SubscriberId,
+        ready: Ready,
+        limit: usize,
+        hold: &Hold,
+        times: (Timestamp, Timestamp),
+    ) -> Result<Vec<Claimed>, LogError> {
+        let held = self.hold(ready, limit, hold, times).await?;
+        self.with_messages(ready.subscriber, held).await
+    }
+
+    /// The same, without what is sent: their numbers, and when they are to be tried.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn find(
+        &self,
+        ready: Ready,
+        limit: usize,
+        hold: &Hold,
+        times: (Timestamp, Timestamp),
+    ) -> Result<Vec<(i64, Timestamp)>, LogError> {
+        let held = self.hold(ready, limit, hold, times).await?;
+        held.iter().map(|row| Ok((row.number(0)?, row.time(4)?))).collect()
+    }
+
+    async fn hold(
+        &self,
+        Ready { subscriber, releasing, .. }: Ready,
         limit: usize,
         hold: &Hold,
         (now, until): (Timestamp, Timestamp),
-    ) -> Result<Vec<Claimed>, LogError> {
-        let releasing = "select releasing from {log}subscribers where id = $1 and state = 'active'";
-        let rows = self.db.run(releasing, vec![subscriber.into()]).await?;
-        let Some(releasing) = rows.first().map(|row| row.maybe_number(0)).transpose()? else {
-            return Ok(Vec::new());
-        };
+    ) -> Result<Vec<Row>, LogError> {
         // What was tried before the subscriber was good again is due whatever its time.
         let (due, next) = match releasing {
             Some(_) => (
@@ -256,10 +288,12 @@ impl<S: Statements> Store<S> {
             None => ("next_attempt <= $3", ""),
         };
         let sql = format!(
-            "update {{log}}deliveries set held = $4, held_until = $5{next} where id in (
+            "with due as (
                select id from {{log}}deliveries where subscriber = $1 and state = 'waiting' and {due}
                  and (held_until is null or held_until <= $2)
+                 and subscriber in (select s.id from {{log}}subscribers s where s.id = $1 and s.state = 'active')
                order by next_attempt limit {limit} {{skip_locked}})
+             update {{log}}deliveries set held = $4, held_until = $5{next} where id in (select id from due)
              returning id, message, attempts, since, next_attempt"
         );
         let mut values: Vec<Value> =
@@ -272,11 +306,11 @@ impl<S: Statements> Store<S> {
             let sql = "update {log}subscribers set releasing = null where id = $1 and releasing = $2";
             self.db.run(sql, vec![subscriber.into(), releasing.into()]).await?;
         }
-        self.with_messages(subscriber, held).await
+        Ok(held)
     }
 
-    /// Takes hold of one delivery that is held by a message of a queue, when it is due and its subscriber is not resting. A message
-    /// that comes a second time finds another hold.
+    /// Takes hold of one delivery that a message of a queue brings back, when it is due, in nobody's hand, and its subscriber is
+    /// not resting. A message that comes a second time finds it in hand, or not due any more.
     ///
     /// # Errors
     /// [`LogError`].
@@ -288,18 +322,13 @@ impl<S: Statements> Store<S> {
     ) -> Result<Option<Claimed>, LogError> {
         let resting = if retry.is_probe() { "" } else { "and open_until is null" };
         let sql = format!(
-            "update {{log}}deliveries set held = $3, held_until = $4
-             where id = $1 and held = $2 and state = 'waiting' and next_attempt <= $5
+            "update {{log}}deliveries set held = $2, held_until = $3
+             where id = $1 and state = 'waiting' and next_attempt <= $4
+               and (held is null or held_until <= $4 or held like '{IN_QUEUE}%')
                and subscriber in (select id from {{log}}subscribers where state = 'active' {resting})
              returning id, message, attempts, since, next_attempt, subscriber"
         );
-        let values = vec![
-            retry.delivery.into(),
-            retry.hold.as_str().into(),
-            hold.token.as_str().into(),
-            hold.until.into(),
-            now.into(),
-        ];
+        let values = vec![retry.delivery.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
         let held = self.db.run(&sql, values).await?;
         let Some(subscriber) = held.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
         Ok(self.with_messages(subscriber, held).await?.pop())
@@ -330,7 +359,6 @@ impl<S: Statements> Store<S> {
                 message: message.clone(),
                 attempts: row.number(2)?,
                 since: row.time(3)?,
-                next: row.time(4)?,
             }))
         };
         held.iter().map(claimed).filter_map(Result::transpose).collect()
@@ -343,6 +371,9 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn record(&self, attempts: &[Attempted]) -> Result<(), LogError> {
         let mut statements = Vec::new();
+        // In one order, whoever does it.
+        let mut attempts: Vec<_> = attempts.iter().collect();
+        attempts.sort_by_key(|attempt| attempt.delivery);
         for some in attempts.chunks(AT_ONCE) {
             let mut rows = Rows::of(&[
                 ("started", "bigint"),
@@ -407,12 +438,21 @@ impl<S: Statements> Store<S> {
             let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
                   next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
                 from v where d.id = v.id and d.held = v.held and d.state = 'waiting'";
-            statements.push(Statement::new(format!("{} {update}", rows.sql()), rows.values));
+            let sql = rows.sql();
+            // Of what somebody else has by now, or was cancelled, only the count.
+            let count = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
+                from v where d.id = v.id and d.attempts < v.attempts";
+            statements.push(Statement::new(format!("{sql} {update}"), rows.values.clone()));
+            statements.push(Statement::new(format!("{sql} {count}"), rows.values));
         }
         if statements.is_empty() {
             return Ok(());
         }
-        self.db.transact(statements).await.map(drop)
+        match self.db.transact(statements.clone()).await {
+            // Somebody else may have stood in the way.
+            Err(LogError::Unavailable(_)) => self.db.transact(statements).await.map(drop),
+            done => done.map(drop),
+        }
     }
 
     /// Lets go of deliveries that were held and not tried.
@@ -445,7 +485,8 @@ impl<S: Statements> Store<S> {
     /// # Errors
     /// [`LogError`].
     pub async fn give_up(&self, now: Timestamp) -> Result<usize, LogError> {
-        let oldest = now.checked_sub(KEPT).unwrap_or(now);
+        // The last attempt is made when they are over.
+        let oldest = now.checked_sub(KEPT + LAST).unwrap_or(now);
         let sql = format!(
             "update {{log}}deliveries set state = 'failed', held = null where id in (
                select id from {{log}}deliveries where state = 'waiting' and since < $1

@@ -5,7 +5,7 @@ mod deliveries;
 mod subscribers;
 
 pub use audit::{DeliveryFilter, DeliveryView, State, TriedView};
-pub(super) use deliveries::{Attempted, Claimed, Hold, Message, Owed};
+pub(super) use deliveries::{Attempted, Claimed, Hold, Made, Message, Owed, Ready};
 pub(super) use subscribers::Failing;
 
 use crate::log::Value;

@@ -11,6 +11,11 @@ const COLUMNS: &str =
 /// Tells who knows the subscribers that they have changed.
 const CHANGED: &str = "update {log}dispatch set revision = revision + 1";
 
+/// When every attempt has failed for so long, and more than one has, it was an outage.
+const OUTAGE: SignedDuration = SignedDuration::from_mins(10);
+/// How often what failed is tried at once, at most.
+const RELEASED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
 /// A subscriber after an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failing {
@@ -58,8 +63,8 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn subscribers(&self, name: Option<&str>) -> Result<Vec<Subscriber>, LogError> {
         let (which, values) = match name {
-            Some(name) => ("where name = $1", vec![name.into()]),
-            None => ("order by name", vec![]),
+            Some(name) => ("where state <> 'deleted' and name = $1", vec![name.into()]),
+            None => ("where state <> 'deleted' order by name", vec![]),
         };
         let rows = self.db.run(&format!("select {COLUMNS} from {{log}}subscribers {which}"), values).await?;
         rows.into_iter().map(subscriber).collect()
@@ -74,20 +79,22 @@ impl<S: Statements> Store<S> {
         self.db.run(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
     }
 
-    /// Changes what a subscriber is; false when there is none.
+    /// Changes what a subscriber is; false when it is no longer what it was.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn update(
-        &self,
-        id: SubscriberId,
-        url: &str,
-        settings: &Settings,
-        secrets: &[Kept],
-    ) -> Result<bool, LogError> {
-        let sql =
-            "update {log}subscribers set url = $2, settings = $3, secrets = $4 where id = $1 returning id";
-        let values = vec![id.into(), url.into(), json(settings)?, json(secrets)?];
+    pub async fn update(&self, was: &Subscriber, is: &Subscriber) -> Result<bool, LogError> {
+        let sql = "update {log}subscribers set url = $2, settings = $3, secrets = $4
+            where id = $1 and url = $5 and settings = $6 and secrets = $7 returning id";
+        let values = vec![
+            was.id.into(),
+            is.url.as_str().into(),
+            json(&is.settings)?,
+            json(&is.secrets)?,
+            was.url.as_str().into(),
+            json(&was.settings)?,
+            json(&was.secrets)?,
+        ];
         Ok(!self.changed(Statement::new(sql, values)).await?.is_empty())
     }
 
@@ -119,7 +126,11 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn remove(&self, id: SubscriberId) -> Result<(), LogError> {
         let statements = vec![
-            Statement::new("delete from {log}subscribers where id = $1", vec![id.into()]),
+            // What is on record stays somebody's.
+            Statement::new(
+                "update {log}subscribers set state = 'deleted', secrets = '[]', name = name || ' (deleted ' || id || ')' where id = $1",
+                vec![id.into()],
+            ),
             Statement::new(
                 "update {log}deliveries set state = 'cancelled', held = null where subscriber = $1 and state = 'waiting'",
                 vec![id.into()],
@@ -150,8 +161,8 @@ impl<S: Statements> Store<S> {
         rows.first().map(failing).transpose()
     }
 
-    /// Notes that an attempt at a subscriber was good; when others had failed before, what they left is tried at once, and what
-    /// was told of its failing is returned.
+    /// Notes that an attempt at a subscriber was good, and returns what was told of its failing, where others had failed before.
+    /// After an outage what these left is tried at once.
     ///
     /// # Errors
     /// [`LogError`].
@@ -163,10 +174,17 @@ impl<S: Statements> Store<S> {
         else {
             return Ok(None);
         };
-        let sql = "update {log}subscribers set failures = 0, failing_since = null, open_until = null, told = 0, releasing = $2
+        // One that refuses some events and takes others is no reason to try those again and again.
+        let sql =
+            "update {log}subscribers set failures = 0, failing_since = null, open_until = null, told = 0,
+              releasing = case when (open_until is not null or failures > 1 and failing_since <= $3)
+                and (released is null or released <= $4) then $2 else releasing end,
+              released = case when (open_until is not null or failures > 1 and failing_since <= $3)
+                and (released is null or released <= $4) then $2 else released end
             where id = $1 and (failing_since is not null or told <> 0) returning id";
-        let rows = self.db.run(sql, vec![id.into(), now.into()]).await?;
-        Ok((!rows.is_empty()).then_some(told))
+        let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
+        let values = vec![id.into(), now.into(), ago(OUTAGE).into(), ago(RELEASED_EVERY).into()];
+        Ok((!self.db.run(sql, values).await?.is_empty()).then_some(told))
     }
 
     /// Notes which part of a failure budget was told of.

@@ -20,12 +20,14 @@ create table hookbridge.subscribers (
   failing_since bigint,
   open_until bigint,
   told bigint not null default 0,
-  releasing bigint
+  releasing bigint,
+  released bigint
 );
 comment on column hookbridge.subscribers.secrets is 'Encrypted, with the id of the key each.';
 comment on column hookbridge.subscribers.failures is 'Attempts that failed since one was good.';
 comment on column hookbridge.subscribers.open_until is 'Until when nothing is tried, because too many attempts failed.';
 comment on column hookbridge.subscribers.told is 'The part of the failure budget that was told of, in percent; -1 when it was resumed.';
+comment on column hookbridge.subscribers.released is 'When that was done last.';
 comment on column hookbridge.subscribers.releasing is 'What was tried before this time and failed is tried at once: an attempt was good again.';
 
 create table hookbridge.messages (
@@ -55,6 +57,8 @@ create table hookbridge.deliveries (
 create index deliveries_due on hookbridge.deliveries (subscriber, next_attempt) where state = 'waiting';
 create index deliveries_created on hookbridge.deliveries (created);
 create index deliveries_since on hookbridge.deliveries (since) where state = 'waiting';
+create index deliveries_subscriber on hookbridge.deliveries (subscriber, id);
+create index deliveries_failed on hookbridge.deliveries (id) where state = 'failed';
 create index deliveries_message on hookbridge.deliveries (message);
 comment on column hookbridge.deliveries.since is 'What its seven days are counted from: its first attempt, or before that when it was made.';
 comment on column hookbridge.deliveries.held is 'What the one who has it in hand knows.';

@@ -18,7 +18,8 @@ create table subscribers (
   failing_since integer,
   open_until integer,
   told integer not null default 0,
-  releasing integer
+  releasing integer,
+  released integer
 ) strict;
 
 create table messages (
@@ -48,6 +49,8 @@ create table deliveries (
 create index deliveries_due on deliveries (subscriber, next_attempt) where state = 'waiting';
 create index deliveries_created on deliveries (created);
 create index deliveries_since on deliveries (since) where state = 'waiting';
+create index deliveries_subscriber on deliveries (subscriber, id);
+create index deliveries_failed on deliveries (id) where state = 'failed';
 create index deliveries_message on deliveries (message);
 
 create table attempts (

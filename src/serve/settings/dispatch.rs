@@ -17,8 +17,8 @@ pub struct SubscriberFlags {
     /// several times.
     #[arg(long, env = "HOOKBRIDGE_ALLOW_TO", value_name = "RANGE", value_delimiter = ',')]
     pub allow_to: Vec<String>,
-    /// The file with the key that subscribers' secrets are encrypted with, made when it is not there [default: subscriber.key, in
-    /// the data folder].
+    /// The file with the key that subscribers' secrets are encrypted with; `hookbridge serve` makes it [default: subscriber.key,
+    /// beside the log's file, or in the data folder where the log is a database].
     #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_KEY", value_name = "FILE")]
     pub subscriber_key: Option<PathBuf>,
 }
@@ -33,16 +33,16 @@ pub struct Subscribing {
 }
 
 impl SubscriberFlags {
-    /// Checks them, with what the file says about them.
+    /// Checks them, with what the file says about them. `place` is the folder of the key when none is named.
     ///
     /// # Errors
     /// The first that cannot be.
-    pub fn settle(self, file: SubscriberFile, data: &Path) -> Result<Subscribing, SettingsError> {
+    pub fn settle(self, file: SubscriberFile, place: &Path) -> Result<Subscribing, SettingsError> {
         let ranges = if self.allow_to.is_empty() { file.allow_to } else { self.allow_to };
         let allowed = ranges.iter().filter(|range| !range.is_empty()).map(|range| net(range));
         Ok(Subscribing {
             allowed: allowed.collect::<Result<_, _>>()?,
-            key: self.subscriber_key.or(file.key).unwrap_or_else(|| data.join(KEY)),
+            key: self.subscriber_key.or(file.key).unwrap_or_else(|| place.join(KEY)),
         })
     }
 }

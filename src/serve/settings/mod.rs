@@ -5,7 +5,7 @@ mod polls;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
@@ -195,8 +195,6 @@ impl Flags {
             back: file.poll_back,
         })?;
         let data = self.data.or(file.data).unwrap_or_else(default_data);
-        let of_file = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
-        let subscribing = self.subscribers.settle(of_file, &data)?;
         let archive = match self.archive.or(file.archive).filter(|url| !url.is_empty()) {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("archive: {error}")))?,
             None => ArchiveUrl::Folder(data.join("archive")),
@@ -205,6 +203,8 @@ impl Flags {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("database: {error}")))?,
             None => LogAddress::File(data.join(LOG)),
         };
+        let of_file = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
+        let subscribing = self.subscribers.settle(of_file, &key_place(&database, &data))?;
         let listen = self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
         let token = self.token.or(file.token).filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
@@ -248,6 +248,14 @@ pub fn default_data() -> PathBuf {
 /// Where the log is when nothing else is said.
 pub fn default_log() -> PathBuf {
     default_data().join(LOG)
+}
+
+/// The folder of the key of subscribers' secrets, when none is named: the log's, where that is a file.
+pub fn key_place(database: &LogAddress, data: &Path) -> PathBuf {
+    match database {
+        LogAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
+        LogAddress::Postgres(_) => data.to_owned(),
+    }
 }
 
 /// The log's name in the data folder.

@@ -1,0 +1,311 @@
+//! What is delivered in a second, from an event in the log to the attempt on record, beside a bare loop of the same HTTP client;
+//! and what a million deliveries that wait cost.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark prints, fails by panicking"
+)]
+#![allow(missing_docs, reason = "a benchmark is read from its top")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use hookbridge::bus::Bus;
+use hookbridge::call::CallError;
+use hookbridge::dispatch::{
+    Dispatcher, Guard, KeyRing, KeySource, Poster, SIGNATURE_HEADERS, SigningSecret, Store,
+};
+use hookbridge::event::Event;
+use hookbridge::http_client;
+use hookbridge::log::{Batch, Found, Log as _, Ordered as _, PostgresLog, Record};
+use jiff::Timestamp;
+
+const EVENTS: usize = 40_000;
+const AT_ONCE: usize = 64;
+const WAITING: usize = 1_000_000;
+/// Subscribers of those that wait, and how many deliveries of each are due.
+const SUBSCRIBERS: (usize, usize) = (100, 5);
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn main() {
+    let database = std::env::var("BENCH_DATABASE").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (url, taken) = receiver();
+    let bare = runtime.block_on(bare(&url));
+    println!("bare loop of {AT_ONCE} signed posts at once: {bare:.0}/s");
+    for (name, flags) in [("SQLite", vec![]), ("PostgreSQL", vec!["--database", database.as_str()])] {
+        let served = Served::new(&flags);
+        let log = served.log(&flags);
+        served.command(&flags, &["create", "bench", "--url", &url, "--limit", &AT_ONCE.to_string()]);
+        // Whatever is done once is done.
+        let before = taken.load(Ordering::SeqCst);
+        runtime.block_on(log.record(0..1));
+        until(|| taken.load(Ordering::SeqCst) > before);
+        let started = Instant::now();
+        let all = EVENTS + 1;
+        runtime.block_on(async {
+            for start in (1..all).step_by(1000) {
+                log.record(start..(start + 1000).min(all)).await;
+            }
+        });
+        until(|| runtime.block_on(log.attempts()) >= all);
+        let rate = EVENTS as f64 / started.elapsed().as_secs_f64();
+        println!(
+            "{name}: {rate:.0} deliveries/s to the record, {:.2} of the bare loop, wanted 0.50",
+            rate / bare
+        );
+        served.command(&flags, &["delete", "bench"]);
+    }
+    runtime.block_on(waiting(&database));
+    let served = Served::new(&["--database", &database]);
+    std::thread::sleep(Duration::from_secs(5));
+    println!("PostgreSQL: serve with {WAITING} deliveries that wait: {} MiB at rest", served.megabytes());
+}
+
+/// A subscriber's server on threads of its own.
+fn receiver() -> (String, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let (tell, told) = std::sync::mpsc::channel();
+    let count = taken.clone();
+    std::thread::spawn(move || {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(format!("http://{}/in", listener.local_addr().unwrap())).unwrap();
+            let take = move |_: Bytes| {
+                count.fetch_add(1, Ordering::SeqCst);
+                std::future::ready("ok")
+            };
+            axum::serve(listener, Router::new().route("/in", post(take))).await.unwrap();
+        });
+    });
+    (told.recv().unwrap(), taken)
+}
+
+/// Posts a second by the client alone.
+async fn bare(url: &str) -> f64 {
+    let client = http_client::builder().no_proxy().build().unwrap();
+    let secret: Arc<SigningSecret> = Arc::new(SECRET.parse().unwrap());
+    let next = Arc::new(AtomicUsize::new(0));
+    let started = Instant::now();
+    let workers: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (client, secret, next, url) = (client.clone(), secret.clone(), next.clone(), url.to_owned());
+            tokio::spawn(async move {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= EVENTS {
+                        return;
+                    }
+                    let body = detail(n);
+                    let signed = secret.sign(&n.to_string(), Timestamp::now(), body.as_bytes());
+                    let mut request = client.post(&url).header("content-type", "application/json");
+                    for (name, value) in SIGNATURE_HEADERS.into_iter().zip(signed) {
+                        request = request.header(name, value);
+                    }
+                    let answer = request.body(body).send().await.unwrap();
+                    assert!(answer.status().is_success());
+                    answer.bytes().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    EVENTS as f64 / started.elapsed().as_secs_f64()
+}
+
+/// An event's detail of 1 kB.
+fn detail(n: usize) -> String {
+    format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(1000))
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(600);
+    while !done() {
+        assert!(Instant::now() < end, "it does not come to an end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `hookbridge serve`, in a folder of its own.
+struct Served {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Served {
+    fn new(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let serve = std::env::var("BENCH_HOOKBRIDGE").unwrap_or_else(|_| panic!("run scripts/bench"));
+        let mut process = Command::new(serve)
+            .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--allow-to", "127.0.0.1", "--data"])
+            .arg(folder.path())
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("listen")));
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, folder }
+    }
+
+    /// A command about subscribers of its log.
+    fn command(&self, flags: &[&str], arguments: &[&str]) {
+        let mut command = Command::new(std::env::var("BENCH_HOOKBRIDGE").unwrap());
+        command.arg("subscriber").args(arguments).env("HOOKBRIDGE_ALLOW_TO", "127.0.0.1");
+        command.arg("--subscriber-key").arg(self.folder.path().join("subscriber.key"));
+        if flags.is_empty() {
+            command.arg("--database").arg(self.folder.path().join("log.db"));
+        }
+        assert!(command.args(flags).stdout(Stdio::null()).status().unwrap().success());
+    }
+
+    fn log(&self, flags: &[&str]) -> BenchLog {
+        let place = match flags {
+            [_, url] => (*url).to_owned(),
+            _ => self.folder.path().join("log.db").display().to_string(),
+        };
+        BenchLog(place)
+    }
+
+    fn megabytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The log of a server, from another process.
+struct BenchLog(String);
+
+impl BenchLog {
+    async fn record(&self, range: std::ops::Range<usize>) {
+        let start: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        let records = range.clone().map(|n| Record {
+            time: start + jiff::SignedDuration::from_millis(n as i64),
+            id: format!("{n}").into(),
+            source: "bench".into(),
+            detail_type: "bench".into(),
+            account: "".into(),
+            region: "".into(),
+            resources: vec![],
+            detail: detail(n).into(),
+            found: Found::default(),
+        });
+        let batch = Batch {
+            origin: Some(format!("{}", range.start).into()),
+            records: records.collect(),
+            unrecognized: 0,
+        };
+        if self.0.starts_with("postgres") {
+            let log = PostgresLog::open(&self.0.parse().unwrap(), 1).await.unwrap();
+            log.record(&batch).await.unwrap();
+            log.sequence().await.unwrap();
+            log.close().await;
+        } else {
+            let log = hookbridge::log::SqliteLog::open(self.0.as_ref()).await.unwrap();
+            log.record(&batch).await.unwrap();
+        }
+    }
+
+    /// Attempts that are on record.
+    async fn attempts(&self) -> usize {
+        let count: i64 = if self.0.starts_with("postgres") {
+            let pool = sqlx::PgPool::connect(&self.0).await.unwrap();
+            let count = sqlx::query_scalar("select count(*) from hookbridge.attempts")
+                .fetch_one(&pool)
+                .await
+                .unwrap();
+            pool.close().await;
+            count
+        } else {
+            let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", self.0)).await.unwrap();
+            sqlx::query_scalar("select count(*) from attempts").fetch_one(&pool).await.unwrap()
+        };
+        usize::try_from(count).unwrap()
+    }
+}
+
+/// Nobody is told anything.
+struct Nobody;
+
+impl Bus for Nobody {
+    async fn put(&self, _: &Event, _: tokio::time::Instant) -> Result<(), CallError> {
+        Ok(())
+    }
+}
+
+/// How long it takes to find what is due among a million deliveries that wait.
+async fn waiting(database: &str) {
+    let pool = sqlx::PgPool::connect(database).await.unwrap();
+    let (subscribers, due) = SUBSCRIBERS;
+    let fill = format!(
+        "truncate hookbridge.deliveries, hookbridge.messages, hookbridge.attempts;
+         insert into hookbridge.subscribers (name, url, settings, secrets, created)
+           select 'waiting-' || n, 'https://192.0.2.1/', '{{}}', '[]', 0 from generate_series(1, {subscribers}) n;
+         update hookbridge.dispatch set revision = revision + 1;
+         insert into hookbridge.messages (event, type, body, created)
+           select n, 'bench', '{{\"detail\":{{}}}}', 0 from generate_series(1, {WAITING}) n;
+         insert into hookbridge.deliveries (event, subscriber, message, created, since, next_attempt, attempts, tried)
+           select m.event, s.id, m.id, now.at, now.at, now.at + 86400000000 + m.id, 1, now.at
+           from (select (extract(epoch from now()) * 1000000)::bigint as at) now, hookbridge.messages m
+           join (select id, row_number() over (order by id) - 1 as n from hookbridge.subscribers) s on s.n = m.id % {subscribers};
+         analyze hookbridge.deliveries"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
+    let log = PostgresLog::open(&database.parse().unwrap(), 4).await.unwrap();
+    let keys = KeySource::Fixed(KeyRing::read("a key of at least thirty-two characters").unwrap());
+    let poster = Poster::new(Guard::new(vec![])).unwrap();
+    let mut none = Vec::new();
+    let mut some = Vec::new();
+    for _ in 0..20 {
+        let (keys, poster) = (KeySource::Fixed(keys.ring().await.unwrap()), poster.clone());
+        let dispatcher =
+            Dispatcher::new(Store::new(log.clone()), keys, poster, Nobody, Arc::new(Timestamp::now));
+        let started = Instant::now();
+        assert!(dispatcher.due().await.unwrap().is_empty());
+        none.push(started.elapsed());
+        let make_due = format!(
+            "update hookbridge.deliveries set next_attempt = 1, held = null where id in (
+               select id from (select id, row_number() over (partition by subscriber) n from hookbridge.deliveries where next_attempt > 1) x
+               where n <= {due})"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(make_due)).execute(&pool).await.unwrap();
+        let started = Instant::now();
+        assert_eq!(dispatcher.due().await.unwrap().len(), subscribers * due);
+        some.push(started.elapsed());
+    }
+    let middle = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1000.0
+    };
+    println!(
+        "PostgreSQL: a sweep over {WAITING} that wait, none due: {:.1} ms, wanted at most 50",
+        middle(none)
+    );
+    println!(
+        "PostgreSQL: {} of them due, of {subscribers} subscribers, taken in hand: {:.1} ms",
+        subscribers * due,
+        middle(some)
+    );
+    pool.close().await;
+}
