@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{
-    Batch, Bounds, ConsumerRow, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed, Position,
-    Recorded, Search, Statements, Stored, Value,
+    Batch, Bounds, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed, Position,
+    Recorded, Row, Search, Statement, Statements, Stored,
 };
 use jiff::Timestamp;
 
@@ -89,7 +89,11 @@ impl Ordered for Full {
 }
 
 impl Statements for Full {
-    async fn run(&self, _: &str, _: Vec<Value>) -> Result<Vec<ConsumerRow>, LogError> {
+    async fn transact(&self, _: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+        unreachable!()
+    }
+
+    async fn divide(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
         unreachable!()
     }
 }

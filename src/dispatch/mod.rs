@@ -27,11 +27,11 @@ pub use api::{Api, ApiAnswer, PATHS};
 pub use attempt::Poster;
 pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, SweepError, Swept};
 pub use environment::Environment;
-pub use function::DispatcherFunction;
+pub use function::{DispatcherFunction, InvocationError};
 pub use guard::{Guard, Refused};
 #[cfg(feature = "command")]
 pub use key_file::KeyFileError;
-pub use key_source::KeySource;
+pub use key_source::{KeySource, NoKeys};
 pub use keys::{KeyError, KeyRing};
 pub use manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
 pub use queue::{Retry, RetryQueue};

@@ -73,9 +73,10 @@ impl Retry {
 
     /// How long SQS keeps it back, in whole seconds.
     fn delay(&self, now: Timestamp) -> i32 {
-        let microseconds = self.due.saturating_sub(now.as_microsecond()).clamp(0, LONGEST.as_micros() as i64);
-        i32::try_from(microseconds.div_euclid(1_000_000) + i64::from(microseconds % 1_000_000 > 0))
-            .unwrap_or(0)
+        let left = SignedDuration::from_micros(self.due.saturating_sub(now.as_microsecond()));
+        // A part of a second is a second.
+        let left = left.clamp(SignedDuration::ZERO, LONGEST);
+        i32::try_from(left.as_secs() + i64::from(left.subsec_nanos() > 0)).unwrap_or_default()
     }
 }
 

@@ -404,16 +404,14 @@ fn a_strange_answer_costs_nobody_anything() {
         let tested: Value = serde_json::from_slice(&tested.stdout).unwrap();
         let error = tested["error"].as_str().unwrap_or("none");
         let answer = tested["answer"].as_str().unwrap_or_default();
+        let status = tested["status"].as_u64();
         match *name {
-            "endless" => {
-                assert_eq!((tested["status"].as_u64(), answer.len()), (Some(200), 16_384), "{tested}")
-            }
-            "slow" => assert!(tested["status"] == 200 && answer.len() < 10, "{tested}"),
-            "broken" => assert_eq!((tested["status"].as_u64(), answer), (Some(200), "hello")),
-            "headers" => assert!(error.starts_with("protocol: "), "{error}"),
+            "endless" => assert_eq!((status, answer.len()), (Some(200), 16_384), "{tested}"),
+            "slow" => assert!(status == Some(200) && answer.len() < 10, "{tested}"),
+            "broken" => assert_eq!((status, answer), (Some(200), "hello")),
             "silent" => assert_eq!(error, "timeout: no answer in 2 s"),
             _ => assert!(error.starts_with("protocol: "), "{name}: {error}"),
-        }
+        };
     }
     assert!(started.elapsed() < Duration::from_secs(30));
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::actors::log::{Stopped, both};
-use crate::actors::receiver::Receiver;
+use crate::actors::receiver::{Received, Receiver};
 
 both! {
     an_event_is_delivered_once_to_each_who_wants_it
@@ -115,7 +115,7 @@ impl<S: Statements + Clone> Office<S> {
 
     /// Events of these ids come, and are delivered as far as can be.
     async fn come(&self, ids: impl IntoIterator<Item = String>) {
-        let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", json!({}))).collect();
+        let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", &json!({}))).collect();
         let jobs = self.dispatcher.accept(&events, None).await.unwrap();
         self.dispatcher.deliver(jobs).await.unwrap();
     }
@@ -140,7 +140,7 @@ impl<S: Statements + Clone> Office<S> {
     }
 }
 
-fn event(id: &str, detail_type: &str, detail: Value) -> Arrived {
+fn event(id: &str, detail_type: &str, detail: &Value) -> Arrived {
     let json = json!({
         "version": "0", "id": id, "detail-type": detail_type, "source": "shop", "account": "1", "time": "2026-11-22T10:00:00Z",
         "region": "r", "resources": [], "detail": detail,
@@ -148,7 +148,7 @@ fn event(id: &str, detail_type: &str, detail: Value) -> Arrived {
     Arrived { id: id.to_owned(), detail_type: detail_type.to_owned(), json: json.to_string() }
 }
 
-fn ids(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {
+fn ids(range: std::ops::Range<i64>) -> impl Iterator<Item = String> {
     range.map(|n| format!("event-{n}"))
 }
 
@@ -162,9 +162,9 @@ async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + C
     };
     office.subscriber("leads", receiver.url("leads"), leads).await;
     let events = [
-        event("1", "lead.created", json!({"shop": "shop1"})),
-        event("2", "lead.created", json!({"shop": "shop3"})),
-        event("3", "order.created", json!({"shop": "shop1"})),
+        event("1", "lead.created", &json!({"shop": "shop1"})),
+        event("2", "lead.created", &json!({"shop": "shop3"})),
+        event("3", "order.created", &json!({"shop": "shop1"})),
     ];
     for _ in 0..2 {
         let jobs = office.dispatcher.accept(&events, None).await.unwrap();
@@ -238,7 +238,7 @@ async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl Stateme
     receiver.answers(503);
     for hour in 0..24 {
         office.at(hour * 3600);
-        office.come(ids(hour as usize * 10..hour as usize * 10 + 10)).await;
+        office.come(ids(hour * 10..hour * 10 + 10)).await;
         for minute in (0..60).step_by(5) {
             office.at(hour * 3600 + minute * 60);
             office.pass().await;
@@ -270,7 +270,7 @@ async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clon
     let mut told = Vec::new();
     for hour in 0..120 {
         office.at(hour * 3600);
-        office.come(ids(hour as usize..hour as usize + 1)).await;
+        office.come(ids(hour..hour + 1)).await;
         office.pass().await;
         told.extend(office.told.take().into_iter().map(|what| (office.seconds() / 3600, what)));
     }
@@ -362,7 +362,7 @@ async fn a_dispatcher_that_is_stopped_anywhere_loses_nothing(db: impl Statements
     office.subscriber("one", receiver.url("in"), Changes::default()).await;
     let (mut polls, mut stopped) = (0, true);
     while stopped {
-        let (office, n) = (office.another(), polls);
+        let (office, n) = (office.another(), i64::try_from(polls).unwrap());
         let mut work = pin!(async {
             office.come(ids(n..n + 1)).await;
             office.pass().await;
@@ -374,12 +374,13 @@ async fn a_dispatcher_that_is_stopped_anywhere_loses_nothing(db: impl Statements
     // Nobody acknowledged the events: they come again, later.
     let office = office.another();
     office.at(120);
-    office.come(ids(0..polls)).await;
+    let all = i64::try_from(polls).unwrap();
+    office.come(ids(0..all)).await;
     for minute in 3..8 {
         office.at(minute * 60);
         office.pass().await;
     }
-    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..polls).collect());
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..all).collect());
     assert_eq!(office.count(State::Delivered).await, polls, "and all of it is on record");
 }
 
@@ -457,7 +458,7 @@ async fn after_any_outages_everything_has_come(db: impl Statements + Clone) {
         for n in 0..3 {
             let path = format!("/{case}-{n}");
             let all = receiver.received();
-            let came: BTreeSet<_> = all.iter().filter(|one| one.path == path).map(|one| one.id()).collect();
+            let came: BTreeSet<_> = all.iter().filter(|one| one.path == path).map(Received::id).collect();
             let name = format!("s-{case}-{n}");
             for (_, event, then) in cancelled.iter().filter(|(subscriber, ..)| *subscriber == name) {
                 assert!(

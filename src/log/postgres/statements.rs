@@ -49,7 +49,9 @@ impl Statements for PostgresLog {
                     if error
                         .as_database_error()
                         .is_some_and(|said| said.code().as_deref() == Some("23514")) => {}
-                done => drop(done?),
+                done => {
+                    done?;
+                }
             }
         }
         let parts = format!(
