@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::archive::bucket;
-use crate::invocation::EnvironmentError;
+use crate::invocation::{EnvironmentError, Variables};
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Ages;
 
@@ -12,9 +12,9 @@ pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
 /// What it takes in most regions.
 const MOST_ENTRY_BYTES: usize = 1_048_576;
 /// The longest time to live of a secret: an hour, as AWS's own caches have it.
-const LONGEST_TTL_SECONDS: u64 = 3600;
+const LONGEST_TTL_SECONDS: i64 = 3600;
 /// The longest grace of a previous secret: a year.
-const LONGEST_GRACE_SECONDS: u64 = 31_536_000;
+const LONGEST_GRACE_SECONDS: i64 = 31_536_000;
 
 /// The environment of the function `bridge`.
 #[derive(Debug)]
@@ -46,40 +46,37 @@ impl Environment {
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let wrong = |name, problem: String| EnvironmentError { name, problem };
-        let needed =
-            |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
-        let seconds = |name, default: Duration, most: u64| match variable(name) {
-            None => Ok(default),
-            Some(text) => match text.parse() {
-                Ok(seconds) if seconds <= most => Ok(Duration::from_secs(seconds)),
-                _ => Err(wrong(name, format!("'{text}' is not a whole number of seconds up to {most}"))),
-            },
+        let variables = Variables(variable);
+        let wrong = |name, problem: String| EnvironmentError::new(name, problem);
+        let seconds = |name, default: Duration, most: i64| {
+            let default = i64::try_from(default.as_secs()).unwrap_or(most);
+            let seconds = variables.number(name, default, 0..=most, "seconds")?;
+            Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
         };
-        let provider = providers::find(&needed("PROVIDER", "who sends the webhooks")?)
+        let provider = providers::find(&variables.needed("PROVIDER", "who sends the webhooks")?)
             .map_err(|error| wrong("PROVIDER", error.to_string()))?;
-        let max_entry_bytes = match variable("MAX_ENTRY_BYTES") {
+        let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
             Some(text) => entry_limit(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?,
         };
-        let public_url = match variable("PUBLIC_URL") {
+        let public_url = match variables.get("PUBLIC_URL") {
             None => None,
             Some(text) => Some(text.parse().map_err(|e| wrong("PUBLIC_URL", format!("'{text}': {e}")))?),
         };
-        let spill_queue_url = variable("SPILL_QUEUE_URL");
+        let spill_queue_url = variables.get("SPILL_QUEUE_URL");
         if let Some(url) = spill_queue_url.as_ref().filter(|url| !url.starts_with("http")) {
             return Err(wrong("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
         }
-        let archive = archive(provider, variable("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
+        let archive = archive(provider, variables.get("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
         let ages = Ages::default();
         Ok(Self {
             provider,
-            secret_arn: needed("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that they are signed with")?,
-            bus: variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
+            secret_arn: variables
+                .needed("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that they are signed with")?,
+            bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
             max_entry_bytes,
             public_url,
-            overflow_bucket: variable("OVERFLOW_BUCKET"),
+            overflow_bucket: variables.get("OVERFLOW_BUCKET"),
             archive,
             spill_queue_url,
             ages: Ages {
@@ -146,8 +143,8 @@ mod tests {
         insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that they are signed with");
         insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
-        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds up to 3600");
-        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds up to 3600");
+        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds from 0 to 3600");
+        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds from 0 to 3600");
         assert_eq!(
             read(&[("ARCHIVE_URL", "s3://raw")]).unwrap().archive,
             Some(("raw".into(), String::new()))

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
-use crate::invocation::EnvironmentError;
+use crate::invocation::{EnvironmentError, Variables};
 
 /// The longest retention, in days: a hundred years.
 const MOST_DAYS: i64 = 36_500;
@@ -36,34 +36,21 @@ impl Environment {
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let wrong = |name, problem: String| EnvironmentError { name, problem };
-        let needed =
-            |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
-        let days = match variable("RETENTION_DAYS") {
-            None => DAYS,
-            // Less than what is tried for, and the record of it would go before its end.
-            Some(text) => {
-                text.parse().ok().filter(|days| (8..=MOST_DAYS).contains(days)).ok_or_else(|| {
-                    wrong("RETENTION_DAYS", format!("'{text}' is not a number of days from 8 to {MOST_DAYS}"))
-                })?
-            }
-        };
+        let variables = Variables(variable);
+        // Less than what is tried for, and the record of it would go before its end.
+        let days = variables.number("RETENTION_DAYS", DAYS, 8..=MOST_DAYS, "days")?;
         let net = |text: &str| {
-            text.trim().parse().map_err(|_| {
-                wrong("ALLOW_TO", format!("'{text}' is not a range of addresses, for example 10.1.0.0/16"))
-            })
+            let problem = || format!("'{text}' is not a range of addresses, for example 10.1.0.0/16");
+            text.trim().parse().map_err(|_| EnvironmentError::new("ALLOW_TO", problem()))
         };
-        let allowed = variable("ALLOW_TO").unwrap_or_default();
+        let allowed = variables.get("ALLOW_TO").unwrap_or_default();
         Ok(Self {
-            database_url: variable("DATABASE_URL").map(Into::into),
-            database_secret_arn: variable("DATABASE_SECRET_ARN"),
-            subscriber_key_arn: needed(
-                "SUBSCRIBER_KEY_ARN",
-                "the secret with the key of subscribers' secrets",
-            )?,
-            queue_url: needed("QUEUE_URL", "the queue of what is to be tried again")?,
-            bus: variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
+            database_url: variables.get("DATABASE_URL").map(Into::into),
+            database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
+            subscriber_key_arn: variables
+                .needed("SUBSCRIBER_KEY_ARN", "the secret with the key of subscribers' secrets")?,
+            queue_url: variables.needed("QUEUE_URL", "the queue of what is to be tried again")?,
+            bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
             allowed: allowed
                 .split(',')
                 .filter(|text| !text.trim().is_empty())
@@ -93,7 +80,7 @@ mod tests {
         assert_eq!(read_defaults.retention, SignedDuration::from_hours(90 * 24));
         assert_eq!(read(&[("ALLOW_TO", "10.1.0.0/16, 10.2.0.1/32")]).unwrap().allowed.len(), 2);
         insta::assert_snapshot!(read(&[("ALLOW_TO", "inside")]).unwrap_err(), @"environment variable ALLOW_TO: 'inside' is not a range of addresses, for example 10.1.0.0/16");
-        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a number of days from 8 to 36500");
+        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a whole number of days from 8 to 36500");
         insta::assert_snapshot!(read(&[("QUEUE_URL", "")]).unwrap_err(), @"environment variable QUEUE_URL: not set; it names the queue of what is to be tried again");
     }
 }

@@ -8,12 +8,12 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::Hmac;
 use http::HeaderName;
 use jiff::Timestamp;
 use sha2::Sha256;
 
-use crate::secrets::Secret;
+use crate::secrets::{Secret, mac};
 
 /// The headers: the id, which stays when it is sent again; the time of this attempt; the signature.
 pub const SIGNATURE_HEADERS: [HeaderName; 3] = [
@@ -57,12 +57,8 @@ impl SigningSecret {
     /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. An id may hold no full stop: `_` takes its place.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
-        #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("an HMAC key");
-        for piece in [id.as_bytes(), b".", time.as_bytes(), b".", body] {
-            mac.update(piece);
-        }
-        let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
+        let pieces = [id.as_bytes(), b".", time.as_bytes(), b".", body];
+        let signature = format!("v1,{}", BASE64.encode(mac::<Hmac<Sha256>>(self.0.expose(), &pieces)));
         [id, time, signature]
     }
 }

@@ -3,7 +3,7 @@
 //! Sources: `signature` for Standard Webhooks; for the others "Validating webhook deliveries", GitHub Docs, whose headers many
 //! receivers know: the HMAC of the body with the secret as it is written, in hexadecimal digits.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::Hmac;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::signature::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
-use crate::secrets::Secret;
+use crate::secrets::{Secret, mac};
 
 const HUB_SHA256: HeaderName = HeaderName::from_static("x-hub-signature-256");
 const HUB_SHA1: HeaderName = HeaderName::from_static("x-hub-signature");
@@ -72,15 +72,11 @@ impl Signer {
                 headers.push((signature_header, signatures.join(" ")));
             }
             Self::Sha256(secret) => {
-                #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
-                let mac = Hmac::<Sha256>::new_from_slice(secret.expose()).expect("an HMAC key");
-                let signed = mac.chain_update(body).finalize().into_bytes();
+                let signed = mac::<Hmac<Sha256>>(secret.expose(), &[body]);
                 headers.push((HUB_SHA256, format!("sha256={}", hex::encode(signed))));
             }
             Self::Sha1(secret) => {
-                #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
-                let mac = Hmac::<Sha1>::new_from_slice(secret.expose()).expect("an HMAC key");
-                let signed = mac.chain_update(body).finalize().into_bytes();
+                let signed = mac::<Hmac<Sha1>>(secret.expose(), &[body]);
                 headers.push((HUB_SHA1, format!("sha1={}", hex::encode(signed))));
             }
         }

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::invocation::EnvironmentError;
+use crate::invocation::{EnvironmentError, Variables};
 
 /// The environment of the function `feed`.
 #[derive(Debug)]
@@ -23,20 +23,12 @@ impl Environment {
     /// # Errors
     /// The variable that is wrong.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let streams = match variable("RESPONSE_STREAM").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                let problem = format!("'{other}' is neither true nor false");
-                return Err(EnvironmentError { name: "RESPONSE_STREAM", problem });
-            }
-        };
+        let variables = Variables(variable);
         Ok(Self {
-            streams,
-            database_url: variable("DATABASE_URL").map(Into::into),
-            database_secret_arn: variable("DATABASE_SECRET_ARN"),
-            tokens_secret_arn: variable("TOKENS_SECRET_ARN"),
+            streams: variables.flag("RESPONSE_STREAM")?,
+            database_url: variables.get("DATABASE_URL").map(Into::into),
+            database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
+            tokens_secret_arn: variables.get("TOKENS_SECRET_ARN"),
         })
     }
 }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{BaseUrl, BaseUrlError, event_types};
 use crate::archive::bucket;
-use crate::invocation::EnvironmentError;
+use crate::invocation::{EnvironmentError, Variables};
 use crate::providers::{self, Polling, Provider};
 
 /// The longest delay: a day.
@@ -39,42 +39,41 @@ impl Environment {
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let wrong = |name, problem: String| EnvironmentError { name, problem };
-        let needed =
-            |name, what: &str| variable(name).ok_or_else(|| wrong(name, format!("not set; it names {what}")));
-        let number = |name, default: i64, most: i64, of: &str| match variable(name) {
-            None => Ok(default),
-            Some(text) => match text.parse() {
-                Ok(number) if (0..=most).contains(&number) => Ok(number),
-                _ => Err(wrong(name, format!("'{text}' is not a whole number of {of} up to {most}"))),
-            },
-        };
-        let name = needed("PROVIDER", "who is asked for events")?;
+        let variables = Variables(variable);
+        let wrong = |name, problem: String| EnvironmentError::new(name, problem);
+        let name = variables.needed("PROVIDER", "who is asked for events")?;
         let provider = providers::find(&name).map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let polling = provider.polling.as_ref().ok_or_else(|| {
             wrong("PROVIDER", format!("{} has no list of events to ask for", provider.title))
         })?;
-        let mark = needed("MARK_URL", "the s3://BUCKET/KEY of the object that says how far the poller is")?;
+        let mark = variables
+            .needed("MARK_URL", "the s3://BUCKET/KEY of the object that says how far the poller is")?;
         let mark = bucket(&mark).map_err(|problem| wrong("MARK_URL", problem))?;
         let mark = (mark.0, mark.1.trim_end_matches('/').to_owned());
         if mark.1.is_empty() {
             return Err(wrong("MARK_URL", "it names no object; it must be s3://BUCKET/KEY".into()));
         }
-        let archive = needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX where what is answered is kept")?;
-        let base = variable("API_URL")
+        let archive =
+            variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX where what is answered is kept")?;
+        let base = variables
+            .get("API_URL")
             .map(|text| text.parse().map_err(|error: BaseUrlError| wrong("API_URL", error.to_string())));
         let kept = i64::from(polling.kept_days);
         Ok(Self {
             provider,
             polling,
-            key_arn: needed("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
+            key_arn: variables.needed("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
             base: base.transpose()?,
             archive: bucket(&archive).map_err(|problem| wrong("ARCHIVE_URL", problem))?,
             mark,
-            delay: SignedDuration::from_secs(number("DELAY_SECONDS", 300, MOST_SECONDS, "seconds")?),
-            back: SignedDuration::from_hours(24 * number("BACK_DAYS", 0, kept, "days")?),
-            types: event_types(&variable("EVENT_TYPES").unwrap_or_default()),
+            delay: SignedDuration::from_secs(variables.number(
+                "DELAY_SECONDS",
+                300,
+                0..=MOST_SECONDS,
+                "seconds",
+            )?),
+            back: SignedDuration::from_hours(24 * variables.number("BACK_DAYS", 0, 0..=kept, "days")?),
+            types: event_types(&variables.get("EVENT_TYPES").unwrap_or_default()),
         })
     }
 }
@@ -110,8 +109,8 @@ mod tests {
         insta::assert_snapshot!(why("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no list of events to ask for");
         insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: it is written https://HOST, without a path (http:// for this machine only)");
         insta::assert_snapshot!(why("MARK_URL", "s3://raw"), @"environment variable MARK_URL: it names no object; it must be s3://BUCKET/KEY");
-        insta::assert_snapshot!(why("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days up to 30");
-        insta::assert_snapshot!(why("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds up to 86400");
+        insta::assert_snapshot!(why("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days from 0 to 30");
+        insta::assert_snapshot!(why("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds from 0 to 86400");
         insta::assert_snapshot!(why("API_KEY_SECRET_ARN", ""), @"environment variable API_KEY_SECRET_ARN: not set; it names the Secrets Manager secret with the API key");
     }
 }

@@ -5,14 +5,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use jiff::Timestamp;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Webhook;
-use crate::secrets::Secret;
+use crate::secrets::{Secret, mac};
 
 /// A header longer than this is no signature; the longest real ones hold a few hundred characters.
 const MAX_HEADER: usize = 4096;
@@ -321,15 +321,6 @@ impl Algorithm {
             Self::SecretItself => Sha256::digest(secret.expose()).to_vec(),
         }
     }
-}
-
-fn mac<M: Mac + KeyInit>(key: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
-    #[expect(clippy::expect_used, reason = "an HMAC takes a key of any length")]
-    let mut mac = <M as KeyInit>::new_from_slice(key).expect("an HMAC key");
-    for piece in pieces {
-        mac.update(piece);
-    }
-    mac.finalize().into_bytes().to_vec()
 }
 
 /// What can stand behind `Bearer`: RFC 6750. It holds no colon, so that a user with a password is none.

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::archive::bucket;
-use crate::invocation::EnvironmentError;
+use crate::invocation::{EnvironmentError, Variables};
 
 /// The longest retention: a hundred years.
 const MOST_DAYS: i64 = 36_500;
@@ -32,39 +32,21 @@ impl Environment {
     /// # Errors
     /// The first variable that is missing or wrong.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        let wrong = |name, problem: String| EnvironmentError { name, problem };
-        let url = variable("ARCHIVE_URL").ok_or_else(|| {
-            wrong("ARCHIVE_URL", "not set; it names the s3://BUCKET/PREFIX of the batches".into())
-        })?;
+        let variables = Variables(variable);
+        let wrong = |name, problem: String| EnvironmentError::new(name, problem);
+        let url = variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX of the batches")?;
         let archive = bucket(&url).map_err(|problem| wrong("ARCHIVE_URL", problem))?;
-        let publish = match variable("PUBLISH").as_deref() {
-            None | Some("false") => None,
-            Some("true") => Some(variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into())),
-            Some(other) => {
-                return Err(wrong("PUBLISH", format!("'{other}' is neither true nor false")));
-            }
-        };
-        let retention = match variable("RETENTION_DAYS").as_deref() {
-            None | Some("0") => None,
-            Some(text) => {
-                let days = text.parse().ok().filter(|days| (1..=MOST_DAYS).contains(days));
-                let problem = || format!("'{text}' is not a number of days up to {MOST_DAYS}");
-                Some(SignedDuration::from_hours(24 * days.ok_or_else(|| wrong("RETENTION_DAYS", problem()))?))
-            }
-        };
-        let keep_bytes = match variable("RETENTION_BYTES").as_deref() {
-            None | Some("0") => None,
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| wrong("RETENTION_BYTES", format!("'{text}' is not a number of bytes")))?,
-            ),
-        };
+        let bus = || variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
+        let publish = variables.flag("PUBLISH")?.then(bus);
+        let days = variables.number("RETENTION_DAYS", 0, 0..=MOST_DAYS, "days")?;
+        let retention = (days > 0).then(|| SignedDuration::from_hours(24 * days));
+        let bytes = variables.number("RETENTION_BYTES", 0, 0..=i64::MAX, "bytes")?;
+        let keep_bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
         Ok(Self {
             retention,
             keep_bytes,
-            database_url: variable("DATABASE_URL").map(Into::into),
-            database_secret_arn: variable("DATABASE_SECRET_ARN"),
+            database_url: variables.get("DATABASE_URL").map(Into::into),
+            database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
             archive,
             publish,
         })
@@ -95,10 +77,10 @@ mod tests {
         insta::assert_snapshot!(read(&[("PUBLISH", "yes")]).unwrap_err(), @"environment variable PUBLISH: 'yes' is neither true nor false");
         assert_eq!(read(&[("RETENTION_DAYS", "0")]).unwrap().retention, None);
         assert_eq!(read(&[("RETENTION_DAYS", "2")]).unwrap().retention, Some(SignedDuration::from_hours(48)));
-        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "-1")]).unwrap_err(), @"environment variable RETENTION_DAYS: '-1' is not a number of days up to 36500");
+        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "-1")]).unwrap_err(), @"environment variable RETENTION_DAYS: '-1' is not a whole number of days from 0 to 36500");
         assert_eq!(read(&[("RETENTION_BYTES", "0")]).unwrap().keep_bytes, None);
         assert_eq!(read(&[("RETENTION_BYTES", "5000000")]).unwrap().keep_bytes, Some(5_000_000));
-        insta::assert_snapshot!(read(&[("RETENTION_BYTES", "5G")]).unwrap_err(), @"environment variable RETENTION_BYTES: '5G' is not a number of bytes");
+        insta::assert_snapshot!(read(&[("RETENTION_BYTES", "5G")]).unwrap_err(), @"environment variable RETENTION_BYTES: '5G' is not a whole number of bytes from 0 to 9223372036854775807");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "")]).unwrap_err(), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX of the batches");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
     }

@@ -6,6 +6,7 @@
 mod cache;
 #[cfg(feature = "command")]
 mod fixed;
+mod mac;
 mod secrets_manager;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 pub use cache::{Ages, CachedSecrets, Keys};
 #[cfg(feature = "command")]
 pub use fixed::FixedKey;
+pub(crate) use mac::mac;
 pub use secrets_manager::SecretsManager;
 
 /// The bytes that a provider signs with.

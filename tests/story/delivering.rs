@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::actors::receiver::{Receiver, verifications};
-use crate::actors::run;
 use crate::actors::server::{SECRET, Server, hookbridge};
+use crate::actors::{run, until};
 
 const HERE: &str = "127.0.0.0/8";
 
@@ -35,17 +35,6 @@ fn ask(folder: &Path, arguments: &[&str]) -> Vec<Value> {
 fn complaint(output: &Output) -> String {
     assert!(!output.status.success());
     String::from_utf8(output.stderr.clone()).unwrap().trim().to_owned()
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Runs what blocks beside the receiver.

@@ -1,32 +1,19 @@
 //! The dispatcher on AWS, played by LocalStack: the committed template with the zip that cargo-lambda built, PostgreSQL, and a
 //! subscriber that fails on script.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, aws, endpoint, name, secret};
 use crate::actors::database::Database;
 use crate::actors::receiver::{Receiver, verifications};
-use crate::actors::run;
 use crate::actors::server::hookbridge;
 use crate::actors::stack::Stack;
+use crate::actors::{run, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_the_bus_reaches_a_subscriber_that_fails_at_first() {
     let (database, receiver) = (Database::new().await, Receiver::start().await);
     tokio::task::spawn_blocking(move || story(&database, &receiver)).await.unwrap();
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(90);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn story(database: &Database, receiver: &Receiver) {

@@ -5,7 +5,6 @@
 //! makes where no database is given, its network and its endpoints are linted only.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -14,7 +13,7 @@ use crate::actors::database::Database;
 use crate::actors::provider_api::{KEY, Of, ProviderApi};
 use crate::actors::server::hookbridge;
 use crate::actors::stack::{Stack, gateway};
-use crate::actors::{run, wire};
+use crate::actors::{run, until, wire};
 
 /// Asks the feed with a token, and returns status and answer.
 fn ask(stack: &Stack, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -50,17 +49,6 @@ fn event(start: jiff::Timestamp, id: u32, kind: &str, more: &Value) -> Value {
     let mut event = json!({"type": kind, "event_id": id.to_string(), "timestamp": time.to_string()});
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"msys": {"message_event": event}})
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(90);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

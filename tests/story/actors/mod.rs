@@ -14,6 +14,7 @@ pub mod wire;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use hookbridge::providers::{self, Webhook};
 use hookbridge::secrets::Secret;
@@ -52,4 +53,16 @@ pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String
     let body = bytes::Bytes::copy_from_slice(body);
     let webhook = Webhook::new(url.parse().unwrap(), http::HeaderMap::new(), body);
     provider.signature.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
+}
+
+/// Looks again and again until there is something, for a minute and a half at most.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
