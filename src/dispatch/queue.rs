@@ -18,12 +18,10 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 const LATE: SignedDuration = SignedDuration::from_mins(10);
 /// Messages in one call of SQS.
 const AT_ONCE: usize = 10;
+/// What the hold of a probe ends with.
+const PROBE: &str = "-probe";
 /// How long one call may take, with what is tried again.
 const A_CALL: Duration = Duration::from_secs(10);
-/// What the hold of a message begins with.
-pub(super) const IN_QUEUE: &str = "queue-";
-/// What the hold of a probe begins with.
-const PROBE: &str = "queue-probe-";
 
 /// A message: a delivery that is to be tried again, and the hold that the message has on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,19 +38,18 @@ pub struct Retry {
 impl Retry {
     /// The hold of a message whose delivery is due at `next`.
     pub(super) fn hold_until(next: Timestamp) -> Hold {
-        let hold = Hold::for_some(LATE, next);
-        Hold { token: format!("{IN_QUEUE}{}", hold.token), ..hold }
+        Hold::in_queue(LATE, next)
     }
 
     /// The hold of a message that tries whether a subscriber is back.
     pub(super) fn probe(now: Timestamp) -> Hold {
-        let hold = Hold::for_some(LATE, now);
-        Hold { token: format!("{PROBE}{}", hold.token), ..hold }
+        let hold = Self::hold_until(now);
+        Hold { token: format!("{}{PROBE}", hold.token), ..hold }
     }
 
     /// Whether it tries whether a subscriber is back.
     pub(super) fn is_probe(&self) -> bool {
-        self.hold.starts_with(PROBE)
+        self.hold.ends_with(PROBE)
     }
 
     /// That of a delivery whose attempt has failed, where it is held for one.

@@ -4,13 +4,14 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Rows, Store};
-use crate::dispatch::queue::{IN_QUEUE, Retry};
 use crate::dispatch::schedule::KEPT;
 use crate::dispatch::subscriber::SubscriberId;
 use crate::log::{LogError, Position, Row, Statement, Statements, Value};
 
 /// How long after the seven days the last attempt may still be made.
 const LAST: SignedDuration = SignedDuration::from_hours(1);
+/// What the hold of a message in a queue begins with.
+const IN_QUEUE: &str = "queue-";
 /// Rows that a statement is given at most: SQLite binds 32,766 values.
 const AT_ONCE: usize = 2000;
 
@@ -49,6 +50,12 @@ impl Hold {
     pub fn for_some(time: SignedDuration, now: Timestamp) -> Self {
         let until = now.checked_add(time).unwrap_or(now);
         Self { token: format!("{:032x}", fastrand::u128(..)), until }
+    }
+
+    /// A new one of a message in a queue, for some time.
+    pub fn in_queue(time: SignedDuration, now: Timestamp) -> Self {
+        let hold = Self::for_some(time, now);
+        Self { token: format!("{IN_QUEUE}{}", hold.token), ..hold }
     }
 }
 
@@ -316,11 +323,12 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn take_over(
         &self,
-        retry: &Retry,
+        delivery: i64,
+        is_probe: bool,
         hold: &Hold,
         now: Timestamp,
     ) -> Result<Option<Claimed>, LogError> {
-        let resting = if retry.is_probe() { "" } else { "and open_until is null" };
+        let resting = if is_probe { "" } else { "and open_until is null" };
         let sql = format!(
             "update {{log}}deliveries set held = $2, held_until = $3
              where id = $1 and state = 'waiting' and next_attempt <= $4
@@ -328,7 +336,7 @@ impl<S: Statements> Store<S> {
                and subscriber in (select id from {{log}}subscribers where state = 'active' {resting})
              returning id, message, attempts, since, next_attempt, subscriber"
         );
-        let values = vec![retry.delivery.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
+        let values = vec![delivery.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
         let held = self.db.run(&sql, values).await?;
         let Some(subscriber) = held.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
         Ok(self.with_messages(subscriber, held).await?.pop())

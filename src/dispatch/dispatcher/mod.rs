@@ -1,7 +1,11 @@
-//! From an event to what its subscribers have received, and what is left to do.
+//! From an event to what its subscribers have received, and what is left to do: what is due soon goes into a queue (`sweep`), and
+//! what was tried says how subscribers are (`conclude`).
 //!
 //! A delivery is made before it is tried, held while it is, and recorded with its next time before anything else happens. Who is
 //! stopped in between leaves a hold that ends; then somebody else tries again. So an attempt may come twice, and none is lost.
+
+mod conclude;
+mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,31 +14,27 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tracing::warn;
 
-use super::attempt::{Letter, Poster, Tried};
-use super::key_source::KeySource;
-use super::lanes::{Lanes, Place};
-use super::notice::{Notice, Standing};
-use super::queue::{Retry, RetryQueue};
-use super::schedule;
-use super::store::{Attempted, Claimed, Failing, Hold, Made, Message, Owed, Ready, Store};
-use super::subscriber::{Receiver, SubscriberId};
 use crate::bus::Bus;
-use crate::call::CallError;
+use crate::dispatch::attempt::{Letter, Poster, Tried};
+use crate::dispatch::key_source::KeySource;
+use crate::dispatch::lanes::{Lanes, Place};
+use crate::dispatch::notice::Notice;
+use crate::dispatch::queue::{Retry, RetryQueue};
+use crate::dispatch::schedule;
+use crate::dispatch::store::{Attempted, Claimed, Hold, Made, Message, Owed, Ready, Store};
+use crate::dispatch::subscriber::{Receiver, SubscriberId};
 use crate::log::{LogError, Position, Statements};
 
 /// How long somebody has for what is in hand: longer than any attempt takes, and its record.
 const IN_HAND: SignedDuration = SignedDuration::from_secs(90);
-/// So many failures in a row, and nothing more is tried for some time but one attempt, the probe.
-const TOO_MANY: i64 = 10;
 /// How long that time is.
 const REST: SignedDuration = SignedDuration::from_mins(2);
 /// Attempts that are recorded together at most.
 const TOGETHER: usize = 500;
-/// Deliveries of one subscriber that a sweep puts in the queue at most.
-const SWEPT: usize = 500;
+
+pub use sweep::{SweepError, Swept};
 
 /// The time, by whatever clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -87,26 +87,6 @@ pub struct Finished {
     job: Job,
     started: Timestamp,
     tried: Tried,
-}
-
-/// What a sweep did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swept {
-    /// Deliveries that were put in the queue.
-    pub queued: usize,
-    /// Deliveries that were given up.
-    pub given_up: usize,
-}
-
-/// Why deliveries are not where they should be.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] LogError),
-    /// The queue.
-    #[error("the queue: {0}")]
-    Queue(#[from] CallError),
 }
 
 impl Finished {
@@ -173,7 +153,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             .map(|(event, receiver)| {
                 let id = receiver.id;
                 let free = if resting.contains(&id) { 0 } else { 1 };
-                let place = self.lanes.take(id, receiver.settings.limit, free).pop();
+                let place = self.lanes.take(id, in_hand(receiver), free).pop();
                 let is_held = place.is_some();
                 places.extend(place.map(|place| ((event.id.clone(), id), place)));
                 Owed { event: event.id.as_str(), subscriber: id, is_held }
@@ -235,7 +215,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         ready: Ready,
         now: Timestamp,
     ) -> Result<Vec<Job>, LogError> {
-        let most = receiver.settings.limit;
+        let most = in_hand(receiver);
         let places = self.lanes.take(receiver.id, most, if ready.needs_probe { 1 } else { most });
         if places.is_empty() || ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
             return Ok(Vec::new());
@@ -244,89 +224,6 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
         let job = |(one, place)| self.job(receiver, &hold, one, place);
         Ok(claimed.into_iter().zip(places).map(job).collect())
-    }
-
-    /// Puts in the queue what is to be tried soon, until `deadline`, and gives up what has waited for too long; says how many each.
-    ///
-    /// # Errors
-    /// [`SweepError`]: what was held and is not in the queue is swept again when its hold has ended.
-    pub async fn sweep(&self, deadline: Instant) -> Result<Swept, SweepError> {
-        let mut swept = Swept { queued: 0, given_up: 0 };
-        let now = self.now();
-        loop {
-            let some = self.store.give_up(now).await?;
-            swept.given_up += some;
-            if some == 0 {
-                break;
-            }
-        }
-        let Some(queue) = &self.queue else { return Ok(swept) };
-        let until = RetryQueue::horizon(now);
-        let mut failed = None;
-        // Round after round, so that nobody waits for all of somebody else's.
-        loop {
-            let mut found = 0;
-            let mut ready = self.store.ready(now, until).await?;
-            fastrand::shuffle(&mut ready);
-            for ready in ready {
-                if Instant::now() >= deadline {
-                    return Ok(swept);
-                }
-                match self.sweep_one(queue, ready, now, until).await {
-                    Ok(queued) => found += queued,
-                    Err(error) => failed = Some(error),
-                }
-            }
-            swept.queued += found;
-            if found == 0 || failed.is_some() {
-                return failed.map_or(Ok(swept), Err);
-            }
-        }
-    }
-
-    /// Puts in the queue some of what is to be tried soon of one subscriber, and says how many.
-    async fn sweep_one(
-        &self,
-        queue: &RetryQueue,
-        ready: Ready,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<usize, SweepError> {
-        let (limit, until, hold) = if ready.needs_probe {
-            if !self.store.probe(ready.subscriber, now, REST).await? {
-                return Ok(0);
-            }
-            (1, now, Retry::probe(now))
-        } else {
-            (SWEPT, until, Retry::hold_until(until))
-        };
-        let found = self.store.find(ready, limit, &hold, (now, until)).await?;
-        queue.put(found.iter().map(|one| Retry::of_found(*one, &hold)).collect(), now).await?;
-        Ok(found.len())
-    }
-
-    /// Takes in hand what a message of the queue brings back; puts back what comes too early.
-    ///
-    /// # Errors
-    /// [`SweepError`]: the message should come again.
-    pub async fn take_over(&self, retry: Retry) -> Result<Option<Job>, SweepError> {
-        let now = self.now();
-        if retry.is_early(now) {
-            if let Some(queue) = &self.queue {
-                queue.put(vec![retry], now).await?;
-            }
-            return Ok(None);
-        }
-        let hold = Hold::for_some(IN_HAND, now);
-        let Some(claimed) = self.store.take_over(&retry, &hold, now).await? else { return Ok(None) };
-        let receivers = self.receivers().await?;
-        let Some(receiver) = receivers.get(&claimed.subscriber) else { return Ok(None) };
-        let Some(place) = self.lanes.take(receiver.id, receiver.settings.limit, 1).pop() else {
-            // It is due: the sweep finds it as soon as there is room.
-            self.store.let_go(&hold, &[claimed.delivery]).await?;
-            return Ok(None);
-        };
-        Ok(Some(self.job(receiver, &hold, claimed, place)))
     }
 
     fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, place: Place) -> Job {
@@ -343,6 +240,9 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
 
     /// Tries one.
     pub async fn attempt(&self, job: Job) -> Finished {
+        // It is never closed.
+        let turns = job.receiver.clone();
+        let _turn = turns.turns.acquire().await;
         let started = self.now();
         let Message { event: id, detail_type, body: event } = &*job.message;
         let letter = Letter { id, detail_type, event, number: job.attempts + 1 };
@@ -428,84 +328,6 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
     }
 
-    /// What some attempts at one subscriber, in their order, say about it.
-    async fn conclude(&self, finished: &[&Finished]) -> Result<(), LogError> {
-        let Some(last) = finished.last() else { return Ok(()) };
-        let (receiver, now) = (&last.job.receiver, self.now());
-        let id = receiver.id;
-        for finished in finished {
-            if finished.tried.is_good() {
-                self.lanes.widen(id, receiver.settings.limit);
-            } else if finished.tried.is_overload() {
-                self.lanes.narrow(id);
-            }
-        }
-        let failed_since_good = finished.iter().rev().take_while(|finished| !finished.tried.is_good());
-        let failed: Vec<_> = failed_since_good.collect();
-        if failed.len() < finished.len()
-            && let Some(told) = self.store.recovered(id, now).await?
-            && told != 0
-        {
-            self.tell(receiver, Standing::Recovered, None).await;
-        }
-        let Some(first) = failed.last() else { return Ok(()) };
-        let open_until = now.checked_add(REST).unwrap_or(now);
-        let count = i64::try_from(failed.len()).unwrap_or(i64::MAX);
-        let failing = self.store.failed(id, count, first.started, (TOO_MANY, open_until)).await?;
-        let Some(failing) = failing else { return Ok(()) };
-        if failing.failures >= TOO_MANY {
-            self.lanes.close(id);
-        }
-        if failed.iter().any(|finished| finished.tried.is_gone()) {
-            if self.store.pause(id).await? {
-                self.tell(receiver, Standing::Paused { why: "it answered 410 Gone" }, Some(failing)).await;
-            }
-            return Ok(());
-        }
-        self.tell_budget(receiver, failing, now).await
-    }
-
-    /// Tells how much of its failure budget a subscriber has used, at least once for each of the parts; when all of it is used, it is
-    /// paused.
-    async fn tell_budget(
-        &self,
-        receiver: &Receiver,
-        failing: Failing,
-        now: Timestamp,
-    ) -> Result<(), LogError> {
-        let used = now.duration_since(failing.since).as_secs_f64() / receiver.failure_budget().as_secs_f64();
-        let Some(percent) = [100_u8, 90, 50].into_iter().find(|percent| used * 100.0 >= f64::from(*percent))
-        else {
-            return Ok(());
-        };
-        if i64::from(percent) <= failing.told {
-            return Ok(());
-        }
-        if percent == 100 {
-            self.tell(receiver, Standing::Paused { why: "every attempt failed for too long" }, Some(failing))
-                .await;
-            self.store.pause(receiver.id).await?;
-        } else {
-            self.tell(receiver, Standing::Failing { percent }, Some(failing)).await;
-        }
-        self.store.told(receiver.id, i64::from(percent)).await
-    }
-
-    /// Puts on the bus how a subscriber is.
-    async fn tell(&self, receiver: &Receiver, standing: Standing, failing: Option<Failing>) {
-        let waiting = self.store.waiting(receiver.id).await.unwrap_or_default();
-        let notice = Notice { subscriber: &receiver.name, standing, failing, waiting, now: self.now() };
-        let Some(event) = notice.event() else { return };
-        let deadline = Instant::now() + std::time::Duration::from_secs(5);
-        if let Err(error) = self.bus.put(&event, deadline).await {
-            warn!(
-                subscriber = receiver.name,
-                error = error.to_string(),
-                "nobody could be told of a subscriber"
-            );
-        }
-    }
-
     /// The subscribers, read anew when they have changed.
     async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, LogError> {
         let revision = self.store.revision().await?;
@@ -531,6 +353,11 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
         Ok(known.receivers.clone())
     }
+}
+
+/// Deliveries of a subscriber that may be in hand: as many as may be tried at once, and as many that are being recorded or come next.
+fn in_hand(receiver: &Receiver) -> u32 {
+    2 * receiver.settings.limit
 }
 
 /// Who wants an event. It is read only for who has a pattern.
