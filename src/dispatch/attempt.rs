@@ -90,6 +90,11 @@ impl Tried {
         matches!(&self.outcome, Ok(answered) if (200..300).contains(&answered.status))
     }
 
+    /// Whether it failed before anything was sent, by no fault of the subscriber.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.outcome, Err(NoAnswer::Request(_)))
+    }
+
     /// Whether the subscriber wants nothing any more.
     pub fn is_gone(&self) -> bool {
         matches!(&self.outcome, Ok(answered) if answered.status == 410)

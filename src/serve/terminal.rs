@@ -9,10 +9,11 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::development;
 use super::endpoints::Endpoints;
-use super::settings::{DEFAULT_LISTEN, Settings, default_data};
+use super::settings::{DEFAULT_LISTEN, Settings, default_data, default_log};
 use crate::bridge::Record;
 use crate::dispatch::Finished;
 use crate::feed;
+use crate::log::LogAddress;
 use crate::output;
 use crate::poller::{PollError, Polled};
 use crate::recorder::{RecordError, Summary};
@@ -258,6 +259,12 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
     let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
     let search = feed::SEARCH_PATHS[0];
     let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");
+    let database = match &settings.database {
+        LogAddress::File(path) if *path == default_log() => String::new(),
+        LogAddress::File(path) => format!(" --database {}", path.display()),
+        LogAddress::Postgres(_) => " --database postgres://...".into(),
+    };
+    let _ = writeln!(text, "Deliver them: hookbridge subscriber create NAME --url https://...{database}");
     let secrets = development::path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());

@@ -9,6 +9,7 @@ use hookbridge::secrets::Secret;
 use hookbridge::send::Letter;
 
 use crate::actors::aws::{aws, endpoint, name};
+use crate::actors::database::Database;
 use crate::actors::{checkout, run, set_up, wire};
 
 /// Held while a script builds: each build writes the same zips, and another script may be uploading them.
@@ -120,33 +121,53 @@ fn a_script_that_cannot_go_on_says_why() {
     assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
 }
 
+/// Deploys a stack that is given a database, and returns what was printed and what was said.
+fn deploy_at_a_database(name_of_stack: &str, database: &Database) -> (String, String) {
+    let _building = BUILDING.lock();
+    let address = database.url.split_once('@').unwrap().1.split_once('?').unwrap().0.to_owned();
+    let (host, rest) = address.split_once(':').unwrap();
+    let (port, name_of_database) = rest.split_once('/').unwrap();
+    let credentials = crate::actors::aws::secret(r#"{"username":"hookbridge","password":"none"}"#);
+    let output = script("deploy")
+        .args([name_of_stack, "--arch", "x86_64", "--stack", &name(name_of_stack)])
+        .args([format!("DatabaseHost={host}"), format!("DatabasePort={port}")])
+        .args([format!("DatabaseName={name_of_database}"), format!("DatabaseSecretArn={credentials}")])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    (String::from_utf8(output.stdout).unwrap().trim().to_owned(), said)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deploy_makes_the_event_log_too() {
-    let database = crate::actors::database::Database::new().await;
+    let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
-        let _building = BUILDING.lock();
-        let address = database.url.split_once('@').unwrap().1.split_once('?').unwrap().0.to_owned();
-        let (host, rest) = address.split_once(':').unwrap();
-        let (port, name_of_database) = rest.split_once('/').unwrap();
-        let credentials = crate::actors::aws::secret(r#"{"username":"hookbridge","password":"none"}"#);
-        let stack = name("log");
-        let output = script("deploy")
-            .args(["event-log", "--arch", "x86_64", "--stack", &stack])
-            .args([format!("DatabaseHost={host}"), format!("DatabasePort={port}")])
-            .args([format!("DatabaseName={name_of_database}"), format!("DatabaseSecretArn={credentials}")])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        let (url, said) = deploy_at_a_database("event-log", &database);
         assert!(
             said.contains("ArchiveBucketName=") && said.contains("hookbridge token NAME --secret arn:"),
             "{said}"
         );
-        let url: RequestUrl = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        let url: RequestUrl = url.parse().unwrap();
         let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
         let bytes = wire::request("GET", "/api/v1/events/message", &url.authority, &[], b"");
         assert_eq!(wire::exchange(gateway, &bytes).unwrap().status, 401);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_makes_the_dispatcher_too() {
+    let database = Database::new().await;
+    tokio::task::spawn_blocking(move || {
+        let (how, said) = deploy_at_a_database("dispatch", &database);
+        assert!(said.contains("Make one, from a machine that reaches the database:"), "{said}");
+        assert!(
+            how.contains("hookbridge subscriber create NAME") && how.contains("arn:aws:secretsmanager:"),
+            "{how}"
+        );
     })
     .await
     .unwrap();

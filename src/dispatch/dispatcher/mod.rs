@@ -291,7 +291,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             }
         }
         let mut by_subscriber: HashMap<SubscriberId, Vec<&Finished>> = HashMap::new();
-        for finished in &*finished {
+        for finished in finished.iter().filter(|finished| !finished.tried.is_ours()) {
             by_subscriber.entry(finished.job.receiver.id).or_default().push(finished);
         }
         for finished in by_subscriber.values() {
