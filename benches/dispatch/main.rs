@@ -268,7 +268,7 @@ async fn waiting(database: &str) {
          insert into hookbridge.deliveries (event, subscriber, message, created, since, next_attempt, attempts, tried)
            select m.event, s.id, m.id, now.at, now.at, now.at + 86400000000 + m.id, 1, now.at
            from (select (extract(epoch from now()) * 1000000)::bigint as at) now, hookbridge.messages m
-           join (select id, row_number() over (order by id) - 1 as n from hookbridge.subscribers) s on s.n = m.id % {subscribers};
+           join (select id, row_number() over (order by id) - 1 as n from hookbridge.subscribers where state = 'active') s on s.n = m.id % {subscribers};
          analyze hookbridge.deliveries"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
