@@ -63,7 +63,9 @@ impl Receiver {
 async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
     let status = receiver.answers.lock().unwrap().pop().unwrap_or(204);
     if status == 204 {
-        receiver.taken.lock().unwrap().push((headers, serde_json::from_str(&body).unwrap()));
+        // Several come at once: a body stands where its headers do.
+        let mut taken = receiver.taken.lock().unwrap();
+        taken.push((headers, serde_json::from_str(&body).unwrap()));
         receiver.bodies.lock().unwrap().push(body);
     }
     StatusCode::from_u16(status).unwrap()
