@@ -19,6 +19,9 @@ pub(super) trait Dialect: Database {
     /// The operator between a text and a pattern.
     const MATCHES: &'static str;
 
+    /// Whether a statement may miss tables that another session has just made, and so tells how many events it found.
+    const TELLS_FOUND: bool;
+
     /// A column of times in microseconds since 1970.
     fn microseconds(column: &str) -> String;
 

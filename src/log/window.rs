@@ -93,8 +93,46 @@ fn arms(spans: &[Span], window: &Range<Position>) -> Vec<Arm> {
     arms
 }
 
+/// How many events these batches have in the window that were not found: of those that were told, with a filter, or else of
+/// those that were read, which have no gaps.
+pub(super) fn missed(
+    spans: &[Span],
+    window: &Range<Position>,
+    most: Most,
+    told: Option<i64>,
+    read: &[Placed],
+) -> i64 {
+    let looked_at = match (read, most.from_end) {
+        _ if told.is_some() || !most.is_reached(read) => window.clone(),
+        ([.., last], false) => window.start..last.position + 1,
+        ([first, ..], true) => first.position..window.end,
+        ([], _) => window.start..window.start,
+    };
+    let of =
+        |span: &Span| looked_at.end.min(span.position + span.events) - looked_at.start.max(span.position);
+    let there: i64 = spans.iter().map(|span| of(span).max(0)).sum();
+    there - told.unwrap_or(number(read.len()))
+}
+
+/// What holds for the events of an arm.
+fn within<DB: Dialect>(arm: &Arm) -> String {
+    let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
+    let mut within = format!("batch in ({})", batches.join(", "));
+    if let Some(places) = &arm.places {
+        within.push_str(&format!(" and place >= {} and place < {}", places.start, places.end));
+    }
+    if let Some((oldest, newest)) = arm.times {
+        let (time, oldest, newest) = (DB::TIME_OF_BATCH, DB::time(oldest), DB::time(newest));
+        within.push_str(&format!(" and {time} >= {oldest} and {time} <= {newest}"));
+    }
+    within
+}
+
 /// The events of these batches that are in the window and pass the filter, as many as `most` says: position, and what
 /// [`super::search::Stored`] has; `None` when there are none.
+///
+/// With a filter, where [`Dialect::TELLS_FOUND`], how many it found whatever the filter stands behind these, in at least one
+/// row; by one statement, so that it looked for them where it looked for the events.
 pub(super) fn events<DB>(
     spans: &[Span],
     window: &Range<Position>,
@@ -119,39 +157,34 @@ where
         wanted.collect::<Vec<_>>().join(", ")
     ));
     for (n, arm) in arms.iter().enumerate() {
-        let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
         query.push(if n > 0 { " union all " } else { "" }).push(format!(
-            "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where batch in ({})",
+            "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where {}",
             DB::microseconds("time"),
             DB::EVENTS,
-            batches.join(", ")
+            within::<DB>(arm)
         ));
-        if let Some(places) = &arm.places {
-            query.push(format!(" and place >= {} and place < {}", places.start, places.end));
-        }
-        if let Some((oldest, newest)) = arm.times {
-            query.push(format!(
-                " and {} >= {} and {} <= {}",
-                DB::TIME_OF_BATCH,
-                DB::time(oldest),
-                DB::TIME_OF_BATCH,
-                DB::time(newest)
-            ));
-        }
         push_filter(&mut query, filter);
     }
-    let number = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
     query.push(format!(
         "), counted as (
            select cast(start as bigint) + place as position, event.*,
              sum(octet_length(detail)) over (order by start + place {direction}) - octet_length(detail) as before
            from event join span on span.id = batch
-         )
-         select position, time, id, source, type, account, region, resources, detail from counted
-         where before < {} order by position {direction} limit {}",
+         ), page as (
+           select position, time, id, source, type, account, region, resources, detail from counted
+           where before < {} order by position {direction} limit {}
+         ) ",
         number(most.bytes),
         number(most.events)
     ));
+    if DB::TELLS_FOUND && *filter != Filter::default() {
+        let of = |arm: &Arm| format!("(select count(*) from {} where {})", DB::EVENTS, within::<DB>(arm));
+        let found = arms.iter().map(of).collect::<Vec<_>>().join(" + ");
+        query.push(format!("select page.*, found from (select {found} as found) of left join page on true"));
+    } else {
+        query.push("select * from page");
+    }
+    query.push(format!(" order by position {direction}"));
     Some(query)
 }
 
@@ -182,6 +215,10 @@ where
         }
         query.push(")");
     }
+}
+
+fn number(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
 }
 
 /// In the order of the log, whichever way they were read.

@@ -255,6 +255,7 @@ impl Dialect for Postgres {
     const BATCHES: &'static str = "hookbridge.batches";
     const TIME_OF_BATCH: &'static str = "time";
     const MATCHES: &'static str = "~";
+    const TELLS_FOUND: bool = true;
 
     fn microseconds(column: &str) -> String {
         format!("(extract(epoch from {column}) * 1000000)::bigint")

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgListener, PgRow, Postgres};
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::{Connection as _, QueryBuilder, Row as _};
 use tracing::warn;
 
 use super::{Lent, PostgresLog, stored};
@@ -51,6 +51,48 @@ impl PostgresLog {
     }
 }
 
+/// What a session read of some positions.
+struct Read {
+    /// `None` when some of them are no longer kept.
+    events: Option<Vec<Placed>>,
+    /// How many it did not find that its batches have, whatever the filter.
+    missed: i64,
+}
+
+async fn read(
+    connection: &mut PgConnection,
+    positions: &Range<Position>,
+    filter: &Filter,
+    most: Most,
+) -> Result<Read, LogError> {
+    let batches = QueryBuilder::new(window::batches::<Postgres>(positions, filter));
+    let batches = rows(connection, batches).await?;
+    let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let events = match window::events::<Postgres>(&spans, positions, filter, most) {
+        Some(query) => rows(connection, query).await?,
+        None => Vec::new(),
+    };
+    // After the events were read: where some had gone by then, this says so.
+    let first = "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
+    let first: Position = sqlx::query(first).fetch_one(connection).await?.try_get(0)?;
+    if positions.start < first {
+        return Ok(Read { events: None, missed: 0 });
+    }
+    let told: Option<i64> = match events.first() {
+        Some(row) if *filter != Filter::default() => Some(row.try_get("found")?),
+        _ => None,
+    };
+    let event = |row: &PgRow| {
+        let position: Option<Position> = row.try_get(0)?;
+        position.map(|position| Ok(Placed { position, event: stored(row, 1)? })).transpose()
+    };
+    let events =
+        events.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
+    let events = window::in_order(events, most);
+    let missed = window::missed(&spans, positions, most, told, &events);
+    Ok(Read { events: Some(events), missed })
+}
+
 impl Ordered for PostgresLog {
     async fn sequence(&self) -> Result<Position, LogError> {
         let mut lent = Lent::from(&self.pool).await?;
@@ -81,25 +123,22 @@ impl Ordered for PostgresLog {
         most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
         let mut lent = Lent::from(&self.pool).await?;
-        let connection = &mut *lent.connection;
-        let batches = QueryBuilder::new(window::batches::<Postgres>(&positions, filter));
-        let batches = rows(connection, batches).await?;
-        let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let events = match window::events::<Postgres>(&spans, &positions, filter, most) {
-            Some(query) => rows(connection, query).await?,
-            None => Vec::new(),
-        };
-        // After the events were read: where some had gone by then, this says so.
-        let first =
-            "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
-        let first: Position = sqlx::query(first).fetch_one(connection).await?.try_get(0)?;
-        lent.is_idle = true;
-        if positions.start < first {
-            return Ok(None);
+        let mut all = read(&mut lent.connection, &positions, filter, most).await?;
+        lent.is_idle = all.missed <= 0;
+        // A session may not know of a table that another has attached: PostgreSQL tells it, but what it was just reading
+        // of the catalogs then, it keeps. A new session looks anew. Where that one misses as many, somebody deleted them.
+        while all.missed > 0 {
+            let mut fresh = PgConnection::connect_with(&self.pool.connect_options()).await?;
+            let again = read(&mut fresh, &positions, filter, most).await?;
+            fresh.close().await?;
+            let is_so = again.missed == all.missed;
+            all = again;
+            if is_so {
+                lent.is_idle = true;
+                break;
+            }
         }
-        let event = |row: &PgRow| Ok(Placed { position: row.try_get(0)?, event: stored(row, 1)? });
-        let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
-        Ok(Some(window::in_order(events, most)))
+        Ok(all.events)
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {

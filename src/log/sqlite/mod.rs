@@ -104,6 +104,7 @@ impl Dialect for Sqlite {
     // The sign keeps the planner from going by the key.
     const TIME_OF_BATCH: &'static str = "+time";
     const MATCHES: &'static str = "regexp";
+    const TELLS_FOUND: bool = false;
 
     fn microseconds(column: &str) -> String {
         column.to_owned()
