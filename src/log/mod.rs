@@ -37,7 +37,7 @@ pub use record::{Found, Record, can_be_recorded, storable};
 pub use search::{Key, Order, Page, Search, Stored};
 #[cfg(feature = "command")]
 pub use sqlite::SqliteLog;
-pub use statements::{Row, Statement, Statements, Value};
+pub use statements::{Row, Rows, Statement, Statements, Value};
 
 /// Records that are recorded together or not at all.
 pub struct Batch<'a> {

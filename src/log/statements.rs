@@ -1,5 +1,7 @@
 //! Statements that both databases understand alike: what is written once and kept in either.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{LogError, time_of};
@@ -65,6 +67,48 @@ impl From<Vec<u8>> for Value {
     }
 }
 
+/// The values of one column of [`Rows`].
+#[derive(Clone)]
+pub(super) enum Cells {
+    Texts(Vec<Option<String>>),
+    Numbers(Vec<Option<i64>>),
+}
+
+/// Rows that a statement is given, column by column.
+#[derive(Clone, Default)]
+pub struct Rows {
+    pub(super) columns: Vec<(&'static str, Cells)>,
+}
+
+impl Rows {
+    /// The same, with a column of texts.
+    #[must_use]
+    pub fn texts(mut self, name: &'static str, cells: impl Iterator<Item = Option<String>>) -> Self {
+        self.columns.push((name, Cells::Texts(cells.collect())));
+        self
+    }
+
+    /// The same, with a column of numbers.
+    #[must_use]
+    pub fn numbers(mut self, name: &'static str, cells: impl Iterator<Item = Option<i64>>) -> Self {
+        self.columns.push((name, Cells::Numbers(cells.collect())));
+        self
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.columns.first().map_or(0, |(_, cells)| match cells {
+            Cells::Texts(texts) => texts.len(),
+            Cells::Numbers(numbers) => numbers.len(),
+        })
+    }
+
+    /// The names of the columns, with commas between.
+    pub fn names(&self) -> String {
+        self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A statement with its values, `$1`, `$2`, and so on in its text. There, `{log}` stands before the name of a table, `{now}` for
 /// the time in microseconds since 1970 by the clock that all who use the log share, and `{skip_locked}` at the end of a
 /// `select` that takes only rows which nobody else is changing.
@@ -74,12 +118,19 @@ pub struct Statement {
     pub sql: String,
     /// Its values.
     pub values: Vec<Value>,
+    /// What it knows as the table `v`, instead of values.
+    pub rows: Option<Arc<Rows>>,
 }
 
 impl Statement {
     /// A statement.
     pub fn new(sql: impl Into<String>, values: Vec<Value>) -> Self {
-        Self { sql: sql.into(), values }
+        Self { sql: sql.into(), values, rows: None }
+    }
+
+    /// A statement that finds these rows in the table `v`.
+    pub fn of_rows(rows: &Arc<Rows>, sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), values: Vec::new(), rows: Some(rows.clone()) }
     }
 }
 

@@ -28,6 +28,16 @@ pub(super) struct Span {
     pub(super) times: Option<(Timestamp, Timestamp)>,
 }
 
+/// The part of a window that has all that is wanted: positions have no gaps, so that without a filter it need be no longer.
+pub(super) fn needed(window: &Range<Position>, filter: &Filter, most: Most) -> Range<Position> {
+    let (Range { start, end }, events) = (window, number(most.events));
+    match most.from_end {
+        _ if *filter != Filter::default() => window.clone(),
+        false => *start..start.saturating_add(events).min(*end),
+        true => end.saturating_sub(events).max(*start)..*end,
+    }
+}
+
 /// The batches of a window whose events the filter's times do not exclude: id, position, events, oldest, newest.
 pub(super) fn batches<DB: Dialect>(window: &Range<Position>, filter: &Filter) -> String {
     let (from, to, table) = (window.start, window.end, DB::BATCHES);

@@ -1,12 +1,14 @@
 //! Deliveries: made once for an event and a subscriber, held by one who tries at a time, and recorded before anything else is
 //! done about them.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Rows, Store};
+use super::Store;
 use crate::dispatch::schedule::KEPT;
 use crate::dispatch::subscriber::SubscriberId;
-use crate::log::{LogError, Position, Row, Statement, Statements, Value};
+use crate::log::{LogError, Position, Row, Rows, Statement, Statements, Value};
 
 /// How long after the seven days the last attempt may still be made.
 const LAST: SignedDuration = SignedDuration::from_hours(1);
@@ -142,6 +144,17 @@ pub struct Attempted {
     pub next_hold: Option<Hold>,
 }
 
+impl Attempted {
+    /// What the delivery is after it.
+    fn state(&self) -> &'static str {
+        match self.next {
+            Some(_) => "waiting",
+            None if self.is_good => "delivered",
+            None => "failed",
+        }
+    }
+}
+
 impl<S: Statements> Store<S> {
     /// The position in the log of the first event whose deliveries were not made.
     ///
@@ -167,43 +180,30 @@ impl<S: Statements> Store<S> {
     ) -> Result<Vec<Made>, LogError> {
         let mut statements = Vec::new();
         for some in messages.chunks(AT_ONCE) {
-            let mut rows =
-                Rows::of(&[("event", "text"), ("type", "text"), ("body", "text"), ("created", "bigint")]);
-            for message in some {
-                rows.push([
-                    message.event.as_str().into(),
-                    message.detail_type.as_str().into(),
-                    message.body.as_str().into(),
-                    now.into(),
-                ]);
-            }
+            let rows = Rows::default()
+                .texts("event", some.iter().map(|message| Some(message.event.clone())))
+                .texts("type", some.iter().map(|message| Some(message.detail_type.clone())))
+                .texts("body", some.iter().map(|message| Some(message.body.clone())))
+                .numbers("created", some.iter().map(|_| Some(now.as_microsecond())));
             let insert = "insert into {log}messages (event, type, body, created) select event, type, body, created from v
                 where true on conflict (event) do nothing";
-            statements.push(Statement::new(format!("{} {insert}", rows.sql()), rows.values));
+            statements.push(Statement::of_rows(&rows.into(), insert));
         }
         let first = statements.len();
         for some in owed.chunks(AT_ONCE) {
-            let mut rows = Rows::of(&[
-                ("event", "text"),
-                ("subscriber", "bigint"),
-                ("created", "bigint"),
-                ("held", "text"),
-                ("held_until", "bigint"),
-            ]);
-            for Owed { event, subscriber, is_held } in some {
-                rows.push([
-                    (*event).into(),
-                    (*subscriber).into(),
-                    now.into(),
-                    is_held.then(|| hold.token.clone()).into(),
-                    is_held.then_some(hold.until).into(),
-                ]);
-            }
+            let held = |owed: &Owed<'_>| owed.is_held.then(|| hold.token.clone());
+            let held_until = |owed: &Owed<'_>| owed.is_held.then(|| hold.until.as_microsecond());
+            let rows = Rows::default()
+                .texts("event", some.iter().map(|owed| Some(owed.event.to_owned())))
+                .numbers("subscriber", some.iter().map(|owed| Some(owed.subscriber)))
+                .numbers("created", some.iter().map(|_| Some(now.as_microsecond())))
+                .texts("held", some.iter().map(held))
+                .numbers("held_until", some.iter().map(held_until));
             let insert = "insert into {log}deliveries (event, subscriber, message, created, since, next_attempt, held, held_until)
                 select v.event, v.subscriber, m.id, v.created, v.created, v.created, v.held, v.held_until
                 from v join {log}messages m on m.event = v.event
                 where true on conflict (event, subscriber) do nothing returning id, event, subscriber, held";
-            statements.push(Statement::new(format!("{} {insert}", rows.sql()), rows.values));
+            statements.push(Statement::of_rows(&rows.into(), insert));
         }
         let last = statements.len();
         if let Some(position) = position {
@@ -383,75 +383,44 @@ impl<S: Statements> Store<S> {
         let mut attempts: Vec<_> = attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
         for some in attempts.chunks(AT_ONCE) {
-            let mut rows = Rows::of(&[
-                ("started", "bigint"),
-                ("delivery", "bigint"),
-                ("subscriber", "bigint"),
-                ("event", "text"),
-                ("number", "bigint"),
-                ("duration", "bigint"),
-                ("status", "bigint"),
-                ("error", "text"),
-                ("address", "text"),
-                ("answer", "text"),
-                ("next_attempt", "bigint"),
-            ]);
-            for attempt in some {
-                rows.push([
-                    attempt.started.into(),
-                    attempt.delivery.into(),
-                    attempt.subscriber.into(),
-                    attempt.event.as_str().into(),
-                    attempt.number.into(),
-                    attempt.duration.into(),
-                    attempt.status.map(i64::from).into(),
-                    attempt.error.clone().into(),
-                    attempt.address.clone().into(),
-                    attempt.answer.clone().into(),
-                    attempt.next.into(),
-                ]);
-            }
-            let names: Vec<_> = rows.columns.iter().map(|(name, _)| *name).collect();
-            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", names.join(", "));
-            statements.push(Statement::new(format!("{} {insert}", rows.sql()), rows.values));
-            let mut rows = Rows::of(&[
-                ("id", "bigint"),
-                ("held", "text"),
-                ("state", "text"),
-                ("attempts", "bigint"),
-                ("since", "bigint"),
-                ("tried", "bigint"),
-                ("next_attempt", "bigint"),
-                ("new_held", "text"),
-                ("new_until", "bigint"),
-            ]);
-            for attempt in some {
-                let state = match attempt.next {
-                    Some(_) => "waiting",
-                    None if attempt.is_good => "delivered",
-                    None => "failed",
-                };
-                rows.push([
-                    attempt.delivery.into(),
-                    attempt.hold.as_str().into(),
-                    state.into(),
-                    attempt.number.into(),
-                    attempt.since.into(),
-                    attempt.started.into(),
-                    attempt.next.unwrap_or(attempt.started).into(),
-                    attempt.next_hold.as_ref().map(|hold| hold.token.clone()).into(),
-                    attempt.next_hold.as_ref().map(|hold| hold.until).into(),
-                ]);
-            }
+            let each = || some.iter().copied();
+            let tried = Rows::default()
+                .numbers("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
+                .numbers("delivery", each().map(|attempt| Some(attempt.delivery)))
+                .numbers("subscriber", each().map(|attempt| Some(attempt.subscriber)))
+                .texts("event", each().map(|attempt| Some(attempt.event.clone())))
+                .numbers("number", each().map(|attempt| Some(attempt.number)))
+                .numbers("duration", each().map(|attempt| Some(attempt.duration)))
+                .numbers("status", each().map(|attempt| attempt.status.map(i64::from)))
+                .texts("error", each().map(|attempt| attempt.error.clone()))
+                .texts("address", each().map(|attempt| attempt.address.clone()))
+                .texts("answer", each().map(|attempt| attempt.answer.clone()))
+                .numbers("next_attempt", each().map(|attempt| attempt.next.map(Timestamp::as_microsecond)));
+            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", tried.names());
+            statements.push(Statement::of_rows(&tried.into(), insert));
+            let next = |attempt: &Attempted| attempt.next.unwrap_or(attempt.started).as_microsecond();
+            let held = |attempt: &Attempted| attempt.next_hold.as_ref().map(|hold| hold.token.clone());
+            let held_until = |attempt: &Attempted| Some(attempt.next_hold.as_ref()?.until.as_microsecond());
+            let rows = Rows::default()
+                .numbers("id", each().map(|attempt| Some(attempt.delivery)))
+                .texts("held", each().map(|attempt| Some(attempt.hold.clone())))
+                .texts("state", each().map(|attempt| Some(attempt.state().to_owned())))
+                .numbers("attempts", each().map(|attempt| Some(attempt.number)))
+                .numbers("since", each().map(|attempt| Some(attempt.since.as_microsecond())))
+                .numbers("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
+                .numbers("next_attempt", each().map(|attempt| Some(next(attempt))))
+                .texts("new_held", each().map(held))
+                .numbers("new_until", each().map(held_until));
+            let rows = Arc::new(rows);
+            // By its number: an index of all that wait would be as long as those are many.
             let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
                   next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
-                from v where d.id = v.id and d.held = v.held and d.state = 'waiting'";
-            let sql = rows.sql();
+                from v where d.id = v.id and d.held = v.held and d.state || '' = 'waiting'";
             // Of what somebody else has by now, or was cancelled, only the count.
             let count = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
                 from v where d.id = v.id and d.attempts < v.attempts";
-            statements.push(Statement::new(format!("{sql} {update}"), rows.values.clone()));
-            statements.push(Statement::new(format!("{sql} {count}"), rows.values));
+            statements.push(Statement::of_rows(&rows, update));
+            statements.push(Statement::of_rows(&rows, count));
         }
         if statements.is_empty() {
             return Ok(());

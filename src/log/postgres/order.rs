@@ -65,10 +65,11 @@ async fn read(
     filter: &Filter,
     most: Most,
 ) -> Result<Read, LogError> {
-    let batches = QueryBuilder::new(window::batches::<Postgres>(positions, filter));
+    let needed = window::needed(positions, filter, most);
+    let batches = QueryBuilder::new(window::batches::<Postgres>(&needed, filter));
     let batches = rows(connection, batches).await?;
     let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let events = match window::events::<Postgres>(&spans, positions, filter, most) {
+    let events = match window::events::<Postgres>(&spans, &needed, filter, most) {
         Some(query) => rows(connection, query).await?,
         None => Vec::new(),
     };
@@ -89,7 +90,7 @@ async fn read(
     let events =
         events.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
     let events = window::in_order(events, most);
-    let missed = window::missed(&spans, positions, most, told, &events);
+    let missed = window::missed(&spans, &needed, most, told, &events);
     Ok(Read { events: Some(events), missed })
 }
 

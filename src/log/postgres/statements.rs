@@ -7,7 +7,7 @@ use sqlx::{Column as _, Connection as _, Row as _, TypeInfo as _};
 
 use super::{Lent, PostgresLog};
 use crate::log::sql::Dialect as _;
-use crate::log::statements::other_form;
+use crate::log::statements::{Cells, other_form};
 use crate::log::week::Week;
 use crate::log::{LogError, Row, Statement, Statements, Value};
 
@@ -73,9 +73,27 @@ impl Statements for PostgresLog {
 async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
     let now = Postgres::microseconds("clock_timestamp()");
     let sql = statement.sql.replace("{log}", "hookbridge.").replace("{now}", &now);
-    let sql = sqlx::AssertSqlSafe(sql.replace("{skip_locked}", "for update skip locked"));
+    let sql = sql.replace("{skip_locked}", "for update skip locked");
+    if let Some(rows) = &statement.rows {
+        let cast = |(n, (_, cells)): (usize, &(_, Cells))| match cells {
+            Cells::Texts(_) => format!("${}::text[]", n + 1),
+            Cells::Numbers(_) => format!("${}::bigint[]", n + 1),
+        };
+        let columns = rows.columns.iter().enumerate().map(cast).collect::<Vec<_>>().join(", ");
+        let sql = format!("with v ({}) as (select * from unnest({columns})) {sql}", rows.names());
+        // A plan that is kept would be one for tables as they were when it was made.
+        let mut query: Query<'_, Postgres, PgArguments> =
+            sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+        for (_, cells) in &rows.columns {
+            query = match cells {
+                Cells::Texts(texts) => query.bind(texts),
+                Cells::Numbers(numbers) => query.bind(numbers),
+            };
+        }
+        return query.fetch_all(connection).await?.iter().map(row).collect();
+    }
     // A plan for any values would not know how few rows are wanted.
-    let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sql).persistent(false);
+    let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
     for value in statement.values {
         query = match value {
             Value::Text(text) => query.bind(text),

@@ -60,9 +60,10 @@ impl Ordered for SqliteLog {
         filter: &Filter,
         most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
-        let rows = self.rows(window::batches::<Sqlite>(&positions, filter)).await?;
+        let needed = window::needed(&positions, filter, most);
+        let rows = self.rows(window::batches::<Sqlite>(&needed, filter)).await?;
         let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let events = match window::events::<Sqlite>(&spans, &positions, filter, most) {
+        let events = match window::events::<Sqlite>(&spans, &needed, filter, most) {
             Some(mut query) => query.build().persistent(false).fetch_all(&self.pool).await?,
             None => Vec::new(),
         };

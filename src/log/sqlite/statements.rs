@@ -6,8 +6,8 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use super::SqliteLog;
-use crate::log::statements::other_form;
-use crate::log::{LogError, Row, Statement, Statements, Value};
+use crate::log::statements::{Cells, other_form};
+use crate::log::{LogError, Row, Rows, Statement, Statements, Value};
 
 impl Statements for SqliteLog {
     async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
@@ -37,8 +37,18 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
     let now = Timestamp::now().as_microsecond().to_string();
     // There is one writer at a time: nothing is locked.
     let sql = statement.sql.replace("{log}", "").replace("{now}", &now).replace("{skip_locked}", "");
+    let rows = statement.rows.as_deref();
+    let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values(rows)));
     let mut query: Query<'_, Sqlite, SqliteArguments> =
         sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+    for row in 0..rows.map_or(0, Rows::len) {
+        for (_, cells) in rows.into_iter().flat_map(|rows| &rows.columns) {
+            query = match cells {
+                Cells::Texts(texts) => query.bind(texts[row].as_deref()),
+                Cells::Numbers(numbers) => query.bind(numbers[row]),
+            };
+        }
+    }
     for value in statement.values {
         query = match value {
             Value::Text(text) => query.bind(text),
@@ -47,6 +57,17 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
         };
     }
     query.fetch_all(connection).await?.iter().map(row).collect()
+}
+
+/// The table `v`, with a place for each value.
+fn values(rows: &Rows) -> String {
+    let width = rows.columns.len();
+    let row = |row: usize| {
+        let cells = (1..=width).map(|at| format!("?{}", row * width + at)).collect::<Vec<_>>();
+        format!("({})", cells.join(", "))
+    };
+    let values = (0..rows.len()).map(row).collect::<Vec<_>>().join(", ");
+    format!("with v({}) as (values {values})", rows.names())
 }
 
 fn row(row: &SqliteRow) -> Result<Row, LogError> {
