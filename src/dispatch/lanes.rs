@@ -1,25 +1,51 @@
 //! How much is in hand for each subscriber: so much at once and no more, so that a slow one does not take the place of others.
-//! Who has too much to do is given half as much, and one more with every good attempt.
+//! Who has too much to do is given half as much, and one more with every good attempt; where too much has failed, what is in
+//! hand is not tried any more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::subscriber::SubscriberId;
 
 /// The lanes of all subscribers.
 #[derive(Clone, Default)]
-pub(super) struct Lanes(Arc<Mutex<HashMap<SubscriberId, Lane>>>);
+pub(super) struct Lanes(Arc<All>);
+
+#[derive(Default)]
+struct All {
+    lanes: Mutex<HashMap<SubscriberId, Lane>>,
+    freed: Notify,
+}
 
 /// A place in a lane, which is given back with it.
 pub(super) struct Place {
     lanes: Lanes,
     id: SubscriberId,
+    closed: u64,
+}
+
+impl Place {
+    /// Whether its lane was closed since it was taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lanes.lanes().get(&self.id).is_some_and(|lane| lane.closed != self.closed)
+    }
+
+    /// How many turns of `limit` an attempt takes: more than one where the lane is narrower than that.
+    pub(super) fn turns(&self, limit: u32) -> u32 {
+        self.lanes.lanes().get(&self.id).map_or(1, |lane| limit.div_ceil(lane.width.max(1)).max(1))
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(lane) = self.lanes.lanes().get_mut(&self.id) {
+        let has_room = self.lanes.lanes().get_mut(&self.id).is_some_and(|lane| {
             lane.in_hand = lane.in_hand.saturating_sub(1);
+            lane.has_room()
+        });
+        if has_room {
+            self.lanes.0.freed.notify_waiters();
         }
     }
 }
@@ -33,21 +59,41 @@ impl std::fmt::Debug for Place {
 struct Lane {
     in_hand: u32,
     width: u32,
+    /// How often it was closed.
+    closed: u64,
+}
+
+impl Lane {
+    fn has_room(&self) -> bool {
+        self.in_hand <= self.width / 2
+    }
 }
 
 impl Lanes {
     fn lanes(&self) -> MutexGuard<'_, HashMap<SubscriberId, Lane>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes up to `wanted` places of a subscriber that takes `most` at once.
     pub(super) fn take(&self, id: SubscriberId, most: u32, wanted: u32) -> Vec<Place> {
         let mut lanes = self.lanes();
-        let lane = lanes.entry(id).or_insert(Lane { in_hand: 0, width: most });
+        let lane = lanes.entry(id).or_insert(Lane { in_hand: 0, width: most, closed: 0 });
         lane.width = lane.width.min(most);
         let taken = lane.width.saturating_sub(lane.in_hand).min(wanted);
         lane.in_hand += taken;
-        (0..taken).map(|_| Place { lanes: self.clone(), id }).collect()
+        let closed = lane.closed;
+        (0..taken).map(|_| Place { lanes: self.clone(), id, closed }).collect()
+    }
+
+    /// Waits until half of every lane is free.
+    pub(super) async fn room(&self) {
+        loop {
+            let freed = self.0.freed.notified();
+            if self.lanes().values().all(Lane::has_room) {
+                return;
+            }
+            freed.await;
+        }
     }
 
     /// Makes a lane wider, up to `most`.
@@ -64,10 +110,11 @@ impl Lanes {
         }
     }
 
-    /// Makes a lane as narrow as can be: too much has failed.
+    /// Makes a lane as narrow as can be: too much has failed. Who has a place in it already is told.
     pub(super) fn close(&self, id: SubscriberId) {
         if let Some(lane) = self.lanes().get_mut(&id) {
             lane.width = 1;
+            lane.closed += 1;
         }
     }
 }
@@ -87,11 +134,13 @@ mod tests {
         assert_eq!(two.len(), 2);
         lanes.widen(1, 4);
         let one = lanes.take(1, 4, 9);
-        assert_eq!(one.len(), 1);
+        assert_eq!((one.len(), one[0].turns(16), one[0].turns(2)), (1, 6, 1), "3 of 16, and 2 of 2 at once");
         lanes.close(1);
+        assert!(two.iter().chain(&one).all(Place::is_closed));
         drop((two, one));
         let last = lanes.take(1, 4, 9);
         assert_eq!((last.len(), lanes.take(1, 4, 9).len()), (1, 0));
+        assert!(!last[0].is_closed(), "it was taken afterwards");
         lanes.widen(1, 1);
         assert_eq!(lanes.take(1, 1, 9).len(), 0, "never more than its most");
     }

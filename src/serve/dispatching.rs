@@ -113,6 +113,7 @@ async fn step(
         }
     };
     log.reaches(from).await?;
+    dispatcher.room().await;
     let end = log.sequence().await?;
     let most = Most { events: AT_ONCE.0, bytes: AT_ONCE.1, from_end: false };
     let Some(events) = log.events(from..end, &Filter::default(), most).await? else {
@@ -171,8 +172,10 @@ fn start(dispatcher: &Arc<ServedDispatcher>, jobs: Vec<Job>, finish: &mpsc::Unbo
     for job in jobs {
         let (dispatcher, finish) = (dispatcher.clone(), finish.clone());
         tokio::spawn(async move {
-            // When the server has ended, nobody is there to be told.
-            let _ = finish.send(dispatcher.attempt(job).await);
+            if let Some(finished) = dispatcher.attempt(job).await {
+                // When the server has ended, nobody is there to be told.
+                let _ = finish.send(finished);
+            }
         });
     }
 }

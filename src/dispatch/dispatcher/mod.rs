@@ -9,11 +9,13 @@ mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::bus::Bus;
@@ -33,6 +35,10 @@ const IN_HAND: SignedDuration = SignedDuration::from_secs(90);
 const REST: SignedDuration = SignedDuration::from_mins(2);
 /// Attempts that are recorded together at most.
 const TOGETHER: usize = 500;
+/// Deliveries that are taken in hand together at most.
+const CLAIMED: u32 = 500;
+/// How long what comes next waits for room.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 pub use sweep::{SweepError, Swept};
 
@@ -73,7 +79,7 @@ pub struct Arrived {
 #[derive(Debug)]
 pub struct Job {
     delivery: i64,
-    hold: String,
+    hold: Hold,
     receiver: Arc<Receiver>,
     message: Arc<Message>,
     attempts: i64,
@@ -170,7 +176,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             let place = places.remove(&(made.event, made.subscriber))?;
             Some(Job {
                 delivery: made.delivery,
-                hold: hold.token.clone(),
+                hold: hold.clone(),
                 receiver: receivers.get(&made.subscriber)?.clone(),
                 message,
                 attempts: 0,
@@ -216,7 +222,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         now: Timestamp,
     ) -> Result<Vec<Job>, LogError> {
         let most = in_hand(receiver);
-        let places = self.lanes.take(receiver.id, most, if ready.needs_probe { 1 } else { most });
+        let wanted = if ready.needs_probe { 1 } else { most.min(CLAIMED) };
+        let places = self.lanes.take(receiver.id, most, wanted);
         if places.is_empty() || ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
             return Ok(Vec::new());
         }
@@ -229,7 +236,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, place: Place) -> Job {
         Job {
             delivery: claimed.delivery,
-            hold: hold.token.clone(),
+            hold: hold.clone(),
             receiver: receiver.clone(),
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
@@ -238,16 +245,35 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
     }
 
-    /// Tries one.
-    pub async fn attempt(&self, job: Job) -> Finished {
-        // It is never closed.
-        let turns = job.receiver.clone();
-        let _turn = turns.turns.acquire().await;
+    /// Waits until there is room in hand for what comes next, or for a moment: who is slow holds up the others no longer.
+    pub async fn room(&self) {
+        let _ = timeout(A_MOMENT, self.lanes.room()).await;
+    }
+
+    /// Tries one; `None` when it is better tried later: too much has failed since it was taken in hand, or it would not be in
+    /// hand until the end of the attempt. It is due again when its hold has ended.
+    pub async fn attempt(&self, job: Job) -> Option<Finished> {
+        let receiver = job.receiver.clone();
+        let mut turns = 1;
+        let _turns = loop {
+            // It is never closed.
+            let taken = receiver.turns.acquire_many(turns).await;
+            let needed = job.place.as_ref().map_or(1, |place| place.turns(receiver.settings.limit));
+            if needed <= turns {
+                break taken;
+            }
+            turns = needed;
+        };
         let started = self.now();
+        let longest = SignedDuration::from_secs(receiver.settings.timeout.into());
+        let is_in_hand = started.checked_add(longest).is_ok_and(|end| end <= job.hold.until);
+        if !is_in_hand || job.place.as_ref().is_some_and(Place::is_closed) {
+            return None;
+        }
         let Message { event: id, detail_type, body: event } = &*job.message;
         let letter = Letter { id, detail_type, event, number: job.attempts + 1 };
-        let tried = self.poster.post(&job.receiver, letter, started).await;
-        Finished { job, started, tried }
+        let tried = self.poster.post(&receiver, letter, started).await;
+        Some(Finished { job, started, tried })
     }
 
     /// Tries all of these, and records each soon after it was tried; returns what was tried.
@@ -263,11 +289,11 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
         let mut all = Vec::new();
         while let Some(first) = tasks.join_next().await {
-            let mut finished: Vec<_> = first.into_iter().collect();
+            let mut finished: Vec<_> = first.into_iter().flatten().collect();
             while finished.len() < TOGETHER
                 && let Some(next) = tasks.try_join_next()
             {
-                finished.extend(next);
+                finished.extend(next.into_iter().flatten());
             }
             self.record(&mut finished).await?;
             all.append(&mut finished);
@@ -311,7 +337,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let soon = next.filter(|next| self.queue.is_some() && RetryQueue::reaches(*next, self.now()));
         Attempted {
             delivery: job.delivery,
-            hold: job.hold.clone(),
+            hold: job.hold.token.clone(),
             subscriber: job.receiver.id,
             event: job.message.event.clone(),
             number: job.attempts + 1,
@@ -355,9 +381,9 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     }
 }
 
-/// Deliveries of a subscriber that may be in hand: as many as may be tried at once, and as many that are being recorded or come next.
+/// Deliveries of a subscriber that may be in hand: those that are tried at once, and those that are being recorded or come next.
 fn in_hand(receiver: &Receiver) -> u32 {
-    2 * receiver.settings.limit
+    16 * receiver.settings.limit
 }
 
 /// Who wants an event. It is read only for who has a pattern.

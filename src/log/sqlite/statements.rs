@@ -59,15 +59,11 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
     query.fetch_all(connection).await?.iter().map(row).collect()
 }
 
-/// The table `v`, with a place for each value.
+/// The table `v`, with a place for each value, row by row. The places have no numbers: SQLite looks a numbered one up among all
+/// before it.
 fn values(rows: &Rows) -> String {
-    let width = rows.columns.len();
-    let row = |row: usize| {
-        let cells = (1..=width).map(|at| format!("?{}", row * width + at)).collect::<Vec<_>>();
-        format!("({})", cells.join(", "))
-    };
-    let values = (0..rows.len()).map(row).collect::<Vec<_>>().join(", ");
-    format!("with v({}) as (values {values})", rows.names())
+    let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
+    format!("with v({}) as (values {})", rows.names(), vec![row; rows.len()].join(", "))
 }
 
 fn row(row: &SqliteRow) -> Result<Row, LogError> {
