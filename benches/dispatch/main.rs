@@ -25,7 +25,7 @@ use hookbridge::dispatch::{
 };
 use hookbridge::event::Event;
 use hookbridge::http_client;
-use hookbridge::log::{Batch, Found, Log as _, Ordered as _, PostgresLog, Record};
+use hookbridge::log::{Batch, Found, Log as _, Ordered as _, PostgresLog, Record, SqliteLog};
 use jiff::Timestamp;
 
 const EVENTS: usize = 40_000;
@@ -43,7 +43,7 @@ fn main() {
     println!("bare loop of {AT_ONCE} signed posts at once: {bare:.0}/s");
     for (name, flags) in [("SQLite", vec![]), ("PostgreSQL", vec!["--database", database.as_str()])] {
         let served = Served::new(&flags);
-        let log = served.log(&flags);
+        let log = runtime.block_on(served.log(&flags));
         served.command(&flags, &["create", "bench", "--url", &url, "--limit", &AT_ONCE.to_string()]);
         // Whatever is done once is done.
         let before = taken.load(Ordering::SeqCst);
@@ -172,12 +172,12 @@ impl Served {
         assert!(command.args(flags).stdout(Stdio::null()).status().unwrap().success());
     }
 
-    fn log(&self, flags: &[&str]) -> BenchLog {
+    async fn log(&self, flags: &[&str]) -> BenchLog {
         let place = match flags {
             [_, url] => (*url).to_owned(),
             _ => self.folder.path().join("log.db").display().to_string(),
         };
-        BenchLog(place)
+        BenchLog::open(&place).await
     }
 
     fn megabytes(&self) -> usize {
@@ -195,9 +195,21 @@ impl Drop for Served {
 }
 
 /// The log of a server, from another process.
-struct BenchLog(String);
+enum BenchLog {
+    Postgres(PostgresLog, sqlx::PgPool),
+    Sqlite(SqliteLog, sqlx::SqlitePool),
+}
 
 impl BenchLog {
+    async fn open(place: &str) -> Self {
+        if place.starts_with("postgres") {
+            let log = PostgresLog::open(&place.parse().unwrap(), 1).await.unwrap();
+            return Self::Postgres(log, sqlx::PgPool::connect(place).await.unwrap());
+        }
+        let log = SqliteLog::open(place.as_ref()).await.unwrap();
+        Self::Sqlite(log, sqlx::SqlitePool::connect(&format!("sqlite://{place}")).await.unwrap())
+    }
+
     async fn record(&self, range: std::ops::Range<usize>) {
         let start: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
         let records = range.clone().map(|n| Record {
@@ -216,30 +228,26 @@ impl BenchLog {
             records: records.collect(),
             unrecognized: 0,
         };
-        if self.0.starts_with("postgres") {
-            let log = PostgresLog::open(&self.0.parse().unwrap(), 1).await.unwrap();
-            log.record(&batch).await.unwrap();
-            log.sequence().await.unwrap();
-            log.close().await;
-        } else {
-            let log = hookbridge::log::SqliteLog::open(self.0.as_ref()).await.unwrap();
-            log.record(&batch).await.unwrap();
+        match self {
+            Self::Postgres(log, _) => {
+                log.record(&batch).await.unwrap();
+                log.sequence().await.unwrap();
+            }
+            Self::Sqlite(log, _) => {
+                log.record(&batch).await.unwrap();
+            }
         }
     }
 
     /// Attempts that are on record.
     async fn attempts(&self) -> usize {
-        let count: i64 = if self.0.starts_with("postgres") {
-            let pool = sqlx::PgPool::connect(&self.0).await.unwrap();
-            let count = sqlx::query_scalar("select count(*) from hookbridge.attempts")
-                .fetch_one(&pool)
-                .await
-                .unwrap();
-            pool.close().await;
-            count
-        } else {
-            let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", self.0)).await.unwrap();
-            sqlx::query_scalar("select count(*) from attempts").fetch_one(&pool).await.unwrap()
+        let count: i64 = match self {
+            Self::Postgres(_, pool) => {
+                sqlx::query_scalar("select count(*) from hookbridge.attempts").fetch_one(pool).await.unwrap()
+            }
+            Self::Sqlite(_, pool) => {
+                sqlx::query_scalar("select count(*) from attempts").fetch_one(pool).await.unwrap()
+            }
         };
         usize::try_from(count).unwrap()
     }

@@ -254,7 +254,7 @@ impl<S: Statements> Store<S> {
             (
                 "messages",
                 "id",
-                "a.created < $1 and not exists (select 1 from {log}deliveries d where d.message = a.id)",
+                "a.created < $1 and not exists (select 1 from {log}deliveries d where d.event = a.event)",
             ),
         ] {
             let sql = format!(

@@ -1,7 +1,4 @@
-//! Deliveries: made once for an event and a subscriber, held by one who tries at a time, and recorded before anything else is
-//! done about them.
-
-use std::sync::Arc;
+//! Deliveries: made once for an event and a subscriber, and held by one who tries at a time.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,7 +12,7 @@ const LAST: SignedDuration = SignedDuration::from_hours(1);
 /// What the hold of a message in a queue begins with.
 const IN_QUEUE: &str = "queue-";
 /// Rows that a statement is given at most: SQLite binds 32,766 values.
-const AT_ONCE: usize = 2000;
+pub(super) const AT_ONCE: usize = 2000;
 
 /// An event that is owed to somebody.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,52 +104,6 @@ pub struct Claimed {
     pub attempts: i64,
     /// What its seven days are counted from.
     pub since: Timestamp,
-}
-
-/// An attempt, and what follows from it.
-#[derive(Clone, Debug)]
-pub struct Attempted {
-    /// The delivery.
-    pub delivery: i64,
-    /// The hold under which it was tried.
-    pub hold: String,
-    /// To whom.
-    pub subscriber: SubscriberId,
-    /// The event.
-    pub event: String,
-    /// Which attempt at this delivery it was, from 1 on.
-    pub number: i64,
-    /// When it began.
-    pub started: Timestamp,
-    /// How long it took, in microseconds.
-    pub duration: i64,
-    /// The status that it was answered.
-    pub status: Option<u16>,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// The address that was dialled.
-    pub address: Option<String>,
-    /// The beginning of the answer.
-    pub answer: Option<String>,
-    /// Whether it was good.
-    pub is_good: bool,
-    /// What the delivery's seven days are counted from.
-    pub since: Timestamp,
-    /// When it is tried again; `None` when it is not.
-    pub next: Option<Timestamp>,
-    /// Who holds it from now on: a message in a queue.
-    pub next_hold: Option<Hold>,
-}
-
-impl Attempted {
-    /// What the delivery is after it.
-    fn state(&self) -> &'static str {
-        match self.next {
-            Some(_) => "waiting",
-            None if self.is_good => "delivered",
-            None => "failed",
-        }
-    }
 }
 
 impl<S: Statements> Store<S> {
@@ -370,66 +321,6 @@ impl<S: Statements> Store<S> {
             }))
         };
         held.iter().map(claimed).filter_map(Result::transpose).collect()
-    }
-
-    /// Records attempts, and when each delivery is tried again: all of it, or nothing. An attempt is on record also when somebody
-    /// else has the delivery by now, which then stays as it is.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn record(&self, attempts: &[Attempted]) -> Result<(), LogError> {
-        let mut statements = Vec::new();
-        // In one order, whoever does it.
-        let mut attempts: Vec<_> = attempts.iter().collect();
-        attempts.sort_by_key(|attempt| attempt.delivery);
-        for some in attempts.chunks(AT_ONCE) {
-            let each = || some.iter().copied();
-            let tried = Rows::default()
-                .numbers("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .numbers("delivery", each().map(|attempt| Some(attempt.delivery)))
-                .numbers("subscriber", each().map(|attempt| Some(attempt.subscriber)))
-                .texts("event", each().map(|attempt| Some(attempt.event.clone())))
-                .numbers("number", each().map(|attempt| Some(attempt.number)))
-                .numbers("duration", each().map(|attempt| Some(attempt.duration)))
-                .numbers("status", each().map(|attempt| attempt.status.map(i64::from)))
-                .texts("error", each().map(|attempt| attempt.error.clone()))
-                .texts("address", each().map(|attempt| attempt.address.clone()))
-                .texts("answer", each().map(|attempt| attempt.answer.clone()))
-                .numbers("next_attempt", each().map(|attempt| attempt.next.map(Timestamp::as_microsecond)));
-            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", tried.names());
-            statements.push(Statement::of_rows(&tried.into(), insert));
-            let next = |attempt: &Attempted| attempt.next.unwrap_or(attempt.started).as_microsecond();
-            let held = |attempt: &Attempted| attempt.next_hold.as_ref().map(|hold| hold.token.clone());
-            let held_until = |attempt: &Attempted| Some(attempt.next_hold.as_ref()?.until.as_microsecond());
-            let rows = Rows::default()
-                .numbers("id", each().map(|attempt| Some(attempt.delivery)))
-                .texts("held", each().map(|attempt| Some(attempt.hold.clone())))
-                .texts("state", each().map(|attempt| Some(attempt.state().to_owned())))
-                .numbers("attempts", each().map(|attempt| Some(attempt.number)))
-                .numbers("since", each().map(|attempt| Some(attempt.since.as_microsecond())))
-                .numbers("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .numbers("next_attempt", each().map(|attempt| Some(next(attempt))))
-                .texts("new_held", each().map(held))
-                .numbers("new_until", each().map(held_until));
-            let rows = Arc::new(rows);
-            // By its number: an index of all that wait would be as long as those are many.
-            let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
-                  next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
-                from v where d.id = v.id and d.held = v.held and d.state || '' = 'waiting'";
-            // Of what somebody else has by now, or was cancelled, only the count.
-            let count = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
-                from v where d.id = v.id and d.attempts < v.attempts";
-            statements.push(Statement::of_rows(&rows, update));
-            statements.push(Statement::of_rows(&rows, count));
-        }
-        if statements.is_empty() {
-            return Ok(());
-        }
-        match self.db.transact(statements.clone()).await {
-            // Somebody else may have stood in the way.
-            Err(LogError::Unavailable(_)) => self.db.transact(statements).await.map(drop),
-            done => done.map(drop),
-        }
     }
 
     /// Lets go of deliveries that were held and not tried.

@@ -1,11 +1,13 @@
 //! What is owed to whom, and every try at it, in the tables of the log's database.
 
+mod attempts;
 mod audit;
 mod deliveries;
 mod subscribers;
 
+pub(super) use attempts::Attempted;
 pub use audit::{DeliveryFilter, DeliveryView, State, TriedView};
-pub(super) use deliveries::{Attempted, Claimed, Hold, Made, Message, Owed, Ready};
+pub(super) use deliveries::{Claimed, Hold, Made, Message, Owed, Ready};
 pub(super) use subscribers::Failing;
 
 /// The store, in a database that runs its statements.
