@@ -103,6 +103,9 @@ pub enum DeliveryError {
     /// The database.
     #[error(transparent)]
     Store(#[from] LogError),
+    /// There is no such subscriber.
+    #[error("there is no subscriber {0}: hookbridge subscriber list shows them")]
+    NoSubscriber(String),
     /// There is no such delivery.
     #[error("there is no delivery {0}")]
     Unknown(i64),
@@ -118,9 +121,14 @@ impl Place {
 }
 
 impl Which {
-    fn filter(self) -> DeliveryFilter {
+    async fn filter(self, store: &Store<AnyLog>) -> Result<DeliveryFilter, DeliveryError> {
         let Self { subscriber, event, status, since, until } = self;
-        DeliveryFilter { subscriber, event, state: status, since, until, before: None }
+        if let Some(name) = &subscriber
+            && !store.is_known(name).await?
+        {
+            return Err(DeliveryError::NoSubscriber(name.clone()));
+        }
+        Ok(DeliveryFilter { subscriber, event, state: status, since, until, before: None })
     }
 }
 
@@ -132,7 +140,8 @@ impl DeliveryCommand {
     pub async fn run(self) -> Result<(), DeliveryError> {
         match self {
             Self::List(List { which, limit, place }) => {
-                let (store, mut filter, mut left) = (place.store().await?, which.filter(), limit);
+                let store = place.store().await?;
+                let (mut filter, mut left) = (which.filter(&store).await?, limit);
                 while left > 0 {
                     let page = store.deliveries(&filter, left.min(AT_ONCE)).await?;
                     let Some(last) = page.last() else { break };
@@ -159,13 +168,15 @@ impl DeliveryCommand {
                 }
             }
             Self::Retry(OneOrSome { id, which, place }) => {
-                let mut filter = which.filter();
+                let store = place.store().await?;
+                let mut filter = which.filter(&store).await?;
                 filter.state = filter.state.or(Some(State::Failed).filter(|_| id.is_none()));
-                let done = place.store().await?.retry(&filter, id, Timestamp::now()).await?;
+                let done = store.retry(&filter, id, Timestamp::now()).await?;
                 said(done, "are tried again at once", "; what is being tried is left alone")?;
             }
             Self::Cancel(OneOrSome { id, which, place }) => {
-                let done = place.store().await?.cancel(&which.filter(), id).await?;
+                let store = place.store().await?;
+                let done = store.cancel(&which.filter(&store).await?, id).await?;
                 said(done, "are cancelled", " that waits")?;
             }
         }

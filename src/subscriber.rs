@@ -80,7 +80,7 @@ pub struct Named {
 #[derive(Args)]
 struct Wants {
     /// A type of events that it receives, `*` standing for any characters; may be given several times [default: every type].
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_parser = one_type)]
     types: Vec<String>,
     /// An EventBridge event pattern that its events must match: {"detail":{"shop":["shop1","shop2"]}}; {} takes it away.
     #[arg(long, value_name = "PATTERN", value_parser = json)]
@@ -271,7 +271,10 @@ impl SubscriberCommand {
                 shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 place.print(&shown);
             }
-            Self::Delete(Named { name, place }) => place.manager().await?.remove(&name).await?,
+            Self::Delete(Named { name, place }) => {
+                place.manager().await?.remove(&name).await?;
+                output::complain(&format!("{name} is deleted, and what waited for it is cancelled"));
+            }
             Self::Test(Named { name, place }) => {
                 let tried = place.manager().await?.test(&name).await?;
                 place.print(&view::test(&tried));
@@ -286,6 +289,16 @@ impl SubscriberCommand {
         }
         Ok(())
     }
+}
+
+fn one_type(text: &str) -> Result<String, String> {
+    if text.contains(',') {
+        let filter = serde_json::json!({"detail-type": [text]});
+        return Err(format!(
+            "one type each: --type A --type B; for a type with a comma: --filter '{filter}'"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn json(text: &str) -> Result<Value, String> {

@@ -21,6 +21,8 @@ pub fn subscriber(subscriber: &Subscriber, now: Timestamp) -> Value {
         "state": if subscriber.paused { "paused" } else { "active" },
         "settings": subscriber.settings,
         "secrets": subscriber.signing(now).count(),
+        // Until when an older secret signs, too.
+        "overlap_until": time(subscriber.signing(now).filter_map(|kept| kept.until).max()),
         "created": time(Some(subscriber.created)),
         "failures": health.failures,
         "failing_since": time(health.failing_since),

@@ -189,6 +189,12 @@ fn what_cannot_be_is_said() {
     insta::assert_snapshot!(said(&["subscriber", "show", "b"]), @"hookbridge: there is no subscriber b");
     insta::assert_snapshot!(said(&["subscriber", "resume", "a"]), @"hookbridge: the subscriber a is not paused");
     insta::assert_snapshot!(said(&["delivery", "show", "7"]), @"hookbridge: there is no delivery 7");
+    insta::assert_snapshot!(said(&["delivery", "list", "--subscriber", "b"]), @"hookbridge: there is no subscriber b: hookbridge subscriber list shows them");
+    let types = said(&["subscriber", "update", "a", "--type", "x,y"]);
+    assert!(
+        types.contains(r#"--type A --type B; for a type with a comma: --filter '{"detail-type":["x,y"]}'"#),
+        "{types}"
+    );
     insta::assert_snapshot!(said(&["delivery", "cancel", "7"]), @"hookbridge: there is no such delivery that waits");
     ask(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
     ask(folder, &["subscriber", "pause", "a"]);
@@ -197,7 +203,11 @@ fn what_cannot_be_is_said() {
         (&shown["state"], &shown["settings"]["limit"], &shown["settings"]["types"][0]),
         (&"paused".into(), &3.into(), &"x.*".into())
     );
-    run(&mut command(folder, &["subscriber", "delete", "a"]));
+    let deleted = command(folder, &["subscriber", "delete", "a"]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&deleted.stderr),
+        "a is deleted, and what waited for it is cancelled\n"
+    );
     assert_eq!(ask(folder, &["subscriber", "list"]), [Value::Null; 0]);
 }
 
@@ -260,6 +270,9 @@ async fn the_same_is_done_over_http_by_who_has_the_token() {
         assert_eq!(call("POST", "/subscribers/a/test", Value::Null).1["delivered"], true);
         let (_, rotated) = call("POST", "/subscribers/a/rotate-secret", json!({"overlap_hours": 1}));
         assert!(rotated["secret"] != secret.as_str() && rotated["secrets"] == 2, "{}", rotated["secrets"]);
+        let overlap: jiff::Timestamp = rotated["overlap_until"].as_str().unwrap().parse().unwrap();
+        let left = overlap.duration_since(jiff::Timestamp::now()).as_secs();
+        assert!((3500..=3600).contains(&left), "{left}");
         assert_eq!(
             call("PATCH", "/subscribers/a", json!({"limit": 2, "types": []})).1["settings"]["limit"],
             2

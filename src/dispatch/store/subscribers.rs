@@ -120,6 +120,15 @@ impl<S: Statements> Store<S> {
         Ok(!self.changed(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
     }
 
+    /// Whether there is, or was, a subscriber of this name; who is deleted has another one by then.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn is_known(&self, name: &str) -> Result<bool, LogError> {
+        let sql = "select id from {log}subscribers where name = $1";
+        Ok(!self.db.run(sql, vec![name.into()]).await?.is_empty())
+    }
+
     /// Removes a subscriber; what it was owed is cancelled. What was tried stays on record.
     ///
     /// # Errors
