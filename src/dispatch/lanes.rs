@@ -3,11 +3,17 @@
 //! hand is not tried any more.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::subscriber::SubscriberId;
+
+/// Bytes that are in hand for all subscribers together, at most; but one delivery of each is in hand in any case.
+const MOST_BYTES: usize = 64 << 20;
+/// The size that is assumed of what is not known yet: few events are larger.
+const ASSUMED: usize = 256 << 10;
 
 /// The lanes of all subscribers.
 #[derive(Clone, Default)]
@@ -16,6 +22,7 @@ pub(super) struct Lanes(Arc<All>);
 #[derive(Default)]
 struct All {
     lanes: Mutex<HashMap<SubscriberId, Lane>>,
+    bytes: AtomicUsize,
     freed: Notify,
 }
 
@@ -24,12 +31,19 @@ pub(super) struct Place {
     lanes: Lanes,
     id: SubscriberId,
     closed: u64,
+    bytes: usize,
 }
 
 impl Place {
     /// Whether its lane was closed since it was taken.
     pub(super) fn is_closed(&self) -> bool {
         self.lanes.lanes().get(&self.id).is_some_and(|lane| lane.closed != self.closed)
+    }
+
+    /// Notes how large what has the place is.
+    pub(super) fn weigh(&mut self, bytes: usize) {
+        self.lanes.0.bytes.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
     }
 
     /// How many turns of `limit` an attempt takes: more than one where the lane is narrower than that.
@@ -40,6 +54,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.lanes.0.bytes.fetch_sub(self.bytes, Relaxed);
         let has_room = self.lanes.lanes().get_mut(&self.id).is_some_and(|lane| {
             lane.in_hand = lane.in_hand.saturating_sub(1);
             lane.has_room()
@@ -79,10 +94,12 @@ impl Lanes {
         let mut lanes = self.lanes();
         let lane = lanes.entry(id).or_insert(Lane { in_hand: 0, width: most, closed: 0 });
         lane.width = lane.width.min(most);
-        let taken = lane.width.saturating_sub(lane.in_hand).min(wanted);
+        let left = MOST_BYTES.saturating_sub(self.0.bytes.load(Relaxed)) / ASSUMED;
+        let left = u32::try_from(left).unwrap_or(u32::MAX).max(u32::from(lane.in_hand == 0));
+        let taken = lane.width.saturating_sub(lane.in_hand).min(wanted).min(left);
         lane.in_hand += taken;
         let closed = lane.closed;
-        (0..taken).map(|_| Place { lanes: self.clone(), id, closed }).collect()
+        (0..taken).map(|_| Place { lanes: self.clone(), id, closed, bytes: 0 }).collect()
     }
 
     /// Waits until half of every lane is free.
@@ -143,5 +160,18 @@ mod tests {
         assert!(!last[0].is_closed(), "it was taken afterwards");
         lanes.widen(1, 1);
         assert_eq!(lanes.take(1, 1, 9).len(), 0, "never more than its most");
+    }
+
+    #[test]
+    fn what_is_large_leaves_room_for_less() {
+        let lanes = Lanes::default();
+        assert_eq!(lanes.take(1, 1000, 1000).len(), 256);
+        let mut one = lanes.take(1, 1000, 1);
+        one[0].weigh(MOST_BYTES - ASSUMED);
+        assert_eq!((lanes.take(1, 1000, 9).len(), lanes.take(2, 1000, 9).len()), (1, 1));
+        one[0].weigh(ASSUMED);
+        assert_eq!((lanes.take(1, 1000, 9).len(), lanes.take(2, 1000, 9).len()), (0, 1), "one in any case");
+        drop(one);
+        assert_eq!(lanes.take(2, 1000, 9).len(), 9);
     }
 }

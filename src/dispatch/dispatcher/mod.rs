@@ -159,7 +159,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             .map(|(event, receiver)| {
                 let id = receiver.id;
                 let free = if resting.contains(&id) { 0 } else { 1 };
-                let place = self.lanes.take(id, in_hand(receiver), free).pop();
+                let mut place = self.lanes.take(id, in_hand(receiver), free).pop();
+                place.iter_mut().for_each(|place| place.weigh(event.json.len()));
                 let is_held = place.is_some();
                 places.extend(place.map(|place| ((event.id.clone(), id), place)));
                 Owed { event: event.id.as_str(), subscriber: id, is_held }
@@ -233,7 +234,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         Ok(claimed.into_iter().zip(places).map(job).collect())
     }
 
-    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, place: Place) -> Job {
+    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, mut place: Place) -> Job {
+        place.weigh(claimed.message.body.len());
         Job {
             delivery: claimed.delivery,
             hold: hold.clone(),
