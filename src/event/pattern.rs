@@ -351,6 +351,9 @@ fn has_pieces(text: &str, pieces: &[String]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -431,6 +434,65 @@ mod tests {
             ("aa", "a*a*a", false),
         ] {
             assert_eq!(is_like(text, glob), expected, "{text} {glob}");
+        }
+    }
+
+    /// A star takes nothing, or a character more.
+    fn is_like_by_trying(text: &[char], glob: &[char]) -> bool {
+        match (text, glob) {
+            (_, ['*', glob @ ..]) => (0..=text.len()).any(|taken| is_like_by_trying(&text[taken..], glob)),
+            ([a, text @ ..], [b, glob @ ..]) => a == b && is_like_by_trying(text, glob),
+            _ => text.is_empty() && glob.is_empty(),
+        }
+    }
+
+    fn leaf() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[a-zé$*\"]{0,6}".prop_map(Value::from)
+        ]
+    }
+
+    fn event() -> impl Strategy<Value = Value> {
+        leaf().prop_recursive(4, 24, 4, |inner| {
+            prop::collection::btree_map("[a-e]{1,2}", inner, 1..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect()))
+        })
+    }
+
+    /// The pattern of all that an event has, but for one leaf, which it has not.
+    fn only(event: &Value, change: &mut Option<usize>) -> Value {
+        if let Value::Object(fields) = event {
+            return fields.iter().map(|(name, value)| (name.clone(), only(value, change))).collect();
+        }
+        let is_changed = *change == Some(0);
+        *change = change.and_then(|left| left.checked_sub(1));
+        if is_changed { json!(["something else"]) } else { json!(["something else", event]) }
+    }
+
+    fn leaves(event: &Value) -> usize {
+        event.as_object().map_or(1, |fields| fields.values().map(leaves).sum())
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_means_what_trying_every_way_finds(text in "[ab.]{0,9}", glob in "[ab.*]{0,7}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            prop_assert_eq!(is_like(&text, &glob), is_like_by_trying(&chars(&text), &chars(&glob)));
+        }
+
+        #[test]
+        fn what_an_event_has_matches_it_and_one_leaf_that_differs_does_not(
+            detail in event(),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let event = json!({"detail": {"x": detail}});
+            let read = |pattern: Value| pattern.to_string().parse::<Pattern>().unwrap();
+            prop_assert!(read(only(&event, &mut None)).matches(&event));
+            let other = only(&event, &mut Some(at.index(leaves(&event))));
+            prop_assert!(!read(other).matches(&event));
         }
     }
 }

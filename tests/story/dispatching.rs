@@ -37,6 +37,7 @@ both! {
     what_is_old_is_forgotten
     who_takes_some_and_refuses_others_is_not_asked_again_and_again
     secrets_that_are_rotated_at_once_all_sign
+    what_is_in_hand_when_too_much_has_failed_is_not_tried
 }
 
 /// A bus that keeps what is put on it.
@@ -259,6 +260,46 @@ async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl Stateme
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..240).collect());
     assert_eq!(receiver.ids().len(), 240);
     assert_eq!(office.count(State::Delivered).await, 480);
+}
+
+async fn what_is_in_hand_when_too_much_has_failed_is_not_tried(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    let one_at_a_time = Changes { limit: Some(1), ..Changes::default() };
+    office.subscriber("down", receiver.url("in"), one_at_a_time).await;
+    receiver.answers(500);
+    let events: Vec<_> = ids(0..16).map(|id| event(&id, "lead.created", &json!({}))).collect();
+    let mut jobs = office.dispatcher.accept(&events, None).await.unwrap();
+    assert_eq!(jobs.len(), 16, "all of it is in hand");
+    let rest = jobs.split_off(10);
+    let mut finished = Vec::new();
+    for job in jobs {
+        finished.extend(office.dispatcher.attempt(job).await);
+    }
+    assert_eq!(finished.len(), 10);
+    office.dispatcher.record(&mut finished).await.unwrap();
+    for job in rest {
+        assert!(office.dispatcher.attempt(job).await.is_none());
+    }
+    assert_eq!(receiver.received().len(), 10);
+    // Nobody has the rest in hand for longer than the subscriber rests; and what was not tried has spent no attempt.
+    receiver.answers(200);
+    for seconds in [120, 125] {
+        office.at(seconds);
+        office.pass().await;
+    }
+    let delivered = office.deliveries(DeliveryFilter::default()).await;
+    let first_try = delivered.iter().filter(|delivery| delivery.attempts == 1).count();
+    assert_eq!((office.count(State::Delivered).await, first_try), (16, 6));
+    // Nor is tried what would be somebody else's before it was answered: it is due again when it is in nobody's hand.
+    let jobs = office.dispatcher.accept(&[event("late", "lead.created", &json!({}))], None).await.unwrap();
+    for (seconds, delivered) in [(75, 16), (89, 16), (91, 17)] {
+        office.at(125 + seconds);
+        office.pass().await;
+        assert_eq!(office.count(State::Delivered).await, delivered, "{seconds}");
+    }
+    for job in jobs {
+        assert!(office.dispatcher.attempt(job).await.is_none());
+    }
 }
 
 async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clone) {
