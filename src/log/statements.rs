@@ -95,14 +95,6 @@ impl Rows {
         self
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.columns.first().map_or(0, |(_, cells)| match cells {
-            Cells::Texts(texts) => texts.len(),
-            Cells::Numbers(numbers) => numbers.len(),
-        })
-    }
-
     /// The names of the columns, with commas between.
     pub fn names(&self) -> String {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")

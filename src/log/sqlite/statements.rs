@@ -41,7 +41,7 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
     let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values(rows)));
     let mut query: Query<'_, Sqlite, SqliteArguments> =
         sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
-    for row in 0..rows.map_or(0, Rows::len) {
+    for row in 0..rows.map_or(0, height) {
         for (_, cells) in rows.into_iter().flat_map(|rows| &rows.columns) {
             query = match cells {
                 Cells::Texts(texts) => query.bind(texts[row].as_deref()),
@@ -59,11 +59,19 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
     query.fetch_all(connection).await?.iter().map(row).collect()
 }
 
+/// How many rows there are.
+fn height(rows: &Rows) -> usize {
+    rows.columns.first().map_or(0, |(_, cells)| match cells {
+        Cells::Texts(texts) => texts.len(),
+        Cells::Numbers(numbers) => numbers.len(),
+    })
+}
+
 /// The table `v`, with a place for each value, row by row. The places have no numbers: SQLite looks a numbered one up among all
 /// before it.
 fn values(rows: &Rows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
-    format!("with v({}) as (values {})", rows.names(), vec![row; rows.len()].join(", "))
+    format!("with v({}) as (values {})", rows.names(), vec![row; height(rows)].join(", "))
 }
 
 fn row(row: &SqliteRow) -> Result<Row, LogError> {
