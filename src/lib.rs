@@ -4,6 +4,7 @@
 //! from [`secrets`], makes an [`event`] of it, and puts that on a [`bus`]. A module imports only what stands
 //! below it; `ARCHITECTURE.md` draws the house.
 
+pub mod access;
 pub mod archive;
 pub mod aws;
 pub mod bridge;

@@ -1,7 +1,7 @@
 //! `hookbridge token`: a token for whoever searches, and its hash for the list of those who may.
 
+use crate::access::{Token, Tokens};
 use crate::aws;
-use crate::feed::{Token, Tokens};
 use crate::output;
 
 /// Make a token for somebody who searches the log, and show it once. Only its hash is kept, in the secret of the event

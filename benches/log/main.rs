@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use generator::Generator;
-use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
+use hookbridge::access::Access;
+use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{Log as _, Ordered as _, PostgresLog, Recorded};
 use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};

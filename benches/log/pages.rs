@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use hookbridge::feed::{Access, Feed};
+use hookbridge::access::Access;
+use hookbridge::feed::Feed;
 use hookbridge::log::{Bounds, Ordered as _, PostgresLog};
 use serde::Serialize;
 use serde_json::value::RawValue;

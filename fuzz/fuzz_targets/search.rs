@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hookbridge::feed::{Access, Feed, Request, SEARCH_PATHS};
+use hookbridge::access::Access;
+use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{
     Batch, Bounds, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed, Position,
     Recorded, Row, Search, Statement, Statements, Stored,

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use hookbridge::access::Access;
 use hookbridge::database::Database;
-use hookbridge::feed::{Access, Environment, Feed, FeedFunction};
+use hookbridge::feed::{Environment, Feed, FeedFunction};
 use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};

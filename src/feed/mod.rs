@@ -4,7 +4,6 @@
 //! (`consumers`), and the search that senders of email know (`search`). The function and `hookbridge serve` are two ways to
 //! the same [`Feed::answer`]. Who may read what is decided before anything is looked at: email addresses are personal data.
 
-mod access;
 mod answer;
 mod consumers;
 mod environment;
@@ -18,15 +17,15 @@ use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::OnceCell;
 use tracing::error;
 
-pub use access::{Access, Scope, Token, Tokens};
 pub use answer::Answer;
 pub use environment::Environment;
 #[cfg(feature = "command")]
 pub(crate) use events::cursor;
 pub use events::stream::{Follower, STREAM_HEADERS, is_for_stream};
-pub use function::{FeedAnswer, FeedFunction};
+pub use function::FeedFunction;
 pub use search::PATHS as SEARCH_PATHS;
 
+use crate::access::{Access, Scope};
 use crate::log::{Consumers, CursorKey, Ordered};
 
 /// An answer ends before it is larger than this, in bytes of its results as a string of JSON: a function's may have 6 MB.

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
 
 use super::settings::Settings;
-use crate::feed::{Access, Token, Tokens};
+use crate::access::{Access, Token, Tokens};
 
 /// How long a body may take to come, and how large it may be, in bytes.
 const BODY: (Duration, usize) = (Duration::from_secs(10), 64 * 1024);

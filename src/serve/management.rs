@@ -10,8 +10,8 @@ use axum::routing::any;
 
 use super::door::{Door, access, refused, whole};
 use super::settings::Settings;
+use crate::access::{Access, Scope};
 use crate::dispatch::{Api, Manager, PATHS};
-use crate::feed::{Access, Scope};
 use crate::log::AnyLog;
 
 struct Office {
