@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::secrets::{CachedSecrets, Keys as _, SecretError, SecretsManager, Version};
+use crate::secrets::{Ages, CachedSecrets, Keys as _, SecretError, SecretsManager, Version};
 
 /// Who is let in.
 pub enum Access {
@@ -47,6 +47,22 @@ pub enum Scope {
     Everything,
     /// Events of these sources.
     Sources(Vec<String>),
+}
+
+/// Somebody who is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// What the token is known by, where there is one.
+    pub token: Option<String>,
+    /// What may be read.
+    pub scope: Scope,
+}
+
+impl Admitted {
+    /// Without a token.
+    fn to_everything() -> Self {
+        Self { token: None, scope: Scope::Everything }
+    }
 }
 
 impl Scope {
@@ -94,8 +110,8 @@ impl Tokens {
             .map_err(|_| SecretError::Unreadable("the secret of tokens is not the JSON it should be".into()))
     }
 
-    /// What this token may read; `None` when it is none of them. All of them are compared, in constant time.
-    fn scope(&self, token: &str) -> Option<Scope> {
+    /// Whose this token is; `None` when it is none of them. All of them are compared, in constant time.
+    fn find(&self, token: &str) -> Option<Admitted> {
         let hash = hex::encode(Sha256::digest(token));
         let mut found = None;
         for known in &self.tokens {
@@ -103,15 +119,22 @@ impl Tokens {
                 found = Some(known);
             }
         }
-        found.map(|token| match &token.sources {
-            None => Scope::Everything,
-            Some(sources) => Scope::Sources(sources.clone()),
+        found.map(|token| Admitted {
+            token: Some(token.name.clone()),
+            scope: token.sources.clone().map_or(Scope::Everything, Scope::Sources),
         })
     }
 }
 
 impl Access {
-    /// What a request may read; `None` when nothing.
+    /// A function's: the tokens of a secret, or, without one, only AWS's own signatures.
+    pub fn of_function(tokens: Option<SecretsManager>) -> Self {
+        tokens.map_or(Self::Signed, |tokens| {
+            Self::Secret(Box::new(CachedSecrets::new(tokens, Ages::default())))
+        })
+    }
+
+    /// Who is let in; `None` when it is nobody.
     ///
     /// # Errors
     /// When the tokens cannot be read.
@@ -119,26 +142,26 @@ impl Access {
         &self,
         authorization: Option<&str>,
         is_signed: bool,
-    ) -> Result<Option<Scope>, SecretError> {
+    ) -> Result<Option<Admitted>, SecretError> {
         if is_signed && matches!(self, Self::Secret(_) | Self::Signed) {
-            return Ok(Some(Scope::Everything));
+            return Ok(Some(Admitted::to_everything()));
         }
         let Some(token) = authorization.map(token).filter(|token| !token.is_empty()) else {
-            return Ok(matches!(self, Self::Open).then_some(Scope::Everything));
+            return Ok(matches!(self, Self::Open).then(Admitted::to_everything));
         };
         match self {
-            Self::Open => Ok(Some(Scope::Everything)),
+            Self::Open => Ok(Some(Admitted::to_everything())),
             Self::Signed => Ok(None),
-            Self::Tokens(tokens) => Ok(tokens.scope(token)),
+            Self::Tokens(tokens) => Ok(tokens.find(token)),
             Self::Secret(cache) => {
                 let current: Arc<Version> = cache.current().await?;
-                let scope = Tokens::read(&current)?.scope(token);
-                if scope.is_some() {
-                    return Ok(scope);
+                let found = Tokens::read(&current)?.find(token);
+                if found.is_some() {
+                    return Ok(found);
                 }
                 // It may have been added a moment ago.
                 match cache.newer(&current).await {
-                    Some(newer) => Ok(Tokens::read(&newer)?.scope(token)),
+                    Some(newer) => Ok(Tokens::read(&newer)?.find(token)),
                     None => Ok(None),
                 }
             }
@@ -164,7 +187,12 @@ mod tests {
     async fn a_token_lets_in_as_far_as_it_reaches() {
         let limited = Token::of("ci", "limited", vec!["github.com".into()]);
         let access = Access::Tokens(Tokens::new(vec![Token::of("all", "all", vec![]), limited]));
-        let of = async |authorization: Option<&str>| access.of(authorization, false).await.unwrap();
+        let admitted = async |access: &Access, authorization: Option<&str>, is_signed| {
+            access.of(authorization, is_signed).await.unwrap().map(|admitted| admitted.scope)
+        };
+        let of = async |authorization: Option<&str>| admitted(&access, authorization, false).await;
+        let name = access.of(Some("limited"), false).await.unwrap().unwrap().token;
+        assert_eq!(name.as_deref(), Some("ci"));
         assert_eq!(of(Some("Bearer all")).await, Some(Scope::Everything));
         assert_eq!(of(Some("bearer  all ")).await, Some(Scope::Everything));
         assert_eq!(of(Some("all")).await, Some(Scope::Everything), "as with SparkPost's own");
@@ -173,10 +201,10 @@ mod tests {
             assert_eq!(of(Some(wrong)).await, None, "{wrong}");
         }
         assert_eq!(of(None).await, None);
-        assert_eq!(access.of(None, true).await.unwrap(), None, "nobody checks signatures here");
-        assert_eq!(Access::Open.of(None, false).await.unwrap(), Some(Scope::Everything));
-        assert_eq!(Access::Signed.of(None, true).await.unwrap(), Some(Scope::Everything));
-        assert_eq!(Access::Signed.of(Some("all"), false).await.unwrap(), None);
+        assert_eq!(admitted(&access, None, true).await, None, "nobody checks signatures here");
+        assert_eq!(admitted(&Access::Open, None, false).await, Some(Scope::Everything));
+        assert_eq!(admitted(&Access::Signed, None, true).await, Some(Scope::Everything));
+        assert_eq!(admitted(&Access::Signed, Some("all"), false).await, None);
     }
 
     #[test]
@@ -184,8 +212,9 @@ mod tests {
         let read = |entry: &str| serde_json::from_str::<Tokens>(&format!(r#"{{"tokens":[{entry}]}}"#));
         let hash = Token::of("a", "t", vec![]).sha256;
         let entry = |more: &str| format!(r#"{{"name":"a","sha256":"{hash}"{more}}}"#);
-        assert_eq!(read(&entry("")).unwrap().scope("t"), Some(Scope::Everything));
-        assert_eq!(read(&entry(r#","sources":[]"#)).unwrap().scope("t"), Some(Scope::Sources(vec![])));
+        let scope = |more| read(&entry(more)).unwrap().find("t").map(|admitted| admitted.scope);
+        assert_eq!(scope(""), Some(Scope::Everything));
+        assert_eq!(scope(r#","sources":[]"#), Some(Scope::Sources(vec![])));
         assert!(read(&entry(r#","source":["github.com"]"#)).is_err(), "a letter is missing");
         assert!(!Scope::Sources(vec![]).narrow(&mut vec![]), "no source is none");
     }

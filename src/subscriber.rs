@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::aws;
 use crate::dispatch::{
-    Changes, Envelope, Guard, KeyError, KeyFileError, KeyRing, LONGEST_OVERLAP, ManageError, Manager, Poster,
-    Scheme, Store, Subscriber, view,
+    Changes, Envelope, Guard, KeySource, LONGEST_OVERLAP, ManageError, Manager, Poster, Scheme, Store,
+    Subscriber, view,
 };
 use crate::log::{AnyLog, LogAddress, NoLog};
 use crate::output;
-use crate::secrets::{Secret, SecretError, SecretStore as _, SecretsManager, Stage};
+use crate::secrets::{Secret, SecretsManager};
 use crate::serve::settings::{
     SettingsError, SubscriberFile, SubscriberFlags, default_data, default_log, key_place,
 };
@@ -157,18 +157,6 @@ pub enum SubscriberError {
     /// A setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// There is no key.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    /// What there is is no key.
-    #[error("--subscriber-key-arn")]
-    Key(#[from] KeyError),
-    /// The secret with the key cannot be read.
-    #[error("--subscriber-key-arn")]
-    Secret(#[from] SecretError),
-    /// The secret with the key is not text.
-    #[error("--subscriber-key-arn: the secret has no text")]
-    NoText,
     /// There is no client.
     #[error("no subscriber can be sent to")]
     Client(#[from] reqwest::Error),
@@ -187,13 +175,8 @@ impl Place {
         let subscribing = self.flags.clone().settle(SubscriberFile::default(), &place)?;
         let (log, _) = AnyLog::existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
-            Some(arn) => {
-                let secret = SecretsManager::new(&aws::command_config().await, arn.clone());
-                let version = secret.fetch(Stage::Current).await?.ok_or(SubscriberError::NoText)?;
-                let text = std::str::from_utf8(version.secret.expose());
-                KeyRing::read(text.map_err(|_| SubscriberError::NoText)?)?
-            }
-            None => KeyRing::of_file(&subscribing.key)?,
+            Some(arn) => KeySource::secret(SecretsManager::new(&aws::command_config().await, arn.clone())),
+            None => KeySource::File(subscribing.key),
         };
         Ok(Manager {
             store: Store::new(log),

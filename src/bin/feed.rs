@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hookbridge::access::Access;
 use hookbridge::database::Database;
 use hookbridge::feed::{Environment, Feed, FeedFunction};
-use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
+use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -21,10 +21,7 @@ async fn run() -> Result<(), Error> {
     let environment = Environment::read(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
-    let access = match environment.tokens_secret_arn.map(secret) {
-        Some(tokens) => Access::Secret(Box::new(CachedSecrets::new(tokens, Ages::default()))),
-        None => Access::Signed,
-    };
+    let access = Access::of_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
     let log = Database::new(environment.database_url.as_ref(), credentials)?;
     let function =

@@ -1,6 +1,6 @@
-//! Subscribers and deliveries over HTTP: what the commands do, for programs. Who may ask is decided before it comes here.
+//! Subscribers and deliveries over HTTP: what the commands do, for programs.
 
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use tracing::error;
 use super::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
 use super::store::{DeliveryFilter, State};
 use super::view;
+use crate::access::{Access, Admitted, Scope};
 use crate::log::{LogError, Statements};
 use crate::secrets::Secret;
 
@@ -24,10 +25,20 @@ pub const PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
 pub struct Api<S> {
     /// Who does it.
     pub manager: Manager<S>,
+    /// Who may ask for it. A token that reads some sources only may not.
+    pub access: Access,
 }
 
-/// An answer: its status, and JSON; nothing with 204.
-pub type ApiAnswer = (StatusCode, Value);
+/// An answer.
+#[derive(Debug)]
+pub struct ApiAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: Vec<(HeaderName, &'static str)>,
+    /// JSON, or nothing.
+    pub body: String,
+}
 
 /// A new subscriber.
 #[derive(Deserialize)]
@@ -85,7 +96,8 @@ impl NotDone {
             Self::Bad(why) => (StatusCode::BAD_REQUEST, why),
             Self::NotFound(why) => (StatusCode::NOT_FOUND, why),
             Self::NotAllowed(methods) => {
-                (StatusCode::METHOD_NOT_ALLOWED, format!("Only {methods} is answered."))
+                let why = format!("Only {methods} is answered.");
+                return ApiAnswer::error(StatusCode::METHOD_NOT_ALLOWED, &why).with(header::ALLOW, methods);
             }
             Self::Manage(why) => {
                 let status = match &why {
@@ -98,29 +110,67 @@ impl NotDone {
                     | ManageError::ShortSecret
                     | ManageError::Filter(_) => StatusCode::BAD_REQUEST,
                     ManageError::Key(_) | ManageError::NoSigner(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                    ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    ManageError::Keys(_) | ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 if status.is_server_error() {
                     error!(error = why.to_string(), "subscribers could not be looked after");
-                    return said(status, "It cannot be done now. Try again later.");
+                    return ApiAnswer::error(status, "It cannot be done now. Try again later.")
+                        .with(header::RETRY_AFTER, "5");
                 }
                 (status, why.to_string())
             }
         };
-        said(status, &why)
+        ApiAnswer::error(status, &why)
     }
 }
 
-fn said(status: StatusCode, why: &str) -> ApiAnswer {
-    (status, json!({"errors": [{"message": why}]}))
+impl ApiAnswer {
+    fn json(status: StatusCode, value: &Value) -> Self {
+        let headers = vec![(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+        Self { status, headers, body: format!("{value}\n") }
+    }
+
+    /// Why it was not done.
+    pub(super) fn error(status: StatusCode, why: &str) -> Self {
+        Self::json(status, &json!({"errors": [{"message": why}]}))
+    }
+
+    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
 }
 
-fn ok(value: Value) -> Result<ApiAnswer, NotDone> {
-    Ok((StatusCode::OK, value))
+fn ok(value: &Value) -> Result<ApiAnswer, NotDone> {
+    Ok(ApiAnswer::json(StatusCode::OK, value))
 }
 
 impl<S: Statements> Api<S> {
-    /// Answers a request: its path from the first slash, and its query without the question mark.
+    /// Lets a request in, by its `Authorization` or because AWS has checked its signature; says what its token is known by.
+    ///
+    /// # Errors
+    /// The answer, when it is not let in.
+    pub async fn admit(
+        &self,
+        authorization: Option<&str>,
+        is_signed: bool,
+    ) -> Result<Option<String>, ApiAnswer> {
+        match self.access.of(authorization, is_signed).await {
+            Ok(Some(Admitted { token, scope: Scope::Everything })) => Ok(token),
+            Ok(Some(_)) => {
+                Err(ApiAnswer::error(StatusCode::FORBIDDEN, "This token reads some sources only."))
+            }
+            Ok(None) => Err(ApiAnswer::error(StatusCode::UNAUTHORIZED, "Unauthorized.")
+                .with(header::WWW_AUTHENTICATE, "Bearer")),
+            Err(why) => {
+                error!(error = why.to_string(), "nobody can be let in");
+                Err(ApiAnswer::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
+                    .with(header::RETRY_AFTER, "5"))
+            }
+        }
+    }
+
+    /// Answers a request that was let in: its path from the first slash, and its query without the question mark.
     pub async fn answer(&self, method: &Method, path: &str, query: &str, body: &[u8]) -> ApiAnswer {
         let parts: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
         let answer = match parts.as_slice() {
@@ -137,7 +187,7 @@ impl<S: Statements> Api<S> {
             ([], &Method::GET) => {
                 let all = self.manager.store.subscribers(None).await?;
                 let data: Vec<_> = all.iter().map(|one| view::subscriber(one, now)).collect();
-                ok(json!({"object": "list", "data": data}))
+                ok(&json!({"object": "list", "data": data}))
             }
             ([], &Method::POST) => {
                 let New { name, secret, settings } = read(body)?;
@@ -146,21 +196,23 @@ impl<S: Statements> Api<S> {
                 let (made, secret) = self.manager.create(&name, changes, secret.map(Secret::new)).await?;
                 let shown = view::subscriber(&made, now);
                 let shown = if is_given { shown } else { with_secret(shown, &secret) };
-                Ok((StatusCode::CREATED, shown))
+                Ok(ApiAnswer::json(StatusCode::CREATED, &shown))
             }
             ([], _) => Err(NotDone::NotAllowed("GET, POST")),
-            ([name], &Method::GET) => ok(view::subscriber(&self.manager.find(name).await?, now)),
+            ([name], &Method::GET) => ok(&view::subscriber(&self.manager.find(name).await?, now)),
             ([name], &Method::PATCH) => {
-                ok(view::subscriber(&self.manager.update(name, read(body)?).await?, now))
+                ok(&view::subscriber(&self.manager.update(name, read(body)?).await?, now))
             }
             ([name], &Method::DELETE) => {
                 self.manager.remove(name).await?;
-                Ok((StatusCode::NO_CONTENT, Value::Null))
+                Ok(ApiAnswer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: String::new() })
             }
             ([_], _) => Err(NotDone::NotAllowed("GET, PATCH, DELETE")),
-            ([name, "pause"], &Method::POST) => ok(view::subscriber(&self.manager.pause(name).await?, now)),
-            ([name, "resume"], &Method::POST) => ok(view::subscriber(&self.manager.resume(name).await?, now)),
-            ([name, "test"], &Method::POST) => ok(view::test(&self.manager.test(name).await?)),
+            ([name, "pause"], &Method::POST) => ok(&view::subscriber(&self.manager.pause(name).await?, now)),
+            ([name, "resume"], &Method::POST) => {
+                ok(&view::subscriber(&self.manager.resume(name).await?, now))
+            }
+            ([name, "test"], &Method::POST) => ok(&view::test(&self.manager.test(name).await?)),
             ([name, "rotate-secret"], &Method::POST) => {
                 let Rotation { overlap_hours } =
                     if body.is_empty() { Rotation::default() } else { read(body)? };
@@ -170,7 +222,7 @@ impl<S: Statements> Api<S> {
                     return Err(NotDone::Bad(format!("overlap_hours is not from 0 to {most}")));
                 }
                 let secret = self.manager.rotate(name, SignedDuration::from_hours(hours)).await?;
-                ok(with_secret(view::subscriber(&self.manager.find(name).await?, now), &secret))
+                ok(&with_secret(view::subscriber(&self.manager.find(name).await?, now), &secret))
             }
             ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(NotDone::NotAllowed("POST")),
             _ => Err(NotDone::NotFound(
@@ -199,7 +251,7 @@ impl<S: Statements> Api<S> {
                 let has_more = found.len() > limit;
                 found.truncate(limit);
                 let data: Vec<_> = found.iter().map(view::delivery).collect();
-                ok(json!({"object": "list", "data": data, "has_more": has_more}))
+                ok(&json!({"object": "list", "data": data, "has_more": has_more}))
             }
             ([what @ ("retry" | "cancel")], &Method::POST) => {
                 let mut which: Which = read(body)?;
@@ -214,9 +266,8 @@ impl<S: Statements> Api<S> {
                 if *what == "retry" {
                     which.status = which.status.or(Some(State::Failed));
                 }
-                ok(
-                    json!({"object": "done", "deliveries": self.done(what, &which.filter(), None, now).await?}),
-                )
+                let done = self.done(what, &which.filter(), None, now).await?;
+                ok(&json!({"object": "done", "deliveries": done}))
             }
             ([_], &Method::GET) | ([_, "retry" | "cancel"], &Method::POST) => {
                 let unknown = || NotDone::NotFound(format!("there is no delivery {}", parts[0]));
@@ -229,11 +280,11 @@ impl<S: Statements> Api<S> {
                         } else {
                             "there is none of this number that waits"
                         };
-                        return Ok(said(StatusCode::CONFLICT, why));
+                        return Ok(ApiAnswer::error(StatusCode::CONFLICT, why));
                     }
                 }
                 let (delivery, attempts) = store.delivery(id).await?.ok_or_else(unknown)?;
-                ok(view::audited(&delivery, &attempts))
+                ok(&view::audited(&delivery, &attempts))
             }
             ([], _) | ([_], _) => Err(NotDone::NotAllowed("GET")),
             ([_, "retry" | "cancel"], _) => Err(NotDone::NotAllowed("POST")),

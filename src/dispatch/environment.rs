@@ -1,4 +1,4 @@
-//! What the function `dispatcher` is told by its environment.
+//! What the functions `dispatcher` and `subscribers` are told by their environments.
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -30,6 +30,53 @@ pub struct Environment {
     pub retention: SignedDuration,
 }
 
+/// The environment of the function `subscribers`.
+#[derive(Debug)]
+pub struct ApiEnvironment {
+    /// `DATABASE_URL`, which may hold a password.
+    pub database_url: Option<SecretString>,
+    /// `DATABASE_SECRET_ARN`: where the database's credentials are.
+    pub database_secret_arn: Option<String>,
+    /// `SUBSCRIBER_KEY_ARN`: where the key of subscribers' secrets is.
+    pub subscriber_key_arn: String,
+    /// `TOKENS_SECRET_ARN`: where the tokens are listed; without it only AWS's own signatures let in.
+    pub tokens_secret_arn: Option<String>,
+    /// `ALLOW_TO`: ranges of our own network that may be delivered to, with commas between them.
+    pub allowed: Vec<IpNet>,
+}
+
+/// What the key is, where it is missing.
+const KEY: &str = "the secret with the key of subscribers' secrets";
+
+impl ApiEnvironment {
+    /// Reads the environment through `variable`; a variable that is empty is not set.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let variables = Variables(variable);
+        Ok(Self {
+            database_url: variables.get("DATABASE_URL").map(Into::into),
+            database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
+            subscriber_key_arn: variables.needed("SUBSCRIBER_KEY_ARN", KEY)?,
+            tokens_secret_arn: variables.get("TOKENS_SECRET_ARN"),
+            allowed: allowed(&variables)?,
+        })
+    }
+}
+
+/// The ranges of `ALLOW_TO`.
+fn allowed(
+    variables: &Variables<impl Fn(&'static str) -> Option<String>>,
+) -> Result<Vec<IpNet>, EnvironmentError> {
+    let net = |text: &str| {
+        let problem = || format!("'{text}' is not a range of addresses, for example 10.1.0.0/16");
+        text.trim().parse().map_err(|_| EnvironmentError::new("ALLOW_TO", problem()))
+    };
+    let allowed = variables.get("ALLOW_TO").unwrap_or_default();
+    allowed.split(',').filter(|text| !text.trim().is_empty()).map(net).collect()
+}
+
 impl Environment {
     /// Reads the environment through `variable`; a variable that is empty is not set.
     ///
@@ -39,23 +86,13 @@ impl Environment {
         let variables = Variables(variable);
         // Less than what is tried for, and the record of it would go before its end.
         let days = variables.number("RETENTION_DAYS", DAYS, 8..=MOST_DAYS, "days")?;
-        let net = |text: &str| {
-            let problem = || format!("'{text}' is not a range of addresses, for example 10.1.0.0/16");
-            text.trim().parse().map_err(|_| EnvironmentError::new("ALLOW_TO", problem()))
-        };
-        let allowed = variables.get("ALLOW_TO").unwrap_or_default();
         Ok(Self {
             database_url: variables.get("DATABASE_URL").map(Into::into),
             database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
-            subscriber_key_arn: variables
-                .needed("SUBSCRIBER_KEY_ARN", "the secret with the key of subscribers' secrets")?,
+            subscriber_key_arn: variables.needed("SUBSCRIBER_KEY_ARN", KEY)?,
             queue_url: variables.needed("QUEUE_URL", "the queue of what is to be tried again")?,
             bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
-            allowed: allowed
-                .split(',')
-                .filter(|text| !text.trim().is_empty())
-                .map(net)
-                .collect::<Result<_, _>>()?,
+            allowed: allowed(&variables)?,
             retention: SignedDuration::from_hours(24 * days),
         })
     }
@@ -81,6 +118,9 @@ mod tests {
         assert_eq!(read(&[("ALLOW_TO", "10.1.0.0/16, 10.2.0.1/32")]).unwrap().allowed.len(), 2);
         insta::assert_snapshot!(read(&[("ALLOW_TO", "inside")]).unwrap_err(), @"environment variable ALLOW_TO: 'inside' is not a range of addresses, for example 10.1.0.0/16");
         insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a whole number of days from 8 to 36500");
+        let api = ApiEnvironment::read(|name| (name == "SUBSCRIBER_KEY_ARN").then(|| "arn".into())).unwrap();
+        assert_eq!((api.tokens_secret_arn, api.allowed.len()), (None, 0));
+        insta::assert_snapshot!(ApiEnvironment::read(|_| None).unwrap_err(), @"environment variable SUBSCRIBER_KEY_ARN: not set; it names the secret with the key of subscribers' secrets");
         insta::assert_snapshot!(read(&[("QUEUE_URL", "")]).unwrap_err(), @"environment variable QUEUE_URL: not set; it names the queue of what is to be tried again");
     }
 }

@@ -67,6 +67,17 @@ impl KeySource {
         Ok(ring)
     }
 
+    /// The keys as they are now: what is encrypted with one that has been taken out since cannot be read any more.
+    ///
+    /// # Errors
+    /// [`NoKeys`].
+    pub(super) async fn newest(&self) -> Result<KeyRing, NoKeys> {
+        match self {
+            Self::Secret(secret, _) => fetch(secret).await,
+            _ => self.ring().await,
+        }
+    }
+
     /// Reads the keys anew, unless that was done just now; whether it was done.
     pub(super) async fn read_again(&self) -> bool {
         let (secret, read) = match self {

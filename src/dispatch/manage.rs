@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::attempt::{Letter, Poster, Tried};
 use super::dispatcher::Clock;
 use super::guard::Refused;
+use super::key_source::{KeySource, NoKeys};
 use super::keys::{KeyError, KeyRing};
 use super::signature::NotASecret;
 use super::signer::{Scheme, Signer};
@@ -29,8 +30,8 @@ pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub struct Manager<S> {
     /// Where they are kept.
     pub store: Store<S>,
-    /// What their secrets are encrypted with.
-    pub keys: KeyRing,
+    /// Where what their secrets are encrypted with is had from.
+    pub keys: KeySource,
     /// What a test is sent by; it knows what may be dialled.
     pub poster: Poster,
     /// The time.
@@ -86,7 +87,10 @@ pub enum ManageError {
     /// It can be guessed.
     #[error("secret: it is shorter than {SHORTEST_SECRET} bytes, and could be guessed: openssl rand -hex 32")]
     ShortSecret,
-    /// The keys.
+    /// There are no keys.
+    #[error(transparent)]
+    Keys(#[from] NoKeys),
+    /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Nothing can be signed for it.
@@ -162,7 +166,7 @@ impl<S: Statements> Manager<S> {
             None => new_secret()?,
         };
         Signer::new(settings.signature, vec![secret.clone()])?;
-        let kept = vec![Kept { sealed: self.keys.seal(&secret, name)?, until: None }];
+        let kept = vec![Kept { sealed: self.keys.newest().await?.seal(&secret, name)?, until: None }];
         let made = self.store.add(name, url.as_str(), &settings, &kept, self.now()).await?;
         made.ok_or_else(|| ManageError::Exists(name.to_owned()))?;
         Ok((self.find(name).await?, secret))
@@ -177,20 +181,21 @@ impl<S: Statements> Manager<S> {
             Some(url) => Some(self.poster.guard().check(url).await?),
             None => None,
         };
+        let keys = self.keys.newest().await?;
         self.change(name, |subscriber| {
             if let Some(url) = &url {
                 subscriber.url = url.to_string();
             }
             changes.clone().apply(&mut subscriber.settings);
             subscriber.settings.check()?;
-            self.receiver(subscriber).map(drop)
+            self.receiver(subscriber, &keys).map(drop)
         })
         .await
     }
 
     /// What can be sent to.
-    fn receiver(&self, subscriber: &Subscriber) -> Result<Receiver, ManageError> {
-        let receiver = Receiver::of(subscriber, &self.keys).map_err(ManageError::Filter)?;
+    fn receiver(&self, subscriber: &Subscriber, keys: &KeyRing) -> Result<Receiver, ManageError> {
+        let receiver = Receiver::of(subscriber, keys).map_err(ManageError::Filter)?;
         receiver.signer(self.now())?;
         Ok(receiver)
     }
@@ -242,7 +247,7 @@ impl<S: Statements> Manager<S> {
     pub async fn rotate(&self, name: &str, overlap: SignedDuration) -> Result<Secret, ManageError> {
         let (secret, now) = (new_secret()?, self.now());
         let until = now.checked_add(overlap.clamp(SignedDuration::ZERO, LONGEST_OVERLAP)).ok();
-        let sealed = self.keys.seal(&secret, name)?;
+        let sealed = self.keys.newest().await?.seal(&secret, name)?;
         self.change(name, |subscriber| {
             let old = subscriber
                 .signing(now)
@@ -260,10 +265,10 @@ impl<S: Statements> Manager<S> {
     /// # Errors
     /// [`ManageError`]: those before stay done.
     pub async fn encrypt_again(&self) -> Result<usize, ManageError> {
-        let mut done = 0;
+        let (mut done, keys) = (0, self.keys.newest().await?);
         for subscriber in self.store.subscribers(None).await? {
             let old = |subscriber: &Subscriber| {
-                subscriber.secrets.iter().filter(|kept| !self.keys.is_current(&kept.sealed)).count()
+                subscriber.secrets.iter().filter(|kept| !keys.is_current(&kept.sealed)).count()
             };
             if old(&subscriber) == 0 {
                 continue;
@@ -271,8 +276,8 @@ impl<S: Statements> Manager<S> {
             done += old(&subscriber);
             self.change(&subscriber.name, |subscriber| {
                 for kept in &mut subscriber.secrets {
-                    let secret = self.keys.open(&kept.sealed, &subscriber.name)?;
-                    kept.sealed = self.keys.seal(&secret, &subscriber.name)?;
+                    let secret = keys.open(&kept.sealed, &subscriber.name)?;
+                    kept.sealed = keys.seal(&secret, &subscriber.name)?;
                 }
                 Ok(())
             })
@@ -297,7 +302,7 @@ impl<S: Statements> Manager<S> {
     /// [`ManageError`]: nothing was sent.
     pub async fn test(&self, name: &str) -> Result<Tried, ManageError> {
         let subscriber = self.find(name).await?;
-        let (receiver, now) = (self.receiver(&subscriber)?, self.now());
+        let (receiver, now) = (self.receiver(&subscriber, &self.keys.newest().await?)?, self.now());
         let id = format!("ping-{:032x}", fastrand::u128(..));
         let event = json!({
             "version": "0", "id": id, "detail-type": PING, "source": "hookbridge", "account": "",

@@ -1,7 +1,7 @@
 //! The job **dispatch**: events go out to subscribers, signed, at least once, and every try is on record.
 
-#[cfg(feature = "command")]
 mod api;
+mod api_function;
 mod attempt;
 mod dispatcher;
 mod environment;
@@ -22,11 +22,11 @@ mod store;
 mod subscriber;
 pub mod view;
 
-#[cfg(feature = "command")]
 pub use api::{Api, ApiAnswer, PATHS};
+pub use api_function::ApiFunction;
 pub use attempt::Poster;
 pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, SweepError, Swept};
-pub use environment::Environment;
+pub use environment::{ApiEnvironment, Environment};
 pub use function::{DispatcherFunction, InvocationError};
 pub use guard::{Guard, Refused};
 #[cfg(feature = "command")]

@@ -33,7 +33,7 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
         event: &str,
         deadline: SystemTime,
     ) -> Result<FunctionResponse<UrlAnswer, Body>, NotARequest> {
-        let UrlRequest { method, path, query, headers, body, is_signed } = UrlRequest::read(event)?;
+        let UrlRequest { method, path, query, headers, body, signed_by } = UrlRequest::read(event)?;
         let end = time_to_answer(deadline);
         let request = Request {
             method: &method,
@@ -41,7 +41,7 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
             query: &query,
             headers: &headers,
             body: &body,
-            is_signed,
+            is_signed: signed_by.is_some(),
             patience: end.saturating_duration_since(Instant::now()).saturating_sub(TO_READ),
         };
         if !self.streams {

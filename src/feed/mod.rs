@@ -89,7 +89,7 @@ impl<L: Ordered + Consumers> Feed<L> {
     /// What a request may read.
     async fn scope(&self, request: &Request<'_>) -> Result<Scope, Answer> {
         match self.access.of(request.header(header::AUTHORIZATION), request.is_signed).await {
-            Ok(Some(scope)) => Ok(scope),
+            Ok(Some(admitted)) => Ok(admitted.scope),
             Ok(None) => {
                 let answer = Answer::error(StatusCode::UNAUTHORIZED, "Unauthorized.");
                 Err(answer.with(header::WWW_AUTHENTICATE, "Bearer"))

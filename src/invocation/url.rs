@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// A request.
 pub struct UrlRequest {
@@ -24,8 +23,8 @@ pub struct UrlRequest {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Vec<u8>,
-    /// Whether AWS has checked its signature.
-    pub is_signed: bool,
+    /// The ARN of the caller whose signature AWS has checked, where it has checked one.
+    pub signed_by: Option<String>,
 }
 
 /// The answer in the form a Function URL wants.
@@ -66,8 +65,7 @@ struct Context<'a> {
     #[serde(borrow)]
     http: Http<'a>,
     /// There when AWS has checked a signature, and only then.
-    #[serde(borrow)]
-    authorizer: Option<Authorizer<'a>>,
+    authorizer: Option<Authorizer>,
 }
 
 #[derive(Deserialize)]
@@ -77,9 +75,15 @@ struct Http<'a> {
 }
 
 #[derive(Deserialize)]
-struct Authorizer<'a> {
-    #[serde(borrow)]
-    iam: Option<&'a RawValue>,
+struct Authorizer {
+    iam: Option<Signer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Signer {
+    #[serde(default)]
+    user_arn: Option<String>,
 }
 
 impl UrlRequest {
@@ -93,7 +97,7 @@ impl UrlRequest {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         };
         let body = event.body.into_owned().into_bytes();
-        let signed = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
+        let signer = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {
             method: Method::from_bytes(event.request_context.http.method.as_bytes())
                 .map_err(|_| NotARequest)?,
@@ -101,7 +105,7 @@ impl UrlRequest {
             query: event.raw_query_string.into_owned(),
             headers: event.headers.iter().filter_map(header).collect(),
             body: if event.is_base64_encoded { BASE64.decode(body).map_err(|_| NotARequest)? } else { body },
-            is_signed: signed.is_some_and(|iam| iam.get() != "null"),
+            signed_by: signer.map(|signer| signer.user_arn.unwrap_or_default()),
         })
     }
 }
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_request_is_read_as_it_was_sent() {
-        let context = json!({"http": {"method": "PATCH"}, "authorizer": {"iam": {"userId": "A"}}});
+        let context = json!({"http": {"method": "PATCH"}, "authorizer": {"iam": {"userArn": "arn:a"}}});
         let request = read(&json!({
             "rawPath": "/a%20b/", "rawQueryString": "c=%20&d", "requestContext": context, "body": "eyJ9",
             "isBase64Encoded": true, "headers": {"authorization": "Bearer x", "not a name": "y", "x": "a\nb"},
@@ -143,7 +147,7 @@ mod tests {
         .unwrap();
         assert_eq!((request.method, request.path.as_str()), (Method::PATCH, "/a%20b/"));
         assert_eq!((request.query.as_str(), request.body.as_slice()), ("c=%20&d", &b"{\"}"[..]));
-        assert_eq!((request.headers.len(), request.is_signed), (1, true));
+        assert_eq!((request.headers.len(), request.signed_by.as_deref()), (1, Some("arn:a")));
     }
 
     #[test]
@@ -151,7 +155,7 @@ mod tests {
         for authorizer in [json!(null), json!({}), json!({"iam": null}), json!({"lambda": {"iam": {}}})] {
             let request =
                 read(&json!({"requestContext": {"http": {"method": "GET"}, "authorizer": authorizer}}));
-            assert!(!request.unwrap().is_signed, "{authorizer}");
+            assert_eq!(request.unwrap().signed_by, None, "{authorizer}");
         }
     }
 

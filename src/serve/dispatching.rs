@@ -41,12 +41,14 @@ pub(super) fn dispatcher(
     log: AnyLog,
     bus: Arc<ServedBus>,
 ) -> Result<(Arc<ServedDispatcher>, Manager<AnyLog>), ServeError> {
-    let keys = KeyRing::made_in_file(&settings.subscribing.key)?;
+    let key = &settings.subscribing.key;
+    KeyRing::made_in_file(key)?;
     let poster = Poster::new(Guard::new(settings.subscribing.allowed.clone()))?;
     let clock: Clock = Arc::new(Timestamp::now);
-    let (store, source) = (Store::new(log.clone()), KeySource::File(settings.subscribing.key.clone()));
-    let dispatcher = Dispatcher::new(store, source, poster.clone(), bus, clock.clone());
-    Ok((Arc::new(dispatcher), Manager { store: Store::new(log), keys, poster, clock }))
+    let keys = || KeySource::File(key.clone());
+    let store = Store::new(log);
+    let dispatcher = Dispatcher::new(store.clone(), keys(), poster.clone(), bus, clock.clone());
+    Ok((Arc::new(dispatcher), Manager { store, keys: keys(), poster, clock }))
 }
 
 /// Delivers until `end` becomes true, and then what is in hand.

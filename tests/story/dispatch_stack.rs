@@ -37,6 +37,7 @@ fn story(database: &Database, receiver: &Receiver) {
             ("DeliveredEventBusName", &bus),
             ("EventBusName", &bus),
             ("AllowTo", "127.0.0.0/8"),
+            ("ApiAuth", "TOKENS"),
         ],
     );
     let out = tempfile::NamedTempFile::new().unwrap();
@@ -141,4 +142,52 @@ fn story(database: &Database, receiver: &Receiver) {
         log.contains("DeliveryLatency") && !log.contains(&signing) && !log.contains("\\\"n\\\""),
         "{log}"
     );
+    the_api(&stack, receiver);
+}
+
+/// What the commands do, over HTTPS.
+fn the_api(stack: &Stack, receiver: &Receiver) {
+    let ask =
+        |token: &str, method: &str, path: &str, body: Value| stack.ask("ApiUrl", token, method, path, &body);
+    let (token, limited) = (stack.token(&[]), stack.token(&["--source", "shop"]));
+    assert_eq!(ask("guess", "GET", "/subscribers", Value::Null).0, 401);
+    assert_eq!(ask(&limited, "DELETE", "/subscribers/orders", Value::Null).0, 403);
+    let (status, listed) = ask(&token, "GET", "/subscribers", Value::Null);
+    assert_eq!((status, &listed["data"][0]["state"]), (200, &json!("paused")), "{listed}");
+
+    // What it encrypts the dispatcher decrypts.
+    receiver.answers(200);
+    let (before, url) = (receiver.received().len(), receiver.url("in"));
+    let (status, made) =
+        ask(&token, "POST", "/subscribers", json!({"name": "leads", "url": url, "types": ["lead.*"]}));
+    assert_eq!(status, 201, "{made}");
+    let (signing, bus) = (made["secret"].as_str().unwrap(), stack.resource("DeliveredEventsRule"));
+    let bus = bus.split_once('|').unwrap().0.to_owned();
+    let entry =
+        json!([{"Source": "shop", "DetailType": "lead.created", "Detail": "{}", "EventBusName": bus}]);
+    aws(&["events", "put-events", "--entries", &entry.to_string()]);
+    let event = until("it is not delivered", || receiver.received().into_iter().nth(before));
+    assert_eq!(verifications(signing, &[(event.headers, event.body)]), ["true"; 4]);
+    assert_eq!(ask(&token, "POST", "/subscribers/leads/test", Value::Null).1["delivered"], true);
+
+    let (_, waiting) = ask(&token, "GET", "/deliveries?subscriber=orders&status=waiting", Value::Null);
+    let cancel = format!("/deliveries/{}/cancel", waiting["data"][0]["id"]);
+    assert_eq!(ask(&token, "POST", &cancel, Value::Null).1["status"], "cancelled");
+    assert_eq!(ask(&token, "POST", &cancel, Value::Null).0, 409);
+    assert_eq!(ask(&token, "DELETE", "/subscribers/leads", Value::Null), (204, Value::Null));
+    assert_eq!(ask(&token, "GET", "/subscribers/leads", Value::Null).0, 404);
+    assert_eq!(ask(&token, "GET", "/secret-path", Value::Null).0, 404);
+    assert_eq!(ask("guess", "GET", "/secret-path", Value::Null).0, 401);
+
+    let lines = until("the function's log is not complete", || {
+        let said = Stack::log_of(&stack.resource("Api"));
+        (said.matches("request_id").count() >= 12).then_some(said)
+    });
+    assert!(lines.contains(r#"\"token\":\"test\""#) && lines.contains("/subscribers/leads/test"), "{lines}");
+    assert_eq!(
+        lines.matches("/secret-path").count(),
+        1,
+        "of who is not let in nothing is on record: {lines}"
+    );
+    assert!(!lines.contains(signing) && !lines.contains(&token), "{lines}");
 }

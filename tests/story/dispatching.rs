@@ -93,7 +93,8 @@ impl<S: Statements + Clone> Office<S> {
             told.clone(),
             time.clone(),
         );
-        let manager = Manager { store: Store::new(db.clone()), keys, poster, clock: time };
+        let manager =
+            Manager { store: Store::new(db.clone()), keys: KeySource::Fixed(keys), poster, clock: time };
         Self { db, dispatcher: Arc::new(dispatcher), manager, told, clock }
     }
 
@@ -554,7 +555,7 @@ async fn secrets_that_are_rotated_at_once_all_sign(db: impl Statements + Clone) 
     let both = "another key of thirty-two characters\na key of at least thirty-two characters";
     let manager = Manager {
         store: Store::new(office.db.clone()),
-        keys: KeyRing::read(both).unwrap(),
+        keys: KeySource::Fixed(KeyRing::read(both).unwrap()),
         poster: Poster::new(Guard::new(vec![])).unwrap(),
         clock: office.manager.clock.clone(),
     };

@@ -12,36 +12,16 @@ use crate::actors::aws::{Queue, aws, endpoint, name, secret, text};
 use crate::actors::database::Database;
 use crate::actors::provider_api::{KEY, Of, ProviderApi};
 use crate::actors::server::hookbridge;
-use crate::actors::stack::{Stack, gateway};
-use crate::actors::{run, until, wire};
-
-/// Asks the feed with a token, and returns status and answer.
-fn ask(stack: &Stack, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let url = stack.output("FunctionUrlEndpoint");
-    let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
-    let authorization = format!("Bearer {token}");
-    let headers: [(&str, &[u8]); 2] =
-        [("authorization", authorization.as_bytes()), ("content-type", b"application/json")];
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let request = wire::request(method, path, &host, &headers, body.as_bytes());
-    let reply = wire::exchange(gateway(), &request).unwrap();
-    (reply.status, serde_json::from_str(&reply.body).unwrap_or_default())
-}
+use crate::actors::stack::Stack;
+use crate::actors::{run, until};
 
 fn get(stack: &Stack, token: &str, path: &str) -> (u16, Value) {
-    ask(stack, token, "GET", path, &Value::Null)
+    stack.ask("FunctionUrlEndpoint", token, "GET", path, &Value::Null)
 }
 
 /// Searches with a token, and returns status and page.
 fn search(stack: &Stack, token: &str, query: &str) -> (u16, Value) {
     get(stack, token, &format!("/api/v1/events/message?{query}"))
-}
-
-/// Makes a token, or takes one back.
-fn token(stack: &Stack, more: &[&str]) -> String {
-    let mut command = hookbridge();
-    command.env("AWS_ENDPOINT_URL", endpoint()).args(["token", "test", "--secret"]);
-    run(command.arg(stack.output("TokensSecretArn")).args(more)).trim().to_owned()
 }
 
 fn event(start: jiff::Timestamp, id: u32, kind: &str, more: &Value) -> Value {
@@ -84,8 +64,8 @@ fn story(database: &Database) {
     let bucket = log.output("ArchiveBucketName");
     let sparkpost = Stack::deploy("sparkpost", "bird:secret", &[("ArchiveBucketName", &bucket)]);
 
-    let token_of_all = token(&log, &[]);
-    let limited = token(&log, &["--source", "github.com"]);
+    let token_of_all = log.token(&[]);
+    let limited = log.token(&["--source", "github.com"]);
 
     let event = |id, kind, more: Value| event(start, id, kind, &more);
     let strange = json!({"something": "new"});
@@ -200,7 +180,7 @@ fn story(database: &Database) {
         (&json!(4), &json!(7), &json!(1))
     );
 
-    token(&log, &["--revoke"]);
+    log.token(&["--revoke"]);
     assert!(
         text(&["secretsmanager", "get-secret-value", "--secret-id", &log.output("TokensSecretArn")])
             .contains("[]")
@@ -261,13 +241,7 @@ fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
         (said.matches("PollLagSeconds").count() >= 6).then_some(said)
     });
     assert!(lines.contains("refused the API key (401 Unauthorized)") && !lines.contains(KEY), "{lines}");
-    let recorded = aws(&[
-        "logs",
-        "filter-log-events",
-        "--log-group-name",
-        &format!("/aws/lambda/{}", log.output("RecorderName")),
-    ]);
-    let recorded = recorded.to_string();
+    let recorded = Stack::log_of(&log.output("RecorderName"));
     assert_eq!(recorded.matches(r#"\"Missed\":1"#).count(), 1, "{recorded}");
     assert_eq!(ids(), ["evt_1", "evt_2"]);
 }
@@ -286,11 +260,14 @@ fn the_feed(log: &Stack, token: &str, limited: &str) {
     assert_eq!(sources, ["github.com", "github.com"], "a token of one source");
     let (_, none) = get(log, token, "/events?after=now&wait=2");
     assert_eq!(none["data"], json!([]));
-    assert_eq!(ask(log, limited, "PUT", "/consumers/ci", &Value::Null).0, 403);
-    assert_eq!(ask(log, token, "PUT", "/consumers/ci", &json!({"after": cursor})).0, 201);
+    assert_eq!(log.ask("FunctionUrlEndpoint", limited, "PUT", "/consumers/ci", &Value::Null).0, 403);
+    assert_eq!(
+        log.ask("FunctionUrlEndpoint", token, "PUT", "/consumers/ci", &json!({"after": cursor})).0,
+        201
+    );
     let (_, page) = get(log, token, "/consumers/ci/events?wait=1");
     assert_eq!(page["data"], rest["data"]);
     let done = json!({"cursor": page["cursor"], "lease": page["lease"]});
-    let (status, consumer) = ask(log, token, "POST", "/consumers/ci/ack", &done);
+    let (status, consumer) = log.ask("FunctionUrlEndpoint", token, "POST", "/consumers/ci/ack", &done);
     assert_eq!((status, &consumer["lag"]["events"]), (200, &json!(0)));
 }

@@ -10,6 +10,7 @@ use hookbridge::send::Letter;
 
 use crate::actors::aws::{aws, endpoint, name};
 use crate::actors::database::Database;
+use crate::actors::stack::gateway;
 use crate::actors::{checkout, run, set_up, wire};
 
 /// Held while a script builds: each build writes the same zips, and another script may be uploading them.
@@ -122,16 +123,17 @@ fn a_script_that_cannot_go_on_says_why() {
 }
 
 /// Deploys a stack that is given a database, and returns what was printed and what was said.
-fn deploy_at_a_database(name_of_stack: &str, database: &Database) -> (String, String) {
+fn deploy_at_a_database(template: &str, database: &Database, more: &[&str]) -> (String, String) {
     let _building = BUILDING.lock();
     let address = database.url.split_once('@').unwrap().1.split_once('?').unwrap().0.to_owned();
     let (host, rest) = address.split_once(':').unwrap();
     let (port, name_of_database) = rest.split_once('/').unwrap();
     let credentials = crate::actors::aws::secret(r#"{"username":"hookbridge","password":"none"}"#);
     let output = script("deploy")
-        .args([name_of_stack, "--arch", "x86_64", "--stack", &name(name_of_stack)])
+        .args([template, "--arch", "x86_64", "--stack", &name(template)])
         .args([format!("DatabaseHost={host}"), format!("DatabasePort={port}")])
         .args([format!("DatabaseName={name_of_database}"), format!("DatabaseSecretArn={credentials}")])
+        .args(more)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -144,15 +146,14 @@ fn deploy_at_a_database(name_of_stack: &str, database: &Database) -> (String, St
 async fn deploy_makes_the_event_log_too() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
-        let (url, said) = deploy_at_a_database("event-log", &database);
+        let (url, said) = deploy_at_a_database("event-log", &database, &[]);
         assert!(
             said.contains("ArchiveBucketName=") && said.contains("hookbridge token NAME --secret arn:"),
             "{said}"
         );
         let url: RequestUrl = url.parse().unwrap();
-        let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
         let bytes = wire::request("GET", "/api/v1/events/message", &url.authority, &[], b"");
-        assert_eq!(wire::exchange(gateway, &bytes).unwrap().status, 401);
+        assert_eq!(wire::exchange(gateway(), &bytes).unwrap().status, 401);
     })
     .await
     .unwrap();
@@ -162,12 +163,18 @@ async fn deploy_makes_the_event_log_too() {
 async fn deploy_makes_the_dispatcher_too() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
-        let (how, said) = deploy_at_a_database("dispatch", &database);
+        let (how, said) = deploy_at_a_database("dispatch", &database, &[]);
         assert!(said.contains("Make one, from a machine that reaches the database:"), "{said}");
         assert!(
             how.contains("hookbridge subscriber create NAME") && how.contains("arn:aws:secretsmanager:"),
             "{how}"
         );
+        assert_eq!(how.lines().count(), 1, "nothing of it is open: {how}");
+        let (how, said) = deploy_at_a_database("dispatch", &database, &["ApiAuth=TOKENS"]);
+        assert!(said.contains("with a token (hookbridge token NAME --secret arn:"), "{said}");
+        let url: RequestUrl = how.lines().nth(1).unwrap().parse().unwrap();
+        let bytes = wire::request("GET", "/subscribers", &url.authority, &[], b"");
+        assert_eq!(wire::exchange(gateway(), &bytes).unwrap().status, 401);
     })
     .await
     .unwrap();

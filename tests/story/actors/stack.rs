@@ -9,8 +9,9 @@ use hookbridge::template::Template;
 use serde_json::{Value, json};
 
 use super::aws::{aws, endpoint, name};
+use super::server::hookbridge;
 use super::wire::{self, Reply};
-use super::{checkout, set_up};
+use super::{checkout, run, set_up};
 
 /// A stack, and what it says of itself.
 pub struct Stack {
@@ -48,6 +49,7 @@ impl Stack {
             ("FeedCodeKey", "feed.zip"),
             ("PollerCodeKey", "poller.zip"),
             ("DispatcherCodeKey", "dispatcher.zip"),
+            ("SubscribersCodeKey", "subscribers.zip"),
             ("Architecture", "x86_64"),
         ];
         let text = Template::find(self.provider).unwrap().text();
@@ -104,10 +106,35 @@ impl Stack {
         wire::exchange(gateway(), &bytes).expect("an answer")
     }
 
+    /// Asks a URL of the stack, with a token, and returns status and answer.
+    pub fn ask(&self, url: &str, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let url = self.output(url);
+        let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let authorization = format!("Bearer {token}");
+        let headers: [(&str, &[u8]); 2] =
+            [("authorization", authorization.as_bytes()), ("content-type", b"application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = wire::request(method, path, &host, &headers, body.as_bytes());
+        let reply = wire::exchange(gateway(), &request).unwrap();
+        (reply.status, serde_json::from_str(&reply.body).unwrap_or_default())
+    }
+
+    /// Makes a token, or takes one back.
+    pub fn token(&self, more: &[&str]) -> String {
+        let mut command = hookbridge();
+        command.env("AWS_ENDPOINT_URL", endpoint()).args(["token", "test", "--secret"]);
+        run(command.arg(self.output("TokensSecretArn")).args(more)).trim().to_owned()
+    }
+
     /// All that the function has written. LocalStack puts it into the group that AWS would choose by itself, not
     /// into the one that the template names.
     pub fn log(&self) -> String {
-        let group = format!("/aws/lambda/{}", self.output("LambdaFunctionName"));
+        Self::log_of(&self.output("LambdaFunctionName"))
+    }
+
+    /// All that a function has written.
+    pub fn log_of(function: &str) -> String {
+        let group = format!("/aws/lambda/{function}");
         aws(&["logs", "filter-log-events", "--log-group-name", &group]).to_string()
     }
 }

@@ -1,0 +1,41 @@
+//! The Lambda function `subscribers`: reads its environment, wires the parts, runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hookbridge::access::Access;
+use hookbridge::database::Database;
+use hookbridge::dispatch::{Api, ApiEnvironment, ApiFunction, Guard, KeySource, Manager, Poster, Store};
+use hookbridge::secrets::SecretsManager;
+use hookbridge::{aws, invocation, output};
+use jiff::Timestamp;
+use lambda_runtime::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    output::for_function();
+    output::ended(run().await)
+}
+
+async fn run() -> Result<(), Error> {
+    let environment = ApiEnvironment::read(|name| std::env::var(name).ok())?;
+    let config = aws::function_config().await;
+    let secret = |arn| SecretsManager::new(&config, arn);
+    let access = Access::of_function(environment.tokens_secret_arn.map(secret));
+    let credentials = environment.database_secret_arn.map(secret);
+    let manager = Manager {
+        store: Store::new(Database::new(environment.database_url.as_ref(), credentials)?),
+        keys: KeySource::secret(secret(environment.subscriber_key_arn)),
+        poster: Poster::new(Guard::new(environment.allowed))?,
+        clock: Arc::new(Timestamp::now),
+    };
+    let function = Arc::new(ApiFunction {
+        api: Api { manager, access },
+        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+    });
+    invocation::serve(move |event, request_id, deadline| {
+        let function = function.clone();
+        async move { function.invoke(event.get(), &request_id, deadline).await }
+    })
+    .await
+}
