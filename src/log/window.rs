@@ -28,14 +28,17 @@ pub(super) struct Span {
     pub(super) times: Option<(Timestamp, Timestamp)>,
 }
 
-/// The part of a window that has all that is wanted: positions have no gaps, so that without a filter it need be no longer.
-pub(super) fn needed(window: &Range<Position>, filter: &Filter, most: Most) -> Range<Position> {
-    let (Range { start, end }, events) = (window, number(most.events));
-    match most.from_end {
-        _ if *filter != Filter::default() => window.clone(),
+/// The parts of some positions that are looked at, one after the other, until enough was found: first the part that has all
+/// that is wanted, because positions have no gaps; then, where events were deleted by hand, all of it.
+pub(super) fn looks(positions: &Range<Position>, filter: &Filter, most: Most) -> Vec<Range<Position>> {
+    let (Range { start, end }, events) = (positions, number(most.events));
+    let first = match most.from_end {
+        _ if *filter != Filter::default() => *start..*end,
         false => *start..start.saturating_add(events).min(*end),
         true => end.saturating_sub(events).max(*start)..*end,
-    }
+    };
+    let all = Some(positions.clone()).filter(|all| *all != first);
+    std::iter::once(first).chain(all).collect()
 }
 
 /// The batches of a window whose events the filter's times do not exclude: id, position, events, oldest, newest.

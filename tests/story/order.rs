@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookbridge::log::{
-    Batch, Bounds, Filter, Keep, Log, LogError, Most, Ordered, Position, PostgresLog, Recorded, TypePattern,
+    Batch, Bounds, Filter, Keep, Log, LogError, Most, Ordered, Position, PostgresLog, Recorded, Statements,
+    TypePattern,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -27,6 +28,7 @@ both! {
     who_waits_goes_on_when_something_comes
     what_is_dropped_is_not_passed_over_in_silence
     no_more_is_read_than_is_wanted
+    what_was_deleted_by_hand_hides_nothing_behind_it
 }
 
 async fn read(log: &impl Ordered, positions: Range<Position>) -> Vec<(Position, String)> {
@@ -52,6 +54,36 @@ async fn positions_run_from_one_without_gaps(log: impl Ordered) {
     let expected = ["c", "a", "b", "y", "x", "z"];
     assert_eq!(all, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>(), "as they were sent");
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 7 });
+}
+
+async fn what_was_deleted_by_hand_hides_nothing_behind_it(log: impl Ordered + Statements) {
+    for n in 0..10 {
+        let records = (0..10).map(|k| record(&format!("{n}-{k}"), now())).collect();
+        log.record(&batch(&n.to_string(), records)).await.unwrap();
+    }
+    let end = log.sequence().await.unwrap();
+    // One, several batches whole, and the last.
+    for ids in ["0-3", "2-%", "3-%", "4-%", "9-9"] {
+        let sql = format!("delete from {{log}}events where id like '{ids}'");
+        log.run(&sql, vec![]).await.unwrap();
+    }
+    let there = read(&log, 1..end).await;
+    assert_eq!(there.len(), 68);
+    for events in [1, 7, 30] {
+        let most = Most { events, ..Most::ALL };
+        let (mut from, mut found) = (1, Vec::new());
+        while from < end {
+            let page = log.events(from..end, &Filter::default(), most).await.unwrap().unwrap();
+            let is_cut = most.is_reached(&page);
+            from = page.last().filter(|_| is_cut).map_or(end, |last| last.position + 1);
+            found.extend(page.into_iter().map(|placed| placed.position));
+        }
+        assert!(found.iter().eq(there.iter().map(|(position, _)| position)), "{events} at once: {found:?}");
+        let last = Most { from_end: true, ..most };
+        let page = log.events(1..end, &Filter::default(), last).await.unwrap().unwrap();
+        let expected = there[there.len() - events..].iter().map(|(position, _)| position);
+        assert!(page.iter().map(|placed| &placed.position).eq(expected), "the last {events}");
+    }
 }
 
 async fn every_window_is_read_exactly(log: impl Ordered) {

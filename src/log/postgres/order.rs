@@ -9,9 +9,10 @@ use std::ops::Range;
 use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgListener, PgRow, Postgres};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
+use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Lent, PostgresLog, stored};
+use super::{Lent, PATIENCE, PostgresLog, stored};
 use crate::log::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
 use crate::log::search::Stored;
 use crate::log::window::{self, Span};
@@ -42,6 +43,34 @@ impl PostgresLog {
         });
     }
 
+    /// Reads events of a window, by a session that knows all of it.
+    async fn look(
+        &self,
+        where_from: (&Range<Position>, &Range<Position>),
+        filter: &Filter,
+        most: Most,
+    ) -> Result<Option<Vec<Placed>>, LogError> {
+        let mut lent = Lent::from(&self.pool).await?;
+        let mut all = read(&mut lent.connection, where_from, filter, most).await?;
+        lent.is_idle = all.missed <= 0;
+        // A session may not know of a table that another has attached: PostgreSQL tells it, but what it was just reading
+        // of the catalogs then, it keeps. A new session looks anew. Where that one misses as many, somebody deleted them.
+        while all.missed > 0 {
+            let options = self.pool.connect_options();
+            let fresh = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
+            let mut fresh = fresh.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let again = read(&mut fresh, where_from, filter, most).await?;
+            fresh.close().await?;
+            let is_so = again.missed == all.missed;
+            all = again;
+            if is_so {
+                lent.is_idle = true;
+                break;
+            }
+        }
+        Ok(all.events)
+    }
+
     /// The rows of one statement.
     async fn rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
         let mut lent = Lent::from(&self.pool).await?;
@@ -51,7 +80,7 @@ impl PostgresLog {
     }
 }
 
-/// What a session read of some positions.
+/// What a session read.
 struct Read {
     /// `None` when some of them are no longer kept.
     events: Option<Vec<Placed>>,
@@ -59,17 +88,17 @@ struct Read {
     missed: i64,
 }
 
+/// Reads events of a window, which is a part of the positions that are asked for.
 async fn read(
     connection: &mut PgConnection,
-    positions: &Range<Position>,
+    (positions, window): (&Range<Position>, &Range<Position>),
     filter: &Filter,
     most: Most,
 ) -> Result<Read, LogError> {
-    let needed = window::needed(positions, filter, most);
-    let batches = QueryBuilder::new(window::batches::<Postgres>(&needed, filter));
+    let batches = QueryBuilder::new(window::batches::<Postgres>(window, filter));
     let batches = rows(connection, batches).await?;
     let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let events = match window::events::<Postgres>(&spans, &needed, filter, most) {
+    let events = match window::events::<Postgres>(&spans, window, filter, most) {
         Some(query) => rows(connection, query).await?,
         None => Vec::new(),
     };
@@ -90,7 +119,7 @@ async fn read(
     let events =
         events.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
     let events = window::in_order(events, most);
-    let missed = window::missed(&spans, &needed, most, told, &events);
+    let missed = window::missed(&spans, window, most, told, &events);
     Ok(Read { events: Some(events), missed })
 }
 
@@ -123,23 +152,14 @@ impl Ordered for PostgresLog {
         filter: &Filter,
         most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
-        let mut lent = Lent::from(&self.pool).await?;
-        let mut all = read(&mut lent.connection, &positions, filter, most).await?;
-        lent.is_idle = all.missed <= 0;
-        // A session may not know of a table that another has attached: PostgreSQL tells it, but what it was just reading
-        // of the catalogs then, it keeps. A new session looks anew. Where that one misses as many, somebody deleted them.
-        while all.missed > 0 {
-            let mut fresh = PgConnection::connect_with(&self.pool.connect_options()).await?;
-            let again = read(&mut fresh, &positions, filter, most).await?;
-            fresh.close().await?;
-            let is_so = again.missed == all.missed;
-            all = again;
-            if is_so {
-                lent.is_idle = true;
+        let mut found = None;
+        for window in window::looks(&positions, filter, most) {
+            found = self.look((&positions, &window), filter, most).await?;
+            if found.as_ref().is_none_or(|events| most.is_reached(events)) {
                 break;
             }
         }
-        Ok(all.events)
+        Ok(found)
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {

@@ -39,6 +39,24 @@ impl SqliteLog {
     async fn rows(&self, sql: String) -> Result<Vec<SqliteRow>, LogError> {
         Ok(QueryBuilder::<Sqlite>::new(sql).build().fetch_all(&self.pool).await?)
     }
+
+    /// Reads events of a window.
+    async fn look(
+        &self,
+        window: &Range<Position>,
+        filter: &Filter,
+        most: Most,
+    ) -> Result<Vec<Placed>, LogError> {
+        let rows = self.rows(window::batches::<Sqlite>(window, filter)).await?;
+        let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let Some(mut query) = window::events::<Sqlite>(&spans, window, filter, most) else {
+            return Ok(Vec::new());
+        };
+        let events = query.build().persistent(false).fetch_all(&self.pool).await?;
+        let event = |row: &SqliteRow| Ok(Placed { position: row.try_get(0)?, event: stored(row, 1)? });
+        let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
+        Ok(window::in_order(events, most))
+    }
 }
 
 impl Ordered for SqliteLog {
@@ -60,20 +78,18 @@ impl Ordered for SqliteLog {
         filter: &Filter,
         most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
-        let needed = window::needed(&positions, filter, most);
-        let rows = self.rows(window::batches::<Sqlite>(&needed, filter)).await?;
-        let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let events = match window::events::<Sqlite>(&spans, &needed, filter, most) {
-            Some(mut query) => query.build().persistent(false).fetch_all(&self.pool).await?,
-            None => Vec::new(),
-        };
+        let mut found = Vec::new();
+        for window in window::looks(&positions, filter, most) {
+            found = self.look(&window, filter, most).await?;
+            if most.is_reached(&found) {
+                break;
+            }
+        }
         // After the events were read: where some had gone by then, this says so.
         if positions.start < self.bounds().await?.first {
             return Ok(None);
         }
-        let event = |row: &SqliteRow| Ok(Placed { position: row.try_get(0)?, event: stored(row, 1)? });
-        let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
-        Ok(Some(window::in_order(events, most)))
+        Ok(Some(found))
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
