@@ -25,7 +25,7 @@ pub mod view;
 pub use api::{Api, ApiAnswer, PATHS};
 pub use api_function::ApiFunction;
 pub use attempt::Poster;
-pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, SweepError, Swept};
+pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, Outcome, SweepError, Swept};
 pub use environment::{ApiEnvironment, Environment};
 pub use function::{DispatcherFunction, InvocationError};
 pub use guard::{Guard, Refused};

@@ -5,7 +5,6 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
 
 use super::keys::{KeyError, KeyRing, Sealed, random};
 use super::signature::NotASecret;
@@ -214,8 +213,8 @@ pub struct Receiver {
     pub url: String,
     /// What it wants.
     pub settings: Settings,
-    /// Attempts that may be made at once.
-    pub turns: Semaphore,
+    /// Whether nothing is sent for now.
+    pub is_paused: bool,
     pattern: Option<Pattern>,
     secrets: Result<Vec<(Secret, Option<Timestamp>)>, KeyError>,
 }
@@ -242,7 +241,7 @@ impl Receiver {
             id: subscriber.id,
             name: subscriber.name.clone(),
             url: subscriber.url.clone(),
-            turns: Semaphore::new(subscriber.settings.limit as usize),
+            is_paused: subscriber.paused,
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
             secrets: subscriber.secrets.iter().map(open).collect(),

@@ -14,7 +14,7 @@ use super::endpoints::ServedBus;
 use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::dispatch::{
-    Arrived, Clock, Dispatcher, Finished, Guard, Job, KeyRing, KeySource, Manager, Poster, Store,
+    Arrived, Clock, Dispatcher, Guard, Job, KeyRing, KeySource, Manager, Outcome, Poster, Store,
 };
 use crate::log::{AnyLog, Filter, LogError, Most, Ordered as _, Placed, Position};
 
@@ -74,13 +74,14 @@ pub(super) async fn run(
         _ = work => {}
         _ = end.wait_for(|ended| *ended) => {}
     }
+    dispatcher.end();
     drop(finish);
     // What is not on record by then is tried again by the next run.
     let _ = timeout(TO_END, recording).await;
 }
 
 /// Takes what is recorded, in its order.
-async fn feed(dispatcher: &Arc<ServedDispatcher>, log: &AnyLog, finish: &mpsc::UnboundedSender<Finished>) {
+async fn feed(dispatcher: &Arc<ServedDispatcher>, log: &AnyLog, finish: &mpsc::UnboundedSender<Outcome>) {
     let mut position = None;
     loop {
         match step(dispatcher, log, &mut position).await {
@@ -142,7 +143,7 @@ fn arrived(Placed { event, .. }: Placed) -> Arrived {
 async fn retry(
     dispatcher: &Arc<ServedDispatcher>,
     look: &Arc<Notify>,
-    finish: &mpsc::UnboundedSender<Finished>,
+    finish: &mpsc::UnboundedSender<Outcome>,
 ) {
     loop {
         match dispatcher.due().await {
@@ -170,35 +171,34 @@ async fn tidy(dispatcher: &Arc<ServedDispatcher>) {
     }
 }
 
-fn start(dispatcher: &Arc<ServedDispatcher>, jobs: Vec<Job>, finish: &mpsc::UnboundedSender<Finished>) {
+fn start(dispatcher: &Arc<ServedDispatcher>, jobs: Vec<Job>, finish: &mpsc::UnboundedSender<Outcome>) {
     for job in jobs {
         let (dispatcher, finish) = (dispatcher.clone(), finish.clone());
         tokio::spawn(async move {
-            if let Some(finished) = dispatcher.attempt(job).await {
-                // When the server has ended, nobody is there to be told.
-                let _ = finish.send(finished);
-            }
+            // When the server has ended, nobody is there to be told.
+            let _ = finish.send(dispatcher.attempt(job).await);
         });
     }
 }
 
-/// Records what was tried, many together, until nobody is left who tries.
+/// Records what was tried, many together, and lets go of what was not, until nobody is left who tries.
 async fn record(
     dispatcher: Arc<ServedDispatcher>,
-    mut finished: mpsc::UnboundedReceiver<Finished>,
+    mut outcomes: mpsc::UnboundedReceiver<Outcome>,
     look: Arc<Notify>,
     terminal: Terminal,
 ) {
     let mut some = Vec::new();
-    while finished.recv_many(&mut some, TOGETHER).await > 0 {
-        for finished in &some {
+    while outcomes.recv_many(&mut some, TOGETHER).await > 0 {
+        let (mut finished, untried) = Outcome::parted(std::mem::take(&mut some));
+        for finished in &finished {
             terminal.tried(finished);
         }
-        while let Err(error) = dispatcher.record(&mut some).await {
+        while let Err(error) = dispatcher.record(&mut finished).await {
             warn!(error = error.to_string(), "attempts are not on record yet");
             sleep(PAUSE).await;
         }
-        some.clear();
+        dispatcher.let_go(untried).await;
         look.notify_one();
     }
 }

@@ -3,25 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use hookbridge::bus::Bus;
-use hookbridge::call::CallError;
 use hookbridge::dispatch::{
-    Arrived, Changes, Clock, DeliveryFilter, DeliveryView, Dispatcher, Guard, KeyRing, KeySource, Manager,
-    Poster, State, Store,
+    Changes, DeliveryFilter, Guard, KeyRing, KeySource, Manager, Poster, State, Store,
 };
-use hookbridge::event::Event;
 use hookbridge::log::Statements;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde_json::json;
 
 use crate::actors::log::{Stopped, both};
+use crate::actors::office::{DAY, Office, START, event, ids};
 use crate::actors::receiver::{Received, Receiver};
 
 both! {
@@ -37,121 +33,6 @@ both! {
     what_is_old_is_forgotten
     who_takes_some_and_refuses_others_is_not_asked_again_and_again
     secrets_that_are_rotated_at_once_all_sign
-    what_is_in_hand_when_too_much_has_failed_is_not_tried
-}
-
-/// A bus that keeps what is put on it.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Event>>>);
-
-impl Bus for Told {
-    async fn put(&self, event: &Event, _: Instant) -> Result<(), CallError> {
-        self.0.lock().unwrap().push(event.clone());
-        Ok(())
-    }
-}
-
-impl Told {
-    /// What was told since this was asked last: the type behind `hookbridge.subscriber.`, and the percentage.
-    fn take(&self) -> Vec<String> {
-        let events = std::mem::take(&mut *self.0.lock().unwrap());
-        let text = |event: &Event| {
-            let detail: Value = serde_json::from_str(event.detail.as_str()).unwrap();
-            let percent = detail["percent"].as_i64().map(|percent| format!(" {percent}")).unwrap_or_default();
-            format!("{}{percent}", event.detail_type.strip_prefix("hookbridge.subscriber.").unwrap())
-        };
-        events.iter().map(text).collect()
-    }
-}
-
-/// A dispatcher, who looks after its subscribers, and its clock.
-struct Office<S> {
-    db: S,
-    dispatcher: Arc<Dispatcher<S, Told>>,
-    manager: Manager<S>,
-    told: Told,
-    clock: Arc<AtomicI64>,
-}
-
-const START: i64 = 1_800_000_000;
-const DAY: i64 = 86_400;
-
-impl<S: Statements + Clone> Office<S> {
-    fn open(db: S) -> Self {
-        Self::with_clock(db, Arc::new(AtomicI64::new(START * 1_000_000)), Told::default())
-    }
-
-    fn with_clock(db: S, clock: Arc<AtomicI64>, told: Told) -> Self {
-        let hand = clock.clone();
-        let time: Clock = Arc::new(move || Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap());
-        let keys = KeyRing::read("a key of at least thirty-two characters").unwrap();
-        let poster = Poster::new(Guard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
-        let dispatcher = Dispatcher::new(
-            Store::new(db.clone()),
-            KeySource::Fixed(keys.clone()),
-            poster.clone(),
-            told.clone(),
-            time.clone(),
-        );
-        let manager =
-            Manager { store: Store::new(db.clone()), keys: KeySource::Fixed(keys), poster, clock: time };
-        Self { db, dispatcher: Arc::new(dispatcher), manager, told, clock }
-    }
-
-    /// Another one at the same database, with the same clock.
-    fn another(&self) -> Self {
-        Self::with_clock(self.db.clone(), self.clock.clone(), self.told.clone())
-    }
-
-    fn seconds(&self) -> i64 {
-        self.clock.load(Ordering::SeqCst) / 1_000_000 - START
-    }
-
-    fn at(&self, seconds: i64) {
-        self.clock.store((START + seconds) * 1_000_000, Ordering::SeqCst);
-    }
-
-    async fn subscriber(&self, name: &str, url: String, more: Changes) {
-        self.manager.create(name, Changes { url: Some(url), ..more }, None).await.unwrap();
-    }
-
-    /// Events of these ids come, and are delivered as far as can be.
-    async fn come(&self, ids: impl IntoIterator<Item = String>) {
-        let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", &json!({}))).collect();
-        let jobs = self.dispatcher.accept(&events, None).await.unwrap();
-        self.dispatcher.deliver(jobs).await.unwrap();
-    }
-
-    /// Tries all that is due.
-    async fn pass(&self) {
-        loop {
-            let jobs = self.dispatcher.due().await.unwrap();
-            if jobs.is_empty() {
-                return;
-            }
-            self.dispatcher.deliver(jobs).await.unwrap();
-        }
-    }
-
-    async fn deliveries(&self, filter: DeliveryFilter) -> Vec<DeliveryView> {
-        self.manager.store.deliveries(&filter, 10_000).await.unwrap()
-    }
-
-    async fn count(&self, state: State) -> usize {
-        self.deliveries(DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }).await.len()
-    }
-}
-
-fn event(id: &str, detail_type: &str, detail: &Value) -> Arrived {
-    let json = json!({
-        "version": "0", "id": id, "detail-type": detail_type, "source": "shop", "account": "1", "time": "2026-11-22T10:00:00Z",
-        "region": "r", "resources": [], "detail": detail,
-    });
-    Arrived { id: id.to_owned(), detail_type: detail_type.to_owned(), json: json.to_string() }
-}
-
-fn ids(range: std::ops::Range<i64>) -> impl Iterator<Item = String> {
-    range.map(|n| format!("event-{n}"))
 }
 
 async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + Clone) {
@@ -261,46 +142,6 @@ async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl Stateme
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..240).collect());
     assert_eq!(receiver.ids().len(), 240);
     assert_eq!(office.count(State::Delivered).await, 480);
-}
-
-async fn what_is_in_hand_when_too_much_has_failed_is_not_tried(db: impl Statements + Clone) {
-    let (office, receiver) = (Office::open(db), Receiver::start().await);
-    let one_at_a_time = Changes { limit: Some(1), ..Changes::default() };
-    office.subscriber("down", receiver.url("in"), one_at_a_time).await;
-    receiver.answers(500);
-    let events: Vec<_> = ids(0..16).map(|id| event(&id, "lead.created", &json!({}))).collect();
-    let mut jobs = office.dispatcher.accept(&events, None).await.unwrap();
-    assert_eq!(jobs.len(), 16, "all of it is in hand");
-    let rest = jobs.split_off(10);
-    let mut finished = Vec::new();
-    for job in jobs {
-        finished.extend(office.dispatcher.attempt(job).await);
-    }
-    assert_eq!(finished.len(), 10);
-    office.dispatcher.record(&mut finished).await.unwrap();
-    for job in rest {
-        assert!(office.dispatcher.attempt(job).await.is_none());
-    }
-    assert_eq!(receiver.received().len(), 10);
-    // Nobody has the rest in hand for longer than the subscriber rests; and what was not tried has spent no attempt.
-    receiver.answers(200);
-    for seconds in [120, 125] {
-        office.at(seconds);
-        office.pass().await;
-    }
-    let delivered = office.deliveries(DeliveryFilter::default()).await;
-    let first_try = delivered.iter().filter(|delivery| delivery.attempts == 1).count();
-    assert_eq!((office.count(State::Delivered).await, first_try), (16, 6));
-    // Nor is tried what would be somebody else's before it was answered: it is due again when it is in nobody's hand.
-    let jobs = office.dispatcher.accept(&[event("late", "lead.created", &json!({}))], None).await.unwrap();
-    for (seconds, delivered) in [(75, 16), (89, 16), (91, 17)] {
-        office.at(125 + seconds);
-        office.pass().await;
-        assert_eq!(office.count(State::Delivered).await, delivered, "{seconds}");
-    }
-    for job in jobs {
-        assert!(office.dispatcher.attempt(job).await.is_none());
-    }
 }
 
 async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clone) {

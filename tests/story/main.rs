@@ -18,6 +18,7 @@ mod dispatching;
 mod event_log;
 mod following;
 mod function;
+mod in_hand;
 mod loading;
 mod log;
 mod openapi;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Dispatcher, Finished, REST, in_hand};
+use super::{Dispatcher, Finished, REST};
 use crate::bus::Bus;
 use crate::dispatch::notice::{Notice, Standing};
 use crate::dispatch::store::Failing;
@@ -24,7 +24,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let id = receiver.id;
         for finished in finished {
             if finished.tried.is_good() {
-                self.lanes.widen(id, in_hand(receiver));
+                self.lanes.widen(id, receiver.settings.limit);
             } else if finished.tried.is_overload() {
                 self.lanes.narrow(id);
             }

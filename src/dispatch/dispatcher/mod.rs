@@ -1,10 +1,11 @@
-//! From an event to what its subscribers have received, and what is left to do: what is due soon goes into a queue (`sweep`), and
-//! what was tried says how subscribers are (`conclude`).
+//! From an event to what its subscribers have received, and what is left to do: what is in hand is tried (`hand`), what is due soon
+//! goes into a queue (`sweep`), and what was tried says how subscribers are (`conclude`).
 //!
 //! A delivery is made before it is tried, held while it is, and recorded with its next time before anything else happens. Who is
 //! stopped in between leaves a hold that ends; then somebody else tries again. So an attempt may come twice, and none is lost.
 
 mod conclude;
+mod hand;
 mod sweep;
 
 use std::collections::HashMap;
@@ -13,13 +14,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::bus::Bus;
-use crate::dispatch::attempt::{Letter, Poster, Tried};
+use crate::dispatch::attempt::Poster;
 use crate::dispatch::key_source::KeySource;
 use crate::dispatch::lanes::{Lanes, Place};
 use crate::dispatch::notice::Notice;
@@ -29,7 +29,7 @@ use crate::dispatch::store::{Attempted, Claimed, Hold, Made, Message, Owed, Read
 use crate::dispatch::subscriber::{Receiver, SubscriberId};
 use crate::log::{LogError, Position, Statements};
 
-/// How long somebody has for what is in hand: longer than any attempt takes, and its record.
+/// How long somebody has for what is in hand: longer than any attempt takes, with its record.
 const IN_HAND: SignedDuration = SignedDuration::from_secs(90);
 /// How long that time is.
 const REST: SignedDuration = SignedDuration::from_mins(2);
@@ -37,9 +37,12 @@ const REST: SignedDuration = SignedDuration::from_mins(2);
 const TOGETHER: usize = 500;
 /// Deliveries that are taken in hand together at most.
 const CLAIMED: u32 = 500;
+/// How often it is asked for further keys at most, while there is a secret that those there are cannot read.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// How long what comes next waits for room.
 const A_MOMENT: Duration = Duration::from_millis(20);
 
+pub use hand::{Finished, Job, Outcome};
 pub use sweep::{SweepError, Swept};
 
 /// The time, by whatever clock.
@@ -55,12 +58,15 @@ pub struct Dispatcher<S, B> {
     queue: Option<RetryQueue>,
     known: Mutex<Known>,
     lanes: Lanes,
+    sightings: hand::Sightings,
 }
 
 /// The subscribers, as they were when they last changed.
 #[derive(Default)]
 struct Known {
     revision: Option<i64>,
+    /// When it was last asked for further keys.
+    asked: Option<Instant>,
     receivers: HashMap<SubscriberId, Arc<Receiver>>,
 }
 
@@ -75,43 +81,11 @@ pub struct Arrived {
     pub json: String,
 }
 
-/// A delivery in hand.
-#[derive(Debug)]
-pub struct Job {
-    delivery: i64,
-    hold: Hold,
-    receiver: Arc<Receiver>,
-    message: Arc<Message>,
-    attempts: i64,
-    since: Timestamp,
-    /// Given back when it is on record.
-    place: Option<Place>,
-}
-
-/// A job that was tried.
-pub struct Finished {
-    job: Job,
-    started: Timestamp,
-    tried: Tried,
-}
-
-impl Finished {
-    /// What it was about: the event's id, its type, and the subscriber.
-    pub fn of(&self) -> (&str, &str, &str) {
-        (&self.job.message.event, &self.job.message.detail_type, &self.job.receiver.name)
-    }
-
-    /// What it came to.
-    pub fn tried(&self) -> &Tried {
-        &self.tried
-    }
-}
-
 impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// One that sends by `poster` and tells on `bus` how subscribers are.
     pub fn new(store: Store<S>, keys: KeySource, poster: Poster, bus: B, clock: Clock) -> Self {
-        let (known, lanes) = (Mutex::default(), Lanes::default());
-        Self { store, keys, poster, bus, clock, queue: None, known, lanes }
+        let (known, lanes, sightings) = Default::default();
+        Self { store, keys, poster, bus, clock, queue: None, known, lanes, sightings }
     }
 
     /// The same, with a queue that brings back what is to be tried again soon.
@@ -136,7 +110,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// [`LogError`]: nothing was made.
     pub async fn accept(&self, events: &[Arrived], position: Option<Position>) -> Result<Vec<Job>, LogError> {
-        let receivers = self.receivers().await?;
+        let (seen, receivers) = (Instant::now(), self.receivers().await?);
         let (mut messages, mut owed) = (Vec::new(), Vec::new());
         for event in events {
             let wanted = wanted(event, &receivers);
@@ -159,7 +133,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             .map(|(event, receiver)| {
                 let id = receiver.id;
                 let free = if resting.contains(&id) { 0 } else { 1 };
-                let mut place = self.lanes.take(id, in_hand(receiver), free).pop();
+                let mut place = self.lanes.take(id, receiver.settings.limit, free).pop();
                 place.iter_mut().for_each(|place| place.weigh(event.json.len()));
                 let is_held = place.is_some();
                 places.extend(place.map(|place| ((event.id.clone(), id), place)));
@@ -174,7 +148,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let job = |made: Made| {
             // What was made before is somebody else's.
             let message = messages.get(made.event.as_str())?.clone();
-            let place = places.remove(&(made.event, made.subscriber))?;
+            let mut place = places.remove(&(made.event, made.subscriber))?;
+            place.hold(made.delivery);
             Some(Job {
                 delivery: made.delivery,
                 hold: hold.clone(),
@@ -182,6 +157,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                 message,
                 attempts: 0,
                 since: now,
+                seen,
                 place: Some(place),
             })
         };
@@ -222,19 +198,26 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         ready: Ready,
         now: Timestamp,
     ) -> Result<Vec<Job>, LogError> {
-        let most = in_hand(receiver);
-        let wanted = if ready.needs_probe { 1 } else { most.min(CLAIMED) };
-        let places = self.lanes.take(receiver.id, most, wanted);
+        let wanted = if ready.needs_probe { 1 } else { CLAIMED };
+        let places = self.lanes.take(receiver.id, receiver.settings.limit, wanted);
         if places.is_empty() || ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
             return Ok(Vec::new());
         }
         let hold = Hold::for_some(IN_HAND, now);
+        let seen = Instant::now();
         let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
-        let job = |(one, place)| self.job(receiver, &hold, one, place);
+        let job = |(one, place)| self.job((receiver, seen), &hold, one, place);
         Ok(claimed.into_iter().zip(places).map(job).collect())
     }
 
-    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, mut place: Place) -> Job {
+    fn job(
+        &self,
+        (receiver, seen): (&Arc<Receiver>, Instant),
+        hold: &Hold,
+        claimed: Claimed,
+        mut place: Place,
+    ) -> Job {
+        place.hold(claimed.delivery);
         place.weigh(claimed.message.body.len());
         Job {
             delivery: claimed.delivery,
@@ -243,6 +226,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
             since: claimed.since,
+            seen,
             place: Some(place),
         }
     }
@@ -250,57 +234,6 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// Waits until there is room in hand for what comes next, or for a moment: who is slow holds up the others no longer.
     pub async fn room(&self) {
         let _ = timeout(A_MOMENT, self.lanes.room()).await;
-    }
-
-    /// Tries one; `None` when it is better tried later: too much has failed since it was taken in hand, or it would not be in
-    /// hand until the end of the attempt. It is due again when its hold has ended.
-    pub async fn attempt(&self, job: Job) -> Option<Finished> {
-        let receiver = job.receiver.clone();
-        let mut turns = 1;
-        let _turns = loop {
-            // It is never closed.
-            let taken = receiver.turns.acquire_many(turns).await;
-            let needed = job.place.as_ref().map_or(1, |place| place.turns(receiver.settings.limit));
-            if needed <= turns {
-                break taken;
-            }
-            turns = needed;
-        };
-        let started = self.now();
-        let longest = SignedDuration::from_secs(receiver.settings.timeout.into());
-        let is_in_hand = started.checked_add(longest).is_ok_and(|end| end <= job.hold.until);
-        if !is_in_hand || job.place.as_ref().is_some_and(Place::is_closed) {
-            return None;
-        }
-        let Message { event: id, detail_type, body: event } = &*job.message;
-        let letter = Letter { id, detail_type, event, number: job.attempts + 1 };
-        let tried = self.poster.post(&receiver, letter, started).await;
-        Some(Finished { job, started, tried })
-    }
-
-    /// Tries all of these, and records each soon after it was tried; returns what was tried.
-    ///
-    /// # Errors
-    /// [`LogError`]: what is not on record is tried again.
-    pub async fn deliver(self: &Arc<Self>, jobs: Vec<Job>) -> Result<Vec<Finished>, LogError> {
-        // What is stopped is stopped with its attempts.
-        let mut tasks = JoinSet::new();
-        for job in jobs {
-            let this = self.clone();
-            tasks.spawn(async move { this.attempt(job).await });
-        }
-        let mut all = Vec::new();
-        while let Some(first) = tasks.join_next().await {
-            let mut finished: Vec<_> = first.into_iter().flatten().collect();
-            while finished.len() < TOGETHER
-                && let Some(next) = tasks.try_join_next()
-            {
-                finished.extend(next.into_iter().flatten());
-            }
-            self.record(&mut finished).await?;
-            all.append(&mut finished);
-        }
-        Ok(all)
     }
 
     /// Puts attempts on record, with when each delivery is tried again; then draws conclusions about their subscribers.
@@ -356,13 +289,27 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
     }
 
-    /// The subscribers, read anew when they have changed.
+    /// The subscribers.
     async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, LogError> {
+        Ok(self.known().await?.receivers.clone())
+    }
+
+    /// A subscriber, when there still is one of this number.
+    async fn receiver(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, LogError> {
+        Ok(self.known().await?.receivers.get(&id).cloned())
+    }
+
+    /// What is known of the subscribers, read anew when they have changed.
+    async fn known(&self) -> Result<MutexGuard<'_, Known>, LogError> {
         let revision = self.store.revision().await?;
         let mut known = self.known.lock().await;
         let is_readable = known.receivers.values().all(|receiver| receiver.is_readable());
         // Somebody may have added a key.
-        let is_changed = !is_readable && self.keys.read_again().await;
+        let asks = !is_readable && known.asked.is_none_or(|asked| asked.elapsed() >= ASKED_EVERY);
+        let is_changed = asks && self.keys.read_again().await;
+        if asks {
+            known.asked = Some(Instant::now());
+        }
         if known.revision != Some(revision) || is_changed {
             let keys = self.keys.ring().await.map_err(|error| LogError::Unavailable(error.to_string()))?;
             let mut receivers = HashMap::new();
@@ -377,15 +324,10 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                     }
                 }
             }
-            *known = Known { revision: Some(revision), receivers };
+            (known.revision, known.receivers) = (Some(revision), receivers);
         }
-        Ok(known.receivers.clone())
+        Ok(known)
     }
-}
-
-/// Deliveries of a subscriber that may be in hand: those that are tried at once, and those that are being recorded or come next.
-fn in_hand(receiver: &Receiver) -> u32 {
-    16 * receiver.settings.limit
 }
 
 /// Who wants an event. It is read only for who has a pattern.

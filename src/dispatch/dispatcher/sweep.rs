@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Dispatcher, IN_HAND, Job, REST, in_hand};
+use super::{Dispatcher, IN_HAND, Job, REST};
 use crate::bus::Bus;
 use crate::call::CallError;
 use crate::dispatch::queue::{Retry, RetryQueue};
@@ -105,17 +105,17 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             }
             return Ok(None);
         }
-        let hold = Hold::for_some(IN_HAND, now);
+        let (hold, seen) = (Hold::for_some(IN_HAND, now), Instant::now());
         let Some(claimed) = self.store.take_over(retry.delivery, retry.is_probe(), &hold, now).await? else {
             return Ok(None);
         };
         let receivers = self.receivers().await?;
         let Some(receiver) = receivers.get(&claimed.subscriber) else { return Ok(None) };
-        let Some(place) = self.lanes.take(receiver.id, in_hand(receiver), 1).pop() else {
+        let Some(place) = self.lanes.take(receiver.id, receiver.settings.limit, 1).pop() else {
             // It is due: the sweep finds it as soon as there is room.
             self.store.let_go(&hold, &[claimed.delivery]).await?;
             return Ok(None);
         };
-        Ok(Some(self.job(receiver, &hold, claimed, place)))
+        Ok(Some(self.job((receiver, seen), &hold, claimed, place)))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::Store;
 use super::deliveries::{AT_ONCE, Hold};
@@ -110,7 +111,12 @@ impl<S: Statements> Store<S> {
             done => done,
         };
         let ours = done?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
-        self.count(attempts.into_iter().filter(|attempt| !ours.contains(&attempt.delivery)).collect()).await
+        let others = attempts.into_iter().filter(|attempt| !ours.contains(&attempt.delivery)).collect();
+        if let Err(error) = self.count(others).await {
+            // The attempts are on record.
+            warn!(error = error.to_string(), "attempts at what somebody else has in hand are not counted");
+        }
+        Ok(())
     }
 
     /// Counts attempts at deliveries that somebody else has by now, or that were cancelled: nothing else of them changes.

@@ -1,5 +1,7 @@
 //! Deliveries: made once for an event and a subscriber, and held by one who tries at a time.
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::Store;
@@ -321,6 +323,25 @@ impl<S: Statements> Store<S> {
             }))
         };
         held.iter().map(claimed).filter_map(Result::transpose).collect()
+    }
+
+    /// Of these deliveries those that are held by somebody, with their holds.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn held(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, LogError> {
+        let mut held = HashSet::new();
+        for some in deliveries.chunks(AT_ONCE) {
+            let rows = Rows::default().numbers("id", some.iter().copied().map(Some));
+            let sql = "select d.id, d.held from v join {log}deliveries d on d.id = v.id
+                where d.held is not null and d.state || '' = 'waiting'";
+            for mut row in
+                self.db.transact(vec![Statement::of_rows(&rows.into(), sql)]).await?.into_iter().flatten()
+            {
+                held.insert((row.number(0)?, row.text(1)?));
+            }
+        }
+        Ok(held)
     }
 
     /// Lets go of deliveries that were held and not tried.

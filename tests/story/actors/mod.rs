@@ -5,6 +5,7 @@ pub mod cloud_function;
 pub mod database;
 pub mod fault_proxy;
 pub mod log;
+pub mod office;
 pub mod provider_api;
 pub mod receiver;
 pub mod runtime_api;
