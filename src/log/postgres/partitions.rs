@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
+use tracing::warn;
 
 use super::{Lent, PostgresLog};
 use crate::log::week::Week;
@@ -101,12 +102,25 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    // A session that was just reading the catalogs at that moment keeps what it read, and does not know of the table. This
-    // changes nothing, but sessions are told again, and read them again.
-    sqlx::raw_sql("alter table only hookbridge.events alter column place set statistics -1")
-        .execute(connection)
-        .await?;
+    if let Err(error) = tell_again(connection).await {
+        let error = LogError::from(error).to_string();
+        warn!(
+            error,
+            table, "sessions could not be told of a new table again: one of them may not know of it"
+        );
+    }
     Ok(true)
+}
+
+/// A session that was just reading the catalogs when a table came keeps what it read, and does not know of the table. This changes
+/// nothing, but sessions are told that they have to read them again.
+async fn tell_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
+    sqlx::raw_sql("alter table only hookbridge.events alter column place set statistics -1")
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
 }
 
 /// Makes the tables of this week and the next ones, and those of what strayed into the default table; removes what need
