@@ -67,8 +67,8 @@ pub struct List {
     #[command(flatten)]
     which: Which,
     /// So many at most.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    limit: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     #[command(flatten)]
     place: Place,
 }
@@ -86,7 +86,7 @@ pub struct One {
 #[derive(Args)]
 pub struct OneOrSome {
     /// Its number; without it, a range is meant: --subscriber, --event, --status or --since.
-    #[arg(required_unless_present_any = ["subscriber", "event", "status", "since"], conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
+    #[arg(conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
     id: Option<i64>,
     #[command(flatten)]
     which: Which,
@@ -106,6 +106,9 @@ pub enum DeliveryError {
     /// There is no such subscriber.
     #[error("there is no subscriber {0}: hookbridge subscriber list shows them")]
     NoSubscriber(String),
+    /// Neither a number nor a range.
+    #[error("say which: a delivery's number, or at least one of --subscriber, --event, --status and --since")]
+    Which,
     /// There is no such delivery.
     #[error("there is no delivery {0}")]
     Unknown(i64),
@@ -117,6 +120,15 @@ pub enum DeliveryError {
 impl Place {
     async fn store(&self) -> Result<Store<AnyLog>, DeliveryError> {
         Ok(Store::new(AnyLog::existing(&self.database, 2).await?.0))
+    }
+}
+
+impl OneOrSome {
+    /// Checks that it is said which.
+    fn check(&self) -> Result<(), DeliveryError> {
+        let Which { subscriber, event, status, since, until: _ } = &self.which;
+        let is_range = subscriber.is_some() || event.is_some() || status.is_some() || since.is_some();
+        (self.id.is_some() || is_range).then_some(()).ok_or(DeliveryError::Which)
     }
 }
 
@@ -141,7 +153,7 @@ impl DeliveryCommand {
         match self {
             Self::List(List { which, limit, place }) => {
                 let store = place.store().await?;
-                let (mut filter, mut left) = (which.filter(&store).await?, limit);
+                let (mut filter, mut left) = (which.filter(&store).await?, limit as usize);
                 while left > 0 {
                     let page = store.deliveries(&filter, left.min(AT_ONCE)).await?;
                     let Some(last) = page.last() else { break };
@@ -167,14 +179,18 @@ impl DeliveryCommand {
                     }
                 }
             }
-            Self::Retry(OneOrSome { id, which, place }) => {
+            Self::Retry(some) => {
+                some.check()?;
+                let OneOrSome { id, which, place } = some;
                 let store = place.store().await?;
                 let mut filter = which.filter(&store).await?;
                 filter.state = filter.state.or(Some(State::Failed).filter(|_| id.is_none()));
                 let done = store.retry(&filter, id, Timestamp::now()).await?;
-                said(done, "are tried again at once", "; what is being tried is left alone")?;
+                said(done, "are tried again at once", ", but for what is being tried")?;
             }
-            Self::Cancel(OneOrSome { id, which, place }) => {
+            Self::Cancel(some) => {
+                some.check()?;
+                let OneOrSome { id, which, place } = some;
                 let store = place.store().await?;
                 let done = store.cancel(&which.filter(&store).await?, id).await?;
                 said(done, "are cancelled", " that waits")?;

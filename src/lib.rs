@@ -21,7 +21,6 @@ pub mod feed;
 #[cfg(feature = "command")]
 pub mod files;
 pub mod http_client;
-#[cfg(feature = "command")]
 pub mod input;
 pub mod invocation;
 #[cfg(feature = "command")]

@@ -296,7 +296,11 @@ pub(crate) fn text(shown: &Value) -> String {
     for (name, value) in fields {
         match value {
             Value::Null => {}
-            Value::String(text) => lines.push(format!("{name:<16} {}", harmless(text))),
+            Value::String(text) => {
+                // Further lines stand under the first: they are no fields.
+                let text = harmless(text).replace('\n', &format!("\n{:17}", ""));
+                lines.push(format!("{name:<16} {text}"));
+            }
             Value::Object(fields) => {
                 lines.extend(fields.iter().map(|(name, value)| format!("{name:<16} {value}")));
             }
@@ -308,15 +312,36 @@ pub(crate) fn text(shown: &Value) -> String {
     lines.join("\n")
 }
 
+/// Whether a character changes the direction in which others are shown. Source: Unicode Standard Annex 9, 2.
+fn turns_around(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A text of somebody else's, for a terminal: what would steer it is shown instead.
 fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() && char != '\n' && char != '\t' {
+        if char.is_control() && char != '\n' && char != '\t' || turns_around(char) {
             shown.extend(char.escape_default());
         } else {
             shown.push(char);
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_said_looks_like_no_field_of_ours() {
+        let shown = serde_json::json!({
+            "object": "test", "status": 500, "error": null, "answer": "no\nstatus 200\n\u{1b}[2J\u{202e}",
+        });
+        assert_eq!(
+            text(&shown),
+            "answer           no\n                 status 200\n                 \\u{1b}[2J\\u{202e}\nstatus           500\n"
+        );
+    }
 }

@@ -2,7 +2,8 @@
 
 use http::{HeaderName, Method, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -10,6 +11,7 @@ use super::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
 use super::store::{DeliveryFilter, State};
 use super::view;
 use crate::access::{Access, Admitted, Scope};
+use crate::input;
 use crate::log::{LogError, Statements};
 use crate::secrets::Secret;
 
@@ -40,14 +42,12 @@ pub struct ApiAnswer {
     pub body: String,
 }
 
-/// A new subscriber.
+/// A new subscriber, besides its settings.
 #[derive(Deserialize)]
 struct New {
     name: String,
     #[serde(default)]
     secret: Option<String>,
-    #[serde(flatten)]
-    settings: Value,
 }
 
 /// How a secret is rotated.
@@ -64,7 +64,9 @@ struct Which {
     subscriber: Option<String>,
     event: Option<String>,
     status: Option<State>,
+    #[serde(deserialize_with = "time")]
     since: Option<Timestamp>,
+    #[serde(deserialize_with = "time")]
     until: Option<Timestamp>,
     before: Option<i64>,
     limit: Option<usize>,
@@ -109,10 +111,12 @@ impl NotDone {
                     | ManageError::Secret(_)
                     | ManageError::ShortSecret
                     | ManageError::Filter(_) => StatusCode::BAD_REQUEST,
-                    ManageError::Key(_) | ManageError::NoSigner(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                    ManageError::Key(_) | ManageError::NotAgain(..) | ManageError::NoSigner(_) => {
+                        StatusCode::INTERNAL_SERVER_ERROR
+                    }
                     ManageError::Keys(_) | ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
                 };
-                if status.is_server_error() {
+                if status == StatusCode::SERVICE_UNAVAILABLE {
                     error!(error = why.to_string(), "subscribers could not be looked after");
                     return ApiAnswer::error(status, "It cannot be done now. Try again later.")
                         .with(header::RETRY_AFTER, "5");
@@ -190,8 +194,10 @@ impl<S: Statements> Api<S> {
                 ok(&json!({"object": "list", "data": data}))
             }
             ([], &Method::POST) => {
-                let New { name, secret, settings } = read(body)?;
-                let changes = Changes::deserialize(settings).map_err(|error| wrong(&error))?;
+                let mut settings: serde_json::Map<String, Value> = read(body)?;
+                let ours = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
+                let New { name, secret } = read_value(Value::Object(ours.collect()))?;
+                let changes: Changes = read_value(Value::Object(settings))?;
                 let is_given = secret.is_some();
                 let (made, secret) = self.manager.create(&name, changes, secret.map(Secret::new)).await?;
                 let shown = view::subscriber(&made, now);
@@ -243,6 +249,7 @@ impl<S: Statements> Api<S> {
         match (parts, method) {
             ([], &Method::GET) => {
                 let which = Which::of_query(query)?;
+                self.check(&which).await?;
                 let limit = which.limit.unwrap_or(PAGE.0);
                 if !(1..=PAGE.1).contains(&limit) {
                     return Err(NotDone::Bad(format!("limit is not from 1 to {}", PAGE.1)));
@@ -255,6 +262,7 @@ impl<S: Statements> Api<S> {
             }
             ([what @ ("retry" | "cancel")], &Method::POST) => {
                 let mut which: Which = read(body)?;
+                self.check(&which).await?;
                 let (subscriber, event) = (which.subscriber.is_some(), which.event.is_some());
                 if !subscriber && !event && which.since.is_none() && which.status.is_none() {
                     let why = "say which: at least one of subscriber, event, status and since";
@@ -273,12 +281,13 @@ impl<S: Statements> Api<S> {
                 let unknown = || NotDone::NotFound(format!("there is no delivery {}", parts[0]));
                 let id = parts[0].parse().map_err(|_| unknown())?;
                 if let [_, what] = parts {
+                    store.delivery(id).await?.ok_or_else(unknown)?;
                     let done = self.done(what, &DeliveryFilter::default(), Some(id), now).await?;
                     if done == 0 {
                         let why = if *what == "retry" {
-                            "there is none of this number, or it is being tried"
+                            "it is being tried, or its subscriber is deleted"
                         } else {
-                            "there is none of this number that waits"
+                            "it does not wait"
                         };
                         return Ok(ApiAnswer::error(StatusCode::CONFLICT, why));
                     }
@@ -289,6 +298,16 @@ impl<S: Statements> Api<S> {
             ([], _) | ([_], _) => Err(NotDone::NotAllowed("GET")),
             ([_, "retry" | "cancel"], _) => Err(NotDone::NotAllowed("POST")),
             _ => Err(NotDone::NotFound("Of a delivery there are: retry, cancel.".into())),
+        }
+    }
+
+    /// Checks that whose deliveries are meant is, or was, somebody.
+    async fn check(&self, which: &Which) -> Result<(), NotDone> {
+        match &which.subscriber {
+            Some(name) if !self.manager.store.is_known(name).await? => {
+                Err(ManageError::Unknown(name.clone()).into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -322,7 +341,7 @@ impl Which {
                 return Err(NotDone::Bad(format!("{name} is not a number, or is there twice")));
             }
         }
-        Self::deserialize(Value::Object(fields)).map_err(|error| wrong(&error))
+        read_value(Value::Object(fields))
     }
 
     fn filter(self) -> DeliveryFilter {
@@ -336,17 +355,41 @@ fn with_secret(mut shown: Value, secret: &Secret) -> Value {
     shown
 }
 
-/// Reads a body. The error names the place, never the content.
+/// Reads a body, which is an object of JSON.
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NotDone> {
-    serde_json::from_slice(body).map_err(|error| wrong(&error))
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(NotDone::Bad("the body is not an object of JSON".into()));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(&error))?;
+    json.end().map_err(|_| NotDone::Bad("the body is more than one object of JSON".into()))?;
+    Ok(read)
 }
 
-fn wrong(error: &serde_json::Error) -> NotDone {
-    // Of what it says only what names a field: the rest can quote a value.
-    let text = error.to_string();
-    let what = match text.split(" at line ").next() {
-        Some(what) if what.starts_with("unknown field") || what.starts_with("missing field") => what,
-        _ => "it is not what is wanted here",
-    };
-    NotDone::Bad(format!("{what} (line {}, column {})", error.line(), error.column()))
+/// Reads what a body or a query says.
+fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, NotDone> {
+    serde_path_to_error::deserialize(value).map_err(|error| wrong(&error))
+}
+
+/// What is wrong, and with which field. Of what serde says it leaves out the value, which may be a secret.
+fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> NotDone {
+    let (path, text) = (error.path().to_string(), error.inner().to_string());
+    let field = if path == "." { String::new() } else { format!("{path}: ") };
+    let place = text.rfind(" at line ").unwrap_or(text.len());
+    let (what, place) = text.split_at(place);
+    let names_a_field = ["unknown field", "missing field", "duplicate field"];
+    NotDone::Bad(match what.split_once(", expected ") {
+        _ if error.inner().is_syntax() || error.inner().is_eof() => format!("not JSON: {what}{place}"),
+        _ if names_a_field.iter().any(|known| what.starts_with(known)) => what.to_owned(),
+        Some((_, "u16" | "u32" | "usize" | "i64")) => format!("{field}expected a whole number"),
+        Some((_, expected)) => format!("{field}expected {expected}"),
+        None => format!("{field}it is not what is wanted here"),
+    })
+}
+
+/// A time, as the commands take it.
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    let wrong = |_| D::Error::custom("not a time, expected 2026-11-22 or 2026-11-22T10:00:00Z");
+    input::time(&text).map(Some).map_err(wrong)
 }

@@ -93,6 +93,9 @@ pub enum ManageError {
     /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The secrets of one subscriber could not be encrypted again.
+    #[error("{0} (the others are done): {1}")]
+    NotAgain(String, KeyError),
     /// Nothing can be signed for it.
     #[error(transparent)]
     NoSigner(#[from] NoSigner),
@@ -195,7 +198,7 @@ impl<S: Statements> Manager<S> {
 
     /// What can be sent to.
     fn receiver(&self, subscriber: &Subscriber, keys: &KeyRing) -> Result<Receiver, ManageError> {
-        let receiver = Receiver::of(subscriber, keys).map_err(ManageError::Filter)?;
+        let receiver = Receiver::of(subscriber, keys, self.now()).map_err(ManageError::Filter)?;
         receiver.signer(self.now())?;
         Ok(receiver)
     }
@@ -263,9 +266,9 @@ impl<S: Statements> Manager<S> {
     /// Encrypts every secret with the key that encrypts now; says how many were encrypted with another.
     ///
     /// # Errors
-    /// [`ManageError`]: those before stay done.
+    /// [`ManageError`]: with [`ManageError::NotAgain`] the others are done, and otherwise those before.
     pub async fn encrypt_again(&self) -> Result<usize, ManageError> {
-        let (mut done, keys) = (0, self.keys.newest().await?);
+        let (mut done, mut failed, keys) = (0, None, self.keys.newest().await?);
         for subscriber in self.store.subscribers(None).await? {
             let old = |subscriber: &Subscriber| {
                 subscriber.secrets.iter().filter(|kept| !keys.is_current(&kept.sealed)).count()
@@ -273,17 +276,20 @@ impl<S: Statements> Manager<S> {
             if old(&subscriber) == 0 {
                 continue;
             }
-            done += old(&subscriber);
-            self.change(&subscriber.name, |subscriber| {
+            let changed = self.change(&subscriber.name, |subscriber| {
                 for kept in &mut subscriber.secrets {
                     let secret = keys.open(&kept.sealed, &subscriber.name)?;
                     kept.sealed = keys.seal(&secret, &subscriber.name)?;
                 }
                 Ok(())
-            })
-            .await?;
+            });
+            match changed.await {
+                Ok(_) => done += old(&subscriber),
+                Err(ManageError::Key(error)) => failed = Some(ManageError::NotAgain(subscriber.name, error)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(done)
+        failed.map_or(Ok(done), Err)
     }
 
     /// Removes a subscriber; what it is owed is cancelled.

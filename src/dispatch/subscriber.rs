@@ -231,11 +231,12 @@ pub enum NoSigner {
 }
 
 impl Receiver {
-    /// Reads a subscriber's pattern and its secrets. Where these cannot be read it is owed events all the same.
+    /// Reads a subscriber's pattern and those of its secrets that sign at `now`. Where these cannot be read it is owed events all
+    /// the same.
     ///
     /// # Errors
     /// [`NotAPattern`].
-    pub fn of(subscriber: &Subscriber, keys: &KeyRing) -> Result<Self, NotAPattern> {
+    pub fn of(subscriber: &Subscriber, keys: &KeyRing, now: Timestamp) -> Result<Self, NotAPattern> {
         let open = |kept: &Kept| Ok((keys.open(&kept.sealed, &subscriber.name)?, kept.until));
         Ok(Self {
             id: subscriber.id,
@@ -244,7 +245,7 @@ impl Receiver {
             is_paused: subscriber.paused,
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
-            secrets: subscriber.secrets.iter().map(open).collect(),
+            secrets: subscriber.signing(now).map(open).collect(),
         })
     }
 

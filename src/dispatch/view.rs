@@ -11,6 +11,11 @@ fn time(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| format!("{time:.3}"))
 }
 
+/// Microseconds as milliseconds, with three digits behind the point at most.
+fn milliseconds(micros: i64) -> Value {
+    serde_json::from_str(&format!("{}.{:03}", micros / 1000, micros % 1000)).unwrap_or_default()
+}
+
 /// A subscriber: all but its secrets.
 pub fn subscriber(subscriber: &Subscriber, now: Timestamp) -> Value {
     let health = &subscriber.health;
@@ -39,7 +44,7 @@ pub fn test(tried: &Tried) -> Value {
         "status": answered.map(|answered| answered.status),
         "error": tried.error(),
         "address": tried.address,
-        "milliseconds": tried.duration.as_secs_f64() * 1000.0,
+        "milliseconds": milliseconds(i64::try_from(tried.duration.as_micros()).unwrap_or(i64::MAX)),
         "answer": answered.map(|answered| answered.body.as_str()),
     })
 }
@@ -73,9 +78,7 @@ fn attempt(tried: &TriedView) -> Value {
     json!({
         "number": tried.number,
         "started": time(Some(tried.started)),
-        "milliseconds": Timestamp::from_microsecond(tried.duration).map_or(0.0, |time| {
-            time.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64() * 1000.0
-        }),
+        "milliseconds": milliseconds(tried.duration),
         "status": tried.status,
         "error": tried.error,
         "address": tried.address,

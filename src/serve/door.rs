@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::settings::Settings;
@@ -64,10 +64,11 @@ pub(super) fn access(settings: &Settings) -> Access {
 pub(super) async fn whole(body: Body) -> Result<Bytes, Response> {
     match timeout(BODY.0, Limited::new(body, BODY.1).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        _ => Err(refused(
-            StatusCode::BAD_REQUEST,
-            "The body did not come as a whole, or is larger than 64 KB.",
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB."))
+        }
+        Ok(Err(_)) => Err(refused(StatusCode::BAD_REQUEST, "The body did not come as a whole.")),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "The body did not come in 10 s.")),
     }
 }
 

@@ -23,7 +23,10 @@ pub(super) fn router(settings: &Settings, manager: Manager<AnyLog>) -> Router {
     let office = Office { api, door: Door::of(settings) };
     let mut router = Router::new();
     for path in PATHS {
-        router = router.route(path, any(answer)).route(&format!("{path}/{{*rest}}"), any(answer));
+        router = router.route(path, any(answer));
+        for more in ["/", "/{*rest}"] {
+            router = router.route(&format!("{path}{more}"), any(answer));
+        }
     }
     router.with_state(Arc::new(office))
 }

@@ -180,5 +180,5 @@ fn what_cannot_be_a_consumer_is_refused() {
         ask(&server, "POST", "/consumers/billing/ack", &json!({"cursor": cursor, "lease": "x"}));
     assert_eq!(status, 409);
     let large = server.ask("PUT", "/consumers/x", &[], &vec![b' '; 100_000]);
-    assert_eq!(large.status, 400);
+    assert_eq!(large.status, 413);
 }

@@ -296,7 +296,36 @@ async fn the_same_is_done_over_http_by_who_has_the_token() {
                 "unknown field `colour`",
             ),
             ("POST", "/subscribers", json!({"url": "https://8.8.8.8/"}), 400, "missing field `name`"),
-            ("PATCH", "/subscribers/a", json!({"limit": "hunter2"}), 400, "it is not what is wanted here"),
+            ("PATCH", "/subscribers/a", json!({"limit": "hunter2"}), 400, "limit: expected a whole number"),
+            (
+                "PATCH",
+                "/subscribers/a",
+                json!({"signature": "md5"}),
+                400,
+                "signature: expected one of `standard`",
+            ),
+            (
+                "PATCH",
+                "/subscribers/a",
+                json!(["https://8.8.8.8/"]),
+                400,
+                "the body is not an object of JSON",
+            ),
+            ("POST", "/subscribers", json!({"name": "b", "secret": 7777}), 400, "secret: expected a string"),
+            ("POST", "/subscribers/a/rotate-secret", json!([0]), 400, "the body is not an object of JSON"),
+            ("GET", "/deliveries?since=yesterday", Value::Null, 400, "since: expected 2026-11-22 or"),
+            ("GET", "/deliveries?status=late", Value::Null, 400, "status: expected one of `waiting`"),
+            ("GET", "/deliveries?limit=-1", Value::Null, 400, "limit: expected a whole number"),
+            ("GET", "/deliveries?subscriber=nobody", Value::Null, 404, "there is no subscriber nobody"),
+            (
+                "POST",
+                "/deliveries/retry",
+                json!({"subscriber": "nobody"}),
+                404,
+                "there is no subscriber nobody",
+            ),
+            ("POST", "/deliveries/7777/retry", Value::Null, 404, "there is no delivery 7777"),
+            ("PATCH", "/subscribers/a", json!("x".repeat(70_000)), 413, "The body is larger than 64 KB."),
             ("PATCH", "/subscribers/b", json!({}), 404, "there is no subscriber b"),
             (
                 "POST",
@@ -318,6 +347,10 @@ async fn the_same_is_done_over_http_by_who_has_the_token() {
             let why = answer["errors"][0]["message"].as_str().unwrap_or_default();
             assert!(got == status && why.starts_with(said), "{method} {path}: {got} {why}");
         }
+        assert_eq!(call("GET", "/deliveries?since=2026-11-22&limit=1", Value::Null).0, 200);
+        assert_eq!(call("GET", "/subscribers/", Value::Null).0, 200);
+        let reply = server.ask("PUT", "/subscribers/a", &[token], b"");
+        assert_eq!(reply.header("allow").as_deref(), Some("GET, PATCH, DELETE"));
         assert_eq!(call("DELETE", "/subscribers/a", Value::Null).0, 204);
         assert_eq!(call("GET", "/subscribers/a", Value::Null).0, 404);
     })

@@ -314,7 +314,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             let keys = self.keys.ring().await.map_err(|error| LogError::Unavailable(error.to_string()))?;
             let mut receivers = HashMap::new();
             for subscriber in self.store.subscribers(None).await? {
-                match Receiver::of(&subscriber, &keys) {
+                match Receiver::of(&subscriber, &keys, self.now()) {
                     Ok(receiver) => {
                         receivers.insert(subscriber.id, Arc::new(receiver));
                     }
