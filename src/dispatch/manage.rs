@@ -23,6 +23,8 @@ use crate::secrets::Secret;
 const PING: &str = "hookbridge.ping";
 /// The shortest secret that is taken, in bytes: a shorter one can be guessed.
 const SHORTEST_SECRET: usize = 16;
+/// Why a subscriber is paused that somebody has paused.
+const BY_HAND: &str = "it was paused by hand";
 /// The longest that an old secret goes on signing.
 pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -225,7 +227,7 @@ impl<S: Statements> Manager<S> {
     /// [`ManageError`].
     pub async fn pause(&self, name: &str) -> Result<Subscriber, ManageError> {
         let subscriber = self.find(name).await?;
-        if !self.store.pause(subscriber.id).await? {
+        if !self.store.pause(subscriber.id, BY_HAND, self.now()).await? {
             return Err(ManageError::Already(name.to_owned(), "paused already"));
         }
         self.find(name).await

@@ -96,12 +96,21 @@ pub struct Subscriber {
     pub settings: Settings,
     /// Its secrets, the newest first.
     pub secrets: Vec<Kept>,
-    /// Whether nothing is sent for now.
-    pub paused: bool,
+    /// Why nothing is sent for now.
+    pub paused: Option<Pause>,
     /// Since when.
     pub created: Timestamp,
     /// How it has been.
     pub health: Health,
+}
+
+/// Why nothing is sent to a subscriber.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when, where it is known.
+    pub since: Option<Timestamp>,
+    /// Why, where it is known.
+    pub why: Option<String>,
 }
 
 /// How a subscriber has been of late.
@@ -242,7 +251,7 @@ impl Receiver {
             id: subscriber.id,
             name: subscriber.name.clone(),
             url: subscriber.url.clone(),
-            is_paused: subscriber.paused,
+            is_paused: subscriber.paused.is_some(),
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
             secrets: subscriber.signing(now).map(open).collect(),

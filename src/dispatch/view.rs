@@ -23,7 +23,9 @@ pub fn subscriber(subscriber: &Subscriber, now: Timestamp) -> Value {
         "object": "subscriber",
         "name": subscriber.name,
         "url": subscriber.url,
-        "state": if subscriber.paused { "paused" } else { "active" },
+        "state": if subscriber.paused.is_some() { "paused" } else { "active" },
+        "paused_since": time(subscriber.paused.as_ref().and_then(|pause| pause.since)),
+        "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.why.as_deref()),
         "settings": subscriber.settings,
         "secrets": subscriber.signing(now).count(),
         // Until when an older secret signs, too.

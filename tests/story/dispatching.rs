@@ -160,7 +160,7 @@ async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clon
     let expected = [(50, "failing 50".to_owned()), (90, "failing 90".to_owned()), (100, "paused".to_owned())];
     assert_eq!(told, expected);
     let subscriber = office.manager.find("down").await.unwrap();
-    assert!(subscriber.paused);
+    assert_eq!(subscriber.paused.unwrap().why.as_deref(), Some("every attempt failed for too long"));
     let before = receiver.received().len();
     office.at(130 * 3600);
     office.pass().await;
@@ -201,7 +201,8 @@ async fn who_is_gone_is_paused_and_who_is_busy_left_alone(db: impl Statements + 
     assert!((600..=630).contains(&next("moved")));
     assert_eq!(by_name["moved"].error.as_deref(), Some("redirect: it is not followed"));
     let gone = office.manager.find("gone").await.unwrap();
-    assert!(gone.paused);
+    let paused = gone.paused.unwrap();
+    assert_eq!((paused.since, paused.why.as_deref()), (Some(office.now()), Some("it answered 410 Gone")));
     office.at(DAY);
     office.pass().await;
     let to_gone = receiver.received().iter().filter(|one| one.path == "/gone").count();

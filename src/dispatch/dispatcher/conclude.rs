@@ -15,6 +15,9 @@ use crate::log::{LogError, Statements};
 
 /// So many failures in a row, and nothing more is tried for some time but one attempt, the probe.
 const TOO_MANY: i64 = 10;
+/// Why a subscriber is paused.
+const GONE: &str = "it answered 410 Gone";
+const FAILED: &str = "every attempt failed for too long";
 
 impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// What some attempts at one subscriber, in their order, say about it.
@@ -46,8 +49,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             self.lanes.close(id);
         }
         if failed.iter().any(|finished| finished.tried.is_gone()) {
-            if self.store.pause(id).await? {
-                self.tell(receiver, Standing::Paused { why: "it answered 410 Gone" }, Some(failing)).await;
+            if self.store.pause(id, GONE, now).await? {
+                self.tell(receiver, Standing::Paused { why: GONE }, Some(failing)).await;
             }
             return Ok(());
         }
@@ -71,9 +74,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             return Ok(());
         }
         if percent == 100 {
-            self.tell(receiver, Standing::Paused { why: "every attempt failed for too long" }, Some(failing))
-                .await;
-            self.store.pause(receiver.id).await?;
+            self.tell(receiver, Standing::Paused { why: FAILED }, Some(failing)).await;
+            self.store.pause(receiver.id, FAILED, now).await?;
         } else {
             self.tell(receiver, Standing::Failing { percent }, Some(failing)).await;
         }

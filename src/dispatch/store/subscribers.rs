@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Store;
-use crate::dispatch::subscriber::{Health, Kept, Settings, Subscriber, SubscriberId};
+use crate::dispatch::subscriber::{Health, Kept, Pause, Settings, Subscriber, SubscriberId};
 use crate::log::{LogError, Row, Statement, Statements, Value};
 
 const COLUMNS: &str =
-    "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told";
+    "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
+     paused, paused_why";
 /// Tells who knows the subscribers that they have changed.
 const CHANGED: &str = "update {log}dispatch set revision = revision + 1";
 
@@ -102,10 +103,11 @@ impl<S: Statements> Store<S> {
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn pause(&self, id: SubscriberId) -> Result<bool, LogError> {
-        let sql =
-            "update {log}subscribers set state = 'paused' where id = $1 and state = 'active' returning id";
-        Ok(!self.changed(Statement::new(sql, vec![id.into()])).await?.is_empty())
+    pub async fn pause(&self, id: SubscriberId, why: &str, now: Timestamp) -> Result<bool, LogError> {
+        let sql = "update {log}subscribers set state = 'paused', paused = $2, paused_why = $3
+            where id = $1 and state = 'active' returning id";
+        let values = vec![id.into(), now.into(), why.into()];
+        Ok(!self.changed(Statement::new(sql, values)).await?.is_empty())
     }
 
     /// Begins again, with all that waits and as if nothing had failed; that it receives again is told of when it does. False when
@@ -114,7 +116,7 @@ impl<S: Statements> Store<S> {
     /// # Errors
     /// [`LogError`].
     pub async fn resume(&self, id: SubscriberId, now: Timestamp) -> Result<bool, LogError> {
-        let sql = "update {log}subscribers set state = 'active', failures = 0, failing_since = null, open_until = null,
+        let sql = "update {log}subscribers set state = 'active', paused = null, paused_why = null, failures = 0, failing_since = null, open_until = null,
               told = -1, releasing = $2
             where id = $1 and state = 'paused' returning id";
         Ok(!self.changed(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
@@ -241,7 +243,10 @@ fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
         url: row.text(2)?,
         settings: serde_json::from_str(&row.text(3)?).map_err(|_| unreadable("settings"))?,
         secrets: serde_json::from_str(&row.text(4)?).map_err(|_| unreadable("secrets"))?,
-        paused: row.text(5)? != "active",
+        paused: match row.text(5)?.as_str() {
+            "active" => None,
+            _ => Some(Pause { since: row.maybe_time(11)?, why: row.maybe_text(12)? }),
+        },
         created: row.time(6)?,
         health: Health {
             failures: row.number(7)?,

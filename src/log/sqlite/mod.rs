@@ -22,12 +22,13 @@ use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
 use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Recorded};
 
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "events", include_str!("0001_events.sql")),
     (2, "order", include_str!("0002_order.sql")),
     (3, "consumers", include_str!("0003_consumers.sql")),
     (4, "deliveries", include_str!("0004_deliveries.sql")),
     (5, "fewer_indexes", include_str!("0005_fewer_indexes.sql")),
+    (6, "pauses", include_str!("0006_pauses.sql")),
 ];
 /// SQLite binds 32,766 values at most, and a row has some thirty.
 const ROWS: usize = 500;
