@@ -1,7 +1,6 @@
 //! The job **dispatch**: events go out to subscribers, signed, at least once, and every try is on record.
 
 mod api;
-mod api_function;
 mod attempt;
 mod dispatcher;
 mod environment;
@@ -22,8 +21,7 @@ mod store;
 mod subscriber;
 pub mod view;
 
-pub use api::{Api, ApiAnswer, PATHS};
-pub use api_function::ApiFunction;
+pub use api::{Api, ApiAnswer, ApiFunction, PATHS};
 pub use attempt::Poster;
 pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, Outcome, SweepError, Swept};
 pub use environment::{ApiEnvironment, Environment};

@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 use tokio::time::timeout_at;
 
-use super::api::{Api, ApiAnswer};
+use super::{Api, ApiAnswer};
 use crate::invocation::{NotARequest, UrlAnswer, UrlRequest, time_to_answer};
 use crate::log::Statements;
 

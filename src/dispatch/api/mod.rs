@@ -1,17 +1,20 @@
-//! Subscribers and deliveries over HTTP: what the commands do, for programs.
+//! Subscribers and deliveries over HTTP: what the commands do, for programs. A server shows it, or a function (`function`).
+
+mod function;
+mod input;
 
 use http::{HeaderName, Method, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::error;
 
-use super::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
-use super::store::{DeliveryFilter, State};
-use super::view;
+pub use function::ApiFunction;
+
 use crate::access::{Access, Admitted, Scope};
-use crate::input;
+use crate::dispatch::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
+use crate::dispatch::store::{DeliveryFilter, State};
+use crate::dispatch::view;
 use crate::log::{LogError, Statements};
 use crate::secrets::Secret;
 
@@ -64,9 +67,9 @@ struct Which {
     subscriber: Option<String>,
     event: Option<String>,
     status: Option<State>,
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "input::time")]
     since: Option<Timestamp>,
-    #[serde(deserialize_with = "time")]
+    #[serde(deserialize_with = "input::time")]
     until: Option<Timestamp>,
     before: Option<i64>,
     limit: Option<usize>,
@@ -83,6 +86,12 @@ enum NotDone {
 impl From<ManageError> for NotDone {
     fn from(error: ManageError) -> Self {
         Self::Manage(error)
+    }
+}
+
+impl From<String> for NotDone {
+    fn from(why: String) -> Self {
+        Self::Bad(why)
     }
 }
 
@@ -135,7 +144,7 @@ impl ApiAnswer {
     }
 
     /// Why it was not done.
-    pub(super) fn error(status: StatusCode, why: &str) -> Self {
+    fn error(status: StatusCode, why: &str) -> Self {
         Self::json(status, &json!({"errors": [{"message": why}]}))
     }
 
@@ -194,10 +203,16 @@ impl<S: Statements> Api<S> {
                 ok(&json!({"object": "list", "data": data}))
             }
             ([], &Method::POST) => {
-                let mut settings: serde_json::Map<String, Value> = read(body)?;
+                let mut settings: serde_json::Map<String, Value> = input::read(body)?;
                 let ours = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
-                let New { name, secret } = read_value(Value::Object(ours.collect()))?;
-                let changes: Changes = read_value(Value::Object(settings))?;
+                let New { name, secret } = input::read_value(Value::Object(ours.collect()))?;
+                let changes: Changes = input::read_value(Value::Object(settings)).map_err(|why| {
+                    // Of this one there are two more.
+                    match why.strip_prefix("unknown field ") {
+                        Some(_) => why.replace("expected one of ", "expected one of `name`, `secret`, "),
+                        None => why,
+                    }
+                })?;
                 let is_given = secret.is_some();
                 let (made, secret) = self.manager.create(&name, changes, secret.map(Secret::new)).await?;
                 let shown = view::subscriber(&made, now);
@@ -207,7 +222,7 @@ impl<S: Statements> Api<S> {
             ([], _) => Err(NotDone::NotAllowed("GET, POST")),
             ([name], &Method::GET) => ok(&view::subscriber(&self.manager.find(name).await?, now)),
             ([name], &Method::PATCH) => {
-                ok(&view::subscriber(&self.manager.update(name, read(body)?).await?, now))
+                ok(&view::subscriber(&self.manager.update(name, input::read(body)?).await?, now))
             }
             ([name], &Method::DELETE) => {
                 self.manager.remove(name).await?;
@@ -221,7 +236,7 @@ impl<S: Statements> Api<S> {
             ([name, "test"], &Method::POST) => ok(&view::test(&self.manager.test(name).await?)),
             ([name, "rotate-secret"], &Method::POST) => {
                 let Rotation { overlap_hours } =
-                    if body.is_empty() { Rotation::default() } else { read(body)? };
+                    if body.is_empty() { Rotation::default() } else { input::read(body)? };
                 let hours = overlap_hours.unwrap_or(OVERLAP);
                 let most = LONGEST_OVERLAP.as_hours();
                 if !(0..=most).contains(&hours) {
@@ -261,7 +276,7 @@ impl<S: Statements> Api<S> {
                 ok(&json!({"object": "list", "data": data, "has_more": has_more}))
             }
             ([what @ ("retry" | "cancel")], &Method::POST) => {
-                let mut which: Which = read(body)?;
+                let mut which: Which = input::read(body)?;
                 self.check(&which).await?;
                 let (subscriber, event) = (which.subscriber.is_some(), which.event.is_some());
                 if !subscriber && !event && which.since.is_none() && which.status.is_none() {
@@ -341,7 +356,7 @@ impl Which {
                 return Err(NotDone::Bad(format!("{name} is not a number, or is there twice")));
             }
         }
-        read_value(Value::Object(fields))
+        Ok(input::read_value(Value::Object(fields))?)
     }
 
     fn filter(self) -> DeliveryFilter {
@@ -353,43 +368,4 @@ impl Which {
 fn with_secret(mut shown: Value, secret: &Secret) -> Value {
     shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
     shown
-}
-
-/// Reads a body, which is an object of JSON.
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NotDone> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(NotDone::Bad("the body is not an object of JSON".into()));
-    }
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong(&error))?;
-    json.end().map_err(|_| NotDone::Bad("the body is more than one object of JSON".into()))?;
-    Ok(read)
-}
-
-/// Reads what a body or a query says.
-fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, NotDone> {
-    serde_path_to_error::deserialize(value).map_err(|error| wrong(&error))
-}
-
-/// What is wrong, and with which field. Of what serde says it leaves out the value, which may be a secret.
-fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> NotDone {
-    let (path, text) = (error.path().to_string(), error.inner().to_string());
-    let field = if path == "." { String::new() } else { format!("{path}: ") };
-    let place = text.rfind(" at line ").unwrap_or(text.len());
-    let (what, place) = text.split_at(place);
-    let names_a_field = ["unknown field", "missing field", "duplicate field"];
-    NotDone::Bad(match what.split_once(", expected ") {
-        _ if error.inner().is_syntax() || error.inner().is_eof() => format!("not JSON: {what}{place}"),
-        _ if names_a_field.iter().any(|known| what.starts_with(known)) => what.to_owned(),
-        Some((_, "u16" | "u32" | "usize" | "i64")) => format!("{field}expected a whole number"),
-        Some((_, expected)) => format!("{field}expected {expected}"),
-        None => format!("{field}it is not what is wanted here"),
-    })
-}
-
-/// A time, as the commands take it.
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    let wrong = |_| D::Error::custom("not a time, expected 2026-11-22 or 2026-11-22T10:00:00Z");
-    input::time(&text).map(Some).map_err(wrong)
 }
