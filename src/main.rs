@@ -98,6 +98,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     output::for_terminal();
     match runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli.command))) {
+        Ok(_) if output::has_failed() => ExitCode::FAILURE,
         Ok(code) => code,
         Err(error) => {
             output::complain(&format!("hookbridge: {}", output::chain(&*error)));

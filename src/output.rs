@@ -3,8 +3,9 @@
 //! Only this crate's own events are written, whatever `RUST_LOG` says: the SDK's debug output can hold requests
 //! and answers, and a secret is an answer.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -40,11 +41,25 @@ pub fn for_terminal() {
     tracing_subscriber::registry().with(ours()).with(lines).init();
 }
 
-/// Writes one finished line to standard output. A reader that has gone away is no reason to fail.
+/// Whether something that was to be written was not.
+static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Writes one finished line to standard output. A reader that has gone away is no reason to fail; of another failure
+/// [`has_failed`] knows.
 pub fn line(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(format!("{text}\n").as_bytes());
-    let _ = out.flush();
+    let written = out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+        && !HAS_FAILED.swap(true, Ordering::Relaxed)
+    {
+        let _ = writeln!(std::io::stderr(), "standard output: {error}");
+    }
+}
+
+/// Whether something that was to be written to standard output was not, and it was told why.
+pub fn has_failed() -> bool {
+    HAS_FAILED.load(Ordering::Relaxed)
 }
 
 /// Tells a person at a terminal, on standard error.

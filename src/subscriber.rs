@@ -163,6 +163,11 @@ pub enum SubscriberError {
     /// It was not done.
     #[error(transparent)]
     Manage(#[from] ManageError),
+    /// The secret was not printed.
+    #[error(
+        "the secret of {0} was made and could not be printed; hookbridge subscriber rotate-secret {0} makes another"
+    )]
+    NotShown(String),
     /// The ping came to nothing.
     #[error("the ping was not taken by {0}")]
     NotTaken(String),
@@ -222,6 +227,9 @@ impl SubscriberCommand {
                     shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 }
                 place.print(&shown);
+                if !is_given && output::has_failed() {
+                    return Err(SubscriberError::NotShown(name));
+                }
             }
             Self::List(place) => {
                 let subscribers = place.manager().await?.store.subscribers(None).await;
@@ -253,6 +261,9 @@ impl SubscriberCommand {
                 let mut shown = shown_of(&manager.find(&name).await?);
                 shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 place.print(&shown);
+                if output::has_failed() {
+                    return Err(SubscriberError::NotShown(name));
+                }
             }
             Self::Delete(Named { name, place }) => {
                 place.manager().await?.remove(&name).await?;

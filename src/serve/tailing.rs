@@ -130,7 +130,12 @@ impl Tail {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&lines);
-        self.log.record(&recorder::events(&text)).await?;
+        let batch = recorder::events(&text);
+        if batch.unrecognized > 0 {
+            let (from, lines) = (self.offset, batch.unrecognized);
+            warn!(from, lines, "lines of the bus's file are no events, and not in the log");
+        }
+        self.log.record(&batch).await?;
         self.log.sequence().await?;
         self.offset += whole as u64;
         std::fs::write(&self.mark, format!("{} {}\n{}", self.of, self.offset, self.others))?;

@@ -1,27 +1,29 @@
-//! The file of the embedded bus: lines appended and flushed, and what a failure or a crash left unfinished cut off.
+//! The file of the embedded bus: lines appended and flushed, and what a failure or a crash left unfinished at its end cut off.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Error, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
 use serde::de::IgnoredAny;
 
 /// The most bytes that one flush covers.
 pub(super) const ENOUGH_BYTES: usize = 4 << 20;
-/// How far from the end an unfinished line can stand: one flush; twice that, to be sure.
+/// How far from the end a crash can have left something unfinished: one flush; twice that, to be sure.
 const UNFLUSHED: u64 = 8 << 20;
 
 /// The file and the length up to which it is flushed.
 pub(super) struct Log {
+    path: PathBuf,
     file: File,
     length: u64,
 }
 
 impl Log {
-    /// Takes the file. What a crash left unfinished was never acknowledged and is cut off.
-    pub(super) fn open(mut file: File) -> std::io::Result<Self> {
-        let length = end_of_whole_lines(&mut file)?;
+    /// Takes the file that is there by this path. What a crash left unfinished at its end was never acknowledged and is cut off.
+    pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
+        let length = end_of_last_whole_line(&mut file)?;
         file.set_len(length)?;
-        Ok(Self { file, length })
+        Ok(Self { path, file, length })
     }
 
     /// The length up to which it is flushed.
@@ -31,6 +33,7 @@ impl Log {
 
     /// Writes and flushes. After a failure the file is as it was before.
     pub(super) fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.is_in_its_place()?;
         let written = self
             .file
             .seek(SeekFrom::Start(self.length))
@@ -43,26 +46,49 @@ impl Log {
         }
         written
     }
+
+    /// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
+    fn is_in_its_place(&self) -> std::io::Result<()> {
+        let there = std::fs::metadata(&self.path)
+            .and_then(|there| Ok(is_the_same(&there, &self.file.metadata()?)))
+            .is_ok_and(|is_the_same| is_the_same);
+        there.then_some(()).ok_or_else(|| {
+            Error::other(format!("{} was moved or removed: start hookbridge serve anew", self.path.display()))
+        })
+    }
 }
 
-/// The offset behind the last line before which every line is whole. A flush may have reached the disk in any order,
-/// so a line that is not whole can have whole ones behind it; none of them was acknowledged.
-fn end_of_whole_lines(file: &mut File) -> std::io::Result<u64> {
+#[cfg(unix)]
+fn is_the_same(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Elsewhere nobody can move a file that is open.
+#[cfg(not(unix))]
+fn is_the_same(_: &std::fs::Metadata, _: &std::fs::Metadata) -> bool {
+    true
+}
+
+/// The offset behind the last whole line. A flush may have reached the disk in any order, so a line that is not whole can have
+/// whole ones behind it; so can one that somebody has damaged. These are kept: some of them may have been acknowledged.
+fn end_of_last_whole_line(file: &mut File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(UNFLUSHED);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     // Unless it is the file's first, the first line in sight began out of sight.
-    let mut end = match from {
+    let first = match from {
         0 => 0,
         _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),
     };
-    for line in tail[end..].split_inclusive(|b| *b == b'\n') {
-        if line.last() != Some(&b'\n') || serde_json::from_slice::<IgnoredAny>(line).is_err() {
+    let mut end = tail.len();
+    for line in tail[first..].split_inclusive(|b| *b == b'\n').rev() {
+        if line.last() == Some(&b'\n') && serde_json::from_slice::<IgnoredAny>(line).is_ok() {
             break;
         }
-        end += line.len();
+        end -= line.len();
     }
     Ok(from + end as u64)
 }
@@ -75,7 +101,7 @@ mod tests {
     fn cut(content: &[u8]) -> Vec<u8> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        let end = end_of_whole_lines(&mut file).unwrap();
+        let end = end_of_last_whole_line(&mut file).unwrap();
         content[..usize::try_from(end).unwrap()].to_vec()
     }
 
@@ -87,10 +113,37 @@ mod tests {
         assert_eq!(cut(&long), long);
         assert_eq!(cut(&with(b"{\"b\":\"")), long, "a line without an end");
         assert_eq!(cut(&with(b"{\"b\":\"\n")), long, "a line that is not whole");
-        assert_eq!(cut(&with(b"\0\0\0\0{\"c\":1}\n{\"d\":1}\n")), long, "a hole, and whole lines behind it");
+        assert_eq!(cut(&with(b"{\"b\":\"\n\n\0\0\n\0\0\0")), long, "several of them");
+        for damaged in [&b"\0\0\0\0{\"c\":1}\n"[..], b"\n", b"{\"c\":\"\n", b"{\"c\":1}\0"] {
+            let whole = [damaged, b"{\"d\":1}\n{\"e\":1}\n"].concat();
+            assert_eq!(cut(&with(&whole)), with(&whole), "what is behind it is kept");
+        }
         assert_eq!(cut(b"{\"b"), b"");
         let large = [vec![b'z'; 10 << 20], b"\n".to_vec(), long.clone()].concat();
         assert_eq!(cut(&[&large[..], b"{\"e"].concat()), large, "only the end is looked at");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_to_a_file_that_was_put_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, away) = (folder.path().join("log"), folder.path().join("log.1"));
+        let open =
+            || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
+        let mut log = Log::open(path.clone(), open()).unwrap();
+        log.append(b"{\"before\":1}\n").unwrap();
+        std::fs::rename(&path, &away).unwrap();
+        assert!(
+            log.append(b"{}\n")
+                .unwrap_err()
+                .to_string()
+                .ends_with("was moved or removed: start hookbridge serve anew")
+        );
+        drop(open());
+        assert!(log.append(b"{}\n").is_err(), "another file has its name");
+        std::fs::rename(&away, &path).unwrap();
+        log.append(b"{\"after\":1}\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"before\":1}\n{\"after\":1}\n");
     }
 
     #[test]
@@ -99,7 +152,7 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "{\"before\":1}\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let log = Log::open(file).unwrap();
+        let log = Log::open(path.clone(), file).unwrap();
         // Opened for reading only, every write fails, as on a disk that is full.
         let mut broken = Log { file: File::open(&path).unwrap(), ..log };
         assert!(broken.append(b"{}\n").is_err());

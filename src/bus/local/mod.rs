@@ -133,7 +133,7 @@ impl LocalBus {
         }
         // The file is new, perhaps: its name has to be on disk, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        let log = Log::open(file).map_err(failed)?;
+        let log = Log::open(path.clone(), file).map_err(failed)?;
         let (lines, _) = broadcast::channel(WATCHED);
         let room = Semaphore::new(ENOUGH_BYTES);
         let length = watch::Sender::new(log.length());
