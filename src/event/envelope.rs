@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Event;
+use super::line_breaks::{self, LineBreaks};
 
 /// The EventBridge envelope, all of it but the detail, with the names EventBridge gives its fields.
 #[derive(Serialize)]
@@ -47,37 +48,47 @@ impl<'a> Envelope<'a> {
         Self { version: "0", id, detail_type, source, account, time, region, resources }
     }
 
-    /// One line of JSON, with its line break, around `detail`, which is JSON and keeps every byte but its line breaks: JSON
-    /// has them between tokens only, and they become spaces.
+    /// JSON around `detail`, which is JSON and keeps every byte, behind what is there.
+    ///
+    /// # Errors
+    /// None in practice: the fields are strings.
+    pub fn write(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(&mut *to, self)?;
+        // It takes the place of the closing brace.
+        to.pop();
+        to.extend_from_slice(b",\"detail\":");
+        to.extend_from_slice(detail.as_bytes());
+        to.push(b'}');
+        Ok(())
+    }
+
+    /// The same as one line, with its line break; line breaks of `detail` become spaces.
     ///
     /// # Errors
     /// None in practice: the fields are strings.
     pub fn to_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = Vec::with_capacity(detail.len() + 512);
         self.write(detail, &mut line)?;
+        line_breaks::replace(&mut line);
         line.push(b'\n');
         Ok(line)
     }
 
-    /// The same without the line break, behind what is there.
+    /// The same; where there were line breaks stands behind the detail, as [`LineBreaks`], so that it can be had again as it was.
     ///
     /// # Errors
     /// None in practice: the fields are strings.
-    pub fn write(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let detail = detail.as_bytes();
-        serde_json::to_writer(&mut *to, self)?;
-        // It takes the place of the closing brace.
-        to.pop();
-        to.extend_from_slice(b",\"detail\":");
-        let start = to.len();
-        to.extend_from_slice(detail);
-        if memchr::memchr2(b'\n', b'\r', detail).is_some() {
-            for byte in to[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-                *byte = b' ';
-            }
+    pub fn to_kept_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
+        // Around JSON nothing is kept.
+        let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
+        let mut line = self.to_line(detail)?;
+        if let Some(breaks) = LineBreaks::of(detail) {
+            line.truncate(line.len() - 2);
+            line.extend_from_slice(b",\"detail-line-breaks\":");
+            serde_json::to_writer(&mut line, &breaks)?;
+            line.extend_from_slice(b"}\n");
         }
-        to.push(b'}');
-        Ok(())
+        Ok(line)
     }
 }
 
@@ -100,6 +111,16 @@ mod tests {
         let through = Through { account: "000000000000", region: "local" };
         let envelope = Envelope::of(&event, "7", through, at);
         let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
+        let kept = String::from_utf8(envelope.to_kept_line(event.detail.as_str()).unwrap()).unwrap();
+        let breaks = r#","detail-line-breaks":{"\n":[1,19,31],"\r":[18]}}"#;
+        assert_eq!(kept.trim_end(), format!("{}{breaks}", &line[..line.len() - 2]));
+        let mut whole = Vec::new();
+        envelope.write(event.detail.as_str(), &mut whole).unwrap();
+        assert!(
+            String::from_utf8(whole)
+                .unwrap()
+                .ends_with("\"detail\":{\n  \"id\": \"evt_1\",\r\n  \"n\": 1.00\n}}")
+        );
         insta::assert_snapshot!(line.trim_end(), @r#"{"version":"0","id":"7","detail-type":"charge.succeeded","source":"stripe.com","account":"000000000000","time":"2016-02-02T19:50:00Z","region":"local","resources":["urn:webhook:stripe:evt_1"],"detail":{   "id": "evt_1",    "n": 1.00 }}"#);
     }
 }

@@ -8,6 +8,7 @@ mod detail;
 mod entry;
 mod envelope;
 mod fields;
+mod line_breaks;
 mod object;
 mod pattern;
 
@@ -15,6 +16,7 @@ pub use detail::{Detail, DetailError};
 pub use entry::EntryError;
 pub use envelope::{Envelope, Through};
 pub use fields::{Fields, time_of};
+pub use line_breaks::LineBreaks;
 pub use object::{Object, text};
 pub use pattern::{NotAPattern, Pattern, is_like};
 

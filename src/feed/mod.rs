@@ -133,5 +133,5 @@ fn trimmed(path: &str) -> &str {
 
 /// The size of a text of JSON as a string in JSON.
 fn in_json(text: &str) -> usize {
-    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count()
 }

@@ -74,21 +74,21 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// EventBridge's envelope as one line of JSON, with its line break. The detail keeps every byte but its line breaks.
-    pub fn to_line(&self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(self.detail.len() + 512);
-        self.write(&mut line);
-        line.push(b'\n');
-        line
-    }
-
-    /// The same without the line break, behind what is there.
-    pub fn write(&self, to: &mut Vec<u8>) {
+    fn envelope(&self) -> Envelope<'_> {
         let through = Through { account: &self.account, region: &self.region };
         let of = (self.source.as_str(), self.detail_type.as_str());
-        let envelope = Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources);
+        Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources)
+    }
+
+    /// EventBridge's envelope, behind what is there. The detail keeps every byte.
+    pub fn write(&self, to: &mut Vec<u8>) {
         // It never fails: the fields are strings.
-        let _ = envelope.write(&self.detail, to);
+        let _ = self.envelope().write(&self.detail, to);
+    }
+
+    /// The same as one line, with its line break; those of the detail become spaces.
+    pub fn to_line(&self) -> Vec<u8> {
+        self.envelope().to_line(&self.detail).unwrap_or_default()
     }
 }
 

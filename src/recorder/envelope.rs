@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{IN_LOG, sparkpost};
+use crate::event::LineBreaks;
 use crate::log::{Found, Record, can_be_recorded, storable};
 use crate::providers::{self, sparkpost::SPARKPOST};
 
@@ -27,6 +28,9 @@ struct Envelope<'a> {
     resources: Vec<String>,
     #[serde(borrow)]
     detail: &'a RawValue,
+    /// In the file of the embedded bus.
+    #[serde(rename = "detail-line-breaks", default)]
+    line_breaks: Option<LineBreaks>,
 }
 
 /// The record of an event; `None` when it is no envelope. An event that was published from the log, out of a batch or by
@@ -57,7 +61,10 @@ pub(super) fn record(json: &str) -> Option<Record<'_>> {
         account: storable(envelope.account),
         region: storable(envelope.region),
         resources: envelope.resources.into_iter().map(|urn| storable(urn.into()).into_owned()).collect(),
-        detail: Cow::Borrowed(envelope.detail.get()),
+        detail: match envelope.line_breaks.and_then(|breaks| breaks.put_back(envelope.detail.get())) {
+            Some(detail) => Cow::Owned(detail),
+            None => Cow::Borrowed(envelope.detail.get()),
+        },
         found,
     })
 }

@@ -76,10 +76,11 @@ impl Target {
         }
         event.resources.push(mark.to_owned());
         let id = event.key.id.clone();
-        let mut line = event.to_line();
-        line.pop();
+        let mut envelope = Vec::with_capacity(event.detail.len() + 512);
+        event.write(&mut envelope);
         // A detail is text, and so is all else.
-        let envelope = String::from_utf8(line).map_err(|error| CallError::Malformed(error.to_string()))?;
+        let envelope =
+            String::from_utf8(envelope).map_err(|error| CallError::Malformed(error.to_string()))?;
         match self {
             Self::Bus(_) => Ok(()),
             Self::Queue(client, url) => {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::actors::receiver::{Receiver, verifications};
 use crate::actors::server::{SECRET, Server, hookbridge};
-use crate::actors::{run, until};
+use crate::actors::{github_signature, run, until};
 
 const HERE: &str = "127.0.0.0/8";
 
@@ -353,6 +353,32 @@ async fn the_same_is_done_over_http_by_who_has_the_token() {
         assert_eq!(reply.header("allow").as_deref(), Some("GET, PATCH, DELETE"));
         assert_eq!(call("DELETE", "/subscribers/a", Value::Null).0, 204);
         assert_eq!(call("GET", "/subscribers/a", Value::Null).0, 404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detail_goes_through_byte_for_byte() {
+    let receiver = Receiver::start().await;
+    beside(move || {
+        let server = Server::start_with(&["--allow-to", HERE]);
+        let folder = server.folder.path();
+        ask(folder, &["subscriber", "create", "a", "--url", &receiver.url("in")]);
+        let body = b" {\n  \"a\": 1.0,\r\n\t\"b\": [ \"\\u00e9\",\n\n1e2 ]\n}\n";
+        let signature = github_signature(body);
+        let headers: [(&str, &[u8]); 3] = [
+            ("content-type", b"application/json"),
+            ("x-github-event", b"push"),
+            ("x-hub-signature-256", signature.as_bytes()),
+        ];
+        assert_eq!(server.post("github", &headers, body).status, 202);
+        let detail = format!("\"detail\":{}}}", String::from_utf8_lossy(body).trim());
+        let received = until("it is not delivered", || receiver.received().pop());
+        assert!(received.body.ends_with(&detail), "{}", received.body);
+        let page = server.ask("GET", "/events", &[], b"").body;
+        assert!(page.contains(&detail), "{page}");
+        let kept = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+        assert_eq!(kept.lines().count(), 1, "one line: {kept}");
     })
     .await;
 }

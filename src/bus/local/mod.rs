@@ -176,7 +176,7 @@ impl Bus for LocalBus {
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let (id, through) = (self.ids.next(), Through { account: "000000000000", region: "local" });
         let line = Envelope::of(event, &id, through, Timestamp::now())
-            .to_line(event.detail.as_str())
+            .to_kept_line(event.detail.as_str())
             .map_err(|error| CallError::Malformed(error.to_string()))?;
         let put = async {
             let bytes = u32::try_from(line.len()).ok()?;

@@ -94,10 +94,9 @@ impl<L: Ordered + Consumers> Follower<L> {
     }
 
     fn event(&self, placed: &Placed) -> String {
-        // An envelope is one line.
-        let line = Format::List.of(&placed.event);
+        let line = placed.event.to_line();
         let cursor = cursor::write(placed.position + 1, &self.key);
-        format!("id: {cursor}\ndata: {}\n\n", String::from_utf8_lossy(&line))
+        format!("id: {cursor}\ndata: {}\n", String::from_utf8_lossy(&line))
     }
 }
 

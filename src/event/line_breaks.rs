@@ -1,0 +1,71 @@
+//! Where the line breaks of a text were, which stands on one line. JSON has them between tokens only, so that a space in the
+//! place of each says the same; and with these, the text can be had again byte for byte.
+
+use serde::{Deserialize, Serialize};
+
+/// The places of line feeds and carriage returns, in bytes from the text's start.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineBreaks {
+    #[serde(rename = "\n", default, skip_serializing_if = "Vec::is_empty")]
+    feeds: Vec<usize>,
+    #[serde(rename = "\r", default, skip_serializing_if = "Vec::is_empty")]
+    returns: Vec<usize>,
+}
+
+impl LineBreaks {
+    /// Those of a text; `None` when it has none.
+    pub fn of(text: &str) -> Option<Self> {
+        let all = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
+        let breaks = Self { feeds: all(b'\n'), returns: all(b'\r') };
+        (breaks != Self::default()).then_some(breaks)
+    }
+
+    /// The text as it was, from how it stands on one line; `None` when that does not have a space in each of these places.
+    pub fn put_back(&self, line: &str) -> Option<String> {
+        let mut bytes = line.as_bytes().to_vec();
+        for (places, byte) in [(&self.feeds, b'\n'), (&self.returns, b'\r')] {
+            for place in places {
+                let space = bytes.get_mut(*place).filter(|space| **space == b' ')?;
+                *space = byte;
+            }
+        }
+        String::from_utf8(bytes).ok()
+    }
+}
+
+/// Puts a space in the place of each line break.
+pub(super) fn replace(bytes: &mut [u8]) {
+    for byte in bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_had_again_as_it_was() {
+        for text in ["{\n}", "\r\n{ \r\n\n\"é\"\r:\n1 }", "\n"] {
+            let mut line = text.as_bytes().to_vec();
+            replace(&mut line);
+            let line = String::from_utf8(line).unwrap();
+            assert!(!line.contains(['\n', '\r']));
+            let breaks = LineBreaks::of(text).unwrap();
+            let kept = serde_json::to_string(&breaks).unwrap();
+            assert_eq!(serde_json::from_str::<LineBreaks>(&kept).unwrap(), breaks);
+            assert_eq!(breaks.put_back(&line).as_deref(), Some(text));
+        }
+        assert_eq!(LineBreaks::of("{ \t}"), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_put_back() {
+        for (breaks, line) in [(r#"{"\n":[1]}"#, "{}"), (r#"{"\r":[9]}"#, "{ }"), (r#"{"\n":[1,1]}"#, "{ }")]
+        {
+            assert_eq!(serde_json::from_str::<LineBreaks>(breaks).unwrap().put_back(line), None, "{breaks}");
+        }
+    }
+}
