@@ -58,6 +58,9 @@ pub enum ExportError {
     /// There is no log.
     #[error(transparent)]
     Log(#[from] NoLog),
+    /// No time is in the range.
+    #[error("--from is later than --to")]
+    Range,
     /// The output cannot be written.
     #[error("{output}: {error}")]
     Output {
@@ -74,6 +77,9 @@ impl Export {
     /// # Errors
     /// [`ExportError`].
     pub async fn run(self) -> Result<(), ExportError> {
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err(ExportError::Range);
+        }
         let (log, failed) = AnyLog::existing(&self.database, 1).await?;
         let name = self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
         let unwritable = |error| ExportError::Output { output: name.clone(), error };

@@ -80,24 +80,34 @@ impl std::fmt::Debug for Detail {
     }
 }
 
-/// Walks over `json`, which is known to be valid, and checks depth and integers.
+/// Whether `json`, which is known to be valid, is nested deeper than EventBridge takes.
+pub fn is_too_deep(json: &str) -> bool {
+    // Each level has two ends.
+    json.len() > 2 * MAX_DEPTH && check_depth(json.as_bytes()).is_err()
+}
+
+fn check_depth(json: &[u8]) -> Result<(), DetailError> {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < json.len() {
+        match json[at] {
+            b'"' => at += string_length(&json[at..]) - 1,
+            b'{' | b'[' if depth == MAX_DEPTH => return Err(DetailError::TooDeep),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// Checks depth and integers of `json`, which is known to be valid.
 fn check_limits(json: &[u8]) -> Result<(), DetailError> {
-    let mut depth = 0_usize;
+    check_depth(json)?;
     let mut at = 0;
     while at < json.len() {
         match json[at] {
             b'"' => at += string_length(&json[at..]),
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(DetailError::TooDeep);
-                }
-                at += 1;
-            }
-            b'}' | b']' => {
-                depth -= 1;
-                at += 1;
-            }
             b'-' | b'0'..=b'9' => {
                 let length = json[at..]
                     .iter()

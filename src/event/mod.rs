@@ -12,7 +12,7 @@ mod line_breaks;
 mod object;
 mod pattern;
 
-pub use detail::{Detail, DetailError};
+pub use detail::{Detail, DetailError, is_too_deep};
 pub use entry::EntryError;
 pub use envelope::{Envelope, Through};
 pub use fields::{Fields, time_of};

@@ -205,8 +205,9 @@ impl Signature {
                     if name == timestamp && signed_at.replace(text.to_owned()).is_some() {
                         return None;
                     }
+                    // One that cannot be right spoils no other.
                     if name == signature {
-                        signatures.push(self.decode(text)?);
+                        signatures.extend(self.decode(text));
                     }
                 }
                 (!signatures.is_empty()).then_some(())?;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{MAX_DETAIL_TYPE_CHARS, Object, text, time_of};
+use crate::event::{MAX_DETAIL_TYPE_CHARS, Object, is_too_deep, text, time_of};
 use crate::log::{Found, Record, can_be_recorded};
 use crate::providers::sparkpost::SPARKPOST;
 
@@ -28,6 +28,12 @@ pub(super) fn records(body: &str, received: Timestamp) -> (Vec<Record<'_>>, usiz
     };
     let mut count = 0;
     let records = elements.into_iter().filter_map(|element| {
+        if is_too_deep(element.get()) {
+            // As a JSON string: a page of the log must not be one that its readers cannot parse.
+            count += 1;
+            let detail = serde_json::Value::from(element.get()).to_string();
+            return Some(unrecognized(Cow::Owned(detail), received));
+        }
         read(element, received).unwrap_or_else(|NotUnderstood| {
             count += 1;
             Some(unrecognized(Cow::Borrowed(element.get()), received))
@@ -184,6 +190,15 @@ mod tests {
         let strange = r#"[17,{"msys":{"x_event":[]}},{"a":1},{"msys":{"m":{"type":"open"}}},null]"#;
         assert_eq!(types(strange), expected("unrecognized unrecognized unrecognized open unrecognized", 4));
         assert_eq!(types("[{]"), expected("unrecognized", 1), "no JSON");
+        let nested = |levels| {
+            format!(
+                r#"[{{"msys":{{"m":{{"type":"open","a":{}{}}}}}}}]"#,
+                "[".repeat(levels),
+                "]".repeat(levels)
+            )
+        };
+        assert_eq!(types(&nested(997)), expected("open", 0));
+        assert_eq!(types(&nested(998)), expected("unrecognized", 1), "deeper than others can read");
         assert_eq!(types(""), expected("unrecognized", 1));
     }
 

@@ -233,7 +233,7 @@ impl Replay {
     async fn target(&self) -> Result<Target, TargetError> {
         match (&self.to_bus, &self.to_queue, &self.to_url) {
             (Some(bus), ..) => Ok(Target::bus(bus).await),
-            (_, Some(queue), _) => Ok(Target::queue(queue).await),
+            (_, Some(queue), _) => Ok(Target::queue(queue).await?),
             (.., url) => Target::url(url.as_deref().unwrap_or_default(), self.secret.as_deref()),
         }
     }

@@ -38,6 +38,11 @@ pub enum TargetError {
     /// Not a URL.
     #[error("--to-url: '{0}' is not a URL; it is written https://HOST/PATH")]
     Url(String),
+    /// Not a queue's URL.
+    #[error(
+        "--to-queue: '{0}' is not a queue's URL; it is written https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+    )]
+    Queue(String),
     /// Not a secret to sign with.
     #[error("--secret")]
     Secret(#[from] NotASecret),
@@ -51,10 +56,13 @@ impl Target {
         Self::Bus(Box::new(EventBridge::new(&aws::command_config().await, name.to_owned())))
     }
 
-    pub(super) async fn queue(url: &str) -> Self {
+    pub(super) async fn queue(url: &str) -> Result<Self, TargetError> {
+        if !["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(TargetError::Queue(url.to_owned()));
+        }
         let config = aws::command_config().await;
         let config = aws_sdk_sqs::config::Builder::from(&config).retry_config(RetryConfig::disabled());
-        Self::Queue(Box::new(aws_sdk_sqs::Client::from_conf(config.build())), url.to_owned())
+        Ok(Self::Queue(Box::new(aws_sdk_sqs::Client::from_conf(config.build())), url.to_owned()))
     }
 
     pub(super) fn url(url: &str, secret: Option<&str>) -> Result<Self, TargetError> {

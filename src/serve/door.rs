@@ -101,7 +101,8 @@ fn is_this_machine(host: &str) -> bool {
         _ => host,
     };
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -116,7 +117,16 @@ mod tests {
             headers.insert(header::HOST, host.parse().unwrap());
             is_of_this_machine(&headers)
         };
-        for host in ["localhost", "localhost:8787", "127.0.0.1:1", "127.1.2.3", "[::1]:8787", "[::1]"] {
+        for host in [
+            "localhost",
+            "localhost:8787",
+            "LocalHost:1",
+            "localhost.",
+            "127.0.0.1:1",
+            "127.1.2.3",
+            "[::1]:8787",
+            "[::1]",
+        ] {
             assert!(is(host), "{host}");
         }
         for host in [

@@ -86,7 +86,13 @@ impl Asked {
             others: Vec::new(),
         };
         asked.search.sources = vec![SPARKPOST.source.into()];
-        for (name, value) in &pairs {
+        for (n, (name, value)) in pairs.iter().enumerate() {
+            if pairs[..n].iter().any(|(earlier, _)| earlier == name) {
+                return Err(bad(
+                    name,
+                    "is there twice: its values are written with a delimiter between them",
+                ));
+            }
             asked.take(name, value, &delimiter)?;
         }
         if !pairs.iter().any(|(name, _)| name == "to") {

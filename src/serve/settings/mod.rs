@@ -3,7 +3,7 @@
 mod dispatch;
 mod polls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -266,12 +266,21 @@ fn read(path: &PathBuf) -> Result<File, SettingsError> {
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         // Not the error's own text, which quotes the line, and the line may hold a secret.
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let before = error.span().map_or("", |span| &text[..span.start]);
+        let line = before.matches('\n').count();
         // And of its message only the part that names a setting: a wrong type is shown with its value.
         let message = error.message();
-        let what =
-            if message.starts_with("unknown field") { message } else { "not the TOML this setting needs" };
-        failed(format!("line {line}: {what}"))
+        let what = if message.starts_with("unknown field") {
+            message.to_owned()
+        } else {
+            let setting =
+                text.lines().nth(line).and_then(|line| line.split_once('=')).map(|(name, _)| name.trim());
+            let setting =
+                setting.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
+            let setting = setting.map(|name| format!("{name}: ")).unwrap_or_default();
+            format!("{setting}not the TOML this setting needs")
+        };
+        failed(format!("line {}: {what}", line + 1))
     })
 }
 
@@ -283,10 +292,14 @@ fn by_provider(
     flags: Vec<String>,
 ) -> Result<Vec<(&'static Provider, String)>, SettingsError> {
     let mut pairs: Vec<(String, String)> = file.into_iter().collect();
+    let mut named = BTreeSet::new();
     for pair in flags.into_iter().filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
             SettingsError(format!("{setting}: it is written PROVIDER=VALUE, for example {example}"))
         })?;
+        if !named.insert(name.to_owned()) {
+            return Err(SettingsError(format!("{setting}: {name} is there twice")));
+        }
         pairs.push((name.to_owned(), value.to_owned()));
     }
     let found = |(name, value): (String, String)| {
@@ -339,7 +352,13 @@ mod tests {
         insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
-        insta::assert_snapshot!(said, @"FILE: line 3: not the TOML this setting needs");
+        insta::assert_snapshot!(said, @"FILE: line 3: github: not the TOML this setting needs");
+        let (file, flags) = config("bus = \"local\"\n\n# once\nfoo = 1\n");
+        let said = why(flags).replace(&file.path().display().to_string(), "FILE");
+        assert!(said.starts_with("FILE: line 4: unknown field `foo`"), "{said}");
+        let twice =
+            Flags { secret: vec!["github=hunter2".into(), "github=hunter3".into()], ..Flags::default() };
+        insta::assert_snapshot!(why(twice), @"secret: github is there twice");
         let (_file, flags) = config("secret = \"github=hunter2\"\n");
         assert!(!why(flags).contains("hunter2"));
         let (file, flags) = config("lisen = 1\n");
