@@ -3,7 +3,7 @@
 mod dispatch;
 mod polls;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ pub struct Flags {
     /// Folder for events, batches and development secrets [default: hookbridge-data].
     #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The secret that a provider signs with, instead of a development secret; for each provider one, in the
+    /// The secret that a provider signs with, instead of a development secret; for each provider one, the last, in the
     /// environment one a line.
     #[arg(
         long,
@@ -292,14 +292,10 @@ fn by_provider(
     flags: Vec<String>,
 ) -> Result<Vec<(&'static Provider, String)>, SettingsError> {
     let mut pairs: Vec<(String, String)> = file.into_iter().collect();
-    let mut named = BTreeSet::new();
     for pair in flags.into_iter().filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
             SettingsError(format!("{setting}: it is written PROVIDER=VALUE, for example {example}"))
         })?;
-        if !named.insert(name.to_owned()) {
-            return Err(SettingsError(format!("{setting}: {name} is there twice")));
-        }
         pairs.push((name.to_owned(), value.to_owned()));
     }
     let found = |(name, value): (String, String)| {
@@ -356,9 +352,6 @@ mod tests {
         let (file, flags) = config("bus = \"local\"\n\n# once\nfoo = 1\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
         assert!(said.starts_with("FILE: line 4: unknown field `foo`"), "{said}");
-        let twice =
-            Flags { secret: vec!["github=hunter2".into(), "github=hunter3".into()], ..Flags::default() };
-        insta::assert_snapshot!(why(twice), @"secret: github is there twice");
         let (_file, flags) = config("secret = \"github=hunter2\"\n");
         assert!(!why(flags).contains("hunter2"));
         let (file, flags) = config("lisen = 1\n");
