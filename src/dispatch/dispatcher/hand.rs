@@ -35,7 +35,7 @@ pub struct Job {
     pub(super) message: Arc<Message>,
     pub(super) attempts: i64,
     pub(super) since: Timestamp,
-    /// When it was certainly still in hand.
+    /// When it was known to be in hand: what is looked at after that finds it.
     pub(super) seen: Instant,
     /// Given back when it is on record.
     pub(super) place: Option<Place>,

@@ -110,7 +110,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// [`LogError`]: nothing was made.
     pub async fn accept(&self, events: &[Arrived], position: Option<Position>) -> Result<Vec<Job>, LogError> {
-        let (seen, receivers) = (Instant::now(), self.receivers().await?);
+        let receivers = self.receivers().await?;
         let (mut messages, mut owed) = (Vec::new(), Vec::new());
         for event in events {
             let wanted = wanted(event, &receivers);
@@ -157,7 +157,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                 message,
                 attempts: 0,
                 since: now,
-                seen,
+                seen: Instant::now(),
                 place: Some(place),
             })
         };
@@ -204,19 +204,12 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             return Ok(Vec::new());
         }
         let hold = Hold::for_some(IN_HAND, now);
-        let seen = Instant::now();
         let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
-        let job = |(one, place)| self.job((receiver, seen), &hold, one, place);
+        let job = |(one, place)| self.job(receiver, &hold, one, place);
         Ok(claimed.into_iter().zip(places).map(job).collect())
     }
 
-    fn job(
-        &self,
-        (receiver, seen): (&Arc<Receiver>, Instant),
-        hold: &Hold,
-        claimed: Claimed,
-        mut place: Place,
-    ) -> Job {
+    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, mut place: Place) -> Job {
         place.hold(claimed.delivery);
         place.weigh(claimed.message.body.len());
         Job {
@@ -226,7 +219,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
             since: claimed.since,
-            seen,
+            seen: Instant::now(),
             place: Some(place),
         }
     }

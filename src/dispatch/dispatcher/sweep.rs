@@ -105,7 +105,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             }
             return Ok(None);
         }
-        let (hold, seen) = (Hold::for_some(IN_HAND, now), Instant::now());
+        let hold = Hold::for_some(IN_HAND, now);
         let Some(claimed) = self.store.take_over(retry.delivery, retry.is_probe(), &hold, now).await? else {
             return Ok(None);
         };
@@ -116,6 +116,6 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             self.store.let_go(&hold, &[claimed.delivery]).await?;
             return Ok(None);
         };
-        Ok(Some(self.job((receiver, seen), &hold, claimed, place)))
+        Ok(Some(self.job(receiver, &hold, claimed, place)))
     }
 }
