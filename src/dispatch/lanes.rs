@@ -35,6 +35,8 @@ pub(super) struct Place {
     lanes: Lanes,
     id: SubscriberId,
     turns: Arc<Semaphore>,
+    closing: Arc<Notify>,
+    closed: u64,
     bytes: usize,
     delivery: Option<i64>,
 }
@@ -56,6 +58,10 @@ struct Lane {
     turns: Arc<Semaphore>,
     /// Turns that are not given again when they come back: the lane has become narrower.
     surplus: u32,
+    /// How often it was closed.
+    closed: u64,
+    /// Told when it is.
+    closing: Arc<Notify>,
 }
 
 impl Place {
@@ -78,14 +84,21 @@ impl Place {
 
     /// Waits for a turn; `None` when the lane was closed since the place was taken.
     pub(super) async fn turn(&self) -> Option<Turn> {
-        let permit = self.turns.clone().acquire_owned().await.ok()?;
-        Some(Turn { lanes: self.lanes.clone(), id: self.id, permit: Some(permit) })
+        let closing = self.closing.notified();
+        if self.is_closed() {
+            return None;
+        }
+        let permit = tokio::select! {
+            permit = self.turns.clone().acquire_owned() => permit.ok()?,
+            () = closing => return None,
+        };
+        let turn = Turn { lanes: self.lanes.clone(), id: self.id, permit: Some(permit) };
+        (!self.is_closed()).then_some(turn)
     }
 
     /// Whether its lane was closed since it was taken.
-    #[cfg(test)]
     fn is_closed(&self) -> bool {
-        self.turns.is_closed()
+        self.lanes.lanes().get(&self.id).is_none_or(|lane| lane.closed != self.closed)
     }
 }
 
@@ -115,12 +128,14 @@ impl std::fmt::Debug for Place {
 impl Drop for Turn {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        if let Some(lane) = self.lanes.lanes().get_mut(&self.id)
-            && lane.surplus > 0
-            && Arc::ptr_eq(permit.semaphore(), &lane.turns)
-        {
-            lane.surplus -= 1;
-            permit.forget();
+        // Given back before anybody else looks at the lane.
+        let mut lanes = self.lanes.lanes();
+        match lanes.get_mut(&self.id) {
+            Some(lane) if lane.surplus > 0 => {
+                lane.surplus -= 1;
+                permit.forget();
+            }
+            _ => drop(permit),
         }
     }
 }
@@ -128,7 +143,8 @@ impl Drop for Turn {
 impl Lane {
     fn new(width: u32) -> Self {
         let turns = Arc::new(Semaphore::new(width as usize));
-        Self { in_hand: 0, bytes: 0, deliveries: Vec::new(), width, turns, surplus: 0 }
+        let (in_hand, bytes, deliveries, surplus, closed, closing) = Default::default();
+        Self { in_hand, bytes, deliveries, width, turns, surplus, closed, closing }
     }
 
     fn has_room(&self) -> bool {
@@ -151,9 +167,9 @@ impl Lane {
     }
 
     fn close(&mut self) {
-        self.turns.close();
-        self.turns = Arc::new(Semaphore::new(1));
-        (self.width, self.surplus) = (1, 0);
+        self.set_width(1);
+        self.closed += 1;
+        self.closing.notify_waiters();
     }
 }
 
@@ -177,8 +193,15 @@ impl Lanes {
         let left = u32::try_from(left).unwrap_or(u32::MAX).max(u32::from(lane.in_hand == 0));
         let taken = (IN_HAND * lane.width).saturating_sub(lane.in_hand).min(wanted).min(left);
         lane.in_hand += taken;
-        let place =
-            |_| Place { lanes: self.clone(), id, turns: lane.turns.clone(), bytes: 0, delivery: None };
+        let place = |_| Place {
+            lanes: self.clone(),
+            id,
+            turns: lane.turns.clone(),
+            closing: lane.closing.clone(),
+            closed: lane.closed,
+            bytes: 0,
+            delivery: None,
+        };
         (0..taken).map(place).collect()
     }
 
@@ -304,6 +327,23 @@ mod tests {
         assert!(tokio::join!(places[1].turn(), waiting).0.is_none());
         drop(under_way);
         assert_eq!(turns(&lanes.take(1, 1, 9)).await.len(), 1, "an old turn adds none");
+    }
+
+    #[tokio::test]
+    async fn what_was_under_way_when_a_lane_was_closed_counts() {
+        let lanes = Lanes::default();
+        let places = lanes.take(1, 3, 3);
+        let mut under_way = turns(&places).await;
+        lanes.close(1);
+        let places = lanes.take(1, 3, 9);
+        assert_eq!(turns(&places).await.len(), 0);
+        lanes.widen(1, 3);
+        lanes.widen(1, 3);
+        assert_eq!(turns(&places).await.len(), 0, "three are under way");
+        under_way.pop();
+        assert_eq!(turns(&places).await.len(), 1);
+        drop(under_way);
+        assert_eq!(turns(&places).await.len(), 3);
     }
 
     #[test]

@@ -33,7 +33,9 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
         event: &str,
         deadline: SystemTime,
     ) -> Result<FunctionResponse<UrlAnswer, Body>, NotARequest> {
-        let UrlRequest { method, path, query, headers, body, signed_by } = UrlRequest::read(event)?;
+        let request = UrlRequest::read(event)?;
+        let body = request.body()?;
+        let UrlRequest { method, path, query, headers, signed_by, .. } = request;
         let end = time_to_answer(deadline);
         let request = Request {
             method: &method,

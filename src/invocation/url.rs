@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 /// A request.
-pub struct UrlRequest {
+pub struct UrlRequest<'a> {
     /// Its method.
     pub method: Method,
     /// Its path, from the first slash, as it was sent.
@@ -21,8 +21,8 @@ pub struct UrlRequest {
     pub query: String,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body.
-    pub body: Vec<u8>,
+    body: Cow<'a, str>,
+    is_base64: bool,
     /// The ARN of the caller whose signature AWS has checked, where it has checked one.
     pub signed_by: Option<String>,
 }
@@ -86,17 +86,16 @@ struct Signer {
     user_arn: Option<String>,
 }
 
-impl UrlRequest {
+impl<'a> UrlRequest<'a> {
     /// The request that an event describes. A header that HTTP does not know is left out.
     ///
     /// # Errors
     /// [`NotARequest`].
-    pub fn read(event: &str) -> Result<Self, NotARequest> {
+    pub fn read(event: &'a str) -> Result<Self, NotARequest> {
         let event: UrlEvent<'_> = serde_json::from_str(event).map_err(|_| NotARequest)?;
         let header = |(name, value): (&String, &String)| {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         };
-        let body = event.body.into_owned().into_bytes();
         let signer = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {
             method: Method::from_bytes(event.request_context.http.method.as_bytes())
@@ -104,9 +103,23 @@ impl UrlRequest {
             path: event.raw_path.into_owned(),
             query: event.raw_query_string.into_owned(),
             headers: event.headers.iter().filter_map(header).collect(),
-            body: if event.is_base64_encoded { BASE64.decode(body).map_err(|_| NotARequest)? } else { body },
+            body: event.body,
+            is_base64: event.is_base64_encoded,
             signed_by: signer.map(|signer| signer.user_arn.unwrap_or_default()),
         })
+    }
+}
+
+impl UrlRequest<'_> {
+    /// Its body. It is read only here, so that who is not let in has none read.
+    ///
+    /// # Errors
+    /// [`NotARequest`].
+    pub fn body(&self) -> Result<Vec<u8>, NotARequest> {
+        if self.is_base64 {
+            return BASE64.decode(self.body.as_bytes()).map_err(|_| NotARequest);
+        }
+        Ok(self.body.as_bytes().to_vec())
     }
 }
 
@@ -129,33 +142,30 @@ impl UrlAnswer {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn read(event: &Value) -> Result<UrlRequest, NotARequest> {
-        UrlRequest::read(&event.to_string())
-    }
 
     #[test]
     fn a_request_is_read_as_it_was_sent() {
         let context = json!({"http": {"method": "PATCH"}, "authorizer": {"iam": {"userArn": "arn:a"}}});
-        let request = read(&json!({
+        let event = json!({
             "rawPath": "/a%20b/", "rawQueryString": "c=%20&d", "requestContext": context, "body": "eyJ9",
             "isBase64Encoded": true, "headers": {"authorization": "Bearer x", "not a name": "y", "x": "a\nb"},
-        }))
-        .unwrap();
-        assert_eq!((request.method, request.path.as_str()), (Method::PATCH, "/a%20b/"));
-        assert_eq!((request.query.as_str(), request.body.as_slice()), ("c=%20&d", &b"{\"}"[..]));
+        })
+        .to_string();
+        let request = UrlRequest::read(&event).unwrap();
+        assert_eq!((&request.method, request.path.as_str()), (&Method::PATCH, "/a%20b/"));
+        assert_eq!((request.query.as_str(), request.body().unwrap().as_slice()), ("c=%20&d", &b"{\"}"[..]));
         assert_eq!((request.headers.len(), request.signed_by.as_deref()), (1, Some("arn:a")));
     }
 
     #[test]
     fn only_aws_says_that_a_request_is_signed() {
         for authorizer in [json!(null), json!({}), json!({"iam": null}), json!({"lambda": {"iam": {}}})] {
-            let request =
-                read(&json!({"requestContext": {"http": {"method": "GET"}, "authorizer": authorizer}}));
-            assert_eq!(request.unwrap().signed_by, None, "{authorizer}");
+            let event =
+                json!({"requestContext": {"http": {"method": "GET"}, "authorizer": authorizer}}).to_string();
+            assert_eq!(UrlRequest::read(&event).unwrap().signed_by, None, "{authorizer}");
         }
     }
 
@@ -169,7 +179,9 @@ mod tests {
             json!({"requestContext": {"http": {"method": "NO METHOD"}}}),
             json!({"requestContext": http, "body": "%", "isBase64Encoded": true}),
         ] {
-            assert_eq!(read(&event).err(), Some(NotARequest), "{event}");
+            let event = event.to_string();
+            let body = UrlRequest::read(&event).and_then(|request| request.body());
+            assert_eq!(body, Err(NotARequest), "{event}");
         }
     }
 

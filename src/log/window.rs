@@ -28,17 +28,41 @@ pub(super) struct Span {
     pub(super) times: Option<(Timestamp, Timestamp)>,
 }
 
-/// The parts of some positions that are looked at, one after the other, until enough was found: first the part that has all
-/// that is wanted, because positions have no gaps; then, where events were deleted by hand, all of it.
-pub(super) fn looks(positions: &Range<Position>, filter: &Filter, most: Most) -> Vec<Range<Position>> {
-    let (Range { start, end }, events) = (positions, number(most.events));
-    let first = match most.from_end {
-        _ if *filter != Filter::default() => *start..*end,
-        false => *start..start.saturating_add(events).min(*end),
-        true => end.saturating_sub(events).max(*start)..*end,
-    };
-    let all = Some(positions.clone()).filter(|all| *all != first);
-    std::iter::once(first).chain(all).collect()
+/// The parts of some positions that are looked at, one after the other, until enough was found. Without a filter the first part
+/// has all that is wanted, because positions have no gaps; the others, each twice as long, are for where events were deleted by
+/// hand.
+pub(super) fn parts(positions: &Range<Position>, filter: &Filter, most: Most) -> Vec<Range<Position>> {
+    let (mut rest, mut length) = (positions.clone(), number(most.events).max(1));
+    if *filter != Filter::default() {
+        return vec![rest];
+    }
+    let mut parts = Vec::new();
+    while rest.start < rest.end || parts.is_empty() {
+        let part = if most.from_end {
+            rest.end.saturating_sub(length).max(rest.start)..rest.end
+        } else {
+            rest.start..rest.start.saturating_add(length).min(rest.end)
+        };
+        rest = if most.from_end { rest.start..part.start } else { part.end..rest.end };
+        length = length.saturating_mul(2);
+        parts.push(part);
+    }
+    parts
+}
+
+/// What is wanted beside what was found.
+pub(super) fn beside(most: Most, found: &[Placed]) -> Most {
+    let bytes: usize = found.iter().map(|placed| placed.event.detail.len()).sum();
+    Most { events: most.events - found.len(), bytes: most.bytes - bytes, ..most }
+}
+
+/// What was found, with what was found in the next part.
+pub(super) fn joined(mut found: Vec<Placed>, mut more: Vec<Placed>, most: Most) -> Vec<Placed> {
+    if most.from_end {
+        std::mem::swap(&mut found, &mut more);
+    }
+    found.append(&mut more);
+    found
 }
 
 /// The batches of a window whose events the filter's times do not exclude: id, position, events, oldest, newest.

@@ -39,7 +39,7 @@ impl<S: Statements> ApiFunction<S> {
                 line["caller"] = request.signed_by.as_deref().into();
                 line["method"] = request.method.as_str().into();
                 line["path"] = request.path.as_str().into();
-                self.answer(&request, deadline).await
+                self.answer(&request, &request.body()?, deadline).await
             }
             // What they asked for is not on record: it can be anything, and of any length.
             Err(refused) => refused,
@@ -50,8 +50,8 @@ impl<S: Statements> ApiFunction<S> {
         Ok((UrlAnswer::new(status, headers, body.into_bytes()), vec![line.to_string()]))
     }
 
-    async fn answer(&self, request: &UrlRequest, deadline: SystemTime) -> ApiAnswer {
-        let UrlRequest { method, path, query, body, .. } = request;
+    async fn answer(&self, request: &UrlRequest<'_>, body: &[u8], deadline: SystemTime) -> ApiAnswer {
+        let UrlRequest { method, path, query, .. } = request;
         let answer = self.api.answer(method, path, query, body);
         timeout_at(time_to_answer(deadline), answer).await.unwrap_or_else(|_| {
             ApiAnswer::error(StatusCode::SERVICE_UNAVAILABLE, "It took too long. Look whether it was done.")

@@ -20,6 +20,8 @@ use crate::secrets::Secret;
 
 /// Deliveries of a page, when it is not said how many, and at most.
 const PAGE: (usize, usize) = (100, 1000);
+/// The largest body that is taken, in bytes.
+const LARGEST_BODY: usize = 64 * 1024;
 /// How long an old secret signs too when it is not said, in hours.
 const OVERLAP: i64 = 24;
 
@@ -185,6 +187,9 @@ impl<S: Statements> Api<S> {
 
     /// Answers a request that was let in: its path from the first slash, and its query without the question mark.
     pub async fn answer(&self, method: &Method, path: &str, query: &str, body: &[u8]) -> ApiAnswer {
+        if body.len() > LARGEST_BODY {
+            return ApiAnswer::error(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB.");
+        }
         let parts: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
         let answer = match parts.as_slice() {
             ["subscribers", parts @ ..] => self.subscribers(method, parts, body).await,
@@ -318,6 +323,9 @@ impl<S: Statements> Api<S> {
 
     /// Checks that whose deliveries are meant is, or was, somebody.
     async fn check(&self, which: &Which) -> Result<(), NotDone> {
+        if [&which.subscriber, &which.event].into_iter().flatten().any(|text| text.contains('\0')) {
+            return Err(NotDone::Bad("subscriber or event holds a NUL".into()));
+        }
         match &which.subscriber {
             Some(name) if !self.manager.store.is_known(name).await? => {
                 Err(ManageError::Unknown(name.clone()).into())

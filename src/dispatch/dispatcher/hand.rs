@@ -35,8 +35,10 @@ pub struct Job {
     pub(super) message: Arc<Message>,
     pub(super) attempts: i64,
     pub(super) since: Timestamp,
-    /// When it was known to be in hand: what is looked at after that finds it.
-    pub(super) seen: Instant,
+    /// When what is known of its subscriber was not read yet.
+    pub(super) read: Instant,
+    /// When it was in hand: what is looked at after that finds it.
+    pub(super) taken: Instant,
     /// Given back when it is on record.
     pub(super) place: Option<Place>,
 }
@@ -115,7 +117,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
 
     /// Whether a delivery is in hand still, and for whom it is now. One look is for all that is in hand for a subscriber.
     async fn is_in_hand(&self, job: &mut Job) -> Result<bool, LogError> {
-        if job.seen.elapsed() < A_MOMENT {
+        if job.read.elapsed() < A_MOMENT {
             return Ok(true);
         }
         let id = job.receiver.id;
@@ -127,7 +129,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             .or_default()
             .clone();
         let mut seen = seen.lock().await;
-        if seen.when.is_none_or(|when| when.elapsed() >= A_MOMENT) {
+        if seen.when.is_none_or(|when| when.elapsed() >= A_MOMENT || when < job.taken) {
             let when = Instant::now();
             let receiver = self.receiver(id).await?.filter(|receiver| !receiver.is_paused);
             let held = self.store.held(&self.lanes.deliveries(id)).await?;

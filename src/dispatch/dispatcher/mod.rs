@@ -9,7 +9,7 @@ mod hand;
 mod sweep;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -110,7 +110,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// [`LogError`]: nothing was made.
     pub async fn accept(&self, events: &[Arrived], position: Option<Position>) -> Result<Vec<Job>, LogError> {
-        let receivers = self.receivers().await?;
+        let (read, receivers) = (Instant::now(), self.receivers().await?);
         let (mut messages, mut owed) = (Vec::new(), Vec::new());
         for event in events {
             let wanted = wanted(event, &receivers);
@@ -157,7 +157,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                 message,
                 attempts: 0,
                 since: now,
-                seen: Instant::now(),
+                read,
+                taken: Instant::now(),
                 place: Some(place),
             })
         };
@@ -175,10 +176,10 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         if ready.is_empty() {
             return Ok(jobs);
         }
-        let receivers = self.receivers().await?;
+        let (read, receivers) = (Instant::now(), self.receivers().await?);
         for ready in ready {
             let Some(receiver) = receivers.get(&ready.subscriber) else { continue };
-            match self.claim(receiver, ready, now).await {
+            match self.claim((receiver, read), ready, now).await {
                 Ok(claimed) => jobs.extend(claimed),
                 // What is in hand is tried first.
                 Err(error) if jobs.is_empty() => return Err(error),
@@ -194,7 +195,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// Takes in hand what is due of a subscriber, as much as it bears.
     async fn claim(
         &self,
-        receiver: &Arc<Receiver>,
+        (receiver, read): (&Arc<Receiver>, Instant),
         ready: Ready,
         now: Timestamp,
     ) -> Result<Vec<Job>, LogError> {
@@ -205,11 +206,17 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
         let hold = Hold::for_some(IN_HAND, now);
         let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
-        let job = |(one, place)| self.job(receiver, &hold, one, place);
+        let job = |(one, place)| self.job((receiver, read), &hold, one, place);
         Ok(claimed.into_iter().zip(places).map(job).collect())
     }
 
-    fn job(&self, receiver: &Arc<Receiver>, hold: &Hold, claimed: Claimed, mut place: Place) -> Job {
+    fn job(
+        &self,
+        (receiver, read): (&Arc<Receiver>, Instant),
+        hold: &Hold,
+        claimed: Claimed,
+        mut place: Place,
+    ) -> Job {
         place.hold(claimed.delivery);
         place.weigh(claimed.message.body.len());
         Job {
@@ -219,7 +226,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
             since: claimed.since,
-            seen: Instant::now(),
+            read,
+            taken: Instant::now(),
             place: Some(place),
         }
     }
@@ -317,6 +325,9 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                     }
                 }
             }
+            // Nor is anything kept of who is gone.
+            let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+            sightings.retain(|id, _| receivers.contains_key(id));
             (known.revision, known.receivers) = (Some(revision), receivers);
         }
         Ok(known)

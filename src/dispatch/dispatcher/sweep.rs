@@ -109,13 +109,13 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let Some(claimed) = self.store.take_over(retry.delivery, retry.is_probe(), &hold, now).await? else {
             return Ok(None);
         };
-        let receivers = self.receivers().await?;
-        let Some(receiver) = receivers.get(&claimed.subscriber) else { return Ok(None) };
+        let read = Instant::now();
+        let Some(receiver) = self.receiver(claimed.subscriber).await? else { return Ok(None) };
         let Some(place) = self.lanes.take(receiver.id, receiver.settings.limit, 1).pop() else {
             // It is due: the sweep finds it as soon as there is room.
             self.store.let_go(&hold, &[claimed.delivery]).await?;
             return Ok(None);
         };
-        Ok(Some(self.job(receiver, &hold, claimed, place)))
+        Ok(Some(self.job((&receiver, read), &hold, claimed, place)))
     }
 }

@@ -152,14 +152,16 @@ impl Ordered for PostgresLog {
         filter: &Filter,
         most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
-        let mut found = None;
-        for window in window::looks(&positions, filter, most) {
-            found = self.look((&positions, &window), filter, most).await?;
-            if found.as_ref().is_none_or(|events| most.is_reached(events)) {
+        let mut found = Vec::new();
+        for part in window::parts(&positions, filter, most) {
+            let left = window::beside(most, &found);
+            let Some(more) = self.look((&positions, &part), filter, left).await? else { return Ok(None) };
+            found = window::joined(found, more, most);
+            if most.is_reached(&found) {
                 break;
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     async fn since(&self, time: Timestamp) -> Result<Position, LogError> {

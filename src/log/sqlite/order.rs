@@ -79,8 +79,9 @@ impl Ordered for SqliteLog {
         most: Most,
     ) -> Result<Option<Vec<Placed>>, LogError> {
         let mut found = Vec::new();
-        for window in window::looks(&positions, filter, most) {
-            found = self.look(&window, filter, most).await?;
+        for part in window::parts(&positions, filter, most) {
+            let more = self.look(&part, filter, window::beside(most, &found)).await?;
+            found = window::joined(found, more, most);
             if most.is_reached(&found) {
                 break;
             }
