@@ -84,7 +84,7 @@ impl<'a> Envelope<'a> {
         let mut line = self.to_line(detail)?;
         if let Some(breaks) = LineBreaks::of(detail) {
             line.truncate(line.len() - 2);
-            line.extend_from_slice(b",\"detail-line-breaks\":");
+            line.extend_from_slice(line_breaks::NOTE.as_bytes());
             serde_json::to_writer(&mut line, &breaks)?;
             line.extend_from_slice(b"}\n");
         }

@@ -1,7 +1,12 @@
 //! Where the line breaks of a text were, which stands on one line. JSON has them between tokens only, so that a space in the
 //! place of each says the same; and with these, the text can be had again byte for byte.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
+
+/// What the note begins with, behind the detail of an event.
+pub(super) const NOTE: &str = ",\"detail-line-breaks\":";
 
 /// The places of line feeds and carriage returns, in bytes from the text's start.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,15 @@ impl LineBreaks {
     }
 }
 
+/// An event's line without the note of its line breaks: as a target receives it.
+pub fn without_note(line: &str) -> Cow<'_, str> {
+    let Some((event, note)) = line.rsplit_once(NOTE) else { return line.into() };
+    match note.strip_suffix('}').map(serde_json::from_str::<LineBreaks>) {
+        Some(Ok(_)) => format!("{event}}}").into(),
+        _ => line.into(),
+    }
+}
+
 /// Puts a space in the place of each line break.
 pub(super) fn replace(bytes: &mut [u8]) {
     for byte in bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -59,6 +73,14 @@ mod tests {
             assert_eq!(breaks.put_back(&line).as_deref(), Some(text));
         }
         assert_eq!(LineBreaks::of("{ \t}"), None);
+    }
+
+    #[test]
+    fn a_note_is_taken_off_and_nothing_that_looks_like_one() {
+        assert_eq!(without_note(r#"{"detail":{ },"detail-line-breaks":{"\n":[1]}}"#), r#"{"detail":{ }}"#);
+        for line in [r#"{"detail":{}}"#, r#"{"detail":{"a":1,"detail-line-breaks":{"\n":[1]}}}"#] {
+            assert_eq!(without_note(line), line);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use detail::{Detail, DetailError, is_too_deep};
 pub use entry::EntryError;
 pub use envelope::{Envelope, Through};
 pub use fields::{Fields, time_of};
-pub use line_breaks::LineBreaks;
+pub use line_breaks::{LineBreaks, without_note};
 pub use object::{Object, text};
 pub use pattern::{NotAPattern, Pattern, is_like};
 
