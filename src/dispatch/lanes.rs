@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::subscriber::SubscriberId;
 
 /// Deliveries that are in hand for each attempt that may be under way: those that are being recorded, and those that come next.
-const IN_HAND: u32 = 16;
+const PER_TURN: u32 = 16;
 /// Bytes that are in hand for all subscribers together, and for one, at most; but one delivery of each is in hand in any case.
 const MOST_BYTES: usize = 64 << 20;
 const MOST_OF_ONE: usize = MOST_BYTES / 4;
@@ -148,7 +148,7 @@ impl Lane {
     }
 
     fn has_room(&self) -> bool {
-        self.in_hand <= IN_HAND * self.width / 2
+        self.in_hand <= PER_TURN * self.width / 2
     }
 
     fn set_width(&mut self, width: u32) {
@@ -191,7 +191,7 @@ impl Lanes {
         let left = MOST_BYTES.saturating_sub(self.0.bytes.load(Relaxed));
         let left = left.min(MOST_OF_ONE.saturating_sub(lane.bytes)) / ASSUMED;
         let left = u32::try_from(left).unwrap_or(u32::MAX).max(u32::from(lane.in_hand == 0));
-        let taken = (IN_HAND * lane.width).saturating_sub(lane.in_hand).min(wanted).min(left);
+        let taken = (PER_TURN * lane.width).saturating_sub(lane.in_hand).min(wanted).min(left);
         lane.in_hand += taken;
         let place = |_| Place {
             lanes: self.clone(),

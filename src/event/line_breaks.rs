@@ -21,9 +21,10 @@ pub struct LineBreaks {
 impl LineBreaks {
     /// Those of a text; `None` when it has none.
     pub fn of(text: &str) -> Option<Self> {
+        // Most have none.
+        memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
         let all = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
-        let breaks = Self { feeds: all(b'\n'), returns: all(b'\r') };
-        (breaks != Self::default()).then_some(breaks)
+        Some(Self { feeds: all(b'\n'), returns: all(b'\r') })
     }
 
     /// The text as it was, from how it stands on one line; `None` when that does not have a space in each of these places.
@@ -50,7 +51,8 @@ pub fn without_note(line: &str) -> Cow<'_, str> {
 
 /// Puts a space in the place of each line break.
 pub(super) fn replace(bytes: &mut [u8]) {
-    for byte in bytes.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+    let Some(first) = memchr::memchr2(b'\n', b'\r', bytes) else { return };
+    for byte in bytes[first..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
         *byte = b' ';
     }
 }

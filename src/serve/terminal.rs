@@ -12,6 +12,7 @@ use super::endpoints::Endpoints;
 use super::settings::{DEFAULT_LISTEN, Settings, default_data, default_log};
 use crate::bridge::Record;
 use crate::dispatch::Finished;
+use crate::event::without_note;
 use crate::feed;
 use crate::log::LogAddress;
 use crate::output;
@@ -182,6 +183,7 @@ async fn show(mut waiting: mpsc::Receiver<Line>, mut events: Events, json: bool)
     while let Some(line) = waiting.recv().await {
         // An event is on the bus before its webhook's record is written: it is shown first.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
+            let event = without_note(&event);
             output::line(&if json { format!("{{\"event\":{event}}}") } else { text_event(&event) });
         }
         match line {

@@ -33,12 +33,12 @@ impl Log {
 
     /// Writes and flushes. After a failure the file is as it was before.
     pub(super) fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.is_in_its_place()?;
         let written = self
             .file
             .seek(SeekFrom::Start(self.length))
             .and_then(|_| self.file.write_all(bytes))
-            .and_then(|()| self.file.sync_data());
+            .and_then(|()| self.file.sync_data())
+            .and_then(|()| self.is_in_its_place());
         match written {
             Ok(()) => self.length += bytes.len() as u64,
             // Where even this fails, the next append writes over what was left.

@@ -18,7 +18,7 @@ use self::ids::Ids;
 use self::log::{ENOUGH_BYTES, Log};
 use super::Bus;
 use crate::call::CallError;
-use crate::event::{Envelope, Event, Through, without_note};
+use crate::event::{Envelope, Event, Through};
 
 /// The file's name in the data folder.
 const FILE: &str = "events.jsonl";
@@ -152,7 +152,7 @@ impl LocalBus {
         &self.path
     }
 
-    /// Every event from now on, as a line, once it is on disk.
+    /// Every line from now on, once it is on disk.
     pub fn watch(&self) -> broadcast::Receiver<Arc<str>> {
         self.shared.lines.subscribe()
     }
@@ -201,7 +201,7 @@ fn write_all(mut log: Log, shared: &Shared) {
         if written.is_ok() && shared.lines.receiver_count() > 0 {
             for line in batch.bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
                 // Nobody watching any more is no failure.
-                let _ = shared.lines.send(without_note(&String::from_utf8_lossy(line)).into());
+                let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
         shared.length.send_replace(log.length());

@@ -4,7 +4,7 @@
 //! what has not been looked at for a moment is looked at again before it is sent.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +22,7 @@ use crate::dispatch::subscriber::{Receiver, SubscriberId};
 use crate::log::{LogError, Statements};
 
 /// How long what was looked at is taken to be as it was.
-const A_MOMENT: Duration = Duration::from_millis(100);
+const FRESH: Duration = Duration::from_millis(100);
 /// Time that is left after the longest attempt to put it on record.
 const TO_RECORD: SignedDuration = SignedDuration::from_secs(10);
 
@@ -117,19 +117,14 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
 
     /// Whether a delivery is in hand still, and for whom it is now. One look is for all that is in hand for a subscriber.
     async fn is_in_hand(&self, job: &mut Job) -> Result<bool, LogError> {
-        if job.read.elapsed() < A_MOMENT {
+        if job.read.elapsed() < FRESH {
             return Ok(true);
         }
         let id = job.receiver.id;
-        let seen = self
-            .sightings
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .entry(id)
-            .or_default()
-            .clone();
+        let seen =
+            self.sightings.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone();
         let mut seen = seen.lock().await;
-        if seen.when.is_none_or(|when| when.elapsed() >= A_MOMENT || when < job.taken) {
+        if seen.when.is_none_or(|when| when.elapsed() >= FRESH || when < job.taken) {
             let when = Instant::now();
             let receiver = self.receiver(id).await?.filter(|receiver| !receiver.is_paused);
             let held = self.store.held(&self.lanes.deliveries(id)).await?;

@@ -1,0 +1,77 @@
+//! The clients in `examples/` miss nothing, wherever they are killed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::actors::server::Server;
+
+/// The numbers that a client has printed, in its order: envelopes, one a line, or batches of CloudEvents.
+fn printed(path: &std::path::Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The client may have been killed in the middle of a line.
+    let values = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let one = |value: &Value| value["detail"]["n"].as_u64().or_else(|| value["data"]["n"].as_u64()).unwrap();
+    values
+        .flat_map(|value| {
+            value.as_array().map_or_else(|| vec![one(&value)], |list| list.iter().map(one).collect())
+        })
+        .collect()
+}
+
+/// Runs a client of `examples/`, kills it again and again while events come, and starts it again each time.
+fn a_client_misses_nothing(client: &str) {
+    let server = Server::start_with(&["--token", "open sesame", "--quiet"]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("output");
+    let events = 60;
+    let patience = Instant::now() + Duration::from_secs(60);
+    let mut pushed = 0;
+    loop {
+        let appended = std::fs::File::options().create(true).append(true).open(&output).unwrap();
+        let mut process = std::process::Command::new(crate::actors::checkout().join("examples").join(client))
+            .arg(format!("http://{}", server.address))
+            .arg(folder.path().join("cursor"))
+            .env("TOKEN", "open sesame")
+            .stdout(appended)
+            .spawn()
+            .unwrap();
+        let before = printed(&output).len();
+        for _ in 0..events / 6 {
+            if pushed < events {
+                server.push(pushed);
+                pushed += 1;
+            }
+        }
+        // It has printed something, and is killed wherever it is then.
+        while printed(&output).len() == before && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut seen = printed(&output);
+        seen.dedup();
+        let is_all = pushed == events && seen.last() == Some(&(events as u64 - 1));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        if is_all {
+            break;
+        }
+        assert!(Instant::now() < patience, "{seen:?}");
+    }
+    let mut first_time = Vec::new();
+    for n in printed(&output) {
+        if !first_time.contains(&n) {
+            first_time.push(n);
+        }
+    }
+    assert_eq!(first_time, (0..events as u64).collect::<Vec<_>>(), "each at least once, in order");
+}
+
+#[test]
+fn a_client_in_python_misses_nothing() {
+    a_client_misses_nothing("follow.py");
+}
+
+#[test]
+fn a_client_in_shell_misses_nothing() {
+    a_client_misses_nothing("follow.sh");
+}
