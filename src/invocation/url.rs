@@ -27,8 +27,8 @@ pub struct UrlRequest<'a> {
     pub signed_by: Option<String>,
 }
 
-/// The answer in the form a Function URL wants.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+/// The answer in the form a Function URL wants. Its body can hold a secret: it has no `Debug`.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UrlAnswer {
     status_code: u16,

@@ -36,8 +36,7 @@ pub struct Api<S> {
     pub access: Access,
 }
 
-/// An answer.
-#[derive(Debug)]
+/// An answer. It can hold a secret, which is shown once: it has no `Debug`.
 pub struct ApiAnswer {
     /// Its status.
     pub status: StatusCode,
