@@ -1,8 +1,8 @@
 //! From SparkPost's webhook to a search, through both stacks: URL, bucket, notification, queue, recorder, PostgreSQL,
 //! feed.
 //!
-//! LocalStack runs functions as processes of this machine, outside of any network of AWS: the cluster that the template
-//! makes where no database is given, its network and its endpoints are linted only.
+//! LocalStack runs functions as processes of this machine, outside of any network of AWS. Where the template makes the database,
+//! see `made_database`.
 
 use std::process::Command;
 

@@ -22,6 +22,7 @@ mod function;
 mod in_hand;
 mod loading;
 mod log;
+mod made_database;
 mod managing;
 mod openapi;
 mod order;

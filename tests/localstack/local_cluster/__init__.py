@@ -1,0 +1,81 @@
+"""Gives LocalStack the resources of RDS that a template makes a database of, which it lacks.
+
+A cluster is the PostgreSQL server that listens on 127.0.0.1 at the cluster's port already, with the master user and the
+database that the template names. What RDS would make beside it is made: a password in Secrets Manager, and the attributes
+that a template can ask for. Networks, snapshots and scaling are not.
+"""
+
+import json
+import secrets
+
+from localstack.services.cloudformation.resource_provider import CloudFormationResourceProviderPlugin
+
+
+def plugin(resource, attributes, wants):
+    """The plug-in for AWS::RDS::<resource>. `attributes` makes what the template can ask for; `wants` names what it must say."""
+
+    class Plugin(CloudFormationResourceProviderPlugin):
+        name = "AWS::RDS::" + resource
+
+        def load(self):
+            from localstack.services.cloudformation import provider_utils
+            from localstack.services.cloudformation.resource_provider import (
+                OperationStatus,
+                ProgressEvent,
+                ResourceProvider,
+            )
+
+            class Provider(ResourceProvider):
+                TYPE = Plugin.name
+                SCHEMA = {"typeName": TYPE, "primaryIdentifier": ["/properties/Id"]}
+
+                def done(self, request, model):
+                    context = request.custom_context
+                    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=context)
+
+                def create(self, request):
+                    model = request.desired_state
+                    missing = [name for name in wants if not model.get(name)]
+                    if missing:
+                        raise ValueError("%s: %s is missing" % (self.TYPE, ", ".join(missing)))
+                    model["Id"] = provider_utils.generate_default_name(request.stack_name, request.logical_resource_id)
+                    return self.done(request, model | attributes(request, model))
+
+                def update(self, request):
+                    return self.done(request, request.previous_state | request.desired_state)
+
+                def delete(self, request):
+                    secret = request.previous_state.get("MasterUserSecret")
+                    if secret:
+                        manager = request.aws_client_factory.secretsmanager
+                        manager.delete_secret(SecretId=secret["SecretArn"], ForceDeleteWithoutRecovery=True)
+                    return self.done(request, request.previous_state)
+
+            self.factory = Provider
+
+    return Plugin
+
+
+def cluster(request, model):
+    """The attributes of a cluster whose master password RDS manages."""
+    if model["ManageMasterUserPassword"] not in (True, "true"):
+        raise ValueError("a cluster whose password is managed is all that there is")
+    credentials = {"username": model["MasterUsername"], "password": secrets.token_urlsafe(24)}
+    made = request.aws_client_factory.secretsmanager.create_secret(
+        Name="rds-" + model["Id"], SecretString=json.dumps(credentials)
+    )
+    return {
+        "Endpoint": {"Address": "127.0.0.1", "Port": str(model["Port"])},
+        "MasterUserSecret": {"SecretArn": made["ARN"]},
+    }
+
+
+def nothing(request, model):
+    """No attributes."""
+    return {}
+
+
+CLUSTER = ("Engine", "DatabaseName", "MasterUsername", "Port", "DBSubnetGroupName", "VpcSecurityGroupIds", "StorageEncrypted")
+ClusterPlugin = plugin("DBCluster", cluster, CLUSTER)
+InstancePlugin = plugin("DBInstance", nothing, ("Engine", "DBClusterIdentifier", "DBInstanceClass"))
+SubnetsPlugin = plugin("DBSubnetGroup", nothing, ("SubnetIds",))
