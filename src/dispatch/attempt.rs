@@ -167,7 +167,8 @@ impl Poster {
                 Err(_) => Err(NoAnswer::Timeout(to.settings.timeout)),
             };
         let refused = matches!(outcome, Err(NoAnswer::Refused(_)));
-        let address = address.or_else(|| Some(self.guard.last(&to.url()?).filter(|_| !refused)?.to_string()));
+        let address =
+            address.or_else(|| Some(self.guard.last(to.url.as_ref()?).filter(|_| !refused)?.to_string()));
         Tried { duration: started.elapsed(), address, outcome }
     }
 
@@ -179,8 +180,8 @@ impl Poster {
         address: &mut Option<String>,
         deadline: Instant,
     ) -> Result<Answered, NoAnswer> {
-        let url = to.url().ok_or(Refused::NotAUrl)?;
-        self.guard.before(&url)?;
+        let url = to.url.as_ref().ok_or(Refused::NotAUrl)?;
+        self.guard.before(url)?;
         let client = if url.scheme() == "https" { &self.client } else { &self.plain };
         let request = |why: &str| NoAnswer::Request(why.to_owned());
         let body = to.body(letter.event).ok_or_else(|| request("the event has no detail"))?;
@@ -193,7 +194,7 @@ impl Poster {
             },
         );
         let sent = client
-            .post(url)
+            .post(url.clone())
             .headers(headers)
             .header(header::CONTENT_TYPE, "application/json")
             .header(ATTEMPT, letter.number)

@@ -218,8 +218,8 @@ pub struct Receiver {
     pub id: SubscriberId,
     /// Its name.
     pub name: String,
-    /// Where it receives.
-    pub url: String,
+    /// Where it receives; none where what was stored is no URL.
+    pub url: Option<Url>,
     /// What it wants.
     pub settings: Settings,
     /// Whether nothing is sent for now.
@@ -250,7 +250,7 @@ impl Receiver {
         Ok(Self {
             id: subscriber.id,
             name: subscriber.name.clone(),
-            url: subscriber.url.clone(),
+            url: Url::parse(&subscriber.url).ok(),
             is_paused: subscriber.paused.is_some(),
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
@@ -295,11 +295,6 @@ impl Receiver {
                 Some(format!("{{\"body\":{}}}", detail.get()))
             }
         }
-    }
-
-    /// Its URL.
-    pub fn url(&self) -> Option<Url> {
-        Url::parse(&self.url).ok()
     }
 
     /// For how long every attempt may fail.

@@ -198,7 +198,11 @@ async fn record(
             warn!(error = error.to_string(), "attempts are not on record yet");
             sleep(PAUSE).await;
         }
+        let is_left = !untried.is_empty();
         dispatcher.let_go(untried).await;
-        look.notify_one();
+        // Otherwise the next look is soon enough.
+        if is_left || dispatcher.knows_of_more() {
+            look.notify_one();
+        }
     }
 }

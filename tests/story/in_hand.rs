@@ -21,6 +21,7 @@ both! {
     what_is_changed_while_something_is_in_hand_holds_for_it
     no_more_is_under_way_than_the_limit_says_whoever_else_is_changed
     what_is_in_hand_at_the_end_is_somebody_else_s_at_once
+    it_is_known_whether_more_is_due_than_is_in_hand
 }
 
 /// Longer than what was looked at is taken to be as it was.
@@ -174,4 +175,20 @@ async fn what_is_in_hand_at_the_end_is_somebody_else_s_at_once(db: impl Statemen
     office.another().pass().await;
     assert_eq!((receiver.received().len(), office.count(State::Delivered).await), (5, 5));
     assert_eq!(in_hand(&office, "a", 6).await.len(), 0, "it has ended");
+}
+
+async fn it_is_known_whether_more_is_due_than_is_in_hand(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    office.subscriber("one", receiver.url("in"), wants("a")).await;
+    let jobs = in_hand(&office, "a", 36).await;
+    assert_eq!((jobs.len(), office.dispatcher.knows_of_more()), (16, true));
+    assert_eq!(office.dispatcher.due().await.unwrap().len(), 0);
+    assert!(office.dispatcher.knows_of_more(), "there was no room");
+    office.dispatcher.deliver(jobs).await.unwrap();
+    for (expected, more) in [(16, true), (4, false), (0, false)] {
+        let jobs = office.dispatcher.due().await.unwrap();
+        assert_eq!((jobs.len(), office.dispatcher.knows_of_more()), (expected, more));
+        office.dispatcher.deliver(jobs).await.unwrap();
+    }
+    assert_eq!((receiver.received().len(), office.count(State::Delivered).await), (36, 36));
 }

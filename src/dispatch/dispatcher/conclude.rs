@@ -1,5 +1,6 @@
 //! What attempts say about their subscriber: that it is well, or for how long it has been failing, and who is told of it.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,9 +37,11 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let failed: Vec<_> = failed_since_good.collect();
         if failed.len() < finished.len()
             && let Some(told) = self.store.recovered(id, now).await?
-            && told != 0
         {
-            self.tell(receiver, Standing::Recovered, None).await;
+            self.more.store(true, Relaxed);
+            if told != 0 {
+                self.tell(receiver, Standing::Recovered, None).await;
+            }
         }
         let Some(first) = failed.last() else { return Ok(()) };
         let open_until = now.checked_add(REST).unwrap_or(now);

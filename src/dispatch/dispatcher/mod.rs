@@ -9,6 +9,7 @@ mod hand;
 mod sweep;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub struct Dispatcher<S, B> {
     known: Mutex<Known>,
     lanes: Lanes,
     sightings: hand::Sightings,
+    more: AtomicBool,
 }
 
 /// The subscribers, as they were when they last changed.
@@ -84,8 +86,8 @@ pub struct Arrived {
 impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// One that sends by `poster` and tells on `bus` how subscribers are.
     pub fn new(store: Store<S>, keys: KeySource, poster: Poster, bus: B, clock: Clock) -> Self {
-        let (known, lanes, sightings) = Default::default();
-        Self { store, keys, poster, bus, clock, queue: None, known, lanes, sightings }
+        let (known, lanes, sightings, more) = Default::default();
+        Self { store, keys, poster, bus, clock, queue: None, known, lanes, sightings, more }
     }
 
     /// The same, with a queue that brings back what is to be tried again soon.
@@ -136,6 +138,9 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                 let mut place = self.lanes.take(id, receiver.settings.limit, free).pop();
                 place.iter_mut().for_each(|place| place.weigh(event.json.len()));
                 let is_held = place.is_some();
+                if !is_held && free > 0 {
+                    self.more.store(true, Relaxed);
+                }
                 places.extend(place.map(|place| ((event.id.clone(), id), place)));
                 Owed { event: event.id.as_str(), subscriber: id, is_held }
             })
@@ -170,6 +175,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// [`LogError`].
     pub async fn due(&self) -> Result<Vec<Job>, LogError> {
+        self.more.store(false, Relaxed);
         let now = self.now();
         let mut jobs = Vec::new();
         let ready = self.store.ready(now, now).await?;
@@ -201,11 +207,18 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     ) -> Result<Vec<Job>, LogError> {
         let wanted = if ready.needs_probe { 1 } else { CLAIMED };
         let places = self.lanes.take(receiver.id, receiver.settings.limit, wanted);
-        if places.is_empty() || ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
+        if places.is_empty() {
+            self.more.store(true, Relaxed);
+            return Ok(Vec::new());
+        }
+        if ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
             return Ok(Vec::new());
         }
         let hold = Hold::for_some(IN_HAND, now);
         let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
+        if claimed.len() == places.len() {
+            self.more.store(true, Relaxed);
+        }
         let job = |(one, place)| self.job((receiver, read), &hold, one, place);
         Ok(claimed.into_iter().zip(places).map(job).collect())
     }
@@ -230,6 +243,12 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             taken: Instant::now(),
             place: Some(place),
         }
+    }
+
+    /// Whether more is due, as far as is known, than was taken in hand: because there was no room, or because a subscriber is well
+    /// again.
+    pub fn knows_of_more(&self) -> bool {
+        self.more.load(Relaxed)
     }
 
     /// Waits until there is room in hand for what comes next, or for a moment: who is slow holds up the others no longer.
