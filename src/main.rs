@@ -1,7 +1,6 @@
 //! The command `hookbridge`.
 
 use std::io::Read as _;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,7 +20,6 @@ use hookbridge::serve::{self, development};
 use hookbridge::subscriber::SubscriberCommand;
 use hookbridge::template::Template;
 use hookbridge::token::NewToken;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 #[global_allocator]
@@ -97,7 +95,7 @@ struct TemplateFlags {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     output::for_terminal();
-    match runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli.command))) {
+    match serve::runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli.command))) {
         Ok(_) if output::has_failed() => ExitCode::FAILURE,
         Ok(code) => code,
         Err(error) => {
@@ -105,13 +103,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Threads for half of the cores: a webhook needs little of one, the file's own thread and the system's network need
-/// the rest, and threads that wake each other for nothing cost more than they do.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-    Builder::new_multi_thread().worker_threads((cores / 2).max(1)).enable_all().build()
 }
 
 async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -1,9 +1,11 @@
 //! `hookbridge serve`: everything in one process on one machine.
 //!
-//! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is
-//! told), [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks),
-//! `feed` (those of the log), `management` (those of subscribers and deliveries), `door` (who is let in to these), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling` (providers are asked for more), `dispatching` (from the log to subscribers),
-//! [`listener`] (connections, limits, the end), `terminal` (what a person sees), `demo`.
+//! Here the parts are chosen and put together; each of the rest has a file of its own: [`settings`] (what it is told),
+//! [`development`] (secrets for trying things), `endpoints` (one bridge a provider), `routes` (HTTP paths of webhooks), [`gate`]
+//! (how many of them, how large and how slow), `feed` (the paths of the log), `management` (those of subscribers and deliveries),
+//! `door` (who is let in to these), `recording` (from the archive into the log), `tailing` (from the bus into the log), `polling`
+//! (providers are asked for more), `dispatching` (from the log to subscribers), [`listener`] (connections, limits, the end),
+//! `threads`, `terminal` (what a person sees), `demo`.
 
 mod demo;
 pub mod development;
@@ -11,6 +13,7 @@ mod dispatching;
 mod door;
 mod endpoints;
 mod feed;
+pub mod gate;
 pub mod listener;
 mod management;
 mod polling;
@@ -19,6 +22,7 @@ mod routes;
 pub mod settings;
 mod tailing;
 mod terminal;
+mod threads;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,6 +40,8 @@ use development::DevelopmentSecretsError;
 use endpoints::Endpoints;
 use settings::Settings;
 use terminal::Terminal;
+
+pub use threads::runtime;
 
 /// Connections to the log, where it is a database.
 const LOG_CONNECTIONS: u32 = 8;
@@ -94,6 +100,11 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`] when it cannot start.
 pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), ServeError> {
+    // First of all: who starts a second one by mistake leaves nothing behind.
+    let address = settings.listen;
+    let failed = |error| ServeError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
     make_private(&settings.data).map_err(|error| ServeError::Data { path: settings.data.clone(), error })?;
     let (tell, kept) = mpsc::unbounded_channel();
     let archive = endpoints::archive(&settings).await?;
@@ -103,10 +114,6 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     let failed = |error| ServeError::Log { log: settings.database.to_string(), error };
     let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(failed)?;
     log.listen();
-    let address = settings.listen;
-    let failed = |error| ServeError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
     let (dispatcher, manager) = dispatching::dispatcher(&settings, log.clone(), endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
     terminal.greet(&settings, address, &endpoints);

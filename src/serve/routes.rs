@@ -10,72 +10,63 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::endpoints::{Endpoint, Endpoints};
+use super::gate::Gate;
 use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::bridge::{Answer, Request};
 use crate::providers::{self, PublicUrl, RequestUrl, Webhook};
 
-/// The largest body that is read: what a Function URL takes.
-const MAX_BODY: usize = 6_291_456;
 /// How long a webhook may take: a little less than most senders wait.
 const TIME: Duration = Duration::from_secs(9);
 
-/// What every webhook of an endpoint passes through.
-struct Gate {
+/// The way of an endpoint's webhooks.
+struct Way {
+    gate: Arc<Gate>,
     endpoint: Arc<Endpoint>,
-    in_hand: Arc<Semaphore>,
     public_url: Option<PublicUrl>,
     terminal: Terminal,
 }
 
 pub(super) fn router(endpoints: &Endpoints, settings: &Settings, terminal: &Terminal) -> Router {
-    let in_hand = Arc::new(Semaphore::new(settings.concurrency));
+    let gate = Arc::new(Gate::new(settings.concurrency));
     let page = page();
     let mut router = Router::new().route("/", get(move || std::future::ready(Html(page))));
     for endpoint in endpoints.iter() {
-        let gate = Gate {
+        let way = Way {
+            gate: gate.clone(),
             endpoint: endpoint.clone(),
-            in_hand: in_hand.clone(),
             public_url: settings.public_url.clone(),
             terminal: terminal.clone(),
         };
         let path = format!("/hooks/{}", endpoint.bridge.provider.name);
-        router = router.merge(Router::new().route(&path, any(webhook)).with_state(Arc::new(gate)));
+        router = router.merge(Router::new().route(&path, any(webhook)).with_state(Arc::new(way)));
     }
     router.fallback(not_found)
 }
 
-async fn webhook(State(gate): State<Arc<Gate>>, request: axum::extract::Request) -> Response {
+async fn webhook(State(way): State<Arc<Way>>, request: axum::extract::Request) -> Response {
     let deadline = Instant::now() + TIME;
     let (parts, body) = request.into_parts();
-    let provider = gate.endpoint.bridge.provider;
-    let turned_away = |status: StatusCode, why: &str| {
-        gate.terminal.turned_away(provider.name, status.as_u16());
-        text(status, why)
-    };
+    let provider = way.endpoint.bridge.provider;
     // What can only be refused has no place in hand, and its body is not waited for.
-    let plausible = parts.method == Method::POST && parts.headers.contains_key(provider.signature.header);
-    let place = plausible.then(|| gate.in_hand.try_acquire());
-    let body = match place {
-        None => Bytes::new(),
-        Some(Err(_)) => return turned_away(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
-        Some(Ok(_)) => match timeout_at(deadline, Limited::new(body, MAX_BODY).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return turned_away(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large");
+    let is_plausible = parts.method == Method::POST && parts.headers.contains_key(provider.signature.header);
+    let (body, _place) = if is_plausible {
+        match way.gate.admit(body, deadline).await {
+            Ok((body, place)) => (body, Some(place)),
+            Err(turned_away) => {
+                way.terminal.turned_away(provider.name, turned_away.status().as_u16());
+                return turned_away.answer();
             }
-            Ok(Err(_)) => return turned_away(StatusCode::BAD_REQUEST, "Bad Request"),
-            Err(_) => return turned_away(StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
-        },
+        }
+    } else {
+        (Bytes::new(), None)
     };
-    let webhook = Webhook::new(url(&parts, gate.public_url.as_ref()), parts.headers, body);
-    let record = gate.endpoint.bridge.handle(Request { method: parts.method, webhook }, deadline).await;
-    gate.terminal.record(&record);
+    let webhook = Webhook::new(url(&parts, way.public_url.as_ref()), parts.headers, body);
+    let record = way.endpoint.bridge.handle(Request { method: parts.method, webhook }, deadline).await;
+    way.terminal.record(&record);
     let Answer { status, header, body } = record.answer();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, axum::response::AppendHeaders(header), body).into_response()

@@ -17,10 +17,12 @@ use crate::recorder;
 
 /// The most that is recorded at once, in bytes.
 const AT_ONCE: u64 = 1 << 20;
-/// More than this in the time that it takes to record some is a flood, in bytes.
-const FLOOD: u64 = 1 << 20;
-/// In a flood, the time between two steps, in steps.
-const GENTLE: u32 = 8;
+/// More than this is a flood, in bytes a second.
+const FLOOD: f64 = 16e6;
+/// In a flood, the time between two steps, in steps, and the longest.
+const GENTLE: (u32, Duration) = (32, Duration::from_secs(5));
+/// How often is looked whether it is over.
+const IS_OVER: Duration = Duration::from_millis(50);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The file that says how far it got, in the data folder.
@@ -88,12 +90,23 @@ async fn record(
     while tail.offset < *length.borrow_and_update() {
         let (written, started) = (*length.borrow(), Instant::now());
         tail.step(written).await?;
-        // In a flood webhooks go first: the log is for later.
-        if *length.borrow() - written > FLOOD {
-            sleep(started.elapsed() * GENTLE).await;
-        }
+        after_a_flood(length, written, started).await;
     }
     Ok(())
+}
+
+/// In a flood webhooks go first, and the log is for later: waits until it is over, or for a while. `written` is how much there was
+/// at `since`, when the last step began.
+async fn after_a_flood(length: &watch::Receiver<u64>, mut written: u64, mut since: Instant) {
+    let end = Instant::now() + (since.elapsed() * GENTLE.0).min(GENTLE.1);
+    while Instant::now() < end {
+        let now = *length.borrow();
+        if (now.saturating_sub(written) as f64) < FLOOD * since.elapsed().as_secs_f64() {
+            return;
+        }
+        (written, since) = (now, Instant::now());
+        sleep(IS_OVER).await;
+    }
 }
 
 impl Tail {

@@ -200,12 +200,17 @@ fn what_keeps_it_from_starting_is_said_with_what_to_do() {
     let server = Server::start();
     let address = server.address.to_string();
     let elsewhere = tempfile::tempdir().unwrap();
-    let elsewhere = elsewhere.path().to_str().unwrap();
-    let busy = complaint(&["--listen", &address, "--data", elsewhere]);
-    assert!(busy.contains(&format!("cannot listen on {address}: Address already in use")), "{busy}");
-    assert!(busy.contains("choose another with --listen"), "{busy}");
+    let elsewhere = elsewhere.path().join("new");
+    for same in [address.clone(), address.replace("127.0.0.1", "localhost")] {
+        let busy = complaint(&["--listen", &same, "--data", elsewhere.to_str().unwrap()]);
+        assert!(busy.contains(&format!("cannot listen on {address}: Address already in use")), "{busy}");
+        assert!(busy.contains("choose another with --listen"), "{busy}");
+    }
+    assert!(!elsewhere.exists(), "it leaves nothing behind");
+    let nowhere = complaint(&["--listen", "localhost"]);
+    assert!(nowhere.contains("'localhost' is no address and port, as in 127.0.0.1:8787"), "{nowhere}");
     let used = complaint(&["--listen", "127.0.0.1:0", "--data", server.folder.path().to_str().unwrap()]);
     assert!(used.contains("is in use by another hookbridge"), "{used}");
-    let file = complaint(&["--data", "/dev/null/x"]);
+    let file = complaint(&["--listen", "127.0.0.1:0", "--data", "/dev/null/x"]);
     assert!(file.contains("choose a folder you can write to with --data"), "{file}");
 }

@@ -1,16 +1,18 @@
 //! What `hookbridge serve` is told: by flags, by environment variables, by a TOML file, in this order.
 
 mod dispatch;
+mod listen;
 mod polls;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
 pub use dispatch::{SubscriberFile, SubscriberFlags, Subscribing};
+pub use listen::{DEFAULT_LISTEN, Listen, NotAnAddress};
 pub use polls::Polls;
 use polls::{PollFile, PollFlags};
 
@@ -31,7 +33,7 @@ pub struct Flags {
     config: Option<PathBuf>,
     /// Address and port to listen on [default: 127.0.0.1:8787].
     #[arg(long, env = "HOOKBRIDGE_LISTEN", value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
     /// Folder for events, batches and development secrets [default: hookbridge-data].
     #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
@@ -86,7 +88,7 @@ pub struct Flags {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct File {
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
     data: Option<PathBuf>,
     secret: BTreeMap<String, String>,
     bus: Option<String>,
@@ -205,7 +207,7 @@ impl Flags {
         };
         let of_file = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
         let subscribing = self.subscribers.settle(of_file, &key_place(&database, &data))?;
-        let listen = self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN);
+        let listen = self.listen.or(file.listen).map_or(DEFAULT_LISTEN, |listen| listen.0);
         let token = self.token.or(file.token).filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(SettingsError(format!(
@@ -236,9 +238,6 @@ impl Flags {
         })
     }
 }
-
-/// Where a server listens when nothing else is said.
-pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 
 /// Where data is kept when nothing else is said: a folder of the current one.
 pub fn default_data() -> PathBuf {
