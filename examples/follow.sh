@@ -25,8 +25,7 @@ while :; do
       ;;
   esac
   if [ "$(cat "$page")" != "[]" ]; then
-    cat "$page" # here your work is done; then the cursor is kept
-    echo
+    printf '%s\n' "$(cat "$page")" # here your work is done; then the cursor is kept
   fi
   tr -d '\r' < "$page.head" | awk 'tolower($1) == "hookbridge-cursor:" { print $2 }' > "$page.new"
   mv "$page.new" "$file"
