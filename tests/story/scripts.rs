@@ -27,15 +27,12 @@ fn script(name: &str) -> Command {
 /// something else and build it anew.
 fn as_a_person(command: &mut Command) {
     command.current_dir(checkout()).env("AWS_ENDPOINT_URL", endpoint());
-    let of_cargo = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_")
-            || name.starts_with("CARGO_MANIFEST_")
-            || name.starts_with("CARGO_BIN_")
-    });
-    of_cargo.for_each(|name| {
-        command.env_remove(name);
-    });
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|of_cargo| text.starts_with(of_cargo)) {
+            command.env_remove(&name);
+        }
+    }
 }
 
 /// Runs `scripts/deploy` with the secret on standard input; what it printed on standard output.
