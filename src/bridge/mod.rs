@@ -6,6 +6,9 @@
 //!
 //! Order is safety here: method, then the shape of the signature, then the secret, then the signature, and only
 //! then is the body looked at. Nothing is fetched for a request that could not be verified anyway.
+//!
+//! What few webhooks need (the archive, the overflow bucket, the queue) is boxed: each has the SDK's calls in it, and every
+//! webhook would be made, moved and cleared with room for all of them.
 
 mod answer;
 mod environment;
@@ -110,7 +113,11 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
                 let id = record.delivery_id.clone().map(String::into_bytes);
                 self.keep(&verified, id, deadline).await
             }
-            None => self.put(event, deadline).await,
+            None => {
+                // What it was read from serves the next request: the bus may take its time.
+                drop(verified);
+                self.put(event, deadline).await
+            }
         }
     }
 
@@ -144,7 +151,7 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
             headers: verified.headers_of_interest(),
             body: verified.body().clone(),
         };
-        match archive.keep(&batch, deadline).await {
+        match Box::pin(archive.keep(&batch, deadline)).await {
             Ok(Kept::New) => Outcome::Archived,
             Ok(Kept::Before) => Outcome::Repeated,
             Err(error) => Outcome::NotArchived(error),
@@ -164,7 +171,7 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         };
         match &self.overflow {
             None => refused,
-            Some(bucket) => match bucket.keep(self.provider.name, event, halfway(deadline)).await {
+            Some(bucket) => match Box::pin(bucket.keep(self.provider.name, event, halfway(deadline))).await {
                 Ok(check) => self.put_or_spill(&check, came, deadline).await,
                 Err(error) => Outcome::NotKept(error),
             },
@@ -185,16 +192,26 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
             }
             Err(error) => error,
         };
-        let timed = self.with_time(event, came);
+        Box::pin(self.spill_to(spill, self.with_time(event, came), error, deadline)).await
+    }
+
+    /// Has an event wait that the bus did not take, for the reason `error`.
+    async fn spill_to(
+        &self,
+        queue: &SpillQueue,
+        event: Event,
+        error: CallError,
+        deadline: Instant,
+    ) -> Outcome {
         let spilled = match &self.overflow {
             // It may be that this region's bus takes no entry of this size, and then it would wait for ever.
-            Some(bucket) if timed.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match bucket.keep(self.provider.name, timed, halfway(deadline)).await {
-                    Ok(check) => spill.put(&check, deadline).await,
+            Some(bucket) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
+                match bucket.keep(self.provider.name, event, halfway(deadline)).await {
+                    Ok(check) => queue.put(&check, deadline).await,
                     Err(error) => Err(error),
                 }
             }
-            _ => spill.put(&timed, deadline).await,
+            _ => queue.put(&event, deadline).await,
         };
         match spilled {
             Ok(()) => Outcome::Spilled(error),
