@@ -83,10 +83,14 @@ impl std::fmt::Debug for Detail {
 /// Whether `json`, which is known to be valid, is nested deeper than EventBridge takes.
 pub fn is_too_deep(json: &str) -> bool {
     // Each level has two ends.
-    json.len() > 2 * MAX_DEPTH && check_depth(json.as_bytes()).is_err()
+    json.len() > 2 * MAX_DEPTH && check_depth(json.as_bytes(), |_, _| Ok(())).is_err()
 }
 
-fn check_depth(json: &[u8]) -> Result<(), DetailError> {
+/// Checks how deep `json` is, which is known to be valid, and hands its numbers to `number`, each with its offset.
+fn check_depth(
+    json: &[u8],
+    number: impl Fn(usize, &[u8]) -> Result<(), DetailError>,
+) -> Result<(), DetailError> {
     let (mut depth, mut at) = (0_usize, 0);
     while at < json.len() {
         match json[at] {
@@ -94,6 +98,11 @@ fn check_depth(json: &[u8]) -> Result<(), DetailError> {
             b'{' | b'[' if depth == MAX_DEPTH => return Err(DetailError::TooDeep),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth -= 1,
+            b'-' | b'0'..=b'9' => {
+                let length = number_length(&json[at..]);
+                number(at, &json[at..at + length])?;
+                at += length - 1;
+            }
             _ => {}
         }
         at += 1;
@@ -101,27 +110,19 @@ fn check_depth(json: &[u8]) -> Result<(), DetailError> {
     Ok(())
 }
 
+fn number_length(json: &[u8]) -> usize {
+    let is_of_number = |b: &u8| matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+    json.iter().position(|b| !is_of_number(b)).unwrap_or(json.len())
+}
+
 /// Checks depth and integers of `json`, which is known to be valid.
 fn check_limits(json: &[u8]) -> Result<(), DetailError> {
-    check_depth(json)?;
-    let mut at = 0;
-    while at < json.len() {
-        match json[at] {
-            b'"' => at += string_length(&json[at..]),
-            b'-' | b'0'..=b'9' => {
-                let length = json[at..]
-                    .iter()
-                    .position(|b| !matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
-                    .unwrap_or(json.len() - at);
-                if !is_taken(&json[at..at + length]) {
-                    return Err(DetailError::IntegerOutOfRange { at });
-                }
-                at += length;
-            }
-            _ => at += 1,
-        }
-    }
-    Ok(())
+    check_depth(
+        json,
+        |at, number| {
+            if is_taken(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { at }) }
+        },
+    )
 }
 
 /// The length of the string that `json` begins with, quotes included.

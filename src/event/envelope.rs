@@ -1,10 +1,14 @@
 //! An event as targets receive it and as it is stored and shown: the EventBridge envelope.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::Serialize;
 
 use super::Event;
 use super::line_breaks::{self, LineBreaks};
+
+/// How EventBridge writes a time.
+const TO_THE_SECOND: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
 
 /// The EventBridge envelope, all of it but the detail, with the names EventBridge gives its fields.
 #[derive(Serialize)]
@@ -32,7 +36,7 @@ pub struct Through<'a> {
 impl<'a> Envelope<'a> {
     /// Around `event`. `received` is its time where it has none of its own; as on EventBridge, times are to the second.
     pub fn of(event: &'a Event, id: &'a str, through: Through<'a>, received: Timestamp) -> Self {
-        let time = event.time.unwrap_or(received).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let time = TO_THE_SECOND.timestamp_to_string(&event.time.unwrap_or(received));
         Self::new(id, (&event.source, &event.detail_type), through, time, &event.resources)
     }
 

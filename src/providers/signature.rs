@@ -231,7 +231,10 @@ impl Signature {
         let bytes = match self.encoding {
             // Upper case would be a second way to write the same signature, and nobody sends it.
             Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
-            Encoding::Hex => hex::decode(text).ok()?,
+            Encoding::Hex => {
+                let mut bytes = vec![0; text.len() / 2];
+                hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)?
+            }
             Encoding::Base64 => BASE64.decode(text).ok()?,
         };
         let algorithm = self.algorithms.iter().find(|algorithm| algorithm.length() == bytes.len())?;
