@@ -83,14 +83,12 @@ impl std::fmt::Debug for Detail {
 /// Whether `json`, which is known to be valid, is nested deeper than EventBridge takes.
 pub fn is_too_deep(json: &str) -> bool {
     // Each level has two ends.
-    json.len() > 2 * MAX_DEPTH && check_depth(json.as_bytes(), |_, _| Ok(())).is_err()
+    json.len() > 2 * MAX_DEPTH && walk(json.as_bytes(), |_, _| Ok(())).is_err()
 }
 
-/// Checks how deep `json` is, which is known to be valid, and hands its numbers to `number`, each with its offset.
-fn check_depth(
-    json: &[u8],
-    number: impl Fn(usize, &[u8]) -> Result<(), DetailError>,
-) -> Result<(), DetailError> {
+/// Goes through `json`, which is known to be valid, as deep as EventBridge takes it, and hands each number with its offset to
+/// `number`.
+fn walk(json: &[u8], number: impl Fn(usize, &[u8]) -> Result<(), DetailError>) -> Result<(), DetailError> {
     let (mut depth, mut at) = (0_usize, 0);
     while at < json.len() {
         match json[at] {
@@ -117,7 +115,7 @@ fn number_length(json: &[u8]) -> usize {
 
 /// Checks depth and integers of `json`, which is known to be valid.
 fn check_limits(json: &[u8]) -> Result<(), DetailError> {
-    check_depth(
+    walk(
         json,
         |at, number| {
             if is_taken(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { at }) }

@@ -103,6 +103,21 @@ mod tests {
     use crate::event::Detail;
 
     #[test]
+    fn a_time_is_to_the_second_and_can_be_read_again() {
+        let of = |time: &str| {
+            let time: Timestamp = time.parse().unwrap();
+            let detail = Detail::parse(b"{}").unwrap();
+            let (source, detail_type) = ("a".into(), "b".into());
+            let event = Event { source, detail_type, detail, time: Some(time), resources: vec![] };
+            Envelope::of(&event, "7", Through { account: "", region: "" }, time).time
+        };
+        assert_eq!(of("2016-02-02T19:50:07.999999999Z"), "2016-02-02T19:50:07Z");
+        assert_eq!(of("2016-02-02T20:50:00+01:00"), "2016-02-02T19:50:00Z");
+        let before_year_one = of("-000044-03-15T12:00:00.5Z");
+        assert_eq!(before_year_one.parse::<Timestamp>().unwrap().to_string(), "-000044-03-15T12:00:00Z");
+    }
+
+    #[test]
     fn an_envelope_is_what_a_target_receives_on_one_line() {
         let event = Event {
             source: "stripe.com".into(),
