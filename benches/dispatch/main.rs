@@ -267,7 +267,7 @@ impl BenchLog {
 struct Nobody;
 
 impl Bus for Nobody {
-    async fn put(&self, _: &Event, _: tokio::time::Instant) -> Result<(), CallError> {
+    async fn put(&self, _: &Arc<Event>, _: tokio::time::Instant) -> Result<(), CallError> {
         Ok(())
     }
 }

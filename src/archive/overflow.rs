@@ -1,7 +1,6 @@
 //! A bucket for details that are too large for an entry. The bus gets a claim check: where the detail is.
 
 use aws_sdk_s3::primitives::ByteStream;
-use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -28,8 +27,8 @@ impl OverflowBucket {
     ///
     /// # Errors
     /// [`CallError`]: the detail is not kept, or nobody can say that it is.
-    pub async fn keep(&self, folder: &str, event: Event, deadline: Instant) -> Result<Event, CallError> {
-        let detail = Bytes::copy_from_slice(event.detail.as_str().as_bytes());
+    pub async fn keep(&self, folder: &str, event: &Event, deadline: Instant) -> Result<Event, CallError> {
+        let detail = event.detail.bytes();
         let key = format!("{folder}/{}.json", hex::encode(Sha256::digest(&detail)));
         let size = detail.len();
         retried("PutObject", deadline, || async {
@@ -42,6 +41,7 @@ impl OverflowBucket {
         let check = json!({"overflow": {"bucket": self.bucket, "key": key, "size": size}});
         let detail =
             Detail::parse(check.to_string().as_bytes()).map_err(|e| CallError::Malformed(e.to_string()))?;
-        Ok(Event { detail, ..event })
+        let (source, detail_type) = (event.source.clone(), event.detail_type.clone());
+        Ok(Event { source, detail_type, detail, time: event.time, resources: event.resources.clone() })
     }
 }

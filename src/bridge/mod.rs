@@ -17,6 +17,7 @@ mod metrics;
 mod outcome;
 mod redrive;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -160,6 +161,7 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
 
     async fn put(&self, event: Event, deadline: Instant) -> Outcome {
         let came = Timestamp::now();
+        let event = Arc::new(event);
         let size = event.entry_size();
         let refused = if size > self.max_entry_bytes {
             Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) }
@@ -171,14 +173,16 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         };
         match &self.overflow {
             None => refused,
-            Some(bucket) => match Box::pin(bucket.keep(self.provider.name, event, halfway(deadline))).await {
-                Ok(check) => self.put_or_spill(&check, came, deadline).await,
-                Err(error) => Outcome::NotKept(error),
-            },
+            Some(bucket) => {
+                match Box::pin(bucket.keep(self.provider.name, &event, halfway(deadline))).await {
+                    Ok(check) => self.put_or_spill(&Arc::new(check), came, deadline).await,
+                    Err(error) => Outcome::NotKept(error),
+                }
+            }
         }
     }
 
-    async fn put_or_spill(&self, event: &Event, came: Timestamp, deadline: Instant) -> Outcome {
+    async fn put_or_spill(&self, event: &Arc<Event>, came: Timestamp, deadline: Instant) -> Outcome {
         let Some(spill) = &self.spill else {
             let put = self.bus.put(event, deadline).await;
             return put.map_or_else(Outcome::NotPublished, |()| Outcome::Published);
@@ -199,15 +203,15 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
     async fn spill_to(
         &self,
         queue: &SpillQueue,
-        event: Event,
+        event: Arc<Event>,
         error: CallError,
         deadline: Instant,
     ) -> Outcome {
         let spilled = match &self.overflow {
             // It may be that this region's bus takes no entry of this size, and then it would wait for ever.
             Some(bucket) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match bucket.keep(self.provider.name, event, halfway(deadline)).await {
-                    Ok(check) => queue.put(&check, deadline).await,
+                match bucket.keep(self.provider.name, &event, halfway(deadline)).await {
+                    Ok(check) => queue.put(&Arc::new(check), deadline).await,
                     Err(error) => Err(error),
                 }
             }
@@ -224,9 +228,9 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
 
     /// The event with the time at which it came, where it has none of its own and there is room for one: otherwise
     /// its time would be that of its way out of the queue.
-    fn with_time(&self, event: &Event, came: Timestamp) -> Event {
-        let timed = Event { time: event.time.or(Some(came)), ..event.clone() };
-        if timed.entry_size() <= self.max_entry_bytes { timed } else { event.clone() }
+    fn with_time(&self, event: &Arc<Event>, came: Timestamp) -> Arc<Event> {
+        let timed = Event { time: event.time.or(Some(came)), ..Event::clone(event) };
+        if timed.entry_size() <= self.max_entry_bytes { Arc::new(timed) } else { event.clone() }
     }
 }
 

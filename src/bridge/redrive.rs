@@ -1,5 +1,6 @@
 //! The way out of the spill queue: entries that wait there are put on the bus.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -38,7 +39,7 @@ impl<B: Bus> Redrive<B> {
         let mut lines = Vec::new();
         let mut down = false;
         for message in event.records {
-            let event = Event::from_entry(&message.body);
+            let event = Event::from_entry(&message.body).map(Arc::new);
             let put = match &event {
                 Err(error) => Err(error.to_string()),
                 Ok(_) if down => Err("not tried: the bus is unavailable".to_owned()),

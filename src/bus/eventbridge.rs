@@ -3,6 +3,8 @@
 //! The SDK's own retries are off: it knows nothing of entries that fail inside an answer of 200, nor of how long
 //! this invocation has left.
 
+use std::sync::Arc;
+
 use aws_sdk_eventbridge::config::retry::RetryConfig;
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -40,7 +42,7 @@ impl EventBridge {
 }
 
 impl Bus for EventBridge {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
+    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         let entry = self.entry(event);
         retried("PutEvents", deadline, || self.attempt(entry.clone())).await
     }

@@ -9,6 +9,8 @@ mod eventbridge;
 mod local;
 mod spill;
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 pub use eventbridge::EventBridge;
@@ -21,9 +23,13 @@ use crate::event::Event;
 
 /// Takes events.
 pub trait Bus: Send + Sync + 'static {
-    /// Puts one event on the bus, and answers before `deadline`.
+    /// Puts one event on the bus, and answers before `deadline`. The event is shared: a bus that writes it later keeps no copy.
     ///
     /// # Errors
     /// [`CallError`]: the event was not taken, or nobody can say that it was.
-    fn put(&self, event: &Event, deadline: Instant) -> impl Future<Output = Result<(), CallError>> + Send;
+    fn put(
+        &self,
+        event: &Arc<Event>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
 }

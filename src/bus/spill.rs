@@ -1,5 +1,7 @@
 //! A queue where events wait while the bus does not take them. The function `redrive` takes them from there.
 
+use std::sync::Arc;
+
 use aws_sdk_sqs::config::retry::RetryConfig;
 use tokio::time::Instant;
 
@@ -26,7 +28,7 @@ impl SpillQueue {
 }
 
 impl Bus for SpillQueue {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
+    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         let entry = event.to_entry().map_err(|error| CallError::Malformed(error.to_string()))?;
         if entry.len() > MAX_MESSAGE {
             return Err(CallError::TooLarge);

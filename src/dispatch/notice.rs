@@ -59,7 +59,7 @@ impl Notice<'_> {
         Some(Event {
             source: SOURCE.into(),
             detail_type: format!("{TYPES}{name}"),
-            detail: Detail::parse(detail.to_string().as_bytes()).ok()?,
+            detail: Detail::of(detail.to_string().into()).ok()?,
             time: Some(self.now),
             resources: vec![format!("urn:hookbridge:subscriber:{}", self.subscriber)],
         })

@@ -1,5 +1,7 @@
 //! The `Detail` of an event: a JSON object within EventBridge's limits, kept byte for byte.
 
+use bytes::Bytes;
+use bytes_utils::Str;
 use serde::de::IgnoredAny;
 
 /// The deepest nesting EventBridge takes; with the range of integers, "PutEvents" in its API Reference.
@@ -8,7 +10,7 @@ const MAX_DEPTH: usize = 1000;
 /// A JSON object as its sender wrote it, known to be one that EventBridge takes: an object at the top, at most
 /// 1,000 levels deep, every integer within the signed 64-bit range.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Detail(String);
+pub struct Detail(Str);
 
 /// Why a text is no [`Detail`]. The message names the place, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,13 +46,22 @@ pub enum DetailError {
 }
 
 impl Detail {
-    /// Takes the bytes as they came, if they are a JSON object within EventBridge's limits.
+    /// A copy of the bytes as they came, if they are a JSON object within EventBridge's limits.
     ///
     /// # Errors
     /// [`DetailError`] says which of the rules is broken, and where.
     pub fn parse(bytes: &[u8]) -> Result<Self, DetailError> {
-        let text = std::str::from_utf8(bytes).map_err(|e| DetailError::NotUtf8 { at: e.valid_up_to() })?;
-        serde_json::from_str::<IgnoredAny>(text).map_err(|e| DetailError::NotJson {
+        Self::of(Bytes::copy_from_slice(bytes))
+    }
+
+    /// The same without a copy.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn of(bytes: Bytes) -> Result<Self, DetailError> {
+        let text =
+            Str::from_inner(bytes).map_err(|e| DetailError::NotUtf8 { at: e.utf8_error().valid_up_to() })?;
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|e| DetailError::NotJson {
             what: if e.is_eof() { "the JSON ends too early" } else { "not JSON" },
             line: e.line(),
             column: e.column(),
@@ -64,12 +75,17 @@ impl Detail {
             _ => return Err(DetailError::NotAnObject("a number")),
         }
         check_limits(text.as_bytes())?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
 
     /// The JSON as it was sent.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same, shared.
+    pub fn bytes(&self) -> Bytes {
+        self.0.inner().clone()
     }
 }
 

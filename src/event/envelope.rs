@@ -78,21 +78,25 @@ impl<'a> Envelope<'a> {
         Ok(line)
     }
 
-    /// The same; where there were line breaks stands behind the detail, as [`LineBreaks`], so that it can be had again as it was.
+    /// The same behind what is there; where there were line breaks stands behind the detail, as [`LineBreaks`], so that it can
+    /// be had again as it was.
     ///
     /// # Errors
     /// None in practice: the fields are strings.
-    pub fn to_kept_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
+    pub fn write_kept_line(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         // Around JSON nothing is kept.
         let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
-        let mut line = self.to_line(detail)?;
+        let start = to.len();
+        self.write(detail, to)?;
         if let Some(breaks) = LineBreaks::of(detail) {
-            line.truncate(line.len() - 2);
-            line.extend_from_slice(line_breaks::NOTE.as_bytes());
-            serde_json::to_writer(&mut line, &breaks)?;
-            line.extend_from_slice(b"}\n");
+            line_breaks::replace(&mut to[start..]);
+            to.pop();
+            to.extend_from_slice(line_breaks::NOTE.as_bytes());
+            serde_json::to_writer(&mut *to, &breaks)?;
+            to.push(b'}');
         }
-        Ok(line)
+        to.push(b'\n');
+        Ok(())
     }
 }
 
@@ -130,9 +134,11 @@ mod tests {
         let through = Through { account: "000000000000", region: "local" };
         let envelope = Envelope::of(&event, "7", through, at);
         let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
-        let kept = String::from_utf8(envelope.to_kept_line(event.detail.as_str()).unwrap()).unwrap();
+        let mut kept = b"before\n".to_vec();
+        envelope.write_kept_line(event.detail.as_str(), &mut kept).unwrap();
+        let kept = String::from_utf8(kept).unwrap();
         let breaks = r#","detail-line-breaks":{"\n":[1,19,31],"\r":[18]}}"#;
-        assert_eq!(kept.trim_end(), format!("{}{breaks}", &line[..line.len() - 2]));
+        assert_eq!(kept, format!("before\n{}{breaks}\n", &line[..line.len() - 2]));
         let mut whole = Vec::new();
         envelope.write(event.detail.as_str(), &mut whole).unwrap();
         assert!(

@@ -166,13 +166,12 @@ impl Carried {
 impl Signature {
     /// Reads the signature that `webhook` carries, at the time `now`. Needs no secret.
     pub(super) fn carried_by(&self, webhook: &Webhook, now: Timestamp) -> Result<Carried, Refusal> {
-        if !webhook.has_header(self.header) {
-            return Err(Refusal::Missing);
-        }
-        let value = webhook.header(self.header).ok_or(Refusal::Malformed)?;
-        if value.len() > MAX_HEADER {
+        let mut values = webhook.values(self.header);
+        let value = values.next().ok_or(Refusal::Missing)?;
+        if values.next().is_some() || value.len() > MAX_HEADER {
             return Err(Refusal::Malformed);
         }
+        let value = value.to_str().map_err(|_| Refusal::Malformed)?;
         let (given, timestamp) = self.read(value).ok_or(Refusal::Malformed)?;
         if let Some(window) = self.window {
             let signed_at = timestamp.as_deref().and_then(epoch_seconds).ok_or(Refusal::Malformed)?;

@@ -142,7 +142,9 @@ impl Verified {
 
     fn detail(&self) -> Result<Detail, Untranslatable> {
         match self.provider.body {
-            Body::Json | Body::JsonOrFormField(_) if self.is_of_type(JSON) => Ok(Detail::parse(self.body())?),
+            Body::Json | Body::JsonOrFormField(_) if self.is_of_type(JSON) => {
+                Ok(Detail::of(self.body().clone())?)
+            }
             Body::JsonOrFormField(field) if self.is_of_type(FORM) => {
                 // The first field, and no other: the content type is not signed, and a JSON body that holds
                 // `&payload=` somewhere in a text must not be read as a form.

@@ -111,7 +111,7 @@ fn signed_parameters(form: &Form) -> Vec<u8> {
 /// The `Detail` of a verified webhook.
 fn detail(webhook: &Verified) -> Result<Detail, Untranslatable> {
     if webhook.is_of_type(JSON) {
-        Ok(Detail::parse(webhook.body())?)
+        Ok(Detail::of(webhook.body().clone())?)
     } else if webhook.is_of_type(FORM) {
         form_detail(&Form::parse(webhook.body()))
     } else {
@@ -148,7 +148,7 @@ fn form_detail(form: &Form) -> Result<Detail, Untranslatable> {
         format!("{}:{value}", quoted(name))
     });
     let object = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-    Ok(Detail::parse(object.as_bytes())?)
+    Ok(Detail::of(object.into())?)
 }
 
 fn is_json(text: &str) -> bool {

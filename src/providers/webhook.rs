@@ -1,6 +1,7 @@
 //! A webhook before and after it is verified. Unverified is a type.
 
 use bytes::Bytes;
+use http::header::{AsHeaderName, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Provider, RequestUrl};
@@ -55,9 +56,14 @@ impl Webhook {
         self.sent_once(name).map(HeaderValue::as_bytes)
     }
 
-    fn sent_once(&self, name: &str) -> Option<&HeaderValue> {
-        let mut values = self.headers.get_all(name).iter();
+    fn sent_once(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
+        let mut values = self.values(name);
         values.next().filter(|_| values.next().is_none())
+    }
+
+    /// Every value of a header.
+    pub(super) fn values(&self, name: impl AsHeaderName) -> impl Iterator<Item = &HeaderValue> {
+        self.headers.get_all(name).iter()
     }
 
     pub(super) fn has_header(&self, name: &str) -> bool {
@@ -66,7 +72,7 @@ impl Webhook {
 
     /// Whether the body's media type is `media_type`, in whatever case and with whatever parameters.
     pub(super) fn is_of_type(&self, media_type: &str) -> bool {
-        let value = self.header("content-type").unwrap_or_default();
+        let value = self.sent_once(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
 }

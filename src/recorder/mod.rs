@@ -299,7 +299,7 @@ async fn publish<B: Bus>(
             count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
         }
         let bus = bus.clone();
-        tasks.spawn(async move { bus.put(&event, deadline).await });
+        tasks.spawn(async move { bus.put(&Arc::new(event), deadline).await });
     }
     while let Some(put) = tasks.join_next().await {
         count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;

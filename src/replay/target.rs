@@ -1,5 +1,6 @@
 //! Where events are sent again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::config::retry::RetryConfig;
@@ -80,7 +81,7 @@ impl Target {
         if let Self::Bus(bus) = self {
             let mut event = recorder::event(&record(&event)).ok_or(CallError::TooLarge)?;
             event.resources.push(mark.to_owned());
-            return bus.put(&event, deadline).await;
+            return bus.put(&Arc::new(event), deadline).await;
         }
         event.resources.push(mark.to_owned());
         let id = event.key.id.clone();

@@ -24,7 +24,7 @@ pub(super) enum ServedBus {
 }
 
 impl Bus for Arc<ServedBus> {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
+    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         match &**self {
             ServedBus::Local(bus) => bus.put(event, deadline).await,
             // A webhook's way holds room for the longest of its branches: not for the SDK's call where there is none.

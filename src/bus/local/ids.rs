@@ -1,22 +1,21 @@
 //! Ids of events: random UUIDs to look at, without asking the system for each.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use uuid::{Builder, Uuid};
 
 /// A random start and a count: no id comes twice, here or, as far as 122 random bits go, anywhere.
 pub(super) struct Ids {
     start: u128,
-    next: AtomicU64,
+    next: u64,
 }
 
 impl Ids {
     pub(super) fn new() -> Self {
-        Self { start: Uuid::new_v4().as_u128(), next: AtomicU64::new(0) }
+        Self { start: Uuid::new_v4().as_u128(), next: 0 }
     }
 
-    pub(super) fn next(&self) -> String {
-        let count = u128::from(self.next.fetch_add(1, Ordering::Relaxed));
+    pub(super) fn next(&mut self) -> String {
+        let count = u128::from(self.next);
+        self.next += 1;
         // The count is in the low 60 bits, of which a UUID's version and variant take none.
         let id = self.start ^ (count & ((1 << 60) - 1));
         Builder::from_random_bytes(id.to_be_bytes()).into_uuid().to_string()
@@ -29,7 +28,7 @@ mod tests {
 
     #[test]
     fn no_id_comes_twice() {
-        let ids = Ids::new();
+        let mut ids = Ids::new();
         let mut seen: Vec<String> = (0..1000).map(|_| ids.next()).collect();
         assert_eq!(&seen[0][14..15], "4", "a random UUID by its version");
         seen.sort();

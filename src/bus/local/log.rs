@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use serde::de::IgnoredAny;
 
-/// The most bytes that one flush covers.
+/// A flush of so many bytes gets no further line.
 pub(super) const ENOUGH_BYTES: usize = 4 << 20;
-/// How far from the end a crash can have left something unfinished: one flush; twice that, to be sure.
-const UNFLUSHED: u64 = 8 << 20;
+/// How far from the end a crash can have left something unfinished: one flush, of which the last line is the longest there is.
+/// That is an entry of 1 MiB which is all line breaks, with up to eight bytes that say where each was. Twice that, to be sure.
+const UNFLUSHED: u64 = 2 * (ENOUGH_BYTES as u64 + (9 << 20));
 
 /// The file and the length up to which it is flushed.
 pub(super) struct Log {
@@ -119,7 +120,7 @@ mod tests {
             assert_eq!(cut(&with(&whole)), with(&whole), "what is behind it is kept");
         }
         assert_eq!(cut(b"{\"b"), b"");
-        let large = [vec![b'z'; 10 << 20], b"\n".to_vec(), long.clone()].concat();
+        let large = [vec![b'z'; 27 << 20], b"\n".to_vec(), long.clone()].concat();
         assert_eq!(cut(&[&large[..], b"{\"e"].concat()), large, "only the end is looked at");
     }
 

@@ -1,7 +1,7 @@
 //! The embedded bus: a file of one JSON line an event, on disk before anybody is told so.
 //!
-//! One thread owns the file. It takes every line that waits, writes them together and flushes once for all of them, so
-//! that many webhooks share the price of one flush.
+//! One thread owns the file. It takes every event that waits, writes their lines together and flushes once for all of them,
+//! so that many webhooks share the price of one flush.
 
 mod ids;
 mod log;
@@ -24,11 +24,12 @@ use crate::event::{Envelope, Event, Through};
 const FILE: &str = "events.jsonl";
 /// Lines that somebody who watches may lag behind before some are skipped for them.
 const WATCHED: usize = 1024;
+/// About the bytes of a line that are not the event's: they take room, too.
+const AROUND: usize = 512;
 
 /// A bus in a folder.
 pub struct LocalBus {
     shared: Arc<Shared>,
-    ids: Ids,
     path: PathBuf,
 }
 
@@ -37,58 +38,63 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// Told when something waits and the thread sleeps.
     work: Condvar,
-    /// Bytes that may still be added to the lines that wait.
+    /// Bytes that may still be added to the events that wait.
     room: Semaphore,
     lines: broadcast::Sender<Arc<str>>,
     /// How much of the file is on disk, in bytes.
     length: watch::Sender<u64>,
 }
 
-/// The lines for the next flush.
+/// The events for the next flush.
 #[derive(Default)]
 struct Waiting {
-    batch: Batch,
+    puts: Vec<Put>,
     /// Whether the thread that writes has nothing to do.
     asleep: bool,
     /// Whether nothing more will come.
     closed: bool,
 }
 
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    told: Vec<oneshot::Sender<Result<(), Arc<str>>>>,
+/// An event that waits.
+struct Put {
+    event: Arc<Event>,
+    /// When it came.
+    at: Timestamp,
+    /// The bytes of room that it takes.
+    room: usize,
+    tell: oneshot::Sender<Written>,
 }
+
+/// What became of an event.
+type Written = Result<(), Arc<str>>;
 
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a line to the next flush. The channel says what became of it.
-    fn add(&self, line: &[u8]) -> oneshot::Receiver<Result<(), Arc<str>>> {
-        let (tell, told) = oneshot::channel();
+    /// Adds an event to the next flush.
+    fn add(&self, put: Put) {
         let mut waiting = self.waiting();
-        waiting.batch.bytes.extend_from_slice(line);
-        waiting.batch.told.push(tell);
+        waiting.puts.push(put);
         let wake = std::mem::take(&mut waiting.asleep);
         drop(waiting);
         if wake {
             self.work.notify_one();
         }
-        told
     }
 
-    /// Swaps the lines that wait, as soon as there are some, for the empty `batch`; `false` when none will ever come.
-    fn take(&self, batch: &mut Batch) -> bool {
+    /// Swaps the events that wait, as soon as there are some, for the empty `puts`; `false` when none will ever come.
+    fn take(&self, puts: &mut Vec<Put>) -> bool {
         let mut waiting = self.waiting();
-        while waiting.batch.told.is_empty() && !waiting.closed {
+        while waiting.puts.is_empty() && !waiting.closed {
             waiting.asleep = true;
             waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        std::mem::swap(&mut waiting.batch, batch);
-        self.room.add_permits(batch.bytes.len());
-        !batch.told.is_empty()
+        std::mem::swap(&mut waiting.puts, puts);
+        drop(waiting);
+        self.room.add_permits(puts.iter().map(|put| put.room).sum());
+        !puts.is_empty()
     }
 }
 
@@ -142,9 +148,9 @@ impl LocalBus {
         let of_thread = shared.clone();
         std::thread::Builder::new()
             .name("bus".into())
-            .spawn(move || write_all(log, &of_thread))
+            .spawn(move || Writer::of(log).run(&of_thread))
             .map_err(failed)?;
-        Ok(Self { shared, ids: Ids::new(), path })
+        Ok(Self { shared, path })
     }
 
     /// The file.
@@ -172,17 +178,14 @@ impl Drop for LocalBus {
 }
 
 impl Bus for LocalBus {
-    async fn put(&self, event: &Event, deadline: Instant) -> Result<(), CallError> {
+    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
-        let (id, through) = (self.ids.next(), Through { account: "000000000000", region: "local" });
-        let line = Envelope::of(event, &id, through, Timestamp::now())
-            .to_kept_line(event.detail.as_str())
-            .map_err(|error| CallError::Malformed(error.to_string()))?;
+        let at = Timestamp::now();
         let put = async {
-            let bytes = u32::try_from(line.len()).ok()?;
-            self.shared.room.acquire_many(bytes).await.ok()?.forget();
-            let told = self.shared.add(&line);
-            drop(line);
+            let room = (event.entry_size() + AROUND).min(ENOUGH_BYTES);
+            self.shared.room.acquire_many(u32::try_from(room).ok()?).await.ok()?.forget();
+            let (tell, told) = oneshot::channel();
+            self.shared.add(Put { event: event.clone(), at, room, tell });
             told.await.ok()
         };
         match timeout_at(deadline, put).await {
@@ -194,22 +197,67 @@ impl Bus for LocalBus {
     }
 }
 
-fn write_all(mut log: Log, shared: &Shared) {
-    let mut batch = Batch::default();
-    while shared.take(&mut batch) {
-        let written = log.append(&batch.bytes).map_err(|error| Arc::from(error.to_string()));
+/// The thread that owns the file.
+struct Writer {
+    log: Log,
+    ids: Ids,
+    /// The lines of the flush that comes next.
+    lines: Vec<u8>,
+    /// Who waits for it.
+    told: Vec<oneshot::Sender<Written>>,
+}
+
+impl Writer {
+    fn of(log: Log) -> Self {
+        Self { log, ids: Ids::new(), lines: Vec::new(), told: Vec::new() }
+    }
+
+    /// Writes what comes until nothing will.
+    fn run(mut self, shared: &Shared) {
+        let mut puts = Vec::new();
+        while shared.take(&mut puts) {
+            for put in puts.drain(..) {
+                self.add(put);
+                if self.lines.len() >= ENOUGH_BYTES {
+                    self.flush(shared);
+                }
+            }
+            self.flush(shared);
+        }
+    }
+
+    fn add(&mut self, put: Put) {
+        let id = self.ids.next();
+        let through = Through { account: "000000000000", region: "local" };
+        let envelope = Envelope::of(&put.event, &id, through, put.at);
+        let before = self.lines.len();
+        match envelope.write_kept_line(put.event.detail.as_str(), &mut self.lines) {
+            Ok(()) => self.told.push(put.tell),
+            Err(error) => {
+                self.lines.truncate(before);
+                let _ = put.tell.send(Err(error.to_string().into()));
+            }
+        }
+    }
+
+    /// Has the lines on disk, and tells so.
+    fn flush(&mut self, shared: &Shared) {
+        if self.lines.is_empty() {
+            return;
+        }
+        let written: Written = self.log.append(&self.lines).map_err(|error| error.to_string().into());
         if written.is_ok() && shared.lines.receiver_count() > 0 {
-            for line in batch.bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            for line in self.lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
                 // Nobody watching any more is no failure.
                 let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
-        shared.length.send_replace(log.length());
-        for tell in batch.told.drain(..) {
+        shared.length.send_replace(self.log.length());
+        for tell in self.told.drain(..) {
             // The webhook that waited may have given up; the event stands in the file all the same.
             let _ = tell.send(written.clone());
         }
-        batch.bytes.clear();
+        self.lines.clear();
     }
 }
 
@@ -243,7 +291,7 @@ mod tests {
         let puts: Vec<_> = (0..500)
             .map(|n| {
                 let bus = bus.clone();
-                tokio::spawn(async move { bus.put(&event(n), soon()).await })
+                tokio::spawn(async move { bus.put(&Arc::new(event(n)), soon()).await })
             })
             .collect();
         for put in puts {
@@ -269,7 +317,7 @@ mod tests {
         std::fs::write(&path, format!("{whole}{{\"b\":\"{}", "y".repeat(9000))).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
-        bus.put(&event(1), soon()).await.unwrap();
+        bus.put(&Arc::new(event(1)), soon()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 
@@ -278,7 +326,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         let text = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
-        let large = Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) };
+        let large = Arc::new(Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) });
         for n in 0..12 {
             // Every other one gives up before it is told.
             let deadline = if n % 2 == 0 { soon() } else { Instant::now() };
@@ -288,6 +336,21 @@ mod tests {
         let path = bus.path().to_owned();
         drop(bus);
         assert!(std::fs::metadata(path).unwrap().len() > 6 << 20, "more than there is room for at once");
+    }
+
+    #[tokio::test]
+    async fn a_line_may_be_longer_than_there_is_room_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = LocalBus::open(folder.path()).unwrap();
+        let text = format!("{{{}\"a\":1}}", "\n".repeat(1_000_000));
+        let broken = Arc::new(Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) });
+        bus.put(&broken, soon()).await.unwrap();
+        bus.put(&Arc::new(event(1)), soon()).await.unwrap();
+        let path = bus.path().to_owned();
+        drop(bus);
+        let written = std::fs::read_to_string(path).unwrap();
+        assert!(written.lines().next().unwrap().len() > ENOUGH_BYTES, "each line break has its place noted");
+        assert_eq!(written.lines().count(), 2);
     }
 
     #[tokio::test]

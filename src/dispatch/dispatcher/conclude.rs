@@ -1,5 +1,6 @@
 //! What attempts say about their subscriber: that it is well, or for how long it has been failing, and who is told of it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let notice = Notice { subscriber: &receiver.name, standing, failing, waiting, now: self.now() };
         let Some(event) = notice.event() else { return };
         let deadline = Instant::now() + Duration::from_secs(5);
-        if let Err(error) = self.bus.put(&event, deadline).await {
+        if let Err(error) = self.bus.put(&Arc::new(event), deadline).await {
             warn!(
                 subscriber = receiver.name,
                 error = error.to_string(),

@@ -20,8 +20,8 @@ use tokio::time::Instant;
 pub struct Told(Arc<Mutex<Vec<Event>>>);
 
 impl Bus for Told {
-    async fn put(&self, event: &Event, _: Instant) -> Result<(), CallError> {
-        self.0.lock().unwrap().push(event.clone());
+    async fn put(&self, event: &Arc<Event>, _: Instant) -> Result<(), CallError> {
+        self.0.lock().unwrap().push(Event::clone(event));
         Ok(())
     }
 }
