@@ -24,6 +24,10 @@ impl Record {
     pub fn answer(&self) -> Answer {
         match &self.outcome {
             Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
+            // To who sends one event it is the same where that waits.
+            Outcome::Archived | Outcome::Repeated if !self.provider.sends_batches() => {
+                plain(202, "Message forwarded to Amazon EventBridge")
+            }
             // 200 and not 202: SparkPost's documents disagree on whether another 2xx will do.
             Outcome::Archived => plain(200, "Batch stored"),
             Outcome::Repeated => plain(200, "Batch stored before"),
