@@ -241,17 +241,19 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
         let secret = if endpoint.development { "development secret" } else { "your secret" };
         let _ = writeln!(text, "  {name:<10} http://{address}/hooks/{name}  ({secret})");
     }
-    match endpoints.file() {
+    let recorded = match endpoints.file() {
         Some(file) => {
             let _ = writeln!(text, "\nEvents go to {}", file.display());
+            "all events"
         }
         None => {
-            let _ = writeln!(text, "\nEvents go to the bus {}", settings.bus);
+            let _ = writeln!(text, "\nEvents go to the bus {}, and not to the log", settings.bus);
+            "their events"
         }
-    }
+    };
     let _ = writeln!(
         text,
-        "Batches go to {}, and all events to the log, {}",
+        "Batches go to {}, and {recorded} to the log, {}",
         settings.archive, settings.database
     );
     for provider in settings.polls.keys.keys() {
