@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::dispatch::{DeliveryFilter, DeliveryView, State, Store, view};
 use crate::input;
@@ -186,25 +187,29 @@ impl DeliveryCommand {
                 let mut filter = which.filter(&store).await?;
                 filter.state = filter.state.or(Some(State::Failed).filter(|_| id.is_none()));
                 let done = store.retry(&filter, id, Timestamp::now()).await?;
-                said(done, "are tried again at once", ", but for what is being tried")?;
+                said(place.json, done, "are tried again at once", ", but for what is being tried")?;
             }
             Self::Cancel(some) => {
                 some.check()?;
                 let OneOrSome { id, which, place } = some;
                 let store = place.store().await?;
                 let done = store.cancel(&which.filter(&store).await?, id).await?;
-                said(done, "are cancelled", " that waits")?;
+                said(place.json, done, "are cancelled", " that waits")?;
             }
         }
         Ok(())
     }
 }
 
-fn said(done: usize, what: &str, why_not: &'static str) -> Result<(), DeliveryError> {
+fn said(as_json: bool, done: usize, what: &str, why_not: &'static str) -> Result<(), DeliveryError> {
     if done == 0 {
         return Err(DeliveryError::None(why_not));
     }
-    output::complain(&format!("deliveries that {what}: {done}"));
+    if as_json {
+        output::line(&json!({"object": "done", "deliveries": done}).to_string());
+    } else {
+        output::complain(&format!("deliveries that {what}: {done}"));
+    }
     Ok(())
 }
 

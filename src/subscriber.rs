@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::aws;
 use crate::dispatch::{
@@ -191,7 +191,16 @@ impl Place {
         })
     }
 
-    /// Prints what there is to see, for a program or for a person.
+    /// Says what was done, for a program or for a person.
+    fn say(&self, done: &Value, to_a_person: &str) {
+        if self.json {
+            output::line(&done.to_string());
+        } else {
+            output::complain(to_a_person);
+        }
+    }
+
+    /// Prints what there is to see, the same way.
     fn print(&self, shown: &Value) {
         if self.json {
             output::line(&shown.to_string());
@@ -267,7 +276,8 @@ impl SubscriberCommand {
             }
             Self::Delete(Named { name, place }) => {
                 place.manager().await?.remove(&name).await?;
-                output::complain(&format!("{name} is deleted, and what waited for it is cancelled"));
+                let done = json!({"object": "done", "subscriber": name});
+                place.say(&done, &format!("{name} is deleted, and what waited for it is cancelled"));
             }
             Self::Test(Named { name, place }) => {
                 let tried = place.manager().await?.test(&name).await?;
@@ -278,7 +288,8 @@ impl SubscriberCommand {
             }
             Self::EncryptAgain(place) => {
                 let done = place.manager().await?.encrypt_again().await?;
-                output::complain(&format!("secrets that were encrypted with another key: {done}"));
+                let said = format!("secrets that were encrypted with another key: {done}");
+                place.say(&json!({"object": "done", "secrets": done}), &said);
             }
         }
         Ok(())
@@ -287,7 +298,7 @@ impl SubscriberCommand {
 
 fn one_type(text: &str) -> Result<String, String> {
     if text.contains(',') {
-        let filter = serde_json::json!({"detail-type": [text]});
+        let filter = json!({"detail-type": [text]});
         return Err(format!(
             "one type each: --type A --type B; for a type with a comma: --filter '{filter}'"
         ));
@@ -347,7 +358,7 @@ mod tests {
 
     #[test]
     fn what_somebody_else_said_looks_like_no_field_of_ours() {
-        let shown = serde_json::json!({
+        let shown = json!({
             "object": "test", "status": 500, "error": null, "answer": "no\nstatus 200\n\u{1b}[2J\u{202e}",
         });
         assert_eq!(
