@@ -188,15 +188,18 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
     }
 
     /// A line about an attempt, which is also its metrics: `Delivered`, `DeliveryFailed` (counts) and `DeliveryLatency`
-    /// (milliseconds), by function.
+    /// (milliseconds), by function; and `DeliveriesGivenUp`, where it was the last.
     fn line(&self, finished: &Finished, request_id: &str) -> String {
         let ((event, detail_type, subscriber), tried) = (finished.of(), finished.tried());
-        let metrics = [
+        let mut metrics = vec![
             json!({"Name": "Delivered", "Unit": "Count"}),
             json!({"Name": "DeliveryFailed", "Unit": "Count"}),
             json!({"Name": "DeliveryLatency", "Unit": "Milliseconds"}),
         ];
-        json!({
+        if finished.is_given_up() {
+            metrics.push(json!({"Name": "DeliveriesGivenUp", "Unit": "Count"}));
+        }
+        let mut line = json!({
             "_aws": emf(&metrics),
             "function": self.name,
             "request_id": request_id,
@@ -209,8 +212,11 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
             "Delivered": u8::from(tried.is_good()),
             "DeliveryFailed": u8::from(!tried.is_good()),
             "DeliveryLatency": tried.duration.as_secs_f64() * 1000.0,
-        })
-        .to_string()
+        });
+        if finished.is_given_up() {
+            line["DeliveriesGivenUp"] = 1.into();
+        }
+        line.to_string()
     }
 }
 

@@ -28,6 +28,17 @@ pub(super) enum Standing {
     Recovered,
 }
 
+impl Standing {
+    /// The part of its failure budget that a subscriber has used by then, in percent: who is paused has no further one.
+    pub(super) fn part(self) -> i64 {
+        match self {
+            Self::Failing { percent } => percent.into(),
+            Self::Paused { .. } => 100,
+            Self::Recovered => 0,
+        }
+    }
+}
+
 /// What is told.
 pub(super) struct Notice<'a> {
     /// Of whom.

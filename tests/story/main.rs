@@ -41,5 +41,6 @@ mod spilling;
 mod stacks;
 mod status_table;
 mod streaming_function;
+mod telling;
 mod templates;
 mod upgrading;

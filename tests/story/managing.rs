@@ -30,6 +30,10 @@ async fn what_the_commands_do_is_done_over_http_by_who_has_the_token() {
         assert_eq!(call("POST", "/subscribers", new).0, 409);
         let (_, listed) = call("GET", "/subscribers", Value::Null);
         assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+        let text = json!({"name": "b", "url": receiver.url("b"), "signature": "sha1", "secret": "sixteen bytes, or more", "types": ["none"]});
+        assert_eq!(call("POST", "/subscribers", text).0, 201);
+        assert_eq!(call("PATCH", "/subscribers/b", json!({"signature": "standard"})).0, 400, "with that secret");
+        assert_eq!(call("DELETE", "/subscribers/b", Value::Null).0, 204);
         assert!(!listed.to_string().contains(&secret), "it is shown once");
         receiver.answers(500);
         server.push(0);

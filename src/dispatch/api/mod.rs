@@ -14,6 +14,7 @@ pub use function::ApiFunction;
 use crate::access::{Access, Admitted, Scope};
 use crate::dispatch::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
 use crate::dispatch::store::{DeliveryFilter, State};
+use crate::dispatch::subscriber::NoSigner;
 use crate::dispatch::view;
 use crate::log::{LogError, Statements};
 use crate::secrets::Secret;
@@ -120,10 +121,11 @@ impl NotDone {
                     | ManageError::Refused(_)
                     | ManageError::Secret(_)
                     | ManageError::ShortSecret
-                    | ManageError::Filter(_) => StatusCode::BAD_REQUEST,
-                    ManageError::Key(_) | ManageError::NotAgain(..) | ManageError::NoSigner(_) => {
-                        StatusCode::INTERNAL_SERVER_ERROR
-                    }
+                    | ManageError::Filter(_)
+                    | ManageError::NoSigner(NoSigner::Secret(_)) => StatusCode::BAD_REQUEST,
+                    ManageError::Key(_)
+                    | ManageError::NotAgain(..)
+                    | ManageError::NoSigner(NoSigner::Key(_)) => StatusCode::INTERNAL_SERVER_ERROR,
                     ManageError::Keys(_) | ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -12,7 +12,7 @@ use super::{Dispatcher, Finished, REST};
 use crate::bus::Bus;
 use crate::dispatch::notice::{Notice, Standing};
 use crate::dispatch::store::Failing;
-use crate::dispatch::subscriber::Receiver;
+use crate::dispatch::subscriber::{Health, Receiver};
 use crate::log::{LogError, Statements};
 
 /// So many failures in a row, and nothing more is tried for some time but one attempt, the probe.
@@ -40,8 +40,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             && let Some(told) = self.store.recovered(id, now).await?
         {
             self.more.store(true, Relaxed);
-            if told != 0 {
-                self.tell(receiver, Standing::Recovered, None).await;
+            if told != 0 && self.tell(receiver, Standing::Recovered, None).await {
+                self.store.told_of_recovery(id).await?;
             }
         }
         let Some(first) = failed.last() else { return Ok(()) };
@@ -54,11 +54,37 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         }
         if failed.iter().any(|finished| finished.tried.is_gone()) {
             if self.store.pause(id, GONE, now).await? {
-                self.tell(receiver, Standing::Paused { why: GONE }, Some(failing)).await;
+                self.tell_part(receiver, Standing::Paused { why: GONE }, failing).await?;
             }
             return Ok(());
         }
         self.tell_budget(receiver, failing, now).await
+    }
+
+    /// Tells what nobody was told: that a part of a failure budget was used up between two attempts, or what the bus did not take
+    /// then. Of who is owed nothing there is nothing to tell.
+    pub(super) async fn tell_the_rest(&self) -> Result<(), LogError> {
+        let (receivers, now) = (self.receivers().await?, self.now());
+        for subscriber in self.store.subscribers(None).await? {
+            let Some(receiver) = receivers.get(&subscriber.id) else { continue };
+            let Health { failures, failing_since: Some(since), told, .. } = subscriber.health else {
+                continue;
+            };
+            let failing = Failing { failures, since, told };
+            let standing = match subscriber.paused.as_ref().map(|pause| pause.why.as_deref()) {
+                Some(why) => [GONE, FAILED]
+                    .into_iter()
+                    .find(|one| why == Some(one))
+                    .map(|why| Standing::Paused { why }),
+                // That all of it is used up follows from the last attempt, and not from the time.
+                None => used(receiver, failing, now, &[90, 50]).map(|percent| Standing::Failing { percent }),
+            };
+            let Some(standing) = standing.filter(|standing| failing.told < standing.part()) else { continue };
+            if subscriber.paused.is_some() || self.store.waiting(subscriber.id).await? > 0 {
+                self.tell_part(receiver, standing, failing).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells how much of its failure budget a subscriber has used, at least once for each of the parts; when all of it is used, it is
@@ -69,35 +95,53 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         failing: Failing,
         now: Timestamp,
     ) -> Result<(), LogError> {
-        let used = now.duration_since(failing.since).as_secs_f64() / receiver.failure_budget().as_secs_f64();
-        let Some(percent) = [100_u8, 90, 50].into_iter().find(|percent| used * 100.0 >= f64::from(*percent))
-        else {
-            return Ok(());
+        let standing = match used(receiver, failing, now, &[100, 90, 50]) {
+            Some(100) => {
+                self.store.pause(receiver.id, FAILED, now).await?;
+                Standing::Paused { why: FAILED }
+            }
+            Some(percent) => Standing::Failing { percent },
+            None => return Ok(()),
         };
-        if i64::from(percent) <= failing.told {
-            return Ok(());
+        if failing.told < standing.part() {
+            self.tell_part(receiver, standing, failing).await?;
         }
-        if percent == 100 {
-            self.tell(receiver, Standing::Paused { why: FAILED }, Some(failing)).await;
-            self.store.pause(receiver.id, FAILED, now).await?;
-        } else {
-            self.tell(receiver, Standing::Failing { percent }, Some(failing)).await;
-        }
-        self.store.told(receiver.id, i64::from(percent)).await
+        Ok(())
     }
 
-    /// Puts on the bus how a subscriber is.
-    async fn tell(&self, receiver: &Receiver, standing: Standing, failing: Option<Failing>) {
+    /// Tells that a subscriber fails, and notes that this was told; what was not is told by the next sweep.
+    async fn tell_part(
+        &self,
+        receiver: &Receiver,
+        standing: Standing,
+        failing: Failing,
+    ) -> Result<(), LogError> {
+        if self.tell(receiver, standing, Some(failing)).await {
+            self.store.told(receiver.id, standing.part()).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts on the bus how a subscriber is, and says whether it is there.
+    async fn tell(&self, receiver: &Receiver, standing: Standing, failing: Option<Failing>) -> bool {
         let waiting = self.store.waiting(receiver.id).await.unwrap_or_default();
         let notice = Notice { subscriber: &receiver.name, standing, failing, waiting, now: self.now() };
-        let Some(event) = notice.event() else { return };
+        let Some(event) = notice.event() else { return true };
         let deadline = Instant::now() + Duration::from_secs(5);
-        if let Err(error) = self.bus.put(&Arc::new(event), deadline).await {
+        let put = self.bus.put(&Arc::new(event), deadline).await;
+        if let Err(error) = &put {
             warn!(
                 subscriber = receiver.name,
                 error = error.to_string(),
                 "nobody could be told of a subscriber"
             );
         }
+        put.is_ok()
     }
+}
+
+/// The largest of these parts of its failure budget that a subscriber has used, in percent.
+fn used(receiver: &Receiver, failing: Failing, now: Timestamp, parts: &[u8]) -> Option<u8> {
+    let used = now.duration_since(failing.since).as_secs_f64() / receiver.failure_budget().as_secs_f64();
+    parts.iter().copied().find(|percent| used * 100.0 >= f64::from(*percent))
 }

@@ -48,6 +48,8 @@ pub struct Finished {
     pub(super) job: Job,
     pub(super) started: Timestamp,
     pub(super) tried: Tried,
+    /// Whether it failed, and is not tried again; known when it is on record.
+    pub(super) is_given_up: bool,
 }
 
 /// What became of a delivery in hand.
@@ -72,6 +74,11 @@ pub(super) struct Seen {
 pub(super) type Sightings = std::sync::Mutex<HashMap<SubscriberId, Arc<Mutex<Seen>>>>;
 
 impl Finished {
+    /// Whether it failed, and is not tried again.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
     /// What it was about: the event's id, its type, and the subscriber.
     pub fn of(&self) -> (&str, &str, &str) {
         (&self.job.message.event, &self.job.message.detail_type, &self.job.receiver.name)
@@ -112,7 +119,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let letter = Letter { id, detail_type, event, number: job.attempts + 1 };
         let tried = self.poster.post(&receiver, letter, started).await;
         drop(turn);
-        Outcome::Tried(Finished { job, started, tried })
+        Outcome::Tried(Finished { job, started, tried, is_given_up: false })
     }
 
     /// Whether a delivery is in hand still, and for whom it is now. One look is for all that is in hand for a subscriber.

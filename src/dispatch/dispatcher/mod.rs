@@ -263,7 +263,10 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     pub async fn record(&self, finished: &mut [Finished]) -> Result<(), LogError> {
         let attempts: Vec<_> = finished.iter().map(|finished| self.attempted(finished)).collect();
         self.store.record(&attempts).await?;
-        finished.iter_mut().for_each(|finished| drop(finished.job.place.take()));
+        for (finished, attempt) in finished.iter_mut().zip(&attempts) {
+            drop(finished.job.place.take());
+            finished.is_given_up = attempt.is_given_up();
+        }
         if let Some(queue) = &self.queue {
             let soon = attempts.iter().filter_map(Retry::of_attempt).collect();
             if let Err(error) = queue.put(soon, self.now()).await {
@@ -284,7 +287,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         Ok(())
     }
 
-    fn attempted(&self, Finished { job, started, tried }: &Finished) -> Attempted {
+    fn attempted(&self, Finished { job, started, tried, .. }: &Finished) -> Attempted {
         let since = if job.attempts == 0 { *started } else { job.since };
         let is_good = tried.is_good();
         let next =

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{Dispatcher, IN_HAND, Job, REST};
 use crate::bus::Bus;
@@ -34,7 +35,8 @@ pub enum SweepError {
 }
 
 impl<S: Statements, B: Bus> Dispatcher<S, B> {
-    /// Puts in the queue what is to be tried soon, until `deadline`, and gives up what has waited for too long; says how many each.
+    /// Puts in the queue what is to be tried soon, until `deadline`, gives up what has waited for too long, and says how many each;
+    /// tells of subscribers what nobody was told.
     ///
     /// # Errors
     /// [`SweepError`]: what was held and is not in the queue is swept again when its hold has ended.
@@ -47,6 +49,12 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             if some == 0 {
                 break;
             }
+        }
+        if let Err(error) = self.tell_the_rest().await {
+            warn!(
+                error = error.to_string(),
+                "it is not known whether somebody is to be told of a subscriber"
+            );
         }
         let Some(queue) = &self.queue else { return Ok(swept) };
         let until = RetryQueue::horizon(now);

@@ -46,6 +46,11 @@ pub struct Attempted {
 }
 
 impl Attempted {
+    /// Whether it failed, and is not tried again.
+    pub fn is_given_up(&self) -> bool {
+        self.next.is_none() && !self.is_good
+    }
+
     /// What the delivery is after it.
     fn state(&self) -> &'static str {
         match self.next {

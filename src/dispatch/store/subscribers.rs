@@ -172,8 +172,8 @@ impl<S: Statements> Store<S> {
         rows.first().map(failing).transpose()
     }
 
-    /// Notes that an attempt at a subscriber was good, and returns what was told of its failing, where others had failed before.
-    /// After an outage what these left is tried at once.
+    /// Notes that an attempt at a subscriber was good, and returns what was told of its failing, where others had failed before or
+    /// nobody was told yet that it is well again. After an outage what these left is tried at once.
     ///
     /// # Errors
     /// [`LogError`].
@@ -186,8 +186,7 @@ impl<S: Statements> Store<S> {
             return Ok(None);
         };
         // One that refuses some events and takes others is no reason to try those again and again.
-        let sql =
-            "update {log}subscribers set failures = 0, failing_since = null, open_until = null, told = 0,
+        let sql = "update {log}subscribers set failures = 0, failing_since = null, open_until = null,
               releasing = case when (open_until is not null or failures > 1 and failing_since <= $3)
                 and (released is null or released <= $4) then $2 else releasing end,
               released = case when (open_until is not null or failures > 1 and failing_since <= $3)
@@ -196,6 +195,15 @@ impl<S: Statements> Store<S> {
         let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
         let values = vec![id.into(), now.into(), ago(OUTAGE).into(), ago(RELEASED_EVERY).into()];
         Ok((!self.db.run(sql, values).await?.is_empty()).then_some(told))
+    }
+
+    /// Notes that it was told that a subscriber is well again.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn told_of_recovery(&self, id: SubscriberId) -> Result<(), LogError> {
+        let sql = "update {log}subscribers set told = 0 where id = $1 and failing_since is null";
+        self.db.run(sql, vec![id.into()]).await.map(drop)
     }
 
     /// Notes which part of a failure budget was told of.

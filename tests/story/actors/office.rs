@@ -1,7 +1,8 @@
 //! Who delivers events, and who looks after the subscribers, with a clock that is turned by hand.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hookbridge::bus::Bus;
 use hookbridge::call::CallError;
@@ -15,18 +16,25 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// A bus that keeps what is put on it.
+/// A bus that keeps what is put on it, unless it is down.
 #[derive(Clone, Default)]
-pub struct Told(Arc<Mutex<Vec<Event>>>);
+pub struct Told(Arc<Mutex<Vec<Event>>>, Arc<AtomicBool>);
 
 impl Bus for Told {
     async fn put(&self, event: &Arc<Event>, _: Instant) -> Result<(), CallError> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(CallError::Refused("it is down".into()));
+        }
         self.0.lock().unwrap().push(Event::clone(event));
         Ok(())
     }
 }
 
 impl Told {
+    pub fn is_down(&self, down: bool) {
+        self.1.store(down, Ordering::SeqCst);
+    }
+
     /// What was told since this was asked last: the type behind `hookbridge.subscriber.`, and the percentage.
     pub fn take(&self) -> Vec<String> {
         let events = std::mem::take(&mut *self.0.lock().unwrap());
@@ -100,6 +108,11 @@ impl<S: Statements + Clone> Office<S> {
         let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", &json!({}))).collect();
         let jobs = self.dispatcher.accept(&events, None).await.unwrap();
         self.dispatcher.deliver(jobs).await.unwrap();
+    }
+
+    /// What is done once in a while.
+    pub async fn sweep(&self) {
+        self.dispatcher.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
     }
 
     /// Tries all that is due.
