@@ -41,7 +41,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         {
             self.more.store(true, Relaxed);
             if told != 0 && self.tell(receiver, Standing::Recovered, None).await {
-                self.store.told_of_recovery(id).await?;
+                self.store.told_of_recovery(id, told).await?;
             }
         }
         let Some(first) = failed.last() else { return Ok(()) };
@@ -80,8 +80,10 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
                 None => used(receiver, failing, now, &[90, 50]).map(|percent| Standing::Failing { percent }),
             };
             let Some(standing) = standing.filter(|standing| failing.told < standing.part()) else { continue };
-            if subscriber.paused.is_some() || self.store.waiting(subscriber.id).await? > 0 {
-                self.tell_part(receiver, standing, failing).await?;
+            let is_owed = subscriber.paused.is_some() || self.store.waiting(subscriber.id).await? > 0;
+            // When the bus is down, nobody waits for it once for each.
+            if is_owed && !self.tell_part(receiver, standing, failing).await? {
+                return Ok(());
             }
         }
         Ok(())
@@ -109,17 +111,18 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         Ok(())
     }
 
-    /// Tells that a subscriber fails, and notes that this was told; what was not is told by the next sweep.
+    /// Tells that a subscriber fails, and notes that this was told; false when it was not, and is told by the next sweep.
     async fn tell_part(
         &self,
         receiver: &Receiver,
         standing: Standing,
         failing: Failing,
-    ) -> Result<(), LogError> {
-        if self.tell(receiver, standing, Some(failing)).await {
+    ) -> Result<bool, LogError> {
+        let is_told = self.tell(receiver, standing, Some(failing)).await;
+        if is_told {
             self.store.told(receiver.id, standing.part()).await?;
         }
-        Ok(())
+        Ok(is_told)
     }
 
     /// Puts on the bus how a subscriber is, and says whether it is there.

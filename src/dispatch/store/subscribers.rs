@@ -197,13 +197,13 @@ impl<S: Statements> Store<S> {
         Ok((!self.db.run(sql, values).await?.is_empty()).then_some(told))
     }
 
-    /// Notes that it was told that a subscriber is well again.
+    /// Notes that it was told that a subscriber is well again of whom `told` was told before, unless something was since then.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn told_of_recovery(&self, id: SubscriberId) -> Result<(), LogError> {
-        let sql = "update {log}subscribers set told = 0 where id = $1 and failing_since is null";
-        self.db.run(sql, vec![id.into()]).await.map(drop)
+    pub async fn told_of_recovery(&self, id: SubscriberId, told: i64) -> Result<(), LogError> {
+        let sql = "update {log}subscribers set told = 0 where id = $1 and told = $2";
+        self.db.run(sql, vec![id.into(), told.into()]).await.map(drop)
     }
 
     /// Notes which part of a failure budget was told of.
