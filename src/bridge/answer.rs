@@ -60,3 +60,19 @@ impl Record {
 fn plain(status: u16, body: impl Into<Cow<'static, str>>) -> Answer {
     Answer { status, header: None, body: body.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::{github::GITHUB, sparkpost::SPARKPOST};
+
+    #[test]
+    fn what_is_archived_is_answered_as_its_provider_expects() {
+        for (provider, status) in [(&GITHUB, 202), (&SPARKPOST, 200)] {
+            for outcome in [Outcome::Archived, Outcome::Repeated] {
+                let record = Record { outcome, ..Record::of(provider, 0) };
+                assert_eq!(record.answer().status, status, "{}", provider.name);
+            }
+        }
+    }
+}

@@ -115,7 +115,7 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
                 self.keep(&verified, id, deadline).await
             }
             None => {
-                // What it was read from serves the next request: the bus may take its time.
+                // Nothing of it but the event waits for the bus, which may take its time.
                 drop(verified);
                 self.put(event, deadline).await
             }

@@ -1,6 +1,6 @@
 //! A subscriber: a URL that receives events from us, which ones, and how.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -295,10 +295,5 @@ impl Receiver {
                 Some(format!("{{\"body\":{}}}", detail.get()))
             }
         }
-    }
-
-    /// For how long every attempt may fail.
-    pub fn failure_budget(&self) -> SignedDuration {
-        SignedDuration::from_hours(i64::from(self.settings.failure_budget))
     }
 }

@@ -55,7 +55,9 @@ async fn what_the_bus_did_not_take_is_told_later(db: impl Statements + Clone) {
     office.pass().await;
     office.sweep().await;
     office.told.is_down(false);
-    assert_eq!(office.told.take(), [""; 0]);
+    office.sweep().await;
+    assert_eq!(office.told.take(), [""; 0], "who has failed is left alone for half a minute");
+    office.at(13 * 3600 + 30);
     office.sweep().await;
     let mut told = office.told.take();
     told.sort();
@@ -68,14 +70,19 @@ async fn what_the_bus_did_not_take_is_told_later(db: impl Statements + Clone) {
     office.pass().await;
     assert!(office.manager.find("down").await.unwrap().paused.is_some(), "told or not");
     office.told.is_down(false);
+    office.at(2 * DAY + 30);
     office.sweep().await;
     assert_eq!(office.told.take(), ["paused"]);
 
     receiver.answers(200);
+    assert!(office.manager.test("down").await.unwrap().is_good());
+    office.sweep().await;
+    assert_eq!(office.told.take(), [""; 0], "it is paused still");
     office.told.is_down(true);
     office.manager.resume("down").await.unwrap();
     office.pass().await;
     office.told.is_down(false);
+    office.at(2 * DAY + 60);
     office.come(ids(1..2)).await;
     assert_eq!(office.told.take(), ["recovered"], "with what is good next");
     office.come(ids(2..3)).await;
@@ -100,6 +107,16 @@ async fn a_test_takes_nothing_from_what_is_told(db: impl Statements + Clone) {
     assert!(office.manager.test("down").await.unwrap().is_good());
     office.come(ids(1..2)).await;
     assert_eq!(office.told.take(), ["recovered"]);
+    for begin in [DAY, DAY + 12 * 3600] {
+        receiver.answers(500);
+        office.at(begin);
+        office.come(ids(begin..begin + 1)).await;
+        office.at(begin + 11 * 3600);
+        office.sweep().await;
+        assert_eq!(office.told.take(), ["failing 50"], "each time it begins to fail");
+        receiver.answers(200);
+        assert!(office.manager.test("down").await.unwrap().is_good());
+    }
 }
 
 async fn the_last_attempt_says_that_its_delivery_is_given_up(db: impl Statements + Clone) {

@@ -24,8 +24,8 @@ use crate::event::{Envelope, Event, Through};
 const FILE: &str = "events.jsonl";
 /// Lines that somebody who watches may lag behind before some are skipped for them.
 const WATCHED: usize = 1024;
-/// About the bytes of a line that are not the event's: they take room, too.
-const AROUND: usize = 512;
+/// What takes room beside the event's own bytes: the rest of its line, and of the buffer that it was read into and holds on to.
+const AROUND: usize = 8 << 10;
 
 /// A bus in a folder.
 pub struct LocalBus {

@@ -61,6 +61,7 @@ pub struct Dispatcher<S, B> {
     lanes: Lanes,
     sightings: hand::Sightings,
     more: AtomicBool,
+    bus_down_until: std::sync::Mutex<Option<Timestamp>>,
 }
 
 /// The subscribers, as they were when they last changed.
@@ -86,8 +87,8 @@ pub struct Arrived {
 impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// One that sends by `poster` and tells on `bus` how subscribers are.
     pub fn new(store: Store<S>, keys: KeySource, poster: Poster, bus: B, clock: Clock) -> Self {
-        let (known, lanes, sightings, more) = Default::default();
-        Self { store, keys, poster, bus, clock, queue: None, known, lanes, sightings, more }
+        let (known, lanes, sightings, more, bus_down_until) = Default::default();
+        Self { store, keys, poster, bus, clock, queue: None, known, lanes, sightings, more, bus_down_until }
     }
 
     /// The same, with a queue that brings back what is to be tried again soon.
@@ -262,10 +263,10 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// [`LogError`]: nothing is on record.
     pub async fn record(&self, finished: &mut [Finished]) -> Result<(), LogError> {
         let attempts: Vec<_> = finished.iter().map(|finished| self.attempted(finished)).collect();
-        self.store.record(&attempts).await?;
+        let changed = self.store.record(&attempts).await?;
         for (finished, attempt) in finished.iter_mut().zip(&attempts) {
             drop(finished.job.place.take());
-            finished.is_given_up = attempt.is_given_up();
+            finished.is_given_up = attempt.is_given_up() && changed.contains(&attempt.delivery);
         }
         if let Some(queue) = &self.queue {
             let soon = attempts.iter().filter_map(Retry::of_attempt).collect();

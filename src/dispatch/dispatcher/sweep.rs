@@ -41,6 +41,17 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// [`SweepError`]: what was held and is not in the queue is swept again when its hold has ended.
     pub async fn sweep(&self, deadline: Instant) -> Result<Swept, SweepError> {
+        let swept = self.sweep_all(deadline).await;
+        if let Err(error) = self.tell_the_rest(deadline).await {
+            warn!(
+                error = error.to_string(),
+                "it is not known whether somebody is to be told of a subscriber"
+            );
+        }
+        swept
+    }
+
+    async fn sweep_all(&self, deadline: Instant) -> Result<Swept, SweepError> {
         let mut swept = Swept { queued: 0, given_up: 0 };
         let now = self.now();
         loop {
@@ -49,12 +60,6 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             if some == 0 {
                 break;
             }
-        }
-        if let Err(error) = self.tell_the_rest().await {
-            warn!(
-                error = error.to_string(),
-                "it is not known whether somebody is to be told of a subscriber"
-            );
         }
         let Some(queue) = &self.queue else { return Ok(swept) };
         let until = RetryQueue::horizon(now);

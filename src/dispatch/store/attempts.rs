@@ -63,11 +63,11 @@ impl Attempted {
 
 impl<S: Statements> Store<S> {
     /// Records attempts, and when each delivery is tried again: all of it, or nothing. An attempt is on record also when somebody
-    /// else has the delivery by now, which then stays as it is.
+    /// else has the delivery by now, which then stays as it is; returns the deliveries that changed.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn record(&self, attempts: &[Attempted]) -> Result<(), LogError> {
+    pub async fn record(&self, attempts: &[Attempted]) -> Result<HashSet<i64>, LogError> {
         let mut statements = Vec::new();
         // In one order, whoever does it.
         let mut attempts: Vec<_> = attempts.iter().collect();
@@ -108,7 +108,7 @@ impl<S: Statements> Store<S> {
             statements.push(Statement::of_rows(&rows.into(), update));
         }
         if statements.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let done = match self.db.transact(statements.clone()).await {
             // Somebody else may have stood in the way.
@@ -121,7 +121,7 @@ impl<S: Statements> Store<S> {
             // The attempts are on record.
             warn!(error = error.to_string(), "attempts at what somebody else has in hand are not counted");
         }
-        Ok(())
+        Ok(ours)
     }
 
     /// Counts attempts at deliveries that somebody else has by now, or that were cancelled: nothing else of them changes.

@@ -24,8 +24,17 @@ pub struct Failing {
     pub failures: i64,
     /// Since when.
     pub since: Timestamp,
-    /// The part of the failure budget that was told of, in percent.
+    /// The part of the failure budget that was told of, in percent; -1 where it is still to be told that it was well in between.
     pub told: i64,
+}
+
+/// A subscriber after an attempt that was good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Whether attempts had failed before.
+    pub failed: bool,
+    /// Whether somebody was told of that, or that it was resumed, and not yet that it is well again.
+    pub is_to_be_told: bool,
 }
 
 impl<S: Statements> Store<S> {
@@ -172,38 +181,42 @@ impl<S: Statements> Store<S> {
         rows.first().map(failing).transpose()
     }
 
-    /// Notes that an attempt at a subscriber was good, and returns what was told of its failing, where others had failed before or
-    /// nobody was told yet that it is well again. After an outage what these left is tried at once.
+    /// Notes that an attempt at a subscriber was good; `None` when none had failed and there is nothing to tell. After an outage
+    /// what these left is tried at once.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn recovered(&self, id: SubscriberId, now: Timestamp) -> Result<Option<i64>, LogError> {
+    pub async fn recovered(&self, id: SubscriberId, now: Timestamp) -> Result<Option<Recovered>, LogError> {
         let sql =
-            "select told from {log}subscribers where id = $1 and (failing_since is not null or told <> 0)";
-        let Some(told) =
-            self.db.run(sql, vec![id.into()]).await?.first().map(|row| row.number(0)).transpose()?
-        else {
-            return Ok(None);
-        };
+            "select failing_since, case when state = 'active' then told else 0 end from {log}subscribers
+            where id = $1 and (failing_since is not null or told <> 0 and state = 'active')";
+        let rows = self.db.run(sql, vec![id.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let recovered =
+            Recovered { failed: row.maybe_number(0)?.is_some(), is_to_be_told: row.number(1)? != 0 };
+        if !recovered.failed {
+            return Ok(Some(recovered));
+        }
         // One that refuses some events and takes others is no reason to try those again and again.
         let sql = "update {log}subscribers set failures = 0, failing_since = null, open_until = null,
+              told = case when told <> 0 and state = 'active' then -1 else told end,
               releasing = case when (open_until is not null or failures > 1 and failing_since <= $3)
                 and (released is null or released <= $4) then $2 else releasing end,
               released = case when (open_until is not null or failures > 1 and failing_since <= $3)
                 and (released is null or released <= $4) then $2 else released end
-            where id = $1 and (failing_since is not null or told <> 0) returning id";
+            where id = $1 and failing_since is not null returning id";
         let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
         let values = vec![id.into(), now.into(), ago(OUTAGE).into(), ago(RELEASED_EVERY).into()];
-        Ok((!self.db.run(sql, values).await?.is_empty()).then_some(told))
+        Ok((!self.db.run(sql, values).await?.is_empty()).then_some(recovered))
     }
 
-    /// Notes that it was told that a subscriber is well again of whom `told` was told before, unless something was since then.
+    /// Notes that it was told that a subscriber is well again.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn told_of_recovery(&self, id: SubscriberId, told: i64) -> Result<(), LogError> {
-        let sql = "update {log}subscribers set told = 0 where id = $1 and told = $2";
-        self.db.run(sql, vec![id.into(), told.into()]).await.map(drop)
+    pub async fn told_of_recovery(&self, id: SubscriberId) -> Result<(), LogError> {
+        let sql = "update {log}subscribers set told = 0 where id = $1 and told = -1";
+        self.db.run(sql, vec![id.into()]).await.map(drop)
     }
 
     /// Notes which part of a failure budget was told of.
@@ -211,8 +224,8 @@ impl<S: Statements> Store<S> {
     /// # Errors
     /// [`LogError`].
     pub async fn told(&self, id: SubscriberId, percent: i64) -> Result<(), LogError> {
-        let sql =
-            "update {log}subscribers set told = $2 where id = $1 and told < $2 and failing_since is not null";
+        let sql = "update {log}subscribers set told = $2
+            where id = $1 and told < $2 and (failing_since is not null or state = 'paused')";
         self.db.run(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
