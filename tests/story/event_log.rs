@@ -128,7 +128,11 @@ fn story(database: &Database) {
     // A webhook that is kept in the bucket instead of being put on the bus is the same event in the log.
     let github = Stack::deploy("github", "a secret", &[("ArchiveBucketName", &bucket)]);
     let reply = github.send("a secret", r#"{"action":"opened", "n": 1.50}"#, Some("issues"), None);
-    assert_eq!(reply.status, 200);
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (202, "Message forwarded to Amazon EventBridge"),
+        "as it would be there"
+    );
     let issues =
         "select detail from hookbridge.events where source = 'github.com' and type = 'issues' and id <> ''";
     let issue = until("the webhook is not in the log", || runtime.block_on(database.texts(issues)).pop());
