@@ -122,7 +122,7 @@ pub struct Health {
     pub failing_since: Option<Timestamp>,
     /// Until when nothing is tried, because too many failed.
     pub open_until: Option<Timestamp>,
-    /// The part of the failure budget that was told of, in percent.
+    /// The part of the failure budget that was told of, in percent; -1 where it is still to be told that it is well again.
     pub told: i64,
 }
 

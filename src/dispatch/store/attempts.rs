@@ -55,8 +55,8 @@ impl Attempted {
     fn state(&self) -> &'static str {
         match self.next {
             Some(_) => "waiting",
-            None if self.is_good => "delivered",
-            None => "failed",
+            None if self.is_given_up() => "failed",
+            None => "delivered",
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Failing {
     pub failures: i64,
     /// Since when.
     pub since: Timestamp,
-    /// The part of the failure budget that was told of, in percent; -1 where it is still to be told that it was well in between.
+    /// The part of the failure budget that was told of, in percent; -1 where it is still to be told that it was well before.
     pub told: i64,
 }
 
