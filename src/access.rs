@@ -160,7 +160,7 @@ impl Access {
                     return Ok(found);
                 }
                 // It may have been added a moment ago.
-                match cache.newer(&current).await {
+                match cache.newer(&current).await? {
                     Some(newer) => Ok(Tokens::read(&newer)?.find(token)),
                     None => Ok(None),
                 }

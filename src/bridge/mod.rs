@@ -122,21 +122,26 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         }
     }
 
-    /// Tries the secrets that count, the likeliest first.
+    /// Tries the secrets that count, the likeliest first. `None` is said only where all of them are known: one that could not
+    /// be asked for may be the right one.
     async fn verify(&self, claim: Claim) -> Result<Option<Verified>, SecretError> {
         let current = self.keys.current().await?;
         let mut claim = match claim.verify(&current.secret) {
             Ok(verified) => return Ok(Some(verified)),
             Err(claim) => claim,
         };
-        if let Some(previous) = self.keys.previous(&current).await {
+        let previous = self.keys.previous(&current).await;
+        if let Ok(Some(previous)) = &previous {
             claim = match claim.verify(&previous.secret) {
                 Ok(verified) => return Ok(Some(verified)),
                 Err(claim) => claim,
             };
         }
-        let newer = self.keys.newer(&current).await;
-        Ok(newer.and_then(|newer| claim.verify(&newer.secret).ok()))
+        let newer = self.keys.newer(&current).await?;
+        match newer.and_then(|newer| claim.verify(&newer.secret).ok()) {
+            Some(verified) => Ok(Some(verified)),
+            None => previous.map(|_| None),
+        }
     }
 
     /// Keeps a webhook, or a batch, under the provider's own id of it.

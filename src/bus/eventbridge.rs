@@ -32,7 +32,9 @@ impl EventBridge {
         let answer =
             self.client.put_events().entries(entry).send().await.map_err(|e| Failure::of_request(&e))?;
         if answer.failed_entry_count() == 0 {
-            return Ok(());
+            let is_taken = answer.entries().iter().any(|entry| entry.event_id().is_some());
+            let unsaid = || Failure::Passing("an answer that names no event".into());
+            return is_taken.then_some(()).ok_or_else(unsaid);
         }
         let failed =
             answer.entries().iter().find_map(|entry| Some((entry.error_code()?, entry.error_message())));

@@ -2,8 +2,8 @@
 //!
 //! What correctness depends on: a secret is fetched once however many webhooks wait for it; one that was fetched
 //! goes on working while the store is down; a signature that does not match is a reason to look for a newer
-//! version, but only once in a while, so that forged requests cost nothing; and after a rotation the version
-//! before still counts for a time, counted from when the current one was made.
+//! version, but only once in a while, so that forged requests cost nothing; a look that failed decides nothing; and after a
+//! rotation the version before still counts for a time, counted from when the current one was made.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,10 +42,23 @@ pub trait Keys: Send + Sync + 'static {
     fn current(&self) -> impl Future<Output = Result<Arc<Version>, SecretError>> + Send;
 
     /// The secret before `current`, while it still counts.
-    fn previous(&self, current: &Version) -> impl Future<Output = Option<Arc<Version>>> + Send;
+    ///
+    /// # Errors
+    /// [`SecretError`] when nobody can say whether there is one.
+    fn previous(
+        &self,
+        current: &Version,
+    ) -> impl Future<Output = Result<Option<Arc<Version>>, SecretError>> + Send;
 
-    /// A version newer than `current`, if the store has one and may be asked.
-    fn newer(&self, current: &Version) -> impl Future<Output = Option<Arc<Version>>> + Send;
+    /// A version newer than `current`, if there is one; a look at the store is not repeated at once, and what came of the last
+    /// one counts until then.
+    ///
+    /// # Errors
+    /// [`SecretError`] when nobody can say whether there is one.
+    fn newer(
+        &self,
+        current: &Version,
+    ) -> impl Future<Output = Result<Option<Arc<Version>>, SecretError>> + Send;
 }
 
 /// The versions of one secret, cached.
@@ -67,11 +80,25 @@ struct LastKnown {
     changed: Option<Timestamp>,
 }
 
-/// When the store was last asked because of a signature that did not match.
+/// When the store was last asked because of a signature that did not match, and how that failed.
 #[derive(Default)]
 struct Looks {
-    newer: Option<Instant>,
-    previous_failed: Option<Instant>,
+    newer: Option<Look>,
+    /// Kept only where it failed.
+    previous: Option<Look>,
+}
+
+/// A look at the store, and what came of it.
+struct Look {
+    at: Instant,
+    found: Result<(), SecretError>,
+}
+
+impl Look {
+    /// One that begins now. Whoever is cut off in it has not learned anything.
+    fn begun() -> Self {
+        Self { at: Instant::now(), found: Err(SecretError::Unavailable("no answer in time".into())) }
+    }
 }
 
 impl<S: SecretStore> CachedSecrets<S> {
@@ -93,9 +120,10 @@ impl<S: SecretStore> CachedSecrets<S> {
         let changed = {
             let mut known = self.last_known();
             let before = known.current.replace(version.clone());
-            let changed = before.is_some_and(|before| before.id != version.id);
+            let changed = before.as_ref().is_some_and(|before| before.id != version.id);
             if changed {
-                known.previous = None;
+                // Until the store says so itself, the one that was replaced is the one before.
+                known.previous = before;
                 known.changed = Some(Timestamp::now());
             }
             changed
@@ -110,8 +138,9 @@ impl<S: SecretStore> CachedSecrets<S> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_look(&self, last: Option<Instant>) -> bool {
-        last.is_none_or(|at| at.elapsed() >= self.ages.look_every)
+    /// The last look, while it is too early for another one.
+    fn recent<'a>(&self, last: Option<&'a Look>) -> Option<&'a Look> {
+        last.filter(|look| look.at.elapsed() < self.ages.look_every)
     }
 
     /// Whether the rotation was not too long ago: counted from when the current version was made, or, where an older
@@ -143,54 +172,61 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         version.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))
     }
 
-    async fn previous(&self, current: &Version) -> Option<Arc<Version>> {
+    async fn previous(&self, current: &Version) -> Result<Option<Arc<Version>>, SecretError> {
         if !self.previous_counts(current) {
-            return None;
+            return Ok(None);
         }
         let mut looks = self.looks.lock().await;
         if let Some(known) = self.cache.get(&Stage::Previous).await {
-            return known;
+            return Ok(known);
         }
-        let known = self.last_known().previous.clone();
-        if !self.may_look(looks.previous_failed) {
-            return known;
-        }
-        match self.store.fetch(Stage::Previous).await {
-            Ok(found) => {
-                let found = found.map(Arc::new);
-                self.cache.insert(Stage::Previous, found.clone()).await;
-                self.last_known().previous.clone_from(&found);
+        let found = match self.recent(looks.previous.as_ref()) {
+            Some(look) => look.found.clone(),
+            None => {
+                looks.previous = Some(Look::begun());
+                let found = self.store.fetch(Stage::Previous).await.map(|found| found.map(Arc::new));
+                if let Ok(found) = found {
+                    looks.previous = None;
+                    self.cache.insert(Stage::Previous, found.clone()).await;
+                    self.last_known().previous.clone_from(&found);
+                    return Ok(found);
+                }
+                let found = found.map(drop);
+                if let Err(error) = &found {
+                    warn!(%error, "previous secret not fetched");
+                }
+                looks.previous = Some(Look { at: Instant::now(), found: found.clone() });
                 found
             }
-            Err(error) => {
-                warn!(%error, "previous secret not fetched");
-                looks.previous_failed = Some(Instant::now());
-                known
-            }
+        };
+        match (self.last_known().previous.clone(), found) {
+            (Some(known), _) => Ok(Some(known)),
+            (None, Err(error @ SecretError::Unavailable(_))) => Err(error),
+            // A store that answers, and cannot give it, never will.
+            (None, _) => Ok(None),
         }
     }
 
-    async fn newer(&self, current: &Version) -> Option<Arc<Version>> {
+    async fn newer(&self, current: &Version) -> Result<Option<Arc<Version>>, SecretError> {
         // Whoever waits here while another looks finds what the other found.
         let mut looks = self.looks.lock().await;
         let known = self.last_known().current.clone();
         if let Some(known) = known.filter(|known| known.id != current.id) {
-            return Some(known);
+            return Ok(Some(known));
         }
-        if !self.may_look(looks.newer) {
-            return None;
+        if let Some(look) = self.recent(looks.newer.as_ref()) {
+            return look.found.clone().map(|()| None);
         }
-        looks.newer = Some(Instant::now());
-        match self.fetch_current().await {
-            Ok(found) => {
-                self.cache.insert(Stage::Current, Some(found.clone())).await;
-                (found.id != current.id).then_some(found)
-            }
-            Err(error) => {
-                warn!(%error, "no look at a newer secret");
-                None
-            }
+        looks.newer = Some(Look::begun());
+        let found = self.fetch_current().await;
+        if let Err(error) = &found {
+            warn!(%error, "no look at a newer secret");
         }
+        looks.newer =
+            Some(Look { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });
+        let found = found?;
+        self.cache.insert(Stage::Current, Some(found.clone())).await;
+        Ok((found.id != current.id).then_some(found))
     }
 }
 
@@ -266,11 +302,14 @@ mod tests {
         let one = keys.current().await.unwrap();
         memory.rotate("two");
         let (a, b) = tokio::join!(keys.newer(&one), keys.newer(&one));
-        assert_eq!((a.unwrap().id.clone(), b.unwrap().id.clone()), ("two".into(), "two".into()));
+        assert_eq!(
+            (a.unwrap().unwrap().id.clone(), b.unwrap().unwrap().id.clone()),
+            ("two".into(), "two".into())
+        );
         assert_eq!(memory.fetches(), 2);
         let two = keys.current().await.unwrap();
         assert_eq!(two.id, "two");
-        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
+        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
         assert_eq!(memory.fetches(), 3);
     }
 
@@ -279,12 +318,12 @@ mod tests {
         let (memory, keys) = cached(Ages::default());
         let one = keys.current().await.unwrap();
         for _ in 0..100 {
-            assert!(keys.previous(&one).await.is_none());
-            assert!(keys.newer(&one).await.is_none());
+            assert!(keys.previous(&one).await.unwrap().is_none());
+            assert!(keys.newer(&one).await.unwrap().is_none());
         }
         assert_eq!(memory.fetches(), 3, "one secret, one look for a previous one, one for a newer one");
         tokio::time::advance(Duration::from_secs(31)).await;
-        assert!(keys.newer(&one).await.is_none());
+        assert!(keys.newer(&one).await.unwrap().is_none());
         assert_eq!(memory.fetches(), 4);
     }
 
@@ -299,10 +338,11 @@ mod tests {
         keys.cache.invalidate_all();
         let one = keys.current().await.unwrap();
         assert_eq!(one.id, "one");
-        assert!(keys.newer(&one).await.is_none());
-        assert!(keys.previous(&one).await.is_none());
+        assert!(keys.newer(&one).await.is_err(), "nobody knows");
+        assert!(keys.previous(&one).await.is_err());
         let fetches = memory.fetches();
-        assert!(keys.previous(&one).await.is_none());
+        assert!(keys.newer(&one).await.is_err(), "and what nobody knew a moment ago is not known now");
+        assert!(keys.previous(&one).await.is_err());
         assert_eq!(memory.fetches(), fetches, "a store that is down is not asked again at once");
     }
 
@@ -311,11 +351,33 @@ mod tests {
         let (memory, keys) = cached(Ages::default());
         memory.rotate("two");
         let two = keys.current().await.unwrap();
-        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
+        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
         memory.shut(true);
         keys.cache.invalidate_all();
-        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
-        assert_eq!(keys.previous(&two).await.unwrap().id, "one");
+        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
+        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
+    }
+
+    #[tokio::test]
+    async fn the_secret_that_was_replaced_is_the_previous_one_while_the_store_is_down() {
+        let (memory, keys) = cached(Ages::default());
+        let one = keys.current().await.unwrap();
+        memory.rotate("two");
+        let two = keys.newer(&one).await.unwrap().unwrap();
+        memory.shut(true);
+        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_was_cut_off_decides_nothing() {
+        let (memory, keys) = cached(Ages::default());
+        let one = keys.current().await.unwrap();
+        memory.rotate("two");
+        let cut_off = tokio::time::timeout(Duration::ZERO, keys.newer(&one)).await;
+        assert!(cut_off.is_err(), "the store takes a moment");
+        assert!(keys.newer(&one).await.is_err(), "not again at once");
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert_eq!(keys.newer(&one).await.unwrap().unwrap().id, "two");
     }
 
     #[tokio::test]
@@ -334,8 +396,8 @@ mod tests {
         memory.rotate("older");
         let long_ago = Timestamp::now() - SignedDuration::from_hours(48);
         memory.versions.lock().unwrap()[0].created = Some(long_ago);
-        let older = keys.newer(&one).await.unwrap();
-        assert_eq!(keys.previous(&older).await.unwrap().id, "one");
+        let older = keys.newer(&one).await.unwrap().unwrap();
+        assert_eq!(keys.previous(&older).await.unwrap().unwrap().id, "one");
     }
 
     #[tokio::test]
@@ -343,7 +405,7 @@ mod tests {
         let (memory, keys) = cached(Ages { previous_grace: Duration::ZERO, ..Ages::default() });
         memory.rotate("two");
         let two = keys.current().await.unwrap();
-        assert!(keys.previous(&two).await.is_none());
+        assert!(keys.previous(&two).await.unwrap().is_none());
         assert_eq!(memory.fetches(), 1);
     }
 }

@@ -20,11 +20,11 @@ impl Keys for FixedKey {
         Ok(self.0.clone())
     }
 
-    async fn previous(&self, _current: &Version) -> Option<Arc<Version>> {
-        None
+    async fn previous(&self, _current: &Version) -> Result<Option<Arc<Version>>, SecretError> {
+        Ok(None)
     }
 
-    async fn newer(&self, _current: &Version) -> Option<Arc<Version>> {
-        None
+    async fn newer(&self, _current: &Version) -> Result<Option<Arc<Version>>, SecretError> {
+        Ok(None)
     }
 }

@@ -77,6 +77,7 @@ async fn what_passes_by_itself_is_retried() {
         Fault::Cut,
         Fault::EntryFailed("ThrottlingException"),
         Fault::EntryFailed("InternalFailure"),
+        Fault::NothingSaid,
         Fault::Slow(Duration::from_secs(4)),
     ] {
         let (proxy, function) = function().await;
@@ -92,8 +93,13 @@ async fn what_does_not_pass_by_itself_is_not_retried() {
     for (fault, status) in [
         (Fault::Refused("AccessDeniedException"), 500),
         (Fault::Refused("ResourceNotFoundException"), 500),
+        (Fault::Refused("ValidationException"), 500),
         (Fault::EntryFailed("AccessDeniedException"), 500),
         (Fault::EntryFailed("NotAuthorizedForSourceException"), 500),
+        (Fault::EntryFailed("NotAuthorizedForDetailTypeException"), 500),
+        (Fault::EntryFailed("InvalidAccountIdException"), 500),
+        (Fault::EntryFailed("InvalidArgument"), 500),
+        (Fault::EntryFailed("RedactionFailure"), 500),
         (Fault::EntryFailed("MalformedDetail"), 400),
     ] {
         let (proxy, function) = function().await;
@@ -199,9 +205,51 @@ async fn a_secret_once_read_goes_on_working_when_secrets_manager_is_down() {
     for fault in [Fault::Throttled, Fault::Broken, Fault::Cut] {
         proxy.always("GetSecretValue", fault);
         assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
-        assert_eq!(function.invoke(&forged()).await.status, 401, "{fault:?}");
     }
     assert!(proxy.calls("GetSecretValue") > 3, "it was asked again each time");
+}
+
+/// It may be signed with a secret that could not be asked for: 401 would be for ever.
+#[tokio::test]
+async fn what_no_known_secret_signed_is_500_while_secrets_manager_cannot_be_asked() {
+    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut] {
+        let proxy = FaultProxy::before(&endpoint()).await;
+        let arn = secret("the old secret");
+        let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
+        assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
+        rotate(&arn, "the new secret");
+        proxy.always("GetSecretValue", fault);
+        for _ in 0..3 {
+            let undecided = function.invoke(&signed_with("the new secret")).await;
+            assert_eq!(undecided.status, 500, "{fault:?}");
+            assert_eq!(undecided.headers["retry-after"], "30");
+            assert_eq!(undecided.log["reason"], "no-secret");
+        }
+        let calls = proxy.calls("GetSecretValue");
+        assert_eq!(function.invoke(&signed_with("forged")).await.status, 500, "{fault:?}");
+        assert_eq!(proxy.calls("GetSecretValue"), calls, "what failed a moment ago is not asked again");
+        assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "{fault:?}");
+    }
+}
+
+/// Two secrets are asked for after a cold start: here only the first of them comes.
+#[tokio::test]
+async fn a_previous_secret_that_cannot_be_asked_for_refuses_no_webhook() {
+    let proxy = FaultProxy::before(&endpoint()).await;
+    let arn = secret("the old secret");
+    rotate(&arn, "the new secret");
+    let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
+    proxy.next("GetSecretValue", [Fault::Throttled; 2]);
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 500, "not refused");
+    let fresh = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    assert_eq!(fresh.invoke(&signed_with("the old secret")).await.status, 202);
+    assert_eq!(fresh.invoke(&signed_with("forged")).await.status, 401);
+}
+
+fn signed_with(secret: &str) -> Value {
+    let signature = signature("github", secret, "https://x.example/", BODY.as_bytes());
+    url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
 }
 
 #[tokio::test]
@@ -218,12 +266,23 @@ async fn a_slow_secrets_manager_is_answered_before_the_time_is_up() {
 #[tokio::test]
 async fn a_changed_secret_is_read_again_after_its_time_to_live() {
     let proxy = FaultProxy::before(&endpoint()).await;
-    let ages = Ages { time_to_live: Duration::from_millis(1), ..Ages::default() };
-    let function = CloudFunction::with(&proxy.url(), "github", &secret(SECRET), ages).await;
-    for calls in 1..4 {
-        assert_eq!(function.invoke(&signed()).await.status, 202);
-        assert_eq!(proxy.calls("GetSecretValue"), calls);
+    let arn = secret("the old secret");
+    let ages = Ages {
+        time_to_live: Duration::from_millis(1),
+        previous_grace: Duration::ZERO,
+        look_every: Duration::from_secs(3600),
+    };
+    let function = CloudFunction::with(&proxy.url(), "github", &arn, ages).await;
+    assert_eq!(function.invoke(&signed_with("forged")).await.status, 401, "the only look there is");
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
+    for _ in 0..3 {
+        let calls = proxy.calls("GetSecretValue");
+        assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
+        assert_eq!(proxy.calls("GetSecretValue"), calls + 1);
     }
+    rotate(&arn, "the new secret");
+    assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 401);
 }
 
 #[tokio::test]
@@ -231,10 +290,6 @@ async fn a_rotation_refuses_no_webhook() {
     let proxy = FaultProxy::before(&endpoint()).await;
     let arn = secret("the old secret");
     let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
-    let signed_with = |secret: &str| {
-        let signature = signature("github", secret, "https://x.example/", BODY.as_bytes());
-        url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
-    };
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
     rotate(&arn, "the new secret");
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "still cached");

@@ -21,6 +21,8 @@ pub enum Fault {
     Refused(&'static str),
     /// 200, and the entry failed with this code.
     EntryFailed(&'static str),
+    /// 200, and nothing is said of any entry.
+    NothingSaid,
     /// 400, as a region says it that takes no request of this size.
     TotalSize,
     /// The answer comes this late.
@@ -130,6 +132,7 @@ async fn pass(
             let answer = serde_json::json!({"FailedEntryCount": 1, "Entries": [entry]});
             return json(200, &answer.to_string());
         }
+        Fault::NothingSaid => return json(200, "{}"),
         Fault::Conflict => return error(409, "ConditionalRequestConflict"),
         Fault::Cut => return cut(),
         Fault::Slow(time) => tokio::time::sleep(time).await,
