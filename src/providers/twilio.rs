@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::translate::{FORM, JSON};
 use super::{
-    Algorithm, Body, Covered, Encoding, Field, Form, Over, Provider, Refusal, Sample, Signature,
+    Algorithm, Body, Covered, Encoding, Field, Form, Over, Provider, Refusal, RequestUrl, Sample, Signature,
     Untranslatable, Verified, Webhook, Written,
 };
 use crate::event::Detail;
@@ -70,9 +70,10 @@ fn covered(webhook: &Webhook) -> Result<Covered, Refusal> {
     }
     let tail = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
-    if webhook.url().path == "/" && webhook.url().query.is_none() {
-        // The function's URL typed in without its last slash: that is what Twilio signs then.
-        urls.extend(webhook.url().with_and_without_port().map(|url| url.trim_end_matches('/').to_owned()));
+    if webhook.url().path == "/" {
+        // The function's URL typed in without its last slash, and perhaps a query behind it: that is what Twilio signs then.
+        let typed = RequestUrl { path: String::new(), ..webhook.url().clone() };
+        urls.extend(typed.with_and_without_port());
     }
     Ok(Covered { heads: urls.into_iter().map(String::into_bytes).collect(), tail })
 }
@@ -157,4 +158,26 @@ fn is_json(text: &str) -> bool {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_url_may_have_been_typed_in_without_its_last_slash() {
+        let heads = |url: &str| {
+            let webhook = Webhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
+            let heads = covered(&webhook).ok().unwrap().heads;
+            heads.into_iter().map(|head| String::from_utf8(head).unwrap()).collect::<Vec<_>>()
+        };
+        for end in ["", "?shop=1"] {
+            let all = ["/", ":443/", "", ":443"].map(|between| format!("https://a.example{between}{end}"));
+            assert_eq!(heads(&format!("https://a.example/{end}")), all);
+        }
+        assert_eq!(heads("https://a.example/in/").len(), 2, "elsewhere a slash is one");
+    }
 }
