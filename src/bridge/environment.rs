@@ -137,6 +137,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_counts() {
+        let bus = "arn:aws:events:us-east-1:000000000000:event-bus/orders";
+        let environment = read(&[
+            ("EVENT_BUS_NAME", bus),
+            ("MAX_ENTRY_BYTES", "1048576"),
+            ("PUBLIC_URL", "https://hooks.example/in"),
+            ("OVERFLOW_BUCKET", "large"),
+            ("SPILL_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/000000000000/spill"),
+            ("SECRET_TTL_SECONDS", "60"),
+            ("PREVIOUS_SECRET_GRACE_SECONDS", "0"),
+        ])
+        .unwrap();
+        assert_eq!((environment.provider.name, environment.bus.as_str()), ("github", bus));
+        assert_eq!(environment.max_entry_bytes, 1_048_576);
+        assert_eq!(environment.public_url, "https://hooks.example/in".parse().ok());
+        assert_eq!(environment.overflow_bucket.as_deref(), Some("large"));
+        assert!(environment.spill_queue_url.is_some_and(|url| url.ends_with("/spill")));
+        assert_eq!(environment.ages.time_to_live, Duration::from_secs(60));
+        assert_eq!(environment.ages.previous_grace, Duration::ZERO);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_what_it_should_be() {
         let why = |name, value| read(&[(name, value)]).unwrap_err();
         insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names who sends the webhooks");

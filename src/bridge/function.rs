@@ -109,16 +109,18 @@ impl Request {
             path: if event.raw_path.is_empty() { "/".into() } else { event.raw_path.into_owned() },
             query: Some(event.raw_query_string.into_owned()).filter(|query| !query.is_empty()),
         };
+        let method = Method::from_bytes(event.request_context.http.method.as_bytes());
+        let method = method.map_err(|_| Outcome::NotARequest)?;
         let body = event.body.unwrap_or_default();
         let body = match event.is_base64_encoded.then(|| BASE64.decode(&body)) {
             Some(Ok(decoded)) => decoded,
             // Not the base64 it is said to be: nobody has signed what nobody can read.
-            Some(Err(_)) => return Err(Outcome::Refused(Refusal::BodyNotCovered)),
+            Some(Err(_)) if method == Method::POST => return Err(Outcome::Refused(Refusal::BodyNotCovered)),
+            Some(Err(_)) => Vec::new(),
             None => body.into_bytes(),
         };
-        let method = Method::from_bytes(event.request_context.http.method.as_bytes());
         Ok(Request {
-            method: method.map_err(|_| Outcome::NotARequest)?,
+            method,
             webhook: Webhook::new(
                 public_url.map_or(url.clone(), |public| public.seen_from_outside(url)),
                 Webhook::headers(event.headers.unwrap_or_default()),

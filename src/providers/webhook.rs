@@ -94,7 +94,7 @@ pub struct Verified {
 impl Verified {
     /// A webhook as the archive has it, where nothing is kept that was not verified before: the headers that were kept
     /// with it, and its body.
-    pub fn of_archive(provider: &'static Provider, headers: &[(String, String)], body: Bytes) -> Self {
+    pub(crate) fn of_archive(provider: &'static Provider, headers: &[(String, String)], body: Bytes) -> Self {
         let url = RequestUrl { scheme: "https", authority: String::new(), path: "/".into(), query: None };
         let headers = Webhook::headers(headers.iter().map(|(name, value)| (name, value)));
         Self { provider, webhook: Webhook::new(url, headers, body) }

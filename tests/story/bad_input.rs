@@ -143,6 +143,7 @@ fn a_body_that_grows_without_saying_its_length_is_cut_off() {
     assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 413);
     let broken = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nx-hub-signature-256: x\r\n\r\nzz\r\n";
     assert_eq!(wire::exchange(server.address, broken).unwrap().status, 400);
+    assert!(server.events().is_empty());
 }
 
 #[test]

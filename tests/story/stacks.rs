@@ -104,8 +104,8 @@ fn a_sparkpost_batch_reaches_the_bucket_of_the_stack() {
 #[test]
 fn a_stripe_webhook_reaches_a_bus_of_one_s_own() {
     let bus = name("orders");
-    aws(&["events", "create-event-bus", "--name", &bus]);
-    let stack = Stack::deploy("stripe", "whsec_test", &[("EventBusName", &bus)]);
+    let made = aws(&["events", "create-event-bus", "--name", &bus]);
+    let mut stack = Stack::deploy("stripe", "whsec_test", &[("EventBusName", &bus)]);
     let queue = Queue::of_rule(&bus, &json!({"source": ["stripe.com"]}));
     let body = "{\n  \"id\": \"evt_7\",\n  \"type\": \"invoice.paid\",\n  \"created\": 1686089970\n}";
     assert_eq!(stack.send("whsec_test", body, None, None).status, 202);
@@ -113,6 +113,11 @@ fn a_stripe_webhook_reaches_a_bus_of_one_s_own() {
     assert_eq!(received["detail-type"], "invoice.paid");
     assert_eq!(received["time"], "2023-06-06T22:19:30Z");
     assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_7"]));
+    let arn = made["EventBusArn"].as_str().unwrap();
+    stack.put("update", "whsec_test", &[("EventBusName", arn)]);
+    assert_eq!(stack.send("whsec_test", &body.replace("evt_7", "evt_8"), None, None).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_8"]), "by its ARN, too");
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
         assert_eq!(
             lines(&text, "Resource: "),
             [
-                "Resource: !If",
+                BUS,
                 "Resource: !Ref WebhookSecret",
                 "Resource: !GetAtt SpillQueue.Arn",
                 &format!(
@@ -168,13 +173,80 @@ fn a_template_grants_what_is_needed_and_nothing_else() {
                     provider.name
                 ),
                 "Resource: !GetAtt LogGroup.Arn",
-                "Resource: !If",
+                BUS,
                 "Resource: !GetAtt SpillQueue.Arn",
                 "Resource: !GetAtt RedriveLogGroup.Arn",
             ]
         );
+        // Nobody's bucket of that name but one's own.
+        assert_eq!(
+            lines(&text, "Condition: "),
+            vec!["Condition: {StringEquals: {s3:ResourceAccount: !Ref AWS::AccountId}}"; 2]
+        );
         assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
         assert!(!text.contains("Transform:"));
+    }
+}
+
+/// By default it costs little, keeps its secret, bounds itself and says when something is wrong. LocalStack applies neither
+/// concurrency nor alarms, so that this is read and not seen.
+#[test]
+fn a_template_has_sound_defaults_and_all_its_alarms() {
+    for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
+        let text = Template::Provider(provider).text();
+        let secret = format!("  {}:\n    Type: String\n    NoEcho: true\n", provider.secret_parameter);
+        assert!(text.contains(&secret), "{}: its secret is shown", provider.name);
+        for (parameter, default) in [
+            ("EventBusName", "default"),
+            ("MaxEntryBytes", "262144"),
+            ("Architecture", "arm64"),
+            ("MemorySize", "128"),
+            ("TimeoutSeconds", "9"),
+            ("ReservedConcurrency", "10"),
+            ("SecretTtlSeconds", "300"),
+            ("PreviousSecretGraceSeconds", "86400"),
+            ("LogRetentionDays", "30"),
+            ("LambdaInvocationThreshold", "2000"),
+        ] {
+            let block = block(&text, parameter);
+            assert!(block.contains(&format!("\n    Default: {default}\n")), "{parameter} in {block}");
+        }
+        let function = block(&text, "Function");
+        for line in [
+            "ReservedConcurrentExecutions: !If [Reserves, !Ref ReservedConcurrency, !Ref AWS::NoValue]",
+            "MemorySize: !Ref MemorySize",
+            "Timeout: !Ref TimeoutSeconds",
+            "Architectures: [!Ref Architecture]",
+            "SECRET_TTL_SECONDS: !Ref SecretTtlSeconds",
+            "PREVIOUS_SECRET_GRACE_SECONDS: !Ref PreviousSecretGraceSeconds",
+            "MAX_ENTRY_BYTES: !Ref MaxEntryBytes",
+        ] {
+            assert!(function.contains(line), "{line} in {function}");
+        }
+        assert!(block(&text, "LogGroup").contains("RetentionInDays: !Ref LogRetentionDays"));
+        let (actions, alarms) = (
+            "AlarmActions: !If [Alarmed, [!Ref AlarmTopicArn], []]",
+            [
+                ("Invocations", "MetricName: Invocations"),
+                ("Errors", "MetricName: Errors"),
+                ("Throttles", "MetricName: Throttles"),
+                ("ServerErrors", "MetricName: Url5xxCount"),
+                ("Failed", "MetricName: Failed"),
+                ("RedriveErrors", "MetricName: Errors"),
+                ("SpillWaiting", "MetricName: ApproximateNumberOfMessages"),
+                ("SpillDeadLetter", "MetricName: ApproximateNumberOfMessages"),
+            ],
+        );
+        for (alarm, metric) in alarms {
+            let alarm = block(&text, &format!("{alarm}Alarm"));
+            assert!(
+                alarm.contains("\n    Type: AWS::CloudWatch::Alarm\n") && alarm.contains(actions),
+                "{alarm}"
+            );
+            assert!(alarm.contains(metric), "{metric} in {alarm}");
+        }
+        assert_eq!(text.matches("Type: AWS::CloudWatch::Alarm\n").count(), alarms.len());
+        assert!(block(&text, "Dashboard").contains("Type: AWS::CloudWatch::Dashboard"));
     }
 }
 
@@ -199,14 +271,12 @@ fn the_template_of_batches_grants_what_is_needed_and_nothing_else() {
         [
             "Resource: [!GetAtt ArchiveBucket.Arn, !Sub \"${ArchiveBucket.Arn}/*\"]",
             "Resource: !Ref WebhookSecret",
-            "Resource: !If",
+            "Resource: !If \
+             - MakesBucket \
+             - !Sub \"${ArchiveBucket.Arn}/${ArchivePrefix}/sparkpost/*\" \
+             - !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/sparkpost/*\"",
             "Resource: !GetAtt LogGroup.Arn",
         ]
-    );
-    assert_eq!(
-        text.matches("/${ArchivePrefix}/sparkpost/*\"\n").count(),
-        2,
-        "that one folder, in either bucket"
     );
     assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
     assert!(!text.contains("Transform:"));
@@ -241,7 +311,29 @@ fn the_template_of_a_poller_grants_what_is_needed_and_opens_nothing() {
     assert!(!text.contains("AWS::Lambda::Url") && !text.contains("Transform:"));
 }
 
-/// The lines of a template that begin with `word`.
-fn lines<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
-    text.lines().map(str::trim).filter(|line| line.starts_with(word)).collect()
+/// The resource of who may put events: that one bus.
+const BUS: &str = "Resource: !If \
+    - BusIsArn \
+    - !Ref EventBusName \
+    - !Sub \"arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}\"";
+
+/// The lines of a template that begin with `word`, each with those that belong to it.
+fn lines(text: &str, word: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text.lines();
+    let mut found = Vec::new();
+    while let Some(line) = lines.find(|line| line.trim_start().starts_with(word)) {
+        let rest = lines.clone().take_while(|next| indent(next) > indent(line)).map(str::trim);
+        found.push([line.trim()].into_iter().chain(rest).collect::<Vec<_>>().join(" "));
+    }
+    found
+}
+
+/// The parameter or resource of that name, as it is written.
+fn block(text: &str, name: &str) -> String {
+    let start = text.find(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("there is no {name}"));
+    let rest = &text[start + 1..];
+    let end = rest.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("    "));
+    let length: usize = end.map(|line| line.len() + 1).sum();
+    rest[..rest.find('\n').unwrap() + 1 + length].to_owned()
 }

@@ -325,6 +325,25 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_has_its_environment_variable_and_its_key_in_the_file() {
+        let command = <Flags as clap::Args>::augment_args(clap::Command::new("serve"));
+        let is_unknown = |key: &str| {
+            // No setting is a list of lists.
+            let error = toml::from_str::<File>(&format!("{key} = [[[]]]")).err().unwrap();
+            error.message().starts_with("unknown field")
+        };
+        assert!(is_unknown("lisen"));
+        let flags: Vec<_> = command.get_arguments().collect();
+        assert!(flags.len() > 15);
+        for flag in flags {
+            let long = flag.get_long().unwrap();
+            let variable = format!("HOOKBRIDGE_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(flag.get_env().unwrap().to_str(), Some(variable.as_str()));
+            assert!(long == "config" || !is_unknown(long), "{long} is no key of the file");
+        }
+    }
+
+    #[test]
     fn a_flag_comes_before_the_file_and_the_file_before_the_default() {
         let text = "listen = \"127.0.0.1:1\"\nbus = \"eventbridge:orders\"\n[secret]\ngithub = \"a\"\nstripe = \"b\"\n";
         let (_file, flags) = config(text);
