@@ -77,23 +77,19 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
             return Ok((BatchAnswer::default(), self.scheduled(event, request_id, deadline).await?));
         };
         let ids: Vec<_> = messages.records.iter().map(|message| message.message_id.clone()).collect();
-        let work = self.messages(messages.records);
+        let mut recorded = Vec::new();
+        let work = self.messages(messages.records, &mut recorded);
         // What is stopped in the middle is held for a while and then found by the sweep; the messages come again.
-        match timeout_at(deadline, work).await {
-            Ok((answer, finished)) => {
-                let lines = finished.iter().map(|finished| self.line(finished, request_id)).collect();
-                Ok((answer, lines))
-            }
-            Err(_) => {
-                warn!(request_id, "the time was not enough for all of it");
-                let mut answer = BatchAnswer::default();
-                ids.into_iter().for_each(|id| answer.keep(id));
-                Ok((answer, Vec::new()))
-            }
-        }
+        let answer = timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            warn!(request_id, "the time was not enough for all of it");
+            let mut answer = BatchAnswer::default();
+            ids.into_iter().for_each(|id| answer.keep(id));
+            answer
+        });
+        Ok((answer, recorded.iter().map(|finished| self.line(finished, request_id)).collect()))
     }
 
-    async fn messages(&self, messages: Vec<Message>) -> (BatchAnswer, Vec<Finished>) {
+    async fn messages(&self, messages: Vec<Message>, recorded: &mut Vec<Finished>) -> BatchAnswer {
         let mut answer = BatchAnswer::default();
         let (mut events, mut of_events, mut jobs, mut taken) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -137,14 +133,11 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
             }
             Err(error) => of_events.into_iter().for_each(|id| self.keep(&mut answer, id, &error.to_string())),
         }
-        match self.dispatcher.deliver(jobs).await {
-            Ok(finished) => (answer, finished),
-            Err(error) => {
-                // What is not on record is held for a while, and then found by the sweep.
-                taken.into_iter().for_each(|id| self.keep(&mut answer, id, &error.to_string()));
-                (answer, Vec::new())
-            }
+        if let Err(error) = self.dispatcher.deliver(jobs, recorded).await {
+            // What is not on record is held for a while, and then found by the sweep.
+            taken.into_iter().for_each(|id| self.keep(&mut answer, id, &error.to_string()));
         }
+        answer
     }
 
     fn keep(&self, answer: &mut BatchAnswer, message_id: String, error: &str) {

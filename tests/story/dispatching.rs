@@ -51,7 +51,7 @@ async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + C
     ];
     for _ in 0..2 {
         let jobs = office.dispatcher.accept(&events, None).await.unwrap();
-        office.dispatcher.deliver(jobs).await.unwrap();
+        office.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     }
     office.pass().await;
     let mut came: Vec<_> =

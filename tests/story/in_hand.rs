@@ -156,7 +156,11 @@ async fn no_more_is_under_way_than_the_limit_says_whoever_else_is_changed(
     for n in 0..8 {
         let jobs = in_hand(&office, &format!("slow-{n}"), 2).await;
         let dispatcher = office.dispatcher.clone();
-        deliveries.spawn(async move { dispatcher.deliver(jobs).await.unwrap().len() });
+        deliveries.spawn(async move {
+            let mut recorded = Vec::new();
+            dispatcher.deliver(jobs, &mut recorded).await.unwrap();
+            recorded.len()
+        });
         office.manager.pause("other").await.unwrap();
         office.manager.resume("other").await.unwrap();
     }
@@ -184,11 +188,11 @@ async fn it_is_known_whether_more_is_due_than_is_in_hand(db: impl Statements + C
     assert_eq!((jobs.len(), office.dispatcher.knows_of_more()), (16, true));
     assert_eq!(office.dispatcher.due().await.unwrap().len(), 0);
     assert!(office.dispatcher.knows_of_more(), "there was no room");
-    office.dispatcher.deliver(jobs).await.unwrap();
+    office.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     for (expected, more) in [(16, true), (4, false), (0, false)] {
         let jobs = office.dispatcher.due().await.unwrap();
         assert_eq!((jobs.len(), office.dispatcher.knows_of_more()), (expected, more));
-        office.dispatcher.deliver(jobs).await.unwrap();
+        office.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     }
     assert_eq!((receiver.received().len(), office.count(State::Delivered).await), (36, 36));
 }

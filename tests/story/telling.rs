@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::actors::log::both;
-use crate::actors::office::{DAY, Office, ids};
+use crate::actors::office::{DAY, Office, Told, ids};
 use crate::actors::receiver::Receiver;
 
 both! {
@@ -17,10 +17,17 @@ both! {
     what_the_bus_did_not_take_is_told_later
     a_test_takes_nothing_from_what_is_told
     the_last_attempt_says_that_its_delivery_is_given_up
+    what_was_tried_is_told_also_when_the_time_is_over_for_the_rest
 }
 
 fn within(hours: u32) -> Changes {
     Changes { failure_budget: Some(hours), ..Changes::default() }
+}
+
+fn function<S: Statements + Clone>(office: &Office<S>) -> Arc<DispatcherFunction<S, Told>> {
+    let retention = SignedDuration::from_hours(24);
+    let dispatcher = office.dispatcher.clone();
+    Arc::new(DispatcherFunction { dispatcher, name: "dispatcher".into(), retention })
 }
 
 async fn somebody_is_told_in_time_of_who_is_seldom_tried(db: impl Statements + Clone) {
@@ -125,12 +132,7 @@ async fn the_last_attempt_says_that_its_delivery_is_given_up(db: impl Statements
     office.subscriber("down", receiver.url("in"), within(1000)).await;
     office.come(ids(0..1)).await;
     let delivery = office.deliveries(DeliveryFilter::default()).await[0].id;
-    let retention = SignedDuration::from_hours(24);
-    let function = Arc::new(DispatcherFunction {
-        dispatcher: office.dispatcher.clone(),
-        name: "dispatcher".into(),
-        retention,
-    });
+    let function = function(&office);
     let last_line = async |hours: i64| -> Value {
         office.at(hours * 3600);
         let retry = json!({"delivery": delivery, "hold": "queue-1", "due": 0}).to_string();
@@ -146,4 +148,21 @@ async fn the_last_attempt_says_that_its_delivery_is_given_up(db: impl Statements
     let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
     assert!(metrics.contains(&json!({"Name": "DeliveriesGivenUp", "Unit": "Count"})));
     assert_eq!(office.deliveries(DeliveryFilter::default()).await[0].state.as_str(), "failed");
+}
+
+async fn what_was_tried_is_told_also_when_the_time_is_over_for_the_rest(db: impl Statements + Clone) {
+    let (office, receiver) = (Office::open(db), Receiver::start().await);
+    // It takes a connection, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in", silent.local_addr().unwrap());
+    office.subscriber("silent", url, Changes::default()).await;
+    office.subscriber("quick", receiver.url("in"), Changes::default()).await;
+    let envelope = json!({"id": "1", "detail-type": "lead.created", "detail": {}}).to_string();
+    let message = json!({"Records": [{"messageId": "1", "body": envelope}]}).to_string();
+    let deadline = SystemTime::now() + Duration::from_secs(4);
+    let (answer, lines) = function(&office).invoke(&message, "request", deadline).await.unwrap();
+    let failures = serde_json::to_value(answer).unwrap()["batchItemFailures"].clone();
+    assert_eq!(failures, json!([{"itemIdentifier": "1"}]));
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| &line["Delivered"]).collect::<Vec<_>>(), [&json!(1)]);
 }

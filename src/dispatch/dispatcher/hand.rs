@@ -142,18 +142,22 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         Ok(seen.held.contains(&(job.delivery, job.hold.token.clone())))
     }
 
-    /// Tries all of these, and records each soon after it was tried; returns what was tried.
+    /// Tries all of these, and records each soon after it was tried. What is on record is added to `recorded`, which has it also
+    /// when this fails later or is stopped.
     ///
     /// # Errors
     /// [`LogError`]: what is not on record is tried again.
-    pub async fn deliver(self: &Arc<Self>, jobs: Vec<Job>) -> Result<Vec<Finished>, LogError> {
+    pub async fn deliver(
+        self: &Arc<Self>,
+        jobs: Vec<Job>,
+        recorded: &mut Vec<Finished>,
+    ) -> Result<(), LogError> {
         // What is stopped is stopped with its attempts.
         let mut tasks = JoinSet::new();
         for job in jobs {
             let this = self.clone();
             tasks.spawn(async move { this.attempt(job).await });
         }
-        let mut all = Vec::new();
         while let Some(first) = tasks.join_next().await {
             let mut outcomes: Vec<_> = first.into_iter().collect();
             while outcomes.len() < TOGETHER
@@ -163,10 +167,10 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             }
             let (mut finished, untried) = Outcome::parted(outcomes);
             self.record(&mut finished).await?;
+            recorded.append(&mut finished);
             self.let_go(untried).await;
-            all.append(&mut finished);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Lets go of what was not tried: whoever looks next can take it in hand.

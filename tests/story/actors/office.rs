@@ -107,7 +107,7 @@ impl<S: Statements + Clone> Office<S> {
     pub async fn come(&self, ids: impl IntoIterator<Item = String>) {
         let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", &json!({}))).collect();
         let jobs = self.dispatcher.accept(&events, None).await.unwrap();
-        self.dispatcher.deliver(jobs).await.unwrap();
+        self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     }
 
     /// What is done once in a while.
@@ -122,7 +122,7 @@ impl<S: Statements + Clone> Office<S> {
             if jobs.is_empty() {
                 return;
             }
-            self.dispatcher.deliver(jobs).await.unwrap();
+            self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
         }
     }
 
