@@ -2,29 +2,36 @@
 
 use std::fs::File;
 use std::io::{Error, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
+use super::journal::Journal;
+
 /// A flush of so many bytes gets no further line.
 pub(super) const ENOUGH_BYTES: usize = 4 << 20;
-/// How far from the end a crash can have left something unfinished: one flush, of which the last line is the longest there is.
+/// How far from the end a crash can have left something unfinished that is not in the journal: one flush, of which the last line is the longest there is.
 /// That is an entry of 1 MiB which is all line breaks, with up to eight bytes that say where each was. Twice that, to be sure.
 const UNFLUSHED: u64 = 2 * (ENOUGH_BYTES as u64 + (9 << 20));
 
-/// The file and the length up to which it is flushed.
+/// The file and the length up to which what is in it is on disk, there or in the journal.
 pub(super) struct Log {
     path: PathBuf,
     file: File,
     length: u64,
+    journal: Journal,
 }
 
 impl Log {
-    /// Takes the file that is there by this path. What a crash left unfinished at its end was never acknowledged and is cut off.
+    /// Takes the file that is there by this path. What it lost in a crash is written again; what a crash left unfinished at its
+    /// end was never acknowledged and is cut off.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
+        let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
         let length = end_of_last_whole_line(&mut file)?;
         file.set_len(length)?;
-        Ok(Self { path, file, length })
+        // What is written next is in the journal, which goes on from here.
+        file.sync_all()?;
+        Ok(Self { path, file, length, journal })
     }
 
     /// The length up to which it is flushed.
@@ -32,31 +39,50 @@ impl Log {
         self.length
     }
 
-    /// Writes and flushes. After a failure the file is as it was before.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let written = self
-            .file
-            .seek(SeekFrom::Start(self.length))
-            .and_then(|_| self.file.write_all(bytes))
-            .and_then(|()| self.file.sync_data())
-            .and_then(|()| self.is_in_its_place());
+    /// Has lines on disk, and in the file. After a failure that is as it was before.
+    pub(super) fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let written = self.write(lines);
         match written {
-            Ok(()) => self.length += bytes.len() as u64,
-            // Where even this fails, the next append writes over what was left.
-            Err(_) => self.file.set_len(self.length)?,
+            Ok(()) => self.length += lines.len() as u64,
+            Err(_) => {
+                self.journal.refuse();
+                // Where even this fails, the next append writes over what was left.
+                self.file.set_len(self.length)?;
+            }
         }
         written
     }
 
-    /// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
-    fn is_in_its_place(&self) -> std::io::Result<()> {
-        let there = std::fs::metadata(&self.path)
-            .and_then(|there| Ok(is_the_same(&there, &self.file.metadata()?)))
-            .is_ok_and(|is_the_same| is_the_same);
-        there.then_some(()).ok_or_else(|| {
-            Error::other(format!("{} was moved or removed: start hookbridge serve anew", self.path.display()))
-        })
+    fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        let is_on_disk = self.journal.write(lines, self.length, &mut self.file)?;
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.file.write_all(lines)?;
+        if !is_on_disk {
+            self.journal.flush(&self.file)?;
+        }
+        let (path, journal) = self.journal.file();
+        is_in_its_place(path, journal)?;
+        is_in_its_place(&self.path, &self.file)?;
+        if is_on_disk {
+            self.journal.keep(lines);
+        }
+        Ok(())
     }
+
+    /// Has everything on disk in the file itself, at the end.
+    pub(super) fn close(mut self) -> std::io::Result<()> {
+        self.journal.close(&self.file)
+    }
+}
+
+/// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
+fn is_in_its_place(path: &Path, file: &File) -> std::io::Result<()> {
+    let there = std::fs::metadata(path)
+        .and_then(|there| Ok(is_the_same(&there, &file.metadata()?)))
+        .is_ok_and(|is_the_same| is_the_same);
+    there.then_some(()).ok_or_else(|| {
+        Error::other(format!("{} was moved or removed: start hookbridge serve anew", path.display()))
+    })
 }
 
 #[cfg(unix)]
@@ -140,6 +166,7 @@ mod tests {
                 .to_string()
                 .ends_with("was moved or removed: start hookbridge serve anew")
         );
+        assert_eq!(std::fs::read_to_string(&away).unwrap(), "{\"before\":1}\n");
         drop(open());
         assert!(log.append(b"{}\n").is_err(), "another file has its name");
         std::fs::rename(&away, &path).unwrap();

@@ -1,18 +1,23 @@
 //! The embedded bus: a file of one JSON line an event, on disk before anybody is told so.
 //!
 //! One thread owns the file. It takes every event that waits, writes their lines together and flushes once for all of them,
-//! so that many webhooks share the price of one flush.
+//! so that many webhooks share the price of one flush; and what it flushes is a `journal`, where that costs less. Whoever comes
+//! first calls for the flush, when all who are ready have come.
 
 mod ids;
+mod journal;
 mod log;
 
 use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use self::ids::Ids;
 use self::log::{ENOUGH_BYTES, Log};
@@ -31,6 +36,7 @@ const AROUND: usize = 8 << 10;
 pub struct LocalBus {
     shared: Arc<Shared>,
     path: PathBuf,
+    writer: Option<JoinHandle<()>>,
 }
 
 /// What who puts events and the thread that writes them share.
@@ -49,6 +55,8 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     puts: Vec<Put>,
+    /// Whether they are called for.
+    called: bool,
     /// Whether the thread that writes has nothing to do.
     asleep: bool,
     /// Whether nothing more will come.
@@ -65,6 +73,21 @@ struct Put {
     tell: oneshot::Sender<Written>,
 }
 
+/// Calls for the flush of what waits when it is dropped: whoever came first may give up meanwhile.
+struct Call<'a>(&'a Shared);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.called = true;
+        let wake = std::mem::take(&mut waiting.asleep);
+        drop(waiting);
+        if wake {
+            self.0.work.notify_one();
+        }
+    }
+}
+
 /// What became of an event.
 type Written = Result<(), Arc<str>>;
 
@@ -73,24 +96,23 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event to the next flush.
-    fn add(&self, put: Put) {
+    /// Adds an event to the next flush; the first one has to call for it.
+    fn add(&self, put: Put) -> Option<Call<'_>> {
         let mut waiting = self.waiting();
         waiting.puts.push(put);
-        let wake = std::mem::take(&mut waiting.asleep);
+        let is_first = waiting.puts.len() == 1;
         drop(waiting);
-        if wake {
-            self.work.notify_one();
-        }
+        is_first.then(|| Call(self))
     }
 
-    /// Swaps the events that wait, as soon as there are some, for the empty `puts`; `false` when none will ever come.
+    /// Swaps the events that wait, as soon as they are called for, for the empty `puts`; `false` when none will ever come.
     fn take(&self, puts: &mut Vec<Put>) -> bool {
         let mut waiting = self.waiting();
-        while waiting.puts.is_empty() && !waiting.closed {
+        while !waiting.called && !waiting.closed {
             waiting.asleep = true;
             waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        waiting.called = false;
         std::mem::swap(&mut waiting.puts, puts);
         drop(waiting);
         self.room.add_permits(puts.iter().map(|put| put.room).sum());
@@ -146,11 +168,11 @@ impl LocalBus {
         let shared =
             Arc::new(Shared { waiting: Mutex::default(), work: Condvar::new(), room, lines, length });
         let of_thread = shared.clone();
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("bus".into())
             .spawn(move || Writer::of(log).run(&of_thread))
             .map_err(failed)?;
-        Ok(Self { shared, path })
+        Ok(Self { shared, path, writer: Some(writer) })
     }
 
     /// The file.
@@ -169,11 +191,13 @@ impl LocalBus {
     }
 }
 
-/// Lets the thread end when it has written what it has.
+/// Has the thread end, when it has written what it has.
 impl Drop for LocalBus {
     fn drop(&mut self) {
         self.shared.waiting().closed = true;
         self.shared.work.notify_one();
+        // A panic in it has been shown already.
+        let _ = self.writer.take().map(JoinHandle::join);
     }
 }
 
@@ -185,7 +209,11 @@ impl Bus for LocalBus {
             let room = (event.entry_size() + AROUND).min(ENOUGH_BYTES);
             self.shared.room.acquire_many(u32::try_from(room).ok()?).await.ok()?.forget();
             let (tell, told) = oneshot::channel();
-            self.shared.add(Put { event: event.clone(), at, room, tell });
+            if let Some(call) = self.shared.add(Put { event: event.clone(), at, room, tell }) {
+                // All others that are ready share this flush.
+                yield_now().await;
+                drop(call);
+            }
             told.await.ok()
         };
         match timeout_at(deadline, put).await {
@@ -223,6 +251,9 @@ impl Writer {
                 }
             }
             self.flush(shared);
+        }
+        if let Err(error) = self.log.close() {
+            warn!(%error, "the journal goes on holding what is in the file");
         }
     }
 
@@ -336,6 +367,33 @@ mod tests {
         let path = bus.path().to_owned();
         drop(bus);
         assert!(std::fs::metadata(path).unwrap().len() > 6 << 20, "more than there is room for at once");
+    }
+
+    #[tokio::test]
+    async fn after_its_end_the_file_can_be_put_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = LocalBus::open(folder.path()).unwrap();
+        bus.put(&Arc::new(event(1)), soon()).await.unwrap();
+        drop(bus);
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        let bus = LocalBus::open(folder.path()).unwrap();
+        assert_eq!(std::fs::metadata(bus.path()).unwrap().len(), 0, "nothing comes from the journal");
+    }
+
+    #[tokio::test]
+    async fn who_comes_first_may_give_up_before_the_flush_is_called_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = LocalBus::open(folder.path()).unwrap();
+        let mut length = bus.length();
+        let event = Arc::new(event(1));
+        let mut put = Box::pin(bus.put(&event, soon()));
+        tokio::select! {
+            biased;
+            _ = &mut put => panic!("it waits for the others"),
+            () = std::future::ready(()) => drop(put),
+        }
+        timeout_at(soon(), length.changed()).await.unwrap().unwrap();
+        assert!(std::fs::read_to_string(bus.path()).unwrap().ends_with("{\"n\":1}}\n"));
     }
 
     #[tokio::test]

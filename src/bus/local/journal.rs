@@ -1,0 +1,543 @@
+//! What is on disk before the bus's file is.
+//!
+//! A flush of a file that grows is a flush of its length and of its new blocks, too. So the lines of a flush are first made
+//! durable here, in a file whose blocks are there already, and then written to the bus's file, which a thread of its own flushes
+//! when half of the journal is full. What the bus's file lost in a crash is written to it again from here when it is next opened.
+//!
+//! The journal has two halves, which are filled by turns. One is filled again only when all that it held is on disk in the bus's
+//! file. Each holds records one behind the other, from its start: a head of [`HEAD`] bytes and the lines; the next one begins
+//! with a block of its own. A record counts only where its checksum is right and it goes on, in the bus's file, where the one before it ended.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Error, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use tracing::warn;
+
+/// The journal's name in the data folder.
+const NAME: &str = "events.journal";
+/// Bytes of one half.
+const HALF: u64 = 8 << 20;
+/// What no record shares with another: a block that is torn holds one record at most.
+const BLOCK: u64 = 4096;
+/// Bytes before a record's lines, little-endian: [`MAGIC`], the run (u64), where in the bus's file the lines are (u64), how
+/// many bytes they are (u64), the checksum of what stands there before them (u32), and of all of this and the lines (u32).
+const HEAD: usize = 36;
+/// What a record begins with; another form would have another.
+const MAGIC: u32 = 0x686b_6201;
+/// So many bytes before the first record of a half say which file it is of.
+const BEFORE: u64 = 4096;
+
+/// A journal of the bus's file.
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes of each half.
+    half: u64,
+    /// Whether the second half is being filled.
+    second: bool,
+    /// How much of it is.
+    used: u64,
+    /// Tells the records of this run from what earlier ones left.
+    run: u64,
+    record: Vec<u8>,
+    flusher: Flusher,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, and writes to `events`, the bus's file, what that has lost.
+    pub(super) fn open(folder: &Path, events: &mut File) -> std::io::Result<Self> {
+        Self::with_halves(folder, events, HALF)
+    }
+
+    fn with_halves(folder: &Path, events: &mut File, half: u64) -> std::io::Result<Self> {
+        let path = folder.join(NAME);
+        let mut file = open(&path)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        let is_one = content.len() as u64 == 2 * half;
+        let is_to_stay = if is_one { !recover(&content, events)? } else { content.iter().any(|b| *b != 0) };
+        if is_to_stay {
+            set_aside(&path)?;
+            file = open(&path)?;
+            content.clear();
+        }
+        if content.len() as u64 == 2 * half {
+            empty(&mut file, half)?;
+        } else {
+            // New, or one that was not finished when it was made.
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            std::io::copy(&mut std::io::repeat(0).take(2 * half), &mut file)?;
+            file.sync_all()?;
+            #[cfg(unix)]
+            File::open(folder)?.sync_all()?;
+        }
+        let flusher = Flusher::start(events.try_clone()?)?;
+        let (run, record) = (fastrand::u64(..), Vec::new());
+        Ok(Self { path, file, half, second: false, used: 0, run, record, flusher })
+    }
+
+    /// Its path and its file.
+    pub(super) fn file(&self) -> (&Path, &File) {
+        (&self.path, &self.file)
+    }
+
+    /// Has the lines on disk that will stand at `offset` of the bus's file; `false` where they are too many. Then comes
+    /// [`Journal::keep`] or [`Journal::refuse`].
+    pub(super) fn write(&mut self, lines: &[u8], offset: u64, events: &mut File) -> std::io::Result<bool> {
+        let size = size_of(lines.len());
+        if size > self.half {
+            return Ok(false);
+        }
+        if self.used + size > self.half {
+            self.flusher.turn()?;
+            (self.second, self.used) = (!self.second, 0);
+        }
+        let before = if self.used == 0 { checksum_before(offset, events)? } else { 0 };
+        self.record.clear();
+        self.record.extend_from_slice(&MAGIC.to_le_bytes());
+        for number in [self.run, offset, lines.len() as u64] {
+            self.record.extend_from_slice(&number.to_le_bytes());
+        }
+        self.record.extend_from_slice(&before.to_le_bytes());
+        let checksum = checksum(&self.record, lines);
+        self.record.extend_from_slice(&checksum.to_le_bytes());
+        self.record.extend_from_slice(lines);
+        self.file.seek(SeekFrom::Start(self.place()))?;
+        self.file.write_all(&self.record)?;
+        self.file.sync_data()?;
+        Ok(true)
+    }
+
+    /// The lines that were written last stand in the bus's file.
+    pub(super) fn keep(&mut self, lines: &[u8]) {
+        self.used += size_of(lines.len());
+    }
+
+    /// The lines that were written last, as far as they were, do not stand in the bus's file: their record counts no more. Where
+    /// not even that can be written, nothing is, before a new start.
+    pub(super) fn refuse(&mut self) {
+        if self.used == self.half {
+            return;
+        }
+        let place = self.place();
+        let erased = self
+            .file
+            .seek(SeekFrom::Start(place))
+            .and_then(|_| self.file.write_all(&[0; HEAD]))
+            .and_then(|()| self.file.sync_data());
+        self.flusher.note(erased.as_ref().err());
+    }
+
+    /// Where the next record goes.
+    fn place(&self) -> u64 {
+        if self.second { self.half + self.used } else { self.used }
+    }
+
+    /// Has all of the bus's file on disk, after which nothing here is needed any more.
+    pub(super) fn flush(&mut self, events: &File) -> std::io::Result<()> {
+        self.flusher.wait()?;
+        let flushed = events.sync_data();
+        self.flusher.note(flushed.as_ref().err());
+        flushed?;
+        self.used = 0;
+        Ok(())
+    }
+
+    /// The same at the end. Who puts the bus's file away then leaves nothing of it here.
+    pub(super) fn close(&mut self, events: &File) -> std::io::Result<()> {
+        self.flush(events)?;
+        empty(&mut self.file, self.half)
+    }
+}
+
+/// The thread that has the bus's file on disk when one half is full, while the other half is filled.
+struct Flusher {
+    ask: Option<Sender<()>>,
+    done: Receiver<std::io::Result<()>>,
+    thread: Option<JoinHandle<()>>,
+    under_way: bool,
+    /// Why a flush failed. What the system could not write then it will not try to write again.
+    failed: Option<String>,
+}
+
+impl Flusher {
+    fn start(events: File) -> std::io::Result<Self> {
+        let ((ask, asked), (tell, done)) = (mpsc::channel(), mpsc::channel());
+        let flush = move || {
+            while let Ok(()) = asked.recv() {
+                if tell.send(events.sync_data()).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("bus-flush".into()).spawn(flush)?;
+        Ok(Self { ask: Some(ask), done, thread: Some(thread), under_way: false, failed: None })
+    }
+
+    /// Begins a flush. The one before it has ended then.
+    fn turn(&mut self) -> std::io::Result<()> {
+        self.wait()?;
+        self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
+        self.under_way.then_some(()).ok_or_else(|| Error::other("nobody has the file on disk any more"))
+    }
+
+    /// Notes a failure, after which nothing more may be written over.
+    fn note(&mut self, error: Option<&Error>) {
+        if let Some(error) = error {
+            self.failed = Some(error.to_string());
+        }
+    }
+
+    /// Waits for the flush that is under way.
+    fn wait(&mut self) -> std::io::Result<()> {
+        if std::mem::take(&mut self.under_way) {
+            let done = self.done.recv().map_err(Error::other).flatten();
+            self.note(done.as_ref().err());
+        }
+        match &self.failed {
+            None => Ok(()),
+            Some(why) => {
+                Err(Error::other(format!("{why}; start hookbridge serve anew, which writes it again")))
+            }
+        }
+    }
+}
+
+/// Lets the thread end, and with it the hold on the bus's file.
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.ask = None;
+        // A panic in it has been shown already.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The lines of a record, and where in the bus's file they belong.
+struct Lines<'a> {
+    run: u64,
+    offset: u64,
+    before: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> Lines<'a> {
+    /// The record that a half of the journal begins with.
+    fn read(half: &'a [u8]) -> Option<Self> {
+        let (head, rest) = half.split_at_checked(HEAD)?;
+        let number = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
+        let short = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
+        let bytes = rest.get(..usize::try_from(number(20)?).ok()?)?;
+        let is_whole = short(0)? == MAGIC && short(32)? == checksum(&head[..32], bytes);
+        is_whole.then_some(Self { run: number(4)?, offset: number(12)?, before: short(28)?, bytes })
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    /// Whether `next` is what this run wrote next.
+    fn is_before(&self, next: &Self) -> bool {
+        (self.run, self.end()) == (next.run, next.offset)
+    }
+}
+
+/// The records of one half.
+fn records(half: &[u8]) -> Vec<Lines<'_>> {
+    let mut found: Vec<Lines<'_>> = Vec::new();
+    let mut rest = half;
+    while let Some(lines) = Lines::read(rest)
+        && found.last().is_none_or(|last| last.is_before(&lines))
+    {
+        let size = usize::try_from(size_of(lines.bytes.len())).unwrap_or(usize::MAX);
+        rest = rest.get(size..).unwrap_or_default();
+        found.push(lines);
+    }
+    found
+}
+
+/// Writes to `events` what it may have lost; `false` where it is not the file that the journal is of.
+fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
+    let (one, other) = journal.split_at(journal.len() / 2);
+    let mut halves = [records(one), records(other)];
+    halves.sort_by_key(|half| half.first().map(|lines| lines.offset));
+    let [older, newer] = halves;
+    let Some(first) = newer.first() else { return Ok(true) };
+    // Where something is missing between the two, all that was before the newer one is on disk.
+    let older = if older.last().is_some_and(|last| last.is_before(first)) { older } else { Vec::new() };
+    let first = older.first().unwrap_or(first);
+    if events.metadata()?.len() < first.offset
+        || checksum_before(first.offset, events)? != first.before
+        || (first.offset == 0 && begins_otherwise(events, first.bytes)?)
+    {
+        return Ok(false);
+    }
+    for lines in older.iter().chain(&newer) {
+        events.seek(SeekFrom::Start(lines.offset))?;
+        events.write_all(lines.bytes)?;
+    }
+    events.sync_data()?;
+    Ok(true)
+}
+
+/// Whether `events` begins with other bytes than `lines`, and not only with zeros where they were lost.
+fn begins_otherwise(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    events.seek(SeekFrom::Start(0))?;
+    events.take(lines.len() as u64).read_to_end(&mut start)?;
+    Ok(start.iter().zip(lines).any(|(there, line)| there != line && *there != 0))
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    // It holds webhooks.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Keeps a journal that is of another file, where that was put away after a crash: it may hold what the other one has lost.
+fn set_aside(path: &Path) -> std::io::Result<()> {
+    let aside = path.with_file_name(format!("{NAME}.{}", Timestamp::now().as_nanosecond()));
+    std::fs::rename(path, &aside)?;
+    let aside = aside.display().to_string();
+    warn!(aside, "the journal is of another events.jsonl than this one, and was set aside");
+    Ok(())
+}
+
+/// Takes the heads of both halves away: no record counts any more.
+fn empty(file: &mut File, half: u64) -> std::io::Result<()> {
+    for start in [0, half] {
+        file.seek(SeekFrom::Start(start))?;
+        file.write_all(&[0; HEAD])?;
+    }
+    file.sync_data()
+}
+
+/// The bytes that a record of so many bytes of lines takes.
+fn size_of(lines: usize) -> u64 {
+    ((HEAD + lines) as u64).next_multiple_of(BLOCK)
+}
+
+fn checksum(head: &[u8], lines: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(lines);
+    hasher.finalize()
+}
+
+/// The checksum of what stands before `offset`.
+fn checksum_before(offset: u64, events: &mut File) -> std::io::Result<u32> {
+    let mut before = Vec::new();
+    events.seek(SeekFrom::Start(offset.saturating_sub(BEFORE)))?;
+    events.take(offset.min(BEFORE)).read_to_end(&mut before)?;
+    Ok(crc32fast::hash(&before))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const SMALL: u64 = 4 * BLOCK;
+
+    /// The bus's file and its journal in a folder, which a crash can happen to.
+    struct Bus {
+        folder: TempDir,
+        events: File,
+        journal: Journal,
+        length: u64,
+    }
+
+    impl Bus {
+        fn new() -> Self {
+            Self::of(tempfile::tempdir().unwrap())
+        }
+
+        fn of(folder: TempDir) -> Self {
+            let path = folder.path().join("events.jsonl");
+            let mut options = File::options();
+            let mut events = options.create(true).truncate(false).read(true).write(true).open(path).unwrap();
+            let journal = Journal::with_halves(folder.path(), &mut events, SMALL).unwrap();
+            let length = events.metadata().unwrap().len();
+            Self { folder, events, journal, length }
+        }
+
+        /// Lines of so many bytes, each time others.
+        fn append(&mut self, size: usize) {
+            let lines = self.lines(size);
+            let is_on_disk = self.journal.write(&lines, self.length, &mut self.events).unwrap();
+            self.events.seek(SeekFrom::Start(self.length)).unwrap();
+            self.events.write_all(&lines).unwrap();
+            match is_on_disk {
+                true => self.journal.keep(&lines),
+                false => self.journal.flush(&self.events).unwrap(),
+            }
+            self.length += lines.len() as u64;
+        }
+
+        /// Lines that are written to the journal, and then not to the file.
+        fn refuse(&mut self, size: usize) {
+            let lines = self.lines(size);
+            assert!(self.journal.write(&lines, self.length, &mut self.events).unwrap());
+            self.journal.refuse();
+        }
+
+        fn lines(&self, size: usize) -> Vec<u8> {
+            let mut lines = format!("{{\"at\":{}}}", self.length).into_bytes();
+            lines.resize(size.max(lines.len() + 1) - 1, b' ');
+            lines.push(b'\n');
+            lines
+        }
+
+        fn content(&self) -> Vec<u8> {
+            std::fs::read(self.folder.path().join("events.jsonl")).unwrap()
+        }
+
+        /// The power goes, and of the bus's file only so many bytes are on disk, with the rest lost in one of two ways; it is
+        /// opened again.
+        fn after_a_crash(self, on_disk: u64, is_cut: bool) -> Self {
+            let Self { folder, events, journal, .. } = self;
+            let length = events.metadata().unwrap().len();
+            events.set_len(on_disk).unwrap();
+            if !is_cut {
+                events.set_len(length).unwrap();
+            }
+            drop((events, journal));
+            Self::of(folder)
+        }
+    }
+
+    #[test]
+    fn what_the_file_lost_in_a_crash_is_written_again() {
+        for is_cut in [true, false] {
+            let mut bus = Bus::new();
+            bus.append(100);
+            bus.append(5000);
+            bus.append(1);
+            let before = bus.content();
+            let mut bus = bus.after_a_crash(0, is_cut);
+            assert!(bus.content() == before);
+            let on_disk = bus.length;
+            bus.append(30);
+            let before = bus.content();
+            assert!(bus.after_a_crash(on_disk, is_cut).content() == before, "and in the next run");
+        }
+    }
+
+    #[test]
+    fn what_both_halves_hold_is_written_again_in_its_order() {
+        for appends in 0..40_usize {
+            let mut bus = Bus::new();
+            for n in 0..appends {
+                bus.append(1 + n * 997 % 9000);
+            }
+            // What is on disk for sure is all that was before the older half.
+            let journal = std::fs::read(bus.folder.path().join(NAME)).unwrap();
+            let (one, other) = journal.split_at(journal.len() / 2);
+            let first = [one, other].map(|half| Lines::read(half).map_or(u64::MAX, |lines| lines.offset));
+            let on_disk = first.into_iter().min().unwrap().min(bus.length);
+            let before = bus.content();
+            assert!(bus.after_a_crash(on_disk, appends % 2 == 0).content() == before, "{appends} appends");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_torn_counts_for_nothing() {
+        let mut bus = Bus::new();
+        bus.append(100);
+        let kept = bus.content();
+        bus.append(9000);
+        let path = bus.folder.path().join(NAME);
+        let mut journal = File::options().read(true).write(true).open(path).unwrap();
+        journal.seek(SeekFrom::Start(3 * BLOCK)).unwrap();
+        journal.write_all(&[0; 10]).unwrap();
+        assert!(bus.after_a_crash(0, true).content() == kept);
+    }
+
+    #[test]
+    fn what_did_not_stay_makes_place_for_what_did() {
+        let mut bus = Bus::new();
+        bus.append(100);
+        // Written to the journal and then not to the file: its webhooks are told so.
+        bus.refuse(8000);
+        bus.append(20);
+        bus.append(20);
+        let before = bus.content();
+        assert!(bus.after_a_crash(0, true).content() == before);
+    }
+
+    #[test]
+    fn what_did_not_stay_takes_nothing_with_it() {
+        let mut bus = Bus::new();
+        bus.append(2 * 4096);
+        bus.refuse(100);
+        // It has no room in the half of the others, which are not yet on disk for sure.
+        bus.append(2 * 4096);
+        let before = bus.content();
+        assert!(bus.after_a_crash(0, true).content() == before);
+
+        let mut bus = Bus::new();
+        bus.append(100);
+        bus.refuse(100);
+        bus.append(3 * usize::try_from(SMALL).unwrap());
+        let (before, on_disk) = (bus.content(), bus.length);
+        assert!(bus.after_a_crash(on_disk, true).content() == before, "too many for the journal");
+    }
+
+    #[test]
+    fn lines_that_are_too_many_for_it_are_on_disk_in_the_file_itself() {
+        let mut bus = Bus::new();
+        bus.append(100);
+        bus.append(3 * usize::try_from(SMALL).unwrap());
+        let on_disk = bus.length;
+        bus.append(50);
+        let before = bus.content();
+        assert!(bus.after_a_crash(on_disk, true).content() == before);
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_never_taken_for_what_this_one_wrote() {
+        let mut bus = Bus::new();
+        for _ in 0..3 {
+            bus.append(64);
+        }
+        bus.journal.close(&bus.events).unwrap();
+        std::fs::remove_file(bus.folder.path().join("events.jsonl")).unwrap();
+        let mut bus = Bus::of(bus.folder);
+        assert_eq!(bus.length, 0, "after a clean end nothing is written again");
+        bus.append(64);
+        let before = bus.content();
+        assert!(bus.after_a_crash(0, true).content() == before, "the old ones behind it fit to the byte");
+    }
+
+    #[test]
+    fn a_journal_of_another_file_is_set_aside_and_not_written_to_it() {
+        let long = format!("{{\"other\":\"{}\"}}\n", "x".repeat(500));
+        for (before, other) in
+            [(0, "{\"other\":1}\n"), (0, &long), (100, "{\"other\":1}\n"), (100, &long), (100, "")]
+        {
+            let mut bus = Bus::new();
+            if before > 0 {
+                bus.append(before);
+                bus.journal.close(&bus.events).unwrap();
+            }
+            let mut bus = Bus::of(bus.folder);
+            bus.append(200);
+            std::fs::write(bus.folder.path().join("events.jsonl"), other).unwrap();
+            let journal = std::fs::read(bus.folder.path().join(NAME)).unwrap();
+            let bus = Bus::of(bus.folder);
+            assert_eq!(bus.content(), other.as_bytes());
+            let names = std::fs::read_dir(bus.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            let aside = names.filter(|path| path.to_str().unwrap().contains("events.journal.")).last();
+            assert!(std::fs::read(aside.unwrap()).unwrap() == journal);
+        }
+    }
+}
