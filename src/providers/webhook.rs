@@ -85,7 +85,7 @@ impl std::fmt::Debug for Webhook {
 }
 
 /// A webhook whose signature was made with the provider's secret. Only [`super::Claim::verify`] makes one, and, of what was
-/// verified before it was kept, [`Verified::of_archive`].
+/// verified before it was kept, `of_archive`.
 pub struct Verified {
     pub(super) provider: &'static Provider,
     pub(super) webhook: Webhook,
