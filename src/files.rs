@@ -1,5 +1,6 @@
 //! Files of this machine.
 
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 /// Makes a folder that only its owner can read, unless it is there.
@@ -11,4 +12,16 @@ pub fn make_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder)
+}
+
+/// Opens a file for reading and writing; makes one that only its owner can read where there is none.
+///
+/// # Errors
+/// What the system said.
+pub fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }

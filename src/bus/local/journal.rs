@@ -5,29 +5,23 @@
 //! when half of the journal is full. What the bus's file lost in a crash is written to it again from here when it is next opened.
 //!
 //! The journal has two halves, which are filled by turns. One is filled again only when all that it held is on disk in the bus's
-//! file. Each holds records one behind the other, from its start: a head of [`HEAD`] bytes and the lines; the next one begins
-//! with a block of its own. A record counts only where its checksum is right and it goes on, in the bus's file, where the one before it ended.
+//! file. Each holds records (`record`) one behind the other, from its start.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Error, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use tracing::warn;
+
+use super::flusher::Flusher;
+use super::record::{HEAD, Lines, records, size_of};
+use crate::files::open_private;
 
 /// The journal's name in the data folder.
 const NAME: &str = "events.journal";
 /// Bytes of one half.
 const HALF: u64 = 8 << 20;
-/// What no record shares with another: a block that is torn holds one record at most.
-const BLOCK: u64 = 4096;
-/// Bytes before a record's lines, little-endian: [`MAGIC`], the run (u64), where in the bus's file the lines are (u64), how
-/// many bytes they are (u64), the checksum of what stands there before them (u32), and of all of this and the lines (u32).
-const HEAD: usize = 36;
-/// What a record begins with; another form would have another.
-const MAGIC: u32 = 0x686b_6201;
 /// So many bytes before the first record of a half say which file it is of.
 const BEFORE: u64 = 4096;
 
@@ -55,14 +49,14 @@ impl Journal {
 
     fn with_halves(folder: &Path, events: &mut File, half: u64) -> std::io::Result<Self> {
         let path = folder.join(NAME);
-        let mut file = open(&path)?;
+        let mut file = open_private(&path)?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
         let is_one = content.len() as u64 == 2 * half;
         let is_to_stay = if is_one { !recover(&content, events)? } else { content.iter().any(|b| *b != 0) };
         if is_to_stay {
             set_aside(&path)?;
-            file = open(&path)?;
+            file = open_private(&path)?;
             content.clear();
         }
         if content.len() as u64 == 2 * half {
@@ -98,15 +92,7 @@ impl Journal {
             (self.second, self.used) = (!self.second, 0);
         }
         let before = if self.used == 0 { checksum_before(offset, events)? } else { 0 };
-        self.record.clear();
-        self.record.extend_from_slice(&MAGIC.to_le_bytes());
-        for number in [self.run, offset, lines.len() as u64] {
-            self.record.extend_from_slice(&number.to_le_bytes());
-        }
-        self.record.extend_from_slice(&before.to_le_bytes());
-        let checksum = checksum(&self.record, lines);
-        self.record.extend_from_slice(&checksum.to_le_bytes());
-        self.record.extend_from_slice(lines);
+        Lines { run: self.run, offset, before, bytes: lines }.write(&mut self.record);
         self.file.seek(SeekFrom::Start(self.place()))?;
         self.file.write_all(&self.record)?;
         self.file.sync_data()?;
@@ -155,111 +141,6 @@ impl Journal {
     }
 }
 
-/// The thread that has the bus's file on disk when one half is full, while the other half is filled.
-struct Flusher {
-    ask: Option<Sender<()>>,
-    done: Receiver<std::io::Result<()>>,
-    thread: Option<JoinHandle<()>>,
-    under_way: bool,
-    /// Why a flush failed. What the system could not write then it will not try to write again.
-    failed: Option<String>,
-}
-
-impl Flusher {
-    fn start(events: File) -> std::io::Result<Self> {
-        let ((ask, asked), (tell, done)) = (mpsc::channel(), mpsc::channel());
-        let flush = move || {
-            while let Ok(()) = asked.recv() {
-                if tell.send(events.sync_data()).is_err() {
-                    return;
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("bus-flush".into()).spawn(flush)?;
-        Ok(Self { ask: Some(ask), done, thread: Some(thread), under_way: false, failed: None })
-    }
-
-    /// Begins a flush. The one before it has ended then.
-    fn turn(&mut self) -> std::io::Result<()> {
-        self.wait()?;
-        self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
-        self.under_way.then_some(()).ok_or_else(|| Error::other("nobody has the file on disk any more"))
-    }
-
-    /// Notes a failure, after which nothing more may be written over.
-    fn note(&mut self, error: Option<&Error>) {
-        if let Some(error) = error {
-            self.failed = Some(error.to_string());
-        }
-    }
-
-    /// Waits for the flush that is under way.
-    fn wait(&mut self) -> std::io::Result<()> {
-        if std::mem::take(&mut self.under_way) {
-            let done = self.done.recv().map_err(Error::other).flatten();
-            self.note(done.as_ref().err());
-        }
-        match &self.failed {
-            None => Ok(()),
-            Some(why) => {
-                Err(Error::other(format!("{why}; start hookbridge serve anew, which writes it again")))
-            }
-        }
-    }
-}
-
-/// Lets the thread end, and with it the hold on the bus's file.
-impl Drop for Flusher {
-    fn drop(&mut self) {
-        self.ask = None;
-        // A panic in it has been shown already.
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
-}
-
-/// The lines of a record, and where in the bus's file they belong.
-struct Lines<'a> {
-    run: u64,
-    offset: u64,
-    before: u32,
-    bytes: &'a [u8],
-}
-
-impl<'a> Lines<'a> {
-    /// The record that a half of the journal begins with.
-    fn read(half: &'a [u8]) -> Option<Self> {
-        let (head, rest) = half.split_at_checked(HEAD)?;
-        let number = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
-        let short = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
-        let bytes = rest.get(..usize::try_from(number(20)?).ok()?)?;
-        let is_whole = short(0)? == MAGIC && short(32)? == checksum(&head[..32], bytes);
-        is_whole.then_some(Self { run: number(4)?, offset: number(12)?, before: short(28)?, bytes })
-    }
-
-    fn end(&self) -> u64 {
-        self.offset + self.bytes.len() as u64
-    }
-
-    /// Whether `next` is what this run wrote next.
-    fn is_before(&self, next: &Self) -> bool {
-        (self.run, self.end()) == (next.run, next.offset)
-    }
-}
-
-/// The records of one half.
-fn records(half: &[u8]) -> Vec<Lines<'_>> {
-    let mut found: Vec<Lines<'_>> = Vec::new();
-    let mut rest = half;
-    while let Some(lines) = Lines::read(rest)
-        && found.last().is_none_or(|last| last.is_before(&lines))
-    {
-        let size = usize::try_from(size_of(lines.bytes.len())).unwrap_or(usize::MAX);
-        rest = rest.get(size..).unwrap_or_default();
-        found.push(lines);
-    }
-    found
-}
-
 /// Writes to `events` what it may have lost; `false` where it is not the file that the journal is of.
 fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     let (one, other) = journal.split_at(journal.len() / 2);
@@ -292,15 +173,6 @@ fn begins_otherwise(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
     Ok(start.iter().zip(lines).any(|(there, line)| there != line && *there != 0))
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true);
-    // It holds webhooks.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
 /// Keeps a journal that is of another file, where that was put away after a crash: it may hold what the other one has lost.
 fn set_aside(path: &Path) -> std::io::Result<()> {
     let aside = path.with_file_name(format!("{NAME}.{}", Timestamp::now().as_nanosecond()));
@@ -319,18 +191,6 @@ fn empty(file: &mut File, half: u64) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// The bytes that a record of so many bytes of lines takes.
-fn size_of(lines: usize) -> u64 {
-    ((HEAD + lines) as u64).next_multiple_of(BLOCK)
-}
-
-fn checksum(head: &[u8], lines: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(head);
-    hasher.update(lines);
-    hasher.finalize()
-}
-
 /// The checksum of what stands before `offset`.
 fn checksum_before(offset: u64, events: &mut File) -> std::io::Result<u32> {
     let mut before = Vec::new();
@@ -345,6 +205,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::bus::local::record::BLOCK;
 
     const SMALL: u64 = 4 * BLOCK;
 

@@ -4,11 +4,13 @@
 //! so that many webhooks share the price of one flush; and what it flushes is a `journal`, where that costs less. Whoever comes
 //! first calls for the flush, when all who are ready have come.
 
+mod flusher;
 mod ids;
 mod journal;
 mod log;
+mod record;
 
-use std::fs::{OpenOptions, TryLockError};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +26,7 @@ use self::log::{ENOUGH_BYTES, Log};
 use super::Bus;
 use crate::call::CallError;
 use crate::event::{Envelope, Event, Through};
+use crate::files::open_private;
 
 /// The file's name in the data folder.
 const FILE: &str = "events.jsonl";
@@ -148,12 +151,8 @@ impl LocalBus {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = folder.join(FILE);
         let failed = |error| OpenError::Io { path: path.clone(), error };
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).read(true).write(true);
         // Webhooks are their owner's affair.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(failed)?;
+        let file = open_private(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path }),
