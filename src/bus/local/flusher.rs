@@ -2,12 +2,17 @@
 
 use std::fs::File;
 use std::io::Error;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{Advice, fadvise};
+
 /// The thread that has the bus's file on disk when one half is full, while the other half is filled.
 pub(super) struct Flusher {
-    ask: Option<Sender<()>>,
+    ask: Option<Sender<u64>>,
     done: Receiver<std::io::Result<()>>,
     thread: Option<JoinHandle<()>>,
     under_way: bool,
@@ -19,9 +24,14 @@ impl Flusher {
     pub(super) fn start(events: File) -> std::io::Result<Self> {
         let ((ask, asked), (tell, done)) = (mpsc::channel(), mpsc::channel());
         let flush = move || {
-            while let Ok(()) = asked.recv() {
-                if tell.send(events.sync_data()).is_err() {
+            while let Ok(end) = asked.recv() {
+                let flushed = events.sync_data();
+                let is_on_disk = flushed.is_ok();
+                if tell.send(flushed).is_err() {
                     return;
+                }
+                if is_on_disk {
+                    forget(&events, end);
                 }
             }
         };
@@ -29,10 +39,10 @@ impl Flusher {
         Ok(Self { ask: Some(ask), done, thread: Some(thread), under_way: false, failed: None })
     }
 
-    /// Begins a flush. The one before it has ended then.
-    pub(super) fn turn(&mut self) -> std::io::Result<()> {
+    /// Begins a flush of the file, whose first `end` bytes are written. The one before it has ended then.
+    pub(super) fn turn(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
-        self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(()).is_ok());
+        self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(end).is_ok());
         self.under_way.then_some(()).ok_or_else(|| Error::other("nobody has the file on disk any more"))
     }
 
@@ -57,6 +67,17 @@ impl Flusher {
         }
     }
 }
+
+/// Has the system forget what it keeps in memory of the file's first bytes, which are on disk. Otherwise each line goes to memory
+/// that was not used for long: a virtual machine often has to ask for that first, which can take longer than the flush.
+#[cfg(target_os = "linux")]
+fn forget(events: &File, end: u64) {
+    // It is a hint: nothing hangs on it.
+    let _ = fadvise(events, 0, NonZeroU64::new(end), Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_: &File, _: u64) {}
 
 /// Lets the thread end, and with it the hold on the bus's file.
 impl Drop for Flusher {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use super::flusher::Flusher;
+use super::identity::Identity;
 use super::record::{HEAD, Lines, records, size_of};
 use crate::files::open_private;
 
@@ -29,6 +30,7 @@ const BEFORE: u64 = 4096;
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
+    identity: Identity,
     /// Bytes of each half.
     half: u64,
     /// Whether the second half is being filled.
@@ -72,12 +74,13 @@ impl Journal {
         }
         let flusher = Flusher::start(events.try_clone()?)?;
         let (run, record) = (fastrand::u64(..), Vec::new());
-        Ok(Self { path, file, half, second: false, used: 0, run, record, flusher })
+        let identity = Identity::of(&file)?;
+        Ok(Self { path, file, identity, half, second: false, used: 0, run, record, flusher })
     }
 
     /// Its path and its file.
-    pub(super) fn file(&self) -> (&Path, &File) {
-        (&self.path, &self.file)
+    pub(super) fn file(&self) -> (&Path, Identity) {
+        (&self.path, self.identity)
     }
 
     /// Has the lines on disk that will stand at `offset` of the bus's file; `false` where they are too many. Then comes
@@ -88,7 +91,7 @@ impl Journal {
             return Ok(false);
         }
         if self.used + size > self.half {
-            self.flusher.turn()?;
+            self.flusher.turn(offset)?;
             (self.second, self.used) = (!self.second, 0);
         }
         let before = if self.used == 0 { checksum_before(offset, events)? } else { 0 };

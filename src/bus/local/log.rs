@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
+use super::identity::Identity;
 use super::journal::Journal;
 
 /// A flush of so many bytes gets no further line.
@@ -18,6 +19,7 @@ const UNFLUSHED: u64 = 2 * (ENOUGH_BYTES as u64 + (9 << 20));
 pub(super) struct Log {
     path: PathBuf,
     file: File,
+    identity: Identity,
     length: u64,
     journal: Journal,
 }
@@ -31,7 +33,7 @@ impl Log {
         file.set_len(length)?;
         // What is written next is in the journal, which goes on from here.
         file.sync_all()?;
-        Ok(Self { path, file, length, journal })
+        Ok(Self { path, identity: Identity::of(&file)?, file, length, journal })
     }
 
     /// The length up to which it is flushed.
@@ -62,7 +64,7 @@ impl Log {
         }
         let (path, journal) = self.journal.file();
         is_in_its_place(path, journal)?;
-        is_in_its_place(&self.path, &self.file)?;
+        is_in_its_place(&self.path, self.identity)?;
         if is_on_disk {
             self.journal.keep(lines);
         }
@@ -76,25 +78,11 @@ impl Log {
 }
 
 /// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
-fn is_in_its_place(path: &Path, file: &File) -> std::io::Result<()> {
-    let there = std::fs::metadata(path)
-        .and_then(|there| Ok(is_the_same(&there, &file.metadata()?)))
-        .is_ok_and(|is_the_same| is_the_same);
-    there.then_some(()).ok_or_else(|| {
+fn is_in_its_place(path: &Path, file: Identity) -> std::io::Result<()> {
+    let is_there = Identity::at(path).is_ok_and(|there| there == file);
+    is_there.then_some(()).ok_or_else(|| {
         Error::other(format!("{} was moved or removed: start hookbridge serve anew", path.display()))
     })
-}
-
-#[cfg(unix)]
-fn is_the_same(one: &std::fs::Metadata, other: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Elsewhere nobody can move a file that is open.
-#[cfg(not(unix))]
-fn is_the_same(_: &std::fs::Metadata, _: &std::fs::Metadata) -> bool {
-    true
 }
 
 /// The offset behind the last whole line. A flush may have reached the disk in any order, so a line that is not whole can have
@@ -172,6 +160,11 @@ mod tests {
         std::fs::rename(&away, &path).unwrap();
         log.append(b"{\"after\":1}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"before\":1}\n{\"after\":1}\n");
+        let (journal, away) = (folder.path().join("events.journal"), folder.path().join("journal.1"));
+        std::fs::rename(&journal, &away).unwrap();
+        assert!(log.append(b"{}\n").is_err(), "nor without the journal");
+        std::fs::rename(&away, &journal).unwrap();
+        log.append(b"{\"last\":1}\n").unwrap();
     }
 
     #[test]

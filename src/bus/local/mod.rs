@@ -5,6 +5,7 @@
 //! first calls for the flush, when all who are ready have come.
 
 mod flusher;
+mod identity;
 mod ids;
 mod journal;
 mod log;
