@@ -78,7 +78,7 @@ impl Journal {
         Ok(Self { path, file, identity, half, second: false, used: 0, run, record, flusher })
     }
 
-    /// Its path and its file.
+    /// Its path, and which file it is.
     pub(super) fn file(&self) -> (&Path, Identity) {
         (&self.path, self.identity)
     }
