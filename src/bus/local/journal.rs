@@ -9,13 +9,13 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use tracing::warn;
 
 use super::flusher::Flusher;
-use super::identity::Identity;
+use super::place::Place;
 use super::record::{HEAD, Lines, records, size_of};
 use crate::files::open_private;
 
@@ -28,9 +28,8 @@ const BEFORE: u64 = 4096;
 
 /// A journal of the bus's file.
 pub(super) struct Journal {
-    path: PathBuf,
+    place: Place,
     file: File,
-    identity: Identity,
     /// Bytes of each half.
     half: u64,
     /// Whether the second half is being filled.
@@ -74,13 +73,13 @@ impl Journal {
         }
         let flusher = Flusher::start(events.try_clone()?)?;
         let (run, record) = (fastrand::u64(..), Vec::new());
-        let identity = Identity::of(&file)?;
-        Ok(Self { path, file, identity, half, second: false, used: 0, run, record, flusher })
+        let place = Place::of(path, &file)?;
+        Ok(Self { place, file, half, second: false, used: 0, run, record, flusher })
     }
 
-    /// Its path, and which file it is.
-    pub(super) fn file(&self) -> (&Path, Identity) {
-        (&self.path, self.identity)
+    /// Where it is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Has the lines on disk that will stand at `offset` of the bus's file; `false` where they are too many. Then comes
@@ -96,7 +95,7 @@ impl Journal {
         }
         let before = if self.used == 0 { checksum_before(offset, events)? } else { 0 };
         Lines { run: self.run, offset, before, bytes: lines }.write(&mut self.record);
-        self.file.seek(SeekFrom::Start(self.place()))?;
+        self.file.seek(SeekFrom::Start(self.end()))?;
         self.file.write_all(&self.record)?;
         self.file.sync_data()?;
         Ok(true)
@@ -113,17 +112,17 @@ impl Journal {
         if self.used == self.half {
             return;
         }
-        let place = self.place();
+        let end = self.end();
         let erased = self
             .file
-            .seek(SeekFrom::Start(place))
+            .seek(SeekFrom::Start(end))
             .and_then(|_| self.file.write_all(&[0; HEAD]))
             .and_then(|()| self.file.sync_data());
         self.flusher.note(erased.as_ref().err());
     }
 
-    /// Where the next record goes.
-    fn place(&self) -> u64 {
+    /// Where in it the next record goes.
+    fn end(&self) -> u64 {
         if self.second { self.half + self.used } else { self.used }
     }
 

@@ -1,13 +1,13 @@
 //! The file of the embedded bus: lines appended and flushed, and what a failure or a crash left unfinished at its end cut off.
 
 use std::fs::File;
-use std::io::{Error, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
-use super::identity::Identity;
 use super::journal::Journal;
+use super::place::Place;
 
 /// A flush of so many bytes gets no further line.
 pub(super) const ENOUGH_BYTES: usize = 4 << 20;
@@ -17,9 +17,8 @@ const UNFLUSHED: u64 = 2 * (ENOUGH_BYTES as u64 + (9 << 20));
 
 /// The file and the length up to which what is in it is on disk, there or in the journal.
 pub(super) struct Log {
-    path: PathBuf,
+    place: Place,
     file: File,
-    identity: Identity,
     length: u64,
     journal: Journal,
 }
@@ -33,7 +32,7 @@ impl Log {
         file.set_len(length)?;
         // What is written next is in the journal, which goes on from here.
         file.sync_all()?;
-        Ok(Self { path, identity: Identity::of(&file)?, file, length, journal })
+        Ok(Self { place: Place::of(path, &file)?, file, length, journal })
     }
 
     /// The length up to which it is flushed.
@@ -62,9 +61,8 @@ impl Log {
         if !is_on_disk {
             self.journal.flush(&self.file)?;
         }
-        let (path, journal) = self.journal.file();
-        is_in_its_place(path, journal)?;
-        is_in_its_place(&self.path, self.identity)?;
+        self.journal.place().check()?;
+        self.place.check()?;
         if is_on_disk {
             self.journal.keep(lines);
         }
@@ -75,14 +73,6 @@ impl Log {
     pub(super) fn close(mut self) -> std::io::Result<()> {
         self.journal.close(&self.file)
     }
-}
-
-/// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
-fn is_in_its_place(path: &Path, file: Identity) -> std::io::Result<()> {
-    let is_there = Identity::at(path).is_ok_and(|there| there == file);
-    is_there.then_some(()).ok_or_else(|| {
-        Error::other(format!("{} was moved or removed: start hookbridge serve anew", path.display()))
-    })
 }
 
 /// The offset behind the last whole line. A flush may have reached the disk in any order, so a line that is not whole can have

@@ -5,10 +5,10 @@
 //! first calls for the flush, when all who are ready have come.
 
 mod flusher;
-mod identity;
 mod ids;
 mod journal;
 mod log;
+mod place;
 mod record;
 
 use std::fs::TryLockError;

@@ -1,14 +1,35 @@
-//! Which file it is that has a path.
+//! Where a file is that is written to, and whether it still is.
 
 use std::fs::{File, Metadata};
-use std::path::Path;
+use std::io::Error;
+use std::path::{Path, PathBuf};
 
 #[cfg(target_os = "linux")]
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
+/// The path of a file that is open.
+pub(super) struct Place {
+    path: PathBuf,
+    file: Identity,
+}
+
+impl Place {
+    pub(super) fn of(path: PathBuf, file: &File) -> std::io::Result<Self> {
+        Ok(Self { path, file: Identity::of(file)? })
+    }
+
+    /// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
+    pub(super) fn check(&self) -> std::io::Result<()> {
+        let is_there = Identity::at(&self.path).is_ok_and(|there| there == self.file);
+        is_there.then_some(()).ok_or_else(|| {
+            Error::other(format!("{} was moved or removed: start hookbridge serve anew", self.path.display()))
+        })
+    }
+}
+
 /// What tells a file from every other one of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+struct Identity {
     device: u64,
     number: u64,
 }
@@ -17,7 +38,7 @@ pub(super) struct Identity {
 /// it is next written, and with that one more block to flush.
 impl Identity {
     /// Of a file that is open.
-    pub(super) fn of(file: &File) -> std::io::Result<Self> {
+    fn of(file: &File) -> std::io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Ok(identity) = Self::alone(file, Path::new(""), AtFlags::EMPTY_PATH) {
             return Ok(identity);
@@ -26,7 +47,7 @@ impl Identity {
     }
 
     /// Of the file that has this path now.
-    pub(super) fn at(path: &Path) -> std::io::Result<Self> {
+    fn at(path: &Path) -> std::io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Ok(identity) = Self::alone(CWD, path, AtFlags::empty()) {
             return Ok(identity);
