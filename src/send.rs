@@ -150,8 +150,7 @@ impl Sender {
     /// # Errors
     /// When the system's root certificates cannot be read.
     pub fn new(url: &RequestUrl) -> Result<Self, reqwest::Error> {
-        let host = url.authority.rsplit_once(':').map_or(url.authority.as_str(), |(host, _)| host);
-        Ok(Self(http_client::to(host)?))
+        Ok(Self(http_client::to(url.host())?))
     }
 
     /// Posts `signed` and returns the status and the text of the answer.

@@ -1,5 +1,8 @@
 //! `hookbridge token`: a token for whoever searches, and its hash for the list of those who may.
 
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
+use sha2::{Digest as _, Sha256};
+
 use crate::access::{Token, Tokens};
 use crate::aws;
 use crate::output;
@@ -23,6 +26,9 @@ pub struct NewToken {
     revoke: bool,
 }
 
+/// Attempts at an edit of the secret while other edits come first.
+const MAX_EDIT_ATTEMPTS: u32 = 10;
+
 /// Why there is no token, or the old one still counts.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -32,6 +38,12 @@ pub enum TokenError {
     /// What is in it is no list of tokens.
     #[error("the secret {0} holds something else than a list of tokens; it is left as it is")]
     NoList(String),
+    /// Other edits came first, again and again.
+    #[error("the secret {0} is being changed by others at the same time; try again")]
+    Conflict(String),
+    /// A list that cannot be serialised is never stored.
+    #[error("the list of tokens")]
+    Serialize(#[from] serde_json::Error),
     /// There is none of that name.
     #[error("the secret {0} has no token of the name {1}")]
     NoToken(String, String),
@@ -47,26 +59,20 @@ impl NewToken {
         let entry = Token::of(&self.name, &token, self.source.clone());
         let Some(secret) = &self.secret else {
             output::line(&token);
-            let list = serde_json::to_string(&Tokens::new(vec![entry])).unwrap_or_default();
+            let list = serde_json::to_string(&Tokens::new(vec![entry]))?;
             output::complain(&format!("Its entry for the secret of tokens: {list}"));
             return Ok(());
         };
         let client = aws_sdk_secretsmanager::Client::new(&aws::command_config().await);
-        let failed = |error: String| TokenError::Secret(secret.clone(), error);
-        let got = client.get_secret_value().secret_id(secret).send().await;
-        let got = got.map_err(|error| failed(output::chain(&error)))?;
-        let list: Result<Tokens, _> = serde_json::from_str(got.secret_string().unwrap_or_default());
-        let mut list = list.map_err(|_| TokenError::NoList(secret.clone()))?;
-        if self.revoke {
-            if !list.remove(&self.name) {
-                return Err(TokenError::NoToken(secret.clone(), self.name));
+        let edit = |list: &mut Tokens| {
+            if !self.revoke {
+                list.add(entry.clone());
+            } else if !list.remove(&self.name) {
+                return Err(TokenError::NoToken(secret.clone(), self.name.clone()));
             }
-        } else {
-            list.add(entry);
-        }
-        let text = serde_json::to_string(&list).unwrap_or_default();
-        let put = client.put_secret_value().secret_id(secret).secret_string(text).send().await;
-        put.map_err(|error| failed(output::chain(&error)))?;
+            Ok(())
+        };
+        edit_secret(&client, secret, edit).await?;
         if self.revoke {
             output::complain("It is taken back; a function that knows it forgets it within 5 minutes.");
         } else {
@@ -74,6 +80,48 @@ impl NewToken {
         }
         Ok(())
     }
+}
+
+/// Edits the list of tokens in `secret` without losing an edit that another process makes at the same time.
+///
+/// The id of the new version is derived from the version that was read, and Secrets Manager stores a version id once
+/// ("ClientRequestToken", PutSecretValue): of two edits of one version the second is refused, and starts again from what the
+/// first one stored.
+async fn edit_secret(
+    client: &aws_sdk_secretsmanager::Client,
+    secret: &str,
+    edit: impl Fn(&mut Tokens) -> Result<(), TokenError>,
+) -> Result<(), TokenError> {
+    let failed = |error: String| TokenError::Secret(secret.to_owned(), error);
+    // The version that was read, and edits of it that were refused: it may be current once more after a rollback.
+    let (mut version_read, mut refused) = (String::new(), 0);
+    for _ in 0..MAX_EDIT_ATTEMPTS {
+        let read = client.get_secret_value().secret_id(secret).send().await;
+        let read = read.map_err(|error| failed(output::chain(&error)))?;
+        let list: Result<Tokens, _> = serde_json::from_str(read.secret_string().unwrap_or_default());
+        let mut list = list.map_err(|_| TokenError::NoList(secret.to_owned()))?;
+        edit(&mut list)?;
+        let version = read.version_id().unwrap_or_default();
+        if version != version_read {
+            (version_read, refused) = (version.to_owned(), 0);
+        }
+        let put = client
+            .put_secret_value()
+            .secret_id(secret)
+            .client_request_token(next_version_id(version, refused))
+            .secret_string(serde_json::to_string(&list)?);
+        match put.send().await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.code() == Some("ResourceExistsException") => refused += 1,
+            Err(error) => return Err(failed(output::chain(&error))),
+        }
+    }
+    Err(TokenError::Conflict(secret.to_owned()))
+}
+
+/// The id of the version that follows `version`, as 64 hexadecimal digits.
+fn next_version_id(version: &str, refused: u32) -> String {
+    hex::encode(Sha256::digest(format!("{version} {refused}")))
 }
 
 /// 244 random bits.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use generator::Generator;
-use hookbridge::access::Access;
+use hookbridge::access::{Access, Scope};
 use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{Log as _, Ordered as _, PostgresLog, Recorded};
 use hookbridge::recorder;
@@ -184,16 +184,9 @@ async fn copy(pool: &PgPool, recorder: f64) {
 /// Has a request answered, and returns the body.
 async fn ask(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-    let request = Request {
-        method: &method,
-        path,
-        query,
-        headers: &headers,
-        body: b"",
-        is_signed: false,
-        patience: Duration::ZERO,
-    };
-    let answer = feed.answer(request).await;
+    let request =
+        Request { method: &method, path, query, headers: &headers, body: b"", patience: Duration::ZERO };
+    let answer = feed.answer(request, &Scope::Everything).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     answer.body
 }

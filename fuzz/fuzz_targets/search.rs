@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hookbridge::access::Access;
+use hookbridge::access::{Access, Scope};
 use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{
     Batch, Bounds, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed, Position,
@@ -108,10 +108,9 @@ fn answer(path: &str, query: &str) -> (u16, String) {
         query,
         headers: &headers,
         body: b"",
-        is_signed: false,
         patience: Duration::ZERO,
     };
-    let answer = RUNTIME.block_on(feed.answer(request));
+    let answer = RUNTIME.block_on(feed.answer(request, &Scope::Everything));
     (answer.status.as_u16(), String::from_utf8(answer.body).unwrap())
 }
 

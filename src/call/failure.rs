@@ -29,14 +29,77 @@ impl Failure {
         };
         let code = service.err().code().unwrap_or("no code");
         let message = service.err().message().unwrap_or("no message");
-        let status = service.raw().status().as_u16();
-        let passes = ["Internal", "RequestTimeout"].iter().any(|word| code.starts_with(word));
-        if status >= 500 || status == 429 || code.contains("Throttl") || passes {
-            Self::Passing(said(code, message))
-        } else if status == 413 || (code == "ValidationException" && message.contains("size")) {
-            Self::Final(CallError::TooLarge)
+        match Class::of_response(service.raw().status().as_u16(), code, message) {
+            Class::Transient => Self::Passing(said(code, message)),
+            Class::TooLarge => Self::Final(CallError::TooLarge),
+            Class::Permanent => Self::Final(CallError::Refused(said(code, message))),
+        }
+    }
+}
+
+/// What an error of an AWS service means for the call, whatever the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A retry may succeed: the service throttles, is overloaded or failed inside.
+    Transient,
+    /// The request is over a size limit.
+    TooLarge,
+    /// A retry fails in the same way.
+    Permanent,
+}
+
+/// Error codes of throttling and of transient failures. Sources: "Retry behavior" in the AWS SDKs and Tools Reference Guide, and
+/// the "Common Errors" and the errors of PutEvents, SendMessage and GetSecretValue in their API References.
+const TRANSIENT_CODES: [&str; 26] = [
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "InternalError",
+    "InternalException",
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "InternalServiceErrorException",
+    "KmsThrottled",
+    "LimitExceededException",
+    "OperationAborted",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
+
+/// Error codes of requests over a size limit.
+const TOO_LARGE_CODES: [&str; 4] = [
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+    "BatchRequestTooLong",
+    "EntityTooLarge",
+    "RequestEntityTooLargeException",
+];
+
+/// PutEvents has no code of its own for a request over the size limit: it is a `ValidationException` with this message.
+const ENTRIES_TOO_LARGE: (&str, &str) =
+    ("ValidationException", "Total size of the entries in the request is over the limit.");
+
+impl Class {
+    /// The class of a response, by its HTTP status and error code.
+    pub(crate) fn of_response(status: u16, code: &str, message: &str) -> Self {
+        if status >= 500 || status == 429 || TRANSIENT_CODES.contains(&code) {
+            Self::Transient
+        } else if status == 413 || TOO_LARGE_CODES.contains(&code) || (code, message) == ENTRIES_TOO_LARGE {
+            Self::TooLarge
         } else {
-            Self::Final(CallError::Refused(said(code, message)))
+            Self::Permanent
         }
     }
 }
@@ -48,5 +111,28 @@ pub(crate) fn said(code: &str, message: &str) -> String {
         code.to_owned()
     } else {
         format!("{code}: {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_classified_by_their_code_not_by_words_in_it() {
+        for (status, code, message, class) in [
+            (400, "ThrottlingException", "Rate exceeded", Class::Transient),
+            (400, "KmsThrottled", "", Class::Transient),
+            (400, "TooManyRequestsException", "", Class::Transient),
+            (500, "InternalException", "", Class::Transient),
+            (429, "no code", "", Class::Transient),
+            (400, "NotThrottledException", "", Class::Permanent),
+            (400, "AccessDeniedException", "", Class::Permanent),
+            (400, "ValidationException", "1 validation error: the size of 'source' is 0", Class::Permanent),
+            (400, ENTRIES_TOO_LARGE.0, ENTRIES_TOO_LARGE.1, Class::TooLarge),
+            (413, "no code", "", Class::TooLarge),
+        ] {
+            assert_eq!(Class::of_response(status, code, message), class, "{status} {code} {message}");
+        }
     }
 }

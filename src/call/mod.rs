@@ -4,7 +4,7 @@ mod failure;
 mod retry;
 
 pub use failure::Failure;
-pub(crate) use failure::said;
+pub(crate) use failure::{Class, said};
 pub use retry::retried;
 #[cfg(feature = "command")]
 pub use retry::retried_for;

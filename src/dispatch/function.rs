@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::dispatcher::{Arrived, Dispatcher, Finished, SweepError, Swept};
+use super::dispatcher::{Arrived, DispatchError, Dispatcher, Finished, SweepError, Swept};
 use super::queue::Retry;
 use crate::bus::Bus;
 use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
@@ -119,7 +119,7 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
                 jobs.extend(made);
                 taken.append(&mut of_events);
             }
-            Err(LogError::Refused(_)) => {
+            Err(DispatchError::Log(LogError::Refused(_))) => {
                 // One of them may be what is refused.
                 for (event, message_id) in events.iter().zip(of_events) {
                     match self.dispatcher.accept(std::slice::from_ref(event), None).await {

@@ -25,6 +25,8 @@ const PING: &str = "hookbridge.ping";
 const SHORTEST_SECRET: usize = 16;
 /// Why a subscriber is paused that somebody has paused.
 const BY_HAND: &str = "it was paused by hand";
+/// Attempts at an update while other updates of the same subscriber come first.
+const MAX_UPDATE_ATTEMPTS: u32 = 10;
 /// The longest that an old secret goes on signing.
 pub const LONGEST_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -74,6 +76,9 @@ pub enum ManageError {
     /// It has no URL.
     #[error("a subscriber needs a URL")]
     NoUrl,
+    /// Other updates came first, again and again.
+    #[error("the subscriber {0} is being changed by others at the same time; try again")]
+    Conflict(String),
     /// It is not paused, or is.
     #[error("the subscriber {0} is {1}")]
     Already(String, &'static str),
@@ -205,20 +210,20 @@ impl<S: Statements> Manager<S> {
         Ok(receiver)
     }
 
-    /// Changes a subscriber; as often as somebody else does so at the same time, anew.
+    /// Changes a subscriber; starts again from the stored one when another update came first.
     async fn change(
         &self,
         name: &str,
         change: impl Fn(&mut Subscriber) -> Result<(), ManageError>,
     ) -> Result<Subscriber, ManageError> {
-        loop {
-            let was = self.find(name).await?;
-            let mut is = was.clone();
-            change(&mut is)?;
-            if self.store.update(&was, &is).await? {
-                return Ok(is);
+        for _ in 0..MAX_UPDATE_ATTEMPTS {
+            let mut subscriber = self.find(name).await?;
+            change(&mut subscriber)?;
+            if self.store.update(&subscriber).await? {
+                return Ok(subscriber);
             }
         }
+        Err(ManageError::Conflict(name.to_owned()))
     }
 
     /// Stops sending; what is owed waits, for seven days at most.

@@ -23,7 +23,7 @@ pub mod view;
 
 pub use api::{Api, ApiAnswer, ApiFunction, PATHS};
 pub use attempt::Poster;
-pub use dispatcher::{Arrived, Clock, Dispatcher, Finished, Job, Outcome, SweepError, Swept};
+pub use dispatcher::{Arrived, Clock, DispatchError, Dispatcher, Finished, Job, Outcome, SweepError, Swept};
 pub use environment::{ApiEnvironment, Environment};
 pub use function::{DispatcherFunction, InvocationError};
 pub use guard::{Guard, Refused};

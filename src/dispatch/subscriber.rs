@@ -102,6 +102,8 @@ pub struct Subscriber {
     pub created: Timestamp,
     /// How it has been.
     pub health: Health,
+    /// The number of updates of its URL, settings and secrets so far.
+    pub version: i64,
 }
 
 /// Why nothing is sent to a subscriber.

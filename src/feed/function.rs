@@ -33,9 +33,19 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
         event: &str,
         deadline: SystemTime,
     ) -> Result<FunctionResponse<UrlAnswer, Body>, NotARequest> {
-        let request = UrlRequest::read(event)?;
-        let body = request.body()?;
-        let UrlRequest { method, path, query, headers, signed_by, .. } = request;
+        let url_request = UrlRequest::read(event)?;
+        // The body is decoded only for a client that has been authenticated.
+        let authenticated =
+            self.feed.authenticate(&url_request.headers, url_request.signed_by.is_some()).await;
+        let checked = authenticated.and_then(|scope| match url_request.body() {
+            Ok(body) => Ok((scope, body)),
+            Err(NotARequest) => Err(Answer::error(StatusCode::BAD_REQUEST, "The body is not valid base64.")),
+        });
+        let (scope, body) = match checked {
+            Ok(checked) => checked,
+            Err(refused) => return Ok(self.response(refused)),
+        };
+        let UrlRequest { method, path, query, headers, .. } = url_request;
         let end = time_to_answer(deadline);
         let request = Request {
             method: &method,
@@ -43,25 +53,27 @@ impl<L: Ordered + Consumers> FeedFunction<L> {
             query: &query,
             headers: &headers,
             body: &body,
-            is_signed: signed_by.is_some(),
             patience: end.saturating_duration_since(Instant::now()).saturating_sub(TO_READ),
         };
-        if !self.streams {
-            let Answer { status, headers, body, .. } = self.feed.answer(request).await;
-            return Ok(FunctionResponse::BufferedResponse(UrlAnswer::new(status, headers, body)));
+        if !self.streams || !is_for_stream(&request) {
+            return Ok(self.response(self.feed.answer(request, &scope).await));
         }
-        let answer = if is_for_stream(&request) {
-            match self.feed.follow(request).await {
-                Ok((first, follower)) => {
-                    let headers = STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into();
-                    return Ok(streamed(StatusCode::OK, headers, followed(first, follower, end)));
-                }
-                Err(answer) => answer,
+        Ok(match self.feed.follow(request, scope).await {
+            Ok((first, follower)) => {
+                let headers = STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into();
+                streamed(StatusCode::OK, headers, followed(first, follower, end))
             }
+            Err(answer) => self.response(answer),
+        })
+    }
+
+    fn response(&self, answer: Answer) -> FunctionResponse<UrlAnswer, Body> {
+        let Answer { status, headers, body, .. } = answer;
+        if self.streams {
+            streamed(status, headers, body.into())
         } else {
-            self.feed.answer(request).await
-        };
-        Ok(streamed(answer.status, answer.headers, answer.body.into()))
+            FunctionResponse::BufferedResponse(UrlAnswer::new(status, headers, body))
+        }
     }
 }
 

@@ -51,8 +51,6 @@ pub struct Request<'a> {
     pub headers: &'a HeaderMap,
     /// Its body.
     pub body: &'a [u8],
-    /// Whether AWS has checked its signature (a Function URL with IAM).
-    pub is_signed: bool,
     /// How long it can be held at most.
     pub patience: Duration,
 }
@@ -70,36 +68,41 @@ impl<L: Ordered + Consumers> Feed<L> {
         Self { log, access, cursor_key: OnceCell::new() }
     }
 
-    /// Answers a request.
-    pub async fn answer(&self, request: Request<'_>) -> Answer {
-        let request = Request { path: trimmed(request.path), ..request };
-        // The head of what GET would answer, but of what changes when it is asked for.
-        let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
-        let request = if is_head { Request { method: &Method::GET, ..request } } else { request };
-        let mut answer = match self.scope(&request).await {
-            Ok(scope) => self.route(&request, &scope).await.encoded(&request),
-            Err(refused) => refused,
-        };
-        if is_head {
-            answer.body = Vec::new();
-        }
-        answer
-    }
-
-    /// What a request may read.
-    async fn scope(&self, request: &Request<'_>) -> Result<Scope, Answer> {
-        match self.access.of(request.header(header::AUTHORIZATION), request.is_signed).await {
+    /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`).
+    /// Callers do this before they read or decode the body.
+    ///
+    /// # Errors
+    /// The response: 401, or 503 when the tokens cannot be read.
+    pub async fn authenticate(&self, headers: &HeaderMap, is_signed: bool) -> Result<Scope, Answer> {
+        let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+        match self.access.of(authorization, is_signed).await {
             Ok(Some(admitted)) => Ok(admitted.scope),
             Ok(None) => {
                 let answer = Answer::error(StatusCode::UNAUTHORIZED, "Unauthorized.");
                 Err(answer.with(header::WWW_AUTHENTICATE, "Bearer"))
             }
             Err(why) => {
-                error!(error = why.to_string(), "nobody can be let in");
+                error!(
+                    error = why.to_string(),
+                    "cannot authenticate requests: the token secret is unavailable"
+                );
                 Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
                     .with(header::RETRY_AFTER, "5"))
             }
         }
+    }
+
+    /// Answers a request that [`authenticate`](Self::authenticate) gave this scope.
+    pub async fn answer(&self, request: Request<'_>, scope: &Scope) -> Answer {
+        let request = Request { path: trimmed(request.path), ..request };
+        // The head of what GET would answer, but of what changes when it is asked for.
+        let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
+        let request = if is_head { Request { method: &Method::GET, ..request } } else { request };
+        let mut answer = self.route(&request, scope).await.encoded(&request);
+        if is_head {
+            answer.body = Vec::new();
+        }
+        answer
     }
 
     async fn route(&self, request: &Request<'_>, scope: &Scope) -> Answer {

@@ -19,13 +19,23 @@ impl RequestUrl {
     /// The same with the port left out, and then the same with it written out (the scheme's own where none was
     /// written). Senders that sign the URL do either.
     pub(super) fn with_and_without_port(&self) -> [String; 2] {
-        let default = if self.scheme == "https" { "443" } else { "80" };
-        // A colon inside the brackets of an IPv6 address is not a port's.
-        let (host, port) = match self.authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port),
-            _ => (self.authority.as_str(), default),
-        };
+        let (host, port) = self.host_and_port();
+        let port = port.unwrap_or(if self.scheme == "https" { "443" } else { "80" });
         [self.write(host), self.write(&format!("{host}:{port}"))]
+    }
+
+    /// The host without its port; an IPv6 address keeps its brackets.
+    #[cfg(feature = "command")]
+    pub(crate) fn host(&self) -> &str {
+        self.host_and_port().0
+    }
+
+    fn host_and_port(&self) -> (&str, Option<&str>) {
+        // A colon inside the brackets of an IPv6 address does not begin a port.
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (&self.authority, None),
+        }
     }
 
     fn write(&self, authority: &str) -> String {

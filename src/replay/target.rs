@@ -78,21 +78,14 @@ impl Target {
     /// Sends an event, marked as a replay by one more resource.
     pub(super) async fn put(&self, mut event: Stored, mark: &str) -> Result<(), CallError> {
         let deadline = Instant::now() + AN_EVENT;
-        if let Self::Bus(bus) = self {
-            let mut event = recorder::event(&record(&event)).ok_or(CallError::TooLarge)?;
-            event.resources.push(mark.to_owned());
-            return bus.put(&Arc::new(event), deadline).await;
-        }
-        event.resources.push(mark.to_owned());
-        let id = event.key.id.clone();
-        let mut envelope = Vec::with_capacity(event.detail.len() + 512);
-        event.write(&mut envelope);
-        // A detail is text, and so is all else.
-        let envelope =
-            String::from_utf8(envelope).map_err(|error| CallError::Malformed(error.to_string()))?;
         match self {
-            Self::Bus(_) => Ok(()),
+            Self::Bus(bus) => {
+                let mut event = recorder::event(&record(&event)).ok_or(CallError::TooLarge)?;
+                event.resources.push(mark.to_owned());
+                bus.put(&Arc::new(event), deadline).await
+            }
             Self::Queue(client, url) => {
+                let envelope = envelope(&mut event, mark)?;
                 let send = client.send_message().queue_url(url).message_body(envelope);
                 retried("SendMessage", deadline, || async {
                     send.clone().send().await.map_err(|error| Failure::of_request(&error))?;
@@ -101,6 +94,7 @@ impl Target {
                 .await
             }
             Self::Url(client, url, secret) => {
+                let (id, envelope) = (event.key.id.clone(), envelope(&mut event, mark)?);
                 retried_for("POST", deadline, AN_ANSWER, || async {
                     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
                     let mut request = request.header(REPLAY, mark);
@@ -126,6 +120,14 @@ impl Target {
             }
         }
     }
+}
+
+/// The JSON of an event, with `mark` as its last resource.
+fn envelope(event: &mut Stored, mark: &str) -> Result<String, CallError> {
+    event.resources.push(mark.to_owned());
+    let mut json = Vec::with_capacity(event.detail.len() + 512);
+    event.write(&mut json);
+    String::from_utf8(json).map_err(|error| CallError::Malformed(error.to_string()))
 }
 
 /// An event of the log as it was recorded.

@@ -8,6 +8,7 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use jiff::Timestamp;
 
 use super::{Secret, SecretError, SecretStore, Stage, Version};
+use crate::call::Class;
 use crate::output::chain;
 
 /// One secret in Secrets Manager.
@@ -69,12 +70,10 @@ where
     let SdkError::ServiceError(service) = error else {
         return SecretError::Unavailable(chain(error));
     };
-    let said = format!("{}: {}", code.unwrap_or("no code"), error.message().unwrap_or("no message"));
-    let status = service.raw().status().as_u16();
-    let throttled = code.is_some_and(|code| code.contains("Throttl") || code.contains("TooManyRequests"));
-    if status >= 500 || status == 429 || throttled {
-        SecretError::Unavailable(said)
-    } else {
-        SecretError::Unreadable(said)
+    let (code, message) = (code.unwrap_or("no code"), error.message().unwrap_or("no message"));
+    let said = format!("{code}: {message}");
+    match Class::of_response(service.raw().status().as_u16(), code, message) {
+        Class::Transient => SecretError::Unavailable(said),
+        Class::TooLarge | Class::Permanent => SecretError::Unreadable(said),
     }
 }

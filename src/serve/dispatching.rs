@@ -14,9 +14,10 @@ use super::endpoints::ServedBus;
 use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::dispatch::{
-    Arrived, Clock, Dispatcher, Guard, Job, KeyRing, KeySource, Manager, Outcome, Poster, Store,
+    Arrived, Clock, DispatchError, Dispatcher, Guard, Job, KeyRing, KeySource, Manager, Outcome, Poster,
+    Store,
 };
-use crate::log::{AnyLog, Filter, LogError, Most, Ordered as _, Placed, Position};
+use crate::log::{AnyLog, Filter, Most, Ordered as _, Placed, Position};
 
 /// Events that are taken from the log at once: so many, or so many bytes.
 const AT_ONCE: (usize, usize) = (500, 4 << 20);
@@ -99,7 +100,7 @@ async fn step(
     dispatcher: &Arc<ServedDispatcher>,
     log: &AnyLog,
     position: &mut Option<Position>,
-) -> Result<Vec<Job>, LogError> {
+) -> Result<Vec<Job>, DispatchError> {
     let from = match *position {
         Some(position) => position,
         None => {

@@ -49,26 +49,31 @@ async fn answer(State(readers): State<Arc<Readers>>, request: axum::extract::Req
     if let Some(refused) = readers.door.refuses(&parts.headers) {
         return refused;
     }
+    // The body is read only for a client that has been authenticated.
+    let scope = match readers.feed.authenticate(&parts.headers, false).await {
+        Ok(scope) => scope,
+        Err(refused) => return response(refused),
+    };
     let body = match whole(body).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
     let request = request_of(&parts, &body, Duration::ZERO);
     if is_for_stream(&request) {
-        return match readers.feed.follow(request).await {
+        return match readers.feed.follow(request, scope).await {
             Ok((first, follower)) => stream(first, follower, readers.end.clone()),
             Err(answer) => response(answer),
         };
     }
     let mut end = readers.end.clone();
     let held = tokio::select! {
-        answer = readers.feed.answer(request_of(&parts, &body, PATIENCE)) => Some(answer),
+        answer = readers.feed.answer(request_of(&parts, &body, PATIENCE), &scope) => Some(answer),
         // Who waits is let go when the server ends. Only who asks waits, and asking again changes nothing.
         _ = end.wait_for(|ended| *ended), if parts.method == Method::GET => None,
     };
     response(match held {
         Some(answer) => answer,
-        None => readers.feed.answer(request_of(&parts, &body, Duration::ZERO)).await,
+        None => readers.feed.answer(request_of(&parts, &body, Duration::ZERO), &scope).await,
     })
 }
 
@@ -79,7 +84,6 @@ fn request_of<'a>(parts: &'a Parts, body: &'a [u8], patience: Duration) -> Reque
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
         body,
-        is_signed: false,
         patience,
     }
 }

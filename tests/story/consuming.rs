@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::actors::server::Server;
+use crate::actors::wire;
 
 /// Asks with JSON, and is answered with it.
 fn ask(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value) {
@@ -34,6 +35,20 @@ fn server() -> Server {
     let (status, consumer) = ask(&server, "PUT", "/consumers/billing", &Value::Null);
     assert_eq!((status, &consumer["name"]), (201, &json!("billing")));
     server
+}
+
+#[test]
+fn without_a_token_no_body_is_read() {
+    let server = Server::start_with(&["--token", "open sesame"]);
+    let host = server.address.to_string();
+    let head = |length: usize| {
+        format!("POST /consumers/a/ack HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n")
+    };
+    // A server that waited for the first body would answer 408, and 413 to the second.
+    for length in [1000, 1_000_000] {
+        let reply = wire::exchange(server.address, head(length).as_bytes()).unwrap();
+        assert_eq!(reply.status, 401, "{}", reply.body);
+    }
 }
 
 #[test]

@@ -33,6 +33,54 @@ both! {
     what_is_old_is_forgotten
     who_takes_some_and_refuses_others_is_not_asked_again_and_again
     secrets_that_are_rotated_at_once_all_sign
+    a_subscriber_stored_by_an_earlier_version_can_be_changed
+    concurrent_updates_of_a_subscriber_are_all_kept
+    a_missing_key_is_not_reported_as_an_unavailable_database
+}
+
+/// An earlier version wrote fewer settings, in another order.
+async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl Statements + Clone) {
+    let (harness, receiver) = (Office::open(db), Receiver::start().await);
+    harness.subscriber("a", receiver.url("a"), Changes::default()).await;
+    let sql = r#"update {log}subscribers set settings = '{"limit": 3, "types": ["push"]}' where name = 'a'"#;
+    harness.db.run(sql, vec![]).await.unwrap();
+    let changes = Changes { timeout: Some(5), ..Changes::default() };
+    let update = harness.manager.update("a", changes);
+    let updated = tokio::time::timeout(std::time::Duration::from_secs(20), update).await;
+    let settings = updated.expect("the update ends").unwrap().settings;
+    assert_eq!((settings.timeout, settings.limit, settings.types), (5, 3, vec!["push".to_owned()]));
+    assert_eq!(harness.manager.find("a").await.unwrap().settings.timeout, 5);
+    harness.manager.rotate("a", jiff::SignedDuration::from_hours(1)).await.unwrap();
+    assert_eq!(harness.manager.encrypt_again().await.unwrap(), 0, "each is encrypted with the current key");
+}
+
+async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl Statements + Clone) {
+    let (harness, receiver) = (Office::open(db), Receiver::start().await);
+    harness.subscriber("a", receiver.url("a"), Changes::default()).await;
+    let other = harness.another();
+    for round in 1..=20 {
+        let limit = Changes { limit: Some(round), ..Changes::default() };
+        let budget = Changes { failure_budget: Some(100 + round), ..Changes::default() };
+        let (one, two) = tokio::join!(harness.manager.update("a", limit), other.manager.update("a", budget));
+        (one.unwrap(), two.unwrap());
+        let settings = harness.manager.find("a").await.unwrap().settings;
+        assert_eq!((settings.limit, settings.failure_budget), (round, 100 + round));
+    }
+}
+
+async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl Statements + Clone) {
+    let folder = tempfile::tempdir().unwrap();
+    let poster = Poster::new(Guard::new(vec![])).unwrap();
+    let keys = KeySource::File(folder.path().join("no-such-key"));
+    let dispatcher = hookbridge::dispatch::Dispatcher::new(
+        Store::new(db.clone()),
+        keys,
+        poster,
+        crate::actors::office::Told::default(),
+        Arc::new(Timestamp::now),
+    );
+    let error = dispatcher.accept(&[event("1", "push", &json!({}))], None).await.unwrap_err().to_string();
+    assert!(error.contains("no-such-key") && !error.contains("database"), "{error}");
 }
 
 async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + Clone) {

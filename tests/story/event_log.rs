@@ -31,6 +31,26 @@ fn event(start: jiff::Timestamp, id: u32, kind: &str, more: &Value) -> Value {
     json!({"msys": {"message_event": event}})
 }
 
+#[test]
+fn tokens_that_are_created_at_the_same_time_are_all_kept() {
+    let secret = secret(r#"{"tokens": []}"#);
+    let create = |name: String| {
+        let mut command = hookbridge();
+        command.env("AWS_ENDPOINT_URL", endpoint()).args(["token", &name, "--secret", &secret]);
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..4).map(|n| create(format!("token-{n}"))).collect();
+    for mut process in running {
+        assert!(process.wait().unwrap().success());
+    }
+    let list = aws(&["secretsmanager", "get-secret-value", "--secret-id", &secret]);
+    let list: Value = serde_json::from_str(list["SecretString"].as_str().unwrap()).unwrap();
+    let mut names: Vec<_> =
+        list["tokens"].as_array().unwrap().iter().map(|token| token["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["token-0", "token-1", "token-2", "token-3"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_sparkpost_sends_is_found_by_the_search() {
     let database = Database::new().await;

@@ -39,6 +39,30 @@ fn a_sample_of_every_provider_arrives() {
     assert_eq!(said(&send(&server, &["sparkpost"], None)), "200 Batch stored\n");
 }
 
+/// The port of a URL is optional; what stands in the brackets of an IPv6 address is not one.
+#[test]
+fn a_webhook_to_this_machine_never_goes_through_a_proxy() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    for host in ["[::1]", "localhost", "127.0.0.1"] {
+        let mut child = hookbridge()
+            .args(["send", "github", "--secret", "x", "--to", &format!("http://{host}/hooks/github")])
+            .envs([("HTTP_PROXY", &proxy_url), ("http_proxy", &proxy_url)])
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        while child.try_wait().unwrap().is_none() {
+            assert!(proxy.accept().is_err(), "{host}: the proxy was asked");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(proxy.accept().is_err(), "{host}: the proxy was asked");
+    }
+}
+
 #[test]
 fn the_answer_is_a_line_of_json_for_a_program() {
     let server = Server::start();

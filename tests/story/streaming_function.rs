@@ -91,6 +91,15 @@ async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
             assert_eq!(status, expected, "{path}?{query}: {body}");
         }
 
+        // A body is decoded only for a client that has been authenticated.
+        for (is_signed, expected) in [(false, 401), (true, 400)] {
+            let mut event = request("/consumers/a/ack", "", &json!({}), is_signed);
+            event["body"] = "%".into();
+            event["isBase64Encoded"] = true.into();
+            let (status, _, body) = whole(&function.invoke(&event, soon()));
+            assert_eq!(status, expected, "{body}");
+        }
+
         // A function whose URL does not stream says so.
         let function = RunningFunction::start(env!("CARGO_BIN_EXE_feed"), &environment[..1]);
         let answer = function.invoke(&request("/events", "", &stream, true), soon());

@@ -115,7 +115,9 @@ impl NotDone {
             Self::Manage(why) => {
                 let status = match &why {
                     ManageError::Unknown(_) => StatusCode::NOT_FOUND,
-                    ManageError::Exists(_) | ManageError::Already(..) => StatusCode::CONFLICT,
+                    ManageError::Exists(_) | ManageError::Conflict(_) | ManageError::Already(..) => {
+                        StatusCode::CONFLICT
+                    }
                     ManageError::NoUrl
                     | ManageError::Settings(_)
                     | ManageError::Refused(_)

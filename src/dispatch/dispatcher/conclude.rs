@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Dispatcher, Finished, REST};
+use super::{DispatchError, Dispatcher, Finished, REST};
 use crate::bus::Bus;
 use crate::dispatch::notice::{Notice, Standing};
 use crate::dispatch::store::Failing;
@@ -67,7 +67,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
 
     /// Tells, until `deadline`, what nobody was told: that a part of a failure budget was used up between two attempts, or what the
     /// bus did not take then. Of who is owed nothing there is nothing to tell.
-    pub(super) async fn tell_the_rest(&self, deadline: Instant) -> Result<(), LogError> {
+    pub(super) async fn tell_the_rest(&self, deadline: Instant) -> Result<(), DispatchError> {
         for known in self.store.subscribers(None).await? {
             if self.untold(&known).is_none() {
                 continue;

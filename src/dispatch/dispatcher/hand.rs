@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Dispatcher, TOGETHER};
+use super::{DispatchError, Dispatcher, TOGETHER};
 use crate::bus::Bus;
 use crate::dispatch::attempt::{Letter, Tried};
 use crate::dispatch::lanes::Place;
@@ -123,7 +123,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     }
 
     /// Whether a delivery is in hand still, and for whom it is now. One look is for all that is in hand for a subscriber.
-    async fn is_in_hand(&self, job: &mut Job) -> Result<bool, LogError> {
+    async fn is_in_hand(&self, job: &mut Job) -> Result<bool, DispatchError> {
         if job.read.elapsed() < FRESH {
             return Ok(true);
         }

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::bus::Bus;
 use crate::dispatch::attempt::Poster;
-use crate::dispatch::key_source::KeySource;
+use crate::dispatch::key_source::{KeySource, NoKeys};
 use crate::dispatch::lanes::{Lanes, Place};
 use crate::dispatch::notice::Notice;
 use crate::dispatch::queue::{Retry, RetryQueue};
@@ -73,6 +73,17 @@ struct Known {
     receivers: HashMap<SubscriberId, Arc<Receiver>>,
 }
 
+/// Why deliveries were not created or claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// The database failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The keys that decrypt the subscribers' secrets could not be read.
+    #[error(transparent)]
+    Keys(#[from] NoKeys),
+}
+
 /// An event that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
@@ -111,8 +122,12 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// event behind them, where they come from the log.
     ///
     /// # Errors
-    /// [`LogError`]: nothing was made.
-    pub async fn accept(&self, events: &[Arrived], position: Option<Position>) -> Result<Vec<Job>, LogError> {
+    /// [`DispatchError`]: nothing was made.
+    pub async fn accept(
+        &self,
+        events: &[Arrived],
+        position: Option<Position>,
+    ) -> Result<Vec<Job>, DispatchError> {
         let (read, receivers) = (Instant::now(), self.receivers().await?);
         let (mut messages, mut owed) = (Vec::new(), Vec::new());
         for event in events {
@@ -174,8 +189,8 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     /// Takes in hand what is to be tried by now, of each subscriber as much as it bears.
     ///
     /// # Errors
-    /// [`LogError`].
-    pub async fn due(&self) -> Result<Vec<Job>, LogError> {
+    /// [`DispatchError`].
+    pub async fn due(&self) -> Result<Vec<Job>, DispatchError> {
         self.more.store(false, Relaxed);
         let now = self.now();
         let mut jobs = Vec::new();
@@ -189,7 +204,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             match self.claim((receiver, read), ready, now).await {
                 Ok(claimed) => jobs.extend(claimed),
                 // What is in hand is tried first.
-                Err(error) if jobs.is_empty() => return Err(error),
+                Err(error) if jobs.is_empty() => return Err(error.into()),
                 Err(error) => {
                     warn!(error = error.to_string(), "not all that is due could be taken in hand");
                     break;
@@ -314,17 +329,17 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
     }
 
     /// The subscribers.
-    async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, LogError> {
+    async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, DispatchError> {
         Ok(self.known().await?.receivers.clone())
     }
 
     /// A subscriber, when there still is one of this number.
-    async fn receiver(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, LogError> {
+    async fn receiver(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, DispatchError> {
         Ok(self.known().await?.receivers.get(&id).cloned())
     }
 
     /// What is known of the subscribers, read anew when they have changed.
-    async fn known(&self) -> Result<MutexGuard<'_, Known>, LogError> {
+    async fn known(&self) -> Result<MutexGuard<'_, Known>, DispatchError> {
         let revision = self.store.revision().await?;
         let mut known = self.known.lock().await;
         let is_readable = known.receivers.values().all(|receiver| receiver.is_readable());
@@ -335,7 +350,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
             known.asked = Some(Instant::now());
         }
         if known.revision != Some(revision) || is_changed {
-            let keys = self.keys.ring().await.map_err(|error| LogError::Unavailable(error.to_string()))?;
+            let keys = self.keys.ring().await?;
             let mut receivers = HashMap::new();
             for subscriber in self.store.subscribers(None).await? {
                 match Receiver::of(&subscriber, &keys, self.now()) {

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Dispatcher, IN_HAND, Job, REST};
+use super::{DispatchError, Dispatcher, IN_HAND, Job, REST};
 use crate::bus::Bus;
 use crate::call::CallError;
+use crate::dispatch::key_source::NoKeys;
 use crate::dispatch::queue::{Retry, RetryQueue};
 use crate::dispatch::store::{Hold, Ready};
 use crate::log::{LogError, Statements};
@@ -29,9 +30,21 @@ pub enum SweepError {
     /// The store.
     #[error(transparent)]
     Store(#[from] LogError),
+    /// The keys that decrypt the subscribers' secrets could not be read.
+    #[error(transparent)]
+    Keys(#[from] NoKeys),
     /// The queue.
     #[error("the queue: {0}")]
     Queue(#[from] CallError),
+}
+
+impl From<DispatchError> for SweepError {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Log(error) => Self::Store(error),
+            DispatchError::Keys(error) => Self::Keys(error),
+        }
+    }
 }
 
 impl<S: Statements, B: Bus> Dispatcher<S, B> {

@@ -8,7 +8,7 @@ use crate::log::{LogError, Row, Statement, Statements, Value};
 
 const COLUMNS: &str =
     "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
-     paused, paused_why";
+     paused, paused_why, version";
 /// Tells who knows the subscribers that they have changed.
 const CHANGED: &str = "update {log}dispatch set revision = revision + 1";
 
@@ -89,21 +89,20 @@ impl<S: Statements> Store<S> {
         self.db.run(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
     }
 
-    /// Changes what a subscriber is; false when it is no longer what it was.
+    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, when another update came
+    /// first: the stored version is no longer `subscriber.version`.
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn update(&self, was: &Subscriber, is: &Subscriber) -> Result<bool, LogError> {
-        let sql = "update {log}subscribers set url = $2, settings = $3, secrets = $4
-            where id = $1 and url = $5 and settings = $6 and secrets = $7 returning id";
+    pub async fn update(&self, subscriber: &Subscriber) -> Result<bool, LogError> {
+        let sql = "update {log}subscribers set url = $2, settings = $3, secrets = $4, version = version + 1
+            where id = $1 and version = $5 returning id";
         let values = vec![
-            was.id.into(),
-            is.url.as_str().into(),
-            json(&is.settings)?,
-            json(&is.secrets)?,
-            was.url.as_str().into(),
-            json(&was.settings)?,
-            json(&was.secrets)?,
+            subscriber.id.into(),
+            subscriber.url.as_str().into(),
+            json(&subscriber.settings)?,
+            json(&subscriber.secrets)?,
+            subscriber.version.into(),
         ];
         Ok(!self.changed(Statement::new(sql, values)).await?.is_empty())
     }
@@ -275,5 +274,6 @@ fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
             open_until: row.maybe_time(9)?,
             told: row.number(10)?,
         },
+        version: row.number(13)?,
     })
 }

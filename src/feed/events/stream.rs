@@ -10,6 +10,7 @@ use http::{HeaderName, Method, StatusCode, header};
 
 use super::query::{Parameters, Place, Point, Query};
 use super::{Answer, Feed, NoPage, PATH, Request, cursor};
+use crate::access::Scope;
 use crate::feed::events::format::{Accepted, Format};
 use crate::feed::trimmed;
 use crate::log::{Consumers, CursorKey, Ordered, Placed, Position};
@@ -39,12 +40,15 @@ pub struct Follower<L> {
 }
 
 impl<L: Ordered + Consumers> Feed<L> {
-    /// Begins a stream: the first text of it, and the one who has the rest.
+    /// Begins a stream for an authenticated request: its first text, and the follower that has the rest.
     ///
     /// # Errors
     /// The answer to give instead.
-    pub async fn follow(self: &Arc<Self>, request: Request<'_>) -> Result<(String, Follower<L>), Answer> {
-        let scope = self.scope(&request).await?;
+    pub async fn follow(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        scope: Scope,
+    ) -> Result<(String, Follower<L>), Answer> {
         let begun = async {
             let mut query = Query::read(request.query, Parameters::Log)?;
             if let Some(last) = request.header(LAST_EVENT_ID) {

@@ -12,13 +12,14 @@ use super::PATIENCE;
 use crate::log::{LogError, migrations};
 
 /// Every change to the tables, in order. One that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "events", include_str!("0001_events.sql")),
     (2, "order", include_str!("0002_order.sql")),
     (3, "consumers", include_str!("0003_consumers.sql")),
     (4, "deliveries", include_str!("0004_deliveries.sql")),
     (5, "fewer_indexes", include_str!("0005_fewer_indexes.sql")),
     (6, "pauses", include_str!("0006_pauses.sql")),
+    (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
 ];
 
 /// The authorities of Amazon RDS and Aurora, all regions. Source: "Using SSL/TLS to encrypt a connection to a DB

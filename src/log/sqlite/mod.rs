@@ -22,13 +22,14 @@ use super::search::{Key, Page, Search, Stored};
 use super::sql::{self, Dialect};
 use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Recorded};
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "events", include_str!("0001_events.sql")),
     (2, "order", include_str!("0002_order.sql")),
     (3, "consumers", include_str!("0003_consumers.sql")),
     (4, "deliveries", include_str!("0004_deliveries.sql")),
     (5, "fewer_indexes", include_str!("0005_fewer_indexes.sql")),
     (6, "pauses", include_str!("0006_pauses.sql")),
+    (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
 ];
 /// SQLite binds 32,766 values at most, and a row has some thirty.
 const ROWS: usize = 500;
