@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::secrets::{Ages, CachedSecrets, Keys as _, SecretError, SecretsManager, Version};
+use crate::secrets::{
+    CacheTtls, CachedSecrets, SecretError, SecretVersion, SecretsManager, SigningSecrets as _,
+};
 
 /// Who is let in.
 pub enum Access {
@@ -104,7 +106,7 @@ impl Tokens {
         self.tokens.len() < before
     }
 
-    fn read(version: &Version) -> Result<Self, SecretError> {
+    fn read(version: &SecretVersion) -> Result<Self, SecretError> {
         // Not the error's own text, which can quote what it could not read.
         serde_json::from_slice(version.secret.expose())
             .map_err(|_| SecretError::Unreadable("the secret of tokens is not the JSON it should be".into()))
@@ -130,7 +132,7 @@ impl Access {
     /// A function's: the tokens of a secret, or, without one, only AWS's own signatures.
     pub fn of_function(tokens: Option<SecretsManager>) -> Self {
         tokens.map_or(Self::Signed, |tokens| {
-            Self::Secret(Box::new(CachedSecrets::new(tokens, Ages::default())))
+            Self::Secret(Box::new(CachedSecrets::new(tokens, CacheTtls::default())))
         })
     }
 
@@ -154,7 +156,7 @@ impl Access {
             Self::Signed => Ok(None),
             Self::Tokens(tokens) => Ok(tokens.find(token)),
             Self::Secret(cache) => {
-                let current: Arc<Version> = cache.current().await?;
+                let current: Arc<SecretVersion> = cache.current().await?;
                 let found = Tokens::read(&current)?.find(token);
                 if found.is_some() {
                     return Ok(found);

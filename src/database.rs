@@ -13,16 +13,17 @@ use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
 use crate::log::{
-    Batch, Bounds, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed,
-    Position, PostgresLog, Recorded, Row, Search, Statement, Statements, Stored,
+    Bounds, CursorKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
+    MaintenanceReport, PageLimit, PageRequest, Position, PositionedEvent, PostgresLog, RecordOutcome,
+    RetentionPolicy, Row, Search, SqlExecutor, Statement, StoredEvent,
 };
-use crate::secrets::{SecretStore, SecretsManager, Stage};
+use crate::secrets::{SecretStore, SecretsManager, VersionStage};
 
 /// Connections that one function has at most.
 const CONNECTIONS: u32 = 4;
 
 /// A database, and where its credentials are.
-pub struct Database {
+pub struct LambdaLog {
     url: Option<DatabaseUrl>,
     secret: Option<SecretsManager>,
     open: Mutex<Option<Arc<PostgresLog>>>,
@@ -30,7 +31,7 @@ pub struct Database {
 
 /// Why there is no database to open.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DatabaseError {
+pub enum LambdaLogConfigError {
     /// Neither is set.
     #[error("environment variables DATABASE_URL and DATABASE_SECRET_ARN: one of them must be set")]
     NotSet,
@@ -51,16 +52,19 @@ struct Credentials {
     dbname: Option<String>,
 }
 
-impl Database {
+impl LambdaLog {
     /// A database by `DATABASE_URL`, by the secret `DATABASE_SECRET_ARN`, or by a URL without credentials and a secret
     /// with them.
     ///
     /// # Errors
-    /// [`DatabaseError`].
-    pub fn new(url: Option<&SecretString>, secret: Option<SecretsManager>) -> Result<Self, DatabaseError> {
+    /// [`LambdaLogConfigError`].
+    pub fn new(
+        url: Option<&SecretString>,
+        secret: Option<SecretsManager>,
+    ) -> Result<Self, LambdaLogConfigError> {
         let url = url.map(|url| url.expose_secret().parse()).transpose()?;
         if url.is_none() && secret.is_none() {
-            return Err(DatabaseError::NotSet);
+            return Err(LambdaLogConfigError::NotSet);
         }
         Ok(Self { url, secret, open: Mutex::default() })
     }
@@ -76,11 +80,11 @@ impl Database {
     }
 
     async fn url(&self) -> Result<DatabaseUrl, LogError> {
-        let refused = |why: &str| LogError::Refused(format!("the database's secret: {why}"));
+        let refused = |why: &str| LogError::Rejected(format!("the database's secret: {why}"));
         let Some(secret) = &self.secret else {
             return self.url.clone().ok_or_else(|| refused("there is none"));
         };
-        let version = secret.fetch(Stage::Current).await;
+        let version = secret.fetch(VersionStage::Current).await;
         let version = version.map_err(|error| LogError::Unavailable(format!("its credentials: {error}")))?;
         let version = version.ok_or_else(|| refused("it has no value"))?;
         let text = std::str::from_utf8(version.secret.expose()).map_err(|_| refused("it is not text"))?;
@@ -94,7 +98,7 @@ impl Database {
             (None, Some(host)) => {
                 let port = credentials.port.unwrap_or(5432);
                 let name = credentials.dbname.as_deref().unwrap_or("postgres");
-                DatabaseUrl::of(host, port, name)
+                DatabaseUrl::from_parts(host, port, name)
             }
             (None, None) => return Err(refused("it names no host, and DATABASE_URL is not set")),
         };
@@ -107,7 +111,7 @@ impl Database {
         log: &Arc<PostgresLog>,
         error: &LogError,
     ) -> Result<Option<Arc<PostgresLog>>, LogError> {
-        if self.secret.is_none() || !matches!(error, LogError::Credentials(_)) {
+        if self.secret.is_none() || !matches!(error, LogError::InvalidCredentials(_)) {
             return Ok(None);
         }
         let mut open = self.open.lock().await;
@@ -135,24 +139,24 @@ macro_rules! with_log {
     }};
 }
 
-impl Log for Database {
-    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+impl EventStore for LambdaLog {
+    async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
         with_log!(self, log => log.record(batch))
     }
 
-    async fn published(&self, batch: i64) -> Result<(), LogError> {
-        with_log!(self, log => log.published(batch))
+    async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
+        with_log!(self, log => log.mark_published(batch))
     }
 
-    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
-        with_log!(self, log => log.keys(batch))
+    async fn batch_event_keys(&self, batch: i64) -> Result<Vec<EventKey>, LogError> {
+        with_log!(self, log => log.batch_event_keys(batch))
     }
 
-    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
-        with_log!(self, log => log.unrecorded(origins.clone()))
+    async fn find_unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+        with_log!(self, log => log.find_unrecorded(origins.clone()))
     }
 
-    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
+    async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
         with_log!(self, log => log.search(search, page))
     }
 
@@ -160,56 +164,56 @@ impl Log for Database {
         with_log!(self, log => log.count(search))
     }
 
-    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
+    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
         with_log!(self, log => log.maintain(keep))
     }
 }
 
-impl Ordered for Database {
-    async fn sequence(&self) -> Result<Position, LogError> {
-        with_log!(self, log => log.sequence())
+impl EventReader for LambdaLog {
+    async fn assign_positions(&self) -> Result<Position, LogError> {
+        with_log!(self, log => log.assign_positions())
     }
 
     async fn bounds(&self) -> Result<Bounds, LogError> {
         with_log!(self, log => log.bounds())
     }
 
-    async fn events(
+    async fn read_events(
         &self,
         positions: Range<Position>,
-        filter: &Filter,
-        most: Most,
-    ) -> Result<Option<Vec<Placed>>, LogError> {
-        with_log!(self, log => log.events(positions.clone(), filter, most))
+        filter: &EventFilter,
+        most: PageLimit,
+    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
+        with_log!(self, log => log.read_events(positions.clone(), filter, most))
     }
 
-    async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
-        with_log!(self, log => log.since(time))
+    async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
+        with_log!(self, log => log.first_position_since(time))
     }
 
-    async fn recorded(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
-        with_log!(self, log => log.recorded(position))
+    async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+        with_log!(self, log => log.recorded_at(position))
     }
 
-    async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
-        with_log!(self, log => log.find(id, sources))
+    async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
+        with_log!(self, log => log.find_event(id, sources))
     }
 
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
         with_log!(self, log => log.cursor_key())
     }
 
-    async fn reaches(&self, position: Position) -> Result<(), LogError> {
-        with_log!(self, log => log.reaches(position))
+    async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {
+        with_log!(self, log => log.wait_for_position(position))
     }
 }
 
-impl Statements for Database {
-    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
-        with_log!(self, log => log.transact(statements.clone()))
+impl SqlExecutor for LambdaLog {
+    async fn execute_transaction(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+        with_log!(self, log => log.execute_transaction(statements.clone()))
     }
 
-    async fn divide(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
-        with_log!(self, log => log.divide(table, oldest))
+    async fn maintain_partitions(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
+        with_log!(self, log => log.maintain_partitions(table, oldest))
     }
 }

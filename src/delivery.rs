@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::dispatch::{DeliveryFilter, DeliveryView, State, Store, view};
 use crate::input;
-use crate::log::{AnyLog, LogError, NoLog};
+use crate::log::{AnyLog, LogError, OpenLogError};
 use crate::output;
 use crate::serve::settings::default_log;
 use crate::subscriber::text;
@@ -100,7 +100,7 @@ pub struct OneOrSome {
 pub enum DeliveryError {
     /// There is no database.
     #[error(transparent)]
-    Log(#[from] NoLog),
+    Log(#[from] OpenLogError),
     /// The database.
     #[error(transparent)]
     Store(#[from] LogError),
@@ -120,7 +120,7 @@ pub enum DeliveryError {
 
 impl Place {
     async fn store(&self) -> Result<Store<AnyLog>, DeliveryError> {
-        Ok(Store::new(AnyLog::existing(&self.database, 2).await?.0))
+        Ok(Store::new(AnyLog::open_existing(&self.database, 2).await?.0))
     }
 }
 

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::input;
-use crate::log::{AnyLog, COLUMNS, Log as _, NoLog, Order, Page, Search, Stored};
+use crate::log::{AnyLog, COLUMNS, EventStore as _, OpenLogError, Order, PageRequest, Search, StoredEvent};
 use crate::output;
 use crate::recorder;
 use crate::serve::settings::default_log;
@@ -57,7 +57,7 @@ enum Format {
 pub enum ExportError {
     /// There is no log.
     #[error(transparent)]
-    Log(#[from] NoLog),
+    Log(#[from] OpenLogError),
     /// No time is in the range.
     #[error("--from is later than --to")]
     Range,
@@ -80,7 +80,7 @@ impl Export {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ExportError::Range);
         }
-        let (log, failed) = AnyLog::existing(&self.database, 1).await?;
+        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
         let name = self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
         let unwritable = |error| ExportError::Output { output: name.clone(), error };
         let mut out: Box<dyn Write + Send> = match &self.output {
@@ -95,7 +95,7 @@ impl Export {
             types: self.types,
             ..Search::default()
         };
-        let mut page = Page { order: Order::OldestFirst, after: None, offset: 0, limit: AT_ONCE };
+        let mut page = PageRequest { order: Order::OldestFirst, after: None, offset: 0, limit: AT_ONCE };
         let (mut written, mut told) = (0_u64, Instant::now());
         if matches!(self.format, Format::Csv) {
             write_row(&mut out, &header()).map_err(unwritable)?;
@@ -106,7 +106,7 @@ impl Export {
             page.after = Some(last.key.clone());
             for event in &found {
                 let done = match self.format {
-                    Format::Jsonl => out.write_all(&event.to_line()),
+                    Format::Jsonl => out.write_all(&event.to_json_line()),
                     Format::Csv => write_row(&mut out, &row(event)),
                 };
                 match done {
@@ -137,14 +137,14 @@ fn header() -> Vec<Cow<'static, str>> {
     first.chain(COLUMNS.iter().map(|column| column.name)).chain(["detail"]).map(Cow::Borrowed).collect()
 }
 
-fn row(event: &Stored) -> Vec<Cow<'_, str>> {
+fn row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
     let mut row: Vec<Cow<'_, str>> = vec![
         event.key.time.to_string().into(),
         event.key.id.as_str().into(),
         event.source.as_str().into(),
         event.detail_type.as_str().into(),
     ];
-    let found = recorder::found(&event.detail);
+    let found = recorder::search_columns(&event.detail);
     row.extend(found.values().map(|value| value.unwrap_or_default().to_owned().into()));
     row.push(event.detail.as_str().into());
     row

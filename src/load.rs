@@ -12,10 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
 use crate::bus::EventBridge;
-use crate::log::{AnyLog, LogAddress, LogError, Ordered as _};
+use crate::log::{AnyLog, EventReader as _, LogAddress, LogError};
 use crate::output;
 use crate::providers;
-use crate::recorder::{Listed, Place, RecordError, Recorder, Summary};
+use crate::recorder::{ArchivePage, AwsOrigin, RecordError, RecordSummary, Recorder};
 use crate::serve::settings::default_log;
 
 /// Batches that are recorded at once.
@@ -87,7 +87,7 @@ pub enum LoadError {
 /// How far it is.
 #[derive(Default)]
 struct Progress {
-    all: Summary,
+    all: RecordSummary,
     batches: usize,
     before: usize,
     failed: Vec<String>,
@@ -104,12 +104,12 @@ impl Load {
         let failed = |error| LoadError::Log { log: address.to_string(), error };
         let log = AnyLog::open(&address, u32::try_from(AT_ONCE).unwrap_or(u32::MAX)).await.map_err(failed)?;
         let archive = match &self.archive {
-            ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::of(folder.clone())),
+            ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
             ArchiveUrl::S3 { bucket, prefix } => {
                 Archive::S3(S3Archive::new(&aws::command_config().await, bucket.clone(), prefix.clone()))
             }
         };
-        let recorder: Recorder<AnyLog, EventBridge> = Recorder { archive, log, publish: None };
+        let recorder: Recorder<AnyLog, EventBridge> = Recorder { archive, log, bus: None };
         let started = Instant::now();
         let progress = load(Arc::new(recorder), &self.archive, &failed).await?;
         progress.tell(started.elapsed(), self.json);
@@ -132,12 +132,15 @@ async fn load(
         let mut after: Option<String> = None;
         loop {
             let deadline = tokio::time::Instant::now() + A_BATCH;
-            let listed = recorder.list(provider, after.as_deref(), deadline).await;
+            let listed = recorder.list_unrecorded(provider, after.as_deref(), deadline).await;
             let listed = listed.map_err(|error| match error {
                 RecordError::Log(error) => failed(error),
                 error => LoadError::Archive { archive: url.to_string(), error },
             })?;
-            let Some(Listed { last, batches, new }) = listed else { break };
+            let Some(ArchivePage { last_key: last, batch_count: batches, unrecorded_keys: new }) = listed
+            else {
+                break;
+            };
             progress.batches += batches;
             progress.before += batches - new.len();
             for key in new {
@@ -151,7 +154,7 @@ async fn load(
                 let recorder = recorder.clone();
                 tasks.spawn(async move {
                     let deadline = tokio::time::Instant::now() + A_BATCH;
-                    let done = recorder.batch(&key, &Place::default(), deadline).await;
+                    let done = recorder.record_archived(&key, &AwsOrigin::default(), deadline).await;
                     (key, done)
                 });
             }
@@ -161,7 +164,7 @@ async fn load(
     while !tasks.is_empty() {
         progress.count(tasks.join_next().await, failed)?;
     }
-    recorder.log.sequence().await.map_err(failed)?;
+    recorder.log.assign_positions().await.map_err(failed)?;
     if progress.batches == 0 {
         let folders = providers::ALL.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
@@ -169,7 +172,7 @@ async fn load(
     Ok(progress)
 }
 
-type Done = (String, Result<Summary, RecordError>);
+type Done = (String, Result<RecordSummary, RecordError>);
 
 impl Progress {
     /// Counts a batch that is done with. A log that does not work ends the work.
@@ -180,12 +183,12 @@ impl Progress {
     ) -> Result<(), LoadError> {
         match done {
             Some(Ok((_, Ok(summary)))) => {
-                self.all = self.all.and(summary);
+                self.all = self.all.merge(summary);
                 return Ok(());
             }
             Some(Ok((
                 _,
-                Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::Credentials(_)))),
+                Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::InvalidCredentials(_)))),
             ))) => {
                 return Err(failed(error));
             }
@@ -199,7 +202,7 @@ impl Progress {
     }
 
     fn text(&self) -> String {
-        let Summary { events, repeats, unrecognized, .. } = self.all;
+        let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
         format!(
             "{} batches, {} of them recorded before; {events} events are new, {repeats} were in the log, {unrecognized} were not understood and are kept as they came",
             self.batches, self.before
@@ -207,7 +210,7 @@ impl Progress {
     }
 
     fn tell(&self, time: Duration, json: bool) {
-        let Summary { events, repeats, unrecognized, .. } = self.all;
+        let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
         output::line(&if json {
             serde_json::json!({
                 "batches": self.batches,

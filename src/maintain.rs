@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
-use crate::log::{AnyLog, Keep, Log as _, Maintained, NoLog};
+use crate::log::{AnyLog, EventStore as _, MaintenanceReport, OpenLogError, RetentionPolicy};
 use crate::output;
 use crate::serve::settings::default_log;
 
@@ -32,14 +32,18 @@ impl Maintain {
     /// Does it, and says what was done.
     ///
     /// # Errors
-    /// [`NoLog`].
-    pub async fn run(self) -> Result<(), NoLog> {
-        let (log, failed) = AnyLog::existing(&self.database, 1).await?;
-        let mut keep = Keep { bytes: self.keep_bytes, ..Keep::default() };
+    /// [`OpenLogError`].
+    pub async fn run(self) -> Result<(), OpenLogError> {
+        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
+        let mut keep = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
         if let Some(days) = self.keep {
-            keep = keep.not_older(SignedDuration::from_hours(24 * i64::from(days)));
+            keep = keep.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));
         }
-        let Maintained { made, dropped, deleted } = log.maintain(&keep).await.map_err(&failed)?;
+        let MaintenanceReport {
+            created_partitions: made,
+            dropped_partitions: dropped,
+            deleted_events: deleted,
+        } = log.maintain(&keep).await.map_err(&failed)?;
         output::line(&if self.json {
             serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
         } else {

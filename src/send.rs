@@ -8,7 +8,10 @@ use jiff::Timestamp;
 
 use crate::http_client;
 use crate::output::chain;
-use crate::providers::{Field, JSON, Provider, PublicUrlError, Refusal, RequestUrl, Sample, Webhook};
+use crate::providers::{
+    FieldLocation, JSON_MEDIA_TYPE, Provider, RawWebhook, RequestUrl, SampleWebhook, UrlError,
+    VerificationError,
+};
 use crate::secrets::Secret;
 
 /// What is to be sent.
@@ -57,7 +60,7 @@ pub enum SendError {
         /// As it was given.
         url: String,
         /// What is wrong with it.
-        error: PublicUrlError,
+        error: UrlError,
     },
     /// A body that the provider could not have signed.
     #[error("this body cannot be signed as {title} signs: {error}")]
@@ -65,7 +68,7 @@ pub enum SendError {
         /// The provider.
         title: &'static str,
         /// Why.
-        error: Refusal,
+        error: VerificationError,
     },
     /// Nobody answered.
     #[error("{url} did not answer: {error}")]
@@ -88,7 +91,7 @@ impl Letter<'_> {
         let mut headers = Vec::new();
         let sample = || fresh(&provider.sample, now);
         let body = match (provider.event_type, self.event, self.body) {
-            (Some(Field::Header(name)), event, body) => {
+            (Some(FieldLocation::Header(name)), event, body) => {
                 let event = event.unwrap_or(provider.sample.event_type);
                 if event.is_empty() || !event.bytes().all(|b| b.is_ascii_graphic()) {
                     return Err(SendError::BadType(event.to_owned()));
@@ -97,25 +100,30 @@ impl Letter<'_> {
                 body.unwrap_or_else(|| sample().into())
             }
             (_, None, body) => body.unwrap_or_else(|| sample().into()),
-            (Some(Field::Body(_)), Some(_), Some(_)) => return Err(SendError::TypeIsInBody { title }),
-            (Some(Field::Body(_)), Some(event), None) => {
+            (Some(FieldLocation::Body(_)), Some(_), Some(_)) => {
+                return Err(SendError::TypeIsInBody { title });
+            }
+            (Some(FieldLocation::Body(_)), Some(event), None) => {
                 let quoted = |text: &str| serde_json::Value::from(text).to_string();
                 sample().replace(&quoted(provider.sample.event_type), &quoted(event)).into()
             }
             (None, Some(_), _) => return Err(SendError::NoType { title }),
         };
-        if let Some(Field::Header(name)) = provider.delivery_id {
+        if let Some(FieldLocation::Header(name)) = provider.delivery_id {
             headers.push((name, uuid::Uuid::new_v4().to_string()));
         }
-        let media_type = provider.body.media_type_of(&body);
+        let media_type = provider.body_format.media_type_of(&body);
         headers.push(("content-type", media_type.to_owned()));
         let mut url = self.to;
-        if let Some(parameter) = provider.signature.body_hash.filter(|_| media_type == JSON) {
+        if let Some(parameter) =
+            provider.signature.body_hash_parameter.filter(|_| media_type == JSON_MEDIA_TYPE)
+        {
             let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
             let query = url.query.take().map_or(String::new(), |query| query + "&");
             url.query = Some(format!("{query}{parameter}={hash}"));
         }
-        let webhook = Webhook::new(url.clone(), Webhook::headers(headers.iter().cloned()), body.clone());
+        let webhook =
+            RawWebhook::new(url.clone(), RawWebhook::header_map(headers.iter().cloned()), body.clone());
         let signature = provider.signature.sign(&webhook, secret, now);
         let signature = signature.map_err(|error| SendError::Unsignable { title, error })?;
         headers.push((provider.signature.header, signature));
@@ -124,19 +132,20 @@ impl Letter<'_> {
 }
 
 /// A sample's body with an id and a time of its own: what has the same is the same event, and recorded once.
-fn fresh(sample: &Sample, now: Timestamp) -> String {
+fn fresh(sample: &SampleWebhook, now: Timestamp) -> String {
     let mut body = sample.body.to_owned();
-    if !sample.id.is_empty() {
+    if !sample.id_placeholder.is_empty() {
         let another = |char: char| match char {
             '0'..='9' => fastrand::digit(10),
             'a'..='z' => fastrand::lowercase(),
             'A'..='Z' => fastrand::uppercase(),
             other => other,
         };
-        body = body.replace(sample.id, &sample.id.chars().map(another).collect::<String>());
+        body = body
+            .replace(sample.id_placeholder, &sample.id_placeholder.chars().map(another).collect::<String>());
     }
-    if !sample.time.is_empty() {
-        body = body.replace(sample.time, &now.as_second().to_string());
+    if !sample.time_placeholder.is_empty() {
+        body = body.replace(sample.time_placeholder, &now.as_second().to_string());
     }
     body
 }
@@ -184,10 +193,10 @@ mod tests {
         let now = Timestamp::from_second(1_795_341_600).unwrap();
         for provider in providers::ALL {
             let (one, other) = (fresh(&provider.sample, now), fresh(&provider.sample, now));
-            assert_eq!(one != other, !provider.sample.id.is_empty(), "{}", provider.name);
+            assert_eq!(one != other, !provider.sample.id_placeholder.is_empty(), "{}", provider.name);
             assert_eq!(one.len(), provider.sample.body.len(), "{}", provider.name);
             assert!(serde_json::from_str::<serde::de::IgnoredAny>(&one).is_ok() || provider.name == "twilio");
-            assert!(provider.sample.body.contains(provider.sample.id), "{}", provider.name);
+            assert!(provider.sample.body.contains(provider.sample.id_placeholder), "{}", provider.name);
         }
         let stripe = fresh(&providers::stripe::STRIPE.sample, now);
         assert!(stripe.contains("\"created\": 1795341600,") && stripe.contains("\"id\": \"evt_"), "{stripe}");

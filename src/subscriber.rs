@@ -13,7 +13,7 @@ use crate::dispatch::{
     Changes, Envelope, Guard, KeySource, LONGEST_OVERLAP, ManageError, Manager, Poster, Scheme, Store,
     Subscriber, view,
 };
-use crate::log::{AnyLog, LogAddress, NoLog};
+use crate::log::{AnyLog, LogAddress, OpenLogError};
 use crate::output;
 use crate::secrets::{Secret, SecretsManager};
 use crate::serve::settings::{
@@ -153,7 +153,7 @@ pub struct Rotate {
 pub enum SubscriberError {
     /// There is no database.
     #[error(transparent)]
-    Log(#[from] NoLog),
+    Log(#[from] OpenLogError),
     /// A setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -175,10 +175,10 @@ pub enum SubscriberError {
 
 impl Place {
     async fn manager(&self) -> Result<Manager<AnyLog>, SubscriberError> {
-        let address: LogAddress = self.database.to_string_lossy().parse().map_err(NoLog::from)?;
+        let address: LogAddress = self.database.to_string_lossy().parse().map_err(OpenLogError::from)?;
         let place = key_place(&address, &default_data());
         let subscribing = self.flags.clone().settle(SubscriberFile::default(), &place)?;
-        let (log, _) = AnyLog::existing(&self.database, 2).await?;
+        let (log, _) = AnyLog::open_existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
             Some(arn) => KeySource::secret(SecretsManager::new(&aws::command_config().await, arn.clone())),
             None => KeySource::File(subscribing.key),

@@ -26,7 +26,9 @@ use hookbridge::dispatch::{
 };
 use hookbridge::event::Event;
 use hookbridge::http_client;
-use hookbridge::log::{Batch, Found, Log as _, Ordered as _, PostgresLog, Record, SqliteLog};
+use hookbridge::log::{
+    EventBatch, EventReader as _, EventStore as _, NewEvent, PostgresLog, SearchColumns, SqliteLog,
+};
 use jiff::Timestamp;
 
 const EVENTS: usize = 40_000;
@@ -222,7 +224,7 @@ impl BenchLog {
 
     async fn record(&self, range: std::ops::Range<usize>) {
         let start: Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
-        let records = range.clone().map(|n| Record {
+        let records = range.clone().map(|n| NewEvent {
             time: start + jiff::SignedDuration::from_millis(n as i64),
             id: format!("{n}").into(),
             source: "bench".into(),
@@ -231,17 +233,17 @@ impl BenchLog {
             region: "".into(),
             resources: vec![],
             detail: detail(n).into(),
-            found: Found::default(),
+            search_columns: SearchColumns::default(),
         });
-        let batch = Batch {
+        let batch = EventBatch {
             origin: Some(format!("{}", range.start).into()),
-            records: records.collect(),
+            events: records.collect(),
             unrecognized: 0,
         };
         match self {
             Self::Postgres(log, _) => {
                 log.record(&batch).await.unwrap();
-                log.sequence().await.unwrap();
+                log.assign_positions().await.unwrap();
             }
             Self::Sqlite(log, _) => {
                 log.record(&batch).await.unwrap();
@@ -267,7 +269,7 @@ impl BenchLog {
 struct Nobody;
 
 impl Bus for Nobody {
-    async fn put(&self, _: &Arc<Event>, _: tokio::time::Instant) -> Result<(), CallError> {
+    async fn publish(&self, _: &Arc<Event>, _: tokio::time::Instant) -> Result<(), CallError> {
         Ok(())
     }
 }

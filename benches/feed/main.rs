@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hookbridge::log::{Batch, Found, Log as _, Ordered as _, PostgresLog, Record};
+use hookbridge::log::{EventBatch, EventReader as _, EventStore as _, NewEvent, PostgresLog, SearchColumns};
 
 /// How often the time is taken.
 const TIMES: usize = 500;
@@ -140,7 +140,7 @@ fn webhook(address: SocketAddr) -> Instant {
     let body = r#"{"ref":"refs/heads/main"}"#;
     let github = hookbridge::providers::find("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::Webhook::new(url, http::HeaderMap::new(), body.into());
+    let webhook = hookbridge::providers::RawWebhook::new(url, http::HeaderMap::new(), body.into());
     let secret = hookbridge::secrets::Secret::new(SECRET);
     let signature = github.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -159,7 +159,7 @@ fn webhook(address: SocketAddr) -> Instant {
 
 /// Records an event as another process would, and returns when it was committed.
 async fn record(log: &PostgresLog, n: usize) -> Instant {
-    let record = Record {
+    let record = NewEvent {
         time: jiff::Timestamp::now(),
         id: format!("{n}").into(),
         source: "bench".into(),
@@ -168,11 +168,11 @@ async fn record(log: &PostgresLog, n: usize) -> Instant {
         region: "".into(),
         resources: vec![],
         detail: "{}".into(),
-        found: Found::default(),
+        search_columns: SearchColumns::default(),
     };
-    log.record(&Batch { origin: None, records: vec![record], unrecognized: 0 }).await.unwrap();
+    log.record(&EventBatch { origin: None, events: vec![record], unrecognized: 0 }).await.unwrap();
     let committed = Instant::now();
-    log.sequence().await.unwrap();
+    log.assign_positions().await.unwrap();
     committed
 }
 

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_s3::primitives::ByteStream;
 use hookbridge::archive::{Archive, S3Archive};
-use hookbridge::bridge::{Bridge, Function};
+use hookbridge::bridge::{BridgeFunction, WebhookHandler};
 use hookbridge::bus::EventBridge;
 use hookbridge::providers;
-use hookbridge::secrets::{Ages, CachedSecrets, Secret, SecretsManager};
+use hookbridge::secrets::{CacheTtls, CachedSecrets, Secret, SecretsManager};
 
 use super::{median, stub, warm};
 
@@ -18,10 +18,10 @@ pub async fn compare(aws: &stub::Aws) {
     // By its address: a bucket of a host with a name is a host of its own.
     let config = config.to_builder().endpoint_url(aws.url.replace("localhost", "127.0.0.1")).build();
     let sparkpost = providers::find("sparkpost").unwrap();
-    let function = Function {
-        bridge: Bridge {
+    let function = BridgeFunction {
+        handler: WebhookHandler {
             provider: sparkpost,
-            keys: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), Ages::default()),
+            secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
             bus: EventBridge::new(&config, "default".into()),
             max_entry_bytes: 262_144,
             overflow: None,
@@ -29,10 +29,10 @@ pub async fn compare(aws: &stub::Aws) {
             archive: Some(Archive::S3(S3Archive::new(&config, "archive".into(), "raw/".into()))),
         },
         public_url: None,
-        name: "function".into(),
+        function_name: "function".into(),
     };
     let body = batch();
-    let webhook = providers::Webhook::new(
+    let webhook = providers::RawWebhook::new(
         "https://x.example/".parse().unwrap(),
         http::HeaderMap::new(),
         body.clone().into(),

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use hookbridge::bridge::{Bridge, Function};
+use hookbridge::bridge::{BridgeFunction, WebhookHandler};
 use hookbridge::bus::EventBridge;
 use hookbridge::providers;
-use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
+use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
 use serde_json::Value;
 
 use super::{event, median, stub};
@@ -16,10 +16,10 @@ const TIMES: usize = 3000;
 pub async fn compare(aws: &stub::Aws) {
     // A benchmark's process reads its environment like a function's, so it is started with the stub's.
     let config = with_environment(aws).await;
-    let function = Function {
-        bridge: Bridge {
+    let function = BridgeFunction {
+        handler: WebhookHandler {
             provider: providers::find("github").unwrap(),
-            keys: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), Ages::default()),
+            secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
             bus: EventBridge::new(&config, "default".into()),
             max_entry_bytes: 262_144,
             overflow: None,
@@ -27,7 +27,7 @@ pub async fn compare(aws: &stub::Aws) {
             archive: None,
         },
         public_url: None,
-        name: "function".into(),
+        function_name: "function".into(),
     };
     let client = aws_sdk_eventbridge::Client::new(&config);
     let event = event();

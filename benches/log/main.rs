@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use generator::Generator;
 use hookbridge::access::{Access, Scope};
 use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
-use hookbridge::log::{Log as _, Ordered as _, PostgresLog, Recorded};
+use hookbridge::log::{EventReader as _, EventStore as _, PostgresLog, RecordOutcome};
 use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgPool;
@@ -85,7 +85,7 @@ async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     let of_follower = log.clone();
     let follower = tokio::spawn(async move {
         loop {
-            of_follower.sequence().await.unwrap();
+            of_follower.assign_positions().await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -112,8 +112,10 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
             loop {
                 let next = take.lock().await.recv().await;
                 let Some((n, body)) = next else { return done };
-                let batch = recorder::read(Some(format!("{run}/{n}")), &body, run);
-                let Recorded::New { events, .. } = log.record(&batch).await.unwrap() else { unreachable!() };
+                let batch = recorder::parse_batch(Some(format!("{run}/{n}")), &body, run);
+                let RecordOutcome::Inserted { events, .. } = log.record(&batch).await.unwrap() else {
+                    unreachable!()
+                };
                 done += events;
             }
         });

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hookbridge::access::Access;
 use hookbridge::feed::Feed;
-use hookbridge::log::{Bounds, Ordered as _, PostgresLog};
+use hookbridge::log::{Bounds, EventReader as _, PostgresLog};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::Row as _;

@@ -2,17 +2,17 @@
 
 #![no_main]
 
-use hookbridge::recorder::read;
+use hookbridge::recorder::parse_batch;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let body = String::from_utf8_lossy(body);
-    let batch = read(None, &body, jiff::Timestamp::UNIX_EPOCH);
-    assert!(batch.unrecognized <= batch.records.len());
-    for record in &batch.records {
+    let batch = parse_batch(None, &body, jiff::Timestamp::UNIX_EPOCH);
+    assert!(batch.unrecognized <= batch.events.len());
+    for record in &batch.events {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(&record.detail).is_ok());
         assert!(!record.id.is_empty() && record.id.len() <= 1024 && !record.id.contains('\0'));
         assert!(!record.detail_type.is_empty() && !record.detail_type.contains('\0'));
-        assert!(record.found.values().flatten().all(|value| value.len() <= 2048 && !value.contains('\0')));
-        assert!(hookbridge::log::can_be_recorded(record.time));
+        assert!(record.search_columns.values().flatten().all(|value| value.len() <= 2048 && !value.contains('\0')));
+        assert!(hookbridge::log::is_recordable(record.time));
     }
 });

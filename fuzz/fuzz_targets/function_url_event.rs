@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use hookbridge::bridge::Request;
+use hookbridge::bridge::WebhookRequest;
 
 libfuzzer_sys::fuzz_target!(|event: &str| {
     let public = "https://hooks.example/in".parse().ok();
-    let _ = Request::of_function_url(event, None);
-    let _ = Request::of_function_url(event, public.as_ref());
+    let _ = WebhookRequest::from_function_url_event(event, None);
+    let _ = WebhookRequest::from_function_url_event(event, public.as_ref());
 });

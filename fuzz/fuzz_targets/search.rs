@@ -9,14 +9,14 @@ use std::time::Duration;
 use hookbridge::access::{Access, Scope};
 use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{
-    Batch, Bounds, CursorKey, Filter, Keep, Key, Log, LogError, Maintained, Most, Ordered, Page, Placed, Position,
-    Recorded, Row, Search, Statement, Statements, Stored,
+    EventBatch, Bounds, CursorKey, EventFilter, RetentionPolicy, EventKey, EventStore, LogError, MaintenanceReport, PageLimit, EventReader, PageRequest, PositionedEvent, Position,
+    RecordOutcome, Row, Search, Statement, SqlExecutor, StoredEvent,
 };
 use jiff::Timestamp;
 
-fn event(n: i64) -> Stored {
-    Stored {
-        key: Key { time: Timestamp::UNIX_EPOCH, id: n.to_string() },
+fn event(n: i64) -> StoredEvent {
+    StoredEvent {
+        key: EventKey { time: Timestamp::UNIX_EPOCH, id: n.to_string() },
         source: String::new(),
         detail_type: String::new(),
         account: String::new(),
@@ -32,69 +32,69 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> =
 /// A log with one event too many for every page.
 struct Full;
 
-impl Log for Full {
-    async fn record(&self, _: &Batch<'_>) -> Result<Recorded, LogError> {
+impl EventStore for Full {
+    async fn record(&self, _: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
         unreachable!()
     }
-    async fn published(&self, _: i64) -> Result<(), LogError> {
+    async fn mark_published(&self, _: i64) -> Result<(), LogError> {
         unreachable!()
     }
-    async fn keys(&self, _: i64) -> Result<Vec<hookbridge::log::Key>, LogError> {
+    async fn batch_event_keys(&self, _: i64) -> Result<Vec<hookbridge::log::EventKey>, LogError> {
         unreachable!()
     }
-    async fn unrecorded(&self, _: Vec<String>) -> Result<Vec<String>, LogError> {
+    async fn find_unrecorded(&self, _: Vec<String>) -> Result<Vec<String>, LogError> {
         unreachable!()
     }
-    async fn search(&self, _: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
+    async fn search(&self, _: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
         Ok((0..page.limit.min(3)).map(|n| event(n.into())).collect())
     }
     async fn count(&self, _: &Search) -> Result<u64, LogError> {
         Ok(3)
     }
-    async fn maintain(&self, _: &Keep) -> Result<Maintained, LogError> {
+    async fn maintain(&self, _: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
         unreachable!()
     }
 }
 
-impl Ordered for Full {
-    async fn sequence(&self) -> Result<Position, LogError> {
+impl EventReader for Full {
+    async fn assign_positions(&self) -> Result<Position, LogError> {
         Ok(2000)
     }
     async fn bounds(&self) -> Result<Bounds, LogError> {
         Ok(Bounds { first: 1, end: 2000 })
     }
-    async fn events(&self, window: Range<Position>, _: &Filter, most: Most) -> Result<Option<Vec<Placed>>, LogError> {
+    async fn read_events(&self, window: Range<Position>, _: &EventFilter, most: PageLimit) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         assert!((1..=2000).contains(&window.start) && window.end <= 2000);
-        let mut events: Vec<_> = window.map(|position| Placed { position, event: event(position) }).collect();
+        let mut events: Vec<_> = window.map(|position| PositionedEvent { position, event: event(position) }).collect();
         if most.from_end {
-            events.drain(..events.len().saturating_sub(most.events));
+            events.drain(..events.len().saturating_sub(most.max_events));
         }
-        events.truncate(most.events);
+        events.truncate(most.max_events);
         Ok(Some(events))
     }
-    async fn since(&self, _: Timestamp) -> Result<Position, LogError> {
+    async fn first_position_since(&self, _: Timestamp) -> Result<Position, LogError> {
         Ok(7)
     }
-    async fn recorded(&self, _: Position) -> Result<Option<Timestamp>, LogError> {
+    async fn recorded_at(&self, _: Position) -> Result<Option<Timestamp>, LogError> {
         unreachable!()
     }
-    async fn find(&self, _: &str, _: &[String]) -> Result<Option<Stored>, LogError> {
+    async fn find_event(&self, _: &str, _: &[String]) -> Result<Option<StoredEvent>, LogError> {
         unreachable!()
     }
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
         Ok(CursorKey::new(vec![7; 32]))
     }
-    async fn reaches(&self, _: Position) -> Result<(), LogError> {
+    async fn wait_for_position(&self, _: Position) -> Result<(), LogError> {
         std::future::pending().await
     }
 }
 
-impl Statements for Full {
-    async fn transact(&self, _: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+impl SqlExecutor for Full {
+    async fn execute_transaction(&self, _: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
         unreachable!()
     }
 
-    async fn divide(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
+    async fn maintain_partitions(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
         unreachable!()
     }
 }

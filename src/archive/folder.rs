@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Batch, Kept, Stored, key};
+use super::{ArchiveEntry, ArchivedPayload, PutOutcome, object_key};
 use crate::call::CallError;
 use crate::files::make_private;
 
@@ -42,18 +42,22 @@ impl FolderArchive {
             }
         }
         tempfile::NamedTempFile::new_in(&partial)?;
-        Ok(Self::of(folder))
+        Ok(Self::new(folder))
     }
 
     /// A folder to read from, which is not touched.
-    pub fn of(folder: PathBuf) -> Self {
+    pub fn new(folder: PathBuf) -> Self {
         // Where it really is: what was recorded from it is known by that.
         Self { folder: folder.canonicalize().unwrap_or(folder) }
     }
 
-    pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
-        let (path, partial) = (self.folder.join(key(batch)), self.folder.join(PARTIAL));
-        let (batch, headers) = (batch.clone(), self.folder.join(headers_of(&key(batch))));
+    pub(super) async fn put_if_absent(
+        &self,
+        batch: &ArchiveEntry,
+        deadline: Instant,
+    ) -> Result<PutOutcome, CallError> {
+        let (path, partial) = (self.folder.join(object_key(batch)), self.folder.join(PARTIAL));
+        let (batch, headers) = (batch.clone(), self.folder.join(headers_of(&object_key(batch))));
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let shown = path.display().to_string();
         match timeout_at(
@@ -69,7 +73,11 @@ impl FolderArchive {
         }
     }
 
-    pub(super) async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
+    pub(super) async fn get(
+        &self,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<ArchivedPayload>, CallError> {
         let (path, headers) = (self.folder.join(key), self.folder.join(headers_of(key)));
         let shown = path.display().to_string();
         let read = tokio::task::spawn_blocking(move || {
@@ -84,8 +92,8 @@ impl FolderArchive {
         });
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, read).await {
-            Ok(Ok(Ok((body, modified, headers)))) => Ok(Some(Stored {
-                received: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
+            Ok(Ok(Ok((body, modified, headers)))) => Ok(Some(ArchivedPayload {
+                received_at: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
                 headers: headers.into_iter().collect(),
                 body: body.into(),
             })),
@@ -97,7 +105,7 @@ impl FolderArchive {
     }
 
     /// All of them: a folder has no pages.
-    pub(super) fn list(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, CallError> {
+    pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, CallError> {
         let folder = self.folder.join(provider);
         let failed = |error: std::io::Error| CallError::Refused(format!("{}: {error}", folder.display()));
         let mut keys = Vec::new();
@@ -122,14 +130,14 @@ impl FolderArchive {
         Ok(keys)
     }
 
-    pub(super) fn url_of(&self, key: &str) -> String {
+    pub(super) fn object_url(&self, key: &str) -> String {
         format!("file://{}", self.folder.join(key).display())
     }
 }
 
 /// Writes the headers and then the body, unless that is there: who finds a body finds its headers.
-fn keep(path: &Path, headers: &Path, partial: &Path, batch: &Batch) -> std::io::Result<Kept> {
-    let received = batch.received.into();
+fn keep(path: &Path, headers: &Path, partial: &Path, batch: &ArchiveEntry) -> std::io::Result<PutOutcome> {
+    let received = batch.received_at.into();
     if !batch.headers.is_empty() && !path.exists() {
         let map: BTreeMap<_, _> = batch.headers.iter().map(|(name, value)| (*name, value)).collect();
         write(headers, partial, &serde_json::to_vec(&map)?, received)?;
@@ -144,22 +152,24 @@ fn headers_of(key: &str) -> String {
 
 /// Writes a whole file to disk, and then gives it its name unless that is taken: nobody ever sees half of it. Its time is
 /// the time of receipt.
-fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std::io::Result<Kept> {
+fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std::io::Result<PutOutcome> {
     let folder = path.parent().unwrap_or(path);
     if !folder.exists() {
         make_private(folder)?;
         sync(folder.parent().unwrap_or(folder))?;
     }
     let kept = if path.exists() {
-        Kept::Before
+        PutOutcome::AlreadyExists
     } else {
         let mut file = tempfile::NamedTempFile::new_in(partial)?;
         file.write_all(body)?;
         file.as_file().set_modified(received)?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {
-            Ok(_) => Kept::New,
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Kept::Before,
+            Ok(_) => PutOutcome::Created,
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                PutOutcome::AlreadyExists
+            }
             Err(error) => return Err(error.error),
         }
     };
@@ -186,30 +196,30 @@ mod tests {
                 let archive = archive.clone();
                 tokio::spawn(async move {
                     let received = Timestamp::now();
-                    let batch = Batch {
+                    let batch = ArchiveEntry {
                         provider: "sparkpost",
                         id: Some(b"one".to_vec()),
-                        polled: false,
-                        received,
+                        is_polled: false,
+                        received_at: received,
                         headers: vec![("content-type", format!("application/json; n={n}"))],
                         body: format!("[{n}]").into(),
                     };
-                    archive.keep(&batch, Instant::now() + Duration::from_secs(20)).await.unwrap()
+                    archive.put_if_absent(&batch, Instant::now() + Duration::from_secs(20)).await.unwrap()
                 })
             })
             .collect();
         let mut new = 0;
         for task in tasks {
-            new += usize::from(task.await.unwrap() == Kept::New);
+            new += usize::from(task.await.unwrap() == PutOutcome::Created);
         }
         assert_eq!(new, 1);
         let files = |path: &str| std::fs::read_dir(folder.path().join(path)).unwrap().count();
         assert_eq!((files("raw/sparkpost"), files("raw/.partial")), (1, 0));
         let deadline = Instant::now() + Duration::from_secs(20);
-        assert_eq!(archive.list("sparkpost", None).unwrap(), ["sparkpost/one.json"]);
-        let stored = archive.read("sparkpost/one.json", deadline).await.unwrap().unwrap();
+        assert_eq!(archive.list_keys("sparkpost", None).unwrap(), ["sparkpost/one.json"]);
+        let stored = archive.get("sparkpost/one.json", deadline).await.unwrap().unwrap();
         assert!(stored.headers[0].1.starts_with("application/json; n="), "{:?}", stored.headers);
-        assert!(archive.read("sparkpost/two.json", deadline).await.unwrap().is_none());
+        assert!(archive.get("sparkpost/two.json", deadline).await.unwrap().is_none());
     }
 
     #[test]

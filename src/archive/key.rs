@@ -3,10 +3,10 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use super::Batch;
+use super::ArchiveEntry;
 
 /// What of an id is written as in a URL.
-pub(super) const OF_IDS: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+pub(super) const ID_ENCODE_SET: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// An id longer than this is hashed. Percent signs make it three times as long at most, and file names end at 255.
 const MAX_ID: usize = 80;
 
@@ -22,13 +22,13 @@ pub fn is_polled(key: &str) -> bool {
 /// in a URL (`%2F`), so that no id leads out of the provider's folder and no two ids are one key (but for those that
 /// differ in case only, in a folder that makes no difference). A batch without an id is named by its content, an id that
 /// is too long for a file name by its own hash.
-pub fn key(batch: &Batch) -> String {
+pub fn object_key(batch: &ArchiveEntry) -> String {
     let name = match &batch.id {
         None => format!("sha256.{}", hex::encode(Sha256::digest(&batch.body))),
         Some(id) if id.len() > MAX_ID => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
-        Some(id) => percent_encode(id, &OF_IDS).to_string(),
+        Some(id) => percent_encode(id, &ID_ENCODE_SET).to_string(),
     };
-    format!("{}/{}{name}.json", batch.provider, if batch.polled { POLLED } else { "" })
+    format!("{}/{}{name}.json", batch.provider, if batch.is_polled { POLLED } else { "" })
 }
 
 #[cfg(test)]
@@ -39,11 +39,11 @@ mod tests {
 
     fn of(id: Option<&str>) -> String {
         let id = id.map(|id| id.as_bytes().to_vec());
-        key(&Batch {
+        object_key(&ArchiveEntry {
             provider: "sparkpost",
             id,
-            polled: false,
-            received: Timestamp::UNIX_EPOCH,
+            is_polled: false,
+            received_at: Timestamp::UNIX_EPOCH,
             headers: vec![],
             body: "[]".into(),
         })
@@ -61,16 +61,16 @@ mod tests {
 
     #[test]
     fn nobody_can_send_what_looks_as_if_we_had_asked_for_it() {
-        let of_us = Batch {
+        let of_us = ArchiveEntry {
             provider: "stripe",
             id: None,
-            polled: true,
-            received: Timestamp::UNIX_EPOCH,
+            is_polled: true,
+            received_at: Timestamp::UNIX_EPOCH,
             headers: vec![],
             body: "{}".into(),
         };
-        insta::assert_snapshot!(key(&of_us), @"stripe/polled.sha256.44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.json");
-        assert!(is_polled(&key(&of_us)));
+        insta::assert_snapshot!(object_key(&of_us), @"stripe/polled.sha256.44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.json");
+        assert!(is_polled(&object_key(&of_us)));
         assert!(!is_polled(&of(Some("polled.1"))) && !is_polled(&of(None)));
     }
 }

@@ -3,10 +3,10 @@
 //! An [`Archive`] promises that what it has kept is whole, is kept under the key that [`key()`] makes of the batch's id,
 //! and is never written over: the same batch, sent again, changes nothing.
 
+mod claim_check;
 #[cfg(feature = "command")]
 mod folder;
 mod key;
-mod overflow;
 mod s3;
 mod url;
 
@@ -16,26 +16,26 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+pub use claim_check::ClaimCheckStore;
 #[cfg(feature = "command")]
 pub use folder::FolderArchive;
-pub use key::{is_polled, key};
-pub use overflow::OverflowBucket;
-pub use s3::{S3Archive, client};
-pub use url::{ArchiveUrl, ArchiveUrlError, bucket};
+pub use key::{is_polled, object_key};
+pub use s3::{S3Archive, s3_client};
+pub use url::{ArchiveUrl, ArchiveUrlError, parse_s3_location};
 
 use crate::call::CallError;
 
 /// A verified body, or what a provider answered us, to be kept as it came: many events, or one.
 #[derive(Clone)]
-pub struct Batch {
+pub struct ArchiveEntry {
     /// Whose it is, the key's first part.
     pub provider: &'static str,
     /// The provider's own id of it; where there is none, its SHA-256 takes the place.
     pub id: Option<Vec<u8>>,
     /// Whether we asked the provider for it; else it came by itself.
-    pub polled: bool,
+    pub is_polled: bool,
     /// When it came.
-    pub received: Timestamp,
+    pub received_at: Timestamp,
     /// Headers that say what the body is, by their lower-case names.
     pub headers: Vec<(&'static str, String)>,
     /// The raw body.
@@ -44,17 +44,17 @@ pub struct Batch {
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum PutOutcome {
     /// It is there now.
-    New,
+    Created,
     /// It was there before.
-    Before,
+    AlreadyExists,
 }
 
 /// A batch as it lies in an archive.
-pub struct Stored {
+pub struct ArchivedPayload {
     /// When it came.
-    pub received: Timestamp,
+    pub received_at: Timestamp,
     /// The headers that were kept with it.
     pub headers: Vec<(String, String)>,
     /// The raw body.
@@ -71,7 +71,7 @@ pub enum Archive {
     Folder(FolderArchive),
     /// Another archive, and who is told the key of each batch that is new in it.
     #[cfg(feature = "command")]
-    Watched(Box<Archive>, UnboundedSender<String>),
+    Notifying(Box<Archive>, UnboundedSender<String>),
 }
 
 impl Archive {
@@ -79,17 +79,21 @@ impl Archive {
     ///
     /// # Errors
     /// [`CallError`]: it is not kept, or nobody can say that it is.
-    pub async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
+    pub async fn put_if_absent(
+        &self,
+        batch: &ArchiveEntry,
+        deadline: Instant,
+    ) -> Result<PutOutcome, CallError> {
         match self {
-            Self::S3(bucket) => bucket.keep(batch, deadline).await,
+            Self::S3(bucket) => bucket.put_if_absent(batch, deadline).await,
             #[cfg(feature = "command")]
-            Self::Folder(folder) => folder.keep(batch, deadline).await,
+            Self::Folder(folder) => folder.put_if_absent(batch, deadline).await,
             #[cfg(feature = "command")]
-            Self::Watched(archive, watcher) => {
-                let kept = Box::pin(archive.keep(batch, deadline)).await?;
-                if kept == Kept::New {
+            Self::Notifying(archive, watcher) => {
+                let kept = Box::pin(archive.put_if_absent(batch, deadline)).await?;
+                if kept == PutOutcome::Created {
                     // Who has gone away finds it when it comes back.
-                    let _ = watcher.send(key(batch));
+                    let _ = watcher.send(object_key(batch));
                 }
                 Ok(kept)
             }
@@ -100,13 +104,13 @@ impl Archive {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
+    pub async fn get(&self, key: &str, deadline: Instant) -> Result<Option<ArchivedPayload>, CallError> {
         match self {
-            Self::S3(bucket) => bucket.read(key, deadline).await,
+            Self::S3(bucket) => bucket.get(key, deadline).await,
             #[cfg(feature = "command")]
-            Self::Folder(folder) => folder.read(key, deadline).await,
+            Self::Folder(folder) => folder.get(key, deadline).await,
             #[cfg(feature = "command")]
-            Self::Watched(archive, _) => Box::pin(archive.read(key, deadline)).await,
+            Self::Notifying(archive, _) => Box::pin(archive.get(key, deadline)).await,
         }
     }
 
@@ -115,38 +119,38 @@ impl Archive {
     /// # Errors
     /// [`CallError`].
     #[cfg(feature = "command")]
-    pub async fn list(
+    pub async fn list_keys(
         &self,
         provider: &str,
         after: Option<&str>,
         deadline: Instant,
     ) -> Result<Vec<String>, CallError> {
         match self {
-            Self::S3(bucket) => bucket.list(provider, after, deadline).await,
-            Self::Folder(folder) => folder.list(provider, after),
-            Self::Watched(archive, _) => Box::pin(archive.list(provider, after, deadline)).await,
+            Self::S3(bucket) => bucket.list_keys(provider, after, deadline).await,
+            Self::Folder(folder) => folder.list_keys(provider, after),
+            Self::Notifying(archive, _) => Box::pin(archive.list_keys(provider, after, deadline)).await,
         }
     }
 
     /// Where a key lies, as a URL.
-    pub fn url_of(&self, key: &str) -> String {
+    pub fn object_url(&self, key: &str) -> String {
         match self {
-            Self::S3(bucket) => bucket.url_of(key),
+            Self::S3(bucket) => bucket.object_url(key),
             #[cfg(feature = "command")]
-            Self::Folder(folder) => folder.url_of(key),
+            Self::Folder(folder) => folder.object_url(key),
             #[cfg(feature = "command")]
-            Self::Watched(archive, _) => archive.url_of(key),
+            Self::Notifying(archive, _) => archive.object_url(key),
         }
     }
 
     /// The key of an object of this bucket; `None` when it is another archive's.
-    pub fn key_in<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
+    pub fn key_for_s3_object<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
         match self {
-            Self::S3(archive) => archive.key_in(bucket, object),
+            Self::S3(archive) => archive.key_for_s3_object(bucket, object),
             #[cfg(feature = "command")]
             Self::Folder(_) => None,
             #[cfg(feature = "command")]
-            Self::Watched(archive, _) => archive.key_in(bucket, object),
+            Self::Notifying(archive, _) => archive.key_for_s3_object(bucket, object),
         }
     }
 }

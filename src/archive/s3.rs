@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use percent_encoding::{percent_decode_str, percent_encode};
 use tokio::time::{Instant, timeout_at};
 
-use super::key::{OF_IDS, key};
-use super::{Batch, Kept, Stored};
+use super::key::{ID_ENCODE_SET, object_key};
+use super::{ArchiveEntry, ArchivedPayload, PutOutcome};
 use crate::call::{CallError, Failure, retried};
 use crate::output::chain;
 
@@ -16,7 +16,7 @@ use crate::output::chain;
 const HEADER: &str = "header-";
 
 /// A client whose own retries are off: it does not know how long this invocation has left.
-pub fn client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
+pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
     aws_sdk_s3::Client::from_conf(config)
 }
@@ -32,26 +32,32 @@ pub struct S3Archive {
 impl S3Archive {
     /// `prefix` is empty, or ends with a slash.
     pub fn new(config: &aws_config::SdkConfig, bucket: String, prefix: String) -> Self {
-        Self { client: client(config), bucket, prefix }
+        Self { client: s3_client(config), bucket, prefix }
     }
 
-    pub(super) async fn keep(&self, batch: &Batch, deadline: Instant) -> Result<Kept, CallError> {
-        let key = format!("{}{}", self.prefix, key(batch));
+    pub(super) async fn put_if_absent(
+        &self,
+        batch: &ArchiveEntry,
+        deadline: Instant,
+    ) -> Result<PutOutcome, CallError> {
+        let key = format!("{}{}", self.prefix, object_key(batch));
         // Metadata is ASCII; the key does not hold all of an id that is long.
-        let id = percent_encode(batch.id.as_deref().unwrap_or_default(), &OF_IDS).to_string();
+        let id = percent_encode(batch.id.as_deref().unwrap_or_default(), &ID_ENCODE_SET).to_string();
         retried("PutObject", deadline, || async {
             let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
             let put = put.content_type("application/json").body(ByteStream::from(batch.body.clone()));
-            let put = put.metadata("received", batch.received.to_string()).metadata("id", &id);
+            let put = put.metadata("received", batch.received_at.to_string()).metadata("id", &id);
             let put = batch.headers.iter().fold(put, |put, (name, value)| {
-                let value = percent_encode(value.as_bytes(), &OF_IDS).to_string();
+                let value = percent_encode(value.as_bytes(), &ID_ENCODE_SET).to_string();
                 put.metadata(format!("{HEADER}{name}"), value)
             });
             match put.send().await {
-                Ok(_) => Ok(Kept::New),
+                Ok(_) => Ok(PutOutcome::Created),
                 Err(error) => match &error {
                     // "Conditional writes", Amazon S3 User Guide: 412, it is there; 409, somebody is writing it.
-                    SdkError::ServiceError(said) if said.raw().status().as_u16() == 412 => Ok(Kept::Before),
+                    SdkError::ServiceError(said) if said.raw().status().as_u16() == 412 => {
+                        Ok(PutOutcome::AlreadyExists)
+                    }
                     SdkError::ServiceError(said) if said.raw().status().as_u16() == 409 => {
                         Err(Failure::Passing("the same batch is being written".into()))
                     }
@@ -62,7 +68,11 @@ impl S3Archive {
         .await
     }
 
-    pub(super) async fn read(&self, key: &str, deadline: Instant) -> Result<Option<Stored>, CallError> {
+    pub(super) async fn get(
+        &self,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<ArchivedPayload>, CallError> {
         let key = format!("{}{key}", self.prefix);
         let got = retried("GetObject", deadline, || async {
             let got = match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
@@ -84,14 +94,16 @@ impl S3Archive {
         // Outside of the attempt: a large body may take longer than an answer.
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, body.collect()).await {
-            Ok(Ok(body)) => Ok(Some(Stored { received, headers, body: body.into_bytes() })),
+            Ok(Ok(body)) => {
+                Ok(Some(ArchivedPayload { received_at: received, headers, body: body.into_bytes() }))
+            }
             Ok(Err(error)) => Err(unavailable(chain(&error))),
             Err(_) => Err(unavailable("the body did not come in time".into())),
         }
     }
 
     #[cfg(feature = "command")]
-    pub(super) async fn list(
+    pub(super) async fn list_keys(
         &self,
         provider: &str,
         after: Option<&str>,
@@ -117,11 +129,11 @@ impl S3Archive {
         }
     }
 
-    pub(super) fn url_of(&self, key: &str) -> String {
+    pub(super) fn object_url(&self, key: &str) -> String {
         format!("s3://{}/{}{key}", self.bucket, self.prefix)
     }
 
-    pub(super) fn key_in<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
+    pub(super) fn key_for_s3_object<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
         object.strip_prefix(&self.prefix).filter(|_| bucket == self.bucket)
     }
 }

@@ -44,7 +44,7 @@ impl FromStr for ArchiveUrl {
 ///
 /// # Errors
 /// What is wrong with the text.
-pub fn bucket(text: &str) -> Result<(String, String), String> {
+pub fn parse_s3_location(text: &str) -> Result<(String, String), String> {
     match text.parse().map_err(|error: ArchiveUrlError| error.to_string())? {
         ArchiveUrl::S3 { bucket, prefix } => Ok((bucket, prefix)),
         ArchiveUrl::Folder(_) => {

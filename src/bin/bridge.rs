@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hookbridge::archive::{Archive, OverflowBucket, S3Archive};
-use hookbridge::bridge::{Bridge, Environment, Function};
+use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
+use hookbridge::bridge::{BridgeFunction, Environment, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
 use hookbridge::{aws, output};
@@ -18,22 +18,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let environment = Environment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
-    let function = Arc::new(Function {
-        bridge: Bridge {
+    let function = Arc::new(BridgeFunction {
+        handler: WebhookHandler {
             provider: environment.provider,
-            keys: CachedSecrets::new(SecretsManager::new(&config, environment.secret_arn), environment.ages),
+            secrets: CachedSecrets::new(
+                SecretsManager::new(&config, environment.secret_arn),
+                environment.cache_ttls,
+            ),
             bus: EventBridge::new(&config, environment.bus),
             max_entry_bytes: environment.max_entry_bytes,
-            overflow: environment.overflow_bucket.map(|bucket| OverflowBucket::new(&config, bucket)),
+            overflow: environment.overflow_bucket.map(|bucket| ClaimCheckStore::new(&config, bucket)),
             archive: environment
                 .archive
                 .map(|(bucket, prefix)| Archive::S3(S3Archive::new(&config, bucket, prefix))),
             spill: environment.spill_queue_url.map(|url| SpillQueue::new(&config, url)),
         },
         public_url: environment.public_url,
-        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        function_name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();

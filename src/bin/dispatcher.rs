@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::bus::EventBridge;
-use hookbridge::database::Database;
+use hookbridge::database::LambdaLog;
 use hookbridge::dispatch::{
     Dispatcher, DispatcherFunction, Environment, Guard, KeySource, Poster, RetryQueue, Store,
 };
@@ -23,7 +23,7 @@ async fn run() -> Result<(), Error> {
     let environment = Environment::read(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
-    let store = Store::new(Database::new(environment.database_url.as_ref(), secret)?);
+    let store = Store::new(LambdaLog::new(environment.database_url.as_ref(), secret)?);
     let keys = KeySource::secret(SecretsManager::new(&config, environment.subscriber_key_arn));
     let poster = Poster::new(Guard::new(environment.allowed))?;
     let bus = EventBridge::new(&config, environment.bus);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::access::Access;
-use hookbridge::database::Database;
+use hookbridge::database::LambdaLog;
 use hookbridge::feed::{Environment, Feed, FeedFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, output};
@@ -23,7 +23,7 @@ async fn run() -> Result<(), Error> {
     let secret = |arn| SecretsManager::new(&config, arn);
     let access = Access::of_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
-    let log = Database::new(environment.database_url.as_ref(), credentials)?;
+    let log = LambdaLog::new(environment.database_url.as_ref(), credentials)?;
     let function =
         Arc::new(FeedFunction { feed: Arc::new(Feed::new(log, access)), streams: environment.streams });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {

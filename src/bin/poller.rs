@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hookbridge::archive::{Archive, S3Archive, client};
-use hookbridge::poller::{Environment, MarkPlace, Poller, PollerFunction};
+use hookbridge::archive::{Archive, S3Archive, s3_client};
+use hookbridge::poller::{CheckpointStore, Environment, Poller, PollerFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -17,21 +17,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let environment = Environment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
-    let ((bucket, prefix), mark) = (environment.archive, environment.mark);
+    let ((bucket, prefix), mark) = (environment.archive, environment.checkpoint);
     let function = Arc::new(PollerFunction {
         poller: Poller {
             provider: environment.provider,
             polling: environment.polling,
-            base: environment.base,
+            base_url: environment.base_url,
             archive: Archive::S3(S3Archive::new(&config, bucket, prefix)),
-            mark: MarkPlace::Object { client: client(&config), bucket: mark.0, key: mark.1 },
+            checkpoint_store: CheckpointStore::Object {
+                client: s3_client(&config),
+                bucket: mark.0,
+                key: mark.1,
+            },
             delay: environment.delay,
-            back: environment.back,
-            types: environment.types,
+            lookback: environment.lookback,
+            event_types: environment.event_types,
         },
-        key: SecretsManager::new(&config, environment.key_arn),
+        api_key: SecretsManager::new(&config, environment.api_key_arn),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive};
 use hookbridge::bus::EventBridge;
-use hookbridge::database::Database;
+use hookbridge::database::LambdaLog;
 use hookbridge::recorder::{Environment, Recorder, RecorderFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, invocation, output};
@@ -18,19 +18,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let environment = Environment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
     let (bucket, prefix) = environment.archive;
     let function = Arc::new(RecorderFunction {
         recorder: Recorder {
             archive: Archive::S3(S3Archive::new(&config, bucket, prefix)),
-            log: Database::new(environment.database_url.as_ref(), secret)?,
-            publish: environment.publish.map(|bus| Arc::new(EventBridge::new(&config, bus))),
+            log: LambdaLog::new(environment.database_url.as_ref(), secret)?,
+            bus: environment.event_bus.map(|bus| Arc::new(EventBridge::new(&config, bus))),
         },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
         retention: environment.retention,
-        keep_bytes: environment.keep_bytes,
+        retention_bytes: environment.retention_bytes,
     });
     invocation::serve(move |event, request_id, deadline| {
         let function = function.clone();

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hookbridge::bridge::Redrive;
+use hookbridge::bridge::RedriveFunction;
 use hookbridge::bus::EventBridge;
 use hookbridge::{aws, invocation, output};
 use lambda_runtime::Error;
@@ -17,9 +17,9 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let bus = variable("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
-    let function = Arc::new(Redrive {
+    let function = Arc::new(RedriveFunction {
         bus: EventBridge::new(&aws::function_config().await, bus),
-        name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        function_name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     invocation::serve(move |event, request_id, deadline| {
         let function = function.clone();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::access::Access;
-use hookbridge::database::Database;
+use hookbridge::database::LambdaLog;
 use hookbridge::dispatch::{Api, ApiEnvironment, ApiFunction, Guard, KeySource, Manager, Poster, Store};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, invocation, output};
@@ -24,7 +24,7 @@ async fn run() -> Result<(), Error> {
     let access = Access::of_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
     let manager = Manager {
-        store: Store::new(Database::new(environment.database_url.as_ref(), credentials)?),
+        store: Store::new(LambdaLog::new(environment.database_url.as_ref(), credentials)?),
         keys: KeySource::secret(secret(environment.subscriber_key_arn)),
         poster: Poster::new(Guard::new(environment.allowed))?,
         clock: Arc::new(Timestamp::now),

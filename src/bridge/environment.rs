@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::archive::bucket;
+use crate::archive::parse_s3_location;
 use crate::invocation::{EnvironmentError, Variables};
 use crate::providers::{self, Provider, PublicUrl};
-use crate::secrets::Ages;
+use crate::secrets::CacheTtls;
 
 /// What EventBridge takes everywhere, in bytes.
 pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
@@ -37,7 +37,7 @@ pub struct Environment {
     /// `SPILL_QUEUE_URL`: the queue of events that the bus did not take.
     pub spill_queue_url: Option<String>,
     /// `SECRET_TTL_SECONDS` (300) and `PREVIOUS_SECRET_GRACE_SECONDS` (86,400).
-    pub ages: Ages,
+    pub cache_ttls: CacheTtls,
 }
 
 impl Environment {
@@ -45,7 +45,7 @@ impl Environment {
     ///
     /// # Errors
     /// The first variable that is missing or wrong.
-    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
         let seconds = |name, default: Duration, most: i64| {
@@ -57,7 +57,9 @@ impl Environment {
             .map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
-            Some(text) => entry_limit(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?,
+            Some(text) => {
+                parse_max_entry_bytes(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?
+            }
         };
         let public_url = match variables.get("PUBLIC_URL") {
             None => None,
@@ -68,7 +70,7 @@ impl Environment {
             return Err(wrong("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
         }
         let archive = archive(provider, variables.get("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
-        let ages = Ages::default();
+        let ages = CacheTtls::default();
         Ok(Self {
             provider,
             secret_arn: variables
@@ -79,7 +81,7 @@ impl Environment {
             overflow_bucket: variables.get("OVERFLOW_BUCKET"),
             archive,
             spill_queue_url,
-            ages: Ages {
+            cache_ttls: CacheTtls {
                 time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, LONGEST_TTL_SECONDS)?,
                 previous_grace: seconds(
                     "PREVIOUS_SECRET_GRACE_SECONDS",
@@ -101,7 +103,7 @@ fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, S
             provider.title
         )),
         None => Ok(None),
-        Some(url) => bucket(&url).map(Some),
+        Some(url) => parse_s3_location(&url).map(Some),
     }
 }
 
@@ -109,7 +111,7 @@ fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, S
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn entry_limit(text: &str) -> Result<usize, String> {
+pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| (1..=MOST_ENTRY_BYTES).contains(limit));
     limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {MOST_ENTRY_BYTES}"))
 }
@@ -123,7 +125,7 @@ mod tests {
         let base = [("PROVIDER", "github"), ("WEBHOOK_SECRET_ARN", "arn:aws:secretsmanager:x")];
         let all: Vec<_> = base.iter().chain(variables).copied().collect();
         let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Environment::read(find).map_err(|e| e.to_string())
+        Environment::load(find).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -132,8 +134,8 @@ mod tests {
         assert_eq!(environment.bus, "default");
         assert_eq!(environment.max_entry_bytes, 262_144);
         assert_eq!(environment.public_url, None);
-        assert_eq!(environment.ages.time_to_live, Duration::from_secs(300));
-        assert_eq!(environment.ages.previous_grace, Duration::from_secs(86_400));
+        assert_eq!(environment.cache_ttls.time_to_live, Duration::from_secs(300));
+        assert_eq!(environment.cache_ttls.previous_grace, Duration::from_secs(86_400));
     }
 
     #[test]
@@ -154,8 +156,8 @@ mod tests {
         assert_eq!(environment.public_url, "https://hooks.example/in".parse().ok());
         assert_eq!(environment.overflow_bucket.as_deref(), Some("large"));
         assert!(environment.spill_queue_url.is_some_and(|url| url.ends_with("/spill")));
-        assert_eq!(environment.ages.time_to_live, Duration::from_secs(60));
-        assert_eq!(environment.ages.previous_grace, Duration::ZERO);
+        assert_eq!(environment.cache_ttls.time_to_live, Duration::from_secs(60));
+        assert_eq!(environment.cache_ttls.previous_grace, Duration::ZERO);
     }
 
     #[test]

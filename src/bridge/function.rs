@@ -14,26 +14,26 @@ use bytes::Bytes;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{Bridge, Outcome, Record, Request, log_line};
+use super::{Outcome, RequestLog, WebhookHandler, WebhookRequest, format_emf_line};
 use crate::bus::Bus;
 use crate::invocation::time_to_answer;
-use crate::providers::{PublicUrl, Refusal, RequestUrl, Webhook};
-use crate::secrets::Keys;
+use crate::providers::{PublicUrl, RawWebhook, RequestUrl, VerificationError};
+use crate::secrets::SigningSecrets;
 
 /// The function: a bridge, and what it needs to know of its URL.
-pub struct Function<K, B> {
+pub struct BridgeFunction<K, B> {
     /// What it does.
-    pub bridge: Bridge<K, B>,
+    pub handler: WebhookHandler<K, B>,
     /// Where a custom domain stands in front of it.
     pub public_url: Option<PublicUrl>,
     /// Its name, for the metrics.
-    pub name: String,
+    pub function_name: String,
 }
 
 /// The answer in the form a Function URL wants.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FunctionAnswer {
+pub struct FunctionUrlResponse {
     status_code: u16,
     headers: HashMap<&'static str, &'static str>,
     body: Cow<'static, str>,
@@ -74,35 +74,36 @@ struct Http<'a> {
     method: Cow<'a, str>,
 }
 
-impl<K: Keys, B: Bus> Function<K, B> {
+impl<K: SigningSecrets, B: Bus> BridgeFunction<K, B> {
     /// Answers one invocation before `deadline`, and returns the answer with the line to log.
     pub async fn invoke(
         &self,
         event: &str,
         request_id: &str,
         deadline: SystemTime,
-    ) -> (FunctionAnswer, String) {
+    ) -> (FunctionUrlResponse, String) {
         let deadline = time_to_answer(deadline);
-        let record = match Request::of_function_url(event, self.public_url.as_ref()) {
-            Ok(request) => self.bridge.handle(request, deadline).await,
-            Err(outcome) => Record { outcome, ..Record::of(self.bridge.provider, event.len()) },
+        let record = match WebhookRequest::from_function_url_event(event, self.public_url.as_ref()) {
+            Ok(request) => self.handler.handle(request, deadline).await,
+            Err(outcome) => RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) },
         };
-        let answer = record.answer();
+        let answer = record.response();
         let headers =
-            [("content-type", "text/plain; charset=utf-8")].into_iter().chain(answer.header).collect();
-        let line = log_line(&record, &self.name, request_id);
+            [("content-type", "text/plain; charset=utf-8")].into_iter().chain(answer.extra_header).collect();
+        let line = format_emf_line(&record, &self.function_name, request_id);
         let (status_code, body) = (answer.status, answer.body);
-        (FunctionAnswer { status_code, headers, body, is_base64_encoded: false }, line)
+        (FunctionUrlResponse { status_code, headers, body, is_base64_encoded: false }, line)
     }
 }
 
-impl Request {
+impl WebhookRequest {
     /// The HTTP request that a Function URL event (payload format 2.0) describes.
     ///
     /// # Errors
     /// What becomes of it at once, when it describes none.
-    pub fn of_function_url(event: &str, public_url: Option<&PublicUrl>) -> Result<Self, Outcome> {
-        let event: FunctionUrlEvent<'_> = serde_json::from_str(event).map_err(|_| Outcome::NotARequest)?;
+    pub fn from_function_url_event(event: &str, public_url: Option<&PublicUrl>) -> Result<Self, Outcome> {
+        let event: FunctionUrlEvent<'_> =
+            serde_json::from_str(event).map_err(|_| Outcome::InvalidInvocation)?;
         let url = RequestUrl {
             scheme: "https",
             authority: event.request_context.domain_name.into_owned(),
@@ -110,20 +111,22 @@ impl Request {
             query: Some(event.raw_query_string.into_owned()).filter(|query| !query.is_empty()),
         };
         let method = Method::from_bytes(event.request_context.http.method.as_bytes());
-        let method = method.map_err(|_| Outcome::NotARequest)?;
+        let method = method.map_err(|_| Outcome::InvalidInvocation)?;
         let body = event.body.unwrap_or_default();
         let body = match event.is_base64_encoded.then(|| BASE64.decode(&body)) {
             Some(Ok(decoded)) => decoded,
             // Not the base64 it is said to be: nobody has signed what nobody can read.
-            Some(Err(_)) if method == Method::POST => return Err(Outcome::Refused(Refusal::BodyNotCovered)),
+            Some(Err(_)) if method == Method::POST => {
+                return Err(Outcome::VerificationFailed(VerificationError::BodyNotSigned));
+            }
             Some(Err(_)) => Vec::new(),
             None => body.into_bytes(),
         };
-        Ok(Request {
+        Ok(WebhookRequest {
             method,
-            webhook: Webhook::new(
-                public_url.map_or(url.clone(), |public| public.seen_from_outside(url)),
-                Webhook::headers(event.headers.unwrap_or_default()),
+            webhook: RawWebhook::new(
+                public_url.map_or(url.clone(), |public| public.rewrite(url)),
+                RawWebhook::header_map(event.headers.unwrap_or_default()),
                 Bytes::from(body),
             ),
         })

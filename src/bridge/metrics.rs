@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Record;
+use super::RequestLog;
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -15,8 +15,8 @@ const NAMESPACE: &str = "hookbridge";
 ///
 /// Metrics, by function: `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency` (milliseconds);
 /// `Refused` also by `reason`; `Spilled`, `Archived` and `Repeated` only where something was.
-pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
-    let outcome = record.outcome.word();
+pub fn format_emf_line(record: &RequestLog, function: &str, request_id: &str) -> String {
+    let outcome = record.outcome.as_str();
     let mut line = Map::new();
     let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
     let count = |yes: bool| Value::from(u8::from(yes));
@@ -25,8 +25,8 @@ pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     put("request_id", request_id.into());
     put("provider", record.provider.name.into());
     put("outcome", outcome.into());
-    put("status", record.answer().status.into());
-    put("bytes", record.bytes.into());
+    put("status", record.response().status.into());
+    put("bytes", record.body_bytes.into());
     put("Received", count(true));
     put("Published", count(outcome == "published"));
     put("Refused", count(outcome == "refused"));
@@ -34,10 +34,10 @@ pub fn log_line(record: &Record, function: &str, request_id: &str) -> String {
     if let Some(name) = now_and_then(outcome) {
         put(name, count(true));
     }
-    put("Latency", record.milliseconds().into());
+    put("Latency", record.elapsed_ms().into());
     let optional = [
         ("reason", record.outcome.reason().map(str::to_owned)),
-        ("error", record.outcome.error()),
+        ("error", record.outcome.error_message()),
         ("event_type", record.event_type.clone()),
         ("delivery_id", record.delivery_id.clone()),
     ];

@@ -1,8 +1,8 @@
 //! The job **bridge**: a provider's webhook comes in, is verified, and goes out as an event on a bus.
 //!
-//! Actors: a [`Bridge`] knows one provider, its secrets and a bus. It takes a request and ends in an
-//! [`Outcome`], from which follow the [`Answer`] (what the sender may know) and the [`Record`] (what the operator
-//! reads). The function and `hookbridge serve` are two ways to the same [`Bridge::handle`].
+//! Actors: a [`WebhookHandler`] knows one provider, its secrets and a bus. It takes a request and ends in an
+//! [`Outcome`], from which follow the [`WebhookResponse`] (what the sender may know) and the [`RequestLog`] (what the operator
+//! reads). The function and `hookbridge serve` are two ways to the same [`WebhookHandler::handle`].
 //!
 //! Order is safety here: method, then the shape of the signature, then the secret, then the signature, and only
 //! then is the body looked at. Nothing is fetched for a request that could not be verified anyway.
@@ -10,12 +10,12 @@
 //! What few webhooks need (the archive, the overflow bucket, the queue) is boxed: each has the SDK's calls in it, and every
 //! webhook would be made, moved and cleared with room for all of them.
 
-mod answer;
 mod environment;
 mod function;
 mod metrics;
 mod outcome;
 mod redrive;
+mod response;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,32 +25,32 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-pub use answer::Answer;
-pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, entry_limit};
-pub use function::{Function, FunctionAnswer};
-pub use metrics::log_line;
-pub use outcome::{Outcome, Record};
-pub use redrive::Redrive;
+pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, parse_max_entry_bytes};
+pub use function::{BridgeFunction, FunctionUrlResponse};
+pub use metrics::format_emf_line;
+pub use outcome::{Outcome, RequestLog};
+pub use redrive::RedriveFunction;
+pub use response::WebhookResponse;
 
-use crate::archive::{Archive, Batch, Kept, OverflowBucket};
+use crate::archive::{Archive, ArchiveEntry, ClaimCheckStore, PutOutcome};
 use crate::bus::{Bus, SpillQueue};
 use crate::call::CallError;
 use crate::event::Event;
-use crate::providers::{Claim, Provider, Refusal, Verified, Webhook};
-use crate::secrets::{Keys, SecretError};
+use crate::providers::{Provider, RawWebhook, UnverifiedWebhook, VerificationError, VerifiedWebhook};
+use crate::secrets::{SecretError, SigningSecrets};
 
 /// One endpoint: a provider's webhooks become events on a bus.
-pub struct Bridge<K, B> {
+pub struct WebhookHandler<K, B> {
     /// Who sends.
     pub provider: &'static Provider,
     /// What it signs with.
-    pub keys: K,
+    pub secrets: K,
     /// Where events go.
     pub bus: B,
     /// The largest entry that is put on the bus, in bytes of [`Event::entry_size`].
     pub max_entry_bytes: usize,
     /// Where details go that are too large for an entry.
-    pub overflow: Option<OverflowBucket>,
+    pub overflow: Option<ClaimCheckStore>,
     /// Where events wait that the bus does not take.
     pub spill: Option<SpillQueue>,
     /// Where webhooks are kept, and not put on the bus; a provider that sends batches needs it.
@@ -61,53 +61,55 @@ pub struct Bridge<K, B> {
 const BEFORE_SPILLING: Duration = Duration::from_millis(1500);
 
 /// An HTTP request to an endpoint, unread.
-pub struct Request {
+pub struct WebhookRequest {
     /// Its method.
     pub method: Method,
     /// All the rest, which nobody can read before it is verified.
-    pub webhook: Webhook,
+    pub webhook: RawWebhook,
 }
 
-impl<K: Keys, B: Bus> Bridge<K, B> {
+impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
     /// Takes a request to its end, which comes before `deadline`.
-    pub async fn handle(&self, request: Request, deadline: Instant) -> Record {
+    pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
         let started = Instant::now();
-        let mut record = Record::of(self.provider, request.webhook.body_len());
+        let mut record = RequestLog::new(self.provider, request.webhook.body_len());
         record.outcome = self.outcome(request, deadline, &mut record).await;
         record.elapsed = started.elapsed();
         record
     }
 
-    async fn outcome(&self, request: Request, deadline: Instant, record: &mut Record) -> Outcome {
+    async fn outcome(&self, request: WebhookRequest, deadline: Instant, record: &mut RequestLog) -> Outcome {
         if request.method != Method::POST {
             return Outcome::MethodNotAllowed;
         }
-        let claim = match self.provider.claim(request.webhook, Timestamp::now()) {
+        let claim = match self.provider.parse_signature(request.webhook, Timestamp::now()) {
             Ok(claim) => claim,
-            Err(refusal) => return Outcome::Refused(refusal),
+            Err(refusal) => return Outcome::VerificationFailed(refusal),
         };
         let verified = match timeout_at(deadline, self.verify(claim)).await {
             Ok(Ok(Some(verified))) => verified,
-            Ok(Ok(None)) => return Outcome::Refused(Refusal::Wrong),
-            Ok(Err(error)) => return Outcome::NoSecret(error),
-            Err(_) => return Outcome::NoSecret(SecretError::Unavailable("no answer in time".into())),
-        };
-        if verified.is_batch() {
-            (record.event_type, record.delivery_id) = verified.said_by_headers();
-            return match verified.batch() {
-                Ok(Some(_)) => self.keep(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await,
-                Ok(None) => Outcome::Nothing,
-                Err(why) => Outcome::Untranslatable(why),
-            };
-        }
-        let event = match verified.event() {
-            Ok(event) => event,
-            Err(why) => {
-                (record.event_type, record.delivery_id) = verified.said_by_headers();
-                return Outcome::Untranslatable(why);
+            Ok(Ok(None)) => return Outcome::VerificationFailed(VerificationError::SignatureMismatch),
+            Ok(Err(error)) => return Outcome::SecretUnavailable(error),
+            Err(_) => {
+                return Outcome::SecretUnavailable(SecretError::Unavailable("no answer in time".into()));
             }
         };
-        record.describe(&event);
+        if verified.is_batch() {
+            (record.event_type, record.delivery_id) = verified.header_metadata();
+            return match verified.non_empty_batch() {
+                Ok(Some(_)) => self.keep(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await,
+                Ok(None) => Outcome::EmptyBatch,
+                Err(why) => Outcome::TranslationFailed(why),
+            };
+        }
+        let event = match verified.to_event() {
+            Ok(event) => event,
+            Err(why) => {
+                (record.event_type, record.delivery_id) = verified.header_metadata();
+                return Outcome::TranslationFailed(why);
+            }
+        };
+        record.set_event(&event);
         match &self.archive {
             Some(_) => {
                 // The id has just been read: to the key it is what it is to the log line.
@@ -124,20 +126,20 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
 
     /// Tries the secrets that count, the likeliest first. `None` is said only where all of them are known: one that could not
     /// be asked for may be the right one.
-    async fn verify(&self, claim: Claim) -> Result<Option<Verified>, SecretError> {
-        let current = self.keys.current().await?;
+    async fn verify(&self, claim: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
+        let current = self.secrets.current().await?;
         let mut claim = match claim.verify(&current.secret) {
             Ok(verified) => return Ok(Some(verified)),
             Err(claim) => claim,
         };
-        let previous = self.keys.previous(&current).await;
+        let previous = self.secrets.previous(&current).await;
         if let Ok(Some(previous)) = &previous {
             claim = match claim.verify(&previous.secret) {
                 Ok(verified) => return Ok(Some(verified)),
                 Err(claim) => claim,
             };
         }
-        let newer = self.keys.newer(&current).await?;
+        let newer = self.secrets.newer(&current).await?;
         match newer.and_then(|newer| claim.verify(&newer.secret).ok()) {
             Some(verified) => Ok(Some(verified)),
             None => previous.map(|_| None),
@@ -145,22 +147,22 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
     }
 
     /// Keeps a webhook, or a batch, under the provider's own id of it.
-    async fn keep(&self, verified: &Verified, id: Option<Vec<u8>>, deadline: Instant) -> Outcome {
+    async fn keep(&self, verified: &VerifiedWebhook, id: Option<Vec<u8>>, deadline: Instant) -> Outcome {
         let Some(archive) = &self.archive else {
-            return Outcome::NotArchived(CallError::Refused("there is no archive".into()));
+            return Outcome::ArchiveFailed(CallError::Refused("there is no archive".into()));
         };
-        let batch = Batch {
+        let batch = ArchiveEntry {
             provider: self.provider.name,
             id,
-            polled: false,
-            received: Timestamp::now(),
-            headers: verified.headers_of_interest(),
+            is_polled: false,
+            received_at: Timestamp::now(),
+            headers: verified.archived_headers(),
             body: verified.body().clone(),
         };
-        match Box::pin(archive.keep(&batch, deadline)).await {
-            Ok(Kept::New) => Outcome::Archived,
-            Ok(Kept::Before) => Outcome::Repeated,
-            Err(error) => Outcome::NotArchived(error),
+        match Box::pin(archive.put_if_absent(&batch, deadline)).await {
+            Ok(PutOutcome::Created) => Outcome::Archived,
+            Ok(PutOutcome::AlreadyExists) => Outcome::AlreadyArchived,
+            Err(error) => Outcome::ArchiveFailed(error),
         }
     }
 
@@ -172,16 +174,16 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
             Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) }
         } else {
             match self.put_or_spill(&event, came, deadline).await {
-                Outcome::NotPublished(CallError::TooLarge) => Outcome::TooLarge { size, limit: None },
+                Outcome::PublishFailed(CallError::TooLarge) => Outcome::TooLarge { size, limit: None },
                 outcome => return outcome,
             }
         };
         match &self.overflow {
             None => refused,
             Some(bucket) => {
-                match Box::pin(bucket.keep(self.provider.name, &event, halfway(deadline))).await {
+                match Box::pin(bucket.store_detail(self.provider.name, &event, halfway(deadline))).await {
                     Ok(check) => self.put_or_spill(&Arc::new(check), came, deadline).await,
-                    Err(error) => Outcome::NotKept(error),
+                    Err(error) => Outcome::OverflowFailed(error),
                 }
             }
         }
@@ -189,18 +191,19 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
 
     async fn put_or_spill(&self, event: &Arc<Event>, came: Timestamp, deadline: Instant) -> Outcome {
         let Some(spill) = &self.spill else {
-            let put = self.bus.put(event, deadline).await;
-            return put.map_or_else(Outcome::NotPublished, |()| Outcome::Published);
+            let put = self.bus.publish(event, deadline).await;
+            return put.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
         };
         // Not for as long as there is time: who waits here for the bus takes the place of another webhook.
-        let error = match self.bus.put(event, halfway(deadline).min(Instant::now() + BEFORE_SPILLING)).await {
-            Ok(()) => return Outcome::Published,
-            // What the bus can never take has no use waiting for it.
-            Err(error @ (CallError::Malformed(_) | CallError::TooLarge)) => {
-                return Outcome::NotPublished(error);
-            }
-            Err(error) => error,
-        };
+        let error =
+            match self.bus.publish(event, halfway(deadline).min(Instant::now() + BEFORE_SPILLING)).await {
+                Ok(()) => return Outcome::Published,
+                // What the bus can never take has no use waiting for it.
+                Err(error @ (CallError::Malformed(_) | CallError::TooLarge)) => {
+                    return Outcome::PublishFailed(error);
+                }
+                Err(error) => error,
+            };
         Box::pin(self.spill_to(spill, self.with_time(event, came), error, deadline)).await
     }
 
@@ -215,18 +218,18 @@ impl<K: Keys, B: Bus> Bridge<K, B> {
         let spilled = match &self.overflow {
             // It may be that this region's bus takes no entry of this size, and then it would wait for ever.
             Some(bucket) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match bucket.keep(self.provider.name, &event, halfway(deadline)).await {
-                    Ok(check) => queue.put(&Arc::new(check), deadline).await,
+                match bucket.store_detail(self.provider.name, &event, halfway(deadline)).await {
+                    Ok(check) => queue.publish(&Arc::new(check), deadline).await,
                     Err(error) => Err(error),
                 }
             }
-            _ => queue.put(&event, deadline).await,
+            _ => queue.publish(&event, deadline).await,
         };
         match spilled {
             Ok(()) => Outcome::Spilled(error),
             Err(why) => {
                 warn!(error = %why, "not spilled either");
-                Outcome::NotPublished(error)
+                Outcome::PublishFailed(error)
             }
         }
     }

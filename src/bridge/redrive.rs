@@ -15,14 +15,14 @@ use crate::invocation::{BatchAnswer, Messages, time_to_answer};
 const A_MESSAGE: Duration = Duration::from_secs(3);
 
 /// Puts what was spilled on a bus.
-pub struct Redrive<B> {
+pub struct RedriveFunction<B> {
     /// The bus.
     pub bus: B,
     /// The function's name, for the log.
-    pub name: String,
+    pub function_name: String,
 }
 
-impl<B: Bus> Redrive<B> {
+impl<B: Bus> RedriveFunction<B> {
     /// Takes one batch to its end before `deadline`, and returns the answer with a line to log for each message.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl<B: Bus> Redrive<B> {
                 Err(error) => Err(error.to_string()),
                 Ok(_) if down => Err("not tried: the bus is unavailable".to_owned()),
                 Ok(event) => {
-                    let put = self.bus.put(event, deadline.min(Instant::now() + A_MESSAGE)).await;
+                    let put = self.bus.publish(event, deadline.min(Instant::now() + A_MESSAGE)).await;
                     // The others of the batch would wait for the same bus: they come again with this one.
                     down = matches!(put, Err(CallError::Unavailable { .. })) || Instant::now() >= deadline;
                     put.map_err(|error| error.to_string())
@@ -52,7 +52,7 @@ impl<B: Bus> Redrive<B> {
             };
             lines.push(
                 json!({
-                    "function": self.name,
+                    "function": self.function_name,
                     "request_id": request_id,
                     "message_id": message.message_id,
                     "outcome": if put.is_ok() { "published" } else { "kept" },

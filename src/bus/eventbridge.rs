@@ -44,7 +44,7 @@ impl EventBridge {
 }
 
 impl Bus for EventBridge {
-    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         let entry = self.entry(event);
         retried("PutEvents", deadline, || self.attempt(entry.clone())).await
     }

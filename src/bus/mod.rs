@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 pub use eventbridge::EventBridge;
 #[cfg(feature = "command")]
-pub use local::{LocalBus, OpenError};
+pub use local::{LocalBus, OpenBusError};
 pub use spill::SpillQueue;
 
 use crate::call::CallError;
@@ -27,7 +27,7 @@ pub trait Bus: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`CallError`]: the event was not taken, or nobody can say that it was.
-    fn put(
+    fn publish(
         &self,
         event: &Arc<Event>,
         deadline: Instant,

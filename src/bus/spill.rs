@@ -28,7 +28,7 @@ impl SpillQueue {
 }
 
 impl Bus for SpillQueue {
-    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         let entry = event.to_entry().map_err(|error| CallError::Malformed(error.to_string()))?;
         if entry.len() > MAX_MESSAGE {
             return Err(CallError::TooLarge);

@@ -15,7 +15,7 @@ use super::dispatcher::{Arrived, DispatchError, Dispatcher, Finished, SweepError
 use super::queue::Retry;
 use crate::bus::Bus;
 use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
-use crate::log::{LogError, Statements};
+use crate::log::{LogError, SqlExecutor};
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -60,7 +60,7 @@ struct Envelope<'a> {
     detail_type: Cow<'a, str>,
 }
 
-impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
+impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
     /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each attempt; or
     /// does what a schedule asks for.
     ///
@@ -119,7 +119,7 @@ impl<S: Statements, B: Bus> DispatcherFunction<S, B> {
                 jobs.extend(made);
                 taken.append(&mut of_events);
             }
-            Err(DispatchError::Log(LogError::Refused(_))) => {
+            Err(DispatchError::Log(LogError::Rejected(_))) => {
                 // One of them may be what is refused.
                 for (event, message_id) in events.iter().zip(of_events) {
                     match self.dispatcher.accept(std::slice::from_ref(event), None).await {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::keys::{KeyError, KeyRing};
-use crate::secrets::{SecretError, SecretStore as _, SecretsManager, Stage};
+use crate::secrets::{SecretError, SecretStore as _, SecretsManager, VersionStage};
 
 /// How often the secret is read at most when a key is missing.
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
@@ -102,7 +102,7 @@ impl KeySource {
 }
 
 async fn fetch(secret: &SecretsManager) -> Result<KeyRing, NoKeys> {
-    let version = secret.fetch(Stage::Current).await.map_err(NoKeys::Secret)?.ok_or(NoKeys::None)?;
+    let version = secret.fetch(VersionStage::Current).await.map_err(NoKeys::Secret)?.ok_or(NoKeys::None)?;
     let text = std::str::from_utf8(version.secret.expose()).map_err(|_| KeyError::NotAKey)?;
     Ok(KeyRing::read(text)?)
 }

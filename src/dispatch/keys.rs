@@ -106,7 +106,7 @@ impl KeyRing {
         let (nonce, data) = data.split_first_chunk::<NONCE>().ok_or(KeyError::Changed)?;
         let payload = Payload { msg: data, aad: of.as_bytes() };
         let secret = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyError::Changed)?;
-        Ok(Secret::of_bytes(secret))
+        Ok(Secret::from_bytes(secret))
     }
 
     /// Whether it is encrypted with the key that encrypts now.

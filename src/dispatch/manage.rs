@@ -15,8 +15,8 @@ use super::store::Store;
 use super::subscriber::{
     Envelope, Kept, NoSigner, Receiver, Settings, SettingsError, Subscriber, check_name, new_secret,
 };
-use crate::event::NotAPattern;
-use crate::log::{LogError, Statements};
+use crate::event::PatternError;
+use crate::log::{LogError, SqlExecutor};
 use crate::secrets::Secret;
 
 /// The type of a test.
@@ -108,7 +108,7 @@ pub enum ManageError {
     NoSigner(#[from] NoSigner),
     /// Its pattern is none.
     #[error("filter: {0}")]
-    Filter(NotAPattern),
+    Filter(PatternError),
     /// The store.
     #[error(transparent)]
     Store(#[from] LogError),
@@ -140,7 +140,7 @@ impl Changes {
     }
 }
 
-impl<S: Statements> Manager<S> {
+impl<S: SqlExecutor> Manager<S> {
     fn now(&self) -> Timestamp {
         (self.clock)()
     }

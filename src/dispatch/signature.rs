@@ -13,7 +13,7 @@ use http::HeaderName;
 use jiff::Timestamp;
 use sha2::Sha256;
 
-use crate::secrets::{Secret, mac};
+use crate::secrets::{Secret, compute_mac};
 
 /// The headers: the id, which stays when it is sent again; the time of this attempt; the signature.
 pub const SIGNATURE_HEADERS: [HeaderName; 3] = [
@@ -44,7 +44,7 @@ impl FromStr for SigningSecret {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let key = text.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok());
         let key = key.filter(|key| SIZES.contains(&key.len())).ok_or(NotASecret)?;
-        Ok(Self(Secret::of_bytes(key)))
+        Ok(Self(Secret::from_bytes(key)))
     }
 }
 
@@ -58,7 +58,8 @@ impl SigningSecret {
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
         let pieces = [id.as_bytes(), b".", time.as_bytes(), b".", body];
-        let signature = format!("v1,{}", BASE64.encode(mac::<Hmac<Sha256>>(self.0.expose(), &pieces)));
+        let signature =
+            format!("v1,{}", BASE64.encode(compute_mac::<Hmac<Sha256>>(self.0.expose(), &pieces)));
         [id, time, signature]
     }
 }

@@ -11,7 +11,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 
 use super::signature::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
-use crate::secrets::{Secret, mac};
+use crate::secrets::{Secret, compute_mac};
 
 const HUB_SHA256: HeaderName = HeaderName::from_static("x-hub-signature-256");
 const HUB_SHA1: HeaderName = HeaderName::from_static("x-hub-signature");
@@ -72,11 +72,11 @@ impl Signer {
                 headers.push((signature_header, signatures.join(" ")));
             }
             Self::Sha256(secret) => {
-                let signed = mac::<Hmac<Sha256>>(secret.expose(), &[body]);
+                let signed = compute_mac::<Hmac<Sha256>>(secret.expose(), &[body]);
                 headers.push((HUB_SHA256, format!("sha256={}", hex::encode(signed))));
             }
             Self::Sha1(secret) => {
-                let signed = mac::<Hmac<Sha1>>(secret.expose(), &[body]);
+                let signed = compute_mac::<Hmac<Sha1>>(secret.expose(), &[body]);
                 headers.push((HUB_SHA1, format!("sha1={}", hex::encode(signed))));
             }
         }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::keys::{KeyError, KeyRing, Sealed, random};
 use super::signature::NotASecret;
 use super::signer::{Scheme, Signer};
-use crate::event::{NotAPattern, Pattern, is_like};
+use crate::event::{Pattern, PatternError, glob_match};
 use crate::secrets::Secret;
 
 /// The longest name, in characters.
@@ -141,7 +141,7 @@ pub enum SettingsError {
     Type,
     /// The pattern.
     #[error("filter: {0}")]
-    Filter(NotAPattern),
+    Filter(PatternError),
     /// A field of the pattern that no event has.
     #[error("filter: no event has a field '{0}'; there are: {fields}", fields = FIELDS.join(", "))]
     Field(String),
@@ -193,7 +193,7 @@ impl Settings {
         Ok(())
     }
 
-    fn pattern(&self) -> Result<Option<Pattern>, NotAPattern> {
+    fn pattern(&self) -> Result<Option<Pattern>, PatternError> {
         self.filter.as_ref().map(|filter| filter.to_string().parse()).transpose()
     }
 }
@@ -246,8 +246,8 @@ impl Receiver {
     /// the same.
     ///
     /// # Errors
-    /// [`NotAPattern`].
-    pub fn of(subscriber: &Subscriber, keys: &KeyRing, now: Timestamp) -> Result<Self, NotAPattern> {
+    /// [`PatternError`].
+    pub fn of(subscriber: &Subscriber, keys: &KeyRing, now: Timestamp) -> Result<Self, PatternError> {
         let open = |kept: &Kept| Ok((keys.open(&kept.sealed, &subscriber.name)?, kept.until));
         Ok(Self {
             id: subscriber.id,
@@ -279,7 +279,7 @@ impl Receiver {
     /// Whether it wants an event: its type, and the event as EventBridge's targets receive it.
     pub fn wants<'a>(&self, detail_type: &str, event: impl FnOnce() -> &'a Value) -> bool {
         let types = &self.settings.types;
-        (types.is_empty() || types.iter().any(|glob| is_like(detail_type, glob)))
+        (types.is_empty() || types.iter().any(|glob| glob_match(detail_type, glob)))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(event()))
     }
 

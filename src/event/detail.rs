@@ -17,13 +17,13 @@ pub struct Detail(Str);
 pub enum DetailError {
     /// The bytes are not UTF-8.
     #[error("not UTF-8 (byte {at})")]
-    NotUtf8 {
+    InvalidUtf8 {
         /// Offset of the first byte that is wrong.
         at: usize,
     },
     /// The text is not JSON.
     #[error("{what} at line {line} column {column}")]
-    NotJson {
+    InvalidJson {
         /// Whether it ends too early or is wrong.
         what: &'static str,
         /// 1-based.
@@ -38,10 +38,10 @@ pub enum DetailError {
     #[error("nested deeper than {MAX_DEPTH} levels, which EventBridge refuses")]
     TooDeep,
     /// An integer that EventBridge refuses.
-    #[error("an integer outside the signed 64-bit range (byte {at}), which EventBridge refuses")]
+    #[error("an integer outside the signed 64-bit range (byte {offset}), which EventBridge refuses")]
     IntegerOutOfRange {
         /// Offset of the number.
-        at: usize,
+        offset: usize,
     },
 }
 
@@ -59,9 +59,9 @@ impl Detail {
     /// # Errors
     /// The same.
     pub fn of(bytes: Bytes) -> Result<Self, DetailError> {
-        let text =
-            Str::from_inner(bytes).map_err(|e| DetailError::NotUtf8 { at: e.utf8_error().valid_up_to() })?;
-        serde_json::from_str::<IgnoredAny>(&text).map_err(|e| DetailError::NotJson {
+        let text = Str::from_inner(bytes)
+            .map_err(|e| DetailError::InvalidUtf8 { at: e.utf8_error().valid_up_to() })?;
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|e| DetailError::InvalidJson {
             what: if e.is_eof() { "the JSON ends too early" } else { "not JSON" },
             line: e.line(),
             column: e.column(),
@@ -134,7 +134,7 @@ fn check_limits(json: &[u8]) -> Result<(), DetailError> {
     walk(
         json,
         |at, number| {
-            if is_taken(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { at }) }
+            if is_taken(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { offset: at }) }
         },
     )
 }
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_place_and_never_the_content() {
-        assert_eq!(Detail::parse(b"{\"a\":\"\xff\"}").unwrap_err(), DetailError::NotUtf8 { at: 6 });
+        assert_eq!(Detail::parse(b"{\"a\":\"\xff\"}").unwrap_err(), DetailError::InvalidUtf8 { at: 6 });
         assert_eq!(refusal(""), "the JSON ends too early at line 1 column 0");
         assert_eq!(refusal("{\"a\":1,\n secret"), "not JSON at line 2 column 2");
         assert_eq!(refusal("{} {}"), "not JSON at line 1 column 4");
@@ -197,6 +197,6 @@ mod tests {
         assert_eq!(Detail::parse(nested(1001).as_bytes()).unwrap_err(), DetailError::TooDeep);
         assert!(Detail::parse(br#"{"n":9223372036854775807,"m":1e300,"s":"99999999999999999999"}"#).is_ok());
         let beyond = Detail::parse(br#"{"n":9223372036854775808}"#).unwrap_err();
-        assert_eq!(beyond, DetailError::IntegerOutOfRange { at: 5 });
+        assert_eq!(beyond, DetailError::IntegerOutOfRange { offset: 5 });
     }
 }

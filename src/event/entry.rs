@@ -31,7 +31,7 @@ struct Entry<'a> {
 pub enum EntryError {
     /// Not the JSON of an entry.
     #[error("not the JSON of an entry (line {line}, column {column})")]
-    NotAnEntry {
+    InvalidEntry {
         /// 1-based.
         line: usize,
         /// 1-based.
@@ -69,7 +69,7 @@ impl Event {
     /// [`EntryError`] says where it is something else.
     pub fn from_entry(text: &str) -> Result<Self, EntryError> {
         let entry: Entry<'_> = serde_json::from_str(text)
-            .map_err(|e| EntryError::NotAnEntry { line: e.line(), column: e.column() })?;
+            .map_err(|e| EntryError::InvalidEntry { line: e.line(), column: e.column() })?;
         Ok(Self {
             source: entry.source.into_owned(),
             detail_type: entry.detail_type.into_owned(),

@@ -26,7 +26,7 @@ pub struct Envelope<'a> {
 
 /// Where an event came through.
 #[derive(Clone, Copy)]
-pub struct Through<'a> {
+pub struct AwsOriginRef<'a> {
     /// The AWS account.
     pub account: &'a str,
     /// The AWS region.
@@ -35,7 +35,7 @@ pub struct Through<'a> {
 
 impl<'a> Envelope<'a> {
     /// Around `event`. `received` is its time where it has none of its own; as on EventBridge, times are to the second.
-    pub fn of(event: &'a Event, id: &'a str, through: Through<'a>, received: Timestamp) -> Self {
+    pub fn from_event(event: &'a Event, id: &'a str, through: AwsOriginRef<'a>, received: Timestamp) -> Self {
         let time = TO_THE_SECOND.timestamp_to_string(&event.time.unwrap_or(received));
         Self::new(id, (&event.source, &event.detail_type), through, time, &event.resources)
     }
@@ -44,11 +44,11 @@ impl<'a> Envelope<'a> {
     pub fn new(
         id: &'a str,
         of: (&'a str, &'a str),
-        through: Through<'a>,
+        through: AwsOriginRef<'a>,
         time: String,
         resources: &'a [String],
     ) -> Self {
-        let ((source, detail_type), Through { account, region }) = (of, through);
+        let ((source, detail_type), AwsOriginRef { account, region }) = (of, through);
         Self { version: "0", id, detail_type, source, account, time, region, resources }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     /// None in practice: the fields are strings.
-    pub fn write(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    pub fn write_json(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         serde_json::to_writer(&mut *to, self)?;
         // It takes the place of the closing brace.
         to.pop();
@@ -72,8 +72,8 @@ impl<'a> Envelope<'a> {
     /// None in practice: the fields are strings.
     pub fn to_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = Vec::with_capacity(detail.len() + 512);
-        self.write(detail, &mut line)?;
-        line_breaks::replace(&mut line);
+        self.write_json(detail, &mut line)?;
+        line_breaks::replace_with_spaces(&mut line);
         line.push(b'\n');
         Ok(line)
     }
@@ -87,11 +87,11 @@ impl<'a> Envelope<'a> {
         // Around JSON nothing is kept.
         let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
         let start = to.len();
-        self.write(detail, to)?;
-        if let Some(breaks) = LineBreaks::of(detail) {
-            line_breaks::replace(&mut to[start..]);
+        self.write_json(detail, to)?;
+        if let Some(breaks) = LineBreaks::find(detail) {
+            line_breaks::replace_with_spaces(&mut to[start..]);
             to.pop();
-            to.extend_from_slice(line_breaks::NOTE.as_bytes());
+            to.extend_from_slice(line_breaks::LINE_BREAKS_FIELD.as_bytes());
             serde_json::to_writer(&mut *to, &breaks)?;
             to.push(b'}');
         }
@@ -113,7 +113,7 @@ mod tests {
             let detail = Detail::parse(b"{}").unwrap();
             let (source, detail_type) = ("a".into(), "b".into());
             let event = Event { source, detail_type, detail, time: Some(time), resources: vec![] };
-            Envelope::of(&event, "7", Through { account: "", region: "" }, time).time
+            Envelope::from_event(&event, "7", AwsOriginRef { account: "", region: "" }, time).time
         };
         assert_eq!(of("2016-02-02T19:50:07.999999999Z"), "2016-02-02T19:50:07Z");
         assert_eq!(of("2016-02-02T20:50:00+01:00"), "2016-02-02T19:50:00Z");
@@ -131,8 +131,8 @@ mod tests {
             resources: vec!["urn:webhook:stripe:evt_1".into()],
         };
         let at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
-        let through = Through { account: "000000000000", region: "local" };
-        let envelope = Envelope::of(&event, "7", through, at);
+        let through = AwsOriginRef { account: "000000000000", region: "local" };
+        let envelope = Envelope::from_event(&event, "7", through, at);
         let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
         let mut kept = b"before\n".to_vec();
         envelope.write_kept_line(event.detail.as_str(), &mut kept).unwrap();
@@ -140,7 +140,7 @@ mod tests {
         let breaks = r#","detail-line-breaks":{"\n":[1,19,31],"\r":[18]}}"#;
         assert_eq!(kept, format!("before\n{}{breaks}\n", &line[..line.len() - 2]));
         let mut whole = Vec::new();
-        envelope.write(event.detail.as_str(), &mut whole).unwrap();
+        envelope.write_json(event.detail.as_str(), &mut whole).unwrap();
         assert!(
             String::from_utf8(whole)
                 .unwrap()

@@ -2,36 +2,36 @@
 
 use jiff::Timestamp;
 
-use super::{Detail, Object};
+use super::{Detail, RawObject};
 
 /// The top level of a [`Detail`], parsed once; what lies deeper is parsed only where a path leads there.
-pub struct Fields<'a>(Option<Object<'a>>);
+pub struct Fields<'a>(Option<RawObject<'a>>);
 
 impl<'a> Fields<'a> {
     /// Reads the names and extents of the fields of `detail`.
-    pub fn of(detail: &'a Detail) -> Self {
-        Self(Object::of(detail.as_str()))
+    pub fn parse(detail: &'a Detail) -> Self {
+        Self(RawObject::parse(detail.as_str()))
     }
 
     /// The JSON at `path` (names separated by dots, for example `event.id`), if it is there.
-    pub fn raw(&self, path: &str) -> Option<&'a str> {
+    pub fn raw_json(&self, path: &str) -> Option<&'a str> {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         let mut value = self.0.as_ref()?.get(first)?.get();
         for name in rest.into_iter().flat_map(|rest| rest.split('.')) {
-            value = Object::of(value)?.get(name)?.get();
+            value = RawObject::parse(value)?.get(name)?.get();
         }
         Some(value)
     }
 
     /// The string at `path`; `None` when it is not there or not a string.
     pub fn string(&self, path: &str) -> Option<String> {
-        serde_json::from_str(self.raw(path)?).ok()
+        serde_json::from_str(self.raw_json(path)?).ok()
     }
 }
 
 /// The time that a JSON value or a header says: epoch seconds as a number or a string of digits, RFC 3339, or
 /// RFC 2822. `None` for anything else.
-pub fn time_of(value: &str) -> Option<Timestamp> {
+pub fn parse_timestamp(value: &str) -> Option<Timestamp> {
     let text = value.trim().trim_matches('"');
     if let Ok(seconds) = text.parse::<i64>() {
         return Timestamp::from_second(seconds).ok();
@@ -50,13 +50,13 @@ mod tests {
     #[test]
     fn a_path_leads_to_a_field() {
         let detail = Detail::parse(br#"{"id":"evt_1","event":{"id":"E\u0031","n":7},"n":1}"#).unwrap();
-        let fields = Fields::of(&detail);
+        let fields = Fields::parse(&detail);
         assert_eq!(fields.string("id").as_deref(), Some("evt_1"));
         assert_eq!(fields.string("event.id").as_deref(), Some("E1"));
-        assert_eq!(fields.raw("event.n"), Some("7"));
+        assert_eq!(fields.raw_json("event.n"), Some("7"));
         assert_eq!(fields.string("n"), None, "a number is not a string");
-        assert_eq!(fields.raw("id.x"), None);
-        assert_eq!(fields.raw("absent.x"), None);
+        assert_eq!(fields.raw_json("id.x"), None);
+        assert_eq!(fields.raw_json("absent.x"), None);
     }
 
     #[test]
@@ -69,10 +69,10 @@ mod tests {
             "\"2016-02-02T20:50:00.000+01:00\"",
             "\"Tue, 02 Feb 2016 19:50:00 +0000\"",
         ] {
-            assert_eq!(time_of(form), Some(expected), "{form}");
+            assert_eq!(parse_timestamp(form), Some(expected), "{form}");
         }
         for form in ["", "null", "\"yesterday\"", "99999999999999", "{}"] {
-            assert_eq!(time_of(form), None, "{form}");
+            assert_eq!(parse_timestamp(form), None, "{form}");
         }
     }
 }

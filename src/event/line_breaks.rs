@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 /// What the note begins with, behind the detail of an event.
-pub(super) const NOTE: &str = ",\"detail-line-breaks\":";
+pub(super) const LINE_BREAKS_FIELD: &str = ",\"detail-line-breaks\":";
 
 /// The places of line feeds and carriage returns, in bytes from the text's start.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct LineBreaks {
 
 impl LineBreaks {
     /// Those of a text; `None` when it has none.
-    pub fn of(text: &str) -> Option<Self> {
+    pub fn find(text: &str) -> Option<Self> {
         // Most have none.
         memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
         let all = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
@@ -28,7 +28,7 @@ impl LineBreaks {
     }
 
     /// The text as it was, from how it stands on one line; `None` when that does not have a space in each of these places.
-    pub fn put_back(&self, line: &str) -> Option<String> {
+    pub fn restore(&self, line: &str) -> Option<String> {
         let mut bytes = line.as_bytes().to_vec();
         for (places, byte) in [(&self.feeds, b'\n'), (&self.returns, b'\r')] {
             for place in places {
@@ -41,8 +41,8 @@ impl LineBreaks {
 }
 
 /// An event's line without the note of its line breaks: as a target receives it.
-pub fn without_note(line: &str) -> Cow<'_, str> {
-    let Some((event, note)) = line.rsplit_once(NOTE) else { return line.into() };
+pub fn strip_line_breaks_field(line: &str) -> Cow<'_, str> {
+    let Some((event, note)) = line.rsplit_once(LINE_BREAKS_FIELD) else { return line.into() };
     match note.strip_suffix('}').map(serde_json::from_str::<LineBreaks>) {
         Some(Ok(_)) => format!("{event}}}").into(),
         _ => line.into(),
@@ -50,7 +50,7 @@ pub fn without_note(line: &str) -> Cow<'_, str> {
 }
 
 /// Puts a space in the place of each line break.
-pub(super) fn replace(bytes: &mut [u8]) {
+pub(super) fn replace_with_spaces(bytes: &mut [u8]) {
     let Some(first) = memchr::memchr2(b'\n', b'\r', bytes) else { return };
     for byte in bytes[first..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
         *byte = b' ';
@@ -66,22 +66,25 @@ mod tests {
     fn a_text_is_had_again_as_it_was() {
         for text in ["{\n}", "\r\n{ \r\n\n\"é\"\r:\n1 }", "\n"] {
             let mut line = text.as_bytes().to_vec();
-            replace(&mut line);
+            replace_with_spaces(&mut line);
             let line = String::from_utf8(line).unwrap();
             assert!(!line.contains(['\n', '\r']));
-            let breaks = LineBreaks::of(text).unwrap();
+            let breaks = LineBreaks::find(text).unwrap();
             let kept = serde_json::to_string(&breaks).unwrap();
             assert_eq!(serde_json::from_str::<LineBreaks>(&kept).unwrap(), breaks);
-            assert_eq!(breaks.put_back(&line).as_deref(), Some(text));
+            assert_eq!(breaks.restore(&line).as_deref(), Some(text));
         }
-        assert_eq!(LineBreaks::of("{ \t}"), None);
+        assert_eq!(LineBreaks::find("{ \t}"), None);
     }
 
     #[test]
     fn a_note_is_taken_off_and_nothing_that_looks_like_one() {
-        assert_eq!(without_note(r#"{"detail":{ },"detail-line-breaks":{"\n":[1]}}"#), r#"{"detail":{ }}"#);
+        assert_eq!(
+            strip_line_breaks_field(r#"{"detail":{ },"detail-line-breaks":{"\n":[1]}}"#),
+            r#"{"detail":{ }}"#
+        );
         for line in [r#"{"detail":{}}"#, r#"{"detail":{"a":1,"detail-line-breaks":{"\n":[1]}}}"#] {
-            assert_eq!(without_note(line), line);
+            assert_eq!(strip_line_breaks_field(line), line);
         }
     }
 
@@ -89,7 +92,7 @@ mod tests {
     fn what_does_not_fit_is_not_put_back() {
         for (breaks, line) in [(r#"{"\n":[1]}"#, "{}"), (r#"{"\r":[9]}"#, "{ }"), (r#"{"\n":[1,1]}"#, "{ }")]
         {
-            assert_eq!(serde_json::from_str::<LineBreaks>(breaks).unwrap().put_back(line), None, "{breaks}");
+            assert_eq!(serde_json::from_str::<LineBreaks>(breaks).unwrap().restore(line), None, "{breaks}");
         }
     }
 }

@@ -14,11 +14,11 @@ mod pattern;
 
 pub use detail::{Detail, DetailError, is_too_deep};
 pub use entry::EntryError;
-pub use envelope::{Envelope, Through};
-pub use fields::{Fields, time_of};
-pub use line_breaks::{LineBreaks, without_note};
-pub use object::{Object, text};
-pub use pattern::{NotAPattern, Pattern, is_like};
+pub use envelope::{AwsOriginRef, Envelope};
+pub use fields::{Fields, parse_timestamp};
+pub use line_breaks::{LineBreaks, strip_line_breaks_field};
+pub use object::{RawObject, scalar_text};
+pub use pattern::{Pattern, PatternError, glob_match};
 
 use jiff::Timestamp;
 

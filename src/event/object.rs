@@ -6,11 +6,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The names and extents of an object's fields.
-pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-impl<'a> Object<'a> {
+impl<'a> RawObject<'a> {
     /// Reads `json`; `None` when it is no object.
-    pub fn of(json: &'a str) -> Option<Self> {
+    pub fn parse(json: &'a str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 
@@ -30,22 +30,22 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
         struct Fields;
         impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
+            type Value = RawObject<'de>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'de>, A::Error> {
                 let mut fields = Vec::with_capacity(32);
                 while let Some((Name(name), value)) = map.next_entry()? {
                     fields.push((name, value));
                 }
-                Ok(Object(fields))
+                Ok(RawObject(fields))
             }
         }
         deserializer.deserialize_map(Fields)
@@ -54,7 +54,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
 /// What a string, a number or a boolean says; `None` for anything else. Half of a surrogate pair, as a text that was
 /// cut ends with, is U+FFFD for each of its bytes.
-pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
     let json = value.get();
     match json.as_bytes().first()? {
         b'"' => {
@@ -99,16 +99,20 @@ mod tests {
 
     #[test]
     fn a_field_says_what_it_says() {
-        let object = Object::of(
+        let object = RawObject::parse(
             r#"{"a":1,"\u0062":"x\ud83d","c":[1],"a":"2\n","n":null,"t":true,"l":123456789012345678901}"#,
         );
         let object = object.unwrap();
-        let said = |name: &str| object.get(name).and_then(text);
+        let said = |name: &str| object.get(name).and_then(scalar_text);
         assert_eq!(said("a").as_deref(), Some("2\n"), "the last of two");
         assert_eq!(said("b").as_deref(), Some("x\u{fffd}\u{fffd}\u{fffd}"));
         assert_eq!((said("c"), said("n"), said("absent")), (None, None, None));
         assert_eq!(said("t").as_deref(), Some("true"));
         assert_eq!(said("l").as_deref(), Some("123456789012345678901"), "every digit");
-        assert!(Object::of("[]").is_none() && Object::of("{").is_none() && Object::of("7").is_none());
+        assert!(
+            RawObject::parse("[]").is_none()
+                && RawObject::parse("{").is_none()
+                && RawObject::parse("7").is_none()
+        );
     }
 }

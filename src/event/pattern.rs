@@ -26,7 +26,7 @@ pub struct Pattern {
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an event pattern: {0}")]
-pub struct NotAPattern(String);
+pub struct PatternError(String);
 
 /// What has to hold of an object: all of these.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,17 +75,17 @@ enum Comparison {
 }
 
 impl FromStr for Pattern {
-    type Err = NotAPattern;
+    type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() > LONGEST {
-            return Err(NotAPattern(format!("it is longer than {LONGEST} bytes")));
+            return Err(PatternError(format!("it is longer than {LONGEST} bytes")));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| {
-            NotAPattern(format!("not JSON (line {}, column {})", error.line(), error.column()))
+            PatternError(format!("not JSON (line {}, column {})", error.line(), error.column()))
         })?;
         let Value::Object(object) = &value else {
-            return Err(NotAPattern("it is not an object".into()));
+            return Err(PatternError("it is not an object".into()));
         };
         Ok(Self { fields: fields(object, "", 0)?, text: text.to_owned() })
     }
@@ -104,48 +104,50 @@ impl Pattern {
 }
 
 /// Whether a text is like a glob, in which `*` stands for any characters.
-pub fn is_like(text: &str, glob: &str) -> bool {
+pub fn glob_match(text: &str, glob: &str) -> bool {
     let pieces: Vec<_> = glob.split('*').map(str::to_owned).collect();
     has_pieces(text, &pieces)
 }
 
-fn fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result<Fields, NotAPattern> {
+fn fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result<Fields, PatternError> {
     if object.is_empty() {
         let place = if path.is_empty() { "it" } else { path };
-        return Err(NotAPattern(format!("{place} is an empty object")));
+        return Err(PatternError(format!("{place} is an empty object")));
     }
     if depth > DEEPEST {
-        return Err(NotAPattern(format!("it is deeper than {DEEPEST} objects")));
+        return Err(PatternError(format!("it is deeper than {DEEPEST} objects")));
     }
     let condition = |(name, value): (&String, &Value)| {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match value {
             Value::Array(some) if name == "$or" => either(some, &path, depth),
-            Value::Array(values) if values.is_empty() => Err(NotAPattern(format!("{path} is an empty list"))),
+            Value::Array(values) if values.is_empty() => {
+                Err(PatternError(format!("{path} is an empty list")))
+            }
             Value::Array(values) => {
                 let matchers = values.iter().map(|value| matcher(value, &path)).collect::<Result<_, _>>()?;
                 Ok(Condition::Is(name.clone(), matchers))
             }
             Value::Object(object) => Ok(Condition::Holds(name.clone(), fields(object, &path, depth + 1)?)),
-            _ => Err(NotAPattern(format!("{path} is neither a list of values nor an object"))),
+            _ => Err(PatternError(format!("{path} is neither a list of values nor an object"))),
         }
     };
     Ok(Fields(object.iter().map(condition).collect::<Result<_, _>>()?))
 }
 
-fn either(some: &[Value], path: &str, depth: usize) -> Result<Condition, NotAPattern> {
+fn either(some: &[Value], path: &str, depth: usize) -> Result<Condition, PatternError> {
     if some.len() < 2 {
-        return Err(NotAPattern(format!("{path} is not a list of two objects or more")));
+        return Err(PatternError(format!("{path} is not a list of two objects or more")));
     }
     let one = |value: &Value| match value {
         Value::Object(object) => fields(object, path, depth + 1),
-        _ => Err(NotAPattern(format!("{path} holds something that is not an object"))),
+        _ => Err(PatternError(format!("{path} holds something that is not an object"))),
     };
     Ok(Condition::Either(some.iter().map(one).collect::<Result<_, _>>()?))
 }
 
-fn matcher(value: &Value, path: &str) -> Result<Matcher, NotAPattern> {
-    let wrong = |why: &str| NotAPattern(format!("{path}: {why}"));
+fn matcher(value: &Value, path: &str) -> Result<Matcher, PatternError> {
+    let wrong = |why: &str| PatternError(format!("{path}: {why}"));
     let object = match value {
         Value::Array(_) => return Err(wrong("a list in a list")),
         Value::Object(object) => object,
@@ -433,7 +435,7 @@ mod tests {
             ("x", "x", true),
             ("aa", "a*a*a", false),
         ] {
-            assert_eq!(is_like(text, glob), expected, "{text} {glob}");
+            assert_eq!(glob_match(text, glob), expected, "{text} {glob}");
         }
     }
 
@@ -480,7 +482,7 @@ mod tests {
         #[test]
         fn a_glob_means_what_trying_every_way_finds(text in "[ab.]{0,9}", glob in "[ab.*]{0,7}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
-            prop_assert_eq!(is_like(&text, &glob), is_like_by_trying(&chars(&text), &chars(&glob)));
+            prop_assert_eq!(glob_match(&text, &glob), is_like_by_trying(&chars(&text), &chars(&glob)));
         }
 
         #[test]

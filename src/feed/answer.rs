@@ -91,7 +91,7 @@ impl Answer {
         error!(error = why.to_string(), "the log could not be read");
         let status = match why {
             LogError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            LogError::Credentials(_) | LogError::Refused(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            LogError::InvalidCredentials(_) | LogError::Rejected(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::error(status, "The log cannot be read now. Try again later.").with(header::RETRY_AFTER, "5")
     }

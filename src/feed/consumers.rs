@@ -16,7 +16,7 @@ use super::events::format::Format;
 use super::events::query::{Parameters, Point, Query};
 use super::events::{NoPage, answered};
 use super::{Feed, Request, Scope};
-use crate::log::{Bounds, Consumer, Consumers, Lag, Leased, LogError, Ordered, Position};
+use crate::log::{Bounds, Consumer, ConsumerStore, EventReader, Lag, LeaseOutcome, LogError, Position};
 
 /// The header with the lease of the events that are handed out.
 const LEASE: HeaderName = HeaderName::from_static("hookbridge-lease");
@@ -82,7 +82,7 @@ impl NoConsumer {
     }
 }
 
-impl<L: Ordered + Consumers> Feed<L> {
+impl<L: EventReader + ConsumerStore> Feed<L> {
     /// Answers what is asked of consumers: `parts` is the path behind `/consumers`.
     pub(super) async fn named(&self, request: &Request<'_>, scope: &Scope, parts: &[&str]) -> Answer {
         if *scope != Scope::Everything {
@@ -119,7 +119,7 @@ impl<L: Ordered + Consumers> Feed<L> {
     async fn list(&self) -> Result<Answer, NoConsumer> {
         let mut shown = Vec::new();
         let bounds = self.log.bounds().await?;
-        for consumer in self.log.consumers(None).await? {
+        for consumer in self.log.find_consumers(None).await? {
             shown.push(self.shown(&consumer, bounds).await?);
         }
         Ok(Answer::json(StatusCode::OK, json!({"object": "list", "data": shown}).to_string()))
@@ -132,7 +132,7 @@ impl<L: Ordered + Consumers> Feed<L> {
     }
 
     async fn consumer(&self, name: &str) -> Result<Consumer, NoConsumer> {
-        self.log.consumers(Some(name)).await?.pop().ok_or(NoConsumer::Unknown)
+        self.log.find_consumers(Some(name)).await?.pop().ok_or(NoConsumer::Unknown)
     }
 
     async fn shown(&self, consumer: &Consumer, bounds: Bounds) -> Result<Value, LogError> {
@@ -145,21 +145,21 @@ impl<L: Ordered + Consumers> Feed<L> {
             "lag": {"events": events, "seconds": seconds},
             "expired": consumer.position < bounds.first,
             "leased_until": time(consumer.leased_until),
-            "acknowledged": time(consumer.acknowledged),
+            "acknowledged": time(consumer.acknowledged_at),
         }))
     }
 
     async fn make(&self, name: &str, body: &[u8]) -> Result<Answer, NoConsumer> {
         let point = if body.is_empty() { Point::Start } else { Point::read(&read::<Going>(body)?.after) };
         let position = self.position(&point).await?;
-        let is_new = self.log.make_consumer(name, position).await?;
+        let is_new = self.log.create_consumer(name, position).await?;
         let mut answer = self.one(name).await?;
         answer.status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
         Ok(answer)
     }
 
     async fn remove(&self, name: &str) -> Result<Answer, NoConsumer> {
-        if self.log.remove_consumer(name).await? {
+        if self.log.delete_consumer(name).await? {
             return Ok(Answer::empty(StatusCode::NO_CONTENT));
         }
         Err(NoConsumer::Unknown)
@@ -201,21 +201,21 @@ impl<L: Ordered + Consumers> Feed<L> {
             let query = Query { wait, ..query.clone() };
             let page = self.after(consumer.position, &query).await?;
             let lease = format!("{:032x}", fastrand::u128(..));
-            match self.log.lease(name, &lease, lease_time).await? {
-                Leased::Not if wait.is_zero() => {
+            match self.log.acquire_lease(name, &lease, lease_time).await? {
+                LeaseOutcome::AlreadyLeased if wait.is_zero() => {
                     return Err(NoConsumer::Leased(self.consumer(name).await?.leased_until));
                 }
-                Leased::Not => {}
+                LeaseOutcome::AlreadyLeased => {}
                 // It was somewhere else by then.
-                Leased::At(position) if position != consumer.position => {
+                LeaseOutcome::Acquired(position) if position != consumer.position => {
                     self.give_up(name, &lease, position).await?;
                 }
-                Leased::At(_) if page.events.is_empty() => {
+                LeaseOutcome::Acquired(_) if page.events.is_empty() => {
                     // Nothing of what there was is wanted.
                     self.give_up(name, &lease, page.next).await?;
                     return Ok(answered(request, format, &query, &page, &key, None));
                 }
-                Leased::At(_) => {
+                LeaseOutcome::Acquired(_) => {
                     let answer = answered(request, format, &query, &page, &key, Some(&lease));
                     return Ok(answer.with(LEASE, &lease));
                 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Feed, Follower, Request, STREAM_HEADERS, is_for_stream};
 use crate::invocation::{NotARequest, UrlAnswer, UrlRequest, time_to_answer};
-use crate::log::{Consumers, Ordered};
+use crate::log::{ConsumerStore, EventReader};
 
 /// Time that is kept to read the log in, of that which a request may be held.
 const TO_READ: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ pub struct FeedFunction<L> {
     pub streams: bool,
 }
 
-impl<L: Ordered + Consumers> FeedFunction<L> {
+impl<L: EventReader + ConsumerStore> FeedFunction<L> {
     /// Answers one invocation, before `deadline`.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ fn streamed(
 
 /// The log from a place on, until `end`: then the client comes again, with the `Last-Event-ID` that it has seen. Nobody tells a
 /// function that its client has gone away, which is another reason not to go on for longer.
-fn followed<L: Ordered + Consumers>(first: String, mut follower: Follower<L>, end: Instant) -> Body {
+fn followed<L: EventReader + ConsumerStore>(first: String, mut follower: Follower<L>, end: Instant) -> Body {
     let (mut give, take) = channel();
     tokio::spawn(async move {
         let mut text = Some(first);

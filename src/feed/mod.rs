@@ -26,7 +26,7 @@ pub use function::FeedFunction;
 pub use search::PATHS as SEARCH_PATHS;
 
 use crate::access::{Access, Scope};
-use crate::log::{Consumers, CursorKey, Ordered};
+use crate::log::{ConsumerStore, CursorKey, EventReader};
 
 /// An answer ends before it is larger than this, in bytes of its results as a string of JSON: a function's may have 6 MB.
 const LARGEST: usize = 5_000_000;
@@ -62,7 +62,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl<L: Ordered + Consumers> Feed<L> {
+impl<L: EventReader + ConsumerStore> Feed<L> {
     /// Reads `log` for those who have `access`.
     pub fn new(log: L, access: Access) -> Self {
         Self { log, access, cursor_key: OnceCell::new() }

@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
+use super::order::{Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
 use super::{
-    Batch, Keep, Key, Log, LogError, Maintained, Page, PostgresLog, Recorded, Row, Search, SqliteLog,
-    Statement, Statements, Stored,
+    EventBatch, EventKey, EventStore, LogError, MaintenanceReport, PageRequest, PostgresLog, RecordOutcome,
+    RetentionPolicy, Row, Search, SqlExecutor, SqliteLog, Statement, StoredEvent,
 };
 use crate::files::make_private;
 
@@ -45,20 +45,20 @@ impl std::fmt::Display for LogAddress {
 
 /// Why a log that should be there is not to be used. It is said to who named it with `--database`.
 #[derive(Debug, thiserror::Error)]
-pub enum NoLog {
+pub enum OpenLogError {
     /// The address is none.
     #[error("--database")]
-    Address(#[from] DatabaseUrlError),
+    InvalidAddress(#[from] DatabaseUrlError),
     /// There is no such file.
     #[error(
         "--database: there is no log at {0}; `hookbridge serve` makes it, in the folder that it is started in"
     )]
-    Missing(PathBuf),
+    NotFound(PathBuf),
     /// The log does not work.
-    #[error("the log {log}: {error}")]
+    #[error("the log {address}: {error}")]
     Log {
         /// Its address.
-        log: String,
+        address: String,
         /// What happened.
         error: LogError,
     },
@@ -77,19 +77,19 @@ impl AnyLog {
     /// Opens a log that is there, by its address, with `connections` at most; and says how to speak of what fails in it later.
     ///
     /// # Errors
-    /// [`NoLog`].
-    pub async fn existing(
+    /// [`OpenLogError`].
+    pub async fn open_existing(
         address: &Path,
         connections: u32,
-    ) -> Result<(Self, impl Fn(LogError) -> NoLog), NoLog> {
+    ) -> Result<(Self, impl Fn(LogError) -> OpenLogError), OpenLogError> {
         let address: LogAddress = address.to_string_lossy().parse()?;
         if let LogAddress::File(path) = &address
             && !path.exists()
         {
-            return Err(NoLog::Missing(path.clone()));
+            return Err(OpenLogError::NotFound(path.clone()));
         }
         let name = address.to_string();
-        let failed = move |error| NoLog::Log { log: name.clone(), error };
+        let failed = move |error| OpenLogError::Log { address: name.clone(), error };
         let log = Self::open(&address, connections).await.map_err(&failed)?;
         Ok((log, failed))
     }
@@ -103,7 +103,7 @@ impl AnyLog {
             LogAddress::Postgres(url) => PostgresLog::open(url, connections).await.map(Self::Postgres),
             LogAddress::File(path) => {
                 if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                    let failed = |error| LogError::Refused(format!("{}: {error}", folder.display()));
+                    let failed = |error| LogError::Rejected(format!("{}: {error}", folder.display()));
                     make_private(folder).map_err(failed)?;
                 }
                 SqliteLog::open(path).await.map(Self::Sqlite)
@@ -114,43 +114,43 @@ impl AnyLog {
 
 impl AnyLog {
     /// Learns from the database when another process adds to the log.
-    pub fn listen(&self) {
+    pub fn listen_for_appends(&self) {
         if let Self::Postgres(log) = self {
-            log.listen();
+            log.listen_for_appends();
         }
     }
 }
 
-impl Log for AnyLog {
-    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+impl EventStore for AnyLog {
+    async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
         match self {
             Self::Postgres(log) => log.record(batch).await,
             Self::Sqlite(log) => log.record(batch).await,
         }
     }
 
-    async fn published(&self, batch: i64) -> Result<(), LogError> {
+    async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
         match self {
-            Self::Postgres(log) => log.published(batch).await,
-            Self::Sqlite(log) => log.published(batch).await,
+            Self::Postgres(log) => log.mark_published(batch).await,
+            Self::Sqlite(log) => log.mark_published(batch).await,
         }
     }
 
-    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+    async fn batch_event_keys(&self, batch: i64) -> Result<Vec<EventKey>, LogError> {
         match self {
-            Self::Postgres(log) => log.keys(batch).await,
-            Self::Sqlite(log) => log.keys(batch).await,
+            Self::Postgres(log) => log.batch_event_keys(batch).await,
+            Self::Sqlite(log) => log.batch_event_keys(batch).await,
         }
     }
 
-    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+    async fn find_unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
         match self {
-            Self::Postgres(log) => log.unrecorded(origins).await,
-            Self::Sqlite(log) => log.unrecorded(origins).await,
+            Self::Postgres(log) => log.find_unrecorded(origins).await,
+            Self::Sqlite(log) => log.find_unrecorded(origins).await,
         }
     }
 
-    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
+    async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
         match self {
             Self::Postgres(log) => log.search(search, page).await,
             Self::Sqlite(log) => log.search(search, page).await,
@@ -164,7 +164,7 @@ impl Log for AnyLog {
         }
     }
 
-    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
+    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
         match self {
             Self::Postgres(log) => log.maintain(keep).await,
             Self::Sqlite(log) => log.maintain(keep).await,
@@ -172,11 +172,11 @@ impl Log for AnyLog {
     }
 }
 
-impl Ordered for AnyLog {
-    async fn sequence(&self) -> Result<Position, LogError> {
+impl EventReader for AnyLog {
+    async fn assign_positions(&self) -> Result<Position, LogError> {
         match self {
-            Self::Postgres(log) => log.sequence().await,
-            Self::Sqlite(log) => log.sequence().await,
+            Self::Postgres(log) => log.assign_positions().await,
+            Self::Sqlite(log) => log.assign_positions().await,
         }
     }
 
@@ -187,36 +187,36 @@ impl Ordered for AnyLog {
         }
     }
 
-    async fn events(
+    async fn read_events(
         &self,
         positions: Range<Position>,
-        filter: &Filter,
-        most: Most,
-    ) -> Result<Option<Vec<Placed>>, LogError> {
+        filter: &EventFilter,
+        most: PageLimit,
+    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         match self {
-            Self::Postgres(log) => log.events(positions, filter, most).await,
-            Self::Sqlite(log) => log.events(positions, filter, most).await,
+            Self::Postgres(log) => log.read_events(positions, filter, most).await,
+            Self::Sqlite(log) => log.read_events(positions, filter, most).await,
         }
     }
 
-    async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
+    async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
         match self {
-            Self::Postgres(log) => log.since(time).await,
-            Self::Sqlite(log) => log.since(time).await,
+            Self::Postgres(log) => log.first_position_since(time).await,
+            Self::Sqlite(log) => log.first_position_since(time).await,
         }
     }
 
-    async fn recorded(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+    async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
         match self {
-            Self::Postgres(log) => log.recorded(position).await,
-            Self::Sqlite(log) => log.recorded(position).await,
+            Self::Postgres(log) => log.recorded_at(position).await,
+            Self::Sqlite(log) => log.recorded_at(position).await,
         }
     }
 
-    async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
+    async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
         match self {
-            Self::Postgres(log) => log.find(id, sources).await,
-            Self::Sqlite(log) => log.find(id, sources).await,
+            Self::Postgres(log) => log.find_event(id, sources).await,
+            Self::Sqlite(log) => log.find_event(id, sources).await,
         }
     }
 
@@ -227,26 +227,26 @@ impl Ordered for AnyLog {
         }
     }
 
-    async fn reaches(&self, position: Position) -> Result<(), LogError> {
+    async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {
         match self {
-            Self::Postgres(log) => log.reaches(position).await,
-            Self::Sqlite(log) => log.reaches(position).await,
+            Self::Postgres(log) => log.wait_for_position(position).await,
+            Self::Sqlite(log) => log.wait_for_position(position).await,
         }
     }
 }
 
-impl Statements for AnyLog {
-    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+impl SqlExecutor for AnyLog {
+    async fn execute_transaction(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
         match self {
-            Self::Postgres(log) => log.transact(statements).await,
-            Self::Sqlite(log) => log.transact(statements).await,
+            Self::Postgres(log) => log.execute_transaction(statements).await,
+            Self::Sqlite(log) => log.execute_transaction(statements).await,
         }
     }
 
-    async fn divide(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
+    async fn maintain_partitions(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
         match self {
-            Self::Postgres(log) => log.divide(table, oldest).await,
-            Self::Sqlite(log) => log.divide(table, oldest).await,
+            Self::Postgres(log) => log.maintain_partitions(table, oldest).await,
+            Self::Sqlite(log) => log.maintain_partitions(table, oldest).await,
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::LogError;
-use super::order::{Bounds, Ordered, Position};
-use super::statements::{Row, Statements};
+use super::order::{Bounds, EventReader, Position};
+use super::statements::{Row, SqlExecutor};
 
 /// A reader by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Consumer {
     /// Until when somebody has events of it in hand; `None` when nobody has.
     pub leased_until: Option<Timestamp>,
     /// When it acknowledged events last.
-    pub acknowledged: Option<Timestamp>,
+    pub acknowledged_at: Option<Timestamp>,
 }
 
 /// How far a consumer is behind.
@@ -38,10 +38,10 @@ impl Consumer {
     ///
     /// # Errors
     /// [`LogError`].
-    pub async fn lag(&self, log: &impl Ordered, bounds: Bounds) -> Result<Lag, LogError> {
+    pub async fn lag(&self, log: &impl EventReader, bounds: Bounds) -> Result<Lag, LogError> {
         let Bounds { first, end } = bounds;
         let events = (end - self.position.max(first)).max(0);
-        let oldest = if events > 0 { log.recorded(self.position).await? } else { None };
+        let oldest = if events > 0 { log.recorded_at(self.position).await? } else { None };
         let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64().max(0.0));
         Ok(Lag { events, seconds: age.unwrap_or(0.0) })
     }
@@ -49,23 +49,23 @@ impl Consumer {
 
 /// What became of the wish for a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Leased {
+pub enum LeaseOutcome {
     /// It is there; the consumer is at this position.
-    At(Position),
+    Acquired(Position),
     /// Somebody else has it.
-    Not,
+    AlreadyLeased,
 }
 
 /// The columns of a [`Consumer`].
 const COLUMNS: &str = "name, position, case when leased_until > {now} then leased_until end, acknowledged";
 
 /// Keeps named consumers.
-pub trait Consumers: Statements {
+pub trait ConsumerStore: SqlExecutor {
     /// Makes a consumer at a position, unless there is one of this name; says whether it was made.
     ///
     /// # Errors
     /// [`LogError`].
-    fn make_consumer(
+    fn create_consumer(
         &self,
         name: &str,
         position: Position,
@@ -73,7 +73,7 @@ pub trait Consumers: Statements {
         async move {
             let sql = "insert into {log}consumers (name, position, created) values ($1, $2, {now})
                 on conflict (name) do nothing returning name, position, leased_until, acknowledged";
-            let made = self.run(sql, vec![name.into(), position.into()]).await?;
+            let made = self.query(sql, vec![name.into(), position.into()]).await?;
             Ok(!made.is_empty())
         }
     }
@@ -82,13 +82,16 @@ pub trait Consumers: Statements {
     ///
     /// # Errors
     /// [`LogError`].
-    fn consumers(&self, name: Option<&str>) -> impl Future<Output = Result<Vec<Consumer>, LogError>> + Send {
+    fn find_consumers(
+        &self,
+        name: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<Consumer>, LogError>> + Send {
         async move {
             let (which, values) = match name {
                 Some(name) => ("where name = $1", vec![name.into()]),
                 None => ("order by name", vec![]),
             };
-            let rows = self.run(&format!("select {COLUMNS} from {{log}}consumers {which}"), values).await?;
+            let rows = self.query(&format!("select {COLUMNS} from {{log}}consumers {which}"), values).await?;
             rows.into_iter().map(consumer).collect()
         }
     }
@@ -97,10 +100,10 @@ pub trait Consumers: Statements {
     ///
     /// # Errors
     /// [`LogError`].
-    fn remove_consumer(&self, name: &str) -> impl Future<Output = Result<bool, LogError>> + Send {
+    fn delete_consumer(&self, name: &str) -> impl Future<Output = Result<bool, LogError>> + Send {
         async move {
             let sql = "delete from {log}consumers where name = $1 returning name, position, leased_until, acknowledged";
-            Ok(!self.run(sql, vec![name.into()]).await?.is_empty())
+            Ok(!self.query(sql, vec![name.into()]).await?.is_empty())
         }
     }
 
@@ -108,20 +111,22 @@ pub trait Consumers: Statements {
     ///
     /// # Errors
     /// [`LogError`].
-    fn lease(
+    fn acquire_lease(
         &self,
         name: &str,
         lease: &str,
         time: Duration,
-    ) -> impl Future<Output = Result<Leased, LogError>> + Send {
+    ) -> impl Future<Output = Result<LeaseOutcome, LogError>> + Send {
         async move {
             let sql = "update {log}consumers set lease = $2, leased_until = {now} + $3
                 where name = $1 and (leased_until is null or leased_until <= {now})
                 returning name, position, leased_until, acknowledged";
             let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 2);
             let values = vec![name.into(), lease.into(), time.into()];
-            let leased = self.run(sql, values).await?;
-            leased.first().map_or(Ok(Leased::Not), |row| row.number(1).map(Leased::At))
+            let leased = self.query(sql, values).await?;
+            leased
+                .first()
+                .map_or(Ok(LeaseOutcome::AlreadyLeased), |row| row.number(1).map(LeaseOutcome::Acquired))
         }
     }
 
@@ -141,7 +146,7 @@ pub trait Consumers: Statements {
                   position = case when position < $3 then $3 else position end
                 where name = $1 and lease = $2 returning name, position, leased_until, acknowledged";
             let values = vec![name.into(), lease.into(), position.into()];
-            Ok(!self.run(sql, values).await?.is_empty())
+            Ok(!self.query(sql, values).await?.is_empty())
         }
     }
 
@@ -154,19 +159,19 @@ pub trait Consumers: Statements {
             let sql =
                 "update {log}consumers set position = $2, lease = null, leased_until = null where name = $1
                 returning name, position, leased_until, acknowledged";
-            let sought = self.run(sql, vec![name.into(), position.into()]).await?;
+            let sought = self.query(sql, vec![name.into(), position.into()]).await?;
             Ok(!sought.is_empty())
         }
     }
 }
 
-impl<S: Statements> Consumers for S {}
+impl<S: SqlExecutor> ConsumerStore for S {}
 
 fn consumer(mut row: Row) -> Result<Consumer, LogError> {
     Ok(Consumer {
         name: row.text(0)?,
         position: row.number(1)?,
-        leased_until: row.maybe_time(2)?,
-        acknowledged: row.maybe_time(3)?,
+        leased_until: row.optional_time(2)?,
+        acknowledged_at: row.optional_time(3)?,
     })
 }

@@ -8,10 +8,10 @@ pub enum LogError {
     Unavailable(String),
     /// It refuses the credentials.
     #[error("the database does not take these credentials: {0}")]
-    Credentials(String),
+    InvalidCredentials(String),
     /// It refuses, and will refuse again.
     #[error("the database refused: {0}")]
-    Refused(String),
+    Rejected(String),
 }
 
 impl From<sqlx::Error> for LogError {
@@ -22,11 +22,11 @@ impl From<sqlx::Error> for LogError {
                 let text = format!("{} (code {code})", message(&code, said.message()));
                 // Class 28, "invalid authorization specification".
                 if code.len() == 5 && code.starts_with("28") {
-                    Self::Credentials(text)
+                    Self::InvalidCredentials(text)
                 } else if passes(&code) {
                     Self::Unavailable(text)
                 } else {
-                    Self::Refused(text)
+                    Self::Rejected(text)
                 }
             }
             sqlx::Error::Io(_)
@@ -34,8 +34,8 @@ impl From<sqlx::Error> for LogError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::Tls(_) => Self::Unavailable(error.to_string()),
             sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Self::Unavailable("it broke off".into()),
-            sqlx::Error::Configuration(_) => Self::Refused("its URL cannot be used".into()),
-            _ => Self::Refused("its answer has another form than expected".into()),
+            sqlx::Error::Configuration(_) => Self::Rejected("its URL cannot be used".into()),
+            _ => Self::Rejected("its answer has another form than expected".into()),
         }
     }
 }

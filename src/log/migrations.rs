@@ -22,9 +22,9 @@ pub(super) async fn run<C: Migrate>(
     }
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        MigrateError::VersionMissing(version) => LogError::Refused(format!(
+        MigrateError::VersionMissing(version) => LogError::Rejected(format!(
             "its tables are those of a later version, with migration {version}; use that version or a later one"
         )),
-        other => LogError::Refused(other.to_string()),
+        other => LogError::Rejected(other.to_string()),
     })
 }

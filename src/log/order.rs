@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use super::search::Stored;
-use super::{Log, LogError};
+use super::search::StoredEvent;
+use super::{EventStore, LogError};
 
 /// A place in the log, from 1 on.
 pub type Position = i64;
@@ -24,7 +24,7 @@ pub struct Bounds {
 
 /// Which events are wanted. All of it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct EventFilter {
     /// Sources, of which one; of none, every one.
     pub sources: Vec<String>,
     /// Types, of which one; of none, every one.
@@ -48,33 +48,34 @@ impl TypePattern {
 
 /// How much is read at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Most {
+pub struct PageLimit {
     /// So many events.
-    pub events: usize,
+    pub max_events: usize,
     /// Events as long as the details of those before them are shorter than this together, in bytes.
-    pub bytes: usize,
+    pub max_detail_bytes: usize,
     /// Of more, the last and not the first.
     pub from_end: bool,
 }
 
-impl Most {
+impl PageLimit {
     /// Everything.
-    pub const ALL: Self = Self { events: usize::MAX, bytes: usize::MAX, from_end: false };
+    pub const UNLIMITED: Self =
+        Self { max_events: usize::MAX, max_detail_bytes: usize::MAX, from_end: false };
 
     /// Whether these may not be all that there were.
-    pub fn is_reached(&self, events: &[Placed]) -> bool {
+    pub fn is_reached(&self, events: &[PositionedEvent]) -> bool {
         let bytes = || events.iter().map(|placed| placed.event.detail.len()).sum::<usize>();
-        events.len() >= self.events || bytes() >= self.bytes
+        events.len() >= self.max_events || bytes() >= self.max_detail_bytes
     }
 }
 
 /// An event, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct PositionedEvent {
     /// Its position.
     pub position: Position,
     /// The event.
-    pub event: Stored,
+    pub event: StoredEvent,
 }
 
 /// What the cursors of a log are signed with. It shows nothing.
@@ -100,13 +101,13 @@ impl std::fmt::Debug for CursorKey {
 }
 
 /// Reads a log in its order.
-pub trait Ordered: Log {
+pub trait EventReader: EventStore {
     /// Gives positions to what was recorded and has none yet, and returns the one that the next event will get. Readers
     /// do it, too: what a recorder that was stopped left behind is not held up.
     ///
     /// # Errors
     /// [`LogError`].
-    fn sequence(&self) -> impl Future<Output = Result<Position, LogError>> + Send;
+    fn assign_positions(&self) -> impl Future<Output = Result<Position, LogError>> + Send;
 
     /// What is kept of the log now.
     ///
@@ -115,28 +116,31 @@ pub trait Ordered: Log {
     fn bounds(&self) -> impl Future<Output = Result<Bounds, LogError>> + Send;
 
     /// The events of these positions that the filter lets through, in their order, as many as `most` says; `None` when some
-    /// of the positions are no longer kept. The end must be one that [`Ordered::sequence`] returned, or less.
+    /// of the positions are no longer kept. The end must be one that [`EventReader::assign_positions`] returned, or less.
     ///
     /// # Errors
     /// [`LogError`].
-    fn events(
+    fn read_events(
         &self,
         positions: Range<Position>,
-        filter: &Filter,
-        most: Most,
-    ) -> impl Future<Output = Result<Option<Vec<Placed>>, LogError>> + Send;
+        filter: &EventFilter,
+        most: PageLimit,
+    ) -> impl Future<Output = Result<Option<Vec<PositionedEvent>>, LogError>> + Send;
 
     /// The first position of what was recorded at a time or after it.
     ///
     /// # Errors
     /// [`LogError`].
-    fn since(&self, time: Timestamp) -> impl Future<Output = Result<Position, LogError>> + Send;
+    fn first_position_since(
+        &self,
+        time: Timestamp,
+    ) -> impl Future<Output = Result<Position, LogError>> + Send;
 
     /// When the event of a position, or if it is not kept the first after it, was recorded; `None` when there is none.
     ///
     /// # Errors
     /// [`LogError`].
-    fn recorded(
+    fn recorded_at(
         &self,
         position: Position,
     ) -> impl Future<Output = Result<Option<Timestamp>, LogError>> + Send;
@@ -145,11 +149,11 @@ pub trait Ordered: Log {
     ///
     /// # Errors
     /// [`LogError`].
-    fn find(
+    fn find_event(
         &self,
         id: &str,
         sources: &[String],
-    ) -> impl Future<Output = Result<Option<Stored>, LogError>> + Send;
+    ) -> impl Future<Output = Result<Option<StoredEvent>, LogError>> + Send;
 
     /// What this log's cursors are signed with. It goes with the log wherever it is moved.
     ///
@@ -162,5 +166,5 @@ pub trait Ordered: Log {
     ///
     /// # Errors
     /// [`LogError`]: the log cannot be opened. While it cannot be asked, it waits.
-    fn reaches(&self, position: Position) -> impl Future<Output = Result<(), LogError>> + Send;
+    fn wait_for_position(&self, position: Position) -> impl Future<Output = Result<(), LogError>> + Send;
 }

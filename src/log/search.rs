@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::event::{Envelope, Through};
+use crate::event::{AwsOriginRef, Envelope};
 
 /// A range of the log and what an event in it must be. Values of one filter are alternatives; all filters hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,16 +20,16 @@ pub struct Search {
     /// Values for columns, by their place in [`super::COLUMNS`].
     pub columns: Vec<(usize, Vec<String>)>,
     /// A text that the reason holds anywhere, in any case.
-    pub reason_holds: Option<String>,
+    pub reason_contains: Option<String>,
 }
 
 /// Which part of what is found is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct PageRequest {
     /// Which comes first.
     pub order: Order,
     /// Only what comes after this one.
-    pub after: Option<Key>,
+    pub after: Option<EventKey>,
     /// How many to pass over.
     pub offset: u64,
     /// How many at most.
@@ -47,7 +47,7 @@ pub enum Order {
 
 /// An event's place among all, by time and then by id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
+pub struct EventKey {
     /// Its time.
     pub time: Timestamp,
     /// Its id.
@@ -56,9 +56,9 @@ pub struct Key {
 
 /// An event as it was found.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredEvent {
     /// Its time and its id.
-    pub key: Key,
+    pub key: EventKey,
     /// Who it comes from.
     pub source: String,
     /// What happened.
@@ -73,27 +73,27 @@ pub struct Stored {
     pub detail: String,
 }
 
-impl Stored {
+impl StoredEvent {
     fn envelope(&self) -> Envelope<'_> {
-        let through = Through { account: &self.account, region: &self.region };
+        let through = AwsOriginRef { account: &self.account, region: &self.region };
         let of = (self.source.as_str(), self.detail_type.as_str());
         Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources)
     }
 
     /// EventBridge's envelope, behind what is there. The detail keeps every byte.
-    pub fn write(&self, to: &mut Vec<u8>) {
+    pub fn write_json(&self, to: &mut Vec<u8>) {
         // It never fails: the fields are strings.
-        let _ = self.envelope().write(&self.detail, to);
+        let _ = self.envelope().write_json(&self.detail, to);
     }
 
     /// The same as one line, with its line break; those of the detail become spaces.
-    pub fn to_line(&self) -> Vec<u8> {
+    pub fn to_json_line(&self) -> Vec<u8> {
         self.envelope().to_line(&self.detail).unwrap_or_default()
     }
 }
 
 /// Shows everything but the detail.
-impl std::fmt::Debug for Stored {
+impl std::fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stored")
             .field("key", &self.key)

@@ -5,40 +5,40 @@
 use jiff::Timestamp;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use super::columns::{COLUMNS, Lowercase, Matching};
-use super::search::{Order, Page, Search};
+use super::columns::{COLUMNS, CaseFolding, MatchMode};
+use super::search::{Order, PageRequest, Search};
 
 /// What is written differently.
 pub(super) trait Dialect: Database {
     /// The table of events.
-    const EVENTS: &'static str;
+    const EVENTS_TABLE: &'static str;
     /// The table of batches.
-    const BATCHES: &'static str;
+    const BATCHES_TABLE: &'static str;
     /// The time of an event where it is found by its batch: no reason to go by the key.
-    const TIME_OF_BATCH: &'static str;
+    const TIME_WITHOUT_KEY_INDEX: &'static str;
     /// The operator between a text and a pattern.
-    const MATCHES: &'static str;
+    const REGEX_OPERATOR: &'static str;
 
     /// Whether a statement may miss tables that another session has just made, and so tells how many events it found.
-    const TELLS_FOUND: bool;
+    const RETURNS_SCANNED_COUNT: bool;
 
     /// A column of times in microseconds since 1970.
-    fn microseconds(column: &str) -> String;
+    fn epoch_micros(column: &str) -> String;
 
     /// A time as a constant, which the planner can compare with the bounds of partitions.
-    fn time(time: Timestamp) -> String;
+    fn timestamp_literal(time: Timestamp) -> String;
 }
 
 /// The events of a search that are on a page: time, id, source, type, account, region, resources, detail.
-pub(super) fn select<DB>(search: &Search, page: &Page) -> QueryBuilder<DB>
+pub(super) fn search_query<DB>(search: &Search, page: &PageRequest) -> QueryBuilder<DB>
 where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
     let mut query = QueryBuilder::new(format!(
         "select {}, id, source, type, account, region, resources, detail from {}",
-        DB::microseconds("time"),
-        DB::EVENTS
+        DB::epoch_micros("time"),
+        DB::EVENTS_TABLE
     ));
     push_conditions(&mut query, search);
     let (is_after, direction) = match page.order {
@@ -46,7 +46,7 @@ where
         Order::OldestFirst => (">", "asc"),
     };
     if let Some(key) = &page.after {
-        query.push(format!(" and (time, id) {is_after} ({}, ", DB::time(key.time)));
+        query.push(format!(" and (time, id) {is_after} ({}, ", DB::timestamp_literal(key.time)));
         query.push_bind(key.id.clone()).push(")");
     }
     query.push(format!(
@@ -57,12 +57,12 @@ where
 }
 
 /// How many events a search finds.
-pub(super) fn count<DB>(search: &Search) -> QueryBuilder<DB>
+pub(super) fn count_query<DB>(search: &Search) -> QueryBuilder<DB>
 where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
-    let mut query = QueryBuilder::new(format!("select count(*) from {}", DB::EVENTS));
+    let mut query = QueryBuilder::new(format!("select count(*) from {}", DB::EVENTS_TABLE));
     push_conditions(&mut query, search);
     query
 }
@@ -72,30 +72,34 @@ where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
-    query.push(format!(" where time >= {} and time < {}", DB::time(search.from), DB::time(search.to)));
-    push_one_of(query, "source", &search.sources);
-    push_one_of(query, "id", &search.ids);
-    push_one_of(query, "type", &search.types);
+    query.push(format!(
+        " where time >= {} and time < {}",
+        DB::timestamp_literal(search.from),
+        DB::timestamp_literal(search.to)
+    ));
+    push_in_list(query, "source", &search.sources);
+    push_in_list(query, "id", &search.ids);
+    push_in_list(query, "type", &search.types);
     for (at, values) in &search.columns {
         let column = &COLUMNS[*at];
-        let values: Vec<String> = match column.lowercase {
-            Lowercase::Yes => values.iter().map(|value| value.to_lowercase()).collect(),
-            Lowercase::No => values.clone(),
+        let values: Vec<String> = match column.case_folding {
+            CaseFolding::Yes => values.iter().map(|value| value.to_lowercase()).collect(),
+            CaseFolding::Preserve => values.clone(),
         };
-        match column.matching {
-            Matching::Whole => push_one_of(query, column.name, &values),
-            Matching::Words => {
-                query.push(format!(" and {} {} ", column.name, DB::MATCHES)).push_bind(words(&values));
+        match column.match_mode {
+            MatchMode::Exact => push_in_list(query, column.name, &values),
+            MatchMode::Words => {
+                query.push(format!(" and {} {} ", column.name, DB::REGEX_OPERATOR)).push_bind(words(&values));
             }
         }
     }
-    if let Some(text) = &search.reason_holds {
+    if let Some(text) = &search.reason_contains {
         let pattern = format!("(?i){}", escaped(text));
-        query.push(format!(" and reason {} ", DB::MATCHES)).push_bind(pattern);
+        query.push(format!(" and reason {} ", DB::REGEX_OPERATOR)).push_bind(pattern);
     }
 }
 
-pub(super) fn push_one_of<DB>(query: &mut QueryBuilder<DB>, column: &str, values: &[String])
+pub(super) fn push_in_list<DB>(query: &mut QueryBuilder<DB>, column: &str, values: &[String])
 where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{LogError, time_of};
+use super::{LogError, timestamp_from_micros};
 
 /// A value that a statement is given, or gives.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum SqlValue {
     /// A text.
     Text(Option<String>),
     /// A number.
@@ -17,86 +17,94 @@ pub enum Value {
     Bytes(Option<Vec<u8>>),
 }
 
-impl From<&str> for Value {
+impl From<&str> for SqlValue {
     fn from(text: &str) -> Self {
         Self::Text(Some(text.to_owned()))
     }
 }
 
-impl From<String> for Value {
+impl From<String> for SqlValue {
     fn from(text: String) -> Self {
         Self::Text(Some(text))
     }
 }
 
-impl From<Option<String>> for Value {
+impl From<Option<String>> for SqlValue {
     fn from(text: Option<String>) -> Self {
         Self::Text(text)
     }
 }
 
-impl From<i64> for Value {
+impl From<i64> for SqlValue {
     fn from(number: i64) -> Self {
         Self::Number(Some(number))
     }
 }
 
-impl From<Option<i64>> for Value {
+impl From<Option<i64>> for SqlValue {
     fn from(number: Option<i64>) -> Self {
         Self::Number(number)
     }
 }
 
 /// As microseconds since 1970.
-impl From<Timestamp> for Value {
+impl From<Timestamp> for SqlValue {
     fn from(time: Timestamp) -> Self {
         Self::Number(Some(time.as_microsecond()))
     }
 }
 
 /// As microseconds since 1970.
-impl From<Option<Timestamp>> for Value {
+impl From<Option<Timestamp>> for SqlValue {
     fn from(time: Option<Timestamp>) -> Self {
         Self::Number(time.map(Timestamp::as_microsecond))
     }
 }
 
-impl From<Vec<u8>> for Value {
+impl From<Vec<u8>> for SqlValue {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Bytes(Some(bytes))
     }
 }
 
-/// The values of one column of [`Rows`].
+/// The values of one column of [`InputRows`].
 #[derive(Clone)]
-pub(super) enum Cells {
+pub(super) enum ColumnValues {
     Texts(Vec<Option<String>>),
     Numbers(Vec<Option<i64>>),
 }
 
 /// Rows that a statement is given, column by column.
 #[derive(Clone, Default)]
-pub struct Rows {
-    pub(super) columns: Vec<(&'static str, Cells)>,
+pub struct InputRows {
+    pub(super) columns: Vec<(&'static str, ColumnValues)>,
 }
 
-impl Rows {
+impl InputRows {
     /// The same, with a column of texts.
     #[must_use]
-    pub fn texts(mut self, name: &'static str, cells: impl Iterator<Item = Option<String>>) -> Self {
-        self.columns.push((name, Cells::Texts(cells.collect())));
+    pub fn with_text_column(
+        mut self,
+        name: &'static str,
+        cells: impl Iterator<Item = Option<String>>,
+    ) -> Self {
+        self.columns.push((name, ColumnValues::Texts(cells.collect())));
         self
     }
 
     /// The same, with a column of numbers.
     #[must_use]
-    pub fn numbers(mut self, name: &'static str, cells: impl Iterator<Item = Option<i64>>) -> Self {
-        self.columns.push((name, Cells::Numbers(cells.collect())));
+    pub fn with_number_column(
+        mut self,
+        name: &'static str,
+        cells: impl Iterator<Item = Option<i64>>,
+    ) -> Self {
+        self.columns.push((name, ColumnValues::Numbers(cells.collect())));
         self
     }
 
     /// The names of the columns, with commas between.
-    pub fn names(&self) -> String {
+    pub fn column_names(&self) -> String {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 }
@@ -109,25 +117,25 @@ pub struct Statement {
     /// Its text.
     pub sql: String,
     /// Its values.
-    pub values: Vec<Value>,
+    pub values: Vec<SqlValue>,
     /// What it knows as the table `v`, instead of values.
-    pub rows: Option<Arc<Rows>>,
+    pub rows: Option<Arc<InputRows>>,
 }
 
 impl Statement {
     /// A statement.
-    pub fn new(sql: impl Into<String>, values: Vec<Value>) -> Self {
+    pub fn new(sql: impl Into<String>, values: Vec<SqlValue>) -> Self {
         Self { sql: sql.into(), values, rows: None }
     }
 
     /// A statement that finds these rows in the table `v`.
-    pub fn of_rows(rows: &Arc<Rows>, sql: impl Into<String>) -> Self {
+    pub fn with_rows(rows: &Arc<InputRows>, sql: impl Into<String>) -> Self {
         Self { sql: sql.into(), values: Vec::new(), rows: Some(rows.clone()) }
     }
 }
 
 /// A row that a statement returns.
-pub struct Row(pub(super) Vec<Value>);
+pub struct Row(pub(super) Vec<SqlValue>);
 
 impl Row {
     /// The text of a column, from 0 on.
@@ -135,18 +143,18 @@ impl Row {
     /// # Errors
     /// [`LogError`]: there is none.
     pub fn text(&mut self, at: usize) -> Result<String, LogError> {
-        self.maybe_text(at)?.ok_or_else(other_form)
+        self.optional_text(at)?.ok_or_else(unexpected_column_type)
     }
 
     /// The text of a column, where there is one.
     ///
     /// # Errors
     /// [`LogError`]: it is something else.
-    pub fn maybe_text(&mut self, at: usize) -> Result<Option<String>, LogError> {
+    pub fn optional_text(&mut self, at: usize) -> Result<Option<String>, LogError> {
         match self.0.get_mut(at) {
-            Some(Value::Text(text)) => Ok(text.take()),
-            Some(Value::Number(None) | Value::Bytes(None)) => Ok(None),
-            _ => Err(other_form()),
+            Some(SqlValue::Text(text)) => Ok(text.take()),
+            Some(SqlValue::Number(None) | SqlValue::Bytes(None)) => Ok(None),
+            _ => Err(unexpected_column_type()),
         }
     }
 
@@ -155,18 +163,18 @@ impl Row {
     /// # Errors
     /// [`LogError`]: there is none.
     pub fn number(&self, at: usize) -> Result<i64, LogError> {
-        self.maybe_number(at)?.ok_or_else(other_form)
+        self.optional_number(at)?.ok_or_else(unexpected_column_type)
     }
 
     /// The number of a column, where there is one.
     ///
     /// # Errors
     /// [`LogError`]: it is something else.
-    pub fn maybe_number(&self, at: usize) -> Result<Option<i64>, LogError> {
+    pub fn optional_number(&self, at: usize) -> Result<Option<i64>, LogError> {
         match self.0.get(at) {
-            Some(Value::Number(number)) => Ok(*number),
-            Some(Value::Text(None) | Value::Bytes(None)) => Ok(None),
-            _ => Err(other_form()),
+            Some(SqlValue::Number(number)) => Ok(*number),
+            Some(SqlValue::Text(None) | SqlValue::Bytes(None)) => Ok(None),
+            _ => Err(unexpected_column_type()),
         }
     }
 
@@ -175,15 +183,15 @@ impl Row {
     /// # Errors
     /// [`LogError`]: there is none.
     pub fn time(&self, at: usize) -> Result<Timestamp, LogError> {
-        self.number(at).map(time_of)
+        self.number(at).map(timestamp_from_micros)
     }
 
     /// The time of a column, where there is one.
     ///
     /// # Errors
     /// [`LogError`]: it is something else.
-    pub fn maybe_time(&self, at: usize) -> Result<Option<Timestamp>, LogError> {
-        Ok(self.maybe_number(at)?.map(time_of))
+    pub fn optional_time(&self, at: usize) -> Result<Option<Timestamp>, LogError> {
+        Ok(self.optional_number(at)?.map(timestamp_from_micros))
     }
 
     /// The bytes of a column; none where there are none.
@@ -192,24 +200,24 @@ impl Row {
     /// [`LogError`]: it is something else.
     pub fn bytes(&mut self, at: usize) -> Result<Vec<u8>, LogError> {
         match self.0.get_mut(at) {
-            Some(Value::Bytes(bytes)) => Ok(bytes.take().unwrap_or_default()),
-            Some(Value::Number(None) | Value::Text(None)) => Ok(Vec::new()),
-            _ => Err(other_form()),
+            Some(SqlValue::Bytes(bytes)) => Ok(bytes.take().unwrap_or_default()),
+            Some(SqlValue::Number(None) | SqlValue::Text(None)) => Ok(Vec::new()),
+            _ => Err(unexpected_column_type()),
         }
     }
 }
 
-pub(super) fn other_form() -> LogError {
-    LogError::Refused("its answer has another form than expected".into())
+pub(super) fn unexpected_column_type() -> LogError {
+    LogError::Rejected("its answer has another form than expected".into())
 }
 
 /// Runs statements.
-pub trait Statements: Send + Sync + 'static {
+pub trait SqlExecutor: Send + Sync + 'static {
     /// The rows that each of these statements returns: all of them take effect, or none.
     ///
     /// # Errors
     /// [`LogError`].
-    fn transact(
+    fn execute_transaction(
         &self,
         statements: Vec<Statement>,
     ) -> impl Future<Output = Result<Vec<Vec<Row>>, LogError>> + Send;
@@ -219,7 +227,7 @@ pub trait Statements: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError`].
-    fn divide(
+    fn maintain_partitions(
         &self,
         table: &'static str,
         oldest: Timestamp,
@@ -229,9 +237,13 @@ pub trait Statements: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LogError`].
-    fn run(&self, sql: &str, values: Vec<Value>) -> impl Future<Output = Result<Vec<Row>, LogError>> + Send {
+    fn query(
+        &self,
+        sql: &str,
+        values: Vec<SqlValue>,
+    ) -> impl Future<Output = Result<Vec<Row>, LogError>> + Send {
         async move {
-            let mut all = self.transact(vec![Statement::new(sql, values)]).await?;
+            let mut all = self.execute_transaction(vec![Statement::new(sql, values)]).await?;
             Ok(all.pop().unwrap_or_default())
         }
     }

@@ -14,12 +14,12 @@ pub(super) struct Week(i64);
 
 impl Week {
     /// The week of a time.
-    pub(super) fn of(time: Timestamp) -> Self {
+    pub(super) fn containing(time: Timestamp) -> Self {
         Self((time.as_second() - FIRST_MONDAY).div_euclid(SECONDS))
     }
 
     /// The week so many weeks later.
-    pub(super) fn later(self, weeks: i64) -> Self {
+    pub(super) fn add_weeks(self, weeks: i64) -> Self {
         Self(self.0 + weeks)
     }
 
@@ -36,24 +36,24 @@ impl Week {
     }
 
     /// The name of its part of the log: `events_` and its Monday.
-    pub(super) fn table(self) -> String {
-        self.part_of(EVENTS)
+    pub(super) fn events_partition_name(self) -> String {
+        self.partition_name(EVENTS)
     }
 
     /// The week that a part of the log is named after.
-    pub(super) fn of_table(name: &str) -> Option<Self> {
-        Self::of_part(name, EVENTS)
+    pub(super) fn from_events_partition_name(name: &str) -> Option<Self> {
+        Self::from_partition_name(name, EVENTS)
     }
 
     /// The name of its part of a table: that table's, and its Monday.
-    pub(super) fn part_of(self, table: &str) -> String {
+    pub(super) fn partition_name(self, table: &str) -> String {
         format!("{table}_{}", self.monday().strftime("%Y%m%d"))
     }
 
     /// The week that a part of a table is named after.
-    pub(super) fn of_part(name: &str, table: &str) -> Option<Self> {
+    pub(super) fn from_partition_name(name: &str, table: &str) -> Option<Self> {
         let date = civil::Date::strptime("%Y%m%d", name.strip_prefix(table)?.strip_prefix('_')?).ok()?;
-        let week = Self::of(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
+        let week = Self::containing(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
         (week.monday() == date).then_some(week)
     }
 }
@@ -65,16 +65,16 @@ mod tests {
 
     #[test]
     fn a_week_begins_on_monday_in_utc() {
-        let of = |time: &str| Week::of(time.parse().unwrap());
+        let of = |time: &str| Week::containing(time.parse().unwrap());
         assert_eq!(of("2026-11-22T23:59:59.999Z").monday(), civil::date(2026, 11, 16));
         assert_eq!(of("2026-11-23T00:00:00Z").monday(), civil::date(2026, 11, 23));
         assert_eq!(of("1969-12-31T23:59:59Z").monday(), civil::date(1969, 12, 29));
         let week = of("2026-11-22T10:00:00Z");
         assert_eq!(week.start().to_string(), "2026-11-16T00:00:00Z");
-        assert_eq!(week.later(1).start().to_string(), "2026-11-23T00:00:00Z");
-        assert_eq!(week.table(), "events_20261116");
-        assert_eq!(Week::of_table("events_20261116"), Some(week));
-        assert_eq!(Week::of_table("events_20261117"), None, "a Tuesday");
-        assert_eq!(Week::of_table("events_default"), None);
+        assert_eq!(week.add_weeks(1).start().to_string(), "2026-11-23T00:00:00Z");
+        assert_eq!(week.events_partition_name(), "events_20261116");
+        assert_eq!(Week::from_events_partition_name("events_20261116"), Some(week));
+        assert_eq!(Week::from_events_partition_name("events_20261117"), None, "a Tuesday");
+        assert_eq!(Week::from_events_partition_name("events_default"), None);
     }
 }

@@ -2,10 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::{BaseUrl, BaseUrlError, event_types};
-use crate::archive::bucket;
+use super::{BaseUrl, BaseUrlError, parse_event_types};
+use crate::archive::parse_s3_location;
 use crate::invocation::{EnvironmentError, Variables};
-use crate::providers::{self, Polling, Provider};
+use crate::providers::{self, PollingApi, Provider};
 
 /// The longest delay: a day.
 const MOST_SECONDS: i64 = 86_400;
@@ -16,21 +16,21 @@ pub struct Environment {
     /// `PROVIDER`, one that can be asked.
     pub provider: &'static Provider,
     /// How it is asked.
-    pub polling: &'static Polling,
+    pub polling: &'static PollingApi,
     /// `API_KEY_SECRET_ARN`: where the key is that it is asked with.
-    pub key_arn: String,
+    pub api_key_arn: String,
     /// `API_URL`: scheme and host, where they are not the usual ones.
-    pub base: Option<BaseUrl>,
+    pub base_url: Option<BaseUrl>,
     /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
     pub archive: (String, String),
     /// `MARK_URL`: the bucket and the key of the object that says how far the poller is.
-    pub mark: (String, String),
+    pub checkpoint: (String, String),
     /// `DELAY_SECONDS` (300): how long a webhook is given to come.
     pub delay: SignedDuration,
     /// `BACK_DAYS` (0): how much of the past the first poll asks for.
-    pub back: SignedDuration,
+    pub lookback: SignedDuration,
     /// `EVENT_TYPES`, with commas between them; all when it is not set.
-    pub types: Vec<String>,
+    pub event_types: Vec<String>,
 }
 
 impl Environment {
@@ -38,7 +38,7 @@ impl Environment {
     ///
     /// # Errors
     /// The first variable that is missing or wrong.
-    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
         let name = variables.needed("PROVIDER", "who is asked for events")?;
@@ -48,7 +48,7 @@ impl Environment {
         })?;
         let mark = variables
             .needed("MARK_URL", "the s3://BUCKET/KEY of the object that says how far the poller is")?;
-        let mark = bucket(&mark).map_err(|problem| wrong("MARK_URL", problem))?;
+        let mark = parse_s3_location(&mark).map_err(|problem| wrong("MARK_URL", problem))?;
         let mark = (mark.0, mark.1.trim_end_matches('/').to_owned());
         if mark.1.is_empty() {
             return Err(wrong("MARK_URL", "it names no object; it must be s3://BUCKET/KEY".into()));
@@ -58,22 +58,23 @@ impl Environment {
         let base = variables
             .get("API_URL")
             .map(|text| text.parse().map_err(|error: BaseUrlError| wrong("API_URL", error.to_string())));
-        let kept = i64::from(polling.kept_days);
+        let kept = i64::from(polling.retention_days);
         Ok(Self {
             provider,
             polling,
-            key_arn: variables.needed("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
-            base: base.transpose()?,
-            archive: bucket(&archive).map_err(|problem| wrong("ARCHIVE_URL", problem))?,
-            mark,
+            api_key_arn: variables
+                .needed("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
+            base_url: base.transpose()?,
+            archive: parse_s3_location(&archive).map_err(|problem| wrong("ARCHIVE_URL", problem))?,
+            checkpoint: mark,
             delay: SignedDuration::from_secs(variables.number(
                 "DELAY_SECONDS",
                 300,
                 0..=MOST_SECONDS,
                 "seconds",
             )?),
-            back: SignedDuration::from_hours(24 * variables.number("BACK_DAYS", 0, 0..=kept, "days")?),
-            types: event_types(&variables.get("EVENT_TYPES").unwrap_or_default()),
+            lookback: SignedDuration::from_hours(24 * variables.number("BACK_DAYS", 0, 0..=kept, "days")?),
+            event_types: parse_event_types(&variables.get("EVENT_TYPES").unwrap_or_default()),
         })
     }
 }
@@ -92,17 +93,20 @@ mod tests {
         ];
         let all: Vec<_> = base.iter().chain(variables).copied().collect();
         let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Environment::read(find).map_err(|error| error.to_string())
+        Environment::load(find).map_err(|error| error.to_string())
     }
 
     #[test]
     fn what_is_not_said_has_a_default_and_what_is_wrong_is_said() {
         let read_well = read(&[]).unwrap();
-        assert_eq!(read_well.mark, ("raw".into(), "polls/stripe.json".into()));
-        assert_eq!((read_well.delay, read_well.back), (SignedDuration::from_secs(300), SignedDuration::ZERO));
-        assert!(read_well.base.is_none() && read_well.types.is_empty());
+        assert_eq!(read_well.checkpoint, ("raw".into(), "polls/stripe.json".into()));
         assert_eq!(
-            read(&[("EVENT_TYPES", "invoice.paid, charge.failed,")]).unwrap().types,
+            (read_well.delay, read_well.lookback),
+            (SignedDuration::from_secs(300), SignedDuration::ZERO)
+        );
+        assert!(read_well.base_url.is_none() && read_well.event_types.is_empty());
+        assert_eq!(
+            read(&[("EVENT_TYPES", "invoice.paid, charge.failed,")]).unwrap().event_types,
             ["invoice.paid", "charge.failed"]
         );
         let why = |name, value| read(&[(name, value)]).unwrap_err();

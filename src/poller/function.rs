@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Polled, Poller};
+use super::{PollSummary, Poller};
 use crate::invocation::time_to_answer;
-use crate::secrets::{SecretStore, Stage};
+use crate::secrets::{SecretStore, VersionStage};
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -17,7 +17,7 @@ pub struct PollerFunction<S> {
     /// What it does.
     pub poller: Poller,
     /// Where the key is. It is read anew each time: a new one is used from the next poll on.
-    pub key: S,
+    pub api_key: S,
     /// The function's name, for the metrics.
     pub name: String,
 }
@@ -28,7 +28,7 @@ impl<S: SecretStore> PollerFunction<S> {
     /// next one goes on where it was; the alarms are on the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
         let deadline = time_to_answer(deadline);
-        let polled = match self.key.fetch(Stage::Current).await {
+        let polled = match self.api_key.fetch(VersionStage::Current).await {
             Ok(Some(version)) => {
                 self.poller.poll(&version.secret, deadline).await.map_err(|error| error.to_string())
             }
@@ -36,13 +36,18 @@ impl<S: SecretStore> PollerFunction<S> {
             Err(error) => Err(format!("the API key: {error}")),
         };
         let until = match &polled {
-            Ok(polled) => Some(polled.until),
-            Err(_) => self.poller.until(deadline).await,
+            Ok(polled) => Some(polled.polled_until),
+            Err(_) => self.poller.polled_until(deadline).await,
         };
         self.line(&polled, until, request_id)
     }
 
-    fn line(&self, polled: &Result<Polled, String>, until: Option<Timestamp>, request_id: &str) -> String {
+    fn line(
+        &self,
+        polled: &Result<PollSummary, String>,
+        until: Option<Timestamp>,
+        request_id: &str,
+    ) -> String {
         let now = Timestamp::now();
         let lag = until.map(|until| (now.duration_since(until) - self.poller.delay).as_secs_f64().max(0.0));
         let mut metrics = vec![json!({"Name": "PollsFailed", "Unit": "Count"})];
@@ -61,7 +66,7 @@ impl<S: SecretStore> PollerFunction<S> {
             put("PollLagSeconds", lag.into());
         }
         match polled {
-            Ok(Polled { pages, events, is_more, .. }) => {
+            Ok(PollSummary { pages, events, has_more: is_more, .. }) => {
                 put("pages", (*pages).into());
                 put("events", (*events).into());
                 put("is_more", (*is_more).into());

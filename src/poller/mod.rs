@@ -3,12 +3,12 @@
 //! A [`Poller`] goes through time, the oldest first, in spans of an hour at most that end some minutes ago, so that a webhook
 //! has had its chance. Each span begins before the end of the one before it, because a provider may show an event late. What the
 //! provider answers is kept in the archive as it came, page by page, and from there goes the way of every batch: what the log has
-//! it does not record again, and what is new there was missed. How far the poller is stands in its [`MarkPlace`], written after
+//! it does not record again, and what is new there was missed. How far the poller is stands in its [`CheckpointStore`], written after
 //! each page is kept, so that whatever ends it on the way, it goes on where it was.
 
+mod checkpoint;
 mod environment;
 mod function;
-mod mark;
 mod request;
 
 use std::collections::HashSet;
@@ -20,17 +20,17 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
+pub use checkpoint::{Checkpoint, CheckpointStore, TimeRange};
 pub use environment::Environment;
 pub use function::PollerFunction;
-pub use mark::{Mark, MarkPlace, Span};
-pub use request::{BaseUrl, BaseUrlError, is_key};
+pub use request::{BaseUrl, BaseUrlError, is_valid_api_key};
 
-use crate::archive::{Archive, Batch};
+use crate::archive::{Archive, ArchiveEntry};
 use crate::call::CallError;
 use crate::output::chain;
-use crate::providers::{JSON, NotAPage, Polling, Provider};
+use crate::providers::{JSON_MEDIA_TYPE, PageError, PollingApi, Provider};
 use crate::secrets::Secret;
-use request::{LARGEST, Request};
+use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
 /// Less time than this is not worth another page.
 const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
@@ -46,32 +46,32 @@ pub struct Poller {
     /// Whom.
     pub provider: &'static Provider,
     /// How; that provider's.
-    pub polling: &'static Polling,
+    pub polling: &'static PollingApi,
     /// Scheme and host, where they are not the usual ones: SparkPost has them by region.
-    pub base: Option<BaseUrl>,
+    pub base_url: Option<BaseUrl>,
     /// Where what it answers is kept.
     pub archive: Archive,
     /// Where it stands how far this is.
-    pub mark: MarkPlace,
+    pub checkpoint_store: CheckpointStore,
     /// How long a webhook is given to come before its event is asked for.
     pub delay: SignedDuration,
     /// How much of the past the first poll asks for.
-    pub back: SignedDuration,
+    pub lookback: SignedDuration,
     /// The types that are asked for; all, when there are none.
-    pub types: Vec<String>,
+    pub event_types: Vec<String>,
 }
 
 /// What one poll came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Polled {
+pub struct PollSummary {
     /// Pages that were answered.
     pub pages: usize,
     /// Events on them, those that are known included.
     pub events: usize,
     /// Up to when everything was asked for.
-    pub until: Timestamp,
+    pub polled_until: Timestamp,
     /// Whether there is more that can be asked for now.
-    pub is_more: bool,
+    pub has_more: bool,
 }
 
 /// Why a poll ended early. What was kept until then is kept, and the next poll goes on from there.
@@ -79,13 +79,13 @@ pub struct Polled {
 pub enum PollError {
     /// The key cannot be one.
     #[error("the API key holds a space, a line break or another character that no key has")]
-    Key,
+    InvalidApiKey,
     /// There is no client.
     #[error("no HTTP client: {}", chain(.0))]
     Client(#[source] reqwest::Error),
     /// Nobody answered.
     #[error("{url} did not answer: {why}")]
-    NoAnswer {
+    NoResponse {
         /// Who, without the query.
         url: String,
         /// What happened.
@@ -95,7 +95,7 @@ pub enum PollError {
     #[error(
         "{url} refused the API key ({status}): is it of this account and region, and may it read events?"
     )]
-    Refused {
+    Unauthorized {
         /// Who.
         url: String,
         /// What it answered.
@@ -103,29 +103,29 @@ pub enum PollError {
     },
     /// Another answer than a page.
     #[error("{url} answered {status}")]
-    Answered {
+    UnexpectedStatus {
         /// Who.
         url: String,
         /// What it answered.
         status: StatusCode,
     },
     /// An answer that is too large.
-    #[error("{url} answered with more than {LARGEST} bytes")]
-    TooLarge {
+    #[error("{url} answered with more than {MAX_RESPONSE_BYTES} bytes")]
+    ResponseTooLarge {
         /// Who.
         url: String,
     },
     /// An answer that is no page.
     #[error("{url}: {error}")]
-    NotAPage {
+    InvalidPage {
         /// Who.
         url: String,
         /// What is wrong with it.
-        error: NotAPage,
+        error: PageError,
     },
     /// It cannot be read or written how far this is.
     #[error("how far it is ({place}): {error}")]
-    Mark {
+    Checkpoint {
         /// Where that stands.
         place: String,
         /// What happened.
@@ -140,10 +140,10 @@ impl PollError {
     /// Whether it is about the page that was asked for, so that another one may do.
     fn is_of_the_page(&self) -> bool {
         match self {
-            Self::Answered { status, .. } => {
+            Self::UnexpectedStatus { status, .. } => {
                 status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS
             }
-            Self::NotAPage { .. } | Self::TooLarge { .. } => true,
+            Self::InvalidPage { .. } | Self::ResponseTooLarge { .. } => true,
             _ => false,
         }
     }
@@ -154,16 +154,17 @@ impl Poller {
     ///
     /// # Errors
     /// [`PollError`].
-    pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<Polled, PollError> {
-        let request = Request::new(self, key)?;
+    pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<PollSummary, PollError> {
+        let request = ProviderClient::new(self, key)?;
         let now = to_the_second(Timestamp::now());
         let latest = earlier(now, self.delay);
-        let kept = earlier(now, SignedDuration::from_hours(24 * i64::from(self.polling.kept_days)) - MARGIN);
-        let written = self.mark.read(deadline).await.map_err(|error| self.no_mark(error))?;
+        let kept =
+            earlier(now, SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - MARGIN);
+        let written = self.checkpoint_store.load(deadline).await.map_err(|error| self.no_mark(error))?;
         let mut mark = written.unwrap_or_else(|| {
             // The first poll asks for something in any case: that shows whether it can.
-            let start = earlier(latest, self.back.max(SignedDuration::from_mins(1))).max(kept);
-            Mark { start, until: start, span: None }
+            let start = earlier(latest, self.lookback.max(SignedDuration::from_mins(1))).max(kept);
+            Checkpoint { start, until: start, span: None }
         });
         mark.start = mark.start.min(mark.until);
         let is_ahead = |time: Timestamp| earlier(time, OVERLAP) > now;
@@ -174,9 +175,9 @@ impl Poller {
                 "the mark is later than now: asking again for all since the beginning"
             );
             let start = mark.start.min(latest);
-            mark = Mark { start, until: start, span: None };
+            mark = Checkpoint { start, until: start, span: None };
         }
-        let mut polled = Polled { pages: 0, events: 0, until: mark.until, is_more: false };
+        let mut polled = PollSummary { pages: 0, events: 0, polled_until: mark.until, has_more: false };
         let mut asked = HashSet::new();
         loop {
             let span = match mark.span.take() {
@@ -193,29 +194,30 @@ impl Poller {
                     let from = earlier(mark.until, OVERLAP).max(mark.start).max(kept);
                     let end = mark.until.checked_add(LONGEST_SPAN).unwrap_or(latest);
                     asked.clear();
-                    Span { from, until: latest.min(end), page: None }
+                    TimeRange { from, until: latest.min(end), page: None }
                 }
                 None => return Ok(polled),
             };
             if deadline.saturating_duration_since(Instant::now()) < TIME_FOR_A_PAGE {
-                polled.is_more = true;
+                polled.has_more = true;
                 return Ok(polled);
             }
-            let first = self.polling.query(span.from, span.until, &self.types);
+            let first = self.polling.first_page_query(span.from, span.until, &self.event_types);
             let query = span.page.as_ref().unwrap_or(&first);
             let page = if asked.insert(query.clone()) {
                 self.page(&request, query, &first, deadline).await
             } else {
-                let error = NotAPage::NoEnd("it leads in a circle");
-                Err(PollError::NotAPage { url: request.url.clone(), error })
+                let error = PageError::MissingNextPage("it leads in a circle");
+                Err(PollError::InvalidPage { url: request.url.clone(), error })
             };
             if let Err(error) = &page
                 && error.is_of_the_page()
                 && span.page.is_some()
             {
                 // What leads to this page is no longer good, or the page is not: the span is begun anew.
-                let anew = Mark { span: Some(Span { page: None, ..span.clone() }), ..mark.clone() };
-                self.mark.write(&anew, deadline).await.map_err(|error| self.no_mark(error))?;
+                let anew =
+                    Checkpoint { span: Some(TimeRange { page: None, ..span.clone() }), ..mark.clone() };
+                self.checkpoint_store.save(&anew, deadline).await.map_err(|error| self.no_mark(error))?;
             }
             let (answer, events, next) = page?;
             if events > 0 {
@@ -224,58 +226,58 @@ impl Poller {
             polled.pages += 1;
             polled.events += events;
             match next {
-                Some(page) => mark.span = Some(Span { page: Some(page), ..span }),
+                Some(page) => mark.span = Some(TimeRange { page: Some(page), ..span }),
                 None => mark.until = span.until,
             }
-            polled.until = mark.until;
-            self.mark.write(&mark, deadline).await.map_err(|error| self.no_mark(error))?;
+            polled.polled_until = mark.until;
+            self.checkpoint_store.save(&mark, deadline).await.map_err(|error| self.no_mark(error))?;
         }
     }
 
     /// Up to when everything was asked for, as far as is known.
-    pub async fn until(&self, deadline: Instant) -> Option<Timestamp> {
-        self.mark.read(deadline).await.ok().flatten().map(|mark| mark.until)
+    pub async fn polled_until(&self, deadline: Instant) -> Option<Timestamp> {
+        self.checkpoint_store.load(deadline).await.ok().flatten().map(|mark| mark.until)
     }
 
     fn no_mark(&self, error: CallError) -> PollError {
-        PollError::Mark { place: self.mark.to_string(), error }
+        PollError::Checkpoint { place: self.checkpoint_store.to_string(), error }
     }
 
     /// A page, how many events are on it, and the query of the next one.
     async fn page(
         &self,
-        request: &Request,
+        request: &ProviderClient,
         query: &str,
         first: &str,
         deadline: Instant,
     ) -> Result<(Bytes, usize, Option<String>), PollError> {
-        let body = request.send(query, deadline).await?;
-        let not_a_page = |error| PollError::NotAPage { url: request.url.clone(), error };
+        let body = request.fetch_page(query, deadline).await?;
+        let not_a_page = |error| PollError::InvalidPage { url: request.url.clone(), error };
         // What is not text is no JSON.
         let answer = std::str::from_utf8(&body).unwrap_or_default();
-        let events = self.polling.events_of(answer).map_err(not_a_page)?.len();
-        let next = self.polling.next_after(answer, first).map_err(not_a_page)?;
+        let events = self.polling.parse_events(answer).map_err(not_a_page)?.len();
+        let next = self.polling.next_page_query(answer, first).map_err(not_a_page)?;
         Ok((body, events, next))
     }
 
     /// Keeps a page.
     async fn keep(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
-        let batch = Batch {
+        let batch = ArchiveEntry {
             provider: self.provider.name,
             // By what is on it: a page that comes again, as most do, is not kept again.
             id: None,
-            polled: true,
-            received: Timestamp::now(),
-            headers: vec![("content-type", JSON.to_owned())],
+            is_polled: true,
+            received_at: Timestamp::now(),
+            headers: vec![("content-type", JSON_MEDIA_TYPE.to_owned())],
             body,
         };
         // New or not: it is there.
-        self.archive.keep(&batch, deadline).await.map(|_| ()).map_err(PollError::Archive)
+        self.archive.put_if_absent(&batch, deadline).await.map(|_| ()).map_err(PollError::Archive)
     }
 }
 
 /// The types in a list with commas between them.
-pub fn event_types(text: &str) -> Vec<String> {
+pub fn parse_event_types(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
 }
 

@@ -11,7 +11,7 @@ use crate::output::chain;
 use crate::secrets::Secret;
 
 /// The largest answer that is read, in bytes.
-pub(super) const LARGEST: usize = 32 << 20;
+pub(super) const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
 /// Scheme and host of a provider's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,30 +23,30 @@ pub struct BaseUrl(String);
 pub struct BaseUrlError;
 
 /// What is asked, but for the query.
-pub(super) struct Request {
+pub(super) struct ProviderClient {
     client: reqwest::Client,
     /// Without the query.
     pub(super) url: String,
     authorization: HeaderValue,
 }
 
-impl Request {
+impl ProviderClient {
     pub(super) fn new(poller: &Poller, key: &Secret) -> Result<Self, PollError> {
-        let base = poller.base.as_ref().map_or(poller.polling.base, |base| &base.0);
-        if !is_key(key) {
-            return Err(PollError::Key);
+        let base = poller.base_url.as_ref().map_or(poller.polling.base_url, |base| &base.0);
+        if !is_valid_api_key(key) {
+            return Err(PollError::InvalidApiKey);
         }
         let mut value = poller.polling.authorization_prefix.as_bytes().to_vec();
         value.extend_from_slice(key.expose());
-        let mut authorization = HeaderValue::from_bytes(&value).map_err(|_| PollError::Key)?;
+        let mut authorization = HeaderValue::from_bytes(&value).map_err(|_| PollError::InvalidApiKey)?;
         authorization.set_sensitive(true);
         let client = http_client::to(host_of(base)).map_err(PollError::Client)?;
         Ok(Self { client, url: format!("{base}{}", poller.polling.path), authorization })
     }
 
-    pub(super) async fn send(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
+    pub(super) async fn fetch_page(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
         let url = || self.url.clone();
-        let no_answer = |why: String| PollError::NoAnswer { url: url(), why };
+        let no_answer = |why: String| PollError::NoResponse { url: url(), why };
         let asking = async {
             let failed = |error: reqwest::Error| no_answer(chain(&error.without_url()));
             let request = self.client.get(format!("{}?{query}", self.url));
@@ -55,14 +55,14 @@ impl Request {
             match answer.status() {
                 StatusCode::OK => {}
                 status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                    return Err(PollError::Refused { url: url(), status });
+                    return Err(PollError::Unauthorized { url: url(), status });
                 }
-                status => return Err(PollError::Answered { url: url(), status }),
+                status => return Err(PollError::UnexpectedStatus { url: url(), status }),
             }
             let mut body = Vec::new();
             while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-                if body.len() + chunk.len() > LARGEST {
-                    return Err(PollError::TooLarge { url: url() });
+                if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+                    return Err(PollError::ResponseTooLarge { url: url() });
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -92,7 +92,7 @@ impl std::str::FromStr for BaseUrl {
 }
 
 /// Whether a text can be an API key.
-pub fn is_key(key: &Secret) -> bool {
+pub fn is_valid_api_key(key: &Secret) -> bool {
     !key.is_empty() && key.expose().iter().all(u8::is_ascii_graphic)
 }
 

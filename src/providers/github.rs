@@ -1,6 +1,9 @@
 //! GitHub: repository, organisation and App webhooks.
 
-use super::{Algorithm, Body, Encoding, Field, Over, Part, Provider, Sample, Signature, Written};
+use super::{
+    Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Provider, SampleWebhook, SignatureScheme,
+    SignedContent, SigningPart,
+};
 
 /// GitHub signs the raw body with HMAC-SHA256 and writes it in hex after `sha256=`. A form body
 /// (`application/x-www-form-urlencoded`) is signed as it is and carries the JSON in its field `payload`.
@@ -14,25 +17,25 @@ pub const GITHUB: Provider = Provider {
     secret_parameter: "GitHubWebhookSecret",
     secret_hint: "The secret that you type into the form of the GitHub webhook.",
     source: "github.com",
-    signature: Signature {
+    signature: SignatureScheme {
         header: "x-hub-signature-256",
-        written: Written::After("sha256="),
+        header_format: HeaderFormat::Prefixed("sha256="),
         algorithms: &[Algorithm::HmacSha256],
         encoding: Encoding::Hex,
-        over: Over::Parts(&[Part::Body]),
-        window: None,
-        body_hash: None,
+        signed_content: SignedContent::Parts(&[SigningPart::Body]),
+        timestamp_tolerance: None,
+        body_hash_parameter: None,
     },
-    body: Body::JsonOrFormField("payload"),
-    event_type: Some(Field::Header("x-github-event")),
-    default_type: "github-webhook-lambda",
-    delivery_id: Some(Field::Header("x-github-delivery")),
+    body_format: BodyFormat::JsonOrFormField("payload"),
+    event_type: Some(FieldLocation::Header("x-github-event")),
+    default_event_type: "github-webhook-lambda",
+    delivery_id: Some(FieldLocation::Header("x-github-delivery")),
     event_time: None,
     polling: None,
-    sample: Sample {
+    sample: SampleWebhook {
         event_type: "push",
         body: r#"{"ref":"refs/heads/main","before":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","after":"0000000000000000000000000000000000000001","repository":{"id":186853002,"name":"Hello-World","full_name":"octocat/Hello-World","private":false},"pusher":{"name":"octocat"},"commits":[]}"#,
-        id: "",
-        time: "",
+        id_placeholder: "",
+        time_placeholder: "",
     },
 };

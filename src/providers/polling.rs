@@ -4,46 +4,46 @@ use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
-use crate::event::{Object, text};
+use crate::event::{RawObject, scalar_text};
 
 /// A provider's own list of its events: a GET request for a range of time, answered in pages of JSON.
 #[derive(Debug)]
-pub struct Polling {
+pub struct PollingApi {
     /// Its page about it, the source of all this.
     pub documentation: &'static str,
     /// Scheme and host.
-    pub base: &'static str,
+    pub base_url: &'static str,
     /// The path.
     pub path: &'static str,
     /// The template's parameter that takes the key.
-    pub key_parameter: &'static str,
+    pub api_key_parameter: &'static str,
     /// Where a person finds that key, and what it should be allowed.
-    pub key_hint: &'static str,
+    pub api_key_hint: &'static str,
     /// What stands before the key in the header `Authorization`.
     pub authorization_prefix: &'static str,
     /// The parameter of the first time that is in the range.
-    pub from: &'static str,
+    pub from_parameter: &'static str,
     /// The parameter of the first time that is not.
-    pub until: &'static str,
+    pub until_parameter: &'static str,
     /// How these times are written.
-    pub times: Times,
+    pub time_format: TimeFormat,
     /// The parameters that never change: the size of a page, for example.
-    pub constant: &'static str,
+    pub fixed_query: &'static str,
     /// How events of some types only are asked for.
-    pub types: Types,
+    pub type_filter: TypeFilter,
     /// What a person has to know about these types; empty, or a sentence.
-    pub types_hint: &'static str,
+    pub type_filter_hint: &'static str,
     /// Where in an answer the events are.
-    pub events: &'static str,
+    pub events_field: &'static str,
     /// How the next page is asked for.
-    pub next: Next,
+    pub pagination: Pagination,
     /// How long the provider keeps its events, in days.
-    pub kept_days: u8,
+    pub retention_days: u8,
 }
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug)]
-pub enum Times {
+pub enum TimeFormat {
     /// As seconds since 1970.
     EpochSeconds,
     /// As RFC 3339, in UTC.
@@ -52,49 +52,51 @@ pub enum Times {
 
 /// How the types are written that are asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Types {
+pub enum TypeFilter {
     /// Each by itself under this name.
-    Each(&'static str),
+    RepeatedParameter(&'static str),
     /// All in one parameter, with commas between them.
-    Joined(&'static str),
+    CommaSeparated(&'static str),
 }
 
 /// How the page after an answer is asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Next {
+pub enum Pagination {
     /// As the first, and with this parameter the id of the last event, while the answer says that it `has_more`.
-    AfterLast(&'static str),
+    AfterLastId(&'static str),
     /// By the URL under `next` in the answer's `links`.
-    Link,
+    NextLink,
 }
 
 /// An answer that is not a page of events.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAPage {
+pub enum PageError {
     /// There are no events, not even none.
     #[error("the answer is not a page of events: no list under '{0}'")]
-    NoList(&'static str),
+    MissingEvents(&'static str),
     /// It does not say whether there is more, or what it says does not lead there.
     #[error("the answer does not say whether there is another page, or where: {0}")]
-    NoEnd(&'static str),
+    MissingNextPage(&'static str),
 }
 
-impl Polling {
+impl PollingApi {
     /// The query of the first page of a range of times, of events of these types; of all, when there are none.
-    pub fn query(&self, from: Timestamp, until: Timestamp, types: &[String]) -> String {
-        let written = |time: Timestamp| match self.times {
-            Times::EpochSeconds => time.as_second().to_string(),
-            Times::Rfc3339 => encoded(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+    pub fn first_page_query(&self, from: Timestamp, until: Timestamp, types: &[String]) -> String {
+        let written = |time: Timestamp| match self.time_format {
+            TimeFormat::EpochSeconds => time.as_second().to_string(),
+            TimeFormat::Rfc3339 => encoded(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         };
-        let (from_name, until_name) = (encoded(self.from), encoded(self.until));
+        let (from_name, until_name) = (encoded(self.from_parameter), encoded(self.until_parameter));
         let mut query =
-            format!("{}&{from_name}={}&{until_name}={}", self.constant, written(from), written(until));
-        match self.types {
+            format!("{}&{from_name}={}&{until_name}={}", self.fixed_query, written(from), written(until));
+        match self.type_filter {
             _ if types.is_empty() => {}
-            Types::Each(name) => {
+            TypeFilter::RepeatedParameter(name) => {
                 types.iter().for_each(|one| query.push_str(&format!("&{}={}", encoded(name), encoded(one))));
             }
-            Types::Joined(name) => query.push_str(&format!("&{name}={}", encoded(&types.join(",")))),
+            TypeFilter::CommaSeparated(name) => {
+                query.push_str(&format!("&{name}={}", encoded(&types.join(","))));
+            }
         }
         query
     }
@@ -102,43 +104,49 @@ impl Polling {
     /// The events of an answer, each as it stands there.
     ///
     /// # Errors
-    /// [`NotAPage`].
-    pub fn events_of<'a>(&self, answer: &'a str) -> Result<Vec<&'a RawValue>, NotAPage> {
-        let list = Object::of(answer).and_then(|answer| answer.get(self.events));
-        list.and_then(|list| serde_json::from_str(list.get()).ok()).ok_or(NotAPage::NoList(self.events))
+    /// [`PageError`].
+    pub fn parse_events<'a>(&self, answer: &'a str) -> Result<Vec<&'a RawValue>, PageError> {
+        let list = RawObject::parse(answer).and_then(|answer| answer.get(self.events_field));
+        list.and_then(|list| serde_json::from_str(list.get()).ok())
+            .ok_or(PageError::MissingEvents(self.events_field))
     }
 
     /// The query of the page after an answer that was given to the query `first`, or to one that came of it; `None` after the
     /// last page.
     ///
     /// # Errors
-    /// [`NotAPage`]: what is not understood is not taken for the end.
-    pub fn next_after(&self, answer: &str, first: &str) -> Result<Option<String>, NotAPage> {
+    /// [`PageError`]: what is not understood is not taken for the end.
+    pub fn next_page_query(&self, answer: &str, first: &str) -> Result<Option<String>, PageError> {
         let field = |name: &'static str| {
-            Object::of(answer).and_then(|fields| fields.get(name)).ok_or(NotAPage::NoEnd(name))
+            RawObject::parse(answer)
+                .and_then(|fields| fields.get(name))
+                .ok_or(PageError::MissingNextPage(name))
         };
-        match self.next {
-            Next::AfterLast(parameter) => {
+        match self.pagination {
+            Pagination::AfterLastId(parameter) => {
                 match field("has_more")?.get() {
                     "false" => return Ok(None),
                     "true" => {}
-                    _ => return Err(NotAPage::NoEnd("has_more")),
+                    _ => return Err(PageError::MissingNextPage("has_more")),
                 }
-                let last = self.events_of(answer)?.pop().and_then(|last| Object::of(last.get()));
-                let id = last.and_then(|last| last.get("id").and_then(text)).ok_or(NotAPage::NoEnd("id"))?;
+                let last = self.parse_events(answer)?.pop().and_then(|last| RawObject::parse(last.get()));
+                let id = last
+                    .and_then(|last| last.get("id").and_then(scalar_text))
+                    .ok_or(PageError::MissingNextPage("id"))?;
                 Ok(Some(format!("{first}&{parameter}={}", encoded(&id))))
             }
-            Next::Link => {
-                let links = Object::of(field("links")?.get()).ok_or(NotAPage::NoEnd("links"))?;
+            Pagination::NextLink => {
+                let links =
+                    RawObject::parse(field("links")?.get()).ok_or(PageError::MissingNextPage("links"))?;
                 let Some(link) = links.get("next").filter(|link| link.get() != "null") else {
                     return Ok(None);
                 };
                 // The query only: whatever host or path the link names, the key goes where it went before.
-                let link = text(link).unwrap_or_default();
+                let link = scalar_text(link).unwrap_or_default();
                 let query = link.split_once('?').map_or("", |(_, query)| query);
                 let is_plain = query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
                 if query.is_empty() || !is_plain {
-                    return Err(NotAPage::NoEnd("links.next"));
+                    return Err(PageError::MissingNextPage("links.next"));
                 }
                 Ok(Some(query.to_owned()))
             }
@@ -160,17 +168,17 @@ mod tests {
     fn stripe_is_asked_by_seconds_and_goes_on_after_the_last() {
         let polling = STRIPE.polling.as_ref().unwrap();
         let types = ["invoice.paid".to_owned(), "charge.failed".to_owned()];
-        let first = polling.query(
+        let first = polling.first_page_query(
             "2026-11-22T10:00:00Z".parse().unwrap(),
             "2026-11-22T10:05:00.9Z".parse().unwrap(),
             &types,
         );
         insta::assert_snapshot!(first, @"limit=100&created%5Bgte%5D=1795341600&created%5Blt%5D=1795341900&types%5B%5D=invoice%2Epaid&types%5B%5D=charge%2Efailed");
         let answer = r#"{"object":"list","data":[{"id":"evt_2"},{"id":"evt_1"}],"has_more":true}"#;
-        let next = polling.next_after(answer, &first).unwrap().unwrap();
+        let next = polling.next_page_query(answer, &first).unwrap().unwrap();
         insta::assert_snapshot!(next.strip_prefix(&first).unwrap(), @"&starting_after=evt%5F1");
-        assert_eq!(polling.events_of(answer).unwrap().len(), 2);
-        assert_eq!(polling.next_after(&answer.replace("true", "false"), &first), Ok(None));
+        assert_eq!(polling.parse_events(answer).unwrap().len(), 2);
+        assert_eq!(polling.next_page_query(&answer.replace("true", "false"), &first), Ok(None));
         let no_end = [
             r#"{"data":[],"has_more":true}"#,
             r#"{"data":[7],"has_more":true}"#,
@@ -180,22 +188,26 @@ mod tests {
             "",
         ];
         for answer in no_end {
-            assert!(matches!(polling.next_after(answer, &first), Err(NotAPage::NoEnd(_))), "{answer}");
+            assert!(
+                matches!(polling.next_page_query(answer, &first), Err(PageError::MissingNextPage(_))),
+                "{answer}"
+            );
         }
-        insta::assert_snapshot!(polling.events_of(r#"{"error":{}}"#).unwrap_err(), @"the answer is not a page of events: no list under 'data'");
+        insta::assert_snapshot!(polling.parse_events(r#"{"error":{}}"#).unwrap_err(), @"the answer is not a page of events: no list under 'data'");
     }
 
     #[test]
     fn sparkpost_is_asked_by_dates_and_goes_on_by_its_link_but_never_elsewhere() {
         let polling = SPARKPOST.polling.as_ref().unwrap();
         let types = ["bounce".to_owned(), "open".to_owned()];
-        let first = polling.query(
+        let first = polling.first_page_query(
             "2026-11-22T10:00:00Z".parse().unwrap(),
             "2026-11-22T10:05:00Z".parse().unwrap(),
             &types,
         );
         insta::assert_snapshot!(first, @"cursor=initial&per_page=1000&from=2026%2D11%2D22T10%3A00%3A00Z&to=2026%2D11%2D22T10%3A05%3A00Z&events=bounce%2Copen");
-        let next = |link: &str| polling.next_after(&format!(r#"{{"results":[],"links":{link}}}"#), &first);
+        let next =
+            |link: &str| polling.next_page_query(&format!(r#"{{"results":[],"links":{link}}}"#), &first);
         let elsewhere = r#"{"next":"https://evil.example/api/v1/events/message?cursor=abc&per_page=1000"}"#;
         assert_eq!(next(elsewhere), Ok(Some("cursor=abc&per_page=1000".into())));
         for end in ["{}", r#"{"next":null}"#] {
@@ -204,7 +216,7 @@ mod tests {
         for no_end in
             ["[]", "null", r#"{"next":{}}"#, r#"{"next":"/x"}"#, r#"{"next":"/x?"}"#, r#"{"next":"/x?a b"}"#]
         {
-            assert!(matches!(next(no_end), Err(NotAPage::NoEnd(_))), "{no_end}");
+            assert!(matches!(next(no_end), Err(PageError::MissingNextPage(_))), "{no_end}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a provider signs: a description of the scheme, and the one interpreter of it.
 //!
-//! A [`Signature`] says what a provider's documentation says; a [`Refusal`] is why a webhook carries none that could
+//! A [`SignatureScheme`] says what a provider's documentation says; a [`VerificationError`] is why a webhook carries none that could
 //! be checked.
 
 use base64::Engine as _;
@@ -11,42 +11,42 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Webhook;
-use crate::secrets::{Secret, mac};
+use super::RawWebhook;
+use crate::secrets::{Secret, compute_mac};
 
 /// A header longer than this is no signature; the longest real ones hold a few hundred characters.
 const MAX_HEADER: usize = 4096;
 
 /// How a provider signs its webhooks.
 #[derive(Debug)]
-pub struct Signature {
+pub struct SignatureScheme {
     /// The header that carries the signature, in lower case.
     pub header: &'static str,
     /// How that header is written.
-    pub written: Written,
+    pub header_format: HeaderFormat,
     /// What it may be made with; a signature's length says which. The first is what the provider uses by default.
     pub algorithms: &'static [Algorithm],
     /// How it is written as text, where that is not said by `written`.
     pub encoding: Encoding,
     /// What is signed.
-    pub over: Over,
+    pub signed_content: SignedContent,
     /// How far the signed timestamp may be from now.
-    pub window: Option<Window>,
+    pub timestamp_tolerance: Option<TimestampTolerance>,
     /// The query parameter of the URL that holds the hex SHA-256 of a body that is no form.
-    pub body_hash: Option<&'static str>,
+    pub body_hash_parameter: Option<&'static str>,
 }
 
 /// The form of a signature header.
 #[derive(Debug, Clone, Copy)]
-pub enum Written {
+pub enum HeaderFormat {
     /// The encoded signature after a fixed text, for example `sha256=`; the text may be empty.
-    After(&'static str),
+    Prefixed(&'static str),
     /// `name=value` pairs between commas: one timestamp, any number of signatures, others ignored.
     Pairs {
         /// The name of the timestamp in epoch seconds.
-        timestamp: &'static str,
+        timestamp_key: &'static str,
         /// The name of each signature.
-        signature: &'static str,
+        signature_key: &'static str,
     },
     /// HTTP credentials (RFC 7617 and RFC 6750): `Basic` and the base64 of a secret `user:password`, or `Bearer` and the
     /// secret, which then is a token.
@@ -61,7 +61,7 @@ pub enum Algorithm {
     /// An HMAC of 32 bytes.
     HmacSha256,
     /// No hash of the body at all: the secret itself is sent.
-    SecretItself,
+    PlainSecret,
 }
 
 /// The text form of a signature.
@@ -75,79 +75,79 @@ pub enum Encoding {
 
 /// What a signature is made over.
 #[derive(Debug)]
-pub enum Over {
+pub enum SignedContent {
     /// These, one after the other.
-    Parts(&'static [Part]),
+    Parts(&'static [SigningPart]),
     /// What the provider's own code makes of a webhook.
-    Own(fn(&Webhook) -> Result<Covered, Refusal>),
+    Custom(fn(&RawWebhook) -> Result<SigningInput, VerificationError>),
 }
 
 /// What a provider may have signed: one of the heads, and then the tail.
-pub struct Covered {
+pub struct SigningInput {
     /// At least one; the likeliest first.
-    pub heads: Vec<Vec<u8>>,
+    pub prefixes: Vec<Vec<u8>>,
     /// The same behind each.
-    pub tail: Vec<u8>,
+    pub suffix: Vec<u8>,
 }
 
 /// A piece of what is signed.
 #[derive(Debug, Clone, Copy)]
-pub enum Part {
+pub enum SigningPart {
     /// The raw body.
     Body,
     /// The timestamp as the header writes it.
     Timestamp,
     /// A fixed text.
-    Text(&'static str),
+    Literal(&'static str),
 }
 
 /// How far a signed timestamp may lie from now, in seconds, the ends included.
 #[derive(Debug, Clone, Copy)]
-pub struct Window {
+pub struct TimestampTolerance {
     /// Into the past.
-    pub past: i64,
+    pub past_seconds: i64,
     /// Into the future.
-    pub future: i64,
+    pub future_seconds: i64,
 }
 
 /// Why a webhook was not accepted as the provider's. The sender never learns which of them it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum VerificationError {
     /// The signature header is not there.
     #[error("no signature")]
-    Missing,
+    MissingSignature,
     /// The signature header does not have the provider's form, or came twice.
     #[error("malformed signature")]
-    Malformed,
+    MalformedSignature,
     /// The signed time is too far from now.
     #[error("timestamp outside the window")]
-    OutsideWindow,
+    TimestampOutOfTolerance,
     /// Nothing in the request ties the signature to the body.
     #[error("body not covered by the signature")]
-    BodyNotCovered,
+    BodyNotSigned,
     /// Made with another secret, or over other bytes; or not the secret.
     #[error("wrong signature")]
-    Wrong,
+    SignatureMismatch,
 }
 
-impl Refusal {
+impl VerificationError {
     /// One word for logs and metrics.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Missing => "no-signature",
-            Self::Malformed => "malformed-signature",
-            Self::OutsideWindow => "outside-window",
-            Self::BodyNotCovered => "body-not-covered",
-            Self::Wrong => "wrong-signature",
+            Self::MissingSignature => "no-signature",
+            Self::MalformedSignature => "malformed-signature",
+            Self::TimestampOutOfTolerance => "outside-window",
+            Self::BodyNotSigned => "body-not-covered",
+            Self::SignatureMismatch => "wrong-signature",
         }
     }
 }
 
 /// What a webhook's headers say of its signature.
-pub(super) struct Carried {
+pub(super) struct ParsedSignature {
     given: Vec<Given>,
     timestamp: Option<String>,
-    covered: Option<Covered>,
+    covered: Option<SigningInput>,
 }
 
 /// One signature, decoded.
@@ -156,47 +156,52 @@ struct Given {
     bytes: Vec<u8>,
 }
 
-impl Carried {
+impl ParsedSignature {
     /// How many signatures there are.
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn signature_count(&self) -> usize {
         self.given.len()
     }
 }
 
-impl Signature {
+impl SignatureScheme {
     /// Reads the signature that `webhook` carries, at the time `now`. Needs no secret.
-    pub(super) fn carried_by(&self, webhook: &Webhook, now: Timestamp) -> Result<Carried, Refusal> {
-        let mut values = webhook.values(self.header);
-        let value = values.next().ok_or(Refusal::Missing)?;
+    pub(super) fn parse(
+        &self,
+        webhook: &RawWebhook,
+        now: Timestamp,
+    ) -> Result<ParsedSignature, VerificationError> {
+        let mut values = webhook.header_values(self.header);
+        let value = values.next().ok_or(VerificationError::MissingSignature)?;
         if values.next().is_some() || value.len() > MAX_HEADER {
-            return Err(Refusal::Malformed);
+            return Err(VerificationError::MalformedSignature);
         }
-        let value = value.to_str().map_err(|_| Refusal::Malformed)?;
-        let (given, timestamp) = self.read(value).ok_or(Refusal::Malformed)?;
-        if let Some(window) = self.window {
-            let signed_at = timestamp.as_deref().and_then(epoch_seconds).ok_or(Refusal::Malformed)?;
+        let value = value.to_str().map_err(|_| VerificationError::MalformedSignature)?;
+        let (given, timestamp) = self.read(value).ok_or(VerificationError::MalformedSignature)?;
+        if let Some(window) = self.timestamp_tolerance {
+            let signed_at =
+                timestamp.as_deref().and_then(epoch_seconds).ok_or(VerificationError::MalformedSignature)?;
             let age = i128::from(now.as_second()) - i128::from(signed_at);
-            if age > i128::from(window.past) || -age > i128::from(window.future) {
-                return Err(Refusal::OutsideWindow);
+            if age > i128::from(window.past_seconds) || -age > i128::from(window.future_seconds) {
+                return Err(VerificationError::TimestampOutOfTolerance);
             }
         }
-        Ok(Carried { given, timestamp, covered: self.covered_by(webhook)? })
+        Ok(ParsedSignature { given, timestamp, covered: self.covered_by(webhook)? })
     }
 
-    fn covered_by(&self, webhook: &Webhook) -> Result<Option<Covered>, Refusal> {
-        match self.over {
-            Over::Parts(_) => Ok(None),
-            Over::Own(covered_by) => covered_by(webhook).map(Some),
+    fn covered_by(&self, webhook: &RawWebhook) -> Result<Option<SigningInput>, VerificationError> {
+        match self.signed_content {
+            SignedContent::Parts(_) => Ok(None),
+            SignedContent::Custom(covered_by) => covered_by(webhook).map(Some),
         }
     }
 
     fn read(&self, value: &str) -> Option<(Vec<Given>, Option<String>)> {
-        match self.written {
-            Written::After(prefix) => {
+        match self.header_format {
+            HeaderFormat::Prefixed(prefix) => {
                 let signature = self.decode(value.strip_prefix(prefix)?)?;
                 Some((vec![signature], None))
             }
-            Written::Pairs { timestamp, signature } => {
+            HeaderFormat::Pairs { timestamp_key: timestamp, signature_key: signature } => {
                 let mut signed_at = None;
                 let mut signatures = Vec::new();
                 for pair in value.split(',') {
@@ -212,7 +217,7 @@ impl Signature {
                 (!signatures.is_empty()).then_some(())?;
                 Some((signatures, Some(signed_at?)))
             }
-            Written::Credentials => {
+            HeaderFormat::Credentials => {
                 let (scheme, text) = value.split_once(' ')?;
                 let sent = match scheme.to_ascii_lowercase().as_str() {
                     "basic" => BASE64.decode(text).ok()?,
@@ -221,7 +226,7 @@ impl Signature {
                 };
                 // Only their hashes are compared, so that the time it takes does not tell the secret's length.
                 let bytes = Sha256::digest(sent).to_vec();
-                Some((vec![Given { algorithm: Algorithm::SecretItself, bytes }], None))
+                Some((vec![Given { algorithm: Algorithm::PlainSecret, bytes }], None))
             }
         }
     }
@@ -241,12 +246,12 @@ impl Signature {
     }
 
     /// Whether one of the signatures was made with `secret` over `webhook`. Nothing was made with an empty secret.
-    pub(super) fn is_made_with(&self, secret: &Secret, carried: &Carried, webhook: &Webhook) -> bool {
+    pub(super) fn is_valid(&self, secret: &Secret, carried: &ParsedSignature, webhook: &RawWebhook) -> bool {
         if secret.is_empty() {
             return false;
         }
         match &carried.covered {
-            Some(Covered { heads, tail }) => heads
+            Some(SigningInput { prefixes: heads, suffix: tail }) => heads
                 .iter()
                 .fold(false, |any, head| any | self.matches(secret, &carried.given, &[head, tail])),
             None => {
@@ -270,11 +275,11 @@ impl Signature {
     }
 
     fn pieces<'a>(&self, body: &'a [u8], timestamp: Option<&'a str>) -> Vec<&'a [u8]> {
-        let Over::Parts(parts) = self.over else { return Vec::new() };
-        let piece = |part: &Part| match *part {
-            Part::Body => body,
-            Part::Timestamp => timestamp.unwrap_or_default().as_bytes(),
-            Part::Text(text) => text.as_bytes(),
+        let SignedContent::Parts(parts) = self.signed_content else { return Vec::new() };
+        let piece = |part: &SigningPart| match *part {
+            SigningPart::Body => body,
+            SigningPart::Timestamp => timestamp.unwrap_or_default().as_bytes(),
+            SigningPart::Literal(text) => text.as_bytes(),
         };
         parts.iter().map(piece).collect()
     }
@@ -282,12 +287,19 @@ impl Signature {
     /// The value of the signature header that the provider would send with `webhook` at the time `now`.
     ///
     /// # Errors
-    /// A [`Refusal`] when the provider could not have sent such a webhook.
-    pub fn sign(&self, webhook: &Webhook, secret: &Secret, now: Timestamp) -> Result<String, Refusal> {
+    /// A [`VerificationError`] when the provider could not have sent such a webhook.
+    pub fn sign(
+        &self,
+        webhook: &RawWebhook,
+        secret: &Secret,
+        now: Timestamp,
+    ) -> Result<String, VerificationError> {
         let timestamp = now.as_second().to_string();
         let covered = self.covered_by(webhook)?;
         let pieces = match &covered {
-            Some(Covered { heads, tail }) => heads.iter().take(1).chain([tail]).map(Vec::as_slice).collect(),
+            Some(SigningInput { prefixes: heads, suffix: tail }) => {
+                heads.iter().take(1).chain([tail]).map(Vec::as_slice).collect()
+            }
             None => self.pieces(webhook.body(), Some(timestamp.as_str())),
         };
         let mac =
@@ -296,12 +308,12 @@ impl Signature {
             Encoding::Hex => hex::encode(mac),
             Encoding::Base64 => BASE64.encode(mac),
         };
-        Ok(match self.written {
-            Written::After(prefix) => format!("{prefix}{text}"),
-            Written::Pairs { timestamp: name, signature } => {
+        Ok(match self.header_format {
+            HeaderFormat::Prefixed(prefix) => format!("{prefix}{text}"),
+            HeaderFormat::Pairs { timestamp_key: name, signature_key: signature } => {
                 format!("{name}={timestamp},{signature}={text}")
             }
-            Written::Credentials => match std::str::from_utf8(secret.expose()) {
+            HeaderFormat::Credentials => match std::str::from_utf8(secret.expose()) {
                 Ok(token) if is_token(token) => format!("Bearer {token}"),
                 _ => format!("Basic {}", BASE64.encode(secret.expose())),
             },
@@ -313,15 +325,15 @@ impl Algorithm {
     fn length(self) -> usize {
         match self {
             Self::HmacSha1 => 20,
-            Self::HmacSha256 | Self::SecretItself => 32,
+            Self::HmacSha256 | Self::PlainSecret => 32,
         }
     }
 
     fn hmac(self, secret: &Secret, pieces: &[&[u8]]) -> Vec<u8> {
         match self {
-            Self::HmacSha1 => mac::<Hmac<Sha1>>(secret.expose(), pieces),
-            Self::HmacSha256 => mac::<Hmac<Sha256>>(secret.expose(), pieces),
-            Self::SecretItself => Sha256::digest(secret.expose()).to_vec(),
+            Self::HmacSha1 => compute_mac::<Hmac<Sha1>>(secret.expose(), pieces),
+            Self::HmacSha256 => compute_mac::<Hmac<Sha256>>(secret.expose(), pieces),
+            Self::PlainSecret => Sha256::digest(secret.expose()).to_vec(),
         }
     }
 }

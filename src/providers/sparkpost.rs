@@ -1,7 +1,8 @@
 //! SparkPost, and Bird, which is the same: batches of email events.
 
 use super::{
-    Algorithm, Body, Encoding, Field, Next, Over, Polling, Provider, Sample, Signature, Times, Types, Written,
+    Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
+    SampleWebhook, SignatureScheme, SignedContent, TimeFormat, TypeFilter,
 };
 
 /// SparkPost signs nothing. It sends the credentials that it was given: `Basic` with a user and a password, or `Bearer`
@@ -16,41 +17,41 @@ pub const SPARKPOST: Provider = Provider {
     secret_parameter: "SparkPostWebhookSecret",
     secret_hint: "What SparkPost or Bird shall send: user:password for basic authentication, or a bearer token that does not change.",
     source: "sparkpost.com",
-    signature: Signature {
+    signature: SignatureScheme {
         header: "authorization",
-        written: Written::Credentials,
-        algorithms: &[Algorithm::SecretItself],
+        header_format: HeaderFormat::Credentials,
+        algorithms: &[Algorithm::PlainSecret],
         encoding: Encoding::Base64,
-        over: Over::Parts(&[]),
-        window: None,
-        body_hash: None,
+        signed_content: SignedContent::Parts(&[]),
+        timestamp_tolerance: None,
+        body_hash_parameter: None,
     },
-    body: Body::Batch,
+    body_format: BodyFormat::Batch,
     event_type: None,
-    default_type: "sparkpost-webhook",
-    delivery_id: Some(Field::Header("x-messagesystems-batch-id")),
+    default_event_type: "sparkpost-webhook",
+    delivery_id: Some(FieldLocation::Header("x-messagesystems-batch-id")),
     event_time: None,
-    polling: Some(Polling {
+    polling: Some(PollingApi {
         documentation: "https://developers.sparkpost.com/api/events/",
-        base: "https://api.sparkpost.com",
+        base_url: "https://api.sparkpost.com",
         path: "/api/v1/events/message",
-        key_parameter: "SparkPostApiKey",
-        key_hint: "An API key with the permission to read events ('Events Search: Read-only') and nothing else, from SparkPost's Configuration.",
+        api_key_parameter: "SparkPostApiKey",
+        api_key_hint: "An API key with the permission to read events ('Events Search: Read-only') and nothing else, from SparkPost's Configuration.",
         authorization_prefix: "",
-        from: "from",
-        until: "to",
-        times: Times::Rfc3339,
-        constant: "cursor=initial&per_page=1000",
-        types: Types::Joined("events"),
-        types_hint: "",
-        events: "results",
-        next: Next::Link,
-        kept_days: 10,
+        from_parameter: "from",
+        until_parameter: "to",
+        time_format: TimeFormat::Rfc3339,
+        fixed_query: "cursor=initial&per_page=1000",
+        type_filter: TypeFilter::CommaSeparated("events"),
+        type_filter_hint: "",
+        events_field: "results",
+        pagination: Pagination::NextLink,
+        retention_days: 10,
     }),
-    sample: Sample {
+    sample: SampleWebhook {
         event_type: "delivery",
         body: r#"[{"msys":{"message_event":{"type":"delivery","event_id":"92356927693813856","timestamp":"1454442600","message_id":"000443ee14578172be22","rcpt_to":"recipient@example.com","friendly_from":"sender@example.com","subject":"Summer deals are here!","campaign_id":"Example Campaign Name","subaccount_id":"101"}}}]"#,
-        id: "92356927693813856",
-        time: "",
+        id_placeholder: "92356927693813856",
+        time_placeholder: "",
     },
 };

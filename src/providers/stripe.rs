@@ -1,8 +1,8 @@
 //! Stripe: snapshot and thin events.
 
 use super::{
-    Algorithm, Body, Encoding, Field, Next, Over, Part, Polling, Provider, Sample, Signature, Times, Types,
-    Window, Written,
+    Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
+    SampleWebhook, SignatureScheme, SignedContent, SigningPart, TimeFormat, TimestampTolerance, TypeFilter,
 };
 
 /// Stripe signs `<timestamp>.<body>` with HMAC-SHA256, in hex, and sends `t=<timestamp>,v1=<signature>`; while a
@@ -17,38 +17,42 @@ pub const STRIPE: Provider = Provider {
     secret_parameter: "StripeWebhookSecret",
     secret_hint: "The signing secret (whsec_...) of the webhook endpoint, from Stripe's Workbench.",
     source: "stripe.com",
-    signature: Signature {
+    signature: SignatureScheme {
         header: "stripe-signature",
-        written: Written::Pairs { timestamp: "t", signature: "v1" },
+        header_format: HeaderFormat::Pairs { timestamp_key: "t", signature_key: "v1" },
         algorithms: &[Algorithm::HmacSha256],
         encoding: Encoding::Hex,
-        over: Over::Parts(&[Part::Timestamp, Part::Text("."), Part::Body]),
-        window: Some(Window { past: 300, future: 300 }),
-        body_hash: None,
+        signed_content: SignedContent::Parts(&[
+            SigningPart::Timestamp,
+            SigningPart::Literal("."),
+            SigningPart::Body,
+        ]),
+        timestamp_tolerance: Some(TimestampTolerance { past_seconds: 300, future_seconds: 300 }),
+        body_hash_parameter: None,
     },
-    body: Body::Json,
-    event_type: Some(Field::Body("type")),
-    default_type: "stripe-webhook-lambda",
-    delivery_id: Some(Field::Body("id")),
-    event_time: Some(Field::Body("created")),
-    polling: Some(Polling {
+    body_format: BodyFormat::Json,
+    event_type: Some(FieldLocation::Body("type")),
+    default_event_type: "stripe-webhook-lambda",
+    delivery_id: Some(FieldLocation::Body("id")),
+    event_time: Some(FieldLocation::Body("created")),
+    polling: Some(PollingApi {
         documentation: "https://docs.stripe.com/api/events/list",
-        base: "https://api.stripe.com",
+        base_url: "https://api.stripe.com",
         path: "/v1/events",
-        key_parameter: "StripeApiKey",
-        key_hint: "A restricted key (rk_...) that may read Events and nothing else, from Stripe's Dashboard.",
+        api_key_parameter: "StripeApiKey",
+        api_key_hint: "A restricted key (rk_...) that may read Events and nothing else, from Stripe's Dashboard.",
         authorization_prefix: "Bearer ",
-        from: "created[gte]",
-        until: "created[lt]",
-        times: Times::EpochSeconds,
-        constant: "limit=100",
-        types: Types::Each("types[]"),
-        types_hint: "Stripe takes 20 at most.",
-        events: "data",
-        next: Next::AfterLast("starting_after"),
-        kept_days: 30,
+        from_parameter: "created[gte]",
+        until_parameter: "created[lt]",
+        time_format: TimeFormat::EpochSeconds,
+        fixed_query: "limit=100",
+        type_filter: TypeFilter::RepeatedParameter("types[]"),
+        type_filter_hint: "Stripe takes 20 at most.",
+        events_field: "data",
+        pagination: Pagination::AfterLastId("starting_after"),
+        retention_days: 30,
     }),
-    sample: Sample {
+    sample: SampleWebhook {
         event_type: "charge.succeeded",
         body: r#"{
   "id": "evt_1NG8Du2eZvKYlo2CUI79vXWy",
@@ -68,7 +72,7 @@ pub const STRIPE: Provider = Provider {
   "pending_webhooks": 1,
   "type": "charge.succeeded"
 }"#,
-        id: "1NG8Du2eZvKYlo2CUI79vXWy",
-        time: "1686089970",
+        id_placeholder: "1NG8Du2eZvKYlo2CUI79vXWy",
+        time_placeholder: "1686089970",
     },
 };

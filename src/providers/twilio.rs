@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::translate::{FORM, JSON};
+use super::translate::{FORM_MEDIA_TYPE, JSON_MEDIA_TYPE};
 use super::{
-    Algorithm, Body, Covered, Encoding, Field, Form, Over, Provider, Refusal, RequestUrl, Sample, Signature,
-    Untranslatable, Verified, Webhook, Written,
+    Algorithm, BodyFormat, Encoding, FieldLocation, Form, HeaderFormat, Provider, RawWebhook, RequestUrl,
+    SampleWebhook, SignatureScheme, SignedContent, SigningInput, TranslationError, VerificationError,
+    VerifiedWebhook,
 };
 use crate::event::Detail;
 
@@ -34,39 +35,39 @@ pub const TWILIO: Provider = Provider {
     secret_parameter: "TwilioWebhookSecret",
     secret_hint: "The auth token of the Twilio account.",
     source: "twilio.com",
-    signature: Signature {
+    signature: SignatureScheme {
         header: "x-twilio-signature",
-        written: Written::After(""),
+        header_format: HeaderFormat::Prefixed(""),
         algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
         encoding: Encoding::Base64,
-        over: Over::Own(covered),
-        window: None,
-        body_hash: Some(BODY_HASH),
+        signed_content: SignedContent::Custom(covered),
+        timestamp_tolerance: None,
+        body_hash_parameter: Some(BODY_HASH),
     },
-    body: Body::Own(detail),
+    body_format: BodyFormat::Custom(detail),
     event_type: None,
-    default_type: "twilio-webhook-lambda",
-    delivery_id: Some(Field::Header("i-twilio-idempotency-token")),
-    event_time: Some(Field::Body("Timestamp")),
+    default_event_type: "twilio-webhook-lambda",
+    delivery_id: Some(FieldLocation::Header("i-twilio-idempotency-token")),
+    event_time: Some(FieldLocation::Body("Timestamp")),
     polling: None,
-    sample: Sample {
+    sample: SampleWebhook {
         event_type: "twilio-webhook-lambda",
         body: "AccountSid=AC00000000000000000000000000000001&From=%2B14158675310&To=%2B18005551212&Body=Hello+there&MessageSid=SM00000000000000000000000000000001&NumMedia=0",
-        id: "",
-        time: "",
+        id_placeholder: "",
+        time_placeholder: "",
     },
 };
 
 /// What Twilio may have signed for this request.
-fn covered(webhook: &Webhook) -> Result<Covered, Refusal> {
-    let is_form = webhook.is_of_type(FORM);
+fn covered(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
+    let is_form = webhook.has_media_type(FORM_MEDIA_TYPE);
     let hashed = body_hash_is_right(webhook)?;
     if !is_form && !hashed && !webhook.body().is_empty() {
-        return Err(Refusal::BodyNotCovered);
+        return Err(VerificationError::BodyNotSigned);
     }
     // Before the form is taken apart: each field costs memory, and nobody has proven anything yet.
     if is_form && memchr::memchr_iter(b'&', webhook.body()).count() >= MAX_FIELDS {
-        return Err(Refusal::BodyNotCovered);
+        return Err(VerificationError::BodyNotSigned);
     }
     let tail = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
@@ -75,13 +76,13 @@ fn covered(webhook: &Webhook) -> Result<Covered, Refusal> {
         let typed = RequestUrl { path: String::new(), ..webhook.url().clone() };
         urls.extend(typed.with_and_without_port());
     }
-    Ok(Covered { heads: urls.into_iter().map(String::into_bytes).collect(), tail })
+    Ok(SigningInput { prefixes: urls.into_iter().map(String::into_bytes).collect(), suffix: tail })
 }
 
 /// Whether the URL holds the hash of the body. A hash that is there must be right, be there once, and end the URL, as
 /// Twilio writes it: nothing marks where a URL ends and parameters begin in what is signed, so a hash in the middle
 /// could be the text of a parameter.
-fn body_hash_is_right(webhook: &Webhook) -> Result<bool, Refusal> {
+fn body_hash_is_right(webhook: &RawWebhook) -> Result<bool, VerificationError> {
     let mut given = webhook.url().query_values(BODY_HASH);
     match (given.next(), given.next()) {
         (None, _) => Ok(false),
@@ -92,7 +93,7 @@ fn body_hash_is_right(webhook: &Webhook) -> Result<bool, Refusal> {
         {
             Ok(true)
         }
-        _ => Err(Refusal::BodyNotCovered),
+        _ => Err(VerificationError::BodyNotSigned),
     }
 }
 
@@ -110,21 +111,21 @@ fn signed_parameters(form: &Form) -> Vec<u8> {
 }
 
 /// The `Detail` of a verified webhook.
-fn detail(webhook: &Verified) -> Result<Detail, Untranslatable> {
-    if webhook.is_of_type(JSON) {
+fn detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
+    if webhook.has_media_type(JSON_MEDIA_TYPE) {
         Ok(Detail::of(webhook.body().clone())?)
-    } else if webhook.is_of_type(FORM) {
+    } else if webhook.has_media_type(FORM_MEDIA_TYPE) {
         form_detail(&Form::parse(webhook.body()))
     } else {
-        Err(Untranslatable::ContentType)
+        Err(TranslationError::UnsupportedContentType)
     }
 }
 
-fn form_detail(form: &Form) -> Result<Detail, Untranslatable> {
+fn form_detail(form: &Form) -> Result<Detail, TranslationError> {
     let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (name, value) in form.pairs() {
-        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Untranslatable::FormNotUtf8);
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| TranslationError::InvalidFormUtf8);
         let (name, value) = (text(name)?, text(value)?);
         let place = *places.entry(name).or_insert(fields.len());
         match fields.get_mut(place) {
@@ -133,9 +134,9 @@ fn form_detail(form: &Form) -> Result<Detail, Untranslatable> {
         }
     }
     if fields.is_empty() {
-        return Err(Untranslatable::EmptyForm);
+        return Err(TranslationError::EmptyForm);
     }
-    let payload_is_json = form.get("PayloadType") == Some(JSON.as_bytes());
+    let payload_is_json = form.get("PayloadType") == Some(JSON_MEDIA_TYPE.as_bytes());
     let members = fields.iter().map(|(name, values)| {
         let value = match values[..] {
             // A payload that is not what its type says stays the text it is.
@@ -170,8 +171,8 @@ mod tests {
     #[test]
     fn a_url_may_have_been_typed_in_without_its_last_slash() {
         let heads = |url: &str| {
-            let webhook = Webhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
-            let heads = covered(&webhook).ok().unwrap().heads;
+            let webhook = RawWebhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
+            let heads = covered(&webhook).ok().unwrap().prefixes;
             heads.into_iter().map(|head| String::from_utf8(head).unwrap()).collect::<Vec<_>>()
         };
         for end in ["", "?shop=1"] {

@@ -67,38 +67,38 @@ pub struct PublicUrl(RequestUrl);
 
 /// What is wrong with a URL.
 #[derive(Debug, thiserror::Error)]
-pub enum PublicUrlError {
+pub enum UrlError {
     /// Neither `https://` nor `http://`.
     #[error("it must begin with https:// or http://")]
-    Scheme,
+    InvalidScheme,
     /// No host, or user information before it.
     #[error("it must name a host, and nothing but a port beside it")]
-    Host,
+    InvalidHost,
     /// A character that cannot stand in a URL.
     #[error("it holds a character that cannot stand in a URL (a space, a control or a non-ASCII character)")]
-    Character,
+    InvalidCharacter,
     /// Something after the path.
     #[error("it must end with its path: a query or a fragment is the request's own")]
-    Query,
+    UnexpectedQuery,
 }
 
 impl FromStr for RequestUrl {
-    type Err = PublicUrlError;
+    type Err = UrlError;
 
-    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(PublicUrlError::Character);
+            return Err(UrlError::InvalidCharacter);
         }
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest),
-            _ => return Err(PublicUrlError::Scheme),
+            _ => return Err(UrlError::InvalidScheme),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
         let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
         if authority.is_empty() || authority.contains('@') {
-            return Err(PublicUrlError::Host);
+            return Err(UrlError::InvalidHost);
         }
         let (authority, path) = (authority.to_owned(), path.to_owned());
         Ok(Self { scheme, authority, path, query: query.map(str::to_owned) })
@@ -106,11 +106,11 @@ impl FromStr for RequestUrl {
 }
 
 impl FromStr for PublicUrl {
-    type Err = PublicUrlError;
+    type Err = UrlError;
 
-    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         if text.contains(['?', '#']) {
-            return Err(PublicUrlError::Query);
+            return Err(UrlError::UnexpectedQuery);
         }
         text.parse().map(Self)
     }
@@ -119,7 +119,7 @@ impl FromStr for PublicUrl {
 impl PublicUrl {
     /// What the sender called `request`: this scheme and host; this path, too, unless the request's own path
     /// begins with it, as it does behind a proxy that takes nothing away.
-    pub fn seen_from_outside(&self, request: RequestUrl) -> RequestUrl {
+    pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
         let bare = prefix.trim_end_matches('/');
         let has_prefix =
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_public_url_stands_in_front_of_the_request() {
         let seen = |public: &str, request: &str| {
-            public.parse::<PublicUrl>().unwrap().seen_from_outside(url(request)).to_string()
+            public.parse::<PublicUrl>().unwrap().rewrite(url(request)).to_string()
         };
         let inside = "https://id.lambda-url.eu-west-1.on.aws";
         assert_eq!(seen("https://a.example", &format!("{inside}/?x=1")), "https://a.example/?x=1");

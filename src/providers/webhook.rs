@@ -7,13 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{Provider, RequestUrl};
 
 /// One HTTP request from somebody who may be a provider. Nothing in it can be read outside `providers`.
-pub struct Webhook {
+pub struct RawWebhook {
     url: RequestUrl,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Webhook {
+impl RawWebhook {
     /// A POST request as it came: the URL it was sent to, its headers and the raw bytes of its body.
     pub fn new(url: RequestUrl, headers: HeaderMap, body: Bytes) -> Self {
         Self { url, headers, body }
@@ -21,7 +21,7 @@ impl Webhook {
 
     /// Builds headers from names and values of any kind. What cannot be a header (control characters) is left
     /// out, which is the same as not sent; a repeated header stays repeated.
-    pub fn headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> HeaderMap {
+    pub fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             let name = HeaderName::from_bytes(name.as_ref());
@@ -57,12 +57,12 @@ impl Webhook {
     }
 
     fn sent_once(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
-        let mut values = self.values(name);
+        let mut values = self.header_values(name);
         values.next().filter(|_| values.next().is_none())
     }
 
     /// Every value of a header.
-    pub(super) fn values(&self, name: impl AsHeaderName) -> impl Iterator<Item = &HeaderValue> {
+    pub(super) fn header_values(&self, name: impl AsHeaderName) -> impl Iterator<Item = &HeaderValue> {
         self.headers.get_all(name).iter()
     }
 
@@ -71,14 +71,14 @@ impl Webhook {
     }
 
     /// Whether the body's media type is `media_type`, in whatever case and with whatever parameters.
-    pub(super) fn is_of_type(&self, media_type: &str) -> bool {
+    pub(super) fn has_media_type(&self, media_type: &str) -> bool {
         let value = self.sent_once(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
 }
 
 /// Shows the size only: an unverified webhook is nobody's word.
-impl std::fmt::Debug for Webhook {
+impl std::fmt::Debug for RawWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Webhook({} bytes, unverified)", self.body.len())
     }
@@ -86,18 +86,22 @@ impl std::fmt::Debug for Webhook {
 
 /// A webhook whose signature was made with the provider's secret. Only [`super::Claim::verify`] makes one, and, of what was
 /// verified before it was kept, `of_archive`.
-pub struct Verified {
+pub struct VerifiedWebhook {
     pub(super) provider: &'static Provider,
-    pub(super) webhook: Webhook,
+    pub(super) webhook: RawWebhook,
 }
 
-impl Verified {
+impl VerifiedWebhook {
     /// A webhook as the archive has it, where nothing is kept that was not verified before: the headers that were kept
     /// with it, and its body.
-    pub(crate) fn of_archive(provider: &'static Provider, headers: &[(String, String)], body: Bytes) -> Self {
+    pub(crate) fn from_archive(
+        provider: &'static Provider,
+        headers: &[(String, String)],
+        body: Bytes,
+    ) -> Self {
         let url = RequestUrl { scheme: "https", authority: String::new(), path: "/".into(), query: None };
-        let headers = Webhook::headers(headers.iter().map(|(name, value)| (name, value)));
-        Self { provider, webhook: Webhook::new(url, headers, body) }
+        let headers = RawWebhook::header_map(headers.iter().map(|(name, value)| (name, value)));
+        Self { provider, webhook: RawWebhook::new(url, headers, body) }
     }
 
     /// The raw body.
@@ -107,7 +111,7 @@ impl Verified {
 }
 
 /// Shows the size only: a body is the provider's customer's data.
-impl std::fmt::Debug for Verified {
+impl std::fmt::Debug for VerifiedWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Verified({}, {} bytes)", self.provider.name, self.body().len())
     }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{IN_LOG, sparkpost};
+use super::{LOG_URN_PREFIX, sparkpost};
 use crate::event::LineBreaks;
-use crate::log::{Found, Record, can_be_recorded, storable};
+use crate::log::{NewEvent, SearchColumns, is_recordable, sanitize_text};
 use crate::providers::{self, sparkpost::SPARKPOST};
 
 #[derive(Deserialize)]
@@ -36,36 +36,36 @@ struct Envelope<'a> {
 /// The record of an event; `None` when it is no envelope. An event that was published from the log, out of a batch or by
 /// itself, is the record that the log has of it; one whose provider gives it an id and a time of its own is known by these, so
 /// that a webhook that was sent again, or an event that was also asked for, is the same record.
-pub(super) fn record(json: &str) -> Option<Record<'_>> {
+pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
-    if !can_be_recorded(envelope.time) {
+    if !is_recordable(envelope.time) {
         return None;
     }
     let of_batch = (envelope.source == SPARKPOST.source)
-        .then(|| sparkpost::record(envelope.detail, envelope.time))
+        .then(|| sparkpost::parse_event(envelope.detail, envelope.time))
         .flatten();
     let (time, id, found) = match of_batch {
-        Some(record) => (record.time, record.id, record.found),
+        Some(record) => (record.time, record.id, record.search_columns),
         None => {
-            let given = envelope.resources.iter().find_map(|urn| urn.strip_prefix(IN_LOG));
+            let given = envelope.resources.iter().find_map(|urn| urn.strip_prefix(LOG_URN_PREFIX));
             let given = given.or_else(|| own_id(&envelope.source, &envelope.resources));
             let id = given.map_or(envelope.id, |id| Cow::Owned(id.to_owned()));
-            (envelope.time, storable(id), Found::default())
+            (envelope.time, sanitize_text(id), SearchColumns::default())
         }
     };
-    Some(Record {
+    Some(NewEvent {
         time,
         id,
-        source: storable(envelope.source),
-        detail_type: storable(envelope.detail_type),
-        account: storable(envelope.account),
-        region: storable(envelope.region),
-        resources: envelope.resources.into_iter().map(|urn| storable(urn.into()).into_owned()).collect(),
-        detail: match envelope.line_breaks.and_then(|breaks| breaks.put_back(envelope.detail.get())) {
+        source: sanitize_text(envelope.source),
+        detail_type: sanitize_text(envelope.detail_type),
+        account: sanitize_text(envelope.account),
+        region: sanitize_text(envelope.region),
+        resources: envelope.resources.into_iter().map(|urn| sanitize_text(urn.into()).into_owned()).collect(),
+        detail: match envelope.line_breaks.and_then(|breaks| breaks.restore(envelope.detail.get())) {
             Some(detail) => Cow::Owned(detail),
             None => Cow::Borrowed(envelope.detail.get()),
         },
-        found,
+        search_columns: found,
     })
 }
 
@@ -73,5 +73,5 @@ pub(super) fn record(json: &str) -> Option<Record<'_>> {
 fn own_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
     let of = providers::ALL.into_iter().find(|provider| provider.source == source);
     let provider = of.filter(|provider| provider.identifies_events())?;
-    resources.iter().find_map(|urn| provider.delivery_of(urn)).filter(|id| !id.is_empty())
+    resources.iter().find_map(|urn| provider.delivery_id_from_urn(urn)).filter(|id| !id.is_empty())
 }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
-use crate::archive::bucket;
+use crate::archive::parse_s3_location;
 use crate::invocation::{EnvironmentError, Variables};
 
 /// The longest retention: a hundred years.
@@ -19,11 +19,11 @@ pub struct Environment {
     /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
     pub archive: (String, String),
     /// The bus that events are also put on: `EVENT_BUS_NAME` (`default`), when `PUBLISH` is `true`.
-    pub publish: Option<String>,
+    pub event_bus: Option<String>,
     /// `RETENTION_DAYS`: how long events are kept; for ever when it is not set, or 0.
     pub retention: Option<SignedDuration>,
     /// `RETENTION_BYTES`: how many bytes of events are kept; all when it is not set, or 0.
-    pub keep_bytes: Option<u64>,
+    pub retention_bytes: Option<u64>,
 }
 
 impl Environment {
@@ -31,11 +31,11 @@ impl Environment {
     ///
     /// # Errors
     /// The first variable that is missing or wrong.
-    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
         let url = variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX of the batches")?;
-        let archive = bucket(&url).map_err(|problem| wrong("ARCHIVE_URL", problem))?;
+        let archive = parse_s3_location(&url).map_err(|problem| wrong("ARCHIVE_URL", problem))?;
         let bus = || variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
         let publish = variables.flag("PUBLISH")?.then(bus);
         let days = variables.number("RETENTION_DAYS", 0, 0..=MOST_DAYS, "days")?;
@@ -44,11 +44,11 @@ impl Environment {
         let keep_bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
         Ok(Self {
             retention,
-            keep_bytes,
+            retention_bytes: keep_bytes,
             database_url: variables.get("DATABASE_URL").map(Into::into),
             database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
             archive,
-            publish,
+            event_bus: publish,
         })
     }
 }
@@ -62,24 +62,24 @@ mod tests {
         let base = [("ARCHIVE_URL", "s3://raw/a")];
         let all: Vec<_> = base.iter().chain(variables).copied().collect();
         let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Environment::read(find).map_err(|error| error.to_string())
+        Environment::load(find).map_err(|error| error.to_string())
     }
 
     #[test]
     fn events_are_published_where_it_is_said() {
-        assert_eq!(read(&[]).unwrap().publish, None);
-        assert_eq!(read(&[("PUBLISH", "false"), ("EVENT_BUS_NAME", "b")]).unwrap().publish, None);
-        assert_eq!(read(&[("PUBLISH", "true")]).unwrap().publish.as_deref(), Some("default"));
+        assert_eq!(read(&[]).unwrap().event_bus, None);
+        assert_eq!(read(&[("PUBLISH", "false"), ("EVENT_BUS_NAME", "b")]).unwrap().event_bus, None);
+        assert_eq!(read(&[("PUBLISH", "true")]).unwrap().event_bus.as_deref(), Some("default"));
         assert_eq!(
-            read(&[("PUBLISH", "true"), ("EVENT_BUS_NAME", "b")]).unwrap().publish.as_deref(),
+            read(&[("PUBLISH", "true"), ("EVENT_BUS_NAME", "b")]).unwrap().event_bus.as_deref(),
             Some("b")
         );
         insta::assert_snapshot!(read(&[("PUBLISH", "yes")]).unwrap_err(), @"environment variable PUBLISH: 'yes' is neither true nor false");
         assert_eq!(read(&[("RETENTION_DAYS", "0")]).unwrap().retention, None);
         assert_eq!(read(&[("RETENTION_DAYS", "2")]).unwrap().retention, Some(SignedDuration::from_hours(48)));
         insta::assert_snapshot!(read(&[("RETENTION_DAYS", "-1")]).unwrap_err(), @"environment variable RETENTION_DAYS: '-1' is not a whole number of days from 0 to 36500");
-        assert_eq!(read(&[("RETENTION_BYTES", "0")]).unwrap().keep_bytes, None);
-        assert_eq!(read(&[("RETENTION_BYTES", "5000000")]).unwrap().keep_bytes, Some(5_000_000));
+        assert_eq!(read(&[("RETENTION_BYTES", "0")]).unwrap().retention_bytes, None);
+        assert_eq!(read(&[("RETENTION_BYTES", "5000000")]).unwrap().retention_bytes, Some(5_000_000));
         insta::assert_snapshot!(read(&[("RETENTION_BYTES", "5G")]).unwrap_err(), @"environment variable RETENTION_BYTES: '5G' is not a whole number of bytes from 0 to 9223372036854775807");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "")]).unwrap_err(), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX of the batches");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");

@@ -13,10 +13,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::notification::Notification;
-use super::{Place, RecordError, Recorder, Summary, envelope};
+use super::{AwsOrigin, RecordError, RecordSummary, Recorder, envelope};
 use crate::bus::Bus;
 use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
-use crate::log::{Batch, Consumers, Keep, Lag, LogError, Maintained, Ordered, Recorded};
+use crate::log::{
+    ConsumerStore, EventBatch, EventReader, Lag, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy,
+};
 
 /// The metrics' namespace.
 const NAMESPACE: &str = "hookbridge";
@@ -30,7 +32,7 @@ pub struct RecorderFunction<L, B> {
     /// How long events are kept; for ever when it is not said.
     pub retention: Option<SignedDuration>,
     /// How many bytes of events are kept; all, when it is not said.
-    pub keep_bytes: Option<u64>,
+    pub retention_bytes: Option<u64>,
 }
 
 /// The parts of a schedule's event that are used. Source: "Creating an Amazon EventBridge rule that runs on a schedule",
@@ -49,7 +51,7 @@ struct Scheduled<'a> {
 pub enum InvocationError {
     /// Neither SQS nor a schedule called.
     #[error("neither messages of SQS nor a scheduled event")]
-    Unknown,
+    UnsupportedEvent,
     /// The log is not in order.
     #[error("the log: {0}")]
     Log(#[from] LogError),
@@ -59,11 +61,11 @@ pub enum InvocationError {
 struct Done {
     message_id: String,
     object: Option<String>,
-    result: Result<Summary, String>,
+    result: Result<RecordSummary, String>,
     milliseconds: f64,
 }
 
-impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
+impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
     /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each
     /// message; or puts the log in order, when a schedule calls.
     ///
@@ -91,7 +93,7 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
             });
         }
         let all_done = tasks.join_all().await;
-        if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.sequence()).await {
+        if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.assign_positions()).await {
             // It is recorded all the same: whoever reads gives it its place.
             warn!(error = error.to_string(), "what was recorded has no positions yet");
         }
@@ -108,18 +110,23 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
 
     /// Puts the log in order, and says what was done; or says how far consumers are behind.
     async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, InvocationError> {
-        let scheduled: Scheduled<'_> = serde_json::from_str(event).map_err(|_| InvocationError::Unknown)?;
+        let scheduled: Scheduled<'_> =
+            serde_json::from_str(event).map_err(|_| InvocationError::UnsupportedEvent)?;
         if scheduled.task.as_deref() == Some("lag") {
             return Ok(self.lag(request_id).await?);
         }
         if scheduled.detail_type.as_deref() != Some("Scheduled Event") {
-            return Err(InvocationError::Unknown);
+            return Err(InvocationError::UnsupportedEvent);
         }
-        let mut keep = Keep { bytes: self.keep_bytes, ..Keep::default() };
+        let mut keep = RetentionPolicy { max_bytes: self.retention_bytes, ..RetentionPolicy::default() };
         if let Some(age) = self.retention {
-            keep = keep.not_older(age);
+            keep = keep.with_max_age(age);
         }
-        let Maintained { made, dropped, deleted } = self.recorder.log.maintain(&keep).await?;
+        let MaintenanceReport {
+            created_partitions: made,
+            dropped_partitions: dropped,
+            deleted_events: deleted,
+        } = self.recorder.log.maintain(&keep).await?;
         let line = json!({
             "function": self.name,
             "request_id": request_id,
@@ -136,7 +143,7 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
     async fn lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
-        for consumer in self.recorder.log.consumers(None).await? {
+        for consumer in self.recorder.log.find_consumers(None).await? {
             let Lag { events, seconds } = consumer.lag(&self.recorder.log, bounds).await?;
             let directive = json!({
                 "Namespace": NAMESPACE,
@@ -166,23 +173,24 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
         &self,
         message: &Message,
         deadline: Instant,
-    ) -> (Option<String>, Result<Summary, String>) {
+    ) -> (Option<String>, Result<RecordSummary, String>) {
         let said = |error: RecordError| error.to_string();
-        let place = Place::of_arn(&message.queue_arn);
-        match Notification::read(&message.body) {
+        let place = AwsOrigin::from_arn(&message.queue_arn);
+        match Notification::parse(&message.body) {
             None => (None, Err("neither a notification of S3 nor an event of EventBridge".into())),
-            Some(Notification::Nothing) => (None, Ok(Summary::default())),
+            Some(Notification::Ignored) => (None, Ok(RecordSummary::default())),
             Some(Notification::Event(event)) => (None, self.event(event, deadline).await.map_err(said)),
-            Some(Notification::Objects(objects)) => {
-                let mut all = Summary::default();
+            Some(Notification::ObjectsCreated(objects)) => {
+                let mut all = RecordSummary::default();
                 // S3 sends one at a time, though its form has room for more.
                 for object in &objects {
-                    let Some(key) = self.recorder.archive.key_in(&object.bucket, &object.key) else {
+                    let Some(key) = self.recorder.archive.key_for_s3_object(&object.bucket, &object.key)
+                    else {
                         let why = format!("s3://{}/{} is not in this archive", object.bucket, object.key);
                         return (Some(object.key.clone()), Err(why));
                     };
-                    match self.recorder.batch(key, &place, deadline).await {
-                        Ok(summary) => all = all.and(summary),
+                    match self.recorder.record_archived(key, &place, deadline).await {
+                        Ok(summary) => all = all.merge(summary),
                         Err(error) => return (Some(object.key.clone()), Err(said(error))),
                     }
                 }
@@ -192,15 +200,20 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
     }
 
     /// Records one event of a bus.
-    async fn event(&self, json: &str, deadline: Instant) -> Result<Summary, RecordError> {
-        let Some(record) = envelope::record(json) else { return Err(RecordError::NotAnEvent) };
-        let batch = Batch { origin: None, records: vec![record], unrecognized: 0 };
+    async fn event(&self, json: &str, deadline: Instant) -> Result<RecordSummary, RecordError> {
+        let Some(record) = envelope::parse_event(json) else { return Err(RecordError::InvalidEvent) };
+        let batch = EventBatch { origin: None, events: vec![record], unrecognized: 0 };
         let recorded = timeout_at(deadline, self.recorder.log.record(&batch)).await;
-        match recorded.map_err(|_| RecordError::Late)?? {
-            Recorded::New { events, repeats, .. } => {
-                Ok(Summary { events, repeats, bytes: json.len(), ..Summary::default() })
+        match recorded.map_err(|_| RecordError::TimedOut)?? {
+            RecordOutcome::Inserted { events, repeats, .. } => Ok(RecordSummary {
+                new_events: events,
+                duplicates: repeats,
+                bytes: json.len(),
+                ..RecordSummary::default()
+            }),
+            RecordOutcome::AlreadyRecorded { .. } => {
+                Ok(RecordSummary { is_already_recorded: true, bytes: json.len(), ..RecordSummary::default() })
             }
-            Recorded::Before { .. } => Ok(Summary { before: true, bytes: json.len(), ..Summary::default() }),
         }
     }
 
@@ -210,11 +223,11 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
     fn line(&self, done: &Done, request_id: &str) -> String {
         let (summary, error) = match &done.result {
             Ok(summary) => (*summary, None),
-            Err(error) => (Summary::default(), Some(error)),
+            Err(error) => (RecordSummary::default(), Some(error)),
         };
         let outcome = match error {
             Some(_) => "kept",
-            None if summary.before => "repeated",
+            None if summary.is_already_recorded => "repeated",
             None => "recorded",
         };
         // What is never asked for has no metric of it, which would cost as much as any other.
@@ -238,15 +251,15 @@ impl<L: Ordered + Consumers, B: Bus> RecorderFunction<L, B> {
         put("outcome", outcome.into());
         put("object", done.object.as_deref().into());
         put("bytes", summary.bytes.into());
-        put("Recorded", summary.events.into());
-        put("Repeats", summary.repeats.into());
-        put("Unrecognized", if summary.before { 0.into() } else { summary.unrecognized.into() });
+        put("Recorded", summary.new_events.into());
+        put("Repeats", summary.duplicates.into());
+        put("Unrecognized", if summary.is_already_recorded { 0.into() } else { summary.unrecognized.into() });
         put("Failed", u8::from(error.is_some()).into());
         if let Some(missed) = summary.missed {
             put("Missed", missed.into());
         }
         put("RecordLatency", done.milliseconds.into());
-        if self.recorder.publish.is_some() {
+        if self.recorder.bus.is_some() {
             put("published", summary.published.into());
             put("unpublishable", summary.unpublishable.into());
         }

@@ -8,7 +8,7 @@ mod envelope;
 mod environment;
 mod function;
 mod notification;
-mod polled;
+mod polled_page;
 mod sparkpost;
 mod webhook;
 
@@ -22,18 +22,18 @@ use tokio::time::Instant;
 
 pub use environment::Environment;
 pub use function::{InvocationError, RecorderFunction};
-pub use polled::page;
+pub use polled_page::parse_polled_page;
 
-use crate::archive::{self, Archive, Stored};
+use crate::archive::{self, Archive, ArchivedPayload};
 use crate::bus::Bus;
 use crate::call::CallError;
 use crate::event::{Detail, Event};
-use crate::log::{self, Found, Log, LogError, Record, Recorded};
+use crate::log::{self, EventStore, LogError, NewEvent, RecordOutcome, SearchColumns};
 use crate::providers::{self, Provider, sparkpost::SPARKPOST};
 
 /// What the resource begins with by which an event says under which id a log has it: when a rule sends it to a log, it is
 /// the same event there.
-const IN_LOG: &str = "urn:hookbridge:log:";
+const LOG_URN_PREFIX: &str = "urn:hookbridge:log:";
 /// Events that are put on the bus at once.
 const AT_ONCE: usize = 10;
 
@@ -44,21 +44,21 @@ pub struct Recorder<L, B> {
     /// Where events go.
     pub log: L,
     /// The bus that they are also put on.
-    pub publish: Option<Arc<B>>,
+    pub bus: Option<Arc<B>>,
 }
 
 /// Where in AWS events came through; empty outside of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct AwsOrigin {
     /// The account.
     pub account: String,
     /// The region.
     pub region: String,
 }
 
-impl Place {
+impl AwsOrigin {
     /// That of a resource, by its ARN: `arn:partition:service:region:account:...`.
-    pub fn of_arn(arn: &str) -> Self {
+    pub fn from_arn(arn: &str) -> Self {
         let part = |at: usize| arn.split(':').nth(at).unwrap_or_default().to_owned();
         Self { account: part(4), region: part(3) }
     }
@@ -66,13 +66,13 @@ impl Place {
 
 /// What became of a batch of the archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct RecordSummary {
     /// Whether it had been recorded before.
-    pub before: bool,
+    pub is_already_recorded: bool,
     /// Events that are new in the log.
-    pub events: usize,
+    pub new_events: usize,
     /// Events that were in it.
-    pub repeats: usize,
+    pub duplicates: usize,
     /// Of all, those that were not understood, and recorded as they are.
     pub unrecognized: usize,
     /// Events that are on the bus now.
@@ -85,14 +85,14 @@ pub struct Summary {
     pub bytes: usize,
 }
 
-impl Summary {
+impl RecordSummary {
     /// Both together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn merge(self, other: Self) -> Self {
         Self {
-            before: self.before || other.before,
-            events: self.events + other.events,
-            repeats: self.repeats + other.repeats,
+            is_already_recorded: self.is_already_recorded || other.is_already_recorded,
+            new_events: self.new_events + other.new_events,
+            duplicates: self.duplicates + other.duplicates,
             unrecognized: self.unrecognized + other.unrecognized,
             published: self.published + other.published,
             unpublishable: self.unpublishable + other.unpublishable,
@@ -110,10 +110,10 @@ impl Summary {
 pub enum RecordError {
     /// There is no such batch.
     #[error("the archive has no {0}")]
-    Missing(String),
+    NotFound(String),
     /// Its key says no provider.
     #[error("{0} is not a batch: its folder is no provider's")]
-    NotABatch(String),
+    UnknownProvider(String),
     /// The archive does not hand it out.
     #[error("the archive: {0}")]
     Archive(CallError),
@@ -125,127 +125,133 @@ pub enum RecordError {
     Bus(CallError),
     /// A message is no event of EventBridge's.
     #[error("not an event of EventBridge's: a field of its envelope is missing")]
-    NotAnEvent,
+    InvalidEvent,
     /// There was no time left.
     #[error("not done in the time there was")]
-    Late,
+    TimedOut,
 }
 
 /// A part of the archive, in the order of its keys.
 #[cfg(feature = "command")]
-pub struct Listed {
+pub struct ArchivePage {
     /// The last key of it; the next part comes after it.
-    pub last: String,
+    pub last_key: String,
     /// How many batches it has.
-    pub batches: usize,
+    pub batch_count: usize,
     /// The keys of those that the log does not have.
-    pub new: Vec<String>,
+    pub unrecorded_keys: Vec<String>,
 }
 
-impl<L: Log, B: Bus> Recorder<L, B> {
+impl<L: EventStore, B: Bus> Recorder<L, B> {
     /// Records the batch that lies under `key`, before `deadline`.
     ///
     /// # Errors
     /// [`RecordError`].
-    pub async fn batch(&self, key: &str, place: &Place, deadline: Instant) -> Result<Summary, RecordError> {
+    pub async fn record_archived(
+        &self,
+        key: &str,
+        place: &AwsOrigin,
+        deadline: Instant,
+    ) -> Result<RecordSummary, RecordError> {
         let provider = providers::find(key.split('/').next().unwrap_or_default());
-        let provider = provider.map_err(|_| RecordError::NotABatch(key.to_owned()))?;
-        let stored = self.archive.read(key, deadline).await.map_err(RecordError::Archive)?;
-        let stored = stored.ok_or_else(|| RecordError::Missing(self.archive.url_of(key)))?;
+        let provider = provider.map_err(|_| RecordError::UnknownProvider(key.to_owned()))?;
+        let stored = self.archive.get(key, deadline).await.map_err(RecordError::Archive)?;
+        let stored = stored.ok_or_else(|| RecordError::NotFound(self.archive.object_url(key)))?;
         let body = String::from_utf8_lossy(&stored.body);
-        let origin = Some(self.archive.url_of(key));
+        let origin = Some(self.archive.object_url(key));
         let is_polled = archive::is_polled(key);
-        let polled = if is_polled { page(provider, &body, stored.received) } else { None };
+        let polled = if is_polled { parse_polled_page(provider, &body, stored.received_at) } else { None };
         let mut batch = match polled {
             Some((records, unrecognized)) => {
-                log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
+                log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
             }
-            None if provider.sends_batches() => read(origin, &body, stored.received),
+            None if provider.sends_batches() => parse_batch(origin, &body, stored.received_at),
             None => one(origin, provider, &stored),
         };
-        for record in &mut batch.records {
+        for record in &mut batch.events {
             record.account = Cow::Borrowed(&place.account);
             record.region = Cow::Borrowed(&place.region);
         }
         let mut summary =
-            Summary { bytes: body.len(), unrecognized: batch.unrecognized, ..Summary::default() };
+            RecordSummary { bytes: body.len(), unrecognized: batch.unrecognized, ..RecordSummary::default() };
         let recorded = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
-        let (number, is_published) = match recorded.map_err(|_| RecordError::Late)?? {
-            Recorded::New { batch, events, repeats } => {
-                (summary.events, summary.repeats) = (events, repeats);
+        let (number, is_published) = match recorded.map_err(|_| RecordError::TimedOut)?? {
+            RecordOutcome::Inserted { batch, events, repeats } => {
+                (summary.new_events, summary.duplicates) = (events, repeats);
                 (batch, false)
             }
-            Recorded::Before { batch, published } => {
-                summary.before = true;
+            RecordOutcome::AlreadyRecorded { batch, published } => {
+                summary.is_already_recorded = true;
                 (batch, published)
             }
         };
-        summary.missed = is_polled.then_some(summary.events);
-        if let Some(bus) = self.publish.as_ref().filter(|_| !is_published) {
+        summary.missed = is_polled.then_some(summary.new_events);
+        if let Some(bus) = self.bus.as_ref().filter(|_| !is_published) {
             let publishing = async {
                 // What an earlier batch brought is for that one to publish.
-                let is_all_new = !summary.before && summary.repeats == 0;
+                let is_all_new = !summary.is_already_recorded && summary.duplicates == 0;
                 if !is_all_new {
-                    let new = self.log.keys(number).await?.into_iter();
+                    let new = self.log.batch_event_keys(number).await?.into_iter();
                     let mut new: HashSet<_> = new.map(|key| (key.time.as_microsecond(), key.id)).collect();
                     // Nobody has said so yet: whoever recorded it did not come so far.
                     summary.missed = is_polled.then_some(new.len());
-                    batch.records.retain(|record| {
+                    batch.events.retain(|record| {
                         let (time, id) = record.key();
                         new.remove(&(time, id.to_owned()))
                     });
                 }
-                let counts = publish(bus, &batch.records, deadline).await?;
-                self.log.published(number).await?;
+                let counts = publish(bus, &batch.events, deadline).await?;
+                self.log.mark_published(number).await?;
                 Ok::<_, RecordError>(counts)
             };
             let published = tokio::time::timeout_at(deadline, publishing).await;
-            (summary.published, summary.unpublishable) = published.map_err(|_| RecordError::Late)??;
+            (summary.published, summary.unpublishable) = published.map_err(|_| RecordError::TimedOut)??;
         }
         Ok(summary)
     }
 }
 
 #[cfg(feature = "command")]
-impl<L: Log, B: Bus> Recorder<L, B> {
+impl<L: EventStore, B: Bus> Recorder<L, B> {
     /// The part of the archive that comes after a key, of the batches of one provider; `None` when there are no more.
     ///
     /// # Errors
     /// [`RecordError`].
-    pub async fn list(
+    pub async fn list_unrecorded(
         &self,
         provider: &Provider,
         after: Option<&str>,
         deadline: Instant,
-    ) -> Result<Option<Listed>, RecordError> {
-        let keys = self.archive.list(provider.name, after, deadline).await.map_err(RecordError::Archive)?;
+    ) -> Result<Option<ArchivePage>, RecordError> {
+        let keys =
+            self.archive.list_keys(provider.name, after, deadline).await.map_err(RecordError::Archive)?;
         let Some(last) = keys.last().cloned() else { return Ok(None) };
         let batches = keys.len();
         let mut new = Vec::new();
         for keys in keys.chunks(1000) {
-            let origins = keys.iter().map(|key| self.archive.url_of(key)).collect();
-            let unrecorded: HashSet<String> = self.log.unrecorded(origins).await?.into_iter().collect();
-            new.extend(keys.iter().filter(|key| unrecorded.contains(&self.archive.url_of(key))).cloned());
+            let origins = keys.iter().map(|key| self.archive.object_url(key)).collect();
+            let unrecorded: HashSet<String> = self.log.find_unrecorded(origins).await?.into_iter().collect();
+            new.extend(keys.iter().filter(|key| unrecorded.contains(&self.archive.object_url(key))).cloned());
         }
-        Ok(Some(Listed { last, batches, new }))
+        Ok(Some(ArchivePage { last_key: last, batch_count: batches, unrecorded_keys: new }))
     }
 }
 
 /// Takes a batch apart. `origin` is where it lies, `received` the time of what does not say its own.
-pub fn read(origin: Option<String>, body: &str, received: Timestamp) -> log::Batch<'_> {
+pub fn parse_batch(origin: Option<String>, body: &str, received: Timestamp) -> log::EventBatch<'_> {
     // To the second, as EventBridge has it: what comes back by a bus is the same record.
     let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
-    let (records, unrecognized) = sparkpost::records(body, received);
-    log::Batch { origin: origin.map(Cow::Owned), records, unrecognized }
+    let (records, unrecognized) = sparkpost::parse_events(body, received);
+    log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
 }
 
 /// Events as the embedded bus has them, one JSON line each. A line that is none is left out and counted.
 #[cfg(feature = "command")]
-pub fn events(lines: &str) -> log::Batch<'_> {
-    let mut batch = log::Batch { origin: None, records: Vec::new(), unrecognized: 0 };
+pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
+    let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized: 0 };
     for line in lines.lines().filter(|line| !line.is_empty()) {
-        match envelope::record(line) {
-            Some(record) => batch.records.push(record),
+        match envelope::parse_event(line) {
+            Some(record) => batch.events.push(record),
             None => batch.unrecognized += 1,
         }
     }
@@ -253,26 +259,30 @@ pub fn events(lines: &str) -> log::Batch<'_> {
 }
 
 /// A webhook that the archive has as a batch of one.
-fn one(origin: Option<String>, provider: &'static Provider, stored: &Stored) -> log::Batch<'static> {
-    let (record, is_understood) = webhook::record(provider, stored);
-    log::Batch {
+fn one(
+    origin: Option<String>,
+    provider: &'static Provider,
+    stored: &ArchivedPayload,
+) -> log::EventBatch<'static> {
+    let (record, is_understood) = webhook::to_new_event(provider, stored);
+    log::EventBatch {
         origin: origin.map(Cow::Owned),
-        records: vec![record],
+        events: vec![record],
         unrecognized: usize::from(!is_understood),
     }
 }
 
 /// What a message event is found by, from its detail; nothing where the detail is of something else.
-pub fn found(detail: &str) -> Found<'_> {
+pub fn search_columns(detail: &str) -> SearchColumns<'_> {
     let element = serde_json::from_str(detail).ok();
-    let record = element.and_then(|element| sparkpost::record(element, Timestamp::UNIX_EPOCH));
-    record.map(|record| record.found).unwrap_or_default()
+    let record = element.and_then(|element| sparkpost::parse_event(element, Timestamp::UNIX_EPOCH));
+    record.map(|record| record.search_columns).unwrap_or_default()
 }
 
 /// Puts records on a bus, some at once, and says how many it took, and how many no bus would take.
 async fn publish<B: Bus>(
     bus: &Arc<B>,
-    records: &[Record<'_>],
+    records: &[NewEvent<'_>],
     deadline: Instant,
 ) -> Result<(usize, usize), RecordError> {
     let mut tasks = JoinSet::new();
@@ -289,7 +299,7 @@ async fn publish<B: Bus>(
         Err(error) => Err(RecordError::Bus(error)),
     };
     for record in records {
-        let Some(event) = event(record) else {
+        let Some(event) = to_event(record) else {
             count(Err(CallError::TooLarge))?;
             continue;
         };
@@ -299,7 +309,7 @@ async fn publish<B: Bus>(
             count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
         }
         let bus = bus.clone();
-        tasks.spawn(async move { bus.put(&Arc::new(event), deadline).await });
+        tasks.spawn(async move { bus.publish(&Arc::new(event), deadline).await });
     }
     while let Some(put) = tasks.join_next().await {
         count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
@@ -309,8 +319,8 @@ async fn publish<B: Bus>(
 
 /// A record as an event of a bus; `None` when it is none: not understood, or with a detail that EventBridge does not
 /// take.
-pub fn event(record: &Record<'_>) -> Option<Event> {
-    if record.detail_type == sparkpost::UNRECOGNIZED {
+pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
+    if record.detail_type == sparkpost::UNRECOGNIZED_TYPE {
         return None;
     }
     Some(Event {
@@ -321,7 +331,7 @@ pub fn event(record: &Record<'_>) -> Option<Event> {
         resources: if record.source == SPARKPOST.source {
             vec![format!("urn:webhook:{}:{}", SPARKPOST.name, record.id)]
         } else {
-            record.resources.iter().cloned().chain([format!("{IN_LOG}{}", record.id)]).collect()
+            record.resources.iter().cloned().chain([format!("{LOG_URN_PREFIX}{}", record.id)]).collect()
         },
     })
 }

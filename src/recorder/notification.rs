@@ -8,15 +8,15 @@ use serde::Deserialize;
 /// A message.
 pub(super) enum Notification<'a> {
     /// Objects were made in a bucket.
-    Objects(Vec<Object<'a>>),
+    ObjectsCreated(Vec<S3Object<'a>>),
     /// An event, in EventBridge's envelope.
     Event(&'a str),
     /// Nothing to do: S3 trying the queue, or an object that was removed.
-    Nothing,
+    Ignored,
 }
 
 /// An object of a bucket.
-pub(super) struct Object<'a> {
+pub(super) struct S3Object<'a> {
     pub(super) bucket: Cow<'a, str>,
     pub(super) key: String,
 }
@@ -63,17 +63,17 @@ struct Key<'a> {
 
 impl<'a> Notification<'a> {
     /// Reads a message; `None` when it is neither.
-    pub(super) fn read(body: &'a str) -> Option<Self> {
+    pub(super) fn parse(body: &'a str) -> Option<Self> {
         let message: Message<'_> = serde_json::from_str(body).ok()?;
         if let Some(records) = message.records {
             let made = records.into_iter().filter(|record| record.event_name.contains("ObjectCreated"));
             let objects: Vec<_> = made
-                .map(|record| Object { bucket: record.s3.bucket.name, key: key(&record.s3.object.key) })
+                .map(|record| S3Object { bucket: record.s3.bucket.name, key: key(&record.s3.object.key) })
                 .collect();
-            return Some(if objects.is_empty() { Self::Nothing } else { Self::Objects(objects) });
+            return Some(if objects.is_empty() { Self::Ignored } else { Self::ObjectsCreated(objects) });
         }
         if message.event.as_deref() == Some("s3:TestEvent") {
-            return Some(Self::Nothing);
+            return Some(Self::Ignored);
         }
         message.detail_type.map(|_| Self::Event(body))
     }
@@ -89,11 +89,11 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> String {
-        match Notification::read(body) {
+        match Notification::parse(body) {
             None => "nothing that is known".into(),
-            Some(Notification::Nothing) => "nothing to do".into(),
+            Some(Notification::Ignored) => "nothing to do".into(),
             Some(Notification::Event(_)) => "an event".into(),
-            Some(Notification::Objects(objects)) => {
+            Some(Notification::ObjectsCreated(objects)) => {
                 objects.iter().map(|object| format!("{}: {}", object.bucket, object.key)).collect()
             }
         }

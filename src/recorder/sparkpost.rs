@@ -9,18 +9,18 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{MAX_DETAIL_TYPE_CHARS, Object, is_too_deep, text, time_of};
-use crate::log::{Found, Record, can_be_recorded};
+use crate::event::{MAX_DETAIL_TYPE_CHARS, RawObject, is_too_deep, parse_timestamp, scalar_text};
+use crate::log::{NewEvent, SearchColumns, is_recordable};
 use crate::providers::sparkpost::SPARKPOST;
 
 /// The type of what was not understood.
-pub(super) const UNRECOGNIZED: &str = "unrecognized";
+pub(super) const UNRECOGNIZED_TYPE: &str = "unrecognized";
 /// The longest id that is kept as it is, in bytes.
 const LONGEST_ID: usize = 256;
 
 /// The records of a batch, and how many of them were not understood. `received` is the time of what does not say its
 /// own.
-pub(super) fn records(body: &str, received: Timestamp) -> (Vec<Record<'_>>, usize) {
+pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = elements(body) else {
         // Not JSON at all: a JSON string that holds it.
         let detail = serde_json::Value::from(body).to_string();
@@ -44,20 +44,23 @@ pub(super) fn records(body: &str, received: Timestamp) -> (Vec<Record<'_>>, usiz
 }
 
 /// The record of one event, as it stands in a batch and in the detail of an event on a bus.
-pub(super) fn record(element: &RawValue, received: Timestamp) -> Option<Record<'_>> {
+pub(super) fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
     read(element, received).ok().flatten()
 }
 
 /// The records of a page of the Events API, and how many of its results were not understood. A result is the event alone,
 /// without what the webhook has around it: the record has that around it too, so that an event looks the same whichever way it
 /// came.
-pub(super) fn polled(results: &[&RawValue], received: Timestamp) -> (Vec<Record<'static>>, usize) {
+pub(super) fn parse_polled_events(
+    results: &[&RawValue],
+    received: Timestamp,
+) -> (Vec<NewEvent<'static>>, usize) {
     let mut count = 0;
     let records = results.iter().map(|result| {
-        let kind = Object::of(result.get()).and_then(|event| event.get("type").and_then(text));
+        let kind = RawObject::parse(result.get()).and_then(|event| event.get("type").and_then(scalar_text));
         let element = format!("{{\"msys\":{{\"{}\":{}}}}}", group_of(kind.as_deref()), result.get());
         let element = RawValue::from_string(element).ok();
-        let understood = element.and_then(|element| Some(record(&element, received)?.into_owned()));
+        let understood = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
         understood.unwrap_or_else(|| {
             count += 1;
             unrecognized(Cow::Owned(result.get().to_owned()), received)
@@ -89,21 +92,24 @@ fn elements(json: &str) -> Option<Vec<&RawValue>> {
 }
 
 /// The event of an element; `None` for `{"msys":{}}`, with which an endpoint is tried.
-fn read(element: &RawValue, received: Timestamp) -> Result<Option<Record<'_>>, NotUnderstood> {
-    let groups = Object::of(element.get()).and_then(|element| Object::of(element.get("msys")?.get()));
+fn read(element: &RawValue, received: Timestamp) -> Result<Option<NewEvent<'_>>, NotUnderstood> {
+    let groups =
+        RawObject::parse(element.get()).and_then(|element| RawObject::parse(element.get("msys")?.get()));
     let groups = groups.ok_or(NotUnderstood)?;
     // There never is more than one group.
     let Some((group, event)) = groups.first() else { return Ok(None) };
-    let event = Object::of(event.get()).ok_or(NotUnderstood)?;
-    let value = |name: &str| event.get(name).and_then(text);
+    let event = RawObject::parse(event.get()).ok_or(NotUnderstood)?;
+    let value = |name: &str| event.get(name).and_then(scalar_text);
     let group = || Some(Cow::Owned(group.to_owned()));
     let detail_type = value("type").filter(|kind| is_type(kind)).or_else(group).filter(|kind| is_type(kind));
     let detail_type = detail_type.ok_or(NotUnderstood)?;
-    let time =
-        event.get("timestamp").and_then(|time| time_of(time.get())).filter(|time| can_be_recorded(*time));
+    let time = event
+        .get("timestamp")
+        .and_then(|time| parse_timestamp(time.get()))
+        .filter(|time| is_recordable(*time));
     // To the second, as its webhooks have it: the API writes milliseconds behind the same time.
     let time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
-    Ok(Some(Record {
+    Ok(Some(NewEvent {
         time,
         id: value("event_id").filter(|id| is_id(id)).unwrap_or_else(|| Cow::Owned(content_id(element.get()))),
         source: Cow::Borrowed(SPARKPOST.source),
@@ -112,21 +118,21 @@ fn read(element: &RawValue, received: Timestamp) -> Result<Option<Record<'_>>, N
         region: Cow::Borrowed(""),
         resources: Vec::new(),
         detail: Cow::Borrowed(element.get()),
-        found: Found::of(value),
+        search_columns: SearchColumns::from_fields(value),
     }))
 }
 
-fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> Record<'_> {
-    Record {
+fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> NewEvent<'_> {
+    NewEvent {
         time: received,
         id: Cow::Owned(content_id(&detail)),
         source: Cow::Borrowed(SPARKPOST.source),
-        detail_type: Cow::Borrowed(UNRECOGNIZED),
+        detail_type: Cow::Borrowed(UNRECOGNIZED_TYPE),
         account: Cow::Borrowed(""),
         region: Cow::Borrowed(""),
         resources: Vec::new(),
         detail,
-        found: Found::default(),
+        search_columns: SearchColumns::default(),
     }
 }
 
@@ -150,11 +156,11 @@ mod tests {
 
     /// Type, id and time of each record, and how many were not understood.
     fn read(body: &str) -> (Vec<String>, usize) {
-        let (records, unrecognized) = records(body, "2026-11-22T10:00:00Z".parse().unwrap());
+        let (records, unrecognized) = parse_events(body, "2026-11-22T10:00:00Z".parse().unwrap());
         for record in &records {
             assert!(body.contains(&*record.detail) || record.detail.starts_with('"'), "as it came");
         }
-        let line = |r: &Record<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
+        let line = |r: &NewEvent<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
         (records.iter().map(line).collect(), unrecognized)
     }
 
@@ -208,9 +214,12 @@ mod tests {
         let sent = r#"[{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"1454442600","subaccount_id":"1"}}}]"#;
         let asked = r#"[{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}, 17, {}]"#;
         let asked: Vec<&RawValue> = serde_json::from_str(asked).unwrap();
-        let (sent, (asked, unrecognized)) = (records(sent, received).0, polled(&asked, received));
+        let (sent, (asked, unrecognized)) =
+            (parse_events(sent, received).0, parse_polled_events(&asked, received));
         assert_eq!(sent[0].key(), asked[0].key());
-        assert!(sent[0].detail_type == asked[0].detail_type && sent[0].found == asked[0].found);
+        assert!(
+            sent[0].detail_type == asked[0].detail_type && sent[0].search_columns == asked[0].search_columns
+        );
         insta::assert_snapshot!(asked[0].detail, @r#"{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}}}"#);
         let types: Vec<_> = asked.iter().map(|record| &*record.detail_type).collect();
         assert_eq!((types, unrecognized), (vec!["open", "unrecognized", "message_event"], 1));
@@ -220,9 +229,9 @@ mod tests {
     #[test]
     fn half_an_emoji_and_a_nul_are_no_obstacle() {
         let body = r#"[{"msys":{"message_event":{"type":"open","subject":"a\ud83d","rcpt_to":"a\u0000b@example.com"}}}]"#;
-        let (records, unrecognized) = records(body, Timestamp::UNIX_EPOCH);
+        let (records, unrecognized) = parse_events(body, Timestamp::UNIX_EPOCH);
         assert_eq!((records.len(), unrecognized), (1, 0));
-        let found: Vec<_> = records[0].found.values().flatten().collect();
+        let found: Vec<_> = records[0].search_columns.values().flatten().collect();
         assert_eq!(found, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
         assert!(body.contains(&*records[0].detail), "the detail is as it came");
     }

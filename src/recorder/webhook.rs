@@ -4,17 +4,20 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::sparkpost::{UNRECOGNIZED, content_id};
-use crate::archive::Stored;
-use crate::log::{Found, Record, can_be_recorded, storable};
-use crate::providers::{Provider, Verified};
+use super::sparkpost::{UNRECOGNIZED_TYPE, content_id};
+use crate::archive::ArchivedPayload;
+use crate::log::{NewEvent, SearchColumns, is_recordable, sanitize_text};
+use crate::providers::{Provider, VerifiedWebhook};
 
 /// The record, and whether it was understood.
-pub(super) fn record(provider: &'static Provider, stored: &Stored) -> (Record<'static>, bool) {
+pub(super) fn to_new_event(
+    provider: &'static Provider,
+    stored: &ArchivedPayload,
+) -> (NewEvent<'static>, bool) {
     // To the second, as EventBridge has it.
-    let received = Timestamp::from_second(stored.received.as_second()).unwrap_or(stored.received);
-    let verified = Verified::of_archive(provider, &stored.headers, stored.body.clone());
-    let base = |detail: String, detail_type: String| Record {
+    let received = Timestamp::from_second(stored.received_at.as_second()).unwrap_or(stored.received_at);
+    let verified = VerifiedWebhook::from_archive(provider, &stored.headers, stored.body.clone());
+    let base = |detail: String, detail_type: String| NewEvent {
         time: received,
         id: Cow::Owned(content_id(&detail)),
         source: Cow::Borrowed(provider.source),
@@ -23,17 +26,17 @@ pub(super) fn record(provider: &'static Provider, stored: &Stored) -> (Record<'s
         region: Cow::Borrowed(""),
         resources: Vec::new(),
         detail: Cow::Owned(detail),
-        found: Found::default(),
+        search_columns: SearchColumns::default(),
     };
-    let Ok(event) = verified.event() else {
+    let Ok(event) = verified.to_event() else {
         let body = serde_json::Value::from(String::from_utf8_lossy(&stored.body)).to_string();
-        return (base(body, UNRECOGNIZED.to_owned()), false);
+        return (base(body, UNRECOGNIZED_TYPE.to_owned()), false);
     };
     let mut record = base(event.detail.as_str().to_owned(), event.detail_type);
-    let time = event.time.filter(|time| can_be_recorded(*time));
+    let time = event.time.filter(|time| is_recordable(*time));
     record.time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
-    if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_of(urn)) {
-        record.id = storable(Cow::Owned(id.to_owned()));
+    if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_id_from_urn(urn)) {
+        record.id = sanitize_text(Cow::Owned(id.to_owned()));
     }
     record.resources = event.resources;
     (record, true)

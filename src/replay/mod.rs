@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use crate::call::CallError;
 use crate::feed::cursor;
 use crate::input;
-use crate::log::{AnyLog, Bounds, CursorKey, Filter, Most, NoLog, Ordered as _, Position, TypePattern};
+use crate::log::{
+    AnyLog, Bounds, CursorKey, EventFilter, EventReader as _, OpenLogError, PageLimit, Position, TypePattern,
+};
 use crate::output;
 use crate::serve::settings::default_log;
 use target::{Target, TargetError};
@@ -83,7 +85,7 @@ pub struct Replay {
 pub enum ReplayError {
     /// There is no log.
     #[error(transparent)]
-    Log(#[from] NoLog),
+    Log(#[from] OpenLogError),
     /// The place to begin at is none of this log.
     #[error("{0} is no cursor of this log: garbled, cut short, or of another log; a time is given by --from")]
     Cursor(&'static str),
@@ -163,11 +165,15 @@ impl Replay {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ReplayError::Range);
         }
-        let (log, failed) = AnyLog::existing(&self.database, 1).await?;
+        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
         let target = Arc::new(self.target().await?);
         let key = log.cursor_key().await.map_err(&failed)?;
-        let filter =
-            Filter { sources: self.sources.clone(), types: self.types.clone(), from: self.from, to: self.to };
+        let filter = EventFilter {
+            sources: self.sources.clone(),
+            types: self.types.clone(),
+            from: self.from,
+            to: self.to,
+        };
         // What comes in meanwhile, perhaps because of this, is not sent again.
         let Bounds { first, end: now } = log.bounds().await.map_err(&failed)?;
         let (next, end) = self.start(&key)?;
@@ -182,7 +188,8 @@ impl Replay {
             Pace { between: self.rate.map(|rate| Duration::from_secs(1) / rate), due: Instant::now() };
         while next < end {
             let window = next..end.min(next + WINDOW);
-            let events = log.events(window.clone(), &filter, Most::ALL).await.map_err(&failed)?;
+            let events =
+                log.read_events(window.clone(), &filter, PageLimit::UNLIMITED).await.map_err(&failed)?;
             let events = events.ok_or(ReplayError::Expired)?;
             // So many at once; what is behind the last of them is begun when all of them are done.
             for some in events.chunks(usize::from(self.at_once)) {

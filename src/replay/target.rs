@@ -12,7 +12,7 @@ use crate::aws;
 use crate::bus::{Bus as _, EventBridge};
 use crate::call::{CallError, Failure, retried, retried_for};
 use crate::dispatch::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
-use crate::log::{Found, Record, Stored};
+use crate::log::{NewEvent, SearchColumns, StoredEvent};
 use crate::output::chain;
 use crate::{http_client, recorder};
 
@@ -76,13 +76,13 @@ impl Target {
     }
 
     /// Sends an event, marked as a replay by one more resource.
-    pub(super) async fn put(&self, mut event: Stored, mark: &str) -> Result<(), CallError> {
+    pub(super) async fn put(&self, mut event: StoredEvent, mark: &str) -> Result<(), CallError> {
         let deadline = Instant::now() + AN_EVENT;
         match self {
             Self::Bus(bus) => {
-                let mut event = recorder::event(&record(&event)).ok_or(CallError::TooLarge)?;
+                let mut event = recorder::to_event(&record(&event)).ok_or(CallError::TooLarge)?;
                 event.resources.push(mark.to_owned());
-                bus.put(&Arc::new(event), deadline).await
+                bus.publish(&Arc::new(event), deadline).await
             }
             Self::Queue(client, url) => {
                 let envelope = envelope(&mut event, mark)?;
@@ -123,16 +123,16 @@ impl Target {
 }
 
 /// The JSON of an event, with `mark` as its last resource.
-fn envelope(event: &mut Stored, mark: &str) -> Result<String, CallError> {
+fn envelope(event: &mut StoredEvent, mark: &str) -> Result<String, CallError> {
     event.resources.push(mark.to_owned());
     let mut json = Vec::with_capacity(event.detail.len() + 512);
-    event.write(&mut json);
+    event.write_json(&mut json);
     String::from_utf8(json).map_err(|error| CallError::Malformed(error.to_string()))
 }
 
 /// An event of the log as it was recorded.
-fn record(event: &Stored) -> Record<'_> {
-    Record {
+fn record(event: &StoredEvent) -> NewEvent<'_> {
+    NewEvent {
         time: event.key.time,
         id: event.key.id.as_str().into(),
         source: event.source.as_str().into(),
@@ -141,6 +141,6 @@ fn record(event: &Stored) -> Record<'_> {
         region: event.region.as_str().into(),
         resources: event.resources.clone(),
         detail: event.detail.as_str().into(),
-        found: Found::default(),
+        search_columns: SearchColumns::default(),
     }
 }

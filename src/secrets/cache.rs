@@ -13,33 +13,33 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{SecretError, SecretStore, Stage, Version};
+use super::{SecretError, SecretStore, SecretVersion, VersionStage};
 
 /// For how long what is believed.
 #[derive(Clone, Copy, Debug)]
-pub struct Ages {
+pub struct CacheTtls {
     /// How long a fetched secret is used before it is fetched again.
     pub time_to_live: Duration,
     /// How long after a rotation the previous secret still counts.
     pub previous_grace: Duration,
     /// How often, at most, a signature that does not match makes us ask the store.
-    pub look_every: Duration,
+    pub refresh_interval: Duration,
 }
 
-impl Default for Ages {
+impl Default for CacheTtls {
     fn default() -> Self {
         Self {
             time_to_live: Duration::from_secs(300),
             previous_grace: Duration::from_secs(24 * 3600),
-            look_every: Duration::from_secs(30),
+            refresh_interval: Duration::from_secs(30),
         }
     }
 }
 
 /// Hands out the versions of a secret that a signature may have been made with.
-pub trait Keys: Send + Sync + 'static {
+pub trait SigningSecrets: Send + Sync + 'static {
     /// The secret to try first.
-    fn current(&self) -> impl Future<Output = Result<Arc<Version>, SecretError>> + Send;
+    fn current(&self) -> impl Future<Output = Result<Arc<SecretVersion>, SecretError>> + Send;
 
     /// The secret before `current`, while it still counts.
     ///
@@ -47,8 +47,8 @@ pub trait Keys: Send + Sync + 'static {
     /// [`SecretError`] when nobody can say whether there is one.
     fn previous(
         &self,
-        current: &Version,
-    ) -> impl Future<Output = Result<Option<Arc<Version>>, SecretError>> + Send;
+        current: &SecretVersion,
+    ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 
     /// A version newer than `current`, if there is one; a look at the store is not repeated at once, and what came of the last
     /// one counts until then.
@@ -57,15 +57,15 @@ pub trait Keys: Send + Sync + 'static {
     /// [`SecretError`] when nobody can say whether there is one.
     fn newer(
         &self,
-        current: &Version,
-    ) -> impl Future<Output = Result<Option<Arc<Version>>, SecretError>> + Send;
+        current: &SecretVersion,
+    ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 }
 
 /// The versions of one secret, cached.
 pub struct CachedSecrets<S> {
     store: S,
-    ages: Ages,
-    cache: Cache<Stage, Option<Arc<Version>>>,
+    ages: CacheTtls,
+    cache: Cache<VersionStage, Option<Arc<SecretVersion>>>,
     last_known: Mutex<LastKnown>,
     looks: tokio::sync::Mutex<Looks>,
 }
@@ -73,9 +73,9 @@ pub struct CachedSecrets<S> {
 /// What was last read, however long ago.
 #[derive(Default)]
 struct LastKnown {
-    current: Option<Arc<Version>>,
+    current: Option<Arc<SecretVersion>>,
     /// The one before `current`, once it was asked for.
-    previous: Option<Arc<Version>>,
+    previous: Option<Arc<SecretVersion>>,
     /// When `current` was seen to be another than before.
     changed: Option<Timestamp>,
 }
@@ -103,7 +103,7 @@ impl Look {
 
 impl<S: SecretStore> CachedSecrets<S> {
     /// Nothing is fetched before the first webhook that needs it.
-    pub fn new(store: S, ages: Ages) -> Self {
+    pub fn new(store: S, ages: CacheTtls) -> Self {
         Self {
             store,
             ages,
@@ -113,8 +113,8 @@ impl<S: SecretStore> CachedSecrets<S> {
         }
     }
 
-    async fn fetch_current(&self) -> Result<Arc<Version>, SecretError> {
-        let found = self.store.fetch(Stage::Current).await?;
+    async fn fetch_current(&self) -> Result<Arc<SecretVersion>, SecretError> {
+        let found = self.store.fetch(VersionStage::Current).await?;
         let version = found.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))?;
         let version = Arc::new(version);
         let changed = {
@@ -129,7 +129,7 @@ impl<S: SecretStore> CachedSecrets<S> {
             changed
         };
         if changed {
-            self.cache.invalidate(&Stage::Previous).await;
+            self.cache.invalidate(&VersionStage::Previous).await;
         }
         Ok(version)
     }
@@ -140,20 +140,20 @@ impl<S: SecretStore> CachedSecrets<S> {
 
     /// The last look, while it is too early for another one.
     fn recent<'a>(&self, last: Option<&'a Look>) -> Option<&'a Look> {
-        last.filter(|look| look.at.elapsed() < self.ages.look_every)
+        last.filter(|look| look.at.elapsed() < self.ages.refresh_interval)
     }
 
     /// Whether the rotation was not too long ago: counted from when the current version was made, or, where an older
     /// one was put back, from when that was seen.
-    fn previous_counts(&self, current: &Version) -> bool {
+    fn previous_counts(&self, current: &SecretVersion) -> bool {
         let Ok(grace) = SignedDuration::try_from(self.ages.previous_grace) else { return true };
-        let rotated = current.created.max(self.last_known().changed);
+        let rotated = current.created_at.max(self.last_known().changed);
         rotated.is_some_and(|rotated| Timestamp::now().duration_since(rotated) < grace)
     }
 }
 
-impl<S: SecretStore> Keys for CachedSecrets<S> {
-    async fn current(&self) -> Result<Arc<Version>, SecretError> {
+impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
+    async fn current(&self) -> Result<Arc<SecretVersion>, SecretError> {
         let fetch = async {
             match self.fetch_current().await {
                 Ok(version) => Ok(Some(version)),
@@ -168,26 +168,27 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
                 },
             }
         };
-        let version = self.cache.try_get_with(Stage::Current, fetch).await.map_err(|e| (*e).clone())?;
+        let version =
+            self.cache.try_get_with(VersionStage::Current, fetch).await.map_err(|e| (*e).clone())?;
         version.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))
     }
 
-    async fn previous(&self, current: &Version) -> Result<Option<Arc<Version>>, SecretError> {
+    async fn previous(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         if !self.previous_counts(current) {
             return Ok(None);
         }
         let mut looks = self.looks.lock().await;
-        if let Some(known) = self.cache.get(&Stage::Previous).await {
+        if let Some(known) = self.cache.get(&VersionStage::Previous).await {
             return Ok(known);
         }
         let found = match self.recent(looks.previous.as_ref()) {
             Some(look) => look.found.clone(),
             None => {
                 looks.previous = Some(Look::begun());
-                let found = self.store.fetch(Stage::Previous).await.map(|found| found.map(Arc::new));
+                let found = self.store.fetch(VersionStage::Previous).await.map(|found| found.map(Arc::new));
                 if let Ok(found) = found {
                     looks.previous = None;
-                    self.cache.insert(Stage::Previous, found.clone()).await;
+                    self.cache.insert(VersionStage::Previous, found.clone()).await;
                     self.last_known().previous.clone_from(&found);
                     return Ok(found);
                 }
@@ -207,7 +208,7 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         }
     }
 
-    async fn newer(&self, current: &Version) -> Result<Option<Arc<Version>>, SecretError> {
+    async fn newer(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         // Whoever waits here while another looks finds what the other found.
         let mut looks = self.looks.lock().await;
         let known = self.last_known().current.clone();
@@ -225,7 +226,7 @@ impl<S: SecretStore> Keys for CachedSecrets<S> {
         looks.newer =
             Some(Look { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });
         let found = found?;
-        self.cache.insert(Stage::Current, Some(found.clone())).await;
+        self.cache.insert(VersionStage::Current, Some(found.clone())).await;
         Ok((found.id != current.id).then_some(found))
     }
 }
@@ -243,7 +244,7 @@ mod tests {
     /// A store in memory that answers slowly, counts, and can be shut.
     #[derive(Clone, Default)]
     struct Memory {
-        versions: Arc<Mutex<VecDeque<Version>>>,
+        versions: Arc<Mutex<VecDeque<SecretVersion>>>,
         shut: Arc<Mutex<bool>>,
         fetches: Arc<AtomicUsize>,
     }
@@ -251,7 +252,7 @@ mod tests {
     impl Memory {
         fn rotate(&self, id: &str) {
             let secret = Secret::new(id);
-            let version = Version { id: id.into(), created: Some(Timestamp::now()), secret };
+            let version = SecretVersion { id: id.into(), created_at: Some(Timestamp::now()), secret };
             self.versions.lock().unwrap().push_front(version);
         }
 
@@ -265,17 +266,17 @@ mod tests {
     }
 
     impl SecretStore for Memory {
-        async fn fetch(&self, stage: Stage) -> Result<Option<Version>, SecretError> {
+        async fn fetch(&self, stage: VersionStage) -> Result<Option<SecretVersion>, SecretError> {
             self.fetches.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             if *self.shut.lock().unwrap() {
                 return Err(SecretError::Unavailable("shut".into()));
             }
-            Ok(self.versions.lock().unwrap().get(usize::from(stage == Stage::Previous)).cloned())
+            Ok(self.versions.lock().unwrap().get(usize::from(stage == VersionStage::Previous)).cloned())
         }
     }
 
-    fn cached(ages: Ages) -> (Memory, Arc<CachedSecrets<Memory>>) {
+    fn cached(ages: CacheTtls) -> (Memory, Arc<CachedSecrets<Memory>>) {
         let memory = Memory::default();
         memory.rotate("one");
         (memory.clone(), Arc::new(CachedSecrets::new(memory, ages)))
@@ -283,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_fetch_serves_all_who_wait() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         let waiting: Vec<_> = (0..50)
             .map(|_| {
                 let keys = keys.clone();
@@ -298,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_newer_secret_is_found_at_once_and_all_who_wait_get_it() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         memory.rotate("two");
         let (a, b) = tokio::join!(keys.newer(&one), keys.newer(&one));
@@ -315,7 +316,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn forged_requests_cost_one_look_in_thirty_seconds() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         for _ in 0..100 {
             assert!(keys.previous(&one).await.unwrap().is_none());
@@ -329,7 +330,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_known_secret_goes_on_working_while_the_store_is_down() {
-        let (memory, keys) = cached(Ages { time_to_live: Duration::from_millis(1), ..Ages::default() });
+        let (memory, keys) =
+            cached(CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() });
         memory.shut(true);
         assert!(matches!(keys.current().await, Err(SecretError::Unavailable(_))));
         memory.shut(false);
@@ -348,7 +350,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_previous_secret_once_read_goes_on_working_while_the_store_is_down() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         memory.rotate("two");
         let two = keys.current().await.unwrap();
         assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
@@ -360,7 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_secret_that_was_replaced_is_the_previous_one_while_the_store_is_down() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         memory.rotate("two");
         let two = keys.newer(&one).await.unwrap().unwrap();
@@ -370,7 +372,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_that_was_cut_off_decides_nothing() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         memory.rotate("two");
         let cut_off = tokio::time::timeout(Duration::ZERO, keys.newer(&one)).await;
@@ -382,7 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_that_was_taken_away_stops_working() {
-        let (memory, keys) = cached(Ages::default());
+        let (memory, keys) = cached(CacheTtls::default());
         keys.current().await.unwrap();
         memory.versions.lock().unwrap().clear();
         keys.cache.invalidate_all();
@@ -391,18 +393,19 @@ mod tests {
 
     #[tokio::test]
     async fn an_older_secret_that_is_put_back_leaves_the_one_it_replaced_its_grace() {
-        let (memory, keys) = cached(Ages { previous_grace: Duration::from_secs(60), ..Ages::default() });
+        let (memory, keys) =
+            cached(CacheTtls { previous_grace: Duration::from_secs(60), ..CacheTtls::default() });
         let one = keys.current().await.unwrap();
         memory.rotate("older");
         let long_ago = Timestamp::now() - SignedDuration::from_hours(48);
-        memory.versions.lock().unwrap()[0].created = Some(long_ago);
+        memory.versions.lock().unwrap()[0].created_at = Some(long_ago);
         let older = keys.newer(&one).await.unwrap().unwrap();
         assert_eq!(keys.previous(&older).await.unwrap().unwrap().id, "one");
     }
 
     #[tokio::test]
     async fn the_previous_secret_stops_counting_after_its_grace() {
-        let (memory, keys) = cached(Ages { previous_grace: Duration::ZERO, ..Ages::default() });
+        let (memory, keys) = cached(CacheTtls { previous_grace: Duration::ZERO, ..CacheTtls::default() });
         memory.rotate("two");
         let two = keys.current().await.unwrap();
         assert!(keys.previous(&two).await.unwrap().is_none());

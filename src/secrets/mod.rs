@@ -4,21 +4,21 @@
 //! version; [`CachedSecrets`] stands between it and the webhooks.
 
 mod cache;
-#[cfg(feature = "command")]
-mod fixed;
 mod mac;
 mod secrets_manager;
+#[cfg(feature = "command")]
+mod static_secret;
 
 use std::future::Future;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretSlice};
 
-pub use cache::{Ages, CachedSecrets, Keys};
-#[cfg(feature = "command")]
-pub use fixed::FixedKey;
-pub(crate) use mac::mac;
+pub use cache::{CacheTtls, CachedSecrets, SigningSecrets};
+pub(crate) use mac::compute_mac;
 pub use secrets_manager::SecretsManager;
+#[cfg(feature = "command")]
+pub use static_secret::StaticSecret;
 
 /// The bytes that a provider signs with.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Secret {
     }
 
     /// Takes the bytes as they are.
-    pub(crate) fn of_bytes(value: Vec<u8>) -> Self {
+    pub(crate) fn from_bytes(value: Vec<u8>) -> Self {
         Self(value.into())
     }
 
@@ -62,18 +62,18 @@ impl std::fmt::Debug for Secret {
 
 /// A version of a secret.
 #[derive(Clone, Debug)]
-pub struct Version {
+pub struct SecretVersion {
     /// The store's own id of this version.
     pub id: String,
     /// When it was made; for the current version that is when the previous one was replaced.
-    pub created: Option<Timestamp>,
+    pub created_at: Option<Timestamp>,
     /// Its value.
     pub secret: Secret,
 }
 
 /// Which version is meant, in the words of Secrets Manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum VersionStage {
     /// `AWSCURRENT`.
     Current,
     /// `AWSPREVIOUS`.
@@ -94,5 +94,8 @@ pub enum SecretError {
 /// Where the secret of one endpoint is kept.
 pub trait SecretStore: Send + Sync + 'static {
     /// Reads one version; `None` when the secret has no version of that stage.
-    fn fetch(&self, stage: Stage) -> impl Future<Output = Result<Option<Version>, SecretError>> + Send;
+    fn fetch(
+        &self,
+        stage: VersionStage,
+    ) -> impl Future<Output = Result<Option<SecretVersion>, SecretError>> + Send;
 }

@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use jiff::Timestamp;
 
-use super::{Secret, SecretError, SecretStore, Stage, Version};
+use super::{Secret, SecretError, SecretStore, SecretVersion, VersionStage};
 use crate::call::Class;
 use crate::output::chain;
 
@@ -36,10 +36,10 @@ impl SecretsManager {
 }
 
 impl SecretStore for SecretsManager {
-    async fn fetch(&self, stage: Stage) -> Result<Option<Version>, SecretError> {
+    async fn fetch(&self, stage: VersionStage) -> Result<Option<SecretVersion>, SecretError> {
         let stage_name = match stage {
-            Stage::Current => "AWSCURRENT",
-            Stage::Previous => "AWSPREVIOUS",
+            VersionStage::Current => "AWSCURRENT",
+            VersionStage::Previous => "AWSPREVIOUS",
         };
         let request = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage_name);
         match request.send().await {
@@ -52,11 +52,15 @@ impl SecretStore for SecretsManager {
                 let secret =
                     secret.ok_or_else(|| SecretError::Unreadable(format!("{stage_name} is empty")))?;
                 let created = answer.created_date.and_then(|t| Timestamp::from_second(t.secs()).ok());
-                Ok(Some(Version { id: answer.version_id.unwrap_or_default(), created, secret }))
+                Ok(Some(SecretVersion {
+                    id: answer.version_id.unwrap_or_default(),
+                    created_at: created,
+                    secret,
+                }))
             }
             Err(error) => match error.code() {
                 // Secrets Manager says the same of a missing secret and of a missing version.
-                Some("ResourceNotFoundException") if stage == Stage::Previous => Ok(None),
+                Some("ResourceNotFoundException") if stage == VersionStage::Previous => Ok(None),
                 code => Err(classify(code, &error)),
             },
         }

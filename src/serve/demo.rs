@@ -59,7 +59,7 @@ impl Demo<'_> {
             query: None,
         };
         // Signed for the URL that the provider would know, sent to this machine.
-        let to = self.public_url.map_or(here.clone(), |public| public.seen_from_outside(here.clone()));
+        let to = self.public_url.map_or(here.clone(), |public| public.rewrite(here.clone()));
         let letter = Letter { provider, event: None, body: None, to };
         let signed = letter.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
         let sender = Sender::new(&here).map_err(|error| error.to_string())?;

@@ -17,7 +17,7 @@ use crate::dispatch::{
     Arrived, Clock, DispatchError, Dispatcher, Guard, Job, KeyRing, KeySource, Manager, Outcome, Poster,
     Store,
 };
-use crate::log::{AnyLog, Filter, Most, Ordered as _, Placed, Position};
+use crate::log::{AnyLog, EventFilter, EventReader as _, PageLimit, Position, PositionedEvent};
 
 /// Events that are taken from the log at once: so many, or so many bytes.
 const AT_ONCE: (usize, usize) = (500, 4 << 20);
@@ -108,7 +108,7 @@ async fn step(
                 Some(kept) => kept,
                 // The first time: from now on.
                 None => {
-                    let end = log.sequence().await?;
+                    let end = log.assign_positions().await?;
                     dispatcher.accept(&[], Some(end)).await?;
                     end
                 }
@@ -116,11 +116,11 @@ async fn step(
             *position.insert(from)
         }
     };
-    log.reaches(from).await?;
+    log.wait_for_position(from).await?;
     dispatcher.room().await;
-    let end = log.sequence().await?;
-    let most = Most { events: AT_ONCE.0, bytes: AT_ONCE.1, from_end: false };
-    let Some(events) = log.events(from..end, &Filter::default(), most).await? else {
+    let end = log.assign_positions().await?;
+    let most = PageLimit { max_events: AT_ONCE.0, max_detail_bytes: AT_ONCE.1, from_end: false };
+    let Some(events) = log.read_events(from..end, &EventFilter::default(), most).await? else {
         // Retention was faster.
         *position = Some(log.bounds().await?.first.max(from + 1));
         return Ok(Vec::new());
@@ -133,9 +133,9 @@ async fn step(
     Ok(jobs)
 }
 
-fn arrived(Placed { event, .. }: Placed) -> Arrived {
+fn arrived(PositionedEvent { event, .. }: PositionedEvent) -> Arrived {
     let mut json = Vec::new();
-    event.write(&mut json);
+    event.write_json(&mut json);
     let json = String::from_utf8_lossy(&json).into_owned();
     Arrived { id: event.key.id, detail_type: event.detail_type, json }
 }

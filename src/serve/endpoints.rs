@@ -10,12 +10,12 @@ use super::settings::{BusSetting, Settings};
 use super::{ServeError, development};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
-use crate::bridge::Bridge;
+use crate::bridge::WebhookHandler;
 use crate::bus::{Bus, EventBridge, LocalBus};
 use crate::call::CallError;
 use crate::event::Event;
 use crate::providers;
-use crate::secrets::{FixedKey, Secret};
+use crate::secrets::{Secret, StaticSecret};
 
 /// The bus of a server.
 pub(super) enum ServedBus {
@@ -24,18 +24,18 @@ pub(super) enum ServedBus {
 }
 
 impl Bus for Arc<ServedBus> {
-    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         match &**self {
-            ServedBus::Local(bus) => bus.put(event, deadline).await,
+            ServedBus::Local(bus) => bus.publish(event, deadline).await,
             // A webhook's way holds room for the longest of its branches: not for the SDK's call where there is none.
-            ServedBus::EventBridge(bus) => Box::pin(bus.put(event, deadline)).await,
+            ServedBus::EventBridge(bus) => Box::pin(bus.publish(event, deadline)).await,
         }
     }
 }
 
 /// An endpoint: a provider's bridge, and the secret it was given.
 pub(super) struct Endpoint {
-    pub(super) bridge: Bridge<FixedKey, Arc<ServedBus>>,
+    pub(super) bridge: WebhookHandler<StaticSecret, Arc<ServedBus>>,
     pub(super) secret: Secret,
     /// Whether the secret is one we made.
     pub(super) development: bool,
@@ -60,9 +60,9 @@ impl Endpoints {
             let given = settings.secrets.get(provider.name);
             let secret = given.or_else(|| development.get(provider.name)).cloned().unwrap_or_default();
             let secret = Secret::new(secret);
-            let bridge = Bridge {
+            let bridge = WebhookHandler {
                 provider,
-                keys: FixedKey::new(secret.clone()),
+                secrets: StaticSecret::new(secret.clone()),
                 bus: bus.clone(),
                 max_entry_bytes: settings.max_entry_bytes,
                 overflow: None,
@@ -94,7 +94,7 @@ impl Endpoints {
     /// How much of that file is on disk.
     pub(super) fn length(&self) -> Option<watch::Receiver<u64>> {
         match &*self.bus {
-            ServedBus::Local(bus) => Some(bus.length()),
+            ServedBus::Local(bus) => Some(bus.flushed_length()),
             ServedBus::EventBridge(_) => None,
         }
     }
@@ -102,7 +102,7 @@ impl Endpoints {
     /// The events that the embedded bus takes from now on.
     pub(super) fn watch(&self) -> Option<broadcast::Receiver<Arc<str>>> {
         match &*self.bus {
-            ServedBus::Local(bus) => Some(bus.watch()),
+            ServedBus::Local(bus) => Some(bus.subscribe()),
             ServedBus::EventBridge(_) => None,
         }
     }

@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::archive::Archive;
-use crate::bus::OpenError;
+use crate::bus::OpenBusError;
 use crate::dispatch::KeyFileError;
 use crate::files::make_private;
 use crate::log::{AnyLog, LogError};
@@ -89,7 +89,7 @@ pub enum ServeError {
     Client(#[from] reqwest::Error),
     /// The embedded bus cannot be used.
     #[error(transparent)]
-    Bus(#[from] OpenError),
+    Bus(#[from] OpenBusError),
     /// The development secrets cannot be used.
     #[error(transparent)]
     Secrets(#[from] DevelopmentSecretsError),
@@ -108,16 +108,16 @@ pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), S
     make_private(&settings.data).map_err(|error| ServeError::Data { path: settings.data.clone(), error })?;
     let (tell, kept) = mpsc::unbounded_channel();
     let archive = endpoints::archive(&settings).await?;
-    let watched = Archive::Watched(Box::new(archive.clone()), tell);
+    let watched = Archive::Notifying(Box::new(archive.clone()), tell);
     let endpoints = Endpoints::open(&settings, &watched).await?;
     let pollers = polling::pollers(&settings, &watched)?;
     let failed = |error| ServeError::Log { log: settings.database.to_string(), error };
     let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(failed)?;
-    log.listen();
+    log.listen_for_appends();
     let (dispatcher, manager) = dispatching::dispatcher(&settings, log.clone(), endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.watch());
     terminal.greet(&settings, address, &endpoints);
-    let recorder = Recorder { archive, log: log.clone(), publish: None };
+    let recorder = Recorder { archive, log: log.clone(), bus: None };
     let recording = tokio::spawn(recording::run(recorder, kept, terminal.clone(), end.clone()));
     let dispatching = tokio::spawn(dispatching::run(dispatcher, log.clone(), terminal.clone(), end.clone()));
     for (poller, key) in pollers {

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::archive::Archive;
 use crate::files::make_private;
-use crate::poller::{MarkPlace, Poller};
+use crate::poller::{CheckpointStore, Poller};
 use crate::providers;
 use crate::secrets::Secret;
 
@@ -34,12 +34,12 @@ pub(super) fn pollers(settings: &Settings, archive: &Archive) -> Result<Vec<(Pol
         let poller = Poller {
             provider,
             polling,
-            base: settings.polls.urls.get(provider.name).cloned(),
+            base_url: settings.polls.urls.get(provider.name).cloned(),
             archive: archive.clone(),
-            mark: MarkPlace::File(folder.join(format!("{}.json", provider.name))),
+            checkpoint_store: CheckpointStore::File(folder.join(format!("{}.json", provider.name))),
             delay: SignedDuration::from_secs(i64::from(settings.polls.delay)),
-            back: SignedDuration::from_hours(24 * i64::from(settings.polls.back)),
-            types: settings.polls.types.get(provider.name).cloned().unwrap_or_default(),
+            lookback: SignedDuration::from_hours(24 * i64::from(settings.polls.back)),
+            event_types: settings.polls.types.get(provider.name).cloned().unwrap_or_default(),
         };
         pollers.push((poller, key.clone()));
     }

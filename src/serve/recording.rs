@@ -11,9 +11,9 @@ use tracing::warn;
 use super::terminal::Terminal;
 use crate::bus::EventBridge;
 use crate::call::CallError;
-use crate::log::{AnyLog, Keep, Log as _, LogError, Ordered as _};
+use crate::log::{AnyLog, EventReader as _, EventStore as _, LogError, RetentionPolicy};
 use crate::providers;
-use crate::recorder::{Listed, Place, RecordError, Recorder};
+use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
 
 /// How long one batch may take.
 const A_BATCH: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(super) async fn run(
 }
 
 async fn maintain(recorder: &ServedRecorder) {
-    if let Err(error) = recorder.log.maintain(&Keep::default()).await {
+    if let Err(error) = recorder.log.maintain(&RetentionPolicy::default()).await {
         warn!(error = error.to_string(), "the log could not be put in order");
     }
 }
@@ -89,8 +89,8 @@ async fn left_behind(recorder: &ServedRecorder) -> Vec<String> {
     for provider in providers::ALL {
         let mut after: Option<String> = None;
         loop {
-            match recorder.list(provider, after.as_deref(), Instant::now() + A_BATCH).await {
-                Ok(Some(Listed { last, new, .. })) => {
+            match recorder.list_unrecorded(provider, after.as_deref(), Instant::now() + A_BATCH).await {
+                Ok(Some(ArchivePage { last_key: last, unrecorded_keys: new, .. })) => {
                     left.extend(new);
                     after = Some(last);
                 }
@@ -114,9 +114,9 @@ async fn record(
     terminal: &Terminal,
 ) -> Option<Later> {
     let started = Instant::now();
-    let done = recorder.batch(&key, &Place::default(), started + A_BATCH).await;
+    let done = recorder.record_archived(&key, &AwsOrigin::default(), started + A_BATCH).await;
     if done.is_ok()
-        && let Err(error) = recorder.log.sequence().await
+        && let Err(error) = recorder.log.assign_positions().await
     {
         // It is recorded all the same: whoever reads gives it its place.
         warn!(error = error.to_string(), "what was recorded has no positions yet");
@@ -126,7 +126,7 @@ async fn record(
         done,
         Err(RecordError::Log(LogError::Unavailable(_))
             | RecordError::Archive(CallError::Unavailable { .. })
-            | RecordError::Late)
+            | RecordError::TimedOut)
     );
     may_pass.then(|| Later { key, due: Instant::now() + pause, pause: LONGEST_PAUSE.min(pause * 2) })
 }

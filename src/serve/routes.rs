@@ -16,8 +16,8 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::gate::Gate;
 use super::settings::Settings;
 use super::terminal::Terminal;
-use crate::bridge::{Answer, Request};
-use crate::providers::{self, PublicUrl, RequestUrl, Webhook};
+use crate::bridge::{WebhookRequest, WebhookResponse};
+use crate::providers::{self, PublicUrl, RawWebhook, RequestUrl};
 
 /// How long a webhook may take: a little less than most senders wait.
 const TIME: Duration = Duration::from_secs(9);
@@ -64,10 +64,10 @@ async fn webhook(State(way): State<Arc<Way>>, request: axum::extract::Request) -
     } else {
         (Bytes::new(), None)
     };
-    let webhook = Webhook::new(url(&parts, way.public_url.as_ref()), parts.headers, body);
-    let record = way.endpoint.bridge.handle(Request { method: parts.method, webhook }, deadline).await;
+    let webhook = RawWebhook::new(url(&parts, way.public_url.as_ref()), parts.headers, body);
+    let record = way.endpoint.bridge.handle(WebhookRequest { method: parts.method, webhook }, deadline).await;
     way.terminal.record(&record);
-    let Answer { status, header, body } = record.answer();
+    let WebhookResponse { status, extra_header: header, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, axum::response::AppendHeaders(header), body).into_response()
 }
@@ -82,7 +82,7 @@ fn url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
         query: parts.uri.query().map(str::to_owned),
     };
     match public_url {
-        Some(public) => public.seen_from_outside(url),
+        Some(public) => public.rewrite(url),
         None => url,
     }
 }

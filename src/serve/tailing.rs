@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::log::{AnyLog, Log as _, LogError, Ordered as _};
+use crate::log::{AnyLog, EventReader as _, EventStore as _, LogError};
 use crate::recorder;
 
 /// The most that is recorded at once, in bytes.
@@ -143,13 +143,13 @@ impl Tail {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&lines);
-        let batch = recorder::events(&text);
+        let batch = recorder::parse_event_lines(&text);
         if batch.unrecognized > 0 {
             let (from, lines) = (self.offset, batch.unrecognized);
             warn!(from, lines, "lines of the bus's file are no events, and not in the log");
         }
         self.log.record(&batch).await?;
-        self.log.sequence().await?;
+        self.log.assign_positions().await?;
         self.offset += whole as u64;
         std::fs::write(&self.mark, format!("{} {}\n{}", self.of, self.offset, self.others))?;
         Ok(())

@@ -10,14 +10,14 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::development;
 use super::endpoints::Endpoints;
 use super::settings::{DEFAULT_LISTEN, Settings, default_data, default_log};
-use crate::bridge::Record;
+use crate::bridge::RequestLog;
 use crate::dispatch::Finished;
-use crate::event::without_note;
+use crate::event::strip_line_breaks_field;
 use crate::feed;
 use crate::log::LogAddress;
 use crate::output;
-use crate::poller::{PollError, Polled};
-use crate::recorder::{RecordError, Summary};
+use crate::poller::{PollError, PollSummary};
+use crate::recorder::{RecordError, RecordSummary};
 
 /// An event longer than this is cut on the terminal, in characters; the file has all of it.
 const SHOWN: usize = 1000;
@@ -79,7 +79,7 @@ impl Terminal {
     }
 
     /// What became of a webhook.
-    pub(super) fn record(&self, record: &Record) {
+    pub(super) fn record(&self, record: &RequestLog) {
         if self.quiet {
             return;
         }
@@ -88,9 +88,10 @@ impl Terminal {
     }
 
     /// What became of a batch on its way into the log.
-    pub(super) fn recorded(&self, key: &str, done: &Result<Summary, RecordError>, time: Duration) {
+    pub(super) fn recorded(&self, key: &str, done: &Result<RecordSummary, RecordError>, time: Duration) {
         // What was asked for is nearly always known.
-        let is_nothing = done.as_ref().is_ok_and(|summary| summary.before || summary.missed == Some(0));
+        let is_nothing =
+            done.as_ref().is_ok_and(|summary| summary.is_already_recorded || summary.missed == Some(0));
         if self.quiet || is_nothing {
             return;
         }
@@ -98,17 +99,17 @@ impl Terminal {
         let text = match done {
             Ok(done) if self.json => serde_json::json!({"recorded": {
                 "batch": key,
-                "events": done.events,
-                "repeats": done.repeats,
+                "events": done.new_events,
+                "repeats": done.duplicates,
                 "unrecognized": done.unrecognized,
                 "missed": done.missed,
                 "milliseconds": milliseconds,
             }})
             .to_string(),
-            Ok(Summary { missed: Some(missed), .. }) => {
+            Ok(RecordSummary { missed: Some(missed), .. }) => {
                 format!("{:<9} {key}  events that no webhook had brought: {missed}", "missed")
             }
-            Ok(Summary { events, repeats, unrecognized, .. }) => format!(
+            Ok(RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. }) => format!(
                 "{:<9} {key}  {events} events, {repeats} repeats, {unrecognized} not understood in {milliseconds:.1} ms",
                 "recorded"
             ),
@@ -121,8 +122,8 @@ impl Terminal {
     }
 
     /// A provider that says what events it has had, for the first time or again.
-    pub(super) fn polled(&self, provider: &str, polled: &Polled) {
-        let Polled { until, events, .. } = polled;
+    pub(super) fn polled(&self, provider: &str, polled: &PollSummary) {
+        let PollSummary { polled_until: until, events, .. } = polled;
         let text = if self.json {
             let until = until.to_string();
             serde_json::json!({"polled": {"provider": provider, "until": until, "events": events}})
@@ -183,7 +184,7 @@ async fn show(mut waiting: mpsc::Receiver<Line>, mut events: Events, json: bool)
     while let Some(line) = waiting.recv().await {
         // An event is on the bus before its webhook's record is written: it is shown first.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
-            let event = without_note(&event);
+            let event = strip_line_breaks_field(&event);
             output::line(&if json { format!("{{\"event\":{event}}}") } else { text_event(&event) });
         }
         match line {
@@ -202,33 +203,33 @@ fn text_event(event: &str) -> String {
     }
 }
 
-fn text_record(record: &Record) -> String {
+fn text_record(record: &RequestLog) -> String {
     let mut line =
-        format!("{:<9} {:<9} {}", record.outcome.word(), record.provider.name, record.answer().status);
+        format!("{:<9} {:<9} {}", record.outcome.as_str(), record.provider.name, record.response().status);
     let facts = [
         record.event_type.clone(),
         record.delivery_id.clone(),
         record.outcome.reason().map(str::to_owned),
-        record.outcome.error().map(|error| format!("({error})")),
+        record.outcome.error_message().map(|error| format!("({error})")),
     ];
     for fact in facts.into_iter().flatten() {
         let _ = write!(line, "  {fact}");
     }
-    let _ = write!(line, "  {} bytes in {:.1} ms", record.bytes, record.milliseconds());
+    let _ = write!(line, "  {} bytes in {:.1} ms", record.body_bytes, record.elapsed_ms());
     line
 }
 
-fn json_record(record: &Record) -> String {
+fn json_record(record: &RequestLog) -> String {
     serde_json::json!({"webhook": {
         "provider": record.provider.name,
-        "outcome": record.outcome.word(),
-        "status": record.answer().status,
+        "outcome": record.outcome.as_str(),
+        "status": record.response().status,
         "reason": record.outcome.reason(),
-        "error": record.outcome.error(),
+        "error": record.outcome.error_message(),
         "event_type": record.event_type,
         "delivery_id": record.delivery_id,
-        "bytes": record.bytes,
-        "milliseconds": record.milliseconds(),
+        "bytes": record.body_bytes,
+        "milliseconds": record.elapsed_ms(),
     }})
     .to_string()
 }

@@ -4,7 +4,7 @@
 //! The template is a text with a few gaps, so that it reads like what it becomes. Those in `cloudformation/` are
 //! its output.
 
-use crate::providers::{self, Polling, Provider};
+use crate::providers::{self, PollingApi, Provider};
 
 /// A template.
 #[derive(Clone, Copy)]
@@ -12,7 +12,7 @@ pub enum Template {
     /// Of a provider's stack.
     Provider(&'static Provider),
     /// Of the poller of a provider.
-    Poller(&'static Provider, &'static Polling),
+    Poller(&'static Provider, &'static PollingApi),
     /// Of the event log: recorder, feed and their database.
     EventLog,
     /// Of the dispatcher: events go out to subscribers.
@@ -86,18 +86,18 @@ fn of(provider: &Provider) -> String {
 }
 
 /// The template for the poller of `provider`, as YAML.
-fn of_poller(provider: &Provider, polling: &Polling) -> String {
+fn of_poller(provider: &Provider, polling: &PollingApi) -> String {
     filled(
         include_str!("poller.yaml"),
         &[
             ("{{name}}", provider.name),
             ("{{title}}", provider.title),
             ("{{documentation}}", polling.documentation),
-            ("{{base}}", polling.base),
-            ("{{key_parameter}}", polling.key_parameter),
-            ("{{key_hint}}", polling.key_hint),
-            ("{{kept_days}}", &polling.kept_days.to_string()),
-            ("{{types_hint}}", polling.types_hint),
+            ("{{base}}", polling.base_url),
+            ("{{key_parameter}}", polling.api_key_parameter),
+            ("{{key_hint}}", polling.api_key_hint),
+            ("{{kept_days}}", &polling.retention_days.to_string()),
+            ("{{types_hint}}", polling.type_filter_hint),
         ],
     )
 }

@@ -3,7 +3,7 @@
 //! Requests go over a socket to a running server, because no client library would send most of them. What only a
 //! Function URL event can hold is in `function.rs`.
 
-use hookbridge::providers::{self, RequestUrl, Webhook};
+use hookbridge::providers::{self, RawWebhook, RequestUrl};
 use hookbridge::secrets::Secret;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -205,7 +205,7 @@ fn a_stripe_timestamp_outside_the_window_is_401_in_both_directions() {
     let body = br#"{"id":"evt_1","object":"event","type":"charge.succeeded"}"#;
     let sign_at = |time: Timestamp| {
         let url = "https://x.example/".parse().unwrap();
-        let webhook = Webhook::new(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
+        let webhook = RawWebhook::new(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
         stripe.signature.sign(&webhook, &Secret::new(SECRET), time).unwrap()
     };
     let post =
@@ -241,7 +241,7 @@ fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
     let url: RequestUrl = format!("http://{}{path}", server.address).parse().unwrap();
     let media_type = if form.is_some() { FORM } else { JSON };
     let body = form.unwrap_or_default().to_owned();
-    let webhook = Webhook::new(url, Webhook::headers([media_type]), body.into());
+    let webhook = RawWebhook::new(url, RawWebhook::header_map([media_type]), body.into());
     twilio.signature.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
 }
 
@@ -275,7 +275,7 @@ fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
     let headers_of_hashed = {
         let twilio = providers::find("twilio").unwrap();
         let url: RequestUrl = format!("http://{}{hashed}", server.address).parse().unwrap();
-        let webhook = Webhook::new(url, Webhook::headers([JSON]), bytes::Bytes::from_static(json));
+        let webhook = RawWebhook::new(url, RawWebhook::header_map([JSON]), bytes::Bytes::from_static(json));
         twilio.signature.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
     };
     assert_eq!(post(&hashed, JSON, &headers_of_hashed, json), 202);

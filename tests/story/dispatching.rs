@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use hookbridge::dispatch::{
     Changes, DeliveryFilter, Guard, KeyRing, KeySource, Manager, Poster, State, Store,
 };
-use hookbridge::log::Statements;
+use hookbridge::log::SqlExecutor;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -39,11 +39,11 @@ both! {
 }
 
 /// An earlier version wrote fewer settings, in another order.
-async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl Statements + Clone) {
+async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (Office::open(db), Receiver::start().await);
     harness.subscriber("a", receiver.url("a"), Changes::default()).await;
     let sql = r#"update {log}subscribers set settings = '{"limit": 3, "types": ["push"]}' where name = 'a'"#;
-    harness.db.run(sql, vec![]).await.unwrap();
+    harness.db.query(sql, vec![]).await.unwrap();
     let changes = Changes { timeout: Some(5), ..Changes::default() };
     let update = harness.manager.update("a", changes);
     let updated = tokio::time::timeout(std::time::Duration::from_secs(20), update).await;
@@ -54,7 +54,7 @@ async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl State
     assert_eq!(harness.manager.encrypt_again().await.unwrap(), 0, "each is encrypted with the current key");
 }
 
-async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl Statements + Clone) {
+async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (Office::open(db), Receiver::start().await);
     harness.subscriber("a", receiver.url("a"), Changes::default()).await;
     let other = harness.another();
@@ -62,13 +62,14 @@ async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl Statements + C
         let limit = Changes { limit: Some(round), ..Changes::default() };
         let budget = Changes { failure_budget: Some(100 + round), ..Changes::default() };
         let (one, two) = tokio::join!(harness.manager.update("a", limit), other.manager.update("a", budget));
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         let settings = harness.manager.find("a").await.unwrap().settings;
         assert_eq!((settings.limit, settings.failure_budget), (round, 100 + round));
     }
 }
 
-async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl Statements + Clone) {
+async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl SqlExecutor + Clone) {
     let folder = tempfile::tempdir().unwrap();
     let poster = Poster::new(Guard::new(vec![])).unwrap();
     let keys = KeySource::File(folder.path().join("no-such-key"));
@@ -83,7 +84,7 @@ async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl State
     assert!(error.contains("no-such-key") && !error.contains("database"), "{error}");
 }
 
-async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + Clone) {
+async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     office.subscriber("all", receiver.url("all"), Changes::default()).await;
     let leads = Changes {
@@ -122,7 +123,7 @@ async fn an_event_is_delivered_once_to_each_who_wants_it(db: impl Statements + C
 }
 
 async fn a_delivery_that_always_fails_is_tried_on_the_documented_schedule_for_seven_days(
-    db: impl Statements + Clone,
+    db: impl SqlExecutor + Clone,
 ) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
@@ -162,7 +163,7 @@ async fn a_delivery_that_always_fails_is_tried_on_the_documented_schedule_for_se
     assert_eq!(receiver.received().len(), 11);
 }
 
-async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl Statements + Clone) {
+async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl SqlExecutor + Clone) {
     let (office, receiver, healthy) = (Office::open(db), Receiver::start().await, Receiver::start().await);
     office.subscriber("down", receiver.url("in"), Changes::default()).await;
     office.subscriber("up", healthy.url("in"), Changes::default()).await;
@@ -192,7 +193,7 @@ async fn who_was_down_for_a_day_gets_everything_when_it_is_back(db: impl Stateme
     assert_eq!(office.count(State::Delivered).await, 480);
 }
 
-async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clone) {
+async fn who_fails_for_too_long_is_told_of_and_paused(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office
@@ -223,7 +224,7 @@ async fn who_fails_for_too_long_is_told_of_and_paused(db: impl Statements + Clon
     assert_eq!(office.told.take(), [""; 0]);
 }
 
-async fn who_is_gone_is_paused_and_who_is_busy_left_alone(db: impl Statements + Clone) {
+async fn who_is_gone_is_paused_and_who_is_busy_left_alone(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers_by(|one| match one.path.as_str() {
         "/gone" => (410, vec![], String::new()),
@@ -257,7 +258,7 @@ async fn who_is_gone_is_paused_and_who_is_busy_left_alone(db: impl Statements + 
     assert_eq!(to_gone, 1);
 }
 
-async fn what_is_cancelled_is_never_sent_and_what_is_asked_for_again_is(db: impl Statements + Clone) {
+async fn what_is_cancelled_is_never_sent_and_what_is_asked_for_again_is(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office.subscriber("one", receiver.url("in"), Changes::default()).await;
@@ -289,7 +290,7 @@ async fn what_is_cancelled_is_never_sent_and_what_is_asked_for_again_is(db: impl
     assert_eq!(store.retry(&of("event-0"), None, office.dispatcher.now()).await.unwrap(), 0, "to nobody");
 }
 
-async fn a_dispatcher_that_is_stopped_anywhere_loses_nothing(db: impl Statements + Clone) {
+async fn a_dispatcher_that_is_stopped_anywhere_loses_nothing(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     office.subscriber("one", receiver.url("in"), Changes::default()).await;
     let (mut polls, mut stopped) = (0, true);
@@ -316,7 +317,7 @@ async fn a_dispatcher_that_is_stopped_anywhere_loses_nothing(db: impl Statements
     assert_eq!(office.count(State::Delivered).await, polls, "and all of it is on record");
 }
 
-async fn two_dispatchers_of_the_same_events_deliver_each_once(db: impl Statements + Clone) {
+async fn two_dispatchers_of_the_same_events_deliver_each_once(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     office.subscriber("one", receiver.url("in"), Changes { limit: Some(3), ..Changes::default() }).await;
     let offices: Vec<_> = (0..4).map(|_| Arc::new(office.another())).collect();
@@ -337,7 +338,7 @@ async fn two_dispatchers_of_the_same_events_deliver_each_once(db: impl Statement
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), ids(0..50).collect());
 }
 
-async fn after_any_outages_everything_has_come(db: impl Statements + Clone) {
+async fn after_any_outages_everything_has_come(db: impl SqlExecutor + Clone) {
     // Whether each of three subscribers is up, hour by hour, for five days; then all are.
     let outages = prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.3), 120), 3);
     let mut runner = TestRunner::new(Config { cases: 3, failure_persistence: None, ..Config::default() });
@@ -409,7 +410,7 @@ async fn after_any_outages_everything_has_come(db: impl Statements + Clone) {
     }
 }
 
-async fn who_takes_some_and_refuses_others_is_not_asked_again_and_again(db: impl Statements + Clone) {
+async fn who_takes_some_and_refuses_others_is_not_asked_again_and_again(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers_by(|one| (if one.id().starts_with("bad") { 400 } else { 200 }, vec![], String::new()));
     office.subscriber("one", receiver.url("in"), Changes::default()).await;
@@ -424,7 +425,7 @@ async fn who_takes_some_and_refuses_others_is_not_asked_again_and_again(db: impl
     assert_eq!(office.count(State::Waiting).await, 5);
 }
 
-async fn secrets_that_are_rotated_at_once_all_sign(db: impl Statements + Clone) {
+async fn secrets_that_are_rotated_at_once_all_sign(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Arc::new(Office::open(db)), Receiver::start().await);
     office.subscriber("one", receiver.url("in"), Changes::default()).await;
     let work = (0..5).map(|n| {
@@ -464,7 +465,7 @@ async fn secrets_that_are_rotated_at_once_all_sign(db: impl Statements + Clone) 
     );
 }
 
-async fn what_is_old_is_forgotten(db: impl Statements + Clone) {
+async fn what_is_old_is_forgotten(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office.subscriber("one", receiver.url("in"), Changes::default()).await;

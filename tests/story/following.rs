@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use hookbridge::log::{Keep, Log as _, SqliteLog};
+use hookbridge::log::{EventStore as _, RetentionPolicy, SqliteLog};
 use serde_json::{Value, json};
 
 use crate::actors::server::Server;
@@ -198,7 +198,9 @@ async fn a_cursor_before_what_is_kept_is_410_and_so_is_one_from_the_future() {
         .unwrap();
     server.push(1);
     let ahead = until(&server, 2);
-    log.maintain(&Keep { since: Some(jiff::Timestamp::now()), ..Keep::default() }).await.unwrap();
+    log.maintain(&RetentionPolicy { keep_since: Some(jiff::Timestamp::now()), ..RetentionPolicy::default() })
+        .await
+        .unwrap();
     server.push(2);
     let (status, body) = server.get(&format!("/events?wait=0&after={}", first.as_str().unwrap()), &[]);
     assert_eq!((status, &body["errors"][0]["code"]), (410, &json!("cursor_expired")), "{body}");
@@ -389,7 +391,9 @@ async fn what_retention_has_dropped_does_not_come_again() {
     server.push(1);
     until(&server, 2);
     let log = SqliteLog::open(&path).await.unwrap();
-    log.maintain(&Keep { since: Some(jiff::Timestamp::now()), ..Keep::default() }).await.unwrap();
+    log.maintain(&RetentionPolicy { keep_since: Some(jiff::Timestamp::now()), ..RetentionPolicy::default() })
+        .await
+        .unwrap();
     let other = server.folder.path().join("other.db");
     server.start_again_with(&["--database", other.to_str().unwrap()]);
     until(&server, 2);

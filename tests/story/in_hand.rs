@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookbridge::dispatch::{Changes, DeliveryFilter, Finished, Job, Outcome, State};
-use hookbridge::log::Statements;
+use hookbridge::log::SqlExecutor;
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
@@ -28,14 +28,14 @@ both! {
 const A_MOMENT: Duration = Duration::from_millis(150);
 
 /// Events of one type, in hand.
-async fn in_hand<S: Statements + Clone>(office: &Office<S>, detail_type: &str, n: i64) -> Vec<Job> {
+async fn in_hand<S: SqlExecutor + Clone>(office: &Office<S>, detail_type: &str, n: i64) -> Vec<Job> {
     let events: Vec<_> =
         ids(0..n).map(|id| event(&format!("{detail_type}-{id}"), detail_type, &json!({}))).collect();
     office.dispatcher.accept(&events, None).await.unwrap()
 }
 
 /// Tries them one after the other.
-async fn attempted<S: Statements + Clone>(office: &Office<S>, jobs: Vec<Job>) -> (Vec<Finished>, Vec<Job>) {
+async fn attempted<S: SqlExecutor + Clone>(office: &Office<S>, jobs: Vec<Job>) -> (Vec<Finished>, Vec<Job>) {
     let mut outcomes = Vec::new();
     for job in jobs {
         outcomes.push(office.dispatcher.attempt(job).await);
@@ -51,7 +51,7 @@ fn of(subscriber: &str) -> DeliveryFilter {
     DeliveryFilter { subscriber: Some(subscriber.into()), ..DeliveryFilter::default() }
 }
 
-async fn what_is_in_hand_when_too_much_has_failed_is_not_tried(db: impl Statements + Clone) {
+async fn what_is_in_hand_when_too_much_has_failed_is_not_tried(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     let one_at_a_time = Changes { limit: Some(1), ..Changes::default() };
     office.subscriber("down", receiver.url("in"), one_at_a_time).await;
@@ -90,7 +90,7 @@ async fn what_is_in_hand_when_too_much_has_failed_is_not_tried(db: impl Statemen
     assert_eq!(office.count(State::Delivered).await, 17);
 }
 
-async fn what_is_cancelled_paused_or_removed_while_it_is_in_hand_is_not_sent(db: impl Statements + Clone) {
+async fn what_is_cancelled_paused_or_removed_while_it_is_in_hand_is_not_sent(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     let mut jobs = Vec::new();
     for name in ["cancelled", "paused", "removed"] {
@@ -121,7 +121,7 @@ async fn what_is_cancelled_paused_or_removed_while_it_is_in_hand_is_not_sent(db:
     assert_eq!(came, ["/cancelled 1", "/paused 1", "/paused 1", "/paused 1"]);
 }
 
-async fn what_is_changed_while_something_is_in_hand_holds_for_it(db: impl Statements + Clone) {
+async fn what_is_changed_while_something_is_in_hand_holds_for_it(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     office.subscriber("moves", receiver.url("old"), wants("a")).await;
     let jobs = in_hand(&office, "a", 2).await;
@@ -139,7 +139,7 @@ async fn what_is_changed_while_something_is_in_hand_holds_for_it(db: impl Statem
 }
 
 async fn no_more_is_under_way_than_the_limit_says_whoever_else_is_changed(
-    db: impl Statements + Clone + 'static,
+    db: impl SqlExecutor + Clone + 'static,
 ) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -168,7 +168,7 @@ async fn no_more_is_under_way_than_the_limit_says_whoever_else_is_changed(
     assert_eq!((most.load(Ordering::SeqCst), receiver.received().len()), (1, 16));
 }
 
-async fn what_is_in_hand_at_the_end_is_somebody_else_s_at_once(db: impl Statements + Clone) {
+async fn what_is_in_hand_at_the_end_is_somebody_else_s_at_once(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     office.subscriber("one", receiver.url("in"), wants("a")).await;
     let jobs = in_hand(&office, "a", 5).await;
@@ -181,7 +181,7 @@ async fn what_is_in_hand_at_the_end_is_somebody_else_s_at_once(db: impl Statemen
     assert_eq!(in_hand(&office, "a", 6).await.len(), 0, "it has ended");
 }
 
-async fn it_is_known_whether_more_is_due_than_is_in_hand(db: impl Statements + Clone) {
+async fn it_is_known_whether_more_is_due_than_is_in_hand(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     office.subscriber("one", receiver.url("in"), wants("a")).await;
     let jobs = in_hand(&office, "a", 36).await;

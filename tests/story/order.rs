@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hookbridge::log::{
-    Batch, Bounds, Filter, Keep, Log, LogError, Most, Ordered, Position, PostgresLog, Recorded, Statements,
-    TypePattern,
+    Bounds, EventBatch, EventFilter, EventReader, EventStore, LogError, PageLimit, Position, PostgresLog,
+    RecordOutcome, RetentionPolicy, SqlExecutor, TypePattern,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -31,13 +31,16 @@ both! {
     what_was_deleted_by_hand_hides_nothing_behind_it
 }
 
-pub async fn read(log: &impl Ordered, positions: Range<Position>) -> Vec<(Position, String)> {
-    let events =
-        log.events(positions, &Filter::default(), Most::ALL).await.unwrap().expect("all of it is kept");
+pub async fn read(log: &impl EventReader, positions: Range<Position>) -> Vec<(Position, String)> {
+    let events = log
+        .read_events(positions, &EventFilter::default(), PageLimit::UNLIMITED)
+        .await
+        .unwrap()
+        .expect("all of it is kept");
     events.into_iter().map(|placed| (placed.position, placed.event.key.id)).collect()
 }
 
-async fn positions_run_from_one_without_gaps(log: impl Ordered) {
+async fn positions_run_from_one_without_gaps(log: impl EventReader) {
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 1 });
     assert_eq!(read(&log, 1..1).await, []);
     let t = now();
@@ -49,44 +52,44 @@ async fn positions_run_from_one_without_gaps(log: impl Ordered) {
     log.record(&batch("3", second.into())).await.unwrap();
     log.record(&batch("4", vec![record("b", t)])).await.unwrap();
     log.record(&batch("5", vec![record("z", t)])).await.unwrap();
-    assert_eq!(log.sequence().await.unwrap(), 7);
+    assert_eq!(log.assign_positions().await.unwrap(), 7);
     let all = read(&log, 1..7).await;
     let expected = ["c", "a", "b", "y", "x", "z"];
     assert_eq!(all, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>(), "as they were sent");
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 7 });
 }
 
-async fn what_was_deleted_by_hand_hides_nothing_behind_it(log: impl Ordered + Statements) {
+async fn what_was_deleted_by_hand_hides_nothing_behind_it(log: impl EventReader + SqlExecutor) {
     for n in 0..10 {
         let records = (0..10).map(|k| record(&format!("{n}-{k}"), now())).collect();
         log.record(&batch(&n.to_string(), records)).await.unwrap();
     }
-    let end = log.sequence().await.unwrap();
+    let end = log.assign_positions().await.unwrap();
     // One, several batches whole, and the last.
     for ids in ["0-3", "2-%", "3-%", "4-%", "9-9"] {
         let sql = format!("delete from {{log}}events where id like '{ids}'");
-        log.run(&sql, vec![]).await.unwrap();
+        log.query(&sql, vec![]).await.unwrap();
     }
     let there = read(&log, 1..end).await;
     assert_eq!(there.len(), 68);
     for events in [1, 7, 30] {
-        let most = Most { events, ..Most::ALL };
+        let most = PageLimit { max_events: events, ..PageLimit::UNLIMITED };
         let (mut from, mut found) = (1, Vec::new());
         while from < end {
-            let page = log.events(from..end, &Filter::default(), most).await.unwrap().unwrap();
+            let page = log.read_events(from..end, &EventFilter::default(), most).await.unwrap().unwrap();
             let is_cut = most.is_reached(&page);
             from = page.last().filter(|_| is_cut).map_or(end, |last| last.position + 1);
             found.extend(page.into_iter().map(|placed| placed.position));
         }
         assert!(found.iter().eq(there.iter().map(|(position, _)| position)), "{events} at once: {found:?}");
-        let last = Most { from_end: true, ..most };
-        let page = log.events(1..end, &Filter::default(), last).await.unwrap().unwrap();
+        let last = PageLimit { from_end: true, ..most };
+        let page = log.read_events(1..end, &EventFilter::default(), last).await.unwrap().unwrap();
         let expected = there[there.len() - events..].iter().map(|(position, _)| position);
         assert!(page.iter().map(|placed| &placed.position).eq(expected), "the last {events}");
     }
 }
 
-async fn every_window_is_read_exactly(log: impl Ordered) {
+async fn every_window_is_read_exactly(log: impl EventReader) {
     let mut runner = TestRunner::new_with_rng(
         ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() },
         TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
@@ -100,11 +103,11 @@ async fn every_window_is_read_exactly(log: impl Ordered) {
         log.record(&batch(&format!("{n}"), ids.iter().map(|id| record(id, time)).collect())).await.unwrap();
         // Positions are given one batch at a time, and several at once.
         if n % 3 == 0 {
-            log.sequence().await.unwrap();
+            log.assign_positions().await.unwrap();
         }
         expected.extend(ids);
     }
-    let end = log.sequence().await.unwrap();
+    let end = log.assign_positions().await.unwrap();
     let expected: Vec<_> = (1..).zip(expected).collect();
     assert_eq!(expected.len(), usize::try_from(end - 1).unwrap());
     let result = runner.run(&(1..end, 0..end), |(start, length)| {
@@ -119,7 +122,7 @@ async fn every_window_is_read_exactly(log: impl Ordered) {
     result.unwrap();
 }
 
-async fn a_filter_lets_through_what_it_says(log: impl Ordered) {
+async fn a_filter_lets_through_what_it_says(log: impl EventReader) {
     let t = now();
     let hour = SignedDuration::from_hours(1);
     let mut records: Vec<_> = ["a", "b", "c", "d"].map(|id| record(id, t)).into();
@@ -129,66 +132,72 @@ async fn a_filter_lets_through_what_it_says(log: impl Ordered) {
     records[2].source = "github.com".into();
     records[3].time = t - hour;
     log.record(&batch("1", records)).await.unwrap();
-    let end = log.sequence().await.unwrap();
-    let find = async |filter: Filter| {
-        let events = log.events(1..end, &filter, Most::ALL).await.unwrap().unwrap();
+    let end = log.assign_positions().await.unwrap();
+    let find = async |filter: EventFilter| {
+        let events = log.read_events(1..end, &filter, PageLimit::UNLIMITED).await.unwrap().unwrap();
         events.iter().map(|placed| placed.event.key.id.clone()).collect::<Vec<_>>().join(" ")
     };
-    let types = |types: &[&str]| Filter {
+    let types = |types: &[&str]| EventFilter {
         types: types.iter().map(|text| TypePattern((*text).to_owned())).collect(),
-        ..Filter::default()
+        ..EventFilter::default()
     };
-    assert_eq!(find(Filter::default()).await, "a b c d");
+    assert_eq!(find(EventFilter::default()).await, "a b c d");
     assert_eq!(find(types(&["push"])).await, "a");
     assert_eq!(find(types(&["pull_request.*"])).await, "b c");
     assert_eq!(find(types(&["pull_request.*", "push"])).await, "a b c");
     assert_eq!(find(types(&["pull*", "de*"])).await, "b c d");
     assert_eq!(find(types(&["*"])).await, "a b c d");
     assert_eq!(find(types(&["pull_request", "p%", "_ush", "'", "PUSH"])).await, "");
-    assert_eq!(find(Filter { sources: vec!["github.com".into()], ..Filter::default() }).await, "c");
-    assert_eq!(find(Filter { from: Some(t), ..Filter::default() }).await, "a b c");
-    assert_eq!(find(Filter { to: Some(t), ..Filter::default() }).await, "d");
-    assert_eq!(find(Filter { from: Some(t), to: Some(t), ..Filter::default() }).await, "");
-    assert_eq!(find(Filter { from: Some(t + hour), ..Filter::default() }).await, "");
+    assert_eq!(find(EventFilter { sources: vec!["github.com".into()], ..EventFilter::default() }).await, "c");
+    assert_eq!(find(EventFilter { from: Some(t), ..EventFilter::default() }).await, "a b c");
+    assert_eq!(find(EventFilter { to: Some(t), ..EventFilter::default() }).await, "d");
+    assert_eq!(find(EventFilter { from: Some(t), to: Some(t), ..EventFilter::default() }).await, "");
+    assert_eq!(find(EventFilter { from: Some(t + hour), ..EventFilter::default() }).await, "");
 }
 
-async fn what_was_recorded_since_a_time_is_found(log: impl Ordered) {
+async fn what_was_recorded_since_a_time_is_found(log: impl EventReader) {
     let long_ago = Timestamp::UNIX_EPOCH;
-    assert_eq!(log.since(long_ago).await.unwrap(), 1);
-    assert_eq!(log.recorded(1).await.unwrap(), None);
+    assert_eq!(log.first_position_since(long_ago).await.unwrap(), 1);
+    assert_eq!(log.recorded_at(1).await.unwrap(), None);
     log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
-    log.sequence().await.unwrap();
+    log.assign_positions().await.unwrap();
     let between = now();
     log.record(&batch("2", vec![record("c", long_ago)])).await.unwrap();
-    assert_eq!(log.since(long_ago).await.unwrap(), 1);
-    assert_eq!(log.since(between).await.unwrap(), 3, "the time is that of recording");
-    assert_eq!(log.since(now() + SignedDuration::from_hours(1)).await.unwrap(), 4);
-    let (a, b, c) =
-        (log.recorded(1).await.unwrap(), log.recorded(2).await.unwrap(), log.recorded(3).await.unwrap());
+    assert_eq!(log.first_position_since(long_ago).await.unwrap(), 1);
+    assert_eq!(log.first_position_since(between).await.unwrap(), 3, "the time is that of recording");
+    assert_eq!(log.first_position_since(now() + SignedDuration::from_hours(1)).await.unwrap(), 4);
+    let (a, b, c) = (
+        log.recorded_at(1).await.unwrap(),
+        log.recorded_at(2).await.unwrap(),
+        log.recorded_at(3).await.unwrap(),
+    );
     assert!(a.is_some() && a == b && b <= c && c >= Some(between), "{a:?} {b:?} {c:?} {between}");
-    assert_eq!(log.recorded(4).await.unwrap(), None);
+    assert_eq!(log.recorded_at(4).await.unwrap(), None);
 }
 
-async fn an_event_is_found_by_its_id(log: impl Ordered) {
+async fn an_event_is_found_by_its_id(log: impl EventReader) {
     let t = now();
     let records = vec![record("a", t), record("b", t - SignedDuration::from_hours(9)), record("b", t)];
     log.record(&batch("1", records)).await.unwrap();
-    let found = log.find("b", &[]).await.unwrap().unwrap();
+    let found = log.find_event("b", &[]).await.unwrap().unwrap();
     assert_eq!((found.key.id.as_str(), found.key.time), ("b", t), "the latest");
-    assert_eq!(log.find("x", &[]).await.unwrap(), None);
-    assert_eq!(log.find("a", &["github.com".into()]).await.unwrap(), None);
-    assert!(log.find("a", &["github.com".into(), "sparkpost.com".into()]).await.unwrap().is_some());
+    assert_eq!(log.find_event("x", &[]).await.unwrap(), None);
+    assert_eq!(log.find_event("a", &["github.com".into()]).await.unwrap(), None);
+    assert!(log.find_event("a", &["github.com".into(), "sparkpost.com".into()]).await.unwrap().is_some());
 }
 
-async fn who_waits_goes_on_when_something_comes(log: impl Ordered) {
+async fn who_waits_goes_on_when_something_comes(log: impl EventReader) {
     let log = Arc::new(log);
     let waiting: Vec<_> = (0..20)
         .map(|_| {
             let log = log.clone();
-            tokio::spawn(async move { timeout(Duration::from_secs(20), log.reaches(1)).await })
+            tokio::spawn(async move { timeout(Duration::from_secs(20), log.wait_for_position(1)).await })
         })
         .collect();
-    assert!(timeout(Duration::from_millis(1), log.reaches(1)).await.is_err(), "there is nothing yet");
+    assert!(
+        timeout(Duration::from_millis(1), log.wait_for_position(1)).await.is_err(),
+        "there is nothing yet"
+    );
     log.record(&batch("1", vec![record("a", now())])).await.unwrap();
     for waiting in waiting {
         waiting.await.unwrap().expect("in time").unwrap();
@@ -196,27 +205,27 @@ async fn who_waits_goes_on_when_something_comes(log: impl Ordered) {
     assert_eq!(read(&*log, 1..2).await.len(), 1, "what it waited for is there");
 }
 
-async fn what_is_dropped_is_not_passed_over_in_silence(log: impl Ordered) {
+async fn what_is_dropped_is_not_passed_over_in_silence(log: impl EventReader) {
     let long_ago = now() - SignedDuration::from_hours(24 * 50);
     log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
-    log.sequence().await.unwrap();
+    log.assign_positions().await.unwrap();
     let later = now();
     log.record(&batch("2", vec![record("c", long_ago), record("d", now())])).await.unwrap();
-    log.maintain(&Keep { since: Some(later), ..Keep::default() }).await.unwrap();
+    log.maintain(&RetentionPolicy { keep_since: Some(later), ..RetentionPolicy::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 3, end: 5 });
-    assert_eq!(log.events(1..5, &Filter::default(), Most::ALL).await.unwrap(), None);
-    assert_eq!(log.events(2..3, &Filter::default(), Most::ALL).await.unwrap(), None);
+    assert_eq!(log.read_events(1..5, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
+    assert_eq!(log.read_events(2..3, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(read(&log, 3..5).await, [(3, "c".to_owned()), (4, "d".to_owned())]);
-    log.maintain(&Keep { since: Some(now()), ..Keep::default() }).await.unwrap();
+    log.maintain(&RetentionPolicy { keep_since: Some(now()), ..RetentionPolicy::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 5, end: 5 }, "positions are not given again");
-    assert_eq!(log.events(4..5, &Filter::default(), Most::ALL).await.unwrap(), None);
+    assert_eq!(log.read_events(4..5, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(read(&log, 5..5).await, []);
     log.record(&batch("3", vec![record("e", now())])).await.unwrap();
-    assert_eq!(log.sequence().await.unwrap(), 6);
+    assert_eq!(log.assign_positions().await.unwrap(), 6);
     assert_eq!(read(&log, 5..6).await, [(5, "e".to_owned())]);
 }
 
-async fn no_more_is_read_than_is_wanted(log: impl Ordered) {
+async fn no_more_is_read_than_is_wanted(log: impl EventReader) {
     for n in 0..4 {
         let records = (0..5).map(|k| {
             let mut record = record(&format!("{n}-{k}"), now());
@@ -225,10 +234,10 @@ async fn no_more_is_read_than_is_wanted(log: impl Ordered) {
         });
         log.record(&batch(&format!("{n}"), records.collect())).await.unwrap();
     }
-    let end = log.sequence().await.unwrap();
+    let end = log.assign_positions().await.unwrap();
     let read = async |events, bytes, from_end| {
-        let most = Most { events, bytes, from_end };
-        let events = log.events(2..end, &Filter::default(), most).await.unwrap().unwrap();
+        let most = PageLimit { max_events: events, max_detail_bytes: bytes, from_end };
+        let events = log.read_events(2..end, &EventFilter::default(), most).await.unwrap().unwrap();
         let positions: Vec<_> = events.iter().map(|placed| placed.position).collect();
         (positions, most.is_reached(&events))
     };
@@ -245,7 +254,7 @@ async fn no_more_is_read_than_is_wanted(log: impl Ordered) {
 }
 
 /// Fills a log with five weeks, has `age` make them as old as their events are, and drops a part of them.
-async fn too_large(log: impl Ordered, age: impl AsyncFnOnce()) {
+async fn too_large(log: impl EventReader, age: impl AsyncFnOnce()) {
     for week in (0..5_i64).rev() {
         let time = now() - SignedDuration::from_hours(24 * 7 * week);
         for n in 0..5 {
@@ -256,14 +265,16 @@ async fn too_large(log: impl Ordered, age: impl AsyncFnOnce()) {
                 record
             });
             log.record(&batch(&format!("{week}-{n}"), records.collect())).await.unwrap();
-            log.sequence().await.unwrap();
+            log.assign_positions().await.unwrap();
         }
     }
     age().await;
-    log.maintain(&Keep { bytes: Some(1 << 30), ..Keep::default() }).await.unwrap();
+    log.maintain(&RetentionPolicy { max_bytes: Some(1 << 30), ..RetentionPolicy::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2501 });
     // About half of it.
-    log.maintain(&Keep { bytes: Some(3_000_000), ..Keep::default() }).await.unwrap();
+    log.maintain(&RetentionPolicy { max_bytes: Some(3_000_000), ..RetentionPolicy::default() })
+        .await
+        .unwrap();
     let Bounds { first, end } = log.bounds().await.unwrap();
     assert!(first > 1 && first < 2400 && end == 2501, "{first} {end}");
     let left = read(&log, first..end).await;
@@ -283,8 +294,8 @@ async fn a_log_in_postgres_that_is_too_large_loses_whole_weeks_but_not_this_one(
     let database = Database::new().await;
     let log = database.log().await;
     log.record(&batch("now", vec![record("now", now())])).await.unwrap();
-    log.sequence().await.unwrap();
-    log.maintain(&Keep { bytes: Some(1), ..Keep::default() }).await.unwrap();
+    log.assign_positions().await.unwrap();
+    log.maintain(&RetentionPolicy { max_bytes: Some(1), ..RetentionPolicy::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2 }, "what is of this week stays");
     database.run("delete from hookbridge.batches; delete from hookbridge.events; update hookbridge.log set next = 1").await;
     too_large(log, async || database.run("update hookbridge.batches set recorded = newest").await).await;
@@ -292,7 +303,7 @@ async fn a_log_in_postgres_that_is_too_large_loses_whole_weeks_but_not_this_one(
 
 /// Writers at once, each with many batches: some are stopped in the middle, some are cut off, and do them again.
 async fn write(
-    logs: &[Arc<impl Ordered>],
+    logs: &[Arc<impl EventReader>],
     writers: usize,
     batches: usize,
     done: &Arc<AtomicUsize>,
@@ -312,7 +323,7 @@ async fn write(
                 let events = until_recorded(&*log, &batch).await;
                 done.fetch_add(events, Ordering::Relaxed);
                 if fastrand::u8(0..3) == 0 {
-                    let _ = log.sequence().await;
+                    let _ = log.assign_positions().await;
                 }
                 if fastrand::bool() {
                     sleep(Duration::from_micros(fastrand::u64(0..3000))).await;
@@ -323,11 +334,13 @@ async fn write(
     tasks
 }
 
-async fn until_recorded(log: &impl Log, batch: &Batch<'_>) -> usize {
+async fn until_recorded(log: &impl EventStore, batch: &EventBatch<'_>) -> usize {
     loop {
         match log.record(batch).await {
-            Ok(Recorded::New { .. } | Recorded::Before { .. }) => return batch.records.len(),
-            Err(LogError::Unavailable(_) | LogError::Refused(_)) => {
+            Ok(RecordOutcome::Inserted { .. } | RecordOutcome::AlreadyRecorded { .. }) => {
+                return batch.events.len();
+            }
+            Err(LogError::Unavailable(_) | LogError::Rejected(_)) => {
                 sleep(Duration::from_millis(fastrand::u64(0..5))).await;
             }
             Err(error) => panic!("{error}"),
@@ -336,18 +349,18 @@ async fn until_recorded(log: &impl Log, batch: &Batch<'_>) -> usize {
 }
 
 /// Follows the log from its start until it has ended.
-async fn follow(log: Arc<impl Ordered>, ended: Arc<AtomicBool>) -> Vec<(Position, String)> {
+async fn follow(log: Arc<impl EventReader>, ended: Arc<AtomicBool>) -> Vec<(Position, String)> {
     let (mut next, mut seen) = (1, Vec::new());
     loop {
         let is_last = ended.load(Ordering::SeqCst);
-        let _ = timeout(Duration::from_millis(fastrand::u64(1..400)), log.reaches(next)).await;
-        let Ok(end) = log.sequence().await else { continue };
+        let _ = timeout(Duration::from_millis(fastrand::u64(1..400)), log.wait_for_position(next)).await;
+        let Ok(end) = log.assign_positions().await else { continue };
         let end = end.min(next + fastrand::i64(1..500));
-        let mut filter = Filter::default();
+        let mut filter = EventFilter::default();
         if fastrand::bool() {
             filter.types.push(TypePattern("*".into()));
         }
-        let Ok(events) = log.events(next..end, &filter, Most::ALL).await else { continue };
+        let Ok(events) = log.read_events(next..end, &filter, PageLimit::UNLIMITED).await else { continue };
         let events = events.expect("nothing was dropped");
         assert_eq!(events.len(), usize::try_from(end - next).unwrap(), "{next}..{end} was to be seen");
         let is_all = events.is_empty();
@@ -360,9 +373,9 @@ async fn follow(log: Arc<impl Ordered>, ended: Arc<AtomicBool>) -> Vec<(Position
 }
 
 /// Every reader sees every event once, and all of them in the same order.
-async fn all_see_the_same<L: Ordered>(readers: JoinSet<Vec<(Position, String)>>, log: &L, events: usize) {
+async fn all_see_the_same<L: EventReader>(readers: JoinSet<Vec<(Position, String)>>, log: &L, events: usize) {
     let seen = readers.join_all().await;
-    let again = read(log, 1..log.sequence().await.unwrap()).await;
+    let again = read(log, 1..log.assign_positions().await.unwrap()).await;
     assert_eq!(again.len(), events);
     let mut ids: Vec<_> = again.iter().map(|(_, id)| id).collect();
     ids.sort_unstable();
@@ -383,11 +396,11 @@ async fn no_reader_of_postgres_passes_over_an_event_whatever_writers_do() {
     for n in 0..6 {
         let log = Arc::new(database.log().await);
         if n % 2 == 0 {
-            log.listen();
+            log.listen_for_appends();
         }
         readers.spawn(follow(log, ended.clone()));
     }
-    logs[0].maintain(&Keep::default()).await.unwrap();
+    logs[0].maintain(&RetentionPolicy::default()).await.unwrap();
     let mut writers = write(&logs, 8, 40, &done).await;
     // Transactions that are slow to commit, or do not, with batches of numbers that others have gone past.
     for slow in 0..4 {
@@ -443,7 +456,7 @@ async fn what_a_session_does_not_find_is_looked_for_by_another() {
         let records = (0..10).map(|k| record(&format!("{n}-{k}"), time)).collect();
         log.record(&batch(&n.to_string(), records)).await.unwrap();
     }
-    let end = log.sequence().await.unwrap();
+    let end = log.assign_positions().await.unwrap();
     let role = crate::actors::aws::name("reader").replace('-', "_");
     database
         .run(&format!(
@@ -468,19 +481,19 @@ async fn what_a_session_does_not_find_is_looked_for_by_another() {
         }
         sleep(Duration::from_millis(5)).await;
     };
-    let all = Filter { types: vec![TypePattern("*".into())], ..Filter::default() };
-    let nothing = Filter { types: vec![TypePattern("none".into())], ..Filter::default() };
-    let first = Most { events: 15, ..Most::ALL };
+    let all = EventFilter { types: vec![TypePattern("*".into())], ..EventFilter::default() };
+    let nothing = EventFilter { types: vec![TypePattern("none".into())], ..EventFilter::default() };
+    let first = PageLimit { max_events: 15, ..PageLimit::UNLIMITED };
     for (filter, most, ids) in [
-        (&Filter::default(), Most::ALL, 30),
-        (&all, Most::ALL, 30),
-        (&nothing, Most::ALL, 0),
+        (&EventFilter::default(), PageLimit::UNLIMITED, 30),
+        (&all, PageLimit::UNLIMITED, 30),
+        (&nothing, PageLimit::UNLIMITED, 0),
         (&all, first, 15),
-        (&Filter::default(), Most { from_end: true, ..first }, 15),
+        (&EventFilter::default(), PageLimit { from_end: true, ..first }, 15),
     ] {
         let hides = session().await;
         database.run(&format!("delete from hidden; insert into hidden values ({hides})")).await;
-        let read = reader.events(1..end, filter, most).await.unwrap().unwrap();
+        let read = reader.read_events(1..end, filter, most).await.unwrap().unwrap();
         assert_eq!(read.len(), ids, "{filter:?} {most:?}");
         assert!(read.windows(2).all(|two| two[1].position == two[0].position + 1));
         assert_ne!(session().await, hides, "that session is not used again");
@@ -488,7 +501,7 @@ async fn what_a_session_does_not_find_is_looked_for_by_another() {
     // What somebody deleted nobody finds; then the session is as good as any.
     database.run("delete from hidden; delete from hookbridge.events where id = '2-3'").await;
     let before = session().await;
-    assert_eq!(reader.events(1..end, &all, Most::ALL).await.unwrap().unwrap().len(), 29);
+    assert_eq!(reader.read_events(1..end, &all, PageLimit::UNLIMITED).await.unwrap().unwrap().len(), 29);
     assert_eq!(session().await, before);
     reader.close().await;
     database.run(&format!("drop owned by {role}; drop role {role}")).await;

@@ -1,6 +1,6 @@
 //! The log in PostgreSQL: its weekly tables, and what it says when it cannot.
 
-use hookbridge::log::{COLUMNS, Keep, Log as _, LogError, PostgresLog, SqliteLog};
+use hookbridge::log::{COLUMNS, EventStore as _, LogError, PostgresLog, RetentionPolicy, SqliteLog};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actors::database::Database;
@@ -13,7 +13,7 @@ async fn a_search_reads_only_the_weeks_it_asks_for() {
     let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
     let records = [60, 50, 40, 30, 20, 10, 0].map(|age| record(&format!("{age}"), days(age)));
     log.record(&batch("1", records.into())).await.unwrap();
-    log.maintain(&Keep::default()).await.unwrap();
+    log.maintain(&RetentionPolicy::default()).await.unwrap();
     let (from, to) = (days(41), days(39));
     let plan = database
         .texts(&format!(
@@ -40,9 +40,13 @@ async fn strays_move_to_the_week_that_is_made_for_them() {
     database
         .run("update hookbridge.events_default set time = time - interval '9 weeks' where id = 'ahead'")
         .await;
-    let made = log.maintain(&Keep::default()).await.unwrap().made;
+    let made = log.maintain(&RetentionPolicy::default()).await.unwrap().created_partitions;
     assert_eq!(made.len(), 5, "this week and four ahead: {made:?}");
-    assert_eq!(log.maintain(&Keep::default()).await.unwrap().made.len(), 0, "twice is as good as once");
+    assert_eq!(
+        log.maintain(&RetentionPolicy::default()).await.unwrap().created_partitions.len(),
+        0,
+        "twice is as good as once"
+    );
     assert_eq!(database.number(strays).await, 1, "only 1970 is left");
     assert_eq!(all(&log).await.len(), 2);
 }
@@ -71,7 +75,7 @@ async fn what_goes_past_the_table_of_its_week_is_brought_to_it() {
         .await;
     assert_eq!(database.number("select count(*) from hookbridge.events_default").await, 1);
     database.run(&format!("drop table hookbridge.{table}")).await;
-    log.maintain(&Keep::default()).await.unwrap();
+    log.maintain(&RetentionPolicy::default()).await.unwrap();
     assert_eq!(database.number("select count(*) from hookbridge.events_default").await, 0);
     assert_eq!(all(&log).await.len(), 1);
 }
@@ -84,7 +88,7 @@ async fn the_tables_are_made_once_by_whoever_comes_first() {
         let url = database.url.parse().unwrap();
         tasks.spawn(async move {
             let log = PostgresLog::open(&url, 2).await?;
-            log.maintain(&Keep::default()).await?;
+            log.maintain(&RetentionPolicy::default()).await?;
             log.record(&batch(&format!("{n}"), vec![record("a", now())])).await
         });
     }

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use hookbridge::bridge::Request;
+use hookbridge::bridge::WebhookRequest;
 use hookbridge::event::{Detail, Event};
-use hookbridge::providers::{self, Form, Provider, RequestUrl, Webhook, Written};
+use hookbridge::providers::{self, Form, HeaderFormat, Provider, RawWebhook, RequestUrl};
 use hookbridge::recorder;
 use hookbridge::secrets::Secret;
 use hookbridge::send::{Letter, Signed};
@@ -24,7 +24,7 @@ fn any_provider() -> impl Strategy<Value = &'static Provider> {
 
 /// One that signs what it sends, and does not only send its secret.
 fn any_signing_provider() -> impl Strategy<Value = &'static Provider> {
-    any_provider().prop_filter("signs", |p| !matches!(p.signature.written, Written::Credentials))
+    any_provider().prop_filter("signs", |p| !matches!(p.signature.header_format, HeaderFormat::Credentials))
 }
 
 fn any_url() -> impl Strategy<Value = RequestUrl> {
@@ -44,9 +44,9 @@ fn sign(provider: &'static Provider, secret: &[u8], to: RequestUrl, body: Vec<u8
 }
 
 fn is_verified(provider: &'static Provider, secret: &[u8], signed: &Signed) -> bool {
-    let headers = Webhook::headers(signed.headers.iter().cloned());
-    let webhook = Webhook::new(signed.url.clone(), headers, signed.body.clone());
-    provider.claim(webhook, now()).is_ok_and(|claim| claim.verify(&Secret::new(secret)).is_ok())
+    let headers = RawWebhook::header_map(signed.headers.iter().cloned());
+    let webhook = RawWebhook::new(signed.url.clone(), headers, signed.body.clone());
+    provider.parse_signature(webhook, now()).is_ok_and(|claim| claim.verify(&Secret::new(secret)).is_ok())
 }
 
 /// What of a body is signed: Twilio signs what a form means and not how it is written.
@@ -105,11 +105,11 @@ proptest! {
         };
         let elements: Vec<_> = elements.into_iter().map(wrap).collect();
         let body = serde_json::Value::from(elements.clone()).to_string();
-        let batch = recorder::read(None, &body, now());
+        let batch = recorder::parse_batch(None, &body, now());
         let pings = elements.iter().filter(|element| element["msys"] == serde_json::json!({})).count();
-        prop_assert_eq!(batch.records.len(), elements.len() - pings);
+        prop_assert_eq!(batch.events.len(), elements.len() - pings);
         let texts = elements.iter().filter(|element| element["msys"] != serde_json::json!({}));
-        for (record, element) in batch.records.iter().zip(texts) {
+        for (record, element) in batch.events.iter().zip(texts) {
             prop_assert_eq!(&*record.detail, element.to_string());
         }
     }
@@ -265,8 +265,8 @@ proptest! {
             "body": BASE64.encode(&signed.body),
             "isBase64Encoded": true,
         });
-        let request = Request::of_function_url(&event.to_string(), None);
-        let claim = request.ok().map(|request| provider.claim(request.webhook, now())).unwrap().unwrap();
+        let request = WebhookRequest::from_function_url_event(&event.to_string(), None);
+        let claim = request.ok().map(|request| provider.parse_signature(request.webhook, now())).unwrap().unwrap();
         let verified = claim.verify(&Secret::new(secret.as_slice())).unwrap();
         prop_assert_eq!(verified.body(), &signed.body);
     }
@@ -308,14 +308,14 @@ proptest! {
         let form = Form::parse(&bytes);
         prop_assert!(form.pairs().len() <= bytes.len());
         for provider in providers::ALL {
-            let headers = Webhook::headers([(provider.signature.header, &bytes)]);
+            let headers = RawWebhook::header_map([(provider.signature.header, &bytes)]);
             let url: RequestUrl = "https://x.example/".parse().unwrap();
-            let webhook = Webhook::new(url, headers, Bytes::from(bytes.clone()));
-            let _ = provider.claim(webhook, now());
+            let webhook = RawWebhook::new(url, headers, Bytes::from(bytes.clone()));
+            let _ = provider.parse_signature(webhook, now());
         }
         if let Ok(text) = String::from_utf8(bytes) {
             let _ = text.parse::<RequestUrl>();
-            let _ = hookbridge::event::time_of(&text);
+            let _ = hookbridge::event::parse_timestamp(&text);
             let _ = Event::from_entry(&text);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hookbridge::bridge::Redrive;
+use hookbridge::bridge::RedriveFunction;
 use hookbridge::bus::EventBridge;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn batch(bodies: &[&str]) -> String {
 /// What `redrive` keeps of a batch, and its log, with 3 s to answer.
 async fn redrive(proxy: &FaultProxy, batch: &str) -> (Value, Vec<Value>) {
     let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
-    let redrive = Redrive { bus, name: "redrive".into() };
+    let redrive = RedriveFunction { bus, function_name: "redrive".into() };
     let deadline = SystemTime::now() + Duration::from_secs(3);
     let (answer, lines) = redrive.invoke(batch, "request", deadline).await.unwrap();
     let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -186,7 +186,7 @@ async fn redrive_keeps_what_the_bus_does_not_take_and_only_that() {
 async fn redrive_takes_nothing_when_it_was_not_sqs_that_called() {
     let proxy = FaultProxy::before(&endpoint()).await;
     let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
-    let redrive = Redrive { bus, name: "redrive".into() };
+    let redrive = RedriveFunction { bus, function_name: "redrive".into() };
     for event in ["{}", "[]", "{\"Records\":[{\"messageId\":\"m\"}]}"] {
         assert!(redrive.invoke(event, "request", SystemTime::now()).await.is_err(), "{event}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookbridge::secrets::Ages;
+use hookbridge::secrets::CacheTtls;
 use serde_json::Value;
 
 use crate::actors::aws::{endpoint, rotate, secret};
@@ -199,7 +199,7 @@ async fn no_secret_at_start_is_500_with_retry_after_and_heals() {
 #[tokio::test]
 async fn a_secret_once_read_goes_on_working_when_secrets_manager_is_down() {
     let proxy = FaultProxy::before(&endpoint()).await;
-    let ages = Ages { time_to_live: Duration::from_millis(1), ..Ages::default() };
+    let ages = CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() };
     let function = CloudFunction::with(&proxy.url(), "github", &secret(SECRET), ages).await;
     assert_eq!(function.invoke(&signed()).await.status, 202);
     for fault in [Fault::Throttled, Fault::Broken, Fault::Cut] {
@@ -267,10 +267,10 @@ async fn a_slow_secrets_manager_is_answered_before_the_time_is_up() {
 async fn a_changed_secret_is_read_again_after_its_time_to_live() {
     let proxy = FaultProxy::before(&endpoint()).await;
     let arn = secret("the old secret");
-    let ages = Ages {
+    let ages = CacheTtls {
         time_to_live: Duration::from_millis(1),
         previous_grace: Duration::ZERO,
-        look_every: Duration::from_secs(3600),
+        refresh_interval: Duration::from_secs(3600),
     };
     let function = CloudFunction::with(&proxy.url(), "github", &arn, ages).await;
     assert_eq!(function.invoke(&signed_with("forged")).await.status, 401, "the only look there is");

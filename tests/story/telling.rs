@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hookbridge::dispatch::{Changes, DeliveryFilter, DispatcherFunction};
-use hookbridge::log::Statements;
+use hookbridge::log::SqlExecutor;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -24,13 +24,13 @@ fn within(hours: u32) -> Changes {
     Changes { failure_budget: Some(hours), ..Changes::default() }
 }
 
-fn function<S: Statements + Clone>(office: &Office<S>) -> Arc<DispatcherFunction<S, Told>> {
+fn function<S: SqlExecutor + Clone>(office: &Office<S>) -> Arc<DispatcherFunction<S, Told>> {
     let retention = SignedDuration::from_hours(24);
     let dispatcher = office.dispatcher.clone();
     Arc::new(DispatcherFunction { dispatcher, name: "dispatcher".into(), retention })
 }
 
-async fn somebody_is_told_in_time_of_who_is_seldom_tried(db: impl Statements + Clone) {
+async fn somebody_is_told_in_time_of_who_is_seldom_tried(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office.subscriber("down", receiver.url("in"), within(100)).await;
@@ -50,7 +50,7 @@ async fn somebody_is_told_in_time_of_who_is_seldom_tried(db: impl Statements + C
     assert_eq!(told, expected);
 }
 
-async fn what_the_bus_did_not_take_is_told_later(db: impl Statements + Clone) {
+async fn what_the_bus_did_not_take_is_told_later(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office.subscriber("down", receiver.url("in"), within(24)).await;
@@ -97,7 +97,7 @@ async fn what_the_bus_did_not_take_is_told_later(db: impl Statements + Clone) {
     assert_eq!(office.told.take(), [""; 0]);
 }
 
-async fn a_test_takes_nothing_from_what_is_told(db: impl Statements + Clone) {
+async fn a_test_takes_nothing_from_what_is_told(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office.subscriber("down", receiver.url("in"), within(20)).await;
@@ -126,7 +126,7 @@ async fn a_test_takes_nothing_from_what_is_told(db: impl Statements + Clone) {
     }
 }
 
-async fn the_last_attempt_says_that_its_delivery_is_given_up(db: impl Statements + Clone) {
+async fn the_last_attempt_says_that_its_delivery_is_given_up(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     receiver.answers(500);
     office.subscriber("down", receiver.url("in"), within(1000)).await;
@@ -150,7 +150,7 @@ async fn the_last_attempt_says_that_its_delivery_is_given_up(db: impl Statements
     assert_eq!(office.deliveries(DeliveryFilter::default()).await[0].state.as_str(), "failed");
 }
 
-async fn what_was_tried_is_told_also_when_the_time_is_over_for_the_rest(db: impl Statements + Clone) {
+async fn what_was_tried_is_told_also_when_the_time_is_over_for_the_rest(db: impl SqlExecutor + Clone) {
     let (office, receiver) = (Office::open(db), Receiver::start().await);
     // It takes a connection, and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

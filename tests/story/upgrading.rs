@@ -1,6 +1,6 @@
 //! A log of an earlier version: what it has gets its place in the order, and its recorder may still run for a while.
 
-use hookbridge::log::{Log as _, Ordered};
+use hookbridge::log::{EventReader, EventStore as _};
 
 use crate::actors::database::Database;
 use crate::actors::log::{batch, now, record};
@@ -30,9 +30,9 @@ const OLD_BATCHES: &str = "
     values (T+0, 'a', '', '', 1, 0, '', '', R, ''), (T+2, 'b', '', '', 1, 1, '', '', R, ''),
            (T+1, 'c', '', '', 3, 2, '', '', R, ''), (T+3, 'd', '', '', 3, 0, '', '', R, '');";
 
-async fn the_old_batches_have_positions(log: &impl Ordered) {
+async fn the_old_batches_have_positions(log: &impl EventReader) {
     log.record(&batch("4", vec![record("e", now())])).await.unwrap();
-    assert_eq!(log.sequence().await.unwrap(), 6);
+    assert_eq!(log.assign_positions().await.unwrap(), 6);
     let ids = ["a", "b", "d", "c", "e"].map(str::to_owned);
     assert_eq!(read(log, 1..6).await, (1..).zip(ids).collect::<Vec<_>>());
 }
@@ -54,7 +54,7 @@ async fn a_recorder_of_the_first_version_may_still_run() {
     let database = Database::new().await;
     let log = database.log().await;
     log.record(&batch("0", vec![record("z", now())])).await.unwrap();
-    log.sequence().await.unwrap();
+    log.assign_positions().await.unwrap();
     // What that one writes: no times of the batch, and a gap where there was a repeat.
     database
         .run(
@@ -65,7 +65,7 @@ async fn a_recorder_of_the_first_version_may_still_run() {
         )
         .await;
     log.record(&batch("1", vec![record("a", now()), record("b", now())])).await.unwrap();
-    assert_eq!(log.sequence().await.unwrap(), 6);
+    assert_eq!(log.assign_positions().await.unwrap(), 6);
     let ids = ["z", "old-0", "old-2", "a", "b"].map(str::to_owned);
     assert_eq!(read(&log, 1..6).await, (1..).zip(ids).collect::<Vec<_>>());
 }

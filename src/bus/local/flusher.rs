@@ -21,7 +21,7 @@ pub(super) struct Flusher {
 }
 
 impl Flusher {
-    pub(super) fn start(events: File) -> std::io::Result<Self> {
+    pub(super) fn spawn(events: File) -> std::io::Result<Self> {
         let ((ask, asked), (tell, done)) = (mpsc::channel(), mpsc::channel());
         let flush = move || {
             while let Ok(end) = asked.recv() {
@@ -40,14 +40,14 @@ impl Flusher {
     }
 
     /// Begins a flush of the file, whose first `end` bytes are written. The one before it has ended then.
-    pub(super) fn turn(&mut self, end: u64) -> std::io::Result<()> {
+    pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
         self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(end).is_ok());
         self.under_way.then_some(()).ok_or_else(|| Error::other("nobody has the file on disk any more"))
     }
 
     /// Notes a failure, after which nothing more may be written over.
-    pub(super) fn note(&mut self, error: Option<&Error>) {
+    pub(super) fn record_error(&mut self, error: Option<&Error>) {
         if let Some(error) = error {
             self.failed = Some(error.to_string());
         }
@@ -57,7 +57,7 @@ impl Flusher {
     pub(super) fn wait(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.under_way) {
             let done = self.done.recv().map_err(Error::other).flatten();
-            self.note(done.as_ref().err());
+            self.record_error(done.as_ref().err());
         }
         match &self.failed {
             None => Ok(()),

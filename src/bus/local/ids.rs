@@ -3,17 +3,17 @@
 use uuid::{Builder, Uuid};
 
 /// A random start and a count: no id comes twice, here or, as far as 122 random bits go, anywhere.
-pub(super) struct Ids {
+pub(super) struct EventIdGenerator {
     start: u128,
     next: u64,
 }
 
-impl Ids {
+impl EventIdGenerator {
     pub(super) fn new() -> Self {
         Self { start: Uuid::new_v4().as_u128(), next: 0 }
     }
 
-    pub(super) fn next(&mut self) -> String {
+    pub(super) fn next_id(&mut self) -> String {
         let count = u128::from(self.next);
         self.next += 1;
         // The count is in the low 60 bits, of which a UUID's version and variant take none.
@@ -28,8 +28,8 @@ mod tests {
 
     #[test]
     fn no_id_comes_twice() {
-        let mut ids = Ids::new();
-        let mut seen: Vec<String> = (0..1000).map(|_| ids.next()).collect();
+        let mut ids = EventIdGenerator::new();
+        let mut seen: Vec<String> = (0..1000).map(|_| ids.next_id()).collect();
         assert_eq!(&seen[0][14..15], "4", "a random UUID by its version");
         seen.sort();
         seen.dedup();

@@ -14,9 +14,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::file_identity::FileIdentity;
 use super::flusher::Flusher;
-use super::place::Place;
-use super::record::{HEAD, Lines, records, size_of};
+use super::journal_record::{HEADER_LEN, JournalRecord, parse_records, record_size};
 use crate::files::open_private;
 
 /// The journal's name in the data folder.
@@ -28,7 +28,7 @@ const BEFORE: u64 = 4096;
 
 /// A journal of the bus's file.
 pub(super) struct Journal {
-    place: Place,
+    place: FileIdentity,
     file: File,
     /// Bytes of each half.
     half: u64,
@@ -71,30 +71,31 @@ impl Journal {
             #[cfg(unix)]
             File::open(folder)?.sync_all()?;
         }
-        let flusher = Flusher::start(events.try_clone()?)?;
+        let flusher = Flusher::spawn(events.try_clone()?)?;
         let (run, record) = (fastrand::u64(..), Vec::new());
-        let place = Place::of(path, &file)?;
+        let place = FileIdentity::new(path, &file)?;
         Ok(Self { place, file, half, second: false, used: 0, run, record, flusher })
     }
 
     /// Where it is.
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn identity(&self) -> &FileIdentity {
         &self.place
     }
 
     /// Has the lines on disk that will stand at `offset` of the bus's file; `false` where they are too many. Then comes
     /// [`Journal::keep`] or [`Journal::refuse`].
     pub(super) fn write(&mut self, lines: &[u8], offset: u64, events: &mut File) -> std::io::Result<bool> {
-        let size = size_of(lines.len());
+        let size = record_size(lines.len());
         if size > self.half {
             return Ok(false);
         }
         if self.used + size > self.half {
-            self.flusher.turn(offset)?;
+            self.flusher.start_flush(offset)?;
             (self.second, self.used) = (!self.second, 0);
         }
         let before = if self.used == 0 { checksum_before(offset, events)? } else { 0 };
-        Lines { run: self.run, offset, before, bytes: lines }.write(&mut self.record);
+        JournalRecord { run_id: self.run, file_offset: offset, preceding_checksum: before, lines }
+            .encode(&mut self.record);
         self.file.seek(SeekFrom::Start(self.end()))?;
         self.file.write_all(&self.record)?;
         self.file.sync_data()?;
@@ -103,7 +104,7 @@ impl Journal {
 
     /// The lines that were written last stand in the bus's file.
     pub(super) fn keep(&mut self, lines: &[u8]) {
-        self.used += size_of(lines.len());
+        self.used += record_size(lines.len());
     }
 
     /// The lines that were written last, as far as they were, do not stand in the bus's file: their record counts no more. Where
@@ -116,9 +117,9 @@ impl Journal {
         let erased = self
             .file
             .seek(SeekFrom::Start(end))
-            .and_then(|_| self.file.write_all(&[0; HEAD]))
+            .and_then(|_| self.file.write_all(&[0; HEADER_LEN]))
             .and_then(|()| self.file.sync_data());
-        self.flusher.note(erased.as_ref().err());
+        self.flusher.record_error(erased.as_ref().err());
     }
 
     /// Where in it the next record goes.
@@ -127,10 +128,10 @@ impl Journal {
     }
 
     /// Has all of the bus's file on disk, after which nothing here is needed any more.
-    pub(super) fn flush(&mut self, events: &File) -> std::io::Result<()> {
+    pub(super) fn checkpoint(&mut self, events: &File) -> std::io::Result<()> {
         self.flusher.wait()?;
         let flushed = events.sync_data();
-        self.flusher.note(flushed.as_ref().err());
+        self.flusher.record_error(flushed.as_ref().err());
         flushed?;
         self.used = 0;
         Ok(())
@@ -138,7 +139,7 @@ impl Journal {
 
     /// The same at the end. Who puts the bus's file away then leaves nothing of it here.
     pub(super) fn close(&mut self, events: &File) -> std::io::Result<()> {
-        self.flush(events)?;
+        self.checkpoint(events)?;
         empty(&mut self.file, self.half)
     }
 }
@@ -146,22 +147,22 @@ impl Journal {
 /// Writes to `events` what it may have lost; `false` where it is not the file that the journal is of.
 fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     let (one, other) = journal.split_at(journal.len() / 2);
-    let mut halves = [records(one), records(other)];
-    halves.sort_by_key(|half| half.first().map(|lines| lines.offset));
+    let mut halves = [parse_records(one), parse_records(other)];
+    halves.sort_by_key(|half| half.first().map(|lines| lines.file_offset));
     let [older, newer] = halves;
     let Some(first) = newer.first() else { return Ok(true) };
     // Where something is missing between the two, all that was before the newer one is on disk.
-    let older = if older.last().is_some_and(|last| last.is_before(first)) { older } else { Vec::new() };
+    let older = if older.last().is_some_and(|last| last.is_followed_by(first)) { older } else { Vec::new() };
     let first = older.first().unwrap_or(first);
-    if events.metadata()?.len() < first.offset
-        || checksum_before(first.offset, events)? != first.before
-        || (first.offset == 0 && begins_otherwise(events, first.bytes)?)
+    if events.metadata()?.len() < first.file_offset
+        || checksum_before(first.file_offset, events)? != first.preceding_checksum
+        || (first.file_offset == 0 && begins_otherwise(events, first.lines)?)
     {
         return Ok(false);
     }
     for lines in older.iter().chain(&newer) {
-        events.seek(SeekFrom::Start(lines.offset))?;
-        events.write_all(lines.bytes)?;
+        events.seek(SeekFrom::Start(lines.file_offset))?;
+        events.write_all(lines.lines)?;
     }
     events.sync_data()?;
     Ok(true)
@@ -188,7 +189,7 @@ fn set_aside(path: &Path) -> std::io::Result<()> {
 fn empty(file: &mut File, half: u64) -> std::io::Result<()> {
     for start in [0, half] {
         file.seek(SeekFrom::Start(start))?;
-        file.write_all(&[0; HEAD])?;
+        file.write_all(&[0; HEADER_LEN])?;
     }
     file.sync_data()
 }
@@ -207,9 +208,9 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::bus::local::record::BLOCK;
+    use crate::bus::local::journal_record::BLOCK_BYTES;
 
-    const SMALL: u64 = 4 * BLOCK;
+    const SMALL: u64 = 4 * BLOCK_BYTES;
 
     /// The bus's file and its journal in a folder, which a crash can happen to.
     struct Bus {
@@ -241,7 +242,7 @@ mod tests {
             self.events.write_all(&lines).unwrap();
             match is_on_disk {
                 true => self.journal.keep(&lines),
-                false => self.journal.flush(&self.events).unwrap(),
+                false => self.journal.checkpoint(&self.events).unwrap(),
             }
             self.length += lines.len() as u64;
         }
@@ -305,7 +306,8 @@ mod tests {
             // What is on disk for sure is all that was before the older half.
             let journal = std::fs::read(bus.folder.path().join(NAME)).unwrap();
             let (one, other) = journal.split_at(journal.len() / 2);
-            let first = [one, other].map(|half| Lines::read(half).map_or(u64::MAX, |lines| lines.offset));
+            let first = [one, other]
+                .map(|half| JournalRecord::parse(half).map_or(u64::MAX, |lines| lines.file_offset));
             let on_disk = first.into_iter().min().unwrap().min(bus.length);
             let before = bus.content();
             assert!(bus.after_a_crash(on_disk, appends % 2 == 0).content() == before, "{appends} appends");
@@ -320,7 +322,7 @@ mod tests {
         bus.append(9000);
         let path = bus.folder.path().join(NAME);
         let mut journal = File::options().read(true).write(true).open(path).unwrap();
-        journal.seek(SeekFrom::Start(3 * BLOCK)).unwrap();
+        journal.seek(SeekFrom::Start(3 * BLOCK_BYTES)).unwrap();
         journal.write_all(&[0; 10]).unwrap();
         assert!(bus.after_a_crash(0, true).content() == kept);
     }

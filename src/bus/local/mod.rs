@@ -4,12 +4,12 @@
 //! so that many webhooks share the price of one flush; and what it flushes is a `journal`, where that costs less. Whoever comes
 //! first calls for the flush, when all who are ready have come.
 
+mod event_file;
+mod file_identity;
 mod flusher;
 mod ids;
 mod journal;
-mod log;
-mod place;
-mod record;
+mod journal_record;
 
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,11 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use self::ids::Ids;
-use self::log::{ENOUGH_BYTES, Log};
+use self::event_file::{FLUSH_BATCH_BYTES, Log};
+use self::ids::EventIdGenerator;
 use super::Bus;
 use crate::call::CallError;
-use crate::event::{Envelope, Event, Through};
+use crate::event::{AwsOriginRef, Envelope, Event};
 use crate::files::open_private;
 
 /// The file's name in the data folder.
@@ -126,7 +126,7 @@ impl Shared {
 
 /// Why the folder cannot be a bus.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum OpenBusError {
     /// The file cannot be made, read or written.
     #[error("{path}: {error}; choose a folder you can write to with --data")]
     Io {
@@ -148,23 +148,23 @@ impl LocalBus {
     /// and is cut off.
     ///
     /// # Errors
-    /// [`OpenError`] when the file cannot be used, or somebody else uses it.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+    /// [`OpenBusError`] when the file cannot be used, or somebody else uses it.
+    pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
         let path = folder.join(FILE);
-        let failed = |error| OpenError::Io { path: path.clone(), error };
+        let failed = |error| OpenBusError::Io { path: path.clone(), error };
         // Webhooks are their owner's affair.
         let file = open_private(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path }),
+            Err(TryLockError::WouldBlock) => return Err(OpenBusError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         // The file is new, perhaps: its name has to be on disk, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let log = Log::open(path.clone(), file).map_err(failed)?;
         let (lines, _) = broadcast::channel(WATCHED);
-        let room = Semaphore::new(ENOUGH_BYTES);
-        let length = watch::Sender::new(log.length());
+        let room = Semaphore::new(FLUSH_BATCH_BYTES);
+        let length = watch::Sender::new(log.flushed_length());
         let shared =
             Arc::new(Shared { waiting: Mutex::default(), work: Condvar::new(), room, lines, length });
         let of_thread = shared.clone();
@@ -181,12 +181,12 @@ impl LocalBus {
     }
 
     /// Every line from now on, once it is on disk.
-    pub fn watch(&self) -> broadcast::Receiver<Arc<str>> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
         self.shared.lines.subscribe()
     }
 
     /// How much of the file is on disk, in bytes; always whole lines.
-    pub fn length(&self) -> watch::Receiver<u64> {
+    pub fn flushed_length(&self) -> watch::Receiver<u64> {
         self.shared.length.subscribe()
     }
 }
@@ -202,11 +202,11 @@ impl Drop for LocalBus {
 }
 
 impl Bus for LocalBus {
-    async fn put(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         let at = Timestamp::now();
         let put = async {
-            let room = (event.entry_size() + AROUND).min(ENOUGH_BYTES);
+            let room = (event.entry_size() + AROUND).min(FLUSH_BATCH_BYTES);
             self.shared.room.acquire_many(u32::try_from(room).ok()?).await.ok()?.forget();
             let (tell, told) = oneshot::channel();
             if let Some(call) = self.shared.add(Put { event: event.clone(), at, room, tell }) {
@@ -228,7 +228,7 @@ impl Bus for LocalBus {
 /// The thread that owns the file.
 struct Writer {
     log: Log,
-    ids: Ids,
+    ids: EventIdGenerator,
     /// The lines of the flush that comes next.
     lines: Vec<u8>,
     /// Who waits for it.
@@ -237,7 +237,7 @@ struct Writer {
 
 impl Writer {
     fn of(log: Log) -> Self {
-        Self { log, ids: Ids::new(), lines: Vec::new(), told: Vec::new() }
+        Self { log, ids: EventIdGenerator::new(), lines: Vec::new(), told: Vec::new() }
     }
 
     /// Writes what comes until nothing will.
@@ -246,7 +246,7 @@ impl Writer {
         while shared.take(&mut puts) {
             for put in puts.drain(..) {
                 self.add(put);
-                if self.lines.len() >= ENOUGH_BYTES {
+                if self.lines.len() >= FLUSH_BATCH_BYTES {
                     self.flush(shared);
                 }
             }
@@ -258,9 +258,9 @@ impl Writer {
     }
 
     fn add(&mut self, put: Put) {
-        let id = self.ids.next();
-        let through = Through { account: "000000000000", region: "local" };
-        let envelope = Envelope::of(&put.event, &id, through, put.at);
+        let id = self.ids.next_id();
+        let through = AwsOriginRef { account: "000000000000", region: "local" };
+        let envelope = Envelope::from_event(&put.event, &id, through, put.at);
         let before = self.lines.len();
         match envelope.write_kept_line(put.event.detail.as_str(), &mut self.lines) {
             Ok(()) => self.told.push(put.tell),
@@ -283,7 +283,7 @@ impl Writer {
                 let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
-        shared.length.send_replace(self.log.length());
+        shared.length.send_replace(self.log.flushed_length());
         for tell in self.told.drain(..) {
             // The webhook that waited may have given up; the event stands in the file all the same.
             let _ = tell.send(written.clone());
@@ -318,11 +318,11 @@ mod tests {
     async fn every_event_that_was_taken_stands_in_the_file_once() {
         let folder = tempfile::tempdir().unwrap();
         let bus = Arc::new(LocalBus::open(folder.path()).unwrap());
-        let mut lines = bus.watch();
+        let mut lines = bus.subscribe();
         let puts: Vec<_> = (0..500)
             .map(|n| {
                 let bus = bus.clone();
-                tokio::spawn(async move { bus.put(&Arc::new(event(n)), soon()).await })
+                tokio::spawn(async move { bus.publish(&Arc::new(event(n)), soon()).await })
             })
             .collect();
         for put in puts {
@@ -348,7 +348,7 @@ mod tests {
         std::fs::write(&path, format!("{whole}{{\"b\":\"{}", "y".repeat(9000))).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
-        bus.put(&Arc::new(event(1)), soon()).await.unwrap();
+        bus.publish(&Arc::new(event(1)), soon()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 
@@ -361,7 +361,7 @@ mod tests {
         for n in 0..12 {
             // Every other one gives up before it is told.
             let deadline = if n % 2 == 0 { soon() } else { Instant::now() };
-            let put = bus.put(&large, deadline).await;
+            let put = bus.publish(&large, deadline).await;
             assert!(put.is_ok() || n % 2 == 1, "{put:?}");
         }
         let path = bus.path().to_owned();
@@ -373,7 +373,7 @@ mod tests {
     async fn after_its_end_the_file_can_be_put_away() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
-        bus.put(&Arc::new(event(1)), soon()).await.unwrap();
+        bus.publish(&Arc::new(event(1)), soon()).await.unwrap();
         drop(bus);
         std::fs::remove_file(folder.path().join(FILE)).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
@@ -384,9 +384,9 @@ mod tests {
     async fn who_comes_first_may_give_up_before_the_flush_is_called_for() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
-        let mut length = bus.length();
+        let mut length = bus.flushed_length();
         let event = Arc::new(event(1));
-        let mut put = Box::pin(bus.put(&event, soon()));
+        let mut put = Box::pin(bus.publish(&event, soon()));
         tokio::select! {
             biased;
             _ = &mut put => panic!("it waits for the others"),
@@ -402,12 +402,15 @@ mod tests {
         let bus = LocalBus::open(folder.path()).unwrap();
         let text = format!("{{{}\"a\":1}}", "\n".repeat(1_000_000));
         let broken = Arc::new(Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) });
-        bus.put(&broken, soon()).await.unwrap();
-        bus.put(&Arc::new(event(1)), soon()).await.unwrap();
+        bus.publish(&broken, soon()).await.unwrap();
+        bus.publish(&Arc::new(event(1)), soon()).await.unwrap();
         let path = bus.path().to_owned();
         drop(bus);
         let written = std::fs::read_to_string(path).unwrap();
-        assert!(written.lines().next().unwrap().len() > ENOUGH_BYTES, "each line break has its place noted");
+        assert!(
+            written.lines().next().unwrap().len() > FLUSH_BATCH_BYTES,
+            "each line break has its place noted"
+        );
         assert_eq!(written.lines().count(), 2);
     }
 

@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::{Api, ApiAnswer};
 use crate::invocation::{NotARequest, UrlAnswer, UrlRequest, time_to_answer};
-use crate::log::Statements;
+use crate::log::SqlExecutor;
 
 /// The function: the API, and its name for the log.
 pub struct ApiFunction<S> {
@@ -18,7 +18,7 @@ pub struct ApiFunction<S> {
     pub name: String,
 }
 
-impl<S: Statements> ApiFunction<S> {
+impl<S: SqlExecutor> ApiFunction<S> {
     /// Answers one invocation before `deadline`, and returns the answer with the line to log.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::dispatch::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
 use crate::dispatch::store::{DeliveryFilter, State};
 use crate::dispatch::subscriber::NoSigner;
 use crate::dispatch::view;
-use crate::log::{LogError, Statements};
+use crate::log::{LogError, SqlExecutor};
 use crate::secrets::Secret;
 
 /// Deliveries of a page, when it is not said how many, and at most.
@@ -163,7 +163,7 @@ fn ok(value: &Value) -> Result<ApiAnswer, NotDone> {
     Ok(ApiAnswer::json(StatusCode::OK, value))
 }
 
-impl<S: Statements> Api<S> {
+impl<S: SqlExecutor> Api<S> {
     /// Lets a request in, by its `Authorization` or because AWS has checked its signature; says what its token is known by.
     ///
     /// # Errors

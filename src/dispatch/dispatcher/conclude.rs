@@ -13,7 +13,7 @@ use crate::bus::Bus;
 use crate::dispatch::notice::{Notice, Standing};
 use crate::dispatch::store::Failing;
 use crate::dispatch::subscriber::{Health, Receiver, Settings, Subscriber};
-use crate::log::{LogError, Statements};
+use crate::log::{LogError, SqlExecutor};
 
 /// So many failures in a row, and nothing more is tried for some time but one attempt, the probe.
 const TOO_MANY: i64 = 10;
@@ -23,7 +23,7 @@ const BUS_DOWN: SignedDuration = SignedDuration::from_secs(30);
 const GONE: &str = "it answered 410 Gone";
 const FAILED: &str = "every attempt failed for too long";
 
-impl<S: Statements, B: Bus> Dispatcher<S, B> {
+impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// What some attempts at one subscriber, in their order, say about it.
     pub(super) async fn conclude(&self, finished: &[&Finished]) -> Result<(), LogError> {
         let Some(last) = finished.last() else { return Ok(()) };
@@ -150,7 +150,7 @@ impl<S: Statements, B: Bus> Dispatcher<S, B> {
         let notice = Notice { subscriber: &receiver.name, standing, failing, waiting, now };
         let Some(event) = notice.event() else { return true };
         let deadline = Instant::now() + Duration::from_secs(5);
-        let put = self.bus.put(&Arc::new(event), deadline).await;
+        let put = self.bus.publish(&Arc::new(event), deadline).await;
         if let Err(error) = &put {
             let until = now.checked_add(BUS_DOWN).ok();
             *self.bus_down_until.lock().unwrap_or_else(PoisonError::into_inner) = until;

@@ -19,7 +19,7 @@ use crate::dispatch::attempt::{Letter, Tried};
 use crate::dispatch::lanes::Place;
 use crate::dispatch::store::{Hold, Message};
 use crate::dispatch::subscriber::{Receiver, SubscriberId};
-use crate::log::{LogError, Statements};
+use crate::log::{LogError, SqlExecutor};
 
 /// How long what was looked at is taken to be as it was.
 const FRESH: Duration = Duration::from_millis(100);
@@ -90,7 +90,7 @@ impl Finished {
     }
 }
 
-impl<S: Statements, B: Bus> Dispatcher<S, B> {
+impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// Tries one when it is its turn; or not, when it is not in hand any more, when too much has failed since it was taken, or
     /// when it would not be in hand until the end of the attempt.
     pub async fn attempt(&self, mut job: Job) -> Outcome {

@@ -28,7 +28,7 @@ use crate::dispatch::queue::{Retry, RetryQueue};
 use crate::dispatch::schedule;
 use crate::dispatch::store::{Attempted, Claimed, Hold, Made, Message, Owed, Ready, Store};
 use crate::dispatch::subscriber::{Receiver, SubscriberId};
-use crate::log::{LogError, Position, Statements};
+use crate::log::{LogError, Position, SqlExecutor};
 
 /// How long somebody has for what is in hand: longer than any attempt takes, with its record.
 const IN_HAND: SignedDuration = SignedDuration::from_secs(90);
@@ -95,7 +95,7 @@ pub struct Arrived {
     pub json: String,
 }
 
-impl<S: Statements, B: Bus> Dispatcher<S, B> {
+impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// One that sends by `poster` and tells on `bus` how subscribers are.
     pub fn new(store: Store<S>, keys: KeySource, poster: Poster, bus: B, clock: Clock) -> Self {
         let (known, lanes, sightings, more, bus_down_until) = Default::default();

@@ -10,7 +10,7 @@ use crate::call::CallError;
 use crate::dispatch::key_source::NoKeys;
 use crate::dispatch::queue::{Retry, RetryQueue};
 use crate::dispatch::store::{Hold, Ready};
-use crate::log::{LogError, Statements};
+use crate::log::{LogError, SqlExecutor};
 
 /// Deliveries of one subscriber that a sweep puts in the queue at once, at most.
 const SWEPT: usize = 500;
@@ -47,7 +47,7 @@ impl From<DispatchError> for SweepError {
     }
 }
 
-impl<S: Statements, B: Bus> Dispatcher<S, B> {
+impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// Puts in the queue what is to be tried soon, until `deadline`, gives up what has waited for too long, and says how many each;
     /// tells of subscribers what nobody was told.
     ///

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::Store;
 use super::deliveries::{AT_ONCE, Hold};
 use crate::dispatch::subscriber::SubscriberId;
-use crate::log::{LogError, Rows, Statement, Statements};
+use crate::log::{InputRows, LogError, SqlExecutor, Statement};
 
 /// An attempt, and what follows from it.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl Attempted {
     }
 }
 
-impl<S: Statements> Store<S> {
+impl<S: SqlExecutor> Store<S> {
     /// Records attempts, and when each delivery is tried again: all of it, or nothing. An attempt is on record also when somebody
     /// else has the delivery by now, which then stays as it is; returns the deliveries that changed.
     ///
@@ -74,45 +74,48 @@ impl<S: Statements> Store<S> {
         attempts.sort_by_key(|attempt| attempt.delivery);
         for some in attempts.chunks(AT_ONCE) {
             let each = || some.iter().copied();
-            let tried = Rows::default()
-                .numbers("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .numbers("delivery", each().map(|attempt| Some(attempt.delivery)))
-                .numbers("subscriber", each().map(|attempt| Some(attempt.subscriber)))
-                .texts("event", each().map(|attempt| Some(attempt.event.clone())))
-                .numbers("number", each().map(|attempt| Some(attempt.number)))
-                .numbers("duration", each().map(|attempt| Some(attempt.duration)))
-                .numbers("status", each().map(|attempt| attempt.status.map(i64::from)))
-                .texts("error", each().map(|attempt| attempt.error.clone()))
-                .texts("address", each().map(|attempt| attempt.address.clone()))
-                .texts("answer", each().map(|attempt| attempt.answer.clone()))
-                .numbers("next_attempt", each().map(|attempt| attempt.next.map(Timestamp::as_microsecond)));
-            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", tried.names());
-            statements.push(Statement::of_rows(&tried.into(), insert));
+            let tried = InputRows::default()
+                .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
+                .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
+                .with_number_column("subscriber", each().map(|attempt| Some(attempt.subscriber)))
+                .with_text_column("event", each().map(|attempt| Some(attempt.event.clone())))
+                .with_number_column("number", each().map(|attempt| Some(attempt.number)))
+                .with_number_column("duration", each().map(|attempt| Some(attempt.duration)))
+                .with_number_column("status", each().map(|attempt| attempt.status.map(i64::from)))
+                .with_text_column("error", each().map(|attempt| attempt.error.clone()))
+                .with_text_column("address", each().map(|attempt| attempt.address.clone()))
+                .with_text_column("answer", each().map(|attempt| attempt.answer.clone()))
+                .with_number_column(
+                    "next_attempt",
+                    each().map(|attempt| attempt.next.map(Timestamp::as_microsecond)),
+                );
+            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", tried.column_names());
+            statements.push(Statement::with_rows(&tried.into(), insert));
             let next = |attempt: &Attempted| attempt.next.unwrap_or(attempt.started).as_microsecond();
             let held = |attempt: &Attempted| attempt.next_hold.as_ref().map(|hold| hold.token.clone());
             let held_until = |attempt: &Attempted| Some(attempt.next_hold.as_ref()?.until.as_microsecond());
-            let rows = Rows::default()
-                .numbers("delivery", each().map(|attempt| Some(attempt.delivery)))
-                .texts("held", each().map(|attempt| Some(attempt.hold.clone())))
-                .texts("state", each().map(|attempt| Some(attempt.state().to_owned())))
-                .numbers("attempts", each().map(|attempt| Some(attempt.number)))
-                .numbers("since", each().map(|attempt| Some(attempt.since.as_microsecond())))
-                .numbers("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .numbers("next_attempt", each().map(|attempt| Some(next(attempt))))
-                .texts("new_held", each().map(held))
-                .numbers("new_until", each().map(held_until));
+            let rows = InputRows::default()
+                .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
+                .with_text_column("held", each().map(|attempt| Some(attempt.hold.clone())))
+                .with_text_column("state", each().map(|attempt| Some(attempt.state().to_owned())))
+                .with_number_column("attempts", each().map(|attempt| Some(attempt.number)))
+                .with_number_column("since", each().map(|attempt| Some(attempt.since.as_microsecond())))
+                .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
+                .with_number_column("next_attempt", each().map(|attempt| Some(next(attempt))))
+                .with_text_column("new_held", each().map(held))
+                .with_number_column("new_until", each().map(held_until));
             // By its number: an index of all that wait would be as long as those are many.
             let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
                   next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
                 from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id";
-            statements.push(Statement::of_rows(&rows.into(), update));
+            statements.push(Statement::with_rows(&rows.into(), update));
         }
         if statements.is_empty() {
             return Ok(HashSet::new());
         }
-        let done = match self.db.transact(statements.clone()).await {
+        let done = match self.db.execute_transaction(statements.clone()).await {
             // Somebody else may have stood in the way.
-            Err(LogError::Unavailable(_)) => self.db.transact(statements).await,
+            Err(LogError::Unavailable(_)) => self.db.execute_transaction(statements).await,
             done => done,
         };
         let ours = done?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
@@ -129,12 +132,15 @@ impl<S: Statements> Store<S> {
         if attempts.is_empty() {
             return Ok(());
         }
-        let rows = Rows::default()
-            .numbers("id", attempts.iter().map(|attempt| Some(attempt.delivery)))
-            .numbers("attempts", attempts.iter().map(|attempt| Some(attempt.number)))
-            .numbers("tried", attempts.iter().map(|attempt| Some(attempt.started.as_microsecond())));
+        let rows = InputRows::default()
+            .with_number_column("id", attempts.iter().map(|attempt| Some(attempt.delivery)))
+            .with_number_column("attempts", attempts.iter().map(|attempt| Some(attempt.number)))
+            .with_number_column(
+                "tried",
+                attempts.iter().map(|attempt| Some(attempt.started.as_microsecond())),
+            );
         let count = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
             from v where d.id = v.id and d.attempts < v.attempts";
-        self.db.transact(vec![Statement::of_rows(&rows.into(), count)]).await.map(drop)
+        self.db.execute_transaction(vec![Statement::with_rows(&rows.into(), count)]).await.map(drop)
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Store;
-use crate::log::{LogError, Row, Statements, Value};
+use crate::log::{LogError, Row, SqlExecutor, SqlValue};
 
 /// Rows that are removed at once.
 const FORGOTTEN: usize = 5000;
@@ -113,9 +113,9 @@ pub struct TriedView {
 }
 
 impl DeliveryFilter {
-    fn sql(&self) -> (String, Vec<Value>) {
+    fn sql(&self) -> (String, Vec<SqlValue>) {
         let (mut sql, mut values) = (String::from("where true"), Vec::new());
-        let mut and = |text: &str, value: Value| {
+        let mut and = |text: &str, value: SqlValue| {
             values.push(value);
             sql.push_str(&format!(" and {text}").replace('?', &format!("${}", values.len())));
         };
@@ -141,7 +141,7 @@ impl DeliveryFilter {
     }
 }
 
-impl<S: Statements> Store<S> {
+impl<S: SqlExecutor> Store<S> {
     /// Deliveries, the newest first.
     ///
     /// # Errors
@@ -165,11 +165,11 @@ impl<S: Statements> Store<S> {
         let Some(view) = self.views(one, vec![id.into()]).await?.pop() else { return Ok(None) };
         let sql = "select number, started, duration, status, error, address, answer, next_attempt from {log}attempts
             where delivery = $1 order by started";
-        let rows = self.db.run(sql, vec![id.into()]).await?;
+        let rows = self.db.query(sql, vec![id.into()]).await?;
         Ok(Some((view, rows.into_iter().map(tried).collect::<Result<_, _>>()?)))
     }
 
-    async fn views(&self, which: &str, values: Vec<Value>) -> Result<Vec<DeliveryView>, LogError> {
+    async fn views(&self, which: &str, values: Vec<SqlValue>) -> Result<Vec<DeliveryView>, LogError> {
         let last = |column: &str| {
             format!(
                 "(select a.{column} from {{log}}attempts a where a.delivery = p.id order by a.started desc limit 1)"
@@ -182,7 +182,7 @@ impl<S: Statements> Store<S> {
             last("status"),
             last("error")
         );
-        self.db.run(&sql, values).await?.into_iter().map(view).collect()
+        self.db.query(&sql, values).await?.into_iter().map(view).collect()
     }
 
     /// Has deliveries tried at once, whatever became of them, as if they were new, and their subscribers asked whether they are
@@ -206,7 +206,7 @@ impl<S: Statements> Store<S> {
              returning id, subscriber",
             values.len()
         );
-        let done = self.db.run(&sql, values).await?;
+        let done = self.db.query(&sql, values).await?;
         let of = done.iter().map(|row| row.number(1)).collect::<Result<BTreeSet<_>, _>>()?;
         if !of.is_empty() {
             let of: Vec<_> = of.iter().map(ToString::to_string).collect();
@@ -215,7 +215,7 @@ impl<S: Statements> Store<S> {
                 "update {{log}}subscribers set open_until = $1 where open_until > $1 and id in ({})",
                 of.join(", ")
             );
-            self.db.run(&sql, vec![now.into()]).await?;
+            self.db.query(&sql, vec![now.into()]).await?;
         }
         Ok(done.len())
     }
@@ -230,7 +230,7 @@ impl<S: Statements> Store<S> {
             "update {{log}}deliveries set state = 'cancelled', held = null, held_until = null
              where state = 'waiting' and id in (select d.id from {{log}}deliveries d {which}) returning id"
         );
-        Ok(self.db.run(&sql, values).await?.len())
+        Ok(self.db.query(&sql, values).await?.len())
     }
 
     /// How many deliveries wait.
@@ -239,7 +239,7 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn waiting(&self, subscriber: i64) -> Result<i64, LogError> {
         let sql = "select count(*) from {log}deliveries where subscriber = $1 and state = 'waiting'";
-        self.db.run(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.number(0))
+        self.db.query(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.number(0))
     }
 
     /// Removes what was tried, and what was done with, before `oldest`, and makes room for the attempts to come.
@@ -247,7 +247,7 @@ impl<S: Statements> Store<S> {
     /// # Errors
     /// [`LogError`].
     pub async fn maintain(&self, oldest: Timestamp) -> Result<(), LogError> {
-        self.db.divide("attempts", oldest).await?;
+        self.db.maintain_partitions("attempts", oldest).await?;
         // Each time those with the lowest numbers, which are the oldest: no index of their time is needed, nor do those that are
         // kept have to be looked at. Of the attempts only what strayed from the weeks that were dropped as a whole is left.
         let first = |table: &str, which: &str| {
@@ -267,13 +267,13 @@ impl<S: Statements> Store<S> {
             first("deliveries", "a.state <> 'waiting'"),
             first("messages", "not exists (select 1 from {log}deliveries d where d.event = a.event)"),
         ] {
-            while !self.db.run(&sql, vec![oldest.into()]).await?.is_empty() {}
+            while !self.db.query(&sql, vec![oldest.into()]).await?.is_empty() {}
         }
         Ok(())
     }
 }
 
-fn which(filter: &DeliveryFilter, id: Option<i64>) -> (String, Vec<Value>) {
+fn which(filter: &DeliveryFilter, id: Option<i64>) -> (String, Vec<SqlValue>) {
     match id {
         Some(id) => ("where d.id = $1".into(), vec![id.into()]),
         None => filter.sql(),
@@ -285,15 +285,15 @@ fn view(mut row: Row) -> Result<DeliveryView, LogError> {
     Ok(DeliveryView {
         id: row.number(0)?,
         event: row.text(1)?,
-        detail_type: row.maybe_text(2)?.unwrap_or_default(),
-        subscriber: row.maybe_text(3)?,
+        detail_type: row.optional_text(2)?.unwrap_or_default(),
+        subscriber: row.optional_text(3)?,
         state,
         attempts: row.number(5)?,
         created: row.time(6)?,
-        tried: row.maybe_time(7)?,
-        next: if state == State::Waiting { row.maybe_time(8)? } else { None },
-        status: row.maybe_number(9)?,
-        error: row.maybe_text(10)?,
+        tried: row.optional_time(7)?,
+        next: if state == State::Waiting { row.optional_time(8)? } else { None },
+        status: row.optional_number(9)?,
+        error: row.optional_text(10)?,
     })
 }
 
@@ -302,10 +302,10 @@ fn tried(mut row: Row) -> Result<TriedView, LogError> {
         number: row.number(0)?,
         started: row.time(1)?,
         duration: row.number(2)?,
-        status: row.maybe_number(3)?,
-        error: row.maybe_text(4)?,
-        address: row.maybe_text(5)?,
-        answer: row.maybe_text(6)?,
-        next: row.maybe_time(7)?,
+        status: row.optional_number(3)?,
+        error: row.optional_text(4)?,
+        address: row.optional_text(5)?,
+        answer: row.optional_text(6)?,
+        next: row.optional_time(7)?,
     })
 }

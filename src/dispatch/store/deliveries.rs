@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Store;
 use crate::dispatch::schedule::KEPT;
 use crate::dispatch::subscriber::SubscriberId;
-use crate::log::{LogError, Position, Row, Rows, Statement, Statements, Value};
+use crate::log::{InputRows, LogError, Position, Row, SqlExecutor, SqlValue, Statement};
 
 /// How long after the seven days the last attempt may still be made.
 const LAST: SignedDuration = SignedDuration::from_hours(1);
@@ -108,14 +108,14 @@ pub struct Claimed {
     pub since: Timestamp,
 }
 
-impl<S: Statements> Store<S> {
+impl<S: SqlExecutor> Store<S> {
     /// The position in the log of the first event whose deliveries were not made.
     ///
     /// # Errors
     /// [`LogError`].
     pub async fn position(&self) -> Result<Option<Position>, LogError> {
-        let rows = self.db.run("select position from {log}dispatch", vec![]).await?;
-        rows.first().map_or(Ok(None), |row| row.maybe_number(0))
+        let rows = self.db.query("select position from {log}dispatch", vec![]).await?;
+        rows.first().map_or(Ok(None), |row| row.optional_number(0))
     }
 
     /// Makes deliveries of events, each once, whoever else makes the same; returns those that were made and are held. `position`
@@ -133,30 +133,30 @@ impl<S: Statements> Store<S> {
     ) -> Result<Vec<Made>, LogError> {
         let mut statements = Vec::new();
         for some in messages.chunks(AT_ONCE) {
-            let rows = Rows::default()
-                .texts("event", some.iter().map(|message| Some(message.event.clone())))
-                .texts("type", some.iter().map(|message| Some(message.detail_type.clone())))
-                .texts("body", some.iter().map(|message| Some(message.body.clone())))
-                .numbers("created", some.iter().map(|_| Some(now.as_microsecond())));
+            let rows = InputRows::default()
+                .with_text_column("event", some.iter().map(|message| Some(message.event.clone())))
+                .with_text_column("type", some.iter().map(|message| Some(message.detail_type.clone())))
+                .with_text_column("body", some.iter().map(|message| Some(message.body.clone())))
+                .with_number_column("created", some.iter().map(|_| Some(now.as_microsecond())));
             let insert = "insert into {log}messages (event, type, body, created) select event, type, body, created from v
                 where true on conflict (event) do nothing";
-            statements.push(Statement::of_rows(&rows.into(), insert));
+            statements.push(Statement::with_rows(&rows.into(), insert));
         }
         let first = statements.len();
         for some in owed.chunks(AT_ONCE) {
             let held = |owed: &Owed<'_>| owed.is_held.then(|| hold.token.clone());
             let held_until = |owed: &Owed<'_>| owed.is_held.then(|| hold.until.as_microsecond());
-            let rows = Rows::default()
-                .texts("event", some.iter().map(|owed| Some(owed.event.to_owned())))
-                .numbers("subscriber", some.iter().map(|owed| Some(owed.subscriber)))
-                .numbers("created", some.iter().map(|_| Some(now.as_microsecond())))
-                .texts("held", some.iter().map(held))
-                .numbers("held_until", some.iter().map(held_until));
+            let rows = InputRows::default()
+                .with_text_column("event", some.iter().map(|owed| Some(owed.event.to_owned())))
+                .with_number_column("subscriber", some.iter().map(|owed| Some(owed.subscriber)))
+                .with_number_column("created", some.iter().map(|_| Some(now.as_microsecond())))
+                .with_text_column("held", some.iter().map(held))
+                .with_number_column("held_until", some.iter().map(held_until));
             let insert = "insert into {log}deliveries (event, subscriber, message, created, since, next_attempt, held, held_until)
                 select v.event, v.subscriber, m.id, v.created, v.created, v.created, v.held, v.held_until
                 from v join {log}messages m on m.event = v.event
                 where true on conflict (event, subscriber) do nothing returning id, event, subscriber, held";
-            statements.push(Statement::of_rows(&rows.into(), insert));
+            statements.push(Statement::with_rows(&rows.into(), insert));
         }
         let last = statements.len();
         if let Some(position) = position {
@@ -166,11 +166,11 @@ impl<S: Statements> Store<S> {
         if statements.is_empty() {
             return Ok(Vec::new());
         }
-        let done = self.db.transact(statements).await?;
+        let done = self.db.execute_transaction(statements).await?;
         let rows = done.into_iter().take(last).skip(first).flatten();
         let made = |mut row: Row| {
             let made = Made { delivery: row.number(0)?, event: row.text(1)?, subscriber: row.number(2)? };
-            Ok(row.maybe_text(3)?.map(|_| made))
+            Ok(row.optional_text(3)?.map(|_| made))
         };
         rows.map(made).filter_map(Result::transpose).collect()
     }
@@ -194,10 +194,10 @@ impl<S: Statements> Store<S> {
             due("d.next_attempt <= $2"),
             due("d.tried < s.releasing")
         );
-        let rows = self.db.run(&sql, vec![now.into(), until.into()]).await?;
+        let rows = self.db.query(&sql, vec![now.into(), until.into()]).await?;
         let ready = |row: &Row| {
-            let (subscriber, open_until) = (row.number(0)?, row.maybe_number(1)?);
-            Ok(Ready { subscriber, needs_probe: open_until.is_some(), releasing: row.maybe_number(2)? })
+            let (subscriber, open_until) = (row.number(0)?, row.optional_number(1)?);
+            Ok(Ready { subscriber, needs_probe: open_until.is_some(), releasing: row.optional_number(2)? })
         };
         rows.iter().map(ready).collect()
     }
@@ -256,15 +256,15 @@ impl<S: Statements> Store<S> {
              update {{log}}deliveries set held = $4, held_until = $5{next} where id in (select id from due)
              returning id, message, attempts, since, next_attempt"
         );
-        let mut values: Vec<Value> =
+        let mut values: Vec<SqlValue> =
             vec![subscriber.into(), now.into(), until.into(), hold.token.as_str().into(), hold.until.into()];
-        values.extend(releasing.map(Value::from));
-        let held = self.db.run(&sql, values).await?;
+        values.extend(releasing.map(SqlValue::from));
+        let held = self.db.query(&sql, values).await?;
         if let Some(releasing) = releasing
             && held.len() < limit
         {
             let sql = "update {log}subscribers set releasing = null where id = $1 and releasing = $2";
-            self.db.run(sql, vec![subscriber.into(), releasing.into()]).await?;
+            self.db.query(sql, vec![subscriber.into(), releasing.into()]).await?;
         }
         Ok(held)
     }
@@ -290,7 +290,7 @@ impl<S: Statements> Store<S> {
              returning id, message, attempts, since, next_attempt, subscriber"
         );
         let values = vec![delivery.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
-        let held = self.db.run(&sql, values).await?;
+        let held = self.db.query(&sql, values).await?;
         let Some(subscriber) = held.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
         Ok(self.with_messages(subscriber, held).await?.pop())
     }
@@ -308,7 +308,7 @@ impl<S: Statements> Store<S> {
         let sql =
             format!("select id, event, type, body from {{log}}messages where id in ({})", ids.join(", "));
         let mut messages = std::collections::HashMap::new();
-        for mut row in self.db.run(&sql, vec![]).await? {
+        for mut row in self.db.query(&sql, vec![]).await? {
             let message = Message { event: row.text(1)?, detail_type: row.text(2)?, body: row.text(3)? };
             messages.insert(row.number(0)?, message);
         }
@@ -332,11 +332,15 @@ impl<S: Statements> Store<S> {
     pub async fn held(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, LogError> {
         let mut held = HashSet::new();
         for some in deliveries.chunks(AT_ONCE) {
-            let rows = Rows::default().numbers("id", some.iter().copied().map(Some));
+            let rows = InputRows::default().with_number_column("id", some.iter().copied().map(Some));
             let sql = "select d.id, d.held from v join {log}deliveries d on d.id = v.id
                 where d.held is not null and d.state || '' = 'waiting'";
-            for mut row in
-                self.db.transact(vec![Statement::of_rows(&rows.into(), sql)]).await?.into_iter().flatten()
+            for mut row in self
+                .db
+                .execute_transaction(vec![Statement::with_rows(&rows.into(), sql)])
+                .await?
+                .into_iter()
+                .flatten()
             {
                 held.insert((row.number(0)?, row.text(1)?));
             }
@@ -357,7 +361,7 @@ impl<S: Statements> Store<S> {
             "update {{log}}deliveries set held = null, held_until = null where held = $1 and id in ({})",
             ids.join(", ")
         );
-        self.db.run(&sql, vec![hold.token.as_str().into()]).await.map(drop)
+        self.db.query(&sql, vec![hold.token.as_str().into()]).await.map(drop)
     }
 
     /// Lets go of all that is held: by nobody who is there any more.
@@ -366,7 +370,7 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn let_go_of_all(&self) -> Result<(), LogError> {
         let sql = "update {log}deliveries set held = null, held_until = null where state = 'waiting' and held is not null";
-        self.db.run(sql, vec![]).await.map(drop)
+        self.db.query(sql, vec![]).await.map(drop)
     }
 
     /// Gives up what has waited for seven days, and says how many that were.
@@ -382,6 +386,6 @@ impl<S: Statements> Store<S> {
                  and (held_until is null or held_until <= $2) order by since limit {AT_ONCE} {{skip_locked}})
              returning id"
         );
-        Ok(self.db.run(&sql, vec![oldest.into(), now.into()]).await?.len())
+        Ok(self.db.query(&sql, vec![oldest.into(), now.into()]).await?.len())
     }
 }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Store;
 use crate::dispatch::subscriber::{Health, Kept, Pause, Settings, Subscriber, SubscriberId};
-use crate::log::{LogError, Row, Statement, Statements, Value};
+use crate::log::{LogError, Row, SqlExecutor, SqlValue, Statement};
 
 const COLUMNS: &str =
     "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
@@ -37,13 +37,13 @@ pub struct Recovered {
     pub is_to_be_told: bool,
 }
 
-impl<S: Statements> Store<S> {
+impl<S: SqlExecutor> Store<S> {
     /// A number that grows with every change of a subscriber.
     ///
     /// # Errors
     /// [`LogError`].
     pub async fn revision(&self) -> Result<i64, LogError> {
-        let rows = self.db.run("select revision from {log}dispatch", vec![]).await?;
+        let rows = self.db.query("select revision from {log}dispatch", vec![]).await?;
         rows.first().map_or(Ok(0), |row| row.number(0))
     }
 
@@ -76,7 +76,8 @@ impl<S: Statements> Store<S> {
             Some(name) => ("where state <> 'deleted' and name = $1", vec![name.into()]),
             None => ("where state <> 'deleted' order by name", vec![]),
         };
-        let rows = self.db.run(&format!("select {COLUMNS} from {{log}}subscribers {which}"), values).await?;
+        let rows =
+            self.db.query(&format!("select {COLUMNS} from {{log}}subscribers {which}"), values).await?;
         rows.into_iter().map(subscriber).collect()
     }
 
@@ -86,7 +87,7 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn resting(&self) -> Result<Vec<SubscriberId>, LogError> {
         let sql = "select id from {log}subscribers where state <> 'active' or open_until is not null";
-        self.db.run(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
+        self.db.query(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
     }
 
     /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, when another update came
@@ -136,7 +137,7 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn is_known(&self, name: &str) -> Result<bool, LogError> {
         let sql = "select id from {log}subscribers where name = $1";
-        Ok(!self.db.run(sql, vec![name.into()]).await?.is_empty())
+        Ok(!self.db.query(sql, vec![name.into()]).await?.is_empty())
     }
 
     /// Removes a subscriber; what it was owed is cancelled. What was tried stays on record.
@@ -156,7 +157,7 @@ impl<S: Statements> Store<S> {
             ),
             Statement::new(CHANGED, vec![]),
         ];
-        self.db.transact(statements).await.map(drop)
+        self.db.execute_transaction(statements).await.map(drop)
     }
 
     /// Notes that attempts at a subscriber failed, so many since one was good; from `most` on nothing is tried until `open_until`.
@@ -174,7 +175,7 @@ impl<S: Statements> Store<S> {
               open_until = case when failures + $2 >= $4 then $5 end
             where id = $1 returning failures, failing_since, told";
         let values = vec![id.into(), failures.into(), since.into(), most.into(), open_until.into()];
-        let rows = self.db.run(sql, values).await?;
+        let rows = self.db.query(sql, values).await?;
         let failing =
             |row: &Row| Ok(Failing { failures: row.number(0)?, since: row.time(1)?, told: row.number(2)? });
         rows.first().map(failing).transpose()
@@ -189,10 +190,10 @@ impl<S: Statements> Store<S> {
         let sql =
             "select failing_since, case when state = 'active' then told else 0 end from {log}subscribers
             where id = $1 and (failing_since is not null or told <> 0 and state = 'active')";
-        let rows = self.db.run(sql, vec![id.into()]).await?;
+        let rows = self.db.query(sql, vec![id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let recovered =
-            Recovered { failed: row.maybe_number(0)?.is_some(), is_to_be_told: row.number(1)? != 0 };
+            Recovered { failed: row.optional_number(0)?.is_some(), is_to_be_told: row.number(1)? != 0 };
         if !recovered.failed {
             return Ok(Some(recovered));
         }
@@ -206,7 +207,7 @@ impl<S: Statements> Store<S> {
             where id = $1 and failing_since is not null returning id";
         let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
         let values = vec![id.into(), now.into(), ago(OUTAGE).into(), ago(RELEASED_EVERY).into()];
-        Ok((!self.db.run(sql, values).await?.is_empty()).then_some(recovered))
+        Ok((!self.db.query(sql, values).await?.is_empty()).then_some(recovered))
     }
 
     /// Notes that it was told that a subscriber is well again.
@@ -215,7 +216,7 @@ impl<S: Statements> Store<S> {
     /// [`LogError`].
     pub async fn told_of_recovery(&self, id: SubscriberId) -> Result<(), LogError> {
         let sql = "update {log}subscribers set told = 0 where id = $1 and told = -1";
-        self.db.run(sql, vec![id.into()]).await.map(drop)
+        self.db.query(sql, vec![id.into()]).await.map(drop)
     }
 
     /// Notes which part of a failure budget was told of.
@@ -225,7 +226,7 @@ impl<S: Statements> Store<S> {
     pub async fn told(&self, id: SubscriberId, percent: i64) -> Result<(), LogError> {
         let sql = "update {log}subscribers set told = $2
             where id = $1 and told < $2 and (failing_since is not null or state = 'paused')";
-        self.db.run(sql, vec![id.into(), percent.into()]).await.map(drop)
+        self.db.query(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
     /// The leave to try one delivery of a subscriber of whom too many failed; nobody else gets it until `next`.
@@ -241,22 +242,22 @@ impl<S: Statements> Store<S> {
         let next = now.checked_add(pause).unwrap_or(now);
         let sql =
             "update {log}subscribers set open_until = $3 where id = $1 and open_until <= $2 returning id";
-        Ok(!self.db.run(sql, vec![id.into(), now.into(), next.into()]).await?.is_empty())
+        Ok(!self.db.query(sql, vec![id.into(), now.into(), next.into()]).await?.is_empty())
     }
 
     /// Runs what changes a subscriber.
     async fn changed(&self, statement: Statement) -> Result<Vec<Row>, LogError> {
-        let mut done = self.db.transact(vec![statement, Statement::new(CHANGED, vec![])]).await?;
+        let mut done = self.db.execute_transaction(vec![statement, Statement::new(CHANGED, vec![])]).await?;
         Ok(if done.is_empty() { Vec::new() } else { done.swap_remove(0) })
     }
 }
 
-fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<Value, LogError> {
-    serde_json::to_string(value).map(Value::from).map_err(|error| LogError::Refused(error.to_string()))
+fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<SqlValue, LogError> {
+    serde_json::to_string(value).map(SqlValue::from).map_err(|error| LogError::Rejected(error.to_string()))
 }
 
 fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
-    let unreadable = |what: &str| LogError::Refused(format!("the {what} of a subscriber cannot be read"));
+    let unreadable = |what: &str| LogError::Rejected(format!("the {what} of a subscriber cannot be read"));
     Ok(Subscriber {
         id: row.number(0)?,
         name: row.text(1)?,
@@ -265,13 +266,13 @@ fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
         secrets: serde_json::from_str(&row.text(4)?).map_err(|_| unreadable("secrets"))?,
         paused: match row.text(5)?.as_str() {
             "active" => None,
-            _ => Some(Pause { since: row.maybe_time(11)?, why: row.maybe_text(12)? }),
+            _ => Some(Pause { since: row.optional_time(11)?, why: row.optional_text(12)? }),
         },
         created: row.time(6)?,
         health: Health {
             failures: row.number(7)?,
-            failing_since: row.maybe_time(8)?,
-            open_until: row.maybe_time(9)?,
+            failing_since: row.optional_time(8)?,
+            open_until: row.optional_time(9)?,
             told: row.number(10)?,
         },
         version: row.number(13)?,

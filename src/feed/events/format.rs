@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::log::Stored;
+use crate::log::StoredEvent;
 
 /// What cannot stand in a URI.
 const NOT_IN_URI: AsciiSet = CONTROLS
@@ -84,15 +84,15 @@ impl Format {
     }
 
     /// One event, behind what is there.
-    pub(in crate::feed) fn write(self, event: &Stored, to: &mut Vec<u8>) {
+    pub(in crate::feed) fn write(self, event: &StoredEvent, to: &mut Vec<u8>) {
         match self {
-            Self::List => event.write(to),
+            Self::List => event.write_json(to),
             Self::CloudEvents => write_cloud_event(event, to),
         }
     }
 
     /// One event.
-    pub(in crate::feed) fn of(self, event: &Stored) -> Vec<u8> {
+    pub(in crate::feed) fn of(self, event: &StoredEvent) -> Vec<u8> {
         let mut json = Vec::with_capacity(event.detail.len() + 512);
         self.write(event, &mut json);
         json
@@ -118,7 +118,7 @@ struct Attributes<'a> {
     awsregion: &'a str,
 }
 
-fn write_cloud_event(event: &Stored, to: &mut Vec<u8>) {
+fn write_cloud_event(event: &StoredEvent, to: &mut Vec<u8>) {
     let attributes = Attributes {
         specversion: "1.0",
         id: &event.key.id,
@@ -142,12 +142,12 @@ fn write_cloud_event(event: &Stored, to: &mut Vec<u8>) {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::log::Key;
+    use crate::log::EventKey;
 
     #[test]
     fn an_event_is_shown_in_both_forms() {
-        let event = Stored {
-            key: Key { time: "2026-11-22T10:00:00.5Z".parse().unwrap(), id: "e\"1".into() },
+        let event = StoredEvent {
+            key: EventKey { time: "2026-11-22T10:00:00.5Z".parse().unwrap(), id: "e\"1".into() },
             source: "my app".into(),
             detail_type: "push".into(),
             account: "000000000000".into(),

@@ -14,7 +14,9 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::answer::Answer;
 use super::{Feed, LARGEST, Request, Scope, in_json};
-use crate::log::{Bounds, CursorKey, Filter, LogError, Most, Ordered, Placed, Position};
+use crate::log::{
+    Bounds, CursorKey, EventFilter, EventReader, LogError, PageLimit, Position, PositionedEvent,
+};
 use format::{Accepted, Format};
 use query::{BadParameter, Parameters, Place, Point, Query};
 
@@ -31,7 +33,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// A page of the log.
 pub(super) struct Page {
-    pub(super) events: Vec<Placed>,
+    pub(super) events: Vec<PositionedEvent>,
     /// Where it begins.
     pub(super) first: Position,
     /// Where to go on.
@@ -86,8 +88,8 @@ impl NoPage {
 
 /// A page on the way: what is still wanted of it, and how far is looked at once.
 struct Looking<'q> {
-    filter: &'q Filter,
-    most: Most,
+    filter: &'q EventFilter,
+    most: PageLimit,
     step: i64,
     enough: Instant,
     is_empty: bool,
@@ -95,7 +97,7 @@ struct Looking<'q> {
 
 impl<'q> Looking<'q> {
     fn for_page(query: &'q Query, from_end: bool) -> Self {
-        let most = Most { events: query.limit as usize, bytes: LARGEST, from_end };
+        let most = PageLimit { max_events: query.limit as usize, max_detail_bytes: LARGEST, from_end };
         let enough = Instant::now() + LOOKING;
         Self { filter: &query.filter, most, step: query.limit.into(), enough, is_empty: true }
     }
@@ -103,10 +105,10 @@ impl<'q> Looking<'q> {
     /// The next events; and when there is no place on the page for more, where to go on after them.
     async fn read(
         &mut self,
-        log: &impl Ordered,
+        log: &impl EventReader,
         window: Range<Position>,
-    ) -> Result<(Vec<Placed>, Option<Position>), NoPage> {
-        let mut events = log.events(window, self.filter, self.most).await?.ok_or(NoPage::Expired)?;
+    ) -> Result<(Vec<PositionedEvent>, Option<Position>), NoPage> {
+        let mut events = log.read_events(window, self.filter, self.most).await?.ok_or(NoPage::Expired)?;
         let is_cut = self.most.is_reached(&events);
         if self.most.from_end {
             events.reverse();
@@ -115,13 +117,13 @@ impl<'q> Looking<'q> {
         // to know where even so there is room for all.
         let at_most: usize = events.iter().map(|placed| 2 * placed.event.detail.len() + 1024).sum();
         let (mut size, mut kept, mut rest) = (0, 0, None);
-        if at_most <= self.most.bytes {
+        if at_most <= self.most.max_detail_bytes {
             (size, kept) = (at_most, events.len());
         }
         for placed in &events[kept..] {
             let larger = size + in_json(&placed.event.detail) + 1024;
             // One is shown in any case, by itself if it is that large.
-            if larger > self.most.bytes && !(self.is_empty && kept == 0) {
+            if larger > self.most.max_detail_bytes && !(self.is_empty && kept == 0) {
                 rest = Some(placed.position + i64::from(self.most.from_end));
                 break;
             }
@@ -137,8 +139,8 @@ impl<'q> Looking<'q> {
             events.reverse();
         }
         self.is_empty &= events.is_empty();
-        self.most.events -= events.len();
-        self.most.bytes = self.most.bytes.saturating_sub(size);
+        self.most.max_events -= events.len();
+        self.most.max_detail_bytes = self.most.max_detail_bytes.saturating_sub(size);
         self.step = (self.step * 4).min(WIDEST);
         Ok((events, rest))
     }
@@ -149,7 +151,7 @@ impl<'q> Looking<'q> {
     }
 }
 
-impl<L: Ordered> Feed<L> {
+impl<L: EventReader> Feed<L> {
     /// What this log's cursors are signed with.
     pub(super) async fn cursor_key(&self) -> Result<&CursorKey, LogError> {
         self.cursor_key.get_or_try_init(|| self.log.cursor_key()).await
@@ -211,8 +213,8 @@ impl<L: Ordered> Feed<L> {
         let position = match point {
             Point::Cursor(cursor) => self.position_in(cursor).await?,
             Point::Start => return Ok(self.log.bounds().await?.first),
-            Point::Now => return Ok(self.log.sequence().await?),
-            Point::Time(time) => return Ok(self.log.since(*time).await?),
+            Point::Now => return Ok(self.log.assign_positions().await?),
+            Point::Time(time) => return Ok(self.log.first_position_since(*time).await?),
         };
         let Bounds { first, end } = self.log.bounds().await?;
         match position {
@@ -229,10 +231,10 @@ impl<L: Ordered> Feed<L> {
         loop {
             let page = self.forward(from, query).await?;
             let is_something = !page.events.is_empty() || page.has_more;
-            if is_something || timeout_at(until, self.log.reaches(page.next)).await.is_err() {
+            if is_something || timeout_at(until, self.log.wait_for_position(page.next)).await.is_err() {
                 return Ok(page);
             }
-            if page.next == from && self.log.sequence().await? <= from {
+            if page.next == from && self.log.assign_positions().await? <= from {
                 // It was told that there is more, and there is not: the log may have been set back.
                 sleep(AGAIN).await;
             }
@@ -241,7 +243,7 @@ impl<L: Ordered> Feed<L> {
     }
 
     async fn forward(&self, from: Position, query: &Query) -> Result<Page, NoPage> {
-        let end = self.log.sequence().await?;
+        let end = self.log.assign_positions().await?;
         if from > end {
             return Err(NoPage::Ahead);
         }
@@ -295,7 +297,7 @@ impl<L: Ordered> Feed<L> {
         let id = percent_decode_str(id).decode_utf8_lossy();
         let mut sources = Vec::new();
         let is_readable = scope.narrow(&mut sources) && !id.contains('\0') && !id.is_empty();
-        let found = if is_readable { self.log.find(&id, &sources).await } else { Ok(None) };
+        let found = if is_readable { self.log.find_event(&id, &sources).await } else { Ok(None) };
         let format = Format::of_page(request.header(header::ACCEPT));
         match found {
             Ok(Some(event)) => Answer::of(format.media_type(), StatusCode::OK, format.of(&event)),
@@ -340,7 +342,9 @@ pub(super) fn answered(
     let answer = Answer::of(format.media_type_of_page(), StatusCode::OK, body).with(CURSOR, &next);
     // What stands between two positions never changes: these and the question say what the page is.
     let of = format!("{format:?} {} {} {}", page.first, page.next, page.has_more);
-    let id = |placed: Option<&Placed>| placed.map(|placed| placed.event.key.id.clone()).unwrap_or_default();
+    let id = |placed: Option<&PositionedEvent>| {
+        placed.map(|placed| placed.event.key.id.clone()).unwrap_or_default()
+    };
     let (first, last) = (id(page.events.first()), id(page.events.last()));
     let answer = match lease {
         // Who has a lease gets its events.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::log::{Filter, TypePattern};
+use crate::log::{EventFilter, TypePattern};
 use crate::providers::Form;
 
 /// The largest page.
@@ -24,7 +24,7 @@ const MOST_VALUES: usize = 100;
 pub(in crate::feed) struct Query {
     pub(in crate::feed) place: Place,
     pub(in crate::feed) limit: u32,
-    pub(in crate::feed) filter: Filter,
+    pub(in crate::feed) filter: EventFilter,
     pub(in crate::feed) wait: Duration,
 }
 
@@ -76,7 +76,7 @@ impl Query {
         let mut asked = Self {
             place: Place::After(Point::Start),
             limit: USUAL,
-            filter: Filter::default(),
+            filter: EventFilter::default(),
             wait: Duration::ZERO,
         };
         let mut given = Vec::new();
@@ -168,7 +168,7 @@ mod tests {
     fn every_parameter_is_read() {
         let asked = read("").unwrap();
         assert_eq!((asked.place, asked.limit, asked.wait), (Place::After(Point::Start), 100, Duration::ZERO));
-        assert_eq!(asked.filter, Filter::default());
+        assert_eq!(asked.filter, EventFilter::default());
         let asked = read("after=now&limit=1000&wait=25&type=a.*&types%5B%5D=b&types[]=*&source=x&source=y&from=2026-11-22T10:00:00Z&to=2026-11-22T12:00:00+01:00").unwrap();
         assert_eq!(asked.place, Place::After(Point::Now));
         assert_eq!((asked.limit, asked.wait), (1000, Duration::from_secs(25)));

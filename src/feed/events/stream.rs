@@ -13,7 +13,7 @@ use super::{Answer, Feed, NoPage, PATH, Request, cursor};
 use crate::access::Scope;
 use crate::feed::events::format::{Accepted, Format};
 use crate::feed::trimmed;
-use crate::log::{Consumers, CursorKey, Ordered, Placed, Position};
+use crate::log::{ConsumerStore, CursorKey, EventReader, Position, PositionedEvent};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How long nothing may be sent: what stands between takes a connection for dead after some more.
@@ -39,7 +39,7 @@ pub struct Follower<L> {
     has_ended: bool,
 }
 
-impl<L: Ordered + Consumers> Feed<L> {
+impl<L: EventReader + ConsumerStore> Feed<L> {
     /// Begins a stream for an authenticated request: its first text, and the follower that has the rest.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl<L: Ordered + Consumers> Feed<L> {
     }
 }
 
-impl<L: Ordered + Consumers> Follower<L> {
+impl<L: EventReader + ConsumerStore> Follower<L> {
     /// What comes next: events, or after some time without any a comment. `None` when it has ended.
     pub async fn next(&mut self) -> Option<String> {
         if self.has_ended {
@@ -97,8 +97,8 @@ impl<L: Ordered + Consumers> Follower<L> {
         Ok(text)
     }
 
-    fn event(&self, placed: &Placed) -> String {
-        let line = placed.event.to_line();
+    fn event(&self, placed: &PositionedEvent) -> String {
+        let line = placed.event.to_json_line();
         let cursor = cursor::write(placed.position + 1, &self.key);
         format!("id: {cursor}\ndata: {}\n", String::from_utf8_lossy(&line))
     }

@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::Timestamp;
 
-use crate::log::Key;
+use crate::log::EventKey;
 
 /// Where a page ended, and how many events the search found when it began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    pub(super) after: Key,
+    pub(super) after: EventKey,
     pub(super) total: u64,
 }
 
@@ -28,7 +28,7 @@ impl Cursor {
         let total = parts.next()?.parse().ok()?;
         let time = Timestamp::from_microsecond(parts.next()?.parse().ok()?).ok()?;
         let id = parts.next().filter(|id| !id.contains('\0'))?;
-        Some(Self { after: Key { time, id: id.to_owned() }, total })
+        Some(Self { after: EventKey { time, id: id.to_owned() }, total })
     }
 }
 
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_and_nothing_else_is_one() {
         let time = Timestamp::from_microsecond(-5).unwrap_or_default();
-        let cursor = Cursor { after: Key { time, id: "a b ä".into() }, total: 7 };
+        let cursor = Cursor { after: EventKey { time, id: "a b ä".into() }, total: 7 };
         assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
         for text in ["", "initial", "!", "AAAA", "NyA1", "NyA5OTk5OTk5OTk5OTk5OTk5OTk5IGE"] {
             assert_eq!(Cursor::read(text), None, "{text}");

@@ -9,14 +9,14 @@ use jiff::Timestamp;
 
 use super::answer::Answer;
 use super::{Feed, LARGEST, Request, Scope, in_json};
-use crate::log::{Log, LogError, Order, Page};
+use crate::log::{EventStore, LogError, Order, PageRequest};
 use cursor::Cursor;
 use parameters::{Api, Asked, BadParameter};
 
 /// The paths of the search.
 pub const PATHS: [&str; 2] = ["/api/v1/events/message", "/api/v1/message-events"];
 
-impl<L: Log> Feed<L> {
+impl<L: EventStore> Feed<L> {
     /// Answers a search at one of [`PATHS`].
     pub(super) async fn search(&self, request: &Request<'_>, scope: &Scope) -> Answer {
         let api = if request.path == PATHS[0] { Api::Events } else { Api::MessageEvents };
@@ -48,7 +48,7 @@ impl<L: Log> Feed<L> {
                 None => self.log.count(&asked.search).await,
             }
         };
-        let page = Page {
+        let page = PageRequest {
             order: Order::NewestFirst,
             after,
             offset: asked.offset(),

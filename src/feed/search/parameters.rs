@@ -141,7 +141,7 @@ impl Asked {
                 );
             }
             (Api::MessageEvents, "page") => self.page = number(u32::MAX)?,
-            (Api::MessageEvents, "reason") => self.search.reason_holds = Some(values()?.join(delimiter)),
+            (Api::MessageEvents, "reason") => self.search.reason_contains = Some(values()?.join(delimiter)),
             (Api::MessageEvents, "timezone") if value.eq_ignore_ascii_case("UTC") => {}
             (Api::MessageEvents, "timezone") => return Err(bad(name, "is not UTC, the only one here")),
             (api, _) => {
@@ -151,7 +151,7 @@ impl Asked {
                         OLDER.iter().find(|(older, _)| *older == name).map(|(_, filter)| *filter)
                     }
                 };
-                let at = COLUMNS.iter().position(|column| Some(column.filter) == filter);
+                let at = COLUMNS.iter().position(|column| Some(column.query_parameter) == filter);
                 let at = at.ok_or_else(|| bad(name, &format!("is not known; there are: {}", names(api))))?;
                 self.search.columns.push((at, values()?));
             }
@@ -193,7 +193,7 @@ fn names(api: Api) -> String {
     match api {
         Api::Events => {
             names.extend(["cursor", "delimiter", "event_ids"]);
-            names.extend(COLUMNS.iter().map(|column| column.filter));
+            names.extend(COLUMNS.iter().map(|column| column.query_parameter));
         }
         Api::MessageEvents => {
             names.extend(["page", "reason", "timezone"]);
@@ -217,7 +217,7 @@ fn time(name: &str, value: &str) -> Result<Timestamp, BadParameter> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::log::Key;
+    use crate::log::EventKey;
 
     fn read(api: Api, query: &str) -> Result<Asked, String> {
         let now = "2026-11-22T10:00:00Z".parse().unwrap();
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn every_filter_is_read() {
         for column in &COLUMNS {
-            let asked = read(Api::Events, &format!("{}=a,b%20c,", column.filter)).unwrap();
+            let asked = read(Api::Events, &format!("{}=a,b%20c,", column.query_parameter)).unwrap();
             let (at, values) = &asked.search.columns[0];
             assert_eq!(
                 (COLUMNS[*at].name, values.as_slice()),
@@ -264,13 +264,13 @@ mod tests {
         let older =
             read(Api::MessageEvents, "reason=a,b&page=3&per_page=10&campaign_ids=c&from=2016-02-02T19:50")
                 .unwrap();
-        assert_eq!((older.offset(), older.search.reason_holds.as_deref()), (20, Some("a,b")));
+        assert_eq!((older.offset(), older.search.reason_contains.as_deref()), (20, Some("a,b")));
         assert_eq!(older.search.from.to_string(), "2016-02-02T19:50:00Z");
     }
 
     #[test]
     fn the_next_page_is_of_the_same_search() {
-        let cursor = Cursor { after: Key { time: Timestamp::UNIX_EPOCH, id: "x".into() }, total: 9 };
+        let cursor = Cursor { after: EventKey { time: Timestamp::UNIX_EPOCH, id: "x".into() }, total: 9 };
         let asked = read(Api::Events, "subjects=a%26b&per_page=2").unwrap();
         let next = asked.next(&cursor);
         insta::assert_snapshot!(next, @"/api/v1/events/message?subjects=a%26b&per_page=2&from=2026-11-21T10:00:00Z&to=2026-11-22T09:59:00Z&cursor=OSAwIHg");

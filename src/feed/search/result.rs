@@ -6,8 +6,8 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::event::{Object, text, time_of};
-use crate::log::Stored;
+use crate::event::{RawObject, parse_timestamp, scalar_text};
+use crate::log::StoredEvent;
 
 /// What the webhook writes as text and the API as a number.
 const NUMBERS: [&str; 9] = [
@@ -25,14 +25,14 @@ const NUMBERS: [&str; 9] = [
 const TIMES: [&str; 2] = ["timestamp", "injection_time"];
 
 /// One result, as JSON.
-pub(super) fn of(event: &Stored) -> String {
+pub(super) fn of(event: &StoredEvent) -> String {
     let mut shown = Map::new();
-    let element = Object::of(&event.detail);
-    let groups = element.as_ref().and_then(|element| Object::of(element.get("msys")?.get()));
-    let fields = groups.as_ref().and_then(|groups| Object::of(groups.first()?.1.get()));
-    for (name, value) in fields.iter().flat_map(Object::iter) {
-        let number = || text(value).and_then(|text| number(&text));
-        let time = || time_of(value.get()).map(|time| format!("{time:.3}").into());
+    let element = RawObject::parse(&event.detail);
+    let groups = element.as_ref().and_then(|element| RawObject::parse(element.get("msys")?.get()));
+    let fields = groups.as_ref().and_then(|groups| RawObject::parse(groups.first()?.1.get()));
+    for (name, value) in fields.iter().flat_map(RawObject::iter) {
+        let number = || scalar_text(value).and_then(|text| number(&text));
+        let time = || parse_timestamp(value.get()).map(|time| format!("{time:.3}").into());
         let shown_as = match name {
             name if NUMBERS.contains(&name) => number(),
             name if TIMES.contains(&name) => time(),
@@ -49,11 +49,11 @@ pub(super) fn of(event: &Stored) -> String {
 }
 
 /// One that is too large to be shown: it can be exported.
-pub(super) fn without_detail(event: &Stored) -> String {
+pub(super) fn without_detail(event: &StoredEvent) -> String {
     finished(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
 }
 
-fn finished(mut shown: Map<String, Value>, event: &Stored) -> String {
+fn finished(mut shown: Map<String, Value>, event: &StoredEvent) -> String {
     shown.insert("type".into(), event.detail_type.as_str().into());
     shown.insert("event_id".into(), event.key.id.as_str().into());
     shown.insert("timestamp".into(), format!("{:.3}", event.key.time).into());
@@ -69,19 +69,19 @@ fn number(text: &str) -> Option<Value> {
 /// What JSON says; half of a surrogate pair, which `serde_json` does not take, is shown as U+FFFD.
 fn verbatim(value: &RawValue) -> Value {
     serde_json::from_str(value.get())
-        .unwrap_or_else(|_| text(value).map_or(Value::Null, |text| Value::from(text.into_owned())))
+        .unwrap_or_else(|_| scalar_text(value).map_or(Value::Null, |text| Value::from(text.into_owned())))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::log::Key;
+    use crate::log::EventKey;
 
     fn shown(detail: &str) -> String {
         let time = "2016-02-02T19:50:00Z".parse().unwrap();
-        of(&Stored {
-            key: Key { time, id: "7".into() },
+        of(&StoredEvent {
+            key: EventKey { time, id: "7".into() },
             source: "sparkpost.com".into(),
             detail_type: "bounce".into(),
             account: String::new(),

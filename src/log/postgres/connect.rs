@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSs
 use sqlx::{Connection as _, Row as _};
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::DATABASE_TIMEOUT;
 use crate::log::{LogError, migrations};
 
 /// Every change to the tables, in order. One that was released is never edited.
@@ -53,7 +53,7 @@ impl FromStr for DatabaseUrl {
 
 impl DatabaseUrl {
     /// A database by its parts, with the server verified.
-    pub fn of(host: &str, port: u16, database: &str) -> Self {
+    pub fn from_parts(host: &str, port: u16, database: &str) -> Self {
         let options = PgConnectOptions::new_without_pgpass().host(host).port(port).database(database);
         Self(Box::new(verified(options, false, false)))
     }
@@ -110,11 +110,11 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> 
 ///
 /// # Errors
 /// [`LogError`].
-pub(super) async fn pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
+pub(super) async fn open_pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
     // No settings of the session: a proxy that shares connections does not take them.
     let options = (*url.0).clone().application_name("hookbridge");
     // The first connection by itself: a pool would go on trying an address where nobody listens.
-    let first = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
+    let first = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
     let mut first = first.map_err(|_| LogError::Unavailable("no answer".into()))??;
     if !is_up_to_date(&mut first).await? {
         migrations::run(&mut first, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
@@ -122,7 +122,7 @@ pub(super) async fn pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogErro
     first.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(most)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(DATABASE_TIMEOUT)
         .idle_timeout(Duration::from_secs(300));
     Ok(pool.connect_lazy_with(options))
 }
@@ -142,7 +142,10 @@ mod tests {
         for here in ["localhost", "127.0.0.1:1", "[::1]"] {
             assert_eq!(mode(&format!("postgres://u:p@{here}/db")), "Prefer", "{here}");
         }
-        assert_eq!(format!("{:?}", DatabaseUrl::of("db.example", 1, "x").0.get_ssl_mode()), "VerifyFull");
+        assert_eq!(
+            format!("{:?}", DatabaseUrl::from_parts("db.example", 1, "x").0.get_ssl_mode()),
+            "VerifyFull"
+        );
     }
 
     #[test]

@@ -22,43 +22,46 @@ use sqlx::{Connection as _, QueryBuilder, Row as _};
 
 pub use connect::{DatabaseUrl, DatabaseUrlError};
 
-use super::growth::Growth;
-use super::search::{Key, Page, Search, Stored};
+use super::append_watch::AppendWatch;
+use super::search::{EventKey, PageRequest, Search, StoredEvent};
 use super::sql::{self, Dialect};
 use super::week::Week;
-use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Ordered as _, Record, Recorded};
+use super::{
+    COLUMNS, EventBatch, EventReader as _, EventStore, LogError, MaintenanceReport, NewEvent, RecordOutcome,
+    RetentionPolicy,
+};
 
 /// How often a batch is tried anew when others record the same events at the same time.
 const TRIES: usize = 8;
 /// How long a connection may take to come, or a search.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Has the planner go by an index.
-const NO_SCANS: &str = "; set local enable_seqscan = off";
+const DISABLE_SEQ_SCAN: &str = "; set local enable_seqscan = off";
 
 /// A database with the log's tables.
 #[derive(Clone)]
 pub struct PostgresLog {
     pool: PgPool,
     /// The weeks that are known to have a table.
-    weeks: Arc<Mutex<HashSet<Week>>>,
-    growth: Arc<Growth>,
+    known_weeks: Arc<Mutex<HashSet<Week>>>,
+    append_watch: Arc<AppendWatch>,
 }
 
 /// A connection that goes back to the pool only when nothing is under way on it. A work that is dropped in the middle,
 /// as at the end of an invocation, leaves an answer on it that the next one would take for its own.
-struct Lent {
+struct CancelSafeConnection {
     connection: PoolConnection<Postgres>,
     is_idle: bool,
 }
 
-impl Lent {
+impl CancelSafeConnection {
     async fn from(pool: &PgPool) -> Result<Self, LogError> {
         Ok(Self { connection: pool.acquire().await?, is_idle: false })
     }
 }
 
-impl Drop for Lent {
+impl Drop for CancelSafeConnection {
     fn drop(&mut self) {
         if !self.is_idle {
             self.connection.close_on_drop();
@@ -68,7 +71,7 @@ impl Drop for Lent {
 
 /// What one try at a batch came to.
 enum Try {
-    Done(Recorded),
+    Done(RecordOutcome),
     /// Some of its events are in the log already.
     Repeats,
     /// Another one stood in the way.
@@ -84,9 +87,9 @@ impl PostgresLog {
     /// [`LogError`].
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, LogError> {
         Ok(Self {
-            pool: connect::pool(url, connections).await?,
-            weeks: Arc::default(),
-            growth: Arc::default(),
+            pool: connect::open_pool(url, connections).await?,
+            known_weeks: Arc::default(),
+            append_watch: Arc::default(),
         })
     }
 
@@ -95,15 +98,19 @@ impl PostgresLog {
         self.pool.close().await;
     }
 
-    async fn attempt(&self, batch: &Batch<'_>, records: &[(usize, &Record<'_>)]) -> Result<Try, LogError> {
-        let repeats = batch.records.len() - records.len();
+    async fn attempt(
+        &self,
+        batch: &EventBatch<'_>,
+        records: &[(usize, &NewEvent<'_>)],
+    ) -> Result<Try, LogError> {
+        let repeats = batch.events.len() - records.len();
         // They are in the order of time.
         let times = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
             // Nothing new, and nothing to remember.
-            return Ok(Try::Done(Recorded::New { batch: 0, events: 0, repeats }));
+            return Ok(Try::Done(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
         }
-        let mut connection = Lent::from(&self.pool).await?;
+        let mut connection = CancelSafeConnection::from(&self.pool).await?;
         let mut transaction = connection.connection.begin().await?;
         let number = match mark(&mut transaction, batch, repeats, times).await? {
             Ok(number) => number,
@@ -126,25 +133,27 @@ impl PostgresLog {
                 _ => Err(error.into()),
             };
         }
-        if partitions::has_strayed(&mut transaction, number).await? {
+        if partitions::has_events_in_default_partition(&mut transaction, number).await? {
             transaction.rollback().await?;
             // Not idle: this session does not know of the table, and is ended.
             return Ok(Try::Strayed);
         }
         transaction.commit().await?;
         connection.is_idle = true;
-        Ok(Try::Done(Recorded::New { batch: number, events: records.len(), repeats }))
+        Ok(Try::Done(RecordOutcome::Inserted { batch: number, events: records.len(), repeats }))
     }
 
     /// What a query finds, if it does not take too long.
-    async fn read_only(
+    async fn query_read_only(
         &self,
         mut query: QueryBuilder<Postgres>,
         settings: &str,
     ) -> Result<Vec<PgRow>, LogError> {
-        let mut connection = Lent::from(&self.pool).await?;
-        let begin =
-            format!("begin read only; set local statement_timeout = {}{settings}", PATIENCE.as_millis());
+        let mut connection = CancelSafeConnection::from(&self.pool).await?;
+        let begin = format!(
+            "begin read only; set local statement_timeout = {}{settings}",
+            DATABASE_TIMEOUT.as_millis()
+        );
         let begin = sqlx::AssertSqlSafe(begin);
         let mut transaction = connection.connection.begin_with(begin).await?;
         let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
@@ -156,8 +165,8 @@ impl PostgresLog {
     /// Leaves out what is in the log already.
     async fn without_known<'r, 'a>(
         &self,
-        records: Vec<(usize, &'r Record<'a>)>,
-    ) -> Result<Vec<(usize, &'r Record<'a>)>, LogError> {
+        records: Vec<(usize, &'r NewEvent<'a>)>,
+    ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, LogError> {
         let times: Vec<i64> = records.iter().map(|(_, record)| record.time.as_microsecond()).collect();
         let ids: Vec<&str> = records.iter().map(|(_, record)| &*record.id).collect();
         let (Some((_, first)), Some((_, last))) = (records.first(), records.last()) else {
@@ -170,8 +179,8 @@ impl PostgresLog {
              join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
                + (key.time / 1000000) * interval '1 second' + (key.time % 1000000) * interval '1 microsecond'
              where e.time >= {} and e.time <= {}",
-            Postgres::time(first.time),
-            Postgres::time(last.time)
+            Postgres::timestamp_literal(first.time),
+            Postgres::timestamp_literal(last.time)
         );
         let known = sqlx::query(sqlx::AssertSqlSafe(known)).persistent(false);
         let known = known.bind(times).bind(ids).fetch_all(&self.pool).await?;
@@ -181,13 +190,13 @@ impl PostgresLog {
     }
 }
 
-impl Log for PostgresLog {
-    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+impl EventStore for PostgresLog {
+    async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
         // In the order of the key, so that two who record the same events do not wait for each other in a circle.
-        let mut records: Vec<_> = batch.records.iter().enumerate().collect();
+        let mut records: Vec<_> = batch.events.iter().enumerate().collect();
         records.sort_by_key(|(_, record)| record.key());
         records.dedup_by_key(|(_, record)| record.key());
-        self.make_weeks(&records).await?;
+        self.create_missing_partitions(&records).await?;
         let mut last = LogError::Unavailable("other recorders of the same events stood in the way".into());
         for _ in 0..TRIES {
             match self.attempt(batch, &records).await? {
@@ -195,15 +204,15 @@ impl Log for PostgresLog {
                 Try::Repeats => records = self.without_known(records).await?,
                 Try::Collided(error) => last = error,
                 Try::Strayed => {
-                    self.forget_weeks(&records);
-                    self.make_weeks(&records).await?;
+                    self.invalidate_known_weeks(&records);
+                    self.create_missing_partitions(&records).await?;
                 }
             }
         }
         Err(last)
     }
 
-    async fn published(&self, batch: i64) -> Result<(), LogError> {
+    async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
         sqlx::query("update hookbridge.batches set published = true where id = $1")
             .bind(batch)
             .execute(&self.pool)
@@ -211,19 +220,21 @@ impl Log for PostgresLog {
         Ok(())
     }
 
-    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+    async fn batch_event_keys(&self, batch: i64) -> Result<Vec<EventKey>, LogError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {}, id from hookbridge.events where batch = $1
                and time >= (select coalesce(oldest, '-infinity') from hookbridge.batches where id = $1)
                and time <= (select coalesce(newest, 'infinity') from hookbridge.batches where id = $1)",
-            Postgres::microseconds("time")
+            Postgres::epoch_micros("time")
         )));
         let rows = rows.bind(batch).fetch_all(&self.pool).await?;
-        let key = |row: &PgRow| Ok(Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? });
+        let key = |row: &PgRow| {
+            Ok(EventKey { time: super::timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
+        };
         rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
     }
 
-    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+    async fn find_unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
         let rows = sqlx::query(
             "select origin from unnest($1::text[]) with ordinality as o (origin, at)
              where not exists (select from hookbridge.batches b where b.origin = o.origin) order by at",
@@ -232,37 +243,37 @@ impl Log for PostgresLog {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
-        let rows = self.read_only(sql::select(search, page), settings(search)).await?;
-        rows.iter().map(|row| Ok(stored(row, 0)?)).collect()
+    async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
+        let rows = self.query_read_only(sql::search_query(search, page), settings(search)).await?;
+        rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let rows = self.read_only(sql::count(search), settings(search)).await?;
+        let rows = self.query_read_only(sql::count_query(search), settings(search)).await?;
         let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         Ok(count.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
+    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
         // What has no position yet would go without anybody having had a chance to read it.
-        self.sequence().await?;
+        self.assign_positions().await?;
         partitions::maintain(self, keep).await
     }
 }
 
 impl Dialect for Postgres {
-    const EVENTS: &'static str = "hookbridge.events";
-    const BATCHES: &'static str = "hookbridge.batches";
-    const TIME_OF_BATCH: &'static str = "time";
-    const MATCHES: &'static str = "~";
-    const TELLS_FOUND: bool = true;
+    const EVENTS_TABLE: &'static str = "hookbridge.events";
+    const BATCHES_TABLE: &'static str = "hookbridge.batches";
+    const TIME_WITHOUT_KEY_INDEX: &'static str = "time";
+    const REGEX_OPERATOR: &'static str = "~";
+    const RETURNS_SCANNED_COUNT: bool = true;
 
-    fn microseconds(column: &str) -> String {
+    fn epoch_micros(column: &str) -> String {
         format!("(extract(epoch from {column}) * 1000000)::bigint")
     }
 
-    fn time(time: Timestamp) -> String {
-        if !super::can_be_recorded(time) {
+    fn timestamp_literal(time: Timestamp) -> String {
+        if !super::is_recordable(time) {
             // Before the year 1, which it writes in another way, nothing is ever recorded.
             return "timestamptz '-infinity'".into();
         }
@@ -273,14 +284,14 @@ impl Dialect for Postgres {
 /// What a search needs to be set. The planner takes the summaries of an index for useless where values are not in the order
 /// of the table, which is what a Bloom filter is for, and would read everything.
 fn settings(search: &Search) -> &'static str {
-    let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_needle);
-    if is_for_a_needle { NO_SCANS } else { "" }
+    let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_selective);
+    if is_for_a_needle { DISABLE_SEQ_SCAN } else { "" }
 }
 
 /// An event, from the column `at` on.
-fn stored(row: &PgRow, at: usize) -> Result<Stored, sqlx::Error> {
-    Ok(Stored {
-        key: Key { time: super::time_of(row.try_get(at)?), id: row.try_get(at + 1)? },
+fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
+    Ok(StoredEvent {
+        key: EventKey { time: super::timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
         source: row.try_get(at + 2)?,
         detail_type: row.try_get(at + 3)?,
         account: row.try_get(at + 4)?,
@@ -293,10 +304,10 @@ fn stored(row: &PgRow, at: usize) -> Result<Stored, sqlx::Error> {
 /// Takes the batch's place in the log; finds what is there when it has been taken.
 async fn mark(
     connection: &mut PgConnection,
-    batch: &Batch<'_>,
+    batch: &EventBatch<'_>,
     repeats: usize,
     times: Option<(Timestamp, Timestamp)>,
-) -> Result<Result<i64, Recorded>, LogError> {
+) -> Result<Result<i64, RecordOutcome>, LogError> {
     let count = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
     // As text: between the years 1 and 9999 it is read as it is written.
     let time = |time: Timestamp| format!("{time:.6}");
@@ -305,7 +316,7 @@ async fn mark(
          values ($1, $2, $3, $4, $5::timestamptz, $6::timestamptz) on conflict (origin) do nothing returning id",
     )
     .bind(batch.origin.as_deref())
-    .bind(count(batch.records.len() - repeats))
+    .bind(count(batch.events.len() - repeats))
     .bind(count(repeats))
     .bind(count(batch.unrecognized))
     .bind(times.map(|(oldest, _)| time(oldest)))
@@ -319,22 +330,22 @@ async fn mark(
         .bind(batch.origin.as_deref())
         .fetch_one(connection)
         .await?;
-    Ok(Err(Recorded::Before { batch: before.try_get(0)?, published: before.try_get(1)? }))
+    Ok(Err(RecordOutcome::AlreadyRecorded { batch: before.try_get(0)?, published: before.try_get(1)? }))
 }
 
 async fn copy(
     connection: &mut PgConnection,
     batch: i64,
-    records: &[(usize, &Record<'_>)],
+    records: &[(usize, &NewEvent<'_>)],
 ) -> Result<(), sqlx::Error> {
-    if records.len() <= rows::FEW {
+    if records.len() <= rows::MAX_INSERT_ROWS {
         // Only the statement for one record is used again and again.
         let is_usual = records.len() == 1;
-        rows::insert(batch, records).build().persistent(is_usual).execute(connection).await?;
+        rows::insert_query(batch, records).build().persistent(is_usual).execute(connection).await?;
         return Ok(());
     }
-    let mut copy = connection.copy_in_raw(rows::COPY.as_str()).await?;
-    copy.send(rows::encode(batch, records)).await?;
+    let mut copy = connection.copy_in_raw(rows::COPY_STATEMENT.as_str()).await?;
+    copy.send(rows::encode_copy(batch, records)).await?;
     copy.finish().await?;
     Ok(())
 }

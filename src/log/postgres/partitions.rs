@@ -9,9 +9,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tracing::warn;
 
-use super::{Lent, PostgresLog};
+use super::{CancelSafeConnection, PostgresLog};
 use crate::log::week::Week;
-use crate::log::{Bounds, Keep, LogError, Maintained, Ordered as _, Record};
+use crate::log::{Bounds, EventReader as _, LogError, MaintenanceReport, NewEvent, RetentionPolicy};
 
 /// One at a time makes tables.
 const LOCK: i64 = 0x686f_6f6b;
@@ -24,23 +24,26 @@ const BACK: i64 = 522;
 
 impl PostgresLog {
     /// Looks anew whether these weeks have tables.
-    pub(super) fn forget_weeks(&self, records: &[(usize, &Record<'_>)]) {
-        let mut known = self.weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub(super) fn invalidate_known_weeks(&self, records: &[(usize, &NewEvent<'_>)]) {
+        let mut known = self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (_, record) in records {
-            known.remove(&Week::of(record.time));
+            known.remove(&Week::containing(record.time));
         }
     }
 
     /// Makes the tables that a batch needs, unless its times are out of all reason.
-    pub(super) async fn make_weeks(&self, records: &[(usize, &Record<'_>)]) -> Result<(), LogError> {
-        let now = Week::of(Timestamp::now());
+    pub(super) async fn create_missing_partitions(
+        &self,
+        records: &[(usize, &NewEvent<'_>)],
+    ) -> Result<(), LogError> {
+        let now = Week::containing(Timestamp::now());
         let mut missing = Vec::new();
         {
-            let known = self.weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let known = self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // They are in the order of time.
             for (_, record) in records {
-                let week = Week::of(record.time);
-                let reasonable = (now.later(-BACK)..=now.later(AHEAD)).contains(&week);
+                let week = Week::containing(record.time);
+                let reasonable = (now.add_weeks(-BACK)..=now.add_weeks(AHEAD)).contains(&week);
                 if reasonable && missing.last() != Some(&week) && !known.contains(&week) {
                     missing.push(week);
                 }
@@ -49,10 +52,10 @@ impl PostgresLog {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut lent = Lent::from(&self.pool).await?;
+        let mut lent = CancelSafeConnection::from(&self.pool).await?;
         for week in missing {
             make(&mut lent.connection, week).await?;
-            self.weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
+            self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
         }
         lent.is_idle = true;
         Ok(())
@@ -61,9 +64,12 @@ impl PostgresLog {
 
 /// Whether events of a batch that is being recorded are in the default table though their weeks have tables, or should: a week
 /// was dropped that was known here, or the session was not told of one that was made. There they would not be found by time.
-pub(super) async fn has_strayed(connection: &mut PgConnection, batch: i64) -> Result<bool, sqlx::Error> {
-    let now = Week::of(Timestamp::now());
-    let (from, to) = (now.later(-BACK).start(), now.later(AHEAD + 1).start());
+pub(super) async fn has_events_in_default_partition(
+    connection: &mut PgConnection,
+    batch: i64,
+) -> Result<bool, sqlx::Error> {
+    let now = Week::containing(Timestamp::now());
+    let (from, to) = (now.add_weeks(-BACK).start(), now.add_weeks(AHEAD + 1).start());
     let strayed = format!(
         "select exists (select from hookbridge.events_default where batch = {batch} and time >= '{from}' and time < '{to}')"
     );
@@ -72,7 +78,7 @@ pub(super) async fn has_strayed(connection: &mut PgConnection, batch: i64) -> Re
 
 /// Makes the table of a week, unless it is there; says whether it was made.
 async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogError> {
-    let table = week.table();
+    let table = week.events_partition_name();
     let is_there = "select exists (select from pg_inherits i
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
     let name = format!("hookbridge.{table}");
@@ -82,7 +88,7 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
         sqlx::query("select pg_advisory_xact_lock_shared($1)").bind(LOCK).execute(&mut *connection).await?;
         return Ok(false);
     }
-    let (from, to) = (week.start(), week.later(1).start());
+    let (from, to) = (week.start(), week.add_weeks(1).start());
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
@@ -125,29 +131,32 @@ async fn tell_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Makes the tables of this week and the next ones, and those of what strayed into the default table; removes what need
 /// not be kept.
-pub(super) async fn maintain(log: &PostgresLog, keep: &Keep) -> Result<Maintained, LogError> {
-    let too_large = match keep.bytes {
-        Some(bytes) => start_within(log, bytes, Week::of(Timestamp::now())).await?,
+pub(super) async fn maintain(
+    log: &PostgresLog,
+    keep: &RetentionPolicy,
+) -> Result<MaintenanceReport, LogError> {
+    let too_large = match keep.max_bytes {
+        Some(bytes) => start_within(log, bytes, Week::containing(Timestamp::now())).await?,
         None => None,
     };
-    let mut lent = Lent::from(&log.pool).await?;
+    let mut lent = CancelSafeConnection::from(&log.pool).await?;
     let connection = &mut *lent.connection;
-    let mut done = Maintained::default();
-    let now = Week::of(Timestamp::now());
+    let mut done = MaintenanceReport::default();
+    let now = Week::containing(Timestamp::now());
     let strays = "select distinct (extract(epoch from date_trunc('week', time)) * 1000000)::bigint
         from hookbridge.events_default where isfinite(time) order by 1";
     let strays = sqlx::query(strays).fetch_all(&mut *connection).await?;
     let strays: Vec<i64> = strays.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let strays = strays.into_iter().map(|start| Week::of(crate::log::time_of(start)));
-    let strays = strays.filter(|week| (now.later(-BACK)..=now.later(AHEAD)).contains(week));
-    for week in (0..=AHEAD).map(|weeks| now.later(weeks)).chain(strays) {
+    let strays = strays.into_iter().map(|start| Week::containing(crate::log::timestamp_from_micros(start)));
+    let strays = strays.filter(|week| (now.add_weeks(-BACK)..=now.add_weeks(AHEAD)).contains(week));
+    for week in (0..=AHEAD).map(|weeks| now.add_weeks(weeks)).chain(strays) {
         if make(connection, week).await? {
-            done.made.push(week.table());
+            done.created_partitions.push(week.events_partition_name());
         } else {
             bring_back(connection, week).await?;
         }
     }
-    if let Some(oldest) = keep.since.max(too_large) {
+    if let Some(oldest) = keep.keep_since.max(too_large) {
         drop_before(connection, oldest, &mut done).await?;
     }
     lent.is_idle = true;
@@ -156,7 +165,7 @@ pub(super) async fn maintain(log: &PostgresLog, keep: &Keep) -> Result<Maintaine
 
 /// Moves what strayed into the default table though its week has a table.
 async fn bring_back(connection: &mut PgConnection, week: Week) -> Result<(), LogError> {
-    let (from, to) = (week.start(), week.later(1).start());
+    let (from, to) = (week.start(), week.add_weeks(1).start());
     let which = format!("time >= '{from}' and time < '{to}'");
     let strays = format!("select exists (select from hookbridge.events_default where {which})");
     if sqlx::query(sqlx::AssertSqlSafe(strays)).fetch_one(&mut *connection).await?.try_get(0)? {
@@ -188,10 +197,10 @@ async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option
     let Bounds { first, end } = log.bounds().await?;
     let goes = i128::from(end - first) * too_much / i128::from(size);
     let first_kept = first + i64::try_from(goes).unwrap_or(end - first);
-    let Some(start) = log.recorded(first_kept).await? else { return Ok(None) };
-    let week = Week::of(start);
+    let Some(start) = log.recorded_at(first_kept).await? else { return Ok(None) };
+    let week = Week::containing(start);
     // What is of this week stays, and so does what was recorded in it.
-    Ok(Some(week.later(1).min(now).start()))
+    Ok(Some(week.add_weeks(1).min(now).start()))
 }
 
 /// Removes what was recorded before `oldest` and is from before it: the marks of batches first, which ends what readers
@@ -200,7 +209,7 @@ async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option
 async fn drop_before(
     connection: &mut PgConnection,
     oldest: Timestamp,
-    done: &mut Maintained,
+    done: &mut MaintenanceReport,
 ) -> Result<(), LogError> {
     // What has a place in the archive stays known, so that it does not come again; of the rest nothing is left.
     let marks = format!(
@@ -214,8 +223,8 @@ async fn drop_before(
     let mut failed = None;
     for row in sqlx::query(tables).fetch_all(&mut *connection).await? {
         let table: String = row.try_get(0)?;
-        let week = Week::of_table(&table);
-        if week.is_some_and(|week| week.later(1).start() > oldest) {
+        let week = Week::from_events_partition_name(&table);
+        if week.is_some_and(|week| week.add_weeks(1).start() > oldest) {
             continue;
         }
         let removed = match week {
@@ -223,8 +232,8 @@ async fn drop_before(
             _ => delete_old(connection, &table, oldest).await,
         };
         match removed {
-            Ok(None) => done.dropped.push(table),
-            Ok(Some(deleted)) => done.deleted += deleted,
+            Ok(None) => done.dropped_partitions.push(table),
+            Ok(Some(deleted)) => done.deleted_events += deleted,
             Err(error) => failed = Some(error),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use sqlx::{Postgres, QueryBuilder};
 
-use crate::log::{COLUMNS, Record};
+use crate::log::{COLUMNS, NewEvent};
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// 2000-01-01 in microseconds since 1970.
@@ -19,25 +19,25 @@ const BEFORE_COLUMNS: [&str; 10] =
 
 /// So many are an INSERT. What COPY sends goes out in two pieces, and the second waits for the first to be acknowledged, which
 /// a server may take 40 ms for (the driver does not set TCP_NODELAY).
-pub(super) const FEW: usize = 40;
+pub(super) const MAX_INSERT_ROWS: usize = 40;
 
 static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = BEFORE_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
     columns.join(", ")
 });
 /// The statement that takes what [`encode`] makes.
-pub(super) static COPY: LazyLock<String> =
+pub(super) static COPY_STATEMENT: LazyLock<String> =
     LazyLock::new(|| format!("copy hookbridge.events ({}) from stdin (format binary)", *ALL_COLUMNS));
 
 /// The places of records, counted anew without gaps, in the order in which they were sent.
-fn places<'p>(records: &'p [(usize, &Record<'_>)]) -> impl Fn(usize) -> i32 + 'p {
+fn places<'p>(records: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) -> i32 + 'p {
     let mut sent: Vec<_> = records.iter().map(|(place, _)| *place).collect();
     sent.sort_unstable();
     move |place| count(sent.partition_point(|earlier| *earlier < place))
 }
 
 /// An INSERT of a few records.
-pub(super) fn insert(batch: i64, records: &[(usize, &Record<'_>)]) -> QueryBuilder<Postgres> {
+pub(super) fn insert_query(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
     let place_of = places(records);
     query.push_values(records, |mut row, (place, record)| {
@@ -52,7 +52,7 @@ pub(super) fn insert(batch: i64, records: &[(usize, &Record<'_>)]) -> QueryBuild
             .push_bind(record.region.to_string())
             .push_bind(record.resources.clone())
             .push_bind(record.detail.to_string());
-        for value in record.found.values() {
+        for value in record.search_columns.values() {
             row.push_bind(value.map(str::to_owned));
         }
     });
@@ -60,7 +60,7 @@ pub(super) fn insert(batch: i64, records: &[(usize, &Record<'_>)]) -> QueryBuild
 }
 
 /// Each record with its place in what was sent: of those that are here, the places are counted anew, without gaps.
-pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
+pub(super) fn encode_copy(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
     let place_of = places(records);
     let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
     let mut rows = Rows(Vec::with_capacity(details));
@@ -78,7 +78,7 @@ pub(super) fn encode(batch: i64, records: &[(usize, &Record<'_>)]) -> Vec<u8> {
         rows.text(&record.region);
         rows.texts(&record.resources);
         rows.text(&record.detail);
-        for value in record.found.values() {
+        for value in record.search_columns.values() {
             match value {
                 Some(value) => rows.text(value),
                 None => rows.0.extend_from_slice(&NULL.to_be_bytes()),

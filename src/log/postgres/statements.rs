@@ -5,18 +5,18 @@ use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{Column as _, Connection as _, Row as _, TypeInfo as _};
 
-use super::{Lent, PostgresLog};
+use super::{CancelSafeConnection, PostgresLog};
 use crate::log::sql::Dialect as _;
-use crate::log::statements::{Cells, other_form};
+use crate::log::statements::{ColumnValues, unexpected_column_type};
 use crate::log::week::Week;
-use crate::log::{LogError, Row, Statement, Statements, Value};
+use crate::log::{LogError, Row, SqlExecutor, SqlValue, Statement};
 
 /// Weeks ahead that have tables.
 const AHEAD: i64 = 4;
 
-impl Statements for PostgresLog {
-    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
-        let mut lent = Lent::from(&self.pool).await?;
+impl SqlExecutor for PostgresLog {
+    async fn execute_transaction(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+        let mut lent = CancelSafeConnection::from(&self.pool).await?;
         let mut all = Vec::with_capacity(statements.len());
         if statements.len() == 1 {
             for statement in statements {
@@ -33,15 +33,15 @@ impl Statements for PostgresLog {
         Ok(all)
     }
 
-    async fn divide(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
-        let mut lent = Lent::from(&self.pool).await?;
+    async fn maintain_partitions(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
+        let mut lent = CancelSafeConnection::from(&self.pool).await?;
         let connection = &mut *lent.connection;
-        let now = Week::of(Timestamp::now());
-        for week in (0..=AHEAD).map(|weeks| now.later(weeks)) {
-            let (from, to) = (week.start().as_microsecond(), week.later(1).start().as_microsecond());
+        let now = Week::containing(Timestamp::now());
+        for week in (0..=AHEAD).map(|weeks| now.add_weeks(weeks)) {
+            let (from, to) = (week.start().as_microsecond(), week.add_weeks(1).start().as_microsecond());
             let make = format!(
                 "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",
-                week.part_of(table)
+                week.partition_name(table)
             );
             match sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *connection).await {
                 // The default table has some of it: there the week stays.
@@ -60,7 +60,8 @@ impl Statements for PostgresLog {
         );
         for row in sqlx::query(sqlx::AssertSqlSafe(parts)).fetch_all(&mut *connection).await? {
             let part: String = row.try_get(0)?;
-            if Week::of_part(&part, table).is_some_and(|week| week.later(1).start() <= oldest) {
+            if Week::from_partition_name(&part, table).is_some_and(|week| week.add_weeks(1).start() <= oldest)
+            {
                 let drop = format!("drop table if exists hookbridge.{part}");
                 sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await?;
             }
@@ -71,23 +72,23 @@ impl Statements for PostgresLog {
 }
 
 async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
-    let now = Postgres::microseconds("clock_timestamp()");
+    let now = Postgres::epoch_micros("clock_timestamp()");
     let sql = statement.sql.replace("{log}", "hookbridge.").replace("{now}", &now);
     let sql = sql.replace("{skip_locked}", "for update skip locked");
     if let Some(rows) = &statement.rows {
-        let cast = |(n, (_, cells)): (usize, &(_, Cells))| match cells {
-            Cells::Texts(_) => format!("${}::text[]", n + 1),
-            Cells::Numbers(_) => format!("${}::bigint[]", n + 1),
+        let cast = |(n, (_, cells)): (usize, &(_, ColumnValues))| match cells {
+            ColumnValues::Texts(_) => format!("${}::text[]", n + 1),
+            ColumnValues::Numbers(_) => format!("${}::bigint[]", n + 1),
         };
         let columns = rows.columns.iter().enumerate().map(cast).collect::<Vec<_>>().join(", ");
-        let sql = format!("with v ({}) as (select * from unnest({columns})) {sql}", rows.names());
+        let sql = format!("with v ({}) as (select * from unnest({columns})) {sql}", rows.column_names());
         // A plan that is kept would be one for tables as they were when it was made.
         let mut query: Query<'_, Postgres, PgArguments> =
             sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
         for (_, cells) in &rows.columns {
             query = match cells {
-                Cells::Texts(texts) => query.bind(texts),
-                Cells::Numbers(numbers) => query.bind(numbers),
+                ColumnValues::Texts(texts) => query.bind(texts),
+                ColumnValues::Numbers(numbers) => query.bind(numbers),
             };
         }
         return query.fetch_all(connection).await?.iter().map(row).collect();
@@ -96,9 +97,9 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
     let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
     for value in statement.values {
         query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-            Value::Bytes(bytes) => query.bind(bytes),
+            SqlValue::Text(text) => query.bind(text),
+            SqlValue::Number(number) => query.bind(number),
+            SqlValue::Bytes(bytes) => query.bind(bytes),
         };
     }
     query.fetch_all(connection).await?.iter().map(row).collect()
@@ -106,10 +107,10 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
 
 fn row(row: &PgRow) -> Result<Row, LogError> {
     let value = |at: usize| match row.column(at).type_info().name() {
-        "INT8" => Ok(Value::Number(row.try_get(at)?)),
-        "TEXT" => Ok(Value::Text(row.try_get(at)?)),
-        "BYTEA" => Ok(Value::Bytes(row.try_get(at)?)),
-        _ => Err(other_form()),
+        "INT8" => Ok(SqlValue::Number(row.try_get(at)?)),
+        "TEXT" => Ok(SqlValue::Text(row.try_get(at)?)),
+        "BYTEA" => Ok(SqlValue::Bytes(row.try_get(at)?)),
+        _ => Err(unexpected_column_type()),
     };
     (0..row.len()).map(value).collect::<Result<_, _>>().map(Row)
 }

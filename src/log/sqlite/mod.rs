@@ -16,11 +16,11 @@ use sqlx::sqlite::{
 };
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::growth::Growth;
+use super::append_watch::AppendWatch;
 use super::migrations;
-use super::search::{Key, Page, Search, Stored};
+use super::search::{EventKey, PageRequest, Search, StoredEvent};
 use super::sql::{self, Dialect};
-use super::{Batch, COLUMNS, Keep, Log, LogError, Maintained, Recorded};
+use super::{COLUMNS, EventBatch, EventStore, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy};
 
 const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "events", include_str!("0001_events.sql")),
@@ -39,8 +39,8 @@ const ROWS: usize = 500;
 pub struct SqliteLog {
     pool: SqlitePool,
     /// SQLite has one writer at a time: here they queue, and not in its retries.
-    writer: Arc<tokio::sync::Mutex<()>>,
-    growth: Arc<Growth>,
+    write_lock: Arc<tokio::sync::Mutex<()>>,
+    append_watch: Arc<AppendWatch>,
 }
 
 impl SqliteLog {
@@ -60,14 +60,14 @@ impl SqliteLog {
             .with_regexp();
         let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
         let mut connection = pool.acquire().await?;
-        if let Err(LogError::Refused(_)) =
+        if let Err(LogError::Rejected(_)) =
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
         {
             // Somebody else was making the tables at the same time: in SQLite nobody waits for the other.
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
         }
         drop(connection);
-        Ok(Self { pool, writer: Arc::default(), growth: Arc::default() })
+        Ok(Self { pool, write_lock: Arc::default(), append_watch: Arc::default() })
     }
 }
 
@@ -77,7 +77,7 @@ impl SqliteLog {
     async fn delete_unmarked(&self, oldest: Timestamp) -> Result<u64, LogError> {
         let mut all = 0;
         loop {
-            let _writing = self.writer.lock().await;
+            let _writing = self.write_lock.lock().await;
             let deleted = sqlx::query(
                 "delete from events where rowid in (
                    select rowid from events e where time < ?
@@ -102,33 +102,33 @@ impl SqliteLog {
 }
 
 impl Dialect for Sqlite {
-    const EVENTS: &'static str = "events";
-    const BATCHES: &'static str = "batches";
+    const EVENTS_TABLE: &'static str = "events";
+    const BATCHES_TABLE: &'static str = "batches";
     // The sign keeps the planner from going by the key.
-    const TIME_OF_BATCH: &'static str = "+time";
-    const MATCHES: &'static str = "regexp";
-    const TELLS_FOUND: bool = false;
+    const TIME_WITHOUT_KEY_INDEX: &'static str = "+time";
+    const REGEX_OPERATOR: &'static str = "regexp";
+    const RETURNS_SCANNED_COUNT: bool = false;
 
-    fn microseconds(column: &str) -> String {
+    fn epoch_micros(column: &str) -> String {
         column.to_owned()
     }
 
-    fn time(time: Timestamp) -> String {
+    fn timestamp_literal(time: Timestamp) -> String {
         time.as_microsecond().to_string()
     }
 }
 
-impl Log for SqliteLog {
-    async fn record(&self, batch: &Batch<'_>) -> Result<Recorded, LogError> {
+impl EventStore for SqliteLog {
+    async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
         let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
-        let _writing = self.writer.lock().await;
+        let _writing = self.write_lock.lock().await;
         let mut transaction = self.pool.begin_with("begin immediate").await?;
         let made = sqlx::query(
             "insert into batches (origin, events, unrecognized) values (?, ?, ?)
              on conflict (origin) do nothing returning id",
         )
         .bind(batch.origin.as_deref())
-        .bind(count(batch.records.len()))
+        .bind(count(batch.events.len()))
         .bind(count(batch.unrecognized))
         .fetch_optional(&mut *transaction)
         .await?;
@@ -137,11 +137,14 @@ impl Log for SqliteLog {
                 .bind(batch.origin.as_deref())
                 .fetch_one(&mut *transaction)
                 .await?;
-            return Ok(Recorded::Before { batch: before.try_get(0)?, published: before.try_get(1)? });
+            return Ok(RecordOutcome::AlreadyRecorded {
+                batch: before.try_get(0)?,
+                published: before.try_get(1)?,
+            });
         };
         let number: i64 = made.try_get(0)?;
         let mut events = 0;
-        let records: Vec<_> = batch.records.iter().enumerate().collect();
+        let records: Vec<_> = batch.events.iter().enumerate().collect();
         for some in records.chunks(ROWS) {
             let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
             let mut query = QueryBuilder::<Sqlite>::new(format!(
@@ -159,7 +162,7 @@ impl Log for SqliteLog {
                     .push_bind(record.region.to_string())
                     .push_bind(serde_json::Value::from(record.resources.clone()).to_string())
                     .push_bind(record.detail.to_string());
-                for value in record.found.values() {
+                for value in record.search_columns.values() {
                     row.push_bind(value.map(str::to_owned));
                 }
             });
@@ -167,7 +170,7 @@ impl Log for SqliteLog {
             events += query.build().execute(&mut *transaction).await?.rows_affected();
         }
         let events = usize::try_from(events).unwrap_or_default();
-        let repeats = batch.records.len() - events;
+        let repeats = batch.events.len() - events;
         if repeats > 0 {
             sqlx::query("update batches set events = ?, repeats = ? where id = ?")
                 .bind(count(events))
@@ -187,31 +190,35 @@ impl Log for SqliteLog {
         }
         let mut end = None;
         if events > 0 {
-            let times = batch.records.iter().map(|record| record.time.as_microsecond());
+            let times = batch.events.iter().map(|record| record.time.as_microsecond());
             let (oldest, newest) = (times.clone().min(), times.max());
-            end = Some(order::place(&mut transaction, number, count(events), (oldest, newest)).await?);
+            end = Some(
+                order::assign_positions(&mut transaction, number, count(events), (oldest, newest)).await?,
+            );
         }
         transaction.commit().await?;
         if let Some(end) = end {
-            self.growth.to(end);
+            self.append_watch.advance_to(end);
         }
-        Ok(Recorded::New { batch: number, events, repeats })
+        Ok(RecordOutcome::Inserted { batch: number, events, repeats })
     }
 
-    async fn published(&self, batch: i64) -> Result<(), LogError> {
-        let _writing = self.writer.lock().await;
+    async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
+        let _writing = self.write_lock.lock().await;
         sqlx::query("update batches set published = 1 where id = ?").bind(batch).execute(&self.pool).await?;
         Ok(())
     }
 
-    async fn keys(&self, batch: i64) -> Result<Vec<Key>, LogError> {
+    async fn batch_event_keys(&self, batch: i64) -> Result<Vec<EventKey>, LogError> {
         let rows = sqlx::query("select time, id from events where batch = ?").bind(batch);
         let rows = rows.fetch_all(&self.pool).await?;
-        let key = |row: &SqliteRow| Ok(Key { time: super::time_of(row.try_get(0)?), id: row.try_get(1)? });
+        let key = |row: &SqliteRow| {
+            Ok(EventKey { time: super::timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
+        };
         rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
     }
 
-    async fn unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+    async fn find_unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
         let list = serde_json::Value::from(origins).to_string();
         let rows = sqlx::query(
             "select value from json_each(?) where not exists (select 1 from batches where origin = value)",
@@ -220,38 +227,39 @@ impl Log for SqliteLog {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    async fn search(&self, search: &Search, page: &Page) -> Result<Vec<Stored>, LogError> {
-        let rows = sql::select::<Sqlite>(search, page).build().fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok(stored(row, 0)?)).collect()
+    async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
+        let rows = sql::search_query::<Sqlite>(search, page).build().fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let row = sql::count::<Sqlite>(search).build().fetch_one(&self.pool).await?;
+        let row = sql::count_query::<Sqlite>(search).build().fetch_one(&self.pool).await?;
         Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, keep: &Keep) -> Result<Maintained, LogError> {
-        let mut done = Maintained::default();
-        if let Some(oldest) = keep.since {
-            let _writing = self.writer.lock().await;
+    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+        let mut done = MaintenanceReport::default();
+        if let Some(oldest) = keep.keep_since {
+            let _writing = self.write_lock.lock().await;
             forget(&self.pool, "recorded < ?", Some(oldest)).await?;
         }
-        while self.is_larger(keep.bytes).await? {
+        while self.is_larger(keep.max_bytes).await? {
             // About a thousand events at a time; one batch at least.
             let which = "position < (select min(position) + 1000 from batches)";
-            let _writing = self.writer.lock().await;
+            let _writing = self.write_lock.lock().await;
             let mut transaction = self.pool.begin_with("begin immediate").await?;
             let gone = forget(&mut *transaction, which, None).await?;
             let events = "delete from events where batch in (select value from json_each(?))";
             let list = serde_json::Value::from(gone.as_slice()).to_string();
-            done.deleted += sqlx::query(events).bind(list).execute(&mut *transaction).await?.rows_affected();
+            done.deleted_events +=
+                sqlx::query(events).bind(list).execute(&mut *transaction).await?.rows_affected();
             transaction.commit().await?;
             if gone.is_empty() {
                 break;
             }
         }
-        if let Some(oldest) = keep.since {
-            done.deleted += self.delete_unmarked(oldest).await?;
+        if let Some(oldest) = keep.keep_since {
+            done.deleted_events += self.delete_unmarked(oldest).await?;
         }
         Ok(done)
     }
@@ -285,10 +293,10 @@ async fn forget<'c>(
 }
 
 /// An event, from the column `at` on.
-fn stored(row: &SqliteRow, at: usize) -> Result<Stored, sqlx::Error> {
+fn event_from_row(row: &SqliteRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
     let resources: String = row.try_get(at + 6)?;
-    Ok(Stored {
-        key: Key { time: super::time_of(row.try_get(at)?), id: row.try_get(at + 1)? },
+    Ok(StoredEvent {
+        key: EventKey { time: super::timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
         source: row.try_get(at + 2)?,
         detail_type: row.try_get(at + 3)?,
         account: row.try_get(at + 4)?,

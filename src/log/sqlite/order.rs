@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::{SqliteLog, stored};
-use crate::log::order::{Bounds, CursorKey, Filter, Most, Ordered, Placed, Position};
-use crate::log::search::Stored;
-use crate::log::window::{self, Span};
-use crate::log::{LogError, time_of};
+use super::{SqliteLog, event_from_row};
+use crate::log::order::{Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent};
+use crate::log::page::{self, BatchRange};
+use crate::log::search::StoredEvent;
+use crate::log::{LogError, timestamp_from_micros};
 
 /// Puts a batch at the end of the log, and returns where the log ends then.
-pub(super) async fn place(
+pub(super) async fn assign_positions(
     connection: &mut SqliteConnection,
     batch: i64,
     events: i64,
@@ -44,25 +44,27 @@ impl SqliteLog {
     async fn look(
         &self,
         window: &Range<Position>,
-        filter: &Filter,
-        most: Most,
-    ) -> Result<Vec<Placed>, LogError> {
-        let rows = self.rows(window::batches::<Sqlite>(window, filter)).await?;
+        filter: &EventFilter,
+        most: PageLimit,
+    ) -> Result<Vec<PositionedEvent>, LogError> {
+        let rows = self.rows(page::batches_sql::<Sqlite>(window, filter)).await?;
         let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let Some(mut query) = window::events::<Sqlite>(&spans, window, filter, most) else {
+        let Some(mut query) = page::events_query::<Sqlite>(&spans, window, filter, most) else {
             return Ok(Vec::new());
         };
         let events = query.build().persistent(false).fetch_all(&self.pool).await?;
-        let event = |row: &SqliteRow| Ok(Placed { position: row.try_get(0)?, event: stored(row, 1)? });
+        let event = |row: &SqliteRow| {
+            Ok(PositionedEvent { position: row.try_get(0)?, event: event_from_row(row, 1)? })
+        };
         let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
-        Ok(window::in_order(events, most))
+        Ok(page::restore_order(events, most))
     }
 }
 
-impl Ordered for SqliteLog {
-    async fn sequence(&self) -> Result<Position, LogError> {
+impl EventReader for SqliteLog {
+    async fn assign_positions(&self) -> Result<Position, LogError> {
         let end = sqlx::query("select next from log").fetch_one(&self.pool).await?.try_get(0)?;
-        self.growth.to(end);
+        self.append_watch.advance_to(end);
         Ok(end)
     }
 
@@ -72,16 +74,16 @@ impl Ordered for SqliteLog {
         Ok(Bounds { first: bounds.try_get(0)?, end: bounds.try_get(1)? })
     }
 
-    async fn events(
+    async fn read_events(
         &self,
         positions: Range<Position>,
-        filter: &Filter,
-        most: Most,
-    ) -> Result<Option<Vec<Placed>>, LogError> {
+        filter: &EventFilter,
+        most: PageLimit,
+    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         let mut found = Vec::new();
-        for part in window::parts(&positions, filter, most) {
-            let more = self.look(&part, filter, window::beside(most, &found)).await?;
-            found = window::joined(found, more, most);
+        for part in page::scan_ranges(&positions, filter, most) {
+            let more = self.look(&part, filter, page::remaining(most, &found)).await?;
+            found = page::merge(found, more, most);
             if most.is_reached(&found) {
                 break;
             }
@@ -93,8 +95,8 @@ impl Ordered for SqliteLog {
         Ok(Some(found))
     }
 
-    async fn since(&self, time: Timestamp) -> Result<Position, LogError> {
-        let end = self.sequence().await?;
+    async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
+        let end = self.assign_positions().await?;
         let first = format!(
             "select position from batches where position is not null and recorded >= {}
              order by recorded, position limit 1",
@@ -104,25 +106,25 @@ impl Ordered for SqliteLog {
         Ok(first.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
     }
 
-    async fn recorded(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+    async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
         let recorded = format!(
             "select recorded from batches where position + events > {position}
                and position >= coalesce((select max(position) from batches where position <= {position}), {position})
              order by position limit 1"
         );
         let recorded = self.rows(recorded).await?;
-        Ok(recorded.first().map(|row| row.try_get(0)).transpose()?.map(time_of))
+        Ok(recorded.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
     }
 
-    async fn find(&self, id: &str, sources: &[String]) -> Result<Option<Stored>, LogError> {
+    async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
         let mut query = QueryBuilder::<Sqlite>::new(
             "select time, id, source, type, account, region, resources, detail from events where id = ",
         );
         query.push_bind(id.to_owned());
-        crate::log::sql::push_one_of(&mut query, "source", sources);
+        crate::log::sql::push_in_list(&mut query, "source", sources);
         query.push(" order by time desc limit 1");
         let rows = query.build().fetch_all(&self.pool).await?;
-        Ok(rows.first().map(|row| stored(row, 0)).transpose()?)
+        Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
     }
 
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
@@ -130,18 +132,20 @@ impl Ordered for SqliteLog {
         Ok(CursorKey::new(key.try_get(0)?))
     }
 
-    async fn reaches(&self, position: Position) -> Result<(), LogError> {
-        self.growth.beyond(position, || self.sequence()).await;
+    async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {
+        self.append_watch.wait_beyond(position, || self.assign_positions()).await;
         Ok(())
     }
 }
 
-fn span(row: &SqliteRow) -> Result<Span, sqlx::Error> {
+fn span(row: &SqliteRow) -> Result<BatchRange, sqlx::Error> {
     let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
-    Ok(Span {
+    Ok(BatchRange {
         id: row.try_get(0)?,
         position: row.try_get(1)?,
-        events: row.try_get(2)?,
-        times: oldest.zip(newest).map(|(oldest, newest)| (time_of(oldest), time_of(newest))),
+        event_count: row.try_get(2)?,
+        time_range: oldest
+            .zip(newest)
+            .map(|(oldest, newest)| (timestamp_from_micros(oldest), timestamp_from_micros(newest))),
     })
 }

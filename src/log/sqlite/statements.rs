@@ -6,18 +6,18 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
 
 use super::SqliteLog;
-use crate::log::statements::{Cells, other_form};
-use crate::log::{LogError, Row, Rows, Statement, Statements, Value};
+use crate::log::statements::{ColumnValues, unexpected_column_type};
+use crate::log::{InputRows, LogError, Row, SqlExecutor, SqlValue, Statement};
 
-impl Statements for SqliteLog {
-    async fn transact(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
+impl SqlExecutor for SqliteLog {
+    async fn execute_transaction(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
         if let [statement] = statements.as_slice()
             && statement.sql.trim_start().starts_with("select")
         {
             let mut connection = self.pool.acquire().await?;
             return Ok(vec![rows(&mut connection, statement.clone()).await?]);
         }
-        let _writing = self.writer.lock().await;
+        let _writing = self.write_lock.lock().await;
         let mut transaction = self.pool.begin_with("begin immediate").await?;
         let mut all = Vec::with_capacity(statements.len());
         for statement in statements {
@@ -27,7 +27,7 @@ impl Statements for SqliteLog {
         Ok(all)
     }
 
-    async fn divide(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
+    async fn maintain_partitions(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
         // A file of one machine is small enough to delete from.
         Ok(())
     }
@@ -44,34 +44,34 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
     for row in 0..rows.map_or(0, height) {
         for (_, cells) in rows.into_iter().flat_map(|rows| &rows.columns) {
             query = match cells {
-                Cells::Texts(texts) => query.bind(texts[row].as_deref()),
-                Cells::Numbers(numbers) => query.bind(numbers[row]),
+                ColumnValues::Texts(texts) => query.bind(texts[row].as_deref()),
+                ColumnValues::Numbers(numbers) => query.bind(numbers[row]),
             };
         }
     }
     for value in statement.values {
         query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-            Value::Bytes(bytes) => query.bind(bytes),
+            SqlValue::Text(text) => query.bind(text),
+            SqlValue::Number(number) => query.bind(number),
+            SqlValue::Bytes(bytes) => query.bind(bytes),
         };
     }
     query.fetch_all(connection).await?.iter().map(row).collect()
 }
 
 /// How many rows there are.
-fn height(rows: &Rows) -> usize {
+fn height(rows: &InputRows) -> usize {
     rows.columns.first().map_or(0, |(_, cells)| match cells {
-        Cells::Texts(texts) => texts.len(),
-        Cells::Numbers(numbers) => numbers.len(),
+        ColumnValues::Texts(texts) => texts.len(),
+        ColumnValues::Numbers(numbers) => numbers.len(),
     })
 }
 
 /// The table `v`, with a place for each value, row by row. The places have no numbers: SQLite looks a numbered one up among all
 /// before it.
-fn values(rows: &Rows) -> String {
+fn values(rows: &InputRows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
-    format!("with v({}) as (values {})", rows.names(), vec![row; height(rows)].join(", "))
+    format!("with v({}) as (values {})", rows.column_names(), vec![row; height(rows)].join(", "))
 }
 
 fn row(row: &SqliteRow) -> Result<Row, LogError> {
@@ -79,11 +79,11 @@ fn row(row: &SqliteRow) -> Result<Row, LogError> {
         let raw = row.try_get_raw(at)?;
         let name = if raw.is_null() { "NULL".to_owned() } else { raw.type_info().name().to_owned() };
         match name.as_str() {
-            "NULL" => Ok(Value::Number(None)),
-            "INTEGER" => Ok(Value::Number(row.try_get(at)?)),
-            "TEXT" => Ok(Value::Text(row.try_get(at)?)),
-            "BLOB" => Ok(Value::Bytes(row.try_get(at)?)),
-            _ => Err(other_form()),
+            "NULL" => Ok(SqlValue::Number(None)),
+            "INTEGER" => Ok(SqlValue::Number(row.try_get(at)?)),
+            "TEXT" => Ok(SqlValue::Text(row.try_get(at)?)),
+            "BLOB" => Ok(SqlValue::Bytes(row.try_get(at)?)),
+            _ => Err(unexpected_column_type()),
         }
     };
     (0..row.len()).map(value).collect::<Result<_, _>>().map(Row)

@@ -17,7 +17,7 @@ pub use polls::Polls;
 use polls::{PollFile, PollFlags};
 
 use crate::archive::ArchiveUrl;
-use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, entry_limit};
+use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
 use crate::log::LogAddress;
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Secret;
@@ -176,7 +176,7 @@ impl Flags {
         let file = self.config.as_ref().map_or_else(|| Ok(File::default()), read)?;
         let max_entry_bytes =
             self.max_entry_bytes.or(file.max_entry_bytes).unwrap_or(DEFAULT_MAX_ENTRY_BYTES);
-        entry_limit(&max_entry_bytes.to_string())
+        parse_max_entry_bytes(&max_entry_bytes.to_string())
             .map_err(|problem| SettingsError(format!("max-entry-bytes: {problem}")))?;
         let concurrency = self.concurrency.or(file.concurrency).unwrap_or(256);
         if concurrency == 0 || concurrency > 65_536 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{SettingsError, by_provider};
-use crate::poller::{BaseUrl, event_types, is_key};
+use crate::poller::{BaseUrl, is_valid_api_key, parse_event_types};
 use crate::providers;
 use crate::secrets::Secret;
 
@@ -78,7 +78,7 @@ impl PollFlags {
                 )));
             }
             let key = Secret::new(key);
-            if !is_key(&key) {
+            if !is_valid_api_key(&key) {
                 return Err(SettingsError(format!(
                     "poll: the API key of {} is empty, or holds a space or another character that no key has",
                     provider.name
@@ -96,7 +96,7 @@ impl PollFlags {
         for (provider, list) in
             by_provider("poll-types", "stripe=invoice.paid,...", file.types, self.poll_types)?
         {
-            types.insert(provider.name, event_types(&list));
+            types.insert(provider.name, parse_event_types(&list));
         }
         if let Some(name) = urls.keys().chain(types.keys()).find(|name| !keys.contains_key(*name)) {
             return Err(SettingsError(format!(

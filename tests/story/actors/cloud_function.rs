@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
-use hookbridge::archive::{Archive, OverflowBucket};
-use hookbridge::bridge::{Bridge, Function};
+use hookbridge::archive::{Archive, ClaimCheckStore};
+use hookbridge::bridge::{BridgeFunction, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::providers;
-use hookbridge::secrets::{Ages, CachedSecrets, SecretsManager};
+use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
 use serde_json::{Value, json};
 
 /// The SDK's configuration as a function has it, for AWS at `endpoint`.
@@ -16,7 +16,7 @@ pub async fn config(endpoint: &str) -> SdkConfig {
 }
 
 /// The function, and what it answers.
-pub struct CloudFunction(Function<CachedSecrets<SecretsManager>, EventBridge>);
+pub struct CloudFunction(BridgeFunction<CachedSecrets<SecretsManager>, EventBridge>);
 
 /// An answer, and the line that was logged.
 #[derive(Debug)]
@@ -31,15 +31,15 @@ pub struct Invocation {
 impl CloudFunction {
     /// A function that reaches AWS at `endpoint`.
     pub async fn at(endpoint: &str, provider: &str, secret_arn: &str) -> Self {
-        Self::with(endpoint, provider, secret_arn, Ages::default()).await
+        Self::with(endpoint, provider, secret_arn, CacheTtls::default()).await
     }
 
-    pub async fn with(endpoint: &str, provider: &str, secret_arn: &str, ages: Ages) -> Self {
+    pub async fn with(endpoint: &str, provider: &str, secret_arn: &str, ages: CacheTtls) -> Self {
         let config = config(endpoint).await;
-        Self(Function {
-            bridge: Bridge {
+        Self(BridgeFunction {
+            handler: WebhookHandler {
                 provider: providers::find(provider).unwrap(),
-                keys: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), ages),
+                secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), ages),
                 bus: EventBridge::new(&config, "default".into()),
                 max_entry_bytes: 262_144,
                 overflow: None,
@@ -47,31 +47,31 @@ impl CloudFunction {
                 archive: None,
             },
             public_url: None,
-            name: "function".into(),
+            function_name: "function".into(),
         })
     }
 
     /// The same with a spill queue.
     pub async fn spilling_to(mut self, endpoint: &str, queue_url: &str) -> Self {
-        self.0.bridge.spill = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
+        self.0.handler.spill = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
         self
     }
 
     /// The same with an overflow bucket.
     pub async fn overflowing_to(mut self, endpoint: &str, bucket: &str) -> Self {
-        self.0.bridge.overflow = Some(OverflowBucket::new(&config(endpoint).await, bucket.to_owned()));
+        self.0.handler.overflow = Some(ClaimCheckStore::new(&config(endpoint).await, bucket.to_owned()));
         self
     }
 
     /// The same with another limit.
     pub fn with_entries_up_to(mut self, bytes: usize) -> Self {
-        self.0.bridge.max_entry_bytes = bytes;
+        self.0.handler.max_entry_bytes = bytes;
         self
     }
 
     /// The same with an archive.
     pub fn keeping_in(mut self, archive: Archive) -> Self {
-        self.0.bridge.archive = Some(archive);
+        self.0.handler.archive = Some(archive);
         self
     }
 

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hookbridge::log::{Batch, Found, Log, Order, Page, Record, Search, Stored};
+use hookbridge::log::{
+    EventBatch, EventStore, NewEvent, Order, PageRequest, Search, SearchColumns, StoredEvent,
+};
 use jiff::Timestamp;
 
 /// Makes a test of each of these functions for each database.
@@ -33,8 +35,8 @@ pub fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
 }
 
-pub fn record(id: &str, time: Timestamp) -> Record<'static> {
-    Record {
+pub fn record(id: &str, time: Timestamp) -> NewEvent<'static> {
+    NewEvent {
         time,
         id: Cow::Owned(id.to_owned()),
         source: "sparkpost.com".into(),
@@ -43,28 +45,28 @@ pub fn record(id: &str, time: Timestamp) -> Record<'static> {
         region: "".into(),
         resources: vec![],
         detail: Cow::Owned(format!(r#"{{"id":"{id}"}}"#)),
-        found: Found::default(),
+        search_columns: SearchColumns::default(),
     }
 }
 
-pub fn batch<'a>(origin: &str, records: Vec<Record<'a>>) -> Batch<'a> {
-    Batch { origin: Some(Cow::Owned(origin.to_owned())), records, unrecognized: 0 }
+pub fn batch<'a>(origin: &str, records: Vec<NewEvent<'a>>) -> EventBatch<'a> {
+    EventBatch { origin: Some(Cow::Owned(origin.to_owned())), events: records, unrecognized: 0 }
 }
 
 pub fn everything() -> Search {
     Search { from: Timestamp::MIN, to: Timestamp::MAX, ..Search::default() }
 }
 
-pub fn page(order: Order, limit: u32) -> Page {
-    Page { order, after: None, offset: 0, limit }
+pub fn page(order: Order, limit: u32) -> PageRequest {
+    PageRequest { order, after: None, offset: 0, limit }
 }
 
 /// The whole log, in its order.
-pub async fn all(log: &impl Log) -> Vec<Stored> {
+pub async fn all(log: &impl EventStore) -> Vec<StoredEvent> {
     log.search(&everything(), &page(Order::OldestFirst, 100_000)).await.unwrap()
 }
 
-pub fn ids(events: &[Stored]) -> Vec<&str> {
+pub fn ids(events: &[StoredEvent]) -> Vec<&str> {
     events.iter().map(|event| event.key.id.as_str()).collect()
 }
 

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hookbridge::providers::{self, Webhook};
+use hookbridge::providers::{self, RawWebhook};
 use hookbridge::secrets::Secret;
 
 /// The root of the checkout.
@@ -52,7 +52,7 @@ pub fn github_signature(body: &[u8]) -> String {
 pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String {
     let provider = providers::find(provider).unwrap();
     let body = bytes::Bytes::copy_from_slice(body);
-    let webhook = Webhook::new(url.parse().unwrap(), http::HeaderMap::new(), body);
+    let webhook = RawWebhook::new(url.parse().unwrap(), http::HeaderMap::new(), body);
     provider.signature.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }
 

@@ -11,7 +11,7 @@ use hookbridge::dispatch::{
     Poster, State, Store,
 };
 use hookbridge::event::Event;
-use hookbridge::log::Statements;
+use hookbridge::log::SqlExecutor;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 pub struct Told(Arc<Mutex<Vec<Event>>>, Arc<AtomicBool>);
 
 impl Bus for Told {
-    async fn put(&self, event: &Arc<Event>, _: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, _: Instant) -> Result<(), CallError> {
         if self.1.load(Ordering::SeqCst) {
             return Err(CallError::Refused("it is down".into()));
         }
@@ -60,7 +60,7 @@ pub struct Office<S> {
 pub const START: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
 
-impl<S: Statements + Clone> Office<S> {
+impl<S: SqlExecutor + Clone> Office<S> {
     pub fn open(db: S) -> Self {
         Self::with_clock(db, Arc::new(AtomicI64::new(START * 1_000_000)), Told::default())
     }

@@ -37,7 +37,7 @@ impl Stack {
         let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
         let polled = self.provider.strip_suffix("-poller").map(|name| providers::find(name).unwrap());
         let secret_parameter = match polled.and_then(|provider| provider.polling.as_ref()) {
-            Some(polling) => polling.key_parameter,
+            Some(polling) => polling.api_key_parameter,
             None => providers::find(self.provider).map_or("", |provider| provider.secret_parameter),
         };
         let base = [

@@ -14,19 +14,19 @@ use crate::output::chain;
 
 /// How far a poller is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct Checkpoint {
     /// Where the first poll began.
     pub start: Timestamp,
     /// Up to when everything was asked for.
     pub until: Timestamp,
     /// What it is in the middle of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub span: Option<Span>,
+    pub span: Option<TimeRange>,
 }
 
 /// A range of time that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
+pub struct TimeRange {
     /// The first time that is in.
     pub from: Timestamp,
     /// The first time that is not.
@@ -37,7 +37,7 @@ pub struct Span {
 }
 
 /// Where a mark stands.
-pub enum MarkPlace {
+pub enum CheckpointStore {
     /// In a file of this machine.
     File(PathBuf),
     /// In an object of a bucket.
@@ -51,12 +51,12 @@ pub enum MarkPlace {
     },
 }
 
-impl MarkPlace {
+impl CheckpointStore {
     /// The mark; `None` when there is none yet.
     ///
     /// # Errors
     /// [`CallError`]: it cannot be read, or what stands there is none.
-    pub(super) async fn read(&self, deadline: Instant) -> Result<Option<Mark>, CallError> {
+    pub(super) async fn load(&self, deadline: Instant) -> Result<Option<Checkpoint>, CallError> {
         let text = match self {
             Self::File(path) => match std::fs::read(path) {
                 Ok(text) => text,
@@ -89,7 +89,7 @@ impl MarkPlace {
     ///
     /// # Errors
     /// [`CallError`].
-    pub(super) async fn write(&self, mark: &Mark, deadline: Instant) -> Result<(), CallError> {
+    pub(super) async fn save(&self, mark: &Checkpoint, deadline: Instant) -> Result<(), CallError> {
         let text = serde_json::to_vec(mark).map_err(|error| CallError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
@@ -115,7 +115,7 @@ impl MarkPlace {
     }
 }
 
-impl std::fmt::Display for MarkPlace {
+impl std::fmt::Display for CheckpointStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::columns::{COLUMNS, Lowercase};
+use super::columns::{COLUMNS, CaseFolding};
 
 /// The longest value that is kept in a column, in bytes. An index takes no more than 2,704, and nobody looks for more.
 const LONGEST: usize = 1024;
@@ -13,12 +13,12 @@ const LONGEST: usize = 1024;
 const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// Whether a time is one that every database takes: of the years from 1 on.
-pub fn can_be_recorded(time: Timestamp) -> bool {
+pub fn is_recordable(time: Timestamp) -> bool {
     time.as_second() >= FIRST_SECOND
 }
 
 /// One event: the envelope that EventBridge has around it, and what it is found by.
-pub struct Record<'a> {
+pub struct NewEvent<'a> {
     /// When it happened, [in a year that can be recorded](can_be_recorded); microseconds are kept.
     pub time: Timestamp,
     /// Its id, which stays the same when it is sent again; at most 1,024 bytes.
@@ -36,19 +36,19 @@ pub struct Record<'a> {
     /// JSON, as it was sent.
     pub detail: Cow<'a, str>,
     /// What it is found by.
-    pub found: Found<'a>,
+    pub search_columns: SearchColumns<'a>,
 }
 
-impl Record<'_> {
+impl NewEvent<'_> {
     /// What makes two records the same: the time in microseconds since 1970, and the id.
     pub fn key(&self) -> (i64, &str) {
         (self.time.as_microsecond(), &self.id)
     }
 
     /// The same, with nothing borrowed.
-    pub fn into_owned(self) -> Record<'static> {
+    pub fn into_owned(self) -> NewEvent<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
-        Record {
+        NewEvent {
             time: self.time,
             id: owned(self.id),
             source: owned(self.source),
@@ -57,13 +57,13 @@ impl Record<'_> {
             region: owned(self.region),
             resources: self.resources,
             detail: owned(self.detail),
-            found: Found(self.found.0.map(|value| value.map(owned))),
+            search_columns: SearchColumns(self.search_columns.0.map(|value| value.map(owned))),
         }
     }
 }
 
 /// Shows everything but the detail and what is taken out of it, which is about people.
-impl std::fmt::Debug for Record<'_> {
+impl std::fmt::Debug for NewEvent<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")
             .field("time", &self.time)
@@ -77,23 +77,23 @@ impl std::fmt::Debug for Record<'_> {
 
 /// The values of [`COLUMNS`], in their order.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Found<'a>([Option<Cow<'a, str>>; COLUMNS.len()]);
+pub struct SearchColumns<'a>([Option<Cow<'a, str>>; COLUMNS.len()]);
 
-impl<'a> Found<'a> {
+impl<'a> SearchColumns<'a> {
     /// Takes each column's value from `field`, which knows the fields of an event.
-    pub fn of(mut field: impl FnMut(&str) -> Option<Cow<'a, str>>) -> Self {
+    pub fn from_fields(mut field: impl FnMut(&str) -> Option<Cow<'a, str>>) -> Self {
         let mut values: [Option<Cow<'a, str>>; COLUMNS.len()] = Default::default();
         for (at, column) in COLUMNS.iter().enumerate() {
             let value = field(column.field).filter(|value| !value.is_empty()).or_else(|| {
-                let of = COLUMNS.iter().position(|other| Some(other.name) == column.or_domain_of)?;
+                let of = COLUMNS.iter().position(|other| Some(other.name) == column.fallback_domain_of)?;
                 let (_, domain) = values[of].as_deref()?.rsplit_once('@')?;
                 Some(Cow::Owned(domain.to_owned()))
             });
             values[at] = value.map(|value| {
-                let value = storable(if column.is_address { bare(value) } else { value });
+                let value = sanitize_text(if column.is_address { bare(value) } else { value });
                 let is_large = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
-                match column.lowercase {
-                    Lowercase::Yes if value.bytes().any(is_large) => Cow::Owned(value.to_lowercase()),
+                match column.case_folding {
+                    CaseFolding::Yes if value.bytes().any(is_large) => Cow::Owned(value.to_lowercase()),
                     _ => value,
                 }
             });
@@ -116,7 +116,7 @@ fn bare(value: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// A value as a column can hold it: without NUL, which PostgreSQL has no place for, and not too long.
-pub fn storable(mut value: Cow<'_, str>) -> Cow<'_, str> {
+pub fn sanitize_text(mut value: Cow<'_, str>) -> Cow<'_, str> {
     if value.contains('\0') {
         value = Cow::Owned(value.replace('\0', ""));
     }
@@ -137,14 +137,14 @@ pub fn storable(mut value: Cow<'_, str>) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn value<'a>(found: &'a Found<'_>, name: &str) -> Option<&'a str> {
+    fn value<'a>(found: &'a SearchColumns<'_>, name: &str) -> Option<&'a str> {
         let at = COLUMNS.iter().position(|column| column.name == name)?;
         found.values().nth(at)?
     }
 
     #[test]
     fn a_domain_is_taken_from_its_address_where_the_event_has_none() {
-        let found = Found::of(|field| match field {
+        let found = SearchColumns::from_fields(|field| match field {
             "rcpt_to" => Some("Recipient@Example.COM".into()),
             "friendly_from" => Some("Sender <sender@example.com>".into()),
             "sending_domain" => Some("mail.example.com".into()),

@@ -15,21 +15,21 @@ const PAUSE: Duration = Duration::from_millis(250);
 const LONG_PAUSE: Duration = Duration::from_secs(2);
 
 /// The end of a log, as far as it is known here.
-pub(super) struct Growth {
+pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
     /// Of all who wait, one asks.
     turn: Mutex<()>,
 }
 
-impl Default for Growth {
+impl Default for AppendWatch {
     fn default() -> Self {
         Self { end: watch::Sender::new(0), turn: Mutex::default() }
     }
 }
 
-impl Growth {
+impl AppendWatch {
     /// The log ends here, or further on.
-    pub(super) fn to(&self, end: Position) {
+    pub(super) fn advance_to(&self, end: Position) {
         self.end.send_if_modified(|known| {
             let grows = end > *known;
             *known = end.max(*known);
@@ -38,7 +38,7 @@ impl Growth {
     }
 
     /// Waits until the log ends behind `position`. `ask` asks the database where it does.
-    pub(super) async fn beyond<F>(&self, position: Position, ask: impl Fn() -> F)
+    pub(super) async fn wait_beyond<F>(&self, position: Position, ask: impl Fn() -> F)
     where
         F: Future<Output = Result<Position, LogError>>,
     {
@@ -56,7 +56,7 @@ impl Growth {
                 asked = asked => match asked {
                     Ok(end) => {
                         pause = PAUSE;
-                        self.to(end);
+                        self.advance_to(end);
                     }
                     Err(error) => {
                         warn!(error = error.to_string(), "the log's end is not known; readers wait on");
@@ -79,13 +79,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_who_wait_ask_as_one_and_go_on_together() {
-        let (growth, asked) = (Arc::new(Growth::default()), Arc::new(AtomicI64::new(0)));
+        let (growth, asked) = (Arc::new(AppendWatch::default()), Arc::new(AtomicI64::new(0)));
         let mut waiting = tokio::task::JoinSet::new();
         for position in [7; 500] {
             let (growth, asked) = (growth.clone(), asked.clone());
             waiting.spawn(async move {
                 growth
-                    .beyond(position, || {
+                    .wait_beyond(position, || {
                         std::future::ready(match asked.fetch_add(1, Ordering::Relaxed) {
                             10 => Err(LogError::Unavailable("for once".into())),
                             20 => Ok(8),
@@ -99,6 +99,6 @@ mod tests {
         waiting.join_all().await;
         assert_eq!(asked.load(Ordering::Relaxed), 21);
         assert!(start.elapsed() <= 21 * PAUSE + LONG_PAUSE, "{:?}", start.elapsed());
-        growth.beyond(3, std::future::pending).await;
+        growth.wait_beyond(3, std::future::pending).await;
     }
 }

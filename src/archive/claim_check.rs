@@ -10,15 +10,15 @@ use crate::call::{CallError, Failure, retried};
 use crate::event::{Detail, Event};
 
 /// An S3 bucket of details.
-pub struct OverflowBucket {
+pub struct ClaimCheckStore {
     client: aws_sdk_s3::Client,
     bucket: String,
 }
 
-impl OverflowBucket {
+impl ClaimCheckStore {
     /// `bucket` is the bucket's name.
     pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
-        Self { client: s3::client(config), bucket }
+        Self { client: s3::s3_client(config), bucket }
     }
 
     /// Keeps the detail of `event`, byte for byte, as the object `<folder>/<SHA-256 of the detail>.json`, and returns
@@ -27,7 +27,12 @@ impl OverflowBucket {
     ///
     /// # Errors
     /// [`CallError`]: the detail is not kept, or nobody can say that it is.
-    pub async fn keep(&self, folder: &str, event: &Event, deadline: Instant) -> Result<Event, CallError> {
+    pub async fn store_detail(
+        &self,
+        folder: &str,
+        event: &Event,
+        deadline: Instant,
+    ) -> Result<Event, CallError> {
         let detail = event.detail.bytes();
         let key = format!("{folder}/{}.json", hex::encode(Sha256::digest(&detail)));
         let size = detail.len();

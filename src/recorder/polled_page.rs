@@ -4,30 +4,31 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{sparkpost, webhook};
-use crate::archive::Stored;
-use crate::log::Record;
-use crate::providers::{JSON, Provider};
+use crate::archive::ArchivedPayload;
+use crate::log::NewEvent;
+use crate::providers::{JSON_MEDIA_TYPE, Provider};
 
 /// In seconds.
 const A_DAY: i64 = 86_400;
 
 /// The records of a page, and how many were not understood; `None` when it is no page of this provider. What does not say its own
 /// time has the day of `received` for one: it is asked for again and again, and shall be the same record.
-pub fn page(
+pub fn parse_polled_page(
     provider: &'static Provider,
     answer: &str,
     received: Timestamp,
-) -> Option<(Vec<Record<'static>>, usize)> {
+) -> Option<(Vec<NewEvent<'static>>, usize)> {
     let received = Timestamp::from_second(received.as_second() / A_DAY * A_DAY).unwrap_or(received);
-    let events = provider.polling.as_ref()?.events_of(answer).ok()?;
+    let events = provider.polling.as_ref()?.parse_events(answer).ok()?;
     if provider.sends_batches() {
-        return Some(sparkpost::polled(&events, received));
+        return Some(sparkpost::parse_polled_events(&events, received));
     }
     let mut unrecognized = 0;
     let records = events.into_iter().map(|event| {
-        let headers = vec![("content-type".to_owned(), JSON.to_owned())];
+        let headers = vec![("content-type".to_owned(), JSON_MEDIA_TYPE.to_owned())];
         let body = Bytes::copy_from_slice(event.get().as_bytes());
-        let (record, is_understood) = webhook::record(provider, &Stored { received, headers, body });
+        let (record, is_understood) =
+            webhook::to_new_event(provider, &ArchivedPayload { received_at: received, headers, body });
         unrecognized += usize::from(!is_understood);
         record
     });
@@ -45,15 +46,16 @@ mod tests {
     fn an_event_of_stripe_is_known_by_its_own_id_and_time() {
         let answer = r#"{"object":"list","data":[
             {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}, 17],"has_more":false}"#;
-        let (records, unrecognized) = page(&STRIPE, answer, Timestamp::UNIX_EPOCH).unwrap();
+        let (records, unrecognized) = parse_polled_page(&STRIPE, answer, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(unrecognized, 1);
-        let shown =
-            |r: &Record<'_>| format!("{} {} {} {:?} {}", r.time, r.id, r.detail_type, r.resources, r.detail);
+        let shown = |r: &NewEvent<'_>| {
+            format!("{} {} {} {:?} {}", r.time, r.id, r.detail_type, r.resources, r.detail)
+        };
         insta::assert_snapshot!(shown(&records[0]), @r#"2026-11-22T10:00:00Z evt_1 charge.succeeded ["urn:webhook:stripe:evt_1"] {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}"#);
         assert_eq!(records[1].detail_type, "unrecognized");
-        let later = page(&STRIPE, answer, "1970-01-01T23:00:00Z".parse().unwrap()).unwrap().0;
+        let later = parse_polled_page(&STRIPE, answer, "1970-01-01T23:00:00Z".parse().unwrap()).unwrap().0;
         assert_eq!(records[1].key(), later[1].key(), "what is asked for again is the same");
-        assert!(page(&STRIPE, "{}", Timestamp::UNIX_EPOCH).is_none());
-        assert!(page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(), "nobody asks it");
+        assert!(parse_polled_page(&STRIPE, "{}", Timestamp::UNIX_EPOCH).is_none());
+        assert!(parse_polled_page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(), "nobody asks it");
     }
 }

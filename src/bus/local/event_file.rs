@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
+use super::file_identity::FileIdentity;
 use super::journal::Journal;
-use super::place::Place;
 
 /// A flush of so many bytes gets no further line.
-pub(super) const ENOUGH_BYTES: usize = 4 << 20;
+pub(super) const FLUSH_BATCH_BYTES: usize = 4 << 20;
 /// How far from the end a crash can have left something unfinished that is not in the journal: one flush, of which the last line is the longest there is.
 /// That is an entry of 1 MiB which is all line breaks, with up to eight bytes that say where each was. Twice that, to be sure.
-const UNFLUSHED: u64 = 2 * (ENOUGH_BYTES as u64 + (9 << 20));
+const UNFLUSHED: u64 = 2 * (FLUSH_BATCH_BYTES as u64 + (9 << 20));
 
 /// The file and the length up to which what is in it is on disk, there or in the journal.
 pub(super) struct Log {
-    place: Place,
+    place: FileIdentity,
     file: File,
     length: u64,
     journal: Journal,
@@ -32,11 +32,11 @@ impl Log {
         file.set_len(length)?;
         // What is written next is in the journal, which goes on from here.
         file.sync_all()?;
-        Ok(Self { place: Place::of(path, &file)?, file, length, journal })
+        Ok(Self { place: FileIdentity::new(path, &file)?, file, length, journal })
     }
 
     /// The length up to which it is flushed.
-    pub(super) fn length(&self) -> u64 {
+    pub(super) fn flushed_length(&self) -> u64 {
         self.length
     }
 
@@ -59,10 +59,10 @@ impl Log {
         self.file.seek(SeekFrom::Start(self.length))?;
         self.file.write_all(lines)?;
         if !is_on_disk {
-            self.journal.flush(&self.file)?;
+            self.journal.checkpoint(&self.file)?;
         }
-        self.journal.place().check()?;
-        self.place.check()?;
+        self.journal.identity().check_unmoved()?;
+        self.place.check_unmoved()?;
         if is_on_disk {
             self.journal.keep(lines);
         }

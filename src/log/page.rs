@@ -10,8 +10,8 @@ use std::ops::Range;
 use jiff::Timestamp;
 use sqlx::{Encode, QueryBuilder, Type};
 
-use super::order::{Filter, Most, Placed, Position};
-use super::sql::{Dialect, push_one_of};
+use super::order::{EventFilter, PageLimit, Position, PositionedEvent};
+use super::sql::{Dialect, push_in_list};
 use super::week::Week;
 
 /// More conditions than this are one: a statement takes 500 in SQLite, and each binds the filter anew.
@@ -19,21 +19,25 @@ const MOST_ARMS: usize = 20;
 
 /// A batch as a window sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(super) struct BatchRange {
     pub(super) id: i64,
     /// The position of its first event.
     pub(super) position: Position,
-    pub(super) events: i64,
+    pub(super) event_count: i64,
     /// The times of its events; `None` where a recorder of an earlier version did not write them down.
-    pub(super) times: Option<(Timestamp, Timestamp)>,
+    pub(super) time_range: Option<(Timestamp, Timestamp)>,
 }
 
 /// The parts of some positions that are looked at, one after the other, until enough was found. Without a filter the first part
 /// has all that is wanted, because positions have no gaps; the others, each twice as long, are for where events were deleted by
 /// hand.
-pub(super) fn parts(positions: &Range<Position>, filter: &Filter, most: Most) -> Vec<Range<Position>> {
-    let (mut rest, mut length) = (positions.clone(), number(most.events).max(1));
-    if *filter != Filter::default() {
+pub(super) fn scan_ranges(
+    positions: &Range<Position>,
+    filter: &EventFilter,
+    most: PageLimit,
+) -> Vec<Range<Position>> {
+    let (mut rest, mut length) = (positions.clone(), number(most.max_events).max(1));
+    if *filter != EventFilter::default() {
         return vec![rest];
     }
     let mut parts = Vec::new();
@@ -51,13 +55,21 @@ pub(super) fn parts(positions: &Range<Position>, filter: &Filter, most: Most) ->
 }
 
 /// What is wanted beside what was found.
-pub(super) fn beside(most: Most, found: &[Placed]) -> Most {
+pub(super) fn remaining(most: PageLimit, found: &[PositionedEvent]) -> PageLimit {
     let bytes: usize = found.iter().map(|placed| placed.event.detail.len()).sum();
-    Most { events: most.events - found.len(), bytes: most.bytes - bytes, ..most }
+    PageLimit {
+        max_events: most.max_events - found.len(),
+        max_detail_bytes: most.max_detail_bytes - bytes,
+        ..most
+    }
 }
 
 /// What was found, with what was found in the next part.
-pub(super) fn joined(mut found: Vec<Placed>, mut more: Vec<Placed>, most: Most) -> Vec<Placed> {
+pub(super) fn merge(
+    mut found: Vec<PositionedEvent>,
+    mut more: Vec<PositionedEvent>,
+    most: PageLimit,
+) -> Vec<PositionedEvent> {
     if most.from_end {
         std::mem::swap(&mut found, &mut more);
     }
@@ -66,19 +78,19 @@ pub(super) fn joined(mut found: Vec<Placed>, mut more: Vec<Placed>, most: Most) 
 }
 
 /// The batches of a window whose events the filter's times do not exclude: id, position, events, oldest, newest.
-pub(super) fn batches<DB: Dialect>(window: &Range<Position>, filter: &Filter) -> String {
-    let (from, to, table) = (window.start, window.end, DB::BATCHES);
-    let (oldest, newest) = (DB::microseconds("oldest"), DB::microseconds("newest"));
+pub(super) fn batches_sql<DB: Dialect>(window: &Range<Position>, filter: &EventFilter) -> String {
+    let (from, to, table) = (window.start, window.end, DB::BATCHES_TABLE);
+    let (oldest, newest) = (DB::epoch_micros("oldest"), DB::epoch_micros("newest"));
     let mut sql = format!(
         "select id, position, events, {oldest}, {newest} from {table}
          where position >= coalesce((select max(position) from {table} where position <= {from}), {from})
            and position < {to}"
     );
     if let Some(time) = filter.from {
-        sql.push_str(&format!(" and (newest is null or newest >= {})", DB::time(time)));
+        sql.push_str(&format!(" and (newest is null or newest >= {})", DB::timestamp_literal(time)));
     }
     if let Some(time) = filter.to {
-        sql.push_str(&format!(" and (oldest is null or oldest < {})", DB::time(time)));
+        sql.push_str(&format!(" and (oldest is null or oldest < {})", DB::timestamp_literal(time)));
     }
     sql.push_str(" order by position");
     sql
@@ -94,22 +106,24 @@ struct Arm {
 }
 
 /// What to read of the batches: those that the window has in part by themselves, the others by the weeks they are of.
-fn arms(spans: &[Span], window: &Range<Position>) -> Vec<Arm> {
+fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
     let mut arms = Vec::new();
     let mut whole: BTreeMap<Option<(Week, Week)>, Arm> = BTreeMap::new();
     for span in spans {
-        let places = (window.start - span.position).max(0)..(window.end - span.position).min(span.events);
+        let places =
+            (window.start - span.position).max(0)..(window.end - span.position).min(span.event_count);
         if places.is_empty() {
             continue;
         }
-        if places != (0..span.events) {
-            arms.push(Arm { times: span.times, batches: vec![span.id], places: Some(places) });
+        if places != (0..span.event_count) {
+            arms.push(Arm { times: span.time_range, batches: vec![span.id], places: Some(places) });
             continue;
         }
-        let weeks = span.times.map(|(oldest, newest)| (Week::of(oldest), Week::of(newest)));
+        let weeks =
+            span.time_range.map(|(oldest, newest)| (Week::containing(oldest), Week::containing(newest)));
         let arm = whole.entry(weeks).or_default();
         arm.batches.push(span.id);
-        arm.times = match (arm.times, span.times) {
+        arm.times = match (arm.times, span.time_range) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (_, times) => times,
         };
@@ -132,12 +146,12 @@ fn arms(spans: &[Span], window: &Range<Position>) -> Vec<Arm> {
 
 /// How many events these batches have in the window that were not found: of those that were told, with a filter, or else of
 /// those that were read, which have no gaps.
-pub(super) fn missed(
-    spans: &[Span],
+pub(super) fn count_missing(
+    spans: &[BatchRange],
     window: &Range<Position>,
-    most: Most,
+    most: PageLimit,
     told: Option<i64>,
-    read: &[Placed],
+    read: &[PositionedEvent],
 ) -> i64 {
     let looked_at = match (read, most.from_end) {
         _ if told.is_some() || !most.is_reached(read) => window.clone(),
@@ -145,8 +159,9 @@ pub(super) fn missed(
         ([first, ..], true) => first.position..window.end,
         ([], _) => window.start..window.start,
     };
-    let of =
-        |span: &Span| looked_at.end.min(span.position + span.events) - looked_at.start.max(span.position);
+    let of = |span: &BatchRange| {
+        looked_at.end.min(span.position + span.event_count) - looked_at.start.max(span.position)
+    };
     let there: i64 = spans.iter().map(|span| of(span).max(0)).sum();
     there - told.unwrap_or(number(read.len()))
 }
@@ -159,7 +174,8 @@ fn within<DB: Dialect>(arm: &Arm) -> String {
         within.push_str(&format!(" and place >= {} and place < {}", places.start, places.end));
     }
     if let Some((oldest, newest)) = arm.times {
-        let (time, oldest, newest) = (DB::TIME_OF_BATCH, DB::time(oldest), DB::time(newest));
+        let (time, oldest, newest) =
+            (DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(oldest), DB::timestamp_literal(newest));
         within.push_str(&format!(" and {time} >= {oldest} and {time} <= {newest}"));
     }
     within
@@ -170,11 +186,11 @@ fn within<DB: Dialect>(arm: &Arm) -> String {
 ///
 /// With a filter, where [`Dialect::TELLS_FOUND`], how many it found whatever the filter stands behind these, in at least one
 /// row; by one statement, so that it looked for them where it looked for the events.
-pub(super) fn events<DB>(
-    spans: &[Span],
+pub(super) fn events_query<DB>(
+    spans: &[BatchRange],
     window: &Range<Position>,
-    filter: &Filter,
-    most: Most,
+    filter: &EventFilter,
+    most: PageLimit,
 ) -> Option<QueryBuilder<DB>>
 where
     DB: Dialect,
@@ -196,8 +212,8 @@ where
     for (n, arm) in arms.iter().enumerate() {
         query.push(if n > 0 { " union all " } else { "" }).push(format!(
             "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where {}",
-            DB::microseconds("time"),
-            DB::EVENTS,
+            DB::epoch_micros("time"),
+            DB::EVENTS_TABLE,
             within::<DB>(arm)
         ));
         push_filter(&mut query, filter);
@@ -211,11 +227,12 @@ where
            select position, time, id, source, type, account, region, resources, detail from counted
            where before < {} order by position {direction} limit {}
          ) ",
-        number(most.bytes),
-        number(most.events)
+        number(most.max_detail_bytes),
+        number(most.max_events)
     ));
-    if DB::TELLS_FOUND && *filter != Filter::default() {
-        let of = |arm: &Arm| format!("(select count(*) from {} where {})", DB::EVENTS, within::<DB>(arm));
+    if DB::RETURNS_SCANNED_COUNT && *filter != EventFilter::default() {
+        let of =
+            |arm: &Arm| format!("(select count(*) from {} where {})", DB::EVENTS_TABLE, within::<DB>(arm));
         let found = arms.iter().map(of).collect::<Vec<_>>().join(" + ");
         query.push(format!("select page.*, found from (select {found} as found) of left join page on true"));
     } else {
@@ -225,18 +242,18 @@ where
     Some(query)
 }
 
-fn push_filter<DB>(query: &mut QueryBuilder<DB>, filter: &Filter)
+fn push_filter<DB>(query: &mut QueryBuilder<DB>, filter: &EventFilter)
 where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
     if let Some(time) = filter.from {
-        query.push(format!(" and {} >= {}", DB::TIME_OF_BATCH, DB::time(time)));
+        query.push(format!(" and {} >= {}", DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(time)));
     }
     if let Some(time) = filter.to {
-        query.push(format!(" and {} < {}", DB::TIME_OF_BATCH, DB::time(time)));
+        query.push(format!(" and {} < {}", DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(time)));
     }
-    push_one_of(query, "source", &filter.sources);
+    push_in_list(query, "source", &filter.sources);
     if !filter.types.is_empty() {
         query.push(" and (false");
         for pattern in &filter.types {
@@ -259,7 +276,7 @@ fn number(of: usize) -> i64 {
 }
 
 /// In the order of the log, whichever way they were read.
-pub(super) fn in_order(mut events: Vec<Placed>, most: Most) -> Vec<Placed> {
+pub(super) fn restore_order(mut events: Vec<PositionedEvent>, most: PageLimit) -> Vec<PositionedEvent> {
     if most.from_end {
         events.reverse();
     }
@@ -274,11 +291,11 @@ mod tests {
     #[test]
     fn a_window_reads_whole_batches_by_their_weeks_and_the_rest_by_places() {
         let time = |day: &str| format!("2026-11-{day}T00:00:00Z").parse::<Timestamp>().unwrap();
-        let span = |id, position, events, days: Option<(&str, &str)>| Span {
+        let span = |id, position, events, days: Option<(&str, &str)>| BatchRange {
             id,
             position,
-            events,
-            times: days.map(|(a, b)| (time(a), time(b))),
+            event_count: events,
+            time_range: days.map(|(a, b)| (time(a), time(b))),
         };
         let spans = [
             span(7, 11, 10, Some(("16", "17"))),

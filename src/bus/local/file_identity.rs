@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 /// The path of a file that is open.
-pub(super) struct Place {
+pub(super) struct FileIdentity {
     path: PathBuf,
     file: Identity,
 }
 
-impl Place {
-    pub(super) fn of(path: PathBuf, file: &File) -> std::io::Result<Self> {
+impl FileIdentity {
+    pub(super) fn new(path: PathBuf, file: &File) -> std::io::Result<Self> {
         Ok(Self { path, file: Identity::of(file)? })
     }
 
     /// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
-    pub(super) fn check(&self) -> std::io::Result<()> {
+    pub(super) fn check_unmoved(&self) -> std::io::Result<()> {
         let is_there = Identity::at(&self.path).is_ok_and(|there| there == self.file);
         is_there.then_some(()).ok_or_else(|| {
             Error::other(format!("{} was moved or removed: start hookbridge serve anew", self.path.display()))
