@@ -12,7 +12,13 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(&record.detail).is_ok());
         assert!(!record.id.is_empty() && record.id.len() <= 1024 && !record.id.contains('\0'));
         assert!(!record.detail_type.is_empty() && !record.detail_type.contains('\0'));
-        assert!(record.search_columns.values().flatten().all(|value| value.len() <= 2048 && !value.contains('\0')));
+        assert!(
+            record
+                .search_columns
+                .values()
+                .flatten()
+                .all(|value| value.len() <= 2048 && !value.contains('\0'))
+        );
         assert!(hookbridge::log::is_recordable(record.time));
     }
 });

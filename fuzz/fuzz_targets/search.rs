@@ -9,8 +9,9 @@ use std::time::Duration;
 use hookbridge::access::{Access, Scope};
 use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
 use hookbridge::log::{
-    EventBatch, Bounds, CursorKey, EventFilter, RetentionPolicy, EventKey, EventStore, LogError, MaintenanceReport, PageLimit, EventReader, PageRequest, PositionedEvent, Position,
-    RecordOutcome, Row, Search, Statement, SqlExecutor, StoredEvent,
+    Bounds, CursorKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
+    MaintenanceReport, PageLimit, PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy,
+    Row, Search, SqlExecutor, Statement, StoredEvent,
 };
 use jiff::Timestamp;
 
@@ -63,9 +64,15 @@ impl EventReader for Full {
     async fn bounds(&self) -> Result<Bounds, LogError> {
         Ok(Bounds { first: 1, end: 2000 })
     }
-    async fn read_events(&self, window: Range<Position>, _: &EventFilter, most: PageLimit) -> Result<Option<Vec<PositionedEvent>>, LogError> {
+    async fn read_events(
+        &self,
+        window: Range<Position>,
+        _: &EventFilter,
+        most: PageLimit,
+    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         assert!((1..=2000).contains(&window.start) && window.end <= 2000);
-        let mut events: Vec<_> = window.map(|position| PositionedEvent { position, event: event(position) }).collect();
+        let mut events: Vec<_> =
+            window.map(|position| PositionedEvent { position, event: event(position) }).collect();
         if most.from_end {
             events.drain(..events.len().saturating_sub(most.max_events));
         }
@@ -102,14 +109,8 @@ impl SqlExecutor for Full {
 fn answer(path: &str, query: &str) -> (u16, String) {
     let feed = Feed::new(Full, Access::Open);
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-    let request = Request {
-        method: &method,
-        path,
-        query,
-        headers: &headers,
-        body: b"",
-        patience: Duration::ZERO,
-    };
+    let request =
+        Request { method: &method, path, query, headers: &headers, body: b"", patience: Duration::ZERO };
     let answer = RUNTIME.block_on(feed.answer(request, &Scope::Everything));
     (answer.status.as_u16(), String::from_utf8(answer.body).unwrap())
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use hookbridge::providers::{self, RequestUrl, RawWebhook};
+use hookbridge::providers::{self, RawWebhook, RequestUrl};
 use hookbridge::secrets::Secret;
 use jiff::Timestamp;
 
@@ -16,7 +16,8 @@ libfuzzer_sys::fuzz_target!(|input: (&[u8], &[u8], String, Vec<u8>)| {
             path: "/".into(),
             query: Some(query.clone()),
         };
-        let headers = RawWebhook::header_map([(provider.signature.header, signature), ("content-type", content_type)]);
+        let headers =
+            RawWebhook::header_map([(provider.signature.header, signature), ("content-type", content_type)]);
         let webhook = RawWebhook::new(url, headers, Bytes::from(body.clone()));
         if let Ok(claim) = provider.parse_signature(webhook, Timestamp::UNIX_EPOCH) {
             assert!(claim.verify(&Secret::new("a secret nobody knows")).is_err());

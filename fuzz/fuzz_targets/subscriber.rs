@@ -23,7 +23,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let Ok(address) = host.parse::<IpAddr>() else { return };
         assert!(!address.is_loopback() && !address.is_unspecified() && !address.is_multicast());
         match address.to_canonical() {
-            IpAddr::V4(address) => assert!(!address.is_private() && !address.is_link_local() && !address.is_loopback()),
+            IpAddr::V4(address) => {
+                assert!(!address.is_private() && !address.is_link_local() && !address.is_loopback())
+            }
             IpAddr::V6(address) => assert_eq!(address.segments()[0] >> 13, 1),
         }
     }
