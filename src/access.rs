@@ -1,4 +1,4 @@
-//! Who may read what: bearer tokens, of which only hashes are kept.
+//! Authentication and authorization: hashed bearer tokens with per-source scopes.
 
 use std::sync::Arc;
 

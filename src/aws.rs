@@ -1,4 +1,4 @@
-//! The way to AWS: one HTTP client for every service.
+//! Shared AWS SDK configuration.
 
 use std::sync::{Arc, LazyLock};
 

@@ -115,9 +115,9 @@ impl LambdaLog {
             return Ok(None);
         }
         let mut open = self.open.lock().await;
-        // Unless somebody else has been here.
+        // Unless another task has already reopened it.
         if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, log)) {
-            warn!(error = error.to_string(), "reading the database's credentials anew");
+            warn!(error = error.to_string(), "database credentials rejected; refreshing them");
             *open = None;
         }
         drop(open);
@@ -125,7 +125,7 @@ impl LambdaLog {
     }
 }
 
-/// Does something with the log, and once more when its credentials have changed.
+/// Runs an operation, retrying once after a credential refresh.
 macro_rules! with_log {
     ($database:expr, $log:ident => $work:expr) => {{
         let $log = $database.log().await?;

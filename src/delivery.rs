@@ -51,7 +51,7 @@ struct Which {
     /// Of this event, by its id.
     #[arg(long, value_name = "ID")]
     event: Option<String>,
-    /// That stand here.
+    /// Only with this status.
     #[arg(long, value_name = "STATUS")]
     status: Option<State>,
     /// Made at this time or later: 2026-11-22, or 2026-11-22T10:00:00Z.
@@ -67,7 +67,7 @@ struct Which {
 pub struct List {
     #[command(flatten)]
     which: Which,
-    /// So many at most.
+    /// Maximum number of deliveries to list.
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]

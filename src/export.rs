@@ -29,7 +29,7 @@ pub struct Export {
     /// The first time that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     from: Option<Timestamp>,
-    /// The first time that is not in [default: no end].
+    /// End of the range (exclusive)
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
     /// Only events of this type; may be given several times.

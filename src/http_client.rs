@@ -1,4 +1,4 @@
-//! The HTTP client, for all that is not AWS.
+//! Shared HTTP client for non-AWS requests.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a person writes on the command line.
+//! Command-line value parsers.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

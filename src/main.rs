@@ -50,13 +50,13 @@ enum Command {
     Token(NewToken),
 }
 
-/// Look after the log.
+/// Manage the log.
 #[derive(Subcommand)]
 enum LogCommand {
     Maintain(Maintain),
 }
 
-/// Send a webhook, signed as its provider signs, and show the answer.
+/// Send a test webhook with a valid provider signature and print the response.
 ///
 /// Without --to and --secret it goes to a `hookbridge serve` that runs on this machine in the same folder.
 #[derive(Args)]
@@ -67,7 +67,7 @@ struct SendFlags {
     /// The event type; not with --data where the provider writes the type into the body.
     #[arg(long, value_name = "TYPE")]
     event: Option<String>,
-    /// A file with the body, or - for standard input; without it a sample is sent.
+    /// Request body file, or - for stdin [default: a sample payload].
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The URL to send it to [default: http://127.0.0.1:8787/hooks/PROVIDER].
@@ -134,7 +134,7 @@ fn end() -> watch::Receiver<bool> {
     tokio::spawn(async move {
         interrupted().await;
         output::complain(
-            "hookbridge: ending when the webhooks in hand are answered; Ctrl-C again ends at once",
+            "hookbridge: shutting down after in-flight requests; press Ctrl-C again to exit now",
         );
         let _ = tell.send(true);
         interrupted().await;

@@ -9,7 +9,7 @@ use crate::log::{AnyLog, EventStore as _, MaintenanceReport, OpenLogError, Reten
 use crate::output;
 use crate::serve::settings::default_log;
 
-/// Make the tables of the weeks to come and drop those that are older than --keep; the stack does so every day.
+/// Create upcoming weekly partitions and drop those older than --keep (the stack runs this daily).
 #[derive(clap::Args)]
 pub struct Maintain {
     /// How many days events are kept after they were recorded; without it, for ever. In PostgreSQL whole weeks go, when the

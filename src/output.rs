@@ -1,4 +1,4 @@
-//! What is written for people and for log collectors.
+//! Terminal output and logging setup.
 //!
 //! Only this crate's own events are written, whatever `RUST_LOG` says: the SDK's debug output can hold requests
 //! and answers, and a secret is an answer.
@@ -41,7 +41,7 @@ pub fn for_terminal() {
     tracing_subscriber::registry().with(ours()).with(lines).init();
 }
 
-/// Whether something that was to be written was not.
+/// Set when a write to stdout failed.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// Writes one finished line to standard output. A reader that has gone away is no reason to fail; of another failure

@@ -20,7 +20,7 @@ use crate::serve::settings::{
     SettingsError, SubscriberFile, SubscriberFlags, default_data, default_log, key_place,
 };
 
-/// Look after those who receive events.
+/// Manage subscribers.
 #[derive(Subcommand)]
 pub enum SubscriberCommand {
     /// Make a subscriber, and print the secret that it verifies our signatures with. It is printed once.
@@ -31,9 +31,9 @@ pub enum SubscriberCommand {
     Show(Named),
     /// Change one; what is not given stays.
     Update(Update),
-    /// Send nothing more until it is resumed. What it is owed waits, for seven days at most.
+    /// Pause deliveries; pending events wait for up to seven days.
     Pause(Named),
-    /// Begin again, with what waits.
+    /// Resume deliveries, starting with the backlog.
     Resume(Named),
     /// Make a new secret, and print it once. The old one signs too for some time; with the signatures sha256 and sha1, which have
     /// room for one, it alone does until then. What was said of secrets before that ends with it at the latest.
@@ -339,7 +339,7 @@ fn turns_around(char: char) -> bool {
     matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text of somebody else's, for a terminal: what would steer it is shown instead.
+/// Escapes control characters in untrusted text.
 fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {

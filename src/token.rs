@@ -7,7 +7,7 @@ use crate::access::{Token, Tokens};
 use crate::aws;
 use crate::output;
 
-/// Make a token for somebody who searches the log, and show it once. Only its hash is kept, in the secret of the event
+/// Create an API token and print it once. Only its hash is kept, in the secret of the event
 /// log's stack; without --secret nothing is kept, and the hash is shown too.
 ///
 /// To take one back, remove its entry from the secret, or use --revoke.
@@ -21,7 +21,7 @@ pub struct NewToken {
     /// The secret of the stack: its output TokensSecretArn.
     #[arg(long, value_name = "ARN")]
     secret: Option<String>,
-    /// Take back the tokens of that name instead.
+    /// Revoke the tokens with this name.
     #[arg(long, requires = "secret", conflicts_with = "source")]
     revoke: bool,
 }
@@ -36,7 +36,7 @@ pub enum TokenError {
     #[error("the secret {0}: {1}")]
     Secret(String, String),
     /// What is in it is no list of tokens.
-    #[error("the secret {0} holds something else than a list of tokens; it is left as it is")]
+    #[error("the secret {0} is not a list of tokens; it was left unchanged")]
     NoList(String),
     /// Other edits came first, again and again.
     #[error("the secret {0} is being changed by others at the same time; try again")]
@@ -74,7 +74,7 @@ impl NewToken {
         };
         edit_secret(&client, secret, edit).await?;
         if self.revoke {
-            output::complain("It is taken back; a function that knows it forgets it within 5 minutes.");
+            output::complain("Token revoked; cached copies expire within 5 minutes.");
         } else {
             output::line(&token);
         }

@@ -47,7 +47,7 @@ impl FolderArchive {
 
     /// A folder to read from, which is not touched.
     pub fn new(folder: PathBuf) -> Self {
-        // Where it really is: what was recorded from it is known by that.
+        // Canonicalized: the path is part of each batch's origin.
         Self { folder: folder.canonicalize().unwrap_or(folder) }
     }
 
@@ -118,7 +118,7 @@ impl FolderArchive {
             let file = file.map_err(failed)?;
             let key = format!("{provider}/{}", file.file_name().to_string_lossy());
             let is_file = file.file_type().is_ok_and(|kind| kind.is_file());
-            // What else lies there is none of ours.
+            // Ignore foreign files.
             if !is_file || !key.ends_with(".json") {
                 continue;
             }

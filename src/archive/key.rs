@@ -1,4 +1,4 @@
-//! The key of a batch: what its id looks like in a bucket and in a folder.
+//! Object keys for archived batches.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};

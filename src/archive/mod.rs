@@ -1,6 +1,6 @@
-//! What is kept as it came: batches under their id, and details that are too large for the bus.
+//! Raw payload archive (S3 or local folder), and the claim-check bucket for oversized events.
 //!
-//! An [`Archive`] promises that what it has kept is whole, is kept under the key that [`key()`] makes of the batch's id,
+//! An [`Archive`] promises that what it has kept is whole, is kept under the key that [`object_key`] makes of the batch's id,
 //! and is never written over: the same batch, sent again, changes nothing.
 
 mod claim_check;
@@ -69,7 +69,7 @@ pub enum Archive {
     /// A folder of this machine.
     #[cfg(feature = "command")]
     Folder(FolderArchive),
-    /// Another archive, and who is told the key of each batch that is new in it.
+    /// Wraps an archive and reports the key of every new batch.
     #[cfg(feature = "command")]
     Notifying(Box<Archive>, UnboundedSender<String>),
 }
@@ -92,7 +92,7 @@ impl Archive {
             Self::Notifying(archive, watcher) => {
                 let kept = Box::pin(archive.put_if_absent(batch, deadline)).await?;
                 if kept == PutOutcome::Created {
-                    // Who has gone away finds it when it comes back.
+                    // A closed receiver is fine: the next run rescans the archive.
                     let _ = watcher.send(object_key(batch));
                 }
                 Ok(kept)
@@ -100,7 +100,7 @@ impl Archive {
         }
     }
 
-    /// Reads what lies under `key`, which is as [`key()`] makes it; `None` when nothing does.
+    /// Reads what lies under `key`, which is as [`object_key`] makes it; `None` when nothing does.
     ///
     /// # Errors
     /// [`CallError`].

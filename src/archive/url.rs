@@ -1,4 +1,4 @@
-//! Where an archive is, as people write it.
+//! Archive URLs: `s3://bucket/prefix` or a folder.
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What the function `bridge` is told by its environment.
+//! Configuration of the `bridge` function (environment variables).
 
 use std::time::Duration;
 

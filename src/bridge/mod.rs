@@ -194,11 +194,11 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
             let put = self.bus.publish(event, deadline).await;
             return put.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
         };
-        // Not for as long as there is time: who waits here for the bus takes the place of another webhook.
+        // Bounded, because a blocked request occupies a concurrency slot.
         let error =
             match self.bus.publish(event, halfway(deadline).min(Instant::now() + BEFORE_SPILLING)).await {
                 Ok(()) => return Outcome::Published,
-                // What the bus can never take has no use waiting for it.
+                // Permanently rejected events are not worth spilling.
                 Err(error @ (CallError::Malformed(_) | CallError::TooLarge)) => {
                     return Outcome::PublishFailed(error);
                 }
@@ -207,7 +207,7 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         Box::pin(self.spill_to(spill, self.with_time(event, came), error, deadline)).await
     }
 
-    /// Has an event wait that the bus did not take, for the reason `error`.
+    /// Sends the event to the spill queue after the bus failed with `error`.
     async fn spill_to(
         &self,
         queue: &SpillQueue,
@@ -228,7 +228,7 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         match spilled {
             Ok(()) => Outcome::Spilled(error),
             Err(why) => {
-                warn!(error = %why, "not spilled either");
+                warn!(error = %why, "the spill queue also rejected the event");
                 Outcome::PublishFailed(error)
             }
         }

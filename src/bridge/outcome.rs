@@ -1,4 +1,4 @@
-//! What became of a webhook, and the record of it.
+//! Outcome of handling a webhook, and its log record.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The way out of the spill queue: entries that wait there are put on the bus.
+//! Redrive: republishes spilled events to the bus.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

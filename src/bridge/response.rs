@@ -1,4 +1,4 @@
-//! What a sender is told: the status table.
+//! HTTP responses to webhook senders.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ impl RequestLog {
     pub fn response(&self) -> WebhookResponse {
         match &self.outcome {
             Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
-            // To who sends one event it is the same where that waits.
+            // Single-event senders get the same 202 either way.
             Outcome::Archived | Outcome::AlreadyArchived if !self.provider.sends_batches() => {
                 plain(202, "Message forwarded to Amazon EventBridge")
             }

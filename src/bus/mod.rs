@@ -1,4 +1,4 @@
-//! Where events go: an EventBridge bus, or on one machine a file; and a queue where they wait while the bus is down.
+//! Event buses: EventBridge, a local file, and the spill queue.
 //!
 //! A [`Bus`] promises that an event it has taken is not lost by it, and that it answers by the deadline it was
 //! given. It may take an event twice (an answer can be lost after the event was taken): consumers tell repeats

@@ -1,4 +1,4 @@
-//! What a failed call to AWS means: whether trying again may help, and what an operator reads of it.
+//! Classifies AWS errors as transient or permanent, and redacts their messages.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;

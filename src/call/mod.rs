@@ -1,4 +1,4 @@
-//! Calls to what is outside, AWS above all: what a failure means, and when to try again.
+//! Retries for external calls, and classification of AWS errors.
 
 mod failure;
 mod retry;

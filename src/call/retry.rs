@@ -1,4 +1,4 @@
-//! When to try again, and when to stop early enough to answer.
+//! Deadline-aware retry with jittered exponential backoff.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::failure::Failure;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Less time than this is not worth an attempt.
+/// Minimum time for an attempt.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(100);
 /// An attempt that takes longer is given up, so that another one fits.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(3);

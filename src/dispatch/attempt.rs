@@ -14,7 +14,7 @@ use super::guard::{Guard, Refused};
 use super::subscriber::Receiver;
 use crate::http_client;
 
-/// The part of an answer that is kept, in bytes.
+/// Bytes of the response body kept for the audit record.
 const ANSWER: usize = 16 * 1024;
 /// How long a connection may take to come.
 const TO_CONNECT: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub struct Answered {
     pub status: u16,
     /// Its beginning; what is not UTF-8 is replaced.
     pub body: String,
-    /// For how long it asks us to stay away.
+    /// `Retry-After`.
     pub away: Option<SignedDuration>,
 }
 
@@ -90,7 +90,7 @@ impl Tried {
         matches!(&self.outcome, Ok(answered) if (200..300).contains(&answered.status))
     }
 
-    /// Whether it failed before anything was sent, by no fault of the subscriber.
+    /// Whether the failure was local (nothing was sent).
     pub fn is_ours(&self) -> bool {
         matches!(self.outcome, Err(NoAnswer::Request(_)))
     }
@@ -100,7 +100,7 @@ impl Tried {
         matches!(&self.outcome, Ok(answered) if answered.status == 410)
     }
 
-    /// Whether the subscriber has too much to do.
+    /// Whether the subscriber is overloaded.
     pub fn is_overload(&self) -> bool {
         match &self.outcome {
             Ok(answered) => matches!(answered.status, 429 | 502 | 503 | 504),

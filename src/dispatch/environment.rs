@@ -84,7 +84,7 @@ impl Environment {
     /// The first variable that is missing or wrong.
     pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
-        // Less than what is tried for, and the record of it would go before its end.
+        // Must exceed the seven-day retry window.
         let days = variables.number("RETENTION_DAYS", DAYS, 8..=MOST_DAYS, "days")?;
         Ok(Self {
             database_url: variables.get("DATABASE_URL").map(Into::into),

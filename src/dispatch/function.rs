@@ -34,7 +34,7 @@ pub struct DispatcherFunction<S, B> {
 #[derive(Debug, thiserror::Error)]
 pub enum InvocationError {
     /// Neither SQS nor a schedule of ours called.
-    #[error("neither messages of SQS nor a task of the schedule (sweep, maintain)")]
+    #[error("unknown event: expected SQS records or a scheduled task (sweep, maintain)")]
     Unknown,
     /// What is due is not in the queue.
     #[error("the sweep: {0}")]
@@ -81,7 +81,7 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
         let work = self.messages(messages.records, &mut recorded);
         // What is stopped in the middle is held for a while and then found by the sweep; the messages come again.
         let answer = timeout_at(deadline, work).await.unwrap_or_else(|_| {
-            warn!(request_id, "the time was not enough for all of it");
+            warn!(request_id, "deadline reached before the batch was finished");
             let mut answer = BatchAnswer::default();
             ids.into_iter().for_each(|id| answer.keep(id));
             answer
@@ -141,7 +141,7 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
     }
 
     fn keep(&self, answer: &mut BatchAnswer, message_id: String, error: &str) {
-        warn!(message_id, error, "a message comes again");
+        warn!(message_id, error, "message returned to the queue");
         answer.keep(message_id);
     }
 

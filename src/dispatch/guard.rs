@@ -1,4 +1,4 @@
-//! Where we may be sent: to other people's servers over TLS, and not into our own network.
+//! SSRF protection: which URLs and addresses may be dialled.
 //!
 //! A URL is checked when it is registered, and the address again when it is dialled: the client resolves names by this guard
 //! and dials what it has checked, which leaves no time to give a name another address in. What a name resolves to is refused
@@ -92,7 +92,7 @@ pub struct Guard {
     inside_only: bool,
     /// Names that are not looked up.
     known: Option<Arc<Lookup>>,
-    /// What names resolved to last, to say what was dialled.
+    /// Last resolved address per name, for the audit record.
     resolved: Arc<Mutex<HashMap<String, IpAddr>>>,
 }
 

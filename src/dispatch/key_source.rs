@@ -1,4 +1,4 @@
-//! Where a dispatcher has its keys from: given once, or from a secret that can get another one while it runs.
+//! Sources of encryption keys: fixed, file, or Secrets Manager.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ impl KeySource {
         match fetch(secret).await {
             Ok(ring) => *read = Some((ring, Instant::now())),
             Err(error) => {
-                warn!(error = error.to_string(), "the keys could not be read anew");
+                warn!(error = error.to_string(), "failed to refresh the encryption keys");
                 return false;
             }
         }

@@ -83,7 +83,7 @@ impl KeyRing {
         Ok(Self(lines.into_iter().map(key).collect()))
     }
 
-    /// Encrypts something of somebody.
+    /// Encrypts `secret`, bound to the subscriber name `of`.
     ///
     /// # Errors
     /// [`KeyError`].

@@ -56,7 +56,7 @@ struct Lane {
     /// Attempts that may be under way at once.
     width: u32,
     turns: Arc<Semaphore>,
-    /// Turns that are not given again when they come back: the lane has become narrower.
+    /// Permits to forget on return, after the limit was lowered.
     surplus: u32,
     /// How often it was closed.
     closed: u64,
@@ -96,7 +96,7 @@ impl Place {
         (!self.is_closed()).then_some(turn)
     }
 
-    /// Whether its lane was closed since it was taken.
+    /// Whether the circuit opened since this slot was taken.
     fn is_closed(&self) -> bool {
         self.lanes.lanes().get(&self.id).is_none_or(|lane| lane.closed != self.closed)
     }

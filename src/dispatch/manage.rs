@@ -1,4 +1,4 @@
-//! What an operator does about subscribers, by the command or over HTTP.
+//! Subscriber management (create, update, pause, rotate), shared by the CLI and the HTTP API.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -42,7 +42,7 @@ pub struct Manager<S> {
     pub clock: Clock,
 }
 
-/// What a subscriber is to be; what is not said stays, or is the default.
+/// A partial update; missing fields keep their value or the default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Changes {
@@ -203,7 +203,7 @@ impl<S: SqlExecutor> Manager<S> {
         .await
     }
 
-    /// What can be sent to.
+    /// Builds the delivery target, validating filter and secret.
     fn receiver(&self, subscriber: &Subscriber, keys: &KeyRing) -> Result<Receiver, ManageError> {
         let receiver = Receiver::of(subscriber, keys, self.now()).map_err(ManageError::Filter)?;
         receiver.signer(self.now())?;

@@ -1,4 +1,4 @@
-//! What is put on the bus about a subscriber: that it is failing, that nothing more is sent, that it receives again.
+//! Subscriber health events: failing, paused, recovered.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

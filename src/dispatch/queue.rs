@@ -116,7 +116,7 @@ impl RetryQueue {
             };
             let entries = some.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
             let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-            // A message that is sent twice finds its delivery in other hands the second time.
+            // Duplicates are harmless: the second finds the delivery leased.
             retried("SendMessageBatch", Instant::now() + A_CALL, || async {
                 let sent = send.clone().send().await.map_err(|error| Failure::of_request(&error))?;
                 match sent.failed().first() {

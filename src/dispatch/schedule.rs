@@ -20,7 +20,7 @@ pub const RETRIES: [SignedDuration; 10] = [
 ];
 /// How long a delivery is tried, or waits to be.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How much later than its time an attempt comes at most: this part of the time since the first one, and never more than this.
+/// Jitter: up to 5 % of the delay, at most 10 minutes.
 const LATER: (f64, SignedDuration) = (0.05, SignedDuration::from_mins(10));
 /// The longest time that a subscriber can ask us to stay away (`Retry-After`).
 const LONGEST_AWAY: SignedDuration = SignedDuration::from_hours(24);

@@ -1,4 +1,4 @@
-//! What a subscriber gets to know us by: the headers of the scheme that it understands, by each of its secrets.
+//! Signature headers for an outgoing webhook, in the subscriber's signature scheme.
 //!
 //! Sources: `signature` for Standard Webhooks; for the others "Validating webhook deliveries", GitHub Docs, whose headers many
 //! receivers know: the HMAC of the body with the secret as it is written, in hexadecimal digits.

@@ -1,4 +1,4 @@
-//! Subscribers, deliveries and attempts for who asks, in JSON. No secret is among it.
+//! JSON representations of subscribers, deliveries and attempts, without secrets.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What every part speaks: an [`Event`], its size as an EventBridge entry, and its stored form.
+//! The core event model.
 //!
 //! An event is what a verified webhook becomes. Its [`Detail`] is the provider's JSON byte for byte; nothing
 //! here re-serialises it. The rules that EventBridge sets for an entry (and that the embedded bus keeps too, so

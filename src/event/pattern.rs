@@ -1,4 +1,4 @@
-//! Patterns of EventBridge: which events are meant.
+//! EventBridge event patterns.
 //!
 //! Source: "Comparison operators for use in event patterns in Amazon EventBridge", Amazon EventBridge User Guide. A field is
 //! named by nested objects; at its place stands the list of what it may be. A list in the event is met when one of its

@@ -35,7 +35,7 @@ struct Going {
     after: String,
 }
 
-/// What is done with.
+/// Acknowledgement request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Done {
@@ -86,7 +86,8 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
     /// Answers what is asked of consumers: `parts` is the path behind `/consumers`.
     pub(super) async fn named(&self, request: &Request<'_>, scope: &Scope, parts: &[&str]) -> Answer {
         if *scope != Scope::Everything {
-            let why = "This token reads some sources only, and has no consumers: go on from a cursor of GET /events.";
+            let why =
+                "Tokens restricted to sources cannot use consumers: go on from a cursor of GET /events.";
             return Answer::error(StatusCode::FORBIDDEN, why);
         }
         if parts.first().is_some_and(|name| !is_name(name)) {
@@ -169,7 +170,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         let Done { cursor, lease } = read(body)?;
         let position = self.position(&Point::Cursor(cursor)).await?;
         if !self.log.acknowledge(name, &lease, position).await? {
-            // Whether there is such a consumer at all is said first.
+            // A 404 takes precedence over `not_leased`.
             self.consumer(name).await?;
             return Err(NoConsumer::NotLeased);
         }
@@ -206,7 +207,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
                     return Err(NoConsumer::Leased(self.consumer(name).await?.leased_until));
                 }
                 LeaseOutcome::AlreadyLeased => {}
-                // It was somewhere else by then.
+                // Another reader moved it meanwhile.
                 LeaseOutcome::Acquired(position) if position != consumer.position => {
                     self.give_up(name, &lease, position).await?;
                 }

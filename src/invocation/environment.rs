@@ -56,7 +56,7 @@ impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
         })
     }
 
-    /// Whether something is to be; it is not, when it is not set.
+    /// A boolean variable; false if unset.
     ///
     /// # Errors
     /// [`EnvironmentError`].

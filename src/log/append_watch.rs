@@ -17,7 +17,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(2);
 /// The end of a log, as far as it is known here.
 pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
-    /// Of all who wait, one asks.
+    /// Only one waiter polls at a time.
     turn: Mutex<()>,
 }
 
@@ -59,7 +59,7 @@ impl AppendWatch {
                         self.advance_to(end);
                     }
                     Err(error) => {
-                        warn!(error = error.to_string(), "the log's end is not known; readers wait on");
+                        warn!(error = error.to_string(), "cannot query the end of the log; readers keep waiting");
                         pause = LONG_PAUSE;
                     }
                 },

@@ -47,7 +47,7 @@ impl Consumer {
     }
 }
 
-/// What became of the wish for a lease.
+/// Result of a lease request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseOutcome {
     /// It is there; the consumer is at this position.

@@ -1,4 +1,4 @@
-//! What goes wrong with a database, in words that hold nothing of what is stored in it.
+//! Database errors, redacted.
 
 /// Why the log did not do what it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

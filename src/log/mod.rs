@@ -117,7 +117,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`LogError`].
     fn count(&self, search: &Search) -> impl Future<Output = Result<u64, LogError>> + Send;
 
-    /// Makes room for what will come, and removes what need not be kept.
+    /// Creates upcoming partitions and applies retention.
     ///
     /// # Errors
     /// [`LogError`]; what was done until then stays done.

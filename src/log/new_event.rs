@@ -19,7 +19,7 @@ pub fn is_recordable(time: Timestamp) -> bool {
 
 /// One event: the envelope that EventBridge has around it, and what it is found by.
 pub struct NewEvent<'a> {
-    /// When it happened, [in a year that can be recorded](can_be_recorded); microseconds are kept.
+    /// When it happened, [in a year that can be recorded](is_recordable); microseconds are kept.
     pub time: Timestamp,
     /// Its id, which stays the same when it is sent again; at most 1,024 bytes.
     pub id: Cow<'a, str>,

@@ -1,4 +1,4 @@
-//! The log in its order: every event has a position, and no reader passes over one.
+//! Gap-free event positions and ordered reads.
 //!
 //! Positions run from 1 on without gaps. Whoever sees an event sees every event before it: a batch gets its positions
 //! after its commit, from one sequencer at a time, so that nothing is ever put in front of what was seen already.

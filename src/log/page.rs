@@ -1,4 +1,4 @@
-//! The SQL that reads positions of the log, for both databases.
+//! SQL for reading a range of positions.
 //!
 //! Positions are those of batches and the places in them. So the batches of a window are read first, and then their
 //! events: by batch and place, for which there is an index, and by the times that the batches are of, so that only their
@@ -182,9 +182,9 @@ fn within<DB: Dialect>(arm: &Arm) -> String {
 }
 
 /// The events of these batches that are in the window and pass the filter, as many as `most` says: position, and what
-/// [`super::search::Stored`] has; `None` when there are none.
+/// [`super::search::StoredEvent`] has; `None` when there are none.
 ///
-/// With a filter, where [`Dialect::TELLS_FOUND`], how many it found whatever the filter stands behind these, in at least one
+/// With a filter, where [`Dialect::RETURNS_SCANNED_COUNT`], how many it found whatever the filter stands behind these, in at least one
 /// row; by one statement, so that it looked for them where it looked for the events.
 pub(super) fn events_query<DB>(
     spans: &[BatchRange],

@@ -1,4 +1,4 @@
-//! What is looked for in the log, and what is found.
+//! Search queries and results.
 
 use jiff::Timestamp;
 

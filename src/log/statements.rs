@@ -1,4 +1,4 @@
-//! Statements that both databases understand alike: what is written once and kept in either.
+//! A portable SQL executor for PostgreSQL and SQLite.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How far a poller is, and where that stands.
+//! Poll checkpoint, and where it is stored.
 
 use std::io::Write as _;
 use std::path::PathBuf;

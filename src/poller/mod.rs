@@ -38,7 +38,7 @@ const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 /// How much is asked for at once: what is done of more is remembered on the way.
 const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(1);
-/// What is about to go is not asked for: the provider might refuse it.
+/// Safety margin before the provider's retention limit.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Asks one provider.
@@ -172,7 +172,7 @@ impl Poller {
             // Written by a clock that went wrong: nobody knows up to when it was asked. What is known is not recorded again.
             warn!(
                 provider = self.provider.name,
-                "the mark is later than now: asking again for all since the beginning"
+                "the checkpoint is in the future; polling again from its start"
             );
             let start = mark.start.min(latest);
             mark = Checkpoint { start, until: start, span: None };

@@ -1,4 +1,4 @@
-//! How a provider is asked over HTTP: by whom, where, and how much of an answer is read.
+//! HTTP client for provider event-list APIs.
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;

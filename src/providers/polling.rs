@@ -1,4 +1,4 @@
-//! How a provider is asked for the events it has had, for those whose webhooks were missed.
+//! Descriptions of provider event-list APIs.
 
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

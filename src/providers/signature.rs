@@ -1,4 +1,4 @@
-//! How a provider signs: a description of the scheme, and the one interpreter of it.
+//! Signature schemes and their verification.
 //!
 //! A [`SignatureScheme`] says what a provider's documentation says; a [`VerificationError`] is why a webhook carries none that could
 //! be checked.
@@ -209,7 +209,7 @@ impl SignatureScheme {
                     if name == timestamp && signed_at.replace(text.to_owned()).is_some() {
                         return None;
                     }
-                    // One that cannot be right spoils no other.
+                    // Ignore malformed signatures; others may be valid.
                     if name == signature {
                         signatures.extend(self.decode(text));
                     }

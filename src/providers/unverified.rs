@@ -1,4 +1,4 @@
-//! A webhook that says it is a provider's, on its way to being verified.
+//! A webhook with a well-formed but unverified signature.
 
 use jiff::Timestamp;
 

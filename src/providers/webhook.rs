@@ -84,8 +84,8 @@ impl std::fmt::Debug for RawWebhook {
     }
 }
 
-/// A webhook whose signature was made with the provider's secret. Only [`super::Claim::verify`] makes one, and, of what was
-/// verified before it was kept, `of_archive`.
+/// A webhook whose signature was made with the provider's secret. Only [`super::UnverifiedWebhook::verify`] makes one, and, of what was
+/// verified before it was kept, `from_archive`.
 pub struct VerifiedWebhook {
     pub(super) provider: &'static Provider,
     pub(super) webhook: RawWebhook,

@@ -95,7 +95,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         let all_done = tasks.join_all().await;
         if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.assign_positions()).await {
             // It is recorded all the same: whoever reads gives it its place.
-            warn!(error = error.to_string(), "what was recorded has no positions yet");
+            warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
         }
         let mut answer = BatchAnswer::default();
         let mut lines = Vec::new();

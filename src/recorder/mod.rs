@@ -188,12 +188,12 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
         summary.missed = is_polled.then_some(summary.new_events);
         if let Some(bus) = self.bus.as_ref().filter(|_| !is_published) {
             let publishing = async {
-                // What an earlier batch brought is for that one to publish.
+                // Events recorded by an earlier batch are published with that batch.
                 let is_all_new = !summary.is_already_recorded && summary.duplicates == 0;
                 if !is_all_new {
                     let new = self.log.batch_event_keys(number).await?.into_iter();
                     let mut new: HashSet<_> = new.map(|key| (key.time.as_microsecond(), key.id)).collect();
-                    // Nobody has said so yet: whoever recorded it did not come so far.
+                    // Not yet reported: the previous run stopped before publishing.
                     summary.missed = is_polled.then_some(new.len());
                     batch.events.retain(|record| {
                         let (time, id) = record.key();

@@ -1,4 +1,4 @@
-//! What a message in the recorder's queue says: that something lies in the archive, or an event itself.
+//! SQS message bodies: S3 notifications or EventBridge events.
 
 use std::borrow::Cow;
 

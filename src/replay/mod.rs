@@ -23,7 +23,7 @@ use target::{Target, TargetError};
 
 /// Positions that are looked at at once.
 const WINDOW: i64 = 1000;
-/// How late an event may be and the next still be due as if it were not: timers are that coarse.
+/// Timer slack tolerated by the rate limiter.
 const LATE: Duration = Duration::from_millis(20);
 /// How often a person hears how far it is.
 const EVERY: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub struct Replay {
     /// The first time of an event that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     from: Option<Timestamp>,
-    /// The first time that is not in [default: no end].
+    /// End of the range (exclusive)
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
     /// Only events of this type, or with * at its end of all that begin so; may be given several times.
@@ -66,10 +66,10 @@ pub struct Replay {
     /// The most events in a second.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
-    /// How many are under way at once; with 1 they arrive in the order of the log.
+    /// Maximum concurrent requests; 1 preserves order.
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     at_once: u8,
-    /// A file that keeps how far it is.
+    /// Checkpoint file; rerun with it to resume.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
@@ -151,7 +151,7 @@ impl Pace {
     async fn next(&mut self) {
         let Some(between) = self.between else { return };
         tokio::time::sleep_until(self.due.into()).await;
-        // What was held up is not made up for.
+        // Do not burst to catch up.
         self.due = (self.due + between).max(Instant::now().checked_sub(LATE).unwrap_or(self.due));
     }
 }

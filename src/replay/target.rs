@@ -1,4 +1,4 @@
-//! Where events are sent again.
+//! Replay targets: bus, URL, queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const AN_ANSWER: Duration = Duration::from_secs(20);
 /// The header by which a receiver knows a replay without reading the event.
 const REPLAY: HeaderName = HeaderName::from_static("hookbridge-replay");
 
-/// Where events are sent again.
+/// Replay targets: bus, URL, queue.
 pub(super) enum Target {
     /// A bus.
     Bus(Box<EventBridge>),

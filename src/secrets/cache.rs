@@ -1,4 +1,4 @@
-//! Between the store and the webhooks: how long a secret is believed, and when the store is asked again.
+//! Cache of secret versions, with rotation grace.
 //!
 //! What correctness depends on: a secret is fetched once however many webhooks wait for it; one that was fetched
 //! goes on working while the store is down; a signature that does not match is a reason to look for a newer
@@ -203,7 +203,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         match (self.last_known().previous.clone(), found) {
             (Some(known), _) => Ok(Some(known)),
             (None, Err(error @ SecretError::Unavailable(_))) => Err(error),
-            // A store that answers, and cannot give it, never will.
+            // A definitive "unreadable" means there is no previous version.
             (None, _) => Ok(None),
         }
     }
@@ -221,7 +221,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         looks.newer = Some(Look::begun());
         let found = self.fetch_current().await;
         if let Err(error) = &found {
-            warn!(%error, "no look at a newer secret");
+            warn!(%error, "failed to check for a newer secret version");
         }
         looks.newer =
             Some(Look { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });

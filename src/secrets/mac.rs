@@ -1,4 +1,4 @@
-//! What a secret signs with.
+//! HMAC helper.
 
 use hmac::{KeyInit, Mac};
 

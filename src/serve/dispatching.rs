@@ -63,7 +63,10 @@ pub(super) async fn run(
     if let AnyLog::Sqlite(_) = &log
         && let Err(error) = dispatcher.store().let_go_of_all().await
     {
-        warn!(error = error.to_string(), "what an earlier run had in hand is tried a little later");
+        warn!(
+            error = error.to_string(),
+            "failed to release the claims of the previous run; they expire shortly"
+        );
     }
     let (finish, finished) = mpsc::unbounded_channel();
     let look = Arc::new(Notify::new());
@@ -88,7 +91,7 @@ async fn feed(dispatcher: &Arc<ServedDispatcher>, log: &AnyLog, finish: &mpsc::U
         match step(dispatcher, log, &mut position).await {
             Ok(jobs) => start(dispatcher, jobs, finish),
             Err(error) => {
-                warn!(error = error.to_string(), "events are not on their way to subscribers yet");
+                warn!(error = error.to_string(), "failed to create deliveries; retrying");
                 sleep(PAUSE).await;
             }
         }
@@ -150,7 +153,7 @@ async fn retry(
         match dispatcher.due().await {
             Ok(jobs) => start(dispatcher, jobs, finish),
             Err(error) => {
-                warn!(error = error.to_string(), "what is due for subscribers is not known");
+                warn!(error = error.to_string(), "failed to load due deliveries");
                 sleep(PAUSE).await;
             }
         }
@@ -162,11 +165,11 @@ async fn retry(
 async fn tidy(dispatcher: &Arc<ServedDispatcher>) {
     loop {
         if let Err(error) = dispatcher.sweep(Instant::now() + TIDY_EVERY).await {
-            warn!(error = error.to_string(), "what has waited for too long is not given up yet");
+            warn!(error = error.to_string(), "failed to expire old deliveries");
         }
         let oldest = dispatcher.now().checked_sub(ON_RECORD).unwrap_or_default();
         if let Err(error) = dispatcher.store().maintain(oldest).await {
-            warn!(error = error.to_string(), "what is old is on record still");
+            warn!(error = error.to_string(), "retention cleanup failed; expired rows remain");
         }
         sleep(TIDY_EVERY).await;
     }
@@ -196,7 +199,7 @@ async fn record(
             terminal.tried(finished);
         }
         while let Err(error) = dispatcher.record(&mut finished).await {
-            warn!(error = error.to_string(), "attempts are not on record yet");
+            warn!(error = error.to_string(), "failed to record attempts; retrying");
             sleep(PAUSE).await;
         }
         let is_left = !untried.is_empty();

@@ -1,4 +1,4 @@
-//! Who is let in to what is about people: the log, the search, subscribers and deliveries.
+//! Access policy for the feed and management endpoints.
 //!
 //! Without a token, only this machine is answered: neither another one, nor a page in a browser that was told that its
 //! name is this machine, nor, as far as it can be seen, who comes through a proxy or a tunnel. Nobody is where the settings
@@ -19,7 +19,7 @@ use crate::access::{Access, Token, Tokens};
 /// How long a body may take to come, and how large it may be, in bytes.
 const BODY: (Duration, usize) = (Duration::from_secs(10), 64 * 1024);
 
-/// Who comes as far as where the token is asked for.
+/// Which clients may reach authentication.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     /// Everybody.

@@ -100,7 +100,7 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`] when it cannot start.
 pub async fn run(settings: Settings, end: watch::Receiver<bool>) -> Result<(), ServeError> {
-    // First of all: who starts a second one by mistake leaves nothing behind.
+    // Bind first, so that an accidental second start has no side effects.
     let address = settings.listen;
     let failed = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;

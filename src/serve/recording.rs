@@ -79,7 +79,7 @@ pub(super) async fn run(
 
 async fn maintain(recorder: &ServedRecorder) {
     if let Err(error) = recorder.log.maintain(&RetentionPolicy::default()).await {
-        warn!(error = error.to_string(), "the log could not be put in order");
+        warn!(error = error.to_string(), "log maintenance failed");
     }
 }
 
@@ -97,7 +97,7 @@ async fn left_behind(recorder: &ServedRecorder) -> Vec<String> {
                 Ok(None) => break,
                 Err(error) => {
                     let error = error.to_string();
-                    warn!(error, "what an earlier run left is not looked for");
+                    warn!(error, "failed to scan the archive for unrecorded batches");
                     return left;
                 }
             }
@@ -119,7 +119,7 @@ async fn record(
         && let Err(error) = recorder.log.assign_positions().await
     {
         // It is recorded all the same: whoever reads gives it its place.
-        warn!(error = error.to_string(), "what was recorded has no positions yet");
+        warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
     }
     terminal.recorded(&key, &done, started.elapsed());
     let may_pass = matches!(

@@ -51,7 +51,7 @@ async fn webhook(State(way): State<Arc<Way>>, request: axum::extract::Request) -
     let deadline = Instant::now() + TIME;
     let (parts, body) = request.into_parts();
     let provider = way.endpoint.bridge.provider;
-    // What can only be refused has no place in hand, and its body is not waited for.
+    // Obviously invalid requests take no slot and their body is not read.
     let is_plausible = parts.method == Method::POST && parts.headers.contains_key(provider.signature.header);
     let (body, _place) = if is_plausible {
         match way.gate.admit(body, deadline).await {

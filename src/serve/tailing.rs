@@ -60,7 +60,7 @@ pub(super) async fn run(
         let mut tail = None;
         loop {
             if let Err(error) = record(&mut tail, &events, &log, &mut length).await {
-                warn!(error = error.to_string(), "events are not in the log yet");
+                warn!(error = error.to_string(), "failed to tail the bus file; retrying");
                 sleep(PAUSE).await;
             } else if length.changed().await.is_err() {
                 return;
@@ -146,7 +146,7 @@ impl Tail {
         let batch = recorder::parse_event_lines(&text);
         if batch.unrecognized > 0 {
             let (from, lines) = (self.offset, batch.unrecognized);
-            warn!(from, lines, "lines of the bus's file are no events, and not in the log");
+            warn!(from, lines, "skipped invalid lines in the bus file");
         }
         self.log.record(&batch).await?;
         self.log.assign_positions().await?;

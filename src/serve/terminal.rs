@@ -1,4 +1,4 @@
-//! What a person sees while the server runs: one writer for all of it, so that lines do not mix.
+//! Terminal reporter.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The threads that webhooks are handled on.
+//! Tokio runtime configuration.
 
 use std::num::NonZeroUsize;
 

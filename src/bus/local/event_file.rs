@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use super::file_identity::FileIdentity;
 use super::journal::Journal;
 
-/// A flush of so many bytes gets no further line.
+/// Flush once this many bytes are buffered.
 pub(super) const FLUSH_BATCH_BYTES: usize = 4 << 20;
 /// How far from the end a crash can have left something unfinished that is not in the journal: one flush, of which the last line is the longest there is.
 /// That is an entry of 1 MiB which is all line breaks, with up to eight bytes that say where each was. Twice that, to be sure.

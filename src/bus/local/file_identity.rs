@@ -1,4 +1,4 @@
-//! Where a file is that is written to, and whether it still is.
+//! Detects that an open file was moved or deleted.
 
 use std::fs::{File, Metadata};
 use std::io::Error;

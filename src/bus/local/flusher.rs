@@ -1,4 +1,4 @@
-//! The thread that has the bus's file on disk while more is written.
+//! Background fsync thread for the local bus file.
 
 use std::fs::File;
 use std::io::Error;
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 #[cfg(target_os = "linux")]
 use rustix::fs::{Advice, fadvise};
 
-/// The thread that has the bus's file on disk when one half is full, while the other half is filled.
+/// Fsyncs the bus file when one journal half fills up, while the other is being written.
 pub(super) struct Flusher {
     ask: Option<Sender<u64>>,
     done: Receiver<std::io::Result<()>>,
@@ -43,7 +43,7 @@ impl Flusher {
     pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
         self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(end).is_ok());
-        self.under_way.then_some(()).ok_or_else(|| Error::other("nobody has the file on disk any more"))
+        self.under_way.then_some(()).ok_or_else(|| Error::other("the flush thread has stopped"))
     }
 
     /// Notes a failure, after which nothing more may be written over.
@@ -62,7 +62,7 @@ impl Flusher {
         match &self.failed {
             None => Ok(()),
             Some(why) => {
-                Err(Error::other(format!("{why}; start hookbridge serve anew, which writes it again")))
+                Err(Error::other(format!("{why}; restart `hookbridge serve` to recover it from the journal")))
             }
         }
     }

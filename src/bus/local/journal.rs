@@ -1,4 +1,4 @@
-//! What is on disk before the bus's file is.
+//! Write-ahead journal for the local bus file.
 //!
 //! A flush of a file that grows is a flush of its length and of its new blocks, too. So the lines of a flush are first made
 //! durable here, in a file whose blocks are there already, and then written to the bus's file, which a thread of its own flushes
@@ -23,7 +23,7 @@ use crate::files::open_private;
 const NAME: &str = "events.journal";
 /// Bytes of one half.
 const HALF: u64 = 8 << 20;
-/// So many bytes before the first record of a half say which file it is of.
+/// Bytes preceding a half's first record that identify the file.
 const BEFORE: u64 = 4096;
 
 /// A journal of the bus's file.
@@ -181,7 +181,7 @@ fn set_aside(path: &Path) -> std::io::Result<()> {
     let aside = path.with_file_name(format!("{NAME}.{}", Timestamp::now().as_nanosecond()));
     std::fs::rename(path, &aside)?;
     let aside = aside.display().to_string();
-    warn!(aside, "the journal is of another events.jsonl than this one, and was set aside");
+    warn!(aside, "the journal does not match events.jsonl and was moved aside");
     Ok(())
 }
 

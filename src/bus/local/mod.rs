@@ -1,4 +1,4 @@
-//! The embedded bus: a file of one JSON line an event, on disk before anybody is told so.
+//! Local bus: an append-only JSONL file, flushed before a publish is acknowledged.
 //!
 //! One thread owns the file. It takes every event that waits, writes their lines together and flushes once for all of them,
 //! so that many webhooks share the price of one flush; and what it flushes is a `journal`, where that costs less. Whoever comes
@@ -43,7 +43,7 @@ pub struct LocalBus {
     writer: Option<JoinHandle<()>>,
 }
 
-/// What who puts events and the thread that writes them share.
+/// State shared by publishers and the writer thread.
 struct Shared {
     waiting: Mutex<Waiting>,
     /// Told when something waits and the thread sleeps.
@@ -77,7 +77,7 @@ struct Put {
     tell: oneshot::Sender<Written>,
 }
 
-/// Calls for the flush of what waits when it is dropped: whoever came first may give up meanwhile.
+/// Requests the pending flush on drop, so it happens even if the first publisher is cancelled.
 struct Call<'a>(&'a Shared);
 
 impl Drop for Call<'_> {
@@ -152,7 +152,7 @@ impl LocalBus {
     pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
         let path = folder.join(FILE);
         let failed = |error| OpenBusError::Io { path: path.clone(), error };
-        // Webhooks are their owner's affair.
+        // Owner-only permissions: payloads may be sensitive.
         let file = open_private(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -210,7 +210,7 @@ impl Bus for LocalBus {
             self.shared.room.acquire_many(u32::try_from(room).ok()?).await.ok()?.forget();
             let (tell, told) = oneshot::channel();
             if let Some(call) = self.shared.add(Put { event: event.clone(), at, room, tell }) {
-                // All others that are ready share this flush.
+                // Yield once so other ready publishers join this flush.
                 yield_now().await;
                 drop(call);
             }
@@ -253,7 +253,7 @@ impl Writer {
             self.flush(shared);
         }
         if let Err(error) = self.log.close() {
-            warn!(%error, "the journal goes on holding what is in the file");
+            warn!(%error, "failed to truncate the journal on shutdown; it will be replayed on the next start");
         }
     }
 

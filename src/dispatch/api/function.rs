@@ -54,7 +54,10 @@ impl<S: SqlExecutor> ApiFunction<S> {
         let UrlRequest { method, path, query, .. } = request;
         let answer = self.api.answer(method, path, query, body);
         timeout_at(time_to_answer(deadline), answer).await.unwrap_or_else(|_| {
-            ApiAnswer::error(StatusCode::SERVICE_UNAVAILABLE, "It took too long. Look whether it was done.")
+            ApiAnswer::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The request timed out; it may still have completed.",
+            )
         })
     }
 }

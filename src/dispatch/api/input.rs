@@ -1,4 +1,4 @@
-//! What a request says, read so that it can be said which field is wrong, and without its values.
+//! Request parsing with field-level errors that never echo values.
 
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
@@ -35,7 +35,7 @@ fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
         _ if names_a_field.iter().any(|known| what.starts_with(known)) => what.to_owned(),
         Some((_, "u16" | "u32" | "usize" | "i64")) => format!("{field}expected a whole number"),
         Some((_, expected)) => format!("{field}expected {expected}"),
-        None => format!("{field}it is not what is wanted here"),
+        None => format!("{field}unexpected value"),
     }
 }
 

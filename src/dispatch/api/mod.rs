@@ -131,8 +131,8 @@ impl NotDone {
                     ManageError::Keys(_) | ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 if status == StatusCode::SERVICE_UNAVAILABLE {
-                    error!(error = why.to_string(), "subscribers could not be looked after");
-                    return ApiAnswer::error(status, "It cannot be done now. Try again later.")
+                    error!(error = why.to_string(), "subscriber request failed");
+                    return ApiAnswer::error(status, "Service unavailable; try again later.")
                         .with(header::RETRY_AFTER, "5");
                 }
                 (status, why.to_string())
@@ -181,7 +181,10 @@ impl<S: SqlExecutor> Api<S> {
             Ok(None) => Err(ApiAnswer::error(StatusCode::UNAUTHORIZED, "Unauthorized.")
                 .with(header::WWW_AUTHENTICATE, "Bearer")),
             Err(why) => {
-                error!(error = why.to_string(), "nobody can be let in");
+                error!(
+                    error = why.to_string(),
+                    "cannot authenticate requests: the token secret is unavailable"
+                );
                 Err(ApiAnswer::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
                     .with(header::RETRY_AFTER, "5"))
             }
@@ -308,7 +311,7 @@ impl<S: SqlExecutor> Api<S> {
                     let done = self.done(what, &DeliveryFilter::default(), Some(id), now).await?;
                     if done == 0 {
                         let why = if *what == "retry" {
-                            "it is being tried, or its subscriber is deleted"
+                            "the delivery is in flight, or its subscriber was deleted"
                         } else {
                             "it does not wait"
                         };

@@ -1,4 +1,4 @@
-//! What attempts say about their subscriber: that it is well, or for how long it has been failing, and who is told of it.
+//! Subscriber health: circuit breaker, failure budget, and health events.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -15,9 +15,9 @@ use crate::dispatch::store::Failing;
 use crate::dispatch::subscriber::{Health, Receiver, Settings, Subscriber};
 use crate::log::{LogError, SqlExecutor};
 
-/// So many failures in a row, and nothing more is tried for some time but one attempt, the probe.
+/// Consecutive failures that open the circuit; then only a probe is sent.
 const TOO_MANY: i64 = 10;
-/// How long nobody is told of anything after the bus did not take a notice.
+/// Backoff before publishing health events again after a bus failure.
 const BUS_DOWN: SignedDuration = SignedDuration::from_secs(30);
 /// Why a subscriber is paused.
 const GONE: &str = "it answered 410 Gone";
@@ -72,7 +72,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             if self.untold(&known).is_none() {
                 continue;
             }
-            // Telling takes its time: by now it may be well again.
+            // Re-read: it may have recovered meanwhile.
             let Some(subscriber) = self.store.subscribers(Some(&known.name)).await?.pop() else { continue };
             let Some((standing, failing)) = self.untold(&subscriber) else { continue };
             let Some(receiver) = self.receiver(subscriber.id).await? else { continue };
@@ -157,7 +157,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             warn!(
                 subscriber = receiver.name,
                 error = error.to_string(),
-                "nobody could be told of a subscriber"
+                "failed to publish a subscriber health event"
             );
         }
         put.is_ok()

@@ -1,4 +1,4 @@
-//! What is in hand, until it has been tried.
+//! In-flight deliveries: from lease to attempt.
 //!
 //! A delivery can wait in hand for its turn. In the meantime it may be cancelled, or its subscriber paused, removed or changed: so
 //! what has not been looked at for a moment is looked at again before it is sent.
@@ -21,7 +21,7 @@ use crate::dispatch::store::{Hold, Message};
 use crate::dispatch::subscriber::{Receiver, SubscriberId};
 use crate::log::{LogError, SqlExecutor};
 
-/// How long what was looked at is taken to be as it was.
+/// How long a lease check stays valid.
 const FRESH: Duration = Duration::from_millis(100);
 /// Time that is left after the longest attempt to put it on record.
 const TO_RECORD: SignedDuration = SignedDuration::from_secs(10);
@@ -60,7 +60,7 @@ pub enum Outcome {
     NotTried(Job),
 }
 
-/// What was seen of a subscriber and of what is in hand for it.
+/// Cached lease check for one subscriber.
 #[derive(Default)]
 pub(super) struct Seen {
     when: Option<Instant>,
@@ -103,10 +103,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             Ok(true) => {}
             Ok(false) => return Outcome::NotTried(job),
             Err(error) => {
-                warn!(
-                    error = error.to_string(),
-                    "a delivery is tried later: nobody knows whether it was cancelled"
-                );
+                warn!(error = error.to_string(), "delivery postponed: its claim could not be checked");
                 return Outcome::NotTried(job);
             }
         }
@@ -173,7 +170,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         Ok(())
     }
 
-    /// Lets go of what was not tried: whoever looks next can take it in hand.
+    /// Releases the leases of deliveries that were not attempted.
     pub async fn let_go(&self, jobs: Vec<Job>) {
         let mut by_hold: HashMap<String, (Hold, Vec<i64>)> = HashMap::new();
         for job in jobs {
@@ -181,7 +178,10 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         }
         for (hold, deliveries) in by_hold.into_values() {
             if let Err(error) = self.store.let_go(&hold, &deliveries).await {
-                warn!(error = error.to_string(), "deliveries are tried only when their hold has ended");
+                warn!(
+                    error = error.to_string(),
+                    "failed to release claims; their deliveries wait until they expire"
+                );
             }
         }
     }

@@ -30,7 +30,7 @@ use crate::dispatch::store::{Attempted, Claimed, Hold, Made, Message, Owed, Read
 use crate::dispatch::subscriber::{Receiver, SubscriberId};
 use crate::log::{LogError, Position, SqlExecutor};
 
-/// How long somebody has for what is in hand: longer than any attempt takes, with its record.
+/// Lease duration; longer than any attempt including recording it.
 const IN_HAND: SignedDuration = SignedDuration::from_secs(90);
 /// How long that time is.
 const REST: SignedDuration = SignedDuration::from_mins(2);
@@ -49,7 +49,7 @@ pub use sweep::{SweepError, Swept};
 /// The time, by whatever clock.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Makes deliveries, tries them, and keeps account of it.
+/// Creates deliveries, attempts them, and records the results.
 pub struct Dispatcher<S, B> {
     store: Store<S>,
     keys: KeySource,
@@ -167,7 +167,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         let messages: HashMap<&str, Arc<Message>> =
             messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
         let job = |made: Made| {
-            // What was made before is somebody else's.
+            // Deliveries that already existed belong to another worker.
             let message = messages.get(made.event.as_str())?.clone();
             let mut place = places.remove(&(made.event, made.subscriber))?;
             place.hold(made.delivery);
@@ -206,7 +206,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
                 // What is in hand is tried first.
                 Err(error) if jobs.is_empty() => return Err(error.into()),
                 Err(error) => {
-                    warn!(error = error.to_string(), "not all that is due could be taken in hand");
+                    warn!(error = error.to_string(), "failed to claim all due deliveries");
                     break;
                 }
             }
@@ -287,7 +287,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             let soon = attempts.iter().filter_map(Retry::of_attempt).collect();
             if let Err(error) = queue.put(soon, self.now()).await {
                 // The sweep finds them when their hold has ended.
-                warn!(error = error.to_string(), "what is to be tried again soon is not in the queue");
+                warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
             }
         }
         let mut by_subscriber: HashMap<SubscriberId, Vec<&Finished>> = HashMap::new();
@@ -295,9 +295,9 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             by_subscriber.entry(finished.job.receiver.id).or_default().push(finished);
         }
         for finished in by_subscriber.values() {
-            // What is on record stays: a conclusion that is not drawn now is drawn at the next attempt.
+            // The attempts are already recorded; health is updated by the next attempt.
             if let Err(error) = self.conclude(finished).await {
-                warn!(error = error.to_string(), "how a subscriber is could not be noted");
+                warn!(error = error.to_string(), "failed to update subscriber health");
             }
         }
         Ok(())
@@ -359,7 +359,11 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
                     }
                     Err(error) => {
                         let subscriber = subscriber.name;
-                        warn!(subscriber, error = error.to_string(), "nothing can be owed to a subscriber");
+                        warn!(
+                            subscriber,
+                            error = error.to_string(),
+                            "subscriber skipped: its filter pattern is invalid"
+                        );
                     }
                 }
             }
@@ -383,7 +387,7 @@ fn wanted<'r>(
         let is_wanted = receiver.wants(&event.detail_type, || {
             read.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
-        // How others are is for who asks for it by name; and nobody is told of itself: that would never end.
+        // Health events go only to subscribers that opt in by type, and never to the subscriber they are about (that would loop).
         let is_meant = !Notice::is_one(&event.detail_type)
             || receiver.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
                 && !Notice::is_about(&event.json, &receiver.name);

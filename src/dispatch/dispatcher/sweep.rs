@@ -1,4 +1,4 @@
-//! What is to be tried soon goes into the queue, and comes back by it.
+//! Sweep: enqueue deliveries that become due within the SQS delay limit.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -56,10 +56,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     pub async fn sweep(&self, deadline: Instant) -> Result<Swept, SweepError> {
         let swept = self.sweep_all(deadline).await;
         if let Err(error) = self.tell_the_rest(deadline).await {
-            warn!(
-                error = error.to_string(),
-                "it is not known whether somebody is to be told of a subscriber"
-            );
+            warn!(error = error.to_string(), "failed to publish pending subscriber health events");
         }
         swept
     }
@@ -77,7 +74,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         let Some(queue) = &self.queue else { return Ok(swept) };
         let until = RetryQueue::horizon(now);
         let mut failed = None;
-        // Round after round, so that nobody waits for all of somebody else's.
+        // Round-robin, so one subscriber's backlog does not delay the others.
         loop {
             let mut found = 0;
             let mut ready = self.store.ready(now, until).await?;

@@ -104,7 +104,7 @@ impl<S: SqlExecutor> Store<S> {
                 .with_number_column("next_attempt", each().map(|attempt| Some(next(attempt))))
                 .with_text_column("new_held", each().map(held))
                 .with_number_column("new_until", each().map(held_until));
-            // By its number: an index of all that wait would be as long as those are many.
+            // `|| ''` keeps the planner on the primary key instead of the partial index.
             let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
                   next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
                 from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id";
@@ -122,7 +122,10 @@ impl<S: SqlExecutor> Store<S> {
         let others = attempts.into_iter().filter(|attempt| !ours.contains(&attempt.delivery)).collect();
         if let Err(error) = self.count(others).await {
             // The attempts are on record.
-            warn!(error = error.to_string(), "attempts at what somebody else has in hand are not counted");
+            warn!(
+                error = error.to_string(),
+                "failed to update the attempt counts of deliveries that another worker has claimed"
+            );
         }
         Ok(ours)
     }

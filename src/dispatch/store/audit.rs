@@ -1,4 +1,4 @@
-//! What became of deliveries, for who asks; and what an operator does about them.
+//! Delivery queries, manual retry and cancel, and retention.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ pub struct DeliveryFilter {
     pub subscriber: Option<String>,
     /// Of this event.
     pub event: Option<String>,
-    /// That stand here.
+    /// Only with this status.
     pub state: Option<State>,
     /// Made at this time or later.
     pub since: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! Deliveries: made once for an event and a subscriber, and held by one who tries at a time.
+//! Persistence for deliveries: idempotent creation and leasing.
 
 use std::collections::HashSet;
 
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// What one who has deliveries in hand knows, and until when they are its.
+/// A lease: token and expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// A random word.
@@ -364,7 +364,7 @@ impl<S: SqlExecutor> Store<S> {
         self.db.query(&sql, vec![hold.token.as_str().into()]).await.map(drop)
     }
 
-    /// Lets go of all that is held: by nobody who is there any more.
+    /// Releases all leases (single-process mode, after a restart).
     ///
     /// # Errors
     /// [`LogError`].

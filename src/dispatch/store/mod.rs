@@ -1,4 +1,4 @@
-//! What is owed to whom, and every try at it, in the tables of the log's database.
+//! Persistence for deliveries and their attempts.
 
 mod attempts;
 mod audit;

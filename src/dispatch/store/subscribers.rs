@@ -1,4 +1,4 @@
-//! Subscribers as they are stored, and how they have been.
+//! Persistence for subscribers and their health.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +9,7 @@ use crate::log::{LogError, Row, SqlExecutor, SqlValue, Statement};
 const COLUMNS: &str =
     "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
      paused, paused_why, version";
-/// Tells who knows the subscribers that they have changed.
+/// Bumps the revision, which invalidates subscriber caches.
 const CHANGED: &str = "update {log}dispatch set revision = revision + 1";
 
 /// When every attempt has failed for so long, and more than one has, it was an outage.
@@ -197,7 +197,7 @@ impl<S: SqlExecutor> Store<S> {
         if !recovered.failed {
             return Ok(Some(recovered));
         }
-        // One that refuses some events and takes others is no reason to try those again and again.
+        // Isolated failures do not trigger a backlog flush.
         let sql = "update {log}subscribers set failures = 0, failing_since = null, open_until = null,
               told = case when told <> 0 and state = 'active' then -1 else told end,
               releasing = case when (open_until is not null or failures > 1 and failing_since <= $3)
@@ -229,7 +229,7 @@ impl<S: SqlExecutor> Store<S> {
         self.db.query(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
-    /// The leave to try one delivery of a subscriber of whom too many failed; nobody else gets it until `next`.
+    /// Acquires the half-open probe slot of a subscriber.
     ///
     /// # Errors
     /// [`LogError`].

@@ -1,4 +1,4 @@
-//! A place in the log as a client holds it: opaque, and signed, so that nobody makes one up.
+//! Opaque, signed cursors.
 //!
 //! A cursor is the position of the next event. It is signed with a key that is kept with the log, so it is good for as long
 //! as the log is, wherever that is moved or restored, and for no other.

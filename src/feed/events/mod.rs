@@ -179,7 +179,7 @@ impl<L: EventReader> Feed<L> {
         let page = if scope.narrow(&mut query.filter.sources) {
             self.page_of(&query).await?
         } else {
-            return Err(NoPage::Bad("source names none that this token reads".into()));
+            return Err(NoPage::Bad("none of the requested sources is allowed for this token".into()));
         };
         Ok((query, page, key))
     }
@@ -235,7 +235,7 @@ impl<L: EventReader> Feed<L> {
                 return Ok(page);
             }
             if page.next == from && self.log.assign_positions().await? <= from {
-                // It was told that there is more, and there is not: the log may have been set back.
+                // Spurious wake-up; the log may have been restored from a backup.
                 sleep(AGAIN).await;
             }
             from = page.next;

@@ -1,4 +1,4 @@
-//! What `GET /events` asks for, read from its query.
+//! Query parameters of `GET /events`.
 //!
 //! A parameter that is not known is refused: a filter that was mistyped and passed over would let everything through.
 

@@ -58,7 +58,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
                 return Err(NoPage::Bad("before does not go with a stream".into()));
             };
             if !scope.narrow(&mut query.filter.sources) {
-                return Err(NoPage::Bad("source names none that this token reads".into()));
+                return Err(NoPage::Bad("none of the requested sources is allowed for this token".into()));
             }
             let next = self.position(point).await?;
             query.wait = Duration::ZERO;
@@ -106,6 +106,6 @@ impl<L: EventReader + ConsumerStore> Follower<L> {
 
 /// The answer of those who cannot stream.
 pub(super) fn no_stream() -> Answer {
-    let why = "There are no streams here: ask with wait=25, again and again.";
+    let why = "Streaming is not supported here; use long polling (wait=25).";
     Answer::error(StatusCode::NOT_ACCEPTABLE, why)
 }

@@ -65,7 +65,7 @@ impl<L: EventStore> Feed<L> {
             }
             size += in_json(&result) + 1;
             if size > LARGEST {
-                // What an older page holds is counted by its number: only a cursor can end it early.
+                // Numbered pages have a fixed size; only cursor pages may be cut short.
                 if asked.api == Api::MessageEvents {
                     let why = "per_page is too large for the events that are found";
                     return Ok(Err(BadParameter(why.into())));

@@ -1,4 +1,4 @@
-//! What a search asks for, read from its query: one table for each of the two interfaces.
+//! Query parameters of the two search APIs.
 //!
 //! A parameter that is not known is refused: one that was mistyped and passed over would find everything.
 

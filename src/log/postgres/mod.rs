@@ -36,7 +36,7 @@ const TRIES: usize = 8;
 /// How long a connection may take to come, or a search.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Has the planner go by an index.
+/// Forces an index scan.
 const DISABLE_SEQ_SCAN: &str = "; set local enable_seqscan = off";
 
 /// A database with the log's tables.
@@ -301,7 +301,7 @@ fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
     })
 }
 
-/// Takes the batch's place in the log; finds what is there when it has been taken.
+/// Inserts the batch row, or returns the existing one.
 async fn mark(
     connection: &mut PgConnection,
     batch: &EventBatch<'_>,

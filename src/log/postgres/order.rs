@@ -38,7 +38,7 @@ impl PostgresLog {
             };
             if let Err(error) = listened.await {
                 let error = LogError::from(error).to_string();
-                warn!(error, "the database does not tell when the log grows: it is asked now and then");
+                warn!(error, "LISTEN failed; polling the end of the log instead");
             }
         });
     }

@@ -112,7 +112,7 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
         let error = LogError::from(error).to_string();
         warn!(
             error,
-            table, "sessions could not be told of a new table again: one of them may not know of it"
+            table, "could not invalidate other sessions' catalog caches; one may miss the new partition"
         );
     }
     Ok(true)

@@ -25,7 +25,7 @@ static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = BEFORE_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
     columns.join(", ")
 });
-/// The statement that takes what [`encode`] makes.
+/// The statement that takes what [`encode_copy`] makes.
 pub(super) static COPY_STATEMENT: LazyLock<String> =
     LazyLock::new(|| format!("copy hookbridge.events ({}) from stdin (format binary)", *ALL_COLUMNS));
 

@@ -1,4 +1,4 @@
-//! What `hookbridge serve` is told: by flags, by environment variables, by a TOML file, in this order.
+//! Configuration of `hookbridge serve`: flags, then environment, then TOML file.
 
 mod dispatch;
 mod listen;
@@ -57,7 +57,7 @@ pub struct Flags {
     /// data folder].
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL")]
     database: Option<String>,
-    /// The token that whoever searches the log must have; without one only this machine is answered.
+    /// API token required to read the log; without one, only local requests are accepted.
     #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
     #[command(flatten)]
