@@ -37,7 +37,7 @@ impl Failure {
     }
 }
 
-/// What an error of an AWS service means for the call, whatever the service.
+/// The class of an error that an AWS service returned: whether a retry may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A retry may succeed: the service throttles, is overloaded or failed inside.

@@ -5,7 +5,7 @@
 //! `hookbridge serve` and `hookbridge send` all come from that constant. Code of its own exists only for what no
 //! table can say (Twilio's parameters).
 //!
-//! What this module promises: a [`RawWebhook`] is opaque. [`Provider::parse_signature`] takes it and looks for a signature,
+//! A [`RawWebhook`] is opaque. [`Provider::parse_signature`] takes it and looks for a signature,
 //! [`UnverifiedWebhook::verify`] checks that with a secret, and only the [`VerifiedWebhook`] that comes of it can be read, logged or
 //! translated. It calls nobody and keeps no state.
 

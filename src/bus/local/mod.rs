@@ -148,7 +148,7 @@ impl LocalBus {
     /// and is cut off.
     ///
     /// # Errors
-    /// [`OpenBusError`] when the file cannot be used, or somebody else uses it.
+    /// [`OpenBusError`] when the file cannot be used, or another process uses it.
     pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
         let path = folder.join(FILE);
         let failed = |error| OpenBusError::Io { path: path.clone(), error };
