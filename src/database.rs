@@ -1,5 +1,8 @@
-//! The log as a function has it: opened when it is first needed, because a database that scales to zero takes longer to
-//! wake than a function may take to start, and entered with credentials that are read anew when they are refused.
+//! Lazily opened PostgreSQL log for Lambda functions, with credential refresh.
+//!
+//! A function opens the log at the first use, because a database that scales to zero may take longer to resume than a
+//! function may take to initialize. When the database rejects the credentials, [`LambdaLog`] reads the secret again,
+//! reconnects, and repeats the operation once.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,30 +22,30 @@ use crate::log::{
 };
 use crate::secrets::{SecretStore, SecretsManager, VersionStage};
 
-/// Connections that one function has at most.
+/// Maximum number of database connections per function instance.
 const CONNECTIONS: u32 = 4;
 
-/// A database, and where its credentials are.
+/// A PostgreSQL log that opens itself, with its URL or the secret that contains its credentials.
 pub struct LambdaLog {
     url: Option<DatabaseUrl>,
     secret: Option<SecretsManager>,
     open: Mutex<Option<Arc<PostgresLog>>>,
 }
 
-/// Why there is no database to open.
+/// Invalid database configuration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LambdaLogConfigError {
-    /// Neither is set.
+    /// Neither variable is set.
     #[error("environment variables DATABASE_URL and DATABASE_SECRET_ARN: one of them must be set")]
     NotSet,
-    /// The URL is none.
-    #[error("environment variable DATABASE_URL")]
+    /// The URL is not valid.
+    #[error("invalid environment variable DATABASE_URL")]
     Url(#[from] DatabaseUrlError),
 }
 
-/// A secret as Secrets Manager keeps one for RDS; what the URL says already need not be in it.
+/// A database secret in the format that Secrets Manager uses for RDS. `DATABASE_URL` may replace the optional fields.
 ///
-/// Source: "JSON structure of AWS Secrets Manager database credential secrets", its User Guide.
+/// Source: "JSON structure of AWS Secrets Manager database credential secrets", AWS Secrets Manager User Guide.
 #[derive(Deserialize)]
 struct Credentials {
     username: String,
@@ -53,11 +56,11 @@ struct Credentials {
 }
 
 impl LambdaLog {
-    /// A database by `DATABASE_URL`, by the secret `DATABASE_SECRET_ARN`, or by a URL without credentials and a secret
-    /// with them.
+    /// Configures the database by `DATABASE_URL`, by the secret `DATABASE_SECRET_ARN`, or by a URL without
+    /// credentials and a secret with them. It does not connect.
     ///
     /// # Errors
-    /// [`LambdaLogConfigError`].
+    /// Both are missing, or the URL is not valid.
     pub fn new(
         url: Option<&SecretString>,
         secret: Option<SecretsManager>,
@@ -80,18 +83,19 @@ impl LambdaLog {
     }
 
     async fn url(&self) -> Result<DatabaseUrl, LogError> {
-        let refused = |why: &str| LogError::Rejected(format!("the database's secret: {why}"));
+        let refused = |why: &str| LogError::Rejected(format!("invalid database secret: {why}"));
         let Some(secret) = &self.secret else {
-            return self.url.clone().ok_or_else(|| refused("there is none"));
+            return self.url.clone().ok_or_else(|| refused("it is not configured"));
         };
         let version = secret.fetch(VersionStage::Current).await;
-        let version = version.map_err(|error| LogError::Unavailable(format!("its credentials: {error}")))?;
+        let version = version
+            .map_err(|error| LogError::Unavailable(format!("cannot read the database secret: {error}")))?;
         let version = version.ok_or_else(|| refused("it has no value"))?;
         let text = std::str::from_utf8(version.secret.expose()).map_err(|_| refused("it is not text"))?;
         if !text.trim_start().starts_with('{') {
             return text.trim().parse().map_err(|error: DatabaseUrlError| refused(&error.to_string()));
         }
-        let form = "it is not the JSON that RDS keeps, with username and password";
+        let form = "expected RDS JSON with username and password";
         let credentials: Credentials = serde_json::from_str(text).map_err(|_| refused(form))?;
         let url = match (&self.url, &credentials.host) {
             (Some(url), _) => url.clone(),
@@ -100,12 +104,13 @@ impl LambdaLog {
                 let name = credentials.dbname.as_deref().unwrap_or("postgres");
                 DatabaseUrl::from_parts(host, port, name)
             }
-            (None, None) => return Err(refused("it names no host, and DATABASE_URL is not set")),
+            (None, None) => return Err(refused("it has no host, and DATABASE_URL is not set")),
         };
         Ok(url.with_credentials(&credentials.username, &credentials.password))
     }
 
-    /// The log with new credentials, when the old ones were refused to `log` with `error` and there may be others.
+    /// Reopens the log with current credentials if `error` says that the database rejected those of `log`. Returns
+    /// `None` if the error has another cause or no secret is configured.
     async fn reopened(
         &self,
         log: &Arc<PostgresLog>,

@@ -1,4 +1,4 @@
-//! `hookbridge export`: a range of the log, as JSON lines or CSV.
+//! `hookbridge export`: recorded events as JSON lines or CSV.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
@@ -14,68 +14,68 @@ use crate::output;
 use crate::recorder;
 use crate::serve::settings::default_log;
 
-/// Events that are read at once.
+/// Number of events per read.
 const AT_ONCE: u32 = 5000;
-/// How often a person hears how far it is.
+/// The interval of progress messages.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Write the events of a range of time, the earliest first, as JSON lines (EventBridge's envelope) or CSV (what message
-/// events are searched by, and the detail).
+/// Write the events of a time range, oldest first, as JSON lines (EventBridge envelope) or CSV (search columns and
+/// detail).
 #[derive(clap::Args)]
 pub struct Export {
-    /// How they are written.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
-    /// The first time that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
+    /// Start of the range (inclusive): 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     from: Option<Timestamp>,
     /// End of the range (exclusive)
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
-    /// Only events of this type; may be given several times.
+    /// Write only events of this type; repeatable.
     #[arg(long = "type", value_name = "TYPE", value_parser = input::whole_type)]
     types: Vec<String>,
-    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
     database: PathBuf,
-    /// The file to write [default: standard output].
+    /// The output file [default: standard output].
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// How events are written.
+/// Output format of events.
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// A line of JSON for each.
+    /// One line of JSON per event.
     Jsonl,
-    /// A row for each, with a header.
+    /// One row per event, after a header.
     Csv,
 }
 
-/// Why not all of it was written.
+/// Failure of an export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// There is no log.
+    /// The log cannot be opened or read.
     #[error(transparent)]
     Log(#[from] OpenLogError),
-    /// No time is in the range.
+    /// The time range is reversed.
     #[error("--from is later than --to")]
     Range,
     /// The output cannot be written.
-    #[error("{output}: {error}")]
+    #[error("cannot write {output}: {error}")]
     Output {
-        /// Its name.
+        /// The path, or "standard output".
         output: String,
-        /// What the system said.
+        /// The cause.
         error: std::io::Error,
     },
 }
 
 impl Export {
-    /// Writes it all, and shows how far it is where a person would see it.
+    /// Writes the events, and reports progress when standard output does not show them on the terminal.
     ///
     /// # Errors
-    /// [`ExportError`].
+    /// The range is reversed, the log cannot be read, or the output cannot be written.
     pub async fn run(self) -> Result<(), ExportError> {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ExportError::Range);
@@ -110,7 +110,7 @@ impl Export {
                     Format::Csv => write_row(&mut out, &row(event)),
                 };
                 match done {
-                    // Whoever read it has had enough, as `head` does.
+                    // The reader closed the pipe, as `head` does.
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                     done => done.map_err(unwritable)?,
                 }
@@ -150,7 +150,7 @@ fn row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
     row
 }
 
-/// Source: RFC 4180. Every field is quoted.
+/// Writes a CSV row with every field quoted. Source: RFC 4180.
 fn write_row(out: &mut impl Write, row: &[Cow<'_, str>]) -> std::io::Result<()> {
     let fields: Vec<_> = row.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
     out.write_all(fields.join(",").as_bytes())?;

@@ -1,6 +1,6 @@
-//! `hookbridge load`: from an archive into a log.
+//! `hookbridge load`: import of archived batches into the log.
 //!
-//! It can be stopped anywhere and started again: what was recorded is passed over without being read.
+//! An interrupted load can be restarted: it skips recorded batches without reading them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,73 +18,71 @@ use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, RecordSummary, Recorder};
 use crate::serve::settings::default_log;
 
-/// Batches that are recorded at once.
+/// Number of batches that are recorded concurrently.
 const AT_ONCE: usize = 8;
-/// How long one batch may take.
+/// Timeout for one batch.
 const A_BATCH: Duration = Duration::from_secs(60);
-/// How often a person hears how far it is.
+/// The interval of progress messages.
 const EVERY: Duration = Duration::from_secs(1);
-/// Failed batches that are named.
+/// Number of failed batches that the error message names.
 const NAMED: usize = 10;
 
-/// Load the batches of an archive into the log; what is in the log already is passed over, so that it can be stopped and
-/// started again, and a database can be rebuilt.
+/// Load archived batches into the log. Batches already recorded are skipped, so a load can be interrupted and
+/// restarted, and a database can be rebuilt from the archive.
 #[derive(clap::Args)]
 pub struct Load {
     /// The archive: `s3://BUCKET/PREFIX`, or a folder.
     #[arg(value_name = "ARCHIVE")]
     archive: ArchiveUrl,
-    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
     database: PathBuf,
-    /// Print the summary as a line of JSON.
+    /// Print the summary as one line of JSON.
     #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
 }
 
-/// Why not everything was loaded.
+/// Failure of a load.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The address of the log is none.
-    #[error("--database")]
+    /// The address of the log is not valid.
+    #[error("invalid --database")]
     Database(#[from] crate::log::postgres::DatabaseUrlError),
-    /// The archive is not there or cannot be read.
-    #[error("{archive}: {error}")]
+    /// The archive does not exist or cannot be read.
+    #[error("cannot read {archive}: {error}")]
     Archive {
-        /// Its address.
+        /// The address.
         archive: String,
-        /// What happened.
+        /// The cause.
         error: RecordError,
     },
-    /// There is nothing in it.
-    #[error("{archive} holds no batches; they are looked for in {folders}")]
+    /// The archive contains no batches.
+    #[error("{archive} contains no batches; expected them in {folders}")]
     Empty {
-        /// Its address.
+        /// The address.
         archive: String,
-        /// Where batches would be.
+        /// The folders that may contain batches.
         folders: String,
     },
-    /// The log does not work.
-    #[error(
-        "the log {log}: {error}; what was loaded until then is in it, and the same command goes on from there"
-    )]
+    /// An operation on the log failed.
+    #[error("cannot use the log {log}: {error}; loaded batches are kept, and the same command resumes")]
     Log {
-        /// Its address.
+        /// The address.
         log: String,
-        /// What happened.
+        /// The cause.
         error: LogError,
     },
-    /// Some batches could not be loaded.
-    #[error("{count} batches could not be loaded, the first of them: {first}")]
+    /// Some batches failed.
+    #[error("cannot load {count} batches; the first: {first}")]
     Batches {
-        /// How many.
+        /// The number of failed batches.
         count: usize,
-        /// Their keys and what happened.
+        /// The keys and errors of the first ones.
         first: String,
     },
 }
 
-/// How far it is.
+/// Progress of a load.
 #[derive(Default)]
 struct Progress {
     all: RecordSummary,
@@ -95,10 +93,10 @@ struct Progress {
 }
 
 impl Load {
-    /// Loads, shows how far it is, and prints a summary.
+    /// Loads the batches, reports progress and prints a summary.
     ///
     /// # Errors
-    /// [`LoadError`].
+    /// The log or the archive cannot be opened, the archive is empty, or some batches failed.
     pub async fn run(self) -> Result<(), LoadError> {
         let address: LogAddress = self.database.to_string_lossy().parse()?;
         let failed = |error| LoadError::Log { log: address.to_string(), error };
@@ -175,7 +173,7 @@ async fn load(
 type Done = (String, Result<RecordSummary, RecordError>);
 
 impl Progress {
-    /// Counts a batch that is done with. A log that does not work ends the work.
+    /// Counts a finished batch. An unavailable log ends the load.
     fn count(
         &mut self,
         done: Option<Result<Done, JoinError>>,
@@ -204,7 +202,7 @@ impl Progress {
     fn text(&self) -> String {
         let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
         format!(
-            "{} batches, {} of them recorded before; {events} events are new, {repeats} were in the log, {unrecognized} were not understood and are kept as they came",
+            "{} batches, {} already recorded; {events} new events, {repeats} duplicates, {unrecognized} unrecognized and recorded unchanged",
             self.batches, self.before
         )
     }

@@ -1,4 +1,4 @@
-//! `hookbridge log maintain`: tables ahead of need, and an end for what is too old.
+//! `hookbridge log maintain`: upcoming partitions and retention.
 
 use std::path::PathBuf;
 
@@ -12,27 +12,27 @@ use crate::serve::settings::default_log;
 /// Create upcoming weekly partitions and drop those older than --keep (the stack runs this daily).
 #[derive(clap::Args)]
 pub struct Maintain {
-    /// How many days events are kept after they were recorded; without it, for ever. In PostgreSQL whole weeks go, when the
-    /// last day of a week is that old.
+    /// Days to keep events after they were recorded [default: no limit]. PostgreSQL drops whole weeks, once the last
+    /// day of a week is that old.
     #[arg(long, env = "HOOKBRIDGE_KEEP", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     keep: Option<u32>,
-    /// How many bytes of events are kept, with their indexes; what is oldest goes first. In PostgreSQL whole weeks go, and this
-    /// week stays.
+    /// Maximum bytes of events, indexes included; the oldest events are removed first. PostgreSQL drops whole weeks and
+    /// keeps the current one.
     #[arg(long, env = "HOOKBRIDGE_KEEP_BYTES", value_name = "BYTES")]
     keep_bytes: Option<u64>,
-    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
     database: PathBuf,
-    /// Print what was done as a line of JSON.
+    /// Print the result as one line of JSON.
     #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
 }
 
 impl Maintain {
-    /// Does it, and says what was done.
+    /// Maintains the log and prints the result.
     ///
     /// # Errors
-    /// [`OpenLogError`].
+    /// The log cannot be opened, or its maintenance failed.
     pub async fn run(self) -> Result<(), OpenLogError> {
         let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
         let mut keep = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
@@ -49,7 +49,7 @@ impl Maintain {
         } else {
             let list = |tables: &[String]| if tables.is_empty() { "none".into() } else { tables.join(", ") };
             format!(
-                "tables made: {}\ntables dropped: {}\nevents deleted: {deleted}",
+                "partitions created: {}\npartitions dropped: {}\nevents deleted: {deleted}",
                 list(&made),
                 list(&dropped)
             )

@@ -1,4 +1,4 @@
-//! A log by its address, as people write it: a PostgreSQL database, or a file.
+//! Log opened by its address: PostgreSQL URL or file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::files::make_private;
 
-/// Where a log is.
+/// The address of a log.
 #[derive(Clone, Debug)]
 pub enum LogAddress {
-    /// A PostgreSQL database.
+    /// A PostgreSQL database, by its URL.
     Postgres(DatabaseUrl),
-    /// A file of this machine.
+    /// A local SQLite file.
     File(PathBuf),
 }
 
@@ -43,28 +43,26 @@ impl std::fmt::Display for LogAddress {
     }
 }
 
-/// Why a log that should be there is not to be used. It is said to who named it with `--database`.
+/// Failure to open or use an existing log. Shown to the user of `--database`.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError {
-    /// The address is none.
-    #[error("--database")]
+    /// The address is not a valid database URL.
+    #[error("invalid --database")]
     InvalidAddress(#[from] DatabaseUrlError),
-    /// There is no such file.
-    #[error(
-        "--database: there is no log at {0}; `hookbridge serve` makes it, in the folder that it is started in"
-    )]
+    /// The file does not exist.
+    #[error("--database: no log exists at {0}; `hookbridge serve` creates it in its working directory")]
     NotFound(PathBuf),
-    /// The log does not work.
-    #[error("the log {address}: {error}")]
+    /// An operation on the log failed.
+    #[error("cannot use the log {address}: {error}")]
     Log {
-        /// Its address.
+        /// The address.
         address: String,
-        /// What happened.
+        /// The cause.
         error: LogError,
     },
 }
 
-/// An open log.
+/// An open log in either database.
 #[derive(Clone)]
 pub enum AnyLog {
     /// In PostgreSQL.
@@ -74,10 +72,11 @@ pub enum AnyLog {
 }
 
 impl AnyLog {
-    /// Opens a log that is there, by its address, with `connections` at most; and says how to speak of what fails in it later.
+    /// Opens an existing log with at most `connections` connections. Returns the log and a function that adds its
+    /// address to errors.
     ///
     /// # Errors
-    /// [`OpenLogError`].
+    /// The address is not valid, the file does not exist, or the database cannot be opened.
     pub async fn open_existing(
         address: &Path,
         connections: u32,
@@ -94,10 +93,11 @@ impl AnyLog {
         Ok((log, failed))
     }
 
-    /// Opens the log, with `connections` at most; makes its tables, and its file and folder, when they are not there.
+    /// Opens a log with at most `connections` connections. Creates the tables, and for SQLite the file and its folder,
+    /// when they are missing.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database cannot be opened, or the folder or the tables cannot be created.
     pub async fn open(address: &LogAddress, connections: u32) -> Result<Self, LogError> {
         match address {
             LogAddress::Postgres(url) => PostgresLog::open(url, connections).await.map(Self::Postgres),
@@ -113,7 +113,7 @@ impl AnyLog {
 }
 
 impl AnyLog {
-    /// Learns from the database when another process adds to the log.
+    /// Starts to listen for appends by other processes, where the database supports it.
     pub fn listen_for_appends(&self) {
         if let Self::Postgres(log) = self {
             log.listen_for_appends();

@@ -1,5 +1,7 @@
-//! How those who wait for the log to grow learn that it has: from the recorder of this process at once, and from the
-//! database by asking it, all of them together once in a while.
+//! Wake-up of readers that wait for new events.
+//!
+//! The recorder of the same process wakes them immediately. For appends by other processes, one of the waiting readers
+//! polls the database on behalf of all.
 
 use std::time::Duration;
 
@@ -9,12 +11,12 @@ use tracing::warn;
 
 use super::{LogError, order::Position};
 
-/// How long after the last answer the database is asked again.
+/// The pause between two polls of the database.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The same while it does not answer.
+/// The pause after a failed poll.
 const LONG_PAUSE: Duration = Duration::from_secs(2);
 
-/// The end of a log, as far as it is known here.
+/// The last known end of a log, which readers watch.
 pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
     /// Only one waiter polls at a time.
@@ -28,7 +30,7 @@ impl Default for AppendWatch {
 }
 
 impl AppendWatch {
-    /// The log ends here, or further on.
+    /// Reports that the log ends at `end` or later, and wakes the waiting readers if that is new.
     pub(super) fn advance_to(&self, end: Position) {
         self.end.send_if_modified(|known| {
             let grows = end > *known;
@@ -37,7 +39,7 @@ impl AppendWatch {
         });
     }
 
-    /// Waits until the log ends behind `position`. `ask` asks the database where it does.
+    /// Waits until the log ends after `position`. `ask` queries the database for the end of the log.
     pub(super) async fn wait_beyond<F>(&self, position: Position, ask: impl Fn() -> F)
     where
         F: Future<Output = Result<Position, LogError>>,
@@ -51,7 +53,7 @@ impl AppendWatch {
                 ask().await
             };
             tokio::select! {
-                // The sender is here: it cannot be gone.
+                // `self` owns the sender, so this never fails.
                 _ = end.changed() => {}
                 asked = asked => match asked {
                     Ok(end) => {

@@ -1,44 +1,43 @@
-//! What message events are found by: one table for what is taken out of an event, what it is stored under, and the
-//! filter that asks for it.
+//! Indexed message-event fields: source field, column and search parameter.
 //!
 //! Source: "Events API", <https://developers.sparkpost.com/api/events/>, and the fields of its events.
 
-/// A column of the log that only message events fill, and the filter of the search that asks for it.
+/// A column that only message events fill, and its search parameter.
 #[derive(Debug)]
 pub struct Column {
-    /// Its name in the tables.
+    /// The name of the column.
     pub name: &'static str,
-    /// The field of the event that it is taken from.
+    /// The event field that provides the value.
     pub field: &'static str,
-    /// Where the event has no such field: the domain of the address in this column.
+    /// For an event without this field: the address column whose domain is used instead.
     pub fallback_domain_of: Option<&'static str>,
-    /// The parameter of the search.
+    /// The name of the search parameter.
     pub query_parameter: &'static str,
-    /// How the parameter is compared.
+    /// How a search compares the parameter with the column.
     pub match_mode: MatchMode,
-    /// Whether case makes a difference.
+    /// Whether values are stored in lower case.
     pub case_folding: CaseFolding,
-    /// Whether it is an email address, of which a name before it is no part.
+    /// Whether the value is an email address; a display name before the address is removed.
     pub is_address: bool,
-    /// Whether few events have one value of it, so that the tables have a way to find them in weeks of others.
+    /// Whether one value matches few events, so that the tables have an index for it.
     pub is_selective: bool,
 }
 
-/// How a filter's value is compared with a column.
+/// How a search value is compared with a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatchMode {
-    /// It is the whole of it.
+    /// The value equals the column.
     Exact,
-    /// It is one of its words, or some that follow each other; case makes no difference.
+    /// The value is a word or a sequence of words of the column, in any case.
     Words,
 }
 
-/// How a column is stored.
+/// Whether a column is stored in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaseFolding {
-    /// As the event has it.
+    /// Stored as the event has it.
     Preserve,
-    /// In small letters: addresses and domains.
+    /// Stored in lower case: addresses and domains.
     Yes,
 }
 
@@ -67,7 +66,7 @@ const fn domain(name: &'static str, of: &'static str, filter: &'static str) -> C
     }
 }
 
-/// All of them. A domain stands after the address it may be taken from.
+/// All indexed columns. A domain column comes after its address column, because its value may be derived from it.
 pub const COLUMNS: [Column; 18] = [
     Column { is_selective: true, ..address("rcpt_to", "recipients") },
     domain("recipient_domain", "rcpt_to", "recipient_domains"),

@@ -1,7 +1,7 @@
-//! Named consumers: readers whose place in the log is kept with the log.
+//! Named consumers: readers whose cursor is stored in the log.
 //!
-//! One reader at a time has events of a consumer in hand: it holds the consumer's lease until it has acknowledged them or
-//! its time is over. Then the same events are handed out again, so each is handed out at least once.
+//! One reader at a time holds the lease of a consumer. It reads events and acknowledges them before the lease expires;
+//! otherwise the next reader receives the same events. So each event is handed out at least once.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use super::LogError;
 use super::order::{Bounds, EventReader, Position};
 use super::statements::{Row, SqlExecutor};
 
-/// A reader by its name.
+/// A named consumer and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
-    /// Its name.
+    /// The name of the consumer.
     pub name: String,
     /// The position of the first event that it has not acknowledged.
     pub position: Position,
-    /// Until when somebody has events of it in hand; `None` when nobody has.
+    /// When the current lease expires; `None` without a lease.
     pub leased_until: Option<Timestamp>,
-    /// When it acknowledged events last.
+    /// The time of its last acknowledgement.
     pub acknowledged_at: Option<Timestamp>,
 }
 
-/// How far a consumer is behind.
+/// How far a consumer is behind the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lag {
-    /// Events that are kept and not acknowledged.
+    /// The number of stored events that the consumer has not acknowledged.
     pub events: i64,
-    /// For how long the oldest of them has been recorded.
+    /// The age in seconds of the oldest of these events, since it was recorded; 0 without such events.
     pub seconds: f64,
 }
 
 impl Consumer {
-    /// How far it is behind in a log that keeps this much.
+    /// Computes the lag in a log with these bounds.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     pub async fn lag(&self, log: &impl EventReader, bounds: Bounds) -> Result<Lag, LogError> {
         let Bounds { first, end } = bounds;
         let events = (end - self.position.max(first)).max(0);
@@ -50,21 +50,21 @@ impl Consumer {
 /// Result of a lease request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseOutcome {
-    /// It is there; the consumer is at this position.
+    /// The lease was acquired; the consumer is at this position.
     Acquired(Position),
-    /// Somebody else has it.
+    /// Another reader holds the lease, or the consumer does not exist.
     AlreadyLeased,
 }
 
-/// The columns of a [`Consumer`].
+/// The columns of a [`Consumer`] in a `select`.
 const COLUMNS: &str = "name, position, case when leased_until > {now} then leased_until end, acknowledged";
 
-/// Keeps named consumers.
+/// Stores named consumers.
 pub trait ConsumerStore: SqlExecutor {
-    /// Makes a consumer at a position, unless there is one of this name; says whether it was made.
+    /// Creates a consumer at a position, unless the name exists. Returns whether it was created.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn create_consumer(
         &self,
         name: &str,
@@ -78,10 +78,10 @@ pub trait ConsumerStore: SqlExecutor {
         }
     }
 
-    /// A consumer; all of them without a name.
+    /// Returns the consumer with this name, or all consumers without a name.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn find_consumers(
         &self,
         name: Option<&str>,
@@ -96,10 +96,10 @@ pub trait ConsumerStore: SqlExecutor {
         }
     }
 
-    /// Removes a consumer; says whether there was one.
+    /// Deletes a consumer. Returns whether it existed.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn delete_consumer(&self, name: &str) -> impl Future<Output = Result<bool, LogError>> + Send {
         async move {
             let sql = "delete from {log}consumers where name = $1 returning name, position, leased_until, acknowledged";
@@ -107,10 +107,10 @@ pub trait ConsumerStore: SqlExecutor {
         }
     }
 
-    /// Takes the lease of a consumer for some time, when nobody has it.
+    /// Acquires the lease `lease` of a consumer for `time`, unless another reader holds one.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn acquire_lease(
         &self,
         name: &str,
@@ -130,10 +130,11 @@ pub trait ConsumerStore: SqlExecutor {
         }
     }
 
-    /// Moves a consumer on to a position, never back, and gives up the lease; false when the lease was given to another since.
+    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false when the lease was
+    /// given to another reader meanwhile.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn acknowledge(
         &self,
         name: &str,
@@ -141,7 +142,7 @@ pub trait ConsumerStore: SqlExecutor {
         position: Position,
     ) -> impl Future<Output = Result<bool, LogError>> + Send {
         async move {
-            // The lease is kept: who repeats an acknowledgement whose answer was lost is told the same.
+            // The lease id stays, so a repeated acknowledgement is idempotent.
             let sql = "update {log}consumers set leased_until = null, acknowledged = {now},
                   position = case when position < $3 then $3 else position end
                 where name = $1 and lease = $2 returning name, position, leased_until, acknowledged";
@@ -150,10 +151,10 @@ pub trait ConsumerStore: SqlExecutor {
         }
     }
 
-    /// Puts a consumer at a position, and ends whatever lease there is; false when there is no such consumer.
+    /// Moves a consumer to a position and revokes the current lease. Returns false when the consumer does not exist.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn seek(&self, name: &str, position: Position) -> impl Future<Output = Result<bool, LogError>> + Send {
         async move {
             let sql =

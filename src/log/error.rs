@@ -1,16 +1,16 @@
 //! Database errors, redacted.
 
-/// Why the log did not do what it should.
+/// A failed log operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// The database cannot be reached, is too busy or gave up: later it may go.
+    /// The database is unreachable, overloaded or ended the statement. A retry may succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// It refuses the credentials.
-    #[error("the database does not take these credentials: {0}")]
+    /// The database rejects the credentials.
+    #[error("the database rejected the credentials: {0}")]
     InvalidCredentials(String),
-    /// It refuses, and will refuse again.
-    #[error("the database refused: {0}")]
+    /// The database rejected the statement. A retry fails in the same way.
+    #[error("the database rejected the request: {0}")]
     Rejected(String),
 }
 
@@ -33,16 +33,18 @@ impl From<sqlx::Error> for LogError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::Tls(_) => Self::Unavailable(error.to_string()),
-            sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Self::Unavailable("it broke off".into()),
-            sqlx::Error::Configuration(_) => Self::Rejected("its URL cannot be used".into()),
-            _ => Self::Rejected("its answer has another form than expected".into()),
+            sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable("the connection was lost".into())
+            }
+            sqlx::Error::Configuration(_) => Self::Rejected("the database URL is not valid".into()),
+            _ => Self::Rejected("the database returned an unexpected result".into()),
         }
     }
 }
 
-/// Whether trying again may help. Source: "PostgreSQL Error Codes", its manual: 08 connection, 25P03 idle too long,
-/// 40 rolled back for another's sake, 53 out of something, 55P03 a lock that was not to be had, 57 ended by an
-/// operator, 58 the system. SQLite: 5 busy, 6 locked.
+/// Whether a retry may succeed. Source: "PostgreSQL Error Codes", PostgreSQL manual: 08 connection, 25P03 idle
+/// transaction timeout, 40 transaction rollback, 53 insufficient resources, 55P03 lock not available, 57 operator
+/// intervention, 58 system error. SQLite: 5 busy, 6 locked, 261 and 517 their extended codes.
 fn passes(code: &str) -> bool {
     ["08", "25P03", "40", "53", "55P03", "57", "58"]
         .iter()
@@ -50,7 +52,7 @@ fn passes(code: &str) -> bool {
         || matches!(code, "5" | "6" | "261" | "517")
 }
 
-/// What the database said, but for the kinds of errors (22, invalid data) that quote what they complain about.
+/// The database's message; redacted for class 22 (data exceptions), which quotes the data.
 fn message<'a>(code: &str, text: &'a str) -> &'a str {
-    if code.starts_with("22") { "something in the data" } else { text }
+    if code.starts_with("22") { "invalid data" } else { text }
 }

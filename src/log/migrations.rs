@@ -1,11 +1,11 @@
-//! Changes to the tables, in order, each once.
+//! Schema migrations, each applied once in order.
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::LogError;
 
-/// Makes the tables, or what is new in them. In PostgreSQL two that do so at once wait for each other.
+/// Applies the pending migrations. In PostgreSQL, concurrent runs wait for each other; in SQLite they do not.
 pub(super) async fn run<C: Migrate>(
     connection: &mut C,
     migrations: &[(i64, &'static str, &'static str)],
@@ -23,7 +23,7 @@ pub(super) async fn run<C: Migrate>(
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         MigrateError::VersionMissing(version) => LogError::Rejected(format!(
-            "its tables are those of a later version, with migration {version}; use that version or a later one"
+            "the schema is newer than this binary (migration {version}); upgrade hookbridge"
         )),
         other => LogError::Rejected(other.to_string()),
     })

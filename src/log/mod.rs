@@ -1,8 +1,9 @@
-//! The log: every event that was recorded, in tables of a database, to be searched and read.
+//! The event log: recorded events, searchable and in order.
 //!
-//! An [`EventStore`] promises that a batch it has recorded is there as a whole and once: the same batch again changes nothing,
-//! and an event that came in another batch already is not recorded a second time. Two events are the same when their
-//! id and their time are.
+//! An [`EventStore`] records a batch completely or not at all, and only once: recording it again changes nothing. It
+//! skips an event that an earlier batch contained; two events are the same when their id and time are equal.
+//! [`EventReader`] reads events by position, [`ConsumerStore`] stores the cursors of named consumers, and
+//! [`SqlExecutor`] lets other modules keep their tables in the same database.
 
 #[cfg(feature = "command")]
 mod any;
@@ -41,121 +42,122 @@ pub use search::{EventKey, Order, PageRequest, Search, StoredEvent};
 pub use sqlite::SqliteLog;
 pub use statements::{InputRows, Row, SqlExecutor, SqlValue, Statement};
 
-/// Records that are recorded together or not at all.
+/// Events that are recorded in one transaction.
 pub struct EventBatch<'a> {
-    /// Where it lies in the archive, as a URL; none for events that came without one.
+    /// The URL of the batch in the archive; `None` for events that did not come from the archive.
     pub origin: Option<Cow<'a, str>>,
-    /// What is in it, in its order.
+    /// The events, in the order of the batch.
     pub events: Vec<NewEvent<'a>>,
-    /// How many of them were not understood.
+    /// The number of events that no parser recognized.
     pub unrecognized: usize,
 }
 
-/// What became of a batch.
+/// Result of recording a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// It is in the log now.
+    /// The batch was recorded.
     Inserted {
-        /// Its number.
+        /// The id of the batch.
         batch: i64,
-        /// Records that are new.
+        /// The number of new events.
         events: usize,
-        /// Records that were in the log already, or twice in the batch.
+        /// The number of events that the log already had or that the batch repeats.
         repeats: usize,
     },
-    /// It was recorded before; nothing has changed.
+    /// The batch was recorded earlier; nothing changed.
     AlreadyRecorded {
-        /// Its number.
+        /// The id of the batch.
         batch: i64,
         /// Whether [`EventStore::mark_published`] was called for it.
         published: bool,
     },
 }
 
-/// Keeps records.
+/// Records and searches events.
 pub trait EventStore: Send + Sync + 'static {
-    /// Records a batch, whole and once.
+    /// Records a batch completely or not at all, and only once.
     ///
     /// # Errors
-    /// [`LogError`]: it was not recorded, or nobody can say that it was; recording it again is safe.
+    /// The batch was not recorded, or the outcome is unknown. Recording it again is safe.
     fn record(&self, batch: &EventBatch<'_>) -> impl Future<Output = Result<RecordOutcome, LogError>> + Send;
 
-    /// Remembers that the events of a batch are on the bus.
+    /// Stores that the events of a batch were published to the bus.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn mark_published(&self, batch: i64) -> impl Future<Output = Result<(), LogError>> + Send;
 
-    /// The keys of the events that are in the log by this batch, and not by one before it.
+    /// Returns the keys of the events that this batch added, without those of earlier batches.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn batch_event_keys(&self, batch: i64) -> impl Future<Output = Result<Vec<EventKey>, LogError>> + Send;
 
-    /// Those of these origins that no batch was recorded of.
+    /// Returns the origins that have no recorded batch.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn find_unrecorded(
         &self,
         origins: Vec<String>,
     ) -> impl Future<Output = Result<Vec<String>, LogError>> + Send;
 
-    /// The events that a search finds, a page of them.
+    /// Returns one page of the events that match a search.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn search(
         &self,
         search: &Search,
         page: &PageRequest,
     ) -> impl Future<Output = Result<Vec<StoredEvent>, LogError>> + Send;
 
-    /// How many events a search finds.
+    /// Counts the events that match a search.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn count(&self, search: &Search) -> impl Future<Output = Result<u64, LogError>> + Send;
 
     /// Creates upcoming partitions and applies retention.
     ///
     /// # Errors
-    /// [`LogError`]; what was done until then stays done.
+    /// The database failed. Steps that completed before the failure stay in effect.
     fn maintain(
         &self,
         keep: &RetentionPolicy,
     ) -> impl Future<Output = Result<MaintenanceReport, LogError>> + Send;
 }
 
-/// How much of the log is kept; by default all of it.
+/// Limits on the age and size of the log; by default all events are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetentionPolicy {
-    /// What was recorded, or happened, at this time or later.
+    /// Keeps events that were recorded, or happened, at this time or later.
     pub keep_since: Option<Timestamp>,
-    /// So many bytes at most, with indexes: what is oldest goes first. In PostgreSQL whole weeks go, and this one stays.
+    /// The maximum size in bytes, indexes included; the oldest events are removed first. PostgreSQL drops whole weeks
+    /// and keeps the current one.
     pub max_bytes: Option<u64>,
 }
 
 impl RetentionPolicy {
-    /// What is not older than this.
+    /// Keeps events up to this age.
     #[must_use]
     pub fn with_max_age(self, age: SignedDuration) -> Self {
         Self { keep_since: Timestamp::now().checked_sub(age).ok(), ..self }
     }
 }
 
-/// What was done to keep the log in order.
+/// Result of a maintenance run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaintenanceReport {
-    /// Weeks that have a table now.
+    /// The partitions that were created.
     pub created_partitions: Vec<String>,
-    /// Weeks whose table was dropped.
+    /// The partitions that were dropped.
     pub dropped_partitions: Vec<String>,
-    /// Events that were deleted one by one.
+    /// The number of events that were deleted row by row.
     pub deleted_events: u64,
 }
 
-/// A time from microseconds since 1970, as it was stored.
+/// Converts stored microseconds since 1970; an invalid value becomes the epoch.
 fn timestamp_from_micros(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

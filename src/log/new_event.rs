@@ -1,4 +1,4 @@
-//! An event as the log keeps it.
+//! An event before it is recorded.
 
 use std::borrow::Cow;
 
@@ -6,46 +6,46 @@ use jiff::Timestamp;
 
 use super::columns::{COLUMNS, CaseFolding};
 
-/// The longest value that is kept in a column, in bytes. An index takes no more than 2,704, and nobody looks for more.
+/// The maximum length of a column value in bytes. A PostgreSQL B-tree index accepts at most 2,704 bytes.
 const LONGEST: usize = 1024;
-/// 0001-01-01 in seconds since 1970. PostgreSQL's times begin in 4713 BC, and before the year 1 are written in its own
-/// way.
+/// 0001-01-01 in seconds since 1970. PostgreSQL timestamps begin in 4713 BC and have another text format before the
+/// year 1.
 const FIRST_SECOND: i64 = -62_135_596_800;
 
-/// Whether a time is one that every database takes: of the years from 1 on.
+/// Whether both databases can store a time: from the year 1 on.
 pub fn is_recordable(time: Timestamp) -> bool {
     time.as_second() >= FIRST_SECOND
 }
 
-/// One event: the envelope that EventBridge has around it, and what it is found by.
+/// An event with its EventBridge envelope fields and its search columns.
 pub struct NewEvent<'a> {
-    /// When it happened, [in a year that can be recorded](is_recordable); microseconds are kept.
+    /// When it happened, within [the recordable range](is_recordable), to the microsecond.
     pub time: Timestamp,
-    /// Its id, which stays the same when it is sent again; at most 1,024 bytes.
+    /// The event id, the same for a redelivered event; at most 1,024 bytes.
     pub id: Cow<'a, str>,
-    /// Who it comes from, for example `sparkpost.com`.
+    /// The source, for example `sparkpost.com`.
     pub source: Cow<'a, str>,
-    /// What happened, for example `bounce`.
+    /// The detail type, for example `bounce`.
     pub detail_type: Cow<'a, str>,
-    /// The AWS account that it came through.
+    /// The AWS account that received it; may be empty.
     pub account: Cow<'a, str>,
-    /// The AWS region that it came through.
+    /// The AWS region that received it; may be empty.
     pub region: Cow<'a, str>,
-    /// What it is about.
+    /// The resources, usually URNs.
     pub resources: Vec<String>,
-    /// JSON, as it was sent.
+    /// The detail as JSON text, unchanged.
     pub detail: Cow<'a, str>,
-    /// What it is found by.
+    /// The values of the indexed columns.
     pub search_columns: SearchColumns<'a>,
 }
 
 impl NewEvent<'_> {
-    /// What makes two records the same: the time in microseconds since 1970, and the id.
+    /// The identity of an event: the time in microseconds since 1970, and the id.
     pub fn key(&self) -> (i64, &str) {
         (self.time.as_microsecond(), &self.id)
     }
 
-    /// The same, with nothing borrowed.
+    /// Copies the borrowed fields.
     pub fn into_owned(self) -> NewEvent<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         NewEvent {
@@ -62,7 +62,7 @@ impl NewEvent<'_> {
     }
 }
 
-/// Shows everything but the detail and what is taken out of it, which is about people.
+/// Omits the detail and the search columns, which may contain personal data.
 impl std::fmt::Debug for NewEvent<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")
@@ -80,7 +80,7 @@ impl std::fmt::Debug for NewEvent<'_> {
 pub struct SearchColumns<'a>([Option<Cow<'a, str>>; COLUMNS.len()]);
 
 impl<'a> SearchColumns<'a> {
-    /// Takes each column's value from `field`, which knows the fields of an event.
+    /// Reads each column's value through `field`, which returns an event field by name.
     pub fn from_fields(mut field: impl FnMut(&str) -> Option<Cow<'a, str>>) -> Self {
         let mut values: [Option<Cow<'a, str>>; COLUMNS.len()] = Default::default();
         for (at, column) in COLUMNS.iter().enumerate() {
@@ -107,7 +107,7 @@ impl<'a> SearchColumns<'a> {
     }
 }
 
-/// The address of a `Name <address>`.
+/// Extracts the address from `Name <address>`.
 fn bare(value: Cow<'_, str>) -> Cow<'_, str> {
     match value.trim_end().strip_suffix('>').and_then(|inside| inside.rsplit_once('<')) {
         Some((_, address)) if !address.is_empty() => Cow::Owned(address.to_owned()),
@@ -115,7 +115,7 @@ fn bare(value: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// A value as a column can hold it: without NUL, which PostgreSQL has no place for, and not too long.
+/// Removes NUL characters, which PostgreSQL cannot store, and truncates the value to 1,024 bytes.
 pub fn sanitize_text(mut value: Cow<'_, str>) -> Cow<'_, str> {
     if value.contains('\0') {
         value = Cow::Owned(value.replace('\0', ""));

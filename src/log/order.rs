@@ -1,7 +1,7 @@
 //! Gap-free event positions and ordered reads.
 //!
-//! Positions run from 1 on without gaps. Whoever sees an event sees every event before it: a batch gets its positions
-//! after its commit, from one sequencer at a time, so that nothing is ever put in front of what was seen already.
+//! Positions start at 1 and have no gaps. A reader that sees an event sees every event before it: one sequencer at a
+//! time assigns the positions of a batch after its commit, so no event is ever inserted before one that was visible.
 
 use std::ops::Range;
 
@@ -10,85 +10,85 @@ use jiff::Timestamp;
 use super::search::StoredEvent;
 use super::{EventStore, LogError};
 
-/// A place in the log, from 1 on.
+/// The position of an event in the log, starting at 1.
 pub type Position = i64;
 
-/// What is kept of the log.
+/// The range of positions that the log stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The position of the first event that is kept; the same as `end` when none is.
+    /// The position of the first stored event; equals `end` when the log is empty.
     pub first: Position,
-    /// The position that the next event will get.
+    /// The position of the next event.
     pub end: Position,
 }
 
-/// Which events are wanted. All of it holds.
+/// Selects events. An event must match every field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
-    /// Sources, of which one; of none, every one.
+    /// The accepted sources; empty accepts all.
     pub sources: Vec<String>,
-    /// Types, of which one; of none, every one.
+    /// The accepted detail types; empty accepts all.
     pub types: Vec<TypePattern>,
-    /// The first time of an event that is in.
+    /// Start of the event time range (inclusive).
     pub from: Option<Timestamp>,
-    /// The first time that is not.
+    /// End of the event time range (exclusive).
     pub to: Option<Timestamp>,
 }
 
-/// A type of events, or with `*` at its end all that begin alike.
+/// A detail type, or a prefix when it ends in `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePattern(pub String);
 
 impl TypePattern {
-    /// What the type begins with; `None` where it is written in full.
+    /// The prefix; `None` for a complete detail type.
     pub fn prefix(&self) -> Option<&str> {
         self.0.strip_suffix('*')
     }
 }
 
-/// How much is read at once.
+/// Limits of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
-    /// So many events.
+    /// The maximum number of events.
     pub max_events: usize,
-    /// Events as long as the details of those before them are shorter than this together, in bytes.
+    /// The byte limit for details: the read stops after the event that reaches it.
     pub max_detail_bytes: usize,
-    /// Of more, the last and not the first.
+    /// Whether to read the last events of the range instead of the first.
     pub from_end: bool,
 }
 
 impl PageLimit {
-    /// Everything.
+    /// No limit.
     pub const UNLIMITED: Self =
         Self { max_events: usize::MAX, max_detail_bytes: usize::MAX, from_end: false };
 
-    /// Whether these may not be all that there were.
+    /// Whether these events reach the limit, so that more may follow.
     pub fn is_reached(&self, events: &[PositionedEvent]) -> bool {
         let bytes = || events.iter().map(|placed| placed.event.detail.len()).sum::<usize>();
         events.len() >= self.max_events || bytes() >= self.max_detail_bytes
     }
 }
 
-/// An event, and where it stands.
+/// An event and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PositionedEvent {
-    /// Its position.
+    /// The position in the log.
     pub position: Position,
     /// The event.
     pub event: StoredEvent,
 }
 
-/// What the cursors of a log are signed with. It shows nothing.
+/// The key that signs the cursors of a log. Its `Debug` output hides the key.
 #[derive(Clone)]
 pub struct CursorKey(Vec<u8>);
 
 impl CursorKey {
-    /// These bytes.
+    /// Wraps the key bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// Returns the key bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -100,26 +100,26 @@ impl std::fmt::Debug for CursorKey {
     }
 }
 
-/// Reads a log in its order.
+/// Reads events in the order of their positions.
 pub trait EventReader: EventStore {
-    /// Gives positions to what was recorded and has none yet, and returns the one that the next event will get. Readers
-    /// do it, too: what a recorder that was stopped left behind is not held up.
+    /// Assigns positions to recorded batches that have none, and returns the position of the next event. Readers call
+    /// it too, so batches of a recorder that stopped early do not stay invisible.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn assign_positions(&self) -> impl Future<Output = Result<Position, LogError>> + Send;
 
-    /// What is kept of the log now.
+    /// Returns the range of stored positions.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn bounds(&self) -> impl Future<Output = Result<Bounds, LogError>> + Send;
 
-    /// The events of these positions that the filter lets through, in their order, as many as `most` says; `None` when some
-    /// of the positions are no longer kept. The end must be one that [`EventReader::assign_positions`] returned, or less.
+    /// Returns the events of these positions that match the filter, in order, up to the limit `most`; `None` when
+    /// some of the positions have expired. The end must not exceed the result of [`EventReader::assign_positions`].
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn read_events(
         &self,
         positions: Range<Position>,
@@ -127,44 +127,44 @@ pub trait EventReader: EventStore {
         most: PageLimit,
     ) -> impl Future<Output = Result<Option<Vec<PositionedEvent>>, LogError>> + Send;
 
-    /// The first position of what was recorded at a time or after it.
+    /// Returns the position of the first event that was recorded at this time or later.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn first_position_since(
         &self,
         time: Timestamp,
     ) -> impl Future<Output = Result<Position, LogError>> + Send;
 
-    /// When the event of a position, or if it is not kept the first after it, was recorded; `None` when there is none.
+    /// Returns when the event at this position, or the next stored one, was recorded; `None` after the end of the log.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn recorded_at(
         &self,
         position: Position,
     ) -> impl Future<Output = Result<Option<Timestamp>, LogError>> + Send;
 
-    /// The event with an id, of one of these sources (of none, of every one); the latest, where several have it.
+    /// Returns the newest event with this id from one of the sources; no sources mean any source.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn find_event(
         &self,
         id: &str,
         sources: &[String],
     ) -> impl Future<Output = Result<Option<StoredEvent>, LogError>> + Send;
 
-    /// What this log's cursors are signed with. It goes with the log wherever it is moved.
+    /// Returns the key that signs this log's cursors. The database stores it, so it moves with the log.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn cursor_key(&self) -> impl Future<Output = Result<CursorKey, LogError>> + Send;
 
-    /// Returns when the log has an event at this position or behind it: at once where it is recorded by this process, soon
-    /// where by another.
+    /// Waits until the log has an event at this position: immediately for events of this process, within a short
+    /// polling interval for others.
     ///
     /// # Errors
-    /// [`LogError`]: the log cannot be opened. While it cannot be asked, it waits.
+    /// The log cannot be opened. While a query of the end of the log fails, the method keeps waiting.
     fn wait_for_position(&self, position: Position) -> impl Future<Output = Result<(), LogError>> + Send;
 }

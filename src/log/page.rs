@@ -1,8 +1,8 @@
 //! SQL for reading a range of positions.
 //!
-//! Positions are those of batches and the places in them. So the batches of a window are read first, and then their
-//! events: by batch and place, for which there is an index, and by the times that the batches are of, so that only their
-//! weeks are looked at.
+//! A position is the position of a batch plus the place of an event in it. So a read first selects the batches of the
+//! window, then their events by batch and place, which an index covers. The time ranges of the batches limit the scan
+//! to the partitions of their weeks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -14,23 +14,24 @@ use super::order::{EventFilter, PageLimit, Position, PositionedEvent};
 use super::sql::{Dialect, push_in_list};
 use super::week::Week;
 
-/// More conditions than this are one: a statement takes 500 in SQLite, and each binds the filter anew.
+/// With more `union all` branches than this, all whole batches share one. SQLite accepts 500 branches, and each one
+/// binds the filter again.
 const MOST_ARMS: usize = 20;
 
-/// A batch as a window sees it.
+/// A batch and the range of positions that it covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchRange {
     pub(super) id: i64,
     /// The position of its first event.
     pub(super) position: Position,
     pub(super) event_count: i64,
-    /// The times of its events; `None` where a recorder of an earlier version did not write them down.
+    /// The times of its oldest and newest event; `None` when an earlier version recorded the batch without them.
     pub(super) time_range: Option<(Timestamp, Timestamp)>,
 }
 
-/// The parts of some positions that are looked at, one after the other, until enough was found. Without a filter the first part
-/// has all that is wanted, because positions have no gaps; the others, each twice as long, are for where events were deleted by
-/// hand.
+/// Splits a position range into the parts to scan, one after the other, until the limit is reached. Positions have no
+/// gaps, so without a filter the first part normally has every event. The further parts, each twice as long, are for
+/// logs from which events were deleted by hand. With a filter, the whole range is one part.
 pub(super) fn scan_ranges(
     positions: &Range<Position>,
     filter: &EventFilter,
@@ -54,7 +55,7 @@ pub(super) fn scan_ranges(
     parts
 }
 
-/// What is wanted beside what was found.
+/// The part of a limit that remains after the events found so far.
 pub(super) fn remaining(most: PageLimit, found: &[PositionedEvent]) -> PageLimit {
     let bytes: usize = found.iter().map(|placed| placed.event.detail.len()).sum();
     PageLimit {
@@ -64,7 +65,7 @@ pub(super) fn remaining(most: PageLimit, found: &[PositionedEvent]) -> PageLimit
     }
 }
 
-/// What was found, with what was found in the next part.
+/// Joins the events found so far with those of the next part, in scan order.
 pub(super) fn merge(
     mut found: Vec<PositionedEvent>,
     mut more: Vec<PositionedEvent>,
@@ -77,7 +78,7 @@ pub(super) fn merge(
     found
 }
 
-/// The batches of a window whose events the filter's times do not exclude: id, position, events, oldest, newest.
+/// Selects the batches of a window that the filter's time range does not exclude: id, position, events, oldest, newest.
 pub(super) fn batches_sql<DB: Dialect>(window: &Range<Position>, filter: &EventFilter) -> String {
     let (from, to, table) = (window.start, window.end, DB::BATCHES_TABLE);
     let (oldest, newest) = (DB::epoch_micros("oldest"), DB::epoch_micros("newest"));
@@ -96,16 +97,17 @@ pub(super) fn batches_sql<DB: Dialect>(window: &Range<Position>, filter: &EventF
     sql
 }
 
-/// Batches whose events are read by one condition.
+/// A branch of the `union all`: batches whose events one condition selects.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arm {
     times: Option<(Timestamp, Timestamp)>,
     batches: Vec<i64>,
-    /// Of a batch that the window has a part of, the places of that part.
+    /// For a batch that is partly in the window: the places of that part.
     places: Option<Range<i64>>,
 }
 
-/// What to read of the batches: those that the window has in part by themselves, the others by the weeks they are of.
+/// Groups batches into branches: each batch that is partly in the window has its own, the others are grouped by the
+/// weeks of their events.
 fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
     let mut arms = Vec::new();
     let mut whole: BTreeMap<Option<(Week, Week)>, Arm> = BTreeMap::new();
@@ -144,8 +146,8 @@ fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
     arms
 }
 
-/// How many events these batches have in the window that were not found: of those that were told, with a filter, or else of
-/// those that were read, which have no gaps.
+/// The number of events that the batches have in the window but the query did not return. With a filter, `told` is the
+/// number of events that the statement saw; without one, positions without gaps show it from `read`.
 pub(super) fn count_missing(
     spans: &[BatchRange],
     window: &Range<Position>,
@@ -166,7 +168,7 @@ pub(super) fn count_missing(
     there - told.unwrap_or(number(read.len()))
 }
 
-/// What holds for the events of an arm.
+/// The condition that selects the events of a branch.
 fn within<DB: Dialect>(arm: &Arm) -> String {
     let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
     let mut within = format!("batch in ({})", batches.join(", "));
@@ -181,11 +183,13 @@ fn within<DB: Dialect>(arm: &Arm) -> String {
     within
 }
 
-/// The events of these batches that are in the window and pass the filter, as many as `most` says: position, and what
-/// [`super::search::StoredEvent`] has; `None` when there are none.
+/// Selects the events of these batches that are in the window and match the filter, up to the limit `most`. The
+/// columns are the position and the fields of [`super::search::StoredEvent`]. `None` when no batch has an event in the
+/// window.
 ///
-/// With a filter, where [`Dialect::RETURNS_SCANNED_COUNT`], how many it found whatever the filter stands behind these, in at least one
-/// row; by one statement, so that it looked for them where it looked for the events.
+/// With a filter, and where [`Dialect::RETURNS_SCANNED_COUNT`] is true, the last column is the number of events seen
+/// regardless of the filter, and at least one row is returned. One statement counts and reads, so both see the same
+/// partitions.
 pub(super) fn events_query<DB>(
     spans: &[BatchRange],
     window: &Range<Position>,
@@ -203,7 +207,7 @@ where
     let wanted = arms.iter().flat_map(|arm| &arm.batches);
     let positions: HashMap<i64, Position> = spans.iter().map(|span| (span.id, span.position)).collect();
     let wanted = wanted.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
-    // The database adds up what it would send: a page of large details is cut before it is sent.
+    // The database sums the detail sizes, so that it cuts a page of large details before sending it.
     let direction = if most.from_end { "desc" } else { "asc" };
     let mut query = QueryBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
@@ -275,7 +279,7 @@ fn number(of: usize) -> i64 {
     i64::try_from(of).unwrap_or(i64::MAX)
 }
 
-/// In the order of the log, whichever way they were read.
+/// Restores ascending order after a read from the end.
 pub(super) fn restore_order(mut events: Vec<PositionedEvent>, most: PageLimit) -> Vec<PositionedEvent> {
     if most.from_end {
         events.reverse();

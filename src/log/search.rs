@@ -4,72 +4,72 @@ use jiff::Timestamp;
 
 use crate::event::{AwsOriginRef, Envelope};
 
-/// A range of the log and what an event in it must be. Values of one filter are alternatives; all filters hold.
+/// A search: a time range and filters. The values of one filter are alternatives; all filters must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
-    /// The first time that is in.
+    /// Start of the time range (inclusive).
     pub from: Timestamp,
-    /// The first time that is not.
+    /// End of the time range (exclusive).
     pub to: Timestamp,
-    /// Sources; of none, every one.
+    /// The accepted sources; empty accepts all.
     pub sources: Vec<String>,
-    /// Ids.
+    /// The accepted event ids; empty accepts all.
     pub ids: Vec<String>,
-    /// Types.
+    /// The accepted detail types; empty accepts all.
     pub types: Vec<String>,
-    /// Values for columns, by their place in [`super::COLUMNS`].
+    /// Accepted values by index into [`super::COLUMNS`].
     pub columns: Vec<(usize, Vec<String>)>,
-    /// A text that the reason holds anywhere, in any case.
+    /// A text that the bounce reason contains, in any case.
     pub reason_contains: Option<String>,
 }
 
-/// Which part of what is found is wanted.
+/// Selects one page of the search results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Which comes first.
+    /// The sort order.
     pub order: Order,
-    /// Only what comes after this one.
+    /// Returns only events after this key in sort order.
     pub after: Option<EventKey>,
-    /// How many to pass over.
+    /// The number of events to skip.
     pub offset: u64,
-    /// How many at most.
+    /// The maximum number of events.
     pub limit: u32,
 }
 
-/// Which event comes first.
+/// Sort order of search results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The latest.
+    /// Newest events first.
     NewestFirst,
-    /// The earliest.
+    /// Oldest events first.
     OldestFirst,
 }
 
-/// An event's place among all, by time and then by id.
+/// The sort key and identity of an event: time, then id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventKey {
-    /// Its time.
+    /// The event time.
     pub time: Timestamp,
-    /// Its id.
+    /// The event id.
     pub id: String,
 }
 
-/// An event as it was found.
+/// A recorded event.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Its time and its id.
+    /// The event's time and id.
     pub key: EventKey,
-    /// Who it comes from.
+    /// The source, for example `sparkpost.com`.
     pub source: String,
-    /// What happened.
+    /// The detail type, for example `bounce`.
     pub detail_type: String,
-    /// The AWS account that it came through.
+    /// The AWS account that received it; may be empty.
     pub account: String,
-    /// The AWS region.
+    /// The AWS region that received it; may be empty.
     pub region: String,
-    /// What it is about.
+    /// The resources, usually URNs.
     pub resources: Vec<String>,
-    /// JSON, as it was sent.
+    /// The detail as JSON text, unchanged.
     pub detail: String,
 }
 
@@ -80,19 +80,19 @@ impl StoredEvent {
         Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources)
     }
 
-    /// EventBridge's envelope, behind what is there. The detail keeps every byte.
+    /// Appends the EventBridge envelope to `to`. The detail stays byte for byte the same.
     pub fn write_json(&self, to: &mut Vec<u8>) {
-        // It never fails: the fields are strings.
+        // Serializing an envelope of strings does not fail.
         let _ = self.envelope().write_json(&self.detail, to);
     }
 
-    /// The same as one line, with its line break; those of the detail become spaces.
+    /// Returns the envelope as one line that ends in a line break. Line breaks in the detail become spaces.
     pub fn to_json_line(&self) -> Vec<u8> {
         self.envelope().to_line(&self.detail).unwrap_or_default()
     }
 }
 
-/// Shows everything but the detail.
+/// Omits the detail, which may contain personal data.
 impl std::fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stored")

@@ -1,6 +1,6 @@
-//! The SQL of a search, for both databases: where they differ, a [`Dialect`] says how.
+//! SQL for searches in both databases.
 //!
-//! Everything that a person wrote is bound; what is part of the text is made here.
+//! A [`Dialect`] supplies the parts that differ. User input is always bound as a parameter.
 
 use jiff::Timestamp;
 use sqlx::{Database, Encode, QueryBuilder, Type};
@@ -8,28 +8,29 @@ use sqlx::{Database, Encode, QueryBuilder, Type};
 use super::columns::{COLUMNS, CaseFolding, MatchMode};
 use super::search::{Order, PageRequest, Search};
 
-/// What is written differently.
+/// The SQL differences between PostgreSQL and SQLite.
 pub(super) trait Dialect: Database {
     /// The table of events.
     const EVENTS_TABLE: &'static str;
     /// The table of batches.
     const BATCHES_TABLE: &'static str;
-    /// The time of an event where it is found by its batch: no reason to go by the key.
+    /// The event time as an expression that keeps the planner away from the key index, for reads by batch.
     const TIME_WITHOUT_KEY_INDEX: &'static str;
-    /// The operator between a text and a pattern.
+    /// The operator that matches a text against a regular expression.
     const REGEX_OPERATOR: &'static str;
 
-    /// Whether a statement may miss tables that another session has just made, and so tells how many events it found.
+    /// Whether a session may miss partitions that another session has just created. Then a filtered read also returns
+    /// the number of events that it scanned, so that a gap is noticed.
     const RETURNS_SCANNED_COUNT: bool;
 
-    /// A column of times in microseconds since 1970.
+    /// The value of a time column in microseconds since 1970.
     fn epoch_micros(column: &str) -> String;
 
-    /// A time as a constant, which the planner can compare with the bounds of partitions.
+    /// A time as a literal, which the planner compares with partition bounds.
     fn timestamp_literal(time: Timestamp) -> String;
 }
 
-/// The events of a search that are on a page: time, id, source, type, account, region, resources, detail.
+/// Selects one page of a search: time, id, source, type, account, region, resources, detail.
 pub(super) fn search_query<DB>(search: &Search, page: &PageRequest) -> QueryBuilder<DB>
 where
     DB: Dialect,
@@ -56,7 +57,7 @@ where
     query
 }
 
-/// How many events a search finds.
+/// Counts the events that match a search.
 pub(super) fn count_query<DB>(search: &Search) -> QueryBuilder<DB>
 where
     DB: Dialect,
@@ -115,7 +116,8 @@ where
     query.push(")");
 }
 
-/// A pattern for any of these texts between two ends of words, in any case. PostgreSQL and Rust's `regex` read it alike.
+/// A case-insensitive pattern that matches any of these texts as whole words. PostgreSQL and Rust's `regex` interpret
+/// it in the same way.
 fn words(values: &[String]) -> String {
     let any: Vec<_> = values.iter().map(|value| escaped(value)).collect();
     format!(r"(?i)(^|\W)({})(\W|$)", any.join("|"))
@@ -124,7 +126,7 @@ fn words(values: &[String]) -> String {
 fn escaped(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars().filter(|char| *char != '\0') {
-        // With a backslash, `<` and `>` would be ends of words to one of the two.
+        // `\<` and `\>` are word boundaries in one of the two engines.
         if char.is_ascii_punctuation() && !matches!(char, '_' | '<' | '>') {
             pattern.push('\\');
         }

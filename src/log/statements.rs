@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::{LogError, timestamp_from_micros};
 
-/// A value that a statement is given, or gives.
+/// A parameter or a column value.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SqlValue {
-    /// A text.
+    /// Text or null.
     Text(Option<String>),
-    /// A number.
+    /// An integer or null.
     Number(Option<i64>),
-    /// Bytes.
+    /// Bytes or null.
     Bytes(Option<Vec<u8>>),
 }
 
@@ -47,14 +47,14 @@ impl From<Option<i64>> for SqlValue {
     }
 }
 
-/// As microseconds since 1970.
+/// Stored as microseconds since 1970.
 impl From<Timestamp> for SqlValue {
     fn from(time: Timestamp) -> Self {
         Self::Number(Some(time.as_microsecond()))
     }
 }
 
-/// As microseconds since 1970.
+/// Stored as microseconds since 1970.
 impl From<Option<Timestamp>> for SqlValue {
     fn from(time: Option<Timestamp>) -> Self {
         Self::Number(time.map(Timestamp::as_microsecond))
@@ -74,14 +74,14 @@ pub(super) enum ColumnValues {
     Numbers(Vec<Option<i64>>),
 }
 
-/// Rows that a statement is given, column by column.
+/// Input rows of a statement, stored column by column.
 #[derive(Clone, Default)]
 pub struct InputRows {
     pub(super) columns: Vec<(&'static str, ColumnValues)>,
 }
 
 impl InputRows {
-    /// The same, with a column of texts.
+    /// Adds a text column.
     #[must_use]
     pub fn with_text_column(
         mut self,
@@ -92,7 +92,7 @@ impl InputRows {
         self
     }
 
-    /// The same, with a column of numbers.
+    /// Adds an integer column.
     #[must_use]
     pub fn with_number_column(
         mut self,
@@ -103,53 +103,53 @@ impl InputRows {
         self
     }
 
-    /// The names of the columns, with commas between.
+    /// The column names, separated by commas.
     pub fn column_names(&self) -> String {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// A statement with its values, `$1`, `$2`, and so on in its text. There, `{log}` stands before the name of a table, `{now}` for
-/// the time in microseconds since 1970 by the clock that all who use the log share, and `{skip_locked}` at the end of a
-/// `select` that takes only rows which nobody else is changing.
+/// A statement and its parameters, `$1`, `$2` and so on. The text may contain three placeholders: `{log}` before a
+/// table name is the schema prefix; `{now}` is the current time in microseconds since 1970, by the database's clock in
+/// PostgreSQL; `{skip_locked}` at the end of a `select` skips rows that another transaction has locked.
 #[derive(Clone)]
 pub struct Statement {
-    /// Its text.
+    /// The SQL text.
     pub sql: String,
-    /// Its values.
+    /// The parameters.
     pub values: Vec<SqlValue>,
-    /// What it knows as the table `v`, instead of values.
+    /// Input rows, available as the table `v`; used instead of parameters.
     pub rows: Option<Arc<InputRows>>,
 }
 
 impl Statement {
-    /// A statement.
+    /// Creates a statement with parameters.
     pub fn new(sql: impl Into<String>, values: Vec<SqlValue>) -> Self {
         Self { sql: sql.into(), values, rows: None }
     }
 
-    /// A statement that finds these rows in the table `v`.
+    /// Creates a statement that reads these rows from the table `v`.
     pub fn with_rows(rows: &Arc<InputRows>, sql: impl Into<String>) -> Self {
         Self { sql: sql.into(), values: Vec::new(), rows: Some(rows.clone()) }
     }
 }
 
-/// A row that a statement returns.
+/// A result row.
 pub struct Row(pub(super) Vec<SqlValue>);
 
 impl Row {
-    /// The text of a column, from 0 on.
+    /// Takes the text of a column; columns count from 0.
     ///
     /// # Errors
-    /// [`LogError`]: there is none.
+    /// The value is null or not text.
     pub fn text(&mut self, at: usize) -> Result<String, LogError> {
         self.optional_text(at)?.ok_or_else(unexpected_column_type)
     }
 
-    /// The text of a column, where there is one.
+    /// Takes the text of a column; `None` for null.
     ///
     /// # Errors
-    /// [`LogError`]: it is something else.
+    /// The value is not text.
     pub fn optional_text(&mut self, at: usize) -> Result<Option<String>, LogError> {
         match self.0.get_mut(at) {
             Some(SqlValue::Text(text)) => Ok(text.take()),
@@ -158,18 +158,18 @@ impl Row {
         }
     }
 
-    /// The number of a column.
+    /// Returns the integer of a column.
     ///
     /// # Errors
-    /// [`LogError`]: there is none.
+    /// The value is null or not an integer.
     pub fn number(&self, at: usize) -> Result<i64, LogError> {
         self.optional_number(at)?.ok_or_else(unexpected_column_type)
     }
 
-    /// The number of a column, where there is one.
+    /// Returns the integer of a column; `None` for null.
     ///
     /// # Errors
-    /// [`LogError`]: it is something else.
+    /// The value is not an integer.
     pub fn optional_number(&self, at: usize) -> Result<Option<i64>, LogError> {
         match self.0.get(at) {
             Some(SqlValue::Number(number)) => Ok(*number),
@@ -178,26 +178,26 @@ impl Row {
         }
     }
 
-    /// The time of a column.
+    /// Returns the time of a column of microseconds since 1970.
     ///
     /// # Errors
-    /// [`LogError`]: there is none.
+    /// The value is null or not an integer.
     pub fn time(&self, at: usize) -> Result<Timestamp, LogError> {
         self.number(at).map(timestamp_from_micros)
     }
 
-    /// The time of a column, where there is one.
+    /// Returns the time of a column of microseconds since 1970; `None` for null.
     ///
     /// # Errors
-    /// [`LogError`]: it is something else.
+    /// The value is not an integer.
     pub fn optional_time(&self, at: usize) -> Result<Option<Timestamp>, LogError> {
         Ok(self.optional_number(at)?.map(timestamp_from_micros))
     }
 
-    /// The bytes of a column; none where there are none.
+    /// Takes the bytes of a column; empty for null.
     ///
     /// # Errors
-    /// [`LogError`]: it is something else.
+    /// The value is not bytes.
     pub fn bytes(&mut self, at: usize) -> Result<Vec<u8>, LogError> {
         match self.0.get_mut(at) {
             Some(SqlValue::Bytes(bytes)) => Ok(bytes.take().unwrap_or_default()),
@@ -208,35 +208,35 @@ impl Row {
 }
 
 pub(super) fn unexpected_column_type() -> LogError {
-    LogError::Rejected("its answer has another form than expected".into())
+    LogError::Rejected("the database returned an unexpected column type".into())
 }
 
-/// Runs statements.
+/// Runs SQL statements that both databases understand.
 pub trait SqlExecutor: Send + Sync + 'static {
-    /// The rows that each of these statements returns: all of them take effect, or none.
+    /// Runs the statements in one transaction and returns the rows of each.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn execute_transaction(
         &self,
         statements: Vec<Statement>,
     ) -> impl Future<Output = Result<Vec<Vec<Row>>, LogError>> + Send;
 
-    /// Divides a table by weeks of its column `started`, where the database can: makes the weeks to come, and drops those that were
-    /// over at `oldest`.
+    /// Creates upcoming weekly partitions of a table by its column `started`, and drops those that ended by `oldest`.
+    /// SQLite has no partitions: there it does nothing.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn maintain_partitions(
         &self,
         table: &'static str,
         oldest: Timestamp,
     ) -> impl Future<Output = Result<(), LogError>> + Send;
 
-    /// The rows that one statement returns.
+    /// Runs one statement and returns its rows.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database failed, see [`LogError`].
     fn query(
         &self,
         sql: &str,

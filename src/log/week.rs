@@ -1,56 +1,56 @@
-//! The weeks that the log is divided into: from Monday to Monday, in UTC.
+//! Weeks of the log's partitions: Monday to Monday, UTC.
 
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 
 const SECONDS: i64 = 7 * 86_400;
-/// The table of the log.
+/// The table of events.
 const EVENTS: &str = "events";
 /// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
 const FIRST_MONDAY: i64 = -3 * 86_400;
 
-/// One week.
+/// A week, as its number since the week of 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Week(i64);
 
 impl Week {
-    /// The week of a time.
+    /// Returns the week that contains a time.
     pub(super) fn containing(time: Timestamp) -> Self {
         Self((time.as_second() - FIRST_MONDAY).div_euclid(SECONDS))
     }
 
-    /// The week so many weeks later.
+    /// Returns the week that many weeks later.
     pub(super) fn add_weeks(self, weeks: i64) -> Self {
         Self(self.0 + weeks)
     }
 
-    /// Its Monday.
+    /// Returns the Monday of the week.
     pub(super) fn monday(self) -> civil::Date {
         let start = FIRST_MONDAY + self.0 * SECONDS;
         let epoch = civil::date(1970, 1, 1);
         epoch.checked_add((start / 86_400).days()).unwrap_or(epoch)
     }
 
-    /// When it begins.
+    /// Returns the start of the week.
     pub(super) fn start(self) -> Timestamp {
         self.monday().to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |start| start.timestamp())
     }
 
-    /// The name of its part of the log: `events_` and its Monday.
+    /// Returns the name of the week's `events` partition: `events_YYYYMMDD` with its Monday.
     pub(super) fn events_partition_name(self) -> String {
         self.partition_name(EVENTS)
     }
 
-    /// The week that a part of the log is named after.
+    /// Parses the name of an `events` partition.
     pub(super) fn from_events_partition_name(name: &str) -> Option<Self> {
         Self::from_partition_name(name, EVENTS)
     }
 
-    /// The name of its part of a table: that table's, and its Monday.
+    /// Returns the name of the week's partition of a table: the table's name and the Monday.
     pub(super) fn partition_name(self, table: &str) -> String {
         format!("{table}_{}", self.monday().strftime("%Y%m%d"))
     }
 
-    /// The week that a part of a table is named after.
+    /// Parses the name of a partition of a table.
     pub(super) fn from_partition_name(name: &str, table: &str) -> Option<Self> {
         let date = civil::Date::strptime("%Y%m%d", name.strip_prefix(table)?.strip_prefix('_')?).ok()?;
         let week = Self::containing(date.to_zoned(TimeZone::UTC).ok()?.timestamp());

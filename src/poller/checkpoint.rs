@@ -1,4 +1,4 @@
-//! Poll checkpoint, and where it is stored.
+//! Poll checkpoint, stored in a file or an S3 object.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,50 +12,50 @@ use tokio::time::Instant;
 use crate::call::{CallError, Failure, retried};
 use crate::output::chain;
 
-/// How far a poller is.
+/// The progress of a poller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Where the first poll began.
+    /// Start of the first polled range.
     pub start: Timestamp,
-    /// Up to when everything was asked for.
+    /// The time up to which every event has been polled.
     pub until: Timestamp,
-    /// What it is in the middle of.
+    /// The range that is being polled; `None` between two ranges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<TimeRange>,
 }
 
-/// A range of time that is asked for.
+/// A time range to poll.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeRange {
-    /// The first time that is in.
+    /// Start of the range (inclusive).
     pub from: Timestamp,
-    /// The first time that is not.
+    /// End of the range (exclusive).
     pub until: Timestamp,
-    /// The query of the page that comes next; none before the first.
+    /// The query of the next page; `None` for the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
 }
 
-/// Where a mark stands.
+/// The storage of a checkpoint.
 pub enum CheckpointStore {
-    /// In a file of this machine.
+    /// A local file.
     File(PathBuf),
-    /// In an object of a bucket.
+    /// An object in an S3 bucket.
     Object {
-        /// A client that does not retry.
+        /// An S3 client without its own retries.
         client: aws_sdk_s3::Client,
         /// The bucket.
         bucket: String,
-        /// The object's key.
+        /// The object key.
         key: String,
     },
 }
 
 impl CheckpointStore {
-    /// The mark; `None` when there is none yet.
+    /// Loads the checkpoint; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`CallError`]: it cannot be read, or what stands there is none.
+    /// The checkpoint cannot be read or is not valid.
     pub(super) async fn load(&self, deadline: Instant) -> Result<Option<Checkpoint>, CallError> {
         let text = match self {
             Self::File(path) => match std::fs::read(path) {
@@ -79,16 +79,16 @@ impl CheckpointStore {
         };
         let garbled = || {
             CallError::Refused(String::from(
-                "it is not what a poller writes; to begin anew from now, remove it (with BACK_DAYS or --poll-back from earlier)",
+                "invalid checkpoint; delete it to start from now, or from earlier with BACK_DAYS or --poll-back",
             ))
         };
         serde_json::from_slice(&text).map(Some).map_err(|_| garbled())
     }
 
-    /// Writes the mark in the place of the one that is there.
+    /// Replaces the stored checkpoint.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// The checkpoint cannot be written.
     pub(super) async fn save(&self, mark: &Checkpoint, deadline: Instant) -> Result<(), CallError> {
         let text = serde_json::to_vec(mark).map_err(|error| CallError::Malformed(error.to_string()))?;
         match self {
@@ -97,7 +97,7 @@ impl CheckpointStore {
                 let new = path.with_extension("new");
                 let written = std::fs::File::create(&new).and_then(|mut file| {
                     file.write_all(&text)?;
-                    // On disk before it has its name: a mark that is half there would stop the poller.
+                    // Synced before the rename, because a partly written checkpoint would stop the poller.
                     file.sync_all()
                 });
                 written.and_then(|()| std::fs::rename(&new, path)).map_err(failed)

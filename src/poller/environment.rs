@@ -1,4 +1,4 @@
-//! What the function `poller` is told by its environment.
+//! Environment variables of the `poller` function.
 
 use jiff::SignedDuration;
 
@@ -7,54 +7,53 @@ use crate::archive::parse_s3_location;
 use crate::invocation::{EnvironmentError, Variables};
 use crate::providers::{self, PollingApi, Provider};
 
-/// The longest delay: a day.
+/// The maximum delay in seconds: a day.
 const MOST_SECONDS: i64 = 86_400;
 
-/// The environment of the function `poller`.
+/// Settings of the `poller` function.
 #[derive(Debug)]
 pub struct Environment {
-    /// `PROVIDER`, one that can be asked.
+    /// `PROVIDER`: a provider with an event-list API.
     pub provider: &'static Provider,
-    /// How it is asked.
+    /// The event-list API of this provider.
     pub polling: &'static PollingApi,
-    /// `API_KEY_SECRET_ARN`: where the key is that it is asked with.
+    /// `API_KEY_SECRET_ARN`: the Secrets Manager secret with the API key.
     pub api_key_arn: String,
-    /// `API_URL`: scheme and host, where they are not the usual ones.
+    /// `API_URL`: scheme and host of the API, if not the provider's default.
     pub base_url: Option<BaseUrl>,
-    /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
+    /// `ARCHIVE_URL`: the bucket and the key prefix for archived pages.
     pub archive: (String, String),
-    /// `MARK_URL`: the bucket and the key of the object that says how far the poller is.
+    /// `MARK_URL`: the bucket and the key of the checkpoint object.
     pub checkpoint: (String, String),
-    /// `DELAY_SECONDS` (300): how long a webhook is given to come.
+    /// `DELAY_SECONDS` (300): how long the poller waits for a webhook before it polls the event.
     pub delay: SignedDuration,
-    /// `BACK_DAYS` (0): how much of the past the first poll asks for.
+    /// `BACK_DAYS` (0): how far back the first poll starts.
     pub lookback: SignedDuration,
-    /// `EVENT_TYPES`, with commas between them; all when it is not set.
+    /// `EVENT_TYPES`: the event types to poll, separated by commas; all when unset.
     pub event_types: Vec<String>,
 }
 
 impl Environment {
-    /// Reads the environment through `variable`; a variable that is empty is not set.
+    /// Reads the environment through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
-    /// The first variable that is missing or wrong.
+    /// Names the first variable that is missing or invalid.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
-        let name = variables.needed("PROVIDER", "who is asked for events")?;
+        let name = variables.needed("PROVIDER", "the provider to poll")?;
         let provider = providers::find(&name).map_err(|error| wrong("PROVIDER", error.to_string()))?;
-        let polling = provider.polling.as_ref().ok_or_else(|| {
-            wrong("PROVIDER", format!("{} has no list of events to ask for", provider.title))
-        })?;
-        let mark = variables
-            .needed("MARK_URL", "the s3://BUCKET/KEY of the object that says how far the poller is")?;
+        let polling = provider
+            .polling
+            .as_ref()
+            .ok_or_else(|| wrong("PROVIDER", format!("{} has no event-list API to poll", provider.title)))?;
+        let mark = variables.needed("MARK_URL", "the s3://BUCKET/KEY of the poller's checkpoint")?;
         let mark = parse_s3_location(&mark).map_err(|problem| wrong("MARK_URL", problem))?;
         let mark = (mark.0, mark.1.trim_end_matches('/').to_owned());
         if mark.1.is_empty() {
-            return Err(wrong("MARK_URL", "it names no object; it must be s3://BUCKET/KEY".into()));
+            return Err(wrong("MARK_URL", "the object key is missing; the format is s3://BUCKET/KEY".into()));
         }
-        let archive =
-            variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX where what is answered is kept")?;
+        let archive = variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX for archived pages")?;
         let base = variables
             .get("API_URL")
             .map(|text| text.parse().map_err(|error: BaseUrlError| wrong("API_URL", error.to_string())));
@@ -110,9 +109,9 @@ mod tests {
             ["invoice.paid", "charge.failed"]
         );
         let why = |name, value| read(&[(name, value)]).unwrap_err();
-        insta::assert_snapshot!(why("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no list of events to ask for");
-        insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: it is written https://HOST, without a path (http:// for this machine only)");
-        insta::assert_snapshot!(why("MARK_URL", "s3://raw"), @"environment variable MARK_URL: it names no object; it must be s3://BUCKET/KEY");
+        insta::assert_snapshot!(why("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no event-list API to poll");
+        insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: the format is https://HOST, without a path (http:// only for this machine)");
+        insta::assert_snapshot!(why("MARK_URL", "s3://raw"), @"environment variable MARK_URL: the object key is missing; the format is s3://BUCKET/KEY");
         insta::assert_snapshot!(why("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days from 0 to 30");
         insta::assert_snapshot!(why("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds from 0 to 86400");
         insta::assert_snapshot!(why("API_KEY_SECRET_ARN", ""), @"environment variable API_KEY_SECRET_ARN: not set; it names the Secrets Manager secret with the API key");

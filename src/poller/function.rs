@@ -1,4 +1,4 @@
-//! The function `poller`: a schedule calls it.
+//! The `poller` Lambda function, invoked by a schedule.
 
 use std::time::SystemTime;
 
@@ -9,31 +9,31 @@ use super::{PollSummary, Poller};
 use crate::invocation::time_to_answer;
 use crate::secrets::{SecretStore, VersionStage};
 
-/// The metrics' namespace.
+/// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "hookbridge";
 
-/// The function: a poller, and where its key is.
+/// The `poller` function: a poller and the secret with its API key.
 pub struct PollerFunction<S> {
-    /// What it does.
+    /// The poller to run.
     pub poller: Poller,
-    /// Where the key is. It is read anew each time: a new one is used from the next poll on.
+    /// The secret with the API key. Each poll reads it again, so a rotated key takes effect at the next poll.
     pub api_key: S,
-    /// The function's name, for the metrics.
+    /// The function name, a dimension of the metrics.
     pub name: String,
 }
 
 impl<S: SecretStore> PollerFunction<S> {
-    /// Asks for what there is, before `deadline`, and returns a line to log, which is also the metrics: `PollLagSeconds`, how far
-    /// it is behind what it could have asked for, and `PollsFailed`. A poll that fails is not an error of the invocation: the
-    /// next one goes on where it was; the alarms are on the two metrics.
+    /// Polls before `deadline` and returns a log line. The line is also a CloudWatch metric record of `PollLagSeconds`
+    /// (how far polling lags beyond the configured delay) and `PollsFailed`. A failed poll does not fail the
+    /// invocation: the next poll resumes, and the alarms watch the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
         let deadline = time_to_answer(deadline);
         let polled = match self.api_key.fetch(VersionStage::Current).await {
             Ok(Some(version)) => {
                 self.poller.poll(&version.secret, deadline).await.map_err(|error| error.to_string())
             }
-            Ok(None) => Err("the API key's secret has no value".into()),
-            Err(error) => Err(format!("the API key: {error}")),
+            Ok(None) => Err("the secret with the API key has no value".into()),
+            Err(error) => Err(format!("cannot read the API key: {error}")),
         };
         let until = match &polled {
             Ok(polled) => Some(polled.polled_until),

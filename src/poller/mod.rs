@@ -1,10 +1,9 @@
-//! The job **poller**: asks a provider for the events it has had, so that those whose webhooks were missed are recorded too.
+//! Poller of event-list APIs, for events with missed webhooks.
 //!
-//! A [`Poller`] goes through time, the oldest first, in spans of an hour at most that end some minutes ago, so that a webhook
-//! has had its chance. Each span begins before the end of the one before it, because a provider may show an event late. What the
-//! provider answers is kept in the archive as it came, page by page, and from there goes the way of every batch: what the log has
-//! it does not record again, and what is new there was missed. How far the poller is stands in its [`CheckpointStore`], written after
-//! each page is kept, so that whatever ends it on the way, it goes on where it was.
+//! A [`Poller`] reads the events in time order, in ranges of at most an hour. It leaves out the last minutes, in which
+//! webhooks may still arrive. Ranges overlap, because a provider may list an event late. The poller archives each page
+//! with events; the recorder then records the page and skips events that the log already has. The poller saves its
+//! progress in a [`CheckpointStore`] after each archived page, so an interrupted poll resumes without losing events.
 
 mod checkpoint;
 mod environment;
@@ -32,112 +31,112 @@ use crate::providers::{JSON_MEDIA_TYPE, PageError, PollingApi, Provider};
 use crate::secrets::Secret;
 use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
-/// Less time than this is not worth another page.
+/// A poll requests another page only with at least this much time left.
 const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
-/// How much of what was asked for is asked for again, in case a provider shows an event late.
+/// Overlap between consecutive ranges, because a provider may list an event late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
-/// How much is asked for at once: what is done of more is remembered on the way.
+/// The maximum length of a range. Longer backlogs are polled in steps, and progress is saved after each page.
 const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(1);
 /// Safety margin before the provider's retention limit.
 const MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Asks one provider.
+/// Polls one provider.
 pub struct Poller {
-    /// Whom.
+    /// The provider to poll.
     pub provider: &'static Provider,
-    /// How; that provider's.
+    /// The event-list API of this provider.
     pub polling: &'static PollingApi,
-    /// Scheme and host, where they are not the usual ones: SparkPost has them by region.
+    /// Scheme and host of the API, if not the default; SparkPost has one per region.
     pub base_url: Option<BaseUrl>,
-    /// Where what it answers is kept.
+    /// The archive for the pages.
     pub archive: Archive,
-    /// Where it stands how far this is.
+    /// The storage of the checkpoint.
     pub checkpoint_store: CheckpointStore,
-    /// How long a webhook is given to come before its event is asked for.
+    /// How long to wait for a webhook before polling its event.
     pub delay: SignedDuration,
-    /// How much of the past the first poll asks for.
+    /// How far back the first poll starts.
     pub lookback: SignedDuration,
-    /// The types that are asked for; all, when there are none.
+    /// The event types to poll; empty polls all.
     pub event_types: Vec<String>,
 }
 
-/// What one poll came to.
+/// Result of one poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollSummary {
-    /// Pages that were answered.
+    /// The number of pages received.
     pub pages: usize,
-    /// Events on them, those that are known included.
+    /// The number of events in these pages, known ones included.
     pub events: usize,
-    /// Up to when everything was asked for.
+    /// The time up to which every event has been polled.
     pub polled_until: Timestamp,
-    /// Whether there is more that can be asked for now.
+    /// Whether the poll stopped for lack of time before it caught up.
     pub has_more: bool,
 }
 
-/// Why a poll ended early. What was kept until then is kept, and the next poll goes on from there.
+/// Failure of a poll. Progress is saved, and the next poll resumes.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// The key cannot be one.
-    #[error("the API key holds a space, a line break or another character that no key has")]
+    /// The API key contains a character that no key has.
+    #[error("the API key is empty or contains a space, a line break or another character that no key has")]
     InvalidApiKey,
-    /// There is no client.
-    #[error("no HTTP client: {}", chain(.0))]
+    /// The HTTP client cannot be built.
+    #[error("cannot build the HTTP client: {}", chain(.0))]
     Client(#[source] reqwest::Error),
-    /// Nobody answered.
+    /// The request failed or timed out.
     #[error("{url} did not answer: {why}")]
     NoResponse {
-        /// Who, without the query.
+        /// The URL, without the query.
         url: String,
-        /// What happened.
+        /// The cause.
         why: String,
     },
-    /// The key is not taken.
+    /// The provider rejects the API key.
     #[error(
-        "{url} refused the API key ({status}): is it of this account and region, and may it read events?"
+        "{url} rejected the API key ({status}): check its account, its region and its permission to read events"
     )]
     Unauthorized {
-        /// Who.
+        /// The URL, without the query.
         url: String,
-        /// What it answered.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// Another answer than a page.
-    #[error("{url} answered {status}")]
+    /// The provider returned an unexpected status.
+    #[error("{url} returned status {status}")]
     UnexpectedStatus {
-        /// Who.
+        /// The URL, without the query.
         url: String,
-        /// What it answered.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// An answer that is too large.
-    #[error("{url} answered with more than {MAX_RESPONSE_BYTES} bytes")]
+    /// The response exceeds the size limit.
+    #[error("{url} returned more than {MAX_RESPONSE_BYTES} bytes")]
     ResponseTooLarge {
-        /// Who.
+        /// The URL, without the query.
         url: String,
     },
-    /// An answer that is no page.
+    /// The response is not a page of events.
     #[error("{url}: {error}")]
     InvalidPage {
-        /// Who.
+        /// The URL, without the query.
         url: String,
-        /// What is wrong with it.
+        /// The cause.
         error: PageError,
     },
-    /// It cannot be read or written how far this is.
-    #[error("how far it is ({place}): {error}")]
+    /// The checkpoint cannot be loaded or saved.
+    #[error("cannot load or save the checkpoint {place}: {error}")]
     Checkpoint {
-        /// Where that stands.
+        /// The path or URL of the checkpoint.
         place: String,
-        /// What happened.
+        /// The cause.
         error: CallError,
     },
-    /// A page was not kept.
-    #[error("the archive: {0}")]
+    /// A page cannot be archived.
+    #[error("cannot archive a page: {0}")]
     Archive(CallError),
 }
 
 impl PollError {
-    /// Whether it is about the page that was asked for, so that another one may do.
+    /// Whether the error concerns the requested page, so that another page may succeed.
     fn is_of_the_page(&self) -> bool {
         match self {
             Self::UnexpectedStatus { status, .. } => {
@@ -150,10 +149,10 @@ impl PollError {
 }
 
 impl Poller {
-    /// Asks with `key` for what there is up to now, page by page, and stops before `deadline`.
+    /// Polls page by page with the API key `key`, and stops before `deadline`.
     ///
     /// # Errors
-    /// [`PollError`].
+    /// A request failed, a page is invalid, or the checkpoint or the archive failed, see [`PollError`].
     pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<PollSummary, PollError> {
         let request = ProviderClient::new(self, key)?;
         let now = to_the_second(Timestamp::now());
@@ -162,17 +161,18 @@ impl Poller {
             earlier(now, SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - MARGIN);
         let written = self.checkpoint_store.load(deadline).await.map_err(|error| self.no_mark(error))?;
         let mut mark = written.unwrap_or_else(|| {
-            // The first poll asks for something in any case: that shows whether it can.
+            // The first poll covers at least one minute, to verify that polling works.
             let start = earlier(latest, self.lookback.max(SignedDuration::from_mins(1))).max(kept);
             Checkpoint { start, until: start, span: None }
         });
         mark.start = mark.start.min(mark.until);
         let is_ahead = |time: Timestamp| earlier(time, OVERLAP) > now;
         if is_ahead(mark.until) || mark.span.as_ref().is_some_and(|span| is_ahead(span.until)) {
-            // Written by a clock that went wrong: nobody knows up to when it was asked. What is known is not recorded again.
+            // A wrong clock wrote this checkpoint, so the polled range is unknown. The log skips events that it
+            // already has.
             warn!(
                 provider = self.provider.name,
-                "the checkpoint is in the future; polling again from its start"
+                "the checkpoint is in the future (clock skew?); polling again from its start"
             );
             let start = mark.start.min(latest);
             mark = Checkpoint { start, until: start, span: None };
@@ -207,14 +207,14 @@ impl Poller {
             let page = if asked.insert(query.clone()) {
                 self.page(&request, query, &first, deadline).await
             } else {
-                let error = PageError::MissingNextPage("it leads in a circle");
+                let error = PageError::MissingNextPage("pagination loop");
                 Err(PollError::InvalidPage { url: request.url.clone(), error })
             };
             if let Err(error) = &page
                 && error.is_of_the_page()
                 && span.page.is_some()
             {
-                // What leads to this page is no longer good, or the page is not: the span is begun anew.
+                // The page query may have expired, or the page is invalid: the next poll restarts the range.
                 let anew =
                     Checkpoint { span: Some(TimeRange { page: None, ..span.clone() }), ..mark.clone() };
                 self.checkpoint_store.save(&anew, deadline).await.map_err(|error| self.no_mark(error))?;
@@ -234,7 +234,7 @@ impl Poller {
         }
     }
 
-    /// Up to when everything was asked for, as far as is known.
+    /// Returns the time up to which every event has been polled; `None` without a readable checkpoint.
     pub async fn polled_until(&self, deadline: Instant) -> Option<Timestamp> {
         self.checkpoint_store.load(deadline).await.ok().flatten().map(|mark| mark.until)
     }
@@ -243,7 +243,7 @@ impl Poller {
         PollError::Checkpoint { place: self.checkpoint_store.to_string(), error }
     }
 
-    /// A page, how many events are on it, and the query of the next one.
+    /// Requests a page. Returns its body, its number of events and the query of the next page.
     async fn page(
         &self,
         request: &ProviderClient,
@@ -253,30 +253,30 @@ impl Poller {
     ) -> Result<(Bytes, usize, Option<String>), PollError> {
         let body = request.fetch_page(query, deadline).await?;
         let not_a_page = |error| PollError::InvalidPage { url: request.url.clone(), error };
-        // What is not text is no JSON.
+        // A body that is not UTF-8 is not JSON either; the empty text fails to parse.
         let answer = std::str::from_utf8(&body).unwrap_or_default();
         let events = self.polling.parse_events(answer).map_err(not_a_page)?.len();
         let next = self.polling.next_page_query(answer, first).map_err(not_a_page)?;
         Ok((body, events, next))
     }
 
-    /// Keeps a page.
+    /// Archives a page.
     async fn keep(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
         let batch = ArchiveEntry {
             provider: self.provider.name,
-            // By what is on it: a page that comes again, as most do, is not kept again.
+            // Keyed by content, so that repeated polls archive an identical page once.
             id: None,
             is_polled: true,
             received_at: Timestamp::now(),
             headers: vec![("content-type", JSON_MEDIA_TYPE.to_owned())],
             body,
         };
-        // New or not: it is there.
+        // An existing object is a success too.
         self.archive.put_if_absent(&batch, deadline).await.map(|_| ()).map_err(PollError::Archive)
     }
 }
 
-/// The types in a list with commas between them.
+/// Parses a comma-separated list of event types.
 pub fn parse_event_types(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
 }

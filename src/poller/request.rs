@@ -10,22 +10,22 @@ use crate::http_client;
 use crate::output::chain;
 use crate::secrets::Secret;
 
-/// The largest answer that is read, in bytes.
+/// The maximum size of a response in bytes.
 pub(super) const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
 /// Scheme and host of a provider's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
-/// A text that is none.
+/// A text is not a valid [`BaseUrl`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is written https://HOST, without a path (http:// for this machine only)")]
+#[error("the format is https://HOST, without a path (http:// only for this machine)")]
 pub struct BaseUrlError;
 
-/// What is asked, but for the query.
+/// An HTTP client with the URL and the authorization of one provider.
 pub(super) struct ProviderClient {
     client: reqwest::Client,
-    /// Without the query.
+    /// The URL without the query.
     pub(super) url: String,
     authorization: HeaderValue,
 }
@@ -68,9 +68,7 @@ impl ProviderClient {
             }
             Ok(Bytes::from(body))
         };
-        timeout_at(deadline, asking)
-            .await
-            .unwrap_or_else(|_| Err(no_answer("not in the time there was".into())))
+        timeout_at(deadline, asking).await.unwrap_or_else(|_| Err(no_answer("the deadline passed".into())))
     }
 }
 
@@ -81,7 +79,7 @@ impl std::str::FromStr for BaseUrl {
         let url = reqwest::Url::parse(text).map_err(|_| BaseUrlError)?;
         let is_base = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let is_open = url.username().is_empty() && url.password().is_none();
-        // A key goes over an open line to this machine only.
+        // The API key is sent without TLS only to this machine.
         let is_safe =
             url.scheme() == "https" || (url.scheme() == "http" && http_client::is_here(host_of(text)));
         if !is_base || !is_open || !is_safe || url.host_str().is_none() {
@@ -91,12 +89,12 @@ impl std::str::FromStr for BaseUrl {
     }
 }
 
-/// Whether a text can be an API key.
+/// Whether a text is a possible API key: not empty, and only visible ASCII characters.
 pub fn is_valid_api_key(key: &Secret) -> bool {
     !key.is_empty() && key.expose().iter().all(u8::is_ascii_graphic)
 }
 
-/// The host of a base URL, without the port.
+/// Returns the host of a base URL without the port.
 fn host_of(base: &str) -> &str {
     let authority = base.split_once("://").map_or(base, |(_, rest)| rest).trim_end_matches('/');
     match authority.rsplit_once(':') {

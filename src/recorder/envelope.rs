@@ -1,4 +1,4 @@
-//! An event that a rule of a bus sent: EventBridge's envelope, taken apart.
+//! Parser of EventBridge envelopes.
 
 use std::borrow::Cow;
 
@@ -28,14 +28,16 @@ struct Envelope<'a> {
     resources: Vec<String>,
     #[serde(borrow)]
     detail: &'a RawValue,
-    /// In the file of the embedded bus.
+    /// Present only in the file of the embedded bus.
     #[serde(rename = "detail-line-breaks", default)]
     line_breaks: Option<LineBreaks>,
 }
 
-/// The record of an event; `None` when it is no envelope. An event that was published from the log, out of a batch or by
-/// itself, is the record that the log has of it; one whose provider gives it an id and a time of its own is known by these, so
-/// that a webhook that was sent again, or an event that was also asked for, is the same record.
+/// Parses an EventBridge envelope; `None` when the JSON is not one.
+///
+/// The id must be the same however an event arrives. So an event that was published from the log keeps its id there,
+/// which a resource carries. An event whose provider assigns id and time keeps those, so that a redelivered webhook or
+/// a polled event is a duplicate.
 pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
     if !is_recordable(envelope.time) {
@@ -69,7 +71,7 @@ pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     })
 }
 
-/// The id that the provider itself has given an event, where its time is its own too.
+/// Returns the provider's own event id, for providers that also give the event time.
 fn own_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
     let of = providers::ALL.into_iter().find(|provider| provider.source == source);
     let provider = of.filter(|provider| provider.identifies_events())?;

@@ -1,4 +1,4 @@
-//! What the function `recorder` is told by its environment.
+//! Environment variables of the `recorder` function.
 
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -6,31 +6,31 @@ use secrecy::SecretString;
 use crate::archive::parse_s3_location;
 use crate::invocation::{EnvironmentError, Variables};
 
-/// The longest retention: a hundred years.
+/// The maximum retention in days: a hundred years.
 const MOST_DAYS: i64 = 36_500;
 
-/// The environment of the function `recorder`.
+/// Settings of the `recorder` function.
 #[derive(Debug)]
 pub struct Environment {
-    /// `DATABASE_URL`, which may hold a password.
+    /// `DATABASE_URL`, which may contain a password.
     pub database_url: Option<SecretString>,
-    /// `DATABASE_SECRET_ARN`: where the database's credentials are.
+    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
     pub database_secret_arn: Option<String>,
-    /// `ARCHIVE_URL`: the bucket of the batches, and the prefix in it.
+    /// `ARCHIVE_URL`: the bucket and the key prefix of the archived batches.
     pub archive: (String, String),
-    /// The bus that events are also put on: `EVENT_BUS_NAME` (`default`), when `PUBLISH` is `true`.
+    /// The bus to publish events to: `EVENT_BUS_NAME` (`default`), when `PUBLISH` is `true`.
     pub event_bus: Option<String>,
-    /// `RETENTION_DAYS`: how long events are kept; for ever when it is not set, or 0.
+    /// `RETENTION_DAYS`: how long events are stored; without limit when unset or 0.
     pub retention: Option<SignedDuration>,
-    /// `RETENTION_BYTES`: how many bytes of events are kept; all when it is not set, or 0.
+    /// `RETENTION_BYTES`: the maximum size of the log; without limit when unset or 0.
     pub retention_bytes: Option<u64>,
 }
 
 impl Environment {
-    /// Reads the environment through `variable`; a variable that is empty is not set.
+    /// Reads the environment through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
-    /// The first variable that is missing or wrong.
+    /// Names the first variable that is missing or invalid.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);

@@ -1,5 +1,7 @@
-//! The function `recorder`: SQS calls it with notifications of the archive and with events of a bus, and a schedule to
-//! put the log in order.
+//! The `recorder` Lambda function.
+//!
+//! SQS invokes it with S3 notifications and bus events, which it records. A schedule invokes it to maintain the log and
+//! to report the lag of named consumers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,44 +22,44 @@ use crate::log::{
     ConsumerStore, EventBatch, EventReader, Lag, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy,
 };
 
-/// The metrics' namespace.
+/// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "hookbridge";
 
-/// The function: a recorder, and its name for the metrics.
+/// The `recorder` function: a recorder, its name and its retention settings.
 pub struct RecorderFunction<L, B> {
-    /// What it does.
+    /// The recorder that processes messages.
     pub recorder: Recorder<L, B>,
-    /// Its name.
+    /// The function name, a dimension of the metrics.
     pub name: String,
-    /// How long events are kept; for ever when it is not said.
+    /// How long events are stored; without limit if `None`.
     pub retention: Option<SignedDuration>,
-    /// How many bytes of events are kept; all, when it is not said.
+    /// The maximum size of the log in bytes; without limit if `None`.
     pub retention_bytes: Option<u64>,
 }
 
-/// The parts of a schedule's event that are used. Source: "Creating an Amazon EventBridge rule that runs on a schedule",
-/// Amazon EventBridge User Guide.
+/// The fields of a scheduled event. Source: "Creating an Amazon EventBridge rule that runs on a schedule", Amazon
+/// EventBridge User Guide.
 #[derive(Deserialize)]
 struct Scheduled<'a> {
     #[serde(rename = "detail-type", borrow)]
     detail_type: Option<Cow<'a, str>>,
-    /// What a schedule of ours asks for: `lag`.
+    /// The task of a schedule of our own stack: `lag`.
     #[serde(borrow)]
     task: Option<Cow<'a, str>>,
 }
 
-/// Why an invocation failed as a whole.
+/// Failure of a whole invocation.
 #[derive(Debug, thiserror::Error)]
 pub enum InvocationError {
-    /// Neither SQS nor a schedule called.
-    #[error("neither messages of SQS nor a scheduled event")]
+    /// The event is neither an SQS batch nor a scheduled event.
+    #[error("unsupported event: expected SQS records or a scheduled event")]
     UnsupportedEvent,
-    /// The log is not in order.
-    #[error("the log: {0}")]
+    /// An operation on the log failed.
+    #[error("cannot use the log: {0}")]
     Log(#[from] LogError),
 }
 
-/// What became of a message.
+/// Result of one message.
 struct Done {
     message_id: String,
     object: Option<String>,
@@ -66,11 +68,11 @@ struct Done {
 }
 
 impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
-    /// Takes one batch of messages to its end before `deadline`, and returns the answer with a line to log for each
-    /// message; or puts the log in order, when a schedule calls.
+    /// Processes one batch of messages before `deadline`, and returns the batch response and one log line per
+    /// message. A scheduled event runs maintenance or the lag report instead.
     ///
     /// # Errors
-    /// [`InvocationError`]: then nothing is taken, and every message comes again.
+    /// The event is unsupported, or the log failed. SQS then redelivers every message.
     pub async fn invoke(
         self: &Arc<Self>,
         event: &str,
@@ -94,7 +96,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         }
         let all_done = tasks.join_all().await;
         if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.assign_positions()).await {
-            // It is recorded all the same: whoever reads gives it its place.
+            // The events are recorded; the next reader or recorder assigns the positions.
             warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
         }
         let mut answer = BatchAnswer::default();
@@ -108,7 +110,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         Ok((answer, lines))
     }
 
-    /// Puts the log in order, and says what was done; or says how far consumers are behind.
+    /// Runs the scheduled task: the lag report, or maintenance of the log.
     async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, InvocationError> {
         let scheduled: Scheduled<'_> =
             serde_json::from_str(event).map_err(|_| InvocationError::UnsupportedEvent)?;
@@ -138,8 +140,8 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         Ok(vec![line.to_string()])
     }
 
-    /// A line for each named consumer, which is also its metrics: `ConsumerLagEvents`, `ConsumerLagSeconds` and
-    /// `ConsumersExpired` (it has lost events to retention), by function and by consumer.
+    /// Returns one log line per named consumer. Each line is also a CloudWatch metric record of `ConsumerLagEvents`,
+    /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed unread events), by function and by consumer.
     async fn lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
@@ -177,12 +179,12 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         let said = |error: RecordError| error.to_string();
         let place = AwsOrigin::from_arn(&message.queue_arn);
         match Notification::parse(&message.body) {
-            None => (None, Err("neither a notification of S3 nor an event of EventBridge".into())),
+            None => (None, Err("the message is neither an S3 notification nor an EventBridge event".into())),
             Some(Notification::Ignored) => (None, Ok(RecordSummary::default())),
             Some(Notification::Event(event)) => (None, self.event(event, deadline).await.map_err(said)),
             Some(Notification::ObjectsCreated(objects)) => {
                 let mut all = RecordSummary::default();
-                // S3 sends one at a time, though its form has room for more.
+                // S3 sends one record per message, although the format allows more.
                 for object in &objects {
                     let Some(key) = self.recorder.archive.key_for_s3_object(&object.bucket, &object.key)
                     else {
@@ -199,7 +201,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         }
     }
 
-    /// Records one event of a bus.
+    /// Records one bus event.
     async fn event(&self, json: &str, deadline: Instant) -> Result<RecordSummary, RecordError> {
         let Some(record) = envelope::parse_event(json) else { return Err(RecordError::InvalidEvent) };
         let batch = EventBatch { origin: None, events: vec![record], unrecognized: 0 };
@@ -217,9 +219,9 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         }
     }
 
-    /// One line of JSON about a message, which is also its metrics: `Recorded`, `Repeats`, `Unrecognized`, `Failed`
-    /// (counts) and `RecordLatency` (milliseconds), by function; `Missed` where a provider was asked for its events: those that
-    /// came by no webhook.
+    /// Returns the JSON log line of a message. The line is also a CloudWatch metric record of `Recorded`, `Repeats`,
+    /// `Unrecognized`, `Failed` (counts) and `RecordLatency` (milliseconds), by function; and of `Missed` for a polled
+    /// page: the number of events that no webhook had brought.
     fn line(&self, done: &Done, request_id: &str) -> String {
         let (summary, error) = match &done.result {
             Ok(summary) => (*summary, None),
@@ -230,7 +232,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             None if summary.is_already_recorded => "repeated",
             None => "recorded",
         };
-        // What is never asked for has no metric of it, which would cost as much as any other.
+        // Only polled pages report `Missed`, because each metric costs money.
         let missed = summary.missed.map(|_| "Missed");
         let metrics: Vec<_> = ["Recorded", "Repeats", "Unrecognized", "Failed"]
             .into_iter()

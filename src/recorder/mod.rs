@@ -1,8 +1,8 @@
-//! The job **recorder**: what lies in the archive, or came by a bus, goes into the log.
+//! Recorder of archived batches and bus events.
 //!
-//! A [`Recorder`] reads a batch from the archive, takes it apart, and records it whole and once; where it is told to
-//! publish, it then puts the events on a bus, and remembers that it has. Whatever ends it on the way, doing all of it
-//! again comes to the same log. The batch stays where it lies.
+//! A [`Recorder`] reads a batch from the archive, parses it, and records it completely and once. With a bus, it then
+//! publishes the new events and stores that it has. A run that stops early can be repeated: the log ends up the same,
+//! and events are published at least once. The recorder never changes the archive.
 
 mod envelope;
 mod environment;
@@ -31,62 +31,62 @@ use crate::event::{Detail, Event};
 use crate::log::{self, EventStore, LogError, NewEvent, RecordOutcome, SearchColumns};
 use crate::providers::{self, Provider, sparkpost::SPARKPOST};
 
-/// What the resource begins with by which an event says under which id a log has it: when a rule sends it to a log, it is
-/// the same event there.
+/// Prefix of the resource that carries an event's id in the log. A recorder that receives the event through a rule
+/// gives it the same id.
 const LOG_URN_PREFIX: &str = "urn:hookbridge:log:";
-/// Events that are put on the bus at once.
+/// Maximum number of concurrent publish calls.
 const AT_ONCE: usize = 10;
 
-/// Takes batches from an archive into a log.
+/// Records batches of an archive in a log.
 pub struct Recorder<L, B> {
-    /// Where batches lie.
+    /// The archive to read from.
     pub archive: Archive,
-    /// Where events go.
+    /// The log to record in.
     pub log: L,
-    /// The bus that they are also put on.
+    /// The bus to publish new events to.
     pub bus: Option<Arc<B>>,
 }
 
-/// Where in AWS events came through; empty outside of it.
+/// The AWS account and region that received an event; empty outside of AWS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsOrigin {
-    /// The account.
+    /// The account id.
     pub account: String,
-    /// The region.
+    /// The region name.
     pub region: String,
 }
 
 impl AwsOrigin {
-    /// That of a resource, by its ARN: `arn:partition:service:region:account:...`.
+    /// Extracts account and region from an ARN: `arn:partition:service:region:account:...`.
     pub fn from_arn(arn: &str) -> Self {
         let part = |at: usize| arn.split(':').nth(at).unwrap_or_default().to_owned();
         Self { account: part(4), region: part(3) }
     }
 }
 
-/// What became of a batch of the archive.
+/// Result of recording an archived batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordSummary {
-    /// Whether it had been recorded before.
+    /// Whether the batch was recorded earlier.
     pub is_already_recorded: bool,
-    /// Events that are new in the log.
+    /// The number of new events.
     pub new_events: usize,
-    /// Events that were in it.
+    /// The number of events that the log already had.
     pub duplicates: usize,
-    /// Of all, those that were not understood, and recorded as they are.
+    /// The number of events that no parser recognized; they are recorded unchanged.
     pub unrecognized: usize,
-    /// Events that are on the bus now.
+    /// The number of events that were published.
     pub published: usize,
-    /// Events that are not for a bus: not understood, too large, or no JSON that it reads.
+    /// The number of events that a bus does not accept: unrecognized, too large, or invalid detail.
     pub unpublishable: usize,
-    /// Of what was asked for, how many events had not been recorded; `None` when nothing was asked for.
+    /// For a polled page: the number of events that had not been recorded; otherwise `None`.
     pub missed: Option<usize>,
-    /// The size of the batch.
+    /// The size of the batch in bytes.
     pub bytes: usize,
 }
 
 impl RecordSummary {
-    /// Both together.
+    /// Adds two summaries.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
@@ -105,48 +105,48 @@ impl RecordSummary {
     }
 }
 
-/// Why a batch is not in the log. Doing it again is safe.
+/// Failure to record a batch. A retry is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// There is no such batch.
-    #[error("the archive has no {0}")]
+    /// The archive has no object with this key.
+    #[error("the archive has no object {0}")]
     NotFound(String),
-    /// Its key says no provider.
-    #[error("{0} is not a batch: its folder is no provider's")]
+    /// The first part of the key is not the name of a provider.
+    #[error("{0} is not an archived batch: its folder is not the name of a provider")]
     UnknownProvider(String),
-    /// The archive does not hand it out.
-    #[error("the archive: {0}")]
+    /// The archive cannot be read.
+    #[error("cannot read the archive: {0}")]
     Archive(CallError),
-    /// The log does not take it.
-    #[error("the log: {0}")]
+    /// The log cannot record the batch.
+    #[error("cannot use the log: {0}")]
     Log(#[from] LogError),
-    /// It is in the log, and not all of it is on the bus.
-    #[error("the bus: {0}")]
+    /// The batch is recorded, but not every event is published.
+    #[error("cannot publish to the bus: {0}")]
     Bus(CallError),
-    /// A message is no event of EventBridge's.
-    #[error("not an event of EventBridge's: a field of its envelope is missing")]
+    /// A message is not an EventBridge event.
+    #[error("invalid EventBridge event: an envelope field is missing or invalid")]
     InvalidEvent,
-    /// There was no time left.
-    #[error("not done in the time there was")]
+    /// The deadline passed.
+    #[error("the deadline passed before the recorder finished")]
     TimedOut,
 }
 
-/// A part of the archive, in the order of its keys.
+/// A page of the archive's keys, in ascending order.
 #[cfg(feature = "command")]
 pub struct ArchivePage {
-    /// The last key of it; the next part comes after it.
+    /// The last key of the page; the next page starts after it.
     pub last_key: String,
-    /// How many batches it has.
+    /// The number of batches in the page.
     pub batch_count: usize,
-    /// The keys of those that the log does not have.
+    /// The keys of the batches that the log does not have.
     pub unrecorded_keys: Vec<String>,
 }
 
 impl<L: EventStore, B: Bus> Recorder<L, B> {
-    /// Records the batch that lies under `key`, before `deadline`.
+    /// Records the batch with this key before `deadline`.
     ///
     /// # Errors
-    /// [`RecordError`].
+    /// The archive, the log or the bus failed, the key is not a batch, or the deadline passed.
     pub async fn record_archived(
         &self,
         key: &str,
@@ -193,7 +193,7 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
                 if !is_all_new {
                     let new = self.log.batch_event_keys(number).await?.into_iter();
                     let mut new: HashSet<_> = new.map(|key| (key.time.as_microsecond(), key.id)).collect();
-                    // Not yet reported: the previous run stopped before publishing.
+                    // Not yet reported: the earlier run stopped before publishing.
                     summary.missed = is_polled.then_some(new.len());
                     batch.events.retain(|record| {
                         let (time, id) = record.key();
@@ -213,10 +213,10 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
 
 #[cfg(feature = "command")]
 impl<L: EventStore, B: Bus> Recorder<L, B> {
-    /// The part of the archive that comes after a key, of the batches of one provider; `None` when there are no more.
+    /// Lists the next page of a provider's batches after a key; `None` after the last one.
     ///
     /// # Errors
-    /// [`RecordError`].
+    /// The archive or the log cannot be read.
     pub async fn list_unrecorded(
         &self,
         provider: &Provider,
@@ -237,15 +237,15 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
     }
 }
 
-/// Takes a batch apart. `origin` is where it lies, `received` the time of what does not say its own.
+/// Parses a batch. `origin` is its URL in the archive; `received` is the time of events without a time of their own.
 pub fn parse_batch(origin: Option<String>, body: &str, received: Timestamp) -> log::EventBatch<'_> {
-    // To the second, as EventBridge has it: what comes back by a bus is the same record.
+    // EventBridge has whole seconds, so an event that returns through a bus has the same time.
     let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
     let (records, unrecognized) = sparkpost::parse_events(body, received);
     log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
 }
 
-/// Events as the embedded bus has them, one JSON line each. A line that is none is left out and counted.
+/// Parses the JSON lines of the embedded bus. Invalid lines are skipped and counted.
 #[cfg(feature = "command")]
 pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized: 0 };
@@ -258,7 +258,7 @@ pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     batch
 }
 
-/// A webhook that the archive has as a batch of one.
+/// Makes a batch of one event from an archived webhook.
 fn one(
     origin: Option<String>,
     provider: &'static Provider,
@@ -272,14 +272,14 @@ fn one(
     }
 }
 
-/// What a message event is found by, from its detail; nothing where the detail is of something else.
+/// Extracts the search columns from the detail of a message event; empty for other details.
 pub fn search_columns(detail: &str) -> SearchColumns<'_> {
     let element = serde_json::from_str(detail).ok();
     let record = element.and_then(|element| sparkpost::parse_event(element, Timestamp::UNIX_EPOCH));
     record.map(|record| record.search_columns).unwrap_or_default()
 }
 
-/// Puts records on a bus, some at once, and says how many it took, and how many no bus would take.
+/// Publishes records concurrently. Returns the number of published events and of those that a bus does not accept.
 async fn publish<B: Bus>(
     bus: &Arc<B>,
     records: &[NewEvent<'_>],
@@ -317,8 +317,8 @@ async fn publish<B: Bus>(
     Ok((published, unpublishable))
 }
 
-/// A record as an event of a bus; `None` when it is none: not understood, or with a detail that EventBridge does not
-/// take.
+/// Converts a record into a bus event; `None` for unrecognized events and for details that EventBridge does not
+/// accept.
 pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
     if record.detail_type == sparkpost::UNRECOGNIZED_TYPE {
         return None;

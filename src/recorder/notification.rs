@@ -5,24 +5,24 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-/// A message.
+/// The content of an SQS message.
 pub(super) enum Notification<'a> {
-    /// Objects were made in a bucket.
+    /// S3 objects were created.
     ObjectsCreated(Vec<S3Object<'a>>),
-    /// An event, in EventBridge's envelope.
+    /// An EventBridge event with its envelope.
     Event(&'a str),
-    /// Nothing to do: S3 trying the queue, or an object that was removed.
+    /// Needs no action: an S3 test event, or the removal of an object.
     Ignored,
 }
 
-/// An object of a bucket.
+/// An object in an S3 bucket.
 pub(super) struct S3Object<'a> {
     pub(super) bucket: Cow<'a, str>,
     pub(super) key: String,
 }
 
-/// The fields of all the forms. Source: "Event message structure", Amazon S3 User Guide; "Events structure reference",
-/// Amazon EventBridge User Guide.
+/// The fields of all message formats. Sources: "Event message structure", Amazon S3 User Guide; "Events structure
+/// reference", Amazon EventBridge User Guide.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(rename = "Records", borrow)]
@@ -62,7 +62,7 @@ struct Key<'a> {
 }
 
 impl<'a> Notification<'a> {
-    /// Reads a message; `None` when it is neither.
+    /// Parses a message body; `None` for an unknown format.
     pub(super) fn parse(body: &'a str) -> Option<Self> {
         let message: Message<'_> = serde_json::from_str(body).ok()?;
         if let Some(records) = message.records {
@@ -79,7 +79,7 @@ impl<'a> Notification<'a> {
     }
 }
 
-/// The key of a notification is written as in a form: percent signs, and `+` for a space.
+/// Decodes an object key, which S3 notifications URL-encode with `+` for a space.
 fn key(written: &str) -> String {
     percent_decode_str(&written.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

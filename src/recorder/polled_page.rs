@@ -1,4 +1,6 @@
-//! A page of a provider's own list of its events: each is recorded as if its webhook had come.
+//! Parser of pages from event-list APIs.
+//!
+//! Each event gets the same id and time as the one from its webhook.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -8,11 +10,11 @@ use crate::archive::ArchivedPayload;
 use crate::log::NewEvent;
 use crate::providers::{JSON_MEDIA_TYPE, Provider};
 
-/// In seconds.
+/// One day in seconds.
 const A_DAY: i64 = 86_400;
 
-/// The records of a page, and how many were not understood; `None` when it is no page of this provider. What does not say its own
-/// time has the day of `received` for one: it is asked for again and again, and shall be the same record.
+/// Parses a page into records and the number of unrecognized ones; `None` when the body is not a page of this
+/// provider. Events without a time get the day of `received`, so that repeated polls produce the same record.
 pub fn parse_polled_page(
     provider: &'static Provider,
     answer: &str,
@@ -54,8 +56,11 @@ mod tests {
         insta::assert_snapshot!(shown(&records[0]), @r#"2026-11-22T10:00:00Z evt_1 charge.succeeded ["urn:webhook:stripe:evt_1"] {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}"#);
         assert_eq!(records[1].detail_type, "unrecognized");
         let later = parse_polled_page(&STRIPE, answer, "1970-01-01T23:00:00Z".parse().unwrap()).unwrap().0;
-        assert_eq!(records[1].key(), later[1].key(), "what is asked for again is the same");
+        assert_eq!(records[1].key(), later[1].key(), "a repeated poll yields the same record");
         assert!(parse_polled_page(&STRIPE, "{}", Timestamp::UNIX_EPOCH).is_none());
-        assert!(parse_polled_page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(), "nobody asks it");
+        assert!(
+            parse_polled_page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(),
+            "GitHub has no event-list API"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! A batch of SparkPost's, taken apart.
+//! Parser of SparkPost event batches.
 //!
-//! Nothing in a batch fails it, and nothing in it is left out: what is not understood becomes a record that holds it as
-//! it came. Source of the shapes: "Webhook Event Reference", <https://developers.sparkpost.com/api/webhooks/>.
+//! Parsing never fails and never drops an element: an unrecognized element becomes a record that contains it unchanged.
+//! Source of the format: "Webhook Event Reference", <https://developers.sparkpost.com/api/webhooks/>.
 
 use std::borrow::Cow;
 
@@ -13,23 +13,23 @@ use crate::event::{MAX_DETAIL_TYPE_CHARS, RawObject, is_too_deep, parse_timestam
 use crate::log::{NewEvent, SearchColumns, is_recordable};
 use crate::providers::sparkpost::SPARKPOST;
 
-/// The type of what was not understood.
+/// The detail type of unrecognized elements.
 pub(super) const UNRECOGNIZED_TYPE: &str = "unrecognized";
-/// The longest id that is kept as it is, in bytes.
+/// The maximum length of an event id in bytes. Longer ids are replaced by a content hash.
 const LONGEST_ID: usize = 256;
 
-/// The records of a batch, and how many of them were not understood. `received` is the time of what does not say its
-/// own.
+/// Parses a batch into records and the number of unrecognized ones. `received` is the time of events without a time of
+/// their own.
 pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = elements(body) else {
-        // Not JSON at all: a JSON string that holds it.
+        // The body is not JSON, so the detail is a JSON string that contains it.
         let detail = serde_json::Value::from(body).to_string();
         return (vec![unrecognized(Cow::Owned(detail), received)], 1);
     };
     let mut count = 0;
     let records = elements.into_iter().filter_map(|element| {
         if is_too_deep(element.get()) {
-            // As a JSON string: a page of the log must not be one that its readers cannot parse.
+            // As a JSON string, because clients could not parse a page of the log that nests this deeply.
             count += 1;
             let detail = serde_json::Value::from(element.get()).to_string();
             return Some(unrecognized(Cow::Owned(detail), received));
@@ -43,14 +43,13 @@ pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>
     (records, count)
 }
 
-/// The record of one event, as it stands in a batch and in the detail of an event on a bus.
+/// Parses one event, as found in a batch or in the detail of a bus event.
 pub(super) fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
     read(element, received).ok().flatten()
 }
 
-/// The records of a page of the Events API, and how many of its results were not understood. A result is the event alone,
-/// without what the webhook has around it: the record has that around it too, so that an event looks the same whichever way it
-/// came.
+/// Parses the results of the Events API into records and the number of unrecognized ones. A result lacks the wrapper
+/// object that the webhook adds, so this function adds it: an event then looks the same from both sources.
 pub(super) fn parse_polled_events(
     results: &[&RawValue],
     received: Timestamp,
@@ -70,7 +69,7 @@ pub(super) fn parse_polled_events(
     (records, count)
 }
 
-/// The group that the webhook has an event of this type in.
+/// Returns the name of the webhook's wrapper group for an event type.
 fn group_of(kind: Option<&str>) -> &'static str {
     match kind.unwrap_or_default() {
         "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
@@ -83,20 +82,20 @@ fn group_of(kind: Option<&str>) -> &'static str {
     }
 }
 
-/// Something that is no event, as far as is known here.
+/// An element that is not a known event.
 struct NotUnderstood;
 
-/// The elements of an array; a value that is no array is the only one. `None` when it is not JSON.
+/// Splits a JSON array into its elements; another JSON value is the only element. `None` for invalid JSON.
 fn elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).or_else(|_| serde_json::from_str(json).map(|one| vec![one])).ok()
 }
 
-/// The event of an element; `None` for `{"msys":{}}`, with which an endpoint is tried.
+/// Parses an element; `None` for `{"msys":{}}`, which SparkPost sends to test an endpoint.
 fn read(element: &RawValue, received: Timestamp) -> Result<Option<NewEvent<'_>>, NotUnderstood> {
     let groups =
         RawObject::parse(element.get()).and_then(|element| RawObject::parse(element.get("msys")?.get()));
     let groups = groups.ok_or(NotUnderstood)?;
-    // There never is more than one group.
+    // SparkPost sends one group per element.
     let Some((group, event)) = groups.first() else { return Ok(None) };
     let event = RawObject::parse(event.get()).ok_or(NotUnderstood)?;
     let value = |name: &str| event.get(name).and_then(scalar_text);
@@ -107,7 +106,7 @@ fn read(element: &RawValue, received: Timestamp) -> Result<Option<NewEvent<'_>>,
         .get("timestamp")
         .and_then(|time| parse_timestamp(time.get()))
         .filter(|time| is_recordable(*time));
-    // To the second, as its webhooks have it: the API writes milliseconds behind the same time.
+    // Whole seconds, as in webhooks: the API adds milliseconds to the same time.
     let time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
     Ok(Some(NewEvent {
         time,
@@ -136,7 +135,7 @@ fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> NewEvent<'_> {
     }
 }
 
-/// The id of what has none: the same content is the same event.
+/// Derives an id from the content, so that equal content is the same event.
 pub(super) fn content_id(content: &str) -> String {
     format!("sha256.{}", hex::encode(Sha256::digest(content)))
 }
@@ -154,11 +153,14 @@ fn is_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Type, id and time of each record, and how many were not understood.
+    /// Returns type, id and time of each record, and the number of unrecognized ones.
     fn read(body: &str) -> (Vec<String>, usize) {
         let (records, unrecognized) = parse_events(body, "2026-11-22T10:00:00Z".parse().unwrap());
         for record in &records {
-            assert!(body.contains(&*record.detail) || record.detail.starts_with('"'), "as it came");
+            assert!(
+                body.contains(&*record.detail) || record.detail.starts_with('"'),
+                "the detail is unchanged"
+            );
         }
         let line = |r: &NewEvent<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
         (records.iter().map(line).collect(), unrecognized)
@@ -233,6 +235,6 @@ mod tests {
         assert_eq!((records.len(), unrecognized), (1, 0));
         let found: Vec<_> = records[0].search_columns.values().flatten().collect();
         assert_eq!(found, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
-        assert!(body.contains(&*records[0].detail), "the detail is as it came");
+        assert!(body.contains(&*records[0].detail), "the detail is unchanged");
     }
 }

@@ -1,4 +1,4 @@
-//! A webhook that was kept instead of being put on a bus: the record is the event it would have become there.
+//! Conversion of archived webhooks into log events.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use crate::archive::ArchivedPayload;
 use crate::log::{NewEvent, SearchColumns, is_recordable, sanitize_text};
 use crate::providers::{Provider, VerifiedWebhook};
 
-/// The record, and whether it was understood.
+/// Converts an archived webhook into the event that a bus would have received. Also returns whether it was recognized.
 pub(super) fn to_new_event(
     provider: &'static Provider,
     stored: &ArchivedPayload,
 ) -> (NewEvent<'static>, bool) {
-    // To the second, as EventBridge has it.
+    // Whole seconds, as in EventBridge.
     let received = Timestamp::from_second(stored.received_at.as_second()).unwrap_or(stored.received_at);
     let verified = VerifiedWebhook::from_archive(provider, &stored.headers, stored.body.clone());
     let base = |detail: String, detail_type: String| NewEvent {

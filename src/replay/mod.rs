@@ -1,4 +1,4 @@
-//! `hookbridge replay`: a range of the log, sent again.
+//! `hookbridge replay`: redelivery of recorded events.
 
 mod target;
 
@@ -21,49 +21,49 @@ use crate::output;
 use crate::serve::settings::default_log;
 use target::{Target, TargetError};
 
-/// Positions that are looked at at once.
+/// Positions per read.
 const WINDOW: i64 = 1000;
 /// Timer slack tolerated by the rate limiter.
 const LATE: Duration = Duration::from_millis(20);
-/// How often a person hears how far it is.
+/// The interval of progress messages.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Send the events of a range again, to a bus, a URL or a queue, in the order of the log.
+/// Resend the events of a range to a bus, a URL or a queue, in log order.
 ///
-/// Each is marked: its resources hold urn:hookbridge:replay:TIME, the time at which the replay began. It can be stopped
-/// anywhere; with --state the same command goes on where it was. Events are sent at least once.
+/// Each event gets the resource urn:hookbridge:replay:TIME, where TIME is the start of the replay. A replay can be
+/// interrupted; with --state the same command resumes it. Events are sent at least once.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["to_bus", "to_url", "to_queue"]))]
 pub struct Replay {
-    /// The first time of an event that is in: 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
+    /// Start of the range (inclusive): 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     from: Option<Timestamp>,
     /// End of the range (exclusive)
     #[arg(long, value_name = "TIME", value_parser = input::time)]
     to: Option<Timestamp>,
-    /// Only events of this type, or with * at its end of all that begin so; may be given several times.
+    /// Send only events of this type, or of this prefix if it ends in *; repeatable.
     #[arg(long = "type", value_name = "TYPE", value_parser = input::type_pattern)]
     types: Vec<TypePattern>,
-    /// Only events of this source; may be given several times.
+    /// Send only events of this source; repeatable.
     #[arg(long = "source", value_name = "SOURCE")]
     sources: Vec<String>,
-    /// Only what comes after this cursor of GET /events.
+    /// Send only events after this cursor of GET /events.
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
-    /// The EventBridge bus, by name or ARN, that they are put on.
+    /// Publish to this EventBridge bus, by name or ARN.
     #[arg(long, value_name = "NAME")]
     to_bus: Option<String>,
-    /// The URL that they are posted to, each as EventBridge's envelope; every answer but 2xx is a failure.
+    /// POST each event to this URL in the EventBridge envelope; any status but 2xx is a failure.
     #[arg(long, value_name = "URL")]
     to_url: Option<String>,
-    /// With --to-url, sign each with this secret, whsec_..., as Standard Webhooks has it.
-    // A text until it is used: what is wrong with an argument is said with its value.
+    /// With --to-url, sign each request with this secret, whsec_..., by the Standard Webhooks specification.
+    // A string until it is used, because clap would print an invalid value in its error message.
     #[arg(long, env = "HOOKBRIDGE_REPLAY_SECRET", hide_env_values = true, value_name = "SECRET")]
     secret: Option<String>,
-    /// The URL of the SQS queue that they are sent to, each as EventBridge's envelope.
+    /// Send each event to the SQS queue with this URL, in the EventBridge envelope.
     #[arg(long, value_name = "URL")]
     to_queue: Option<String>,
-    /// The most events in a second.
+    /// Maximum number of events per second.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
     /// Maximum concurrent requests; 1 preserves order.
@@ -72,77 +72,77 @@ pub struct Replay {
     /// Checkpoint file; rerun with it to resume.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
     database: PathBuf,
-    /// Print the summary as a line of JSON.
+    /// Print the summary as one line of JSON.
     #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
 }
 
-/// Why not everything was sent.
+/// Failure of a replay.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// There is no log.
+    /// The log cannot be opened or read.
     #[error(transparent)]
     Log(#[from] OpenLogError),
-    /// The place to begin at is none of this log.
-    #[error("{0} is no cursor of this log: garbled, cut short, or of another log; a time is given by --from")]
-    Cursor(&'static str),
-    /// What comes after that place is no longer kept.
+    /// The start cursor does not belong to this log.
     #[error(
-        "events from there on are no longer kept; leave --after and --state out to begin with the oldest that is"
+        "{0} is not a cursor of this log: malformed, truncated or of another log; to start at a time, use --from"
     )]
+    Cursor(&'static str),
+    /// Events after the start cursor have expired.
+    #[error("events after the cursor have expired; omit --after and --state to start with the oldest event")]
     Expired,
-    /// Nothing is between the two times.
+    /// The time range is reversed.
     #[error("--from is later than --to")]
     Range,
-    /// The file is of another replay.
-    #[error(
-        "--state {0} is of a replay of other events, or to somewhere else: give this one a file of its own"
-    )]
+    /// The checkpoint file belongs to another replay.
+    #[error("--state {0} belongs to a replay of other events or to another target; use another file")]
     OtherState(PathBuf),
-    /// The place is behind the end of the log.
+    /// The cursor is after the end of the log.
     #[error(
-        "the log ends before that place: it was set back, for example to an older backup; leave --after and --state out"
+        "the cursor is after the end of the log: an older backup may have been restored; omit --after and --state"
     )]
     Ahead,
-    /// The target cannot be.
+    /// The target is not valid.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The target did not take an event.
-    #[error("event {id} was not taken: {error}; {sent} were sent before; go on with --after {cursor}")]
+    /// The target did not accept an event.
+    #[error(
+        "event {id} was not delivered: {error}; {sent} events were delivered; resume with --after {cursor}"
+    )]
     NotTaken {
-        /// The event's id.
+        /// The event id.
         id: String,
-        /// What happened.
+        /// The cause.
         error: CallError,
-        /// How many were sent.
+        /// The number of events that the target accepted.
         sent: u64,
-        /// Where to go on.
+        /// The cursor to resume from.
         cursor: String,
     },
-    /// The file cannot be used.
-    #[error("--state {path}: {error}")]
+    /// The checkpoint file cannot be read or written.
+    #[error("cannot read or write --state {path}: {error}")]
     State {
-        /// Its path.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         error: std::io::Error,
     },
 }
 
-/// What has been sent.
+/// Counts of the replayed events.
 #[derive(Default)]
 struct Sent {
     events: u64,
-    /// Events that no bus takes: too large, or with a detail that is no JSON object.
+    /// Events that the target type cannot carry: too large, or with a detail that is not a JSON object.
     left_out: u64,
 }
 
-/// When the next event is due.
+/// Limits the rate of events.
 struct Pace {
-    /// The time between two events.
+    /// The interval between two events; `None` without a limit.
     between: Option<Duration>,
     due: Instant,
 }
@@ -157,10 +157,10 @@ impl Pace {
 }
 
 impl Replay {
-    /// Sends it all, shows how far it is, and prints a summary.
+    /// Sends the events, reports progress and prints a summary.
     ///
     /// # Errors
-    /// [`ReplayError`].
+    /// The log cannot be read, an argument is not valid, or the target did not accept an event.
     pub async fn run(self) -> Result<(), ReplayError> {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ReplayError::Range);
@@ -174,7 +174,7 @@ impl Replay {
             from: self.from,
             to: self.to,
         };
-        // What comes in meanwhile, perhaps because of this, is not sent again.
+        // The end is fixed now, because the replay itself may add events to the log.
         let Bounds { first, end: now } = log.bounds().await.map_err(&failed)?;
         let (next, end) = self.start(&key)?;
         let (mut next, end) = (next.unwrap_or(first), end.unwrap_or(now));
@@ -191,7 +191,7 @@ impl Replay {
             let events =
                 log.read_events(window.clone(), &filter, PageLimit::UNLIMITED).await.map_err(&failed)?;
             let events = events.ok_or(ReplayError::Expired)?;
-            // So many at once; what is behind the last of them is begun when all of them are done.
+            // The next group starts when the whole group is sent, so that the cursor never passes an unsent event.
             for some in events.chunks(usize::from(self.at_once)) {
                 let mut tasks = JoinSet::new();
                 for placed in some {
@@ -230,7 +230,7 @@ impl Replay {
         } else {
             let left_out = match left_out {
                 0 => String::new(),
-                some => format!("; {some} are not for a bus and were left out"),
+                some => format!("; {some} skipped: unrecognized, too large or not a JSON object"),
             };
             format!("{events} events sent, marked {mark}{left_out}; {seconds:.1} s")
         });
@@ -245,13 +245,13 @@ impl Replay {
         }
     }
 
-    /// Where it begins and where it ends, when it is not at the start and at the end.
+    /// Returns the start and end positions from --state or --after; `None` means the default.
     fn start(&self, key: &CursorKey) -> Result<(Option<Position>, Option<Position>), ReplayError> {
         let read = |text: &str, of| cursor::read(text, key).map(Some).ok_or(ReplayError::Cursor(of));
         if let Some(path) = &self.state {
             match std::fs::read_to_string(path) {
                 Ok(text) => {
-                    let of = "what --state holds";
+                    let of = "the content of --state";
                     let mut parts = text.split_whitespace();
                     let mut part = || parts.next().ok_or(ReplayError::Cursor(of));
                     let (next, end) = (read(part()?, of)?, read(part()?, of)?);
@@ -267,14 +267,14 @@ impl Replay {
         Ok((self.after.as_deref().map_or(Ok(None), |after| read(after, "--after"))?, None))
     }
 
-    /// What is replayed, and where to: the same for the same command.
+    /// A hash of the selected events and the target, which identifies the replay.
     fn fingerprint(&self) -> String {
         let what = format!("{:?} {:?} {:?} {:?}", self.from, self.to, self.types, self.sources);
         let to = format!("{:?} {:?} {:?}", self.to_bus, self.to_url, self.to_queue);
         hex::encode(&Sha256::digest(what + &to)[..8])
     }
 
-    /// Writes down how far it is, and where it ends.
+    /// Saves the cursor and the end in the checkpoint file.
     fn keep(&self, cursor: &str, until: &str) -> Result<(), ReplayError> {
         let Some(path) = &self.state else { return Ok(()) };
         let failed = |error| ReplayError::State { path: path.clone(), error };

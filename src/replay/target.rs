@@ -16,39 +16,39 @@ use crate::log::{NewEvent, SearchColumns, StoredEvent};
 use crate::output::chain;
 use crate::{http_client, recorder};
 
-/// How long one event may take, with all that is tried again.
+/// Timeout for one event, retries included.
 const AN_EVENT: Duration = Duration::from_secs(60);
-/// How long a receiver may take to answer.
+/// Timeout for one HTTP request.
 const AN_ANSWER: Duration = Duration::from_secs(20);
-/// The header by which a receiver knows a replay without reading the event.
+/// The header that marks a replayed event without parsing it.
 const REPLAY: HeaderName = HeaderName::from_static("hookbridge-replay");
 
-/// Replay targets: bus, URL, queue.
+/// A destination for replayed events.
 pub(super) enum Target {
-    /// A bus.
+    /// An EventBridge bus.
     Bus(Box<EventBridge>),
-    /// A queue, by its URL.
+    /// An SQS queue, by its URL.
     Queue(Box<aws_sdk_sqs::Client>, String),
-    /// Whoever answers at a URL; what they get is signed, where there is a secret.
+    /// An HTTP endpoint; requests are signed if a secret is set.
     Url(reqwest::Client, reqwest::Url, Option<SigningSecret>),
 }
 
-/// Why a target cannot be.
+/// Invalid target.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// Not a URL.
-    #[error("--to-url: '{0}' is not a URL; it is written https://HOST/PATH")]
+    /// The target URL is not valid.
+    #[error("--to-url: '{0}' is not a URL; the format is https://HOST/PATH")]
     Url(String),
-    /// Not a queue's URL.
+    /// The queue URL is not valid.
     #[error(
-        "--to-queue: '{0}' is not a queue's URL; it is written https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+        "--to-queue: '{0}' is not the URL of an SQS queue; the format is https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
     )]
     Queue(String),
-    /// Not a secret to sign with.
-    #[error("--secret")]
+    /// The signing secret is not valid.
+    #[error("invalid --secret")]
     Secret(#[from] NotASecret),
-    /// There is no client.
-    #[error("--to-url")]
+    /// The HTTP client cannot be built.
+    #[error("cannot build the HTTP client for --to-url")]
     Client(#[source] reqwest::Error),
 }
 
@@ -75,7 +75,7 @@ impl Target {
         Ok(Self::Url(client, parsed, secret))
     }
 
-    /// Sends an event, marked as a replay by one more resource.
+    /// Sends an event with `mark` as an additional resource.
     pub(super) async fn put(&self, mut event: StoredEvent, mark: &str) -> Result<(), CallError> {
         let deadline = Instant::now() + AN_EVENT;
         match self {
@@ -109,11 +109,11 @@ impl Target {
                     match answer.status() {
                         status if status.is_success() => Ok(()),
                         status if status.is_server_error() || status.as_u16() == 429 => {
-                            Err(Failure::Passing(format!("it was answered {status}")))
+                            Err(Failure::Passing(format!("the target returned status {status}")))
                         }
-                        status => {
-                            Err(Failure::Final(CallError::Refused(format!("it was answered {status}"))))
-                        }
+                        status => Err(Failure::Final(CallError::Refused(format!(
+                            "the target returned status {status}"
+                        )))),
                     }
                 })
                 .await
@@ -122,7 +122,7 @@ impl Target {
     }
 }
 
-/// The JSON of an event, with `mark` as its last resource.
+/// Writes the EventBridge envelope of an event with `mark` as its last resource.
 fn envelope(event: &mut StoredEvent, mark: &str) -> Result<String, CallError> {
     event.resources.push(mark.to_owned());
     let mut json = Vec::with_capacity(event.detail.len() + 512);
@@ -130,7 +130,7 @@ fn envelope(event: &mut StoredEvent, mark: &str) -> Result<String, CallError> {
     String::from_utf8(json).map_err(|error| CallError::Malformed(error.to_string()))
 }
 
-/// An event of the log as it was recorded.
+/// Converts a stored event back into a record.
 fn record(event: &StoredEvent) -> NewEvent<'_> {
     NewEvent {
         time: event.key.time,

@@ -264,7 +264,7 @@ fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
         let said = stack.log();
         (said.matches("PollLagSeconds").count() >= 6).then_some(said)
     });
-    assert!(lines.contains("refused the API key (401 Unauthorized)") && !lines.contains(KEY), "{lines}");
+    assert!(lines.contains("rejected the API key (401 Unauthorized)") && !lines.contains(KEY), "{lines}");
     let recorded = Stack::log_of(&log.output("RecorderName"));
     assert_eq!(recorded.matches(r#"\"Missed\":1"#).count(), 1, "{recorded}");
     assert_eq!(ids(), ["evt_1", "evt_2"]);

@@ -42,11 +42,11 @@ fn an_archive_is_loaded_exported_and_loaded_again() {
     assert_eq!(csv.split("\r\n").filter(|row| !row.is_empty()).count() as u64, events + 1);
     assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
     let none = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&none.stderr).contains("there is no log at /nonexistent.db"));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no log exists at /nonexistent.db"));
     command(&["load", "raw", "--database", "a/new/folder/log.db"]);
     let empty =
         hookbridge().args(["load", "/nonexistent", "--database"]).arg(folder.path().join("x.db")).output();
-    assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("holds no batches"));
+    assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("contains no batches"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,7 +106,7 @@ async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
     let server = crate::actors::set_up("HOOKBRIDGE_TEST_DATABASE");
     let missing = format!("{}/absent", server.rsplit_once('/').unwrap().0);
     let error = PostgresLog::open(&missing.parse().unwrap(), 1).await.err().unwrap();
-    insta::assert_snapshot!(error, @r#"the database refused: database "absent" does not exist (code 3D000)"#);
+    insta::assert_snapshot!(error, @r#"the database rejected the request: database "absent" does not exist (code 3D000)"#);
     let closed = "postgres://user:secret@127.0.0.1:1/x".parse().unwrap();
     let error = PostgresLog::open(&closed, 1).await.err().unwrap();
     assert!(matches!(error, LogError::Unavailable(_)), "{error}");
@@ -117,5 +117,5 @@ async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
     assert!(matches!(error, LogError::Unavailable(_)), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let error = SqliteLog::open(folder.path()).await.err().unwrap();
-    insta::assert_snapshot!(error, @"the database refused: unable to open database file (code 14)");
+    insta::assert_snapshot!(error, @"the database rejected the request: unable to open database file (code 14)");
 }

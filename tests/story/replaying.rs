@@ -113,7 +113,7 @@ async fn a_replay_that_is_refused_or_killed_goes_on_where_it_was() {
     let url = receiver.start().await;
     let refused = replay(&folder, &["--to-url", &url, "--at-once", "1"]).output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("event 3 was not taken") && said.contains("400"), "{said}");
+    assert!(said.contains("event 3 was not delivered") && said.contains("400"), "{said}");
     let cursor = said.rsplit_once("--after ").unwrap().1.trim();
     run(&mut replay(&folder, &["--to-url", &url, "--at-once", "1", "--after", cursor]));
     assert_eq!(receiver.ids(), numbers(0..40));
@@ -190,11 +190,11 @@ async fn what_cannot_be_replayed_is_said() {
     assert!(fails(&[]).contains("--to-bus"));
     assert!(fails(&["--to-bus", "a", "--to-url", "http://localhost/"]).contains("cannot be used with"));
     assert!(
-        fails(&["--to-url", "ftp://localhost/"]).contains("is not a URL; it is written https://HOST/PATH")
+        fails(&["--to-url", "ftp://localhost/"]).contains("is not a URL; the format is https://HOST/PATH")
     );
     assert!(
         fails(&["--to-url", "http://localhost/", "--after", "x"])
-            .contains("--after is no cursor of this log")
+            .contains("--after is not a cursor of this log")
     );
     assert!(fails(&["--to-url", "http://localhost/", "--from", "yesterday"]).contains("is neither a date"));
     assert!(fails(&["--to-url", "http://localhost/", "--rate", "0"]).contains("rate"));
@@ -207,8 +207,8 @@ async fn what_cannot_be_replayed_is_said() {
     let url = receiver.start().await;
     run(&mut replay(&folder, &["--to-url", &url, "--state", "other", "--type", "bounce"]));
     let said = fails(&["--to-url", &url, "--state", "other"]);
-    assert!(said.contains("is of a replay of other events"), "{said}");
+    assert!(said.contains("belongs to a replay of other events"), "{said}");
     std::fs::write(folder.path().join("state"), "garbled").unwrap();
     let said = fails(&["--to-url", "http://localhost/", "--state", "state"]);
-    assert!(said.contains("what --state holds is no cursor"), "{said}");
+    assert!(said.contains("the content of --state is not a cursor"), "{said}");
 }

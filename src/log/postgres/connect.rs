@@ -1,4 +1,4 @@
-//! The way to a database: its URL, TLS, the tables, and the pool.
+//! PostgreSQL connections: URL, TLS, migrations and the pool.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::DATABASE_TIMEOUT;
 use crate::log::{LogError, migrations};
 
-/// Every change to the tables, in order. One that was released is never edited.
+/// All migrations in order. A released migration is never edited.
 const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "events", include_str!("0001_events.sql")),
     (2, "order", include_str!("0002_order.sql")),
@@ -22,23 +22,25 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
 ];
 
-/// The authorities of Amazon RDS and Aurora, all regions. Source: "Using SSL/TLS to encrypt a connection to a DB
-/// instance", Amazon RDS User Guide, which names <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.
+/// The certificate authorities of Amazon RDS and Aurora in all regions. Source: "Using SSL/TLS to encrypt a
+/// connection to a DB instance", Amazon RDS User Guide, which names
+/// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.
 const RDS: &[u8] = include_bytes!("rds.pem");
 
-/// Where a PostgreSQL database is and how it is entered. It shows no password.
+/// The address and credentials of a PostgreSQL database. `Display` and `Debug` omit the password.
 #[derive(Clone)]
 pub struct DatabaseUrl(Box<PgConnectOptions>);
 
-/// Why a text is no [`DatabaseUrl`]. The text, which may hold a password, is not shown.
+/// A text is not a valid [`DatabaseUrl`]. The error omits the text, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the URL of a PostgreSQL database; it is written postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+#[error("not a PostgreSQL URL; the format is postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
 pub struct DatabaseUrlError;
 
 impl FromStr for DatabaseUrl {
     type Err = DatabaseUrlError;
 
-    /// Without `sslmode` in the URL, the server's certificate and name are verified, unless it is this machine.
+    /// Without `sslmode` in the URL, the client verifies the server's certificate and host name, except on this
+    /// machine.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
             return Err(DatabaseUrlError);
@@ -52,21 +54,21 @@ impl FromStr for DatabaseUrl {
 }
 
 impl DatabaseUrl {
-    /// A database by its parts, with the server verified.
+    /// Builds a URL without credentials. The client verifies the server's certificate.
     pub fn from_parts(host: &str, port: u16, database: &str) -> Self {
         let options = PgConnectOptions::new_without_pgpass().host(host).port(port).database(database);
         Self(Box::new(verified(options, false, false)))
     }
 
-    /// The same, entered by this user.
+    /// Sets the user and password.
     #[must_use]
     pub fn with_credentials(self, user: &str, password: &str) -> Self {
         Self(Box::new(self.0.username(user).password(password)))
     }
 }
 
-/// Has the server's certificate and its name verified, unless the URL says otherwise or it is this machine. The
-/// databases of RDS have certificates of AWS's own authorities.
+/// Turns on verification of the server's certificate and host name, unless the URL sets `sslmode` or the server is
+/// this machine. For RDS hosts it trusts AWS's own certificate authorities.
 fn verified(options: PgConnectOptions, has_mode: bool, has_authorities: bool) -> PgConnectOptions {
     let host = options.get_host().to_owned();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -94,7 +96,7 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Whether the tables are those of this version: then nothing has to be made, which who may only read could not.
+/// Whether all migrations are applied. Then no DDL runs, so a read-only user can open the log.
 async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> {
     let there = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
     if !there.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
@@ -106,16 +108,16 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> 
     Ok(done == MIGRATIONS.map(|(version, ..)| version))
 }
 
-/// Connections, `most` of them at most, to a database that could be reached and has the tables.
+/// Connects once, applies pending migrations and returns a pool of at most `most` connections.
 ///
 /// # Errors
-/// [`LogError`].
+/// The database is unreachable, rejects the credentials, or a migration fails.
 pub(super) async fn open_pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
-    // No settings of the session: a proxy that shares connections does not take them.
+    // No session settings, because a connection pooler rejects them.
     let options = (*url.0).clone().application_name("hookbridge");
-    // The first connection by itself: a pool would go on trying an address where nobody listens.
+    // The first connection bypasses the pool, which would keep retrying an unreachable address.
     let first = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
-    let mut first = first.map_err(|_| LogError::Unavailable("no answer".into()))??;
+    let mut first = first.map_err(|_| LogError::Unavailable("connecting timed out".into()))??;
     if !is_up_to_date(&mut first).await? {
         migrations::run(&mut first, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
     }

@@ -1,9 +1,9 @@
-//! The log in PostgreSQL, 15 or later.
+//! The event log in PostgreSQL 15 or later.
 //!
-//! A batch is one transaction: its row in `batches` first, which a second recorder of the same batch waits for and then
-//! finds; then all its events by COPY, or by an INSERT where they are few. Most batches hold nothing that was seen before, so nothing is looked up and
-//! nothing is staged; when that does meet an event that is there, the transaction is undone, the events that are there
-//! are looked up, and the rest is recorded.
+//! [`PostgresLog::record`](EventStore::record) writes a batch in one transaction: first its row in `batches`, for which
+//! a second recorder of the same batch waits; then its events by `COPY`, or by `INSERT` for a few. Most batches contain
+//! only new events, so it does not look for duplicates first. If the write hits a duplicate key, it rolls back, looks
+//! up the events that exist, and records the others.
 
 mod connect;
 mod order;
@@ -31,25 +31,25 @@ use super::{
     RetentionPolicy,
 };
 
-/// How often a batch is tried anew when others record the same events at the same time.
+/// The maximum number of attempts to record a batch when other recorders write the same events.
 const TRIES: usize = 8;
-/// How long a connection may take to come, or a search.
+/// Timeout for a connection and for a search statement.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Forces an index scan.
+/// Appended to the settings of a search to rule out sequential scans.
 const DISABLE_SEQ_SCAN: &str = "; set local enable_seqscan = off";
 
-/// A database with the log's tables.
+/// An open log in a PostgreSQL database.
 #[derive(Clone)]
 pub struct PostgresLog {
     pool: PgPool,
-    /// The weeks that are known to have a table.
+    /// The weeks that are known to have a partition.
     known_weeks: Arc<Mutex<HashSet<Week>>>,
     append_watch: Arc<AppendWatch>,
 }
 
-/// A connection that goes back to the pool only when nothing is under way on it. A work that is dropped in the middle,
-/// as at the end of an invocation, leaves an answer on it that the next one would take for its own.
+/// A connection that returns to the pool only when it is idle. A cancelled query, for example at the end of a Lambda
+/// invocation, leaves its response in the connection, so the connection is closed instead.
 struct CancelSafeConnection {
     connection: PoolConnection<Postgres>,
     is_idle: bool,
@@ -69,22 +69,22 @@ impl Drop for CancelSafeConnection {
     }
 }
 
-/// What one try at a batch came to.
+/// Result of one attempt to record a batch.
 enum Try {
     Done(RecordOutcome),
-    /// Some of its events are in the log already.
+    /// The log already has some of the events.
     Repeats,
-    /// Another one stood in the way.
+    /// A concurrent transaction caused a conflict.
     Collided(LogError),
-    /// Some of its events went past the table of their week.
+    /// Some events went to the default partition instead of the partition of their week.
     Strayed,
 }
 
 impl PostgresLog {
-    /// Connects, with `connections` at most, and brings the tables up to date.
+    /// Connects with at most `connections` connections and applies pending migrations.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The database is unreachable, rejects the credentials, or a migration fails.
     pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, LogError> {
         Ok(Self {
             pool: connect::open_pool(url, connections).await?,
@@ -93,7 +93,7 @@ impl PostgresLog {
         })
     }
 
-    /// Ends every connection.
+    /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -104,10 +104,10 @@ impl PostgresLog {
         records: &[(usize, &NewEvent<'_>)],
     ) -> Result<Try, LogError> {
         let repeats = batch.events.len() - records.len();
-        // They are in the order of time.
+        // The records are sorted by time.
         let times = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
-            // Nothing new, and nothing to remember.
+            // No new events, and no origin to store.
             return Ok(Try::Done(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
         }
         let mut connection = CancelSafeConnection::from(&self.pool).await?;
@@ -128,14 +128,15 @@ impl PostgresLog {
             connection.is_idle = true;
             return match code.as_deref() {
                 Some("23505") => Ok(Try::Repeats),
-                // The last one: a week's table was made while its events were on their way into the default table.
+                // 23514: the partition of a week was created while its events were being inserted into the default
+                // partition.
                 Some("40P01" | "40001" | "23514") => Ok(Try::Collided(error.into())),
                 _ => Err(error.into()),
             };
         }
         if partitions::has_events_in_default_partition(&mut transaction, number).await? {
             transaction.rollback().await?;
-            // Not idle: this session does not know of the table, and is ended.
+            // The connection stays marked as not idle, so it is closed: its catalog cache misses the partition.
             return Ok(Try::Strayed);
         }
         transaction.commit().await?;
@@ -143,7 +144,7 @@ impl PostgresLog {
         Ok(Try::Done(RecordOutcome::Inserted { batch: number, events: records.len(), repeats }))
     }
 
-    /// What a query finds, if it does not take too long.
+    /// Runs a query in a read-only transaction with a statement timeout.
     async fn query_read_only(
         &self,
         mut query: QueryBuilder<Postgres>,
@@ -162,7 +163,7 @@ impl PostgresLog {
         Ok(rows)
     }
 
-    /// Leaves out what is in the log already.
+    /// Removes the records that the log already has.
     async fn without_known<'r, 'a>(
         &self,
         records: Vec<(usize, &'r NewEvent<'a>)>,
@@ -172,8 +173,8 @@ impl PostgresLog {
         let (Some((_, first)), Some((_, last))) = (records.first(), records.last()) else {
             return Ok(records);
         };
-        // Whole seconds and the rest apart: a product with all microseconds would be rounded in far times. The range, in
-        // constants, leaves out the weeks that cannot be meant.
+        // Seconds and microseconds are added separately: one product of all microseconds would be rounded for distant
+        // times. The constant time range lets the planner skip other partitions.
         let known = format!(
             "select key.at from unnest($1::bigint[], $2::text[]) with ordinality as key (time, id, at)
              join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
@@ -192,12 +193,12 @@ impl PostgresLog {
 
 impl EventStore for PostgresLog {
     async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
-        // In the order of the key, so that two who record the same events do not wait for each other in a circle.
+        // Sorted by key, so that two recorders of the same events do not deadlock.
         let mut records: Vec<_> = batch.events.iter().enumerate().collect();
         records.sort_by_key(|(_, record)| record.key());
         records.dedup_by_key(|(_, record)| record.key());
         self.create_missing_partitions(&records).await?;
-        let mut last = LogError::Unavailable("other recorders of the same events stood in the way".into());
+        let mut last = LogError::Unavailable("other recorders kept writing the same events".into());
         for _ in 0..TRIES {
             match self.attempt(batch, &records).await? {
                 Try::Done(recorded) => return Ok(recorded),
@@ -255,7 +256,7 @@ impl EventStore for PostgresLog {
     }
 
     async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
-        // What has no position yet would go without anybody having had a chance to read it.
+        // Without a position, events would expire before any reader could see them.
         self.assign_positions().await?;
         partitions::maintain(self, keep).await
     }
@@ -274,21 +275,21 @@ impl Dialect for Postgres {
 
     fn timestamp_literal(time: Timestamp) -> String {
         if !super::is_recordable(time) {
-            // Before the year 1, which it writes in another way, nothing is ever recorded.
+            // The log has no events before the year 1, whose text format differs.
             return "timestamptz '-infinity'".into();
         }
         format!("timestamptz '{time:.6}'")
     }
 }
 
-/// What a search needs to be set. The planner takes the summaries of an index for useless where values are not in the order
-/// of the table, which is what a Bloom filter is for, and would read everything.
+/// The planner settings of a search. When values are not in table order, as is normal for a Bloom filter index, the
+/// planner underestimates the index and would scan every partition.
 fn settings(search: &Search) -> &'static str {
     let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_selective);
     if is_for_a_needle { DISABLE_SEQ_SCAN } else { "" }
 }
 
-/// An event, from the column `at` on.
+/// Reads an event from the columns that start at `at`.
 fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
     Ok(StoredEvent {
         key: EventKey { time: super::timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
@@ -309,7 +310,7 @@ async fn mark(
     times: Option<(Timestamp, Timestamp)>,
 ) -> Result<Result<i64, RecordOutcome>, LogError> {
     let count = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
-    // As text: between the years 1 and 9999 it is read as it is written.
+    // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
     let time = |time: Timestamp| format!("{time:.6}");
     let made = sqlx::query(
         "insert into hookbridge.batches (origin, events, repeats, unrecognized, oldest, newest)
@@ -339,7 +340,7 @@ async fn copy(
     records: &[(usize, &NewEvent<'_>)],
 ) -> Result<(), sqlx::Error> {
     if records.len() <= rows::MAX_INSERT_ROWS {
-        // Only the statement for one record is used again and again.
+        // Only the statement for one record is used often enough to be prepared.
         let is_usual = records.len() == 1;
         rows::insert_query(batch, records).build().persistent(is_usual).execute(connection).await?;
         return Ok(());

@@ -1,8 +1,9 @@
-//! The order of the log in PostgreSQL: positions are given after the commit, by one sequencer at a time.
+//! Event positions and ordered reads in PostgreSQL.
 //!
-//! A number taken before the commit would not do: a slow transaction would put its events in front of those that a reader
-//! has seen. Nor does a recorder wait for another: whoever comes to it next, recorder or reader, gives positions to all
-//! that was committed, by the function `hookbridge.sequence` in `0002_order.sql`.
+//! Positions are assigned after the commit, by one sequencer at a time. A number taken before the commit would let a
+//! slow transaction insert events before those that a reader has already seen. Recorders do not wait for each other:
+//! the next recorder or reader calls `hookbridge.sequence` (`0002_order.sql`), which assigns positions to every
+//! committed batch.
 
 use std::ops::Range;
 
@@ -18,12 +19,12 @@ use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
 use crate::log::{LogError, sql::Dialect as _, timestamp_from_micros};
 
-/// The channel on which the end of the log is told.
+/// The `NOTIFY` channel that carries the end of the log.
 const CHANNEL: &str = "hookbridge_log";
 
 impl PostgresLog {
-    /// Has this log learn from the database when another process adds to it, until it is dropped. Without it, and where
-    /// something between does not pass it on, it asks now and then.
+    /// Listens for appends by other processes until the log is dropped. Without this, and where a proxy does not pass
+    /// notifications on, readers poll the database.
     pub fn listen_for_appends(&self) {
         let (pool, growth) = (self.pool.clone(), std::sync::Arc::downgrade(&self.append_watch));
         tokio::spawn(async move {
@@ -43,7 +44,7 @@ impl PostgresLog {
         });
     }
 
-    /// Reads events of a page, by a session that knows all of it.
+    /// Reads events of one range through a session that sees every partition.
     async fn look(
         &self,
         where_from: (&Range<Position>, &Range<Position>),
@@ -53,8 +54,8 @@ impl PostgresLog {
         let mut lent = CancelSafeConnection::from(&self.pool).await?;
         let mut all = read(&mut lent.connection, where_from, filter, most).await?;
         lent.is_idle = all.missed <= 0;
-        // A session may not know of a table that another has attached: PostgreSQL tells it, but what it was just reading
-        // of the catalogs then, it keeps. A new session looks anew. Where that one misses as many, somebody deleted them.
+        // This session's catalog cache may miss a partition that another session has just attached. A new session reads
+        // the catalogs again. If it misses as many events, they were deleted by hand.
         while all.missed > 0 {
             let options = self.pool.connect_options();
             let fresh = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
@@ -71,7 +72,7 @@ impl PostgresLog {
         Ok(all.events)
     }
 
-    /// The rows of one statement.
+    /// Runs one statement and returns its rows.
     async fn rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
         let mut lent = CancelSafeConnection::from(&self.pool).await?;
         let rows = rows(&mut lent.connection, QueryBuilder::new(sql)).await?;
@@ -80,15 +81,15 @@ impl PostgresLog {
     }
 }
 
-/// What a session read.
+/// The result of one read.
 struct Read {
-    /// `None` when some of them are no longer kept.
+    /// `None` when some of the requested positions have expired.
     events: Option<Vec<PositionedEvent>>,
-    /// How many it did not find that its batches have, whatever the filter.
+    /// The number of events that the batches should have but the session did not see, regardless of the filter.
     missed: i64,
 }
 
-/// Reads events of a page, which is a part of the positions that are asked for.
+/// Reads the events of `window`, which is a part of the requested `positions`.
 async fn read(
     connection: &mut PgConnection,
     (positions, window): (&Range<Position>, &Range<Position>),
@@ -102,7 +103,7 @@ async fn read(
         Some(query) => rows(connection, query).await?,
         None => Vec::new(),
     };
-    // After the events were read: where some had gone by then, this says so.
+    // Checked after the read, so that an expiry during the read is noticed.
     let first = "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
     let first: Position = sqlx::query(first).fetch_one(connection).await?.try_get(0)?;
     if positions.start < first {
@@ -202,7 +203,7 @@ impl EventReader for PostgresLog {
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
         let key = self.rows("select cursor_key from hookbridge.log".into()).await?;
         let key = key.first().map(|row| row.try_get(0)).transpose()?;
-        key.map(CursorKey::new).ok_or_else(|| LogError::Rejected("the log has no key of its cursors".into()))
+        key.map(CursorKey::new).ok_or_else(|| LogError::Rejected("the log has no cursor signing key".into()))
     }
 
     async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {

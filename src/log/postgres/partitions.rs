@@ -1,8 +1,8 @@
-//! The weekly tables that `events` consists of: made before they are needed, dropped when they are old.
+//! Weekly partitions of `events`: creation and retention.
 //!
-//! A table is made beside the log and then attached, which lets readers and writers of the other weeks go on. What the
-//! default table holds of that week goes with it: otherwise PostgreSQL would refuse to attach. Dropping a week takes the
-//! whole log for a moment.
+//! [`make`] creates a table on its own and then attaches it, so that readers and writers of other weeks continue.
+//! PostgreSQL refuses to attach a partition while the default partition holds rows of its range, so [`make`] moves
+//! those rows first. Dropping a week locks the whole `events` table briefly.
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
@@ -13,17 +13,17 @@ use super::{CancelSafeConnection, PostgresLog};
 use crate::log::week::Week;
 use crate::log::{Bounds, EventReader as _, LogError, MaintenanceReport, NewEvent, RetentionPolicy};
 
-/// One at a time makes tables.
+/// The advisory lock that serializes the creation of partitions.
 const LOCK: i64 = 0x686f_6f6b;
-/// While somebody waits for a lock on a table, everybody else waits behind: rather fail, and come again.
+/// A session that waits for a table lock blocks every later session, so DDL fails early and is retried later.
 const SHORT_WAIT: &str = "set local lock_timeout = '3s'";
-/// Weeks ahead that have tables.
+/// The number of future weeks that have a partition.
 const AHEAD: i64 = 4;
-/// The oldest week that gets a table, in weeks from now: ten years. What is older is in the default table.
+/// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
 const BACK: i64 = 522;
 
 impl PostgresLog {
-    /// Looks anew whether these weeks have tables.
+    /// Forgets the weeks of these events, so that the next batch checks again whether their partitions exist.
     pub(super) fn invalidate_known_weeks(&self, records: &[(usize, &NewEvent<'_>)]) {
         let mut known = self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (_, record) in records {
@@ -31,7 +31,8 @@ impl PostgresLog {
         }
     }
 
-    /// Makes the tables that a batch needs, unless its times are out of all reason.
+    /// Creates the partitions that a batch needs. `records` are sorted by time. Times outside the supported range of
+    /// weeks get no partition.
     pub(super) async fn create_missing_partitions(
         &self,
         records: &[(usize, &NewEvent<'_>)],
@@ -40,7 +41,7 @@ impl PostgresLog {
         let mut missing = Vec::new();
         {
             let known = self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // They are in the order of time.
+            // The records are sorted by time, so equal weeks are adjacent.
             for (_, record) in records {
                 let week = Week::containing(record.time);
                 let reasonable = (now.add_weeks(-BACK)..=now.add_weeks(AHEAD)).contains(&week);
@@ -62,8 +63,9 @@ impl PostgresLog {
     }
 }
 
-/// Whether events of a batch that is being recorded are in the default table though their weeks have tables, or should: a week
-/// was dropped that was known here, or the session was not told of one that was made. There they would not be found by time.
+/// Whether a batch that is being recorded has events in the default partition although their week should have its own.
+/// This happens when a known week was dropped, or when this session's catalog cache misses a new partition. A reader
+/// that searches by time does not find such events.
 pub(super) async fn has_events_in_default_partition(
     connection: &mut PgConnection,
     batch: i64,
@@ -76,15 +78,15 @@ pub(super) async fn has_events_in_default_partition(
     sqlx::query(sqlx::AssertSqlSafe(strayed)).persistent(false).fetch_one(connection).await?.try_get(0)
 }
 
-/// Makes the table of a week, unless it is there; says whether it was made.
+/// Creates the partition of a week, unless it exists. Returns whether it was created.
 async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogError> {
     let table = week.events_partition_name();
     let is_there = "select exists (select from pg_inherits i
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
     let name = format!("hookbridge.{table}");
     if sqlx::query(is_there).bind(&name).fetch_one(&mut *connection).await?.try_get(0)? {
-        // Whoever has just made it tells other sessions of it after its commit: until then a reader might not look into it. It
-        // holds the lock until they are told; nothing is recorded in it before.
+        // The session that creates the partition holds this lock until its commit has invalidated the other sessions'
+        // catalog caches. Waiting for it keeps events out of the partition while a reader may still miss it.
         sqlx::query("select pg_advisory_xact_lock_shared($1)").bind(LOCK).execute(&mut *connection).await?;
         return Ok(false);
     }
@@ -95,7 +97,7 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     if sqlx::query(is_there).bind(&name).fetch_one(&mut *transaction).await?.try_get(0)? {
         return Ok(false);
     }
-    // Nobody adds to the default table while what it has of this week moves out of it.
+    // The exclusive lock keeps new events out of the default partition while its rows of this week move.
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
         "create table hookbridge.{table} (like hookbridge.events including all);
          lock table hookbridge.events_default in access exclusive mode;
@@ -118,8 +120,8 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     Ok(true)
 }
 
-/// A session that was just reading the catalogs when a table came keeps what it read, and does not know of the table. This changes
-/// nothing, but sessions are told that they have to read them again.
+/// Invalidates other sessions' catalog caches with a no-op DDL statement. A session that read the catalogs while the
+/// partition was attached may have cached the older state.
 async fn tell_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
@@ -129,8 +131,8 @@ async fn tell_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     transaction.commit().await
 }
 
-/// Makes the tables of this week and the next ones, and those of what strayed into the default table; removes what need
-/// not be kept.
+/// Creates the partitions of this week, of the next weeks and of misplaced events in the default partition; then
+/// applies retention.
 pub(super) async fn maintain(
     log: &PostgresLog,
     keep: &RetentionPolicy,
@@ -163,7 +165,7 @@ pub(super) async fn maintain(
     Ok(done)
 }
 
-/// Moves what strayed into the default table though its week has a table.
+/// Moves misplaced events of a week from the default partition into the partition of that week.
 async fn bring_back(connection: &mut PgConnection, week: Week) -> Result<(), LogError> {
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let which = format!("time >= '{from}' and time < '{to}'");
@@ -178,11 +180,11 @@ async fn bring_back(connection: &mut PgConnection, week: Week) -> Result<(), Log
     Ok(())
 }
 
-/// The time before which so much was recorded that without it the log is not larger than `bytes`, events being of one size;
-/// `None` when it is not larger. Of a week that is over, its end: whole weeks go.
+/// The cutoff time that brings the log down to `bytes`, estimated from the average event size; `None` when the log is
+/// small enough. The cutoff is the end of a week, because PostgreSQL drops whole weeks.
 async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option<Timestamp>, LogError> {
-    // A week of which a part was deleted is as large as before: it counts by the rows that it has, each as large as in the
-    // densest week, and half as much again.
+    // Deletes do not shrink a partition's file. So a partition counts by its rows, at 1.5 times the row size of the
+    // densest partition, if that is less than its file.
     let size = "with week as (
           select pg_total_relation_size(c.oid)::float as size, c.reltuples as rows
           from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'hookbridge.events'::regclass
@@ -199,19 +201,19 @@ async fn start_within(log: &PostgresLog, bytes: u64, now: Week) -> Result<Option
     let first_kept = first + i64::try_from(goes).unwrap_or(end - first);
     let Some(start) = log.recorded_at(first_kept).await? else { return Ok(None) };
     let week = Week::containing(start);
-    // What is of this week stays, and so does what was recorded in it.
+    // The current week is never dropped.
     Ok(Some(week.add_weeks(1).min(now).start()))
 }
 
-/// Removes what was recorded before `oldest` and is from before it: the marks of batches first, which ends what readers
-/// are told is kept; then whole weeks, as many of them as can be had, and the events of those batches in weeks and among
-/// strays where others stay.
+/// Removes events that were recorded before `oldest` and happened before it. First it removes the batches from the
+/// readable range; then it drops each partition that holds no readable event, and deletes the expired events of the
+/// other partitions row by row.
 async fn drop_before(
     connection: &mut PgConnection,
     oldest: Timestamp,
     done: &mut MaintenanceReport,
 ) -> Result<(), LogError> {
-    // What has a place in the archive stays known, so that it does not come again; of the rest nothing is left.
+    // Batches from the archive keep their row, so that they are not recorded again. Other empty batches are deleted.
     let marks = format!(
         "update hookbridge.batches set position = null, events = 0, oldest = null, newest = null
          where position is not null and recorded < timestamptz '{oldest:.6}';
@@ -240,7 +242,7 @@ async fn drop_before(
     failed.map_or(Ok(()), Err)
 }
 
-/// Whether no batch that is kept has an event in a table. Numbers of batches are given in about their order.
+/// Whether every event in a table belongs to an expired batch. Batch ids ascend roughly in the order of recording.
 async fn is_all_old(connection: &mut PgConnection, table: &str) -> Result<bool, LogError> {
     let sql = format!(
         "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"
@@ -248,10 +250,11 @@ async fn is_all_old(connection: &mut PgConnection, table: &str) -> Result<bool, 
     Ok(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?)
 }
 
-/// Drops a week, unless something new has come into it; then none of it is deleted.
+/// Drops the partition of a week. If a new event arrived in it meanwhile, nothing is deleted and the result is
+/// `Some(0)`.
 async fn drop_week(connection: &mut PgConnection, table: &str) -> Result<Option<u64>, LogError> {
     let mut transaction = connection.begin().await?;
-    // The whole log before a part of it, as recorders do.
+    // Lock the parent before the partition, in the same order as recorders, to avoid a deadlock.
     let lock = format!(
         "{SHORT_WAIT}; lock table only hookbridge.events in access exclusive mode;
          lock table hookbridge.{table} in access exclusive mode"
@@ -266,7 +269,7 @@ async fn drop_week(connection: &mut PgConnection, table: &str) -> Result<Option<
     Ok(None)
 }
 
-/// Deletes what is older than `oldest` and of batches that are gone, and says how many events those were.
+/// Deletes events that are older than `oldest` and belong to expired batches. Returns their number.
 async fn delete_old(
     connection: &mut PgConnection,
     table: &str,

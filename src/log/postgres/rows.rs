@@ -1,6 +1,6 @@
-//! Records as rows: in COPY's binary form, or a few of them as an INSERT.
+//! Encoding of events as rows for `COPY` or `INSERT`.
 //!
-//! Source: "COPY", PostgreSQL's manual, "Binary Format"; times are microseconds since 2000, as in its `timestamptz`.
+//! Source: "COPY", PostgreSQL manual, "Binary Format". Times are microseconds since 2000, as in its `timestamptz`.
 
 use std::sync::LazyLock;
 
@@ -11,37 +11,37 @@ use crate::log::{COLUMNS, NewEvent};
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// 2000-01-01 in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
-/// The object identifier of the type `text`.
+/// The OID of the type `text`.
 const TEXT: i32 = 25;
 const NULL: i32 = -1;
 const BEFORE_COLUMNS: [&str; 10] =
     ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
 
-/// So many are an INSERT. What COPY sends goes out in two pieces, and the second waits for the first to be acknowledged, which
-/// a server may take 40 ms for (the driver does not set TCP_NODELAY).
+/// Up to this many rows use `INSERT`. The driver sends `COPY` data in two packets without TCP_NODELAY, so the second
+/// waits for the acknowledgement of the first, which the server may delay by 40 ms.
 pub(super) const MAX_INSERT_ROWS: usize = 40;
 
 static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = BEFORE_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
     columns.join(", ")
 });
-/// The statement that takes what [`encode_copy`] makes.
+/// The statement that accepts the output of [`encode_copy`].
 pub(super) static COPY_STATEMENT: LazyLock<String> =
     LazyLock::new(|| format!("copy hookbridge.events ({}) from stdin (format binary)", *ALL_COLUMNS));
 
-/// The places of records, counted anew without gaps, in the order in which they were sent.
+/// Returns a function that maps a record's index in the batch to its place among these records, without gaps.
 fn places<'p>(records: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) -> i32 + 'p {
     let mut sent: Vec<_> = records.iter().map(|(place, _)| *place).collect();
     sent.sort_unstable();
     move |place| count(sent.partition_point(|earlier| *earlier < place))
 }
 
-/// An INSERT of a few records.
+/// Builds an `INSERT` of a few records.
 pub(super) fn insert_query(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
     let place_of = places(records);
     query.push_values(records, |mut row, (place, record)| {
-        // As text: between the years 1 and 9999 it is read as it is written.
+        // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
         row.push_bind(format!("{:.6}", record.time)).push_unseparated("::timestamptz");
         row.push_bind(record.id.to_string())
             .push_bind(record.source.to_string())
@@ -59,7 +59,7 @@ pub(super) fn insert_query(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Qu
     query
 }
 
-/// Each record with its place in what was sent: of those that are here, the places are counted anew, without gaps.
+/// Encodes records in the binary `COPY` format. Places are renumbered without gaps, in the order of the batch.
 pub(super) fn encode_copy(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
     let place_of = places(records);
     let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
@@ -89,7 +89,7 @@ pub(super) fn encode_copy(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec
     rows.0
 }
 
-/// A number as the format counts. Nothing here is that many: a row of PostgreSQL is 1 GB at most.
+/// Converts a count to the format's 32-bit integer. It never overflows, because a PostgreSQL row is at most 1 GB.
 fn count(of: usize) -> i32 {
     i32::try_from(of).unwrap_or(i32::MAX)
 }
@@ -106,7 +106,8 @@ impl Rows {
         self.bytes(value.as_bytes());
     }
 
-    /// A one-dimensional array: dimensions, whether there are nulls, the element type; then the length and lower bound.
+    /// Writes a one-dimensional array: the number of dimensions, a null flag and the element type; then the length
+    /// and the lower bound.
     fn texts(&mut self, values: &[String]) {
         let dimensions = i32::from(!values.is_empty());
         let size: usize = values.iter().map(|value| value.len() + 4).sum();

@@ -1,4 +1,4 @@
-//! Statements of both databases, run in PostgreSQL.
+//! Portable SQL statements, run in PostgreSQL.
 
 use jiff::Timestamp;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
@@ -11,7 +11,7 @@ use crate::log::statements::{ColumnValues, unexpected_column_type};
 use crate::log::week::Week;
 use crate::log::{LogError, Row, SqlExecutor, SqlValue, Statement};
 
-/// Weeks ahead that have tables.
+/// The number of future weeks that have a partition.
 const AHEAD: i64 = 4;
 
 impl SqlExecutor for PostgresLog {
@@ -44,7 +44,7 @@ impl SqlExecutor for PostgresLog {
                 week.partition_name(table)
             );
             match sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *connection).await {
-                // The default table has some of it: there the week stays.
+                // The default partition already has rows of this week, so they stay there.
                 Err(error)
                     if error
                         .as_database_error()
@@ -82,7 +82,7 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
         };
         let columns = rows.columns.iter().enumerate().map(cast).collect::<Vec<_>>().join(", ");
         let sql = format!("with v ({}) as (select * from unnest({columns})) {sql}", rows.column_names());
-        // A plan that is kept would be one for tables as they were when it was made.
+        // Not prepared: a cached plan would be based on earlier table sizes.
         let mut query: Query<'_, Postgres, PgArguments> =
             sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
         for (_, cells) in &rows.columns {
@@ -93,7 +93,7 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
         }
         return query.fetch_all(connection).await?.iter().map(row).collect();
     }
-    // A plan for any values would not know how few rows are wanted.
+    // Not prepared: a generic plan would not know the small limits in the parameters.
     let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
     for value in statement.values {
         query = match value {

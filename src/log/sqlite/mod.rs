@@ -1,7 +1,7 @@
-//! The log in a file of this machine, by SQLite.
+//! The event log in a local SQLite file.
 //!
-//! There is one writer at a time, and it waits for nobody: a batch is one transaction, and what is there already is
-//! passed over as it comes.
+//! SQLite allows one writer at a time. A batch is one transaction, and its `insert` skips events that the log already
+//! has.
 
 mod order;
 mod statements;
@@ -31,30 +31,30 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (6, "pauses", include_str!("0006_pauses.sql")),
     (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
 ];
-/// SQLite binds 32,766 values at most, and a row has some thirty.
+/// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
 const ROWS: usize = 500;
 
-/// A file with the log's tables.
+/// An open log in an SQLite file.
 #[derive(Clone)]
 pub struct SqliteLog {
     pool: SqlitePool,
-    /// SQLite has one writer at a time: here they queue, and not in its retries.
+    /// Serializes writers here instead of by SQLite's busy handler, which only retries.
     write_lock: Arc<tokio::sync::Mutex<()>>,
     append_watch: Arc<AppendWatch>,
 }
 
 impl SqliteLog {
-    /// Opens the file, makes it when it is not there, and brings the tables up to date.
+    /// Opens the file, creates it if necessary, and applies pending migrations.
     ///
     /// # Errors
-    /// [`LogError`].
+    /// The file cannot be opened or created, or a migration fails.
     pub async fn open(path: &Path) -> Result<Self, LogError> {
         make_private(path);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on disk before it is answered.
+            // A commit is on disk before the call returns.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(20))
             .with_regexp();
@@ -63,7 +63,7 @@ impl SqliteLog {
         if let Err(LogError::Rejected(_)) =
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
         {
-            // Somebody else was making the tables at the same time: in SQLite nobody waits for the other.
+            // Another process may have run the migrations at the same time; in SQLite they take no lock.
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
         }
         drop(connection);
@@ -72,8 +72,8 @@ impl SqliteLog {
 }
 
 impl SqliteLog {
-    /// Deletes the events from before `oldest` whose batches are gone; some at a time, so that whoever records does not wait
-    /// for all of it.
+    /// Deletes events older than `oldest` whose batches have expired. It deletes in chunks, so that recorders do not
+    /// wait for the whole deletion.
     async fn delete_unmarked(&self, oldest: Timestamp) -> Result<u64, LogError> {
         let mut all = 0;
         loop {
@@ -91,7 +91,7 @@ impl SqliteLog {
         }
     }
 
-    /// Whether what is stored takes more than so many bytes, without pages that are free.
+    /// Whether the file is larger than the limit, free pages excluded.
     async fn is_larger(&self, than: Option<u64>) -> Result<bool, LogError> {
         let Some(bytes) = than else { return Ok(false) };
         let size = "select (p.page_count - f.freelist_count) * s.page_size
@@ -104,7 +104,7 @@ impl SqliteLog {
 impl Dialect for Sqlite {
     const EVENTS_TABLE: &'static str = "events";
     const BATCHES_TABLE: &'static str = "batches";
-    // The sign keeps the planner from going by the key.
+    // The unary plus keeps the planner from using the key index.
     const TIME_WITHOUT_KEY_INDEX: &'static str = "+time";
     const REGEX_OPERATOR: &'static str = "regexp";
     const RETURNS_SCANNED_COUNT: bool = false;
@@ -178,7 +178,7 @@ impl EventStore for SqliteLog {
                 .bind(number)
                 .execute(&mut *transaction)
                 .await?;
-            // Places without gaps.
+            // Renumber the places without gaps.
             sqlx::query(
                 "update events set place = counted.place from (
                    select rowid as row, row_number() over (order by place) - 1 as place from events where batch = ?
@@ -244,7 +244,7 @@ impl EventStore for SqliteLog {
             forget(&self.pool, "recorded < ?", Some(oldest)).await?;
         }
         while self.is_larger(keep.max_bytes).await? {
-            // About a thousand events at a time; one batch at least.
+            // About a thousand positions per round, at least one batch.
             let which = "position < (select min(position) + 1000 from batches)";
             let _writing = self.write_lock.lock().await;
             let mut transaction = self.pool.begin_with("begin immediate").await?;
@@ -265,7 +265,8 @@ impl EventStore for SqliteLog {
     }
 }
 
-/// Makes the file, if it is not there, for its owner only: the log is about people. What goes wrong is said by who opens it.
+/// Creates the file, if it is missing, readable by its owner only, because the log contains personal data. Errors are
+/// ignored here; opening the database reports them.
 fn make_private(path: &Path) {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -274,8 +275,8 @@ fn make_private(path: &Path) {
     let _ = options.open(path);
 }
 
-/// Ends what readers are told is kept of some batches, and returns their numbers. They stay known, so that what lies in an
-/// archive does not come again.
+/// Removes batches from the readable range and returns their ids. The rows of the batches stay, so that batches of an
+/// archive are not recorded again.
 async fn forget<'c>(
     connection: impl sqlx::Executor<'c, Database = Sqlite>,
     which: &str,
@@ -292,7 +293,7 @@ async fn forget<'c>(
     Ok(query.fetch_all(connection).await?)
 }
 
-/// An event, from the column `at` on.
+/// Reads an event from the columns that start at `at`.
 fn event_from_row(row: &SqliteRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
     let resources: String = row.try_get(at + 6)?;
     Ok(StoredEvent {

@@ -1,4 +1,6 @@
-//! The order of the log in SQLite: one writer at a time, so a batch gets its positions in its own transaction.
+//! Event positions and ordered reads in SQLite.
+//!
+//! SQLite has one writer at a time, so a batch gets its positions in its own transaction.
 
 use std::ops::Range;
 
@@ -12,14 +14,14 @@ use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
 use crate::log::{LogError, timestamp_from_micros};
 
-/// Puts a batch at the end of the log, and returns where the log ends then.
+/// Assigns the next positions to a batch and returns the new end of the log.
 pub(super) async fn assign_positions(
     connection: &mut SqliteConnection,
     batch: i64,
     events: i64,
     times: (Option<i64>, Option<i64>),
 ) -> Result<Position, LogError> {
-    // Not SQLite's own clock, which knows milliseconds: what comes after a time has to be recorded after it.
+    // SQLite's own clock has only millisecond precision. Recording times must ascend with positions.
     let end = "update log set next = next + ?, sequenced = max(sequenced, ?) returning next, sequenced";
     let now = Timestamp::now().as_microsecond();
     let end = sqlx::query(end).bind(events).bind(now).fetch_one(&mut *connection).await?;
@@ -40,7 +42,7 @@ impl SqliteLog {
         Ok(QueryBuilder::<Sqlite>::new(sql).build().fetch_all(&self.pool).await?)
     }
 
-    /// Reads events of a window.
+    /// Reads the events of one range of positions.
     async fn look(
         &self,
         window: &Range<Position>,
@@ -88,7 +90,7 @@ impl EventReader for SqliteLog {
                 break;
             }
         }
-        // After the events were read: where some had gone by then, this says so.
+        // Checked after the read, so that an expiry during the read is noticed.
         if positions.start < self.bounds().await?.first {
             return Ok(None);
         }

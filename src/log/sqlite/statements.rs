@@ -1,4 +1,4 @@
-//! Statements of both databases, run in SQLite.
+//! Portable SQL statements, run in SQLite.
 
 use jiff::Timestamp;
 use sqlx::query::Query;
@@ -28,14 +28,14 @@ impl SqlExecutor for SqliteLog {
     }
 
     async fn maintain_partitions(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
-        // A file of one machine is small enough to delete from.
+        // SQLite has no partitions; callers delete old rows instead.
         Ok(())
     }
 }
 
 async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
     let now = Timestamp::now().as_microsecond().to_string();
-    // There is one writer at a time: nothing is locked.
+    // SQLite has one writer at a time, so rows need no locks.
     let sql = statement.sql.replace("{log}", "").replace("{now}", &now).replace("{skip_locked}", "");
     let rows = statement.rows.as_deref();
     let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values(rows)));
@@ -59,7 +59,7 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
     query.fetch_all(connection).await?.iter().map(row).collect()
 }
 
-/// How many rows there are.
+/// Returns the number of rows.
 fn height(rows: &InputRows) -> usize {
     rows.columns.first().map_or(0, |(_, cells)| match cells {
         ColumnValues::Texts(texts) => texts.len(),
@@ -67,8 +67,8 @@ fn height(rows: &InputRows) -> usize {
     })
 }
 
-/// The table `v`, with a place for each value, row by row. The places have no numbers: SQLite looks a numbered one up among all
-/// before it.
+/// Builds the table `v` with one parameter per value, row by row. The parameters are not numbered: SQLite searches all
+/// earlier parameters for each numbered one.
 fn values(rows: &InputRows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
     format!("with v({}) as (values {})", rows.column_names(), vec![row; height(rows)].join(", "))

@@ -137,7 +137,7 @@ mod tests {
         insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty, or holds a space or another character that no key has");
         insta::assert_snapshot!(poll("hunter2"), @"poll: it is written PROVIDER=VALUE, for example stripe=...");
         let poll_url = vec!["stripe=http://api.stripe.com/hunter2".into()];
-        insta::assert_snapshot!(why(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: that of stripe: it is written https://HOST, without a path (http:// for this machine only)");
+        insta::assert_snapshot!(why(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: that of stripe: the format is https://HOST, without a path (http:// only for this machine)");
         let poll_types = vec!["stripe=invoice.paid".into()];
         insta::assert_snapshot!(why(PollFlags { poll_types, ..PollFlags::default() }), @"poll: stripe is not asked for its events: there is no key of it");
         insta::assert_snapshot!(why(PollFlags { poll_delay: Some(100_000), ..PollFlags::default() }), @"poll-delay is at most 86400 seconds, poll-back at most 30 days");
