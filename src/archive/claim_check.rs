@@ -1,4 +1,6 @@
-//! A bucket for details that are too large for an entry. The bus gets a claim check: where the detail is.
+//! Claim checks for details that exceed the entry limit.
+//!
+//! The detail goes to an S3 bucket, and the event carries a claim check: the bucket, the key and the size.
 
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::json;
@@ -9,24 +11,24 @@ use super::s3;
 use crate::call::{CallError, Failure, retried};
 use crate::event::{Detail, Event};
 
-/// An S3 bucket of details.
+/// An S3 bucket that stores details.
 pub struct ClaimCheckStore {
     client: aws_sdk_s3::Client,
     bucket: String,
 }
 
 impl ClaimCheckStore {
-    /// `bucket` is the bucket's name.
+    /// Creates a client of `bucket`, the bucket's name.
     pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
         Self { client: s3::s3_client(config), bucket }
     }
 
-    /// Keeps the detail of `event`, byte for byte, as the object `<folder>/<SHA-256 of the detail>.json`, and returns
-    /// the event with a claim check for its detail: `{"overflow":{"bucket":...,"key":...,"size":bytes}}`. The same
-    /// detail has the same key, so that a retry changes nothing and nobody can put another one in its place.
+    /// Stores the detail of `event` unchanged as the object `<folder>/<SHA-256 of the detail>.json`. Returns the
+    /// event with a claim check as its detail: `{"overflow":{"bucket":...,"key":...,"size":bytes}}`. The key depends
+    /// on the content only, so a retry stores the same object again and no other detail can replace it.
     ///
     /// # Errors
-    /// [`CallError`]: the detail is not kept, or nobody can say that it is.
+    /// When storing failed, or was not confirmed in time.
     pub async fn store_detail(
         &self,
         folder: &str,

@@ -1,4 +1,4 @@
-//! A folder of this machine as an archive.
+//! A local folder as an archive.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,30 +12,31 @@ use super::{ArchiveEntry, ArchivedPayload, PutOutcome, object_key};
 use crate::call::CallError;
 use crate::files::make_private;
 
-/// Where files are written before they have a name, in the archive's folder.
+/// Subfolder for files that are being written.
 const PARTIAL: &str = ".partial";
-/// Where the headers of batches are, in the archive's folder.
+/// Subfolder for the headers of entries.
 const HEADERS: &str = ".headers";
-/// What has been there for longer was left by a crash.
+/// Age at which a partial file counts as left behind by a crash.
 const LEFT_OVER: Duration = Duration::from_secs(3600);
 
-/// A folder.
+/// An archive in a local folder.
 #[derive(Clone)]
 pub struct FolderArchive {
     folder: PathBuf,
 }
 
 impl FolderArchive {
-    /// Makes the folder, unless it is there, and removes what a crash left half written in it.
+    /// Opens the archive for writing. Creates the folder if needed, and removes partial files that a crash left
+    /// behind.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// When the folder cannot be created or written to.
     pub fn open(folder: PathBuf) -> std::io::Result<Self> {
         let partial = folder.join(PARTIAL);
         make_private(&partial)?;
         for file in std::fs::read_dir(&partial)? {
             let file = file?;
-            // What is not there any more has got its name by now, from another server in this folder.
+            // Another process may have renamed the file in the meantime.
             let Ok(written) = file.metadata().and_then(|about| about.modified()) else { continue };
             if written.elapsed().is_ok_and(|age| age > LEFT_OVER) {
                 std::fs::remove_file(file.path())?;
@@ -45,9 +46,9 @@ impl FolderArchive {
         Ok(Self::new(folder))
     }
 
-    /// A folder to read from, which is not touched.
+    /// Opens the archive for reading; changes nothing in the folder.
     pub fn new(folder: PathBuf) -> Self {
-        // Canonicalized: the path is part of each batch's origin.
+        // Canonicalized, because the path is part of each entry's origin.
         Self { folder: folder.canonicalize().unwrap_or(folder) }
     }
 
@@ -69,7 +70,7 @@ impl FolderArchive {
             Ok(Ok(Ok(kept))) => Ok(kept),
             Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
-            Err(_) => Err(unavailable("the disk did not answer in time".into())),
+            Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
     }
 
@@ -84,7 +85,7 @@ impl FolderArchive {
             let modified = std::fs::metadata(&path)?.modified()?;
             let headers: BTreeMap<String, String> = match std::fs::read(&headers) {
                 Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
-                // A folder that somebody else has filled has none.
+                // Entries that another program wrote have no headers.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
                 Err(error) => return Err(error),
             };
@@ -100,11 +101,11 @@ impl FolderArchive {
             Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Ok(Ok(Err(error))) => Err(CallError::Refused(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
-            Err(_) => Err(unavailable("the disk did not answer in time".into())),
+            Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
     }
 
-    /// All of them: a folder has no pages.
+    /// Lists all keys of a provider after `after`, in one page.
     pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, CallError> {
         let folder = self.folder.join(provider);
         let failed = |error: std::io::Error| CallError::Refused(format!("{}: {error}", folder.display()));
@@ -135,7 +136,7 @@ impl FolderArchive {
     }
 }
 
-/// Writes the headers and then the body, unless that is there: who finds a body finds its headers.
+/// Writes the headers before the body, so the headers always exist once the body does.
 fn keep(path: &Path, headers: &Path, partial: &Path, batch: &ArchiveEntry) -> std::io::Result<PutOutcome> {
     let received = batch.received_at.into();
     if !batch.headers.is_empty() && !path.exists() {
@@ -145,13 +146,13 @@ fn keep(path: &Path, headers: &Path, partial: &Path, batch: &ArchiveEntry) -> st
     write(path, partial, &batch.body, received)
 }
 
-/// Where the headers are that were kept with a body: in a folder of their own, so that a provider's holds its batches only.
+/// The path of an entry's headers. It lies outside the provider's folder, which holds bodies only.
 fn headers_of(key: &str) -> String {
     format!("{HEADERS}/{key}")
 }
 
-/// Writes a whole file to disk, and then gives it its name unless that is taken: nobody ever sees half of it. Its time is
-/// the time of receipt.
+/// Writes and flushes a partial file, then renames it without overwriting, so partial files are never visible. The
+/// file's modification time is the time of arrival.
 fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std::io::Result<PutOutcome> {
     let folder = path.parent().unwrap_or(path);
     if !folder.exists() {
@@ -173,7 +174,7 @@ fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std:
             Err(error) => return Err(error.error),
         }
     };
-    // Its name has to be on disk, too, also when somebody else has just given it.
+    // Make the name durable too, even if another process has just created it.
     sync(folder)?;
     Ok(kept)
 }

@@ -5,23 +5,26 @@ use sha2::{Digest as _, Sha256};
 
 use super::ArchiveEntry;
 
-/// What of an id is written as in a URL.
+/// Characters of an id that are percent-encoded.
 pub(super) const ID_ENCODE_SET: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
-/// An id longer than this is hashed. Percent signs make it three times as long at most, and file names end at 255.
+/// Longest id in bytes that is not hashed. Percent-encoding triples its length at most, and a file name has at most
+/// 255 bytes.
 const MAX_ID: usize = 80;
 
-/// What the name of a batch begins with that we asked for. An id has no dot, so that nobody can send one.
+/// Name prefix of entries that the poller fetched. An encoded id contains no dot, so no sender can forge the prefix.
 const POLLED: &str = "polled.";
 
-/// Whether the batch under a key is one that we asked for.
+/// Whether the poller fetched the entry with this key.
 pub fn is_polled(key: &str) -> bool {
     key.rsplit('/').next().is_some_and(|name| name.starts_with(POLLED))
 }
 
-/// `<provider>/<id>.json`, or `<provider>/polled.<...>.json`. Letters, digits, `-` and `_` of the id stand for themselves, every other byte is written as
-/// in a URL (`%2F`), so that no id leads out of the provider's folder and no two ids are one key (but for those that
-/// differ in case only, in a folder that makes no difference). A batch without an id is named by its content, an id that
-/// is too long for a file name by its own hash.
+/// The key of an entry: `<provider>/<id>.json`, or `<provider>/polled.<id>.json` if the poller fetched it.
+///
+/// Letters, digits, `-` and `_` of the id are unchanged, and all other bytes are percent-encoded (`%2F`). So no id
+/// leads out of the provider's folder, and different ids have different keys (except for ids that differ only in
+/// case, in a case-insensitive folder). An entry without an id is named by the hash of its body, and a long id by its
+/// own hash.
 pub fn object_key(batch: &ArchiveEntry) -> String {
     let name = match &batch.id {
         None => format!("sha256.{}", hex::encode(Sha256::digest(&batch.body))),

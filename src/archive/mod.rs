@@ -1,7 +1,7 @@
-//! Raw payload archive (S3 or local folder), and the claim-check bucket for oversized events.
+//! Raw payload archives and the claim-check store.
 //!
-//! An [`Archive`] promises that what it has kept is whole, is kept under the key that [`object_key`] makes of the batch's id,
-//! and is never written over: the same batch, sent again, changes nothing.
+//! An [`Archive`] stores complete entries only, under the key that [`object_key`] derives from the entry's id, and
+//! never overwrites an entry. Storing the same entry again therefore changes nothing.
 
 mod claim_check;
 #[cfg(feature = "command")]
@@ -25,60 +25,60 @@ pub use url::{ArchiveUrl, ArchiveUrlError, parse_s3_location};
 
 use crate::call::CallError;
 
-/// A verified body, or what a provider answered us, to be kept as it came: many events, or one.
+/// A raw payload to archive: the body of a verified webhook, or a response of a provider's event-list API.
 #[derive(Clone)]
 pub struct ArchiveEntry {
-    /// Whose it is, the key's first part.
+    /// The provider's name, the first part of the key.
     pub provider: &'static str,
-    /// The provider's own id of it; where there is none, its SHA-256 takes the place.
+    /// The provider's own id of the payload; without one, the key holds the SHA-256 of the body.
     pub id: Option<Vec<u8>>,
-    /// Whether we asked the provider for it; else it came by itself.
+    /// Whether the poller fetched the payload; otherwise the provider sent it as a webhook.
     pub is_polled: bool,
-    /// When it came.
+    /// Time of arrival.
     pub received_at: Timestamp,
-    /// Headers that say what the body is, by their lower-case names.
+    /// Headers that describe the body, by their lower-case names.
     pub headers: Vec<(&'static str, String)>,
     /// The raw body.
     pub body: Bytes,
 }
 
-/// What became of a batch.
+/// The result of storing an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// It is there now.
+    /// The archive stored the entry.
     Created,
-    /// It was there before.
+    /// The archive already held an entry with this key.
     AlreadyExists,
 }
 
-/// A batch as it lies in an archive.
+/// An entry as read from an archive.
 pub struct ArchivedPayload {
-    /// When it came.
+    /// Time of arrival.
     pub received_at: Timestamp,
-    /// The headers that were kept with it.
+    /// The archived headers.
     pub headers: Vec<(String, String)>,
     /// The raw body.
     pub body: Bytes,
 }
 
-/// Where batches are kept.
+/// An archive of raw payloads.
 #[derive(Clone)]
 pub enum Archive {
-    /// A bucket.
+    /// An S3 bucket.
     S3(S3Archive),
-    /// A folder of this machine.
+    /// A local folder.
     #[cfg(feature = "command")]
     Folder(FolderArchive),
-    /// Wraps an archive and reports the key of every new batch.
+    /// Wraps an archive and reports the key of every new entry.
     #[cfg(feature = "command")]
     Notifying(Box<Archive>, UnboundedSender<String>),
 }
 
 impl Archive {
-    /// Keeps a batch unless it is there already, and answers before `deadline`.
+    /// Stores an entry unless its key exists, and returns before `deadline`.
     ///
     /// # Errors
-    /// [`CallError`]: it is not kept, or nobody can say that it is.
+    /// When storing failed, or was not confirmed in time. An unconfirmed entry may still be stored.
     pub async fn put_if_absent(
         &self,
         batch: &ArchiveEntry,
@@ -100,10 +100,10 @@ impl Archive {
         }
     }
 
-    /// Reads what lies under `key`, which is as [`object_key`] makes it; `None` when nothing does.
+    /// Reads the entry with this [`object_key`]; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// When the archive cannot be read before `deadline`.
     pub async fn get(&self, key: &str, deadline: Instant) -> Result<Option<ArchivedPayload>, CallError> {
         match self {
             Self::S3(bucket) => bucket.get(key, deadline).await,
@@ -114,10 +114,11 @@ impl Archive {
         }
     }
 
-    /// The keys of a provider's batches that come after `after`, in their order: some of them, or none at the end.
+    /// Lists keys of a provider's entries after `after`, in ascending order. Returns one page, which is empty only at
+    /// the end.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// When the archive cannot be read before `deadline`.
     #[cfg(feature = "command")]
     pub async fn list_keys(
         &self,
@@ -132,7 +133,7 @@ impl Archive {
         }
     }
 
-    /// Where a key lies, as a URL.
+    /// The URL of an entry.
     pub fn object_url(&self, key: &str) -> String {
         match self {
             Self::S3(bucket) => bucket.object_url(key),
@@ -143,7 +144,7 @@ impl Archive {
         }
     }
 
-    /// The key of an object of this bucket; `None` when it is another archive's.
+    /// The key of an S3 object; `None` if the object does not belong to this archive.
     pub fn key_for_s3_object<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
         match self {
             Self::S3(archive) => archive.key_for_s3_object(bucket, object),

@@ -1,4 +1,4 @@
-//! A bucket, or a part of one, as an archive.
+//! An S3 bucket as an archive.
 
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
@@ -12,16 +12,16 @@ use super::{ArchiveEntry, ArchivedPayload, PutOutcome};
 use crate::call::{CallError, Failure, retried};
 use crate::output::chain;
 
-/// What the name of a header begins with in an object's metadata.
+/// Prefix of header names in an object's metadata.
 const HEADER: &str = "header-";
 
-/// A client whose own retries are off: it does not know how long this invocation has left.
+/// Creates a client without the SDK's retries, because the SDK does not know the deadline of the invocation.
 pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
     aws_sdk_s3::Client::from_conf(config)
 }
 
-/// A bucket, and a prefix in it.
+/// An archive in an S3 bucket, under a prefix.
 #[derive(Clone)]
 pub struct S3Archive {
     client: aws_sdk_s3::Client,
@@ -30,7 +30,7 @@ pub struct S3Archive {
 }
 
 impl S3Archive {
-    /// `prefix` is empty, or ends with a slash.
+    /// Creates a client of the archive; `prefix` is empty or ends with a slash.
     pub fn new(config: &aws_config::SdkConfig, bucket: String, prefix: String) -> Self {
         Self { client: s3_client(config), bucket, prefix }
     }
@@ -41,7 +41,7 @@ impl S3Archive {
         deadline: Instant,
     ) -> Result<PutOutcome, CallError> {
         let key = format!("{}{}", self.prefix, object_key(batch));
-        // Metadata is ASCII; the key does not hold all of an id that is long.
+        // The key holds only the hash of a long id, so the metadata holds the id itself, encoded as ASCII.
         let id = percent_encode(batch.id.as_deref().unwrap_or_default(), &ID_ENCODE_SET).to_string();
         retried("PutObject", deadline, || async {
             let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
@@ -54,12 +54,13 @@ impl S3Archive {
             match put.send().await {
                 Ok(_) => Ok(PutOutcome::Created),
                 Err(error) => match &error {
-                    // "Conditional writes", Amazon S3 User Guide: 412, it is there; 409, somebody is writing it.
+                    // "Conditional writes", Amazon S3 User Guide: 412 if the object exists, 409 if another request
+                    // writes it.
                     SdkError::ServiceError(said) if said.raw().status().as_u16() == 412 => {
                         Ok(PutOutcome::AlreadyExists)
                     }
                     SdkError::ServiceError(said) if said.raw().status().as_u16() == 409 => {
-                        Err(Failure::Passing("the same batch is being written".into()))
+                        Err(Failure::Passing("another request is writing the same object".into()))
                     }
                     _ => Err(Failure::of_request(&error)),
                 },
@@ -91,14 +92,14 @@ impl S3Archive {
             Ok(Some((received, headers, got.body)))
         });
         let Some((received, headers, body)) = got.await? else { return Ok(None) };
-        // Outside of the attempt: a large body may take longer than an answer.
+        // The body is read outside of `retried`, because a large body may take longer than an attempt.
         let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, body.collect()).await {
             Ok(Ok(body)) => {
                 Ok(Some(ArchivedPayload { received_at: received, headers, body: body.into_bytes() }))
             }
             Ok(Err(error)) => Err(unavailable(chain(&error))),
-            Err(_) => Err(unavailable("the body did not come in time".into())),
+            Err(_) => Err(unavailable("reading the body timed out".into())),
         }
     }
 
@@ -118,7 +119,7 @@ impl S3Archive {
                 list.map_err(|error| Failure::of_request(&error))
             });
             let page = page.await?;
-            // What else lies there is none of ours, as the empty object that the console makes of a folder.
+            // Ignore foreign objects, such as the empty object that the S3 console creates for a folder.
             let keys = page.contents().iter().filter_map(|object| object.key()?.strip_prefix(&self.prefix));
             let keys: Vec<_> = keys.filter(|key| key.ends_with(".json")).map(str::to_owned).collect();
             let last = page.contents().last().and_then(|object| object.key());

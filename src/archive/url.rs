@@ -3,21 +3,21 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// `s3://bucket/prefix`, or a folder.
+/// The location of an archive: `s3://bucket/prefix`, or a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveUrl {
-    /// A bucket; the prefix is empty or ends with a slash.
+    /// An S3 bucket.
     S3 {
-        /// Its name.
+        /// The bucket's name.
         bucket: String,
-        /// What all keys begin with.
+        /// Prefix of all keys, empty or with a slash at its end.
         prefix: String,
     },
-    /// A folder of this machine.
+    /// A local folder.
     Folder(PathBuf),
 }
 
-/// Why a text is no [`ArchiveUrl`].
+/// The text is not an [`ArchiveUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is neither s3://BUCKET/PREFIX nor a folder")]
 pub struct ArchiveUrlError(String);
@@ -40,15 +40,15 @@ impl FromStr for ArchiveUrl {
     }
 }
 
-/// The bucket and the prefix of the archive of a function.
+/// Parses the bucket and the prefix of a Lambda function's archive.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// When the text is not an archive URL, or names a folder.
 pub fn parse_s3_location(text: &str) -> Result<(String, String), String> {
     match text.parse().map_err(|error: ArchiveUrlError| error.to_string())? {
         ArchiveUrl::S3 { bucket, prefix } => Ok((bucket, prefix)),
         ArchiveUrl::Folder(_) => {
-            Err("a function has no folder that stays; it must be s3://BUCKET/PREFIX".into())
+            Err("a Lambda function has no persistent folder; use s3://BUCKET/PREFIX".into())
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The Lambda function `feed`: reads its environment, wires the parts, runs.
+//! Entry point of the Lambda function `feed`.
+//!
+//! It reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

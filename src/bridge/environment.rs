@@ -7,44 +7,44 @@ use crate::invocation::{EnvironmentError, Variables};
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::CacheTtls;
 
-/// What EventBridge takes everywhere, in bytes.
+/// Default size limit of an entry, in bytes: EventBridge accepts it in every region.
 pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
-/// What it takes in most regions.
+/// Largest size limit that can be configured, in bytes: EventBridge accepts it in most regions.
 const MOST_ENTRY_BYTES: usize = 1_048_576;
-/// The longest time to live of a secret: an hour, as AWS's own caches have it.
+/// Maximum of `SECRET_TTL_SECONDS`: one hour, as in AWS's own secret caches.
 const LONGEST_TTL_SECONDS: i64 = 3600;
-/// The longest grace of a previous secret: a year.
+/// Maximum of `PREVIOUS_SECRET_GRACE_SECONDS`: one year.
 const LONGEST_GRACE_SECONDS: i64 = 31_536_000;
 
-/// The environment of the function `bridge`.
+/// Configuration of the function `bridge`.
 #[derive(Debug)]
 pub struct Environment {
-    /// `PROVIDER`.
+    /// `PROVIDER`: the provider that sends the webhooks.
     pub provider: &'static Provider,
-    /// `WEBHOOK_SECRET_ARN`.
+    /// `WEBHOOK_SECRET_ARN`: the Secrets Manager secret that the provider signs with.
     pub secret_arn: String,
-    /// `EVENT_BUS_NAME`: a name or an ARN; `default` when it is not set.
+    /// `EVENT_BUS_NAME`: a name or an ARN; `default` when unset.
     pub bus: String,
-    /// `MAX_ENTRY_BYTES`, 262,144 when it is not set.
+    /// `MAX_ENTRY_BYTES`: 262,144 when unset.
     pub max_entry_bytes: usize,
-    /// `PUBLIC_URL`, where a custom domain stands in front.
+    /// `PUBLIC_URL`: the URL of the custom domain in front of the function, if any.
     pub public_url: Option<PublicUrl>,
-    /// `OVERFLOW_BUCKET`: the bucket of details that are too large for an entry.
+    /// `OVERFLOW_BUCKET`: the bucket for details that exceed the entry limit.
     pub overflow_bucket: Option<String>,
-    /// `ARCHIVE_URL`: the bucket, and the prefix in it, where webhooks are kept and not put on the bus. A provider that
-    /// sends batches needs it.
+    /// `ARCHIVE_URL`: a bucket and a prefix. When set, the function archives webhooks instead of publishing them.
+    /// Required for a provider that sends batches.
     pub archive: Option<(String, String)>,
-    /// `SPILL_QUEUE_URL`: the queue of events that the bus did not take.
+    /// `SPILL_QUEUE_URL`: the queue for events that the bus did not accept.
     pub spill_queue_url: Option<String>,
-    /// `SECRET_TTL_SECONDS` (300) and `PREVIOUS_SECRET_GRACE_SECONDS` (86,400).
+    /// `SECRET_TTL_SECONDS` (default 300) and `PREVIOUS_SECRET_GRACE_SECONDS` (default 86,400).
     pub cache_ttls: CacheTtls,
 }
 
 impl Environment {
-    /// Reads the environment through `variable`; a variable that is empty is not set.
+    /// Reads the configuration through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
-    /// The first variable that is missing or wrong.
+    /// Names the first variable that is missing or invalid.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
@@ -53,7 +53,7 @@ impl Environment {
             let seconds = variables.number(name, default, 0..=most, "seconds")?;
             Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
         };
-        let provider = providers::find(&variables.needed("PROVIDER", "who sends the webhooks")?)
+        let provider = providers::find(&variables.needed("PROVIDER", "the provider of the webhooks")?)
             .map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
@@ -74,7 +74,7 @@ impl Environment {
         Ok(Self {
             provider,
             secret_arn: variables
-                .needed("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that they are signed with")?,
+                .needed("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that signs the webhooks")?,
             bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
             max_entry_bytes,
             public_url,
@@ -94,12 +94,12 @@ impl Environment {
     }
 }
 
-/// Reads where batches are kept.
+/// Parses `ARCHIVE_URL`, which a provider that sends batches requires.
 fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
     let batches = provider.sends_batches();
     match url {
         None if batches => Err(format!(
-            "not set; it names the s3://BUCKET/PREFIX where the batches of {} are kept",
+            "not set; it names the s3://BUCKET/PREFIX that stores the batches of {}",
             provider.title
         )),
         None => Ok(None),
@@ -107,10 +107,10 @@ fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, S
     }
 }
 
-/// Reads an entry limit.
+/// Parses an entry size limit in bytes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// When the text is not a number from 1 to 1,048,576.
 pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| (1..=MOST_ENTRY_BYTES).contains(limit));
     limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {MOST_ENTRY_BYTES}"))
@@ -163,9 +163,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_it_should_be() {
         let why = |name, value| read(&[(name, value)]).unwrap_err();
-        insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names who sends the webhooks");
-        insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
-        insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that they are signed with");
+        insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names the provider of the webhooks");
+        insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
+        insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that signs the webhooks");
         insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds from 0 to 3600");
         insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds from 0 to 3600");
@@ -173,9 +173,9 @@ mod tests {
             read(&[("ARCHIVE_URL", "s3://raw")]).unwrap().archive,
             Some(("raw".into(), String::new()))
         );
-        insta::assert_snapshot!(why("PROVIDER", "sparkpost"), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX where the batches of SparkPost are kept");
+        insta::assert_snapshot!(why("PROVIDER", "sparkpost"), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX that stores the batches of SparkPost");
         let sparkpost = |url| read(&[("PROVIDER", "sparkpost"), ("ARCHIVE_URL", url)]);
-        insta::assert_snapshot!(sparkpost("raw").unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
+        insta::assert_snapshot!(sparkpost("raw").unwrap_err(), @"environment variable ARCHIVE_URL: a Lambda function has no persistent folder; use s3://BUCKET/PREFIX");
         insta::assert_snapshot!(sparkpost("s3://").unwrap_err(), @"environment variable ARCHIVE_URL: 's3://' is neither s3://BUCKET/PREFIX nor a folder");
         assert_eq!(sparkpost("s3://raw/a").unwrap().archive, Some(("raw".into(), "a/".into())));
         insta::assert_snapshot!(why("SPILL_QUEUE_URL", "spill"), @"environment variable SPILL_QUEUE_URL: 'spill' is not the URL of an SQS queue");

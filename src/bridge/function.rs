@@ -1,8 +1,8 @@
 //! The bridge behind a Lambda Function URL.
 //!
-//! The event is read here and not by `lambda_http`, which ends the process on a body that is not the base64 it
-//! is said to be, fails the invocation on a header with a control character, and rewrites the URL that Twilio
-//! signs. Whatever the internet sends, the answer is one of the status table.
+//! This module parses the event itself, because `lambda_http` ends the process on a body that is invalid base64,
+//! fails the invocation on a header with a control character, and rewrites the URL that Twilio signs. Every request
+//! from the internet gets a response from the status table.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ use crate::invocation::time_to_answer;
 use crate::providers::{PublicUrl, RawWebhook, RequestUrl, VerificationError};
 use crate::secrets::SigningSecrets;
 
-/// The function: a bridge, and what it needs to know of its URL.
+/// The Lambda function `bridge`: a webhook handler behind a Function URL.
 pub struct BridgeFunction<K, B> {
-    /// What it does.
+    /// Handles the requests.
     pub handler: WebhookHandler<K, B>,
-    /// Where a custom domain stands in front of it.
+    /// The URL of the custom domain in front of the function, if any.
     pub public_url: Option<PublicUrl>,
-    /// Its name, for the metrics.
+    /// The function's name, a dimension of the metrics.
     pub function_name: String,
 }
 
-/// The answer in the form a Function URL wants.
+/// A response in the format of a Function URL.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionUrlResponse {
@@ -40,8 +40,8 @@ pub struct FunctionUrlResponse {
     is_base64_encoded: bool,
 }
 
-/// The parts of a Function URL event (payload format 2.0) that are used. What is missing is empty, so that no
-/// request fails before it is looked at.
+/// The fields of a Function URL event (payload format 2.0) that the function uses. Most default to empty, so that
+/// an incomplete event still gets a response.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FunctionUrlEvent<'a> {
@@ -75,7 +75,7 @@ struct Http<'a> {
 }
 
 impl<K: SigningSecrets, B: Bus> BridgeFunction<K, B> {
-    /// Answers one invocation before `deadline`, and returns the answer with the line to log.
+    /// Handles one invocation before `deadline`, and returns the response with its log line.
     pub async fn invoke(
         &self,
         event: &str,
@@ -97,10 +97,10 @@ impl<K: SigningSecrets, B: Bus> BridgeFunction<K, B> {
 }
 
 impl WebhookRequest {
-    /// The HTTP request that a Function URL event (payload format 2.0) describes.
+    /// Parses the HTTP request in a Function URL event (payload format 2.0).
     ///
     /// # Errors
-    /// What becomes of it at once, when it describes none.
+    /// The outcome of an invalid event: not an HTTP request, or a POST body that is invalid base64.
     pub fn from_function_url_event(event: &str, public_url: Option<&PublicUrl>) -> Result<Self, Outcome> {
         let event: FunctionUrlEvent<'_> =
             serde_json::from_str(event).map_err(|_| Outcome::InvalidInvocation)?;
@@ -115,7 +115,7 @@ impl WebhookRequest {
         let body = event.body.unwrap_or_default();
         let body = match event.is_base64_encoded.then(|| BASE64.decode(&body)) {
             Some(Ok(decoded)) => decoded,
-            // Not the base64 it is said to be: nobody has signed what nobody can read.
+            // The provider cannot have signed a body that does not decode.
             Some(Err(_)) if method == Method::POST => {
                 return Err(Outcome::VerificationFailed(VerificationError::BodyNotSigned));
             }

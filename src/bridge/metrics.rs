@@ -1,5 +1,7 @@
-//! The log line of a webhook, which is also its metrics: CloudWatch's embedded metric format is a log line with
-//! a description of which of its fields are numbers to count.
+//! Webhook log lines in CloudWatch's embedded metric format.
+//!
+//! One JSON line is both the log record and its metrics: the member `_aws` names the fields that CloudWatch
+//! extracts as metrics.
 //!
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
 
@@ -8,13 +10,14 @@ use serde_json::{Map, Value, json};
 
 use super::RequestLog;
 
-/// The metrics' namespace.
+/// CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "hookbridge";
 
-/// One line of JSON about one webhook. `function` is the function's name, `request_id` the invocation's.
+/// Formats the log line of one webhook. `function` is the function's name, `request_id` the id of the invocation.
 ///
-/// Metrics, by function: `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency` (milliseconds);
-/// `Refused` also by `reason`; `Spilled`, `Archived` and `Repeated` only where something was.
+/// The metrics have the dimension `function`: `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency`
+/// (milliseconds). `Refused` also has the dimension `reason`. `Spilled`, `Archived` and `Repeated` are present only
+/// when they are 1.
 pub fn format_emf_line(record: &RequestLog, function: &str, request_id: &str) -> String {
     let outcome = record.outcome.as_str();
     let mut line = Map::new();
@@ -47,7 +50,8 @@ pub fn format_emf_line(record: &RequestLog, function: &str, request_id: &str) ->
     Value::Object(line).to_string()
 }
 
-/// The metric that only such an outcome has: one that is never there costs nothing.
+/// The metric that only this outcome emits. CloudWatch charges for each emitted metric, so the line never holds a
+/// zero.
 fn now_and_then(outcome: &str) -> Option<&'static str> {
     match outcome {
         "spilled" => Some("Spilled"),

@@ -1,14 +1,14 @@
-//! The job **bridge**: a provider's webhook comes in, is verified, and goes out as an event on a bus.
+//! The webhook handler: verification, translation and publication.
 //!
-//! Actors: a [`WebhookHandler`] knows one provider, its secrets and a bus. It takes a request and ends in an
-//! [`Outcome`], from which follow the [`WebhookResponse`] (what the sender may know) and the [`RequestLog`] (what the operator
-//! reads). The function and `hookbridge serve` are two ways to the same [`WebhookHandler::handle`].
+//! A [`WebhookHandler`] serves one provider. It turns each request into an [`Outcome`], from which follow the
+//! [`WebhookResponse`] for the sender and the [`RequestLog`] for the operator. The Lambda function and
+//! `hookbridge serve` both call [`WebhookHandler::handle`].
 //!
-//! Order is safety here: method, then the shape of the signature, then the secret, then the signature, and only
-//! then is the body looked at. Nothing is fetched for a request that could not be verified anyway.
+//! The order of checks is security-relevant: the method, the form of the signature, the secret, the signature, and
+//! only then the body. The handler fetches no secret for a request that cannot be verified.
 //!
-//! What few webhooks need (the archive, the overflow bucket, the queue) is boxed: each has the SDK's calls in it, and every
-//! webhook would be made, moved and cleared with room for all of them.
+//! The handler boxes the futures of rare paths (archive, overflow bucket, spill queue). Otherwise the future of
+//! every webhook would reserve memory for all of their SDK calls.
 
 mod environment;
 mod function;
@@ -39,37 +39,38 @@ use crate::event::Event;
 use crate::providers::{Provider, RawWebhook, UnverifiedWebhook, VerificationError, VerifiedWebhook};
 use crate::secrets::{SecretError, SigningSecrets};
 
-/// One endpoint: a provider's webhooks become events on a bus.
+/// One endpoint, which turns the webhooks of one provider into events.
 pub struct WebhookHandler<K, B> {
-    /// Who sends.
+    /// The provider of the webhooks.
     pub provider: &'static Provider,
-    /// What it signs with.
+    /// The provider's signing secrets.
     pub secrets: K,
-    /// Where events go.
+    /// Receives the events.
     pub bus: B,
-    /// The largest entry that is put on the bus, in bytes of [`Event::entry_size`].
+    /// Maximum [`Event::entry_size`] of a published event, in bytes.
     pub max_entry_bytes: usize,
-    /// Where details go that are too large for an entry.
+    /// Stores details that exceed the entry limit.
     pub overflow: Option<ClaimCheckStore>,
-    /// Where events wait that the bus does not take.
+    /// Holds events that the bus did not accept.
     pub spill: Option<SpillQueue>,
-    /// Where webhooks are kept, and not put on the bus; a provider that sends batches needs it.
+    /// When set, the handler archives webhooks instead of publishing them. Required for a provider that sends
+    /// batches.
     pub archive: Option<Archive>,
 }
 
-/// How long the bus is tried where there is a queue to spill to.
+/// Timeout of publishing to the bus before the handler spills the event.
 const BEFORE_SPILLING: Duration = Duration::from_millis(1500);
 
-/// An HTTP request to an endpoint, unread.
+/// An HTTP request to an endpoint, not yet verified.
 pub struct WebhookRequest {
-    /// Its method.
+    /// The HTTP method.
     pub method: Method,
-    /// All the rest, which nobody can read before it is verified.
+    /// The URL, headers and body, unreadable until verified.
     pub webhook: RawWebhook,
 }
 
 impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
-    /// Takes a request to its end, which comes before `deadline`.
+    /// Handles a request before `deadline`, and returns its log record.
     pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
         let started = Instant::now();
         let mut record = RequestLog::new(self.provider, request.webhook.body_len());
@@ -91,7 +92,7 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
             Ok(Ok(None)) => return Outcome::VerificationFailed(VerificationError::SignatureMismatch),
             Ok(Err(error)) => return Outcome::SecretUnavailable(error),
             Err(_) => {
-                return Outcome::SecretUnavailable(SecretError::Unavailable("no answer in time".into()));
+                return Outcome::SecretUnavailable(SecretError::Unavailable("timed out".into()));
             }
         };
         if verified.is_batch() {
@@ -112,20 +113,20 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         record.set_event(&event);
         match &self.archive {
             Some(_) => {
-                // The id has just been read: to the key it is what it is to the log line.
+                // The object key uses the delivery id that the log record already holds.
                 let id = record.delivery_id.clone().map(String::into_bytes);
                 self.keep(&verified, id, deadline).await
             }
             None => {
-                // Nothing of it but the event waits for the bus, which may take its time.
+                // Free the headers and the URL while the event waits for the bus.
                 drop(verified);
                 self.put(event, deadline).await
             }
         }
     }
 
-    /// Tries the secrets that count, the likeliest first. `None` is said only where all of them are known: one that could not
-    /// be asked for may be the right one.
+    /// Verifies the signature with the current, the previous and a newer secret, in this order. Returns `None` only
+    /// if all lookups succeeded, because a secret that could not be fetched may be the right one.
     async fn verify(&self, claim: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
         let current = self.secrets.current().await?;
         let mut claim = match claim.verify(&current.secret) {
@@ -146,10 +147,10 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         }
     }
 
-    /// Keeps a webhook, or a batch, under the provider's own id of it.
+    /// Archives a webhook or a batch under the provider's own id.
     async fn keep(&self, verified: &VerifiedWebhook, id: Option<Vec<u8>>, deadline: Instant) -> Outcome {
         let Some(archive) = &self.archive else {
-            return Outcome::ArchiveFailed(CallError::Refused("there is no archive".into()));
+            return Outcome::ArchiveFailed(CallError::Refused("no archive is configured".into()));
         };
         let batch = ArchiveEntry {
             provider: self.provider.name,
@@ -216,7 +217,7 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         deadline: Instant,
     ) -> Outcome {
         let spilled = match &self.overflow {
-            // It may be that this region's bus takes no entry of this size, and then it would wait for ever.
+            // The bus of this region may reject an entry of this size, and no redrive would ever succeed.
             Some(bucket) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
                 match bucket.store_detail(self.provider.name, &event, halfway(deadline)).await {
                     Ok(check) => queue.publish(&Arc::new(check), deadline).await,
@@ -234,15 +235,15 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         }
     }
 
-    /// The event with the time at which it came, where it has none of its own and there is room for one: otherwise
-    /// its time would be that of its way out of the queue.
+    /// Adds the time of arrival to an event that has no time, if the entry limit allows. Without it, EventBridge
+    /// would use the time of the redrive.
     fn with_time(&self, event: &Arc<Event>, came: Timestamp) -> Arc<Event> {
         let timed = Event { time: event.time.or(Some(came)), ..Event::clone(event) };
         if timed.entry_size() <= self.max_entry_bytes { Arc::new(timed) } else { event.clone() }
     }
 }
 
-/// Half of the time that is left.
+/// The instant halfway between now and `deadline`.
 fn halfway(deadline: Instant) -> Instant {
     deadline - deadline.saturating_duration_since(Instant::now()) / 2
 }

@@ -7,47 +7,47 @@ use crate::event::Event;
 use crate::providers::{Provider, TranslationError, VerificationError};
 use crate::secrets::SecretError;
 
-/// What became of a request.
+/// The result of handling a request.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Its event is on the bus.
+    /// The bus accepted the event.
     Published,
-    /// The bus did not take its event, for this reason; it waits in the spill queue.
+    /// The bus failed with this error, and the spill queue holds the event.
     Spilled(CallError),
-    /// Its batch is in the archive.
+    /// The archive stored the webhook or the batch.
     Archived,
-    /// Its batch was in the archive before.
+    /// The archive already held the webhook or the batch.
     AlreadyArchived,
-    /// A batch without events, sent to see whether anybody answers.
+    /// A batch without events, which the provider sends to test an endpoint.
     EmptyBatch,
-    /// Not a POST.
+    /// The method is not POST.
     MethodNotAllowed,
-    /// Not the provider's, as far as can be proven.
+    /// The request does not prove that it comes from the provider.
     VerificationFailed(VerificationError),
-    /// The provider's, but nothing that has an event.
+    /// Verified, but the body is not a valid event.
     TranslationFailed(TranslationError),
-    /// Too large for an entry.
+    /// The entry is too large, and no overflow bucket is configured.
     TooLarge {
-        /// Of the entry, in bytes.
+        /// Size of the entry, in bytes.
         size: usize,
-        /// The most that we take; `None` when the bus refused it, which in some regions takes less.
+        /// The configured limit in bytes; `None` when the bus rejected the entry, whose limit depends on the region.
         limit: Option<usize>,
     },
-    /// There is no secret to verify it with.
+    /// The secret to verify the signature with cannot be read.
     SecretUnavailable(SecretError),
-    /// Verified, and the bus did not take it.
+    /// Verified, but the bus did not accept the event.
     PublishFailed(CallError),
-    /// Verified and too large for an entry, and the overflow bucket did not take it.
+    /// Verified and too large for an entry, but the overflow bucket did not store the detail.
     OverflowFailed(CallError),
-    /// Verified, and the archive did not take it.
+    /// Verified, but the archive did not store it.
     ArchiveFailed(CallError),
-    /// The function was invoked with something that is no HTTP request.
+    /// The invocation event is not an HTTP request.
     InvalidInvocation,
 }
 
 impl Outcome {
-    /// One word for logs and metrics: what became of it. `refused` is what nobody has proven to be the provider's;
-    /// what is the provider's, or may be, and is neither on the bus nor waiting for it nor kept, has `failed`.
+    /// The outcome as one word for logs and metrics. `refused` requests are not proven to come from the provider.
+    /// `failed` requests do or may come from it, and were neither published, nor spilled, nor archived.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -65,7 +65,7 @@ impl Outcome {
         }
     }
 
-    /// One word for logs and metrics: why it was not published.
+    /// The reason as one word for logs and metrics; `None` unless the request was refused, spilled or failed.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Published | Self::Archived | Self::AlreadyArchived | Self::EmptyBatch => None,
@@ -83,20 +83,20 @@ impl Outcome {
         }
     }
 
-    /// What the operator reads beside the reason.
+    /// The error message for the operator, if the reason alone does not say enough.
     pub fn error_message(&self) -> Option<String> {
         match self {
             Self::TranslationFailed(why) => Some(why.to_string()),
             Self::TooLarge { size, limit: Some(limit) } => {
-                Some(format!("an entry of {size} bytes, MAX_ENTRY_BYTES is {limit}"))
+                Some(format!("the entry has {size} bytes, and MAX_ENTRY_BYTES allows {limit}"))
             }
             Self::TooLarge { size, limit: None } => {
-                Some(format!("the bus takes no entry of {size} bytes; set MAX_ENTRY_BYTES to what it takes"))
+                Some(format!("the bus rejected an entry of {size} bytes as too large; lower MAX_ENTRY_BYTES"))
             }
             Self::SecretUnavailable(error) => Some(error.to_string()),
             Self::Spilled(error) | Self::PublishFailed(error) => Some(error.to_string()),
-            Self::OverflowFailed(error) => Some(format!("the overflow bucket: {error}")),
-            Self::ArchiveFailed(error) => Some(format!("the archive: {error}")),
+            Self::OverflowFailed(error) => Some(format!("cannot write to the overflow bucket: {error}")),
+            Self::ArchiveFailed(error) => Some(format!("cannot write to the archive: {error}")),
             Self::Published
             | Self::Archived
             | Self::AlreadyArchived
@@ -108,21 +108,21 @@ impl Outcome {
     }
 }
 
-/// What is known of one webhook when it is over. It holds nothing of the body and no secret; type and id are
-/// there only when the webhook was verified.
+/// The log record of one webhook. It holds neither the body nor a secret. The type and the id are set only if the
+/// webhook was verified.
 #[derive(Clone, Debug)]
 pub struct RequestLog {
-    /// The provider whose endpoint it came to.
+    /// The provider of the endpoint.
     pub provider: &'static Provider,
-    /// What became of it.
+    /// The result of handling the webhook.
     pub outcome: Outcome,
     /// The event's type.
     pub event_type: Option<String>,
     /// The provider's id of the webhook.
     pub delivery_id: Option<String>,
-    /// Size of the body.
+    /// Size of the body, in bytes.
     pub body_bytes: usize,
-    /// From the request to its end.
+    /// Time spent on the request.
     pub elapsed: Duration,
 }
 
@@ -145,7 +145,7 @@ impl RequestLog {
         self.delivery_id = urn.and_then(|urn| urn.splitn(4, ':').nth(3)).map(str::to_owned);
     }
 
-    /// Milliseconds from the request to its end.
+    /// Time spent on the request, in milliseconds.
     pub fn elapsed_ms(&self) -> f64 {
         (self.elapsed.as_secs_f64() * 1e6).round() / 1e3
     }

@@ -11,22 +11,22 @@ use crate::call::CallError;
 use crate::event::Event;
 use crate::invocation::{BatchAnswer, Messages, time_to_answer};
 
-/// How long the bus is tried for one message.
+/// Timeout of publishing one message.
 const A_MESSAGE: Duration = Duration::from_secs(3);
 
-/// Puts what was spilled on a bus.
+/// The Lambda function `redrive`: publishes the spilled events.
 pub struct RedriveFunction<B> {
-    /// The bus.
+    /// Receives the events.
     pub bus: B,
-    /// The function's name, for the log.
+    /// The function's name, written to the log.
     pub function_name: String,
 }
 
 impl<B: Bus> RedriveFunction<B> {
-    /// Takes one batch to its end before `deadline`, and returns the answer with a line to log for each message.
+    /// Publishes one batch of messages before `deadline`, and returns the response with one log line per message.
     ///
     /// # Errors
-    /// When it was not SQS that called: then nothing is taken, and every message comes again.
+    /// When the event is not an SQS batch. The function then publishes nothing, and SQS redelivers every message.
     pub async fn invoke(
         &self,
         event: &str,
@@ -45,7 +45,7 @@ impl<B: Bus> RedriveFunction<B> {
                 Ok(_) if down => Err("not tried: the bus is unavailable".to_owned()),
                 Ok(event) => {
                     let put = self.bus.publish(event, deadline.min(Instant::now() + A_MESSAGE)).await;
-                    // The others of the batch would wait for the same bus: they come again with this one.
+                    // The rest of the batch would wait for the same bus, so SQS redelivers it with this message.
                     down = matches!(put, Err(CallError::Unavailable { .. })) || Instant::now() >= deadline;
                     put.map_err(|error| error.to_string())
                 }

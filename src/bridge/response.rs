@@ -5,22 +5,22 @@ use std::borrow::Cow;
 use super::{Outcome, RequestLog};
 use crate::call::CallError;
 
-/// When a sender may try again after we could not do our part, in seconds.
+/// `Retry-After` of a response with status 500, in seconds.
 const RETRY_AFTER: &str = "30";
 
-/// An HTTP answer with a text body.
+/// An HTTP response with a plain-text body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookResponse {
     /// The status code.
     pub status: u16,
-    /// A header beside the content type.
+    /// One header besides the content type.
     pub extra_header: Option<(&'static str, &'static str)>,
-    /// Plain text.
+    /// The body, plain text.
     pub body: Cow<'static, str>,
 }
 
 impl RequestLog {
-    /// The answer to the sender. It never says why a signature was refused, and nothing about our own parts.
+    /// The response to the sender. It never says why verification failed, nor which internal part failed.
     pub fn response(&self) -> WebhookResponse {
         match &self.outcome {
             Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
@@ -28,7 +28,7 @@ impl RequestLog {
             Outcome::Archived | Outcome::AlreadyArchived if !self.provider.sends_batches() => {
                 plain(202, "Message forwarded to Amazon EventBridge")
             }
-            // 200 and not 202: SparkPost's documents disagree on whether another 2xx will do.
+            // 200 and not 202: SparkPost's documentation disagrees on whether other 2xx codes acknowledge a batch.
             Outcome::Archived => plain(200, "Batch stored"),
             Outcome::AlreadyArchived => plain(200, "Batch stored before"),
             Outcome::EmptyBatch => plain(200, "Nothing to store"),

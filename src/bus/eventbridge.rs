@@ -1,7 +1,7 @@
-//! An EventBridge bus, through `PutEvents`.
+//! EventBridge as a [`Bus`].
 //!
-//! The SDK's own retries are off: it knows nothing of entries that fail inside an answer of 200, nor of how long
-//! this invocation has left.
+//! The client disables the SDK's retries, because the SDK does not see entries that fail inside a 200 response, and
+//! does not know the deadline of the invocation.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use super::Bus;
 use crate::call::{CallError, Failure, retried, said};
 use crate::event::Event;
 
-/// A bus by its name or ARN.
+/// An EventBridge bus.
 pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus: String,
 }
 
 impl EventBridge {
-    /// `bus` is a name or an ARN.
+    /// Creates a client of `bus`, a name or an ARN.
     pub fn new(config: &aws_config::SdkConfig, bus: String) -> Self {
         let config =
             aws_sdk_eventbridge::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
@@ -33,7 +33,7 @@ impl EventBridge {
             self.client.put_events().entries(entry).send().await.map_err(|e| Failure::of_request(&e))?;
         if answer.failed_entry_count() == 0 {
             let is_taken = answer.entries().iter().any(|entry| entry.event_id().is_some());
-            let unsaid = || Failure::Passing("an answer that names no event".into());
+            let unsaid = || Failure::Passing("the PutEvents response contains no event id".into());
             return is_taken.then_some(()).ok_or_else(unsaid);
         }
         let failed =
@@ -64,8 +64,9 @@ impl EventBridge {
     }
 }
 
-/// An entry that failed inside a request that did not. Which codes pass by themselves: "PutEvents" in the
-/// EventBridge API Reference.
+/// Classifies the error of an entry that failed inside a successful request.
+///
+/// Source of the transient codes: "PutEvents", Amazon EventBridge API Reference.
 fn of_entry(code: &str, message: &str) -> Failure {
     match code {
         "InternalFailure" | "InternalException" | "ThrottlingException" => {

@@ -1,8 +1,8 @@
 //! Event buses: EventBridge, a local file, and the spill queue.
 //!
-//! A [`Bus`] promises that an event it has taken is not lost by it, and that it answers by the deadline it was
-//! given. It may take an event twice (an answer can be lost after the event was taken): consumers tell repeats
-//! apart by the event's `resources`.
+//! A [`Bus`] never loses an event that it accepted, and returns before the deadline of the call. It delivers at least
+//! once: a retry publishes an event again if the response to the first attempt was lost. Consumers recognise
+//! duplicates by the event's `resources`.
 
 mod eventbridge;
 #[cfg(feature = "command")]
@@ -21,12 +21,13 @@ pub use spill::SpillQueue;
 use crate::call::CallError;
 use crate::event::Event;
 
-/// Takes events.
+/// A destination of events.
 pub trait Bus: Send + Sync + 'static {
-    /// Puts one event on the bus, and answers before `deadline`. The event is shared: a bus that writes it later keeps no copy.
+    /// Publishes one event, and returns before `deadline`. The event is shared, so a bus that writes it later needs
+    /// no copy.
     ///
     /// # Errors
-    /// [`CallError`]: the event was not taken, or nobody can say that it was.
+    /// When the bus rejected the event, or did not confirm it in time. An unconfirmed event may still be published.
     fn publish(
         &self,
         event: &Arc<Event>,

@@ -1,4 +1,6 @@
-//! A queue where events wait while the bus does not take them. The function `redrive` takes them from there.
+//! The spill queue: an SQS queue for unpublished events.
+//!
+//! The bridge sends an event here when the bus does not accept it. The function `redrive` publishes it later.
 
 use std::sync::Arc;
 
@@ -9,19 +11,19 @@ use super::Bus;
 use crate::call::{CallError, Failure, retried};
 use crate::event::Event;
 
-/// The most that a message holds, in bytes: "SendMessage", Amazon SQS API Reference.
+/// Maximum size of a message, in bytes: "SendMessage", Amazon SQS API Reference.
 const MAX_MESSAGE: usize = 1_048_576;
 
-/// An SQS queue of entries.
+/// An SQS queue whose messages are `PutEvents` entries.
 pub struct SpillQueue {
     client: aws_sdk_sqs::Client,
     url: String,
 }
 
 impl SpillQueue {
-    /// `url` is the queue's.
+    /// Creates a client of the queue with this URL.
     pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
-        // The SDK's own retries are off: it does not know how long this invocation has left.
+        // The SDK does not know the deadline of the invocation, so `retried` does the retries instead.
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }

@@ -1,63 +1,66 @@
-//! The `Detail` of an event: a JSON object within EventBridge's limits, kept byte for byte.
+//! The `Detail` of an event.
+//!
+//! A detail is a JSON object within EventBridge's limits, stored byte for byte.
 
 use bytes::Bytes;
 use bytes_utils::Str;
 use serde::de::IgnoredAny;
 
-/// The deepest nesting EventBridge takes; with the range of integers, "PutEvents" in its API Reference.
+/// Maximum nesting depth in EventBridge. Source of this limit and of the integer range: "PutEvents", Amazon
+/// EventBridge API Reference.
 const MAX_DEPTH: usize = 1000;
 
-/// A JSON object as its sender wrote it, known to be one that EventBridge takes: an object at the top, at most
-/// 1,000 levels deep, every integer within the signed 64-bit range.
+/// A JSON object that EventBridge accepts, exactly as the sender wrote it: at most 1,000 levels deep, with every
+/// integer in the signed 64-bit range.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Detail(Str);
 
-/// Why a text is no [`Detail`]. The message names the place, never the content.
+/// Why a text is not a valid [`Detail`]. The message states the position, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DetailError {
     /// The bytes are not UTF-8.
     #[error("not UTF-8 (byte {at})")]
     InvalidUtf8 {
-        /// Offset of the first byte that is wrong.
+        /// Offset of the first invalid byte.
         at: usize,
     },
     /// The text is not JSON.
     #[error("{what} at line {line} column {column}")]
     InvalidJson {
-        /// Whether it ends too early or is wrong.
+        /// Whether the JSON is incomplete or invalid.
         what: &'static str,
-        /// 1-based.
+        /// Line of the error, 1-based.
         line: usize,
-        /// 1-based.
+        /// Column of the error, 1-based.
         column: usize,
     },
-    /// JSON, but not an object.
+    /// The JSON is not an object.
     #[error("{0} where an object is needed")]
     NotAnObject(&'static str),
-    /// Nested deeper than EventBridge takes.
+    /// The nesting exceeds EventBridge's limit.
     #[error("nested deeper than {MAX_DEPTH} levels, which EventBridge refuses")]
     TooDeep,
-    /// An integer that EventBridge refuses.
+    /// An integer exceeds EventBridge's range.
     #[error("an integer outside the signed 64-bit range (byte {offset}), which EventBridge refuses")]
     IntegerOutOfRange {
-        /// Offset of the number.
+        /// Offset of the number, in bytes.
         offset: usize,
     },
 }
 
 impl Detail {
-    /// A copy of the bytes as they came, if they are a JSON object within EventBridge's limits.
+    /// Validates and copies a JSON object.
     ///
     /// # Errors
-    /// [`DetailError`] says which of the rules is broken, and where.
+    /// When the bytes are not a JSON object within EventBridge's limits.
     pub fn parse(bytes: &[u8]) -> Result<Self, DetailError> {
         Self::of(Bytes::copy_from_slice(bytes))
     }
 
-    /// The same without a copy.
+    /// Validates a JSON object without copying it.
     ///
     /// # Errors
-    /// The same.
+    /// As for [`Detail::parse`].
     pub fn of(bytes: Bytes) -> Result<Self, DetailError> {
         let text = Str::from_inner(bytes)
             .map_err(|e| DetailError::InvalidUtf8 { at: e.utf8_error().valid_up_to() })?;
@@ -78,32 +81,32 @@ impl Detail {
         Ok(Self(text))
     }
 
-    /// The JSON as it was sent.
+    /// The JSON, byte for byte as received.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same, shared.
+    /// The JSON as shared bytes.
     pub fn bytes(&self) -> Bytes {
         self.0.inner().clone()
     }
 }
 
-/// Hides the content.
+/// Omits the content, which holds customer data.
 impl std::fmt::Debug for Detail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Detail({} bytes)", self.0.len())
     }
 }
 
-/// Whether `json`, which is known to be valid, is nested deeper than EventBridge takes.
+/// Whether `json`, which must be valid, is nested deeper than EventBridge accepts.
 pub fn is_too_deep(json: &str) -> bool {
-    // Each level has two ends.
+    // Each level takes two brackets, so a shorter text cannot be too deep.
     json.len() > 2 * MAX_DEPTH && walk(json.as_bytes(), |_, _| Ok(())).is_err()
 }
 
-/// Goes through `json`, which is known to be valid, as deep as EventBridge takes it, and hands each number with its offset to
-/// `number`.
+/// Scans `json`, which must be valid, and calls `number` with the offset and the text of each number. Fails if the
+/// nesting exceeds EventBridge's limit.
 fn walk(json: &[u8], number: impl Fn(usize, &[u8]) -> Result<(), DetailError>) -> Result<(), DetailError> {
     let (mut depth, mut at) = (0_usize, 0);
     while at < json.len() {
@@ -129,7 +132,7 @@ fn number_length(json: &[u8]) -> usize {
     json.iter().position(|b| !is_of_number(b)).unwrap_or(json.len())
 }
 
-/// Checks depth and integers of `json`, which is known to be valid.
+/// Checks the nesting depth and the integers of `json`, which must be valid.
 fn check_limits(json: &[u8]) -> Result<(), DetailError> {
     walk(
         json,
@@ -139,7 +142,7 @@ fn check_limits(json: &[u8]) -> Result<(), DetailError> {
     )
 }
 
-/// The length of the string that `json` begins with, quotes included.
+/// Length of the string at the start of `json`, including its quotes.
 fn string_length(json: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
@@ -152,7 +155,7 @@ fn string_length(json: &[u8]) -> usize {
     json.len()
 }
 
-/// Whether EventBridge takes this number: every fraction, and integers of 64 bits.
+/// Whether EventBridge accepts a number: every number with a fraction or exponent, and signed 64-bit integers.
 fn is_taken(number: &[u8]) -> bool {
     number.len() < 19
         || number.iter().any(|b| matches!(b, b'.' | b'e' | b'E'))

@@ -1,6 +1,6 @@
-//! An event as an entry of a `PutEvents` request, in JSON: how it waits in a queue until the bus takes it.
+//! `PutEvents` entries as JSON: the messages of the spill queue.
 //!
-//! The text is what `aws events put-events --entries` takes, so that a queue can also be emptied by hand.
+//! `aws events put-events --entries` accepts the same JSON, so that an operator can also empty a queue by hand.
 //! Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
 
 use std::borrow::Cow;
@@ -21,32 +21,32 @@ struct Entry<'a> {
     time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     resources: Cow<'a, [String]>,
-    /// JSON in a string, so that it comes out byte for byte.
+    /// The JSON in a string, which preserves every byte.
     #[serde(borrow)]
     detail: Cow<'a, str>,
 }
 
-/// Why a text is no entry. It names the place, never the content.
+/// Why a text is not a valid entry. The message states the position, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// Not the JSON of an entry.
+    /// The text is not the JSON of an entry.
     #[error("not the JSON of an entry (line {line}, column {column})")]
     InvalidEntry {
-        /// 1-based.
+        /// Line of the error, 1-based.
         line: usize,
-        /// 1-based.
+        /// Column of the error, 1-based.
         column: usize,
     },
-    /// Its detail is none.
+    /// The detail is invalid.
     #[error("its Detail: {0}")]
     Detail(#[from] DetailError),
 }
 
 impl Event {
-    /// The entry, as JSON.
+    /// Serialises the event as the JSON of an entry.
     ///
     /// # Errors
-    /// None in practice: the fields are strings.
+    /// Never in practice, because all fields are strings.
     pub fn to_entry(&self) -> Result<String, serde_json::Error> {
         let text = serde_json::to_string(&Entry {
             source: Cow::Borrowed(&self.source),
@@ -55,7 +55,7 @@ impl Event {
             resources: Cow::Borrowed(&self.resources),
             detail: Cow::Borrowed(self.detail.as_str()),
         })?;
-        // The two characters that JSON takes and a queue's message does not: "SendMessage", Amazon SQS API Reference.
+        // JSON allows these two characters, and SQS messages do not: "SendMessage", Amazon SQS API Reference.
         Ok(if text.contains(['\u{fffe}', '\u{ffff}']) {
             text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
         } else {
@@ -63,10 +63,10 @@ impl Event {
         })
     }
 
-    /// Reads what [`Event::to_entry`] wrote.
+    /// Parses the JSON that [`Event::to_entry`] wrote.
     ///
     /// # Errors
-    /// [`EntryError`] says where it is something else.
+    /// When the text is not an entry, or its detail is invalid.
     pub fn from_entry(text: &str) -> Result<Self, EntryError> {
         let entry: Entry<'_> = serde_json::from_str(text)
             .map_err(|e| EntryError::InvalidEntry { line: e.line(), column: e.column() })?;

@@ -1,4 +1,4 @@
-//! An event as targets receive it and as it is stored and shown: the EventBridge envelope.
+//! The EventBridge envelope: the stored and delivered form of events.
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::Event;
 use super::line_breaks::{self, LineBreaks};
 
-/// How EventBridge writes a time.
+/// Formats times as EventBridge does, to the second.
 const TO_THE_SECOND: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
 
-/// The EventBridge envelope, all of it but the detail, with the names EventBridge gives its fields.
+/// The fields of an EventBridge envelope except the detail, under EventBridge's names.
 #[derive(Serialize)]
 pub struct Envelope<'a> {
     version: &'static str,
@@ -24,7 +24,7 @@ pub struct Envelope<'a> {
     resources: &'a [String],
 }
 
-/// Where an event came through.
+/// The AWS account and region in an envelope.
 #[derive(Clone, Copy)]
 pub struct AwsOriginRef<'a> {
     /// The AWS account.
@@ -34,13 +34,14 @@ pub struct AwsOriginRef<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Around `event`. `received` is its time where it has none of its own; as on EventBridge, times are to the second.
+    /// Creates the envelope of `event`. An event without a time gets `received`. Times have a precision of one
+    /// second, as on EventBridge.
     pub fn from_event(event: &'a Event, id: &'a str, through: AwsOriginRef<'a>, received: Timestamp) -> Self {
         let time = TO_THE_SECOND.timestamp_to_string(&event.time.unwrap_or(received));
         Self::new(id, (&event.source, &event.detail_type), through, time, &event.resources)
     }
 
-    /// By its parts. `of` is the source and the detail type.
+    /// Creates an envelope from its fields; `of` is the source and the detail type.
     pub fn new(
         id: &'a str,
         of: (&'a str, &'a str),
@@ -52,13 +53,13 @@ impl<'a> Envelope<'a> {
         Self { version: "0", id, detail_type, source, account, time, region, resources }
     }
 
-    /// JSON around `detail`, which is JSON and keeps every byte, behind what is there.
+    /// Appends the envelope with `detail`, unchanged, as JSON to `to`. `detail` must be valid JSON.
     ///
     /// # Errors
-    /// None in practice: the fields are strings.
+    /// Never in practice, because all fields are strings.
     pub fn write_json(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         serde_json::to_writer(&mut *to, self)?;
-        // It takes the place of the closing brace.
+        // The detail replaces the closing brace.
         to.pop();
         to.extend_from_slice(b",\"detail\":");
         to.extend_from_slice(detail.as_bytes());
@@ -66,10 +67,10 @@ impl<'a> Envelope<'a> {
         Ok(())
     }
 
-    /// The same as one line, with its line break; line breaks of `detail` become spaces.
+    /// The envelope as one line with a line feed at its end. Line breaks in `detail` become spaces.
     ///
     /// # Errors
-    /// None in practice: the fields are strings.
+    /// Never in practice, because all fields are strings.
     pub fn to_line(&self, detail: &str) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = Vec::with_capacity(detail.len() + 512);
         self.write_json(detail, &mut line)?;
@@ -78,13 +79,13 @@ impl<'a> Envelope<'a> {
         Ok(line)
     }
 
-    /// The same behind what is there; where there were line breaks stands behind the detail, as [`LineBreaks`], so that it can
-    /// be had again as it was.
+    /// Appends the envelope as one line to `to`. If `detail` has line breaks, a field with their offsets
+    /// ([`LineBreaks`]) follows it, from which a reader restores the original.
     ///
     /// # Errors
-    /// None in practice: the fields are strings.
+    /// Never in practice, because all fields are strings.
     pub fn write_kept_line(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        // Around JSON nothing is kept.
+        // White space around the JSON is not preserved.
         let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
         let start = to.len();
         self.write_json(detail, to)?;

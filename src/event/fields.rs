@@ -1,19 +1,19 @@
-//! Reads single fields out of a JSON object without building it.
+//! Access to single fields of a detail by path.
 
 use jiff::Timestamp;
 
 use super::{Detail, RawObject};
 
-/// The top level of a [`Detail`], parsed once; what lies deeper is parsed only where a path leads there.
+/// The top-level fields of a [`Detail`]. Nested values are parsed only when a path leads to them.
 pub struct Fields<'a>(Option<RawObject<'a>>);
 
 impl<'a> Fields<'a> {
-    /// Reads the names and extents of the fields of `detail`.
+    /// Parses the top level of `detail`.
     pub fn parse(detail: &'a Detail) -> Self {
         Self(RawObject::parse(detail.as_str()))
     }
 
-    /// The JSON at `path` (names separated by dots, for example `event.id`), if it is there.
+    /// The JSON at `path` (names separated by dots, for example `event.id`); `None` if the path does not exist.
     pub fn raw_json(&self, path: &str) -> Option<&'a str> {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
         let mut value = self.0.as_ref()?.get(first)?.get();
@@ -23,14 +23,14 @@ impl<'a> Fields<'a> {
         Some(value)
     }
 
-    /// The string at `path`; `None` when it is not there or not a string.
+    /// The string at `path`; `None` if the path does not exist or its value is not a string.
     pub fn string(&self, path: &str) -> Option<String> {
         serde_json::from_str(self.raw_json(path)?).ok()
     }
 }
 
-/// The time that a JSON value or a header says: epoch seconds as a number or a string of digits, RFC 3339, or
-/// RFC 2822. `None` for anything else.
+/// Parses the time in a JSON value or a header: epoch seconds as a number or a string, RFC 3339, or RFC 2822. Returns
+/// `None` for any other format.
 pub fn parse_timestamp(value: &str) -> Option<Timestamp> {
     let text = value.trim().trim_matches('"');
     if let Ok(seconds) = text.parse::<i64>() {

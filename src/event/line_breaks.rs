@@ -1,14 +1,16 @@
-//! Where the line breaks of a text were, which stands on one line. JSON has them between tokens only, so that a space in the
-//! place of each says the same; and with these, the text can be had again byte for byte.
+//! Reversible removal of line breaks from JSON.
+//!
+//! JSON contains line breaks only between tokens, so replacing each with a space keeps its meaning. A line of the bus
+//! file stores the offsets of the replaced line breaks, from which a reader restores the JSON byte for byte.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// What the note begins with, behind the detail of an event.
+/// Start of the field with the offsets, which follows the detail of an event.
 pub(super) const LINE_BREAKS_FIELD: &str = ",\"detail-line-breaks\":";
 
-/// The places of line feeds and carriage returns, in bytes from the text's start.
+/// Offsets of the line feeds and carriage returns of a text, in bytes.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LineBreaks {
@@ -19,15 +21,15 @@ pub struct LineBreaks {
 }
 
 impl LineBreaks {
-    /// Those of a text; `None` when it has none.
+    /// Finds the line breaks of a text; `None` if it has none.
     pub fn find(text: &str) -> Option<Self> {
-        // Most have none.
+        // Most texts have no line breaks, so skip the two full scans.
         memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
         let all = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
         Some(Self { feeds: all(b'\n'), returns: all(b'\r') })
     }
 
-    /// The text as it was, from how it stands on one line; `None` when that does not have a space in each of these places.
+    /// Restores the original text from its one-line form; `None` if `line` does not have a space at each offset.
     pub fn restore(&self, line: &str) -> Option<String> {
         let mut bytes = line.as_bytes().to_vec();
         for (places, byte) in [(&self.feeds, b'\n'), (&self.returns, b'\r')] {
@@ -40,7 +42,7 @@ impl LineBreaks {
     }
 }
 
-/// An event's line without the note of its line breaks: as a target receives it.
+/// Removes the field with the line-break offsets from an event's line, which leaves the event as targets receive it.
 pub fn strip_line_breaks_field(line: &str) -> Cow<'_, str> {
     let Some((event, note)) = line.rsplit_once(LINE_BREAKS_FIELD) else { return line.into() };
     match note.strip_suffix('}').map(serde_json::from_str::<LineBreaks>) {
@@ -49,7 +51,7 @@ pub fn strip_line_breaks_field(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// Puts a space in the place of each line break.
+/// Replaces each line break with a space.
 pub(super) fn replace_with_spaces(bytes: &mut [u8]) {
     let Some(first) = memchr::memchr2(b'\n', b'\r', bytes) else { return };
     for byte in bytes[first..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {

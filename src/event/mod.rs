@@ -1,8 +1,8 @@
 //! The core event model.
 //!
-//! An event is what a verified webhook becomes. Its [`Detail`] is the provider's JSON byte for byte; nothing
-//! here re-serialises it. The rules that EventBridge sets for an entry (and that the embedded bus keeps too, so
-//! that a laptop refuses what AWS would) are in [`Detail`] and [`Event::entry_size`].
+//! A verified webhook becomes an [`Event`]. Its [`Detail`] is the provider's JSON, byte for byte and never
+//! re-serialised. [`Detail`] and [`Event::entry_size`] implement EventBridge's limits on entries. The local bus
+//! applies them too, so that a local run rejects the events that AWS would reject.
 
 mod detail;
 mod entry;
@@ -22,27 +22,27 @@ pub use pattern::{Pattern, PatternError, glob_match};
 
 use jiff::Timestamp;
 
-/// The longest `DetailType` that EventBridge takes, in characters.
+/// Maximum length of a `DetailType` in EventBridge, in characters.
 pub const MAX_DETAIL_TYPE_CHARS: usize = 128;
 
 /// One event, ready to become an entry of a `PutEvents` request.
 #[derive(Clone, PartialEq)]
 pub struct Event {
-    /// Who it comes from, for example `github.com`.
+    /// The origin, for example `github.com`.
     pub source: String,
-    /// What happened, at most [`MAX_DETAIL_TYPE_CHARS`] characters.
+    /// The type of the event, at most [`MAX_DETAIL_TYPE_CHARS`] characters.
     pub detail_type: String,
     /// The provider's JSON object, verbatim.
     pub detail: Detail,
-    /// When it happened, where the provider says so; EventBridge fills in the time of the call otherwise.
+    /// The time of the event, if the provider states it; otherwise EventBridge uses the time of the `PutEvents` call.
     pub time: Option<Timestamp>,
-    /// What it is about: `urn:webhook:<provider>:<delivery id>` where there is a delivery id.
+    /// `urn:webhook:<provider>:<delivery id>` if the webhook has a delivery id; otherwise empty.
     pub resources: Vec<String>,
 }
 
 impl Event {
-    /// The size of this event as an entry, in bytes, by EventBridge's own formula: 14 for a time, and the UTF-8
-    /// length of source, detail type, detail and each resource.
+    /// The size of the event as an entry, in bytes, by EventBridge's formula: 14 bytes for a time, plus the UTF-8
+    /// lengths of source, detail type, detail and each resource.
     ///
     /// Source: "Calculating PutEvents event entry size", Amazon EventBridge User Guide.
     pub fn entry_size(&self) -> usize {
@@ -52,7 +52,7 @@ impl Event {
     }
 }
 
-/// Shows everything but the detail, which is the provider's customer's data.
+/// Omits the detail, which holds customer data.
 impl std::fmt::Debug for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Event")

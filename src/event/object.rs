@@ -1,30 +1,30 @@
-//! A JSON object that may hold anything: its fields by name, none of them read before it is asked for.
+//! A JSON object whose values stay unparsed.
 
 use std::borrow::Cow;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The names and extents of an object's fields.
+/// The names and raw values of an object's fields.
 pub struct RawObject<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> RawObject<'a> {
-    /// Reads `json`; `None` when it is no object.
+    /// Parses `json`; `None` if it is not an object.
     pub fn parse(json: &'a str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 
-    /// A field by its name; of two with one name the last.
+    /// The value of a field; the last one if the name repeats.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
-    /// Its fields, in their order.
+    /// The fields in document order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// The first of its fields.
+    /// The first field.
     pub fn first(&self) -> Option<(&str, &'a RawValue)> {
         self.iter().next()
     }
@@ -52,8 +52,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     }
 }
 
-/// What a string, a number or a boolean says; `None` for anything else. Half of a surrogate pair, as a text that was
-/// cut ends with, is U+FFFD for each of its bytes.
+/// The text of a string, number or boolean; `None` for any other value. Each byte of a lone surrogate, as in a
+/// truncated text, becomes U+FFFD.
 pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
     let json = value.get();
     match json.as_bytes().first()? {
@@ -73,7 +73,7 @@ pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The bytes of a string, which serde_json also gives where they are not Unicode.
+/// The bytes of a string. serde_json also returns them for strings that are not valid Unicode.
 struct Bytes(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Bytes {

@@ -1,9 +1,10 @@
 //! EventBridge event patterns.
 //!
-//! Source: "Comparison operators for use in event patterns in Amazon EventBridge", Amazon EventBridge User Guide. A field is
-//! named by nested objects; at its place stands the list of what it may be. A list in the event is met when one of its
-//! elements is; an object in a list by all of its fields together. Numbers are equal when they are written alike (`300` and
-//! `300.0` are not), and are compared by value with `numeric`.
+//! A pattern is a JSON object that mirrors the event, with a list of allowed values or operators at each field. A
+//! list in the event matches if one of its elements matches. An object in a list must match all conditions on its
+//! own. Equal numbers must be written alike (`300` is not `300.0`), while `numeric` compares their values.
+//!
+//! Source: "Comparison operators for use in event patterns in Amazon EventBridge", Amazon EventBridge User Guide.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -11,34 +12,34 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-/// How deep a pattern may be: deeper than any event that is sent.
+/// Maximum nesting depth of a pattern, which exceeds that of real events.
 const DEEPEST: usize = 64;
-/// The longest pattern, in bytes: EventBridge's own limit for a rule.
+/// Maximum length of a pattern in bytes: EventBridge's limit for a rule.
 const LONGEST: usize = 4096;
 
-/// A pattern.
+/// An event pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     text: String,
     fields: Fields,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a valid pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an event pattern: {0}")]
 pub struct PatternError(String);
 
-/// What has to hold of an object: all of these.
+/// The conditions on an object, all of which must hold.
 #[derive(Clone, Debug, PartialEq)]
 struct Fields(Vec<Condition>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Condition {
-    /// A field is one of these.
+    /// The field matches at least one of the matchers.
     Is(String, Vec<Matcher>),
-    /// A field is an object of which this holds.
+    /// The field is an object that meets the conditions.
     Holds(String, Fields),
-    /// One of these holds.
+    /// The object meets at least one of the alternatives (`$or`).
     Either(Vec<Fields>),
 }
 
@@ -47,9 +48,9 @@ enum Matcher {
     Equals(Value),
     Exists(bool),
     Text(TextMatcher),
-    /// None of these values.
+    /// The value equals none of these.
     NotEqual(Vec<Value>),
-    /// None of these texts.
+    /// The value is a string that matches none of these.
     NotText(Vec<TextMatcher>),
     Numeric(Vec<(Comparison, f64)>),
     Cidr(IpNet),
@@ -92,18 +93,18 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    /// Whether an event, as its targets receive it, is meant.
+    /// Whether the pattern matches an event in the form that targets receive.
     pub fn matches(&self, event: &Value) -> bool {
         event.as_object().is_some_and(|event| self.fields.hold_of(event))
     }
 
-    /// As it was written.
+    /// The source text of the pattern.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// Whether a text is like a glob, in which `*` stands for any characters.
+/// Whether a text matches a glob, in which `*` stands for any characters.
 pub fn glob_match(text: &str, glob: &str) -> bool {
     let pieces: Vec<_> = glob.split('*').map(str::to_owned).collect();
     has_pieces(text, &pieces)
@@ -115,7 +116,7 @@ fn fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result<Field
         return Err(PatternError(format!("{place} is an empty object")));
     }
     if depth > DEEPEST {
-        return Err(PatternError(format!("it is deeper than {DEEPEST} objects")));
+        return Err(PatternError(format!("it is nested deeper than {DEEPEST} objects")));
     }
     let condition = |(name, value): (&String, &Value)| {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -149,7 +150,7 @@ fn either(some: &[Value], path: &str, depth: usize) -> Result<Condition, Pattern
 fn matcher(value: &Value, path: &str) -> Result<Matcher, PatternError> {
     let wrong = |why: &str| PatternError(format!("{path}: {why}"));
     let object = match value {
-        Value::Array(_) => return Err(wrong("a list in a list")),
+        Value::Array(_) => return Err(wrong("a list contains another list")),
         Value::Object(object) => object,
         value => return Ok(Matcher::Equals(value.clone())),
     };
@@ -175,7 +176,7 @@ fn matcher(value: &Value, path: &str) -> Result<Matcher, PatternError> {
         _ => match text_matcher(name, value) {
             Some(matcher) => Ok(Matcher::Text(matcher)),
             None => Err(wrong(&format!(
-                "there is no operator '{name}' of this form; there are: prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists, cidr"
+                "unknown operator '{name}', or a value of the wrong type; the operators are: prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists, cidr"
             ))),
         },
     }
@@ -200,7 +201,7 @@ fn text_matcher(name: &str, value: &Value) -> Option<TextMatcher> {
     }
 }
 
-/// The pieces between the stars; `\*` and `\\` stand for themselves.
+/// Splits a wildcard text at its stars; `\*` and `\\` are a literal star and backslash.
 fn wildcard(text: &str) -> Option<Vec<String>> {
     let mut pieces = vec![String::new()];
     let mut chars = text.chars();
@@ -284,7 +285,7 @@ fn objects_of(list: &[Value]) -> Vec<&Map<String, Value>> {
 
 impl Matcher {
     fn is_met_by(&self, value: Option<&Value>) -> bool {
-        // A field that holds an object, or lists of nothing, is no leaf: it is not there.
+        // `exists` applies to leaves only: an object or an empty list counts as missing.
         let is_leaf = |value: &Value| match value {
             Value::Object(_) => false,
             Value::Array(list) => !list.is_empty(),
@@ -305,7 +306,7 @@ impl Matcher {
                 comparisons.iter().all(|(comparison, than)| match comparison {
                     Comparison::Less => number < *than,
                     Comparison::LessOrEqual => number <= *than,
-                    // As it is written in the pattern: nothing is calculated.
+                    // The exact value in the pattern, without a tolerance.
                     Comparison::Equal => number.total_cmp(than).is_eq(),
                     Comparison::More => number > *than,
                     Comparison::MoreOrEqual => number >= *than,
@@ -332,7 +333,7 @@ impl TextMatcher {
     }
 }
 
-/// Whether a text is these pieces with anything between them.
+/// Whether a text consists of these pieces in order, with any characters between them.
 fn has_pieces(text: &str, pieces: &[String]) -> bool {
     let (Some((first, rest)), last) = (pieces.split_first(), pieces.last()) else { return text.is_empty() };
     let Some((last, middle)) = last.filter(|_| !rest.is_empty()).map(|last| (last, &rest[..rest.len() - 1]))
@@ -418,9 +419,9 @@ mod tests {
         insta::assert_snapshot!(why(r#"{"detail":{"shop":"x"}}"#), @"not an event pattern: detail.shop is neither a list of values nor an object");
         insta::assert_snapshot!(why(r#"{"detail":{"shop":[]}}"#), @"not an event pattern: detail.shop is an empty list");
         insta::assert_snapshot!(why(r#"{"n":[{"numeric":[">"]}]}"#), @r#"not an event pattern: n: numeric is a list of comparisons, for example [">", 0, "<=", 5]"#);
-        insta::assert_snapshot!(why(r#"{"n":[{"near":1}]}"#), @"not an event pattern: n: there is no operator 'near' of this form; there are: prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists, cidr");
+        insta::assert_snapshot!(why(r#"{"n":[{"near":1}]}"#), @"not an event pattern: n: unknown operator 'near', or a value of the wrong type; the operators are: prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists, cidr");
         let deep = format!("{}[1]{}", "{\"a\":".repeat(100), "}".repeat(100));
-        insta::assert_snapshot!(why(&deep), @"not an event pattern: it is deeper than 64 objects");
+        insta::assert_snapshot!(why(&deep), @"not an event pattern: it is nested deeper than 64 objects");
     }
 
     #[test]
@@ -439,7 +440,7 @@ mod tests {
         }
     }
 
-    /// A star takes nothing, or a character more.
+    /// Reference implementation of globs, which tries every length for a star.
     fn is_like_by_trying(text: &[char], glob: &[char]) -> bool {
         match (text, glob) {
             (_, ['*', glob @ ..]) => (0..=text.len()).any(|taken| is_like_by_trying(&text[taken..], glob)),
@@ -464,7 +465,7 @@ mod tests {
         })
     }
 
-    /// The pattern of all that an event has, but for one leaf, which it has not.
+    /// A pattern of all leaves of an event. Leaf number `change`, if any, does not match the event.
     fn only(event: &Value, change: &mut Option<usize>) -> Value {
         if let Value::Object(fields) = event {
             return fields.iter().map(|(name, value)| (name.clone(), only(value, change))).collect();

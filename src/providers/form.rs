@@ -1,18 +1,18 @@
 //! `application/x-www-form-urlencoded` bodies, decoded to bytes.
 //!
-//! Decoded to bytes and not to text, because a signature is over what was sent: a decoder that replaces what is
-//! not UTF-8 changes what was signed.
+//! The decoder returns bytes and not text, because a signature covers the exact bytes: replacing invalid UTF-8 would
+//! change the signed content.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// The fields of a form in the order they were sent, names and values decoded.
+/// The decoded names and values of a form, in document order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Form(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Form {
-    /// Decodes a body. Any bytes are a form: a `%` that begins no escape stands for itself.
+    /// Decodes a body. Every body is a valid form: a `%` that begins no escape sequence stays as it is.
     ///
     /// Source: WHATWG URL Standard, "application/x-www-form-urlencoded parsing".
     pub fn parse(body: &[u8]) -> Self {
@@ -30,7 +30,7 @@ impl Form {
         )
     }
 
-    /// Names and values as they were sent, repeated names included.
+    /// The decoded names and values in document order, including repeated names.
     pub fn pairs(&self) -> &[(Vec<u8>, Vec<u8>)] {
         &self.0
     }
@@ -41,7 +41,7 @@ impl Form {
     }
 }
 
-/// Shows the number of fields: what they hold is the provider's customer's data.
+/// Shows only the number of fields, because their values are customer data.
 impl std::fmt::Debug for Form {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Form({} fields)", self.0.len())

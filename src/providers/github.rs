@@ -5,11 +5,11 @@ use super::{
     SignedContent, SigningPart,
 };
 
-/// GitHub signs the raw body with HMAC-SHA256 and writes it in hex after `sha256=`. A form body
-/// (`application/x-www-form-urlencoded`) is signed as it is and carries the JSON in its field `payload`.
+/// GitHub signs the raw body with HMAC-SHA256 and writes the signature in hex after `sha256=`. It signs the raw bytes
+/// of a form body (`application/x-www-form-urlencoded`) too, whose field `payload` holds the JSON.
 ///
-/// It retries nothing by itself: a webhook that is not answered with 2xx within 10 s has to be asked for again,
-/// within 3 days.
+/// GitHub does not retry. After a response other than 2xx, or none within 10 s, the operator must request a
+/// redelivery within 3 days.
 pub const GITHUB: Provider = Provider {
     name: "github",
     title: "GitHub",

@@ -1,13 +1,12 @@
-//! The providers: who sends webhooks, and how each of them signs.
+//! Webhook providers and signature verification.
 //!
-//! A provider is a value, not a program: a constant in a file of its own that reads like the provider's
-//! documentation. The verification, the CloudFormation template, the README's table, the routes of
-//! `hookbridge serve` and `hookbridge send` all come from that constant. Code of its own exists only for what no
-//! table can say (Twilio's parameters).
+//! A provider is a constant that reads like the provider's documentation. The verification, the CloudFormation
+//! template, the README's table, the routes of `hookbridge serve` and `hookbridge send` all derive from it. A
+//! provider has code only where a constant cannot express its rules (Twilio's parameters).
 //!
-//! A [`RawWebhook`] is opaque. [`Provider::parse_signature`] takes it and looks for a signature,
-//! [`UnverifiedWebhook::verify`] checks that with a secret, and only the [`VerifiedWebhook`] that comes of it can be read, logged or
-//! translated. It calls nobody and keeps no state.
+//! A [`RawWebhook`] is opaque. [`Provider::parse_signature`] parses its signature, and [`UnverifiedWebhook::verify`]
+//! checks it with a secret. Only the resulting [`VerifiedWebhook`] can be read, logged or translated. This module
+//! does no I/O and holds no state.
 
 mod form;
 pub mod github;
@@ -32,52 +31,52 @@ pub use unverified::UnverifiedWebhook;
 pub use url::{PublicUrl, RequestUrl, UrlError};
 pub use webhook::{RawWebhook, VerifiedWebhook};
 
-/// One provider: all that hookbridge knows about who sends a webhook.
+/// The description of a provider.
 #[derive(Debug)]
 pub struct Provider {
-    /// The word for it in routes, environment and file names: lowercase, no spaces.
+    /// The identifier in routes, environment variables and file names: lower case, no spaces.
     pub name: &'static str,
-    /// Its name as it writes it.
+    /// The provider's name in its own spelling.
     pub title: &'static str,
-    /// Its page about signatures, the source of everything below.
+    /// URL of the provider's documentation of signatures, the source of the fields below.
     pub documentation: &'static str,
-    /// The template's parameter that takes the secret.
+    /// The CloudFormation parameter for the secret.
     pub secret_parameter: &'static str,
-    /// Where a person finds that secret.
+    /// Where to find the secret, as a sentence.
     pub secret_hint: &'static str,
-    /// The `Source` of its events.
+    /// The `Source` of the events.
     pub source: &'static str,
-    /// How it signs.
+    /// The signature scheme.
     pub signature: SignatureScheme,
-    /// What its bodies are, and what part of them is the `Detail`.
+    /// The format of bodies, and how the `Detail` derives from them.
     pub body_format: BodyFormat,
-    /// Where the `DetailType` stands; `default_type` where there is none.
+    /// The location of the `DetailType`, if webhooks state it.
     pub event_type: Option<FieldLocation>,
-    /// The `DetailType` of a webhook that does not say its type.
+    /// The `DetailType` of a webhook that does not state a valid one.
     pub default_event_type: &'static str,
-    /// Where the provider's own id of the webhook stands.
+    /// The location of the provider's own id of the webhook.
     pub delivery_id: Option<FieldLocation>,
-    /// Where the time of the event stands.
+    /// The location of the event's time.
     pub event_time: Option<FieldLocation>,
-    /// How it is asked for events whose webhooks were missed, where it can be.
+    /// The API to poll for events with missed webhooks, if the provider has one.
     pub polling: Option<PollingApi>,
-    /// What `hookbridge send` sends when it is given nothing else.
+    /// The webhook that `hookbridge send` sends by default.
     pub sample: SampleWebhook,
 }
 
 impl Provider {
-    /// Whether what it sends is kept in an archive and not put on a bus.
+    /// Whether the provider sends batches, which the bridge archives instead of publishing them.
     pub fn sends_batches(&self) -> bool {
         matches!(self.body_format, BodyFormat::Batch)
     }
 
-    /// The delivery id in a resource of an event, `urn:webhook:<provider>:<delivery id>`; `None` when it is something else.
+    /// The delivery id in the resource `urn:webhook:<provider>:<delivery id>` of an event; `None` for any other text.
     pub fn delivery_id_from_urn<'u>(&self, urn: &'u str) -> Option<&'u str> {
         urn.strip_prefix("urn:webhook:")?.strip_prefix(self.name)?.strip_prefix(':')
     }
 
-    /// Whether the body says both the event's own id and its time: then an event that comes again, or another way, is known
-    /// to be the same. A delivery's id in a header, and the time at which it came, say nothing of that.
+    /// Whether the body contains both the event's id and its time, which identify the event in every delivery and in
+    /// polled pages. A delivery id in a header and the time of arrival do not.
     pub fn identifies_events(&self) -> bool {
         matches!(
             (self.delivery_id, self.event_time),
@@ -86,31 +85,31 @@ impl Provider {
     }
 }
 
-/// A webhook to try things with.
+/// A sample webhook for tests and `hookbridge send`.
 #[derive(Debug)]
 pub struct SampleWebhook {
-    /// Its event type.
+    /// The event type.
     pub event_type: &'static str,
-    /// Its body, as the provider writes one.
+    /// The body, in the provider's format.
     pub body: &'static str,
-    /// The part of the body that is the event's own id, and so is another each time; empty where it has none.
+    /// The event's id in the body, which differs for each event; empty if the body has none.
     pub id_placeholder: &'static str,
-    /// The part of the body that is the event's time in seconds; empty where it has none.
+    /// The event's time in the body, in epoch seconds; empty if the body has none.
     pub time_placeholder: &'static str,
 }
 
-/// Every provider, in the order in which they are listed.
+/// All providers, in the order of lists and tables.
 pub const ALL: [&Provider; 4] = [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
 
-/// The provider of that name.
+/// Finds a provider by name.
 ///
 /// # Errors
-/// [`UnknownProvider`] lists the names there are.
+/// When no provider has this name. The message lists all names.
 pub fn find(name: &str) -> Result<&'static Provider, UnknownProvider> {
     ALL.into_iter().find(|p| p.name == name).ok_or_else(|| UnknownProvider(name.to_owned()))
 }
 
-/// A name that is no provider's.
+/// No provider has this name.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no provider '{0}'; there are: {names}", names = ALL.map(|p| p.name).join(", "))]
+#[error("unknown provider '{0}'; the providers are: {names}", names = ALL.map(|p| p.name).join(", "))]
 pub struct UnknownProvider(pub String);

@@ -6,81 +6,81 @@ use serde_json::value::RawValue;
 
 use crate::event::{RawObject, scalar_text};
 
-/// A provider's own list of its events: a GET request for a range of time, answered in pages of JSON.
+/// An event-list API: a GET request for a time range returns JSON pages of events.
 #[derive(Debug)]
 pub struct PollingApi {
-    /// Its page about it, the source of all this.
+    /// URL of the API's documentation, the source of the fields below.
     pub documentation: &'static str,
     /// Scheme and host.
     pub base_url: &'static str,
     /// The path.
     pub path: &'static str,
-    /// The template's parameter that takes the key.
+    /// The CloudFormation parameter for the API key.
     pub api_key_parameter: &'static str,
-    /// Where a person finds that key, and what it should be allowed.
+    /// Where to find the API key and which permissions it needs, as a sentence.
     pub api_key_hint: &'static str,
-    /// What stands before the key in the header `Authorization`.
+    /// Prefix of the API key in the header `Authorization`.
     pub authorization_prefix: &'static str,
-    /// The parameter of the first time that is in the range.
+    /// Query parameter for the start of the time range, inclusive.
     pub from_parameter: &'static str,
-    /// The parameter of the first time that is not.
+    /// Query parameter for the end of the time range, exclusive.
     pub until_parameter: &'static str,
-    /// How these times are written.
+    /// Format of the two times.
     pub time_format: TimeFormat,
-    /// The parameters that never change: the size of a page, for example.
+    /// Constant query parameters, for example the page size.
     pub fixed_query: &'static str,
-    /// How events of some types only are asked for.
+    /// Format of the filter by event type.
     pub type_filter: TypeFilter,
-    /// What a person has to know about these types; empty, or a sentence.
+    /// A note on the filter for operators: a sentence, or empty.
     pub type_filter_hint: &'static str,
-    /// Where in an answer the events are.
+    /// Name of the response field that holds the events.
     pub events_field: &'static str,
-    /// How the next page is asked for.
+    /// How a response refers to the next page.
     pub pagination: Pagination,
-    /// How long the provider keeps its events, in days.
+    /// The provider's retention period of events, in days.
     pub retention_days: u8,
 }
 
-/// How a time is written.
+/// Format of a time in a query.
 #[derive(Clone, Copy, Debug)]
 pub enum TimeFormat {
-    /// As seconds since 1970.
+    /// Seconds since 1970.
     EpochSeconds,
-    /// As RFC 3339, in UTC.
+    /// RFC 3339, in UTC.
     Rfc3339,
 }
 
-/// How the types are written that are asked for.
+/// Format of the filter by event type in a query.
 #[derive(Clone, Copy, Debug)]
 pub enum TypeFilter {
-    /// Each by itself under this name.
+    /// One parameter of this name per type.
     RepeatedParameter(&'static str),
-    /// All in one parameter, with commas between them.
+    /// One parameter of this name with comma-separated types.
     CommaSeparated(&'static str),
 }
 
-/// How the page after an answer is asked for.
+/// How a response refers to the next page.
 #[derive(Clone, Copy, Debug)]
 pub enum Pagination {
-    /// As the first, and with this parameter the id of the last event, while the answer says that it `has_more`.
+    /// While `has_more` is true, the next query is the first one plus this parameter with the id of the last event.
     AfterLastId(&'static str),
-    /// By the URL under `next` in the answer's `links`.
+    /// The response's `links.next` is the URL of the next page; it is missing or null on the last page.
     NextLink,
 }
 
-/// An answer that is not a page of events.
+/// Why a response is not a page of events.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// There are no events, not even none.
+    /// The response has no list of events.
     #[error("the answer is not a page of events: no list under '{0}'")]
     MissingEvents(&'static str),
-    /// It does not say whether there is more, or what it says does not lead there.
+    /// The response does not state whether a next page exists, or its reference is invalid.
     #[error("the answer does not say whether there is another page, or where: {0}")]
     MissingNextPage(&'static str),
 }
 
 impl PollingApi {
-    /// The query of the first page of a range of times, of events of these types; of all, when there are none.
+    /// The query for the first page of a time range, filtered by `types` unless they are empty.
     pub fn first_page_query(&self, from: Timestamp, until: Timestamp, types: &[String]) -> String {
         let written = |time: Timestamp| match self.time_format {
             TimeFormat::EpochSeconds => time.as_second().to_string(),
@@ -101,21 +101,21 @@ impl PollingApi {
         query
     }
 
-    /// The events of an answer, each as it stands there.
+    /// The events of a response, as raw JSON.
     ///
     /// # Errors
-    /// [`PageError`].
+    /// When the response has no list of events.
     pub fn parse_events<'a>(&self, answer: &'a str) -> Result<Vec<&'a RawValue>, PageError> {
         let list = RawObject::parse(answer).and_then(|answer| answer.get(self.events_field));
         list.and_then(|list| serde_json::from_str(list.get()).ok())
             .ok_or(PageError::MissingEvents(self.events_field))
     }
 
-    /// The query of the page after an answer that was given to the query `first`, or to one that came of it; `None` after the
-    /// last page.
+    /// The query for the page after `answer`; `None` after the last page. `first` is the query for the first page.
     ///
     /// # Errors
-    /// [`PageError`]: what is not understood is not taken for the end.
+    /// When the response does not state whether a next page exists. An unclear response never counts as the last
+    /// page.
     pub fn next_page_query(&self, answer: &str, first: &str) -> Result<Option<String>, PageError> {
         let field = |name: &'static str| {
             RawObject::parse(answer)
@@ -141,7 +141,7 @@ impl PollingApi {
                 let Some(link) = links.get("next").filter(|link| link.get() != "null") else {
                     return Ok(None);
                 };
-                // The query only: whatever host or path the link names, the key goes where it went before.
+                // Use only the query of the link, so that the API key never goes to another host or path.
                 let link = scalar_text(link).unwrap_or_default();
                 let query = link.split_once('?').map_or("", |(_, query)| query);
                 let is_plain = query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');

@@ -1,7 +1,7 @@
 //! Signature schemes and their verification.
 //!
-//! A [`SignatureScheme`] says what a provider's documentation says; a [`VerificationError`] is why a webhook carries none that could
-//! be checked.
+//! A [`SignatureScheme`] describes how a provider signs, in the terms of its documentation. The same description
+//! parses, verifies and creates signatures. A [`VerificationError`] says why a webhook is not verified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,124 +14,124 @@ use subtle::ConstantTimeEq;
 use super::RawWebhook;
 use crate::secrets::{Secret, compute_mac};
 
-/// A header longer than this is no signature; the longest real ones hold a few hundred characters.
+/// Maximum length of a signature header, in bytes. The longest real ones have a few hundred.
 const MAX_HEADER: usize = 4096;
 
 /// How a provider signs its webhooks.
 #[derive(Debug)]
 pub struct SignatureScheme {
-    /// The header that carries the signature, in lower case.
+    /// Name of the header with the signature, in lower case.
     pub header: &'static str,
-    /// How that header is written.
+    /// Format of that header.
     pub header_format: HeaderFormat,
-    /// What it may be made with; a signature's length says which. The first is what the provider uses by default.
+    /// Accepted algorithms, the provider's default first. The length of a signature determines its algorithm.
     pub algorithms: &'static [Algorithm],
-    /// How it is written as text, where that is not said by `written`.
+    /// Text encoding of a signature; unused with [`HeaderFormat::Credentials`].
     pub encoding: Encoding,
-    /// What is signed.
+    /// The content that the signature covers.
     pub signed_content: SignedContent,
-    /// How far the signed timestamp may be from now.
+    /// Maximum distance of the signed timestamp from now; `None` if the scheme signs no timestamp.
     pub timestamp_tolerance: Option<TimestampTolerance>,
-    /// The query parameter of the URL that holds the hex SHA-256 of a body that is no form.
+    /// The query parameter with the hex SHA-256 of a body that is not a form.
     pub body_hash_parameter: Option<&'static str>,
 }
 
-/// The form of a signature header.
+/// The format of a signature header.
 #[derive(Debug, Clone, Copy)]
 pub enum HeaderFormat {
-    /// The encoded signature after a fixed text, for example `sha256=`; the text may be empty.
+    /// The encoded signature after a fixed prefix, for example `sha256=`. The prefix may be empty.
     Prefixed(&'static str),
-    /// `name=value` pairs between commas: one timestamp, any number of signatures, others ignored.
+    /// Comma-separated `name=value` pairs: one timestamp, at least one signature, and ignored pairs.
     Pairs {
-        /// The name of the timestamp in epoch seconds.
+        /// Name of the timestamp in epoch seconds.
         timestamp_key: &'static str,
-        /// The name of each signature.
+        /// Name of each signature.
         signature_key: &'static str,
     },
-    /// HTTP credentials (RFC 7617 and RFC 6750): `Basic` and the base64 of a secret `user:password`, or `Bearer` and the
-    /// secret, which then is a token.
+    /// HTTP credentials (RFC 7617 and RFC 6750): `Basic` with the base64 of the secret `user:password`, or `Bearer`
+    /// with the secret as a token.
     Credentials,
 }
 
-/// What a signature is made with.
+/// The algorithm of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// An HMAC of 20 bytes.
+    /// HMAC-SHA1, 20 bytes.
     HmacSha1,
-    /// An HMAC of 32 bytes.
+    /// HMAC-SHA256, 32 bytes.
     HmacSha256,
-    /// No hash of the body at all: the secret itself is sent.
+    /// No signature: the sender transmits the secret itself.
     PlainSecret,
 }
 
-/// The text form of a signature.
+/// The text encoding of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Two lower-case digits a byte.
+    /// Lower-case hexadecimal.
     Hex,
-    /// The standard alphabet, padded.
+    /// Standard base64 with padding.
     Base64,
 }
 
-/// What a signature is made over.
+/// The content that a signature covers.
 #[derive(Debug)]
 pub enum SignedContent {
-    /// These, one after the other.
+    /// The concatenation of these parts.
     Parts(&'static [SigningPart]),
-    /// What the provider's own code makes of a webhook.
+    /// Bytes that a function of the provider computes from a webhook.
     Custom(fn(&RawWebhook) -> Result<SigningInput, VerificationError>),
 }
 
-/// What a provider may have signed: one of the heads, and then the tail.
+/// Byte strings that a provider may have signed: each of the prefixes, followed by the suffix.
 pub struct SigningInput {
-    /// At least one; the likeliest first.
+    /// At least one prefix, the most likely first.
     pub prefixes: Vec<Vec<u8>>,
-    /// The same behind each.
+    /// The common suffix.
     pub suffix: Vec<u8>,
 }
 
-/// A piece of what is signed.
+/// A part of the signed content.
 #[derive(Debug, Clone, Copy)]
 pub enum SigningPart {
     /// The raw body.
     Body,
-    /// The timestamp as the header writes it.
+    /// The timestamp, as written in the header.
     Timestamp,
     /// A fixed text.
     Literal(&'static str),
 }
 
-/// How far a signed timestamp may lie from now, in seconds, the ends included.
+/// Maximum distance of a signed timestamp from now, in seconds, inclusive.
 #[derive(Debug, Clone, Copy)]
 pub struct TimestampTolerance {
-    /// Into the past.
+    /// Maximum distance in the past.
     pub past_seconds: i64,
-    /// Into the future.
+    /// Maximum distance in the future.
     pub future_seconds: i64,
 }
 
-/// Why a webhook was not accepted as the provider's. The sender never learns which of them it was.
+/// Why a webhook is not verified. The response to the sender never states the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerificationError {
-    /// The signature header is not there.
-    #[error("no signature")]
+    /// The signature header is missing.
+    #[error("missing signature")]
     MissingSignature,
-    /// The signature header does not have the provider's form, or came twice.
+    /// The signature header does not have the provider's format, or occurs twice.
     #[error("malformed signature")]
     MalformedSignature,
-    /// The signed time is too far from now.
-    #[error("timestamp outside the window")]
+    /// The signed timestamp is too far from now.
+    #[error("timestamp outside the tolerance")]
     TimestampOutOfTolerance,
-    /// Nothing in the request ties the signature to the body.
+    /// The signature does not cover the body.
     #[error("body not covered by the signature")]
     BodyNotSigned,
-    /// Made with another secret, or over other bytes; or not the secret.
-    #[error("wrong signature")]
+    /// The signature was made with another secret or over other bytes, or the credentials are wrong.
+    #[error("signature mismatch")]
     SignatureMismatch,
 }
 
 impl VerificationError {
-    /// One word for logs and metrics.
+    /// The reason as one word for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MissingSignature => "no-signature",
@@ -143,28 +143,28 @@ impl VerificationError {
     }
 }
 
-/// What a webhook's headers say of its signature.
+/// The parsed signature header of a webhook.
 pub(super) struct ParsedSignature {
     given: Vec<Given>,
     timestamp: Option<String>,
     covered: Option<SigningInput>,
 }
 
-/// One signature, decoded.
+/// One decoded signature.
 struct Given {
     algorithm: Algorithm,
     bytes: Vec<u8>,
 }
 
 impl ParsedSignature {
-    /// How many signatures there are.
+    /// The number of signatures in the header.
     pub(super) fn signature_count(&self) -> usize {
         self.given.len()
     }
 }
 
 impl SignatureScheme {
-    /// Reads the signature that `webhook` carries, at the time `now`. Needs no secret.
+    /// Parses the signature header of `webhook` and checks its timestamp against `now`. Needs no secret.
     pub(super) fn parse(
         &self,
         webhook: &RawWebhook,
@@ -224,7 +224,7 @@ impl SignatureScheme {
                     "bearer" => is_token(text).then(|| text.as_bytes().to_vec())?,
                     _ => return None,
                 };
-                // Only their hashes are compared, so that the time it takes does not tell the secret's length.
+                // Compare hashes, so that the time of the comparison does not reveal the secret's length.
                 let bytes = Sha256::digest(sent).to_vec();
                 Some((vec![Given { algorithm: Algorithm::PlainSecret, bytes }], None))
             }
@@ -233,7 +233,7 @@ impl SignatureScheme {
 
     fn decode(&self, text: &str) -> Option<Given> {
         let bytes = match self.encoding {
-            // Upper case would be a second way to write the same signature, and nobody sends it.
+            // No provider sends upper case, which would be a second encoding of the same signature.
             Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
             Encoding::Hex => {
                 let mut bytes = vec![0; text.len() / 2];
@@ -245,7 +245,7 @@ impl SignatureScheme {
         Some(Given { algorithm: *algorithm, bytes })
     }
 
-    /// Whether one of the signatures was made with `secret` over `webhook`. Nothing was made with an empty secret.
+    /// Whether one of the signatures was made with `secret` over `webhook`. Always `false` for an empty secret.
     pub(super) fn is_valid(&self, secret: &Secret, carried: &ParsedSignature, webhook: &RawWebhook) -> bool {
         if secret.is_empty() {
             return false;
@@ -267,7 +267,7 @@ impl SignatureScheme {
             let mut given = given.iter().filter(|given| given.algorithm == *algorithm).peekable();
             if given.peek().is_some() {
                 let expected = algorithm.hmac(secret, pieces);
-                // No early end: how long it takes says nothing about which signature matched.
+                // Compare all signatures, so that the time does not reveal which one matched.
                 any |= given.fold(false, |any, given| any | bool::from(expected.ct_eq(&given.bytes)));
             }
         }
@@ -284,10 +284,10 @@ impl SignatureScheme {
         parts.iter().map(piece).collect()
     }
 
-    /// The value of the signature header that the provider would send with `webhook` at the time `now`.
+    /// Creates the value of the signature header for `webhook`, as the provider would send it at the time `now`.
     ///
     /// # Errors
-    /// A [`VerificationError`] when the provider could not have sent such a webhook.
+    /// When the scheme cannot cover the body of `webhook`.
     pub fn sign(
         &self,
         webhook: &RawWebhook,
@@ -338,12 +338,12 @@ impl Algorithm {
     }
 }
 
-/// What can stand behind `Bearer`: RFC 6750. It holds no colon, so that a user with a password is none.
+/// Whether `text` is a valid bearer token (RFC 6750). A token contains no colon, so `user:password` is not a token.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b))
 }
 
-/// Digits only, as many as a time has: no sign, no spaces.
+/// Parses epoch seconds: at most 12 digits, without a sign or spaces.
 fn epoch_seconds(text: &str) -> Option<i64> {
     (text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }

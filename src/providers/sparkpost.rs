@@ -1,15 +1,15 @@
-//! SparkPost, and Bird, which is the same: batches of email events.
+//! SparkPost and Bird: batches of email events.
 
 use super::{
     Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
     SampleWebhook, SignatureScheme, SignedContent, TimeFormat, TypeFilter,
 };
 
-/// SparkPost signs nothing. It sends the credentials that it was given: `Basic` with a user and a password, or `Bearer`
-/// with a token. What it sends is a JSON array of up to some hundred events, with an id that stays when it sends the
-/// batch again: 12 times in 8 hours, when the answer is not 200 or takes longer than 10 s.
+/// SparkPost signs nothing. It sends configured credentials: `Basic` with a user and a password, or `Bearer` with a
+/// token. A batch is a JSON array of up to a few hundred events. SparkPost retries a batch up to 12 times in 8 hours,
+/// with the same id, after a response other than 200 or none within 10 s.
 ///
-/// To see whether an endpoint works it sends a batch without events.
+/// SparkPost tests an endpoint with a batch without events.
 pub const SPARKPOST: Provider = Provider {
     name: "sparkpost",
     title: "SparkPost",

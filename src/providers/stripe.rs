@@ -5,11 +5,11 @@ use super::{
     SampleWebhook, SignatureScheme, SignedContent, SigningPart, TimeFormat, TimestampTolerance, TypeFilter,
 };
 
-/// Stripe signs `<timestamp>.<body>` with HMAC-SHA256, in hex, and sends `t=<timestamp>,v1=<signature>`; while a
-/// secret is being rolled there is a `v1` for each secret. `v0` is a test-mode leftover and never looked at.
-/// The key is the whole secret, `whsec_` included.
+/// Stripe signs `<timestamp>.<body>` with HMAC-SHA256 and sends `t=<timestamp>,v1=<signature>` with a hex signature.
+/// During a rotation the header has one `v1` per secret. hookbridge ignores `v0`, a leftover of the test mode. The
+/// HMAC key is the whole secret including `whsec_`.
 ///
-/// Its own libraries refuse a timestamp more than 300 s old; one from the future is refused just so.
+/// Stripe's own libraries reject timestamps older than 300 s. hookbridge also rejects those 300 s in the future.
 pub const STRIPE: Provider = Provider {
     name: "stripe",
     title: "Stripe",

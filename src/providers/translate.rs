@@ -1,4 +1,4 @@
-//! From a verified webhook to its event.
+//! Translation of verified webhooks to events.
 
 use bytes::Bytes;
 
@@ -9,24 +9,24 @@ use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, pa
 pub const JSON_MEDIA_TYPE: &str = "application/json";
 /// The media type of a form.
 pub(super) const FORM_MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
-/// The longest delivery id that is believed to be one, in bytes.
+/// Maximum length of a delivery id and of an archived header, in bytes.
 const MAX_DELIVERY_ID: usize = 256;
 
-/// What a provider's bodies are.
+/// The format of a provider's webhook bodies.
 #[derive(Debug)]
 pub enum BodyFormat {
     /// `application/json`; the `Detail` is the body.
     Json,
-    /// The same, or a form that carries the JSON in this field.
+    /// `application/json`, or a form whose first field has this name and holds the JSON.
     JsonOrFormField(&'static str),
-    /// Many events in a JSON array: kept in the archive as they came, for somebody else to take apart.
+    /// A JSON array of events, which the bridge archives as received and the recorder parses.
     Batch,
-    /// What the provider's own code makes of it.
+    /// A format that a function of the provider translates.
     Custom(fn(&VerifiedWebhook) -> Result<Detail, TranslationError>),
 }
 
 impl BodyFormat {
-    /// The media type a sender would give to `body`.
+    /// The media type that the provider would send with `body`.
     pub fn media_type_of(&self, body: &[u8]) -> &'static str {
         match (self, body.trim_ascii_start().first()) {
             (Self::Json | Self::Batch, _) | (_, Some(b'{' | b'[')) => JSON_MEDIA_TYPE,
@@ -35,49 +35,49 @@ impl BodyFormat {
     }
 }
 
-/// Where a value stands in a webhook.
+/// The location of a value in a webhook.
 #[derive(Debug, Clone, Copy)]
 pub enum FieldLocation {
-    /// In this header (lower case).
+    /// The header of this name, in lower case.
     Header(&'static str),
-    /// In the `Detail`, at this path.
+    /// The field of the `Detail` at this path.
     Body(&'static str),
 }
 
-/// Why a verified webhook cannot become an event. Its sender may read it.
+/// Why a verified webhook is not a valid event. The response to the sender contains this text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TranslationError {
-    /// A media type that this provider does not send.
+    /// The provider does not send this media type.
     #[error("Unsupported content-type")]
     UnsupportedContentType,
-    /// The body is no JSON object that EventBridge takes.
+    /// The body is not a JSON object that EventBridge accepts.
     #[error("Invalid JSON payload: {0}")]
     InvalidJson(#[from] DetailError),
-    /// A form without the field that should hold the JSON.
+    /// The first field of the form is not the one that holds the JSON.
     #[error("Invalid JSON payload: the form does not begin with the field '{0}'")]
     MissingFormField(&'static str),
-    /// A form whose fields are not text.
+    /// A field of the form is not UTF-8.
     #[error("Invalid form payload: not UTF-8")]
     InvalidFormUtf8,
-    /// A form with nothing in it.
+    /// The form has no fields.
     #[error("Invalid form payload: no fields")]
     EmptyForm,
-    /// A batch that does not even begin as one, or is compressed.
+    /// The batch does not start with `[`, or is compressed.
     #[error("Invalid batch: not a JSON array")]
     InvalidBatch,
 }
 
 impl VerifiedWebhook {
-    /// Whether it is many events in one, to be kept as it came.
+    /// Whether the webhook is a batch, which the bridge archives.
     pub fn is_batch(&self) -> bool {
         self.provider.sends_batches()
     }
 
-    /// The batch, as it came; `None` when it has no events, as one by which a sender tries an endpoint. It is not read
-    /// further than to its first byte: what is in it is for somebody who has time.
+    /// The batch as received; `None` if it has no events, which is how a provider tests an endpoint. Checks only that
+    /// the batch starts as a JSON array; the recorder parses it.
     ///
     /// # Errors
-    /// [`TranslationError`] when the body cannot be a batch.
+    /// When the body does not start as a JSON array, or is compressed.
     pub fn non_empty_batch(&self) -> Result<Option<&Bytes>, TranslationError> {
         let body = self.body();
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
@@ -91,7 +91,7 @@ impl VerifiedWebhook {
         Ok((!is_empty).then_some(body))
     }
 
-    /// The provider's own id of a batch, in whatever form it has one.
+    /// The provider's own id of a batch, as raw bytes.
     pub fn batch_id(&self) -> Option<&[u8]> {
         match self.provider.delivery_id {
             Some(FieldLocation::Header(name)) => self.webhook.header_bytes(name).filter(|id| !id.is_empty()),
@@ -99,7 +99,7 @@ impl VerifiedWebhook {
         }
     }
 
-    /// The headers without which nobody could say later what the body is; one that is longer than it can be is left out.
+    /// The headers to archive with the body: those that the translation of the body needs. Omits overlong values.
     pub fn archived_headers(&self) -> Vec<(&'static str, String)> {
         let provider = self.provider;
         let fields = [provider.event_type, provider.delivery_id, provider.event_time];
@@ -119,10 +119,10 @@ impl VerifiedWebhook {
         self.webhook.has_media_type(media_type)
     }
 
-    /// The event that this webhook announces.
+    /// Translates the webhook to its event.
     ///
     /// # Errors
-    /// [`TranslationError`] when the body is not what this provider sends.
+    /// When the body does not have the provider's format, or EventBridge would reject it.
     pub fn to_event(&self) -> Result<Event, TranslationError> {
         let provider = self.provider;
         let detail = self.detail()?;
@@ -146,8 +146,8 @@ impl VerifiedWebhook {
                 Ok(Detail::of(self.body().clone())?)
             }
             BodyFormat::JsonOrFormField(field) if self.has_media_type(FORM_MEDIA_TYPE) => {
-                // The first field, and no other: the content type is not signed, and a JSON body that holds
-                // `&payload=` somewhere in a text must not be read as a form.
+                // Accept only the first field: the content type is not signed, so an attacker could replay a JSON
+                // body that contains `&payload=` as a form.
                 let form = Form::parse(self.body());
                 let first = form.pairs().first().filter(|(name, _)| name == field.as_bytes());
                 let (_, json) = first.ok_or(TranslationError::MissingFormField(field))?;
@@ -177,7 +177,7 @@ impl VerifiedWebhook {
         )
     }
 
-    /// The event type and the delivery id as the headers say them, for a webhook that does not become an event here.
+    /// The event type and the delivery id from the headers, for a webhook that the bridge does not translate.
     pub fn header_metadata(&self) -> (Option<String>, Option<String>) {
         let header = |field: Option<FieldLocation>| match field {
             Some(FieldLocation::Header(name)) => self.webhook.header(name).map(str::to_owned),
@@ -195,7 +195,7 @@ impl VerifiedWebhook {
     }
 }
 
-/// The fields of a detail, read when the first of them is asked for.
+/// The fields of a detail, parsed on first use.
 struct Lazy<'a> {
     detail: &'a Detail,
     fields: Option<Fields<'a>>,
@@ -207,12 +207,12 @@ impl<'a> Lazy<'a> {
     }
 }
 
-/// A type that EventBridge takes and a log line can hold.
+/// Whether EventBridge accepts the text as a detail type, and it is safe in a log line.
 fn is_detail_type(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_DETAIL_TYPE_CHARS && !text.chars().any(char::is_control)
 }
 
-/// An id that can stand in a URN and a log line. Anything else is no id, and the event goes without one.
+/// Whether the text is valid in a URN and a log line. The event omits any other id.
 fn is_delivery_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_DELIVERY_ID && text.bytes().all(|b| b.is_ascii_graphic())
 }

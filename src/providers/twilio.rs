@@ -1,9 +1,9 @@
 //! Twilio: calls, messages, and the debugger's JSON events.
 //!
-//! Twilio signs the URL it was given, and ties the body to it in one of two ways: a form's parameters are signed
-//! with the URL, and anything else must hash to the URL's own `bodySHA256`. A request that is tied in neither
-//! way proves nothing about its body and is refused, however good its signature is: otherwise a signature
-//! captured with one body could be sent again with another.
+//! Twilio signs the configured URL. The signature covers the body in one of two ways: it includes the parameters of a
+//! form, and for any other body the URL's `bodySHA256` must be the body's hash. This module rejects a body that is
+//! covered in neither way, even if the signature is valid. Otherwise an attacker could replay a captured signature
+//! with another body.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,15 +19,15 @@ use crate::event::Detail;
 
 const BODY_HASH: &str = "bodySHA256";
 
-/// More fields than this are no form of Twilio's, whose largest have some hundred.
+/// Maximum number of form fields. The largest forms of Twilio have a few hundred.
 const MAX_FIELDS: usize = 10_000;
 
-/// Twilio signs with HMAC-SHA1 in base64 (with an account's shared key HMAC-SHA256, as its own libraries have it):
-/// the full URL with its query, then for a form each name and value, sorted by name, the values of one name sorted
-/// and each taken once. Which port stands in the signed URL is not settled, so both spellings are tried.
+/// Twilio signs with HMAC-SHA1 in base64; its libraries also use HMAC-SHA256 with an account's shared key. The signed
+/// content is the full URL with its query. For a form, the names and values follow, sorted by name, with the distinct
+/// values of each name sorted. Twilio may or may not write the port in the signed URL, so hookbridge tries both.
 ///
-/// The `Detail` is the form as an object of strings (a name sent several times becomes an array of them), with
-/// `Payload` parsed where `PayloadType` says it is JSON; or the JSON as sent.
+/// The `Detail` of a JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
+/// repeated name. If `PayloadType` is JSON, the field `Payload` becomes its JSON value.
 pub const TWILIO: Provider = Provider {
     name: "twilio",
     title: "Twilio",
@@ -58,35 +58,35 @@ pub const TWILIO: Provider = Provider {
     },
 };
 
-/// What Twilio may have signed for this request.
+/// The byte strings that Twilio may have signed for this request.
 fn covered(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.has_media_type(FORM_MEDIA_TYPE);
     let hashed = body_hash_is_right(webhook)?;
     if !is_form && !hashed && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
     }
-    // Before the form is taken apart: each field costs memory, and nobody has proven anything yet.
+    // Limit the fields before parsing, because each field costs memory and the request is still unverified.
     if is_form && memchr::memchr_iter(b'&', webhook.body()).count() >= MAX_FIELDS {
         return Err(VerificationError::BodyNotSigned);
     }
     let tail = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
     if webhook.url().path == "/" {
-        // The function's URL typed in without its last slash, and perhaps a query behind it: that is what Twilio signs then.
+        // If the operator configured the URL without its last slash, Twilio signs it without the slash.
         let typed = RequestUrl { path: String::new(), ..webhook.url().clone() };
         urls.extend(typed.with_and_without_port());
     }
     Ok(SigningInput { prefixes: urls.into_iter().map(String::into_bytes).collect(), suffix: tail })
 }
 
-/// Whether the URL holds the hash of the body. A hash that is there must be right, be there once, and end the URL, as
-/// Twilio writes it: nothing marks where a URL ends and parameters begin in what is signed, so a hash in the middle
+/// Whether the URL contains the hash of the body. A hash must be correct, unique, and at the end of the URL, where
+/// Twilio writes it. The signed content has no separator between the URL and the parameters, so a hash in the middle
 /// could be the text of a parameter.
 fn body_hash_is_right(webhook: &RawWebhook) -> Result<bool, VerificationError> {
     let mut given = webhook.url().query_values(BODY_HASH);
     match (given.next(), given.next()) {
         (None, _) => Ok(false),
-        // No secret is in this comparison: both sides are the sender's.
+        // Both sides come from the sender, so the comparison needs no constant time.
         (Some(hash), None)
             if hash.eq_ignore_ascii_case(&body_hash(webhook.body()))
                 && webhook.url().query.as_ref().is_some_and(|query| query.ends_with(hash)) =>
@@ -139,7 +139,7 @@ fn form_detail(form: &Form) -> Result<Detail, TranslationError> {
     let payload_is_json = form.get("PayloadType") == Some(JSON_MEDIA_TYPE.as_bytes());
     let members = fields.iter().map(|(name, values)| {
         let value = match values[..] {
-            // A payload that is not what its type says stays the text it is.
+            // A payload that is not valid JSON stays a string.
             [payload] if *name == "Payload" && payload_is_json => match is_json(payload) {
                 true => payload.to_owned(),
                 false => quoted(payload),

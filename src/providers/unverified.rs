@@ -6,8 +6,7 @@ use super::signature::ParsedSignature;
 use super::{Provider, RawWebhook, VerificationError, VerifiedWebhook};
 use crate::secrets::Secret;
 
-/// A webhook with a signature of the right shape: plausible, unproven. Whoever holds one may fetch a secret for it,
-/// and nobody else needs to.
+/// A webhook with a well-formed signature. Only such a webhook justifies fetching the secret.
 pub struct UnverifiedWebhook {
     provider: &'static Provider,
     webhook: RawWebhook,
@@ -15,11 +14,11 @@ pub struct UnverifiedWebhook {
 }
 
 impl Provider {
-    /// Takes a webhook that came at the time `now`, if it carries a signature that a secret could prove. The body is
-    /// looked at only where the scheme ties it to the URL, by a hash or by its parameters (Twilio).
+    /// Parses the signature of a webhook that arrived at `now`. Reads the body only if the scheme ties it to the URL,
+    /// by a hash or by its parameters (Twilio).
     ///
     /// # Errors
-    /// A [`VerificationError`] when there is nothing that could be checked with a secret.
+    /// When the signature is missing, malformed, outside the timestamp tolerance, or does not cover the body.
     pub fn parse_signature(
         &'static self,
         webhook: RawWebhook,
@@ -31,12 +30,11 @@ impl Provider {
 }
 
 impl UnverifiedWebhook {
-    /// Makes a verified webhook of it if its signature was made with `secret` over its raw bytes. Compared in
-    /// constant time.
+    /// Verifies the signature with `secret`, in constant time.
     ///
     /// # Errors
-    /// The claim itself, as unproven as before.
-    #[expect(clippy::result_large_err, reason = "the claim goes on to the next secret, where it stands")]
+    /// Returns the webhook, still unverified, if the signature was not made with `secret`.
+    #[expect(clippy::result_large_err, reason = "the caller tries the next secret on the returned webhook")]
     pub fn verify(self, secret: &Secret) -> Result<VerifiedWebhook, Self> {
         let Self { provider, webhook, carried } = self;
         if provider.signature.is_valid(secret, &carried, &webhook) {
@@ -47,7 +45,7 @@ impl UnverifiedWebhook {
     }
 }
 
-/// Shows sizes only: an unverified webhook is nobody's word.
+/// Shows sizes only, because unverified content must not be logged.
 impl std::fmt::Debug for UnverifiedWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Claim({} signatures, {:?})", self.carried.signature_count(), self.webhook)

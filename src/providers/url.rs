@@ -1,30 +1,29 @@
-//! The URL a webhook was sent to, as its sender wrote it. Twilio signs it.
+//! Request URLs as the sender wrote them, which Twilio signs.
 
 use std::str::FromStr;
 
-/// The URL of a request, kept exactly as it came: nothing is decoded, normalised or sorted.
+/// The URL of a request, exactly as received: not decoded, normalised or sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestUrl {
     /// `https` or `http`.
     pub scheme: &'static str,
-    /// Host, and port where one was written.
+    /// The host, and the port if the URL states one.
     pub authority: String,
-    /// Begins with `/`.
+    /// The path, which begins with `/`.
     pub path: String,
-    /// Without the `?`; `None` when there was no query.
+    /// The query without its `?`; `None` if the URL has none.
     pub query: Option<String>,
 }
 
 impl RequestUrl {
-    /// The same with the port left out, and then the same with it written out (the scheme's own where none was
-    /// written). Senders that sign the URL do either.
+    /// The URL without a port, and the URL with a port (by default the one of the scheme). Senders may sign either.
     pub(super) fn with_and_without_port(&self) -> [String; 2] {
         let (host, port) = self.host_and_port();
         let port = port.unwrap_or(if self.scheme == "https" { "443" } else { "80" });
         [self.write(host), self.write(&format!("{host}:{port}"))]
     }
 
-    /// The host without its port; an IPv6 address keeps its brackets.
+    /// The host without the port; an IPv6 address has its brackets.
     #[cfg(feature = "command")]
     pub(crate) fn host(&self) -> &str {
         self.host_and_port().0
@@ -47,38 +46,38 @@ impl RequestUrl {
         url
     }
 
-    /// Every value of `name` in the query, still encoded.
+    /// All values of `name` in the query, still encoded.
     pub(super) fn query_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let pairs = self.query.iter().flat_map(|q| q.split('&'));
         pairs.filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
-/// The URL as a sender sees it, as written; for `send`, which signs it.
+/// Writes the URL unchanged, for `hookbridge send`, which signs it.
 impl std::fmt::Display for RequestUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.write(&self.authority))
     }
 }
 
-/// `PUBLIC_URL`: where the endpoint is seen from outside when a custom domain stands in front of it.
+/// `PUBLIC_URL`: the public URL of an endpoint behind a custom domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(RequestUrl);
 
-/// What is wrong with a URL.
+/// Why a text is not a valid URL.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
-    /// Neither `https://` nor `http://`.
+    /// The scheme is neither `https` nor `http`.
     #[error("it must begin with https:// or http://")]
     InvalidScheme,
-    /// No host, or user information before it.
-    #[error("it must name a host, and nothing but a port beside it")]
+    /// The host is missing, or user information precedes it.
+    #[error("it must name a host, with an optional port and without a user")]
     InvalidHost,
-    /// A character that cannot stand in a URL.
-    #[error("it holds a character that cannot stand in a URL (a space, a control or a non-ASCII character)")]
+    /// A character is not allowed in a URL.
+    #[error("it contains a character that is not allowed in a URL (space, control or non-ASCII character)")]
     InvalidCharacter,
-    /// Something after the path.
-    #[error("it must end with its path: a query or a fragment is the request's own")]
+    /// A query or a fragment follows the path of a public URL.
+    #[error("it must end with its path, without a query or a fragment")]
     UnexpectedQuery,
 }
 
@@ -117,8 +116,8 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
-    /// What the sender called `request`: this scheme and host; this path, too, unless the request's own path
-    /// begins with it, as it does behind a proxy that takes nothing away.
+    /// Rewrites `request` to the URL that the sender used: with this scheme and host, and with this path as a prefix
+    /// unless the path of the request already has it (a proxy may or may not strip it).
     pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
         let bare = prefix.trim_end_matches('/');
@@ -179,9 +178,12 @@ mod tests {
         let why = |text: &str| text.parse::<PublicUrl>().unwrap_err().to_string();
         assert_eq!(why("a.example"), "it must begin with https:// or http://");
         assert_eq!(why("ftp://a.example"), "it must begin with https:// or http://");
-        assert_eq!(why("https:///x"), "it must name a host, and nothing but a port beside it");
-        assert_eq!(why("https://me@a.example"), "it must name a host, and nothing but a port beside it");
-        assert!(why("https://a.example/ ").starts_with("it holds a character"));
+        assert_eq!(why("https:///x"), "it must name a host, with an optional port and without a user");
+        assert_eq!(
+            why("https://me@a.example"),
+            "it must name a host, with an optional port and without a user"
+        );
+        assert!(why("https://a.example/ ").starts_with("it contains a character"));
         assert!(why("https://a.example/?x").starts_with("it must end with its path"));
     }
 }

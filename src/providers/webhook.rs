@@ -1,4 +1,4 @@
-//! A webhook before and after it is verified. Unverified is a type.
+//! Webhooks before and after verification, as distinct types.
 
 use bytes::Bytes;
 use http::header::{AsHeaderName, CONTENT_TYPE};
@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Provider, RequestUrl};
 
-/// One HTTP request from somebody who may be a provider. Nothing in it can be read outside `providers`.
+/// An unverified HTTP request. Code outside `providers` cannot read its content.
 pub struct RawWebhook {
     url: RequestUrl,
     headers: HeaderMap,
@@ -14,13 +14,13 @@ pub struct RawWebhook {
 }
 
 impl RawWebhook {
-    /// A POST request as it came: the URL it was sent to, its headers and the raw bytes of its body.
+    /// Creates a webhook from the URL, the headers and the raw body of a POST request.
     pub fn new(url: RequestUrl, headers: HeaderMap, body: Bytes) -> Self {
         Self { url, headers, body }
     }
 
-    /// Builds headers from names and values of any kind. What cannot be a header (control characters) is left
-    /// out, which is the same as not sent; a repeated header stays repeated.
+    /// Builds headers from arbitrary names and values. Drops invalid headers (control characters), and preserves
+    /// repeated ones.
     pub fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
@@ -46,12 +46,12 @@ impl RawWebhook {
         &self.body
     }
 
-    /// The value of a header that was sent exactly once and is visible ASCII.
+    /// The value of a header; `None` unless it occurs exactly once and is visible ASCII.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.sent_once(name)?.to_str().ok()
     }
 
-    /// The value of a header that was sent exactly once, in whatever bytes.
+    /// The raw value of a header; `None` unless it occurs exactly once.
     pub(super) fn header_bytes(&self, name: &str) -> Option<&[u8]> {
         self.sent_once(name).map(HeaderValue::as_bytes)
     }
@@ -61,7 +61,7 @@ impl RawWebhook {
         values.next().filter(|_| values.next().is_none())
     }
 
-    /// Every value of a header.
+    /// All values of a header.
     pub(super) fn header_values(&self, name: impl AsHeaderName) -> impl Iterator<Item = &HeaderValue> {
         self.headers.get_all(name).iter()
     }
@@ -70,30 +70,29 @@ impl RawWebhook {
         self.headers.contains_key(name)
     }
 
-    /// Whether the body's media type is `media_type`, in whatever case and with whatever parameters.
+    /// Whether the `content-type` is `media_type`, ignoring case and parameters.
     pub(super) fn has_media_type(&self, media_type: &str) -> bool {
         let value = self.sent_once(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
 }
 
-/// Shows the size only: an unverified webhook is nobody's word.
+/// Shows the size only, because unverified content must not be logged.
 impl std::fmt::Debug for RawWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Webhook({} bytes, unverified)", self.body.len())
     }
 }
 
-/// A webhook whose signature was made with the provider's secret. Only [`super::UnverifiedWebhook::verify`] makes one, and, of what was
-/// verified before it was kept, `from_archive`.
+/// A webhook with a valid signature. Only [`super::UnverifiedWebhook::verify`] and `from_archive` create one; the
+/// archive holds verified webhooks only.
 pub struct VerifiedWebhook {
     pub(super) provider: &'static Provider,
     pub(super) webhook: RawWebhook,
 }
 
 impl VerifiedWebhook {
-    /// A webhook as the archive has it, where nothing is kept that was not verified before: the headers that were kept
-    /// with it, and its body.
+    /// Creates a webhook from its archived headers and body. The bridge verified it before archiving it.
     pub(crate) fn from_archive(
         provider: &'static Provider,
         headers: &[(String, String)],
@@ -110,7 +109,7 @@ impl VerifiedWebhook {
     }
 }
 
-/// Shows the size only: a body is the provider's customer's data.
+/// Shows the size only, because the body is customer data.
 impl std::fmt::Debug for VerifiedWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Verified({}, {} bytes)", self.provider.name, self.body().len())

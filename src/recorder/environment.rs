@@ -82,6 +82,6 @@ mod tests {
         assert_eq!(read(&[("RETENTION_BYTES", "5000000")]).unwrap().retention_bytes, Some(5_000_000));
         insta::assert_snapshot!(read(&[("RETENTION_BYTES", "5G")]).unwrap_err(), @"environment variable RETENTION_BYTES: '5G' is not a whole number of bytes from 0 to 9223372036854775807");
         insta::assert_snapshot!(read(&[("ARCHIVE_URL", "")]).unwrap_err(), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX of the batches");
-        insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a function has no folder that stays; it must be s3://BUCKET/PREFIX");
+        insta::assert_snapshot!(read(&[("ARCHIVE_URL", "raw")]).unwrap_err(), @"environment variable ARCHIVE_URL: a Lambda function has no persistent folder; use s3://BUCKET/PREFIX");
     }
 }

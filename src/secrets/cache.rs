@@ -1,9 +1,11 @@
 //! Cache of secret versions, with rotation grace.
 //!
-//! What correctness depends on: a secret is fetched once however many webhooks wait for it; one that was fetched
-//! goes on working while the store is down; a signature that does not match is a reason to look for a newer
-//! version, but only once in a while, so that forged requests cost nothing; a look that failed decides nothing; and after a
-//! rotation the version before still counts for a time, counted from when the current one was made.
+//! The cache guarantees:
+//! - Concurrent webhooks share one fetch.
+//! - The last known secret stays valid while the store is unavailable.
+//! - A signature mismatch triggers a lookup of a newer version, rate-limited so that forged requests cause no load.
+//! - A failed lookup is an error and never means "no such version".
+//! - The previous version stays valid for a grace period after a rotation.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,14 +17,14 @@ use tracing::warn;
 
 use super::{SecretError, SecretStore, SecretVersion, VersionStage};
 
-/// For how long what is believed.
+/// How long the cache uses secrets, and how often it refreshes them.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheTtls {
-    /// How long a fetched secret is used before it is fetched again.
+    /// Time until the cache fetches a secret again.
     pub time_to_live: Duration,
-    /// How long after a rotation the previous secret still counts.
+    /// Time after a rotation during which the previous secret stays valid.
     pub previous_grace: Duration,
-    /// How often, at most, a signature that does not match makes us ask the store.
+    /// Minimum time between lookups caused by signature mismatches.
     pub refresh_interval: Duration,
 }
 
@@ -36,25 +38,25 @@ impl Default for CacheTtls {
     }
 }
 
-/// Hands out the versions of a secret that a signature may have been made with.
+/// Provides the secret versions that a signature may be made with.
 pub trait SigningSecrets: Send + Sync + 'static {
-    /// The secret to try first.
+    /// The current version, which the caller tries first.
     fn current(&self) -> impl Future<Output = Result<Arc<SecretVersion>, SecretError>> + Send;
 
-    /// The secret before `current`, while it still counts.
+    /// The version before `current`, if it exists and its grace period has not expired.
     ///
     /// # Errors
-    /// [`SecretError`] when nobody can say whether there is one.
+    /// When the lookup fails, so that the version may exist.
     fn previous(
         &self,
         current: &SecretVersion,
     ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 
-    /// A version newer than `current`, if there is one; a look at the store is not repeated at once, and what came of the last
-    /// one counts until then.
+    /// A version newer than `current`, if one exists. Lookups are rate-limited; in between, the result of the last
+    /// one applies.
     ///
     /// # Errors
-    /// [`SecretError`] when nobody can say whether there is one.
+    /// When the lookup fails, so that a newer version may exist.
     fn newer(
         &self,
         current: &SecretVersion,
@@ -70,39 +72,39 @@ pub struct CachedSecrets<S> {
     looks: tokio::sync::Mutex<Looks>,
 }
 
-/// What was last read, however long ago.
+/// The versions last read, which do not expire.
 #[derive(Default)]
 struct LastKnown {
     current: Option<Arc<SecretVersion>>,
-    /// The one before `current`, once it was asked for.
+    /// The version before `current`, once fetched or replaced.
     previous: Option<Arc<SecretVersion>>,
-    /// When `current` was seen to be another than before.
+    /// Time at which the cache observed a change of `current`.
     changed: Option<Timestamp>,
 }
 
-/// When the store was last asked because of a signature that did not match, and how that failed.
+/// The last lookups caused by signature mismatches.
 #[derive(Default)]
 struct Looks {
     newer: Option<Look>,
-    /// Kept only where it failed.
+    /// Set only if the lookup failed.
     previous: Option<Look>,
 }
 
-/// A look at the store, and what came of it.
+/// A lookup in the store: its time and its result.
 struct Look {
     at: Instant,
     found: Result<(), SecretError>,
 }
 
 impl Look {
-    /// One that begins now. Whoever is cut off in it has not learned anything.
+    /// A lookup that starts now. It counts as failed until it completes, so a cancelled lookup counts as failed.
     fn begun() -> Self {
-        Self { at: Instant::now(), found: Err(SecretError::Unavailable("no answer in time".into())) }
+        Self { at: Instant::now(), found: Err(SecretError::Unavailable("timed out".into())) }
     }
 }
 
 impl<S: SecretStore> CachedSecrets<S> {
-    /// Nothing is fetched before the first webhook that needs it.
+    /// Creates an empty cache. The first webhook triggers the first fetch.
     pub fn new(store: S, ages: CacheTtls) -> Self {
         Self {
             store,
@@ -122,7 +124,7 @@ impl<S: SecretStore> CachedSecrets<S> {
             let before = known.current.replace(version.clone());
             let changed = before.as_ref().is_some_and(|before| before.id != version.id);
             if changed {
-                // Until the store says so itself, the one that was replaced is the one before.
+                // Until the next fetch of the previous version, the replaced version takes its role.
                 known.previous = before;
                 known.changed = Some(Timestamp::now());
             }
@@ -138,13 +140,13 @@ impl<S: SecretStore> CachedSecrets<S> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last look, while it is too early for another one.
+    /// The last lookup, if the refresh interval since then has not passed.
     fn recent<'a>(&self, last: Option<&'a Look>) -> Option<&'a Look> {
         last.filter(|look| look.at.elapsed() < self.ages.refresh_interval)
     }
 
-    /// Whether the rotation was not too long ago: counted from when the current version was made, or, where an older
-    /// one was put back, from when that was seen.
+    /// Whether the grace period still runs. It starts at the creation of the current version or, after a rollback to
+    /// an older version, at the time when the cache observed it.
     fn previous_counts(&self, current: &SecretVersion) -> bool {
         let Ok(grace) = SignedDuration::try_from(self.ages.previous_grace) else { return true };
         let rotated = current.created_at.max(self.last_known().changed);
@@ -157,11 +159,11 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         let fetch = async {
             match self.fetch_current().await {
                 Ok(version) => Ok(Some(version)),
-                // A store that answers, and says that there is no such secret any more, is believed.
+                // A definitive error, such as a deleted secret, also invalidates the last known version.
                 Err(error @ SecretError::Unreadable(_)) => Err(error),
                 Err(error) => match self.last_known().current.clone() {
                     Some(version) => {
-                        warn!(%error, "secret not refreshed; the last known one goes on working");
+                        warn!(%error, "cannot refresh the secret; using the last known version");
                         Ok(Some(version))
                     }
                     None => Err(error),
@@ -194,7 +196,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
                 }
                 let found = found.map(drop);
                 if let Err(error) = &found {
-                    warn!(%error, "previous secret not fetched");
+                    warn!(%error, "cannot fetch the previous secret version");
                 }
                 looks.previous = Some(Look { at: Instant::now(), found: found.clone() });
                 found
@@ -203,13 +205,13 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         match (self.last_known().previous.clone(), found) {
             (Some(known), _) => Ok(Some(known)),
             (None, Err(error @ SecretError::Unavailable(_))) => Err(error),
-            // A definitive "unreadable" means there is no previous version.
+            // A definitive "unreadable" means that no previous version exists.
             (None, _) => Ok(None),
         }
     }
 
     async fn newer(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
-        // Whoever waits here while another looks finds what the other found.
+        // The lock makes concurrent callers share the result of one lookup.
         let mut looks = self.looks.lock().await;
         let known = self.last_known().current.clone();
         if let Some(known) = known.filter(|known| known.id != current.id) {
@@ -221,7 +223,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         looks.newer = Some(Look::begun());
         let found = self.fetch_current().await;
         if let Err(error) = &found {
-            warn!(%error, "failed to check for a newer secret version");
+            warn!(%error, "cannot check for a newer secret version");
         }
         looks.newer =
             Some(Look { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
     use crate::secrets::Secret;
 
-    /// A store in memory that answers slowly, counts, and can be shut.
+    /// An in-memory store that responds slowly, counts fetches, and can be made unavailable.
     #[derive(Clone, Default)]
     struct Memory {
         versions: Arc<Mutex<VecDeque<SecretVersion>>>,
@@ -340,10 +342,10 @@ mod tests {
         keys.cache.invalidate_all();
         let one = keys.current().await.unwrap();
         assert_eq!(one.id, "one");
-        assert!(keys.newer(&one).await.is_err(), "nobody knows");
+        assert!(keys.newer(&one).await.is_err(), "the lookup fails");
         assert!(keys.previous(&one).await.is_err());
         let fetches = memory.fetches();
-        assert!(keys.newer(&one).await.is_err(), "and what nobody knew a moment ago is not known now");
+        assert!(keys.newer(&one).await.is_err(), "the failed lookup still applies");
         assert!(keys.previous(&one).await.is_err());
         assert_eq!(memory.fetches(), fetches, "a store that is down is not asked again at once");
     }

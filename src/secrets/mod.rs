@@ -1,7 +1,7 @@
-//! The secrets that providers sign with: where they are kept, and how long one is believed.
+//! The signing secrets of providers.
 //!
-//! A [`Secret`] shows itself to nobody but the HMAC. A [`SecretStore`] hands out the current and the previous
-//! version; [`CachedSecrets`] stands between it and the webhooks.
+//! A [`SecretStore`] reads the current and the previous version of a secret, and [`CachedSecrets`] caches them. A
+//! [`Secret`] never prints its value.
 
 mod cache;
 mod mac;
@@ -20,13 +20,12 @@ pub use secrets_manager::SecretsManager;
 #[cfg(feature = "command")]
 pub use static_secret::StaticSecret;
 
-/// The bytes that a provider signs with.
+/// A signing secret, as bytes.
 #[derive(Clone)]
 pub struct Secret(SecretSlice<u8>);
 
 impl Secret {
-    /// Takes the secret as it was configured. One line break at the end is not part of it: it comes from a file
-    /// or an `echo`.
+    /// Creates a secret from its configured value. Strips one line break at the end, as left by an editor or `echo`.
     pub fn new(value: impl Into<Vec<u8>>) -> Self {
         let mut value = value.into();
         if value.last() == Some(&b'\n') {
@@ -38,7 +37,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// Takes the bytes as they are.
+    /// Creates a secret from the exact bytes.
     pub(crate) fn from_bytes(value: Vec<u8>) -> Self {
         Self(value.into())
     }
@@ -47,7 +46,7 @@ impl Secret {
         self.0.expose_secret()
     }
 
-    /// Whether there is nothing in it. Nothing is ever verified with an empty secret.
+    /// Whether the secret has no bytes. No signature is valid for an empty secret.
     pub fn is_empty(&self) -> bool {
         self.expose().is_empty()
     }
@@ -63,37 +62,37 @@ impl std::fmt::Debug for Secret {
 /// A version of a secret.
 #[derive(Clone, Debug)]
 pub struct SecretVersion {
-    /// The store's own id of this version.
+    /// The store's id of this version.
     pub id: String,
-    /// When it was made; for the current version that is when the previous one was replaced.
+    /// Time of creation; for the current version this is the time of the last rotation.
     pub created_at: Option<Timestamp>,
-    /// Its value.
+    /// The value.
     pub secret: Secret,
 }
 
-/// Which version is meant, in the words of Secrets Manager.
+/// A staging label of a secret version, as in Secrets Manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VersionStage {
-    /// `AWSCURRENT`.
+    /// The label `AWSCURRENT`.
     Current,
-    /// `AWSPREVIOUS`.
+    /// The label `AWSPREVIOUS`.
     Previous,
 }
 
-/// Why a secret could not be had. What the store said is for the operator, not for a sender.
+/// Why a secret could not be read. The text is for the operator; senders never see it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The store is down, slow, or over its quota.
-    #[error("the secret store did not answer: {0}")]
+    /// The store is down, slow or throttling; a retry may succeed.
+    #[error("the secret store is unavailable: {0}")]
     Unavailable(String),
-    /// The store answered, and there is no such secret, or no permission to read it, or nothing in it.
-    #[error("the secret cannot be read: {0}")]
+    /// The secret is missing, empty, or not accessible; a retry does not help.
+    #[error("cannot read the secret: {0}")]
     Unreadable(String),
 }
 
-/// Where the secret of one endpoint is kept.
+/// A store that holds the secret of one endpoint.
 pub trait SecretStore: Send + Sync + 'static {
-    /// Reads one version; `None` when the secret has no version of that stage.
+    /// Reads one version; `None` if the secret has no version with this label.
     fn fetch(
         &self,
         stage: VersionStage,

@@ -11,15 +11,15 @@ use super::{Secret, SecretError, SecretStore, SecretVersion, VersionStage};
 use crate::call::Class;
 use crate::output::chain;
 
-/// One secret in Secrets Manager.
+/// A client of one secret in Secrets Manager.
 pub struct SecretsManager {
     client: aws_sdk_secretsmanager::Client,
     arn: String,
 }
 
 impl SecretsManager {
-    /// Reads the secret `arn` (an ARN or a name). A call is tried twice and takes 3 s at most, so that a webhook
-    /// that waits for it can still be answered.
+    /// Creates a client of the secret `arn` (an ARN or a name). A call takes at most two attempts and 3 s, so that
+    /// the waiting webhook still gets its response in time.
     pub fn new(config: &aws_config::SdkConfig, arn: String) -> Self {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(Duration::from_millis(1400))
@@ -59,7 +59,7 @@ impl SecretStore for SecretsManager {
                 }))
             }
             Err(error) => match error.code() {
-                // Secrets Manager says the same of a missing secret and of a missing version.
+                // Secrets Manager returns the same code for a missing secret and a missing version.
                 Some("ResourceNotFoundException") if stage == VersionStage::Previous => Ok(None),
                 code => Err(classify(code, &error)),
             },

@@ -1,4 +1,4 @@
-//! A secret that was given once and stays: on one machine.
+//! A secret without versions, for `hookbridge serve`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{Secret, SecretError, SecretVersion, SigningSecrets};
 pub struct StaticSecret(Arc<SecretVersion>);
 
 impl StaticSecret {
-    /// The only secret there is.
+    /// Wraps a secret that never rotates.
     pub fn new(secret: Secret) -> Self {
         Self(Arc::new(SecretVersion { id: "fixed".into(), created_at: None, secret }))
     }

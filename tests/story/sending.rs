@@ -101,7 +101,7 @@ fn what_cannot_be_sent_is_said_with_what_to_do() {
     insta::assert_snapshot!(complaint(&["github", "--event", "a b"]), @"hookbridge: --event: 'a b' cannot stand in a header");
     assert!(
         complaint(&["gitlub"])
-            .contains("there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio")
+            .contains("unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio")
     );
     let output = hookbridge()
         .args(["send", "github", "--secret", "x", "--to", "http://127.0.0.1:9/"])

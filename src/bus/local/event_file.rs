@@ -1,4 +1,7 @@
-//! The file of the embedded bus: lines appended and flushed, and what a failure or a crash left unfinished at its end cut off.
+//! The file of the local bus.
+//!
+//! An append is durable when it returns; a failed append leaves the file as it was. Opening the file recovers lost
+//! lines from the journal and truncates incomplete lines at its end.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -11,11 +14,12 @@ use super::journal::Journal;
 
 /// Flush once this many bytes are buffered.
 pub(super) const FLUSH_BATCH_BYTES: usize = 4 << 20;
-/// How far from the end a crash can have left something unfinished that is not in the journal: one flush, of which the last line is the longest there is.
-/// That is an entry of 1 MiB which is all line breaks, with up to eight bytes that say where each was. Twice that, to be sure.
+/// Length of the tail that a crash can leave incomplete outside the journal, in bytes: twice the largest flush. A
+/// flush ends with a line of at most 9 MiB: an entry of 1 MiB of line breaks, with up to eight bytes to locate each
+/// of them.
 const UNFLUSHED: u64 = 2 * (FLUSH_BATCH_BYTES as u64 + (9 << 20));
 
-/// The file and the length up to which what is in it is on disk, there or in the journal.
+/// The bus file. Its first `length` bytes are durable, either in the file or in the journal.
 pub(super) struct Log {
     place: FileIdentity,
     file: File,
@@ -24,30 +28,30 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Takes the file that is there by this path. What it lost in a crash is written again; what a crash left unfinished at its
-    /// end was never acknowledged and is cut off.
+    /// Takes over `file`, which `path` names. Recovers lines that a crash lost, and truncates incomplete lines, which
+    /// were never acknowledged.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
         let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
         let length = end_of_last_whole_line(&mut file)?;
         file.set_len(length)?;
-        // What is written next is in the journal, which goes on from here.
+        // The next journal record starts here, so everything before it must be durable.
         file.sync_all()?;
         Ok(Self { place: FileIdentity::new(path, &file)?, file, length, journal })
     }
 
-    /// The length up to which it is flushed.
+    /// Length of the durable part, in bytes.
     pub(super) fn flushed_length(&self) -> u64 {
         self.length
     }
 
-    /// Has lines on disk, and in the file. After a failure that is as it was before.
+    /// Appends lines and makes them durable. After a failure the file is as it was before.
     pub(super) fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
         let written = self.write(lines);
         match written {
             Ok(()) => self.length += lines.len() as u64,
             Err(_) => {
                 self.journal.refuse();
-                // Where even this fails, the next append writes over what was left.
+                // If truncating fails too, the next append overwrites the remains.
                 self.file.set_len(self.length)?;
             }
         }
@@ -69,21 +73,21 @@ impl Log {
         Ok(())
     }
 
-    /// Has everything on disk in the file itself, at the end.
+    /// Flushes the file itself and empties the journal.
     pub(super) fn close(mut self) -> std::io::Result<()> {
         self.journal.close(&self.file)
     }
 }
 
-/// The offset behind the last whole line. A flush may have reached the disk in any order, so a line that is not whole can have
-/// whole ones behind it; so can one that somebody has damaged. These are kept: some of them may have been acknowledged.
+/// The offset after the last complete line. Incomplete or damaged lines before it stay, because the blocks of a flush
+/// reach the disk in any order and the complete lines may have been acknowledged.
 fn end_of_last_whole_line(file: &mut File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(UNFLUSHED);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
-    // Unless it is the file's first, the first line in sight began out of sight.
+    // The tail starts in the middle of a line, unless it starts at the beginning of the file.
     let first = match from {
         0 => 0,
         _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),
@@ -121,11 +125,11 @@ mod tests {
         assert_eq!(cut(&with(b"{\"b\":\"\n\n\0\0\n\0\0\0")), long, "several of them");
         for damaged in [&b"\0\0\0\0{\"c\":1}\n"[..], b"\n", b"{\"c\":\"\n", b"{\"c\":1}\0"] {
             let whole = [damaged, b"{\"d\":1}\n{\"e\":1}\n"].concat();
-            assert_eq!(cut(&with(&whole)), with(&whole), "what is behind it is kept");
+            assert_eq!(cut(&with(&whole)), with(&whole), "later complete lines stay");
         }
         assert_eq!(cut(b"{\"b"), b"");
         let large = [vec![b'z'; 27 << 20], b"\n".to_vec(), long.clone()].concat();
-        assert_eq!(cut(&[&large[..], b"{\"e"].concat()), large, "only the end is looked at");
+        assert_eq!(cut(&[&large[..], b"{\"e"].concat()), large, "only the tail is read");
     }
 
     #[cfg(unix)]
@@ -142,7 +146,7 @@ mod tests {
             log.append(b"{}\n")
                 .unwrap_err()
                 .to_string()
-                .ends_with("was moved or removed: start hookbridge serve anew")
+                .ends_with("was moved or removed; restart `hookbridge serve`")
         );
         assert_eq!(std::fs::read_to_string(&away).unwrap(), "{\"before\":1}\n");
         drop(open());
@@ -164,7 +168,7 @@ mod tests {
         std::fs::write(&path, "{\"before\":1}\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
         let log = Log::open(path.clone(), file).unwrap();
-        // Opened for reading only, every write fails, as on a disk that is full.
+        // Writes to a read-only file fail, as on a full disk.
         let mut broken = Log { file: File::open(&path).unwrap(), ..log };
         assert!(broken.append(b"{}\n").is_err());
         let file = File::options().read(true).write(true).open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Detects that an open file was moved or deleted.
+//! Detection of a moved or deleted open file.
 
 use std::fs::{File, Metadata};
 use std::io::Error;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
-/// The path of a file that is open.
+/// The identity of an open file, and the path that should name it.
 pub(super) struct FileIdentity {
     path: PathBuf,
     file: Identity,
@@ -18,26 +18,26 @@ impl FileIdentity {
         Ok(Self { path, file: Identity::of(file)? })
     }
 
-    /// Checks that the path still names the file: what is written to one that somebody has put away nobody would find.
+    /// Checks that the path still names the file, because readers would not find lines in a moved file.
     pub(super) fn check_unmoved(&self) -> std::io::Result<()> {
         let is_there = Identity::at(&self.path).is_ok_and(|there| there == self.file);
         is_there.then_some(()).ok_or_else(|| {
-            Error::other(format!("{} was moved or removed: start hookbridge serve anew", self.path.display()))
+            Error::other(format!("{} was moved or removed; restart `hookbridge serve`", self.path.display()))
         })
     }
 }
 
-/// What tells a file from every other one of this machine.
+/// The device and inode number, unique on one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
     number: u64,
 }
 
-/// Where Linux can be asked for nothing else, it is: a file that was asked for its times gets a new time, to the nanosecond, when
-/// it is next written, and with that one more block to flush.
+/// On Linux, `statx` queries the inode number only. After a query of its times, the kernel gives a file a
+/// nanosecond-precise time on the next write, which adds a block to the flush.
 impl Identity {
-    /// Of a file that is open.
+    /// The identity of an open file.
     fn of(file: &File) -> std::io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Ok(identity) = Self::alone(file, Path::new(""), AtFlags::EMPTY_PATH) {
@@ -46,7 +46,7 @@ impl Identity {
         file.metadata().map(|metadata| Self::in_metadata(&metadata))
     }
 
-    /// Of the file that has this path now.
+    /// The identity of the file that the path names now.
     fn at(path: &Path) -> std::io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Ok(identity) = Self::alone(CWD, path, AtFlags::empty()) {
@@ -68,7 +68,7 @@ impl Identity {
         Self { device: metadata.dev(), number: metadata.ino() }
     }
 
-    /// Elsewhere nobody can move a file that is open.
+    /// Other systems do not allow moving an open file.
     #[cfg(not(unix))]
     fn in_metadata(_: &Metadata) -> Self {
         Self { device: 0, number: 0 }

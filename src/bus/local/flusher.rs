@@ -16,7 +16,7 @@ pub(super) struct Flusher {
     done: Receiver<std::io::Result<()>>,
     thread: Option<JoinHandle<()>>,
     under_way: bool,
-    /// Why a flush failed. What the system could not write then it will not try to write again.
+    /// Why a flush failed. After a failed fsync the kernel may drop the dirty pages, so a retry is unsafe.
     failed: Option<String>,
 }
 
@@ -39,21 +39,21 @@ impl Flusher {
         Ok(Self { ask: Some(ask), done, thread: Some(thread), under_way: false, failed: None })
     }
 
-    /// Begins a flush of the file, whose first `end` bytes are written. The one before it has ended then.
+    /// Starts a flush of the file, whose first `end` bytes are written. Waits for the previous flush first.
     pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
         self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(end).is_ok());
         self.under_way.then_some(()).ok_or_else(|| Error::other("the flush thread has stopped"))
     }
 
-    /// Notes a failure, after which nothing more may be written over.
+    /// Records an error, after which every flush fails and the journal overwrites nothing.
     pub(super) fn record_error(&mut self, error: Option<&Error>) {
         if let Some(error) = error {
             self.failed = Some(error.to_string());
         }
     }
 
-    /// Waits for the flush that is under way.
+    /// Waits for the running flush, and returns its error or an earlier one.
     pub(super) fn wait(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.under_way) {
             let done = self.done.recv().map_err(Error::other).flatten();
@@ -68,22 +68,22 @@ impl Flusher {
     }
 }
 
-/// Has the system forget what it keeps in memory of the file's first bytes, which are on disk. Otherwise each line goes to memory
-/// that was not used for long: a virtual machine often has to ask for that first, which can take longer than the flush.
+/// Drops the durable part of the file from the page cache. Otherwise each line goes to a page that was unused for
+/// long. A virtual machine often has to request such a page from its host, which can take longer than the flush.
 #[cfg(target_os = "linux")]
 fn forget(events: &File, end: u64) {
-    // It is a hint: nothing hangs on it.
+    // The call is a hint, so an error does not matter.
     let _ = fadvise(events, 0, NonZeroU64::new(end), Advice::DontNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
 fn forget(_: &File, _: u64) {}
 
-/// Lets the thread end, and with it the hold on the bus's file.
+/// Stops the thread, which closes its handle of the bus file.
 impl Drop for Flusher {
     fn drop(&mut self) {
         self.ask = None;
-        // A panic in it has been shown already.
+        // The panic hook has already reported a panic of the thread.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

@@ -1,8 +1,11 @@
-//! Ids of events: random UUIDs to look at, without asking the system for each.
+//! Event ids in the form of random UUIDs.
+//!
+//! Only the first id needs random bytes from the operating system.
 
 use uuid::{Builder, Uuid};
 
-/// A random start and a count: no id comes twice, here or, as far as 122 random bits go, anywhere.
+/// Generates ids from a random start and a counter. Ids never repeat within a generator, and 122 random bits keep
+/// those of different generators apart.
 pub(super) struct EventIdGenerator {
     start: u128,
     next: u64,
@@ -16,7 +19,7 @@ impl EventIdGenerator {
     pub(super) fn next_id(&mut self) -> String {
         let count = u128::from(self.next);
         self.next += 1;
-        // The count is in the low 60 bits, of which a UUID's version and variant take none.
+        // The counter uses the low 60 bits, which hold neither the version nor the variant of a UUID.
         let id = self.start ^ (count & ((1 << 60) - 1));
         Builder::from_random_bytes(id.to_be_bytes()).into_uuid().to_string()
     }

@@ -1,11 +1,12 @@
 //! Write-ahead journal for the local bus file.
 //!
-//! A flush of a file that grows is a flush of its length and of its new blocks, too. So the lines of a flush are first made
-//! durable here, in a file whose blocks are there already, and then written to the bus's file, which a thread of its own flushes
-//! when half of the journal is full. What the bus's file lost in a crash is written to it again from here when it is next opened.
+//! Flushing a growing file also flushes its length and its new blocks. The writer therefore makes lines durable in
+//! the journal first, whose blocks are preallocated, and then writes them to the bus file. A background thread
+//! flushes the bus file when half of the journal is full. On open, the journal restores lines that the bus file lost
+//! in a crash.
 //!
-//! The journal has two halves, which are filled by turns. One is filled again only when all that it held is on disk in the bus's
-//! file. Each holds records (`record`) one behind the other, from its start.
+//! The writer fills the two halves of the journal in turn. It reuses a half only after the bus file holds all of its
+//! lines durably. Each half is a sequence of records (`journal_record`).
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,29 +22,29 @@ use crate::files::open_private;
 
 /// The journal's name in the data folder.
 const NAME: &str = "events.journal";
-/// Bytes of one half.
+/// Size of one half, in bytes.
 const HALF: u64 = 8 << 20;
-/// Bytes preceding a half's first record that identify the file.
+/// Bytes of the bus file before a half's first record whose checksum identifies the file.
 const BEFORE: u64 = 4096;
 
-/// A journal of the bus's file.
+/// The journal of a bus file.
 pub(super) struct Journal {
     place: FileIdentity,
     file: File,
-    /// Bytes of each half.
+    /// Size of each half, in bytes.
     half: u64,
-    /// Whether the second half is being filled.
+    /// Whether the second half is the current one.
     second: bool,
-    /// How much of it is.
+    /// Used bytes of the current half.
     used: u64,
-    /// Tells the records of this run from what earlier ones left.
+    /// Distinguishes the records of this run from those of earlier runs.
     run: u64,
     record: Vec<u8>,
     flusher: Flusher,
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, and writes to `events`, the bus's file, what that has lost.
+    /// Opens the journal in `folder`, and restores the lines that `events`, the bus file, lost in a crash.
     pub(super) fn open(folder: &Path, events: &mut File) -> std::io::Result<Self> {
         Self::with_halves(folder, events, HALF)
     }
@@ -63,7 +64,7 @@ impl Journal {
         if content.len() as u64 == 2 * half {
             empty(&mut file, half)?;
         } else {
-            // New, or one that was not finished when it was made.
+            // The journal is new, or its creation was interrupted.
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
             std::io::copy(&mut std::io::repeat(0).take(2 * half), &mut file)?;
@@ -77,13 +78,13 @@ impl Journal {
         Ok(Self { place, file, half, second: false, used: 0, run, record, flusher })
     }
 
-    /// Where it is.
+    /// The identity of the journal file.
     pub(super) fn identity(&self) -> &FileIdentity {
         &self.place
     }
 
-    /// Has the lines on disk that will stand at `offset` of the bus's file; `false` where they are too many. Then comes
-    /// [`Journal::keep`] or [`Journal::refuse`].
+    /// Makes lines durable whose place in the bus file is `offset`. Returns `false` if they do not fit into a half.
+    /// After `true` the caller must call [`Journal::keep`] or [`Journal::refuse`], and after an error the latter.
     pub(super) fn write(&mut self, lines: &[u8], offset: u64, events: &mut File) -> std::io::Result<bool> {
         let size = record_size(lines.len());
         if size > self.half {
@@ -102,13 +103,13 @@ impl Journal {
         Ok(true)
     }
 
-    /// The lines that were written last stand in the bus's file.
+    /// Commits the last record: the bus file holds its lines.
     pub(super) fn keep(&mut self, lines: &[u8]) {
         self.used += record_size(lines.len());
     }
 
-    /// The lines that were written last, as far as they were, do not stand in the bus's file: their record counts no more. Where
-    /// not even that can be written, nothing is, before a new start.
+    /// Rolls back the last record, complete or not, whose lines the bus file does not hold. If erasing the record
+    /// fails, the journal accepts no new half until the next start.
     pub(super) fn refuse(&mut self) {
         if self.used == self.half {
             return;
@@ -122,12 +123,12 @@ impl Journal {
         self.flusher.record_error(erased.as_ref().err());
     }
 
-    /// Where in it the next record goes.
+    /// Offset of the next record in the journal.
     fn end(&self) -> u64 {
         if self.second { self.half + self.used } else { self.used }
     }
 
-    /// Has all of the bus's file on disk, after which nothing here is needed any more.
+    /// Flushes the bus file, after which the current half may be overwritten.
     pub(super) fn checkpoint(&mut self, events: &File) -> std::io::Result<()> {
         self.flusher.wait()?;
         let flushed = events.sync_data();
@@ -137,21 +138,21 @@ impl Journal {
         Ok(())
     }
 
-    /// The same at the end. Who puts the bus's file away then leaves nothing of it here.
+    /// Flushes the bus file and empties the journal, so that a bus file removed later leaves nothing to restore.
     pub(super) fn close(&mut self, events: &File) -> std::io::Result<()> {
         self.checkpoint(events)?;
         empty(&mut self.file, self.half)
     }
 }
 
-/// Writes to `events` what it may have lost; `false` where it is not the file that the journal is of.
+/// Restores lost lines in `events`. Returns `false` if the journal belongs to another file.
 fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     let (one, other) = journal.split_at(journal.len() / 2);
     let mut halves = [parse_records(one), parse_records(other)];
     halves.sort_by_key(|half| half.first().map(|lines| lines.file_offset));
     let [older, newer] = halves;
     let Some(first) = newer.first() else { return Ok(true) };
-    // Where something is missing between the two, all that was before the newer one is on disk.
+    // After a gap between the halves, all lines before the newer half are durable in the bus file.
     let older = if older.last().is_some_and(|last| last.is_followed_by(first)) { older } else { Vec::new() };
     let first = older.first().unwrap_or(first);
     if events.metadata()?.len() < first.file_offset
@@ -168,7 +169,7 @@ fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// Whether `events` begins with other bytes than `lines`, and not only with zeros where they were lost.
+/// Whether `events` begins with bytes that are neither those of `lines` nor zeros, which stand for lost blocks.
 fn begins_otherwise(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
     let mut start = Vec::new();
     events.seek(SeekFrom::Start(0))?;
@@ -176,7 +177,7 @@ fn begins_otherwise(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
     Ok(start.iter().zip(lines).any(|(there, line)| there != line && *there != 0))
 }
 
-/// Keeps a journal that is of another file, where that was put away after a crash: it may hold what the other one has lost.
+/// Renames the journal of another bus file, which may hold lines that the other file lost in a crash.
 fn set_aside(path: &Path) -> std::io::Result<()> {
     let aside = path.with_file_name(format!("{NAME}.{}", Timestamp::now().as_nanosecond()));
     std::fs::rename(path, &aside)?;
@@ -185,7 +186,7 @@ fn set_aside(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Takes the heads of both halves away: no record counts any more.
+/// Erases the first header of both halves, which invalidates all records.
 fn empty(file: &mut File, half: u64) -> std::io::Result<()> {
     for start in [0, half] {
         file.seek(SeekFrom::Start(start))?;
@@ -194,7 +195,7 @@ fn empty(file: &mut File, half: u64) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// The checksum of what stands before `offset`.
+/// The checksum of the bytes before `offset`, at most [`BEFORE`] of them.
 fn checksum_before(offset: u64, events: &mut File) -> std::io::Result<u32> {
     let mut before = Vec::new();
     events.seek(SeekFrom::Start(offset.saturating_sub(BEFORE)))?;
@@ -212,7 +213,7 @@ mod tests {
 
     const SMALL: u64 = 4 * BLOCK_BYTES;
 
-    /// The bus's file and its journal in a folder, which a crash can happen to.
+    /// A bus file and its journal in a folder, with simulated crashes.
     struct Bus {
         folder: TempDir,
         events: File,
@@ -234,7 +235,7 @@ mod tests {
             Self { folder, events, journal, length }
         }
 
-        /// Lines of so many bytes, each time others.
+        /// Appends lines of `size` bytes, different on every call.
         fn append(&mut self, size: usize) {
             let lines = self.lines(size);
             let is_on_disk = self.journal.write(&lines, self.length, &mut self.events).unwrap();
@@ -247,7 +248,7 @@ mod tests {
             self.length += lines.len() as u64;
         }
 
-        /// Lines that are written to the journal, and then not to the file.
+        /// Writes lines of `size` bytes to the journal, and rolls them back.
         fn refuse(&mut self, size: usize) {
             let lines = self.lines(size);
             assert!(self.journal.write(&lines, self.length, &mut self.events).unwrap());
@@ -265,8 +266,8 @@ mod tests {
             std::fs::read(self.folder.path().join("events.jsonl")).unwrap()
         }
 
-        /// The power goes, and of the bus's file only so many bytes are on disk, with the rest lost in one of two ways; it is
-        /// opened again.
+        /// Simulates a power loss after which the bus file holds only its first `on_disk` bytes, and opens it again.
+        /// The rest is truncated if `is_cut`, else it reads as zeros.
         fn after_a_crash(self, on_disk: u64, is_cut: bool) -> Self {
             let Self { folder, events, journal, .. } = self;
             let length = events.metadata().unwrap().len();
@@ -303,7 +304,7 @@ mod tests {
             for n in 0..appends {
                 bus.append(1 + n * 997 % 9000);
             }
-            // What is on disk for sure is all that was before the older half.
+            // Everything before the older half is durable in the bus file.
             let journal = std::fs::read(bus.folder.path().join(NAME)).unwrap();
             let (one, other) = journal.split_at(journal.len() / 2);
             let first = [one, other]
@@ -331,7 +332,7 @@ mod tests {
     fn what_did_not_stay_makes_place_for_what_did() {
         let mut bus = Bus::new();
         bus.append(100);
-        // Written to the journal and then not to the file: its webhooks are told so.
+        // Written to the journal and then rolled back: the publishers get an error.
         bus.refuse(8000);
         bus.append(20);
         bus.append(20);
@@ -344,7 +345,7 @@ mod tests {
         let mut bus = Bus::new();
         bus.append(2 * 4096);
         bus.refuse(100);
-        // It has no room in the half of the others, which are not yet on disk for sure.
+        // The lines do not fit into the current half, whose other lines may not be durable yet.
         bus.append(2 * 4096);
         let before = bus.content();
         assert!(bus.after_a_crash(0, true).content() == before);

@@ -1,25 +1,28 @@
-//! A record of the journal: a head of [`HEADER_LEN`] bytes and lines of the bus's file; the next one begins with a block of its own. A
-//! record counts only where its checksum is right and it goes on, in the bus's file, where the one before it ended.
+//! Journal record format: a checksummed header and JSONL lines.
+//!
+//! A record is a header of [`HEADER_LEN`] bytes followed by lines of the bus file, and starts at a block boundary. A
+//! record is valid only if its checksum is right and its lines follow those of the previous record in the bus file.
 
-/// What no record shares with another: a block that is torn holds one record at most.
+/// Alignment of records, so that a torn block damages one record at most.
 pub(super) const BLOCK_BYTES: u64 = 4096;
-/// Bytes before a record's lines, little-endian: [`MAGIC`], the run (u64), where in the bus's file the lines are (u64), how
-/// many bytes they are (u64), the checksum of what stands there before them (u32), and of all of this and the lines (u32).
+/// Length of the header in bytes. Its little-endian fields are [`MAGIC`] (u32), the run id (u64), the offset of the
+/// lines in the bus file (u64), their length (u64), the checksum of the bytes before them in the bus file (u32), and
+/// the checksum of the preceding fields and the lines (u32).
 pub(super) const HEADER_LEN: usize = 36;
-/// What a record begins with; another form would have another.
+/// First field of a record; it identifies the version of the format.
 const MAGIC: u32 = 0x686b_6201;
 
-/// The lines of a record, and where in the bus's file they belong.
+/// A record: lines, and their offset in the bus file.
 pub(super) struct JournalRecord<'a> {
     pub(super) run_id: u64,
     pub(super) file_offset: u64,
-    /// The checksum of what stands there before them, where they are the first of a half.
+    /// Checksum of the bytes before the lines in the bus file, in the first record of a half; otherwise zero.
     pub(super) preceding_checksum: u32,
     pub(super) lines: &'a [u8],
 }
 
 impl<'a> JournalRecord<'a> {
-    /// The record that a half of the journal begins with.
+    /// Parses the record at the start of `half`; `None` if it is invalid.
     pub(super) fn parse(half: &'a [u8]) -> Option<Self> {
         let (head, rest) = half.split_at_checked(HEADER_LEN)?;
         let number = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
@@ -34,7 +37,7 @@ impl<'a> JournalRecord<'a> {
         })
     }
 
-    /// Makes the record of it.
+    /// Replaces the content of `record` with the encoded record.
     pub(super) fn encode(&self, record: &mut Vec<u8>) {
         record.clear();
         record.extend_from_slice(&MAGIC.to_le_bytes());
@@ -51,13 +54,13 @@ impl<'a> JournalRecord<'a> {
         self.file_offset + self.lines.len() as u64
     }
 
-    /// Whether `next` is what this run wrote next.
+    /// Whether the same run wrote `next` directly after this record.
     pub(super) fn is_followed_by(&self, next: &Self) -> bool {
         (self.run_id, self.end()) == (next.run_id, next.file_offset)
     }
 }
 
-/// The records of one half.
+/// Parses the valid records of one half.
 pub(super) fn parse_records(half: &[u8]) -> Vec<JournalRecord<'_>> {
     let mut found: Vec<JournalRecord<'_>> = Vec::new();
     let mut rest = half;
@@ -71,7 +74,7 @@ pub(super) fn parse_records(half: &[u8]) -> Vec<JournalRecord<'_>> {
     found
 }
 
-/// The bytes that a record of so many bytes of lines takes.
+/// The bytes that a record occupies, with padding, for `lines` bytes of lines.
 pub(super) fn record_size(lines: usize) -> u64 {
     ((HEADER_LEN + lines) as u64).next_multiple_of(BLOCK_BYTES)
 }

@@ -1,8 +1,10 @@
-//! Local bus: an append-only JSONL file, flushed before a publish is acknowledged.
+//! The local bus, an append-only JSONL file.
 //!
-//! One thread owns the file. It takes every event that waits, writes their lines together and flushes once for all of them,
-//! so that many webhooks share the price of one flush; and what it flushes is a `journal`, where that costs less. Whoever comes
-//! first calls for the flush, when all who are ready have come.
+//! The bus acknowledges an event only after its line is durable.
+//!
+//! One writer thread owns the file. It takes all pending events, writes their lines together and flushes once, so
+//! that many webhooks share the cost of a flush. It flushes to a `journal`, which is cheaper than a flush of the
+//! growing file. The first publisher requests the flush, after yielding once so that other ready publishers join it.
 
 mod event_file;
 mod file_identity;
@@ -31,12 +33,12 @@ use crate::files::open_private;
 
 /// The file's name in the data folder.
 const FILE: &str = "events.jsonl";
-/// Lines that somebody who watches may lag behind before some are skipped for them.
+/// Lines that a subscriber may lag behind before it loses the oldest ones.
 const WATCHED: usize = 1024;
-/// What takes room beside the event's own bytes: the rest of its line, and of the buffer that it was read into and holds on to.
+/// Bytes charged per event on top of its own size: the rest of its line, and of the read buffer that it keeps alive.
 const AROUND: usize = 8 << 10;
 
-/// A bus in a folder.
+/// A bus that appends events to a file in a folder.
 pub struct LocalBus {
     shared: Arc<Shared>,
     path: PathBuf,
@@ -46,12 +48,12 @@ pub struct LocalBus {
 /// State shared by publishers and the writer thread.
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Told when something waits and the thread sleeps.
+    /// Wakes the writer thread.
     work: Condvar,
-    /// Bytes that may still be added to the events that wait.
+    /// Free bytes of the buffer of pending events.
     room: Semaphore,
     lines: broadcast::Sender<Arc<str>>,
-    /// How much of the file is on disk, in bytes.
+    /// Length of the durable part of the file, in bytes.
     length: watch::Sender<u64>,
 }
 
@@ -59,20 +61,20 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     puts: Vec<Put>,
-    /// Whether they are called for.
+    /// Whether a publisher requested the flush.
     called: bool,
-    /// Whether the thread that writes has nothing to do.
+    /// Whether the writer thread waits for `work`.
     asleep: bool,
-    /// Whether nothing more will come.
+    /// Whether the bus was dropped.
     closed: bool,
 }
 
-/// An event that waits.
+/// A pending event.
 struct Put {
     event: Arc<Event>,
-    /// When it came.
+    /// Time of arrival.
     at: Timestamp,
-    /// The bytes of room that it takes.
+    /// Bytes charged against `Shared::room`.
     room: usize,
     tell: oneshot::Sender<Written>,
 }
@@ -92,7 +94,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// What became of an event.
+/// Whether an event was written, or why not.
 type Written = Result<(), Arc<str>>;
 
 impl Shared {
@@ -100,7 +102,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event to the next flush; the first one has to call for it.
+    /// Adds an event to the next flush. The first publisher gets a [`Call`], which requests the flush on drop.
     fn add(&self, put: Put) -> Option<Call<'_>> {
         let mut waiting = self.waiting();
         waiting.puts.push(put);
@@ -109,7 +111,8 @@ impl Shared {
         is_first.then(|| Call(self))
     }
 
-    /// Swaps the events that wait, as soon as they are called for, for the empty `puts`; `false` when none will ever come.
+    /// Waits for a flush request and moves the pending events into `puts`, which must be empty. Returns `false` when
+    /// the bus is closed and no events are left.
     fn take(&self, puts: &mut Vec<Put>) -> bool {
         let mut waiting = self.waiting();
         while !waiting.called && !waiting.closed {
@@ -124,18 +127,18 @@ impl Shared {
     }
 }
 
-/// Why the folder cannot be a bus.
+/// Why a [`LocalBus`] cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenBusError {
-    /// The file cannot be made, read or written.
+    /// The file cannot be created, read or written.
     #[error("{path}: {error}; choose a folder you can write to with --data")]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// Another process has it.
+    /// Another process holds the lock on the file.
     #[error("{path} is in use by another hookbridge; stop that one, or choose another folder with --data")]
     InUse {
         /// The file.
@@ -144,11 +147,11 @@ pub enum OpenBusError {
 }
 
 impl LocalBus {
-    /// Opens the bus in `folder`, which must exist. A line that a crash left unfinished was never acknowledged
-    /// and is cut off.
+    /// Opens the bus in `folder`, which must exist. Truncates an incomplete last line, which a crash left behind and
+    /// which was never acknowledged.
     ///
     /// # Errors
-    /// [`OpenBusError`] when the file cannot be used, or another process uses it.
+    /// When the file cannot be opened or recovered, or another process has it open.
     pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
         let path = folder.join(FILE);
         let failed = |error| OpenBusError::Io { path: path.clone(), error };
@@ -159,7 +162,7 @@ impl LocalBus {
             Err(TryLockError::WouldBlock) => return Err(OpenBusError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // The file is new, perhaps: its name has to be on disk, too.
+        // Make the name of a new file durable, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let log = Log::open(path.clone(), file).map_err(failed)?;
         let (lines, _) = broadcast::channel(WATCHED);
@@ -175,28 +178,28 @@ impl LocalBus {
         Ok(Self { shared, path, writer: Some(writer) })
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Every line from now on, once it is on disk.
+    /// Subscribes to every line written from now on; a line arrives once it is durable.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
         self.shared.lines.subscribe()
     }
 
-    /// How much of the file is on disk, in bytes; always whole lines.
+    /// Length of the durable part of the file, in bytes; it always ends at a line end.
     pub fn flushed_length(&self) -> watch::Receiver<u64> {
         self.shared.length.subscribe()
     }
 }
 
-/// Has the thread end, when it has written what it has.
+/// Stops the writer thread after it wrote the pending events.
 impl Drop for LocalBus {
     fn drop(&mut self) {
         self.shared.waiting().closed = true;
         self.shared.work.notify_one();
-        // A panic in it has been shown already.
+        // The panic hook has already reported a panic of the thread.
         let _ = self.writer.take().map(JoinHandle::join);
     }
 }
@@ -218,20 +221,20 @@ impl Bus for LocalBus {
         };
         match timeout_at(deadline, put).await {
             Ok(Some(Ok(()))) => Ok(()),
-            Ok(Some(Err(said))) => Err(unavailable(format!("the event was not written: {said}"))),
-            Ok(None) => Err(unavailable(format!("{} is no longer written to", self.path.display()))),
-            Err(_) => Err(unavailable("the disk did not answer in time".into())),
+            Ok(Some(Err(said))) => Err(unavailable(format!("cannot write the event: {said}"))),
+            Ok(None) => Err(unavailable(format!("the writer thread of {} has stopped", self.path.display()))),
+            Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
     }
 }
 
-/// The thread that owns the file.
+/// The state of the writer thread, which owns the file.
 struct Writer {
     log: Log,
     ids: EventIdGenerator,
-    /// The lines of the flush that comes next.
+    /// The lines of the next flush.
     lines: Vec<u8>,
-    /// Who waits for it.
+    /// Notifies the publishers of these lines.
     told: Vec<oneshot::Sender<Written>>,
 }
 
@@ -240,7 +243,7 @@ impl Writer {
         Self { log, ids: EventIdGenerator::new(), lines: Vec::new(), told: Vec::new() }
     }
 
-    /// Writes what comes until nothing will.
+    /// Writes pending events until the bus is closed.
     fn run(mut self, shared: &Shared) {
         let mut puts = Vec::new();
         while shared.take(&mut puts) {
@@ -271,7 +274,7 @@ impl Writer {
         }
     }
 
-    /// Has the lines on disk, and tells so.
+    /// Makes the lines durable, then notifies subscribers and publishers.
     fn flush(&mut self, shared: &Shared) {
         if self.lines.is_empty() {
             return;
@@ -279,13 +282,13 @@ impl Writer {
         let written: Written = self.log.append(&self.lines).map_err(|error| error.to_string().into());
         if written.is_ok() && shared.lines.receiver_count() > 0 {
             for line in self.lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-                // Nobody watching any more is no failure.
+                // The last subscriber may have gone, which is fine.
                 let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
         shared.length.send_replace(self.log.flushed_length());
         for tell in self.told.drain(..) {
-            // The webhook that waited may have given up; the event stands in the file all the same.
+            // The publisher may have timed out; the event stays in the file.
             let _ = tell.send(written.clone());
         }
         self.lines.clear();
@@ -359,7 +362,7 @@ mod tests {
         let text = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
         let large = Arc::new(Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) });
         for n in 0..12 {
-            // Every other one gives up before it is told.
+            // Every second publisher times out before the flush.
             let deadline = if n % 2 == 0 { soon() } else { Instant::now() };
             let put = bus.publish(&large, deadline).await;
             assert!(put.is_ok() || n % 2 == 1, "{put:?}");

@@ -362,7 +362,7 @@ mod tests {
         let secret = |text: &str| why(Flags { secret: vec![text.into()], ..Flags::default() });
         insta::assert_snapshot!(secret("hunter2"), @"secret: it is written PROVIDER=VALUE, for example github=...");
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
-        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: there is no provider 'gitlub'; there are: github, sparkpost, stripe, twilio");
+        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(why(Flags { bus: Some("sqs".into()), ..Flags::default() }), @"bus: 'sqs' is neither local nor eventbridge:NAME");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let said = why(flags).replace(&file.path().display().to_string(), "FILE");
