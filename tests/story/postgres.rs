@@ -11,7 +11,7 @@ async fn a_search_reads_only_the_weeks_it_asks_for() {
     let database = Database::new().await;
     let log = database.log().await;
     let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
-    let records = [60, 50, 40, 30, 20, 10, 0].map(|age| record(&format!("{age}"), days(age)));
+    let records = [60, 50, 41, 40, 39, 30, 20, 10, 0].map(|age| record(&format!("{age}"), days(age)));
     log.record(&batch("1", records.into())).await.unwrap();
     log.maintain(&RetentionPolicy::default()).await.unwrap();
     let (from, to) = (days(41), days(39));
