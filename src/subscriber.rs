@@ -1,4 +1,4 @@
-//! `hookbridge subscriber`: who receives events from us.
+//! `hookbridge subscriber`: manages subscribers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::aws;
 use crate::dispatch::{
-    Changes, Envelope, Guard, KeySource, LONGEST_OVERLAP, ManageError, Manager, Poster, Scheme, Store,
-    Subscriber, view,
+    DeliveryClient, DeliverySignature, DeliveryStore, Envelope, KeySource, MAX_OVERLAP, SsrfGuard,
+    Subscriber, SubscriberService, SubscriberServiceError, SubscriberUpdate, view,
 };
 use crate::log::{AnyLog, LogAddress, OpenLogError};
 use crate::output;
@@ -20,41 +20,42 @@ use crate::serve::settings::{
     SettingsError, SubscriberFile, SubscriberFlags, default_data, default_log, key_place,
 };
 
-/// Manage subscribers.
+/// Manage subscribers
 #[derive(Subcommand)]
 pub enum SubscriberCommand {
-    /// Make a subscriber, and print the secret that it verifies our signatures with. It is printed once.
-    Create(Create),
-    /// List the subscribers.
-    List(Place),
-    /// Show one.
-    Show(Named),
-    /// Change one; what is not given stays.
-    Update(Update),
-    /// Pause deliveries; pending events wait for up to seven days.
-    Pause(Named),
-    /// Resume deliveries, starting with the backlog.
-    Resume(Named),
-    /// Make a new secret, and print it once. The old one signs too for some time; with the signatures sha256 and sha1, which have
-    /// room for one, it alone does until then. What was said of secrets before that ends with it at the latest.
-    RotateSecret(Rotate),
-    /// Remove one. What it is owed is cancelled; what was tried stays on record.
-    Delete(Named),
-    /// Send it a ping, and show the answer.
-    Test(Named),
-    /// Encrypt every secret anew with the first key of the file, after a key was put before the old ones.
-    EncryptAgain(Place),
+    /// Create a subscriber and print its signing secret, once
+    Create(CreateArgs),
+    /// List subscribers
+    List(StoreArgs),
+    /// Show a subscriber
+    Show(NameArgs),
+    /// Change a subscriber; options that are not given keep their value
+    Update(UpdateArgs),
+    /// Pause deliveries; pending events wait for up to seven days
+    Pause(NameArgs),
+    /// Resume deliveries, starting with the backlog
+    Resume(NameArgs),
+    /// Create a new signing secret and print it, once
+    ///
+    /// The previous secret keeps signing for the overlap. The signatures sha256 and sha1 have room for one signature: they use
+    /// the previous secret alone until the overlap ends. An earlier overlap ends with this one at the latest.
+    RotateSecret(RotateSecretArgs),
+    /// Delete a subscriber; its pending deliveries are cancelled, its attempts stay recorded
+    Delete(NameArgs),
+    /// Send a ping and show the response
+    Test(NameArgs),
+    /// Re-encrypt all secrets with the first key of the key file, after you put a new key first
+    EncryptAgain(StoreArgs),
 }
 
-/// Where subscribers are kept.
 #[derive(Args)]
-pub struct Place {
-    /// The log's database, where subscribers are kept too: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file.
+pub struct StoreArgs {
+    /// Database with the subscribers: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log())]
     database: PathBuf,
     #[command(flatten)]
     flags: SubscriberFlags,
-    /// The secret of a stack with the key that subscribers' secrets are encrypted with, instead of a file.
+    /// ARN of the secret with a stack's encryption key, instead of a key file
     #[arg(
         long,
         env = "HOOKBRIDGE_SUBSCRIBER_KEY_ARN",
@@ -62,137 +63,128 @@ pub struct Place {
         conflicts_with = "subscriber_key"
     )]
     subscriber_key_arn: Option<String>,
-    /// Print JSON lines.
+    /// Print JSON lines
     #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
 }
 
-/// One subscriber.
 #[derive(Args)]
-pub struct Named {
-    /// Its name.
+pub struct NameArgs {
+    /// Name of the subscriber
     name: String,
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
-/// What a subscriber wants.
 #[derive(Args)]
-struct Wants {
-    /// A type of events that it receives, `*` standing for any characters; may be given several times [default: every type].
-    #[arg(long = "type", value_name = "TYPE", value_parser = one_type)]
+struct SettingsArgs {
+    /// Event type to receive, with `*` for any characters; repeat for several [default: every type]
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse_type)]
     types: Vec<String>,
-    /// An EventBridge event pattern that its events must match: {"detail":{"shop":["shop1","shop2"]}}; {} takes it away.
-    #[arg(long, value_name = "PATTERN", value_parser = json)]
+    /// EventBridge event pattern that events must match: {"detail":{"shop":["shop1","shop2"]}}; {} removes it
+    #[arg(long, value_name = "PATTERN", value_parser = parse_json)]
     filter: Option<Value>,
-    /// How it is signed [default: standard].
+    /// Signature scheme [default: standard]
     #[arg(long, value_name = "SCHEME")]
-    signature: Option<Scheme>,
-    /// What is sent: the whole event, or its detail as {"body": ...} [default: event].
+    signature: Option<DeliverySignature>,
+    /// Form of the request body: the whole event, or its detail as {"body": ...} [default: event]
     #[arg(long, value_name = "FORM")]
     envelope: Option<Envelope>,
-    /// How many deliveries are tried at once, at most, from 1 to 1000 [default: 16].
+    /// Maximum number of concurrent attempts, from 1 to 1000 [default: 16]
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u32>,
-    /// How long an answer may take, in seconds, from 1 to 30 [default: 20].
+    /// Seconds to wait for a response, from 1 to 30 [default: 20]
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u32>,
-    /// After how many hours in which every attempt failed it is paused, up to 8760 [default: 168].
+    /// Hours of consecutive failure before the subscriber is paused, up to 8760 [default: 168]
     #[arg(long, value_name = "HOURS")]
     failure_budget: Option<u32>,
 }
 
-/// A new subscriber.
 #[derive(Args)]
-pub struct Create {
-    /// What it is known by.
+pub struct CreateArgs {
+    /// Name of the subscriber
     name: String,
-    /// Where it receives: https://HOST/PATH.
+    /// URL that receives the events: https://HOST/PATH
     #[arg(long, value_name = "URL")]
     url: String,
-    /// A secret that it has already, instead of a new one: for the signatures sha256 and sha1 any text.
+    /// Secret that the receiver already has, instead of a new one; any text for the signatures sha256 and sha1
     #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_SECRET", hide_env_values = true, value_name = "SECRET")]
     secret: Option<String>,
     #[command(flatten)]
-    wants: Wants,
+    wants: SettingsArgs,
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
-/// What a subscriber is to be.
 #[derive(Args)]
-pub struct Update {
-    /// Its name.
+pub struct UpdateArgs {
+    /// Name of the subscriber
     name: String,
-    /// Where it receives.
+    /// URL that receives the events
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
-    wants: Wants,
-    /// It receives events of every type.
+    wants: SettingsArgs,
+    /// Receive events of every type
     #[arg(long, conflicts_with = "types")]
     all_types: bool,
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
-/// A new secret.
 #[derive(Args)]
-pub struct Rotate {
-    /// Its name.
+pub struct RotateSecretArgs {
+    /// Name of the subscriber
     name: String,
-    /// For how long the old secret signs too, in hours, at most 168.
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=LONGEST_OVERLAP.as_hours()))]
+    /// Hours for which the previous secret keeps signing, at most 168
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=MAX_OVERLAP.as_hours()))]
     overlap: u16,
     #[command(flatten)]
-    place: Place,
+    place: StoreArgs,
 }
 
-/// Why a command about subscribers came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum SubscriberError {
-    /// There is no database.
+pub enum SubscriberCommandError {
     #[error(transparent)]
     Log(#[from] OpenLogError),
-    /// A setting.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// There is no client.
-    #[error("no subscriber can be sent to")]
+    #[error("cannot create the HTTP client")]
     Client(#[from] reqwest::Error),
-    /// It was not done.
     #[error(transparent)]
-    Manage(#[from] ManageError),
-    /// The secret was not printed.
+    Service(#[from] SubscriberServiceError),
     #[error(
-        "the secret of {0} was made and could not be printed; hookbridge subscriber rotate-secret {0} makes another"
+        "the new secret of {0} could not be printed; create another with: hookbridge subscriber rotate-secret {0}"
     )]
-    NotShown(String),
-    /// The ping came to nothing.
-    #[error("the ping was not taken by {0}")]
-    NotTaken(String),
+    SecretNotPrinted(String),
+    #[error("{0} did not accept the ping")]
+    PingRejected(String),
 }
 
-impl Place {
-    async fn manager(&self) -> Result<Manager<AnyLog>, SubscriberError> {
+impl StoreArgs {
+    async fn open_service(&self) -> Result<SubscriberService<AnyLog>, SubscriberCommandError> {
         let address: LogAddress = self.database.to_string_lossy().parse().map_err(OpenLogError::from)?;
         let place = key_place(&address, &default_data());
         let subscribing = self.flags.clone().settle(SubscriberFile::default(), &place)?;
         let (log, _) = AnyLog::open_existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
-            Some(arn) => KeySource::secret(SecretsManager::new(&aws::command_config().await, arn.clone())),
+            Some(arn) => KeySource::from_secrets_manager(SecretsManager::new(
+                &aws::command_config().await,
+                arn.clone(),
+            )),
             None => KeySource::File(subscribing.key),
         };
-        Ok(Manager {
-            store: Store::new(log),
+        Ok(SubscriberService {
+            store: DeliveryStore::new(log),
             keys,
-            poster: Poster::new(Guard::new(subscribing.allowed))?,
+            client: DeliveryClient::new(SsrfGuard::new(subscribing.allowed))?,
             clock: Arc::new(Timestamp::now),
         })
     }
 
-    /// Says what was done, for a program or for a person.
-    fn say(&self, done: &Value, to_a_person: &str) {
+    /// Prints JSON, or a sentence for people.
+    fn print_result(&self, done: &Value, to_a_person: &str) {
         if self.json {
             output::line(&done.to_string());
         } else {
@@ -200,118 +192,117 @@ impl Place {
         }
     }
 
-    /// Prints what there is to see, the same way.
-    fn print(&self, shown: &Value) {
+    fn print_subscriber(&self, shown: &Value) {
         if self.json {
             output::line(&shown.to_string());
         } else {
-            output::line(&text(shown));
+            output::line(&subscriber_text(shown));
         }
     }
 }
 
-impl Wants {
-    fn changes(self, url: Option<String>) -> Changes {
+impl SettingsArgs {
+    fn into_update(self, url: Option<String>) -> SubscriberUpdate {
         let Self { types, filter, signature, envelope, limit, timeout, failure_budget } = self;
         let types = Some(types).filter(|types| !types.is_empty());
-        Changes { url, types, filter, signature, envelope, limit, timeout, failure_budget }
+        SubscriberUpdate { url, types, filter, signature, envelope, limit, timeout, failure_budget }
     }
 }
 
 impl SubscriberCommand {
-    /// Does it, and shows what came of it.
-    ///
-    /// # Errors
-    /// [`SubscriberError`].
-    pub async fn run(self) -> Result<(), SubscriberError> {
-        let shown_of = |subscriber: &Subscriber| view::subscriber(subscriber, Timestamp::now());
+    /// Runs the command and prints its result.
+    pub async fn run(self) -> Result<(), SubscriberCommandError> {
+        let shown_of = |subscriber: &Subscriber| view::subscriber_json(subscriber, Timestamp::now());
         match self {
-            Self::Create(Create { name, url, secret, wants, place }) => {
+            Self::Create(CreateArgs { name, url, secret, wants, place }) => {
                 let given = secret.map(Secret::new);
                 let is_given = given.is_some();
                 let (made, secret) =
-                    place.manager().await?.create(&name, wants.changes(Some(url)), given).await?;
+                    place.open_service().await?.create(&name, wants.into_update(Some(url)), given).await?;
                 let mut shown = shown_of(&made);
                 if !is_given {
                     shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 }
-                place.print(&shown);
+                place.print_subscriber(&shown);
                 if !is_given && output::has_failed() {
-                    return Err(SubscriberError::NotShown(name));
+                    return Err(SubscriberCommandError::SecretNotPrinted(name));
                 }
             }
             Self::List(place) => {
-                let subscribers = place.manager().await?.store.subscribers(None).await;
-                for subscriber in subscribers.map_err(ManageError::from)? {
-                    place.print(&shown_of(&subscriber));
+                let subscribers = place.open_service().await?.store.list_subscribers(None).await;
+                for subscriber in subscribers.map_err(SubscriberServiceError::from)? {
+                    place.print_subscriber(&shown_of(&subscriber));
                 }
             }
-            Self::Show(Named { name, place }) => {
-                place.print(&shown_of(&place.manager().await?.find(&name).await?));
+            Self::Show(NameArgs { name, place }) => {
+                place.print_subscriber(&shown_of(&place.open_service().await?.find(&name).await?));
             }
-            Self::Update(Update { name, url, wants, all_types, place }) => {
-                let mut changes = wants.changes(url);
+            Self::Update(UpdateArgs { name, url, wants, all_types, place }) => {
+                let mut changes = wants.into_update(url);
                 if all_types {
                     changes.types = Some(Vec::new());
                 }
-                let updated = place.manager().await?.update(&name, changes).await?;
-                place.print(&shown_of(&updated));
+                let updated = place.open_service().await?.update(&name, changes).await?;
+                place.print_subscriber(&shown_of(&updated));
             }
-            Self::Pause(Named { name, place }) => {
-                place.print(&shown_of(&place.manager().await?.pause(&name).await?));
+            Self::Pause(NameArgs { name, place }) => {
+                place.print_subscriber(&shown_of(&place.open_service().await?.pause(&name).await?));
             }
-            Self::Resume(Named { name, place }) => {
-                place.print(&shown_of(&place.manager().await?.resume(&name).await?));
+            Self::Resume(NameArgs { name, place }) => {
+                place.print_subscriber(&shown_of(&place.open_service().await?.resume(&name).await?));
             }
-            Self::RotateSecret(Rotate { name, overlap, place }) => {
+            Self::RotateSecret(RotateSecretArgs { name, overlap, place }) => {
                 let overlap = SignedDuration::from_hours(overlap.into());
-                let manager = place.manager().await?;
-                let secret = manager.rotate(&name, overlap).await?;
+                let manager = place.open_service().await?;
+                let secret = manager.rotate_secret(&name, overlap).await?;
                 let mut shown = shown_of(&manager.find(&name).await?);
                 shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
-                place.print(&shown);
+                place.print_subscriber(&shown);
                 if output::has_failed() {
-                    return Err(SubscriberError::NotShown(name));
+                    return Err(SubscriberCommandError::SecretNotPrinted(name));
                 }
             }
-            Self::Delete(Named { name, place }) => {
-                place.manager().await?.remove(&name).await?;
+            Self::Delete(NameArgs { name, place }) => {
+                place.open_service().await?.delete(&name).await?;
                 let done = json!({"object": "done", "subscriber": name});
-                place.say(&done, &format!("{name} is deleted, and what waited for it is cancelled"));
+                place.print_result(
+                    &done,
+                    &format!("{name} is deleted, and its pending deliveries are cancelled"),
+                );
             }
-            Self::Test(Named { name, place }) => {
-                let tried = place.manager().await?.test(&name).await?;
-                place.print(&view::test(&tried));
-                if !tried.is_good() {
-                    return Err(SubscriberError::NotTaken(name));
+            Self::Test(NameArgs { name, place }) => {
+                let tried = place.open_service().await?.send_ping(&name).await?;
+                place.print_subscriber(&view::ping_json(&tried));
+                if !tried.is_success() {
+                    return Err(SubscriberCommandError::PingRejected(name));
                 }
             }
             Self::EncryptAgain(place) => {
-                let done = place.manager().await?.encrypt_again().await?;
-                let said = format!("secrets that were encrypted with another key: {done}");
-                place.say(&json!({"object": "done", "secrets": done}), &said);
+                let done = place.open_service().await?.reencrypt_secrets().await?;
+                let said = format!("secrets re-encrypted: {done}");
+                place.print_result(&json!({"object": "done", "secrets": done}), &said);
             }
         }
         Ok(())
     }
 }
 
-fn one_type(text: &str) -> Result<String, String> {
+fn parse_type(text: &str) -> Result<String, String> {
     if text.contains(',') {
         let filter = json!({"detail-type": [text]});
         return Err(format!(
-            "one type each: --type A --type B; for a type with a comma: --filter '{filter}'"
+            "repeat the option for several types (--type A --type B); for a type with a comma use --filter '{filter}'"
         ));
     }
     Ok(text.to_owned())
 }
 
-fn json(text: &str) -> Result<Value, String> {
+fn parse_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// For a person: a line for each field that says something, the name first.
-pub(crate) fn text(shown: &Value) -> String {
+/// One line per field that has a value, the name first.
+pub(crate) fn subscriber_text(shown: &Value) -> String {
     let mut lines = Vec::new();
     let mut fields: Vec<_> = shown.as_object().into_iter().flatten().collect();
     fields.sort_by_key(|(name, _)| !matches!(name.as_str(), "name" | "id" | "number"));
@@ -319,8 +310,8 @@ pub(crate) fn text(shown: &Value) -> String {
         match value {
             Value::Null => {}
             Value::String(text) => {
-                // Further lines stand under the first: they are no fields.
-                let text = harmless(text).replace('\n', &format!("\n{:17}", ""));
+                // Continuation lines are indented, so that they do not look like fields.
+                let text = strip_control_characters(text).replace('\n', &format!("\n{:17}", ""));
                 lines.push(format!("{name:<16} {text}"));
             }
             Value::Object(fields) => {
@@ -334,16 +325,16 @@ pub(crate) fn text(shown: &Value) -> String {
     lines.join("\n")
 }
 
-/// Whether a character changes the direction in which others are shown. Source: Unicode Standard Annex 9, 2.
-fn turns_around(char: char) -> bool {
+/// Whether a character changes the direction of text. Source: Unicode Standard Annex 9, section 2.
+fn is_bidi_control(char: char) -> bool {
     matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Escapes control characters in untrusted text.
-fn harmless(text: &str) -> String {
+fn strip_control_characters(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
-        if char.is_control() && char != '\n' && char != '\t' || turns_around(char) {
+        if char.is_control() && char != '\n' && char != '\t' || is_bidi_control(char) {
             shown.extend(char.escape_default());
         } else {
             shown.push(char);
@@ -362,7 +353,7 @@ mod tests {
             "object": "test", "status": 500, "error": null, "answer": "no\nstatus 200\n\u{1b}[2J\u{202e}",
         });
         assert_eq!(
-            text(&shown),
+            subscriber_text(&shown),
             "answer           no\n                 status 200\n                 \\u{1b}[2J\\u{202e}\nstatus           500\n"
         );
     }

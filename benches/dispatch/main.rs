@@ -8,7 +8,6 @@
     clippy::print_stdout,
     reason = "a benchmark prints, fails by panicking"
 )]
-#![allow(missing_docs, reason = "a benchmark is read from its top")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +21,8 @@ use axum::routing::post;
 use hookbridge::bus::Bus;
 use hookbridge::call::CallError;
 use hookbridge::dispatch::{
-    Dispatcher, Guard, KeyRing, KeySource, Poster, SIGNATURE_HEADERS, SigningSecret, Store,
+    DeliveryClient, DeliveryStore, Dispatcher, KeyRing, KeySource, SIGNATURE_HEADERS, SigningSecret,
+    SsrfGuard,
 };
 use hookbridge::event::Event;
 use hookbridge::http_client;
@@ -293,16 +293,16 @@ async fn waiting(database: &str) {
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
     let log = PostgresLog::open(&database.parse().unwrap(), 4).await.unwrap();
-    let keys = KeySource::Fixed(KeyRing::read("a key of at least thirty-two characters").unwrap());
-    let poster = Poster::new(Guard::new(vec![])).unwrap();
+    let keys = KeySource::Static(KeyRing::parse("a key of at least thirty-two characters").unwrap());
+    let poster = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
     let mut none = Vec::new();
     let mut some = Vec::new();
     for _ in 0..20 {
-        let (keys, poster) = (KeySource::Fixed(keys.ring().await.unwrap()), poster.clone());
+        let (keys, poster) = (KeySource::Static(keys.key_ring().await.unwrap()), poster.clone());
         let dispatcher =
-            Dispatcher::new(Store::new(log.clone()), keys, poster, Nobody, Arc::new(Timestamp::now));
+            Dispatcher::new(DeliveryStore::new(log.clone()), keys, poster, Nobody, Arc::new(Timestamp::now));
         let started = Instant::now();
-        assert!(dispatcher.due().await.unwrap().is_empty());
+        assert!(dispatcher.claim_due().await.unwrap().is_empty());
         none.push(started.elapsed());
         let make_due = format!(
             "update hookbridge.deliveries set next_attempt = 1, held = null where id in (
@@ -311,7 +311,7 @@ async fn waiting(database: &str) {
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(make_due)).execute(&pool).await.unwrap();
         let started = Instant::now();
-        assert_eq!(dispatcher.due().await.unwrap().len(), subscribers * due);
+        assert_eq!(dispatcher.claim_due().await.unwrap().len(), subscribers * due);
         some.push(started.elapsed());
     }
     let middle = |mut times: Vec<Duration>| {

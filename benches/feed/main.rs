@@ -7,7 +7,6 @@
     clippy::print_stdout,
     reason = "a benchmark prints, fails by panicking"
 )]
-#![allow(missing_docs, reason = "a benchmark is read from its top")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

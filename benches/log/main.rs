@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 #![allow(clippy::cast_precision_loss, reason = "rates need no more digits")]
-#![allow(missing_docs, reason = "a benchmark is read from its top")]
 
 mod generator;
 mod pages;

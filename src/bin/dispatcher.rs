@@ -8,7 +8,8 @@ use std::sync::Arc;
 use hookbridge::bus::EventBridge;
 use hookbridge::database::LambdaLog;
 use hookbridge::dispatch::{
-    Dispatcher, DispatcherFunction, Environment, Guard, KeySource, Poster, RetryQueue, Store,
+    DeliveryClient, DeliveryStore, Dispatcher, DispatcherEnvironment, DispatcherFunction, KeySource,
+    RetryQueue, SsrfGuard,
 };
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, invocation, output};
@@ -22,12 +23,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let environment = DispatcherEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
-    let store = Store::new(LambdaLog::new(environment.database_url.as_ref(), secret)?);
-    let keys = KeySource::secret(SecretsManager::new(&config, environment.subscriber_key_arn));
-    let poster = Poster::new(Guard::new(environment.allowed))?;
+    let store = DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), secret)?);
+    let keys = KeySource::from_secrets_manager(SecretsManager::new(&config, environment.subscriber_key_arn));
+    let poster = DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?;
     let bus = EventBridge::new(&config, environment.bus);
     let dispatcher = Dispatcher::new(store, keys, poster, bus, Arc::new(Timestamp::now))
         .with_queue(RetryQueue::new(&config, environment.queue_url));

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use hookbridge::access::Access;
 use hookbridge::database::LambdaLog;
-use hookbridge::dispatch::{Api, ApiEnvironment, ApiFunction, Guard, KeySource, Manager, Poster, Store};
+use hookbridge::dispatch::{
+    Api, ApiFunction, DeliveryClient, DeliveryStore, KeySource, SsrfGuard, SubscriberService,
+    SubscribersEnvironment,
+};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, invocation, output};
 use jiff::Timestamp;
@@ -20,19 +23,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = ApiEnvironment::read(|name| std::env::var(name).ok())?;
+    let environment = SubscribersEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
     let access = Access::of_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
-    let manager = Manager {
-        store: Store::new(LambdaLog::new(environment.database_url.as_ref(), credentials)?),
-        keys: KeySource::secret(secret(environment.subscriber_key_arn)),
-        poster: Poster::new(Guard::new(environment.allowed))?,
+    let manager = SubscriberService {
+        store: DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), credentials)?),
+        keys: KeySource::from_secrets_manager(secret(environment.subscriber_key_arn)),
+        client: DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?,
         clock: Arc::new(Timestamp::now),
     };
     let function = Arc::new(ApiFunction {
-        api: Api { manager, access },
+        api: Api { service: manager, access },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     invocation::serve(move |event, request_id, deadline| {

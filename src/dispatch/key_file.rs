@@ -1,62 +1,42 @@
-//! The key of subscribers' secrets in a file of this machine, made when it is first needed.
+//! The key file of `hookbridge serve`, which is created when it is first needed.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::keys::{KeyError, KeyRing, random};
+use super::key_ring::{KeyError, KeyRing, random_bytes};
 use crate::files::make_private;
 
-/// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The file cannot be read or made.
     #[error(
-        "the key of subscribers' secrets, {path}: {error}; `hookbridge serve` makes it beside its log; another file is named with --subscriber-key"
+        "encryption key file {path}: {error}; `hookbridge serve` creates it beside its log, name another file with --subscriber-key"
     )]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// What is in it is no key.
+    Io { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: KeyError,
-    },
+    Key { path: PathBuf, error: KeyError },
 }
 
 impl KeyRing {
-    /// Reads the keys of a file.
-    ///
-    /// # Errors
-    /// [`KeyFileError`].
-    pub fn of_file(path: &Path) -> Result<Self, KeyFileError> {
+    pub fn from_file(path: &Path) -> Result<Self, KeyFileError> {
         let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
         let wrong = |error| KeyFileError::Key { path: path.to_owned(), error };
-        Self::read(&std::fs::read_to_string(path).map_err(failed)?).map_err(wrong)
+        Self::parse(&std::fs::read_to_string(path).map_err(failed)?).map_err(wrong)
     }
 
-    /// The same; makes the file, for its owner only, when it is not there.
-    ///
-    /// # Errors
-    /// [`KeyFileError`].
-    pub fn made_in_file(path: &Path) -> Result<Self, KeyFileError> {
+    /// Reads the key file, or creates one with a random key that only its owner can read.
+    pub fn create_in_file(path: &Path) -> Result<Self, KeyFileError> {
         let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
         let wrong = |error| KeyFileError::Key { path: path.to_owned(), error };
-        match Self::of_file(path) {
+        match Self::from_file(path) {
             Err(KeyFileError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
             done => return done,
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             make_private(folder).map_err(failed)?;
         }
-        let text = format!("{}\n", hex::encode(random::<32>().map_err(wrong)?));
-        // Made whole beside it and then given its name, unless somebody else was first.
+        let text = format!("{}\n", hex::encode(random_bytes::<32>().map_err(wrong)?));
+        // Written beside it and then linked without overwriting, because another process may create it at the same time.
         let new = path.with_extension(format!("new-{}", std::process::id()));
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true);
@@ -68,7 +48,7 @@ impl KeyRing {
         let _ = std::fs::remove_file(&new);
         match linked {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
-            _ => Self::of_file(path),
+            _ => Self::from_file(path),
         }
     }
 }
@@ -83,16 +63,16 @@ mod tests {
     fn a_key_is_made_once_and_is_its_owner_s() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data").join("subscriber.key");
-        assert!(KeyRing::of_file(&path).is_err());
-        let sealed = KeyRing::made_in_file(&path).unwrap().seal(&Secret::new("x"), "a").unwrap();
-        assert!(KeyRing::made_in_file(&path).unwrap().open(&sealed, "a").is_ok());
+        assert!(KeyRing::from_file(&path).is_err());
+        let encrypted = KeyRing::create_in_file(&path).unwrap().encrypt(&Secret::new("x"), "a").unwrap();
+        assert!(KeyRing::create_in_file(&path).unwrap().decrypt(&encrypted, "a").is_ok());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         std::fs::write(&path, "short").unwrap();
-        assert!(KeyRing::of_file(&path).unwrap_err().to_string().contains("openssl rand -hex 32"));
-        assert!(KeyRing::of_file(folder.path()).is_err(), "a folder");
+        assert!(KeyRing::from_file(&path).unwrap_err().to_string().contains("openssl rand -hex 32"));
+        assert!(KeyRing::from_file(folder.path()).is_err(), "a folder");
     }
 }

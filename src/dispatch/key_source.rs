@@ -1,4 +1,4 @@
-//! Sources of encryption keys: fixed, file, or Secrets Manager.
+//! Sources of encryption keys: static, a file, or Secrets Manager.
 
 use std::time::Duration;
 
@@ -6,91 +6,77 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::keys::{KeyError, KeyRing};
+use super::key_ring::{KeyError, KeyRing};
 use crate::secrets::{SecretError, SecretStore as _, SecretsManager, VersionStage};
 
-/// How often the secret is read at most when a key is missing.
-const AT_MOST_EVERY: Duration = Duration::from_secs(30);
+/// How often the secret is read, at most, while a key is missing.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Where keys are had from.
 pub enum KeySource {
-    /// Given.
-    Fixed(KeyRing),
-    /// In a file, which can get another one while it is used.
+    Static(KeyRing),
+    /// Read at each use, so that a key can be added while the process runs.
     #[cfg(feature = "command")]
     File(std::path::PathBuf),
-    /// From a secret of Secrets Manager, read when it is first needed.
-    Secret(SecretsManager, Box<Mutex<Option<(KeyRing, Instant)>>>),
+    /// Read when it is first needed, then cached.
+    SecretsManager(SecretsManager, Box<Mutex<Option<(KeyRing, Instant)>>>),
 }
 
-/// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
-pub enum NoKeys {
-    /// The secret cannot be read.
-    #[error("the key of subscribers' secrets: {0}")]
+pub enum KeySourceError {
+    #[error("cannot read the secret with the encryption key: {0}")]
     Secret(SecretError),
-    /// There is nothing in it.
-    #[error("the key of subscribers' secrets: there is none")]
-    None,
-    /// The file cannot be read.
+    /// The secret has no value.
+    #[error("the secret with the encryption key is empty")]
+    NoBytes,
     #[cfg(feature = "command")]
     #[error(transparent)]
     File(#[from] super::KeyFileError),
-    /// What is in it is none.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl KeySource {
-    /// From this secret.
-    pub fn secret(secret: SecretsManager) -> Self {
-        Self::Secret(secret, Box::default())
+    pub fn from_secrets_manager(secret: SecretsManager) -> Self {
+        Self::SecretsManager(secret, Box::default())
     }
 
-    /// The keys.
-    ///
-    /// # Errors
-    /// [`NoKeys`].
-    pub async fn ring(&self) -> Result<KeyRing, NoKeys> {
+    pub async fn key_ring(&self) -> Result<KeyRing, KeySourceError> {
         let (secret, read) = match self {
-            Self::Fixed(ring) => return Ok(ring.clone()),
+            Self::Static(ring) => return Ok(ring.clone()),
             #[cfg(feature = "command")]
-            Self::File(path) => return Ok(KeyRing::of_file(path)?),
-            Self::Secret(secret, read) => (secret, read),
+            Self::File(path) => return Ok(KeyRing::from_file(path)?),
+            Self::SecretsManager(secret, read) => (secret, read),
         };
         let mut read = read.lock().await;
         if let Some((ring, _)) = &*read {
             return Ok(ring.clone());
         }
-        let ring = fetch(secret).await?;
+        let ring = fetch_key_ring(secret).await?;
         *read = Some((ring.clone(), Instant::now()));
         Ok(ring)
     }
 
-    /// The keys as they are now: what is encrypted with one that has been taken out since cannot be read any more.
-    ///
-    /// # Errors
-    /// [`NoKeys`].
-    pub(super) async fn newest(&self) -> Result<KeyRing, NoKeys> {
+    /// The keys, read again: a secret encrypted with a key that was removed meanwhile would be lost.
+    pub(super) async fn fresh_key_ring(&self) -> Result<KeyRing, KeySourceError> {
         match self {
-            Self::Secret(secret, _) => fetch(secret).await,
-            _ => self.ring().await,
+            Self::SecretsManager(secret, _) => fetch_key_ring(secret).await,
+            _ => self.key_ring().await,
         }
     }
 
-    /// Reads the keys anew, unless that was done just now; whether it was done.
-    pub(super) async fn read_again(&self) -> bool {
+    /// Reads the keys again, at most once in [`MIN_REFRESH_INTERVAL`]; returns whether it did.
+    pub(super) async fn refresh(&self) -> bool {
         let (secret, read) = match self {
-            Self::Fixed(_) => return false,
+            Self::Static(_) => return false,
             #[cfg(feature = "command")]
             Self::File(_) => return true,
-            Self::Secret(secret, read) => (secret, read),
+            Self::SecretsManager(secret, read) => (secret, read),
         };
         let mut read = read.lock().await;
-        if read.as_ref().is_some_and(|(_, when)| when.elapsed() < AT_MOST_EVERY) {
+        if read.as_ref().is_some_and(|(_, when)| when.elapsed() < MIN_REFRESH_INTERVAL) {
             return false;
         }
-        match fetch(secret).await {
+        match fetch_key_ring(secret).await {
             Ok(ring) => *read = Some((ring, Instant::now())),
             Err(error) => {
                 warn!(error = error.to_string(), "failed to refresh the encryption keys");
@@ -101,8 +87,12 @@ impl KeySource {
     }
 }
 
-async fn fetch(secret: &SecretsManager) -> Result<KeyRing, NoKeys> {
-    let version = secret.fetch(VersionStage::Current).await.map_err(NoKeys::Secret)?.ok_or(NoKeys::None)?;
-    let text = std::str::from_utf8(version.secret.expose()).map_err(|_| KeyError::NotAKey)?;
-    Ok(KeyRing::read(text)?)
+async fn fetch_key_ring(secret: &SecretsManager) -> Result<KeyRing, KeySourceError> {
+    let version = secret
+        .fetch(VersionStage::Current)
+        .await
+        .map_err(KeySourceError::Secret)?
+        .ok_or(KeySourceError::NoBytes)?;
+    let text = std::str::from_utf8(version.secret.expose()).map_err(|_| KeyError::InvalidKey)?;
+    Ok(KeyRing::parse(text)?)
 }

@@ -1,40 +1,46 @@
-//! The job **dispatch**: events go out to subscribers, signed, at least once, and every try is on record.
+//! Delivery: sends events to subscribers as signed webhooks, at least once, and records every attempt.
+//!
+//! [`Dispatcher`] creates, claims and attempts deliveries. [`DeliveryStore`] keeps them in the log's database.
+//! [`SubscriberService`] manages subscribers for the commands and for the HTTP API ([`Api`]).
 
 mod api;
-mod attempt;
+mod client;
+mod concurrency;
 mod dispatcher;
 mod environment;
 mod function;
-mod guard;
+mod health_events;
 #[cfg(feature = "command")]
 mod key_file;
+mod key_ring;
 mod key_source;
-mod keys;
-mod lanes;
-mod manage;
-mod notice;
 mod queue;
 mod schedule;
 mod signature;
 mod signer;
+mod ssrf;
 mod store;
 mod subscriber;
+mod subscriber_service;
 pub mod view;
 
-pub use api::{Api, ApiAnswer, ApiFunction, PATHS};
-pub use attempt::Poster;
-pub use dispatcher::{Arrived, Clock, DispatchError, Dispatcher, Finished, Job, Outcome, SweepError, Swept};
-pub use environment::{ApiEnvironment, Environment};
-pub use function::{DispatcherFunction, InvocationError};
-pub use guard::{Guard, Refused};
+pub use api::{Api, ApiFunction, ApiResponse, ROUTE_PREFIXES};
+pub use client::DeliveryClient;
+pub use dispatcher::{
+    ArrivedEvent, AttemptOutcome, Clock, DispatchError, Dispatcher, FinishedAttempt, InFlightDelivery,
+    SweepError, SweepReport,
+};
+pub use environment::{DispatcherEnvironment, SubscribersEnvironment};
+pub use function::{DispatcherFunction, DispatcherInvocationError};
 #[cfg(feature = "command")]
 pub use key_file::KeyFileError;
-pub use key_source::{KeySource, NoKeys};
-pub use keys::{KeyError, KeyRing};
-pub use manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
-pub use queue::{Retry, RetryQueue};
-pub use schedule::RETRIES;
-pub use signature::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
-pub use signer::Scheme;
-pub use store::{DeliveryFilter, DeliveryView, State, Store, TriedView};
-pub use subscriber::{Envelope, Settings, SettingsError, Subscriber};
+pub use key_ring::{KeyError, KeyRing};
+pub use key_source::{KeySource, KeySourceError};
+pub use queue::{RetryMessage, RetryQueue};
+pub use schedule::RETRY_SCHEDULE;
+pub use signature::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
+pub use signer::DeliverySignature;
+pub use ssrf::{BlockedUrlError, SsrfGuard};
+pub use store::{AttemptView, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView};
+pub use subscriber::{Envelope, SettingsError, Subscriber, SubscriberSettings};
+pub use subscriber_service::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate};

@@ -1,5 +1,5 @@
-//! The queue that brings back what is to be tried again soon: SQS delays a message by 15 minutes at most. What is due later waits
-//! in the database, until a sweep puts it here.
+//! The SQS queue of retries that are due soon. SQS delays a message by at most 15 minutes, so later retries stay in the database
+//! until a sweep enqueues them.
 
 use std::time::Duration;
 
@@ -9,105 +9,99 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::store::{Attempted, Hold};
+use super::store::{ClaimLease, RecordedAttempt};
 use crate::call::{CallError, Failure, retried};
 
-/// The longest that SQS delays a message. Source: "Amazon SQS message timers", its Developer Guide.
-const LONGEST: SignedDuration = SignedDuration::from_mins(15);
-/// How long after its time a message may come; then the sweep takes its delivery for lost.
-const LATE: SignedDuration = SignedDuration::from_mins(10);
-/// Messages in one call of SQS.
-const AT_ONCE: usize = 10;
-/// What the hold of a probe ends with.
-const PROBE: &str = "-probe";
-/// How long one call may take, with what is tried again.
-const A_CALL: Duration = Duration::from_secs(10);
+/// Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
+const MAX_SQS_DELAY: SignedDuration = SignedDuration::from_mins(15);
+/// How late a message may arrive before the sweep treats it as lost.
+const LATE_MESSAGE_ALLOWANCE: SignedDuration = SignedDuration::from_mins(10);
+const MAX_BATCH_ENTRIES: usize = 10;
+/// The suffix of a probe's lease token.
+const PROBE_SUFFIX: &str = "-probe";
+/// The time for one `SendMessageBatch`, including its retries.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A message: a delivery that is to be tried again, and the hold that the message has on it.
+/// A message: the delivery to attempt, and the lease under which it waits in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
-    /// The delivery.
+pub struct RetryMessage {
     pub delivery: i64,
-    /// The hold.
-    pub hold: String,
-    /// When it is due, in microseconds since 1970.
+    #[serde(rename = "hold")]
+    pub lease: String,
+    /// Microseconds since 1970.
     pub due: i64,
 }
 
-impl Retry {
-    /// The hold of a message whose delivery is due at `next`.
-    pub(super) fn hold_until(next: Timestamp) -> Hold {
-        Hold::in_queue(LATE, next)
+impl RetryMessage {
+    /// The lease of a message whose delivery is due at `next`.
+    pub(super) fn lease_until(next: Timestamp) -> ClaimLease {
+        ClaimLease::for_queue(LATE_MESSAGE_ALLOWANCE, next)
     }
 
-    /// The hold of a message that tries whether a subscriber is back.
-    pub(super) fn probe(now: Timestamp) -> Hold {
-        let hold = Self::hold_until(now);
-        Hold { token: format!("{}{PROBE}", hold.token), ..hold }
+    /// The lease of a message that probes whether a subscriber has recovered.
+    pub(super) fn probe_lease(now: Timestamp) -> ClaimLease {
+        let lease = Self::lease_until(now);
+        ClaimLease { token: format!("{}{PROBE_SUFFIX}", lease.token), ..lease }
     }
 
-    /// Whether it tries whether a subscriber is back.
     pub(super) fn is_probe(&self) -> bool {
-        self.hold.ends_with(PROBE)
+        self.lease.ends_with(PROBE_SUFFIX)
     }
 
-    /// That of a delivery whose attempt has failed, where it is held for one.
-    pub(super) fn of_attempt(attempt: &Attempted) -> Option<Self> {
-        let (hold, next) = attempt.next_hold.as_ref().zip(attempt.next)?;
-        Some(Self { delivery: attempt.delivery, hold: hold.token.clone(), due: next.as_microsecond() })
+    /// The message for the retry of a failed attempt, if it is due soon enough for the queue.
+    pub(super) fn from_attempt(attempt: &RecordedAttempt) -> Option<Self> {
+        let (lease, next) = attempt.next_lease.as_ref().zip(attempt.next_attempt)?;
+        Some(Self { delivery: attempt.delivery, lease: lease.token.clone(), due: next.as_microsecond() })
     }
 
-    /// That of a delivery that a sweep has found.
-    pub(super) fn of_found((delivery, next): (i64, Timestamp), hold: &Hold) -> Self {
-        Self { delivery, hold: hold.token.clone(), due: next.as_microsecond() }
+    /// The message for a delivery that a sweep has leased.
+    pub(super) fn from_due((delivery, next): (i64, Timestamp), lease: &ClaimLease) -> Self {
+        Self { delivery, lease: lease.token.clone(), due: next.as_microsecond() }
     }
 
-    /// Whether it is not due yet.
+    /// Whether its delivery is not due yet.
     pub(super) fn is_early(&self, now: Timestamp) -> bool {
         now.as_microsecond() < self.due
     }
 
-    /// How long SQS keeps it back, in whole seconds.
+    /// The SQS delay in whole seconds.
     fn delay(&self, now: Timestamp) -> i32 {
         let left = SignedDuration::from_micros(self.due.saturating_sub(now.as_microsecond()));
-        // A part of a second is a second.
-        let left = left.clamp(SignedDuration::ZERO, LONGEST);
+        // Rounded up.
+        let left = left.clamp(SignedDuration::ZERO, MAX_SQS_DELAY);
         i32::try_from(left.as_secs() + i64::from(left.subsec_nanos() > 0)).unwrap_or_default()
     }
 }
 
-/// The queue.
 pub struct RetryQueue {
     client: aws_sdk_sqs::Client,
     url: String,
 }
 
 impl RetryQueue {
-    /// `url` is the queue's.
     pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
         // The SDK's own retries are off: it does not know how long this invocation has left.
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }
 
-    /// The time up to which it delays.
+    /// The latest due time that SQS can delay to.
     pub(super) fn horizon(now: Timestamp) -> Timestamp {
-        now.checked_add(LONGEST).unwrap_or(now)
+        now.checked_add(MAX_SQS_DELAY).unwrap_or(now)
     }
 
-    /// Whether it delays as far as this.
-    pub(super) fn reaches(next: Timestamp, now: Timestamp) -> bool {
+    pub(super) fn is_within_horizon(next: Timestamp, now: Timestamp) -> bool {
         next <= Self::horizon(now)
     }
 
-    /// Puts messages in it.
+    /// Sends messages, ten to a request.
     ///
     /// # Errors
-    /// [`CallError`]: some are not in it.
-    pub(super) async fn put(&self, retries: Vec<Retry>, now: Timestamp) -> Result<(), CallError> {
-        for some in retries.chunks(AT_ONCE) {
-            let entry = |(n, retry): (usize, &Retry)| {
+    /// At least one message was not sent.
+    pub(super) async fn send(&self, retries: Vec<RetryMessage>, now: Timestamp) -> Result<(), CallError> {
+        for some in retries.chunks(MAX_BATCH_ENTRIES) {
+            let entry = |(n, retry): (usize, &RetryMessage)| {
                 let body =
                     serde_json::to_string(retry).map_err(|error| CallError::Malformed(error.to_string()))?;
                 let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
@@ -117,7 +111,7 @@ impl RetryQueue {
             let entries = some.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
             let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
             // Duplicates are harmless: the second finds the delivery leased.
-            retried("SendMessageBatch", Instant::now() + A_CALL, || async {
+            retried("SendMessageBatch", Instant::now() + SEND_TIMEOUT, || async {
                 let sent = send.clone().send().await.map_err(|error| Failure::of_request(&error))?;
                 match sent.failed().first() {
                     None => Ok(()),
@@ -140,7 +134,7 @@ mod tests {
     #[test]
     fn a_message_comes_not_before_its_delivery_is_due_and_as_late_as_sqs_can() {
         let now = Timestamp::from_second(1000).unwrap();
-        let retry = |due| Retry { delivery: 1, hold: "x".into(), due };
+        let retry = |due| RetryMessage { delivery: 1, lease: "x".into(), due };
         for (due, delay, is_early) in [
             (0, 0, false),
             (1_000_000_000, 0, false),

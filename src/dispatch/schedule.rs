@@ -1,12 +1,12 @@
-//! When a delivery that failed is tried again.
+//! The retry schedule.
 //!
-//! Counted from its first attempt: 10 minutes, 1 hour, 3 hours, 1 day, and then every day until 7 days. Each but the last comes
-//! a little later than that, by chance, so that what failed together does not come back together.
+//! Counted from the first attempt: 10 minutes, 1 hour, 3 hours, 1 day, then daily until 7 days. Jitter delays each retry but the
+//! last, so that deliveries that failed together are not retried together.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The times of the attempts after the first one, from that on.
-pub const RETRIES: [SignedDuration; 10] = [
+/// Due times of the retries, counted from the first attempt.
+pub const RETRY_SCHEDULE: [SignedDuration; 10] = [
     SignedDuration::from_mins(10),
     SignedDuration::from_hours(1),
     SignedDuration::from_hours(3),
@@ -16,30 +16,33 @@ pub const RETRIES: [SignedDuration; 10] = [
     SignedDuration::from_hours(4 * 24),
     SignedDuration::from_hours(5 * 24),
     SignedDuration::from_hours(6 * 24),
-    KEPT,
+    RETRY_WINDOW,
 ];
-/// How long a delivery is tried, or waits to be.
-pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long a delivery is attempted.
+pub(super) const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Jitter: up to 5 % of the delay, at most 10 minutes.
-const LATER: (f64, SignedDuration) = (0.05, SignedDuration::from_mins(10));
-/// The longest time that a subscriber can ask us to stay away (`Retry-After`).
-const LONGEST_AWAY: SignedDuration = SignedDuration::from_hours(24);
+const JITTER: (f64, SignedDuration) = (0.05, SignedDuration::from_mins(10));
+/// The longest `Retry-After` that is honoured.
+const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
-/// When to try again what was first tried at `first` and failed at `now`; `None` when that was the last time. `away` is for how
-/// long the subscriber has asked us to stay away, and `chance` is from 0 to 1.
-pub(super) fn next(
+/// The time of the next attempt for a delivery first attempted at `first` that failed at `now`; `None` after the last one. `away`
+/// is the subscriber's `Retry-After`, `chance` a random number from 0 to 1.
+pub(super) fn next_attempt(
     first: Timestamp,
     now: Timestamp,
-    away: Option<SignedDuration>,
+    retry_after: Option<SignedDuration>,
     chance: f64,
 ) -> Option<Timestamp> {
     let since = now.duration_since(first);
-    let after = since + away.unwrap_or_default().clamp(SignedDuration::ZERO, LONGEST_AWAY);
-    let retry = *RETRIES.iter().find(|retry| **retry > since)?;
-    let (part, most) = LATER;
-    let later =
-        if retry == KEPT { SignedDuration::ZERO } else { most.min(retry.mul_f64(part)).mul_f64(chance) };
-    first.checked_add((retry + later).max(after).min(KEPT)).ok()
+    let after = since + retry_after.unwrap_or_default().clamp(SignedDuration::ZERO, MAX_RETRY_AFTER);
+    let retry = *RETRY_SCHEDULE.iter().find(|retry| **retry > since)?;
+    let (part, most) = JITTER;
+    let later = if retry == RETRY_WINDOW {
+        SignedDuration::ZERO
+    } else {
+        most.min(retry.mul_f64(part)).mul_f64(chance)
+    };
+    first.checked_add((retry + later).max(after).min(RETRY_WINDOW)).ok()
 }
 
 #[cfg(test)]
@@ -47,12 +50,12 @@ pub(super) fn next(
 mod tests {
     use super::*;
 
-    /// Every attempt of a delivery that never succeeds, each at its time, in seconds from the first.
-    fn all(away: Option<i64>, chance: f64) -> Vec<i64> {
+    /// All attempts of a delivery that never succeeds, in seconds from the first.
+    fn all(retry_after: Option<i64>, chance: f64) -> Vec<i64> {
         let first = Timestamp::from_second(1_700_000_000).unwrap();
         let mut times = vec![first];
         while let Some(time) =
-            next(first, times[times.len() - 1], away.map(SignedDuration::from_secs), chance)
+            next_attempt(first, times[times.len() - 1], retry_after.map(SignedDuration::from_secs), chance)
         {
             times.push(time);
         }
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn an_attempt_that_came_late_goes_on_with_what_is_left() {
         let first = Timestamp::from_second(0).unwrap();
-        let at = |seconds| next(first, Timestamp::from_second(seconds).unwrap(), None, 0.0);
+        let at = |seconds| next_attempt(first, Timestamp::from_second(seconds).unwrap(), None, 0.0);
         assert_eq!(at(2 * 86_400 + 5).unwrap().as_second(), 3 * 86_400);
         assert_eq!(at(7 * 86_400), None);
         assert_eq!(at(8 * 86_400), None);

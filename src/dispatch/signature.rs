@@ -15,46 +15,43 @@ use sha2::Sha256;
 
 use crate::secrets::{Secret, compute_mac};
 
-/// The headers: the id, which stays when it is sent again; the time of this attempt; the signature.
+/// The event's id, equal for all attempts; the time of the attempt; the signature.
 pub const SIGNATURE_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("webhook-id"),
     HeaderName::from_static("webhook-timestamp"),
     HeaderName::from_static("webhook-signature"),
 ];
 
-/// What stands before a secret.
-const PREFIX: &str = "whsec_";
-/// The sizes that a key may have, in bytes.
-const SIZES: std::ops::RangeInclusive<usize> = 24..=64;
+const SECRET_PREFIX: &str = "whsec_";
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// A secret to sign with.
 #[derive(Clone, Debug)]
 pub struct SigningSecret(Secret);
 
-/// A text that is none. It does not show it.
+/// The text is not a secret. The error does not contain it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a signing secret is whsec_ and the base64 of 24 to 64 random bytes: whsec_$(openssl rand -base64 32)"
+    "a signing secret is whsec_ followed by the base64 of 24 to 64 random bytes, for example whsec_$(openssl rand -base64 32)"
 )]
-pub struct NotASecret;
+pub struct InvalidSecretError;
 
 impl FromStr for SigningSecret {
-    type Err = NotASecret;
+    type Err = InvalidSecretError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let key = text.strip_prefix(PREFIX).and_then(|text| BASE64.decode(text).ok());
-        let key = key.filter(|key| SIZES.contains(&key.len())).ok_or(NotASecret)?;
+        let key = text.strip_prefix(SECRET_PREFIX).and_then(|text| BASE64.decode(text).ok());
+        let key = key.filter(|key| KEY_BYTES.contains(&key.len())).ok_or(InvalidSecretError)?;
         Ok(Self(Secret::from_bytes(key)))
     }
 }
 
-/// A secret of these bytes, as it is written.
-pub(super) fn text_of(key: &[u8]) -> String {
-    format!("{PREFIX}{}", BASE64.encode(key))
+pub(super) fn encode_secret(key: &[u8]) -> String {
+    format!("{SECRET_PREFIX}{}", BASE64.encode(key))
 }
 
 impl SigningSecret {
-    /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. An id may hold no full stop: `_` takes its place.
+    /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. Full stops in the id become `_`, because the scheme
+    /// separates with them.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
         let pieces = [id.as_bytes(), b".", time.as_bytes(), b".", body];
@@ -83,7 +80,7 @@ mod tests {
         let short = format!("whsec_{}", BASE64.encode([7; 23]));
         for text in ["", "whsec_", "hunter2", "whsec_not base64", &short, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
         {
-            assert_eq!(text.parse::<SigningSecret>().unwrap_err(), NotASecret, "{text}");
+            assert_eq!(text.parse::<SigningSecret>().unwrap_err(), InvalidSecretError, "{text}");
         }
         assert!(
             format!("{:?}", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse::<SigningSecret>())

@@ -1,4 +1,4 @@
-//! A subscriber: a URL that receives events from us, which ones, and how.
+//! A subscriber: a URL that receives events, its filter, its settings and its secrets.
 
 use jiff::Timestamp;
 use reqwest::Url;
@@ -6,52 +6,48 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::keys::{KeyError, KeyRing, Sealed, random};
-use super::signature::NotASecret;
-use super::signer::{Scheme, Signer};
+use super::key_ring::{EncryptedSecret, KeyError, KeyRing, random_bytes};
+use super::signature::InvalidSecretError;
+use super::signer::{DeliverySignature, Signer};
 use crate::event::{Pattern, PatternError, glob_match};
 use crate::secrets::Secret;
 
-/// The longest name, in characters.
-const LONGEST_NAME: usize = 64;
-/// What a subscriber can be set to, from and to: deliveries at once, seconds for an answer, hours of failure.
+const MAX_NAME_CHARS: usize = 64;
+/// The range of each numeric setting: concurrent attempts, seconds, hours.
 const BOUNDS: [(&str, std::ops::RangeInclusive<u32>); 3] =
     [("limit", 1..=1000), ("timeout", 1..=30), ("failure_budget", 1..=24 * 365)];
 
-/// What an event has, and a pattern besides.
-const FIELDS: [&str; 10] =
+/// The fields of an event that a filter may name, and `$or`.
+const EVENT_FIELDS: [&str; 10] =
     ["detail", "detail-type", "source", "account", "region", "resources", "time", "id", "version", "$or"];
 
-/// A number that the store gives a subscriber.
 pub(super) type SubscriberId = i64;
 
-/// What a subscriber wants, and how.
+/// A subscriber's filter and delivery settings, as stored (JSON).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Types of events, with `*` for any characters; of none, every type.
+pub struct SubscriberSettings {
+    /// Globs of event types; an empty list matches every type.
     pub types: Vec<String>,
-    /// An EventBridge pattern of the event.
+    /// An EventBridge event pattern.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Value>,
-    /// How it is signed.
-    pub signature: Scheme,
-    /// What is sent.
+    pub signature: DeliverySignature,
     pub envelope: Envelope,
-    /// Deliveries that are tried at once, at most.
+    /// The most concurrent attempts.
     pub limit: u32,
-    /// How long an answer may take, in seconds.
+    /// Seconds.
     pub timeout: u32,
-    /// After how many hours in which every attempt failed it is paused.
+    /// Hours of consecutive failure after which the subscriber is paused.
     pub failure_budget: u32,
 }
 
-impl Default for Settings {
+impl Default for SubscriberSettings {
     fn default() -> Self {
         Self {
             types: Vec::new(),
             filter: None,
-            signature: Scheme::Standard,
+            signature: DeliverySignature::Standard,
             envelope: Envelope::Event,
             limit: 16,
             timeout: 20,
@@ -60,134 +56,110 @@ impl Default for Settings {
     }
 }
 
-/// What is sent of an event.
+/// The form of the request body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Envelope {
-    /// All of it, as EventBridge's targets receive it.
+    /// The whole event, as EventBridge's targets receive it
     #[default]
     Event,
-    /// Its detail, as `{"body": ...}`.
+    /// Only its detail, as `{"body": ...}`
     Body,
 }
 
-/// A secret of a subscriber, encrypted.
+/// A subscriber's secret, encrypted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// It.
+pub struct StoredSecret {
     #[serde(flatten)]
-    pub sealed: Sealed,
-    /// Until when it signs too, where a newer one has taken its place.
+    pub encrypted: EncryptedSecret,
+    /// The end of its overlap, for a rotated secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
-/// A subscriber as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscriber {
-    /// Its number.
     pub id: SubscriberId,
-    /// Its name.
     pub name: String,
-    /// Where it receives.
     pub url: String,
-    /// What it wants.
-    pub settings: Settings,
-    /// Its secrets, the newest first.
-    pub secrets: Vec<Kept>,
-    /// Why nothing is sent for now.
+    pub settings: SubscriberSettings,
+    /// The newest first.
+    pub secrets: Vec<StoredSecret>,
+    /// Set while the subscriber is paused.
     pub paused: Option<Pause>,
-    /// Since when.
     pub created: Timestamp,
-    /// How it has been.
-    pub health: Health,
+    pub health: SubscriberHealth,
     /// The number of updates of its URL, settings and secrets so far.
     pub version: i64,
 }
 
-/// Why nothing is sent to a subscriber.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pause {
-    /// Since when, where it is known.
     pub since: Option<Timestamp>,
-    /// Why, where it is known.
-    pub why: Option<String>,
+    pub reason: Option<String>,
 }
 
-/// How a subscriber has been of late.
+/// Consecutive failures of a subscriber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Attempts that failed since one was good.
+pub struct SubscriberHealth {
     pub failures: i64,
     /// The time of the first of them.
     pub failing_since: Option<Timestamp>,
-    /// Until when nothing is tried, because too many failed.
+    /// While set, the circuit is open; the next probe is sent at this time.
     pub open_until: Option<Timestamp>,
-    /// The part of the failure budget that was told of, in percent; -1 where it is still to be told that it is well again.
-    pub told: i64,
+    /// The part of the failure budget that was reported, in percent; -1 while a recovery is still to be reported.
+    pub reported_percent: i64,
 }
 
-/// What is wrong with what a subscriber is to be. It shows no secret.
+/// An invalid name or setting. The text contains no secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// The name.
     #[error(
-        "a subscriber's name begins with a letter or a digit, and is of these, '-', '_' and '.', at most {LONGEST_NAME}"
+        "a subscriber's name begins with a letter or digit and continues with letters, digits, '-', '_' and '.', at most {MAX_NAME_CHARS} characters"
     )]
-    Name,
-    /// A type.
-    #[error("a type is empty, or longer than 128 characters")]
-    Type,
-    /// The pattern.
+    InvalidName,
+    #[error("type: must have 1 to 128 characters")]
+    InvalidType,
     #[error("filter: {0}")]
     Filter(PatternError),
-    /// A field of the pattern that no event has.
-    #[error("filter: no event has a field '{0}'; there are: {fields}", fields = FIELDS.join(", "))]
-    Field(String),
-    /// A number.
-    #[error("{name}: {value} is not from {from} to {to}")]
-    Bounds {
-        /// Which.
-        name: &'static str,
-        /// What it is.
-        value: u32,
-        /// The least that it can be.
-        from: u32,
-        /// The most.
-        to: u32,
-    },
+    #[error("filter: unknown field '{0}'; events have: {fields}", fields = EVENT_FIELDS.join(", "))]
+    UnknownField(String),
+    #[error("{name}: {value} is out of range, expected {from} to {to}")]
+    OutOfRange { name: &'static str, value: u32, from: u32, to: u32 },
 }
 
-/// Checks a name.
-///
-/// # Errors
-/// [`SettingsError::Name`].
 pub(super) fn check_name(name: &str) -> Result<(), SettingsError> {
     let is_known = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
     let begins = name.starts_with(|char: char| char.is_ascii_alphanumeric());
-    (begins && name.len() <= LONGEST_NAME && name.chars().all(is_known))
+    (begins && name.len() <= MAX_NAME_CHARS && name.chars().all(is_known))
         .then_some(())
-        .ok_or(SettingsError::Name)
+        .ok_or(SettingsError::InvalidName)
 }
 
-impl Settings {
-    /// Checks all of them.
+impl SubscriberSettings {
+    /// Validates all settings.
     ///
     /// # Errors
-    /// [`SettingsError`]: the first that cannot be.
-    pub fn check(&self) -> Result<(), SettingsError> {
+    /// The first invalid setting.
+    pub fn validate(&self) -> Result<(), SettingsError> {
         if self.types.iter().any(|glob| glob.is_empty() || glob.len() > 128) {
-            return Err(SettingsError::Type);
+            return Err(SettingsError::InvalidType);
         }
         self.pattern().map_err(SettingsError::Filter)?;
         let fields = self.filter.as_ref().and_then(Value::as_object).into_iter().flatten();
-        if let Some((other, _)) = fields.into_iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
-            return Err(SettingsError::Field(other.clone()));
+        if let Some((other, _)) = fields.into_iter().find(|(name, _)| !EVENT_FIELDS.contains(&name.as_str()))
+        {
+            return Err(SettingsError::UnknownField(other.clone()));
         }
         for ((name, bounds), value) in BOUNDS.iter().zip([self.limit, self.timeout, self.failure_budget]) {
             if !bounds.contains(&value) {
-                return Err(SettingsError::Bounds { name, value, from: *bounds.start(), to: *bounds.end() });
+                return Err(SettingsError::OutOfRange {
+                    name,
+                    value,
+                    from: *bounds.start(),
+                    to: *bounds.end(),
+                });
             }
         }
         Ok(())
@@ -200,55 +172,50 @@ impl Settings {
 
 impl Subscriber {
     /// The secrets that sign at `now`.
-    pub fn signing(&self, now: Timestamp) -> impl Iterator<Item = &Kept> {
-        self.secrets.iter().filter(move |kept| kept.until.is_none_or(|until| now < until))
+    pub fn active_secrets(&self, now: Timestamp) -> impl Iterator<Item = &StoredSecret> {
+        self.secrets.iter().filter(move |stored| stored.until.is_none_or(|until| now < until))
     }
 }
 
-/// A new secret, as its subscriber is told it.
-///
-/// # Errors
-/// When the system gives no random bytes.
-pub(super) fn new_secret() -> Result<Secret, KeyError> {
-    Ok(Secret::new(super::signature::text_of(&random::<32>()?)))
+/// Generates a secret in the form of Standard Webhooks.
+pub(super) fn generate_secret() -> Result<Secret, KeyError> {
+    Ok(Secret::new(super::signature::encode_secret(&random_bytes::<32>()?)))
 }
 
-/// A subscriber that is ready to be sent to.
+/// A subscriber prepared for delivery: parsed URL and filter, decrypted secrets.
 #[derive(Debug)]
 pub struct Receiver {
-    /// Its number.
     pub id: SubscriberId,
-    /// Its name.
     pub name: String,
-    /// Where it receives; none where what was stored is no URL.
+    /// `None` if the stored text is not a URL.
     pub url: Option<Url>,
-    /// What it wants.
-    pub settings: Settings,
-    /// Whether nothing is sent for now.
+    pub settings: SubscriberSettings,
     pub is_paused: bool,
     pattern: Option<Pattern>,
     secrets: Result<Vec<(Secret, Option<Timestamp>)>, KeyError>,
 }
 
-/// Why nothing can be signed for a subscriber.
+/// Why requests for a subscriber cannot be signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoSigner {
-    /// Its secrets cannot be read.
+pub enum SignerError {
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// Its secret cannot sign as it is to.
-    #[error("its secret is none of Standard Webhooks: rotate it, or choose another signature")]
-    Secret(#[from] NotASecret),
+    #[error(
+        "the subscriber's secret does not have the form of Standard Webhooks; rotate it, or choose another signature"
+    )]
+    Secret(#[from] InvalidSecretError),
 }
 
 impl Receiver {
-    /// Reads a subscriber's pattern and those of its secrets that sign at `now`. Where these cannot be read it is owed events all
-    /// the same.
-    ///
-    /// # Errors
-    /// [`PatternError`].
-    pub fn of(subscriber: &Subscriber, keys: &KeyRing, now: Timestamp) -> Result<Self, PatternError> {
-        let open = |kept: &Kept| Ok((keys.open(&kept.sealed, &subscriber.name)?, kept.until));
+    /// Parses a subscriber's filter and decrypts the secrets that sign at `now`. If a secret cannot be decrypted, deliveries are
+    /// still created, and fail until the key is available.
+    pub fn from_subscriber(
+        subscriber: &Subscriber,
+        keys: &KeyRing,
+        now: Timestamp,
+    ) -> Result<Self, PatternError> {
+        let open =
+            |stored: &StoredSecret| Ok((keys.decrypt(&stored.encrypted, &subscriber.name)?, stored.until));
         Ok(Self {
             id: subscriber.id,
             name: subscriber.name.clone(),
@@ -256,44 +223,39 @@ impl Receiver {
             is_paused: subscriber.paused.is_some(),
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
-            secrets: subscriber.signing(now).map(open).collect(),
+            secrets: subscriber.active_secrets(now).map(open).collect(),
         })
     }
 
-    /// Whether its secrets could be read.
-    pub fn is_readable(&self) -> bool {
+    pub fn has_secrets(&self) -> bool {
         self.secrets.is_ok()
     }
 
-    /// What signs for it at `now`.
-    ///
-    /// # Errors
-    /// [`NoSigner`].
-    pub fn signer(&self, now: Timestamp) -> Result<Signer, NoSigner> {
+    pub fn signer(&self, now: Timestamp) -> Result<Signer, SignerError> {
         let signs = |(_, until): &&(Secret, Option<Timestamp>)| until.is_none_or(|until| now < until);
         let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
         let secrets = secrets.iter().filter(signs).map(|(secret, _)| secret.clone()).collect();
         Ok(Signer::new(self.settings.signature, secrets)?)
     }
 
-    /// Whether it wants an event: its type, and the event as EventBridge's targets receive it.
-    pub fn wants<'a>(&self, detail_type: &str, event: impl FnOnce() -> &'a Value) -> bool {
+    /// Whether the event's type and the filter match. `event` is called only if there is a filter.
+    pub fn matches<'a>(&self, detail_type: &str, event: impl FnOnce() -> &'a Value) -> bool {
         let types = &self.settings.types;
         (types.is_empty() || types.iter().any(|glob| glob_match(detail_type, glob)))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(event()))
     }
 
-    /// What is sent of an event; `None` where the event has no detail.
-    pub fn body(&self, event: &str) -> Option<String> {
+    /// The request body for an event, in the subscriber's envelope; `None` if the event has no detail.
+    pub fn request_body(&self, event: &str) -> Option<String> {
         #[derive(Deserialize)]
-        struct Detailed<'a> {
+        struct WithDetail<'a> {
             #[serde(borrow)]
             detail: &'a RawValue,
         }
         match self.settings.envelope {
             Envelope::Event => Some(event.to_owned()),
             Envelope::Body => {
-                let Detailed { detail } = serde_json::from_str(event).ok()?;
+                let WithDetail { detail } = serde_json::from_str(event).ok()?;
                 Some(format!("{{\"body\":{}}}", detail.get()))
             }
         }

@@ -3,56 +3,53 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::attempt::{Answered, Tried};
-use super::store::{DeliveryView, TriedView};
+use super::client::{AttemptResult, HttpResponse};
+use super::store::{AttemptView, DeliveryView};
 use super::subscriber::Subscriber;
 
-fn time(time: Option<Timestamp>) -> Option<String> {
+fn timestamp_text(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| format!("{time:.3}"))
 }
 
-/// Microseconds as milliseconds, with three digits behind the point at most.
-fn milliseconds(micros: i64) -> Value {
+/// Microseconds as milliseconds with at most three decimals.
+fn milliseconds_json(micros: i64) -> Value {
     serde_json::from_str(&format!("{}.{:03}", micros / 1000, micros % 1000)).unwrap_or_default()
 }
 
-/// A subscriber: all but its secrets.
-pub fn subscriber(subscriber: &Subscriber, now: Timestamp) -> Value {
+pub fn subscriber_json(subscriber: &Subscriber, now: Timestamp) -> Value {
     let health = &subscriber.health;
     json!({
         "object": "subscriber",
         "name": subscriber.name,
         "url": subscriber.url,
         "state": if subscriber.paused.is_some() { "paused" } else { "active" },
-        "paused_since": time(subscriber.paused.as_ref().and_then(|pause| pause.since)),
-        "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.why.as_deref()),
+        "paused_since": timestamp_text(subscriber.paused.as_ref().and_then(|pause| pause.since)),
+        "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.reason.as_deref()),
         "settings": subscriber.settings,
-        "secrets": subscriber.signing(now).count(),
-        // Until when an older secret signs, too.
-        "overlap_until": time(subscriber.signing(now).filter_map(|kept| kept.until).max()),
-        "created": time(Some(subscriber.created)),
+        "secrets": subscriber.active_secrets(now).count(),
+        // The time until which a rotated secret keeps signing.
+        "overlap_until": timestamp_text(subscriber.active_secrets(now).filter_map(|stored| stored.until).max()),
+        "created": timestamp_text(Some(subscriber.created)),
         "failures": health.failures,
-        "failing_since": time(health.failing_since),
-        "open_until": time(health.open_until),
+        "failing_since": timestamp_text(health.failing_since),
+        "open_until": timestamp_text(health.open_until),
     })
 }
 
-/// What a test came to.
-pub fn test(tried: &Tried) -> Value {
-    let answered: Option<&Answered> = tried.outcome.as_ref().ok();
+pub fn ping_json(result: &AttemptResult) -> Value {
+    let response: Option<&HttpResponse> = result.outcome.as_ref().ok();
     json!({
         "object": "test",
-        "delivered": tried.is_good(),
-        "status": answered.map(|answered| answered.status),
-        "error": tried.error(),
-        "address": tried.address,
-        "milliseconds": milliseconds(i64::try_from(tried.duration.as_micros()).unwrap_or(i64::MAX)),
-        "answer": answered.map(|answered| answered.body.as_str()),
+        "delivered": result.is_success(),
+        "status": response.map(|response| response.status),
+        "error": result.error_text(),
+        "address": result.address,
+        "milliseconds": milliseconds_json(i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX)),
+        "answer": response.map(|response| response.body.as_str()),
     })
 }
 
-/// A delivery.
-pub fn delivery(delivery: &DeliveryView) -> Value {
+pub fn delivery_json(delivery: &DeliveryView) -> Value {
     json!({
         "object": "delivery",
         "id": delivery.id,
@@ -61,30 +58,29 @@ pub fn delivery(delivery: &DeliveryView) -> Value {
         "subscriber": delivery.subscriber,
         "status": delivery.state.as_str(),
         "attempts": delivery.attempts,
-        "created": time(Some(delivery.created)),
-        "tried": time(delivery.tried),
-        "next_attempt": time(delivery.next),
+        "created": timestamp_text(Some(delivery.created)),
+        "tried": timestamp_text(delivery.last_attempt),
+        "next_attempt": timestamp_text(delivery.next_attempt),
         "answered": delivery.status,
         "error": delivery.error,
     })
 }
 
-/// A delivery with the attempts at it.
-pub fn audited(of: &DeliveryView, attempts: &[TriedView]) -> Value {
-    let mut shown = delivery(of);
-    shown["tries"] = attempts.iter().map(attempt).collect();
+pub fn delivery_with_attempts_json(of: &DeliveryView, attempts: &[AttemptView]) -> Value {
+    let mut shown = delivery_json(of);
+    shown["tries"] = attempts.iter().map(attempt_json).collect();
     shown
 }
 
-fn attempt(tried: &TriedView) -> Value {
+fn attempt_json(result: &AttemptView) -> Value {
     json!({
-        "number": tried.number,
-        "started": time(Some(tried.started)),
-        "milliseconds": milliseconds(tried.duration),
-        "status": tried.status,
-        "error": tried.error,
-        "address": tried.address,
-        "answer": tried.answer,
-        "next_attempt": time(tried.next),
+        "number": result.number,
+        "started": timestamp_text(Some(result.started)),
+        "milliseconds": milliseconds_json(result.duration),
+        "status": result.status,
+        "error": result.error,
+        "address": result.address,
+        "answer": result.answer,
+        "next_attempt": timestamp_text(result.next_attempt),
     })
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::aws;
 use crate::bus::{Bus as _, EventBridge};
 use crate::call::{CallError, Failure, retried, retried_for};
-use crate::dispatch::{NotASecret, SIGNATURE_HEADERS, SigningSecret};
+use crate::dispatch::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
 use crate::log::{NewEvent, SearchColumns, StoredEvent};
 use crate::output::chain;
 use crate::{http_client, recorder};
@@ -46,7 +46,7 @@ pub enum TargetError {
     Queue(String),
     /// The signing secret is not valid.
     #[error("invalid --secret")]
-    Secret(#[from] NotASecret),
+    Secret(#[from] InvalidSecretError),
     /// The HTTP client cannot be built.
     #[error("cannot build the HTTP client for --to-url")]
     Client(#[source] reqwest::Error),

@@ -14,8 +14,8 @@ use super::endpoints::ServedBus;
 use super::settings::Settings;
 use super::terminal::Terminal;
 use crate::dispatch::{
-    Arrived, Clock, DispatchError, Dispatcher, Guard, Job, KeyRing, KeySource, Manager, Outcome, Poster,
-    Store,
+    ArrivedEvent, AttemptOutcome, Clock, DeliveryClient, DeliveryStore, DispatchError, Dispatcher,
+    InFlightDelivery, KeyRing, KeySource, SsrfGuard, SubscriberService,
 };
 use crate::log::{AnyLog, EventFilter, EventReader as _, PageLimit, Position, PositionedEvent};
 
@@ -41,15 +41,15 @@ pub(super) fn dispatcher(
     settings: &Settings,
     log: AnyLog,
     bus: Arc<ServedBus>,
-) -> Result<(Arc<ServedDispatcher>, Manager<AnyLog>), ServeError> {
+) -> Result<(Arc<ServedDispatcher>, SubscriberService<AnyLog>), ServeError> {
     let key = &settings.subscribing.key;
-    KeyRing::made_in_file(key)?;
-    let poster = Poster::new(Guard::new(settings.subscribing.allowed.clone()))?;
+    KeyRing::create_in_file(key)?;
+    let poster = DeliveryClient::new(SsrfGuard::new(settings.subscribing.allowed.clone()))?;
     let clock: Clock = Arc::new(Timestamp::now);
     let keys = || KeySource::File(key.clone());
-    let store = Store::new(log);
+    let store = DeliveryStore::new(log);
     let dispatcher = Dispatcher::new(store.clone(), keys(), poster.clone(), bus, clock.clone());
-    Ok((Arc::new(dispatcher), Manager { store, keys: keys(), poster, clock }))
+    Ok((Arc::new(dispatcher), SubscriberService { store, keys: keys(), client: poster, clock }))
 }
 
 /// Delivers until `end` becomes true, and then what is in hand.
@@ -61,7 +61,7 @@ pub(super) async fn run(
 ) {
     // A file is nobody else's: what an earlier run had in hand, nobody has.
     if let AnyLog::Sqlite(_) = &log
-        && let Err(error) = dispatcher.store().let_go_of_all().await
+        && let Err(error) = dispatcher.store().release_all().await
     {
         warn!(
             error = error.to_string(),
@@ -78,14 +78,18 @@ pub(super) async fn run(
         _ = work => {}
         _ = end.wait_for(|ended| *ended) => {}
     }
-    dispatcher.end();
+    dispatcher.shut_down();
     drop(finish);
     // What is not on record by then is tried again by the next run.
     let _ = timeout(TO_END, recording).await;
 }
 
 /// Takes what is recorded, in its order.
-async fn feed(dispatcher: &Arc<ServedDispatcher>, log: &AnyLog, finish: &mpsc::UnboundedSender<Outcome>) {
+async fn feed(
+    dispatcher: &Arc<ServedDispatcher>,
+    log: &AnyLog,
+    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+) {
     let mut position = None;
     loop {
         match step(dispatcher, log, &mut position).await {
@@ -103,7 +107,7 @@ async fn step(
     dispatcher: &Arc<ServedDispatcher>,
     log: &AnyLog,
     position: &mut Option<Position>,
-) -> Result<Vec<Job>, DispatchError> {
+) -> Result<Vec<InFlightDelivery>, DispatchError> {
     let from = match *position {
         Some(position) => position,
         None => {
@@ -112,7 +116,7 @@ async fn step(
                 // The first time: from now on.
                 None => {
                     let end = log.assign_positions().await?;
-                    dispatcher.accept(&[], Some(end)).await?;
+                    dispatcher.create_deliveries(&[], Some(end)).await?;
                     end
                 }
             };
@@ -120,7 +124,7 @@ async fn step(
         }
     };
     log.wait_for_position(from).await?;
-    dispatcher.room().await;
+    dispatcher.wait_for_room().await;
     let end = log.assign_positions().await?;
     let most = PageLimit { max_events: AT_ONCE.0, max_detail_bytes: AT_ONCE.1, from_end: false };
     let Some(events) = log.read_events(from..end, &EventFilter::default(), most).await? else {
@@ -131,26 +135,26 @@ async fn step(
     let behind =
         if most.is_reached(&events) { events.last().map_or(end, |last| last.position + 1) } else { end };
     let events: Vec<_> = events.into_iter().map(arrived).collect();
-    let jobs = dispatcher.accept(&events, Some(behind)).await?;
+    let jobs = dispatcher.create_deliveries(&events, Some(behind)).await?;
     *position = Some(behind);
     Ok(jobs)
 }
 
-fn arrived(PositionedEvent { event, .. }: PositionedEvent) -> Arrived {
+fn arrived(PositionedEvent { event, .. }: PositionedEvent) -> ArrivedEvent {
     let mut json = Vec::new();
     event.write_json(&mut json);
     let json = String::from_utf8_lossy(&json).into_owned();
-    Arrived { id: event.key.id, detail_type: event.detail_type, json }
+    ArrivedEvent { id: event.key.id, detail_type: event.detail_type, json }
 }
 
 /// Tries what has become due.
 async fn retry(
     dispatcher: &Arc<ServedDispatcher>,
     look: &Arc<Notify>,
-    finish: &mpsc::UnboundedSender<Outcome>,
+    finish: &mpsc::UnboundedSender<AttemptOutcome>,
 ) {
     loop {
-        match dispatcher.due().await {
+        match dispatcher.claim_due().await {
             Ok(jobs) => start(dispatcher, jobs, finish),
             Err(error) => {
                 warn!(error = error.to_string(), "failed to load due deliveries");
@@ -168,14 +172,18 @@ async fn tidy(dispatcher: &Arc<ServedDispatcher>) {
             warn!(error = error.to_string(), "failed to expire old deliveries");
         }
         let oldest = dispatcher.now().checked_sub(ON_RECORD).unwrap_or_default();
-        if let Err(error) = dispatcher.store().maintain(oldest).await {
+        if let Err(error) = dispatcher.store().delete_expired(oldest).await {
             warn!(error = error.to_string(), "retention cleanup failed; expired rows remain");
         }
         sleep(TIDY_EVERY).await;
     }
 }
 
-fn start(dispatcher: &Arc<ServedDispatcher>, jobs: Vec<Job>, finish: &mpsc::UnboundedSender<Outcome>) {
+fn start(
+    dispatcher: &Arc<ServedDispatcher>,
+    jobs: Vec<InFlightDelivery>,
+    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+) {
     for job in jobs {
         let (dispatcher, finish) = (dispatcher.clone(), finish.clone());
         tokio::spawn(async move {
@@ -188,13 +196,13 @@ fn start(dispatcher: &Arc<ServedDispatcher>, jobs: Vec<Job>, finish: &mpsc::Unbo
 /// Records what was tried, many together, and lets go of what was not, until nobody is left who tries.
 async fn record(
     dispatcher: Arc<ServedDispatcher>,
-    mut outcomes: mpsc::UnboundedReceiver<Outcome>,
+    mut outcomes: mpsc::UnboundedReceiver<AttemptOutcome>,
     look: Arc<Notify>,
     terminal: Terminal,
 ) {
     let mut some = Vec::new();
     while outcomes.recv_many(&mut some, TOGETHER).await > 0 {
-        let (mut finished, untried) = Outcome::parted(std::mem::take(&mut some));
+        let (mut finished, untried) = AttemptOutcome::partition(std::mem::take(&mut some));
         for finished in &finished {
             terminal.tried(finished);
         }
@@ -203,9 +211,9 @@ async fn record(
             sleep(PAUSE).await;
         }
         let is_left = !untried.is_empty();
-        dispatcher.let_go(untried).await;
+        dispatcher.release(untried).await;
         // Otherwise the next look is soon enough.
-        if is_left || dispatcher.knows_of_more() {
+        if is_left || dispatcher.has_more_due() {
             look.notify_one();
         }
     }

@@ -10,7 +10,7 @@ use axum::routing::any;
 
 use super::door::{Door, access, whole};
 use super::settings::Settings;
-use crate::dispatch::{Api, ApiAnswer, Manager, PATHS};
+use crate::dispatch::{Api, ApiResponse, ROUTE_PREFIXES, SubscriberService};
 use crate::log::AnyLog;
 
 struct Office {
@@ -18,11 +18,11 @@ struct Office {
     door: Door,
 }
 
-pub(super) fn router(settings: &Settings, manager: Manager<AnyLog>) -> Router {
-    let api = Api { manager, access: access(settings) };
+pub(super) fn router(settings: &Settings, manager: SubscriberService<AnyLog>) -> Router {
+    let api = Api { service: manager, access: access(settings) };
     let office = Office { api, door: Door::of(settings) };
     let mut router = Router::new();
-    for path in PATHS {
+    for path in ROUTE_PREFIXES {
         router = router.route(path, any(answer));
         for more in ["/", "/{*rest}"] {
             router = router.route(&format!("{path}{more}"), any(answer));
@@ -37,7 +37,7 @@ async fn answer(State(office): State<Arc<Office>>, request: axum::extract::Reque
         return refused;
     }
     let token = parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    if let Err(refused) = office.api.admit(token, false).await {
+    if let Err(refused) = office.api.authenticate(token, false).await {
         return response(refused);
     }
     let body = match whole(body).await {
@@ -45,11 +45,11 @@ async fn answer(State(office): State<Arc<Office>>, request: axum::extract::Reque
         Err(refused) => return refused,
     };
     let query = parts.uri.query().unwrap_or_default();
-    response(office.api.answer(&parts.method, parts.uri.path(), query, &body).await)
+    response(office.api.handle(&parts.method, parts.uri.path(), query, &body).await)
 }
 
-fn response(answer: ApiAnswer) -> Response {
-    let ApiAnswer { status, headers, body } = answer;
+fn response(answer: ApiResponse) -> Response {
+    let ApiResponse { status, headers, body } = answer;
     let mut response = (status, AppendHeaders(headers)).into_response();
     *response.body_mut() = body.into();
     response

@@ -95,8 +95,8 @@ async fn record(
     Ok(())
 }
 
-/// In a flood webhooks go first, and the log is for later: waits until it is over, or for a while. `written` is how much there was
-/// at `since`, when the last step began.
+/// In a flood webhooks go first, and the log is for later: waits until it is over, or for a while. `written` is how much there
+/// was at `since`, when the last step began.
 async fn after_a_flood(length: &watch::Receiver<u64>, mut written: u64, mut since: Instant) {
     let end = Instant::now() + (since.elapsed() * GENTLE.0).min(GENTLE.1);
     while Instant::now() < end {

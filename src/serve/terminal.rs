@@ -11,7 +11,7 @@ use super::development;
 use super::endpoints::Endpoints;
 use super::settings::{DEFAULT_LISTEN, Settings, default_data, default_log};
 use crate::bridge::RequestLog;
-use crate::dispatch::Finished;
+use crate::dispatch::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
 use crate::feed;
 use crate::log::LogAddress;
@@ -145,11 +145,11 @@ impl Terminal {
     }
 
     /// An attempt at a delivery.
-    pub(super) fn tried(&self, finished: &Finished) {
+    pub(super) fn tried(&self, finished: &FinishedAttempt) {
         if self.quiet {
             return;
         }
-        let ((event, detail_type, subscriber), tried) = (finished.of(), finished.tried());
+        let ((event, detail_type, subscriber), tried) = (finished.labels(), finished.result());
         let status = tried.outcome.as_ref().ok().map(|answered| answered.status);
         let milliseconds = tried.duration.as_secs_f64() * 1000.0;
         let text = if self.json {
@@ -157,15 +157,15 @@ impl Terminal {
                 "event": event,
                 "event_type": detail_type,
                 "subscriber": subscriber,
-                "delivered": tried.is_good(),
+                "delivered": tried.is_success(),
                 "status": status,
-                "error": tried.error(),
+                "error": tried.error_text(),
                 "milliseconds": milliseconds,
             }})
             .to_string()
         } else {
-            let word = if tried.is_good() { "delivered" } else { "failed" };
-            let what = tried.error().unwrap_or_else(|| status.unwrap_or_default().to_string());
+            let word = if tried.is_success() { "delivered" } else { "failed" };
+            let what = tried.error_text().unwrap_or_else(|| status.unwrap_or_default().to_string());
             format!("{word:<9} {subscriber}  {detail_type}  {event}  {what} in {milliseconds:.1} ms")
         };
         let _ = self.lines.try_send(Line::Text(text));

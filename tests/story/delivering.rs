@@ -172,32 +172,32 @@ fn what_cannot_be_is_said() {
         let mut command = command(folder, &[&["subscriber", "create"], arguments].concat());
         complaint(&command.env_remove("HOOKBRIDGE_ALLOW_TO").output().unwrap())
     };
-    insta::assert_snapshot!(create(&["a", "--url", "https://2130706433/"]), @"hookbridge: url: 127.0.0.1 is not delivered to: a loopback address (127.0.0.0/8); --allow-to 127.0.0.1 would allow it, here and where events are delivered");
-    insta::assert_snapshot!(create(&["a", "--url", "https://[::ffff:10.0.0.1]/"]), @"hookbridge: url: 10.0.0.1 is not delivered to: a private network (10.0.0.0/8); --allow-to 10.0.0.1 would allow it, here and where events are delivered");
-    insta::assert_snapshot!(create(&["a", "--url", "http://8.8.8.8/"]), @"hookbridge: url: only https:// is delivered to, except to addresses that are allowed with --allow-to");
-    insta::assert_snapshot!(create(&["a", "--url", "https://user:hunter2@hooks.example/"]), @"hookbridge: url: a user or a password stands in it; what is sent is signed instead");
-    insta::assert_snapshot!(create(&["a", "--url", "hooks"]), @"hookbridge: url: not a URL; it is written https://HOST/PATH");
-    insta::assert_snapshot!(create(&["a b", "--url", "https://8.8.8.8/"]), @"hookbridge: a subscriber's name begins with a letter or a digit, and is of these, '-', '_' and '.', at most 64");
+    insta::assert_snapshot!(create(&["a", "--url", "https://2130706433/"]), @"hookbridge: url: 127.0.0.1 is blocked: a loopback address (127.0.0.0/8); allow it with --allow-to 127.0.0.1, here and where events are delivered");
+    insta::assert_snapshot!(create(&["a", "--url", "https://[::ffff:10.0.0.1]/"]), @"hookbridge: url: 10.0.0.1 is blocked: a private network (10.0.0.0/8); allow it with --allow-to 10.0.0.1, here and where events are delivered");
+    insta::assert_snapshot!(create(&["a", "--url", "http://8.8.8.8/"]), @"hookbridge: url: only https:// URLs are allowed, except for networks given with --allow-to");
+    insta::assert_snapshot!(create(&["a", "--url", "https://user:hunter2@hooks.example/"]), @"hookbridge: url: remove the user name and password from the URL; deliveries are signed instead");
+    insta::assert_snapshot!(create(&["a", "--url", "hooks"]), @"hookbridge: url: invalid URL; write https://HOST/PATH");
+    insta::assert_snapshot!(create(&["a b", "--url", "https://8.8.8.8/"]), @"hookbridge: a subscriber's name begins with a letter or digit and continues with letters, digits, '-', '_' and '.', at most 64 characters");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"detail":{"shop":"x"}}"#]), @"hookbridge: filter: not an event pattern: detail.shop is neither a list of values nor an object");
-    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--limit", "0"]), @"hookbridge: limit: 0 is not from 1 to 1000");
-    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "not of the standard"]), @"hookbridge: secret: a signing secret is whsec_ and the base64 of 24 to 64 random bytes: whsec_$(openssl rand -base64 32)");
-    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "", "--signature", "sha1"]), @"hookbridge: secret: it is shorter than 16 bytes, and could be guessed: openssl rand -hex 32");
-    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"details":{"x":["y"]}}"#]), @"hookbridge: filter: no event has a field 'details'; there are: detail, detail-type, source, account, region, resources, time, id, version, $or");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--limit", "0"]), @"hookbridge: limit: 0 is out of range, expected 1 to 1000");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "not of the standard"]), @"hookbridge: secret: a signing secret is whsec_ followed by the base64 of 24 to 64 random bytes, for example whsec_$(openssl rand -base64 32)");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "", "--signature", "sha1"]), @"hookbridge: secret: shorter than 16 bytes, so it could be guessed; create one with: openssl rand -hex 32");
+    insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"details":{"x":["y"]}}"#]), @"hookbridge: filter: unknown field 'details'; events have: detail, detail-type, source, account, region, resources, time, id, version, $or");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--allow-to", "inside"]), @"hookbridge: allow-to: 'inside' is neither an address nor a range (10.1.0.0/16)");
     assert_eq!(ask(folder, &["subscriber", "list"]), [Value::Null; 0]);
     ask(folder, &["subscriber", "create", "a", "--url", "https://8.8.8.8/"]);
     let said = |arguments: &[&str]| complaint(&command(folder, arguments).output().unwrap());
-    insta::assert_snapshot!(said(&["subscriber", "create", "a", "--url", "https://8.8.8.8/"]), @"hookbridge: there is a subscriber a already; change it with update, or choose another name");
-    insta::assert_snapshot!(said(&["subscriber", "show", "b"]), @"hookbridge: there is no subscriber b");
+    insta::assert_snapshot!(said(&["subscriber", "create", "a", "--url", "https://8.8.8.8/"]), @"hookbridge: subscriber a exists already; change it with update, or choose another name");
+    insta::assert_snapshot!(said(&["subscriber", "show", "b"]), @"hookbridge: no subscriber b");
     insta::assert_snapshot!(said(&["subscriber", "resume", "a"]), @"hookbridge: the subscriber a is not paused");
-    insta::assert_snapshot!(said(&["delivery", "show", "7"]), @"hookbridge: there is no delivery 7");
-    insta::assert_snapshot!(said(&["delivery", "list", "--subscriber", "b"]), @"hookbridge: there is no subscriber b: hookbridge subscriber list shows them");
+    insta::assert_snapshot!(said(&["delivery", "show", "7"]), @"hookbridge: no delivery 7");
+    insta::assert_snapshot!(said(&["delivery", "list", "--subscriber", "b"]), @"hookbridge: no subscriber b; list them with: hookbridge subscriber list");
     let types = said(&["subscriber", "update", "a", "--type", "x,y"]);
     assert!(
         types.contains(r#"--type A --type B; for a type with a comma: --filter '{"detail-type":["x,y"]}'"#),
         "{types}"
     );
-    insta::assert_snapshot!(said(&["delivery", "cancel", "7"]), @"hookbridge: there is no such delivery that waits");
+    insta::assert_snapshot!(said(&["delivery", "cancel", "7"]), @"hookbridge: no such delivery that waits");
     ask(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
     ask(folder, &["subscriber", "pause", "a"]);
     let shown = ask(folder, &["subscriber", "show", "a"]).remove(0);
@@ -323,7 +323,7 @@ fn a_strange_answer_costs_nobody_anything() {
             "endless" => assert_eq!((status, answer.len()), (Some(200), 16_384), "{tested}"),
             "slow" => assert!(status == Some(200) && answer.len() < 10, "{tested}"),
             "broken" => assert_eq!((status, answer), (Some(200), "hello")),
-            "silent" => assert_eq!(error, "timeout: no answer in 2 s"),
+            "silent" => assert_eq!(error, "timeout: no response within 2 s"),
             _ => assert!(error.starts_with("protocol: "), "{name}: {error}"),
         };
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hookbridge::dispatch::{Changes, DeliveryFilter, DispatcherFunction};
+use hookbridge::dispatch::{DeliveryFilter, DispatcherFunction, SubscriberUpdate};
 use hookbridge::log::SqlExecutor;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -20,8 +20,8 @@ both! {
     what_was_tried_is_told_also_when_the_time_is_over_for_the_rest
 }
 
-fn within(hours: u32) -> Changes {
-    Changes { failure_budget: Some(hours), ..Changes::default() }
+fn within(hours: u32) -> SubscriberUpdate {
+    SubscriberUpdate { failure_budget: Some(hours), ..SubscriberUpdate::default() }
 }
 
 fn function<S: SqlExecutor + Clone>(office: &Office<S>) -> Arc<DispatcherFunction<S, Told>> {
@@ -37,7 +37,7 @@ async fn somebody_is_told_in_time_of_who_is_seldom_tried(db: impl SqlExecutor + 
     office.subscriber("idle", receiver.url("idle"), within(100)).await;
     office.come(ids(0..1)).await;
     let owed = DeliveryFilter { subscriber: Some("idle".into()), ..DeliveryFilter::default() };
-    assert_eq!(office.manager.store.cancel(&owed, None).await.unwrap(), 1);
+    assert_eq!(office.manager.store.cancel_deliveries(&owed, None).await.unwrap(), 1);
     let mut told = Vec::new();
     for hour in 0..150 {
         office.at(hour * 3600);
@@ -82,7 +82,7 @@ async fn what_the_bus_did_not_take_is_told_later(db: impl SqlExecutor + Clone) {
     assert_eq!(office.told.take(), ["paused"]);
 
     receiver.answers(200);
-    assert!(office.manager.test("down").await.unwrap().is_good());
+    assert!(office.manager.send_ping("down").await.unwrap().is_success());
     office.sweep().await;
     assert_eq!(office.told.take(), [""; 0], "it is paused still");
     office.told.is_down(true);
@@ -106,12 +106,12 @@ async fn a_test_takes_nothing_from_what_is_told(db: impl SqlExecutor + Clone) {
     office.sweep().await;
     assert_eq!(office.told.take(), ["failing 50"]);
     receiver.answers(200);
-    assert!(office.manager.test("down").await.unwrap().is_good());
+    assert!(office.manager.send_ping("down").await.unwrap().is_success());
     office.pass().await;
     assert_eq!(office.told.take(), ["recovered"]);
     office.manager.pause("down").await.unwrap();
     office.manager.resume("down").await.unwrap();
-    assert!(office.manager.test("down").await.unwrap().is_good());
+    assert!(office.manager.send_ping("down").await.unwrap().is_success());
     office.come(ids(1..2)).await;
     assert_eq!(office.told.take(), ["recovered"]);
     for begin in [DAY, DAY + 12 * 3600] {
@@ -122,7 +122,7 @@ async fn a_test_takes_nothing_from_what_is_told(db: impl SqlExecutor + Clone) {
         office.sweep().await;
         assert_eq!(office.told.take(), ["failing 50"], "each time it begins to fail");
         receiver.answers(200);
-        assert!(office.manager.test("down").await.unwrap().is_good());
+        assert!(office.manager.send_ping("down").await.unwrap().is_success());
     }
 }
 
@@ -155,8 +155,8 @@ async fn what_was_tried_is_told_also_when_the_time_is_over_for_the_rest(db: impl
     // It takes a connection, and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/in", silent.local_addr().unwrap());
-    office.subscriber("silent", url, Changes::default()).await;
-    office.subscriber("quick", receiver.url("in"), Changes::default()).await;
+    office.subscriber("silent", url, SubscriberUpdate::default()).await;
+    office.subscriber("quick", receiver.url("in"), SubscriberUpdate::default()).await;
     let envelope = json!({"id": "1", "detail-type": "lead.created", "detail": {}}).to_string();
     let message = json!({"Records": [{"messageId": "1", "body": envelope}]}).to_string();
     let deadline = SystemTime::now() + Duration::from_secs(4);

@@ -1,9 +1,16 @@
 //! A log of an earlier version: what it has gets its place in the order, and its recorder may still run for a while.
 
+use std::path::Path;
+use std::process::Command;
+
 use hookbridge::log::{EventReader, EventStore as _};
+use serde_json::Value;
 
 use crate::actors::database::Database;
 use crate::actors::log::{batch, now, record};
+use crate::actors::receiver::{Receiver, verifications};
+use crate::actors::server::{Server, hookbridge};
+use crate::actors::{checkout, run, until};
 use crate::order::read;
 
 /// Brings a database to the tables of the first version.
@@ -82,4 +89,82 @@ async fn a_log_of_the_first_version_gets_positions_in_sqlite() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(old)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     the_old_batches_have_positions(&hookbridge::log::SqliteLog::open(&path).await.unwrap()).await;
+}
+
+/// Unpacks the data folder that an earlier version made with this kind of database.
+fn earlier_data(database: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = checkout().join(format!("tests/earlier_versions/7e53a87-{database}.tar.gz"));
+    run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(folder.path()));
+    folder
+}
+
+/// The lines of a file of JSON lines, or of the output of a command with `--json`.
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Opens the data of an earlier version with today's commands and today's server, and compares the answers with the ones that
+/// the earlier version gave.
+async fn todays_version_reads_it(folder: tempfile::TempDir, database: &str) {
+    let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let key = folder.path().join("subscriber.key");
+    let command = |arguments: &[&str]| {
+        let output = run(hookbridge().args(arguments).args(["--database", database, "--json"]));
+        json_lines(&output)
+    };
+    // Before the server starts: a delivery that was pending then is past its seven days.
+    assert_eq!(command(&["delivery", "list"]), json_lines(&file("deliveries.jsonl")));
+    assert_eq!(command(&["subscriber", "list"]), json_lines(&file("subscribers.jsonl")));
+
+    let receiver = Receiver::start().await;
+    let url = receiver.url("in");
+    let local = ["--allow-to", "127.0.0.0/8", "--subscriber-key", key.to_str().unwrap()];
+    command(&[&["subscriber", "update", "healthy", "--url", &url], &local[..]].concat());
+
+    let secret = serde_json::from_str::<Value>(&file("healthy.json")).unwrap();
+    let events = serde_json::from_str::<Value>(&file("events.json")).unwrap();
+    let server = Server::start_in(folder, &["--allow-to", "127.0.0.0/8", "--database", database]);
+    assert_eq!(server.get("/events?after=start&limit=100", &[]).1["data"], events["data"]);
+    let unread = server.get("/consumers/reports/events?limit=2", &[]).1;
+    assert_eq!(
+        unread["data"][0], events["data"][2],
+        "the consumer continues after the two that it acknowledged"
+    );
+
+    // The development secrets are still those of the folder, and the subscriber's secret can still be decrypted.
+    let hooks = format!("http://{}/hooks/github", server.address);
+    run(hookbridge().args(["send", "github", "--to", &hooks, "--secret-from"]).arg(server.folder.path()));
+    let delivered = until("a delivery of the new webhook", || receiver.received().into_iter().next());
+    let signed = [(delivered.headers.clone(), delivered.body.clone())];
+    assert_eq!(verifications(secret["secret"].as_str().unwrap(), &signed), ["true"; 4]);
+    assert_eq!(delivered.event()["source"], "github.com");
+    let data = server.get("/events?after=start&limit=100", &[]).1["data"].as_array().unwrap().len();
+    assert_eq!(
+        data,
+        events["data"].as_array().unwrap().len() + 1,
+        "the archive's batches are not recorded twice"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_of_an_earlier_version_opens_unchanged() {
+    let folder = earlier_data("sqlite");
+    let database = folder.path().join("log.db");
+    todays_version_reads_it(folder, database.to_str().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_database_of_an_earlier_version_opens_unchanged() {
+    let (folder, database) = (earlier_data("postgres"), Database::new().await);
+    let dump: &Path = &folder.path().join("postgres.sql");
+    let mut connection = database.pool.acquire().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(std::fs::read_to_string(dump).unwrap()))
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    // The dump empties the search path of its session.
+    connection.close_on_drop();
+    drop(connection);
+    todays_version_reads_it(folder, &database.url).await;
 }

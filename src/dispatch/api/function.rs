@@ -1,4 +1,4 @@
-//! The function `subscribers`: the API behind a Lambda Function URL.
+//! The Lambda function `subscribers`: the API behind a Function URL.
 
 use std::time::SystemTime;
 
@@ -6,23 +6,21 @@ use http::{StatusCode, header};
 use serde_json::json;
 use tokio::time::timeout_at;
 
-use super::{Api, ApiAnswer};
+use super::{Api, ApiResponse};
 use crate::invocation::{NotARequest, UrlAnswer, UrlRequest, time_to_answer};
 use crate::log::SqlExecutor;
 
-/// The function: the API, and its name for the log.
 pub struct ApiFunction<S> {
-    /// What it does.
     pub api: Api<S>,
-    /// Its name.
+    /// The function's name, for the log.
     pub name: String,
 }
 
 impl<S: SqlExecutor> ApiFunction<S> {
-    /// Answers one invocation before `deadline`, and returns the answer with the line to log.
+    /// Handles one request before `deadline`; returns the response and its log line.
     ///
     /// # Errors
-    /// When it was not a Function URL that called.
+    /// The event is not from a Function URL.
     pub async fn invoke(
         &self,
         event: &str,
@@ -33,28 +31,28 @@ impl<S: SqlExecutor> ApiFunction<S> {
         let token = request.headers.get(header::AUTHORIZATION);
         let token = token.map(|value| value.to_str().unwrap_or_default());
         let mut line = json!({"function": self.name, "request_id": request_id});
-        let answer = match self.api.admit(token, request.signed_by.is_some()).await {
+        let answer = match self.api.authenticate(token, request.signed_by.is_some()).await {
             Ok(token) => {
                 line["token"] = token.into();
                 line["caller"] = request.signed_by.as_deref().into();
                 line["method"] = request.method.as_str().into();
                 line["path"] = request.path.as_str().into();
-                self.answer(&request, &request.body()?, deadline).await
+                self.respond(&request, &request.body()?, deadline).await
             }
-            // What they asked for is not on record: it can be anything, and of any length.
-            Err(refused) => refused,
+            // The path of an unauthenticated request is not logged: it is arbitrary text.
+            Err(blocked) => blocked,
         };
         line["status"] = answer.status.as_u16().into();
-        let ApiAnswer { status, headers, body } = answer;
+        let ApiResponse { status, headers, body } = answer;
         let headers = headers.into_iter().map(|(name, value)| (name, value.to_owned()));
         Ok((UrlAnswer::new(status, headers, body.into_bytes()), vec![line.to_string()]))
     }
 
-    async fn answer(&self, request: &UrlRequest<'_>, body: &[u8], deadline: SystemTime) -> ApiAnswer {
+    async fn respond(&self, request: &UrlRequest<'_>, body: &[u8], deadline: SystemTime) -> ApiResponse {
         let UrlRequest { method, path, query, .. } = request;
-        let answer = self.api.answer(method, path, query, body);
+        let answer = self.api.handle(method, path, query, body);
         timeout_at(time_to_answer(deadline), answer).await.unwrap_or_else(|_| {
-            ApiAnswer::error(
+            ApiResponse::error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The request timed out; it may still have completed.",
             )

@@ -1,4 +1,4 @@
-//! Subscribers and deliveries over HTTP: what the commands do, for programs. A server shows it, or a function (`function`).
+//! The HTTP API for subscribers and deliveries, served by `hookbridge serve` and by the function `subscribers`.
 
 mod function;
 mod input;
@@ -12,252 +12,262 @@ use tracing::error;
 pub use function::ApiFunction;
 
 use crate::access::{Access, Admitted, Scope};
-use crate::dispatch::manage::{Changes, LONGEST_OVERLAP, ManageError, Manager};
-use crate::dispatch::store::{DeliveryFilter, State};
-use crate::dispatch::subscriber::NoSigner;
+use crate::dispatch::store::{DeliveryFilter, DeliveryState};
+use crate::dispatch::subscriber::SignerError;
+use crate::dispatch::subscriber_service::{
+    MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate,
+};
 use crate::dispatch::view;
 use crate::log::{LogError, SqlExecutor};
 use crate::secrets::Secret;
 
-/// Deliveries of a page, when it is not said how many, and at most.
-const PAGE: (usize, usize) = (100, 1000);
-/// The largest body that is taken, in bytes.
-const LARGEST_BODY: usize = 64 * 1024;
-/// How long an old secret signs too when it is not said, in hours.
-const OVERLAP: i64 = 24;
+/// Deliveries of a page: default and maximum.
+const PAGE_LIMITS: (usize, usize) = (100, 1000);
+const MAX_BODY_BYTES: usize = 64 * 1024;
+const DEFAULT_OVERLAP_HOURS: i64 = 24;
 
-/// The paths that are answered; what stands behind a slash is theirs too.
-pub const PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
+/// The first path segments of the API.
+pub const ROUTE_PREFIXES: [&str; 2] = ["/subscribers", "/deliveries"];
 
-/// Answers over HTTP.
 pub struct Api<S> {
-    /// Who does it.
-    pub manager: Manager<S>,
-    /// Who may ask for it. A token that reads some sources only may not.
+    pub service: SubscriberService<S>,
+    /// Tokens that are limited to some sources are rejected.
     pub access: Access,
 }
 
-/// An answer. It can hold a secret, which is shown once: it has no `Debug`.
-pub struct ApiAnswer {
-    /// Its status.
+/// A response. It may contain a new secret, so it has no `Debug`.
+pub struct ApiResponse {
     pub status: StatusCode,
-    /// Its headers.
     pub headers: Vec<(HeaderName, &'static str)>,
-    /// JSON, or nothing.
+    /// JSON, or empty.
     pub body: String,
 }
 
-/// A new subscriber, besides its settings.
+/// The body of `POST /subscribers`, beside the settings.
 #[derive(Deserialize)]
-struct New {
+struct CreateRequest {
     name: String,
     #[serde(default)]
     secret: Option<String>,
 }
 
-/// How a secret is rotated.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct Rotation {
+struct RotateSecretRequest {
     overlap_hours: Option<i64>,
 }
 
-/// Which deliveries are meant.
+/// The query of the routes below `/deliveries`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct Which {
+struct DeliveryQuery {
     subscriber: Option<String>,
     event: Option<String>,
-    status: Option<State>,
-    #[serde(deserialize_with = "input::time")]
+    status: Option<DeliveryState>,
+    #[serde(deserialize_with = "input::deserialize_time")]
     since: Option<Timestamp>,
-    #[serde(deserialize_with = "input::time")]
+    #[serde(deserialize_with = "input::deserialize_time")]
     until: Option<Timestamp>,
     before: Option<i64>,
     limit: Option<usize>,
 }
 
-/// Why nothing was done.
-enum NotDone {
-    Bad(String),
+enum ApiError {
+    BadRequest(String),
     NotFound(String),
-    NotAllowed(&'static str),
-    Manage(ManageError),
+    MethodNotAllowed(&'static str),
+    Service(SubscriberServiceError),
 }
 
-impl From<ManageError> for NotDone {
-    fn from(error: ManageError) -> Self {
-        Self::Manage(error)
+impl From<SubscriberServiceError> for ApiError {
+    fn from(error: SubscriberServiceError) -> Self {
+        Self::Service(error)
     }
 }
 
-impl From<String> for NotDone {
+impl From<String> for ApiError {
     fn from(why: String) -> Self {
-        Self::Bad(why)
+        Self::BadRequest(why)
     }
 }
 
-impl From<LogError> for NotDone {
+impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
-        Self::Manage(error.into())
+        Self::Service(error.into())
     }
 }
 
-impl NotDone {
-    fn answer(self) -> ApiAnswer {
+impl ApiError {
+    fn into_response(self) -> ApiResponse {
         let (status, why) = match self {
-            Self::Bad(why) => (StatusCode::BAD_REQUEST, why),
+            Self::BadRequest(why) => (StatusCode::BAD_REQUEST, why),
             Self::NotFound(why) => (StatusCode::NOT_FOUND, why),
-            Self::NotAllowed(methods) => {
-                let why = format!("Only {methods} is answered.");
-                return ApiAnswer::error(StatusCode::METHOD_NOT_ALLOWED, &why).with(header::ALLOW, methods);
+            Self::MethodNotAllowed(methods) => {
+                let why = format!("Use {methods}.");
+                return ApiResponse::error(StatusCode::METHOD_NOT_ALLOWED, &why)
+                    .with_header(header::ALLOW, methods);
             }
-            Self::Manage(why) => {
+            Self::Service(why) => {
                 let status = match &why {
-                    ManageError::Unknown(_) => StatusCode::NOT_FOUND,
-                    ManageError::Exists(_) | ManageError::Conflict(_) | ManageError::Already(..) => {
-                        StatusCode::CONFLICT
+                    SubscriberServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+                    SubscriberServiceError::NameTaken(_)
+                    | SubscriberServiceError::Conflict(_)
+                    | SubscriberServiceError::UnchangedState(..) => StatusCode::CONFLICT,
+                    SubscriberServiceError::MissingUrl
+                    | SubscriberServiceError::Settings(_)
+                    | SubscriberServiceError::BlockedUrl(_)
+                    | SubscriberServiceError::InvalidSecret(_)
+                    | SubscriberServiceError::ShortSecret
+                    | SubscriberServiceError::Filter(_)
+                    | SubscriberServiceError::Signer(SignerError::Secret(_)) => StatusCode::BAD_REQUEST,
+                    SubscriberServiceError::Key(_)
+                    | SubscriberServiceError::Reencrypt(..)
+                    | SubscriberServiceError::Signer(SignerError::Key(_)) => {
+                        StatusCode::INTERNAL_SERVER_ERROR
                     }
-                    ManageError::NoUrl
-                    | ManageError::Settings(_)
-                    | ManageError::Refused(_)
-                    | ManageError::Secret(_)
-                    | ManageError::ShortSecret
-                    | ManageError::Filter(_)
-                    | ManageError::NoSigner(NoSigner::Secret(_)) => StatusCode::BAD_REQUEST,
-                    ManageError::Key(_)
-                    | ManageError::NotAgain(..)
-                    | ManageError::NoSigner(NoSigner::Key(_)) => StatusCode::INTERNAL_SERVER_ERROR,
-                    ManageError::Keys(_) | ManageError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+                    SubscriberServiceError::Keys(_) | SubscriberServiceError::Store(_) => {
+                        StatusCode::SERVICE_UNAVAILABLE
+                    }
                 };
                 if status == StatusCode::SERVICE_UNAVAILABLE {
                     error!(error = why.to_string(), "subscriber request failed");
-                    return ApiAnswer::error(status, "Service unavailable; try again later.")
-                        .with(header::RETRY_AFTER, "5");
+                    return ApiResponse::error(status, "Service unavailable; try again later.")
+                        .with_header(header::RETRY_AFTER, "5");
                 }
                 (status, why.to_string())
             }
         };
-        ApiAnswer::error(status, &why)
+        ApiResponse::error(status, &why)
     }
 }
 
-impl ApiAnswer {
+impl ApiResponse {
     fn json(status: StatusCode, value: &Value) -> Self {
         let headers = vec![(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
         Self { status, headers, body: format!("{value}\n") }
     }
 
-    /// Why it was not done.
     fn error(status: StatusCode, why: &str) -> Self {
         Self::json(status, &json!({"errors": [{"message": why}]}))
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
     }
 }
 
-fn ok(value: &Value) -> Result<ApiAnswer, NotDone> {
-    Ok(ApiAnswer::json(StatusCode::OK, value))
+fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::json(StatusCode::OK, value))
 }
 
 impl<S: SqlExecutor> Api<S> {
-    /// Lets a request in, by its `Authorization` or because AWS has checked its signature; says what its token is known by.
+    /// Authenticates a request by its `Authorization` header or by AWS's own check of its signature. Returns the token's name.
     ///
     /// # Errors
-    /// The answer, when it is not let in.
-    pub async fn admit(
+    /// The response to a request that is rejected.
+    pub async fn authenticate(
         &self,
         authorization: Option<&str>,
         is_signed: bool,
-    ) -> Result<Option<String>, ApiAnswer> {
+    ) -> Result<Option<String>, ApiResponse> {
         match self.access.of(authorization, is_signed).await {
             Ok(Some(Admitted { token, scope: Scope::Everything })) => Ok(token),
             Ok(Some(_)) => {
-                Err(ApiAnswer::error(StatusCode::FORBIDDEN, "This token reads some sources only."))
+                Err(ApiResponse::error(StatusCode::FORBIDDEN, "This token is limited to some sources."))
             }
-            Ok(None) => Err(ApiAnswer::error(StatusCode::UNAUTHORIZED, "Unauthorized.")
-                .with(header::WWW_AUTHENTICATE, "Bearer")),
+            Ok(None) => Err(ApiResponse::error(StatusCode::UNAUTHORIZED, "Unauthorized.")
+                .with_header(header::WWW_AUTHENTICATE, "Bearer")),
             Err(why) => {
                 error!(
                     error = why.to_string(),
                     "cannot authenticate requests: the token secret is unavailable"
                 );
-                Err(ApiAnswer::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
-                    .with(header::RETRY_AFTER, "5"))
+                Err(ApiResponse::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
+                    .with_header(header::RETRY_AFTER, "5"))
             }
         }
     }
 
-    /// Answers a request that was let in: its path from the first slash, and its query without the question mark.
-    pub async fn answer(&self, method: &Method, path: &str, query: &str, body: &[u8]) -> ApiAnswer {
-        if body.len() > LARGEST_BODY {
-            return ApiAnswer::error(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB.");
+    /// Handles an authenticated request. `path` begins with a slash, `query` has no question mark.
+    pub async fn handle(&self, method: &Method, path: &str, query: &str, body: &[u8]) -> ApiResponse {
+        if body.len() > MAX_BODY_BYTES {
+            return ApiResponse::error(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB.");
         }
         let parts: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
         let answer = match parts.as_slice() {
             ["subscribers", parts @ ..] => self.subscribers(method, parts, body).await,
             ["deliveries", parts @ ..] => self.deliveries(method, parts, query, body).await,
-            _ => Err(NotDone::NotFound("There are: /subscribers, /deliveries.".into())),
+            _ => Err(ApiError::NotFound("Not found. Use /subscribers or /deliveries.".into())),
         };
-        answer.unwrap_or_else(NotDone::answer)
+        answer.unwrap_or_else(ApiError::into_response)
     }
 
-    async fn subscribers(&self, method: &Method, parts: &[&str], body: &[u8]) -> Result<ApiAnswer, NotDone> {
-        let now = (self.manager.clock)();
+    async fn subscribers(
+        &self,
+        method: &Method,
+        parts: &[&str],
+        body: &[u8],
+    ) -> Result<ApiResponse, ApiError> {
+        let now = (self.service.clock)();
         match (parts, method) {
             ([], &Method::GET) => {
-                let all = self.manager.store.subscribers(None).await?;
-                let data: Vec<_> = all.iter().map(|one| view::subscriber(one, now)).collect();
+                let all = self.service.store.list_subscribers(None).await?;
+                let data: Vec<_> = all.iter().map(|one| view::subscriber_json(one, now)).collect();
                 ok(&json!({"object": "list", "data": data}))
             }
             ([], &Method::POST) => {
-                let mut settings: serde_json::Map<String, Value> = input::read(body)?;
+                let mut settings: serde_json::Map<String, Value> = input::parse_body(body)?;
                 let ours = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
-                let New { name, secret } = input::read_value(Value::Object(ours.collect()))?;
-                let changes: Changes = input::read_value(Value::Object(settings)).map_err(|why| {
-                    // Of this one there are two more.
-                    match why.strip_prefix("unknown field ") {
-                        Some(_) => why.replace("expected one of ", "expected one of `name`, `secret`, "),
-                        None => why,
-                    }
-                })?;
+                let CreateRequest { name, secret } = input::parse_value(Value::Object(ours.collect()))?;
+                let changes: SubscriberUpdate =
+                    input::parse_value(Value::Object(settings)).map_err(|why| {
+                        // `CreateRequest` has two more fields.
+                        match why.strip_prefix("unknown field ") {
+                            Some(_) => why.replace("expected one of ", "expected one of `name`, `secret`, "),
+                            None => why,
+                        }
+                    })?;
                 let is_given = secret.is_some();
-                let (made, secret) = self.manager.create(&name, changes, secret.map(Secret::new)).await?;
-                let shown = view::subscriber(&made, now);
+                let (created, secret) = self.service.create(&name, changes, secret.map(Secret::new)).await?;
+                let shown = view::subscriber_json(&created, now);
                 let shown = if is_given { shown } else { with_secret(shown, &secret) };
-                Ok(ApiAnswer::json(StatusCode::CREATED, &shown))
+                Ok(ApiResponse::json(StatusCode::CREATED, &shown))
             }
-            ([], _) => Err(NotDone::NotAllowed("GET, POST")),
-            ([name], &Method::GET) => ok(&view::subscriber(&self.manager.find(name).await?, now)),
+            ([], _) => Err(ApiError::MethodNotAllowed("GET, POST")),
+            ([name], &Method::GET) => ok(&view::subscriber_json(&self.service.find(name).await?, now)),
             ([name], &Method::PATCH) => {
-                ok(&view::subscriber(&self.manager.update(name, input::read(body)?).await?, now))
+                ok(&view::subscriber_json(&self.service.update(name, input::parse_body(body)?).await?, now))
             }
             ([name], &Method::DELETE) => {
-                self.manager.remove(name).await?;
-                Ok(ApiAnswer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: String::new() })
+                self.service.delete(name).await?;
+                Ok(ApiResponse { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: String::new() })
             }
-            ([_], _) => Err(NotDone::NotAllowed("GET, PATCH, DELETE")),
-            ([name, "pause"], &Method::POST) => ok(&view::subscriber(&self.manager.pause(name).await?, now)),
+            ([_], _) => Err(ApiError::MethodNotAllowed("GET, PATCH, DELETE")),
+            ([name, "pause"], &Method::POST) => {
+                ok(&view::subscriber_json(&self.service.pause(name).await?, now))
+            }
             ([name, "resume"], &Method::POST) => {
-                ok(&view::subscriber(&self.manager.resume(name).await?, now))
+                ok(&view::subscriber_json(&self.service.resume(name).await?, now))
             }
-            ([name, "test"], &Method::POST) => ok(&view::test(&self.manager.test(name).await?)),
+            ([name, "test"], &Method::POST) => ok(&view::ping_json(&self.service.send_ping(name).await?)),
             ([name, "rotate-secret"], &Method::POST) => {
-                let Rotation { overlap_hours } =
-                    if body.is_empty() { Rotation::default() } else { input::read(body)? };
-                let hours = overlap_hours.unwrap_or(OVERLAP);
-                let most = LONGEST_OVERLAP.as_hours();
+                let RotateSecretRequest { overlap_hours } =
+                    if body.is_empty() { RotateSecretRequest::default() } else { input::parse_body(body)? };
+                let hours = overlap_hours.unwrap_or(DEFAULT_OVERLAP_HOURS);
+                let most = MAX_OVERLAP.as_hours();
                 if !(0..=most).contains(&hours) {
-                    return Err(NotDone::Bad(format!("overlap_hours is not from 0 to {most}")));
+                    return Err(ApiError::BadRequest(format!(
+                        "overlap_hours is out of range, expected 0 to {most}"
+                    )));
                 }
-                let secret = self.manager.rotate(name, SignedDuration::from_hours(hours)).await?;
-                ok(&with_secret(view::subscriber(&self.manager.find(name).await?, now), &secret))
+                let secret = self.service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
+                ok(&with_secret(view::subscriber_json(&self.service.find(name).await?, now), &secret))
             }
-            ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(NotDone::NotAllowed("POST")),
-            _ => Err(NotDone::NotFound(
+            ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => {
+                Err(ApiError::MethodNotAllowed("POST"))
+            }
+            _ => Err(ApiError::NotFound(
                 "Of a subscriber there are: pause, resume, rotate-secret, test.".into(),
             )),
         }
@@ -269,78 +279,82 @@ impl<S: SqlExecutor> Api<S> {
         parts: &[&str],
         query: &str,
         body: &[u8],
-    ) -> Result<ApiAnswer, NotDone> {
-        let store = &self.manager.store;
-        let now = (self.manager.clock)();
+    ) -> Result<ApiResponse, ApiError> {
+        let store = &self.service.store;
+        let now = (self.service.clock)();
         match (parts, method) {
             ([], &Method::GET) => {
-                let which = Which::of_query(query)?;
-                self.check(&which).await?;
-                let limit = which.limit.unwrap_or(PAGE.0);
-                if !(1..=PAGE.1).contains(&limit) {
-                    return Err(NotDone::Bad(format!("limit is not from 1 to {}", PAGE.1)));
+                let which = DeliveryQuery::parse(query)?;
+                self.check_subscriber_exists(&which).await?;
+                let limit = which.limit.unwrap_or(PAGE_LIMITS.0);
+                if !(1..=PAGE_LIMITS.1).contains(&limit) {
+                    return Err(ApiError::BadRequest(format!(
+                        "limit is out of range, expected 1 to {}",
+                        PAGE_LIMITS.1
+                    )));
                 }
-                let mut found = store.deliveries(&which.filter(), limit + 1).await?;
+                let mut found = store.list_deliveries(&which.into_filter(), limit + 1).await?;
                 let has_more = found.len() > limit;
                 found.truncate(limit);
-                let data: Vec<_> = found.iter().map(view::delivery).collect();
+                let data: Vec<_> = found.iter().map(view::delivery_json).collect();
                 ok(&json!({"object": "list", "data": data, "has_more": has_more}))
             }
             ([what @ ("retry" | "cancel")], &Method::POST) => {
-                let mut which: Which = input::read(body)?;
-                self.check(&which).await?;
+                let mut which: DeliveryQuery = input::parse_body(body)?;
+                self.check_subscriber_exists(&which).await?;
                 let (subscriber, event) = (which.subscriber.is_some(), which.event.is_some());
                 if !subscriber && !event && which.since.is_none() && which.status.is_none() {
-                    let why = "say which: at least one of subscriber, event, status and since";
-                    return Err(NotDone::Bad(why.into()));
+                    let why = "select deliveries with at least one of subscriber, event, status and since";
+                    return Err(ApiError::BadRequest(why.into()));
                 }
                 if which.limit.is_some() || which.before.is_some() {
-                    return Err(NotDone::Bad("limit and before are for lists".into()));
+                    return Err(ApiError::BadRequest("limit and before are only for GET /deliveries".into()));
                 }
                 if *what == "retry" {
-                    which.status = which.status.or(Some(State::Failed));
+                    which.status = which.status.or(Some(DeliveryState::Failed));
                 }
-                let done = self.done(what, &which.filter(), None, now).await?;
+                let done = self.change_deliveries(what, &which.into_filter(), None, now).await?;
                 ok(&json!({"object": "done", "deliveries": done}))
             }
             ([_], &Method::GET) | ([_, "retry" | "cancel"], &Method::POST) => {
-                let unknown = || NotDone::NotFound(format!("there is no delivery {}", parts[0]));
+                let unknown = || ApiError::NotFound(format!("no delivery {}", parts[0]));
                 let id = parts[0].parse().map_err(|_| unknown())?;
                 if let [_, what] = parts {
-                    store.delivery(id).await?.ok_or_else(unknown)?;
-                    let done = self.done(what, &DeliveryFilter::default(), Some(id), now).await?;
+                    store.find_delivery(id).await?.ok_or_else(unknown)?;
+                    let done =
+                        self.change_deliveries(what, &DeliveryFilter::default(), Some(id), now).await?;
                     if done == 0 {
                         let why = if *what == "retry" {
                             "the delivery is in flight, or its subscriber was deleted"
                         } else {
-                            "it does not wait"
+                            "the delivery is not pending"
                         };
-                        return Ok(ApiAnswer::error(StatusCode::CONFLICT, why));
+                        return Ok(ApiResponse::error(StatusCode::CONFLICT, why));
                     }
                 }
-                let (delivery, attempts) = store.delivery(id).await?.ok_or_else(unknown)?;
-                ok(&view::audited(&delivery, &attempts))
+                let (delivery, attempts) = store.find_delivery(id).await?.ok_or_else(unknown)?;
+                ok(&view::delivery_with_attempts_json(&delivery, &attempts))
             }
-            ([], _) | ([_], _) => Err(NotDone::NotAllowed("GET")),
-            ([_, "retry" | "cancel"], _) => Err(NotDone::NotAllowed("POST")),
-            _ => Err(NotDone::NotFound("Of a delivery there are: retry, cancel.".into())),
+            ([], _) | ([_], _) => Err(ApiError::MethodNotAllowed("GET")),
+            ([_, "retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
+            _ => Err(ApiError::NotFound("Of a delivery there are: retry, cancel.".into())),
         }
     }
 
-    /// Checks that whose deliveries are meant is, or was, somebody.
-    async fn check(&self, which: &Which) -> Result<(), NotDone> {
+    /// Rejects a filter by a subscriber that never existed.
+    async fn check_subscriber_exists(&self, which: &DeliveryQuery) -> Result<(), ApiError> {
         if [&which.subscriber, &which.event].into_iter().flatten().any(|text| text.contains('\0')) {
-            return Err(NotDone::Bad("subscriber or event holds a NUL".into()));
+            return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));
         }
         match &which.subscriber {
-            Some(name) if !self.manager.store.is_known(name).await? => {
-                Err(ManageError::Unknown(name.clone()).into())
+            Some(name) if !self.service.store.has_subscriber(name).await? => {
+                Err(SubscriberServiceError::NotFound(name.clone()).into())
             }
             _ => Ok(()),
         }
     }
 
-    async fn done(
+    async fn change_deliveries(
         &self,
         what: &str,
         filter: &DeliveryFilter,
@@ -348,14 +362,14 @@ impl<S: SqlExecutor> Api<S> {
         now: Timestamp,
     ) -> Result<usize, LogError> {
         match what {
-            "retry" => self.manager.store.retry(filter, id, now).await,
-            _ => self.manager.store.cancel(filter, id).await,
+            "retry" => self.service.store.retry_deliveries(filter, id, now).await,
+            _ => self.service.store.cancel_deliveries(filter, id).await,
         }
     }
 }
 
-impl Which {
-    fn of_query(query: &str) -> Result<Self, NotDone> {
+impl DeliveryQuery {
+    fn parse(query: &str) -> Result<Self, ApiError> {
         let mut fields = serde_json::Map::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -367,15 +381,15 @@ impl Which {
                 _ => value.into(),
             };
             if value.is_null() || fields.insert(name.to_owned(), value).is_some() {
-                return Err(NotDone::Bad(format!("{name} is not a number, or is there twice")));
+                return Err(ApiError::BadRequest(format!("{name} is not a number or is repeated")));
             }
         }
-        Ok(input::read_value(Value::Object(fields))?)
+        Ok(input::parse_value(Value::Object(fields))?)
     }
 
-    fn filter(self) -> DeliveryFilter {
+    fn into_filter(self) -> DeliveryFilter {
         let Self { subscriber, event, status, since, until, before, limit: _ } = self;
-        DeliveryFilter { subscriber, event, state: status, since, until, before }
+        DeliveryFilter { subscriber, event, state: status, since, until, before_id: before }
     }
 }
 

@@ -1,11 +1,14 @@
-//! From an event to what its subscribers have received, and what is left to do: what is in hand is tried (`hand`), what is due soon
-//! goes into a queue (`sweep`), and what was tried says how subscribers are (`conclude`).
+//! The dispatcher: creates deliveries for events, claims due ones, attempts them, and records the results.
 //!
-//! A delivery is made before it is tried, held while it is, and recorded with its next time before anything else happens. Who is
-//! stopped in between leaves a hold that ends; then somebody else tries again. So an attempt may come twice, and none is lost.
+//! `in_flight` attempts claimed deliveries, `sweep` enqueues deliveries that become due soon, `subscriber_health` updates the
+//! circuit breaker and the failure budget.
+//!
+//! A delivery is stored before its first attempt, leased during each attempt, and recorded with the time of the next one before
+//! anything else happens. If a worker dies, its lease expires and another worker attempts the delivery again. So an attempt can
+//! be repeated, and none is lost.
 
-mod conclude;
-mod hand;
+mod in_flight;
+mod subscriber_health;
 mod sweep;
 
 use std::collections::HashMap;
@@ -20,190 +23,205 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::bus::Bus;
-use crate::dispatch::attempt::Poster;
-use crate::dispatch::key_source::{KeySource, NoKeys};
-use crate::dispatch::lanes::{Lanes, Place};
-use crate::dispatch::notice::Notice;
-use crate::dispatch::queue::{Retry, RetryQueue};
+use crate::dispatch::client::DeliveryClient;
+use crate::dispatch::concurrency::{InFlightSlot, SubscriberLimits};
+use crate::dispatch::health_events::HealthEvent;
+use crate::dispatch::key_source::{KeySource, KeySourceError};
+use crate::dispatch::queue::{RetryMessage, RetryQueue};
 use crate::dispatch::schedule;
-use crate::dispatch::store::{Attempted, Claimed, Hold, Made, Message, Owed, Ready, Store};
+use crate::dispatch::store::{
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
+    PendingDelivery, RecordedAttempt,
+};
 use crate::dispatch::subscriber::{Receiver, SubscriberId};
 use crate::log::{LogError, Position, SqlExecutor};
 
-/// Lease duration; longer than any attempt including recording it.
-const IN_HAND: SignedDuration = SignedDuration::from_secs(90);
-/// How long that time is.
-const REST: SignedDuration = SignedDuration::from_mins(2);
-/// Attempts that are recorded together at most.
-const TOGETHER: usize = 500;
-/// Deliveries that are taken in hand together at most.
-const CLAIMED: u32 = 500;
-/// How often it is asked for further keys at most, while there is a secret that those there are cannot read.
-const ASKED_EVERY: Duration = Duration::from_secs(5);
-/// How long what comes next waits for room.
-const A_MOMENT: Duration = Duration::from_millis(20);
+/// Longer than any attempt, including the time to record it.
+const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
+/// How long the circuit stays open before the next probe.
+const CIRCUIT_OPEN_DURATION: SignedDuration = SignedDuration::from_mins(2);
+/// The most attempts that are recorded in one transaction.
+const RECORD_BATCH_SIZE: usize = 500;
+/// The most deliveries of one subscriber that are claimed at once.
+const CLAIM_BATCH_SIZE: u32 = 500;
+/// How often the keys are refreshed, at most, while a subscriber's secret cannot be decrypted.
+const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest wait for free in-flight slots.
+const ROOM_WAIT: Duration = Duration::from_millis(20);
 
-pub use hand::{Finished, Job, Outcome};
-pub use sweep::{SweepError, Swept};
+pub use in_flight::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
+pub use sweep::{SweepError, SweepReport};
 
-/// The time, by whatever clock.
+/// Returns the current time; tests provide their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Creates deliveries, attempts them, and records the results.
 pub struct Dispatcher<S, B> {
-    store: Store<S>,
+    store: DeliveryStore<S>,
     keys: KeySource,
-    poster: Poster,
+    client: DeliveryClient,
     bus: B,
     clock: Clock,
     queue: Option<RetryQueue>,
-    known: Mutex<Known>,
-    lanes: Lanes,
-    sightings: hand::Sightings,
-    more: AtomicBool,
+    subscribers: Mutex<SubscriberCache>,
+    limits: SubscriberLimits,
+    lease_checks: in_flight::LeaseChecks,
+    has_more: AtomicBool,
     bus_down_until: std::sync::Mutex<Option<Timestamp>>,
 }
 
-/// The subscribers, as they were when they last changed.
+/// The subscribers as of the last revision.
 #[derive(Default)]
-struct Known {
+struct SubscriberCache {
     revision: Option<i64>,
-    /// When it was last asked for further keys.
-    asked: Option<Instant>,
+    keys_refreshed_at: Option<Instant>,
     receivers: HashMap<SubscriberId, Arc<Receiver>>,
 }
 
 /// Why deliveries were not created or claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
-    /// The database failed.
     #[error(transparent)]
     Log(#[from] LogError),
     /// The keys that decrypt the subscribers' secrets could not be read.
     #[error(transparent)]
-    Keys(#[from] NoKeys),
+    Keys(#[from] KeySourceError),
 }
 
-/// An event that came.
+/// An event to deliver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrived {
-    /// Its id.
+pub struct ArrivedEvent {
     pub id: String,
-    /// Its type.
     pub detail_type: String,
-    /// All of it, as EventBridge's targets receive it: JSON.
+    /// The whole event as JSON, in the form that EventBridge's targets receive.
     pub json: String,
 }
 
 impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
-    /// One that sends by `poster` and tells on `bus` how subscribers are.
-    pub fn new(store: Store<S>, keys: KeySource, poster: Poster, bus: B, clock: Clock) -> Self {
-        let (known, lanes, sightings, more, bus_down_until) = Default::default();
-        Self { store, keys, poster, bus, clock, queue: None, known, lanes, sightings, more, bus_down_until }
+    /// `bus` receives the subscriber health events.
+    pub fn new(
+        store: DeliveryStore<S>,
+        keys: KeySource,
+        poster: DeliveryClient,
+        bus: B,
+        clock: Clock,
+    ) -> Self {
+        let (cached, lanes, checks, more, bus_down_until) = Default::default();
+        Self {
+            store,
+            keys,
+            client: poster,
+            bus,
+            clock,
+            queue: None,
+            subscribers: cached,
+            limits: lanes,
+            lease_checks: checks,
+            has_more: more,
+            bus_down_until,
+        }
     }
 
-    /// The same, with a queue that brings back what is to be tried again soon.
+    /// Sends retries that are due soon through `queue`; without one, the caller polls [`Dispatcher::claim_due`].
     #[must_use]
     pub fn with_queue(self, queue: RetryQueue) -> Self {
         Self { queue: Some(queue), ..self }
     }
 
-    /// Where it is kept.
-    pub fn store(&self) -> &Store<S> {
+    pub fn store(&self) -> &DeliveryStore<S> {
         &self.store
     }
 
-    /// The time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
-    /// Makes what is owed of some events, each once, and returns what is to be tried now. `position` is the position of the first
-    /// event behind them, where they come from the log.
+    /// Creates the deliveries of some events, each once, and returns those to attempt now. `position` is the log position after
+    /// the last event, if the events come from the log.
     ///
     /// # Errors
-    /// [`DispatchError`]: nothing was made.
-    pub async fn accept(
+    /// No delivery was created.
+    pub async fn create_deliveries(
         &self,
-        events: &[Arrived],
+        events: &[ArrivedEvent],
         position: Option<Position>,
-    ) -> Result<Vec<Job>, DispatchError> {
+    ) -> Result<Vec<InFlightDelivery>, DispatchError> {
         let (read, receivers) = (Instant::now(), self.receivers().await?);
-        let (mut messages, mut owed) = (Vec::new(), Vec::new());
+        let (mut messages, mut pending) = (Vec::new(), Vec::new());
         for event in events {
-            let wanted = wanted(event, &receivers);
-            if !wanted.is_empty() {
-                messages.push(Message {
+            let matching = matching_receivers(event, &receivers);
+            if !matching.is_empty() {
+                messages.push(OutgoingEvent {
                     event: event.id.clone(),
                     detail_type: event.detail_type.clone(),
                     body: event.json.clone(),
                 });
-                owed.extend(wanted.into_iter().map(|receiver| (event, receiver)));
+                pending.extend(matching.into_iter().map(|receiver| (event, receiver)));
             }
         }
-        if owed.is_empty() && position.is_none() {
+        if pending.is_empty() && position.is_none() {
             return Ok(Vec::new());
         }
-        let resting = if owed.is_empty() { Vec::new() } else { self.store.resting().await? };
-        let mut places: HashMap<(String, SubscriberId), Place> = HashMap::new();
-        let owed: Vec<_> = owed
+        let open_circuits = if pending.is_empty() { Vec::new() } else { self.store.open_circuits().await? };
+        let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
+        let pending: Vec<_> = pending
             .into_iter()
             .map(|(event, receiver)| {
                 let id = receiver.id;
-                let free = if resting.contains(&id) { 0 } else { 1 };
-                let mut place = self.lanes.take(id, receiver.settings.limit, free).pop();
-                place.iter_mut().for_each(|place| place.weigh(event.json.len()));
-                let is_held = place.is_some();
+                let free = if open_circuits.contains(&id) { 0 } else { 1 };
+                let mut slot = self.limits.reserve(id, receiver.settings.limit, free).pop();
+                slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
+                let is_held = slot.is_some();
                 if !is_held && free > 0 {
-                    self.more.store(true, Relaxed);
+                    self.has_more.store(true, Relaxed);
                 }
-                places.extend(place.map(|place| ((event.id.clone(), id), place)));
-                Owed { event: event.id.as_str(), subscriber: id, is_held }
+                slots.extend(slot.map(|slot| ((event.id.clone(), id), slot)));
+                PendingDelivery { event: event.id.as_str(), subscriber: id, is_claimed: is_held }
             })
             .collect();
         let now = self.now();
-        let hold = Hold::for_some(IN_HAND, now);
-        let made = self.store.make(&messages, &owed, &hold, now, position).await?;
-        let messages: HashMap<&str, Arc<Message>> =
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
+        let messages: HashMap<&str, Arc<OutgoingEvent>> =
             messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
-        let job = |made: Made| {
+        let job = |created: CreatedDelivery| {
             // Deliveries that already existed belong to another worker.
-            let message = messages.get(made.event.as_str())?.clone();
-            let mut place = places.remove(&(made.event, made.subscriber))?;
-            place.hold(made.delivery);
-            Some(Job {
-                delivery: made.delivery,
-                hold: hold.clone(),
-                receiver: receivers.get(&made.subscriber)?.clone(),
+            let message = messages.get(created.event.as_str())?.clone();
+            let mut slot = slots.remove(&(created.event, created.subscriber))?;
+            slot.assign(created.id);
+            Some(InFlightDelivery {
+                id: created.id,
+                lease: lease.clone(),
+                receiver: receivers.get(&created.subscriber)?.clone(),
                 message,
                 attempts: 0,
-                since: now,
-                read,
-                taken: Instant::now(),
-                place: Some(place),
+                first_attempt: now,
+                subscriber_read_at: read,
+                claimed_at: Instant::now(),
+                slot: Some(slot),
             })
         };
-        Ok(made.into_iter().filter_map(job).collect())
+        Ok(created.into_iter().filter_map(job).collect())
     }
 
-    /// Takes in hand what is to be tried by now, of each subscriber as much as it bears.
+    /// Claims the deliveries that are due, up to the concurrency limit of each subscriber.
     ///
     /// # Errors
-    /// [`DispatchError`].
-    pub async fn due(&self) -> Result<Vec<Job>, DispatchError> {
-        self.more.store(false, Relaxed);
+    /// Nothing was claimed.
+    pub async fn claim_due(&self) -> Result<Vec<InFlightDelivery>, DispatchError> {
+        self.has_more.store(false, Relaxed);
         let now = self.now();
         let mut jobs = Vec::new();
-        let ready = self.store.ready(now, now).await?;
-        if ready.is_empty() {
+        let due = self.store.due_subscribers(now, now).await?;
+        if due.is_empty() {
             return Ok(jobs);
         }
         let (read, receivers) = (Instant::now(), self.receivers().await?);
-        for ready in ready {
-            let Some(receiver) = receivers.get(&ready.subscriber) else { continue };
-            match self.claim((receiver, read), ready, now).await {
+        for due in due {
+            let Some(receiver) = receivers.get(&due.subscriber) else { continue };
+            match self.claim_subscriber((receiver, read), due, now).await {
                 Ok(claimed) => jobs.extend(claimed),
-                // What is in hand is tried first.
+                // Deliveries that are claimed already are attempted first.
                 Err(error) if jobs.is_empty() => return Err(error.into()),
                 Err(error) => {
                     warn!(error = error.to_string(), "failed to claim all due deliveries");
@@ -214,146 +232,150 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         Ok(jobs)
     }
 
-    /// Takes in hand what is due of a subscriber, as much as it bears.
-    async fn claim(
+    /// Claims due deliveries of one subscriber, up to its concurrency limit.
+    async fn claim_subscriber(
         &self,
         (receiver, read): (&Arc<Receiver>, Instant),
-        ready: Ready,
+        due: DueSubscriber,
         now: Timestamp,
-    ) -> Result<Vec<Job>, LogError> {
-        let wanted = if ready.needs_probe { 1 } else { CLAIMED };
-        let places = self.lanes.take(receiver.id, receiver.settings.limit, wanted);
-        if places.is_empty() {
-            self.more.store(true, Relaxed);
+    ) -> Result<Vec<InFlightDelivery>, LogError> {
+        let matching = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
+        let slots = self.limits.reserve(receiver.id, receiver.settings.limit, matching);
+        if slots.is_empty() {
+            self.has_more.store(true, Relaxed);
             return Ok(Vec::new());
         }
-        if ready.needs_probe && !self.store.probe(receiver.id, now, REST).await? {
+        if due.needs_probe && !self.store.acquire_probe(receiver.id, now, CIRCUIT_OPEN_DURATION).await? {
             return Ok(Vec::new());
         }
-        let hold = Hold::for_some(IN_HAND, now);
-        let claimed = self.store.claim(ready, places.len(), &hold, (now, now)).await?;
-        if claimed.len() == places.len() {
-            self.more.store(true, Relaxed);
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let claimed = self.store.claim(due, slots.len(), &lease, (now, now)).await?;
+        if claimed.len() == slots.len() {
+            self.has_more.store(true, Relaxed);
         }
-        let job = |(one, place)| self.job((receiver, read), &hold, one, place);
-        Ok(claimed.into_iter().zip(places).map(job).collect())
+        let job = |(one, slot)| self.in_flight((receiver, read), &lease, one, slot);
+        Ok(claimed.into_iter().zip(slots).map(job).collect())
     }
 
-    fn job(
+    fn in_flight(
         &self,
         (receiver, read): (&Arc<Receiver>, Instant),
-        hold: &Hold,
-        claimed: Claimed,
-        mut place: Place,
-    ) -> Job {
-        place.hold(claimed.delivery);
-        place.weigh(claimed.message.body.len());
-        Job {
-            delivery: claimed.delivery,
-            hold: hold.clone(),
+        lease: &ClaimLease,
+        claimed: ClaimedDelivery,
+        mut slot: InFlightSlot,
+    ) -> InFlightDelivery {
+        slot.assign(claimed.id);
+        slot.add_bytes(claimed.message.body.len());
+        InFlightDelivery {
+            id: claimed.id,
+            lease: lease.clone(),
             receiver: receiver.clone(),
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
-            since: claimed.since,
-            read,
-            taken: Instant::now(),
-            place: Some(place),
+            first_attempt: claimed.first_attempt,
+            subscriber_read_at: read,
+            claimed_at: Instant::now(),
+            slot: Some(slot),
         }
     }
 
-    /// Whether more is due, as far as is known, than was taken in hand: because there was no room, or because a subscriber is well
-    /// again.
-    pub fn knows_of_more(&self) -> bool {
-        self.more.load(Relaxed)
+    /// Whether more deliveries may be due than were claimed: a limit was reached, or a subscriber recovered.
+    pub fn has_more_due(&self) -> bool {
+        self.has_more.load(Relaxed)
     }
 
-    /// Waits until there is room in hand for what comes next, or for a moment: who is slow holds up the others no longer.
-    pub async fn room(&self) {
-        let _ = timeout(A_MOMENT, self.lanes.room()).await;
+    /// Waits for free in-flight slots, at most 20 ms, so that a slow subscriber blocks the others only briefly.
+    pub async fn wait_for_room(&self) {
+        let _ = timeout(ROOM_WAIT, self.limits.wait_for_room()).await;
     }
 
-    /// Puts attempts on record, with when each delivery is tried again; then draws conclusions about their subscribers.
+    /// Records attempts with the time of each delivery's next attempt, then updates the health of their subscribers.
     ///
     /// # Errors
-    /// [`LogError`]: nothing is on record.
-    pub async fn record(&self, finished: &mut [Finished]) -> Result<(), LogError> {
-        let attempts: Vec<_> = finished.iter().map(|finished| self.attempted(finished)).collect();
-        let changed = self.store.record(&attempts).await?;
+    /// Nothing was recorded.
+    pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), LogError> {
+        let attempts: Vec<_> = finished.iter().map(|finished| self.recorded_attempt(finished)).collect();
+        let changed = self.store.record_attempts(&attempts).await?;
         for (finished, attempt) in finished.iter_mut().zip(&attempts) {
-            drop(finished.job.place.take());
+            drop(finished.delivery.slot.take());
             finished.is_given_up = attempt.is_given_up() && changed.contains(&attempt.delivery);
         }
         if let Some(queue) = &self.queue {
-            let soon = attempts.iter().filter_map(Retry::of_attempt).collect();
-            if let Err(error) = queue.put(soon, self.now()).await {
-                // The sweep finds them when their hold has ended.
+            let soon = attempts.iter().filter_map(RetryMessage::from_attempt).collect();
+            if let Err(error) = queue.send(soon, self.now()).await {
+                // The sweep enqueues them after their leases have expired.
                 warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
             }
         }
-        let mut by_subscriber: HashMap<SubscriberId, Vec<&Finished>> = HashMap::new();
-        for finished in finished.iter().filter(|finished| !finished.tried.is_ours()) {
-            by_subscriber.entry(finished.job.receiver.id).or_default().push(finished);
+        let mut by_subscriber: HashMap<SubscriberId, Vec<&FinishedAttempt>> = HashMap::new();
+        for finished in finished.iter().filter(|finished| !finished.result.is_local_failure()) {
+            by_subscriber.entry(finished.delivery.receiver.id).or_default().push(finished);
         }
         for finished in by_subscriber.values() {
-            // The attempts are already recorded; health is updated by the next attempt.
-            if let Err(error) = self.conclude(finished).await {
+            // The attempts are recorded; the next attempt updates the health.
+            if let Err(error) = self.update_health(finished).await {
                 warn!(error = error.to_string(), "failed to update subscriber health");
             }
         }
         Ok(())
     }
 
-    fn attempted(&self, Finished { job, started, tried, .. }: &Finished) -> Attempted {
-        let since = if job.attempts == 0 { *started } else { job.since };
-        let is_good = tried.is_good();
-        let next =
-            if is_good { None } else { schedule::next(since, self.now(), tried.away(), fastrand::f64()) };
-        let soon = next.filter(|next| self.queue.is_some() && RetryQueue::reaches(*next, self.now()));
-        Attempted {
-            delivery: job.delivery,
-            hold: job.hold.token.clone(),
+    fn recorded_attempt(
+        &self,
+        FinishedAttempt { delivery: job, started, result, .. }: &FinishedAttempt,
+    ) -> RecordedAttempt {
+        let since = if job.attempts == 0 { *started } else { job.first_attempt };
+        let is_good = result.is_success();
+        let next = if is_good {
+            None
+        } else {
+            schedule::next_attempt(since, self.now(), result.retry_after(), fastrand::f64())
+        };
+        let soon =
+            next.filter(|next| self.queue.is_some() && RetryQueue::is_within_horizon(*next, self.now()));
+        RecordedAttempt {
+            delivery: job.id,
+            lease: job.lease.token.clone(),
             subscriber: job.receiver.id,
             event: job.message.event.clone(),
             number: job.attempts + 1,
             started: *started,
-            duration: i64::try_from(tried.duration.as_micros()).unwrap_or(i64::MAX),
-            status: tried.outcome.as_ref().ok().map(|answered| answered.status),
-            error: tried.error(),
-            address: tried.address.clone(),
-            answer: tried.outcome.as_ref().ok().map(|answered| answered.body.clone()),
-            is_good,
-            since,
-            next,
-            next_hold: soon.map(Retry::hold_until),
+            duration: i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX),
+            status: result.outcome.as_ref().ok().map(|response| response.status),
+            error: result.error_text(),
+            address: result.address.clone(),
+            response_body: result.outcome.as_ref().ok().map(|response| response.body.clone()),
+            is_success: is_good,
+            first_attempt: since,
+            next_attempt: next,
+            next_lease: soon.map(RetryMessage::lease_until),
         }
     }
 
-    /// The subscribers.
     async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, DispatchError> {
-        Ok(self.known().await?.receivers.clone())
+        Ok(self.cached_subscribers().await?.receivers.clone())
     }
 
-    /// A subscriber, when there still is one of this number.
     async fn receiver(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, DispatchError> {
-        Ok(self.known().await?.receivers.get(&id).cloned())
+        Ok(self.cached_subscribers().await?.receivers.get(&id).cloned())
     }
 
-    /// What is known of the subscribers, read anew when they have changed.
-    async fn known(&self) -> Result<MutexGuard<'_, Known>, DispatchError> {
+    /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
+    async fn cached_subscribers(&self) -> Result<MutexGuard<'_, SubscriberCache>, DispatchError> {
         let revision = self.store.revision().await?;
-        let mut known = self.known.lock().await;
-        let is_readable = known.receivers.values().all(|receiver| receiver.is_readable());
-        // Somebody may have added a key.
-        let asks = !is_readable && known.asked.is_none_or(|asked| asked.elapsed() >= ASKED_EVERY);
-        let is_changed = asks && self.keys.read_again().await;
+        let mut cached = self.subscribers.lock().await;
+        let is_readable = cached.receivers.values().all(|receiver| receiver.has_secrets());
+        let asks = !is_readable
+            && cached.keys_refreshed_at.is_none_or(|asked| asked.elapsed() >= KEY_REFRESH_INTERVAL);
+        let is_changed = asks && self.keys.refresh().await;
         if asks {
-            known.asked = Some(Instant::now());
+            cached.keys_refreshed_at = Some(Instant::now());
         }
-        if known.revision != Some(revision) || is_changed {
-            let keys = self.keys.ring().await?;
+        if cached.revision != Some(revision) || is_changed {
+            let keys = self.keys.key_ring().await?;
             let mut receivers = HashMap::new();
-            for subscriber in self.store.subscribers(None).await? {
-                match Receiver::of(&subscriber, &keys, self.now()) {
+            for subscriber in self.store.list_subscribers(None).await? {
+                match Receiver::from_subscriber(&subscriber, &keys, self.now()) {
                     Ok(receiver) => {
                         receivers.insert(subscriber.id, Arc::new(receiver));
                     }
@@ -367,33 +389,32 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
                     }
                 }
             }
-            // Nor is anything kept of who is gone.
-            let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
-            sightings.retain(|id, _| receivers.contains_key(id));
-            (known.revision, known.receivers) = (Some(revision), receivers);
+            let mut checks = self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner);
+            checks.retain(|id, _| receivers.contains_key(id));
+            (cached.revision, cached.receivers) = (Some(revision), receivers);
         }
-        Ok(known)
+        Ok(cached)
     }
 }
 
-/// Who wants an event. It is read only for who has a pattern.
-fn wanted<'r>(
-    event: &Arrived,
+/// The subscribers whose types and filter match an event. The event is parsed only if a filter needs it.
+fn matching_receivers<'r>(
+    event: &ArrivedEvent,
     receivers: &'r HashMap<SubscriberId, Arc<Receiver>>,
 ) -> Vec<&'r Arc<Receiver>> {
     let mut read: Option<Value> = None;
-    let mut wanted = Vec::new();
+    let mut matching = Vec::new();
     for receiver in receivers.values() {
-        let is_wanted = receiver.wants(&event.detail_type, || {
+        let is_wanted = receiver.matches(&event.detail_type, || {
             read.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
         // Health events go only to subscribers that opt in by type, and never to the subscriber they are about (that would loop).
-        let is_meant = !Notice::is_one(&event.detail_type)
+        let is_meant = !HealthEvent::is_health_event(&event.detail_type)
             || receiver.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
-                && !Notice::is_about(&event.json, &receiver.name);
+                && !HealthEvent::is_about(&event.json, &receiver.name);
         if is_wanted && is_meant {
-            wanted.push(receiver);
+            matching.push(receiver);
         }
     }
-    wanted
+    matching
 }

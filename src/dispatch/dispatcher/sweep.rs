@@ -1,40 +1,34 @@
-//! Sweep: enqueue deliveries that become due within the SQS delay limit.
+//! Sweep: enqueues deliveries that become due within the SQS delay limit, and fails those whose seven days are over.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{DispatchError, Dispatcher, IN_HAND, Job, REST};
+use super::{CIRCUIT_OPEN_DURATION, CLAIM_LEASE, DispatchError, Dispatcher, InFlightDelivery};
 use crate::bus::Bus;
 use crate::call::CallError;
-use crate::dispatch::key_source::NoKeys;
-use crate::dispatch::queue::{Retry, RetryQueue};
-use crate::dispatch::store::{Hold, Ready};
+use crate::dispatch::key_source::KeySourceError;
+use crate::dispatch::queue::{RetryMessage, RetryQueue};
+use crate::dispatch::store::{ClaimLease, DueSubscriber};
 use crate::log::{LogError, SqlExecutor};
 
-/// Deliveries of one subscriber that a sweep puts in the queue at once, at most.
-const SWEPT: usize = 500;
+/// The most deliveries of one subscriber that are enqueued before the next subscriber's.
+const SWEEP_BATCH_SIZE: usize = 500;
 
-/// What a sweep did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swept {
-    /// Deliveries that were put in the queue.
+pub struct SweepReport {
     pub queued: usize,
-    /// Deliveries that were given up.
+    /// Deliveries that failed for good, because they waited for too long.
     pub given_up: usize,
 }
 
-/// Why deliveries are not where they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] LogError),
-    /// The keys that decrypt the subscribers' secrets could not be read.
     #[error(transparent)]
-    Keys(#[from] NoKeys),
-    /// The queue.
-    #[error("the queue: {0}")]
+    Keys(#[from] KeySourceError),
+    #[error("retry queue: {0}")]
     Queue(#[from] CallError),
 }
 
@@ -48,24 +42,23 @@ impl From<DispatchError> for SweepError {
 }
 
 impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
-    /// Puts in the queue what is to be tried soon, until `deadline`, gives up what has waited for too long, and says how many each;
-    /// tells of subscribers what nobody was told.
+    /// Fails expired deliveries, enqueues those that are due soon until `deadline`, and publishes pending health events.
     ///
     /// # Errors
-    /// [`SweepError`]: what was held and is not in the queue is swept again when its hold has ended.
-    pub async fn sweep(&self, deadline: Instant) -> Result<Swept, SweepError> {
-        let swept = self.sweep_all(deadline).await;
-        if let Err(error) = self.tell_the_rest(deadline).await {
+    /// Deliveries that were leased but not enqueued are swept again after their leases have expired.
+    pub async fn sweep(&self, deadline: Instant) -> Result<SweepReport, SweepError> {
+        let swept = self.enqueue_due(deadline).await;
+        if let Err(error) = self.publish_pending_health_events(deadline).await {
             warn!(error = error.to_string(), "failed to publish pending subscriber health events");
         }
         swept
     }
 
-    async fn sweep_all(&self, deadline: Instant) -> Result<Swept, SweepError> {
-        let mut swept = Swept { queued: 0, given_up: 0 };
+    async fn enqueue_due(&self, deadline: Instant) -> Result<SweepReport, SweepError> {
+        let mut swept = SweepReport { queued: 0, given_up: 0 };
         let now = self.now();
         loop {
-            let some = self.store.give_up(now).await?;
+            let some = self.store.fail_expired(now).await?;
             swept.given_up += some;
             if some == 0 {
                 break;
@@ -77,13 +70,13 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         // Round-robin, so one subscriber's backlog does not delay the others.
         loop {
             let mut found = 0;
-            let mut ready = self.store.ready(now, until).await?;
-            fastrand::shuffle(&mut ready);
-            for ready in ready {
+            let mut due_subscribers = self.store.due_subscribers(now, until).await?;
+            fastrand::shuffle(&mut due_subscribers);
+            for due in due_subscribers {
                 if Instant::now() >= deadline {
                     return Ok(swept);
                 }
-                match self.sweep_one(queue, ready, now, until).await {
+                match self.enqueue_subscriber(queue, due, now, until).await {
                     Ok(queued) => found += queued,
                     Err(error) => failed = Some(error),
                 }
@@ -95,50 +88,54 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         }
     }
 
-    /// Puts in the queue some of what is to be tried soon of one subscriber, and says how many.
-    async fn sweep_one(
+    /// Enqueues one batch of a subscriber's due deliveries and returns its size.
+    async fn enqueue_subscriber(
         &self,
         queue: &RetryQueue,
-        ready: Ready,
+        due: DueSubscriber,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<usize, SweepError> {
-        let (limit, until, hold) = if ready.needs_probe {
-            if !self.store.probe(ready.subscriber, now, REST).await? {
+        let (limit, until, lease) = if due.needs_probe {
+            if !self.store.acquire_probe(due.subscriber, now, CIRCUIT_OPEN_DURATION).await? {
                 return Ok(0);
             }
-            (1, now, Retry::probe(now))
+            (1, now, RetryMessage::probe_lease(now))
         } else {
-            (SWEPT, until, Retry::hold_until(until))
+            (SWEEP_BATCH_SIZE, until, RetryMessage::lease_until(until))
         };
-        let found = self.store.find(ready, limit, &hold, (now, until)).await?;
-        queue.put(found.iter().map(|one| Retry::of_found(*one, &hold)).collect(), now).await?;
+        let found = self.store.claim_ids(due, limit, &lease, (now, until)).await?;
+        queue.send(found.iter().map(|one| RetryMessage::from_due(*one, &lease)).collect(), now).await?;
         Ok(found.len())
     }
 
-    /// Takes in hand what a message of the queue brings back; puts back what comes too early.
+    /// Claims the delivery of a queue message; returns a message that came too early to the queue.
     ///
     /// # Errors
-    /// [`SweepError`]: the message should come again.
-    pub async fn take_over(&self, retry: Retry) -> Result<Option<Job>, SweepError> {
+    /// The message should be received again.
+    pub async fn claim_from_queue(
+        &self,
+        retry: RetryMessage,
+    ) -> Result<Option<InFlightDelivery>, SweepError> {
         let now = self.now();
         if retry.is_early(now) {
             if let Some(queue) = &self.queue {
-                queue.put(vec![retry], now).await?;
+                queue.send(vec![retry], now).await?;
             }
             return Ok(None);
         }
-        let hold = Hold::for_some(IN_HAND, now);
-        let Some(claimed) = self.store.take_over(retry.delivery, retry.is_probe(), &hold, now).await? else {
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let Some(claimed) = self.store.claim_queued(retry.delivery, retry.is_probe(), &lease, now).await?
+        else {
             return Ok(None);
         };
         let read = Instant::now();
         let Some(receiver) = self.receiver(claimed.subscriber).await? else { return Ok(None) };
-        let Some(place) = self.lanes.take(receiver.id, receiver.settings.limit, 1).pop() else {
-            // It is due: the sweep finds it as soon as there is room.
-            self.store.let_go(&hold, &[claimed.delivery]).await?;
+        let Some(slot) = self.limits.reserve(receiver.id, receiver.settings.limit, 1).pop() else {
+            // It is due: the sweep enqueues it as soon as a slot is free.
+            self.store.release(&lease, &[claimed.id]).await?;
             return Ok(None);
         };
-        Ok(Some(self.job((&receiver, read), &hold, claimed, place)))
+        Ok(Some(self.in_flight((&receiver, read), &lease, claimed, slot)))
     }
 }

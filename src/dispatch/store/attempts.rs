@@ -1,59 +1,52 @@
-//! Attempts: on record, with what follows for their deliveries, before anything else is done about them.
+//! Persistence for attempts: an attempt and the new state of its delivery are recorded in one transaction.
 
 use std::collections::HashSet;
 
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::Store;
-use super::deliveries::{AT_ONCE, Hold};
+use super::DeliveryStore;
+use super::deliveries::{ClaimLease, MAX_ROWS_PER_STATEMENT};
 use crate::dispatch::subscriber::SubscriberId;
 use crate::log::{InputRows, LogError, SqlExecutor, Statement};
 
-/// An attempt, and what follows from it.
+/// An attempt and its consequence for the delivery.
 #[derive(Clone, Debug)]
-pub struct Attempted {
-    /// The delivery.
+pub struct RecordedAttempt {
     pub delivery: i64,
-    /// The hold under which it was tried.
-    pub hold: String,
-    /// To whom.
+    /// The token of the lease under which it was made.
+    pub lease: String,
     pub subscriber: SubscriberId,
-    /// The event.
     pub event: String,
-    /// Which attempt at this delivery it was, from 1 on.
+    /// From 1.
     pub number: i64,
-    /// When it began.
     pub started: Timestamp,
-    /// How long it took, in microseconds.
+    /// Microseconds.
     pub duration: i64,
-    /// The status that it was answered.
     pub status: Option<u16>,
-    /// What went wrong.
     pub error: Option<String>,
     /// The address that was dialled.
     pub address: Option<String>,
-    /// The beginning of the answer.
-    pub answer: Option<String>,
-    /// Whether it was good.
-    pub is_good: bool,
-    /// What the delivery's seven days are counted from.
-    pub since: Timestamp,
-    /// When it is tried again; `None` when it is not.
-    pub next: Option<Timestamp>,
-    /// Who holds it from now on: a message in a queue.
-    pub next_hold: Option<Hold>,
+    /// The first 16 KB.
+    pub response_body: Option<String>,
+    pub is_success: bool,
+    /// The start of the delivery's seven days.
+    pub first_attempt: Timestamp,
+    /// `None` if this was the last attempt.
+    pub next_attempt: Option<Timestamp>,
+    /// The lease of the queue message that carries the next attempt.
+    pub next_lease: Option<ClaimLease>,
 }
 
-impl Attempted {
-    /// Whether it failed, and is not tried again.
+impl RecordedAttempt {
+    /// Whether this was the last attempt, and it failed.
     pub fn is_given_up(&self) -> bool {
-        self.next.is_none() && !self.is_good
+        self.next_attempt.is_none() && !self.is_success
     }
 
-    /// What the delivery is after it.
+    /// The delivery's state after the attempt.
     fn state(&self) -> &'static str {
-        match self.next {
+        match self.next_attempt {
             Some(_) => "waiting",
             None if self.is_given_up() => "failed",
             None => "delivered",
@@ -61,20 +54,17 @@ impl Attempted {
     }
 }
 
-impl<S: SqlExecutor> Store<S> {
-    /// Records attempts, and when each delivery is tried again: all of it, or nothing. An attempt is on record also when somebody
-    /// else has the delivery by now, which then stays as it is; returns the deliveries that changed.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn record(&self, attempts: &[Attempted]) -> Result<HashSet<i64>, LogError> {
+impl<S: SqlExecutor> DeliveryStore<S> {
+    /// Records attempts and each delivery's next attempt, all or nothing. If another worker has claimed a delivery meanwhile, its
+    /// attempt is recorded and the delivery is unchanged. Returns the deliveries that changed.
+    pub async fn record_attempts(&self, attempts: &[RecordedAttempt]) -> Result<HashSet<i64>, LogError> {
         let mut statements = Vec::new();
-        // In one order, whoever does it.
+        // One lock order for all workers.
         let mut attempts: Vec<_> = attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
-        for some in attempts.chunks(AT_ONCE) {
+        for some in attempts.chunks(MAX_ROWS_PER_STATEMENT) {
             let each = || some.iter().copied();
-            let tried = InputRows::default()
+            let result = InputRows::default()
                 .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
                 .with_number_column("subscriber", each().map(|attempt| Some(attempt.subscriber)))
@@ -84,22 +74,29 @@ impl<S: SqlExecutor> Store<S> {
                 .with_number_column("status", each().map(|attempt| attempt.status.map(i64::from)))
                 .with_text_column("error", each().map(|attempt| attempt.error.clone()))
                 .with_text_column("address", each().map(|attempt| attempt.address.clone()))
-                .with_text_column("answer", each().map(|attempt| attempt.answer.clone()))
+                .with_text_column("answer", each().map(|attempt| attempt.response_body.clone()))
                 .with_number_column(
                     "next_attempt",
-                    each().map(|attempt| attempt.next.map(Timestamp::as_microsecond)),
+                    each().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),
                 );
-            let insert = format!("insert into {{log}}attempts ({0}) select {0} from v", tried.column_names());
-            statements.push(Statement::with_rows(&tried.into(), insert));
-            let next = |attempt: &Attempted| attempt.next.unwrap_or(attempt.started).as_microsecond();
-            let held = |attempt: &Attempted| attempt.next_hold.as_ref().map(|hold| hold.token.clone());
-            let held_until = |attempt: &Attempted| Some(attempt.next_hold.as_ref()?.until.as_microsecond());
+            let insert =
+                format!("insert into {{log}}attempts ({0}) select {0} from v", result.column_names());
+            statements.push(Statement::with_rows(&result.into(), insert));
+            let next =
+                |attempt: &RecordedAttempt| attempt.next_attempt.unwrap_or(attempt.started).as_microsecond();
+            let held =
+                |attempt: &RecordedAttempt| attempt.next_lease.as_ref().map(|lease| lease.token.clone());
+            let held_until =
+                |attempt: &RecordedAttempt| Some(attempt.next_lease.as_ref()?.until.as_microsecond());
             let rows = InputRows::default()
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
-                .with_text_column("held", each().map(|attempt| Some(attempt.hold.clone())))
+                .with_text_column("held", each().map(|attempt| Some(attempt.lease.clone())))
                 .with_text_column("state", each().map(|attempt| Some(attempt.state().to_owned())))
                 .with_number_column("attempts", each().map(|attempt| Some(attempt.number)))
-                .with_number_column("since", each().map(|attempt| Some(attempt.since.as_microsecond())))
+                .with_number_column(
+                    "since",
+                    each().map(|attempt| Some(attempt.first_attempt.as_microsecond())),
+                )
                 .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
                 .with_number_column("next_attempt", each().map(|attempt| Some(next(attempt))))
                 .with_text_column("new_held", each().map(held))
@@ -114,14 +111,13 @@ impl<S: SqlExecutor> Store<S> {
             return Ok(HashSet::new());
         }
         let done = match self.db.execute_transaction(statements.clone()).await {
-            // Somebody else may have stood in the way.
+            // Another transaction may have blocked this one.
             Err(LogError::Unavailable(_)) => self.db.execute_transaction(statements).await,
             done => done,
         };
         let ours = done?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
         let others = attempts.into_iter().filter(|attempt| !ours.contains(&attempt.delivery)).collect();
-        if let Err(error) = self.count(others).await {
-            // The attempts are on record.
+        if let Err(error) = self.count_attempts(others).await {
             warn!(
                 error = error.to_string(),
                 "failed to update the attempt counts of deliveries that another worker has claimed"
@@ -130,8 +126,8 @@ impl<S: SqlExecutor> Store<S> {
         Ok(ours)
     }
 
-    /// Counts attempts at deliveries that somebody else has by now, or that were cancelled: nothing else of them changes.
-    async fn count(&self, attempts: Vec<&Attempted>) -> Result<(), LogError> {
+    /// Updates the attempt counts of deliveries that another worker claimed, or that were cancelled.
+    async fn count_attempts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), LogError> {
         if attempts.is_empty() {
             return Ok(());
         }

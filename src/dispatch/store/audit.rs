@@ -5,29 +5,27 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::Store;
+use super::DeliveryStore;
 use crate::log::{LogError, Row, SqlExecutor, SqlValue};
 
-/// Rows that are removed at once.
-const FORGOTTEN: usize = 5000;
+/// Rows that one statement deletes.
+const CLEANUP_BATCH_SIZE: usize = 5000;
 
-/// Where a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
-pub enum State {
-    /// It is to be tried.
+pub enum DeliveryState {
+    /// Another attempt will be made
     Waiting,
-    /// It was answered with a status from 200 to 299.
+    /// The subscriber answered with a status from 200 to 299
     Delivered,
-    /// It was given up after seven days.
+    /// Every attempt of the seven days failed
     Failed,
-    /// It was cancelled.
+    /// Cancelled by the operator, or because the subscriber was deleted
     Cancelled,
 }
 
-impl State {
-    /// As it is stored and shown.
+impl DeliveryState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -37,7 +35,7 @@ impl State {
         }
     }
 
-    fn read(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         match text {
             "waiting" => Self::Waiting,
             "delivered" => Self::Delivered,
@@ -47,69 +45,55 @@ impl State {
     }
 }
 
-/// Which deliveries are meant. All of it holds.
+/// A filter for deliveries; all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// Of the subscriber of this name.
+    /// The subscriber's name.
     pub subscriber: Option<String>,
-    /// Of this event.
+    /// The event's id.
     pub event: Option<String>,
-    /// Only with this status.
-    pub state: Option<State>,
-    /// Made at this time or later.
+    pub state: Option<DeliveryState>,
+    /// Created at this time or later.
     pub since: Option<Timestamp>,
-    /// Made before this time.
+    /// Created before this time.
     pub until: Option<Timestamp>,
-    /// With a number below this.
-    pub before: Option<i64>,
+    /// With an id below this one.
+    pub before_id: Option<i64>,
 }
 
-/// A delivery, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryView {
-    /// Its number.
     pub id: i64,
     /// The event's id.
     pub event: String,
-    /// Its type.
     pub detail_type: String,
-    /// The subscriber's name; none where it is gone.
+    /// The subscriber's name; `None` if its row is gone.
     pub subscriber: Option<String>,
-    /// Where it stands.
-    pub state: State,
-    /// How often it was tried.
+    pub state: DeliveryState,
     pub attempts: i64,
-    /// When it was made.
     pub created: Timestamp,
-    /// When it was tried last.
-    pub tried: Option<Timestamp>,
-    /// When it is tried again.
-    pub next: Option<Timestamp>,
-    /// The status that it was answered last.
+    pub last_attempt: Option<Timestamp>,
+    pub next_attempt: Option<Timestamp>,
+    /// The status of the last attempt.
     pub status: Option<i64>,
-    /// What went wrong last.
+    /// The error of the last attempt.
     pub error: Option<String>,
 }
 
-/// An attempt, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TriedView {
-    /// Which it was, from 1 on.
+pub struct AttemptView {
+    /// From 1.
     pub number: i64,
-    /// When it began.
     pub started: Timestamp,
-    /// How long it took, in microseconds.
+    /// Microseconds.
     pub duration: i64,
-    /// The status that it was answered.
     pub status: Option<i64>,
-    /// What went wrong.
     pub error: Option<String>,
     /// The address that was dialled.
     pub address: Option<String>,
-    /// The beginning of the answer.
+    /// The first 16 KB of the response body.
     pub answer: Option<String>,
-    /// When it was to be tried again.
-    pub next: Option<Timestamp>,
+    pub next_attempt: Option<Timestamp>,
 }
 
 impl DeliveryFilter {
@@ -134,42 +118,36 @@ impl DeliveryFilter {
         if let Some(until) = self.until {
             and("d.created < ?", until.into());
         }
-        if let Some(before) = self.before {
+        if let Some(before) = self.before_id {
             and("d.id < ?", before.into());
         }
         (sql, values)
     }
 }
 
-impl<S: SqlExecutor> Store<S> {
+impl<S: SqlExecutor> DeliveryStore<S> {
     /// Deliveries, the newest first.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn deliveries(
+    pub async fn list_deliveries(
         &self,
         filter: &DeliveryFilter,
         limit: usize,
     ) -> Result<Vec<DeliveryView>, LogError> {
         let (which, values) = filter.sql();
         let page = format!("select d.* from {{log}}deliveries d {which} order by d.id desc limit {limit}");
-        self.views(&page, values).await
+        self.query_views(&page, values).await
     }
 
-    /// One delivery, and the attempts at it.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn delivery(&self, id: i64) -> Result<Option<(DeliveryView, Vec<TriedView>)>, LogError> {
+    /// A delivery with its attempts.
+    pub async fn find_delivery(&self, id: i64) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, LogError> {
         let one = "select d.* from {log}deliveries d where d.id = $1";
-        let Some(view) = self.views(one, vec![id.into()]).await?.pop() else { return Ok(None) };
+        let Some(view) = self.query_views(one, vec![id.into()]).await?.pop() else { return Ok(None) };
         let sql = "select number, started, duration, status, error, address, answer, next_attempt from {log}attempts
             where delivery = $1 order by started";
         let rows = self.db.query(sql, vec![id.into()]).await?;
-        Ok(Some((view, rows.into_iter().map(tried).collect::<Result<_, _>>()?)))
+        Ok(Some((view, rows.into_iter().map(attempt_view).collect::<Result<_, _>>()?)))
     }
 
-    async fn views(&self, which: &str, values: Vec<SqlValue>) -> Result<Vec<DeliveryView>, LogError> {
+    async fn query_views(&self, which: &str, values: Vec<SqlValue>) -> Result<Vec<DeliveryView>, LogError> {
         let last = |column: &str| {
             format!(
                 "(select a.{column} from {{log}}attempts a where a.delivery = p.id order by a.started desc limit 1)"
@@ -182,21 +160,18 @@ impl<S: SqlExecutor> Store<S> {
             last("status"),
             last("error")
         );
-        self.db.query(&sql, values).await?.into_iter().map(view).collect()
+        self.db.query(&sql, values).await?.into_iter().map(delivery_view).collect()
     }
 
-    /// Has deliveries tried at once, whatever became of them, as if they were new, and their subscribers asked whether they are
-    /// well; says how many.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn retry(
+    /// Makes deliveries due now, whatever their state, with a new window of seven days, and closes the circuits of their
+    /// subscribers. Returns how many there were.
+    pub async fn retry_deliveries(
         &self,
         filter: &DeliveryFilter,
         id: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, LogError> {
-        let (which, mut values) = which(filter, id);
+        let (which, mut values) = where_clause(filter, id);
         values.push(now.into());
         let sql = format!(
             "update {{log}}deliveries set state = 'waiting', since = ${0}, next_attempt = ${0}, held = null, held_until = null
@@ -210,7 +185,7 @@ impl<S: SqlExecutor> Store<S> {
         let of = done.iter().map(|row| row.number(1)).collect::<Result<BTreeSet<_>, _>>()?;
         if !of.is_empty() {
             let of: Vec<_> = of.iter().map(ToString::to_string).collect();
-            // Who asks for it does not wait until a subscriber that failed has rested.
+            // A manual retry does not wait for the open circuit.
             let sql = format!(
                 "update {{log}}subscribers set open_until = $1 where open_until > $1 and id in ({})",
                 of.join(", ")
@@ -220,12 +195,13 @@ impl<S: SqlExecutor> Store<S> {
         Ok(done.len())
     }
 
-    /// Ends deliveries that wait; says how many.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn cancel(&self, filter: &DeliveryFilter, id: Option<i64>) -> Result<usize, LogError> {
-        let (which, values) = which(filter, id);
+    /// Cancels pending deliveries and returns how many there were.
+    pub async fn cancel_deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        id: Option<i64>,
+    ) -> Result<usize, LogError> {
+        let (which, values) = where_clause(filter, id);
         let sql = format!(
             "update {{log}}deliveries set state = 'cancelled', held = null, held_until = null
              where state = 'waiting' and id in (select d.id from {{log}}deliveries d {which}) returning id"
@@ -233,27 +209,20 @@ impl<S: SqlExecutor> Store<S> {
         Ok(self.db.query(&sql, values).await?.len())
     }
 
-    /// How many deliveries wait.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn waiting(&self, subscriber: i64) -> Result<i64, LogError> {
+    pub async fn count_pending(&self, subscriber: i64) -> Result<i64, LogError> {
         let sql = "select count(*) from {log}deliveries where subscriber = $1 and state = 'waiting'";
         self.db.query(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.number(0))
     }
 
-    /// Removes what was tried, and what was done with, before `oldest`, and makes room for the attempts to come.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn maintain(&self, oldest: Timestamp) -> Result<(), LogError> {
+    /// Deletes attempts and finished deliveries older than `oldest`, and creates the partitions for coming attempts.
+    pub async fn delete_expired(&self, oldest: Timestamp) -> Result<(), LogError> {
         self.db.maintain_partitions("attempts", oldest).await?;
-        // Each time those with the lowest numbers, which are the oldest: no index of their time is needed, nor do those that are
-        // kept have to be looked at. Of the attempts only what strayed from the weeks that were dropped as a whole is left.
+        // The lowest ids are the oldest rows, so no index on time is needed and rows that are kept are not read. Of the attempts,
+        // only rows outside the dropped weekly partitions are left.
         let first = |table: &str, which: &str| {
             format!(
                 "delete from {{log}}{table} where id in (
-                   select a.id from (select * from {{log}}{table} order by id limit {FORGOTTEN}) a
+                   select a.id from (select * from {{log}}{table} order by id limit {CLEANUP_BATCH_SIZE}) a
                    where a.created < $1 and {which})
                  returning id"
             )
@@ -261,7 +230,7 @@ impl<S: SqlExecutor> Store<S> {
         for sql in [
             format!(
                 "delete from {{log}}attempts where started < $1 and started in (
-                   select started from {{log}}attempts where started < $1 limit {FORGOTTEN})
+                   select started from {{log}}attempts where started < $1 limit {CLEANUP_BATCH_SIZE})
                  returning started"
             ),
             first("deliveries", "a.state <> 'waiting'"),
@@ -273,15 +242,15 @@ impl<S: SqlExecutor> Store<S> {
     }
 }
 
-fn which(filter: &DeliveryFilter, id: Option<i64>) -> (String, Vec<SqlValue>) {
+fn where_clause(filter: &DeliveryFilter, id: Option<i64>) -> (String, Vec<SqlValue>) {
     match id {
         Some(id) => ("where d.id = $1".into(), vec![id.into()]),
         None => filter.sql(),
     }
 }
 
-fn view(mut row: Row) -> Result<DeliveryView, LogError> {
-    let state = State::read(&row.text(4)?);
+fn delivery_view(mut row: Row) -> Result<DeliveryView, LogError> {
+    let state = DeliveryState::parse(&row.text(4)?);
     Ok(DeliveryView {
         id: row.number(0)?,
         event: row.text(1)?,
@@ -290,15 +259,15 @@ fn view(mut row: Row) -> Result<DeliveryView, LogError> {
         state,
         attempts: row.number(5)?,
         created: row.time(6)?,
-        tried: row.optional_time(7)?,
-        next: if state == State::Waiting { row.optional_time(8)? } else { None },
+        last_attempt: row.optional_time(7)?,
+        next_attempt: if state == DeliveryState::Waiting { row.optional_time(8)? } else { None },
         status: row.optional_number(9)?,
         error: row.optional_text(10)?,
     })
 }
 
-fn tried(mut row: Row) -> Result<TriedView, LogError> {
-    Ok(TriedView {
+fn attempt_view(mut row: Row) -> Result<AttemptView, LogError> {
+    Ok(AttemptView {
         number: row.number(0)?,
         started: row.time(1)?,
         duration: row.number(2)?,
@@ -306,6 +275,6 @@ fn tried(mut row: Row) -> Result<TriedView, LogError> {
         error: row.optional_text(4)?,
         address: row.optional_text(5)?,
         answer: row.optional_text(6)?,
-        next: row.optional_time(7)?,
+        next_attempt: row.optional_time(7)?,
     })
 }

@@ -1,34 +1,33 @@
-//! Persistence for deliveries: idempotent creation and leasing.
+//! Persistence for deliveries: idempotent creation, claims with leases, expiry.
 
 use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Store;
-use crate::dispatch::schedule::KEPT;
+use super::DeliveryStore;
+use crate::dispatch::schedule::RETRY_WINDOW;
 use crate::dispatch::subscriber::SubscriberId;
 use crate::log::{InputRows, LogError, Position, Row, SqlExecutor, SqlValue, Statement};
 
-/// How long after the seven days the last attempt may still be made.
-const LAST: SignedDuration = SignedDuration::from_hours(1);
-/// What the hold of a message in a queue begins with.
-const IN_QUEUE: &str = "queue-";
-/// Rows that a statement is given at most: SQLite binds 32,766 values.
-pub(super) const AT_ONCE: usize = 2000;
+/// How long after the seven days the last attempt may still start.
+const LAST_ATTEMPT_GRACE: SignedDuration = SignedDuration::from_hours(1);
+/// The prefix of the lease token of a queue message.
+const QUEUE_LEASE_PREFIX: &str = "queue-";
+/// SQLite binds at most 32,766 values in a statement.
+pub(super) const MAX_ROWS_PER_STATEMENT: usize = 2000;
 
-/// An event that is owed to somebody.
+/// An event with pending deliveries.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct OutgoingEvent {
     /// The event's id.
     pub event: String,
-    /// Its type.
     pub detail_type: String,
-    /// The event as EventBridge's targets receive it.
+    /// The event as JSON, in the form that EventBridge's targets receive.
     pub body: String,
 }
 
-/// Shows everything but the body.
-impl std::fmt::Debug for Message {
+/// Omits the body.
+impl std::fmt::Debug for OutgoingEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Message")
             .field("event", &self.event)
@@ -37,102 +36,89 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// A lease: token and expiry.
+/// A lease: token and expiry. Only its holder may record the next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// A random word.
+pub struct ClaimLease {
+    /// Random.
     pub token: String,
-    /// Until when.
     pub until: Timestamp,
 }
 
-impl Hold {
-    /// A new one, for some time.
-    pub fn for_some(time: SignedDuration, now: Timestamp) -> Self {
+impl ClaimLease {
+    pub fn new(time: SignedDuration, now: Timestamp) -> Self {
         let until = now.checked_add(time).unwrap_or(now);
         Self { token: format!("{:032x}", fastrand::u128(..)), until }
     }
 
-    /// A new one of a message in a queue, for some time.
-    pub fn in_queue(time: SignedDuration, now: Timestamp) -> Self {
-        let hold = Self::for_some(time, now);
-        Self { token: format!("{IN_QUEUE}{}", hold.token), ..hold }
+    /// A lease for a queue message.
+    pub fn for_queue(time: SignedDuration, now: Timestamp) -> Self {
+        let lease = Self::new(time, now);
+        Self { token: format!("{QUEUE_LEASE_PREFIX}{}", lease.token), ..lease }
     }
 }
 
-/// A delivery that is to be made.
+/// A delivery to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed<'a> {
-    /// The event.
+pub struct PendingDelivery<'a> {
+    /// The event's id.
     pub event: &'a str,
-    /// To whom.
     pub subscriber: SubscriberId,
-    /// Whether it is held from the beginning.
-    pub is_held: bool,
+    /// Whether it is created with a lease.
+    pub is_claimed: bool,
 }
 
-/// A delivery that was made, and is held.
+/// A delivery that was created with a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// Its number.
-    pub delivery: i64,
-    /// The event.
+pub struct CreatedDelivery {
+    pub id: i64,
+    /// The event's id.
     pub event: String,
-    /// To whom.
     pub subscriber: SubscriberId,
 }
 
-/// A subscriber that has something to be tried.
+/// A subscriber with due deliveries.
 #[derive(Clone, Copy, Debug)]
-pub struct Ready {
-    /// Its number.
+pub struct DueSubscriber {
     pub subscriber: SubscriberId,
-    /// Whether too many attempts have failed for more than one.
+    /// Whether its circuit is open, so that only a probe may be sent.
     pub needs_probe: bool,
-    /// What was tried before this time and failed is tried at once.
-    releasing: Option<i64>,
+    /// After an outage: deliveries whose last attempt was before this time are due now (microseconds since 1970).
+    retry_tried_before: Option<i64>,
 }
 
-/// A delivery that is held, with what is sent.
+/// A leased delivery with its event.
 #[derive(Clone, Debug)]
-pub struct Claimed {
-    /// Its number.
-    pub delivery: i64,
-    /// To whom.
+pub struct ClaimedDelivery {
+    pub id: i64,
     pub subscriber: SubscriberId,
-    /// What.
-    pub message: Message,
-    /// How often it was tried.
+    pub message: OutgoingEvent,
     pub attempts: i64,
-    /// What its seven days are counted from.
-    pub since: Timestamp,
+    /// The start of the delivery's seven days.
+    pub first_attempt: Timestamp,
 }
 
-impl<S: SqlExecutor> Store<S> {
-    /// The position in the log of the first event whose deliveries were not made.
-    ///
-    /// # Errors
-    /// [`LogError`].
+impl<S: SqlExecutor> DeliveryStore<S> {
+    /// The log position up to which deliveries have been created, exclusive.
     pub async fn position(&self) -> Result<Option<Position>, LogError> {
         let rows = self.db.query("select position from {log}dispatch", vec![]).await?;
         rows.first().map_or(Ok(None), |row| row.optional_number(0))
     }
 
-    /// Makes deliveries of events, each once, whoever else makes the same; returns those that were made and are held. `position`
-    /// is the position of the first event behind them, where they come from the log.
+    /// Creates deliveries, each once even if several workers create the same, and returns those that were created with a lease.
+    /// `position` is the log position after the last event, if the events come from the log.
     ///
     /// # Errors
-    /// [`LogError`]: none was made.
-    pub async fn make(
+    /// No delivery was created.
+    pub async fn create_deliveries(
         &self,
-        messages: &[Message],
-        owed: &[Owed<'_>],
-        hold: &Hold,
+        messages: &[OutgoingEvent],
+        pending: &[PendingDelivery<'_>],
+        lease: &ClaimLease,
         now: Timestamp,
         position: Option<Position>,
-    ) -> Result<Vec<Made>, LogError> {
+    ) -> Result<Vec<CreatedDelivery>, LogError> {
         let mut statements = Vec::new();
-        for some in messages.chunks(AT_ONCE) {
+        for some in messages.chunks(MAX_ROWS_PER_STATEMENT) {
             let rows = InputRows::default()
                 .with_text_column("event", some.iter().map(|message| Some(message.event.clone())))
                 .with_text_column("type", some.iter().map(|message| Some(message.detail_type.clone())))
@@ -143,12 +129,13 @@ impl<S: SqlExecutor> Store<S> {
             statements.push(Statement::with_rows(&rows.into(), insert));
         }
         let first = statements.len();
-        for some in owed.chunks(AT_ONCE) {
-            let held = |owed: &Owed<'_>| owed.is_held.then(|| hold.token.clone());
-            let held_until = |owed: &Owed<'_>| owed.is_held.then(|| hold.until.as_microsecond());
+        for some in pending.chunks(MAX_ROWS_PER_STATEMENT) {
+            let held = |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.token.clone());
+            let held_until =
+                |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.until.as_microsecond());
             let rows = InputRows::default()
-                .with_text_column("event", some.iter().map(|owed| Some(owed.event.to_owned())))
-                .with_number_column("subscriber", some.iter().map(|owed| Some(owed.subscriber)))
+                .with_text_column("event", some.iter().map(|pending| Some(pending.event.to_owned())))
+                .with_number_column("subscriber", some.iter().map(|pending| Some(pending.subscriber)))
                 .with_number_column("created", some.iter().map(|_| Some(now.as_microsecond())))
                 .with_text_column("held", some.iter().map(held))
                 .with_number_column("held_until", some.iter().map(held_until));
@@ -168,19 +155,21 @@ impl<S: SqlExecutor> Store<S> {
         }
         let done = self.db.execute_transaction(statements).await?;
         let rows = done.into_iter().take(last).skip(first).flatten();
-        let made = |mut row: Row| {
-            let made = Made { delivery: row.number(0)?, event: row.text(1)?, subscriber: row.number(2)? };
-            Ok(row.optional_text(3)?.map(|_| made))
+        let created = |mut row: Row| {
+            let created =
+                CreatedDelivery { id: row.number(0)?, event: row.text(1)?, subscriber: row.number(2)? };
+            Ok(row.optional_text(3)?.map(|_| created))
         };
-        rows.map(made).filter_map(Result::transpose).collect()
+        rows.map(created).filter_map(Result::transpose).collect()
     }
 
-    /// Subscribers that have something to be tried before `until`.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn ready(&self, now: Timestamp, until: Timestamp) -> Result<Vec<Ready>, LogError> {
-        // Two looks into the same index, each as short as can be.
+    /// Subscribers with deliveries that are due before `until`.
+    pub async fn due_subscribers(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<DueSubscriber>, LogError> {
+        // Two index scans, each as short as possible.
         let due = |which: &str| {
             format!(
                 "(select d.id from {{log}}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {which}
@@ -195,51 +184,49 @@ impl<S: SqlExecutor> Store<S> {
             due("d.tried < s.releasing")
         );
         let rows = self.db.query(&sql, vec![now.into(), until.into()]).await?;
-        let ready = |row: &Row| {
+        let due = |row: &Row| {
             let (subscriber, open_until) = (row.number(0)?, row.optional_number(1)?);
-            Ok(Ready { subscriber, needs_probe: open_until.is_some(), releasing: row.optional_number(2)? })
+            Ok(DueSubscriber {
+                subscriber,
+                needs_probe: open_until.is_some(),
+                retry_tried_before: row.optional_number(2)?,
+            })
         };
-        rows.iter().map(ready).collect()
+        rows.iter().map(due).collect()
     }
 
-    /// Takes hold of up to `limit` deliveries of a subscriber that are to be tried before `until`, the earliest first.
-    ///
-    /// # Errors
-    /// [`LogError`].
+    /// Leases up to `limit` deliveries of a subscriber that are due before `until`, the earliest first.
     pub async fn claim(
         &self,
-        ready: Ready,
+        due: DueSubscriber,
         limit: usize,
-        hold: &Hold,
+        lease: &ClaimLease,
         times: (Timestamp, Timestamp),
-    ) -> Result<Vec<Claimed>, LogError> {
-        let held = self.hold(ready, limit, hold, times).await?;
-        self.with_messages(ready.subscriber, held).await
+    ) -> Result<Vec<ClaimedDelivery>, LogError> {
+        let held = self.lease(due, limit, lease, times).await?;
+        self.load_events(due.subscriber, held).await
     }
 
-    /// The same, without what is sent: their numbers, and when they are to be tried.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn find(
+    /// Leases deliveries like [`DeliveryStore::claim`], and returns only their ids and due times.
+    pub async fn claim_ids(
         &self,
-        ready: Ready,
+        due: DueSubscriber,
         limit: usize,
-        hold: &Hold,
+        lease: &ClaimLease,
         times: (Timestamp, Timestamp),
     ) -> Result<Vec<(i64, Timestamp)>, LogError> {
-        let held = self.hold(ready, limit, hold, times).await?;
+        let held = self.lease(due, limit, lease, times).await?;
         held.iter().map(|row| Ok((row.number(0)?, row.time(4)?))).collect()
     }
 
-    async fn hold(
+    async fn lease(
         &self,
-        Ready { subscriber, releasing, .. }: Ready,
+        DueSubscriber { subscriber, retry_tried_before: releasing, .. }: DueSubscriber,
         limit: usize,
-        hold: &Hold,
+        lease: &ClaimLease,
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<Row>, LogError> {
-        // What was tried before the subscriber was good again is due whatever its time.
+        // After an outage, deliveries that failed before the recovery are due now.
         let (due, next) = match releasing {
             Some(_) => (
                 "(next_attempt <= $3 or tried < $6)",
@@ -256,8 +243,13 @@ impl<S: SqlExecutor> Store<S> {
              update {{log}}deliveries set held = $4, held_until = $5{next} where id in (select id from due)
              returning id, message, attempts, since, next_attempt"
         );
-        let mut values: Vec<SqlValue> =
-            vec![subscriber.into(), now.into(), until.into(), hold.token.as_str().into(), hold.until.into()];
+        let mut values: Vec<SqlValue> = vec![
+            subscriber.into(),
+            now.into(),
+            until.into(),
+            lease.token.as_str().into(),
+            lease.until.into(),
+        ];
         values.extend(releasing.map(SqlValue::from));
         let held = self.db.query(&sql, values).await?;
         if let Some(releasing) = releasing
@@ -269,37 +261,34 @@ impl<S: SqlExecutor> Store<S> {
         Ok(held)
     }
 
-    /// Takes hold of one delivery that a message of a queue brings back, when it is due, in nobody's hand, and its subscriber is
-    /// not resting. A message that comes a second time finds it in hand, or not due any more.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn take_over(
+    /// Leases the delivery of a queue message if it is due, no worker has claimed it, and its subscriber is active and its
+    /// circuit closed (a probe ignores the circuit). A duplicate message finds the delivery leased, or no longer due.
+    pub async fn claim_queued(
         &self,
         delivery: i64,
         is_probe: bool,
-        hold: &Hold,
+        lease: &ClaimLease,
         now: Timestamp,
-    ) -> Result<Option<Claimed>, LogError> {
-        let resting = if is_probe { "" } else { "and open_until is null" };
+    ) -> Result<Option<ClaimedDelivery>, LogError> {
+        let open_circuits = if is_probe { "" } else { "and open_until is null" };
         let sql = format!(
             "update {{log}}deliveries set held = $2, held_until = $3
              where id = $1 and state = 'waiting' and next_attempt <= $4
-               and (held is null or held_until <= $4 or held like '{IN_QUEUE}%')
-               and subscriber in (select id from {{log}}subscribers where state = 'active' {resting})
+               and (held is null or held_until <= $4 or held like '{QUEUE_LEASE_PREFIX}%')
+               and subscriber in (select id from {{log}}subscribers where state = 'active' {open_circuits})
              returning id, message, attempts, since, next_attempt, subscriber"
         );
-        let values = vec![delivery.into(), hold.token.as_str().into(), hold.until.into(), now.into()];
+        let values = vec![delivery.into(), lease.token.as_str().into(), lease.until.into(), now.into()];
         let held = self.db.query(&sql, values).await?;
         let Some(subscriber) = held.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
-        Ok(self.with_messages(subscriber, held).await?.pop())
+        Ok(self.load_events(subscriber, held).await?.pop())
     }
 
-    async fn with_messages(
+    async fn load_events(
         &self,
         subscriber: SubscriberId,
         held: Vec<Row>,
-    ) -> Result<Vec<Claimed>, LogError> {
+    ) -> Result<Vec<ClaimedDelivery>, LogError> {
         if held.is_empty() {
             return Ok(Vec::new());
         }
@@ -309,29 +298,27 @@ impl<S: SqlExecutor> Store<S> {
             format!("select id, event, type, body from {{log}}messages where id in ({})", ids.join(", "));
         let mut messages = std::collections::HashMap::new();
         for mut row in self.db.query(&sql, vec![]).await? {
-            let message = Message { event: row.text(1)?, detail_type: row.text(2)?, body: row.text(3)? };
+            let message =
+                OutgoingEvent { event: row.text(1)?, detail_type: row.text(2)?, body: row.text(3)? };
             messages.insert(row.number(0)?, message);
         }
         let claimed = |row: &Row| {
             let Some(message) = messages.get(&row.number(1)?) else { return Ok(None) };
-            Ok(Some(Claimed {
-                delivery: row.number(0)?,
+            Ok(Some(ClaimedDelivery {
+                id: row.number(0)?,
                 subscriber,
                 message: message.clone(),
                 attempts: row.number(2)?,
-                since: row.time(3)?,
+                first_attempt: row.time(3)?,
             }))
         };
         held.iter().map(claimed).filter_map(Result::transpose).collect()
     }
 
-    /// Of these deliveries those that are held by somebody, with their holds.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn held(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, LogError> {
+    /// The current leases of these deliveries.
+    pub async fn active_leases(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, LogError> {
         let mut held = HashSet::new();
-        for some in deliveries.chunks(AT_ONCE) {
+        for some in deliveries.chunks(MAX_ROWS_PER_STATEMENT) {
             let rows = InputRows::default().with_number_column("id", some.iter().copied().map(Some));
             let sql = "select d.id, d.held from v join {log}deliveries d on d.id = v.id
                 where d.held is not null and d.state || '' = 'waiting'";
@@ -348,11 +335,8 @@ impl<S: SqlExecutor> Store<S> {
         Ok(held)
     }
 
-    /// Lets go of deliveries that were held and not tried.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn let_go(&self, hold: &Hold, deliveries: &[i64]) -> Result<(), LogError> {
+    /// Releases leases of deliveries that were not attempted.
+    pub async fn release(&self, lease: &ClaimLease, deliveries: &[i64]) -> Result<(), LogError> {
         if deliveries.is_empty() {
             return Ok(());
         }
@@ -361,29 +345,23 @@ impl<S: SqlExecutor> Store<S> {
             "update {{log}}deliveries set held = null, held_until = null where held = $1 and id in ({})",
             ids.join(", ")
         );
-        self.db.query(&sql, vec![hold.token.as_str().into()]).await.map(drop)
+        self.db.query(&sql, vec![lease.token.as_str().into()]).await.map(drop)
     }
 
-    /// Releases all leases (single-process mode, after a restart).
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn let_go_of_all(&self) -> Result<(), LogError> {
+    /// Releases all leases, after a restart of the only worker.
+    pub async fn release_all(&self) -> Result<(), LogError> {
         let sql = "update {log}deliveries set held = null, held_until = null where state = 'waiting' and held is not null";
         self.db.query(sql, vec![]).await.map(drop)
     }
 
-    /// Gives up what has waited for seven days, and says how many that were.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn give_up(&self, now: Timestamp) -> Result<usize, LogError> {
-        // The last attempt is made when they are over.
-        let oldest = now.checked_sub(KEPT + LAST).unwrap_or(now);
+    /// Fails deliveries whose seven days are over, and returns how many there were.
+    pub async fn fail_expired(&self, now: Timestamp) -> Result<usize, LogError> {
+        // The last attempt starts at the end of the seven days.
+        let oldest = now.checked_sub(RETRY_WINDOW + LAST_ATTEMPT_GRACE).unwrap_or(now);
         let sql = format!(
             "update {{log}}deliveries set state = 'failed', held = null where id in (
                select id from {{log}}deliveries where state = 'waiting' and since < $1
-                 and (held_until is null or held_until <= $2) order by since limit {AT_ONCE} {{skip_locked}})
+                 and (held_until is null or held_until <= $2) order by since limit {MAX_ROWS_PER_STATEMENT} {{skip_locked}})
              returning id"
         );
         Ok(self.db.query(&sql, vec![oldest.into(), now.into()]).await?.len())

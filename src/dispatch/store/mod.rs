@@ -1,23 +1,23 @@
-//! Persistence for deliveries and their attempts.
+//! Persistence for subscribers, deliveries and attempts, in the log's database.
 
 mod attempts;
 mod audit;
 mod deliveries;
 mod subscribers;
 
-pub(super) use attempts::Attempted;
-pub use audit::{DeliveryFilter, DeliveryView, State, TriedView};
-pub(super) use deliveries::{Claimed, Hold, Made, Message, Owed, Ready};
-pub(super) use subscribers::Failing;
+pub(super) use attempts::RecordedAttempt;
+pub use audit::{AttemptView, DeliveryFilter, DeliveryState, DeliveryView};
+pub(super) use deliveries::{
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DueSubscriber, OutgoingEvent, PendingDelivery,
+};
+pub(super) use subscribers::FailureStreak;
 
-/// The store, in a database that runs its statements.
 #[derive(Clone)]
-pub struct Store<S> {
+pub struct DeliveryStore<S> {
     db: S,
 }
 
-impl<S> Store<S> {
-    /// The one in this database.
+impl<S> DeliveryStore<S> {
     pub fn new(db: S) -> Self {
         Self { db }
     }

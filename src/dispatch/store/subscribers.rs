@@ -2,151 +2,128 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Store;
-use crate::dispatch::subscriber::{Health, Kept, Pause, Settings, Subscriber, SubscriberId};
+use super::DeliveryStore;
+use crate::dispatch::subscriber::{
+    Pause, StoredSecret, Subscriber, SubscriberHealth, SubscriberId, SubscriberSettings,
+};
 use crate::log::{LogError, Row, SqlExecutor, SqlValue, Statement};
 
 const COLUMNS: &str =
     "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
      paused, paused_why, version";
-/// Bumps the revision, which invalidates subscriber caches.
-const CHANGED: &str = "update {log}dispatch set revision = revision + 1";
+/// Increments the revision, which invalidates subscriber caches.
+const INCREMENT_REVISION: &str = "update {log}dispatch set revision = revision + 1";
 
-/// When every attempt has failed for so long, and more than one has, it was an outage.
-const OUTAGE: SignedDuration = SignedDuration::from_mins(10);
-/// How often what failed is tried at once, at most.
-const RELEASED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// Consecutive failures for this long, and more than one, count as an outage.
+const MIN_OUTAGE: SignedDuration = SignedDuration::from_mins(10);
+/// How often a recovered subscriber's backlog is retried at once, at most.
+const BACKLOG_FLUSH_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
-/// A subscriber after an attempt that failed.
+/// Consecutive failures of a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failing {
-    /// Attempts that failed in a row.
+pub struct FailureStreak {
     pub failures: i64,
-    /// Since when.
     pub since: Timestamp,
-    /// The part of the failure budget that was told of, in percent; -1 where it is still to be told that it was well before.
-    pub told: i64,
+    /// The part of the failure budget that was reported, in percent; -1 while a recovery is still to be reported.
+    pub reported_percent: i64,
 }
 
-/// A subscriber after an attempt that was good.
+/// A subscriber's state before an attempt that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// Whether attempts had failed before.
-    pub failed: bool,
-    /// Whether somebody was told of that, or that it was resumed, and not yet that it is well again.
-    pub is_to_be_told: bool,
+pub struct Recovery {
+    pub had_failures: bool,
+    /// Whether a failure or a resumption was reported and the recovery was not.
+    pub needs_event: bool,
 }
 
-impl<S: SqlExecutor> Store<S> {
-    /// A number that grows with every change of a subscriber.
-    ///
-    /// # Errors
-    /// [`LogError`].
+impl<S: SqlExecutor> DeliveryStore<S> {
+    /// Increases with every change of a subscriber.
     pub async fn revision(&self) -> Result<i64, LogError> {
         let rows = self.db.query("select revision from {log}dispatch", vec![]).await?;
         rows.first().map_or(Ok(0), |row| row.number(0))
     }
 
-    /// Adds a subscriber; `None` when there is one of its name.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn add(
+    /// Adds a subscriber; `None` if its name is taken.
+    pub async fn add_subscriber(
         &self,
         name: &str,
         url: &str,
-        settings: &Settings,
-        secrets: &[Kept],
+        settings: &SubscriberSettings,
+        secrets: &[StoredSecret],
         now: Timestamp,
     ) -> Result<Option<SubscriberId>, LogError> {
         let sql =
             "insert into {log}subscribers (name, url, settings, secrets, created) values ($1, $2, $3, $4, $5)
             on conflict (name) do nothing returning id";
-        let values = vec![name.into(), url.into(), json(settings)?, json(secrets)?, now.into()];
-        let done = self.changed(Statement::new(sql, values)).await?;
+        let values = vec![name.into(), url.into(), json_value(settings)?, json_value(secrets)?, now.into()];
+        let done = self.change_subscriber(Statement::new(sql, values)).await?;
         done.first().map(|row| row.number(0)).transpose()
     }
 
-    /// Subscribers; the one of a name, or all of them.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn subscribers(&self, name: Option<&str>) -> Result<Vec<Subscriber>, LogError> {
+    /// The subscriber of this name, or all of them.
+    pub async fn list_subscribers(&self, name: Option<&str>) -> Result<Vec<Subscriber>, LogError> {
         let (which, values) = match name {
             Some(name) => ("where state <> 'deleted' and name = $1", vec![name.into()]),
             None => ("where state <> 'deleted' order by name", vec![]),
         };
         let rows =
             self.db.query(&format!("select {COLUMNS} from {{log}}subscribers {which}"), values).await?;
-        rows.into_iter().map(subscriber).collect()
+        rows.into_iter().map(subscriber_from_row).collect()
     }
 
-    /// Those among the subscribers to whom nothing is sent at `now`: they are paused, or too much has failed.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn resting(&self) -> Result<Vec<SubscriberId>, LogError> {
+    /// Subscribers that get no attempts now: paused, or with an open circuit.
+    pub async fn open_circuits(&self) -> Result<Vec<SubscriberId>, LogError> {
         let sql = "select id from {log}subscribers where state <> 'active' or open_until is not null";
         self.db.query(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
     }
 
-    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, when another update came
-    /// first: the stored version is no longer `subscriber.version`.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn update(&self, subscriber: &Subscriber) -> Result<bool, LogError> {
+    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, if another update came first: the
+    /// stored version is no longer `subscriber.version`.
+    pub async fn update_subscriber(&self, subscriber: &Subscriber) -> Result<bool, LogError> {
         let sql = "update {log}subscribers set url = $2, settings = $3, secrets = $4, version = version + 1
             where id = $1 and version = $5 returning id";
         let values = vec![
             subscriber.id.into(),
             subscriber.url.as_str().into(),
-            json(&subscriber.settings)?,
-            json(&subscriber.secrets)?,
+            json_value(&subscriber.settings)?,
+            json_value(&subscriber.secrets)?,
             subscriber.version.into(),
         ];
-        Ok(!self.changed(Statement::new(sql, values)).await?.is_empty())
+        Ok(!self.change_subscriber(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Stops sending to a subscriber; what it is owed waits. False when it is paused already.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn pause(&self, id: SubscriberId, why: &str, now: Timestamp) -> Result<bool, LogError> {
+    /// Stops sending to a subscriber; its deliveries stay pending. Returns false if it is paused already.
+    pub async fn pause_subscriber(
+        &self,
+        id: SubscriberId,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<bool, LogError> {
         let sql = "update {log}subscribers set state = 'paused', paused = $2, paused_why = $3
             where id = $1 and state = 'active' returning id";
         let values = vec![id.into(), now.into(), why.into()];
-        Ok(!self.changed(Statement::new(sql, values)).await?.is_empty())
+        Ok(!self.change_subscriber(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Begins again, with all that waits and as if nothing had failed; that it receives again is told of when it does. False when
-    /// it is not paused.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn resume(&self, id: SubscriberId, now: Timestamp) -> Result<bool, LogError> {
+    /// Resumes a subscriber with a clean failure count and all pending deliveries due; its recovery is reported after its next
+    /// success. Returns false if it is not paused.
+    pub async fn resume_subscriber(&self, id: SubscriberId, now: Timestamp) -> Result<bool, LogError> {
         let sql = "update {log}subscribers set state = 'active', paused = null, paused_why = null, failures = 0, failing_since = null, open_until = null,
               told = -1, releasing = $2
             where id = $1 and state = 'paused' returning id";
-        Ok(!self.changed(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
+        Ok(!self.change_subscriber(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
     }
 
-    /// Whether there is, or was, a subscriber of this name; who is deleted has another one by then.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn is_known(&self, name: &str) -> Result<bool, LogError> {
+    /// Whether a subscriber has this name. A deleted subscriber's name carries its id.
+    pub async fn has_subscriber(&self, name: &str) -> Result<bool, LogError> {
         let sql = "select id from {log}subscribers where name = $1";
         Ok(!self.db.query(sql, vec![name.into()]).await?.is_empty())
     }
 
-    /// Removes a subscriber; what it was owed is cancelled. What was tried stays on record.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn remove(&self, id: SubscriberId) -> Result<(), LogError> {
+    /// Deletes a subscriber and cancels its pending deliveries. Its attempts stay recorded.
+    pub async fn delete_subscriber(&self, id: SubscriberId) -> Result<(), LogError> {
         let statements = vec![
-            // What is on record stays somebody's.
+            // Recorded deliveries still refer to the row.
             Statement::new(
                 "update {log}subscribers set state = 'deleted', secrets = '[]', name = name || ' (deleted ' || id || ')' where id = $1",
                 vec![id.into()],
@@ -155,46 +132,49 @@ impl<S: SqlExecutor> Store<S> {
                 "update {log}deliveries set state = 'cancelled', held = null where subscriber = $1 and state = 'waiting'",
                 vec![id.into()],
             ),
-            Statement::new(CHANGED, vec![]),
+            Statement::new(INCREMENT_REVISION, vec![]),
         ];
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Notes that attempts at a subscriber failed, so many since one was good; from `most` on nothing is tried until `open_until`.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn failed(
+    /// Adds consecutive failures; from `most` on, the circuit is open until `open_until`.
+    pub async fn record_failures(
         &self,
         id: SubscriberId,
         failures: i64,
         since: Timestamp,
         (most, open_until): (i64, Timestamp),
-    ) -> Result<Option<Failing>, LogError> {
+    ) -> Result<Option<FailureStreak>, LogError> {
         let sql = "update {log}subscribers set failures = failures + $2, failing_since = coalesce(failing_since, $3),
               open_until = case when failures + $2 >= $4 then $5 end
             where id = $1 returning failures, failing_since, told";
         let values = vec![id.into(), failures.into(), since.into(), most.into(), open_until.into()];
         let rows = self.db.query(sql, values).await?;
-        let failing =
-            |row: &Row| Ok(Failing { failures: row.number(0)?, since: row.time(1)?, told: row.number(2)? });
+        let failing = |row: &Row| {
+            Ok(FailureStreak {
+                failures: row.number(0)?,
+                since: row.time(1)?,
+                reported_percent: row.number(2)?,
+            })
+        };
         rows.first().map(failing).transpose()
     }
 
-    /// Notes that an attempt at a subscriber was good; `None` when none had failed and there is nothing to tell. After an outage
-    /// what these left is tried at once.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn recovered(&self, id: SubscriberId, now: Timestamp) -> Result<Option<Recovered>, LogError> {
+    /// Records a success; `None` if there were no failures and nothing is to be reported. After an outage, the deliveries that
+    /// failed during it are retried at once.
+    pub async fn record_recovery(
+        &self,
+        id: SubscriberId,
+        now: Timestamp,
+    ) -> Result<Option<Recovery>, LogError> {
         let sql =
             "select failing_since, case when state = 'active' then told else 0 end from {log}subscribers
             where id = $1 and (failing_since is not null or told <> 0 and state = 'active')";
         let rows = self.db.query(sql, vec![id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let recovered =
-            Recovered { failed: row.optional_number(0)?.is_some(), is_to_be_told: row.number(1)? != 0 };
-        if !recovered.failed {
+            Recovery { had_failures: row.optional_number(0)?.is_some(), needs_event: row.number(1)? != 0 };
+        if !recovered.had_failures {
             return Ok(Some(recovered));
         }
         // Isolated failures do not trigger a backlog flush.
@@ -206,34 +186,24 @@ impl<S: SqlExecutor> Store<S> {
                 and (released is null or released <= $4) then $2 else released end
             where id = $1 and failing_since is not null returning id";
         let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
-        let values = vec![id.into(), now.into(), ago(OUTAGE).into(), ago(RELEASED_EVERY).into()];
+        let values = vec![id.into(), now.into(), ago(MIN_OUTAGE).into(), ago(BACKLOG_FLUSH_INTERVAL).into()];
         Ok((!self.db.query(sql, values).await?.is_empty()).then_some(recovered))
     }
 
-    /// Notes that it was told that a subscriber is well again.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn told_of_recovery(&self, id: SubscriberId) -> Result<(), LogError> {
+    pub async fn mark_recovery_reported(&self, id: SubscriberId) -> Result<(), LogError> {
         let sql = "update {log}subscribers set told = 0 where id = $1 and told = -1";
         self.db.query(sql, vec![id.into()]).await.map(drop)
     }
 
-    /// Notes which part of a failure budget was told of.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn told(&self, id: SubscriberId, percent: i64) -> Result<(), LogError> {
+    /// Marks a part of the failure budget as reported.
+    pub async fn mark_reported(&self, id: SubscriberId, percent: i64) -> Result<(), LogError> {
         let sql = "update {log}subscribers set told = $2
             where id = $1 and told < $2 and (failing_since is not null or state = 'paused')";
         self.db.query(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
-    /// Acquires the half-open probe slot of a subscriber.
-    ///
-    /// # Errors
-    /// [`LogError`].
-    pub async fn probe(
+    /// Acquires the half-open probe of a subscriber's circuit.
+    pub async fn acquire_probe(
         &self,
         id: SubscriberId,
         now: Timestamp,
@@ -245,18 +215,19 @@ impl<S: SqlExecutor> Store<S> {
         Ok(!self.db.query(sql, vec![id.into(), now.into(), next.into()]).await?.is_empty())
     }
 
-    /// Runs what changes a subscriber.
-    async fn changed(&self, statement: Statement) -> Result<Vec<Row>, LogError> {
-        let mut done = self.db.execute_transaction(vec![statement, Statement::new(CHANGED, vec![])]).await?;
+    /// Runs a statement that changes a subscriber, and increments the revision.
+    async fn change_subscriber(&self, statement: Statement) -> Result<Vec<Row>, LogError> {
+        let mut done =
+            self.db.execute_transaction(vec![statement, Statement::new(INCREMENT_REVISION, vec![])]).await?;
         Ok(if done.is_empty() { Vec::new() } else { done.swap_remove(0) })
     }
 }
 
-fn json(value: &(impl serde::Serialize + ?Sized)) -> Result<SqlValue, LogError> {
+fn json_value(value: &(impl serde::Serialize + ?Sized)) -> Result<SqlValue, LogError> {
     serde_json::to_string(value).map(SqlValue::from).map_err(|error| LogError::Rejected(error.to_string()))
 }
 
-fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
+fn subscriber_from_row(mut row: Row) -> Result<Subscriber, LogError> {
     let unreadable = |what: &str| LogError::Rejected(format!("the {what} of a subscriber cannot be read"));
     Ok(Subscriber {
         id: row.number(0)?,
@@ -266,14 +237,14 @@ fn subscriber(mut row: Row) -> Result<Subscriber, LogError> {
         secrets: serde_json::from_str(&row.text(4)?).map_err(|_| unreadable("secrets"))?,
         paused: match row.text(5)?.as_str() {
             "active" => None,
-            _ => Some(Pause { since: row.optional_time(11)?, why: row.optional_text(12)? }),
+            _ => Some(Pause { since: row.optional_time(11)?, reason: row.optional_text(12)? }),
         },
         created: row.time(6)?,
-        health: Health {
+        health: SubscriberHealth {
             failures: row.number(7)?,
             failing_since: row.optional_time(8)?,
             open_until: row.optional_time(9)?,
-            told: row.number(10)?,
+            reported_percent: row.number(10)?,
         },
         version: row.number(13)?,
     })

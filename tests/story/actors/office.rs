@@ -7,8 +7,8 @@ use std::time::Duration;
 use hookbridge::bus::Bus;
 use hookbridge::call::CallError;
 use hookbridge::dispatch::{
-    Arrived, Changes, Clock, DeliveryFilter, DeliveryView, Dispatcher, Guard, KeyRing, KeySource, Manager,
-    Poster, State, Store,
+    ArrivedEvent, Clock, DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView,
+    Dispatcher, KeyRing, KeySource, SsrfGuard, SubscriberService, SubscriberUpdate,
 };
 use hookbridge::event::Event;
 use hookbridge::log::SqlExecutor;
@@ -51,7 +51,7 @@ impl Told {
 pub struct Office<S> {
     pub db: S,
     pub dispatcher: Arc<Dispatcher<S, Told>>,
-    pub manager: Manager<S>,
+    pub manager: SubscriberService<S>,
     pub told: Told,
     pub clock: Arc<AtomicI64>,
 }
@@ -68,17 +68,21 @@ impl<S: SqlExecutor + Clone> Office<S> {
     fn with_clock(db: S, clock: Arc<AtomicI64>, told: Told) -> Self {
         let hand = clock.clone();
         let time: Clock = Arc::new(move || Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap());
-        let keys = KeyRing::read("a key of at least thirty-two characters").unwrap();
-        let poster = Poster::new(Guard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
+        let keys = KeyRing::parse("a key of at least thirty-two characters").unwrap();
+        let poster = DeliveryClient::new(SsrfGuard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
         let dispatcher = Dispatcher::new(
-            Store::new(db.clone()),
-            KeySource::Fixed(keys.clone()),
+            DeliveryStore::new(db.clone()),
+            KeySource::Static(keys.clone()),
             poster.clone(),
             told.clone(),
             time.clone(),
         );
-        let manager =
-            Manager { store: Store::new(db.clone()), keys: KeySource::Fixed(keys), poster, clock: time };
+        let manager = SubscriberService {
+            store: DeliveryStore::new(db.clone()),
+            keys: KeySource::Static(keys),
+            client: poster,
+            clock: time,
+        };
         Self { db, dispatcher: Arc::new(dispatcher), manager, told, clock }
     }
 
@@ -99,14 +103,14 @@ impl<S: SqlExecutor + Clone> Office<S> {
         self.clock.store((START + seconds) * 1_000_000, Ordering::SeqCst);
     }
 
-    pub async fn subscriber(&self, name: &str, url: String, more: Changes) {
-        self.manager.create(name, Changes { url: Some(url), ..more }, None).await.unwrap();
+    pub async fn subscriber(&self, name: &str, url: String, more: SubscriberUpdate) {
+        self.manager.create(name, SubscriberUpdate { url: Some(url), ..more }, None).await.unwrap();
     }
 
     /// Events of these ids come, and are delivered as far as can be.
     pub async fn come(&self, ids: impl IntoIterator<Item = String>) {
         let events: Vec<_> = ids.into_iter().map(|id| event(&id, "lead.created", &json!({}))).collect();
-        let jobs = self.dispatcher.accept(&events, None).await.unwrap();
+        let jobs = self.dispatcher.create_deliveries(&events, None).await.unwrap();
         self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     }
 
@@ -118,7 +122,7 @@ impl<S: SqlExecutor + Clone> Office<S> {
     /// Tries all that is due.
     pub async fn pass(&self) {
         loop {
-            let jobs = self.dispatcher.due().await.unwrap();
+            let jobs = self.dispatcher.claim_due().await.unwrap();
             if jobs.is_empty() {
                 return;
             }
@@ -127,20 +131,20 @@ impl<S: SqlExecutor + Clone> Office<S> {
     }
 
     pub async fn deliveries(&self, filter: DeliveryFilter) -> Vec<DeliveryView> {
-        self.manager.store.deliveries(&filter, 10_000).await.unwrap()
+        self.manager.store.list_deliveries(&filter, 10_000).await.unwrap()
     }
 
-    pub async fn count(&self, state: State) -> usize {
+    pub async fn count(&self, state: DeliveryState) -> usize {
         self.deliveries(DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }).await.len()
     }
 }
 
-pub fn event(id: &str, detail_type: &str, detail: &Value) -> Arrived {
+pub fn event(id: &str, detail_type: &str, detail: &Value) -> ArrivedEvent {
     let json = json!({
         "version": "0", "id": id, "detail-type": detail_type, "source": "shop", "account": "1", "time": "2026-11-22T10:00:00Z",
         "region": "r", "resources": [], "detail": detail,
     });
-    Arrived { id: id.to_owned(), detail_type: detail_type.to_owned(), json: json.to_string() }
+    ArrivedEvent { id: id.to_owned(), detail_type: detail_type.to_owned(), json: json.to_string() }
 }
 
 pub fn ids(range: std::ops::Range<i64>) -> impl Iterator<Item = String> {

@@ -39,7 +39,17 @@ impl Server {
     /// Starts with more flags and waits until it listens.
     pub fn start_with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (process, lines) = spawn(folder.path(), flags);
+        let started = spawn(folder.path(), &secret_flags(), flags);
+        Self::listening_in(folder, started)
+    }
+
+    /// Starts in an existing data folder, whose development secrets it uses, and waits until it listens.
+    pub fn start_in(folder: TempDir, flags: &[&str]) -> Self {
+        let started = spawn(folder.path(), &[], flags);
+        Self::listening_in(folder, started)
+    }
+
+    fn listening_in(folder: TempDir, (process, lines): (Child, Mutex<mpsc::Receiver<String>>)) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self { address, folder, process, lines };
         server.listening();
@@ -50,13 +60,13 @@ impl Server {
     pub fn start_again_with(&mut self, flags: &[&str]) {
         self.signal("TERM");
         assert!(self.end().success());
-        (self.process, self.lines) = spawn(self.folder.path(), flags);
+        (self.process, self.lines) = spawn(self.folder.path(), &secret_flags(), flags);
         self.listening();
     }
 
     /// Starts another one in the folder of this one, which has ended.
     pub fn in_the_same_folder(mut self, flags: &[&str]) -> Self {
-        (self.process, self.lines) = spawn(self.folder.path(), flags);
+        (self.process, self.lines) = spawn(self.folder.path(), &secret_flags(), flags);
         self.listening();
         self
     }
@@ -136,10 +146,15 @@ impl Server {
     }
 }
 
-fn spawn(folder: &Path, flags: &[&str]) -> (Child, Mutex<mpsc::Receiver<String>>) {
+/// Flags that give every provider the secret of these tests.
+fn secret_flags() -> Vec<String> {
+    providers::ALL.iter().map(|Provider { name, .. }| format!("--secret={name}={SECRET}")).collect()
+}
+
+fn spawn(folder: &Path, secrets: &[String], flags: &[&str]) -> (Child, Mutex<mpsc::Receiver<String>>) {
     let mut process = hookbridge()
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .args(providers::ALL.map(|Provider { name: provider, .. }| format!("--secret={provider}={SECRET}")))
+        .args(secrets)
         .arg("--data")
         .arg(folder)
         .args(flags)

@@ -1,0 +1,253 @@
+//! The HTTP client of deliveries: sends one signed request and classifies the response.
+//!
+//! A status from 200 to 299 is a success, every other one a failure, redirects included. The first 16 KB of the response body are
+//! recorded; the client stops reading there, and at the subscriber's timeout.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
+
+use super::ssrf::{BlockedUrlError, SsrfGuard};
+use super::subscriber::Receiver;
+use crate::http_client;
+
+/// Bytes of the response body that are recorded.
+const MAX_RECORDED_BODY_BYTES: usize = 16 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Carries the event's type, which the envelope `body` omits.
+const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("hookbridge-event-type");
+/// Carries the number of the attempt, from 1.
+const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("hookbridge-attempt");
+
+#[derive(Clone, Copy)]
+pub struct DeliveryRequest<'a> {
+    /// The same at every attempt, so that the subscriber can recognise repeats.
+    pub event_id: &'a str,
+    pub detail_type: &'a str,
+    /// JSON, in the form that EventBridge's targets receive.
+    pub event: &'a str,
+    /// From 1.
+    pub attempt_number: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptResult {
+    pub duration: Duration,
+    /// The address that was dialled, if known.
+    pub address: Option<String>,
+    pub outcome: Result<HttpResponse, AttemptError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    pub status: u16,
+    /// The first 16 KB; invalid UTF-8 is replaced.
+    pub body: String,
+    /// From the header `Retry-After`.
+    pub retry_after: Option<SignedDuration>,
+}
+
+/// Why there is no response. The texts contain nothing of the request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AttemptError {
+    /// The SSRF guard blocked the URL or its address.
+    #[error("refused: {0}")]
+    Blocked(BlockedUrlError),
+    #[error("connect: {0}")]
+    Connect(String),
+    /// The subscriber's timeout, in seconds.
+    #[error("timeout: no response within {0} s")]
+    Timeout(u32),
+    /// The response was not HTTP, or the connection broke.
+    #[error("protocol: {0}")]
+    Protocol(String),
+    /// The request could not be built or signed.
+    #[error("request: {0}")]
+    NotSent(String),
+}
+
+impl From<BlockedUrlError> for AttemptError {
+    fn from(blocked: BlockedUrlError) -> Self {
+        Self::Blocked(blocked)
+    }
+}
+
+impl AttemptResult {
+    pub fn is_success(&self) -> bool {
+        matches!(&self.outcome, Ok(response) if (200..300).contains(&response.status))
+    }
+
+    /// Whether the attempt failed before anything was sent, by no fault of the subscriber.
+    pub fn is_local_failure(&self) -> bool {
+        matches!(self.outcome, Err(AttemptError::NotSent(_)))
+    }
+
+    /// Whether the subscriber answered 410: it wants no further events.
+    pub fn is_gone(&self) -> bool {
+        matches!(&self.outcome, Ok(response) if response.status == 410)
+    }
+
+    pub fn is_overload(&self) -> bool {
+        match &self.outcome {
+            Ok(response) => matches!(response.status, 429 | 502 | 503 | 504),
+            Err(no_answer) => matches!(no_answer, AttemptError::Timeout(_)),
+        }
+    }
+
+    pub fn retry_after(&self) -> Option<SignedDuration> {
+        self.outcome.as_ref().ok().and_then(|response| response.retry_after)
+    }
+
+    /// The error text that is recorded; `None` for a success.
+    pub fn error_text(&self) -> Option<String> {
+        match &self.outcome {
+            Ok(HttpResponse { status: 200..300, .. }) => None,
+            Ok(HttpResponse { status: 300..400, .. }) => Some("redirect: redirects are not followed".into()),
+            Ok(HttpResponse { status: 410, .. }) => Some("gone: the subscriber answered 410".into()),
+            Ok(HttpResponse { status, .. }) => Some(format!("status: the subscriber answered {status}")),
+            Err(no_answer) => Some(no_answer.to_string()),
+        }
+    }
+}
+
+/// Sends delivery requests.
+#[derive(Clone)]
+pub struct DeliveryClient {
+    client: reqwest::Client,
+    /// For URLs without TLS, which only allowed networks may have.
+    plaintext_client: reqwest::Client,
+    guard: SsrfGuard,
+}
+
+impl DeliveryClient {
+    /// Dials only addresses that `guard` permits, uses no proxy and follows no redirect.
+    ///
+    /// # Errors
+    /// The system's root certificates cannot be read.
+    pub fn new(guard: SsrfGuard) -> Result<Self, reqwest::Error> {
+        let client = |guard: SsrfGuard| {
+            http_client::builder()
+                .no_proxy()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .dns_resolver(guard)
+                .pool_idle_timeout(Duration::from_secs(30))
+                .build()
+        };
+        Ok(Self {
+            client: client(guard.clone())?,
+            plaintext_client: client(guard.clone().allowed_only())?,
+            guard,
+        })
+    }
+
+    pub fn guard(&self) -> &SsrfGuard {
+        &self.guard
+    }
+
+    /// Makes one attempt, signed at `now`, within the subscriber's timeout.
+    pub async fn send(&self, to: &Receiver, request: DeliveryRequest<'_>, now: Timestamp) -> AttemptResult {
+        let started = Instant::now();
+        let limit = Duration::from_secs(u64::from(to.settings.timeout));
+        let mut address = None;
+        let outcome =
+            match timeout(limit, self.exchange(to, request, now, &mut address, started + limit)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(AttemptError::Timeout(to.settings.timeout)),
+            };
+        let blocked = matches!(outcome, Err(AttemptError::Blocked(_)));
+        let address = address
+            .or_else(|| Some(self.guard.last_address(to.url.as_ref()?).filter(|_| !blocked)?.to_string()));
+        AttemptResult { duration: started.elapsed(), address, outcome }
+    }
+
+    async fn exchange(
+        &self,
+        to: &Receiver,
+        request: DeliveryRequest<'_>,
+        now: Timestamp,
+        address: &mut Option<String>,
+        deadline: Instant,
+    ) -> Result<HttpResponse, AttemptError> {
+        let url = to.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
+        self.guard.check_literal(url)?;
+        let client = if url.scheme() == "https" { &self.client } else { &self.plaintext_client };
+        let not_sent = |why: &str| AttemptError::NotSent(why.to_owned());
+        let body = to.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
+        let signer = to.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
+        let headers: HeaderMap = signer.headers(request.event_id, now, body.as_bytes()).into_iter().fold(
+            HeaderMap::new(),
+            |mut all, (name, value)| {
+                all.append(name, value);
+                all
+            },
+        );
+        let sent = client
+            .post(url.clone())
+            .headers(headers)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(ATTEMPT_HEADER, request.attempt_number)
+            .headers(
+                HeaderValue::from_str(request.detail_type)
+                    .map(|of| (EVENT_TYPE_HEADER, of))
+                    .into_iter()
+                    .collect(),
+            )
+            .body(body)
+            .send()
+            .await;
+        let mut response = sent.map_err(attempt_error)?;
+        *address = response.remote_addr().map(|address| address.to_string());
+        let status = response.status();
+        let retry_after = parse_retry_after(status, response.headers(), now);
+        let mut stored = Vec::new();
+        // The status decides the outcome. The body is read on a best-effort basis, in half of the remaining time.
+        let left = deadline.saturating_duration_since(Instant::now()) / 2;
+        let _ = timeout(left, async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                let room = MAX_RECORDED_BODY_BYTES - stored.len();
+                stored.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if stored.len() == MAX_RECORDED_BODY_BYTES {
+                    break;
+                }
+            }
+        })
+        .await;
+        // PostgreSQL's type `text` rejects the zero byte.
+        let body = String::from_utf8_lossy(&stored).replace('\0', "\u{fffd}");
+        Ok(HttpResponse { status: status.as_u16(), body, retry_after })
+    }
+}
+
+/// The wait that a failure response asks for. Source: RFC 9110, 10.2.3.
+fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
+    if status.is_success() {
+        return None;
+    }
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(SignedDuration::from_secs(i64::from(seconds)));
+    }
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(time.duration_since(now)).filter(SignedDuration::is_positive)
+}
+
+/// Classifies a failure of the HTTP client. The text contains nothing of the request.
+fn attempt_error(error: reqwest::Error) -> AttemptError {
+    let error = error.without_url();
+    let mut cause = error.source();
+    let mut last = error.to_string();
+    while let Some(error) = cause {
+        if let Some(blocked) = error.downcast_ref::<BlockedUrlError>() {
+            return AttemptError::Blocked(blocked.clone());
+        }
+        last = error.to_string();
+        cause = error.source();
+    }
+    if error.is_connect() {
+        return AttemptError::Connect(last);
+    }
+    if error.is_builder() { AttemptError::NotSent(last) } else { AttemptError::Protocol(last) }
+}

@@ -1,0 +1,72 @@
+//! Subscriber health events: `hookbridge.subscriber.failing`, `.paused` and `.recovered`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::store::FailureStreak;
+use crate::event::{Detail, Event};
+
+const SOURCE: &str = "hookbridge";
+const TYPE_PREFIX: &str = "hookbridge.subscriber.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HealthChange {
+    /// Every attempt has failed while this part of the failure budget passed.
+    Failing { percent: u8 },
+    /// Deliveries wait until the subscriber is resumed.
+    Paused { reason: &'static str },
+    /// An attempt succeeded after failures.
+    Recovered,
+}
+
+impl HealthChange {
+    /// The used part of the failure budget in percent. A paused subscriber has used all of it.
+    pub(super) fn budget_percent(self) -> i64 {
+        match self {
+            Self::Failing { percent } => percent.into(),
+            Self::Paused { .. } => 100,
+            Self::Recovered => 0,
+        }
+    }
+}
+
+pub(super) struct HealthEvent<'a> {
+    pub subscriber: &'a str,
+    pub change: HealthChange,
+    pub failing: Option<FailureStreak>,
+    /// Pending deliveries of the subscriber.
+    pub pending: i64,
+    pub now: Timestamp,
+}
+
+impl HealthEvent<'_> {
+    pub(super) fn to_event(&self) -> Option<Event> {
+        let (name, mut detail) = match self.change {
+            HealthChange::Failing { percent } => ("failing", json!({"percent": percent})),
+            HealthChange::Paused { reason: why } => ("paused", json!({"reason": why})),
+            HealthChange::Recovered => ("recovered", json!({})),
+        };
+        detail["subscriber"] = self.subscriber.into();
+        detail["waiting"] = self.pending.into();
+        if let Some(failing) = self.failing {
+            detail["failures"] = failing.failures.into();
+            detail["failing_since"] = format!("{:.3}", failing.since).into();
+        }
+        Some(Event {
+            source: SOURCE.into(),
+            detail_type: format!("{TYPE_PREFIX}{name}"),
+            detail: Detail::of(detail.to_string().into()).ok()?,
+            time: Some(self.now),
+            resources: vec![format!("urn:hookbridge:subscriber:{}", self.subscriber)],
+        })
+    }
+
+    pub(super) fn is_health_event(detail_type: &str) -> bool {
+        detail_type.starts_with(TYPE_PREFIX)
+    }
+
+    pub(super) fn is_about(json: &str, subscriber: &str) -> bool {
+        let about = |event: Value| event["detail"]["subscriber"] == subscriber;
+        serde_json::from_str(json).is_ok_and(about)
+    }
+}

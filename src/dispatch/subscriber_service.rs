@@ -1,0 +1,308 @@
+//! Operations on subscribers (create, update, pause, rotate, delete, ping), shared by the command and the HTTP API.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{AttemptResult, DeliveryClient, DeliveryRequest};
+use super::dispatcher::Clock;
+use super::key_ring::{KeyError, KeyRing};
+use super::key_source::{KeySource, KeySourceError};
+use super::signature::InvalidSecretError;
+use super::signer::{DeliverySignature, Signer};
+use super::ssrf::BlockedUrlError;
+use super::store::DeliveryStore;
+use super::subscriber::{
+    Envelope, Receiver, SettingsError, SignerError, StoredSecret, Subscriber, SubscriberSettings, check_name,
+    generate_secret,
+};
+use crate::event::PatternError;
+use crate::log::{LogError, SqlExecutor};
+use crate::secrets::Secret;
+
+const PING_TYPE: &str = "hookbridge.ping";
+/// A shorter secret could be guessed.
+const MIN_SECRET_BYTES: usize = 16;
+/// The reason stored for a manual pause.
+const PAUSED_BY_OPERATOR: &str = "paused by the operator";
+/// How often an update is retried when concurrent updates of the same subscriber win.
+const MAX_UPDATE_ATTEMPTS: u32 = 10;
+/// The longest time for which a rotated secret keeps signing.
+pub const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+pub struct SubscriberService<S> {
+    pub store: DeliveryStore<S>,
+    pub keys: KeySource,
+    /// Sends pings, and holds the SSRF guard that checks URLs.
+    pub client: DeliveryClient,
+    pub clock: Clock,
+}
+
+/// A partial update. Missing fields keep their value, or take the default of a new subscriber.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SubscriberUpdate {
+    pub url: Option<String>,
+    /// Globs of event types; an empty list matches every type.
+    pub types: Option<Vec<String>>,
+    /// An EventBridge event pattern; `{}` removes it.
+    pub filter: Option<Value>,
+    pub signature: Option<DeliverySignature>,
+    pub envelope: Option<Envelope>,
+    /// The most concurrent attempts.
+    pub limit: Option<u32>,
+    /// Seconds.
+    pub timeout: Option<u32>,
+    /// Hours of consecutive failure after which the subscriber is paused.
+    pub failure_budget: Option<u32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SubscriberServiceError {
+    #[error("no subscriber {0}")]
+    NotFound(String),
+    #[error("subscriber {0} exists already; change it with update, or choose another name")]
+    NameTaken(String),
+    #[error("url: required")]
+    MissingUrl,
+    /// Concurrent updates won every time.
+    #[error("subscriber {0} is being updated concurrently; try again")]
+    Conflict(String),
+    #[error("subscriber {0} is {1}")]
+    UnchangedState(String, &'static str),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("url: {0}")]
+    BlockedUrl(BlockedUrlError),
+    #[error("secret: {0}")]
+    InvalidSecret(InvalidSecretError),
+    #[error(
+        "secret: shorter than {MIN_SECRET_BYTES} bytes, so it could be guessed; create one with: openssl rand -hex 32"
+    )]
+    ShortSecret,
+    #[error(transparent)]
+    Keys(#[from] KeySourceError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The secrets of one subscriber could not be re-encrypted.
+    #[error("cannot re-encrypt the secrets of {0} (all others are done): {1}")]
+    Reencrypt(String, KeyError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error("filter: {0}")]
+    Filter(PatternError),
+    #[error(transparent)]
+    Store(#[from] LogError),
+}
+
+impl From<BlockedUrlError> for SubscriberServiceError {
+    fn from(blocked: BlockedUrlError) -> Self {
+        Self::BlockedUrl(blocked)
+    }
+}
+
+impl From<InvalidSecretError> for SubscriberServiceError {
+    fn from(not_a_secret: InvalidSecretError) -> Self {
+        Self::InvalidSecret(not_a_secret)
+    }
+}
+
+impl SubscriberUpdate {
+    fn apply(self, settings: &mut SubscriberSettings) {
+        let Self { url: _, types, filter, signature, envelope, limit, timeout, failure_budget } = self;
+        let is_none = |filter: &Value| filter.as_object().is_some_and(serde_json::Map::is_empty);
+        settings.types = types.unwrap_or_else(|| std::mem::take(&mut settings.types));
+        settings.filter = filter.or(settings.filter.take()).filter(|filter| !is_none(filter));
+        settings.signature = signature.unwrap_or(settings.signature);
+        settings.envelope = envelope.unwrap_or(settings.envelope);
+        settings.limit = limit.unwrap_or(settings.limit);
+        settings.timeout = timeout.unwrap_or(settings.timeout);
+        settings.failure_budget = failure_budget.unwrap_or(settings.failure_budget);
+    }
+}
+
+impl<S: SqlExecutor> SubscriberService<S> {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub async fn find(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
+        let found = self.store.list_subscribers(Some(name)).await?.pop();
+        found.ok_or_else(|| SubscriberServiceError::NotFound(name.to_owned()))
+    }
+
+    /// Creates a subscriber and returns its secret, which is shown once. `given` is a secret that the receiver already has.
+    pub async fn create(
+        &self,
+        name: &str,
+        changes: SubscriberUpdate,
+        given: Option<Secret>,
+    ) -> Result<(Subscriber, Secret), SubscriberServiceError> {
+        check_name(name)?;
+        let url = changes.url.clone().ok_or(SubscriberServiceError::MissingUrl)?;
+        let mut settings = SubscriberSettings::default();
+        changes.apply(&mut settings);
+        settings.validate()?;
+        let url = self.client.guard().resolve_and_check(&url).await?;
+        let secret = match given {
+            Some(secret) if secret.expose().len() < MIN_SECRET_BYTES => {
+                return Err(SubscriberServiceError::ShortSecret);
+            }
+            Some(secret) => secret,
+            None => generate_secret()?,
+        };
+        Signer::new(settings.signature, vec![secret.clone()])?;
+        let stored = vec![StoredSecret {
+            encrypted: self.keys.fresh_key_ring().await?.encrypt(&secret, name)?,
+            until: None,
+        }];
+        let created = self.store.add_subscriber(name, url.as_str(), &settings, &stored, self.now()).await?;
+        created.ok_or_else(|| SubscriberServiceError::NameTaken(name.to_owned()))?;
+        Ok((self.find(name).await?, secret))
+    }
+
+    pub async fn update(
+        &self,
+        name: &str,
+        changes: SubscriberUpdate,
+    ) -> Result<Subscriber, SubscriberServiceError> {
+        let url = match &changes.url {
+            Some(url) => Some(self.client.guard().resolve_and_check(url).await?),
+            None => None,
+        };
+        let keys = self.keys.fresh_key_ring().await?;
+        self.update_stored(name, |subscriber| {
+            if let Some(url) = &url {
+                subscriber.url = url.to_string();
+            }
+            changes.clone().apply(&mut subscriber.settings);
+            subscriber.settings.validate()?;
+            self.receiver(subscriber, &keys).map(drop)
+        })
+        .await
+    }
+
+    /// Builds the receiver, which validates the filter and the secret.
+    fn receiver(&self, subscriber: &Subscriber, keys: &KeyRing) -> Result<Receiver, SubscriberServiceError> {
+        let receiver = Receiver::from_subscriber(subscriber, keys, self.now())
+            .map_err(SubscriberServiceError::Filter)?;
+        receiver.signer(self.now())?;
+        Ok(receiver)
+    }
+
+    /// Applies a change to the stored subscriber, and retries when a concurrent update was first.
+    async fn update_stored(
+        &self,
+        name: &str,
+        change: impl Fn(&mut Subscriber) -> Result<(), SubscriberServiceError>,
+    ) -> Result<Subscriber, SubscriberServiceError> {
+        for _ in 0..MAX_UPDATE_ATTEMPTS {
+            let mut subscriber = self.find(name).await?;
+            change(&mut subscriber)?;
+            if self.store.update_subscriber(&subscriber).await? {
+                return Ok(subscriber);
+            }
+        }
+        Err(SubscriberServiceError::Conflict(name.to_owned()))
+    }
+
+    /// Stops sending. Pending deliveries wait, for at most seven days.
+    pub async fn pause(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
+        let subscriber = self.find(name).await?;
+        if !self.store.pause_subscriber(subscriber.id, PAUSED_BY_OPERATOR, self.now()).await? {
+            return Err(SubscriberServiceError::UnchangedState(name.to_owned(), "paused already"));
+        }
+        self.find(name).await
+    }
+
+    /// Resumes sending, starting with the pending deliveries.
+    pub async fn resume(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
+        let subscriber = self.find(name).await?;
+        if !self.store.resume_subscriber(subscriber.id, self.now()).await? {
+            return Err(SubscriberServiceError::UnchangedState(name.to_owned(), "not paused"));
+        }
+        self.find(name).await
+    }
+
+    /// Creates a new secret, which is shown once. The previous one keeps signing for `overlap`.
+    pub async fn rotate_secret(
+        &self,
+        name: &str,
+        overlap: SignedDuration,
+    ) -> Result<Secret, SubscriberServiceError> {
+        let (secret, now) = (generate_secret()?, self.now());
+        let until = now.checked_add(overlap.clamp(SignedDuration::ZERO, MAX_OVERLAP)).ok();
+        let encrypted = self.keys.fresh_key_ring().await?.encrypt(&secret, name)?;
+        self.update_stored(name, |subscriber| {
+            let old = subscriber.active_secrets(now).map(|stored| StoredSecret {
+                encrypted: stored.encrypted.clone(),
+                until: stored.until.or(until).min(until),
+            });
+            subscriber.secrets =
+                [StoredSecret { encrypted: encrypted.clone(), until: None }].into_iter().chain(old).collect();
+            Ok(())
+        })
+        .await?;
+        Ok(secret)
+    }
+
+    /// Re-encrypts every secret that another than the current key encrypted, and returns how many there were.
+    ///
+    /// # Errors
+    /// [`SubscriberServiceError::Reencrypt`]: one subscriber failed and all others are done. Any other error stops at once.
+    pub async fn reencrypt_secrets(&self) -> Result<usize, SubscriberServiceError> {
+        let (mut done, mut failed, keys) = (0, None, self.keys.fresh_key_ring().await?);
+        for subscriber in self.store.list_subscribers(None).await? {
+            let old = |subscriber: &Subscriber| {
+                subscriber.secrets.iter().filter(|stored| !keys.is_current(&stored.encrypted)).count()
+            };
+            if old(&subscriber) == 0 {
+                continue;
+            }
+            let changed = self.update_stored(&subscriber.name, |subscriber| {
+                for stored in &mut subscriber.secrets {
+                    let secret = keys.decrypt(&stored.encrypted, &subscriber.name)?;
+                    stored.encrypted = keys.encrypt(&secret, &subscriber.name)?;
+                }
+                Ok(())
+            });
+            match changed.await {
+                Ok(_) => done += old(&subscriber),
+                Err(SubscriberServiceError::Key(error)) => {
+                    failed = Some(SubscriberServiceError::Reencrypt(subscriber.name, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        failed.map_or(Ok(done), Err)
+    }
+
+    /// Deletes a subscriber and cancels its pending deliveries.
+    pub async fn delete(&self, name: &str) -> Result<(), SubscriberServiceError> {
+        let subscriber = self.find(name).await?;
+        Ok(self.store.delete_subscriber(subscriber.id).await?)
+    }
+
+    /// Sends an event of type `hookbridge.ping`, which is not recorded. A success closes the subscriber's circuit.
+    pub async fn send_ping(&self, name: &str) -> Result<AttemptResult, SubscriberServiceError> {
+        let subscriber = self.find(name).await?;
+        let (receiver, now) = (self.receiver(&subscriber, &self.keys.fresh_key_ring().await?)?, self.now());
+        let id = format!("ping-{:032x}", fastrand::u128(..));
+        let event = json!({
+            "version": "0", "id": id, "detail-type": PING_TYPE, "source": "hookbridge", "account": "",
+            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "region": "", "resources": [],
+            "detail": {"subscriber": name},
+        });
+        let request = DeliveryRequest {
+            event_id: &id,
+            detail_type: PING_TYPE,
+            event: &event.to_string(),
+            attempt_number: 1,
+        };
+        let result = self.client.send(&receiver, request, now).await;
+        if result.is_success() {
+            self.store.record_recovery(subscriber.id, now).await?;
+        }
+        Ok(result)
+    }
+}
