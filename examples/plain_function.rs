@@ -1,5 +1,5 @@
-//! What `scripts/bench` compares the function `bridge` with: the least that fetches a secret and puts an event, with
-//! the same SDK, as its documentation has it used, the same cryptography and the same build profile. It verifies nothing and is of no other use.
+//! The baseline of `scripts/bench` for the function `bridge`: the minimum that fetches a secret and publishes an event, with the
+//! same SDK, cryptography and build profile. It verifies nothing and has no other use.
 
 #![allow(clippy::print_stdout, reason = "nothing is printed")]
 

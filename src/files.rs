@@ -1,12 +1,9 @@
-//! Files of this machine.
+//! Private files and folders.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
-/// Makes a folder that only its owner can read, unless it is there.
-///
-/// # Errors
-/// What the system said.
+/// Creates a folder that only its owner can read, unless it exists.
 pub fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -14,10 +11,7 @@ pub fn make_private(folder: &Path) -> std::io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
-/// Opens a file for reading and writing; makes one that only its owner can read where there is none.
-///
-/// # Errors
-/// What the system said.
+/// Opens a file for reading and writing; creates it, readable by its owner only, if it does not exist.
 pub fn open_private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);

@@ -1,46 +1,35 @@
 //! hookbridge: webhooks into AWS, and events out of it.
 //!
-//! The way of a webhook: [`bridge`] takes a request, checks it against a [`providers`] constant and a secret
-//! from [`secrets`], makes an [`event`] of it, and puts that on a [`bus`]. A module imports only what stands
-//! below it; `ARCHITECTURE.md` draws the house.
+//! [`bridge`] takes a webhook, verifies it against a scheme of [`providers`] and a secret of [`secrets`], and publishes an
+//! [`event`] on a [`bus`]. [`recorder`] and [`poller`] fill the [`log`], [`feed`] serves it over HTTP, [`delivery`] sends its
+//! events to subscribers. [`serve`] runs all of it in one process, [`lambda`] on AWS Lambda.
+//!
+//! `ARCHITECTURE.md` shows the layers: a module imports only modules below it.
 
-pub mod access;
 pub mod archive;
+pub mod auth;
 pub mod aws;
 pub mod bridge;
 pub mod bus;
-pub mod call;
-pub mod database;
 #[cfg(feature = "command")]
+pub mod cli;
 pub mod delivery;
-pub mod dispatch;
 pub mod event;
-#[cfg(feature = "command")]
-pub mod export;
 pub mod feed;
 #[cfg(feature = "command")]
 pub mod files;
 pub mod http_client;
 pub mod input;
-pub mod invocation;
-#[cfg(feature = "command")]
-pub mod load;
+pub mod lambda;
+pub mod lambda_log;
 pub mod log;
-#[cfg(feature = "command")]
-pub mod maintain;
 pub mod output;
 pub mod poller;
 pub mod providers;
 pub mod recorder;
-#[cfg(feature = "command")]
-pub mod replay;
 pub mod secrets;
 #[cfg(feature = "command")]
 pub mod send;
 #[cfg(feature = "command")]
 pub mod serve;
-#[cfg(feature = "command")]
-pub mod subscriber;
 pub mod template;
-#[cfg(feature = "command")]
-pub mod token;

@@ -1,7 +1,7 @@
 //! Terminal output and logging setup.
 //!
-//! Only this crate's own events are written, whatever `RUST_LOG` says: the SDK's debug output can hold requests
-//! and answers, and a secret is an answer.
+//! Only events of this crate are logged, whatever `RUST_LOG` says, because the SDK's debug output can contain requests and
+//! responses, and so secrets.
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
@@ -12,65 +12,63 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-fn ours() -> Targets {
+fn log_targets() -> Targets {
     Targets::new().with_target("hookbridge", LevelFilter::INFO)
 }
 
-/// JSON lines on standard output, which Lambda hands to CloudWatch Logs.
-pub fn for_function() {
+/// Logs JSON lines to standard output, which Lambda sends to CloudWatch Logs.
+pub fn init_function_logging() {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
-    tracing_subscriber::registry().with(ours()).with(lines).init();
+    tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
-/// How a function ends: it never does, unless it could not start, and then it says why.
-pub fn ended(run: Result<(), lambda_runtime::Error>) -> ExitCode {
+/// The exit code of a function. A function returns only if it could not start; then this logs why.
+pub fn exit_code(run: Result<(), lambda_runtime::Error>) -> ExitCode {
     match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
-            error!("{}", chain(&*cause));
+            error!("{}", error_chain(&*cause));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Readable lines on standard error, beside a command's own output.
+/// Logs readable lines to standard error.
 #[cfg(feature = "command")]
-pub fn for_terminal() {
+pub fn init_terminal_logging() {
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
-    tracing_subscriber::registry().with(ours()).with(lines).init();
+    tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
 /// Set when a write to stdout failed.
-static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Writes one finished line to standard output. A reader that has gone away is no reason to fail; of another failure
-/// [`has_failed`] knows.
-pub fn line(text: &str) {
+/// Writes one line to standard output. A closed pipe is ignored; other failures set [`output_failed`].
+pub fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush());
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
-        && !HAS_FAILED.swap(true, Ordering::Relaxed)
+        && !OUTPUT_FAILED.swap(true, Ordering::Relaxed)
     {
         let _ = writeln!(std::io::stderr(), "standard output: {error}");
     }
 }
 
-/// Whether something that was to be written to standard output was not, and it was told why.
-pub fn has_failed() -> bool {
-    HAS_FAILED.load(Ordering::Relaxed)
+/// Whether a write to standard output failed for another reason than a closed pipe.
+pub fn output_failed() -> bool {
+    OUTPUT_FAILED.load(Ordering::Relaxed)
 }
 
-/// Tells a person at a terminal, on standard error.
+/// Writes one line to standard error.
 #[cfg(feature = "command")]
-pub fn complain(text: &str) {
+pub fn print_error(text: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
-/// An error and its causes in one line. Each cause says what it is by its own `Display`, never by `Debug`, which
-/// in the SDK can hold the answer it could not read.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+/// An error and its causes in one line, by `Display`: the SDK's `Debug` output can contain a response.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

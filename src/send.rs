@@ -1,113 +1,82 @@
-//! `hookbridge send`: signs a webhook as its provider does, and posts it.
+//! `hookbridge send`: signs a webhook as its provider does, and sends it.
 //!
-//! It signs from the same constant that the bridge verifies with, so it proves the way of a webhook, not the
-//! reading of a provider's documentation: for that there are published vectors and the providers' own SDKs.
+//! It signs with the scheme that the bridge verifies with, so it tests the path of a webhook, not our reading of the provider's
+//! documentation. Published vectors and the providers' SDKs test that.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::http_client;
-use crate::output::chain;
+use crate::output::error_chain;
 use crate::providers::{
     FieldLocation, JSON_MEDIA_TYPE, Provider, RawWebhook, RequestUrl, SampleWebhook, UrlError,
     VerificationError,
 };
 use crate::secrets::Secret;
 
-/// What is to be sent.
-pub struct Letter<'a> {
-    /// As whom.
+pub struct TestWebhook<'a> {
     pub provider: &'static Provider,
-    /// Its event type; the sample's own when `None`.
+    /// `None` for the sample's type.
     pub event: Option<&'a str>,
-    /// Its body; the provider's sample when `None`.
+    /// `None` for the provider's sample.
     pub body: Option<Bytes>,
-    /// Where to.
     pub to: RequestUrl,
 }
 
-/// A signed webhook, ready to be posted.
-pub struct Signed {
-    /// With the hash of the body in it where the provider puts it there.
+/// A signed webhook, ready to be sent.
+pub struct SignedWebhook {
+    /// Includes the hash of the body if the provider signs it in the URL.
     pub url: RequestUrl,
     /// Names in lower case.
     pub headers: Vec<(&'static str, String)>,
-    /// Raw.
     pub body: Bytes,
 }
 
-/// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// An event type where there is no place for one.
-    #[error("--event: {title} writes the event type into the body; leave --event out, or --data")]
-    TypeIsInBody {
-        /// The provider.
-        title: &'static str,
-    },
-    /// An event type for a provider that has none.
+    #[error("--event: {title} sends the event type in the body; omit --event or --data")]
+    TypeInBody { title: &'static str },
     #[error("--event: {title} webhooks have no event type")]
-    NoType {
-        /// The provider.
-        title: &'static str,
-    },
-    /// An event type that no header can hold.
-    #[error("--event: '{0}' cannot stand in a header")]
-    BadType(String),
-    /// A URL that is none.
+    MissingType { title: &'static str },
+    #[error("--event: '{0}' contains characters that a header cannot")]
+    InvalidType(String),
     #[error("--to: '{url}': {error}")]
-    Url {
-        /// As it was given.
-        url: String,
-        /// What is wrong with it.
-        error: UrlError,
-    },
-    /// A body that the provider could not have signed.
-    #[error("this body cannot be signed as {title} signs: {error}")]
-    Unsignable {
-        /// The provider.
-        title: &'static str,
-        /// Why.
-        error: VerificationError,
-    },
-    /// Nobody answered.
-    #[error("{url} did not answer: {error}")]
-    NoAnswer {
-        /// Where to.
-        url: String,
-        /// What happened.
-        error: String,
-    },
+    Url { url: String, error: UrlError },
+    /// The provider cannot have signed this body.
+    #[error("{title} cannot sign this body: {error}")]
+    Unsignable { title: &'static str, error: VerificationError },
+    #[error("no response from {url}: {error}")]
+    NoResponse { url: String, error: String },
 }
 
-impl Letter<'_> {
+impl TestWebhook<'_> {
     /// Signs with `secret` at the time `now`.
     ///
     /// # Errors
-    /// [`SendError`] when the provider could not have sent such a webhook.
-    pub fn sign(self, secret: &Secret, now: Timestamp) -> Result<Signed, SendError> {
+    /// The provider cannot have sent such a webhook.
+    pub fn sign(self, secret: &Secret, now: Timestamp) -> Result<SignedWebhook, SendError> {
         let provider = self.provider;
         let title = provider.title;
         let mut headers = Vec::new();
-        let sample = || fresh(&provider.sample, now);
+        let sample = || sample_body(&provider.sample, now);
         let body = match (provider.event_type, self.event, self.body) {
             (Some(FieldLocation::Header(name)), event, body) => {
                 let event = event.unwrap_or(provider.sample.event_type);
                 if event.is_empty() || !event.bytes().all(|b| b.is_ascii_graphic()) {
-                    return Err(SendError::BadType(event.to_owned()));
+                    return Err(SendError::InvalidType(event.to_owned()));
                 }
                 headers.push((name, event.to_owned()));
                 body.unwrap_or_else(|| sample().into())
             }
             (_, None, body) => body.unwrap_or_else(|| sample().into()),
             (Some(FieldLocation::Body(_)), Some(_), Some(_)) => {
-                return Err(SendError::TypeIsInBody { title });
+                return Err(SendError::TypeInBody { title });
             }
             (Some(FieldLocation::Body(_)), Some(event), None) => {
                 let quoted = |text: &str| serde_json::Value::from(text).to_string();
                 sample().replace(&quoted(provider.sample.event_type), &quoted(event)).into()
             }
-            (None, Some(_), _) => return Err(SendError::NoType { title }),
+            (None, Some(_), _) => return Err(SendError::MissingType { title }),
         };
         if let Some(FieldLocation::Header(name)) = provider.delivery_id {
             headers.push((name, uuid::Uuid::new_v4().to_string()));
@@ -127,12 +96,12 @@ impl Letter<'_> {
         let signature = provider.signature.sign(&webhook, secret, now);
         let signature = signature.map_err(|error| SendError::Unsignable { title, error })?;
         headers.push((provider.signature.header, signature));
-        Ok(Signed { url, headers, body })
+        Ok(SignedWebhook { url, headers, body })
     }
 }
 
-/// A sample's body with an id and a time of its own: what has the same is the same event, and recorded once.
-fn fresh(sample: &SampleWebhook, now: Timestamp) -> String {
+/// The sample's body with a new id and the current time, so that each one is a new event.
+fn sample_body(sample: &SampleWebhook, now: Timestamp) -> String {
     let mut body = sample.body.to_owned();
     if !sample.id_placeholder.is_empty() {
         let another = |char: char| match char {
@@ -150,27 +119,23 @@ fn fresh(sample: &SampleWebhook, now: Timestamp) -> String {
     body
 }
 
-/// Posts webhooks.
-pub struct Sender(reqwest::Client);
+pub struct WebhookSender(reqwest::Client);
 
-impl Sender {
-    /// A client for `url`.
+impl WebhookSender {
+    /// Creates a client for `url`.
     ///
     /// # Errors
-    /// When the system's root certificates cannot be read.
+    /// The system's root certificates cannot be read.
     pub fn new(url: &RequestUrl) -> Result<Self, reqwest::Error> {
-        Ok(Self(http_client::to(url.host())?))
+        Ok(Self(http_client::client_for(url.host())?))
     }
 
-    /// Posts `signed` and returns the status and the text of the answer.
-    ///
-    /// # Errors
-    /// [`SendError::NoAnswer`].
-    pub async fn post(&self, signed: Signed) -> Result<(u16, String), SendError> {
+    /// Sends `signed` and returns the status and the text of the response.
+    pub async fn send(&self, signed: SignedWebhook) -> Result<(u16, String), SendError> {
         let url = signed.url.to_string();
-        let failed = |error: reqwest::Error| SendError::NoAnswer {
+        let failed = |error: reqwest::Error| SendError::NoResponse {
             url: url.clone(),
-            error: chain(&error.without_url()),
+            error: error_chain(&error.without_url()),
         };
         let mut request = self.0.post(&url).body(signed.body);
         for (name, value) in signed.headers {
@@ -189,16 +154,16 @@ mod tests {
     use crate::providers;
 
     #[test]
-    fn a_sample_is_another_event_each_time_and_has_the_same_form() {
+    fn samples_differ_in_id_and_keep_their_form() {
         let now = Timestamp::from_second(1_795_341_600).unwrap();
         for provider in providers::ALL {
-            let (one, other) = (fresh(&provider.sample, now), fresh(&provider.sample, now));
+            let (one, other) = (sample_body(&provider.sample, now), sample_body(&provider.sample, now));
             assert_eq!(one != other, !provider.sample.id_placeholder.is_empty(), "{}", provider.name);
             assert_eq!(one.len(), provider.sample.body.len(), "{}", provider.name);
             assert!(serde_json::from_str::<serde::de::IgnoredAny>(&one).is_ok() || provider.name == "twilio");
             assert!(provider.sample.body.contains(provider.sample.id_placeholder), "{}", provider.name);
         }
-        let stripe = fresh(&providers::stripe::STRIPE.sample, now);
+        let stripe = sample_body(&providers::stripe::STRIPE.sample, now);
         assert!(stripe.contains("\"created\": 1795341600,") && stripe.contains("\"id\": \"evt_"), "{stripe}");
     }
 }

@@ -1,6 +1,6 @@
-//! What is delivered in a second, from an event in the log to the attempt on record, beside a bare loop of the same HTTP client
-//! that posts signed bodies, one after the other, and beside as many of these loops as attempts are made at once; and what a
-//! million deliveries that wait cost.
+//! Deliveries per second, from an event in the log to the recorded attempt, beside a loop of the same HTTP client that posts
+//! signed bodies one after the other, and beside as many such loops as there are concurrent attempts. Also the cost of a million
+//! pending deliveries.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
+use hookbridge::aws::AwsError;
 use hookbridge::bus::Bus;
-use hookbridge::call::CallError;
-use hookbridge::dispatch::{
+use hookbridge::delivery::{
     DeliveryClient, DeliveryStore, Dispatcher, KeyRing, KeySource, SIGNATURE_HEADERS, SigningSecret,
     SsrfGuard,
 };
@@ -34,7 +34,7 @@ use jiff::Timestamp;
 const EVENTS: usize = 40_000;
 const AT_ONCE: usize = 64;
 const WAITING: usize = 1_000_000;
-/// Subscribers of those that wait, and how many deliveries of each are due.
+/// Subscribers of the pending deliveries, and the number of due deliveries of each.
 const SUBSCRIBERS: (usize, usize) = (100, 5);
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -42,7 +42,7 @@ fn main() {
     let database = std::env::var("BENCH_DATABASE").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (url, taken) = receiver();
-    // Before and after each, because a machine is not as fast at all times.
+    // Before and after each, because the machine's speed varies.
     let bare =
         || [(1, EVENTS / 4), (AT_ONCE, EVENTS)].map(|(n, events)| runtime.block_on(bare(&url, n, events)));
     for (name, flags) in [("SQLite", vec![]), ("PostgreSQL", vec!["--database", database.as_str()])] {
@@ -50,7 +50,7 @@ fn main() {
         let served = Served::new(&flags);
         let log = runtime.block_on(served.log(&flags));
         served.command(&flags, &["create", "bench", "--url", &url, "--limit", &AT_ONCE.to_string()]);
-        // Whatever is done once is done.
+        // One-time work is done.
         let before = taken.load(Ordering::SeqCst);
         runtime.block_on(log.record(0..1));
         until(|| taken.load(Ordering::SeqCst) > before);
@@ -61,7 +61,7 @@ fn main() {
                 log.record(start..(start + 1000).min(all)).await;
             }
         });
-        // The database is asked when there can be an end of it: counting takes of its time.
+        // The database is queried only near the end, because counting takes its time.
         until(|| taken.load(Ordering::SeqCst) >= before + EVENTS);
         until(|| runtime.block_on(log.attempts()) >= all);
         let rate = EVENTS as f64 / started.elapsed().as_secs_f64();
@@ -82,7 +82,7 @@ fn main() {
     println!("PostgreSQL: serve with {WAITING} deliveries that wait: {} MiB at rest", served.megabytes());
 }
 
-/// A subscriber's server on threads of its own.
+/// A subscriber's server on its own threads.
 fn receiver() -> (String, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let (tell, told) = std::sync::mpsc::channel();
@@ -103,7 +103,7 @@ fn receiver() -> (String, Arc<AtomicUsize>) {
     (told.recv().unwrap(), taken)
 }
 
-/// Posts a second by the client alone, in so many loops.
+/// Posts per second by the client alone, in this many loops.
 async fn bare(url: &str, loops: usize, events: usize) -> f64 {
     let client = http_client::builder().no_proxy().build().unwrap();
     let secret: Arc<SigningSecret> = Arc::new(SECRET.parse().unwrap());
@@ -137,7 +137,6 @@ async fn bare(url: &str, loops: usize, events: usize) -> f64 {
     events as f64 / started.elapsed().as_secs_f64()
 }
 
-/// An event's detail of 1 kB.
 fn detail(n: usize) -> String {
     format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(1000))
 }
@@ -150,7 +149,7 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// `hookbridge serve`, in a folder of its own.
+/// `hookbridge serve` in its own folder.
 struct Served {
     process: Child,
     folder: tempfile::TempDir,
@@ -173,7 +172,7 @@ impl Served {
         Self { process, folder }
     }
 
-    /// A command about subscribers of its log.
+    /// Runs a command on its log.
     fn command(&self, flags: &[&str], arguments: &[&str]) {
         let mut command = Command::new(std::env::var("BENCH_HOOKBRIDGE").unwrap());
         command.arg("subscriber").args(arguments).env("HOOKBRIDGE_ALLOW_TO", "127.0.0.1");
@@ -206,7 +205,7 @@ impl Drop for Served {
     }
 }
 
-/// The log of a server, from another process.
+/// The log of a server, opened by this process.
 enum BenchLog {
     Postgres(PostgresLog, sqlx::PgPool),
     Sqlite(SqliteLog, sqlx::SqlitePool),
@@ -251,7 +250,6 @@ impl BenchLog {
         }
     }
 
-    /// Attempts that are on record.
     async fn attempts(&self) -> usize {
         let count: i64 = match self {
             Self::Postgres(_, pool) => {
@@ -265,16 +263,16 @@ impl BenchLog {
     }
 }
 
-/// Nobody is told anything.
-struct Nobody;
+/// A bus that drops every event.
+struct NullBus;
 
-impl Bus for Nobody {
-    async fn publish(&self, _: &Arc<Event>, _: tokio::time::Instant) -> Result<(), CallError> {
+impl Bus for NullBus {
+    async fn publish(&self, _: &Arc<Event>, _: tokio::time::Instant) -> Result<(), AwsError> {
         Ok(())
     }
 }
 
-/// How long it takes to find what is due among a million deliveries that wait.
+/// The time to find the due deliveries among a million pending ones.
 async fn waiting(database: &str) {
     let pool = sqlx::PgPool::connect(database).await.unwrap();
     let (subscribers, due) = SUBSCRIBERS;
@@ -300,7 +298,7 @@ async fn waiting(database: &str) {
     for _ in 0..20 {
         let (keys, poster) = (KeySource::Static(keys.key_ring().await.unwrap()), poster.clone());
         let dispatcher =
-            Dispatcher::new(DeliveryStore::new(log.clone()), keys, poster, Nobody, Arc::new(Timestamp::now));
+            Dispatcher::new(DeliveryStore::new(log.clone()), keys, poster, NullBus, Arc::new(Timestamp::now));
         let started = Instant::now();
         assert!(dispatcher.claim_due().await.unwrap().is_empty());
         none.push(started.elapsed());
@@ -323,7 +321,7 @@ async fn waiting(database: &str) {
         middle(none)
     );
     println!(
-        "PostgreSQL: {} of them due, of {subscribers} subscribers, taken in hand: {:.1} ms",
+        "PostgreSQL: {} of them due, of {subscribers} subscribers, claimed: {:.1} ms",
         subscribers * due,
         middle(some)
     );

@@ -1,5 +1,4 @@
-//! How long a reader waits for what it waits for, and what a thousand who wait cost: `hookbridge serve`, with SQLite and with
-//! PostgreSQL.
+//! The latency of a waiting reader, and the cost of a thousand of them: `hookbridge serve` with SQLite and with PostgreSQL.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,10 +14,8 @@ use std::time::{Duration, Instant};
 
 use hookbridge::log::{EventBatch, EventReader as _, EventStore as _, NewEvent, PostgresLog, SearchColumns};
 
-/// How often the time is taken.
 const TIMES: usize = 500;
 const WAITING: usize = 1000;
-/// How long nothing happens.
 const QUIET: Duration = Duration::from_secs(10);
 const SECRET: &str = "a secret for measuring";
 
@@ -49,7 +46,6 @@ fn main() {
     println!("PostgreSQL: {WAITING} who wait cost {:.4} of a core, wanted at most 0.1", waiting(&postgres));
 }
 
-/// A server of its own.
 struct Started {
     process: Child,
     address: SocketAddr,
@@ -74,7 +70,7 @@ impl Started {
         Self { process, address, _folder: folder }
     }
 
-    /// The seconds of a core that it has used.
+    /// The processor time that it has used, in seconds.
     fn used(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -97,7 +93,6 @@ fn ask(address: SocketAddr, query: &str) -> TcpStream {
     stream
 }
 
-/// The whole answer.
 fn answer(mut stream: TcpStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -110,13 +105,13 @@ fn cursor(answer: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// Half of the times, and the longest but one in a hundred, from what `happen` returns to the first byte.
+/// The median and the 99th percentile of the times from `happen`'s return to the first byte.
 fn latency(server: &Started, mut happen: impl FnMut(SocketAddr) -> Instant) -> String {
     let mut next = cursor(&answer(ask(server.address, "after=now")));
     let mut times = Vec::new();
     for _ in 0..TIMES {
         let stream = ask(server.address, &format!("after={next}&wait=25"));
-        // It has begun to wait by then.
+        // The reader waits by then.
         std::thread::sleep(Duration::from_millis(3));
         let reader = std::thread::spawn(move || {
             let mut byte = [0];
@@ -156,7 +151,7 @@ fn webhook(address: SocketAddr) -> Instant {
     Instant::now()
 }
 
-/// Records an event as another process would, and returns when it was committed.
+/// Records an event from another process, and returns when it was committed.
 async fn record(log: &PostgresLog, n: usize) -> Instant {
     let record = NewEvent {
         time: jiff::Timestamp::now(),
@@ -175,7 +170,7 @@ async fn record(log: &PostgresLog, n: usize) -> Instant {
     committed
 }
 
-/// What a thousand who wait use of a core while nothing happens.
+/// The processor share of a thousand waiting readers without events.
 fn waiting(server: &Started) -> f64 {
     let waiting: Vec<_> = (0..WAITING).map(|_| ask(server.address, "after=now&wait=25")).collect();
     std::thread::sleep(Duration::from_secs(2));

@@ -1,4 +1,4 @@
-//! From `exec` to the first answered webhook, secret fetched and event put; and what the function holds in memory.
+//! The time from `exec` to the first answered webhook, with the secret fetched and the event published; and memory.
 
 use super::runtime_api::Invoked;
 use super::{event, median, stub};
@@ -14,7 +14,7 @@ pub async fn compare(aws: &stub::Aws) {
     let (mut of_bridge, mut of_plain) = (Vec::new(), Vec::new());
     let mut memory = 0;
     for _ in 0..TIMES {
-        // In turns, so that what else this machine does falls on both.
+        // By turns, so that other load on the machine affects both.
         let mut function = Invoked::start(&plain, &environment, event.clone()).await;
         of_plain.push(function.first_answer().await);
         drop(function);

@@ -1,6 +1,6 @@
-//! The function's speed, as ratios within one run. `scripts/bench` builds what it compares and runs it.
+//! The function's speed, as ratios within one run. `scripts/bench` builds the binaries and runs it.
 //!
-//! AWS is played by a stub on this machine, over TLS: it answers at once, so that what is measured is us.
+//! A local stub over TLS takes the place of AWS and answers at once, so that only our part is measured.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,13 +28,12 @@ fn main() {
     });
 }
 
-/// The middle of some measurements.
 fn median(mut of: Vec<f64>) -> f64 {
     of.sort_by(f64::total_cmp);
     of[of.len() / 2]
 }
 
-/// A Function URL event: a webhook of 10 KB that GitHub could have sent.
+/// A Function URL event with a GitHub webhook of 10 KB.
 fn event() -> String {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(640));
     let github = hookbridge::providers::find("github").unwrap();

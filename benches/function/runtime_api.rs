@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, mpsc};
 
-/// A function that was started and is being invoked.
+/// A running function.
 pub struct Invoked {
     pub process: Child,
     started: Instant,
@@ -27,7 +27,7 @@ struct Api {
 }
 
 impl Invoked {
-    /// Starts `program`, with `first` waiting for it.
+    /// Starts `program` with `first` as its first event.
     pub async fn start(program: &str, environment: &[(&'static str, String)], first: String) -> Self {
         let (events, waiting) = mpsc::channel(1);
         let (answered, answers) = mpsc::channel(1);
@@ -54,13 +54,13 @@ impl Invoked {
         Self { process, started, events, answers }
     }
 
-    /// Waits for the first answer; milliseconds from the start of the process to it.
+    /// Waits for the first response; returns the milliseconds since the process started.
     pub async fn first_answer(&mut self) -> f64 {
         let at = self.answer().await;
         at.duration_since(self.started).as_secs_f64() * 1e3
     }
 
-    /// Invokes it once more.
+    /// Invokes it again.
     pub async fn invoke(&mut self, event: String) {
         self.events.send(event).await.unwrap();
         self.answer().await;
@@ -72,7 +72,7 @@ impl Invoked {
         at
     }
 
-    /// What it holds in memory, in KiB: the pages that are its own, and those it shares with its file.
+    /// Resident memory in KiB, private and file-backed.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

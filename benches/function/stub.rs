@@ -1,4 +1,4 @@
-//! Secrets Manager, EventBridge and S3, answering at once over TLS, behind a certificate of our own.
+//! A stub of Secrets Manager, EventBridge and S3 over TLS, with its own certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub const SECRET: &str = "a secret for measuring";
 
-/// Where it is, and the bundle of root certificates that trusts it.
+/// Its URL, and a bundle of root certificates that trusts it.
 pub struct Aws {
     pub url: String,
     pub bundle: PathBuf,
@@ -22,7 +22,7 @@ pub struct Aws {
 impl Aws {
     pub async fn start(folder: &Path) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
-        // The system's own roots are in it, too: reading them is part of a cold start.
+        // Includes the system's roots, because reading them is part of a cold start.
         let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
         let system = system.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let bundle = folder.join("roots.pem");
@@ -52,7 +52,7 @@ impl Aws {
         Self { url: format!("https://localhost:{port}"), bundle }
     }
 
-    /// The environment in which a function finds it.
+    /// The environment of a function that uses the stub.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ENDPOINT_URL", self.url.clone()),

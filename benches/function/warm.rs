@@ -1,4 +1,4 @@
-//! What a warm webhook of 10 KB costs over the raw SDK call.
+//! The cost of a warm webhook of 10 KB over the raw SDK call.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +14,7 @@ use super::{event, median, stub};
 const TIMES: usize = 3000;
 
 pub async fn compare(aws: &stub::Aws) {
-    // A benchmark's process reads its environment like a function's, so it is started with the stub's.
+    // The environment is read at process start, so the process is started with the stub's.
     let config = with_environment(aws).await;
     let function = BridgeFunction {
         handler: WebhookHandler {
@@ -54,7 +54,6 @@ pub async fn compare(aws: &stub::Aws) {
     println!("  over the raw call {:.0} us, wanted at most 100", ours - raw);
 }
 
-/// The SDK's configuration with which a function in this process finds the stub.
 pub async fn with_environment(aws: &stub::Aws) -> aws_config::SdkConfig {
     let roots = std::fs::read(&aws.bundle).unwrap();
     let store = aws_smithy_http_client::tls::TrustStore::empty().with_pem_certificate(roots);

@@ -1,5 +1,5 @@
-//! Batches as SparkPost sends them: the mix of types, the fields and the sizes of its documentation, ids and times that
-//! advance.
+//! Generates batches like SparkPost's: the mix of types, the fields and the sizes of its documentation, with increasing ids and
+//! times.
 
 use std::fmt::Write as _;
 
@@ -17,14 +17,12 @@ const TYPES: [(&str, &str); 8] = [
 pub(crate) struct Generator {
     random: fastrand::Rng,
     id: u64,
-    /// Milliseconds since 1970.
     time: u64,
-    /// Milliseconds between two events, on average.
     step: u64,
 }
 
 impl Generator {
-    /// Begins so many days ago, with so many events a day.
+    /// Starts this many days ago, with this many events a day.
     pub(crate) fn new(days: u64, a_day: usize) -> Self {
         let now = jiff::Timestamp::now().as_millisecond().cast_unsigned();
         let step = 86_400_000 / a_day as u64;

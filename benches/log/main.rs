@@ -1,6 +1,5 @@
-//! How fast batches become rows, and rows are found: the recorder against PostgreSQL's own server-side COPY of the same
-//! rows into a table with the same key; the same at many rows as at one million; a search against the same SQL by hand.
-//! Everything on one machine, ratios within one run.
+//! The speed of recording and of reading: the recorder against PostgreSQL's server-side COPY of the same rows into a table with
+//! the same key; many rows against one million; the search against hand-written SQL. All on one machine, ratios within one run.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 #![allow(clippy::cast_precision_loss, reason = "rates need no more digits")]
@@ -12,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use generator::Generator;
-use hookbridge::access::{Access, Scope};
-use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
+use hookbridge::auth::{Authenticator, TokenScope};
+use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
 use hookbridge::log::{EventReader as _, EventStore as _, PostgresLog, RecordOutcome};
 use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};
@@ -21,13 +20,9 @@ use sqlx::postgres::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Events in a batch, as SparkPost sends them.
 const BATCH: usize = 350;
-/// Batches that a rate is measured over.
 const MEASURED: usize = 1000;
-/// Days that the rows are of.
 const DAYS: u64 = 30;
-/// Recorders at once.
 const AT_ONCE: usize = 8;
 
 fn number(name: &str, default: usize) -> usize {
@@ -70,7 +65,6 @@ async fn main() {
     log.close().await;
 }
 
-/// The best of three rates, each over a thousand batches.
 async fn best(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     let mut best = 0.0_f64;
     for _ in 0..3 {
@@ -79,7 +73,7 @@ async fn best(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     best
 }
 
-/// The rate over a thousand batches, with somebody who follows the log meanwhile.
+/// The rate over a thousand batches while a reader follows the log.
 async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     let of_follower = log.clone();
     let follower = tokio::spawn(async move {
@@ -93,9 +87,9 @@ async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     rate
 }
 
-/// Records so many batches, and returns the rate in events a second.
+/// Records batches, and returns events per second.
 async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize) -> f64 {
-    // What is measured is made before.
+    // Generated before the measurement.
     let made: Vec<_> =
         if batches == MEASURED { (0..batches).map(|_| generator.batch(BATCH)).collect() } else { vec![] };
     let mut made = made.into_iter();
@@ -129,8 +123,7 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
     done as f64 / started.elapsed().as_secs_f64()
 }
 
-/// What the order costs those who write: the same without the index that it is read by, and without anybody who gives
-/// positions, by turns.
+/// The cost of the order for writers: by turns with and without its index and a process that assigns positions.
 async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generator) {
     let (mut with, mut without) = (0.0_f64, 0.0_f64);
     for _ in 0..4 {
@@ -152,7 +145,7 @@ async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generat
     );
 }
 
-/// The server's own way with the same rows: it writes them to a file of its own, and reads that.
+/// The server's COPY of the same rows: to a file and from it.
 async fn copy(pool: &PgPool, recorder: f64) {
     let file = std::env::var("BENCH_SERVER_FILE").unwrap();
     let rows = MEASURED * BATCH;
@@ -182,24 +175,22 @@ async fn copy(pool: &PgPool, recorder: f64) {
     sqlx::raw_sql("drop table baseline").execute(pool).await.unwrap();
 }
 
-/// Has a request answered, and returns the body.
 async fn ask(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
     let request =
-        Request { method: &method, path, query, headers: &headers, body: b"", patience: Duration::ZERO };
-    let answer = feed.answer(request, &Scope::Everything).await;
+        FeedRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
+    let answer = feed.handle(request, &TokenScope::AllSources).await;
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     answer.body
 }
 
-/// Has a search answered.
 async fn find(feed: &Feed<PostgresLog>, query: &str) {
     ask(feed, SEARCH_PATHS[0], query).await;
 }
 
-/// A page of one day, by filter: the whole answer of the search against the two statements behind it, by hand.
+/// A page of one day, by filter: the search's whole response against the two SQL statements behind it.
 async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
-    let feed = Feed::new(PostgresLog::clone(log), Access::Open);
+    let feed = Feed::new(PostgresLog::clone(log), Authenticator::Open);
     let to = Timestamp::now() - SignedDuration::from_hours(24);
     let from = to - SignedDuration::from_hours(24);
     let month = to - SignedDuration::from_hours(24 * 29);

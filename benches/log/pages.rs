@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hookbridge::access::Access;
+use hookbridge::auth::Authenticator;
 use hookbridge::feed::Feed;
 use hookbridge::log::{Bounds, EventReader as _, PostgresLog};
 use serde::Serialize;
@@ -26,13 +26,13 @@ struct Envelope<'a> {
     detail: Box<RawValue>,
 }
 
-/// The milliseconds that a page takes at the start, in the middle and at the end of the log.
+/// The milliseconds of a page at the start, in the middle and at the end of the log.
 pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
     let Bounds { first, end } = log.bounds().await.unwrap();
-    let feed = Feed::new(log.clone(), Access::Open);
+    let feed = Feed::new(log.clone(), Authenticator::Open);
     let mut times = Vec::new();
     for (place, from) in [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE)] {
-        // A cursor to begin from, by way of the page before.
+        // The cursor of the page before.
         let query = if from == first { "after=start".to_owned() } else { cursor_at(&feed, pool, from).await };
         let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
         for _ in 0..15 {
@@ -56,7 +56,7 @@ pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static s
     times
 }
 
-/// A page of one type of events, from the middle of the log on, against a page of every type.
+/// A page of one event type, from the middle of the log on, against a page of all types.
 async fn of_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, of_every_type: f64) {
     let query = format!("{}&limit={PAGE}&type=bounce", cursor_at(feed, pool, from).await);
     let mut best = Duration::MAX;
@@ -74,9 +74,9 @@ async fn of_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, of_ever
     );
 }
 
-/// The parameter for the place before a position.
+/// The query parameter for the point before a position.
 async fn cursor_at(feed: &Feed<PostgresLog>, pool: &PgPool, position: i64) -> String {
-    // Backward from the end, a page of one event at a time would take long: by the time of its batch, then forward.
+    // Paging backwards from the end would take long, so the search starts at the time of the batch.
     let batch = "select to_char(recorded at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), position from hookbridge.batches
         where recorded = (select recorded from hookbridge.batches where position <= $1 order by position desc limit 1)
         order by position limit 1";

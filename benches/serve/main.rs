@@ -1,6 +1,6 @@
-//! Webhooks a second that `hookbridge serve` verifies and stores durably, against the same server answering without
-//! verifying or storing: the same threads, allocator, connections, limits and router, and the body read as a whole. Beside it,
-//! the plainest server that the same libraries make, on all cores.
+//! Webhooks per second that `hookbridge serve` verifies and stores durably, against the same server without verification and
+//! storage (same threads, allocator, connections, limits and router; the body is read), and against the plainest server of the
+//! same libraries on all cores.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::IntoResponse as _;
 use axum::routing::{any, post};
-use hookbridge::serve::gate::Gate;
+use hookbridge::serve::admission::AdmissionControl;
 use hookbridge::serve::listener;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,7 +38,7 @@ fn main() {
     let is = |role: &str| std::env::args().any(|argument| argument == role);
     let all_cores = || tokio::runtime::Runtime::new().unwrap();
     if is("same-server") {
-        hookbridge::serve::runtime().unwrap().block_on(same_server());
+        hookbridge::serve::build_runtime().unwrap().block_on(same_server());
     } else if is("plain-server") {
         all_cores().block_on(plain_server());
     } else {
@@ -46,22 +46,20 @@ fn main() {
     }
 }
 
-/// As `hookbridge serve` begins and ends with a webhook.
 async fn same_server() {
-    let gate = Arc::new(Gate::new(1024));
+    let gate = Arc::new(AdmissionControl::new(1024));
     let answer = move |body: Body| {
         let gate = gate.clone();
         async move {
             match gate.admit(body, tokio::time::Instant::now() + Duration::from_secs(9)).await {
                 Ok(_) => (http::StatusCode::ACCEPTED, "ok").into_response(),
-                Err(turned_away) => turned_away.answer(),
+                Err(turned_away) => turned_away.into_response(),
             }
         }
     };
     listen(Router::new().route("/hooks/github", any(answer))).await;
 }
 
-/// The body is read and nothing is done with it.
 async fn plain_server() {
     let answer = |_: Bytes| std::future::ready((http::StatusCode::ACCEPTED, "ok"));
     listen(Router::new().route("/hooks/github", post(answer))).await;
@@ -79,7 +77,7 @@ async fn compare() {
     let (mut rates, mut stored) = ([0.0; 3], 0);
     for _ in 0..ROUNDS {
         for (rate, server) in rates.iter_mut().zip(["same-server", "plain-server", "serve"]) {
-            // Each time a new one: what a server goes on doing after a flood would take from the next.
+            // A new server for each round: work left from a flood would slow the next one.
             let folder = tempfile::tempdir().unwrap();
             let started = Started::new(command(server, folder.path()));
             *rate += load(started.address, &request).await / ROUNDS as f64;
@@ -96,7 +94,6 @@ async fn compare() {
     println!("  stored: {stored} events");
 }
 
-/// What starts a server, with its data in `folder`.
 fn command(server: &str, folder: &Path) -> Command {
     if server != "serve" {
         let mut of_ours = Command::new(std::env::current_exe().unwrap());
@@ -112,7 +109,6 @@ fn command(server: &str, folder: &Path) -> Command {
     serve
 }
 
-/// A server's process and where it listens.
 struct Started {
     process: std::process::Child,
     address: SocketAddr,
@@ -123,7 +119,7 @@ impl Started {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
         let address = lines.find_map(|line| line.unwrap().rsplit_once("http://")?.1.parse().ok()).unwrap();
-        // Whatever it says later has to go somewhere.
+        // Its further output must be read.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address }
     }
@@ -136,7 +132,7 @@ impl Drop for Started {
     }
 }
 
-/// A webhook of 2 KB that GitHub could have sent, as bytes.
+/// A GitHub webhook of 2 KB, as bytes.
 fn request() -> Vec<u8> {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(125));
     let github = hookbridge::providers::find("github").unwrap();
@@ -152,7 +148,7 @@ fn request() -> Vec<u8> {
     .into_bytes()
 }
 
-/// Requests a second, over connections that each wait for an answer before they ask again.
+/// Requests per second over connections that each wait for a response before the next request.
 async fn load(address: SocketAddr, request: &[u8]) -> f64 {
     let started = Instant::now();
     let clients: Vec<_> = (0..CONNECTIONS)

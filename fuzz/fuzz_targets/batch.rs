@@ -1,4 +1,4 @@
-//! Any bytes as a batch: nothing in it stops the rest, and what becomes of it is what a database takes.
+//! Arbitrary bytes as a batch: one element never affects the others, and a database accepts every record.
 
 #![no_main]
 

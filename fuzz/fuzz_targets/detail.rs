@@ -1,4 +1,4 @@
-//! Any bytes as a detail: what is taken is kept byte for byte, and its fields can be looked for.
+//! Arbitrary bytes as a detail: an accepted detail is preserved byte for byte, and its fields can be read.
 
 #![no_main]
 

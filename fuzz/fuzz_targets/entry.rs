@@ -1,4 +1,4 @@
-//! Any text as an entry from a queue: what is taken can be written again, and is the same.
+//! Arbitrary text as an entry from a queue: an accepted entry round-trips.
 
 #![no_main]
 

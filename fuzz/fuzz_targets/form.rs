@@ -1,4 +1,4 @@
-//! Any bytes as a form.
+//! Arbitrary bytes as a form.
 
 #![no_main]
 

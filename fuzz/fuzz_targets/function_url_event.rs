@@ -1,4 +1,4 @@
-//! Any text as the event of an invocation.
+//! Arbitrary text as a Function URL event.
 
 #![no_main]
 

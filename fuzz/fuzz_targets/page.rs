@@ -1,5 +1,5 @@
-//! Any bytes as what a provider answers when it is asked for its events: what is asked next goes where it should, and what is
-//! recorded is what a database takes.
+//! Arbitrary bytes as a page of a provider's event list: the next request goes to the same host, and a database accepts every
+//! record.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text as the query of a search, or of the log: it is answered, and the next page that it names is one.
+//! Arbitrary text as the query of a search or of `GET /events`: it is answered, and the next page's link is valid.
 
 #![no_main]
 
@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hookbridge::access::{Access, Scope};
-use hookbridge::feed::{Feed, Request, SEARCH_PATHS};
+use hookbridge::auth::{Authenticator, TokenScope};
+use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
 use hookbridge::log::{
     Bounds, CursorKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
     MaintenanceReport, PageLimit, PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy,
@@ -30,7 +30,7 @@ fn event(n: i64) -> StoredEvent {
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
 
-/// A log with one event too many for every page.
+/// A log with one event more than any page holds.
 struct Full;
 
 impl EventStore for Full {
@@ -107,11 +107,11 @@ impl SqlExecutor for Full {
 }
 
 fn answer(path: &str, query: &str) -> (u16, String) {
-    let feed = Feed::new(Full, Access::Open);
+    let feed = Feed::new(Full, Authenticator::Open);
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
     let request =
-        Request { method: &method, path, query, headers: &headers, body: b"", patience: Duration::ZERO };
-    let answer = RUNTIME.block_on(feed.answer(request, &Scope::Everything));
+        FeedRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
+    let answer = RUNTIME.block_on(feed.handle(request, &TokenScope::AllSources));
     (answer.status.as_u16(), String::from_utf8(answer.body).unwrap())
 }
 

@@ -1,4 +1,4 @@
-//! Any bytes as the signature, the content type and the query of a webhook of every provider.
+//! Arbitrary bytes as the signature, content type and query of a webhook of every provider.
 
 #![no_main]
 

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::s3;
-use crate::call::{CallError, Failure, retried};
+use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::{Detail, Event};
 
 /// An S3 bucket that stores details.
@@ -34,20 +34,20 @@ impl ClaimCheckStore {
         folder: &str,
         event: &Event,
         deadline: Instant,
-    ) -> Result<Event, CallError> {
+    ) -> Result<Event, AwsError> {
         let detail = event.detail.bytes();
         let key = format!("{folder}/{}.json", hex::encode(Sha256::digest(&detail)));
         let size = detail.len();
-        retried("PutObject", deadline, || async {
+        retry("PutObject", deadline, || async {
             let put = self.client.put_object().bucket(&self.bucket).key(&key);
             let put = put.content_type("application/json").body(ByteStream::from(detail.clone()));
-            put.send().await.map_err(|error| Failure::of_request(&error))?;
+            put.send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
             Ok(())
         })
         .await?;
         let check = json!({"overflow": {"bucket": self.bucket, "key": key, "size": size}});
         let detail =
-            Detail::parse(check.to_string().as_bytes()).map_err(|e| CallError::Malformed(e.to_string()))?;
+            Detail::parse(check.to_string().as_bytes()).map_err(|e| AwsError::Malformed(e.to_string()))?;
         let (source, detail_type) = (event.source.clone(), event.detail_type.clone());
         Ok(Event { source, detail_type, detail, time: event.time, resources: event.resources.clone() })
     }

@@ -9,15 +9,15 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{ArchiveEntry, ArchivedPayload, PutOutcome, object_key};
-use crate::call::CallError;
+use crate::aws::AwsError;
 use crate::files::make_private;
 
 /// Subfolder for files that are being written.
-const PARTIAL: &str = ".partial";
+const PARTIAL_SUFFIX: &str = ".partial";
 /// Subfolder for the headers of entries.
-const HEADERS: &str = ".headers";
+const HEADERS_FOLDER: &str = ".headers";
 /// Age at which a partial file counts as left behind by a crash.
-const LEFT_OVER: Duration = Duration::from_secs(3600);
+const STALE_PARTIAL_AGE: Duration = Duration::from_secs(3600);
 
 /// An archive in a local folder.
 #[derive(Clone)]
@@ -32,13 +32,13 @@ impl FolderArchive {
     /// # Errors
     /// When the folder cannot be created or written to.
     pub fn open(folder: PathBuf) -> std::io::Result<Self> {
-        let partial = folder.join(PARTIAL);
+        let partial = folder.join(PARTIAL_SUFFIX);
         make_private(&partial)?;
         for file in std::fs::read_dir(&partial)? {
             let file = file?;
             // Another process may have renamed the file in the meantime.
             let Ok(written) = file.metadata().and_then(|about| about.modified()) else { continue };
-            if written.elapsed().is_ok_and(|age| age > LEFT_OVER) {
+            if written.elapsed().is_ok_and(|age| age > STALE_PARTIAL_AGE) {
                 std::fs::remove_file(file.path())?;
             }
         }
@@ -56,18 +56,18 @@ impl FolderArchive {
         &self,
         batch: &ArchiveEntry,
         deadline: Instant,
-    ) -> Result<PutOutcome, CallError> {
-        let (path, partial) = (self.folder.join(object_key(batch)), self.folder.join(PARTIAL));
+    ) -> Result<PutOutcome, AwsError> {
+        let (path, partial) = (self.folder.join(object_key(batch)), self.folder.join(PARTIAL_SUFFIX));
         let (batch, headers) = (batch.clone(), self.folder.join(headers_of(&object_key(batch))));
-        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
+        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
         let shown = path.display().to_string();
         match timeout_at(
             deadline,
-            tokio::task::spawn_blocking(move || keep(&path, &headers, &partial, &batch)),
+            tokio::task::spawn_blocking(move || write_entry(&path, &headers, &partial, &batch)),
         )
         .await
         {
-            Ok(Ok(Ok(kept))) => Ok(kept),
+            Ok(Ok(Ok(stored))) => Ok(stored),
             Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable("the disk did not respond in time".into())),
@@ -78,7 +78,7 @@ impl FolderArchive {
         &self,
         key: &str,
         deadline: Instant,
-    ) -> Result<Option<ArchivedPayload>, CallError> {
+    ) -> Result<Option<ArchivedPayload>, AwsError> {
         let (path, headers) = (self.folder.join(key), self.folder.join(headers_of(key)));
         let shown = path.display().to_string();
         let read = tokio::task::spawn_blocking(move || {
@@ -91,7 +91,7 @@ impl FolderArchive {
             };
             Ok((std::fs::read(&path)?, modified, headers))
         });
-        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
+        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, read).await {
             Ok(Ok(Ok((body, modified, headers)))) => Ok(Some(ArchivedPayload {
                 received_at: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
@@ -99,16 +99,16 @@ impl FolderArchive {
                 body: body.into(),
             })),
             Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Ok(Ok(Err(error))) => Err(CallError::Refused(format!("{shown}: {error}"))),
+            Ok(Ok(Err(error))) => Err(AwsError::Rejected(format!("{shown}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
     }
 
     /// Lists all keys of a provider after `after`, in one page.
-    pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, CallError> {
+    pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, AwsError> {
         let folder = self.folder.join(provider);
-        let failed = |error: std::io::Error| CallError::Refused(format!("{}: {error}", folder.display()));
+        let failed = |error: std::io::Error| AwsError::Rejected(format!("{}: {error}", folder.display()));
         let mut keys = Vec::new();
         let files = match std::fs::read_dir(&folder) {
             Ok(files) => files,
@@ -137,7 +137,12 @@ impl FolderArchive {
 }
 
 /// Writes the headers before the body, so the headers always exist once the body does.
-fn keep(path: &Path, headers: &Path, partial: &Path, batch: &ArchiveEntry) -> std::io::Result<PutOutcome> {
+fn write_entry(
+    path: &Path,
+    headers: &Path,
+    partial: &Path,
+    batch: &ArchiveEntry,
+) -> std::io::Result<PutOutcome> {
     let received = batch.received_at.into();
     if !batch.headers.is_empty() && !path.exists() {
         let map: BTreeMap<_, _> = batch.headers.iter().map(|(name, value)| (*name, value)).collect();
@@ -148,7 +153,7 @@ fn keep(path: &Path, headers: &Path, partial: &Path, batch: &ArchiveEntry) -> st
 
 /// The path of an entry's headers. It lies outside the provider's folder, which holds bodies only.
 fn headers_of(key: &str) -> String {
-    format!("{HEADERS}/{key}")
+    format!("{HEADERS_FOLDER}/{key}")
 }
 
 /// Writes and flushes a partial file, then renames it without overwriting, so partial files are never visible. The
@@ -159,7 +164,7 @@ fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std:
         make_private(folder)?;
         sync(folder.parent().unwrap_or(folder))?;
     }
-    let kept = if path.exists() {
+    let stored = if path.exists() {
         PutOutcome::AlreadyExists
     } else {
         let mut file = tempfile::NamedTempFile::new_in(partial)?;
@@ -176,7 +181,7 @@ fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std:
     };
     // Make the name durable too, even if another process has just created it.
     sync(folder)?;
-    Ok(kept)
+    Ok(stored)
 }
 
 fn sync(folder: &Path) -> std::io::Result<()> {
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_of_many_at_once_is_kept_and_nothing_else_is_left() {
+    async fn concurrent_writes_keep_the_first_and_leave_no_partial_file() {
         let folder = tempfile::tempdir().unwrap();
         let archive = std::sync::Arc::new(FolderArchive::open(folder.path().join("raw")).unwrap());
         let tasks: Vec<_> = (0..20)
@@ -224,17 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_is_removed_when_it_is_old() {
+    fn old_partial_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         FolderArchive::open(folder.path().to_owned()).unwrap();
         let file = |name: &str, age: Duration| {
-            let file = std::fs::File::create(folder.path().join(PARTIAL).join(name)).unwrap();
+            let file = std::fs::File::create(folder.path().join(PARTIAL_SUFFIX).join(name)).unwrap();
             file.set_modified(SystemTime::now() - age).unwrap();
         };
-        file("old", LEFT_OVER * 2);
+        file("old", STALE_PARTIAL_AGE * 2);
         file("being-written", Duration::ZERO);
         FolderArchive::open(folder.path().to_owned()).unwrap();
-        let left = std::fs::read_dir(folder.path().join(PARTIAL)).unwrap();
+        let left = std::fs::read_dir(folder.path().join(PARTIAL_SUFFIX)).unwrap();
         let left: Vec<_> = left.map(|file| file.unwrap().file_name()).collect();
         assert_eq!(left, ["being-written"]);
     }

@@ -9,14 +9,14 @@ use super::ArchiveEntry;
 pub(super) const ID_ENCODE_SET: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// Longest id in bytes that is not hashed. Percent-encoding triples its length at most, and a file name has at most
 /// 255 bytes.
-const MAX_ID: usize = 80;
+const MAX_ID_BYTES: usize = 80;
 
 /// Name prefix of entries that the poller fetched. An encoded id contains no dot, so no sender can forge the prefix.
-const POLLED: &str = "polled.";
+const POLLED_PREFIX: &str = "polled.";
 
 /// Whether the poller fetched the entry with this key.
 pub fn is_polled(key: &str) -> bool {
-    key.rsplit('/').next().is_some_and(|name| name.starts_with(POLLED))
+    key.rsplit('/').next().is_some_and(|name| name.starts_with(POLLED_PREFIX))
 }
 
 /// The key of an entry: `<provider>/<id>.json`, or `<provider>/polled.<id>.json` if the poller fetched it.
@@ -28,10 +28,10 @@ pub fn is_polled(key: &str) -> bool {
 pub fn object_key(batch: &ArchiveEntry) -> String {
     let name = match &batch.id {
         None => format!("sha256.{}", hex::encode(Sha256::digest(&batch.body))),
-        Some(id) if id.len() > MAX_ID => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
+        Some(id) if id.len() > MAX_ID_BYTES => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
         Some(id) => percent_encode(id, &ID_ENCODE_SET).to_string(),
     };
-    format!("{}/{}{name}.json", batch.provider, if batch.is_polled { POLLED } else { "" })
+    format!("{}/{}{name}.json", batch.provider, if batch.is_polled { POLLED_PREFIX } else { "" })
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn every_id_is_one_file_in_the_provider_s_folder() {
+    fn every_id_maps_to_one_file_in_the_provider_s_folder() {
         insta::assert_snapshot!(of(Some("8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac")), @"sparkpost/8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac.json");
         insta::assert_snapshot!(of(Some("../../x y%2F.json")), @"sparkpost/%2E%2E%2F%2E%2E%2Fx%20y%252F%2Ejson.json");
         insta::assert_snapshot!(of(Some("..")), @"sparkpost/%2E%2E.json");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_send_what_looks_as_if_we_had_asked_for_it() {
+    fn no_sender_can_forge_the_key_of_a_polled_page() {
         let of_us = ArchiveEntry {
             provider: "stripe",
             id: None,

@@ -23,7 +23,7 @@ pub use key::{is_polled, object_key};
 pub use s3::{S3Archive, s3_client};
 pub use url::{ArchiveUrl, ArchiveUrlError, parse_s3_location};
 
-use crate::call::CallError;
+use crate::aws::AwsError;
 
 /// A raw payload to archive: the body of a verified webhook, or a response of a provider's event-list API.
 #[derive(Clone)]
@@ -83,19 +83,19 @@ impl Archive {
         &self,
         batch: &ArchiveEntry,
         deadline: Instant,
-    ) -> Result<PutOutcome, CallError> {
+    ) -> Result<PutOutcome, AwsError> {
         match self {
             Self::S3(bucket) => bucket.put_if_absent(batch, deadline).await,
             #[cfg(feature = "command")]
             Self::Folder(folder) => folder.put_if_absent(batch, deadline).await,
             #[cfg(feature = "command")]
             Self::Notifying(archive, watcher) => {
-                let kept = Box::pin(archive.put_if_absent(batch, deadline)).await?;
-                if kept == PutOutcome::Created {
+                let stored = Box::pin(archive.put_if_absent(batch, deadline)).await?;
+                if stored == PutOutcome::Created {
                     // A closed receiver is fine: the next run rescans the archive.
                     let _ = watcher.send(object_key(batch));
                 }
-                Ok(kept)
+                Ok(stored)
             }
         }
     }
@@ -104,7 +104,7 @@ impl Archive {
     ///
     /// # Errors
     /// When the archive cannot be read before `deadline`.
-    pub async fn get(&self, key: &str, deadline: Instant) -> Result<Option<ArchivedPayload>, CallError> {
+    pub async fn get(&self, key: &str, deadline: Instant) -> Result<Option<ArchivedPayload>, AwsError> {
         match self {
             Self::S3(bucket) => bucket.get(key, deadline).await,
             #[cfg(feature = "command")]
@@ -125,7 +125,7 @@ impl Archive {
         provider: &str,
         after: Option<&str>,
         deadline: Instant,
-    ) -> Result<Vec<String>, CallError> {
+    ) -> Result<Vec<String>, AwsError> {
         match self {
             Self::S3(bucket) => bucket.list_keys(provider, after, deadline).await,
             Self::Folder(folder) => folder.list_keys(provider, after),

@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::key::{ID_ENCODE_SET, object_key};
 use super::{ArchiveEntry, ArchivedPayload, PutOutcome};
-use crate::call::{CallError, Failure, retried};
-use crate::output::chain;
+use crate::aws::{AttemptFailure, AwsError, retry};
+use crate::output::error_chain;
 
 /// Prefix of header names in an object's metadata.
-const HEADER: &str = "header-";
+const METADATA_PREFIX: &str = "header-";
 
 /// Creates a client without the SDK's retries, because the SDK does not know the deadline of the invocation.
 pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
@@ -39,30 +39,30 @@ impl S3Archive {
         &self,
         batch: &ArchiveEntry,
         deadline: Instant,
-    ) -> Result<PutOutcome, CallError> {
+    ) -> Result<PutOutcome, AwsError> {
         let key = format!("{}{}", self.prefix, object_key(batch));
         // The key holds only the hash of a long id, so the metadata holds the id itself, encoded as ASCII.
         let id = percent_encode(batch.id.as_deref().unwrap_or_default(), &ID_ENCODE_SET).to_string();
-        retried("PutObject", deadline, || async {
+        retry("PutObject", deadline, || async {
             let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
             let put = put.content_type("application/json").body(ByteStream::from(batch.body.clone()));
             let put = put.metadata("received", batch.received_at.to_string()).metadata("id", &id);
             let put = batch.headers.iter().fold(put, |put, (name, value)| {
                 let value = percent_encode(value.as_bytes(), &ID_ENCODE_SET).to_string();
-                put.metadata(format!("{HEADER}{name}"), value)
+                put.metadata(format!("{METADATA_PREFIX}{name}"), value)
             });
             match put.send().await {
                 Ok(_) => Ok(PutOutcome::Created),
                 Err(error) => match &error {
                     // "Conditional writes", Amazon S3 User Guide: 412 if the object exists, 409 if another request
                     // writes it.
-                    SdkError::ServiceError(said) if said.raw().status().as_u16() == 412 => {
+                    SdkError::ServiceError(message) if message.raw().status().as_u16() == 412 => {
                         Ok(PutOutcome::AlreadyExists)
                     }
-                    SdkError::ServiceError(said) if said.raw().status().as_u16() == 409 => {
-                        Err(Failure::Passing("another request is writing the same object".into()))
+                    SdkError::ServiceError(message) if message.raw().status().as_u16() == 409 => {
+                        Err(AttemptFailure::Transient("another request is writing the same object".into()))
                     }
-                    _ => Err(Failure::of_request(&error)),
+                    _ => Err(AttemptFailure::from_sdk_error(&error)),
                 },
             }
         })
@@ -73,32 +73,32 @@ impl S3Archive {
         &self,
         key: &str,
         deadline: Instant,
-    ) -> Result<Option<ArchivedPayload>, CallError> {
+    ) -> Result<Option<ArchivedPayload>, AwsError> {
         let key = format!("{}{key}", self.prefix);
-        let got = retried("GetObject", deadline, || async {
+        let got = retry("GetObject", deadline, || async {
             let got = match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
                 Ok(got) => got,
                 Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-                Err(error) => return Err(Failure::of_request(&error)),
+                Err(error) => return Err(AttemptFailure::from_sdk_error(&error)),
             };
-            let said = got.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
+            let message = got.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
             let modified = got.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
-            let received = said.or(modified).unwrap_or_else(Timestamp::now);
+            let received = message.or(modified).unwrap_or_else(Timestamp::now);
             let headers = got.metadata().into_iter().flatten().filter_map(|(name, value)| {
                 let value = percent_decode_str(value).decode_utf8().ok()?;
-                Some((name.strip_prefix(HEADER)?.to_owned(), value.into_owned()))
+                Some((name.strip_prefix(METADATA_PREFIX)?.to_owned(), value.into_owned()))
             });
             let headers: Vec<_> = headers.collect();
             Ok(Some((received, headers, got.body)))
         });
         let Some((received, headers, body)) = got.await? else { return Ok(None) };
         // The body is read outside of `retried`, because a large body may take longer than an attempt.
-        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
+        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, body.collect()).await {
             Ok(Ok(body)) => {
                 Ok(Some(ArchivedPayload { received_at: received, headers, body: body.into_bytes() }))
             }
-            Ok(Err(error)) => Err(unavailable(chain(&error))),
+            Ok(Err(error)) => Err(unavailable(error_chain(&error))),
             Err(_) => Err(unavailable("reading the body timed out".into())),
         }
     }
@@ -109,14 +109,14 @@ impl S3Archive {
         provider: &str,
         after: Option<&str>,
         deadline: Instant,
-    ) -> Result<Vec<String>, CallError> {
+    ) -> Result<Vec<String>, AwsError> {
         let mut after = after.map(|after| format!("{}{after}", self.prefix));
         let prefix = format!("{}{provider}/", self.prefix);
         loop {
-            let page = retried("ListObjectsV2", deadline, || async {
+            let page = retry("ListObjectsV2", deadline, || async {
                 let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
                 let list = list.set_start_after(after.clone()).send().await;
-                list.map_err(|error| Failure::of_request(&error))
+                list.map_err(|error| AttemptFailure::from_sdk_error(&error))
             });
             let page = page.await?;
             // Ignore foreign objects, such as the empty object that the S3 console creates for a folder.

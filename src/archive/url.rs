@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_has_a_prefix_or_none_and_all_else_is_a_folder() {
+    fn an_archive_url_is_a_bucket_with_optional_prefix_or_a_folder() {
         let read = |text: &str| text.parse::<ArchiveUrl>();
         let s3 = |prefix: &str| Ok(ArchiveUrl::S3 { bucket: "raw".into(), prefix: prefix.into() });
         assert_eq!(read("s3://raw"), s3(""));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
-use hookbridge::bridge::{BridgeFunction, Environment, WebhookHandler};
+use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
 use hookbridge::{aws, output};
@@ -15,12 +15,12 @@ use serde_json::value::RawValue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::load(|name| std::env::var(name).ok())?;
+    let environment = BridgeEnvironment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let function = Arc::new(BridgeFunction {
         handler: WebhookHandler {
@@ -46,7 +46,7 @@ async fn run() -> Result<(), Error> {
             let context = event.context;
             let (answer, line) =
                 function.invoke(event.payload.get(), &context.request_id, context.deadline()).await;
-            output::line(&line);
+            output::print_line(&line);
             Ok::<_, Error>(answer)
         })
     }))

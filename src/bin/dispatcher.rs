@@ -6,20 +6,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::bus::EventBridge;
-use hookbridge::database::LambdaLog;
-use hookbridge::dispatch::{
+use hookbridge::delivery::{
     DeliveryClient, DeliveryStore, Dispatcher, DispatcherEnvironment, DispatcherFunction, KeySource,
     RetryQueue, SsrfGuard,
 };
+use hookbridge::lambda_log::LambdaLog;
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, invocation, output};
+use hookbridge::{aws, lambda, output};
 use jiff::Timestamp;
 use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
@@ -28,16 +28,16 @@ async fn run() -> Result<(), Error> {
     let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
     let store = DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), secret)?);
     let keys = KeySource::from_secrets_manager(SecretsManager::new(&config, environment.subscriber_key_arn));
-    let poster = DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?;
+    let client = DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?;
     let bus = EventBridge::new(&config, environment.bus);
-    let dispatcher = Dispatcher::new(store, keys, poster, bus, Arc::new(Timestamp::now))
+    let dispatcher = Dispatcher::new(store, keys, client, bus, Arc::new(Timestamp::now))
         .with_queue(RetryQueue::new(&config, environment.queue_url));
     let function = Arc::new(DispatcherFunction {
         dispatcher: Arc::new(dispatcher),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
         retention: environment.retention,
     });
-    invocation::serve(move |event, request_id, deadline| {
+    lambda::run_function(move |event, request_id, deadline| {
         let function = function.clone();
         async move { function.invoke(event.get(), &request_id, deadline).await }
     })

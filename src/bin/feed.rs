@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hookbridge::access::Access;
-use hookbridge::database::LambdaLog;
-use hookbridge::feed::{Environment, Feed, FeedFunction};
+use hookbridge::auth::Authenticator;
+use hookbridge::feed::{Feed, FeedEnvironment, FeedFunction};
+use hookbridge::lambda_log::LambdaLog;
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -15,19 +15,21 @@ use serde_json::value::RawValue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::read(|name| std::env::var(name).ok())?;
+    let environment = FeedEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
-    let access = Access::of_function(environment.tokens_secret_arn.map(secret));
+    let access = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
     let log = LambdaLog::new(environment.database_url.as_ref(), credentials)?;
-    let function =
-        Arc::new(FeedFunction { feed: Arc::new(Feed::new(log, access)), streams: environment.streams });
+    let function = Arc::new(FeedFunction {
+        feed: Arc::new(Feed::new(log, access)),
+        is_streaming: environment.is_streaming,
+    });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();
         Box::pin(async move {

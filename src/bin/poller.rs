@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive, s3_client};
-use hookbridge::poller::{CheckpointStore, Environment, Poller, PollerFunction};
+use hookbridge::poller::{CheckpointStore, Poller, PollerEnvironment, PollerFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -14,12 +14,12 @@ use serde::de::IgnoredAny;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::load(|name| std::env::var(name).ok())?;
+    let environment = PollerEnvironment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let ((bucket, prefix), mark) = (environment.archive, environment.checkpoint);
     let function = Arc::new(PollerFunction {
@@ -44,7 +44,7 @@ async fn run() -> Result<(), Error> {
         let function = function.clone();
         Box::pin(async move {
             let context = event.context;
-            output::line(&function.invoke(&context.request_id, context.deadline()).await);
+            output::print_line(&function.invoke(&context.request_id, context.deadline()).await);
             Ok::<_, Error>(())
         })
     }))

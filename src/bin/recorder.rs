@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive};
 use hookbridge::bus::EventBridge;
-use hookbridge::database::LambdaLog;
-use hookbridge::recorder::{Environment, Recorder, RecorderFunction};
+use hookbridge::lambda_log::LambdaLog;
+use hookbridge::recorder::{Recorder, RecorderEnvironment, RecorderFunction};
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, invocation, output};
+use hookbridge::{aws, lambda, output};
 use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
-    let environment = Environment::load(|name| std::env::var(name).ok())?;
+    let environment = RecorderEnvironment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
     let (bucket, prefix) = environment.archive;
@@ -34,7 +34,7 @@ async fn run() -> Result<(), Error> {
         retention: environment.retention,
         retention_bytes: environment.retention_bytes,
     });
-    invocation::serve(move |event, request_id, deadline| {
+    lambda::run_function(move |event, request_id, deadline| {
         let function = function.clone();
         async move { function.invoke(event.get(), &request_id, deadline).await }
     })

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use hookbridge::bridge::RedriveFunction;
 use hookbridge::bus::EventBridge;
-use hookbridge::{aws, invocation, output};
+use hookbridge::{aws, lambda, output};
 use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
@@ -23,7 +23,7 @@ async fn run() -> Result<(), Error> {
         bus: EventBridge::new(&aws::function_config().await, bus),
         function_name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
-    invocation::serve(move |event, request_id, deadline| {
+    lambda::run_function(move |event, request_id, deadline| {
         let function = function.clone();
         async move { function.invoke(event.get(), &request_id, deadline).await }
     })

@@ -5,28 +5,28 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hookbridge::access::Access;
-use hookbridge::database::LambdaLog;
-use hookbridge::dispatch::{
+use hookbridge::auth::Authenticator;
+use hookbridge::delivery::{
     Api, ApiFunction, DeliveryClient, DeliveryStore, KeySource, SsrfGuard, SubscriberService,
     SubscribersEnvironment,
 };
+use hookbridge::lambda_log::LambdaLog;
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, invocation, output};
+use hookbridge::{aws, lambda, output};
 use jiff::Timestamp;
 use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    output::for_function();
-    output::ended(run().await)
+    output::init_function_logging();
+    output::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
     let environment = SubscribersEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
-    let access = Access::of_function(environment.tokens_secret_arn.map(secret));
+    let access = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
     let manager = SubscriberService {
         store: DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), credentials)?),
@@ -38,7 +38,7 @@ async fn run() -> Result<(), Error> {
         api: Api { service: manager, access },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
-    invocation::serve(move |event, request_id, deadline| {
+    lambda::run_function(move |event, request_id, deadline| {
         let function = function.clone();
         async move { function.invoke(event.get(), &request_id, deadline).await }
     })

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use crate::archive::parse_s3_location;
-use crate::invocation::{EnvironmentError, Variables};
+use crate::lambda::{EnvironmentError, Variables};
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::CacheTtls;
 
 /// Default size limit of an entry, in bytes: EventBridge accepts it in every region.
 pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
 /// Largest size limit that can be configured, in bytes: EventBridge accepts it in most regions.
-const MOST_ENTRY_BYTES: usize = 1_048_576;
+const MAX_ENTRY_BYTES: usize = 1_048_576;
 /// Maximum of `SECRET_TTL_SECONDS`: one hour, as in AWS's own secret caches.
-const LONGEST_TTL_SECONDS: i64 = 3600;
+const MAX_TTL_SECONDS: i64 = 3600;
 /// Maximum of `PREVIOUS_SECRET_GRACE_SECONDS`: one year.
-const LONGEST_GRACE_SECONDS: i64 = 31_536_000;
+const MAX_GRACE_SECONDS: i64 = 31_536_000;
 
 /// Configuration of the function `bridge`.
 #[derive(Debug)]
-pub struct Environment {
+pub struct BridgeEnvironment {
     /// `PROVIDER`: the provider that sends the webhooks.
     pub provider: &'static Provider,
     /// `WEBHOOK_SECRET_ARN`: the Secrets Manager secret that the provider signs with.
@@ -40,7 +40,7 @@ pub struct Environment {
     pub cache_ttls: CacheTtls,
 }
 
-impl Environment {
+impl BridgeEnvironment {
     /// Reads the configuration through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Environment {
             let seconds = variables.number(name, default, 0..=most, "seconds")?;
             Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
         };
-        let provider = providers::find(&variables.needed("PROVIDER", "the provider of the webhooks")?)
+        let provider = providers::find(&variables.require("PROVIDER", "the provider of the webhooks")?)
             .map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
@@ -69,12 +69,13 @@ impl Environment {
         if let Some(url) = spill_queue_url.as_ref().filter(|url| !url.starts_with("http")) {
             return Err(wrong("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
         }
-        let archive = archive(provider, variables.get("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
+        let archive =
+            parse_archive(provider, variables.get("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
         let ages = CacheTtls::default();
         Ok(Self {
             provider,
             secret_arn: variables
-                .needed("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that signs the webhooks")?,
+                .require("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that signs the webhooks")?,
             bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
             max_entry_bytes,
             public_url,
@@ -82,11 +83,11 @@ impl Environment {
             archive,
             spill_queue_url,
             cache_ttls: CacheTtls {
-                time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, LONGEST_TTL_SECONDS)?,
+                time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, MAX_TTL_SECONDS)?,
                 previous_grace: seconds(
                     "PREVIOUS_SECRET_GRACE_SECONDS",
                     ages.previous_grace,
-                    LONGEST_GRACE_SECONDS,
+                    MAX_GRACE_SECONDS,
                 )?,
                 ..ages
             },
@@ -95,7 +96,7 @@ impl Environment {
 }
 
 /// Parses `ARCHIVE_URL`, which a provider that sends batches requires.
-fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
+fn parse_archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
     let batches = provider.sends_batches();
     match url {
         None if batches => Err(format!(
@@ -112,8 +113,8 @@ fn archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, S
 /// # Errors
 /// When the text is not a number from 1 to 1,048,576.
 pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=MOST_ENTRY_BYTES).contains(limit));
-    limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {MOST_ENTRY_BYTES}"))
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_ENTRY_BYTES).contains(limit));
+    limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {MAX_ENTRY_BYTES}"))
 }
 
 #[cfg(test)]
@@ -121,15 +122,15 @@ pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+    fn read(variables: &[(&str, &str)]) -> Result<BridgeEnvironment, String> {
         let base = [("PROVIDER", "github"), ("WEBHOOK_SECRET_ARN", "arn:aws:secretsmanager:x")];
         let all: Vec<_> = base.iter().chain(variables).copied().collect();
         let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Environment::load(find).map_err(|e| e.to_string())
+        BridgeEnvironment::load(find).map_err(|e| e.to_string())
     }
 
     #[test]
-    fn what_is_not_set_has_the_documented_default() {
+    fn unset_variables_have_the_documented_defaults() {
         let environment = read(&[("EVENT_BUS_NAME", ""), ("PUBLIC_URL", "")]).unwrap();
         assert_eq!(environment.bus, "default");
         assert_eq!(environment.max_entry_bytes, 262_144);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_counts() {
+    fn variables_override_the_defaults() {
         let bus = "arn:aws:events:us-east-1:000000000000:event-bus/orders";
         let environment = read(&[
             ("EVENT_BUS_NAME", bus),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_what_it_should_be() {
+    fn an_invalid_variable_is_named_with_the_expected_value() {
         let why = |name, value| read(&[(name, value)]).unwrap_err();
         insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names the provider of the webhooks");
         insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");

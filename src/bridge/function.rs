@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, RequestLog, WebhookHandler, WebhookRequest, format_emf_line};
 use crate::bus::Bus;
-use crate::invocation::time_to_answer;
+use crate::lambda::handling_deadline;
 use crate::providers::{PublicUrl, RawWebhook, RequestUrl, VerificationError};
 use crate::secrets::SigningSecrets;
 
@@ -82,7 +82,7 @@ impl<K: SigningSecrets, B: Bus> BridgeFunction<K, B> {
         request_id: &str,
         deadline: SystemTime,
     ) -> (FunctionUrlResponse, String) {
-        let deadline = time_to_answer(deadline);
+        let deadline = handling_deadline(deadline);
         let record = match WebhookRequest::from_function_url_event(event, self.public_url.as_ref()) {
             Ok(request) => self.handler.handle(request, deadline).await,
             Err(outcome) => RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) },

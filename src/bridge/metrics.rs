@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::RequestLog;
 
 /// CloudWatch namespace of the metrics.
-const NAMESPACE: &str = "hookbridge";
+const METRICS_NAMESPACE: &str = "hookbridge";
 
 /// Formats the log line of one webhook. `function` is the function's name, `request_id` the id of the invocation.
 ///
@@ -72,10 +72,10 @@ fn description(outcome: &str) -> Value {
     ];
     metrics.extend(now_and_then(outcome).map(count));
     let mut directives =
-        vec![json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics})];
+        vec![json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics})];
     if outcome == "refused" {
         directives.push(json!({
-            "Namespace": NAMESPACE,
+            "Namespace": METRICS_NAMESPACE,
             "Dimensions": [["function", "reason"]],
             "Metrics": [count("Refused")],
         }));

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-pub use environment::{DEFAULT_MAX_ENTRY_BYTES, Environment, parse_max_entry_bytes};
+pub use environment::{BridgeEnvironment, DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
 pub use function::{BridgeFunction, FunctionUrlResponse};
 pub use metrics::format_emf_line;
 pub use outcome::{Outcome, RequestLog};
@@ -33,8 +33,8 @@ pub use redrive::RedriveFunction;
 pub use response::WebhookResponse;
 
 use crate::archive::{Archive, ArchiveEntry, ClaimCheckStore, PutOutcome};
+use crate::aws::AwsError;
 use crate::bus::{Bus, SpillQueue};
-use crate::call::CallError;
 use crate::event::Event;
 use crate::providers::{Provider, RawWebhook, UnverifiedWebhook, VerificationError, VerifiedWebhook};
 use crate::secrets::{SecretError, SigningSecrets};
@@ -59,7 +59,7 @@ pub struct WebhookHandler<K, B> {
 }
 
 /// Timeout of publishing to the bus before the handler spills the event.
-const BEFORE_SPILLING: Duration = Duration::from_millis(1500);
+const SPILL_MARGIN: Duration = Duration::from_millis(1500);
 
 /// An HTTP request to an endpoint, not yet verified.
 pub struct WebhookRequest {
@@ -98,7 +98,9 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         if verified.is_batch() {
             (record.event_type, record.delivery_id) = verified.header_metadata();
             return match verified.non_empty_batch() {
-                Ok(Some(_)) => self.keep(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await,
+                Ok(Some(_)) => {
+                    self.archive_webhook(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await
+                }
                 Ok(None) => Outcome::EmptyBatch,
                 Err(why) => Outcome::TranslationFailed(why),
             };
@@ -115,12 +117,12 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
             Some(_) => {
                 // The object key uses the delivery id that the log record already holds.
                 let id = record.delivery_id.clone().map(String::into_bytes);
-                self.keep(&verified, id, deadline).await
+                self.archive_webhook(&verified, id, deadline).await
             }
             None => {
                 // Free the headers and the URL while the event waits for the bus.
                 drop(verified);
-                self.put(event, deadline).await
+                self.publish_event(event, deadline).await
             }
         }
     }
@@ -148,9 +150,14 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
     }
 
     /// Archives a webhook or a batch under the provider's own id.
-    async fn keep(&self, verified: &VerifiedWebhook, id: Option<Vec<u8>>, deadline: Instant) -> Outcome {
+    async fn archive_webhook(
+        &self,
+        verified: &VerifiedWebhook,
+        id: Option<Vec<u8>>,
+        deadline: Instant,
+    ) -> Outcome {
         let Some(archive) = &self.archive else {
-            return Outcome::ArchiveFailed(CallError::Refused("no archive is configured".into()));
+            return Outcome::ArchiveFailed(AwsError::Rejected("no archive is configured".into()));
         };
         let batch = ArchiveEntry {
             provider: self.provider.name,
@@ -167,59 +174,59 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         }
     }
 
-    async fn put(&self, event: Event, deadline: Instant) -> Outcome {
+    async fn publish_event(&self, event: Event, deadline: Instant) -> Outcome {
         let came = Timestamp::now();
         let event = Arc::new(event);
         let size = event.entry_size();
         let refused = if size > self.max_entry_bytes {
             Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) }
         } else {
-            match self.put_or_spill(&event, came, deadline).await {
-                Outcome::PublishFailed(CallError::TooLarge) => Outcome::TooLarge { size, limit: None },
+            match self.publish_or_spill(&event, came, deadline).await {
+                Outcome::PublishFailed(AwsError::TooLarge) => Outcome::TooLarge { size, limit: None },
                 outcome => return outcome,
             }
         };
         match &self.overflow {
             None => refused,
             Some(bucket) => {
-                match Box::pin(bucket.store_detail(self.provider.name, &event, halfway(deadline))).await {
-                    Ok(check) => self.put_or_spill(&Arc::new(check), came, deadline).await,
+                match Box::pin(bucket.store_detail(self.provider.name, &event, midpoint(deadline))).await {
+                    Ok(check) => self.publish_or_spill(&Arc::new(check), came, deadline).await,
                     Err(error) => Outcome::OverflowFailed(error),
                 }
             }
         }
     }
 
-    async fn put_or_spill(&self, event: &Arc<Event>, came: Timestamp, deadline: Instant) -> Outcome {
+    async fn publish_or_spill(&self, event: &Arc<Event>, came: Timestamp, deadline: Instant) -> Outcome {
         let Some(spill) = &self.spill else {
             let put = self.bus.publish(event, deadline).await;
             return put.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
         };
         // Bounded, because a blocked request occupies a concurrency slot.
-        let error =
-            match self.bus.publish(event, halfway(deadline).min(Instant::now() + BEFORE_SPILLING)).await {
-                Ok(()) => return Outcome::Published,
-                // Permanently rejected events are not worth spilling.
-                Err(error @ (CallError::Malformed(_) | CallError::TooLarge)) => {
-                    return Outcome::PublishFailed(error);
-                }
-                Err(error) => error,
-            };
-        Box::pin(self.spill_to(spill, self.with_time(event, came), error, deadline)).await
+        let error = match self.bus.publish(event, midpoint(deadline).min(Instant::now() + SPILL_MARGIN)).await
+        {
+            Ok(()) => return Outcome::Published,
+            // Permanently rejected events are not worth spilling.
+            Err(error @ (AwsError::Malformed(_) | AwsError::TooLarge)) => {
+                return Outcome::PublishFailed(error);
+            }
+            Err(error) => error,
+        };
+        Box::pin(self.spill_event(spill, self.with_time(event, came), error, deadline)).await
     }
 
     /// Sends the event to the spill queue after the bus failed with `error`.
-    async fn spill_to(
+    async fn spill_event(
         &self,
         queue: &SpillQueue,
         event: Arc<Event>,
-        error: CallError,
+        error: AwsError,
         deadline: Instant,
     ) -> Outcome {
         let spilled = match &self.overflow {
             // The bus of this region may reject an entry of this size, and no redrive would ever succeed.
             Some(bucket) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match bucket.store_detail(self.provider.name, &event, halfway(deadline)).await {
+                match bucket.store_detail(self.provider.name, &event, midpoint(deadline)).await {
                     Ok(check) => queue.publish(&Arc::new(check), deadline).await,
                     Err(error) => Err(error),
                 }
@@ -244,6 +251,6 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
 }
 
 /// The instant halfway between now and `deadline`.
-fn halfway(deadline: Instant) -> Instant {
+fn midpoint(deadline: Instant) -> Instant {
     deadline - deadline.saturating_duration_since(Instant::now()) / 2
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::call::CallError;
+use crate::aws::AwsError;
 use crate::event::Event;
 use crate::providers::{Provider, TranslationError, VerificationError};
 use crate::secrets::SecretError;
@@ -13,7 +13,7 @@ pub enum Outcome {
     /// The bus accepted the event.
     Published,
     /// The bus failed with this error, and the spill queue holds the event.
-    Spilled(CallError),
+    Spilled(AwsError),
     /// The archive stored the webhook or the batch.
     Archived,
     /// The archive already held the webhook or the batch.
@@ -36,11 +36,11 @@ pub enum Outcome {
     /// The secret to verify the signature with cannot be read.
     SecretUnavailable(SecretError),
     /// Verified, but the bus did not accept the event.
-    PublishFailed(CallError),
+    PublishFailed(AwsError),
     /// Verified and too large for an entry, but the overflow bucket did not store the detail.
-    OverflowFailed(CallError),
+    OverflowFailed(AwsError),
     /// Verified, but the archive did not store it.
-    ArchiveFailed(CallError),
+    ArchiveFailed(AwsError),
     /// The invocation event is not an HTTP request.
     InvalidInvocation,
 }
@@ -71,7 +71,7 @@ impl Outcome {
             Self::Published | Self::Archived | Self::AlreadyArchived | Self::EmptyBatch => None,
             Self::MethodNotAllowed => Some("method-not-allowed"),
             Self::VerificationFailed(refusal) => Some(refusal.as_str()),
-            Self::TranslationFailed(_) | Self::PublishFailed(CallError::Malformed(_)) => {
+            Self::TranslationFailed(_) | Self::PublishFailed(AwsError::Malformed(_)) => {
                 Some("untranslatable")
             }
             Self::TooLarge { .. } => Some("too-large"),

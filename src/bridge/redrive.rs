@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::aws::AwsError;
 use crate::bus::Bus;
-use crate::call::CallError;
 use crate::event::Event;
-use crate::invocation::{BatchAnswer, Messages, time_to_answer};
+use crate::lambda::{BatchResponse, SqsEvent, handling_deadline};
 
 /// Timeout of publishing one message.
-const A_MESSAGE: Duration = Duration::from_secs(3);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The Lambda function `redrive`: publishes the spilled events.
 pub struct RedriveFunction<B> {
@@ -32,10 +32,10 @@ impl<B: Bus> RedriveFunction<B> {
         event: &str,
         request_id: &str,
         deadline: SystemTime,
-    ) -> Result<(BatchAnswer, Vec<String>), serde_json::Error> {
-        let event: Messages = serde_json::from_str(event)?;
-        let deadline = time_to_answer(deadline);
-        let mut answer = BatchAnswer::default();
+    ) -> Result<(BatchResponse, Vec<String>), serde_json::Error> {
+        let event: SqsEvent = serde_json::from_str(event)?;
+        let deadline = handling_deadline(deadline);
+        let mut answer = BatchResponse::default();
         let mut lines = Vec::new();
         let mut down = false;
         for message in event.records {
@@ -44,9 +44,9 @@ impl<B: Bus> RedriveFunction<B> {
                 Err(error) => Err(error.to_string()),
                 Ok(_) if down => Err("not tried: the bus is unavailable".to_owned()),
                 Ok(event) => {
-                    let put = self.bus.publish(event, deadline.min(Instant::now() + A_MESSAGE)).await;
+                    let put = self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
                     // The rest of the batch would wait for the same bus, so SQS redelivers it with this message.
-                    down = matches!(put, Err(CallError::Unavailable { .. })) || Instant::now() >= deadline;
+                    down = matches!(put, Err(AwsError::Unavailable { .. })) || Instant::now() >= deadline;
                     put.map_err(|error| error.to_string())
                 }
             };
@@ -62,7 +62,7 @@ impl<B: Bus> RedriveFunction<B> {
                 .to_string(),
             );
             if put.is_err() {
-                answer.keep(message.message_id);
+                answer.add_failure(message.message_id);
             }
         }
         Ok((answer, lines))

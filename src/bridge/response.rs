@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::{Outcome, RequestLog};
-use crate::call::CallError;
+use crate::aws::AwsError;
 
 /// `Retry-After` of a response with status 500, in seconds.
-const RETRY_AFTER: &str = "30";
+const RETRY_AFTER_SECONDS: &str = "30";
 
 /// An HTTP response with a plain-text body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl RequestLog {
             }
             Outcome::VerificationFailed(_) => plain(401, "Invalid Signature"),
             Outcome::TranslationFailed(why) => plain(400, why.to_string()),
-            Outcome::PublishFailed(CallError::Malformed(_)) => {
+            Outcome::PublishFailed(AwsError::Malformed(_)) => {
                 plain(400, "EventBridge cannot read this event")
             }
             Outcome::TooLarge { size, limit: Some(limit) } => {
@@ -50,7 +50,7 @@ impl RequestLog {
             | Outcome::PublishFailed(_)
             | Outcome::OverflowFailed(_)
             | Outcome::ArchiveFailed(_) => WebhookResponse {
-                extra_header: Some(("retry-after", RETRY_AFTER)),
+                extra_header: Some(("retry-after", RETRY_AFTER_SECONDS)),
                 ..plain(500, "Internal Server Error")
             },
             Outcome::InvalidInvocation => plain(400, "Not an HTTP request to the function's URL"),
@@ -68,7 +68,7 @@ mod tests {
     use crate::providers::{github::GITHUB, sparkpost::SPARKPOST};
 
     #[test]
-    fn what_is_archived_is_answered_as_its_provider_expects() {
+    fn an_archived_webhook_is_answered_as_its_provider_expects() {
         for (provider, status) in [(&GITHUB, 202), (&SPARKPOST, 200)] {
             for outcome in [Outcome::Archived, Outcome::AlreadyArchived] {
                 let record = RequestLog { outcome, ..RequestLog::new(provider, 0) };

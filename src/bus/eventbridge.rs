@@ -11,7 +11,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use tokio::time::Instant;
 
 use super::Bus;
-use crate::call::{CallError, Failure, retried, said};
+use crate::aws::{AttemptFailure, AwsError, error_text, retry};
 use crate::event::Event;
 
 /// An EventBridge bus.
@@ -28,25 +28,30 @@ impl EventBridge {
         Self { client: aws_sdk_eventbridge::Client::from_conf(config), bus }
     }
 
-    async fn attempt(&self, entry: PutEventsRequestEntry) -> Result<(), Failure> {
-        let answer =
-            self.client.put_events().entries(entry).send().await.map_err(|e| Failure::of_request(&e))?;
+    async fn attempt(&self, entry: PutEventsRequestEntry) -> Result<(), AttemptFailure> {
+        let answer = self
+            .client
+            .put_events()
+            .entries(entry)
+            .send()
+            .await
+            .map_err(|e| AttemptFailure::from_sdk_error(&e))?;
         if answer.failed_entry_count() == 0 {
             let is_taken = answer.entries().iter().any(|entry| entry.event_id().is_some());
-            let unsaid = || Failure::Passing("the PutEvents response contains no event id".into());
+            let unsaid = || AttemptFailure::Transient("the PutEvents response contains no event id".into());
             return is_taken.then_some(()).ok_or_else(unsaid);
         }
         let failed =
             answer.entries().iter().find_map(|entry| Some((entry.error_code()?, entry.error_message())));
         let (code, message) = failed.unwrap_or(("InternalFailure", None));
-        Err(of_entry(code, message.unwrap_or_default()))
+        Err(classify_entry_error(code, message.unwrap_or_default()))
     }
 }
 
 impl Bus for EventBridge {
-    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
         let entry = self.entry(event);
-        retried("PutEvents", deadline, || self.attempt(entry.clone())).await
+        retry("PutEvents", deadline, || self.attempt(entry.clone())).await
     }
 }
 
@@ -67,12 +72,12 @@ impl EventBridge {
 /// Classifies the error of an entry that failed inside a successful request.
 ///
 /// Source of the transient codes: "PutEvents", Amazon EventBridge API Reference.
-fn of_entry(code: &str, message: &str) -> Failure {
+fn classify_entry_error(code: &str, message: &str) -> AttemptFailure {
     match code {
         "InternalFailure" | "InternalException" | "ThrottlingException" => {
-            Failure::Passing(format!("{code}: {message}"))
+            AttemptFailure::Transient(format!("{code}: {message}"))
         }
-        "MalformedDetail" => Failure::Final(CallError::Malformed(code.to_owned())),
-        _ => Failure::Final(CallError::Refused(said(code, message))),
+        "MalformedDetail" => AttemptFailure::Permanent(AwsError::Malformed(code.to_owned())),
+        _ => AttemptFailure::Permanent(AwsError::Rejected(error_text(code, message))),
     }
 }

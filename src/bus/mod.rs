@@ -18,7 +18,7 @@ pub use eventbridge::EventBridge;
 pub use local::{LocalBus, OpenBusError};
 pub use spill::SpillQueue;
 
-use crate::call::CallError;
+use crate::aws::AwsError;
 use crate::event::Event;
 
 /// A destination of events.
@@ -32,5 +32,5 @@ pub trait Bus: Send + Sync + 'static {
         &self,
         event: &Arc<Event>,
         deadline: Instant,
-    ) -> impl Future<Output = Result<(), CallError>> + Send;
+    ) -> impl Future<Output = Result<(), AwsError>> + Send;
 }

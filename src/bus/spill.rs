@@ -8,11 +8,11 @@ use aws_sdk_sqs::config::retry::RetryConfig;
 use tokio::time::Instant;
 
 use super::Bus;
-use crate::call::{CallError, Failure, retried};
+use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::Event;
 
 /// Maximum size of a message, in bytes: "SendMessage", Amazon SQS API Reference.
-const MAX_MESSAGE: usize = 1_048_576;
+const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
 /// An SQS queue whose messages are `PutEvents` entries.
 pub struct SpillQueue {
@@ -30,14 +30,14 @@ impl SpillQueue {
 }
 
 impl Bus for SpillQueue {
-    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
-        let entry = event.to_entry().map_err(|error| CallError::Malformed(error.to_string()))?;
-        if entry.len() > MAX_MESSAGE {
-            return Err(CallError::TooLarge);
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
+        let entry = event.to_entry().map_err(|error| AwsError::Malformed(error.to_string()))?;
+        if entry.len() > MAX_MESSAGE_BYTES {
+            return Err(AwsError::TooLarge);
         }
         let send = self.client.send_message().queue_url(&self.url).message_body(entry);
-        retried("SendMessage", deadline, || async {
-            send.clone().send().await.map_err(|error| Failure::of_request(&error))?;
+        retry("SendMessage", deadline, || async {
+            send.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
             Ok(())
         })
         .await

@@ -137,7 +137,7 @@ fn check_limits(json: &[u8]) -> Result<(), DetailError> {
     walk(
         json,
         |at, number| {
-            if is_taken(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { offset: at }) }
+            if is_accepted(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { offset: at }) }
         },
     )
 }
@@ -156,7 +156,7 @@ fn string_length(json: &[u8]) -> usize {
 }
 
 /// Whether EventBridge accepts a number: every number with a fraction or exponent, and signed 64-bit integers.
-fn is_taken(number: &[u8]) -> bool {
+fn is_accepted(number: &[u8]) -> bool {
     number.len() < 19
         || number.iter().any(|b| matches!(b, b'.' | b'e' | b'E'))
         || std::str::from_utf8(number).is_ok_and(|n| n.parse::<i64>().is_ok())
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_kept_byte_for_byte() {
+    fn an_object_is_preserved_byte_for_byte() {
         for text in
             [r#"{}"#, " { \"a\" :\t1.0e5 }\r\n", r#"{"a":{"b":[1,"\"}{",-9223372036854775808]},"a":2}"#]
         {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_place_and_never_the_content() {
+    fn an_error_names_the_position_and_never_the_content() {
         assert_eq!(Detail::parse(b"{\"a\":\"\xff\"}").unwrap_err(), DetailError::InvalidUtf8 { at: 6 });
         assert_eq!(refusal(""), "the JSON ends too early at line 1 column 0");
         assert_eq!(refusal("{\"a\":1,\n secret"), "not JSON at line 2 column 2");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_eventbridge_refuses_is_refused_before_the_call() {
+    fn details_that_eventbridge_rejects_are_rejected_locally() {
         let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
         assert!(Detail::parse(nested(1000).as_bytes()).is_ok());
         assert_eq!(Detail::parse(nested(1001).as_bytes()).unwrap_err(), DetailError::TooDeep);

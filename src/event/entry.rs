@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_comes_back_as_it_was_byte_for_byte() {
+    fn an_entry_round_trips_byte_for_byte() {
         let event = Event {
             source: "github.com".into(),
             detail_type: "push".into(),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_refused_by_its_place() {
+    fn an_invalid_entry_is_rejected_with_its_position() {
         let why = |text: &str| Event::from_entry(text).unwrap_err().to_string();
         insta::assert_snapshot!(why("secret"), @"not the JSON of an entry (line 1, column 1)");
         insta::assert_snapshot!(why("{}"), @"not the JSON of an entry (line 1, column 2)");

@@ -8,7 +8,7 @@ use super::Event;
 use super::line_breaks::{self, LineBreaks};
 
 /// Formats times as EventBridge does, to the second.
-const TO_THE_SECOND: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+const TIME_FORMAT: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
 
 /// The fields of an EventBridge envelope except the detail, under EventBridge's names.
 #[derive(Serialize)]
@@ -37,7 +37,7 @@ impl<'a> Envelope<'a> {
     /// Creates the envelope of `event`. An event without a time gets `received`. Times have a precision of one
     /// second, as on EventBridge.
     pub fn from_event(event: &'a Event, id: &'a str, through: AwsOriginRef<'a>, received: Timestamp) -> Self {
-        let time = TO_THE_SECOND.timestamp_to_string(&event.time.unwrap_or(received));
+        let time = TIME_FORMAT.timestamp_to_string(&event.time.unwrap_or(received));
         Self::new(id, (&event.source, &event.detail_type), through, time, &event.resources)
     }
 
@@ -108,7 +108,7 @@ mod tests {
     use crate::event::Detail;
 
     #[test]
-    fn a_time_is_to_the_second_and_can_be_read_again() {
+    fn a_time_has_seconds_precision_and_round_trips() {
         let of = |time: &str| {
             let time: Timestamp = time.parse().unwrap();
             let detail = Detail::parse(b"{}").unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_what_a_target_receives_on_one_line() {
+    fn an_envelope_is_one_line_as_a_target_receives_it() {
         let event = Event {
             source: "stripe.com".into(),
             detail_type: "charge.succeeded".into(),

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_in_the_forms_providers_use() {
+    fn provider_timestamps_are_parsed() {
         let expected = Timestamp::from_second(1_454_442_600).unwrap();
         for form in [
             "1454442600",

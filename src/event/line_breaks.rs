@@ -15,9 +15,9 @@ pub(super) const LINE_BREAKS_FIELD: &str = ",\"detail-line-breaks\":";
 #[serde(deny_unknown_fields)]
 pub struct LineBreaks {
     #[serde(rename = "\n", default, skip_serializing_if = "Vec::is_empty")]
-    feeds: Vec<usize>,
+    line_feeds: Vec<usize>,
     #[serde(rename = "\r", default, skip_serializing_if = "Vec::is_empty")]
-    returns: Vec<usize>,
+    carriage_returns: Vec<usize>,
 }
 
 impl LineBreaks {
@@ -26,13 +26,13 @@ impl LineBreaks {
         // Most texts have no line breaks, so skip the two full scans.
         memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
         let all = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
-        Some(Self { feeds: all(b'\n'), returns: all(b'\r') })
+        Some(Self { line_feeds: all(b'\n'), carriage_returns: all(b'\r') })
     }
 
     /// Restores the original text from its one-line form; `None` if `line` does not have a space at each offset.
     pub fn restore(&self, line: &str) -> Option<String> {
         let mut bytes = line.as_bytes().to_vec();
-        for (places, byte) in [(&self.feeds, b'\n'), (&self.returns, b'\r')] {
+        for (places, byte) in [(&self.line_feeds, b'\n'), (&self.carriage_returns, b'\r')] {
             for place in places {
                 let space = bytes.get_mut(*place).filter(|space| **space == b' ')?;
                 *space = byte;
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_had_again_as_it_was() {
+    fn a_text_round_trips() {
         for text in ["{\n}", "\r\n{ \r\n\n\"é\"\r:\n1 }", "\n"] {
             let mut line = text.as_bytes().to_vec();
             replace_with_spaces(&mut line);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_taken_off_and_nothing_that_looks_like_one() {
+    fn only_the_own_line_break_field_is_stripped() {
         assert_eq!(
             strip_line_breaks_field(r#"{"detail":{ },"detail-line-breaks":{"\n":[1]}}"#),
             r#"{"detail":{ }}"#
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_not_put_back() {
+    fn mismatched_line_breaks_are_not_restored() {
         for (breaks, line) in [(r#"{"\n":[1]}"#, "{}"), (r#"{"\r":[9]}"#, "{ }"), (r#"{"\n":[1,1]}"#, "{ }")]
         {
             assert_eq!(serde_json::from_str::<LineBreaks>(breaks).unwrap().restore(line), None, "{breaks}");

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_as_large_as_eventbridge_counts_it() {
+    fn an_entry_s_size_is_counted_as_eventbridge_does() {
         let mut event = Event {
             source: "github.com".into(),
             detail_type: "push".into(),

@@ -65,7 +65,7 @@ pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
             if let Ok(text) = serde_json::from_str::<String>(json) {
                 return Some(Cow::Owned(text));
             }
-            let bytes: Bytes = serde_json::from_str(json).ok()?;
+            let bytes: StringBytes = serde_json::from_str(json).ok()?;
             Some(Cow::Owned(String::from_utf8_lossy(&bytes.0).into_owned()))
         }
         b'{' | b'[' | b'n' => None,
@@ -74,21 +74,21 @@ pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The bytes of a string. serde_json also returns them for strings that are not valid Unicode.
-struct Bytes(Vec<u8>);
+struct StringBytes(Vec<u8>);
 
-impl<'de> Deserialize<'de> for Bytes {
+impl<'de> Deserialize<'de> for StringBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfString;
-        impl Visitor<'_> for OfString {
-            type Value = Bytes;
+        struct StringVisitor;
+        impl Visitor<'_> for StringVisitor {
+            type Value = StringBytes;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<StringBytes, E> {
+                Ok(StringBytes(bytes.to_vec()))
             }
         }
-        deserializer.deserialize_bytes(OfString)
+        deserializer.deserialize_bytes(StringVisitor)
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_says_what_it_says() {
+    fn fields_are_read_as_written() {
         let object = RawObject::parse(
             r#"{"a":1,"\u0062":"x\ud83d","c":[1],"a":"2\n","n":null,"t":true,"l":123456789012345678901}"#,
         );

@@ -13,9 +13,9 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 /// Maximum nesting depth of a pattern, which exceeds that of real events.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Maximum length of a pattern in bytes: EventBridge's limit for a rule.
-const LONGEST: usize = 4096;
+const MAX_PATTERN_BYTES: usize = 4096;
 
 /// An event pattern.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,9 +36,9 @@ struct Fields(Vec<Condition>);
 #[derive(Clone, Debug, PartialEq)]
 enum Condition {
     /// The field matches at least one of the matchers.
-    Is(String, Vec<Matcher>),
+    Values(String, Vec<Matcher>),
     /// The field is an object that meets the conditions.
-    Holds(String, Fields),
+    Nested(String, Fields),
     /// The object meets at least one of the alternatives (`$or`).
     Either(Vec<Fields>),
 }
@@ -79,8 +79,8 @@ impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() > LONGEST {
-            return Err(PatternError(format!("it is longer than {LONGEST} bytes")));
+        if text.len() > MAX_PATTERN_BYTES {
+            return Err(PatternError(format!("it is longer than {MAX_PATTERN_BYTES} bytes")));
         }
         let value: Value = serde_json::from_str(text).map_err(|error| {
             PatternError(format!("not JSON (line {}, column {})", error.line(), error.column()))
@@ -95,7 +95,7 @@ impl FromStr for Pattern {
 impl Pattern {
     /// Whether the pattern matches an event in the form that targets receive.
     pub fn matches(&self, event: &Value) -> bool {
-        event.as_object().is_some_and(|event| self.fields.hold_of(event))
+        event.as_object().is_some_and(|event| self.fields.all_match(event))
     }
 
     /// The source text of the pattern.
@@ -115,28 +115,28 @@ fn fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result<Field
         let place = if path.is_empty() { "it" } else { path };
         return Err(PatternError(format!("{place} is an empty object")));
     }
-    if depth > DEEPEST {
-        return Err(PatternError(format!("it is nested deeper than {DEEPEST} objects")));
+    if depth > MAX_DEPTH {
+        return Err(PatternError(format!("it is nested deeper than {MAX_DEPTH} objects")));
     }
     let condition = |(name, value): (&String, &Value)| {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match value {
-            Value::Array(some) if name == "$or" => either(some, &path, depth),
+            Value::Array(some) if name == "$or" => parse_or(some, &path, depth),
             Value::Array(values) if values.is_empty() => {
                 Err(PatternError(format!("{path} is an empty list")))
             }
             Value::Array(values) => {
                 let matchers = values.iter().map(|value| matcher(value, &path)).collect::<Result<_, _>>()?;
-                Ok(Condition::Is(name.clone(), matchers))
+                Ok(Condition::Values(name.clone(), matchers))
             }
-            Value::Object(object) => Ok(Condition::Holds(name.clone(), fields(object, &path, depth + 1)?)),
+            Value::Object(object) => Ok(Condition::Nested(name.clone(), fields(object, &path, depth + 1)?)),
             _ => Err(PatternError(format!("{path} is neither a list of values nor an object"))),
         }
     };
     Ok(Fields(object.iter().map(condition).collect::<Result<_, _>>()?))
 }
 
-fn either(some: &[Value], path: &str, depth: usize) -> Result<Condition, PatternError> {
+fn parse_or(some: &[Value], path: &str, depth: usize) -> Result<Condition, PatternError> {
     if some.len() < 2 {
         return Err(PatternError(format!("{path} is not a list of two objects or more")));
     }
@@ -161,7 +161,7 @@ fn matcher(value: &Value, path: &str) -> Result<Matcher, PatternError> {
     match name.as_str() {
         "exists" => match value {
             Value::Bool(exists) => Ok(Matcher::Exists(*exists)),
-            _ => Err(wrong("exists is neither true nor false")),
+            _ => Err(wrong("exists must be true or false")),
         },
         "numeric" => numeric(value)
             .map(Matcher::Numeric)
@@ -255,15 +255,15 @@ fn numeric(value: &Value) -> Option<Vec<(Comparison, f64)>> {
 }
 
 impl Fields {
-    fn hold_of(&self, object: &Map<String, Value>) -> bool {
+    fn all_match(&self, object: &Map<String, Value>) -> bool {
         self.0.iter().all(|condition| match condition {
-            Condition::Either(some) => some.iter().any(|fields| fields.hold_of(object)),
-            Condition::Holds(name, fields) => match object.get(name) {
-                Some(Value::Object(inner)) => fields.hold_of(inner),
-                Some(Value::Array(list)) => objects_of(list).iter().any(|inner| fields.hold_of(inner)),
-                _ => fields.hold_of(&Map::new()),
+            Condition::Either(some) => some.iter().any(|fields| fields.all_match(object)),
+            Condition::Nested(name, fields) => match object.get(name) {
+                Some(Value::Object(inner)) => fields.all_match(inner),
+                Some(Value::Array(list)) => nested_objects(list).iter().any(|inner| fields.all_match(inner)),
+                _ => fields.all_match(&Map::new()),
             },
-            Condition::Is(name, matchers) => {
+            Condition::Values(name, matchers) => {
                 let value = object.get(name);
                 matchers.iter().any(|matcher| matcher.is_met_by(value))
             }
@@ -271,12 +271,12 @@ impl Fields {
     }
 }
 
-fn objects_of(list: &[Value]) -> Vec<&Map<String, Value>> {
+fn nested_objects(list: &[Value]) -> Vec<&Map<String, Value>> {
     let mut found = Vec::new();
     for value in list {
         match value {
             Value::Object(object) => found.push(object),
-            Value::Array(inner) => found.extend(objects_of(inner)),
+            Value::Array(inner) => found.extend(nested_objects(inner)),
             _ => {}
         }
     }
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operator_means_what_eventbridge_says() {
+    fn every_pattern_operator_behaves_as_documented() {
         let event = serde_json::json!({
             "source": "shop", "detail": {
                 "shop": "shop1", "n": 5, "file": "dir/a.png", "ip": "10.1.2.3", "none": null, "is": true,
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_said_by_its_place() {
+    fn an_invalid_pattern_is_rejected_with_its_position() {
         let why = |text: &str| text.parse::<Pattern>().unwrap_err().to_string();
         insta::assert_snapshot!(why("{\"detail\":"), @"not an event pattern: not JSON (line 1, column 10)");
         insta::assert_snapshot!(why("[]"), @"not an event pattern: it is not an object");
@@ -481,13 +481,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_glob_means_what_trying_every_way_finds(text in "[ab.]{0,9}", glob in "[ab.*]{0,7}") {
+        fn a_glob_matches_as_exhaustive_search_does(text in "[ab.]{0,9}", glob in "[ab.*]{0,7}") {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             prop_assert_eq!(glob_match(&text, &glob), is_like_by_trying(&chars(&text), &chars(&glob)));
         }
 
         #[test]
-        fn what_an_event_has_matches_it_and_one_leaf_that_differs_does_not(
+        fn an_event_matches_its_own_values_and_not_changed_ones(
             detail in event(),
             at in any::<prop::sample::Index>(),
         ) {

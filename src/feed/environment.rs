@@ -1,31 +1,32 @@
-//! What the function `feed` is told by its environment.
+//! Environment variables of the function `feed`.
 
 use secrecy::SecretString;
 
-use crate::invocation::{EnvironmentError, Variables};
+use crate::lambda::{EnvironmentError, Variables};
 
-/// The environment of the function `feed`.
 #[derive(Debug)]
-pub struct Environment {
-    /// `DATABASE_URL`, which may hold a password.
+pub struct FeedEnvironment {
+    /// `DATABASE_URL`; may contain a password.
     pub database_url: Option<SecretString>,
-    /// `DATABASE_SECRET_ARN`: where the database's credentials are.
+    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
     pub database_secret_arn: Option<String>,
-    /// `TOKENS_SECRET_ARN`: where the tokens are listed; without it only AWS's own signatures let in.
+    /// `TOKENS_SECRET_ARN`: the secret with the list of API tokens. Without it, only requests signed with AWS credentials pass.
     pub tokens_secret_arn: Option<String>,
-    /// `RESPONSE_STREAM` (`false`): whether the function's URL streams.
-    pub streams: bool,
+    /// `RESPONSE_STREAM` (`false`): whether the Function URL streams.
+    pub is_streaming: bool,
 }
 
-impl Environment {
-    /// Reads the environment through `variable`; a variable that is empty is not set.
+impl FeedEnvironment {
+    /// Reads the environment through `variable`; an empty variable counts as unset.
     ///
     /// # Errors
-    /// The variable that is wrong.
-    pub fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    /// The first invalid variable.
+    pub fn from_variables(
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         Ok(Self {
-            streams: variables.flag("RESPONSE_STREAM")?,
+            is_streaming: variables.flag("RESPONSE_STREAM")?,
             database_url: variables.get("DATABASE_URL").map(Into::into),
             database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
             tokens_secret_arn: variables.get("TOKENS_SECRET_ARN"),

@@ -1,14 +1,14 @@
-//! The job **feed**: the log, read over HTTP.
+//! The feed: reads the log over HTTP.
 //!
-//! A [`Feed`] answers `GET /events`, the log in its order with a cursor (`events`), named consumers whose place it keeps
-//! (`consumers`), and the search that senders of email know (`search`). The function and `hookbridge serve` are two ways to
-//! the same [`Feed::answer`]. Who may read what is decided before anything is looked at: email addresses are personal data.
+//! [`Feed::handle`] serves `GET /events` (`events`), named consumers (`consumers`) and SparkPost's search API (`search`), for the
+//! function `feed` and for `hookbridge serve`. Events contain personal data, so callers authenticate a request before anything
+//! of it is read.
 
-mod answer;
 mod consumers;
 mod environment;
 mod events;
 mod function;
+mod response;
 mod search;
 
 use std::time::Duration;
@@ -17,124 +17,121 @@ use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::OnceCell;
 use tracing::error;
 
-pub use answer::Answer;
-pub use environment::Environment;
+pub use environment::FeedEnvironment;
 #[cfg(feature = "command")]
 pub(crate) use events::cursor;
-pub use events::stream::{Follower, STREAM_HEADERS, is_for_stream};
+pub use events::stream::{EventStream, STREAM_HEADERS, is_stream_request};
 pub use function::FeedFunction;
-pub use search::PATHS as SEARCH_PATHS;
+pub use response::FeedResponse;
+pub use search::SEARCH_PATHS;
 
-use crate::access::{Access, Scope};
+use crate::auth::{Authenticator, TokenScope};
 use crate::log::{ConsumerStore, CursorKey, EventReader};
 
-/// An answer ends before it is larger than this, in bytes of its results as a string of JSON: a function's may have 6 MB.
-const LARGEST: usize = 5_000_000;
+/// The most bytes of results in a response, counted as a JSON string: Lambda's limit is 6 MB.
+const MAX_RESPONSE_BYTES: usize = 5_000_000;
 
-/// Answers what is asked of a log.
 pub struct Feed<L> {
     log: L,
-    access: Access,
+    authenticator: Authenticator,
     cursor_key: OnceCell<CursorKey>,
 }
 
-/// A request, as far as it matters here.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
-    /// Its method.
+pub struct FeedRequest<'a> {
     pub method: &'a Method,
-    /// Its path, from the first slash.
+    /// Begins with a slash.
     pub path: &'a str,
-    /// Its query, without the question mark.
+    /// Without the question mark.
     pub query: &'a str,
-    /// Its headers.
     pub headers: &'a HeaderMap,
-    /// Its body.
     pub body: &'a [u8],
-    /// How long it can be held at most.
-    pub patience: Duration,
+    /// The longest time for which the request may wait.
+    pub max_wait: Duration,
 }
 
-impl<'a> Request<'a> {
-    /// A header; what is not text is as good as empty.
+impl<'a> FeedRequest<'a> {
+    /// A header's text; a header that is not text counts as absent.
     fn header(&self, name: header::HeaderName) -> Option<&'a str> {
         self.headers.get(name).map(|value| value.to_str().unwrap_or(""))
     }
 }
 
 impl<L: EventReader + ConsumerStore> Feed<L> {
-    /// Reads `log` for those who have `access`.
-    pub fn new(log: L, access: Access) -> Self {
-        Self { log, access, cursor_key: OnceCell::new() }
+    pub fn new(log: L, access: Authenticator) -> Self {
+        Self { log, authenticator: access, cursor_key: OnceCell::new() }
     }
 
-    /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`).
-    /// Callers do this before they read or decode the body.
+    /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`). Callers do
+    /// this before they read or decode the body.
     ///
     /// # Errors
     /// The response: 401, or 503 when the tokens cannot be read.
-    pub async fn authenticate(&self, headers: &HeaderMap, is_signed: bool) -> Result<Scope, Answer> {
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        is_signed: bool,
+    ) -> Result<TokenScope, FeedResponse> {
         let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-        match self.access.of(authorization, is_signed).await {
+        match self.authenticator.authenticate(authorization, is_signed).await {
             Ok(Some(admitted)) => Ok(admitted.scope),
             Ok(None) => {
-                let answer = Answer::error(StatusCode::UNAUTHORIZED, "Unauthorized.");
-                Err(answer.with(header::WWW_AUTHENTICATE, "Bearer"))
+                let answer = FeedResponse::error(StatusCode::UNAUTHORIZED, "Unauthorized.");
+                Err(answer.with_header(header::WWW_AUTHENTICATE, "Bearer"))
             }
             Err(why) => {
                 error!(
                     error = why.to_string(),
                     "cannot authenticate requests: the token secret is unavailable"
                 );
-                Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
-                    .with(header::RETRY_AFTER, "5"))
+                Err(FeedResponse::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
+                    .with_header(header::RETRY_AFTER, "5"))
             }
         }
     }
 
-    /// Answers a request that [`authenticate`](Self::authenticate) gave this scope.
-    pub async fn answer(&self, request: Request<'_>, scope: &Scope) -> Answer {
-        let request = Request { path: trimmed(request.path), ..request };
-        // The head of what GET would answer, but of what changes when it is asked for.
+    /// Handles a request with the scope that [`authenticate`](Self::authenticate) returned.
+    pub async fn handle(&self, request: FeedRequest<'_>, scope: &TokenScope) -> FeedResponse {
+        let request = FeedRequest { path: trim_slashes(request.path), ..request };
+        // HEAD is answered like GET, except where GET has side effects.
         let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
-        let request = if is_head { Request { method: &Method::GET, ..request } } else { request };
-        let mut answer = self.route(&request, scope).await.encoded(&request);
+        let request = if is_head { FeedRequest { method: &Method::GET, ..request } } else { request };
+        let mut answer = self.route(&request, scope).await.finalize(&request);
         if is_head {
             answer.body = Vec::new();
         }
         answer
     }
 
-    async fn route(&self, request: &Request<'_>, scope: &Scope) -> Answer {
+    async fn route(&self, request: &FeedRequest<'_>, scope: &TokenScope) -> FeedResponse {
         let parts: Vec<_> = request.path.split('/').skip(1).collect();
         match parts.as_slice() {
-            ["events"] => self.events(request, scope).await,
-            ["events", id] => self.event(request, scope, id).await,
-            ["consumers", parts @ ..] => self.named(request, scope, parts).await,
-            ["openapi.json"] => openapi(request),
+            ["events"] => self.list_events(request, scope).await,
+            ["events", id] => self.get_event(request, scope, id).await,
+            ["consumers", parts @ ..] => self.route_consumers(request, scope, parts).await,
+            ["openapi.json"] => openapi_document(request),
             _ if SEARCH_PATHS.contains(&request.path) => self.search(request, scope).await,
-            _ => Answer::error(
+            _ => FeedResponse::error(
                 StatusCode::NOT_FOUND,
-                "There are: /events, /events/{id}, /consumers, /api/v1/events/message, /api/v1/message-events; /openapi.json says more.",
+                "Not found. Paths: /events, /events/{id}, /consumers, /api/v1/events/message, /api/v1/message-events; see /openapi.json.",
             ),
         }
     }
 }
 
-/// The description of all of this, in OpenAPI 3.1.
-fn openapi(request: &Request<'_>) -> Answer {
+/// The OpenAPI 3.1 document.
+fn openapi_document(request: &FeedRequest<'_>) -> FeedResponse {
     if request.method != Method::GET {
-        return Answer::not_allowed("GET");
+        return FeedResponse::not_allowed("GET");
     }
-    Answer::json(StatusCode::OK, include_str!("openapi.json"))
+    FeedResponse::json(StatusCode::OK, include_str!("openapi.json"))
 }
 
-/// A path without the slash at its end.
-fn trimmed(path: &str) -> &str {
+fn trim_slashes(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// The size of a text of JSON as a string in JSON.
-fn in_json(text: &str) -> usize {
+/// The size of a JSON text when it is encoded as a JSON string.
+fn json_string_bytes(text: &str) -> usize {
     text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count()
 }

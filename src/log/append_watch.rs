@@ -12,9 +12,9 @@ use tracing::warn;
 use super::{LogError, order::Position};
 
 /// The pause between two polls of the database.
-const PAUSE: Duration = Duration::from_millis(250);
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The pause after a failed poll.
-const LONG_PAUSE: Duration = Duration::from_secs(2);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 /// The last known end of a log, which readers watch.
 pub(super) struct AppendWatch {
@@ -45,7 +45,7 @@ impl AppendWatch {
         F: Future<Output = Result<Position, LogError>>,
     {
         let mut end = self.end.subscribe();
-        let mut pause = PAUSE;
+        let mut pause = MIN_BACKOFF;
         while *end.borrow_and_update() <= position {
             let asked = async {
                 let _turn = self.turn.lock().await;
@@ -57,12 +57,12 @@ impl AppendWatch {
                 _ = end.changed() => {}
                 asked = asked => match asked {
                     Ok(end) => {
-                        pause = PAUSE;
+                        pause = MIN_BACKOFF;
                         self.advance_to(end);
                     }
                     Err(error) => {
                         warn!(error = error.to_string(), "cannot query the end of the log; readers keep waiting");
-                        pause = LONG_PAUSE;
+                        pause = MAX_BACKOFF;
                     }
                 },
             }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_wait_ask_as_one_and_go_on_together() {
+    async fn many_waiters_share_one_query() {
         let (growth, asked) = (Arc::new(AppendWatch::default()), Arc::new(AtomicI64::new(0)));
         let mut waiting = tokio::task::JoinSet::new();
         for position in [7; 500] {
@@ -100,7 +100,7 @@ mod tests {
         let start = Instant::now();
         waiting.join_all().await;
         assert_eq!(asked.load(Ordering::Relaxed), 21);
-        assert!(start.elapsed() <= 21 * PAUSE + LONG_PAUSE, "{:?}", start.elapsed());
+        assert!(start.elapsed() <= 21 * MIN_BACKOFF + MAX_BACKOFF, "{:?}", start.elapsed());
         growth.wait_beyond(3, std::future::pending).await;
     }
 }

@@ -17,13 +17,13 @@ pub enum LogError {
 impl From<sqlx::Error> for LogError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(said) => {
-                let code = said.code().unwrap_or_default();
-                let text = format!("{} (code {code})", message(&code, said.message()));
+            sqlx::Error::Database(database_error) => {
+                let code = database_error.code().unwrap_or_default();
+                let text = format!("{} (code {code})", message(&code, database_error.message()));
                 // Class 28, "invalid authorization specification".
                 if code.len() == 5 && code.starts_with("28") {
                     Self::InvalidCredentials(text)
-                } else if passes(&code) {
+                } else if is_transient_code(&code) {
                     Self::Unavailable(text)
                 } else {
                     Self::Rejected(text)
@@ -45,7 +45,7 @@ impl From<sqlx::Error> for LogError {
 /// Whether a retry may succeed. Source: "PostgreSQL Error Codes", PostgreSQL manual: 08 connection, 25P03 idle
 /// transaction timeout, 40 transaction rollback, 53 insufficient resources, 55P03 lock not available, 57 operator
 /// intervention, 58 system error. SQLite: 5 busy, 6 locked, 261 and 517 their extended codes.
-fn passes(code: &str) -> bool {
+fn is_transient_code(code: &str) -> bool {
     ["08", "25P03", "40", "53", "55P03", "57", "58"]
         .iter()
         .any(|class| code.len() == 5 && code.starts_with(class))

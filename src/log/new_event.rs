@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use super::columns::{COLUMNS, CaseFolding};
 
 /// The maximum length of a column value in bytes. A PostgreSQL B-tree index accepts at most 2,704 bytes.
-const LONGEST: usize = 1024;
+const MAX_TEXT_BYTES: usize = 1024;
 /// 0001-01-01 in seconds since 1970. PostgreSQL timestamps begin in 4713 BC and have another text format before the
 /// year 1.
-const FIRST_SECOND: i64 = -62_135_596_800;
+const MIN_TIMESTAMP: i64 = -62_135_596_800;
 
 /// Whether both databases can store a time: from the year 1 on.
 pub fn is_recordable(time: Timestamp) -> bool {
-    time.as_second() >= FIRST_SECOND
+    time.as_second() >= MIN_TIMESTAMP
 }
 
 /// An event with its EventBridge envelope fields and its search columns.
@@ -90,7 +90,7 @@ impl<'a> SearchColumns<'a> {
                 Some(Cow::Owned(domain.to_owned()))
             });
             values[at] = value.map(|value| {
-                let value = sanitize_text(if column.is_address { bare(value) } else { value });
+                let value = sanitize_text(if column.is_address { without_brackets(value) } else { value });
                 let is_large = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
                 match column.case_folding {
                     CaseFolding::Yes if value.bytes().any(is_large) => Cow::Owned(value.to_lowercase()),
@@ -108,7 +108,7 @@ impl<'a> SearchColumns<'a> {
 }
 
 /// Extracts the address from `Name <address>`.
-fn bare(value: Cow<'_, str>) -> Cow<'_, str> {
+fn without_brackets(value: Cow<'_, str>) -> Cow<'_, str> {
     match value.trim_end().strip_suffix('>').and_then(|inside| inside.rsplit_once('<')) {
         Some((_, address)) if !address.is_empty() => Cow::Owned(address.to_owned()),
         _ => value,
@@ -120,8 +120,8 @@ pub fn sanitize_text(mut value: Cow<'_, str>) -> Cow<'_, str> {
     if value.contains('\0') {
         value = Cow::Owned(value.replace('\0', ""));
     }
-    if value.len() > LONGEST {
-        let end = value.floor_char_boundary(LONGEST);
+    if value.len() > MAX_TEXT_BYTES {
+        let end = value.floor_char_boundary(MAX_TEXT_BYTES);
         value = match value {
             Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
             Cow::Owned(mut text) => {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_taken_from_its_address_where_the_event_has_none() {
+    fn a_missing_domain_is_derived_from_the_address() {
         let found = SearchColumns::from_fields(|field| match field {
             "rcpt_to" => Some("Recipient@Example.COM".into()),
             "friendly_from" => Some("Sender <sender@example.com>".into()),

@@ -124,7 +124,7 @@ pub trait EventReader: EventStore {
         &self,
         positions: Range<Position>,
         filter: &EventFilter,
-        most: PageLimit,
+        page_limit: PageLimit,
     ) -> impl Future<Output = Result<Option<Vec<PositionedEvent>>, LogError>> + Send;
 
     /// Returns the position of the first event that was recorded at this time or later.

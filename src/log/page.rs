@@ -16,7 +16,7 @@ use super::week::Week;
 
 /// With more `union all` branches than this, all whole batches share one. SQLite accepts 500 branches, and each one
 /// binds the filter again.
-const MOST_ARMS: usize = 20;
+const MAX_UNION_ARMS: usize = 20;
 
 /// A batch and the range of positions that it covers.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +35,20 @@ pub(super) struct BatchRange {
 pub(super) fn scan_ranges(
     positions: &Range<Position>,
     filter: &EventFilter,
-    most: PageLimit,
+    page_limit: PageLimit,
 ) -> Vec<Range<Position>> {
-    let (mut rest, mut length) = (positions.clone(), number(most.max_events).max(1));
+    let (mut rest, mut length) = (positions.clone(), number(page_limit.max_events).max(1));
     if *filter != EventFilter::default() {
         return vec![rest];
     }
     let mut parts = Vec::new();
     while rest.start < rest.end || parts.is_empty() {
-        let part = if most.from_end {
+        let part = if page_limit.from_end {
             rest.end.saturating_sub(length).max(rest.start)..rest.end
         } else {
             rest.start..rest.start.saturating_add(length).min(rest.end)
         };
-        rest = if most.from_end { rest.start..part.start } else { part.end..rest.end };
+        rest = if page_limit.from_end { rest.start..part.start } else { part.end..rest.end };
         length = length.saturating_mul(2);
         parts.push(part);
     }
@@ -56,12 +56,12 @@ pub(super) fn scan_ranges(
 }
 
 /// The part of a limit that remains after the events found so far.
-pub(super) fn remaining(most: PageLimit, found: &[PositionedEvent]) -> PageLimit {
+pub(super) fn remaining(page_limit: PageLimit, found: &[PositionedEvent]) -> PageLimit {
     let bytes: usize = found.iter().map(|placed| placed.event.detail.len()).sum();
     PageLimit {
-        max_events: most.max_events - found.len(),
-        max_detail_bytes: most.max_detail_bytes - bytes,
-        ..most
+        max_events: page_limit.max_events - found.len(),
+        max_detail_bytes: page_limit.max_detail_bytes - bytes,
+        ..page_limit
     }
 }
 
@@ -69,9 +69,9 @@ pub(super) fn remaining(most: PageLimit, found: &[PositionedEvent]) -> PageLimit
 pub(super) fn merge(
     mut found: Vec<PositionedEvent>,
     mut more: Vec<PositionedEvent>,
-    most: PageLimit,
+    page_limit: PageLimit,
 ) -> Vec<PositionedEvent> {
-    if most.from_end {
+    if page_limit.from_end {
         std::mem::swap(&mut found, &mut more);
     }
     found.append(&mut more);
@@ -99,7 +99,7 @@ pub(super) fn batches_sql<DB: Dialect>(window: &Range<Position>, filter: &EventF
 
 /// A branch of the `union all`: batches whose events one condition selects.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Arm {
+struct UnionArm {
     times: Option<(Timestamp, Timestamp)>,
     batches: Vec<i64>,
     /// For a batch that is partly in the window: the places of that part.
@@ -108,9 +108,9 @@ struct Arm {
 
 /// Groups batches into branches: each batch that is partly in the window has its own, the others are grouped by the
 /// weeks of their events.
-fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
+fn union_arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<UnionArm> {
     let mut arms = Vec::new();
-    let mut whole: BTreeMap<Option<(Week, Week)>, Arm> = BTreeMap::new();
+    let mut whole: BTreeMap<Option<(Week, Week)>, UnionArm> = BTreeMap::new();
     for span in spans {
         let places =
             (window.start - span.position).max(0)..(window.end - span.position).min(span.event_count);
@@ -118,7 +118,7 @@ fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
             continue;
         }
         if places != (0..span.event_count) {
-            arms.push(Arm { times: span.time_range, batches: vec![span.id], places: Some(places) });
+            arms.push(UnionArm { times: span.time_range, batches: vec![span.id], places: Some(places) });
             continue;
         }
         let weeks =
@@ -130,15 +130,15 @@ fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
             (_, times) => times,
         };
     }
-    if whole.len() > MOST_ARMS {
-        arms.push(whole.into_values().fold(Arm::default(), |all, arm| {
+    if whole.len() > MAX_UNION_ARMS {
+        arms.push(whole.into_values().fold(UnionArm::default(), |all, arm| {
             let is_first = all.batches.is_empty();
             let times = match (all.times, arm.times) {
                 (_, times) if is_first => times,
                 (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
                 _ => None,
             };
-            Arm { times, batches: [all.batches, arm.batches].concat(), places: None }
+            UnionArm { times, batches: [all.batches, arm.batches].concat(), places: None }
         }));
     } else {
         arms.extend(whole.into_values());
@@ -151,12 +151,12 @@ fn arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<Arm> {
 pub(super) fn count_missing(
     spans: &[BatchRange],
     window: &Range<Position>,
-    most: PageLimit,
+    page_limit: PageLimit,
     told: Option<i64>,
     read: &[PositionedEvent],
 ) -> i64 {
-    let looked_at = match (read, most.from_end) {
-        _ if told.is_some() || !most.is_reached(read) => window.clone(),
+    let looked_at = match (read, page_limit.from_end) {
+        _ if told.is_some() || !page_limit.is_reached(read) => window.clone(),
         ([.., last], false) => window.start..last.position + 1,
         ([first, ..], true) => first.position..window.end,
         ([], _) => window.start..window.start,
@@ -169,7 +169,7 @@ pub(super) fn count_missing(
 }
 
 /// The condition that selects the events of a branch.
-fn within<DB: Dialect>(arm: &Arm) -> String {
+fn position_condition<DB: Dialect>(arm: &UnionArm) -> String {
     let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
     let mut within = format!("batch in ({})", batches.join(", "));
     if let Some(places) = &arm.places {
@@ -194,13 +194,13 @@ pub(super) fn events_query<DB>(
     spans: &[BatchRange],
     window: &Range<Position>,
     filter: &EventFilter,
-    most: PageLimit,
+    page_limit: PageLimit,
 ) -> Option<QueryBuilder<DB>>
 where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
-    let arms = arms(spans, window);
+    let arms = union_arms(spans, window);
     if arms.is_empty() {
         return None;
     }
@@ -208,7 +208,7 @@ where
     let positions: HashMap<i64, Position> = spans.iter().map(|span| (span.id, span.position)).collect();
     let wanted = wanted.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
     // The database sums the detail sizes, so that it cuts a page of large details before sending it.
-    let direction = if most.from_end { "desc" } else { "asc" };
+    let direction = if page_limit.from_end { "desc" } else { "asc" };
     let mut query = QueryBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
         wanted.collect::<Vec<_>>().join(", ")
@@ -218,7 +218,7 @@ where
             "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where {}",
             DB::epoch_micros("time"),
             DB::EVENTS_TABLE,
-            within::<DB>(arm)
+            position_condition::<DB>(arm)
         ));
         push_filter(&mut query, filter);
     }
@@ -231,12 +231,13 @@ where
            select position, time, id, source, type, account, region, resources, detail from counted
            where before < {} order by position {direction} limit {}
          ) ",
-        number(most.max_detail_bytes),
-        number(most.max_events)
+        number(page_limit.max_detail_bytes),
+        number(page_limit.max_events)
     ));
     if DB::RETURNS_SCANNED_COUNT && *filter != EventFilter::default() {
-        let of =
-            |arm: &Arm| format!("(select count(*) from {} where {})", DB::EVENTS_TABLE, within::<DB>(arm));
+        let of = |arm: &UnionArm| {
+            format!("(select count(*) from {} where {})", DB::EVENTS_TABLE, position_condition::<DB>(arm))
+        };
         let found = arms.iter().map(of).collect::<Vec<_>>().join(" + ");
         query.push(format!("select page.*, found from (select {found} as found) of left join page on true"));
     } else {
@@ -280,8 +281,8 @@ fn number(of: usize) -> i64 {
 }
 
 /// Restores ascending order after a read from the end.
-pub(super) fn restore_order(mut events: Vec<PositionedEvent>, most: PageLimit) -> Vec<PositionedEvent> {
-    if most.from_end {
+pub(super) fn restore_order(mut events: Vec<PositionedEvent>, page_limit: PageLimit) -> Vec<PositionedEvent> {
+    if page_limit.from_end {
         events.reverse();
     }
     events
@@ -293,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_reads_whole_batches_by_their_weeks_and_the_rest_by_places() {
+    fn a_page_reads_whole_batches_by_week_and_partial_ones_by_place() {
         let time = |day: &str| format!("2026-11-{day}T00:00:00Z").parse::<Timestamp>().unwrap();
         let span = |id, position, events, days: Option<(&str, &str)>| BatchRange {
             id,
@@ -309,8 +310,8 @@ mod tests {
             span(4, 36, 5, None),
             span(5, 41, 9, Some(("18", "18"))),
         ];
-        let arms = arms(&spans, &(15..43));
-        let line = |arm: &Arm| {
+        let arms = union_arms(&spans, &(15..43));
+        let line = |arm: &UnionArm| {
             let days = arm.times.map(|(a, b)| format!("{}-{}", a.strftime("%d"), b.strftime("%d")));
             format!("{:?} {:?} {}", arm.batches, arm.places, days.unwrap_or_default())
         };

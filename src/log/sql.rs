@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_holds_what_was_written_and_nothing_else() {
+    fn a_like_pattern_is_escaped() {
         let values = ["a.b".to_owned(), "50% (off)".to_owned(), "x_y".to_owned(), "a<b".to_owned()];
         insta::assert_snapshot!(words(&values), @r"(?i)(^|\W)(a\.b|50\% \(off\)|x_y|a<b)(\W|$)");
     }

@@ -2,9 +2,9 @@
 
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 
-const SECONDS: i64 = 7 * 86_400;
+const SECONDS_PER_WEEK: i64 = 7 * 86_400;
 /// The table of events.
-const EVENTS: &str = "events";
+const EVENTS_PREFIX: &str = "events";
 /// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
 const FIRST_MONDAY: i64 = -3 * 86_400;
 
@@ -15,7 +15,7 @@ pub(super) struct Week(i64);
 impl Week {
     /// Returns the week that contains a time.
     pub(super) fn containing(time: Timestamp) -> Self {
-        Self((time.as_second() - FIRST_MONDAY).div_euclid(SECONDS))
+        Self((time.as_second() - FIRST_MONDAY).div_euclid(SECONDS_PER_WEEK))
     }
 
     /// Returns the week that many weeks later.
@@ -25,7 +25,7 @@ impl Week {
 
     /// Returns the Monday of the week.
     pub(super) fn monday(self) -> civil::Date {
-        let start = FIRST_MONDAY + self.0 * SECONDS;
+        let start = FIRST_MONDAY + self.0 * SECONDS_PER_WEEK;
         let epoch = civil::date(1970, 1, 1);
         epoch.checked_add((start / 86_400).days()).unwrap_or(epoch)
     }
@@ -37,12 +37,12 @@ impl Week {
 
     /// Returns the name of the week's `events` partition: `events_YYYYMMDD` with its Monday.
     pub(super) fn events_partition_name(self) -> String {
-        self.partition_name(EVENTS)
+        self.partition_name(EVENTS_PREFIX)
     }
 
     /// Parses the name of an `events` partition.
     pub(super) fn from_events_partition_name(name: &str) -> Option<Self> {
-        Self::from_partition_name(name, EVENTS)
+        Self::from_partition_name(name, EVENTS_PREFIX)
     }
 
     /// Returns the name of the week's partition of a table: the table's name and the Monday.
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_week_begins_on_monday_in_utc() {
+    fn a_week_starts_on_monday_utc() {
         let of = |time: &str| Week::containing(time.parse().unwrap());
         assert_eq!(of("2026-11-22T23:59:59.999Z").monday(), civil::date(2026, 11, 16));
         assert_eq!(of("2026-11-23T00:00:00Z").monday(), civil::date(2026, 11, 23));

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::call::{CallError, Failure, retried};
-use crate::output::chain;
+use crate::aws::{AttemptFailure, AwsError, retry};
+use crate::output::error_chain;
 
 /// The progress of a poller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,21 +56,25 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// The checkpoint cannot be read or is not valid.
-    pub(super) async fn load(&self, deadline: Instant) -> Result<Option<Checkpoint>, CallError> {
+    pub(super) async fn load(&self, deadline: Instant) -> Result<Option<Checkpoint>, AwsError> {
         let text = match self {
             Self::File(path) => match std::fs::read(path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(CallError::Refused(error.to_string())),
+                Err(error) => return Err(AwsError::Rejected(error.to_string())),
             },
             Self::Object { client, bucket, key } => {
-                let got = retried("GetObject", deadline, || async {
+                let got = retry("GetObject", deadline, || async {
                     let got = match client.get_object().bucket(bucket).key(key).send().await {
                         Ok(got) => got,
                         Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-                        Err(error) => return Err(Failure::of_request(&error)),
+                        Err(error) => return Err(AttemptFailure::from_sdk_error(&error)),
                     };
-                    let body = got.body.collect().await.map_err(|error| Failure::Passing(chain(&error)))?;
+                    let body = got
+                        .body
+                        .collect()
+                        .await
+                        .map_err(|error| AttemptFailure::Transient(error_chain(&error)))?;
                     Ok(Some(body.into_bytes().to_vec()))
                 });
                 let Some(text) = got.await? else { return Ok(None) };
@@ -78,7 +82,7 @@ impl CheckpointStore {
             }
         };
         let garbled = || {
-            CallError::Refused(String::from(
+            AwsError::Rejected(String::from(
                 "invalid checkpoint; delete it to start from now, or from earlier with BACK_DAYS or --poll-back",
             ))
         };
@@ -89,11 +93,11 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// The checkpoint cannot be written.
-    pub(super) async fn save(&self, mark: &Checkpoint, deadline: Instant) -> Result<(), CallError> {
-        let text = serde_json::to_vec(mark).map_err(|error| CallError::Malformed(error.to_string()))?;
+    pub(super) async fn save(&self, mark: &Checkpoint, deadline: Instant) -> Result<(), AwsError> {
+        let text = serde_json::to_vec(mark).map_err(|error| AwsError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
-                let failed = |error: std::io::Error| CallError::Refused(error.to_string());
+                let failed = |error: std::io::Error| AwsError::Rejected(error.to_string());
                 let new = path.with_extension("new");
                 let written = std::fs::File::create(&new).and_then(|mut file| {
                     file.write_all(&text)?;
@@ -103,10 +107,10 @@ impl CheckpointStore {
                 written.and_then(|()| std::fs::rename(&new, path)).map_err(failed)
             }
             Self::Object { client, bucket, key } => {
-                retried("PutObject", deadline, || async {
+                retry("PutObject", deadline, || async {
                     let put = client.put_object().bucket(bucket).key(key);
                     let put = put.content_type("application/json").body(ByteStream::from(text.clone()));
-                    put.send().await.map_err(|error| Failure::of_request(&error))?;
+                    put.send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
                     Ok(())
                 })
                 .await

@@ -4,15 +4,15 @@ use jiff::SignedDuration;
 
 use super::{BaseUrl, BaseUrlError, parse_event_types};
 use crate::archive::parse_s3_location;
-use crate::invocation::{EnvironmentError, Variables};
+use crate::lambda::{EnvironmentError, Variables};
 use crate::providers::{self, PollingApi, Provider};
 
 /// The maximum delay in seconds: a day.
-const MOST_SECONDS: i64 = 86_400;
+const MAX_SECONDS: i64 = 86_400;
 
 /// Settings of the `poller` function.
 #[derive(Debug)]
-pub struct Environment {
+pub struct PollerEnvironment {
     /// `PROVIDER`: a provider with an event-list API.
     pub provider: &'static Provider,
     /// The event-list API of this provider.
@@ -33,7 +33,7 @@ pub struct Environment {
     pub event_types: Vec<String>,
 }
 
-impl Environment {
+impl PollerEnvironment {
     /// Reads the environment through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
@@ -41,19 +41,19 @@ impl Environment {
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
-        let name = variables.needed("PROVIDER", "the provider to poll")?;
+        let name = variables.require("PROVIDER", "the provider to poll")?;
         let provider = providers::find(&name).map_err(|error| wrong("PROVIDER", error.to_string()))?;
         let polling = provider
             .polling
             .as_ref()
             .ok_or_else(|| wrong("PROVIDER", format!("{} has no event-list API to poll", provider.title)))?;
-        let mark = variables.needed("MARK_URL", "the s3://BUCKET/KEY of the poller's checkpoint")?;
-        let mark = parse_s3_location(&mark).map_err(|problem| wrong("MARK_URL", problem))?;
-        let mark = (mark.0, mark.1.trim_end_matches('/').to_owned());
-        if mark.1.is_empty() {
+        let checkpoint = variables.require("MARK_URL", "the s3://BUCKET/KEY of the poller's checkpoint")?;
+        let checkpoint = parse_s3_location(&checkpoint).map_err(|problem| wrong("MARK_URL", problem))?;
+        let checkpoint = (checkpoint.0, checkpoint.1.trim_end_matches('/').to_owned());
+        if checkpoint.1.is_empty() {
             return Err(wrong("MARK_URL", "the object key is missing; the format is s3://BUCKET/KEY".into()));
         }
-        let archive = variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX for archived pages")?;
+        let archive = variables.require("ARCHIVE_URL", "the s3://BUCKET/PREFIX for archived pages")?;
         let base = variables
             .get("API_URL")
             .map(|text| text.parse().map_err(|error: BaseUrlError| wrong("API_URL", error.to_string())));
@@ -62,14 +62,14 @@ impl Environment {
             provider,
             polling,
             api_key_arn: variables
-                .needed("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
+                .require("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
             base_url: base.transpose()?,
             archive: parse_s3_location(&archive).map_err(|problem| wrong("ARCHIVE_URL", problem))?,
-            checkpoint: mark,
+            checkpoint,
             delay: SignedDuration::from_secs(variables.number(
                 "DELAY_SECONDS",
                 300,
-                0..=MOST_SECONDS,
+                0..=MAX_SECONDS,
                 "seconds",
             )?),
             lookback: SignedDuration::from_hours(24 * variables.number("BACK_DAYS", 0, 0..=kept, "days")?),
@@ -83,7 +83,7 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+    fn read(variables: &[(&str, &str)]) -> Result<PollerEnvironment, String> {
         let base = [
             ("PROVIDER", "stripe"),
             ("API_KEY_SECRET_ARN", "arn:key"),
@@ -92,11 +92,11 @@ mod tests {
         ];
         let all: Vec<_> = base.iter().chain(variables).copied().collect();
         let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Environment::load(find).map_err(|error| error.to_string())
+        PollerEnvironment::load(find).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn what_is_not_said_has_a_default_and_what_is_wrong_is_said() {
+    fn defaults_apply_and_wrong_values_are_reported() {
         let read_well = read(&[]).unwrap();
         assert_eq!(read_well.checkpoint, ("raw".into(), "polls/stripe.json".into()));
         assert_eq!(

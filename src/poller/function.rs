@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{PollSummary, Poller};
-use crate::invocation::time_to_answer;
+use crate::lambda::handling_deadline;
 use crate::secrets::{SecretStore, VersionStage};
 
 /// The CloudWatch namespace of the metrics.
-const NAMESPACE: &str = "hookbridge";
+const METRICS_NAMESPACE: &str = "hookbridge";
 
 /// The `poller` function: a poller and the secret with its API key.
 pub struct PollerFunction<S> {
@@ -27,7 +27,7 @@ impl<S: SecretStore> PollerFunction<S> {
     /// (how far polling lags beyond the configured delay) and `PollsFailed`. A failed poll does not fail the
     /// invocation: the next poll resumes, and the alarms watch the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
-        let deadline = time_to_answer(deadline);
+        let deadline = handling_deadline(deadline);
         let polled = match self.api_key.fetch(VersionStage::Current).await {
             Ok(Some(version)) => {
                 self.poller.poll(&version.secret, deadline).await.map_err(|error| error.to_string())
@@ -52,7 +52,8 @@ impl<S: SecretStore> PollerFunction<S> {
         let lag = until.map(|until| (now.duration_since(until) - self.poller.delay).as_secs_f64().max(0.0));
         let mut metrics = vec![json!({"Name": "PollsFailed", "Unit": "Count"})];
         metrics.extend(lag.map(|_| json!({"Name": "PollLagSeconds", "Unit": "Seconds"})));
-        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
+        let directive =
+            json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
         let mut line = Map::new();
         let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
         put("_aws", json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));

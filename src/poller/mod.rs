@@ -20,25 +20,25 @@ use tokio::time::Instant;
 use tracing::warn;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, TimeRange};
-pub use environment::Environment;
+pub use environment::PollerEnvironment;
 pub use function::PollerFunction;
 pub use request::{BaseUrl, BaseUrlError, is_valid_api_key};
 
 use crate::archive::{Archive, ArchiveEntry};
-use crate::call::CallError;
-use crate::output::chain;
+use crate::aws::AwsError;
+use crate::output::error_chain;
 use crate::providers::{JSON_MEDIA_TYPE, PageError, PollingApi, Provider};
 use crate::secrets::Secret;
 use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
 /// A poll requests another page only with at least this much time left.
-const TIME_FOR_A_PAGE: Duration = Duration::from_secs(5);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Overlap between consecutive ranges, because a provider may list an event late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 /// The maximum length of a range. Longer backlogs are polled in steps, and progress is saved after each page.
-const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(1);
+const MAX_RANGE: SignedDuration = SignedDuration::from_hours(1);
 /// Safety margin before the provider's retention limit.
-const MARGIN: SignedDuration = SignedDuration::from_mins(10);
+const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Polls one provider.
 pub struct Poller {
@@ -80,10 +80,10 @@ pub enum PollError {
     #[error("the API key is empty or contains a space, a line break or another character that no key has")]
     InvalidApiKey,
     /// The HTTP client cannot be built.
-    #[error("cannot build the HTTP client: {}", chain(.0))]
+    #[error("cannot build the HTTP client: {}", error_chain(.0))]
     Client(#[source] reqwest::Error),
     /// The request failed or timed out.
-    #[error("{url} did not answer: {why}")]
+    #[error("no response from {url}: {why}")]
     NoResponse {
         /// The URL, without the query.
         url: String,
@@ -128,16 +128,16 @@ pub enum PollError {
         /// The path or URL of the checkpoint.
         place: String,
         /// The cause.
-        error: CallError,
+        error: AwsError,
     },
     /// A page cannot be archived.
     #[error("cannot archive a page: {0}")]
-    Archive(CallError),
+    Archive(AwsError),
 }
 
 impl PollError {
     /// Whether the error concerns the requested page, so that another page may succeed.
-    fn is_of_the_page(&self) -> bool {
+    fn is_page_error(&self) -> bool {
         match self {
             Self::UnexpectedStatus { status, .. } => {
                 status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS
@@ -155,96 +155,105 @@ impl Poller {
     /// A request failed, a page is invalid, or the checkpoint or the archive failed, see [`PollError`].
     pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<PollSummary, PollError> {
         let request = ProviderClient::new(self, key)?;
-        let now = to_the_second(Timestamp::now());
-        let latest = earlier(now, self.delay);
-        let kept =
-            earlier(now, SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - MARGIN);
-        let written = self.checkpoint_store.load(deadline).await.map_err(|error| self.no_mark(error))?;
-        let mut mark = written.unwrap_or_else(|| {
+        let now = truncate_to_second(Timestamp::now());
+        let latest = minus(now, self.delay);
+        let kept = minus(
+            now,
+            SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - DEADLINE_MARGIN,
+        );
+        let written =
+            self.checkpoint_store.load(deadline).await.map_err(|error| self.checkpoint_error(error))?;
+        let mut checkpoint = written.unwrap_or_else(|| {
             // The first poll covers at least one minute, to verify that polling works.
-            let start = earlier(latest, self.lookback.max(SignedDuration::from_mins(1))).max(kept);
+            let start = minus(latest, self.lookback.max(SignedDuration::from_mins(1))).max(kept);
             Checkpoint { start, until: start, span: None }
         });
-        mark.start = mark.start.min(mark.until);
-        let is_ahead = |time: Timestamp| earlier(time, OVERLAP) > now;
-        if is_ahead(mark.until) || mark.span.as_ref().is_some_and(|span| is_ahead(span.until)) {
+        checkpoint.start = checkpoint.start.min(checkpoint.until);
+        let is_ahead = |time: Timestamp| minus(time, OVERLAP) > now;
+        if is_ahead(checkpoint.until) || checkpoint.span.as_ref().is_some_and(|span| is_ahead(span.until)) {
             // A wrong clock wrote this checkpoint, so the polled range is unknown. The log skips events that it
             // already has.
             warn!(
                 provider = self.provider.name,
                 "the checkpoint is in the future (clock skew?); polling again from its start"
             );
-            let start = mark.start.min(latest);
-            mark = Checkpoint { start, until: start, span: None };
+            let start = checkpoint.start.min(latest);
+            checkpoint = Checkpoint { start, until: start, span: None };
         }
-        let mut polled = PollSummary { pages: 0, events: 0, polled_until: mark.until, has_more: false };
+        let mut polled = PollSummary { pages: 0, events: 0, polled_until: checkpoint.until, has_more: false };
         let mut asked = HashSet::new();
         loop {
-            let span = match mark.span.take() {
+            let span = match checkpoint.span.take() {
                 Some(span) => span,
-                None if mark.until < latest => {
-                    if mark.until < kept {
-                        let (from, to) = (mark.until.to_string(), kept.to_string());
+                None if checkpoint.until < latest => {
+                    if checkpoint.until < kept {
+                        let (from, to) = (checkpoint.until.to_string(), kept.to_string());
                         warn!(
                             provider = self.provider.name,
                             from, to, "events are lost: the provider no longer has them"
                         );
-                        mark.until = kept;
+                        checkpoint.until = kept;
                     }
-                    let from = earlier(mark.until, OVERLAP).max(mark.start).max(kept);
-                    let end = mark.until.checked_add(LONGEST_SPAN).unwrap_or(latest);
+                    let from = minus(checkpoint.until, OVERLAP).max(checkpoint.start).max(kept);
+                    let end = checkpoint.until.checked_add(MAX_RANGE).unwrap_or(latest);
                     asked.clear();
                     TimeRange { from, until: latest.min(end), page: None }
                 }
                 None => return Ok(polled),
             };
-            if deadline.saturating_duration_since(Instant::now()) < TIME_FOR_A_PAGE {
+            if deadline.saturating_duration_since(Instant::now()) < PAGE_TIMEOUT {
                 polled.has_more = true;
                 return Ok(polled);
             }
             let first = self.polling.first_page_query(span.from, span.until, &self.event_types);
             let query = span.page.as_ref().unwrap_or(&first);
             let page = if asked.insert(query.clone()) {
-                self.page(&request, query, &first, deadline).await
+                self.archive_page(&request, query, &first, deadline).await
             } else {
                 let error = PageError::MissingNextPage("pagination loop");
                 Err(PollError::InvalidPage { url: request.url.clone(), error })
             };
             if let Err(error) = &page
-                && error.is_of_the_page()
+                && error.is_page_error()
                 && span.page.is_some()
             {
                 // The page query may have expired, or the page is invalid: the next poll restarts the range.
-                let anew =
-                    Checkpoint { span: Some(TimeRange { page: None, ..span.clone() }), ..mark.clone() };
-                self.checkpoint_store.save(&anew, deadline).await.map_err(|error| self.no_mark(error))?;
+                let restarted =
+                    Checkpoint { span: Some(TimeRange { page: None, ..span.clone() }), ..checkpoint.clone() };
+                self.checkpoint_store
+                    .save(&restarted, deadline)
+                    .await
+                    .map_err(|error| self.checkpoint_error(error))?;
             }
             let (answer, events, next) = page?;
             if events > 0 {
-                self.keep(answer, deadline).await?;
+                self.save_checkpoint(answer, deadline).await?;
             }
             polled.pages += 1;
             polled.events += events;
             match next {
-                Some(page) => mark.span = Some(TimeRange { page: Some(page), ..span }),
-                None => mark.until = span.until,
+                Some(page) => checkpoint.span = Some(TimeRange { page: Some(page), ..span }),
+                None => checkpoint.until = span.until,
             }
-            polled.polled_until = mark.until;
-            self.checkpoint_store.save(&mark, deadline).await.map_err(|error| self.no_mark(error))?;
+            polled.polled_until = checkpoint.until;
+            self.checkpoint_store
+                .save(&checkpoint, deadline)
+                .await
+                .map_err(|error| self.checkpoint_error(error))?;
         }
     }
 
     /// Returns the time up to which every event has been polled; `None` without a readable checkpoint.
     pub async fn polled_until(&self, deadline: Instant) -> Option<Timestamp> {
-        self.checkpoint_store.load(deadline).await.ok().flatten().map(|mark| mark.until)
+        self.checkpoint_store.load(deadline).await.ok().flatten().map(|checkpoint| checkpoint.until)
     }
 
-    fn no_mark(&self, error: CallError) -> PollError {
+    fn checkpoint_error(&self, error: AwsError) -> PollError {
         PollError::Checkpoint { place: self.checkpoint_store.to_string(), error }
     }
 
     /// Requests a page. Returns its body, its number of events and the query of the next page.
-    async fn page(
+    async fn archive_page(
         &self,
         request: &ProviderClient,
         query: &str,
@@ -261,7 +270,7 @@ impl Poller {
     }
 
     /// Archives a page.
-    async fn keep(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
+    async fn save_checkpoint(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
         let batch = ArchiveEntry {
             provider: self.provider.name,
             // Keyed by content, so that repeated polls archive an identical page once.
@@ -281,10 +290,10 @@ pub fn parse_event_types(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
 }
 
-fn to_the_second(time: Timestamp) -> Timestamp {
+fn truncate_to_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-fn earlier(time: Timestamp, by: SignedDuration) -> Timestamp {
+fn minus(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.checked_sub(by).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{PollError, Poller};
 use crate::http_client;
-use crate::output::chain;
+use crate::output::error_chain;
 use crate::secrets::Secret;
 
 /// The maximum size of a response in bytes.
@@ -40,7 +40,7 @@ impl ProviderClient {
         value.extend_from_slice(key.expose());
         let mut authorization = HeaderValue::from_bytes(&value).map_err(|_| PollError::InvalidApiKey)?;
         authorization.set_sensitive(true);
-        let client = http_client::to(host_of(base)).map_err(PollError::Client)?;
+        let client = http_client::client_for(host_of(base)).map_err(PollError::Client)?;
         Ok(Self { client, url: format!("{base}{}", poller.polling.path), authorization })
     }
 
@@ -48,7 +48,7 @@ impl ProviderClient {
         let url = || self.url.clone();
         let no_answer = |why: String| PollError::NoResponse { url: url(), why };
         let asking = async {
-            let failed = |error: reqwest::Error| no_answer(chain(&error.without_url()));
+            let failed = |error: reqwest::Error| no_answer(error_chain(&error.without_url()));
             let request = self.client.get(format!("{}?{query}", self.url));
             let mut answer =
                 request.header(AUTHORIZATION, self.authorization.clone()).send().await.map_err(failed)?;
@@ -81,7 +81,7 @@ impl std::str::FromStr for BaseUrl {
         let is_open = url.username().is_empty() && url.password().is_none();
         // The API key is sent without TLS only to this machine.
         let is_safe =
-            url.scheme() == "https" || (url.scheme() == "http" && http_client::is_here(host_of(text)));
+            url.scheme() == "https" || (url.scheme() == "http" && http_client::is_loopback(host_of(text)));
         if !is_base || !is_open || !is_safe || url.host_str().is_none() {
             return Err(BaseUrlError);
         }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_goes_over_tls_or_stays_on_this_machine() {
+    fn an_api_key_is_sent_over_tls_or_to_loopback_only() {
         for good in [
             "https://api.eu.sparkpost.com",
             "https://api.stripe.com/",

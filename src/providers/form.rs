@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_come_out_decoded_and_in_order() {
+    fn fields_are_decoded_in_order() {
         let expected = [("To", "+1 555"), ("Body", "a=b&c"), ("To", ""), ("", "x"), ("%zz", "%4")];
         let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(pairs("To=%2B1+555&&Body=a=b%26c&To&=x&%zz=%4"), expected);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_stay_as_they_are() {
+    fn invalid_utf8_is_preserved() {
         assert_eq!(Form::parse(b"a=%FF\xfe").get("a"), Some(&b"\xff\xfe"[..]));
     }
 }

@@ -15,7 +15,7 @@ pub const GITHUB: Provider = Provider {
     title: "GitHub",
     documentation: "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
     secret_parameter: "GitHubWebhookSecret",
-    secret_hint: "The secret that you type into the form of the GitHub webhook.",
+    secret_hint: "The secret in the settings of the GitHub webhook.",
     source: "github.com",
     signature: SignatureScheme {
         header: "x-hub-signature-256",

@@ -165,7 +165,7 @@ mod tests {
     use crate::providers::{sparkpost::SPARKPOST, stripe::STRIPE};
 
     #[test]
-    fn stripe_is_asked_by_seconds_and_goes_on_after_the_last() {
+    fn stripe_is_polled_by_seconds_and_paged_by_the_last_id() {
         let polling = STRIPE.polling.as_ref().unwrap();
         let types = ["invoice.paid".to_owned(), "charge.failed".to_owned()];
         let first = polling.first_page_query(
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn sparkpost_is_asked_by_dates_and_goes_on_by_its_link_but_never_elsewhere() {
+    fn sparkpost_is_polled_by_dates_and_paged_by_links_to_the_same_host() {
         let polling = SPARKPOST.polling.as_ref().unwrap();
         let types = ["bounce".to_owned(), "open".to_owned()];
         let first = polling.first_page_query(

@@ -15,7 +15,7 @@ use super::RawWebhook;
 use crate::secrets::{Secret, compute_mac};
 
 /// Maximum length of a signature header, in bytes. The longest real ones have a few hundred.
-const MAX_HEADER: usize = 4096;
+const MAX_HEADER_BYTES: usize = 4096;
 
 /// How a provider signs its webhooks.
 #[derive(Debug)]
@@ -145,13 +145,13 @@ impl VerificationError {
 
 /// The parsed signature header of a webhook.
 pub(super) struct ParsedSignature {
-    given: Vec<Given>,
+    signatures: Vec<SignatureValue>,
     timestamp: Option<String>,
     covered: Option<SigningInput>,
 }
 
 /// One decoded signature.
-struct Given {
+struct SignatureValue {
     algorithm: Algorithm,
     bytes: Vec<u8>,
 }
@@ -159,7 +159,7 @@ struct Given {
 impl ParsedSignature {
     /// The number of signatures in the header.
     pub(super) fn signature_count(&self) -> usize {
-        self.given.len()
+        self.signatures.len()
     }
 }
 
@@ -172,11 +172,11 @@ impl SignatureScheme {
     ) -> Result<ParsedSignature, VerificationError> {
         let mut values = webhook.header_values(self.header);
         let value = values.next().ok_or(VerificationError::MissingSignature)?;
-        if values.next().is_some() || value.len() > MAX_HEADER {
+        if values.next().is_some() || value.len() > MAX_HEADER_BYTES {
             return Err(VerificationError::MalformedSignature);
         }
         let value = value.to_str().map_err(|_| VerificationError::MalformedSignature)?;
-        let (given, timestamp) = self.read(value).ok_or(VerificationError::MalformedSignature)?;
+        let (signature, timestamp) = self.read(value).ok_or(VerificationError::MalformedSignature)?;
         if let Some(window) = self.timestamp_tolerance {
             let signed_at =
                 timestamp.as_deref().and_then(epoch_seconds).ok_or(VerificationError::MalformedSignature)?;
@@ -185,7 +185,7 @@ impl SignatureScheme {
                 return Err(VerificationError::TimestampOutOfTolerance);
             }
         }
-        Ok(ParsedSignature { given, timestamp, covered: self.covered_by(webhook)? })
+        Ok(ParsedSignature { signatures: signature, timestamp, covered: self.covered_by(webhook)? })
     }
 
     fn covered_by(&self, webhook: &RawWebhook) -> Result<Option<SigningInput>, VerificationError> {
@@ -195,7 +195,7 @@ impl SignatureScheme {
         }
     }
 
-    fn read(&self, value: &str) -> Option<(Vec<Given>, Option<String>)> {
+    fn read(&self, value: &str) -> Option<(Vec<SignatureValue>, Option<String>)> {
         match self.header_format {
             HeaderFormat::Prefixed(prefix) => {
                 let signature = self.decode(value.strip_prefix(prefix)?)?;
@@ -226,12 +226,12 @@ impl SignatureScheme {
                 };
                 // Compare hashes, so that the time of the comparison does not reveal the secret's length.
                 let bytes = Sha256::digest(sent).to_vec();
-                Some((vec![Given { algorithm: Algorithm::PlainSecret, bytes }], None))
+                Some((vec![SignatureValue { algorithm: Algorithm::PlainSecret, bytes }], None))
             }
         }
     }
 
-    fn decode(&self, text: &str) -> Option<Given> {
+    fn decode(&self, text: &str) -> Option<SignatureValue> {
         let bytes = match self.encoding {
             // No provider sends upper case, which would be a second encoding of the same signature.
             Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
@@ -242,7 +242,7 @@ impl SignatureScheme {
             Encoding::Base64 => BASE64.decode(text).ok()?,
         };
         let algorithm = self.algorithms.iter().find(|algorithm| algorithm.length() == bytes.len())?;
-        Some(Given { algorithm: *algorithm, bytes })
+        Some(SignatureValue { algorithm: *algorithm, bytes })
     }
 
     /// Whether one of the signatures was made with `secret` over `webhook`. Always `false` for an empty secret.
@@ -253,22 +253,24 @@ impl SignatureScheme {
         match &carried.covered {
             Some(SigningInput { prefixes: heads, suffix: tail }) => heads
                 .iter()
-                .fold(false, |any, head| any | self.matches(secret, &carried.given, &[head, tail])),
+                .fold(false, |any, head| any | self.matches(secret, &carried.signatures, &[head, tail])),
             None => {
                 let pieces = self.pieces(webhook.body(), carried.timestamp.as_deref());
-                self.matches(secret, &carried.given, &pieces)
+                self.matches(secret, &carried.signatures, &pieces)
             }
         }
     }
 
-    fn matches(&self, secret: &Secret, given: &[Given], pieces: &[&[u8]]) -> bool {
+    fn matches(&self, secret: &Secret, signature: &[SignatureValue], pieces: &[&[u8]]) -> bool {
         let mut any = false;
         for algorithm in self.algorithms {
-            let mut given = given.iter().filter(|given| given.algorithm == *algorithm).peekable();
-            if given.peek().is_some() {
+            let mut signature =
+                signature.iter().filter(|signature| signature.algorithm == *algorithm).peekable();
+            if signature.peek().is_some() {
                 let expected = algorithm.hmac(secret, pieces);
                 // Compare all signatures, so that the time does not reveal which one matched.
-                any |= given.fold(false, |any, given| any | bool::from(expected.ct_eq(&given.bytes)));
+                any |= signature
+                    .fold(false, |any, signature| any | bool::from(expected.ct_eq(&signature.bytes)));
             }
         }
         any

@@ -15,7 +15,7 @@ pub const SPARKPOST: Provider = Provider {
     title: "SparkPost",
     documentation: "https://developers.sparkpost.com/api/webhooks/",
     secret_parameter: "SparkPostWebhookSecret",
-    secret_hint: "What SparkPost or Bird shall send: user:password for basic authentication, or a bearer token that does not change.",
+    secret_hint: "The credentials that SparkPost or Bird sends: user:password for basic authentication, or a fixed bearer token.",
     source: "sparkpost.com",
     signature: SignatureScheme {
         header: "authorization",
@@ -36,7 +36,7 @@ pub const SPARKPOST: Provider = Provider {
         base_url: "https://api.sparkpost.com",
         path: "/api/v1/events/message",
         api_key_parameter: "SparkPostApiKey",
-        api_key_hint: "An API key with the permission to read events ('Events Search: Read-only') and nothing else, from SparkPost's Configuration.",
+        api_key_hint: "An API key with only the permission 'Events Search: Read-only', from SparkPost's Configuration.",
         authorization_prefix: "",
         from_parameter: "from",
         until_parameter: "to",

@@ -10,7 +10,7 @@ pub const JSON_MEDIA_TYPE: &str = "application/json";
 /// The media type of a form.
 pub(super) const FORM_MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 /// Maximum length of a delivery id and of an archived header, in bytes.
-const MAX_DELIVERY_ID: usize = 256;
+const MAX_DELIVERY_ID_CHARS: usize = 256;
 
 /// The format of a provider's webhook bodies.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl VerifiedWebhook {
             FieldLocation::Header(name) => Some(name),
             FieldLocation::Body(_) => None,
         });
-        let value = |name| self.webhook.header(name).filter(|value| value.len() <= MAX_DELIVERY_ID);
+        let value = |name| self.webhook.header(name).filter(|value| value.len() <= MAX_DELIVERY_ID_CHARS);
         ["content-type"]
             .into_iter()
             .chain(named)
@@ -126,7 +126,7 @@ impl VerifiedWebhook {
     pub fn to_event(&self) -> Result<Event, TranslationError> {
         let provider = self.provider;
         let detail = self.detail()?;
-        let fields = Lazy { detail: &detail, fields: None };
+        let fields = LazyJson { detail: &detail, fields: None };
         let (detail_type, delivery_id, time) = self.meaning(fields);
         Ok(Event {
             source: provider.source.to_owned(),
@@ -160,7 +160,7 @@ impl VerifiedWebhook {
         }
     }
 
-    fn meaning(&self, mut fields: Lazy<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
+    fn meaning(&self, mut fields: LazyJson<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
         let provider = self.provider;
         let event_type = provider.event_type.and_then(|field| self.text(field, &mut fields));
         let detail_type = event_type.filter(|text| is_detail_type(text));
@@ -187,7 +187,7 @@ impl VerifiedWebhook {
         (event_type, header(self.provider.delivery_id).filter(|id| is_delivery_id(id)))
     }
 
-    fn text(&self, field: FieldLocation, fields: &mut Lazy<'_>) -> Option<String> {
+    fn text(&self, field: FieldLocation, fields: &mut LazyJson<'_>) -> Option<String> {
         match field {
             FieldLocation::Header(name) => self.webhook.header(name).map(str::to_owned),
             FieldLocation::Body(path) => fields.get().string(path),
@@ -196,12 +196,12 @@ impl VerifiedWebhook {
 }
 
 /// The fields of a detail, parsed on first use.
-struct Lazy<'a> {
+struct LazyJson<'a> {
     detail: &'a Detail,
     fields: Option<Fields<'a>>,
 }
 
-impl<'a> Lazy<'a> {
+impl<'a> LazyJson<'a> {
     fn get(&mut self) -> &Fields<'a> {
         self.fields.get_or_insert_with(|| Fields::parse(self.detail))
     }
@@ -214,5 +214,5 @@ fn is_detail_type(text: &str) -> bool {
 
 /// Whether the text is valid in a URN and a log line. The event omits any other id.
 fn is_delivery_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_DELIVERY_ID && text.bytes().all(|b| b.is_ascii_graphic())
+    !text.is_empty() && text.len() <= MAX_DELIVERY_ID_CHARS && text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::event::Detail;
 
-const BODY_HASH: &str = "bodySHA256";
+const BODY_HASH_PARAMETER: &str = "bodySHA256";
 
 /// Maximum number of form fields. The largest forms of Twilio have a few hundred.
 const MAX_FIELDS: usize = 10_000;
@@ -40,9 +40,9 @@ pub const TWILIO: Provider = Provider {
         header_format: HeaderFormat::Prefixed(""),
         algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
         encoding: Encoding::Base64,
-        signed_content: SignedContent::Custom(covered),
+        signed_content: SignedContent::Custom(signed_content),
         timestamp_tolerance: None,
-        body_hash_parameter: Some(BODY_HASH),
+        body_hash_parameter: Some(BODY_HASH_PARAMETER),
     },
     body_format: BodyFormat::Custom(detail),
     event_type: None,
@@ -59,9 +59,9 @@ pub const TWILIO: Provider = Provider {
 };
 
 /// The byte strings that Twilio may have signed for this request.
-fn covered(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
+fn signed_content(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.has_media_type(FORM_MEDIA_TYPE);
-    let hashed = body_hash_is_right(webhook)?;
+    let hashed = verify_body_hash(webhook)?;
     if !is_form && !hashed && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
     }
@@ -82,8 +82,8 @@ fn covered(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
 /// Whether the URL contains the hash of the body. A hash must be correct, unique, and at the end of the URL, where
 /// Twilio writes it. The signed content has no separator between the URL and the parameters, so a hash in the middle
 /// could be the text of a parameter.
-fn body_hash_is_right(webhook: &RawWebhook) -> Result<bool, VerificationError> {
-    let mut given = webhook.url().query_values(BODY_HASH);
+fn verify_body_hash(webhook: &RawWebhook) -> Result<bool, VerificationError> {
+    let mut given = webhook.url().query_values(BODY_HASH_PARAMETER);
     match (given.next(), given.next()) {
         (None, _) => Ok(false),
         // Both sides come from the sender, so the comparison needs no constant time.
@@ -142,12 +142,12 @@ fn form_detail(form: &Form) -> Result<Detail, TranslationError> {
             // A payload that is not valid JSON stays a string.
             [payload] if *name == "Payload" && payload_is_json => match is_json(payload) {
                 true => payload.to_owned(),
-                false => quoted(payload),
+                false => json_string(payload),
             },
-            [value] => quoted(value),
-            _ => format!("[{}]", values.iter().map(|v| quoted(v)).collect::<Vec<_>>().join(",")),
+            [value] => json_string(value),
+            _ => format!("[{}]", values.iter().map(|v| json_string(v)).collect::<Vec<_>>().join(",")),
         };
-        format!("{}:{value}", quoted(name))
+        format!("{}:{value}", json_string(name))
     });
     let object = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
     Ok(Detail::of(object.into())?)
@@ -157,7 +157,7 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-fn quoted(text: &str) -> String {
+fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -169,10 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_may_have_been_typed_in_without_its_last_slash() {
+    fn a_url_without_its_trailing_slash_verifies() {
         let heads = |url: &str| {
             let webhook = RawWebhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
-            let heads = covered(&webhook).ok().unwrap().prefixes;
+            let heads = signed_content(&webhook).ok().unwrap().prefixes;
             heads.into_iter().map(|head| String::from_utf8(head).unwrap()).collect::<Vec<_>>()
         };
         for end in ["", "?shop=1"] {

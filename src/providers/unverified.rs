@@ -10,7 +10,7 @@ use crate::secrets::Secret;
 pub struct UnverifiedWebhook {
     provider: &'static Provider,
     webhook: RawWebhook,
-    carried: ParsedSignature,
+    signature: ParsedSignature,
 }
 
 impl Provider {
@@ -25,7 +25,7 @@ impl Provider {
         now: Timestamp,
     ) -> Result<UnverifiedWebhook, VerificationError> {
         let carried = self.signature.parse(&webhook, now)?;
-        Ok(UnverifiedWebhook { provider: self, webhook, carried })
+        Ok(UnverifiedWebhook { provider: self, webhook, signature: carried })
     }
 }
 
@@ -36,11 +36,11 @@ impl UnverifiedWebhook {
     /// Returns the webhook, still unverified, if the signature was not made with `secret`.
     #[expect(clippy::result_large_err, reason = "the caller tries the next secret on the returned webhook")]
     pub fn verify(self, secret: &Secret) -> Result<VerifiedWebhook, Self> {
-        let Self { provider, webhook, carried } = self;
+        let Self { provider, webhook, signature: carried } = self;
         if provider.signature.is_valid(secret, &carried, &webhook) {
             Ok(VerifiedWebhook { provider, webhook })
         } else {
-            Err(Self { provider, webhook, carried })
+            Err(Self { provider, webhook, signature: carried })
         }
     }
 }
@@ -48,6 +48,6 @@ impl UnverifiedWebhook {
 /// Shows sizes only, because unverified content must not be logged.
 impl std::fmt::Debug for UnverifiedWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Claim({} signatures, {:?})", self.carried.signature_count(), self.webhook)
+        write!(f, "Claim({} signatures, {:?})", self.signature.signature_count(), self.webhook)
     }
 }

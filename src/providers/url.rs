@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_written_as_it_was_read() {
+    fn a_url_round_trips() {
         for text in ["https://a.example/", "http://a.example:8080/b%2Fc?x=1&x=2&=", "https://[::1]:4/?"] {
             assert_eq!(url(text).to_string(), text);
         }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_tried_without_and_with_its_port() {
+    fn a_url_is_verified_with_and_without_its_port() {
         let both = |text| url(text).with_and_without_port();
         assert_eq!(both("https://a.example/b?c"), ["https://a.example/b?c", "https://a.example:443/b?c"]);
         assert_eq!(both("http://a.example:81/"), ["http://a.example/", "http://a.example:81/"]);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_url_stands_in_front_of_the_request() {
+    fn a_public_url_replaces_the_request_s_origin() {
         let seen = |public: &str, request: &str| {
             public.parse::<PublicUrl>().unwrap().rewrite(url(request)).to_string()
         };
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_url_is_refused_with_the_reason() {
+    fn an_invalid_public_url_is_rejected_with_the_reason() {
         let why = |text: &str| text.parse::<PublicUrl>().unwrap_err().to_string();
         assert_eq!(why("a.example"), "it must begin with https:// or http://");
         assert_eq!(why("ftp://a.example"), "it must begin with https:// or http://");

@@ -4,14 +4,14 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::archive::parse_s3_location;
-use crate::invocation::{EnvironmentError, Variables};
+use crate::lambda::{EnvironmentError, Variables};
 
 /// The maximum retention in days: a hundred years.
-const MOST_DAYS: i64 = 36_500;
+const MAX_RETENTION_DAYS: i64 = 36_500;
 
 /// Settings of the `recorder` function.
 #[derive(Debug)]
-pub struct Environment {
+pub struct RecorderEnvironment {
     /// `DATABASE_URL`, which may contain a password.
     pub database_url: Option<SecretString>,
     /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
@@ -26,7 +26,7 @@ pub struct Environment {
     pub retention_bytes: Option<u64>,
 }
 
-impl Environment {
+impl RecorderEnvironment {
     /// Reads the environment through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
@@ -34,11 +34,11 @@ impl Environment {
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let wrong = |name, problem: String| EnvironmentError::new(name, problem);
-        let url = variables.needed("ARCHIVE_URL", "the s3://BUCKET/PREFIX of the batches")?;
+        let url = variables.require("ARCHIVE_URL", "the s3://BUCKET/PREFIX of the batches")?;
         let archive = parse_s3_location(&url).map_err(|problem| wrong("ARCHIVE_URL", problem))?;
         let bus = || variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
         let publish = variables.flag("PUBLISH")?.then(bus);
-        let days = variables.number("RETENTION_DAYS", 0, 0..=MOST_DAYS, "days")?;
+        let days = variables.number("RETENTION_DAYS", 0, 0..=MAX_RETENTION_DAYS, "days")?;
         let retention = (days > 0).then(|| SignedDuration::from_hours(24 * days));
         let bytes = variables.number("RETENTION_BYTES", 0, 0..=i64::MAX, "bytes")?;
         let keep_bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
@@ -58,15 +58,15 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+    fn read(variables: &[(&str, &str)]) -> Result<RecorderEnvironment, String> {
         let base = [("ARCHIVE_URL", "s3://raw/a")];
         let all: Vec<_> = base.iter().chain(variables).copied().collect();
         let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        Environment::load(find).map_err(|error| error.to_string())
+        RecorderEnvironment::load(find).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn events_are_published_where_it_is_said() {
+    fn events_are_published_on_the_configured_bus() {
         assert_eq!(read(&[]).unwrap().event_bus, None);
         assert_eq!(read(&[("PUBLISH", "false"), ("EVENT_BUS_NAME", "b")]).unwrap().event_bus, None);
         assert_eq!(read(&[("PUBLISH", "true")]).unwrap().event_bus.as_deref(), Some("default"));
@@ -74,7 +74,7 @@ mod tests {
             read(&[("PUBLISH", "true"), ("EVENT_BUS_NAME", "b")]).unwrap().event_bus.as_deref(),
             Some("b")
         );
-        insta::assert_snapshot!(read(&[("PUBLISH", "yes")]).unwrap_err(), @"environment variable PUBLISH: 'yes' is neither true nor false");
+        insta::assert_snapshot!(read(&[("PUBLISH", "yes")]).unwrap_err(), @"environment variable PUBLISH: invalid value 'yes', expected true or false");
         assert_eq!(read(&[("RETENTION_DAYS", "0")]).unwrap().retention, None);
         assert_eq!(read(&[("RETENTION_DAYS", "2")]).unwrap().retention, Some(SignedDuration::from_hours(48)));
         insta::assert_snapshot!(read(&[("RETENTION_DAYS", "-1")]).unwrap_err(), @"environment variable RETENTION_DAYS: '-1' is not a whole number of days from 0 to 36500");

@@ -17,13 +17,13 @@ use tracing::warn;
 use super::notification::Notification;
 use super::{AwsOrigin, RecordError, RecordSummary, Recorder, envelope};
 use crate::bus::Bus;
-use crate::invocation::{BatchAnswer, Message, Messages, time_to_answer};
+use crate::lambda::{BatchResponse, SqsEvent, SqsMessage, handling_deadline};
 use crate::log::{
     ConsumerStore, EventBatch, EventReader, Lag, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy,
 };
 
 /// The CloudWatch namespace of the metrics.
-const NAMESPACE: &str = "hookbridge";
+const METRICS_NAMESPACE: &str = "hookbridge";
 
 /// The `recorder` function: a recorder, its name and its retention settings.
 pub struct RecorderFunction<L, B> {
@@ -40,7 +40,7 @@ pub struct RecorderFunction<L, B> {
 /// The fields of a scheduled event. Source: "Creating an Amazon EventBridge rule that runs on a schedule", Amazon
 /// EventBridge User Guide.
 #[derive(Deserialize)]
-struct Scheduled<'a> {
+struct ScheduledEvent<'a> {
     #[serde(rename = "detail-type", borrow)]
     detail_type: Option<Cow<'a, str>>,
     /// The task of a schedule of our own stack: `lag`.
@@ -50,7 +50,7 @@ struct Scheduled<'a> {
 
 /// Failure of a whole invocation.
 #[derive(Debug, thiserror::Error)]
-pub enum InvocationError {
+pub enum RecorderInvocationError {
     /// The event is neither an SQS batch nor a scheduled event.
     #[error("unsupported event: expected SQS records or a scheduled event")]
     UnsupportedEvent,
@@ -60,7 +60,7 @@ pub enum InvocationError {
 }
 
 /// Result of one message.
-struct Done {
+struct RecordedObject {
     message_id: String,
     object: Option<String>,
     result: Result<RecordSummary, String>,
@@ -78,11 +78,11 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         event: &str,
         request_id: &str,
         deadline: SystemTime,
-    ) -> Result<(BatchAnswer, Vec<String>), InvocationError> {
-        let Ok(messages) = serde_json::from_str::<Messages>(event) else {
-            return Ok((BatchAnswer::default(), self.scheduled(event, request_id).await?));
+    ) -> Result<(BatchResponse, Vec<String>), RecorderInvocationError> {
+        let Ok(messages) = serde_json::from_str::<SqsEvent>(event) else {
+            return Ok((BatchResponse::default(), self.scheduled(event, request_id).await?));
         };
-        let deadline = time_to_answer(deadline);
+        let deadline = handling_deadline(deadline);
         let mut tasks = JoinSet::new();
         for message in messages.records {
             let (this, request_id) = (self.clone(), request_id.to_owned());
@@ -90,7 +90,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
                 let started = Instant::now();
                 let (object, result) = this.message(&message, deadline).await;
                 let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-                let done = Done { message_id: message.message_id, object, result, milliseconds };
+                let done = RecordedObject { message_id: message.message_id, object, result, milliseconds };
                 (this.line(&done, &request_id), done)
             });
         }
@@ -99,26 +99,26 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             // The events are recorded; the next reader or recorder assigns the positions.
             warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
         }
-        let mut answer = BatchAnswer::default();
+        let mut answer = BatchResponse::default();
         let mut lines = Vec::new();
         for (line, done) in all_done {
             lines.push(line);
             if done.result.is_err() {
-                answer.keep(done.message_id);
+                answer.add_failure(done.message_id);
             }
         }
         Ok((answer, lines))
     }
 
     /// Runs the scheduled task: the lag report, or maintenance of the log.
-    async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, InvocationError> {
-        let scheduled: Scheduled<'_> =
-            serde_json::from_str(event).map_err(|_| InvocationError::UnsupportedEvent)?;
+    async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, RecorderInvocationError> {
+        let scheduled: ScheduledEvent<'_> =
+            serde_json::from_str(event).map_err(|_| RecorderInvocationError::UnsupportedEvent)?;
         if scheduled.task.as_deref() == Some("lag") {
             return Ok(self.lag(request_id).await?);
         }
         if scheduled.detail_type.as_deref() != Some("Scheduled Event") {
-            return Err(InvocationError::UnsupportedEvent);
+            return Err(RecorderInvocationError::UnsupportedEvent);
         }
         let mut keep = RetentionPolicy { max_bytes: self.retention_bytes, ..RetentionPolicy::default() };
         if let Some(age) = self.retention {
@@ -148,7 +148,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         for consumer in self.recorder.log.find_consumers(None).await? {
             let Lag { events, seconds } = consumer.lag(&self.recorder.log, bounds).await?;
             let directive = json!({
-                "Namespace": NAMESPACE,
+                "Namespace": METRICS_NAMESPACE,
                 "Dimensions": [["function"], ["function", "consumer"]],
                 "Metrics": [
                     {"Name": "ConsumerLagEvents", "Unit": "Count"},
@@ -173,15 +173,15 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
 
     async fn message(
         &self,
-        message: &Message,
+        message: &SqsMessage,
         deadline: Instant,
     ) -> (Option<String>, Result<RecordSummary, String>) {
-        let said = |error: RecordError| error.to_string();
+        let error_text = |error: RecordError| error.to_string();
         let place = AwsOrigin::from_arn(&message.queue_arn);
         match Notification::parse(&message.body) {
             None => (None, Err("the message is neither an S3 notification nor an EventBridge event".into())),
             Some(Notification::Ignored) => (None, Ok(RecordSummary::default())),
-            Some(Notification::Event(event)) => (None, self.event(event, deadline).await.map_err(said)),
+            Some(Notification::Event(event)) => (None, self.event(event, deadline).await.map_err(error_text)),
             Some(Notification::ObjectsCreated(objects)) => {
                 let mut all = RecordSummary::default();
                 // S3 sends one record per message, although the format allows more.
@@ -193,7 +193,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
                     };
                     match self.recorder.record_archived(key, &place, deadline).await {
                         Ok(summary) => all = all.merge(summary),
-                        Err(error) => return (Some(object.key.clone()), Err(said(error))),
+                        Err(error) => return (Some(object.key.clone()), Err(error_text(error))),
                     }
                 }
                 (objects.into_iter().next_back().map(|object| object.key), Ok(all))
@@ -222,7 +222,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
     /// Returns the JSON log line of a message. The line is also a CloudWatch metric record of `Recorded`, `Repeats`,
     /// `Unrecognized`, `Failed` (counts) and `RecordLatency` (milliseconds), by function; and of `Missed` for a polled
     /// page: the number of events that no webhook had brought.
-    fn line(&self, done: &Done, request_id: &str) -> String {
+    fn line(&self, done: &RecordedObject, request_id: &str) -> String {
         let (summary, error) = match &done.result {
             Ok(summary) => (*summary, None),
             Err(error) => (RecordSummary::default(), Some(error)),
@@ -240,7 +240,8 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             .map(|name| json!({"Name": name, "Unit": "Count"}))
             .chain([json!({"Name": "RecordLatency", "Unit": "Milliseconds"})])
             .collect();
-        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
+        let directive =
+            json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
         let mut line = Map::new();
         let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
         put(

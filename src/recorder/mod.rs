@@ -20,13 +20,13 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use environment::Environment;
-pub use function::{InvocationError, RecorderFunction};
+pub use environment::RecorderEnvironment;
+pub use function::{RecorderFunction, RecorderInvocationError};
 pub use polled_page::parse_polled_page;
 
 use crate::archive::{self, Archive, ArchivedPayload};
+use crate::aws::AwsError;
 use crate::bus::Bus;
-use crate::call::CallError;
 use crate::event::{Detail, Event};
 use crate::log::{self, EventStore, LogError, NewEvent, RecordOutcome, SearchColumns};
 use crate::providers::{self, Provider, sparkpost::SPARKPOST};
@@ -35,7 +35,7 @@ use crate::providers::{self, Provider, sparkpost::SPARKPOST};
 /// gives it the same id.
 const LOG_URN_PREFIX: &str = "urn:hookbridge:log:";
 /// Maximum number of concurrent publish calls.
-const AT_ONCE: usize = 10;
+const MAX_CONCURRENT_RECORDS: usize = 10;
 
 /// Records batches of an archive in a log.
 pub struct Recorder<L, B> {
@@ -116,13 +116,13 @@ pub enum RecordError {
     UnknownProvider(String),
     /// The archive cannot be read.
     #[error("cannot read the archive: {0}")]
-    Archive(CallError),
+    Archive(AwsError),
     /// The log cannot record the batch.
     #[error("cannot use the log: {0}")]
     Log(#[from] LogError),
     /// The batch is recorded, but not every event is published.
     #[error("cannot publish to the bus: {0}")]
-    Bus(CallError),
+    Bus(AwsError),
     /// A message is not an EventBridge event.
     #[error("invalid EventBridge event: an envelope field is missing or invalid")]
     InvalidEvent,
@@ -166,7 +166,7 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
                 log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
             }
             None if provider.sends_batches() => parse_batch(origin, &body, stored.received_at),
-            None => one(origin, provider, &stored),
+            None => record_one(origin, provider, &stored),
         };
         for record in &mut batch.events {
             record.account = Cow::Borrowed(&place.account);
@@ -259,7 +259,7 @@ pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
 }
 
 /// Makes a batch of one event from an archived webhook.
-fn one(
+fn record_one(
     origin: Option<String>,
     provider: &'static Provider,
     stored: &ArchivedPayload,
@@ -287,12 +287,12 @@ async fn publish<B: Bus>(
 ) -> Result<(usize, usize), RecordError> {
     let mut tasks = JoinSet::new();
     let (mut published, mut unpublishable) = (0, 0);
-    let mut count = |put: Result<(), CallError>| match put {
+    let mut count = |put: Result<(), AwsError>| match put {
         Ok(()) => {
             published += 1;
             Ok(())
         }
-        Err(CallError::Malformed(_) | CallError::TooLarge) => {
+        Err(AwsError::Malformed(_) | AwsError::TooLarge) => {
             unpublishable += 1;
             Ok(())
         }
@@ -300,19 +300,19 @@ async fn publish<B: Bus>(
     };
     for record in records {
         let Some(event) = to_event(record) else {
-            count(Err(CallError::TooLarge))?;
+            count(Err(AwsError::TooLarge))?;
             continue;
         };
-        if tasks.len() == AT_ONCE
+        if tasks.len() == MAX_CONCURRENT_RECORDS
             && let Some(put) = tasks.join_next().await
         {
-            count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
+            count(put.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
         }
         let bus = bus.clone();
         tasks.spawn(async move { bus.publish(&Arc::new(event), deadline).await });
     }
     while let Some(put) = tasks.join_next().await {
-        count(put.unwrap_or_else(|error| Err(CallError::Refused(error.to_string()))))?;
+        count(put.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
     }
     Ok((published, unpublishable))
 }

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_lies_where_or_is_an_event() {
+    fn a_message_is_an_s3_notification_or_an_event() {
         let s3 = |name: &str| {
             format!(
                 r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"{name}","s3":{{"bucket":{{"name":"raw"}},"object":{{"key":"a+b/sparkpost/x%2520y%252F.json","size":1}}}}}}]}}"#

@@ -11,7 +11,7 @@ use crate::log::NewEvent;
 use crate::providers::{JSON_MEDIA_TYPE, Provider};
 
 /// One day in seconds.
-const A_DAY: i64 = 86_400;
+const ONE_DAY: i64 = 86_400;
 
 /// Parses a page into records and the number of unrecognized ones; `None` when the body is not a page of this
 /// provider. Events without a time get the day of `received`, so that repeated polls produce the same record.
@@ -20,7 +20,7 @@ pub fn parse_polled_page(
     answer: &str,
     received: Timestamp,
 ) -> Option<(Vec<NewEvent<'static>>, usize)> {
-    let received = Timestamp::from_second(received.as_second() / A_DAY * A_DAY).unwrap_or(received);
+    let received = Timestamp::from_second(received.as_second() / ONE_DAY * ONE_DAY).unwrap_or(received);
     let events = provider.polling.as_ref()?.parse_events(answer).ok()?;
     if provider.sends_batches() {
         return Some(sparkpost::parse_polled_events(&events, received));
@@ -45,7 +45,7 @@ mod tests {
     use crate::providers::{github::GITHUB, stripe::STRIPE};
 
     #[test]
-    fn an_event_of_stripe_is_known_by_its_own_id_and_time() {
+    fn a_polled_stripe_event_has_its_own_id_and_time() {
         let answer = r#"{"object":"list","data":[
             {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}, 17],"has_more":false}"#;
         let (records, unrecognized) = parse_polled_page(&STRIPE, answer, Timestamp::UNIX_EPOCH).unwrap();

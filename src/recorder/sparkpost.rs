@@ -16,12 +16,12 @@ use crate::providers::sparkpost::SPARKPOST;
 /// The detail type of unrecognized elements.
 pub(super) const UNRECOGNIZED_TYPE: &str = "unrecognized";
 /// The maximum length of an event id in bytes. Longer ids are replaced by a content hash.
-const LONGEST_ID: usize = 256;
+const MAX_ID_CHARS: usize = 256;
 
 /// Parses a batch into records and the number of unrecognized ones. `received` is the time of events without a time of
 /// their own.
 pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
-    let Some(elements) = elements(body) else {
+    let Some(elements) = split_elements(body) else {
         // The body is not JSON, so the detail is a JSON string that contains it.
         let detail = serde_json::Value::from(body).to_string();
         return (vec![unrecognized(Cow::Owned(detail), received)], 1);
@@ -34,7 +34,7 @@ pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>
             let detail = serde_json::Value::from(element.get()).to_string();
             return Some(unrecognized(Cow::Owned(detail), received));
         }
-        read(element, received).unwrap_or_else(|NotUnderstood| {
+        parse_element(element, received).unwrap_or_else(|BatchError| {
             count += 1;
             Some(unrecognized(Cow::Borrowed(element.get()), received))
         })
@@ -45,7 +45,7 @@ pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>
 
 /// Parses one event, as found in a batch or in the detail of a bus event.
 pub(super) fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
-    read(element, received).ok().flatten()
+    parse_element(element, received).ok().flatten()
 }
 
 /// Parses the results of the Events API into records and the number of unrecognized ones. A result lacks the wrapper
@@ -57,7 +57,7 @@ pub(super) fn parse_polled_events(
     let mut count = 0;
     let records = results.iter().map(|result| {
         let kind = RawObject::parse(result.get()).and_then(|event| event.get("type").and_then(scalar_text));
-        let element = format!("{{\"msys\":{{\"{}\":{}}}}}", group_of(kind.as_deref()), result.get());
+        let element = format!("{{\"msys\":{{\"{}\":{}}}}}", event_group(kind.as_deref()), result.get());
         let element = RawValue::from_string(element).ok();
         let understood = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
         understood.unwrap_or_else(|| {
@@ -70,7 +70,7 @@ pub(super) fn parse_polled_events(
 }
 
 /// Returns the name of the webhook's wrapper group for an event type.
-fn group_of(kind: Option<&str>) -> &'static str {
+fn event_group(kind: Option<&str>) -> &'static str {
     match kind.unwrap_or_default() {
         "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
         "generation_failure" | "generation_rejection" => "gen_event",
@@ -83,25 +83,25 @@ fn group_of(kind: Option<&str>) -> &'static str {
 }
 
 /// An element that is not a known event.
-struct NotUnderstood;
+struct BatchError;
 
 /// Splits a JSON array into its elements; another JSON value is the only element. `None` for invalid JSON.
-fn elements(json: &str) -> Option<Vec<&RawValue>> {
+fn split_elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).or_else(|_| serde_json::from_str(json).map(|one| vec![one])).ok()
 }
 
 /// Parses an element; `None` for `{"msys":{}}`, which SparkPost sends to test an endpoint.
-fn read(element: &RawValue, received: Timestamp) -> Result<Option<NewEvent<'_>>, NotUnderstood> {
+fn parse_element(element: &RawValue, received: Timestamp) -> Result<Option<NewEvent<'_>>, BatchError> {
     let groups =
         RawObject::parse(element.get()).and_then(|element| RawObject::parse(element.get("msys")?.get()));
-    let groups = groups.ok_or(NotUnderstood)?;
+    let groups = groups.ok_or(BatchError)?;
     // SparkPost sends one group per element.
     let Some((group, event)) = groups.first() else { return Ok(None) };
-    let event = RawObject::parse(event.get()).ok_or(NotUnderstood)?;
+    let event = RawObject::parse(event.get()).ok_or(BatchError)?;
     let value = |name: &str| event.get(name).and_then(scalar_text);
     let group = || Some(Cow::Owned(group.to_owned()));
     let detail_type = value("type").filter(|kind| is_type(kind)).or_else(group).filter(|kind| is_type(kind));
-    let detail_type = detail_type.ok_or(NotUnderstood)?;
+    let detail_type = detail_type.ok_or(BatchError)?;
     let time = event
         .get("timestamp")
         .and_then(|time| parse_timestamp(time.get()))
@@ -145,7 +145,7 @@ fn is_type(text: &str) -> bool {
 }
 
 fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST_ID && !text.chars().any(char::is_control)
+    !text.is_empty() && text.len() <= MAX_ID_CHARS && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     /// Returns type, id and time of each record, and the number of unrecognized ones.
-    fn read(body: &str) -> (Vec<String>, usize) {
+    fn parse_element(body: &str) -> (Vec<String>, usize) {
         let (records, unrecognized) = parse_events(body, "2026-11-22T10:00:00Z".parse().unwrap());
         for record in &records {
             assert!(
@@ -167,13 +167,14 @@ mod tests {
     }
 
     fn event(fields: &str) -> String {
-        let (records, unrecognized) = read(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
+        let (records, unrecognized) =
+            parse_element(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
         assert_eq!((records.len(), unrecognized), (1, 0));
         records[0].clone()
     }
 
     #[test]
-    fn an_event_s_id_and_time_are_read_in_every_form() {
+    fn an_event_s_id_and_time_are_parsed_in_every_form() {
         insta::assert_snapshot!(event(r#""type":"bounce","event_id":"92356927693813856","timestamp":1454442600"#), @"bounce 92356927693813856 2016-02-02T19:50:00Z");
         insta::assert_snapshot!(event(r#""type":"open","event_id":9235692769381385600001,"timestamp":"1454442600""#), @"open 923569276938138560 2016-02-02T19:50:00Z");
         insta::assert_snapshot!(event(r#""type":"click","event_id":"8ae7b9c0-9f6d-11e5","timestamp":"2016-02-02T19:50:00.500Z""#), @"click 8ae7b9c0-9f6d-11e5 2016-02-02T19:50:00Z");
@@ -184,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_kept_as_it_came() {
+    fn unrecognized_elements_are_recorded_verbatim() {
         let types = |body: &str| {
-            let (records, unrecognized) = read(body);
+            let (records, unrecognized) = parse_element(body);
             let types: Vec<_> =
                 records.iter().map(|record| record.split_once(' ').unwrap().0.to_owned()).collect();
             (types.join(" "), unrecognized)
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_the_same_whichever_way_it_came() {
+    fn an_event_is_equal_by_webhook_and_by_poll() {
         let received = "2026-11-22T10:00:00Z".parse().unwrap();
         let sent = r#"[{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"1454442600","subaccount_id":"1"}}}]"#;
         let asked = r#"[{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}, 17, {}]"#;
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_emoji_and_a_nul_are_no_obstacle() {
+    fn lone_surrogates_and_nul_characters_are_recorded() {
         let body = r#"[{"msys":{"message_event":{"type":"open","subject":"a\ud83d","rcpt_to":"a\u0000b@example.com"}}}]"#;
         let (records, unrecognized) = parse_events(body, Timestamp::UNIX_EPOCH);
         assert_eq!((records.len(), unrecognized), (1, 0));

@@ -66,10 +66,10 @@ pub trait SigningSecrets: Send + Sync + 'static {
 /// The versions of one secret, cached.
 pub struct CachedSecrets<S> {
     store: S,
-    ages: CacheTtls,
+    ttls: CacheTtls,
     cache: Cache<VersionStage, Option<Arc<SecretVersion>>>,
     last_known: Mutex<LastKnown>,
-    looks: tokio::sync::Mutex<Looks>,
+    refreshes: tokio::sync::Mutex<RefreshLimiter>,
 }
 
 /// The versions last read, which do not expire.
@@ -84,21 +84,21 @@ struct LastKnown {
 
 /// The last lookups caused by signature mismatches.
 #[derive(Default)]
-struct Looks {
-    newer: Option<Look>,
+struct RefreshLimiter {
+    newer: Option<RefreshRecord>,
     /// Set only if the lookup failed.
-    previous: Option<Look>,
+    previous: Option<RefreshRecord>,
 }
 
 /// A lookup in the store: its time and its result.
-struct Look {
+struct RefreshRecord {
     at: Instant,
     found: Result<(), SecretError>,
 }
 
-impl Look {
+impl RefreshRecord {
     /// A lookup that starts now. It counts as failed until it completes, so a cancelled lookup counts as failed.
-    fn begun() -> Self {
+    fn new() -> Self {
         Self { at: Instant::now(), found: Err(SecretError::Unavailable("timed out".into())) }
     }
 }
@@ -108,10 +108,10 @@ impl<S: SecretStore> CachedSecrets<S> {
     pub fn new(store: S, ages: CacheTtls) -> Self {
         Self {
             store,
-            ages,
+            ttls: ages,
             cache: Cache::builder().max_capacity(2).time_to_live(ages.time_to_live).build(),
             last_known: Mutex::default(),
-            looks: tokio::sync::Mutex::default(),
+            refreshes: tokio::sync::Mutex::default(),
         }
     }
 
@@ -141,14 +141,14 @@ impl<S: SecretStore> CachedSecrets<S> {
     }
 
     /// The last lookup, if the refresh interval since then has not passed.
-    fn recent<'a>(&self, last: Option<&'a Look>) -> Option<&'a Look> {
-        last.filter(|look| look.at.elapsed() < self.ages.refresh_interval)
+    fn recent<'a>(&self, last: Option<&'a RefreshRecord>) -> Option<&'a RefreshRecord> {
+        last.filter(|refresh| refresh.at.elapsed() < self.ttls.refresh_interval)
     }
 
     /// Whether the grace period still runs. It starts at the creation of the current version or, after a rollback to
     /// an older version, at the time when the cache observed it.
-    fn previous_counts(&self, current: &SecretVersion) -> bool {
-        let Ok(grace) = SignedDuration::try_from(self.ages.previous_grace) else { return true };
+    fn is_previous_accepted(&self, current: &SecretVersion) -> bool {
+        let Ok(grace) = SignedDuration::try_from(self.ttls.previous_grace) else { return true };
         let rotated = current.created_at.max(self.last_known().changed);
         rotated.is_some_and(|rotated| Timestamp::now().duration_since(rotated) < grace)
     }
@@ -176,20 +176,20 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
     }
 
     async fn previous(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
-        if !self.previous_counts(current) {
+        if !self.is_previous_accepted(current) {
             return Ok(None);
         }
-        let mut looks = self.looks.lock().await;
+        let mut refreshes = self.refreshes.lock().await;
         if let Some(known) = self.cache.get(&VersionStage::Previous).await {
             return Ok(known);
         }
-        let found = match self.recent(looks.previous.as_ref()) {
-            Some(look) => look.found.clone(),
+        let found = match self.recent(refreshes.previous.as_ref()) {
+            Some(refresh) => refresh.found.clone(),
             None => {
-                looks.previous = Some(Look::begun());
+                refreshes.previous = Some(RefreshRecord::new());
                 let found = self.store.fetch(VersionStage::Previous).await.map(|found| found.map(Arc::new));
                 if let Ok(found) = found {
-                    looks.previous = None;
+                    refreshes.previous = None;
                     self.cache.insert(VersionStage::Previous, found.clone()).await;
                     self.last_known().previous.clone_from(&found);
                     return Ok(found);
@@ -198,7 +198,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
                 if let Err(error) = &found {
                     warn!(%error, "cannot fetch the previous secret version");
                 }
-                looks.previous = Some(Look { at: Instant::now(), found: found.clone() });
+                refreshes.previous = Some(RefreshRecord { at: Instant::now(), found: found.clone() });
                 found
             }
         };
@@ -212,21 +212,21 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
 
     async fn newer(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         // The lock makes concurrent callers share the result of one lookup.
-        let mut looks = self.looks.lock().await;
+        let mut refreshes = self.refreshes.lock().await;
         let known = self.last_known().current.clone();
         if let Some(known) = known.filter(|known| known.id != current.id) {
             return Ok(Some(known));
         }
-        if let Some(look) = self.recent(looks.newer.as_ref()) {
-            return look.found.clone().map(|()| None);
+        if let Some(refresh) = self.recent(refreshes.newer.as_ref()) {
+            return refresh.found.clone().map(|()| None);
         }
-        looks.newer = Some(Look::begun());
+        refreshes.newer = Some(RefreshRecord::new());
         let found = self.fetch_current().await;
         if let Err(error) = &found {
             warn!(%error, "cannot check for a newer secret version");
         }
-        looks.newer =
-            Some(Look { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });
+        refreshes.newer =
+            Some(RefreshRecord { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });
         let found = found?;
         self.cache.insert(VersionStage::Current, Some(found.clone())).await;
         Ok((found.id != current.id).then_some(found))
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_fetch_serves_all_who_wait() {
+    async fn one_fetch_serves_all_waiters() {
         let (memory, keys) = cached(CacheTtls::default());
         let waiting: Vec<_> = (0..50)
             .map(|_| {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newer_secret_is_found_at_once_and_all_who_wait_get_it() {
+    async fn a_newer_secret_is_found_at_once_by_all_waiters() {
         let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         memory.rotate("two");
@@ -317,21 +317,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn forged_requests_cost_one_look_in_thirty_seconds() {
+    async fn forged_requests_cost_one_refresh_in_thirty_seconds() {
         let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         for _ in 0..100 {
             assert!(keys.previous(&one).await.unwrap().is_none());
             assert!(keys.newer(&one).await.unwrap().is_none());
         }
-        assert_eq!(memory.fetches(), 3, "one secret, one look for a previous one, one for a newer one");
+        assert_eq!(memory.fetches(), 3, "one secret, one refresh for a previous one, one for a newer one");
         tokio::time::advance(Duration::from_secs(31)).await;
         assert!(keys.newer(&one).await.unwrap().is_none());
         assert_eq!(memory.fetches(), 4);
     }
 
     #[tokio::test]
-    async fn the_last_known_secret_goes_on_working_while_the_store_is_down() {
+    async fn the_last_known_secret_survives_an_outage_of_the_store() {
         let (memory, keys) =
             cached(CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() });
         memory.shut(true);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_previous_secret_once_read_goes_on_working_while_the_store_is_down() {
+    async fn a_cached_previous_secret_survives_an_outage_of_the_store() {
         let (memory, keys) = cached(CacheTtls::default());
         memory.rotate("two");
         let two = keys.current().await.unwrap();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_secret_that_was_replaced_is_the_previous_one_while_the_store_is_down() {
+    async fn the_replaced_secret_is_the_previous_one_during_an_outage() {
         let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         memory.rotate("two");
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_was_cut_off_decides_nothing() {
+    async fn a_cancelled_refresh_changes_nothing() {
         let (memory, keys) = cached(CacheTtls::default());
         let one = keys.current().await.unwrap();
         memory.rotate("two");
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_that_was_taken_away_stops_working() {
+    async fn a_removed_secret_stops_verifying() {
         let (memory, keys) = cached(CacheTtls::default());
         keys.current().await.unwrap();
         memory.versions.lock().unwrap().clear();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_older_secret_that_is_put_back_leaves_the_one_it_replaced_its_grace() {
+    async fn restoring_an_older_secret_keeps_the_grace_of_the_replaced_one() {
         let (memory, keys) =
             cached(CacheTtls { previous_grace: Duration::from_secs(60), ..CacheTtls::default() });
         let one = keys.current().await.unwrap();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_previous_secret_stops_counting_after_its_grace() {
+    async fn the_previous_secret_expires_after_its_grace() {
         let (memory, keys) = cached(CacheTtls { previous_grace: Duration::ZERO, ..CacheTtls::default() });
         memory.rotate("two");
         let two = keys.current().await.unwrap();

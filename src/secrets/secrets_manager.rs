@@ -8,8 +8,8 @@ use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use jiff::Timestamp;
 
 use super::{Secret, SecretError, SecretStore, SecretVersion, VersionStage};
-use crate::call::Class;
-use crate::output::chain;
+use crate::aws::ErrorClass;
+use crate::output::error_chain;
 
 /// A client of one secret in Secrets Manager.
 pub struct SecretsManager {
@@ -72,12 +72,12 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let SdkError::ServiceError(service) = error else {
-        return SecretError::Unavailable(chain(error));
+        return SecretError::Unavailable(error_chain(error));
     };
     let (code, message) = (code.unwrap_or("no code"), error.message().unwrap_or("no message"));
-    let said = format!("{code}: {message}");
-    match Class::of_response(service.raw().status().as_u16(), code, message) {
-        Class::Transient => SecretError::Unavailable(said),
-        Class::TooLarge | Class::Permanent => SecretError::Unreadable(said),
+    let error_text = format!("{code}: {message}");
+    match ErrorClass::of_response(service.raw().status().as_u16(), code, message) {
+        ErrorClass::Transient => SecretError::Unavailable(error_text),
+        ErrorClass::TooLarge | ErrorClass::Permanent => SecretError::Unreadable(error_text),
     }
 }

@@ -1,5 +1,4 @@
-//! `serve --demo`: the first minute of a newcomer. Webhooks go over HTTP to the server itself, signed as the
-//! providers sign, and one of them forged.
+//! `serve --demo`: sends the server one signed webhook of every provider and one forged webhook, over HTTP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,9 +9,9 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::terminal::Terminal;
 use crate::providers::{PublicUrl, RequestUrl};
 use crate::secrets::Secret;
-use crate::send::{Letter, Sender, Signed};
+use crate::send::{SignedWebhook, TestWebhook, WebhookSender};
 
-/// Runs to its end, or says what keeps it from that; the server goes on in either case.
+/// Runs the demo and prints its outcome; the server continues in any case.
 pub(super) async fn run(
     address: SocketAddr,
     public_url: Option<&PublicUrl>,
@@ -22,11 +21,12 @@ pub(super) async fn run(
     let demo = Demo { address, public_url, terminal };
     let end = match demo.send_all(endpoints).await {
         Ok(()) => {
-            "demo: done. Look into the file of events; the server goes on. Stop with Ctrl-C.".to_owned()
+            "demo: done. The events are in the events file. The server keeps running; stop it with Ctrl-C."
+                .to_owned()
         }
-        Err(why) => format!("demo: it went wrong: {why}. The server goes on. Stop with Ctrl-C."),
+        Err(why) => format!("demo: failed: {why}. The server keeps running; stop it with Ctrl-C."),
     };
-    terminal.say(&end);
+    terminal.print_line(&end);
 }
 
 struct Demo<'a> {
@@ -38,38 +38,44 @@ struct Demo<'a> {
 impl Demo<'_> {
     async fn send_all(&self, endpoints: &Endpoints) -> Result<(), String> {
         for endpoint in endpoints.iter() {
-            let title = endpoint.bridge.provider.title;
-            self.terminal.say(&format!("demo: a webhook, signed as {title} signs"));
-            self.send(endpoint, &endpoint.secret, true).await?;
+            let title = endpoint.handler.provider.title;
+            self.terminal.print_line(&format!("demo: a webhook, signed as {title} signs"));
+            self.send_sample(endpoint, &endpoint.secret, true).await?;
         }
         if let Some(endpoint) = endpoints.iter().next() {
-            let title = endpoint.bridge.provider.title;
-            self.terminal.say(&format!("demo: a forged one, as if from {title}, signed with a guess"));
-            self.send(endpoint, &Secret::new("a guess"), false).await?;
+            let title = endpoint.handler.provider.title;
+            self.terminal
+                .print_line(&format!("demo: a forged {title} webhook, signed with a guessed secret"));
+            self.send_sample(endpoint, &Secret::new("a guess"), false).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, endpoint: &Arc<Endpoint>, secret: &Secret, genuine: bool) -> Result<(), String> {
-        let provider = endpoint.bridge.provider;
+    async fn send_sample(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        secret: &Secret,
+        genuine: bool,
+    ) -> Result<(), String> {
+        let provider = endpoint.handler.provider;
         let here = RequestUrl {
             scheme: "http",
             authority: self.address.to_string(),
             path: format!("/hooks/{}", provider.name),
             query: None,
         };
-        // Signed for the URL that the provider would know, sent to this machine.
+        // Signed for the public URL, sent to this machine.
         let to = self.public_url.map_or(here.clone(), |public| public.rewrite(here.clone()));
-        let letter = Letter { provider, event: None, body: None, to };
-        let signed = letter.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
-        let sender = Sender::new(&here).map_err(|error| error.to_string())?;
-        let signed = Signed { url: here, ..signed };
-        let (status, body) = sender.post(signed).await.map_err(|error| error.to_string())?;
-        self.terminal.say(&format!("    answered {status} {}\n", body.trim_end()));
+        let webhook = TestWebhook { provider, event: None, body: None, to };
+        let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
+        let sender = WebhookSender::new(&here).map_err(|error| error.to_string())?;
+        let signed = SignedWebhook { url: here, ..signed };
+        let (status, body) = sender.send(signed).await.map_err(|error| error.to_string())?;
+        self.terminal.print_line(&format!("    answered {status} {}\n", body.trim_end()));
         if genuine == (200..300).contains(&status) {
             Ok(())
         } else {
-            Err(format!("{} was answered {status}, which is not what was expected", provider.title))
+            Err(format!("the {} webhook was answered {status}, which was not expected", provider.title))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One bridge for every provider, on the bus that was chosen.
+//! One webhook handler per provider, and the bus that they share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,56 +6,53 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-use super::settings::{BusSetting, Settings};
-use super::{ServeError, development};
+use super::settings::{BusSetting, ServeSettings};
+use super::{ServeError, development_secrets};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
+use crate::aws::AwsError;
 use crate::bridge::WebhookHandler;
 use crate::bus::{Bus, EventBridge, LocalBus};
-use crate::call::CallError;
 use crate::event::Event;
 use crate::providers;
 use crate::secrets::{Secret, StaticSecret};
 
-/// The bus of a server.
 pub(super) enum ServedBus {
     Local(LocalBus),
     EventBridge(EventBridge),
 }
 
 impl Bus for Arc<ServedBus> {
-    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
         match &**self {
             ServedBus::Local(bus) => bus.publish(event, deadline).await,
-            // A webhook's way holds room for the longest of its branches: not for the SDK's call where there is none.
+            // Boxed, so that a webhook's future does not reserve space for the SDK call when the bus is local.
             ServedBus::EventBridge(bus) => Box::pin(bus.publish(event, deadline)).await,
         }
     }
 }
 
-/// An endpoint: a provider's bridge, and the secret it was given.
 pub(super) struct Endpoint {
-    pub(super) bridge: WebhookHandler<StaticSecret, Arc<ServedBus>>,
+    pub(super) handler: WebhookHandler<StaticSecret, Arc<ServedBus>>,
     pub(super) secret: Secret,
-    /// Whether the secret is one we made.
-    pub(super) development: bool,
+    /// Whether the secret is a generated development secret.
+    pub(super) is_development: bool,
 }
 
-/// Every endpoint, and the bus they share.
 pub(super) struct Endpoints {
     all: Vec<Arc<Endpoint>>,
     bus: Arc<ServedBus>,
 }
 
 impl Endpoints {
-    pub(super) async fn open(settings: &Settings, archive: &Archive) -> Result<Self, ServeError> {
+    pub(super) async fn open(settings: &ServeSettings, archive: &Archive) -> Result<Self, ServeError> {
         let bus = Arc::new(match &settings.bus {
             BusSetting::Local => ServedBus::Local(LocalBus::open(&settings.data)?),
             BusSetting::EventBridge(name) => {
                 ServedBus::EventBridge(EventBridge::new(&aws::command_config().await, name.clone()))
             }
         });
-        let development = development::ensure(&settings.data)?;
+        let development = development_secrets::ensure_secrets(&settings.data)?;
         let endpoint = |provider: &'static providers::Provider| {
             let given = settings.secrets.get(provider.name);
             let secret = given.or_else(|| development.get(provider.name)).cloned().unwrap_or_default();
@@ -69,7 +66,7 @@ impl Endpoints {
                 spill: None,
                 archive: provider.sends_batches().then(|| archive.clone()),
             };
-            Arc::new(Endpoint { bridge, secret, development: given.is_none() })
+            Arc::new(Endpoint { handler: bridge, secret, is_development: given.is_none() })
         };
         Ok(Self { all: providers::ALL.into_iter().map(endpoint).collect(), bus })
     }
@@ -78,29 +75,28 @@ impl Endpoints {
         self.all.iter()
     }
 
-    /// The bus.
     pub(super) fn bus(&self) -> Arc<ServedBus> {
         self.bus.clone()
     }
 
-    /// The file of the embedded bus.
-    pub(super) fn file(&self) -> Option<PathBuf> {
+    /// The file of the local bus.
+    pub(super) fn event_file(&self) -> Option<PathBuf> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.path().to_owned()),
             ServedBus::EventBridge(_) => None,
         }
     }
 
-    /// How much of that file is on disk.
-    pub(super) fn length(&self) -> Option<watch::Receiver<u64>> {
+    /// The flushed length of that file.
+    pub(super) fn file_length(&self) -> Option<watch::Receiver<u64>> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.flushed_length()),
             ServedBus::EventBridge(_) => None,
         }
     }
 
-    /// The events that the embedded bus takes from now on.
-    pub(super) fn watch(&self) -> Option<broadcast::Receiver<Arc<str>>> {
+    /// New events of the local bus.
+    pub(super) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<str>>> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.subscribe()),
             ServedBus::EventBridge(_) => None,
@@ -108,8 +104,7 @@ impl Endpoints {
     }
 }
 
-/// The archive that the settings name.
-pub(super) async fn archive(settings: &Settings) -> Result<Archive, ServeError> {
+pub(super) async fn open_archive(settings: &ServeSettings) -> Result<Archive, ServeError> {
     match &settings.archive {
         ArchiveUrl::Folder(folder) => {
             let failed = |error| ServeError::Archive { path: folder.clone(), error };

@@ -1,4 +1,4 @@
-//! The feed, as HTTP paths: the log and the search of it.
+//! HTTP routes of the feed: the log and its search.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -17,80 +17,86 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::{mpsc, watch};
 
-use super::door::{Door, access, whole};
-use super::settings::Settings;
-use crate::feed::{Answer, Feed, Follower, Request, SEARCH_PATHS, STREAM_HEADERS, is_for_stream};
+use super::access::{AccessPolicy, read_body, token_access};
+use super::settings::ServeSettings;
+use crate::feed::{
+    EventStream, Feed, FeedRequest, FeedResponse, SEARCH_PATHS, STREAM_HEADERS, is_stream_request,
+};
 use crate::log::AnyLog;
 
-/// The longest that a reader is held.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// The longest wait of a long poll.
+const MAX_WAIT: Duration = Duration::from_secs(25);
 
-struct Readers {
+struct FeedState {
     feed: Arc<Feed<AnyLog>>,
-    door: Door,
-    end: watch::Receiver<bool>,
+    policy: AccessPolicy,
+    shutdown: watch::Receiver<bool>,
 }
 
-pub(super) fn router(settings: &Settings, log: AnyLog, end: watch::Receiver<bool>) -> Router {
-    let access = access(settings);
-    let readers = Arc::new(Readers { feed: Arc::new(Feed::new(log, access)), door: Door::of(settings), end });
+pub(super) fn router(settings: &ServeSettings, log: AnyLog, end: watch::Receiver<bool>) -> Router {
+    let access = token_access(settings);
+    let readers = Arc::new(FeedState {
+        feed: Arc::new(Feed::new(log, access)),
+        policy: AccessPolicy::from_settings(settings),
+        shutdown: end,
+    });
     let mut router = Router::new();
     for path in ["/events/{id}", "/consumers/{*rest}"] {
-        router = router.route(path, any(answer));
+        router = router.route(path, any(handle));
     }
     for path in ["/events", "/consumers", "/openapi.json"].into_iter().chain(SEARCH_PATHS) {
-        router = router.route(path, any(answer)).route(&format!("{path}/"), any(answer));
+        router = router.route(path, any(handle)).route(&format!("{path}/"), any(handle));
     }
     router.with_state(readers)
 }
 
-async fn answer(State(readers): State<Arc<Readers>>, request: axum::extract::Request) -> Response {
+async fn handle(State(readers): State<Arc<FeedState>>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(refused) = readers.door.refuses(&parts.headers) {
+    if let Some(refused) = readers.policy.reject(&parts.headers) {
         return refused;
     }
     // The body is read only for a client that has been authenticated.
     let scope = match readers.feed.authenticate(&parts.headers, false).await {
         Ok(scope) => scope,
-        Err(refused) => return response(refused),
+        Err(refused) => return into_axum_response(refused),
     };
-    let body = match whole(body).await {
+    let body = match read_body(body).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let request = request_of(&parts, &body, Duration::ZERO);
-    if is_for_stream(&request) {
-        return match readers.feed.follow(request, scope).await {
-            Ok((first, follower)) => stream(first, follower, readers.end.clone()),
-            Err(answer) => response(answer),
+    let request = feed_request(&parts, &body, Duration::ZERO);
+    if is_stream_request(&request) {
+        return match readers.feed.open_stream(request, scope).await {
+            Ok((first, follower)) => stream_response(first, follower, readers.shutdown.clone()),
+            Err(answer) => into_axum_response(answer),
         };
     }
-    let mut end = readers.end.clone();
+    let mut end = readers.shutdown.clone();
     let held = tokio::select! {
-        answer = readers.feed.answer(request_of(&parts, &body, PATIENCE), &scope) => Some(answer),
-        // Who waits is let go when the server ends. Only who asks waits, and asking again changes nothing.
+        answer = readers.feed.handle(feed_request(&parts, &body, MAX_WAIT), &scope) => Some(answer),
+        // At shutdown a waiting GET ends with 503; the client can repeat it.
         _ = end.wait_for(|ended| *ended), if parts.method == Method::GET => None,
     };
-    response(match held {
+    into_axum_response(match held {
         Some(answer) => answer,
-        None => readers.feed.answer(request_of(&parts, &body, Duration::ZERO), &scope).await,
+        None => readers.feed.handle(feed_request(&parts, &body, Duration::ZERO), &scope).await,
     })
 }
 
-fn request_of<'a>(parts: &'a Parts, body: &'a [u8], patience: Duration) -> Request<'a> {
-    Request {
+fn feed_request<'a>(parts: &'a Parts, body: &'a [u8], patience: Duration) -> FeedRequest<'a> {
+    FeedRequest {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
         body,
-        patience,
+        max_wait: patience,
     }
 }
 
-fn response(answer: Answer) -> Response {
+fn into_axum_response(answer: FeedResponse) -> Response {
     let mut response = (answer.status, answer.body).into_response();
-    // It takes bytes for a download.
+    // axum sets application/octet-stream for bytes.
     response.headers_mut().remove(header::CONTENT_TYPE);
     for (name, value) in answer.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -100,10 +106,10 @@ fn response(answer: Answer) -> Response {
     response
 }
 
-/// What is sent as it comes.
-struct Chunks(mpsc::Receiver<Bytes>);
+/// A body that streams the chunks of a channel.
+struct ChannelBody(mpsc::Receiver<Bytes>);
 
-impl hyper::body::Body for Chunks {
+impl hyper::body::Body for ChannelBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -115,8 +121,12 @@ impl hyper::body::Body for Chunks {
     }
 }
 
-/// A stream, until its client goes away or the server ends.
-fn stream(first: String, mut follower: Follower<AnyLog>, mut end: watch::Receiver<bool>) -> Response {
+/// Streams until the client disconnects or the server shuts down.
+fn stream_response(
+    first: String,
+    mut follower: EventStream<AnyLog>,
+    mut end: watch::Receiver<bool>,
+) -> Response {
     let (give, take) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut text = Some(first);
@@ -125,11 +135,11 @@ fn stream(first: String, mut follower: Follower<AnyLog>, mut end: watch::Receive
                 return;
             }
             text = tokio::select! {
-                next = follower.next() => next,
+                next = follower.next_chunk() => next,
                 () = give.closed() => return,
                 _ = end.wait_for(|ended| *ended) => return,
             };
         }
     });
-    (STREAM_HEADERS, Body::new(Chunks(take))).into_response()
+    (STREAM_HEADERS, Body::new(ChannelBody(take))).into_response()
 }

@@ -1,4 +1,4 @@
-//! Terminal reporter.
+//! Terminal output of `serve`: one writer task for all lines, so that they do not interleave and never delay a webhook.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::development;
+use super::development_secrets;
 use super::endpoints::Endpoints;
-use super::settings::{DEFAULT_LISTEN, Settings, default_data, default_log};
+use super::settings::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_log_file};
 use crate::bridge::RequestLog;
-use crate::dispatch::FinishedAttempt;
+use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
 use crate::feed;
 use crate::log::LogAddress;
@@ -19,54 +19,57 @@ use crate::output;
 use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
 
-/// An event longer than this is cut on the terminal, in characters; the file has all of it.
-const SHOWN: usize = 1000;
-/// Lines that may wait to be shown; more are dropped, so that a slow terminal never holds up a webhook.
-const WAITING: usize = 4096;
+/// Longer events are truncated on the terminal; the file has the whole event.
+const MAX_SHOWN_EVENT_BYTES: usize = 1000;
+/// Further lines are dropped, so that a slow terminal never delays a webhook.
+const MAX_QUEUED_LINES: usize = 4096;
 
-/// Shows what happens, in the order in which it happens.
 #[derive(Clone)]
 pub(super) struct Terminal {
-    lines: mpsc::Sender<Line>,
+    lines: mpsc::Sender<TerminalMessage>,
     json: bool,
     quiet: bool,
 }
 
-enum Line {
+enum TerminalMessage {
     Text(String),
     Flush(oneshot::Sender<()>),
 }
 
-type Events = Option<broadcast::Receiver<Arc<str>>>;
+type EventReceiver = Option<broadcast::Receiver<Arc<str>>>;
 
 impl Terminal {
-    /// Shows `events` as they come, before the records of their webhooks.
-    pub(super) fn start(json: bool, quiet: bool, events: Events) -> Self {
-        let (lines, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(show(waiting, events.filter(|_| !quiet), json));
+    /// Prints `events` as they arrive, before the outcome of their webhooks.
+    pub(super) fn start(json: bool, quiet: bool, events: EventReceiver) -> Self {
+        let (lines, waiting) = mpsc::channel(MAX_QUEUED_LINES);
+        tokio::spawn(write_lines(waiting, events.filter(|_| !quiet), json));
         Self { lines, json, quiet }
     }
 
-    /// Says where it listens and what to do there.
-    pub(super) fn greet(&self, settings: &Settings, address: SocketAddr, endpoints: &Endpoints) {
+    pub(super) fn print_greeting(
+        &self,
+        settings: &ServeSettings,
+        address: SocketAddr,
+        endpoints: &Endpoints,
+    ) {
         let text = if self.json {
             serde_json::json!({"listening": format!("http://{address}")}).to_string()
         } else {
-            greeting(settings, address, endpoints)
+            greeting_text(settings, address, endpoints)
         };
-        let _ = self.lines.try_send(Line::Text(text));
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// A text for people; nothing where JSON lines are wanted.
-    pub(super) fn say(&self, text: &str) {
+    /// Prints a text for people; with `--json` it prints nothing.
+    pub(super) fn print_line(&self, text: &str) {
         if !self.json {
-            // When too much waits, a line less is shown.
-            let _ = self.lines.try_send(Line::Text(text.to_owned()));
+            // A full queue drops the line.
+            let _ = self.lines.try_send(TerminalMessage::Text(text.to_owned()));
         }
     }
 
-    /// A request that was turned away before it was a webhook.
-    pub(super) fn turned_away(&self, provider: &str, status: u16) {
+    /// Prints a request that admission control rejected.
+    pub(super) fn print_rejected(&self, provider: &str, status: u16) {
         if self.quiet {
             return;
         }
@@ -75,21 +78,25 @@ impl Terminal {
         } else {
             format!("{:<9} {provider:<9} {status}", "refused")
         };
-        let _ = self.lines.try_send(Line::Text(text));
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// What became of a webhook.
-    pub(super) fn record(&self, record: &RequestLog) {
+    pub(super) fn print_webhook(&self, record: &RequestLog) {
         if self.quiet {
             return;
         }
-        let text = if self.json { json_record(record) } else { text_record(record) };
-        let _ = self.lines.try_send(Line::Text(text));
+        let text = if self.json { webhook_json(record) } else { webhook_text(record) };
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// What became of a batch on its way into the log.
-    pub(super) fn recorded(&self, key: &str, done: &Result<RecordSummary, RecordError>, time: Duration) {
-        // What was asked for is nearly always known.
+    /// Prints the result of recording a batch.
+    pub(super) fn print_recorded(
+        &self,
+        key: &str,
+        done: &Result<RecordSummary, RecordError>,
+        time: Duration,
+    ) {
+        // Most polled events are recorded already.
         let is_nothing =
             done.as_ref().is_ok_and(|summary| summary.is_already_recorded || summary.missed == Some(0));
         if self.quiet || is_nothing {
@@ -107,7 +114,7 @@ impl Terminal {
             }})
             .to_string(),
             Ok(RecordSummary { missed: Some(missed), .. }) => {
-                format!("{:<9} {key}  events that no webhook had brought: {missed}", "missed")
+                format!("{:<9} {key}  events whose webhooks were missed: {missed}", "missed")
             }
             Ok(RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. }) => format!(
                 "{:<9} {key}  {events} events, {repeats} repeats, {unrecognized} not understood in {milliseconds:.1} ms",
@@ -118,34 +125,32 @@ impl Terminal {
             }
             Err(error) => format!("{:<9} {key}  not recorded: {error}", "failed"),
         };
-        let _ = self.lines.try_send(Line::Text(text));
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// A provider that says what events it has had, for the first time or again.
-    pub(super) fn polled(&self, provider: &str, polled: &PollSummary) {
+    /// Prints the result of a poll.
+    pub(super) fn print_polled(&self, provider: &str, polled: &PollSummary) {
         let PollSummary { polled_until: until, events, .. } = polled;
         let text = if self.json {
             let until = until.to_string();
             serde_json::json!({"polled": {"provider": provider, "until": until, "events": events}})
                 .to_string()
         } else {
-            format!("{:<9} {provider:<9} asked for its events up to {until}: {events}", "polled")
+            format!("{:<9} {provider:<9} polled up to {until}: {events}", "polled")
         };
-        let _ = self.lines.try_send(Line::Text(text));
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// A provider that did not say what events it has had.
-    pub(super) fn not_polled(&self, provider: &str, error: &PollError) {
+    pub(super) fn print_poll_error(&self, provider: &str, error: &PollError) {
         let text = if self.json {
             serde_json::json!({"not_polled": {"provider": provider, "error": error.to_string()}}).to_string()
         } else {
-            format!("{:<9} {provider:<9} not asked for its events: {error}", "failed")
+            format!("{:<9} {provider:<9} poll failed: {error}", "failed")
         };
-        let _ = self.lines.try_send(Line::Text(text));
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// An attempt at a delivery.
-    pub(super) fn tried(&self, finished: &FinishedAttempt) {
+    pub(super) fn print_attempt(&self, finished: &FinishedAttempt) {
         if self.quiet {
             return;
         }
@@ -168,42 +173,42 @@ impl Terminal {
             let what = tried.error_text().unwrap_or_else(|| status.unwrap_or_default().to_string());
             format!("{word:<9} {subscriber}  {detail_type}  {event}  {what} in {milliseconds:.1} ms")
         };
-        let _ = self.lines.try_send(Line::Text(text));
+        let _ = self.lines.try_send(TerminalMessage::Text(text));
     }
 
-    /// Waits until all that was said before is shown.
+    /// Waits until all queued lines are printed.
     pub(super) async fn finish(&self) {
         let (shown, all_shown) = oneshot::channel();
-        if self.lines.send(Line::Flush(shown)).await.is_ok() {
+        if self.lines.send(TerminalMessage::Flush(shown)).await.is_ok() {
             let _ = all_shown.await;
         }
     }
 }
 
-async fn show(mut waiting: mpsc::Receiver<Line>, mut events: Events, json: bool) {
+async fn write_lines(mut waiting: mpsc::Receiver<TerminalMessage>, mut events: EventReceiver, json: bool) {
     while let Some(line) = waiting.recv().await {
-        // An event is on the bus before its webhook's record is written: it is shown first.
+        // An event is on the bus before its webhook's outcome is printed.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
             let event = strip_line_breaks_field(&event);
-            output::line(&if json { format!("{{\"event\":{event}}}") } else { text_event(&event) });
+            output::print_line(&if json { format!("{{\"event\":{event}}}") } else { event_text(&event) });
         }
         match line {
-            Line::Text(text) => output::line(&text),
-            Line::Flush(shown) => {
+            TerminalMessage::Text(text) => output::print_line(&text),
+            TerminalMessage::Flush(shown) => {
                 let _ = shown.send(());
             }
         }
     }
 }
 
-fn text_event(event: &str) -> String {
-    match event.char_indices().nth(SHOWN) {
+fn event_text(event: &str) -> String {
+    match event.char_indices().nth(MAX_SHOWN_EVENT_BYTES) {
         Some((at, _)) => format!("    {}... ({} bytes)", &event[..at], event.len()),
         None => format!("    {event}"),
     }
 }
 
-fn text_record(record: &RequestLog) -> String {
+fn webhook_text(record: &RequestLog) -> String {
     let mut line =
         format!("{:<9} {:<9} {}", record.outcome.as_str(), record.provider.name, record.response().status);
     let facts = [
@@ -219,7 +224,7 @@ fn text_record(record: &RequestLog) -> String {
     line
 }
 
-fn json_record(record: &RequestLog) -> String {
+fn webhook_json(record: &RequestLog) -> String {
     serde_json::json!({"webhook": {
         "provider": record.provider.name,
         "outcome": record.outcome.as_str(),
@@ -234,21 +239,20 @@ fn json_record(record: &RequestLog) -> String {
     .to_string()
 }
 
-/// What a newcomer reads first.
-fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> String {
+fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Endpoints) -> String {
     let mut text = format!("hookbridge listens on http://{address}\n\n");
     for endpoint in endpoints.iter() {
-        let name = endpoint.bridge.provider.name;
-        let secret = if endpoint.development { "development secret" } else { "your secret" };
+        let name = endpoint.handler.provider.name;
+        let secret = if endpoint.is_development { "development secret" } else { "your secret" };
         let _ = writeln!(text, "  {name:<10} http://{address}/hooks/{name}  ({secret})");
     }
-    let recorded = match endpoints.file() {
+    let recorded = match endpoints.event_file() {
         Some(file) => {
             let _ = writeln!(text, "\nEvents go to {}", file.display());
             "all events"
         }
         None => {
-            let _ = writeln!(text, "\nEvents go to the bus {}, and not to the log", settings.bus);
+            let _ = writeln!(text, "\nEvents go to the bus {}, not to the log", settings.bus);
             "their events"
         }
     };
@@ -258,30 +262,30 @@ fn greeting(settings: &Settings, address: SocketAddr, endpoints: &Endpoints) -> 
         settings.archive, settings.database
     );
     for provider in settings.polls.keys.keys() {
-        let _ = writeln!(text, "{provider} is asked for its events every minute");
+        let _ = writeln!(text, "{provider} is polled for missed events every minute");
     }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
     let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
     let search = feed::SEARCH_PATHS[0];
     let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");
     let database = match &settings.database {
-        LogAddress::File(path) if *path == default_log() => String::new(),
+        LogAddress::File(path) if *path == default_log_file() => String::new(),
         LogAddress::File(path) => format!(" --database {}", path.display()),
         LogAddress::Postgres(_) => " --database postgres://...".into(),
     };
     let _ = writeln!(text, "Deliver them: hookbridge subscriber create NAME --url https://...{database}");
-    let secrets = development::path(&settings.data);
+    let secrets = development_secrets::secrets_path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());
-    let development = endpoints.iter().find(|endpoint| endpoint.development);
-    let name = development.or(endpoints.iter().next()).map_or("github", |first| first.bridge.provider.name);
+    let development = endpoints.iter().find(|endpoint| endpoint.is_development);
+    let name = development.or(endpoints.iter().next()).map_or("github", |first| first.handler.provider.name);
     let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send {name}");
     if address != DEFAULT_LISTEN {
         let _ = write!(text, " --to http://{address}/hooks/{name}");
     }
     if development.is_none() {
         text.push_str(" --secret ...");
-    } else if settings.data != default_data() {
+    } else if settings.data != default_data_folder() {
         let _ = write!(text, " --secret-from {}", settings.data.display());
     }
     text.push_str("\n\nStop with Ctrl-C.\n");

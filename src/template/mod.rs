@@ -1,31 +1,25 @@
-//! The CloudFormation templates: of a provider's stack and of its poller's, made from the provider's constant, of the event log,
-//! and of the dispatcher.
+//! The CloudFormation templates: provider stacks and pollers, generated from the provider's constant, the event log, and the
+//! dispatcher.
 //!
-//! The template is a text with a few gaps, so that it reads like what it becomes. Those in `cloudformation/` are
-//! its output.
+//! A template is YAML with a few placeholders, so that it reads like its output. `cloudformation/` holds the output.
 
 use crate::providers::{self, PollingApi, Provider};
 
-/// A template.
 #[derive(Clone, Copy)]
 pub enum Template {
-    /// Of a provider's stack.
     Provider(&'static Provider),
-    /// Of the poller of a provider.
     Poller(&'static Provider, &'static PollingApi),
-    /// Of the event log: recorder, feed and their database.
+    /// Recorder, feed and their database.
     EventLog,
-    /// Of the dispatcher: events go out to subscribers.
     Dispatch,
 }
 
-/// A name that is no template's.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no template '{0}'; there are: {names}", names = Template::all().into_iter().map(Template::name).collect::<Vec<_>>().join(", "))]
+#[error("unknown template '{0}'; expected one of: {names}", names = Template::all().into_iter().map(Template::name).collect::<Vec<_>>().join(", "))]
 pub struct UnknownTemplate(String);
 
 impl Template {
-    /// All of them, in the order in which they are listed.
+    /// All templates in listing order.
     pub fn all() -> Vec<Self> {
         let pollers = providers::ALL
             .into_iter()
@@ -38,7 +32,7 @@ impl Template {
             .collect()
     }
 
-    /// What it is called: as its provider, that with `-poller` behind it, `event-log` or `dispatch`.
+    /// The provider's name, that with `-poller`, `event-log` or `dispatch`.
     pub fn name(self) -> String {
         match self {
             Self::Provider(provider) => provider.name.into(),
@@ -48,31 +42,25 @@ impl Template {
         }
     }
 
-    /// The template of that name.
-    ///
-    /// # Errors
-    /// [`UnknownTemplate`] lists the names there are.
     pub fn find(name: &str) -> Result<Self, UnknownTemplate> {
         let found = Self::all().into_iter().find(|template| template.name() == name);
         found.ok_or_else(|| UnknownTemplate(name.to_owned()))
     }
 
-    /// The template, as YAML.
     pub fn text(self) -> String {
         match self {
-            Self::Provider(provider) => of(provider),
-            Self::Poller(provider, polling) => of_poller(provider, polling),
+            Self::Provider(provider) => provider_template(provider),
+            Self::Poller(provider, polling) => poller_template(provider, polling),
             Self::EventLog => include_str!("event-log.yaml").to_owned(),
             Self::Dispatch => include_str!("dispatch.yaml").to_owned(),
         }
     }
 }
 
-/// The template for `provider`, as YAML.
-fn of(provider: &Provider) -> String {
+fn provider_template(provider: &Provider) -> String {
     let template =
         if provider.sends_batches() { include_str!("batches.yaml") } else { include_str!("provider.yaml") };
-    filled(
+    fill_placeholders(
         template,
         &[
             ("{{name}}", provider.name),
@@ -85,9 +73,8 @@ fn of(provider: &Provider) -> String {
     )
 }
 
-/// The template for the poller of `provider`, as YAML.
-fn of_poller(provider: &Provider, polling: &PollingApi) -> String {
-    filled(
+fn poller_template(provider: &Provider, polling: &PollingApi) -> String {
+    fill_placeholders(
         include_str!("poller.yaml"),
         &[
             ("{{name}}", provider.name),
@@ -102,7 +89,7 @@ fn of_poller(provider: &Provider, polling: &PollingApi) -> String {
     )
 }
 
-fn filled(template: &str, gaps: &[(&str, &str)]) -> String {
+fn fill_placeholders(template: &str, gaps: &[(&str, &str)]) -> String {
     gaps.iter().fold(template.to_owned(), |text, (gap, value)| text.replace(gap, value))
 }
 
@@ -111,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_gap_is_filled() {
+    fn every_placeholder_is_filled() {
         for provider in providers::ALL {
-            let text = of(provider);
+            let text = provider_template(provider);
             assert!(!text.contains("{{"), "{}", provider.name);
             assert!(text.contains(provider.secret_parameter));
-            let poller = provider.polling.as_ref().map(|polling| of_poller(provider, polling));
+            let poller = provider.polling.as_ref().map(|polling| poller_template(provider, polling));
             assert!(!poller.is_some_and(|text| text.contains("{{")), "{}", provider.name);
         }
     }

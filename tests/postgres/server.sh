@@ -1,8 +1,8 @@
-# A PostgreSQL server of the checkout's own, for scripts/test and scripts/bench. To be sourced; needs $python and
+# Starts and stops a PostgreSQL server for scripts/test and scripts/bench. To be sourced; needs $python and
 # $environment.
 postgres="" postgres_folder="" postgres_url=""
 
-# PostgreSQL does not run as root: then it runs as nobody, who must be able to read its folder.
+# PostgreSQL refuses to run as root, so for root it runs as the user nobody, who must be able to read its folder.
 as_postgres() {
   if [ "$(id -u)" = 0 ]; then
     setpriv --reuid=65534 --regid=65534 --clear-groups "$@"

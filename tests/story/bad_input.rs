@@ -1,22 +1,22 @@
-//! What the internet sends: each bad request has its status, and nothing of it is published.
+//! Invalid requests from the internet: each has its status, and none is published.
 //!
-//! Requests go over a socket to a running server, because no client library would send most of them. What only a
-//! Function URL event can hold is in `function.rs`.
+//! Requests are sent over a socket to a running server, because no client library would send most of them. `function.rs` tests
+//! requests that only a Function URL event can represent.
 
 use hookbridge::providers::{self, RawWebhook, RequestUrl};
 use hookbridge::secrets::Secret;
 use jiff::{Timestamp, ToSpan as _};
 
 use crate::actors::github_signature;
+use crate::actors::raw_http;
 use crate::actors::server::{SECRET, Server};
-use crate::actors::wire;
 
 const JSON: (&str, &[u8]) = ("content-type", b"application/json");
 const FORM: (&str, &[u8]) = ("content-type", b"application/x-www-form-urlencoded");
 const BODY: &[u8] = br#"{"zen":"Half measures are as bad as nothing at all."}"#;
 const UNSIGNED: &str = "Invalid Signature";
 
-/// Posts a webhook that GitHub could have signed.
+/// Posts a webhook with a valid GitHub signature.
 fn signed(server: &Server, media_type: &[u8], body: &[u8]) -> (u16, String) {
     let signature = github_signature(body);
     let headers = [("content-type", media_type), ("x-hub-signature-256", signature.as_bytes())];
@@ -25,7 +25,7 @@ fn signed(server: &Server, media_type: &[u8], body: &[u8]) -> (u16, String) {
 }
 
 #[test]
-fn a_signature_that_is_not_github_s_is_401_whatever_is_wrong_with_it() {
+fn every_invalid_github_signature_is_401() {
     let server = Server::start();
     let right = github_signature(BODY);
     let digits = right.strip_prefix("sha256=").unwrap();
@@ -70,7 +70,7 @@ fn a_signature_that_is_not_github_s_is_401_whatever_is_wrong_with_it() {
 }
 
 #[test]
-fn a_verified_body_that_is_no_event_is_400_and_why() {
+fn a_verified_body_that_is_not_an_event_is_400_with_the_reason() {
     let server = Server::start();
     let why = |media_type: &str, body: &[u8]| {
         let (status, body) = signed(&server, media_type.as_bytes(), body);
@@ -93,14 +93,14 @@ fn a_verified_body_that_is_no_event_is_400_and_why() {
     insta::assert_snapshot!(why(form, b"x=y"), @"Invalid JSON payload: the form does not begin with the field 'payload'");
     insta::assert_snapshot!(why(form, b"payload=%5B%5D"), @"Invalid JSON payload: an array where an object is needed");
     insta::assert_snapshot!(why(form, b"payload=%FF"), @"Invalid JSON payload: not UTF-8 (byte 0)");
-    // A JSON body that was recorded with its signature, sent again as a form.
+    // A recorded JSON body with its signature, replayed as a form.
     let json = br#"{"comment":"&payload=%7B%22forged%22%3Atrue%7D&"}"#;
     insta::assert_snapshot!(why(form, json), @"Invalid JSON payload: the form does not begin with the field 'payload'");
     assert_eq!(server.events().len(), 0);
 }
 
 #[test]
-fn odd_case_and_parameters_of_a_content_type_are_no_reason_to_refuse() {
+fn content_type_case_and_parameters_are_accepted() {
     let server = Server::start();
     for media_type in
         ["Application/JSON; Charset=UTF-8", "application/json ;charset=utf-8", "APPLICATION/JSON;"]
@@ -113,7 +113,7 @@ fn odd_case_and_parameters_of_a_content_type_are_no_reason_to_refuse() {
 }
 
 #[test]
-fn one_byte_over_the_entry_limit_is_413_and_the_limit_itself_is_not() {
+fn the_entry_limit_is_accepted_and_one_byte_more_is_413() {
     let server = Server::start();
     let of_entry_size = |size: usize| {
         // Source and DetailType count, too.
@@ -134,29 +134,29 @@ fn one_byte_over_the_entry_limit_is_413_and_the_limit_itself_is_not() {
 }
 
 #[test]
-fn a_body_that_grows_without_saying_its_length_is_cut_off() {
+fn an_endless_chunked_body_is_cut_off() {
     let server = Server::start();
     let mut bytes = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nx-hub-signature-256: x\r\n\r\n".to_vec();
     let chunk = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
     bytes.extend_from_slice(chunk.repeat(70).as_bytes());
     bytes.extend_from_slice(b"0\r\n\r\n");
-    assert_eq!(wire::exchange(server.address, &bytes).unwrap().status, 413);
+    assert_eq!(raw_http::exchange(server.address, &bytes).unwrap().status, 413);
     let broken = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nx-hub-signature-256: x\r\n\r\nzz\r\n";
-    assert_eq!(wire::exchange(server.address, broken).unwrap().status, 400);
+    assert_eq!(raw_http::exchange(server.address, broken).unwrap().status, 400);
     assert!(server.events().is_empty());
 }
 
 #[test]
-fn only_post_is_answered() {
+fn methods_other_than_post_are_405() {
     let server = Server::start();
     let signature = github_signature(BODY);
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "POSTS"] {
         let headers = [JSON, ("x-hub-signature-256", signature.as_bytes())];
-        let request = wire::request(method, "/hooks/github", "x", &headers, BODY);
-        let reply = wire::exchange(server.address, &request).unwrap();
+        let request = raw_http::request(method, "/hooks/github", "x", &headers, BODY);
+        let reply = raw_http::exchange(server.address, &request).unwrap();
         assert_eq!((reply.status, reply.header("allow").as_deref()), (405, Some("POST")), "{method}");
     }
-    let head = wire::request("HEAD", "/hooks/github", "x", &[], b"");
+    let head = raw_http::request("HEAD", "/hooks/github", "x", &[], b"");
     let head = String::from_utf8(head).unwrap().replace("HTTP/1.1\r\n", "HTTP/1.1\r\nconnection: close\r\n");
     let reply = {
         use std::io::{Read as _, Write as _};
@@ -171,7 +171,7 @@ fn only_post_is_answered() {
 }
 
 #[test]
-fn a_delivery_id_or_type_that_is_none_is_left_out_and_the_webhook_is_kept() {
+fn an_invalid_delivery_id_or_type_is_omitted_and_the_webhook_accepted() {
     let server = Server::start();
     let signature = github_signature(BODY);
     let long = "d".repeat(10_000);
@@ -199,7 +199,7 @@ fn a_delivery_id_or_type_that_is_none_is_left_out_and_the_webhook_is_kept() {
 }
 
 #[test]
-fn a_stripe_timestamp_outside_the_window_is_401_in_both_directions() {
+fn a_stripe_timestamp_out_of_tolerance_is_401_in_both_directions() {
     let server = Server::start();
     let stripe = providers::find("stripe").unwrap();
     let body = br#"{"id":"evt_1","object":"event","type":"charge.succeeded"}"#;
@@ -235,7 +235,7 @@ fn a_stripe_timestamp_outside_the_window_is_401_in_both_directions() {
     assert_eq!(server.events().len(), 6);
 }
 
-/// Twilio's signature over `url` and `pairs`, as its documentation says.
+/// Twilio's signature over `url` and `pairs`, as documented.
 fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
     let twilio = providers::find("twilio").unwrap();
     let url: RequestUrl = format!("http://{}{path}", server.address).parse().unwrap();
@@ -246,12 +246,12 @@ fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
 }
 
 #[test]
-fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
+fn a_twilio_form_signature_does_not_cover_a_json_body() {
     let server = Server::start();
     let post = |path: &str, media_type, signature: &str, body: &[u8]| {
         let headers = [media_type, ("x-twilio-signature", signature.as_bytes())];
-        let bytes = wire::request("POST", path, &server.address.to_string(), &headers, body);
-        wire::exchange(server.address, &bytes).unwrap().status
+        let bytes = raw_http::request("POST", path, &server.address.to_string(), &headers, body);
+        raw_http::exchange(server.address, &bytes).unwrap().status
     };
     let path = "/hooks/twilio";
     let form = "Body=hello&From=%2B1";
@@ -261,14 +261,14 @@ fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
     assert_eq!(post(path, FORM, &of_form, b"Body=hullo&From=%2B1"), 401);
     assert_eq!(post(path, FORM, &of_form, b"Body=hello"), 401);
 
-    // The signature of an empty form covers the URL alone. It must not carry anything else.
+    // The signature of an empty form covers only the URL, so it must not verify any other body.
     let of_url = twilio_signature(&server, path, Some(""));
     assert_eq!(post(path, JSON, &of_form, br#"{"replayed":true}"#), 401, "a form's, over JSON");
     assert_eq!(post(path, JSON, &of_url, br#"{"replayed":true}"#), 401, "over JSON");
     assert_eq!(post(path, ("content-type", b"text/plain"), &of_url, b"replayed"), 401);
     assert_eq!(post(path, FORM, &of_url, b""), 400, "nothing in it");
 
-    // With JSON, the URL holds the hash of the body, and must hold it once and rightly.
+    // For JSON, the URL contains the hash of the body, exactly once.
     let hash_of = |body: &[u8]| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(body));
     let json = br#"{"a":1}"#;
     let hashed = format!("{path}?x=1&bodySHA256={}", hash_of(json));
@@ -282,7 +282,7 @@ fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
     assert_eq!(post(&hashed, JSON, &headers_of_hashed, br#"{"a":2}"#), 401);
     assert_eq!(post(&hashed, FORM, &headers_of_hashed, b""), 401, "as an empty form");
     assert_eq!(post(&hashed, FORM, &headers_of_hashed, b"a=b"), 401, "as a form");
-    // A hash that is not the end of the URL could be the text of a signed parameter.
+    // A hash within the query could be part of a signed parameter's text.
     let middle = format!("{path}?bodySHA256={}&From=1", hash_of(json));
     let of_middle = {
         use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -291,7 +291,7 @@ fn a_twilio_signature_says_nothing_about_a_body_that_it_does_not_cover() {
         base64::Engine::encode(&base64::engine::general_purpose::STANDARD, mac.finalize().into_bytes())
     };
     assert_eq!(post(&middle, JSON, &of_middle, json), 401);
-    // More fields than any form of Twilio's: refused before they are taken apart.
+    // More fields than any Twilio form: rejected before they are parsed.
     let many = "a&".repeat(2_000_000);
     assert_eq!(post(path, FORM, &of_form, many.as_bytes()), 401);
     let twice = format!("{hashed}&bodySHA256={}", hash_of(b"{}"));
@@ -307,8 +307,8 @@ fn a_twilio_form_becomes_an_object_of_strings() {
         let signature = twilio_signature(&server, path, Some(form));
         let headers =
             [FORM, ("x-twilio-signature", signature.as_bytes()), ("i-twilio-idempotency-token", b"5f5e")];
-        let bytes = wire::request("POST", path, &server.address.to_string(), &headers, form.as_bytes());
-        wire::exchange(server.address, &bytes).unwrap().status
+        let bytes = raw_http::request("POST", path, &server.address.to_string(), &headers, form.as_bytes());
+        raw_http::exchange(server.address, &bytes).unwrap().status
     };
     assert_eq!(post("Body=a+%22b%22%0A%C3%BC&Digits=2&Empty=&Digits=1&Digits=1"), 202);
     assert_eq!(post("PayloadType=application%2Fjson&Payload=%7B%22error%22%3A+12300%7D&Sid=NO1"), 202);

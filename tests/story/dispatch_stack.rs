@@ -1,5 +1,5 @@
-//! The dispatcher on AWS, played by LocalStack: the committed template with the zip that cargo-lambda built, PostgreSQL, and a
-//! subscriber that fails on script.
+//! The dispatcher stack on LocalStack: the committed template with the zip that cargo-lambda built, PostgreSQL, and a subscriber
+//! that fails on script.
 
 use serde_json::{Value, json};
 
@@ -8,15 +8,15 @@ use crate::actors::database::Database;
 use crate::actors::receiver::{Receiver, verifications};
 use crate::actors::server::hookbridge;
 use crate::actors::stack::Stack;
-use crate::actors::{run, until};
+use crate::actors::{run, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_of_the_bus_reaches_a_subscriber_that_fails_at_first() {
+async fn a_bus_event_reaches_a_subscriber_that_fails_at_first() {
     let (database, receiver) = (Database::new().await, Receiver::start().await);
-    tokio::task::spawn_blocking(move || story(&database, &receiver)).await.unwrap();
+    tokio::task::spawn_blocking(move || run_test(&database, &receiver)).await.unwrap();
 }
 
-fn story(database: &Database, receiver: &Receiver) {
+fn run_test(database: &Database, receiver: &Receiver) {
     let runtime = tokio::runtime::Handle::current();
     let (server, name_of_database) = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let (user, address) = server.trim_start_matches("postgres://").rsplit_once('@').unwrap();
@@ -25,7 +25,7 @@ fn story(database: &Database, receiver: &Receiver) {
     let credentials = secret(&json!({"username": user, "password": password}).to_string());
     let bus = name("bus");
     aws(&["events", "create-event-bus", "--name", &bus]);
-    let told = Queue::of_rule(&bus, &json!({"source": ["hookbridge"]}));
+    let told = Queue::for_rule(&bus, &json!({"source": ["hookbridge"]}));
     let stack = Stack::deploy(
         "dispatch",
         "",
@@ -50,7 +50,7 @@ fn story(database: &Database, receiver: &Receiver) {
                     .concat());
             assert!(invoked["FunctionError"].is_null(), "{invoked} {}", stack.log());
         };
-    // The first one makes the tables.
+    // The first run creates the tables.
     task("maintain");
     let subscriber = |arguments: &[&str]| {
         let mut command = hookbridge();
@@ -66,7 +66,7 @@ fn story(database: &Database, receiver: &Receiver) {
     let kept = runtime.block_on(database.texts("select secrets from hookbridge.subscribers"));
     assert!(!kept[0].contains(&signing), "it is encrypted");
 
-    receiver.answers(500);
+    receiver.respond_with(500);
     let put = |detail_type: &str, n: u32| {
         let entry = json!([{"Source": "shop", "DetailType": detail_type, "Detail": json!({"n": n}).to_string(), "EventBusName": bus}]);
         aws(&["events", "put-events", "--entries", &entry.to_string()]);
@@ -74,12 +74,13 @@ fn story(database: &Database, receiver: &Receiver) {
     put("lead.created", 1);
     put("order.created", 2);
     let waits = "select held from hookbridge.deliveries where attempts = 1 and held is not null";
-    let hold = until("the first attempt is not on record", || runtime.block_on(database.texts(waits)).pop());
+    let hold =
+        wait_until("the first attempt is not on record", || runtime.block_on(database.texts(waits)).pop());
     let first = receiver.received();
     assert_eq!(first.len(), 1);
     assert_eq!(first[0].event()["detail"], json!({"n": 2}), "only what it wants");
 
-    // What is due within 15 minutes waits in the queue.
+    // A delivery due within 15 minutes waits in the queue.
     let queue = stack.output("QueueArn").rsplit_once(':').unwrap().1.to_owned();
     let queue =
         aws(&["sqs", "get-queue-url", "--queue-name", &queue])["QueueUrl"].as_str().unwrap().to_owned();
@@ -88,9 +89,9 @@ fn story(database: &Database, receiver: &Receiver) {
         let asked = ["sqs", "get-queue-attributes", "--queue-url", &queue, "--attribute-names", attribute];
         aws(&asked)["Attributes"][attribute].as_str().map(str::to_owned)
     };
-    until("the retry is not in the queue", || (delayed().as_deref() == Some("1")).then_some(()));
+    wait_until("the retry is not in the queue", || (delayed().as_deref() == Some("1")).then_some(()));
 
-    // Its time comes, and its message twice.
+    // It becomes due, and its message arrives twice.
     let due = "update hookbridge.deliveries set next_attempt = (extract(epoch from clock_timestamp()) * 1000000)::bigint - 1,
           since = since - 660000000";
     runtime.block_on(database.run(due));
@@ -99,7 +100,7 @@ fn story(database: &Database, receiver: &Receiver) {
         aws(&["sqs", "send-message", "--queue-url", &queue, "--message-body", &message]);
     }
     let attempts = || runtime.block_on(database.number("select count(*) from hookbridge.attempts"));
-    until("the second attempt is not on record", || (attempts() == 2).then_some(()));
+    wait_until("the second attempt is not on record", || (attempts() == 2).then_some(()));
     let next = "select (next_attempt - since) / 1000000 from hookbridge.deliveries where held is null";
     let next = || runtime.block_on(database.texts(&format!("select a::text from ({next}) x(a)"))).pop();
     // Forged, early and unknown messages change nothing.
@@ -108,18 +109,18 @@ fn story(database: &Database, receiver: &Receiver) {
     {
         aws(&["sqs", "send-message", "--queue-url", &queue, "--message-body", &message.to_string()]);
     }
-    let later = until("the next time is not on record", next);
+    let later = wait_until("the next time is not on record", next);
     let later: i64 = later.parse().unwrap();
     assert!((3600..=3780).contains(&later), "{later}");
-    assert_eq!((attempts(), receiver.received().len()), (2, 2), "a message that comes twice sends once");
+    assert_eq!((attempts(), receiver.received().len()), (2, 2), "a duplicate message sends nothing");
 
-    // The hour is over: a sweep puts it in the queue, and it is delivered.
-    receiver.answers(200);
+    // After the hour a sweep enqueues the delivery, and it is delivered.
+    receiver.respond_with(200);
     runtime.block_on(database.run(due));
     runtime.block_on(database.run("update hookbridge.deliveries set held = null, held_until = null"));
     task("sweep");
     let delivered = "select state from hookbridge.deliveries where state = 'delivered'";
-    until("it is not delivered", || runtime.block_on(database.texts(delivered)).pop());
+    wait_until("it is not delivered", || runtime.block_on(database.texts(delivered)).pop());
     let received = receiver.received();
     let numbers: Vec<_> = received.iter().map(|one| one.header("hookbridge-attempt")).collect();
     assert_eq!(numbers, ["1", "2", "3"]);
@@ -127,8 +128,8 @@ fn story(database: &Database, receiver: &Receiver) {
     let last = (received[2].headers.clone(), received[2].body.clone());
     assert_eq!(verifications(&signing, &[last]), ["true"; 4]);
 
-    // Who is gone is paused, and the bus is told.
-    receiver.answers(410);
+    // A 410 pauses the subscriber and publishes a health event.
+    receiver.respond_with(410);
     put("order.created", 3);
     let event: Value = serde_json::from_str(&told.receive()).unwrap();
     assert_eq!(event["detail-type"], "hookbridge.subscriber.paused");
@@ -142,21 +143,22 @@ fn story(database: &Database, receiver: &Receiver) {
         log.contains("DeliveryLatency") && !log.contains(&signing) && !log.contains("\\\"n\\\""),
         "{log}"
     );
-    the_api(&stack, receiver);
+    check_api(&stack, receiver);
 }
 
-/// What the commands do, over HTTPS.
-fn the_api(stack: &Stack, receiver: &Receiver) {
-    let ask =
-        |token: &str, method: &str, path: &str, body: Value| stack.ask("ApiUrl", token, method, path, &body);
+/// The operations of the commands, over HTTPS.
+fn check_api(stack: &Stack, receiver: &Receiver) {
+    let ask = |token: &str, method: &str, path: &str, body: Value| {
+        stack.request("ApiUrl", token, method, path, &body)
+    };
     let (token, limited) = (stack.token(&[]), stack.token(&["--source", "shop"]));
     assert_eq!(ask("guess", "GET", "/subscribers", Value::Null).0, 401);
     assert_eq!(ask(&limited, "DELETE", "/subscribers/orders", Value::Null).0, 403);
     let (status, listed) = ask(&token, "GET", "/subscribers", Value::Null);
     assert_eq!((status, &listed["data"][0]["state"]), (200, &json!("paused")), "{listed}");
 
-    // What it encrypts the dispatcher decrypts.
-    receiver.answers(200);
+    // The dispatcher decrypts the secrets that the API encrypted.
+    receiver.respond_with(200);
     let (before, url) = (receiver.received().len(), receiver.url("in"));
     let (status, made) =
         ask(&token, "POST", "/subscribers", json!({"name": "leads", "url": url, "types": ["lead.*"]}));
@@ -166,7 +168,7 @@ fn the_api(stack: &Stack, receiver: &Receiver) {
     let entry =
         json!([{"Source": "shop", "DetailType": "lead.created", "Detail": "{}", "EventBusName": bus}]);
     aws(&["events", "put-events", "--entries", &entry.to_string()]);
-    let event = until("it is not delivered", || receiver.received().into_iter().nth(before));
+    let event = wait_until("it is not delivered", || receiver.received().into_iter().nth(before));
     assert_eq!(verifications(signing, &[(event.headers, event.body)]), ["true"; 4]);
     assert_eq!(ask(&token, "POST", "/subscribers/leads/test", Value::Null).1["delivered"], true);
 
@@ -179,15 +181,11 @@ fn the_api(stack: &Stack, receiver: &Receiver) {
     assert_eq!(ask(&token, "GET", "/secret-path", Value::Null).0, 404);
     assert_eq!(ask("guess", "GET", "/secret-path", Value::Null).0, 401);
 
-    let lines = until("the function's log is not complete", || {
-        let said = Stack::log_of(&stack.resource("Api"));
+    let lines = wait_until("the function's log is not complete", || {
+        let said = Stack::function_log(&stack.resource("Api"));
         (said.matches("request_id").count() >= 12).then_some(said)
     });
     assert!(lines.contains(r#"\"token\":\"test\""#) && lines.contains("/subscribers/leads/test"), "{lines}");
-    assert_eq!(
-        lines.matches("/secret-path").count(),
-        1,
-        "of who is not let in nothing is on record: {lines}"
-    );
+    assert_eq!(lines.matches("/secret-path").count(), 1, "nothing of a rejected request is logged: {lines}");
     assert!(!lines.contains(signing) && !lines.contains(&token), "{lines}");
 }

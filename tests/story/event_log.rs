@@ -1,8 +1,6 @@
-//! From SparkPost's webhook to a search, through both stacks: URL, bucket, notification, queue, recorder, PostgreSQL,
-//! feed.
+//! From a SparkPost webhook to a search, through both stacks: URL, bucket, notification, queue, recorder, PostgreSQL, feed.
 //!
-//! LocalStack runs functions as processes of this machine, outside of any network of AWS. Where the template makes the database,
-//! see `made_database`.
+//! LocalStack runs functions as processes, outside any VPC. `created_database` tests the stack that creates its database.
 
 use std::process::Command;
 
@@ -10,16 +8,16 @@ use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, aws, endpoint, name, secret, text};
 use crate::actors::database::Database;
-use crate::actors::provider_api::{KEY, Of, ProviderApi};
+use crate::actors::provider_api::{API_KEY, ApiKind, ProviderApi};
 use crate::actors::server::hookbridge;
 use crate::actors::stack::Stack;
-use crate::actors::{run, until};
+use crate::actors::{run, wait_until};
 
 fn get(stack: &Stack, token: &str, path: &str) -> (u16, Value) {
-    stack.ask("FunctionUrlEndpoint", token, "GET", path, &Value::Null)
+    stack.request("FunctionUrlEndpoint", token, "GET", path, &Value::Null)
 }
 
-/// Searches with a token, and returns status and page.
+/// Searches with a token; returns status and page.
 fn search(stack: &Stack, token: &str, query: &str) -> (u16, Value) {
     get(stack, token, &format!("/api/v1/events/message?{query}"))
 }
@@ -32,7 +30,7 @@ fn event(start: jiff::Timestamp, id: u32, kind: &str, more: &Value) -> Value {
 }
 
 #[test]
-fn tokens_that_are_created_at_the_same_time_are_all_kept() {
+fn concurrently_created_tokens_are_all_stored() {
     let secret = secret(r#"{"tokens": []}"#);
     let create = |name: String| {
         let mut command = hookbridge();
@@ -52,12 +50,12 @@ fn tokens_that_are_created_at_the_same_time_are_all_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_sparkpost_sends_is_found_by_the_search() {
+async fn a_sparkpost_batch_is_searchable() {
     let database = Database::new().await;
-    tokio::task::spawn_blocking(move || story(&database)).await.unwrap();
+    tokio::task::spawn_blocking(move || run_test(&database)).await.unwrap();
 }
 
-fn story(database: &Database) {
+fn run_test(database: &Database) {
     let start = jiff::Timestamp::now();
     let runtime = tokio::runtime::Handle::current();
     let (server, name_of_database) = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
@@ -67,7 +65,7 @@ fn story(database: &Database) {
     let credentials = secret(&json!({"username": user, "password": password}).to_string());
     let bus = name("bus");
     aws(&["events", "create-event-bus", "--name", &bus]);
-    let seen = Queue::of_rule(&bus, &json!({"source": ["sparkpost.com"], "detail-type": ["bounce"]}));
+    let seen = Queue::for_rule(&bus, &json!({"source": ["sparkpost.com"], "detail-type": ["bounce"]}));
     let log = Stack::deploy(
         "event-log",
         "",
@@ -101,7 +99,7 @@ fn story(database: &Database) {
     .to_string();
     assert_eq!(sparkpost.send("wrong:secret", &body, None, None).status, 401);
     assert_eq!(sparkpost.send("bird:secret", &body, None, None).status, 200);
-    let page = until("the batch is not in the log", || {
+    let page = wait_until("the batch is not in the log", || {
         let (status, page) = search(&log, &token_of_all, "");
         (status == 200 && page["total_count"] == 3).then_some(page)
     });
@@ -114,12 +112,12 @@ fn story(database: &Database) {
     assert_eq!(bounces["results"][0]["event_id"], "1");
     assert_eq!(search(&log, &limited, "").0, 403, "a token of another source");
 
-    // It was published, and what the rule sends back to the log is what the log has.
+    // The event was published, and the rule's copy of it adds nothing to the log.
     let published: Value = serde_json::from_str(&seen.receive()).unwrap();
     assert_eq!(published["detail"]["msys"]["message_event"]["rcpt_to"], "ann@example.com");
     assert_eq!(published["resources"], json!(["urn:webhook:sparkpost:1"]));
 
-    // The same notification again and again, out of order, beside those of another batch.
+    // The same notification repeatedly and out of order, beside those of another batch.
     let batches = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
     let key = batches["Contents"][0]["Key"].as_str().unwrap().to_owned();
     let queue = log.output("QueueArn").rsplit_once(':').unwrap().1.to_owned();
@@ -142,10 +140,10 @@ fn story(database: &Database) {
     assert_eq!(sparkpost.send("bird:secret", &more.to_string(), None, None).status, 200);
     let sql = "select count(*) from hookbridge.events";
     let count = || runtime.block_on(database.number(sql));
-    until("two more events are not in the log", || (count() == 5).then_some(()));
+    wait_until("two more events are not in the log", || (count() == 5).then_some(()));
     let push = "select resources[1] from hookbridge.events where source = 'github.com' and type = 'push'";
     assert_eq!(runtime.block_on(database.texts(push)), ["urn:webhook:github:1"]);
-    // A webhook that is kept in the bucket instead of being put on the bus is the same event in the log.
+    // A webhook archived in the bucket instead of being published is the same event in the log.
     let github = Stack::deploy("github", "a secret", &[("ArchiveBucketName", &bucket)]);
     let reply = github.send("a secret", r#"{"action":"opened", "n": 1.50}"#, Some("issues"), None);
     assert_eq!(
@@ -155,10 +153,11 @@ fn story(database: &Database) {
     );
     let issues =
         "select detail from hookbridge.events where source = 'github.com' and type = 'issues' and id <> ''";
-    let issue = until("the webhook is not in the log", || runtime.block_on(database.texts(issues)).pop());
+    let issue =
+        wait_until("the webhook is not in the log", || runtime.block_on(database.texts(issues)).pop());
     assert_eq!(issue, r#"{"action":"opened", "n": 1.50}"#, "byte for byte");
-    // Everything has been taken, and nothing has come twice.
-    until("messages are left in the queue", || {
+    // All messages are processed, and no event is recorded twice.
+    wait_until("messages are left in the queue", || {
         let names = "ApproximateNumberOfMessages,ApproximateNumberOfMessagesNotVisible";
         let names: Vec<_> = names.split(',').collect();
         let arguments =
@@ -170,8 +169,8 @@ fn story(database: &Database) {
     let kept = aws(&["s3api", "list-objects-v2", "--bucket", &bucket]);
     assert_eq!(kept["Contents"].as_array().unwrap().len(), 3, "the batches stay where they are");
 
-    the_feed(&log, &token_of_all, &limited);
-    the_poller(&bus, &bucket, &log, database);
+    check_feed(&log, &token_of_all, &limited);
+    check_poller(&bus, &bucket, &log, database);
 
     // The schedule.
     let out = tempfile::NamedTempFile::new().unwrap();
@@ -189,7 +188,7 @@ fn story(database: &Database) {
     let weeks = "select count(*) from pg_inherits where inhparent = 'hookbridge.events'::regclass";
     assert_eq!(runtime.block_on(database.number(weeks)), 6, "this week, four ahead, and the default");
 
-    // A database that is made anew is filled from the bucket by one command.
+    // One command rebuilds the database from the bucket.
     runtime.block_on(database.run("drop schema hookbridge cascade"));
     let mut load = hookbridge();
     load.env("AWS_ENDPOINT_URL", endpoint()).args([
@@ -214,28 +213,28 @@ fn story(database: &Database) {
         .args(["token", "nobody", "--revoke", "--secret", &log.output("TokensSecretArn")])
         .output()
         .unwrap();
-    assert!(String::from_utf8_lossy(&none.stderr).contains("has no token of the name nobody"));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no token named nobody"));
 }
 
-/// Stripe is asked for its events: one came by the bus before, the other by no webhook.
-fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
+/// Polls Stripe for two events: one was recorded by the bus before, the other's webhook was missed.
+fn check_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
     let runtime = tokio::runtime::Handle::current();
-    let api = runtime.block_on(ProviderApi::start(Of::Stripe));
+    let api = runtime.block_on(ProviderApi::start(ApiKind::Stripe));
     let time = jiff::Timestamp::now().as_second() - 600;
     let event = |n: i64| json!({"id": format!("evt_{n}"), "created": time + n, "type": "charge.succeeded"});
     for n in [1, 2] {
-        api.happened(time + n, event(n));
+        api.add_event(time + n, event(n));
     }
     let entry = json!([{"Source": "stripe.com", "DetailType": "charge.succeeded", "Detail": event(1).to_string(),
         "Time": time + 1, "Resources": ["urn:webhook:stripe:evt_1"], "EventBusName": bus}]);
     aws(&["events", "put-events", "--entries", &entry.to_string()]);
     let ids = "select id from hookbridge.events where source = 'stripe.com' order by id";
     let ids = || runtime.block_on(database.texts(ids));
-    until("the event is not in the log", || (ids() == ["evt_1"]).then_some(()));
-    let seen = Queue::of_rule(bus, &json!({"source": ["stripe.com"]}));
+    wait_until("the event is not in the log", || (ids() == ["evt_1"]).then_some(()));
+    let seen = Queue::for_rule(bus, &json!({"source": ["stripe.com"]}));
     let parameters =
         [("ArchiveBucketName", bucket), ("ApiUrl", &api.url()), ("DelaySeconds", "0"), ("BackDays", "1")];
-    let stack = Stack::deploy("stripe-poller", KEY, &parameters);
+    let stack = Stack::deploy("stripe-poller", API_KEY, &parameters);
     let out = tempfile::NamedTempFile::new().unwrap();
     let poll = || {
         let invoke = ["lambda", "invoke", "--function-name", &stack.output("LambdaFunctionName")];
@@ -243,13 +242,13 @@ fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
         assert!(invoked["FunctionError"].is_null(), "{invoked}");
     };
     poll();
-    until("what was missed is not in the log", || (ids() == ["evt_1", "evt_2"]).then_some(()));
+    wait_until("what was missed is not in the log", || (ids() == ["evt_1", "evt_2"]).then_some(()));
     let published: Value = serde_json::from_str(&seen.receive()).unwrap();
     assert_eq!(published["detail"], event(2), "only what was missed");
     assert_eq!(published["resources"], json!(["urn:webhook:stripe:evt_2", "urn:hookbridge:log:evt_2"]));
     assert!(seen.is_empty(), "once");
     assert_eq!(stack.output("MarkUrl"), format!("s3://{bucket}/.polls/{}.json", stack.name));
-    // Again: nothing is new, and nothing is written but the mark. Then the key is none any more.
+    // A second poll finds nothing and writes only the checkpoint. Then the key is invalid.
     poll();
     aws(&[
         "secretsmanager",
@@ -260,18 +259,18 @@ fn the_poller(bus: &str, bucket: &str, log: &Stack, database: &Database) {
         "old",
     ]);
     poll();
-    let lines = until("the function's log is not complete", || {
+    let lines = wait_until("the function's log is not complete", || {
         let said = stack.log();
         (said.matches("PollLagSeconds").count() >= 6).then_some(said)
     });
-    assert!(lines.contains("rejected the API key (401 Unauthorized)") && !lines.contains(KEY), "{lines}");
-    let recorded = Stack::log_of(&log.output("RecorderName"));
+    assert!(lines.contains("rejected the API key (401 Unauthorized)") && !lines.contains(API_KEY), "{lines}");
+    let recorded = Stack::function_log(&log.output("RecorderName"));
     assert_eq!(recorded.matches(r#"\"Missed\":1"#).count(), 1, "{recorded}");
     assert_eq!(ids(), ["evt_1", "evt_2"]);
 }
 
-/// The log in its order, through the function's URL.
-fn the_feed(log: &Stack, token: &str, limited: &str) {
+/// Reads the log in order through the function's URL.
+fn check_feed(log: &Stack, token: &str, limited: &str) {
     assert_eq!(get(log, "guess", "/events").0, 401);
     let (status, page) = get(log, token, "/events?limit=4");
     assert_eq!((status, &page["has_more"]), (200, &json!(true)), "{page}");
@@ -284,14 +283,14 @@ fn the_feed(log: &Stack, token: &str, limited: &str) {
     assert_eq!(sources, ["github.com", "github.com"], "a token of one source");
     let (_, none) = get(log, token, "/events?after=now&wait=2");
     assert_eq!(none["data"], json!([]));
-    assert_eq!(log.ask("FunctionUrlEndpoint", limited, "PUT", "/consumers/ci", &Value::Null).0, 403);
+    assert_eq!(log.request("FunctionUrlEndpoint", limited, "PUT", "/consumers/ci", &Value::Null).0, 403);
     assert_eq!(
-        log.ask("FunctionUrlEndpoint", token, "PUT", "/consumers/ci", &json!({"after": cursor})).0,
+        log.request("FunctionUrlEndpoint", token, "PUT", "/consumers/ci", &json!({"after": cursor})).0,
         201
     );
     let (_, page) = get(log, token, "/consumers/ci/events?wait=1");
     assert_eq!(page["data"], rest["data"]);
     let done = json!({"cursor": page["cursor"], "lease": page["lease"]});
-    let (status, consumer) = log.ask("FunctionUrlEndpoint", token, "POST", "/consumers/ci/ack", &done);
+    let (status, consumer) = log.request("FunctionUrlEndpoint", token, "POST", "/consumers/ci/ack", &done);
     assert_eq!((status, &consumer["lag"]["events"]), (200, &json!(0)));
 }

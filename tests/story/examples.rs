@@ -1,4 +1,4 @@
-//! The clients in `examples/` miss nothing, wherever they are killed.
+//! The clients in `examples/` miss no event, wherever they are killed.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::actors::server::Server;
 
-/// The numbers that a client has printed, in its order: envelopes, one a line, or batches of CloudEvents.
+/// The numbers that a client has printed, in order: one envelope per line, or batches of CloudEvents.
 fn printed(path: &std::path::Path) -> Vec<u64> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    // The client may have been killed in the middle of a line, or before its end.
+    // The client may have been killed within a line, or before its end.
     let values = text
         .lines()
         .flat_map(|line| serde_json::Deserializer::from_str(line).into_iter::<Value>().map_while(Result::ok));
@@ -22,7 +22,7 @@ fn printed(path: &std::path::Path) -> Vec<u64> {
         .collect()
 }
 
-/// Runs a client of `examples/`, kills it again and again while events come, and starts it again each time.
+/// Runs a client of `examples/` while events arrive, and repeatedly kills and restarts it.
 fn a_client_misses_nothing(client: &str) {
     let server = Server::start_with(&["--token", "open sesame", "--quiet"]);
     let folder = tempfile::tempdir().unwrap();
@@ -32,7 +32,7 @@ fn a_client_misses_nothing(client: &str) {
     let mut pushed = 0;
     loop {
         let mut appended = std::fs::File::options().create(true).append(true).open(&output).unwrap();
-        // What an earlier one left unfinished is a line of its own.
+        // An unfinished line of a killed client becomes a line by itself.
         appended.write_all(b"\n").unwrap();
         let mut process = std::process::Command::new(crate::actors::checkout().join("examples").join(client))
             .arg(format!("http://{}", server.address))
@@ -48,7 +48,7 @@ fn a_client_misses_nothing(client: &str) {
                 pushed += 1;
             }
         }
-        // It has printed something, and is killed wherever it is then.
+        // It is killed at some point after it has printed something.
         while printed(&output).len() == before && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -1,4 +1,4 @@
-//! What only a Function URL event can hold, and what the function tells its operator.
+//! Input that only a Function URL event can contain, and the function's log line.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,16 +17,16 @@ fn signed_event(body: &str) -> Value {
     url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], body)
 }
 
-/// Puts `value` at `pointer`, which must be there.
+/// Replaces the existing value at `pointer`.
 fn with(mut event: Value, pointer: &str, value: Value) -> Value {
     *event.pointer_mut(pointer).unwrap() = value;
     event
 }
 
 #[tokio::test]
-async fn whatever_the_event_holds_the_answer_is_one_of_the_status_table() {
-    let proxy = FaultProxy::before(&endpoint()).await;
-    let function = CloudFunction::at(&proxy.url(), "github", &secret(SECRET)).await;
+async fn every_invocation_is_answered_from_the_status_table() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let function = CloudFunction::with_endpoint(&proxy.url(), "github", &secret(SECRET)).await;
     let header = |value: &str| with(signed_event(BODY), "/headers/x-hub-signature-256", value.into());
     let cases = [
         (200, json!({}), 400),
@@ -64,8 +64,8 @@ async fn whatever_the_event_holds_the_answer_is_one_of_the_status_table() {
 }
 
 #[tokio::test]
-async fn the_log_line_says_what_became_of_a_webhook_and_holds_nothing_of_it() {
-    let function = CloudFunction::at(&endpoint(), "github", &secret(SECRET)).await;
+async fn the_log_line_states_the_outcome_and_no_content() {
+    let function = CloudFunction::with_endpoint(&endpoint(), "github", &secret(SECRET)).await;
     let mut event = signed_event(BODY);
     event["headers"]["x-github-event"] = "ping".into();
     event["headers"]["x-github-delivery"] = "72d3162e".into();
@@ -89,11 +89,11 @@ async fn the_log_line_says_what_became_of_a_webhook_and_holds_nothing_of_it() {
 
 #[tokio::test]
 async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches() {
-    let proxy = FaultProxy::before(&endpoint()).await;
-    let function = CloudFunction::at(&proxy.url(), "stripe", &secret(SECRET)).await;
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let function = CloudFunction::with_endpoint(&proxy.url(), "stripe", &secret(SECRET)).await;
     let event_type = name("charge");
-    let queue = Queue::of_rule("default", &json!({"source": ["stripe.com"], "detail-type": [event_type]}));
-    // Stripe writes its events over many lines; numbers and escapes are kept as they are.
+    let queue = Queue::for_rule("default", &json!({"source": ["stripe.com"], "detail-type": [event_type]}));
+    // Stripe sends multi-line JSON; numbers and escapes must stay as they are.
     let body = format!(
         "{{\n  \"id\": \"evt_1\",\n  \"created\": 1686089970,\n  \"amount\": 1.50,\n  \"big\": 1234567890123456789,\n  \"u\": \"\\u00fc\",\n  \"type\": \"{event_type}\"\n}}"
     );

@@ -1,4 +1,4 @@
-//! What every log promises, whichever database it is in: each of these tests runs against PostgreSQL and SQLite.
+//! The guarantees of every log, each tested on PostgreSQL and SQLite.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -11,20 +11,20 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::actors::log::{Stopped, all, batch, both, everything, ids, now, page, record};
+use crate::actors::log::{Interrupted, all_events, batch, both, ids, now, page, record, unlimited_search};
 
 both! {
     a_batch_is_recorded_once
-    the_same_event_in_two_batches_is_one
-    an_event_of_another_age_is_recorded_once_too
-    recorders_of_the_same_events_at_once_agree
-    a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing
-    every_value_comes_back_as_it_was
-    every_filter_finds_what_it_says
-    pages_follow_each_other_without_gap_or_repeat
-    what_is_too_old_goes
-    what_is_recorded_already_is_known
-    how_events_are_split_into_batches_makes_no_difference
+    an_event_in_two_batches_is_recorded_once
+    an_event_of_any_age_is_recorded_once
+    concurrent_recorders_of_the_same_events_agree
+    an_interrupted_recorder_records_all_or_nothing
+    every_value_round_trips
+    every_filter_finds_its_events
+    pages_have_no_gap_and_no_repeat
+    expired_events_are_deleted
+    recorded_batches_are_recognised
+    the_split_into_batches_makes_no_difference
 }
 
 async fn a_batch_is_recorded_once(log: impl EventStore) {
@@ -43,25 +43,25 @@ async fn a_batch_is_recorded_once(log: impl EventStore) {
         log.record(&first).await.unwrap(),
         RecordOutcome::AlreadyRecorded { batch: number, published: true }
     );
-    assert_eq!(all(&log).await.len(), 2);
+    assert_eq!(all_events(&log).await.len(), 2);
     let empty = log.record(&batch("s3://raw/2", vec![])).await.unwrap();
     assert!(matches!(empty, RecordOutcome::Inserted { events: 0, repeats: 0, .. }));
 }
 
-async fn the_same_event_in_two_batches_is_one(log: impl EventStore) {
+async fn an_event_in_two_batches_is_recorded_once(log: impl EventStore) {
     let t = now();
     let later = t + SignedDuration::from_micros(1);
     log.record(&batch("1", vec![record("a", t), record("b", t)])).await.unwrap();
     let second = batch("2", vec![record("c", t), record("a", t), record("b", later), record("c", t)]);
     let recorded = log.record(&second).await.unwrap();
     assert!(matches!(recorded, RecordOutcome::Inserted { events: 2, repeats: 2, .. }), "{recorded:?}");
-    assert_eq!(ids(&all(&log).await), ["a", "b", "c", "b"], "an id at another time is another event");
+    assert_eq!(ids(&all_events(&log).await), ["a", "b", "c", "b"], "an id at another time is another event");
     let none = EventBatch { origin: None, events: vec![record("a", t)], unrecognized: 0 };
     let recorded = log.record(&none).await.unwrap();
     assert!(matches!(recorded, RecordOutcome::Inserted { events: 0, repeats: 1, .. }), "{recorded:?}");
 }
 
-async fn an_event_of_another_age_is_recorded_once_too(log: impl EventStore) {
+async fn an_event_of_any_age_is_recorded_once(log: impl EventStore) {
     for (n, time) in
         ["2300-01-01T00:00:00.000001Z", "9999-12-30T00:00:00.123457Z", "0001-01-01T00:00:00.000001Z"]
             .into_iter()
@@ -75,13 +75,13 @@ async fn an_event_of_another_age_is_recorded_once_too(log: impl EventStore) {
     }
 }
 
-async fn recorders_of_the_same_events_at_once_agree(log: impl EventStore) {
+async fn concurrent_recorders_of_the_same_events_agree(log: impl EventStore) {
     let (t, log) = (now(), std::sync::Arc::new(log));
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0_usize..24 {
         let log = log.clone();
         tasks.spawn(async move {
-            // Each origin three times, and batches that overlap, in different orders.
+            // Each origin three times, and overlapping batches in different orders.
             let mut records: Vec<_> =
                 (0..40).map(|id| record(&format!("{:03}", id + n / 3 * 10), t)).collect();
             if n % 2 == 0 {
@@ -98,28 +98,28 @@ async fn recorders_of_the_same_events_at_once_agree(log: impl EventStore) {
     let new: Vec<_> = new.collect();
     assert_eq!(new.len(), 8, "each origin once");
     assert_eq!(new.iter().sum::<usize>(), 110, "each event once");
-    assert_eq!(all(&*log).await.len(), 110);
+    assert_eq!(all_events(&*log).await.len(), 110);
 }
 
-async fn a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing(log: impl EventStore) {
+async fn an_interrupted_recorder_records_all_or_nothing(log: impl EventStore) {
     let t = now();
     log.record(&batch("before", vec![record("0", t)])).await.unwrap();
     let mut stopped = 0;
     for polls in 0.. {
-        // Each in a week that has no table yet.
+        // Each in a week without a partition.
         let week = t - SignedDuration::from_hours(24 * 7 * (i64::try_from(polls).unwrap() + 1));
         let records: Vec<_> =
             (0..700).map(|n| record(&format!("{polls}-{n}"), week)).chain([record("0", t)]).collect();
         let batch = batch(&format!("{polls}"), records);
-        let before = all(&log).await.len();
+        let before = all_events(&log).await.len();
         let done = {
             let work = pin!(log.record(&batch));
-            Stopped { work, polls }.await
+            Interrupted { work, polls }.await
         };
-        let after = all(&log).await.len() - before;
+        let after = all_events(&log).await.len() - before;
         assert!(after == 0 || after == 700, "{after} events after {polls} steps");
         log.record(&batch).await.unwrap();
-        assert_eq!(all(&log).await.len() - before, 700, "after {polls} steps, and once more");
+        assert_eq!(all_events(&log).await.len() - before, 700, "after {polls} steps, and once more");
         if done.is_some() {
             break;
         }
@@ -128,7 +128,7 @@ async fn a_recorder_that_is_stopped_anywhere_leaves_all_or_nothing(log: impl Eve
     assert!(stopped > 3, "it was stopped {stopped} times only");
 }
 
-async fn every_value_comes_back_as_it_was(log: impl EventStore) {
+async fn every_value_round_trips(log: impl EventStore) {
     let mut given = record("ä'\"\\%", "2016-02-02T19:50:00.123456Z".parse().unwrap());
     given.source = "github.com".into();
     given.detail_type = "push".into();
@@ -141,7 +141,7 @@ async fn every_value_comes_back_as_it_was(log: impl EventStore) {
     far.detail = "[]".into();
     let past = record("past", "0001-01-01T00:00:00Z".parse().unwrap());
     log.record(&batch("2", vec![far, past])).await.unwrap();
-    let events = all(&log).await;
+    let events = all_events(&log).await;
     let found = &events.iter().find(|event| event.key.id.starts_with('ä')).unwrap();
     assert_eq!(
         found.key,
@@ -154,7 +154,7 @@ async fn every_value_comes_back_as_it_was(log: impl EventStore) {
     assert_eq!(events.len(), 3);
 }
 
-async fn every_filter_finds_what_it_says(log: impl EventStore) {
+async fn every_filter_finds_its_events(log: impl EventStore) {
     let t = now();
     let mut target = record("target", t);
     target.detail_type = "bounce".into();
@@ -181,23 +181,26 @@ async fn every_filter_finds_what_it_says(log: impl EventStore) {
         ("gr", ""),
         ("n@example", ""),
     ] {
-        let search = Search { columns: vec![(reason, vec![words.to_owned()])], ..everything() };
+        let search = Search { columns: vec![(reason, vec![words.to_owned()])], ..unlimited_search() };
         assert_eq!(find(search).await, expected, "{words}");
     }
-    assert_eq!(find(everything()).await, "target strange other");
-    assert_eq!(find(Search { ids: one(&["other", "x"]), ..everything() }).await, "other");
-    assert_eq!(find(Search { types: one(&["bounce"]), ..everything() }).await, "target");
-    assert_eq!(find(Search { sources: one(&["sparkpost.com"]), ..everything() }).await, "strange other");
-    assert_eq!(find(Search { from: t, to: t, ..everything() }).await, "", "the end is not in");
-    assert_eq!(find(Search { to: t, ..everything() }).await, "");
-    assert_eq!(find(Search { from: t, ..everything() }).await, "target strange other");
+    assert_eq!(find(unlimited_search()).await, "target strange other");
+    assert_eq!(find(Search { ids: one(&["other", "x"]), ..unlimited_search() }).await, "other");
+    assert_eq!(find(Search { types: one(&["bounce"]), ..unlimited_search() }).await, "target");
     assert_eq!(
-        find(Search { reason_contains: Some("LPHA reason-b".into()), ..everything() }).await,
+        find(Search { sources: one(&["sparkpost.com"]), ..unlimited_search() }).await,
+        "strange other"
+    );
+    assert_eq!(find(Search { from: t, to: t, ..unlimited_search() }).await, "", "the end is not in");
+    assert_eq!(find(Search { to: t, ..unlimited_search() }).await, "");
+    assert_eq!(find(Search { from: t, ..unlimited_search() }).await, "target strange other");
+    assert_eq!(
+        find(Search { reason_contains: Some("LPHA reason-b".into()), ..unlimited_search() }).await,
         "target"
     );
-    assert_eq!(find(Search { reason_contains: Some("a.pha".into()), ..everything() }).await, "");
+    assert_eq!(find(Search { reason_contains: Some("a.pha".into()), ..unlimited_search() }).await, "");
     for (at, column) in COLUMNS.iter().enumerate() {
-        let by = |values: &[&str]| Search { columns: vec![(at, one(values))], ..everything() };
+        let by = |values: &[&str]| Search { columns: vec![(at, one(values))], ..unlimited_search() };
         let name = column.name;
         let whole = format!("Alpha {}-Beta gamma", column.field);
         assert_eq!(find(by(&["x", &whole])).await, "target", "{name}");
@@ -211,7 +214,7 @@ async fn every_filter_finds_what_it_says(log: impl EventStore) {
     }
 }
 
-async fn pages_follow_each_other_without_gap_or_repeat(log: impl EventStore) {
+async fn pages_have_no_gap_and_no_repeat(log: impl EventStore) {
     let t = now();
     let records = (0..50).map(|n| record(&format!("{n:02}"), t + SignedDuration::from_secs(n / 7))).collect();
     log.record(&batch("1", records)).await.unwrap();
@@ -220,11 +223,11 @@ async fn pages_follow_each_other_without_gap_or_repeat(log: impl EventStore) {
         let mut after = None;
         loop {
             let next = PageRequest { order, after, offset: 0, limit: 8 };
-            let found = log.search(&everything(), &next).await.unwrap();
+            let found = log.search(&unlimited_search(), &next).await.unwrap();
             let Some(last) = found.last() else { break };
             after = Some(last.key.clone());
             seen.extend(found.into_iter().map(|event| event.key.id));
-            // What comes in between does not move what was seen.
+            // New events do not move the pages that were read.
             log.record(&batch(
                 &format!("{order:?}{}", seen.len()),
                 vec![record("zz", t - SignedDuration::from_hours(1))],
@@ -241,29 +244,29 @@ async fn pages_follow_each_other_without_gap_or_repeat(log: impl EventStore) {
         assert_eq!(seen, expected);
     }
     let skipped = PageRequest { order: Order::OldestFirst, after: None, offset: 49, limit: 8 };
-    assert_eq!(ids(&log.search(&everything(), &skipped).await.unwrap()), ["48", "49"]);
+    assert_eq!(ids(&log.search(&unlimited_search(), &skipped).await.unwrap()), ["48", "49"]);
 }
 
-async fn what_is_too_old_goes(log: impl EventStore) {
+async fn expired_events_are_deleted(log: impl EventStore) {
     let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
     let records = [400, 100, 31].map(|age| record(&format!("{age}"), days(age)));
     log.record(&batch("1", records.into())).await.unwrap();
     log.record(&batch("2", vec![record("stray", "1999-01-01T00:00:00Z".parse().unwrap())])).await.unwrap();
     log.maintain(&RetentionPolicy::default()).await.unwrap();
-    assert_eq!(all(&log).await.len(), 4, "nothing goes when nobody says how long to keep");
+    assert_eq!(all_events(&log).await.len(), 4, "nothing is deleted without a retention");
     log.maintain(&RetentionPolicy::default().with_max_age(SignedDuration::from_hours(24 * 60)))
         .await
         .unwrap();
-    assert_eq!(all(&log).await.len(), 4, "what was recorded a moment ago stays, however old it is");
+    assert_eq!(all_events(&log).await.len(), 4, "what was recorded a moment ago stays, however old it is");
     let later = now();
     log.record(&batch("3", vec![record("300", days(300)), record("0", days(0))])).await.unwrap();
     log.maintain(&RetentionPolicy { keep_since: Some(later), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(ids(&all(&log).await), ["300", "0"], "what was recorded since then stays");
+    assert_eq!(ids(&all_events(&log).await), ["300", "0"], "what was recorded since then stays");
     log.record(&batch("4", vec![record("400", days(400))])).await.unwrap();
-    assert_eq!(all(&log).await.len(), 3, "what went can be recorded again");
+    assert_eq!(all_events(&log).await.len(), 3, "what went can be recorded again");
 }
 
-async fn what_is_recorded_already_is_known(log: impl EventStore) {
+async fn recorded_batches_are_recognised(log: impl EventStore) {
     log.record(&batch("b", vec![])).await.unwrap();
     let origins = ["c", "b", "a"].map(str::to_owned);
     assert_eq!(log.find_unrecorded(origins.into()).await.unwrap(), ["c", "a"]);
@@ -271,8 +274,8 @@ async fn what_is_recorded_already_is_known(log: impl EventStore) {
 }
 
 /// Any split of a set of events into batches, with repeats, in any order, gives the same log.
-async fn how_events_are_split_into_batches_makes_no_difference(log: impl EventStore) {
-    // Each case has hours of its own in the one log.
+async fn the_split_into_batches_makes_no_difference(log: impl EventStore) {
+    // Each case has its own hours in the shared log.
     let start: Timestamp = "2026-01-05T00:00:00Z".parse().unwrap();
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() });

@@ -1,46 +1,44 @@
-//! What hookbridge promises, told against real parts: a running `hookbridge serve`, LocalStack, the providers' own
-//! SDKs. `scripts/test` starts what they need.
+//! End-to-end tests against real parts: a running `hookbridge serve`, PostgreSQL, LocalStack, the providers' SDKs. `scripts/test`
+//! starts what they need.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "a test's name says what it promises")]
 #![allow(unreachable_pub, reason = "nothing is reached from outside a test")]
 
-// Who takes part.
 mod actors;
 
-// The stories.
-mod archiving;
+mod archive;
 mod bad_input;
-mod consuming;
-mod delivering;
+mod claim_check;
+mod consumers;
+mod created_database;
+mod deliveries;
 mod dispatch_stack;
-mod dispatching;
+mod dispatcher;
 mod event_log;
+mod events_feed;
 mod examples;
-mod following;
 mod function;
-mod in_hand;
-mod loading;
+mod health_events;
+mod in_flight;
+mod load_and_export;
 mod log;
-mod made_database;
-mod managing;
 mod openapi;
 mod order;
-mod overflowing;
-mod polling;
+mod poller;
 mod postgres;
 mod properties;
 mod provider_sdks;
+mod provider_stacks;
 mod published_vectors;
-mod replaying;
+mod replay;
 mod scripts;
-mod searching;
-mod sending;
-mod serving;
-mod spilling;
-mod stacks;
+mod search;
+mod send;
+mod serve;
+mod spill_queue;
 mod status_table;
 mod streaming_function;
-mod telling;
+mod subscribers_api;
 mod templates;
-mod upgrading;
+mod upgrade;

@@ -1,20 +1,20 @@
-//! The feed is what its OpenAPI document says: schemathesis asks it everything that the document allows, and what it does not.
+//! The feed matches its OpenAPI document: schemathesis sends requests that the document allows, and requests that it does not.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::actors::server::Server;
-use crate::actors::{checkout, run, set_up};
+use crate::actors::{checkout, run, test_environment};
 
 #[test]
-fn the_feed_is_what_its_openapi_document_says() {
+fn the_feed_matches_its_openapi_document() {
     let server = Server::start_with(&["--token", "open sesame", "--quiet"]);
     (0..5).for_each(|n| server.push(n));
     let document = server.get("/openapi.json", &[("authorization", b"Bearer open sesame")]).1;
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.contains_key("/events") && document["openapi"] == "3.1.0");
-    let schemathesis = format!("{}/tools/bin/schemathesis", set_up("HOOKBRIDGE_TEST_ENV"));
+    let schemathesis = format!("{}/tools/bin/schemathesis", test_environment("HOOKBRIDGE_TEST_ENV"));
     let said = run(Command::new(schemathesis)
         .current_dir(server.folder.path())
         .arg("--config-file")
@@ -24,7 +24,6 @@ fn the_feed_is_what_its_openapi_document_says() {
     assert!(said.contains(&format!("Tested: {}", operations(&document))), "{said}");
 }
 
-/// How many operations a document has.
 fn operations(document: &Value) -> usize {
     let methods = ["get", "put", "post", "delete"];
     let of_path = |path: &Value| methods.iter().filter(|method| path.get(method).is_some()).count();

@@ -1,4 +1,4 @@
-//! The order of the log: what every log promises those who read it from position to position.
+//! The order of the log, for readers by position.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -17,18 +17,18 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::actors::database::Database;
-use crate::actors::log::{Stopped, batch, both, now, record};
+use crate::actors::log::{Interrupted, batch, both, now, record};
 
 both! {
     positions_run_from_one_without_gaps
-    every_window_is_read_exactly
-    a_filter_lets_through_what_it_says
-    what_was_recorded_since_a_time_is_found
-    an_event_is_found_by_its_id
-    who_waits_goes_on_when_something_comes
-    what_is_dropped_is_not_passed_over_in_silence
-    no_more_is_read_than_is_wanted
-    what_was_deleted_by_hand_hides_nothing_behind_it
+    every_range_is_read_exactly
+    a_filter_returns_matching_events_only
+    the_first_position_since_a_time_is_found
+    an_event_is_found_by_id
+    a_waiting_reader_is_woken_by_an_append
+    dropped_events_are_reported_as_expired
+    pages_respect_their_limits
+    manually_deleted_events_do_not_hide_later_ones
 }
 
 pub async fn read(log: &impl EventReader, positions: Range<Position>) -> Vec<(Position, String)> {
@@ -47,7 +47,7 @@ async fn positions_run_from_one_without_gaps(log: impl EventReader) {
     let week = SignedDuration::from_hours(24 * 7);
     log.record(&batch("1", vec![record("c", t), record("a", t - week), record("b", t)])).await.unwrap();
     log.record(&batch("2", vec![])).await.unwrap();
-    // Two that are there already, and one twice.
+    // Two events are recorded already, and one is repeated.
     let second = ["b", "y", "c", "x", "y"].map(|id| record(id, t));
     log.record(&batch("3", second.into())).await.unwrap();
     log.record(&batch("4", vec![record("b", t)])).await.unwrap();
@@ -59,13 +59,13 @@ async fn positions_run_from_one_without_gaps(log: impl EventReader) {
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 7 });
 }
 
-async fn what_was_deleted_by_hand_hides_nothing_behind_it(log: impl EventReader + SqlExecutor) {
+async fn manually_deleted_events_do_not_hide_later_ones(log: impl EventReader + SqlExecutor) {
     for n in 0..10 {
         let records = (0..10).map(|k| record(&format!("{n}-{k}"), now())).collect();
         log.record(&batch(&n.to_string(), records)).await.unwrap();
     }
     let end = log.assign_positions().await.unwrap();
-    // One, several batches whole, and the last.
+    // A single one, several whole batches, and the last.
     for ids in ["0-3", "2-%", "3-%", "4-%", "9-9"] {
         let sql = format!("delete from {{log}}events where id like '{ids}'");
         log.query(&sql, vec![]).await.unwrap();
@@ -89,19 +89,19 @@ async fn what_was_deleted_by_hand_hides_nothing_behind_it(log: impl EventReader 
     }
 }
 
-async fn every_window_is_read_exactly(log: impl EventReader) {
+async fn every_range_is_read_exactly(log: impl EventReader) {
     let mut runner = TestRunner::new_with_rng(
         ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() },
         TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    // Batches of all sizes, and of weeks in no order.
+    // Batches of all sizes, with weeks in random order.
     let mut expected = Vec::new();
     for n in 0..40_i64 {
         let size = [1, 1, 5, 60][usize::try_from(n % 4).unwrap()];
         let time = now() - SignedDuration::from_hours(24 * 5 * (n * 7 % 11));
         let ids: Vec<_> = (0..size).map(|k| format!("{n}-{k}")).collect();
         log.record(&batch(&format!("{n}"), ids.iter().map(|id| record(id, time)).collect())).await.unwrap();
-        // Positions are given one batch at a time, and several at once.
+        // Positions are assigned to one batch at a time, and to several at once.
         if n % 3 == 0 {
             log.assign_positions().await.unwrap();
         }
@@ -122,7 +122,7 @@ async fn every_window_is_read_exactly(log: impl EventReader) {
     result.unwrap();
 }
 
-async fn a_filter_lets_through_what_it_says(log: impl EventReader) {
+async fn a_filter_returns_matching_events_only(log: impl EventReader) {
     let t = now();
     let hour = SignedDuration::from_hours(1);
     let mut records: Vec<_> = ["a", "b", "c", "d"].map(|id| record(id, t)).into();
@@ -155,7 +155,7 @@ async fn a_filter_lets_through_what_it_says(log: impl EventReader) {
     assert_eq!(find(EventFilter { from: Some(t + hour), ..EventFilter::default() }).await, "");
 }
 
-async fn what_was_recorded_since_a_time_is_found(log: impl EventReader) {
+async fn the_first_position_since_a_time_is_found(log: impl EventReader) {
     let long_ago = Timestamp::UNIX_EPOCH;
     assert_eq!(log.first_position_since(long_ago).await.unwrap(), 1);
     assert_eq!(log.recorded_at(1).await.unwrap(), None);
@@ -175,7 +175,7 @@ async fn what_was_recorded_since_a_time_is_found(log: impl EventReader) {
     assert_eq!(log.recorded_at(4).await.unwrap(), None);
 }
 
-async fn an_event_is_found_by_its_id(log: impl EventReader) {
+async fn an_event_is_found_by_id(log: impl EventReader) {
     let t = now();
     let records = vec![record("a", t), record("b", t - SignedDuration::from_hours(9)), record("b", t)];
     log.record(&batch("1", records)).await.unwrap();
@@ -186,7 +186,7 @@ async fn an_event_is_found_by_its_id(log: impl EventReader) {
     assert!(log.find_event("a", &["github.com".into(), "sparkpost.com".into()]).await.unwrap().is_some());
 }
 
-async fn who_waits_goes_on_when_something_comes(log: impl EventReader) {
+async fn a_waiting_reader_is_woken_by_an_append(log: impl EventReader) {
     let log = Arc::new(log);
     let waiting: Vec<_> = (0..20)
         .map(|_| {
@@ -205,7 +205,7 @@ async fn who_waits_goes_on_when_something_comes(log: impl EventReader) {
     assert_eq!(read(&*log, 1..2).await.len(), 1, "what it waited for is there");
 }
 
-async fn what_is_dropped_is_not_passed_over_in_silence(log: impl EventReader) {
+async fn dropped_events_are_reported_as_expired(log: impl EventReader) {
     let long_ago = now() - SignedDuration::from_hours(24 * 50);
     log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
     log.assign_positions().await.unwrap();
@@ -225,7 +225,7 @@ async fn what_is_dropped_is_not_passed_over_in_silence(log: impl EventReader) {
     assert_eq!(read(&log, 5..6).await, [(5, "e".to_owned())]);
 }
 
-async fn no_more_is_read_than_is_wanted(log: impl EventReader) {
+async fn pages_respect_their_limits(log: impl EventReader) {
     for n in 0..4 {
         let records = (0..5).map(|k| {
             let mut record = record(&format!("{n}-{k}"), now());
@@ -253,7 +253,7 @@ async fn no_more_is_read_than_is_wanted(log: impl EventReader) {
     assert_eq!(read(100, 10_000, false).await, ((2..21).collect(), false));
 }
 
-/// Fills a log with five weeks, has `age` make them as old as their events are, and drops a part of them.
+/// Fills a log with five weeks of events, makes them as old as their times by `age`, and drops a part of them.
 async fn too_large(log: impl EventReader, age: impl AsyncFnOnce()) {
     for week in (0..5_i64).rev() {
         let time = now() - SignedDuration::from_hours(24 * 7 * week);
@@ -283,14 +283,14 @@ async fn too_large(log: impl EventReader, age: impl AsyncFnOnce()) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_in_sqlite_that_is_too_large_loses_what_is_oldest() {
+async fn an_oversized_sqlite_log_drops_its_oldest_events() {
     let folder = tempfile::tempdir().unwrap();
     too_large(hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap(), async || {})
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_in_postgres_that_is_too_large_loses_whole_weeks_but_not_this_one() {
+async fn an_oversized_postgres_log_drops_whole_weeks_except_the_current_one() {
     let database = Database::new().await;
     let log = database.log().await;
     log.record(&batch("now", vec![record("now", now())])).await.unwrap();
@@ -301,7 +301,7 @@ async fn a_log_in_postgres_that_is_too_large_loses_whole_weeks_but_not_this_one(
     too_large(log, async || database.run("update hookbridge.batches set recorded = newest").await).await;
 }
 
-/// Writers at once, each with many batches: some are stopped in the middle, some are cut off, and do them again.
+/// A writer with many batches: some are interrupted or lose their connection, and are recorded again.
 async fn write(
     logs: &[Arc<impl EventReader>],
     writers: usize,
@@ -318,7 +318,7 @@ async fn write(
                 let batch = batch(&format!("{writer}-{n}"), records.collect());
                 if fastrand::u8(0..4) == 0 {
                     let work = pin!(log.record(&batch));
-                    Stopped { work, polls: fastrand::usize(0..12) }.await;
+                    Interrupted { work, polls: fastrand::usize(0..12) }.await;
                 }
                 let events = until_recorded(&*log, &batch).await;
                 done.fetch_add(events, Ordering::Relaxed);
@@ -372,7 +372,7 @@ async fn follow(log: Arc<impl EventReader>, ended: Arc<AtomicBool>) -> Vec<(Posi
     }
 }
 
-/// Every reader sees every event once, and all of them in the same order.
+/// Every reader sees every event once, and all in the same order.
 async fn all_see_the_same<L: EventReader>(readers: JoinSet<Vec<(Position, String)>>, log: &L, events: usize) {
     let seen = readers.join_all().await;
     let again = read(log, 1..log.assign_positions().await.unwrap()).await;
@@ -387,9 +387,9 @@ async fn all_see_the_same<L: EventReader>(readers: JoinSet<Vec<(Position, String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_reader_of_postgres_passes_over_an_event_whatever_writers_do() {
+async fn no_postgres_reader_skips_an_event() {
     let database = Database::new().await;
-    // As many processes would.
+    // Like several processes.
     let logs = [Arc::new(database.log().await), Arc::new(database.log().await)];
     let (done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut readers = JoinSet::new();
@@ -402,7 +402,7 @@ async fn no_reader_of_postgres_passes_over_an_event_whatever_writers_do() {
     }
     logs[0].maintain(&RetentionPolicy::default()).await.unwrap();
     let mut writers = write(&logs, 8, 40, &done).await;
-    // Transactions that are slow to commit, or do not, with batches of numbers that others have gone past.
+    // Transactions that commit late or roll back, whose batch numbers others have overtaken.
     for slow in 0..4 {
         let (pool, done) = (database.pool.clone(), done.clone());
         writers.spawn(async move {
@@ -425,7 +425,7 @@ async fn no_reader_of_postgres_passes_over_an_event_whatever_writers_do() {
             }
         });
     }
-    // And somebody cuts connections.
+    // Connections are cut.
     let cut = {
         let database = Database { url: database.url.clone(), pool: database.pool.clone() };
         tokio::spawn(async move {
@@ -445,10 +445,10 @@ async fn no_reader_of_postgres_passes_over_an_event_whatever_writers_do() {
     all_see_the_same(readers, &database.log().await, done.load(Ordering::Relaxed)).await;
 }
 
-/// PostgreSQL can leave a session without knowledge of a new table, though seldom. What such a session would not find is hidden
-/// here from sessions that are asked about by their numbers.
+/// In rare cases a PostgreSQL session does not know a new partition. The test hides rows from one session, by its number, to
+/// simulate that.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_session_does_not_find_is_looked_for_by_another() {
+async fn an_event_missed_by_one_session_is_read_by_another() {
     let database = Database::new().await;
     let log = database.log().await;
     let t = now();
@@ -473,7 +473,7 @@ async fn what_a_session_does_not_find_is_looked_for_by_another() {
     let url = format!("postgres://{role}@{}", database.url.split_once('@').unwrap().1);
     let reader = PostgresLog::open(&url.parse().unwrap(), 1).await.unwrap();
     let sessions = format!("select pid::text from pg_stat_activity where usename = '{role}'");
-    // The pool's one session, once others have gone.
+    // The pool's only session, once the others are closed.
     let session = async || loop {
         reader.bounds().await.unwrap();
         if let [session] = database.texts(&sessions).await.as_slice() {
@@ -498,7 +498,7 @@ async fn what_a_session_does_not_find_is_looked_for_by_another() {
         assert!(read.windows(2).all(|two| two[1].position == two[0].position + 1));
         assert_ne!(session().await, hides, "that session is not used again");
     }
-    // What somebody deleted nobody finds; then the session is as good as any.
+    // Once the rows are deleted, no session finds them, and this one is valid again.
     database.run("delete from hidden; delete from hookbridge.events where id = '2-3'").await;
     let before = session().await;
     assert_eq!(reader.read_events(1..end, &all, PageLimit::UNLIMITED).await.unwrap().unwrap().len(), 29);
@@ -508,11 +508,11 @@ async fn what_a_session_does_not_find_is_looked_for_by_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_reader_of_sqlite_passes_over_an_event_whatever_writers_do() {
+async fn no_sqlite_reader_skips_an_event() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let open = async || Arc::new(hookbridge::log::SqliteLog::open(&path).await.unwrap());
-    // As many processes would.
+    // Like several processes.
     let logs = [open().await, open().await];
     let (done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut readers = JoinSet::new();

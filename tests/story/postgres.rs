@@ -1,13 +1,13 @@
-//! The log in PostgreSQL: its weekly tables, and what it says when it cannot.
+//! The log in PostgreSQL: weekly partitions, and errors.
 
 use hookbridge::log::{COLUMNS, EventStore as _, LogError, PostgresLog, RetentionPolicy, SqliteLog};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::actors::database::Database;
-use crate::actors::log::{all, batch, now, record};
+use crate::actors::log::{all_events, batch, now, record};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_reads_only_the_weeks_it_asks_for() {
+async fn a_search_reads_only_the_partitions_of_its_range() {
     let database = Database::new().await;
     let log = database.log().await;
     let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
@@ -26,17 +26,17 @@ async fn a_search_reads_only_the_weeks_it_asks_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strays_move_to_the_week_that_is_made_for_them() {
+async fn events_in_the_default_partition_move_to_their_week() {
     let database = Database::new().await;
     let log = database.log().await;
-    // Ten weeks ahead there is no table yet, and the default table takes it.
+    // Ten weeks ahead there is no partition, so the event goes to the default partition.
     let ahead = now() + SignedDuration::from_hours(24 * 70);
     log.record(&batch("1", vec![record("ahead", ahead), record("1970", Timestamp::UNIX_EPOCH)]))
         .await
         .unwrap();
     let strays = "select count(*) from hookbridge.events_default";
     assert_eq!(database.number(strays).await, 2);
-    // As if those weeks had passed: now it is in reach, and there is no table of its week.
+    // As if those weeks had passed: the event is in reach, and its week has no partition.
     database
         .run("update hookbridge.events_default set time = time - interval '9 weeks' where id = 'ahead'")
         .await;
@@ -48,16 +48,16 @@ async fn strays_move_to_the_week_that_is_made_for_them() {
         "twice is as good as once"
     );
     assert_eq!(database.number(strays).await, 1, "only 1970 is left");
-    assert_eq!(all(&log).await.len(), 2);
+    assert_eq!(all_events(&log).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_past_the_table_of_its_week_is_brought_to_it() {
+async fn an_event_outside_its_partition_is_moved_to_it() {
     let database = Database::new().await;
     let log = database.log().await;
     let old = now() - SignedDuration::from_hours(24 * 7 * 5);
     log.record(&batch("1", vec![record("a", old)])).await.unwrap();
-    // Its week is dropped by somebody else: this log takes it for there.
+    // Another process drops the partition; this log believes that it exists.
     let week = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where inhparent = 'hookbridge.events'::regclass and c.relname <> 'events_default' order by 1 limit 1";
     let table = database.texts(week).await.remove(0);
@@ -65,7 +65,7 @@ async fn what_goes_past_the_table_of_its_week_is_brought_to_it() {
     log.record(&batch("2", vec![record("b", old)])).await.unwrap();
     assert_eq!(database.number("select count(*) from hookbridge.events_default").await, 0);
     assert_eq!(database.number(&format!("select count(*) from hookbridge.{table}")).await, 1);
-    // One that strayed all the same, before there was such a look: maintenance finds it.
+    // An event that reached the default partition nevertheless: maintenance moves it.
     database
         .run(&format!(
             "alter table hookbridge.events detach partition hookbridge.{table};
@@ -77,11 +77,11 @@ async fn what_goes_past_the_table_of_its_week_is_brought_to_it() {
     database.run(&format!("drop table hookbridge.{table}")).await;
     log.maintain(&RetentionPolicy::default()).await.unwrap();
     assert_eq!(database.number("select count(*) from hookbridge.events_default").await, 0);
-    assert_eq!(all(&log).await.len(), 1);
+    assert_eq!(all_events(&log).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_tables_are_made_once_by_whoever_comes_first() {
+async fn concurrent_processes_create_the_tables_once() {
     let database = Database::new().await;
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
@@ -102,8 +102,8 @@ async fn the_tables_are_made_once_by_whoever_comes_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
-    let server = crate::actors::set_up("HOOKBRIDGE_TEST_DATABASE");
+async fn an_error_contains_no_stored_data() {
+    let server = crate::actors::test_environment("HOOKBRIDGE_TEST_DATABASE");
     let missing = format!("{}/absent", server.rsplit_once('/').unwrap().0);
     let error = PostgresLog::open(&missing.parse().unwrap(), 1).await.err().unwrap();
     insta::assert_snapshot!(error, @r#"the database rejected the request: database "absent" does not exist (code 3D000)"#);
@@ -111,7 +111,7 @@ async fn an_error_says_what_happened_and_nothing_of_what_is_stored() {
     let error = PostgresLog::open(&closed, 1).await.err().unwrap();
     assert!(matches!(error, LogError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
-    // No way around verification: a server without TLS is none that can be verified.
+    // Verification cannot be bypassed: a server without TLS cannot be verified.
     let unverified = format!("{}?sslmode=verify-full", server.split('?').next().unwrap());
     let error = PostgresLog::open(&unverified.parse().unwrap(), 1).await.err().unwrap();
     assert!(matches!(error, LogError::Unavailable(_)), "{error}");

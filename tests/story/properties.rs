@@ -1,4 +1,4 @@
-//! What holds for every body and every secret: what `send` signs, verify accepts, and one flipped bit is refused.
+//! Properties of all bodies and secrets: signed samples verify, and one flipped bit fails verification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -8,7 +8,7 @@ use hookbridge::event::{Detail, Event};
 use hookbridge::providers::{self, Form, HeaderFormat, Provider, RawWebhook, RequestUrl};
 use hookbridge::recorder;
 use hookbridge::secrets::Secret;
-use hookbridge::send::{Letter, Signed};
+use hookbridge::send::{SignedWebhook, TestWebhook};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn any_provider() -> impl Strategy<Value = &'static Provider> {
     prop::sample::select(providers::ALL.to_vec())
 }
 
-/// One that signs what it sends, and does not only send its secret.
+/// A provider that signs, and does not only send its secret.
 fn any_signing_provider() -> impl Strategy<Value = &'static Provider> {
     any_provider().prop_filter("signs", |p| !matches!(p.signature.header_format, HeaderFormat::Credentials))
 }
@@ -32,25 +32,25 @@ fn any_url() -> impl Strategy<Value = RequestUrl> {
     pattern.prop_map(|text| text.parse().unwrap())
 }
 
-/// Bytes of any kind; half of them begin as JSON, which Twilio signs in another way.
+/// Arbitrary bytes; half of them begin like JSON, which Twilio signs in another way.
 fn any_body(least: usize) -> impl Strategy<Value = Vec<u8>> {
     let bytes = || prop::collection::vec(any::<u8>(), least..400);
     prop_oneof![bytes(), bytes().prop_map(|rest| [b"{", rest.as_slice()].concat())]
 }
 
-fn sign(provider: &'static Provider, secret: &[u8], to: RequestUrl, body: Vec<u8>) -> Signed {
-    let letter = Letter { provider, event: None, body: Some(body.into()), to };
+fn sign(provider: &'static Provider, secret: &[u8], to: RequestUrl, body: Vec<u8>) -> SignedWebhook {
+    let letter = TestWebhook { provider, event: None, body: Some(body.into()), to };
     letter.sign(&Secret::new(secret), now()).unwrap()
 }
 
-fn is_verified(provider: &'static Provider, secret: &[u8], signed: &Signed) -> bool {
+fn is_verified(provider: &'static Provider, secret: &[u8], signed: &SignedWebhook) -> bool {
     let headers = RawWebhook::header_map(signed.headers.iter().cloned());
     let webhook = RawWebhook::new(signed.url.clone(), headers, signed.body.clone());
     provider.parse_signature(webhook, now()).is_ok_and(|claim| claim.verify(&Secret::new(secret)).is_ok())
 }
 
-/// What of a body is signed: Twilio signs what a form means and not how it is written.
-fn meaning(provider: &Provider, signed: &Signed) -> Vec<Vec<u8>> {
+/// The signed content of a body: Twilio signs the parameters of a form, not its encoding.
+fn meaning(provider: &Provider, signed: &SignedWebhook) -> Vec<Vec<u8>> {
     let is_form =
         signed.headers.iter().any(|(name, value)| *name == "content-type" && value.ends_with("urlencoded"));
     if provider.name != "twilio" || !is_form {
@@ -62,7 +62,7 @@ fn meaning(provider: &Provider, signed: &Signed) -> Vec<Vec<u8>> {
     pairs.into_iter().map(|(name, value)| [name, value].concat()).collect()
 }
 
-/// JSON that has the shape of an event in places.
+/// JSON that partly has the shape of an event.
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -94,7 +94,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_element_of_a_batch_becomes_a_record_that_holds_it_as_it_came(
+    fn every_batch_element_is_recorded_verbatim(
         elements in prop::collection::vec(any_json(), 0..6),
         as_event in any::<bool>(),
     ) {
@@ -115,20 +115,20 @@ proptest! {
     }
 
     #[test]
-    fn what_send_signs_verify_accepts(
+    fn signed_samples_verify(
         provider in any_provider(),
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
         body in any_body(0),
     ) {
-        // A line break alone is no secret, and nothing is verified with none.
+        // A secret of only a line break is empty, and an empty secret verifies nothing.
         prop_assume!(!Secret::new(secret.as_slice()).is_empty());
         let signed = sign(provider, &secret, url, body);
         prop_assert!(is_verified(provider, &secret, &signed));
     }
 
     #[test]
-    fn one_flipped_bit_in_the_body_is_refused(
+    fn a_flipped_bit_in_the_body_fails_verification(
         provider in any_signing_provider(),
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_in_the_signature_is_refused(
+    fn a_flipped_bit_in_the_signature_fails_verification(
         provider in any_signing_provider(),
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_in_the_credentials_is_refused(
+    fn a_flipped_bit_in_the_credentials_fails_verification(
         secret in "[a-z]{1,9}:.{0,20}|[A-Za-z0-9._~+/-]{1,40}=?",
         url in any_url(),
         at in any::<prop::sample::Index>(),
@@ -173,7 +173,7 @@ proptest! {
         let sparkpost = providers::find("sparkpost").unwrap();
         let mut signed = sign(sparkpost, secret.as_bytes(), url, b"[]".to_vec());
         let (_, value) = signed.headers.last_mut().unwrap();
-        // The scheme's name may be written in upper or lower case.
+        // The scheme's name is case-insensitive.
         let scheme = value.find(' ').unwrap();
         let at = scheme + at.index(value.len() - scheme);
         let mut bytes = value.clone().into_bytes();
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_in_the_secret_is_refused(
+    fn a_flipped_bit_in_the_secret_fails_verification(
         provider in any_provider(),
         secret in prop::collection::vec(1..127_u8, 1..60),
         url in any_url(),
@@ -194,13 +194,13 @@ proptest! {
         let signed = sign(provider, &secret, url, body);
         let mut other = secret.clone();
         other[at.index(secret.len())] ^= 1 << bit;
-        // A line break at the end is no part of a secret, and an HMAC pads a key with zeros.
+        // A trailing line break is not part of a secret, and an HMAC pads its key with zeros.
         prop_assume!(!secret.ends_with(b"\n") && !other.ends_with(b"\n") && !other.ends_with(b"\0"));
         prop_assert!(!is_verified(provider, &other, &signed));
     }
 
     #[test]
-    fn a_url_that_is_not_the_signed_one_is_refused_by_who_signs_it(
+    fn a_changed_url_fails_verification_if_the_url_is_signed(
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
         body in "[A-Za-z]{1,9}=[a-z+%]{0,20}",
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_in_the_url_is_refused_by_who_signs_it(
+    fn a_flipped_bit_in_the_url_fails_verification_if_the_url_is_signed(
         secret in prop::collection::vec(any::<u8>(), 1..80),
         url in any_url(),
         body in any_body(1),
@@ -222,7 +222,7 @@ proptest! {
     ) {
         let twilio = providers::find("twilio").unwrap();
         let signed = sign(twilio, &secret, url, body);
-        // The port may be written or not, and is not covered.
+        // The port is optional and not signed.
         let host = signed.url.authority.split(':').next().unwrap().len();
         let (path, query) = (signed.url.path.len(), signed.url.query.as_ref().map_or(0, String::len));
         let at = at.index(host + path + query);
@@ -243,14 +243,14 @@ proptest! {
     }
 
     #[test]
-    fn the_event_of_a_function_url_brings_every_byte(
+    fn a_function_url_event_preserves_every_byte(
         provider in any_signing_provider(),
         secret in prop::collection::vec(1..127_u8, 1..60),
         url in any_url(),
         body in any_body(0),
     ) {
         prop_assume!(!Secret::new(secret.as_slice()).is_empty());
-        // Lambda does not tell a URL with nothing behind its `?` from one without.
+        // Lambda does not distinguish an empty query from none.
         let query = url.query.filter(|query| !query.is_empty());
         let https = RequestUrl { scheme: "https", query, ..url };
         let signed = sign(provider, &secret, https, body);
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn a_detail_is_any_json_object_kept_byte_for_byte(
+    fn any_json_object_is_a_detail_byte_for_byte(
         fields in prop::collection::hash_map(".{0,10}", json(), 0..8),
         space in "[ \t\r\n]{0,3}",
     ) {
@@ -282,7 +282,7 @@ proptest! {
     }
 
     #[test]
-    fn an_event_that_waits_in_a_queue_comes_out_as_it_went_in(
+    fn a_spilled_event_round_trips(
         detail in prop::collection::hash_map(".{0,10}", json(), 0..8),
         detail_type in ".{0,40}",
         resources in prop::collection::vec(".{0,20}", 0..3),
@@ -301,7 +301,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_whatever_make_a_parser_fail_in_another_way_than_by_saying_so(
+    fn no_input_makes_a_parser_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let _ = Detail::parse(&bytes);

@@ -1,4 +1,4 @@
-//! The providers' own SDKs sign, from outside, and a running server takes what they sign.
+//! The providers' own SDKs sign webhooks, and a running server accepts them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::actors::server::{SECRET, Server};
-use crate::actors::{checkout, run, set_up};
+use crate::actors::{checkout, run, test_environment};
 
-/// Runs a script that signs and posts; the JSON lines it prints.
+/// Runs a script that signs and posts webhooks, and parses the JSON lines that it prints.
 fn signs(program: &str, script: &Path, server: &Server, provider: &str) -> Vec<Value> {
     let url = format!("http://{}/hooks/{provider}", server.address);
     let program = environment().join("tools/bin").join(program);
@@ -16,13 +16,13 @@ fn signs(program: &str, script: &Path, server: &Server, provider: &str) -> Vec<V
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What `scripts/test` installed.
+/// The tools that `scripts/test` installed.
 fn environment() -> PathBuf {
-    set_up("HOOKBRIDGE_TEST_ENV").into()
+    test_environment("HOOKBRIDGE_TEST_ENV").into()
 }
 
 #[test]
-fn every_real_github_payload_signed_by_octokit_comes_out_verbatim() {
+fn every_github_payload_signed_by_octokit_is_published_verbatim() {
     let server = Server::start_with(&["--quiet"]);
     let mut sent = signs("node", &environment().join("node/github_signs.mjs"), &server, "github");
     let forged = sent.pop().unwrap();
@@ -48,7 +48,7 @@ fn every_real_github_payload_signed_by_octokit_comes_out_verbatim() {
 }
 
 #[test]
-fn what_stripe_s_library_signs_is_taken() {
+fn webhooks_signed_by_stripe_s_library_are_accepted() {
     let server = Server::start_with(&["--quiet"]);
     let sent = signs("python", &checkout().join("tests/python/stripe_signs.py"), &server, "stripe");
     let statuses: Vec<u64> = sent.iter().map(|one| one["status"].as_u64().unwrap()).collect();
@@ -65,7 +65,7 @@ fn what_stripe_s_library_signs_is_taken() {
 }
 
 #[test]
-fn what_twilio_s_library_signs_is_taken() {
+fn webhooks_signed_by_twilio_s_library_are_accepted() {
     let server = Server::start_with(&["--quiet"]);
     let sent = signs("python", &checkout().join("tests/python/twilio_signs.py"), &server, "twilio");
     let wrong = ["json, tampered with", "another url", "another token"];

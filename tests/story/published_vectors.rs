@@ -1,4 +1,4 @@
-//! Signatures that the providers themselves have published are accepted, and nothing next to them.
+//! Signatures that the providers published are accepted, and variants of them rejected.
 
 use bytes::Bytes;
 use hookbridge::providers::{self, RawWebhook, RequestUrl};
@@ -6,7 +6,7 @@ use hookbridge::secrets::Secret;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// Whether a webhook with one header more than its content type is the provider's.
+/// Whether a webhook with these headers and its content type verifies.
 fn is_verified(provider: &str, secret: &str, url: &str, headers: &[(String, String)], body: &str) -> bool {
     let provider = providers::find(provider).unwrap();
     let url: RequestUrl = url.parse().unwrap();

@@ -1,4 +1,4 @@
-//! The scripts that a person runs to get a stack, against LocalStack.
+//! The deployment scripts, against LocalStack.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -6,26 +6,25 @@ use std::sync::Mutex;
 
 use hookbridge::providers::{self, RequestUrl};
 use hookbridge::secrets::Secret;
-use hookbridge::send::Letter;
+use hookbridge::send::TestWebhook;
 
 use crate::actors::aws::{aws, endpoint, name};
 use crate::actors::database::Database;
 use crate::actors::stack::gateway;
-use crate::actors::{checkout, run, set_up, wire};
+use crate::actors::{checkout, raw_http, run, test_environment};
 
 /// Held while a script builds: each build writes the same zips, and another script may be uploading them.
-static BUILDING: Mutex<()> = Mutex::new(());
+static BUILD_LOCK: Mutex<()> = Mutex::new(());
 
 fn script(name: &str) -> Command {
     let mut command = Command::new(checkout().join("scripts").join(name));
     command.env("LC_ALL", "C");
-    as_a_person(&mut command);
+    interactive_script(&mut command);
     command
 }
 
-/// What a person who calls a script has set: nothing that cargo tells a test, by which it would take all that is built for
-/// something else and build it anew.
-fn as_a_person(command: &mut Command) {
+/// Removes the variables that cargo sets for a test, because they would make a build discard and rebuild its artifacts.
+fn interactive_script(command: &mut Command) {
     command.current_dir(checkout()).env("AWS_ENDPOINT_URL", endpoint());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -35,7 +34,7 @@ fn as_a_person(command: &mut Command) {
     }
 }
 
-/// Runs `scripts/deploy` with the secret on standard input; what it printed on standard output.
+/// Runs `scripts/deploy` with the secret on standard input; returns its standard output.
 fn deploy(stack: &str, secret: &str, more: &[&str]) -> String {
     let mut child = script("deploy")
         .args(["github", "--arch", "x86_64", "--stack", stack])
@@ -53,35 +52,35 @@ fn deploy(stack: &str, secret: &str, more: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The same on a terminal, where the secret is typed and must not be shown.
+/// Runs it on a terminal, where the secret is typed and must not be echoed.
 fn deploy_on_a_terminal(stack: &str, secret: &str) -> String {
-    let python = format!("{}/tools/bin/python", set_up("HOOKBRIDGE_TEST_ENV"));
+    let python = format!("{}/tools/bin/python", test_environment("HOOKBRIDGE_TEST_ENV"));
     let mut command = Command::new(python);
     command.arg("tests/python/types_secret.py").arg(secret);
     command.args(["scripts/deploy", "github", "--arch", "x86_64", "--stack", stack]);
-    as_a_person(&mut command);
+    interactive_script(&mut command);
     run(&mut command).trim().to_owned()
 }
 
 fn status(url: &str, secret: &str) -> u16 {
     let provider = providers::find("github").unwrap();
-    let letter = Letter { provider, event: None, body: None, to: url.parse().unwrap() };
+    let letter = TestWebhook { provider, event: None, body: None, to: url.parse().unwrap() };
     let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
     let headers: Vec<(&str, &[u8])> = signed.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
-    let bytes = wire::request("POST", "/", &signed.url.authority, &headers, &signed.body);
+    let bytes = raw_http::request("POST", "/", &signed.url.authority, &headers, &signed.body);
     let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
-    wire::exchange(gateway, &bytes).unwrap().status
+    raw_http::exchange(gateway, &bytes).unwrap().status
 }
 
 #[test]
-fn deploy_takes_a_person_from_a_clone_to_a_working_url() {
-    let _building = BUILDING.lock();
+fn deploy_leads_from_a_clone_to_a_working_url() {
+    let _building = BUILD_LOCK.lock();
     let stack = name("deployed");
     let secret = r#"a "quoted" \secret\, with, commas = and ü"#;
     let url = deploy(&stack, secret, &["LambdaInvocationThreshold=17"]);
     assert!(url.starts_with("http"), "{url}");
     assert_eq!(status(&url, secret), 202);
-    // Again, without a secret: the stack keeps the one it has; with one: it is rotated.
+    // Again without a secret, which the stack keeps; then with one, which rotates it.
     assert_eq!(deploy(&stack, "", &["LambdaInvocationThreshold=18"]), url);
     assert_eq!(status(&url, secret), 202);
     assert_eq!(deploy_on_a_terminal(&stack, "another secret"), url);
@@ -95,8 +94,8 @@ fn deploy_takes_a_person_from_a_clone_to_a_working_url() {
 }
 
 #[test]
-fn publish_puts_all_into_the_bucket_and_prints_a_link_for_every_provider() {
-    let _building = BUILDING.lock();
+fn publish_uploads_everything_and_prints_a_link_per_provider() {
+    let _building = BUILD_LOCK.lock();
     let bucket = name("published");
     aws(&["s3", "mb", &format!("s3://{bucket}")]);
     let printed = run(script("publish").args([&bucket, "x86_64"]));
@@ -122,13 +121,13 @@ fn publish_puts_all_into_the_bucket_and_prints_a_link_for_every_provider() {
 }
 
 #[test]
-fn a_script_that_cannot_go_on_says_why() {
+fn a_failing_script_reports_the_reason() {
     let complaint = |name: &str, arguments: &[&str]| {
         let output = script(name).args(arguments).stdin(Stdio::null()).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: there is no cloudformation/gitlub.yaml; there are: dispatch event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
+    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: no template cloudformation/gitlub.yaml; expected one of: dispatch event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
     insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
     insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");
@@ -136,9 +135,9 @@ fn a_script_that_cannot_go_on_says_why() {
     assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
 }
 
-/// Deploys a stack that is given a database, and returns what was printed and what was said.
+/// Deploys a stack with a database; returns its standard output and standard error.
 fn deploy_at_a_database(template: &str, database: &Database, more: &[&str]) -> (String, String) {
-    let _building = BUILDING.lock();
+    let _building = BUILD_LOCK.lock();
     let address = database.url.split_once('@').unwrap().1.split_once('?').unwrap().0.to_owned();
     let (host, rest) = address.split_once(':').unwrap();
     let (port, name_of_database) = rest.split_once('/').unwrap();
@@ -157,7 +156,7 @@ fn deploy_at_a_database(template: &str, database: &Database, more: &[&str]) -> (
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deploy_makes_the_event_log_too() {
+async fn deploy_creates_the_event_log_stack() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
         let (url, said) = deploy_at_a_database("event-log", &database, &[]);
@@ -166,19 +165,19 @@ async fn deploy_makes_the_event_log_too() {
             "{said}"
         );
         let url: RequestUrl = url.parse().unwrap();
-        let bytes = wire::request("GET", "/api/v1/events/message", &url.authority, &[], b"");
-        assert_eq!(wire::exchange(gateway(), &bytes).unwrap().status, 401);
+        let bytes = raw_http::request("GET", "/api/v1/events/message", &url.authority, &[], b"");
+        assert_eq!(raw_http::exchange(gateway(), &bytes).unwrap().status, 401);
     })
     .await
     .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deploy_makes_the_dispatcher_too() {
+async fn deploy_creates_the_dispatcher_stack() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
         let (how, said) = deploy_at_a_database("dispatch", &database, &[]);
-        assert!(said.contains("Make one, from a machine that reaches the database:"), "{said}");
+        assert!(said.contains("Create one, from a machine that reaches the database:"), "{said}");
         assert!(
             how.contains("hookbridge subscriber create NAME") && how.contains("arn:aws:secretsmanager:"),
             "{how}"
@@ -187,8 +186,8 @@ async fn deploy_makes_the_dispatcher_too() {
         let (how, said) = deploy_at_a_database("dispatch", &database, &["ApiAuth=TOKENS"]);
         assert!(said.contains("with a token (hookbridge token NAME --secret arn:"), "{said}");
         let url: RequestUrl = how.lines().nth(1).unwrap().parse().unwrap();
-        let bytes = wire::request("GET", "/subscribers", &url.authority, &[], b"");
-        assert_eq!(wire::exchange(gateway(), &bytes).unwrap().status, 401);
+        let bytes = raw_http::request("GET", "/subscribers", &url.authority, &[], b"");
+        assert_eq!(raw_http::exchange(gateway(), &bytes).unwrap().status, 401);
     })
     .await
     .unwrap();

@@ -1,4 +1,4 @@
-//! The status table when AWS fails, through a proxy that fails as AWS does. Each test is a row of it.
+//! The status table when AWS fails, through a proxy that injects faults. Each test is a row of it.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ fn signed() -> Value {
     url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
 }
 
-/// Signed with something else.
+/// A webhook signed with another secret.
 fn forged() -> Value {
     let signature = github_signature(b"{}");
     url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
 }
 
 async fn function() -> (FaultProxy, CloudFunction) {
-    let proxy = FaultProxy::before(&endpoint()).await;
-    let function = CloudFunction::at(&proxy.url(), "github", &secret(SECRET)).await;
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let function = CloudFunction::with_endpoint(&proxy.url(), "github", &secret(SECRET)).await;
     (proxy, function)
 }
 
@@ -43,7 +43,7 @@ async fn published_is_202() {
 }
 
 #[tokio::test]
-async fn what_has_no_plausible_signature_makes_no_call() {
+async fn a_request_without_a_wellformed_signature_makes_no_aws_call() {
     let (proxy, function) = function().await;
     let bad = ["", "sha256=", "sha1=0000000000000000000000000000000000000000", "sha256=xyz"];
     for signature in bad {
@@ -70,14 +70,14 @@ async fn a_hundred_forged_webhooks_cost_three_calls_and_are_401() {
 }
 
 #[tokio::test]
-async fn what_passes_by_itself_is_retried() {
+async fn transient_errors_are_retried() {
     for fault in [
         Fault::Throttled,
-        Fault::Broken,
-        Fault::Cut,
+        Fault::InternalError,
+        Fault::Truncated,
         Fault::EntryFailed("ThrottlingException"),
         Fault::EntryFailed("InternalFailure"),
-        Fault::NothingSaid,
+        Fault::EmptyResult,
         Fault::Slow(Duration::from_secs(4)),
     ] {
         let (proxy, function) = function().await;
@@ -89,11 +89,11 @@ async fn what_passes_by_itself_is_retried() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_by_itself_is_not_retried() {
+async fn permanent_errors_are_not_retried() {
     for (fault, status) in [
-        (Fault::Refused("AccessDeniedException"), 500),
-        (Fault::Refused("ResourceNotFoundException"), 500),
-        (Fault::Refused("ValidationException"), 500),
+        (Fault::AccessDenied("AccessDeniedException"), 500),
+        (Fault::AccessDenied("ResourceNotFoundException"), 500),
+        (Fault::AccessDenied("ValidationException"), 500),
         (Fault::EntryFailed("AccessDeniedException"), 500),
         (Fault::EntryFailed("NotAuthorizedForSourceException"), 500),
         (Fault::EntryFailed("NotAuthorizedForDetailTypeException"), 500),
@@ -111,10 +111,10 @@ async fn what_does_not_pass_by_itself_is_not_retried() {
 }
 
 #[tokio::test]
-async fn a_bus_that_goes_on_failing_is_500_with_retry_after_before_the_time_is_up() {
+async fn a_lasting_bus_failure_is_500_with_retry_after_before_the_deadline() {
     for fault in [
         Fault::Throttled,
-        Fault::Broken,
+        Fault::InternalError,
         Fault::EntryFailed("InternalFailure"),
         Fault::Slow(Duration::from_secs(60)),
     ] {
@@ -131,7 +131,7 @@ async fn a_bus_that_goes_on_failing_is_500_with_retry_after_before_the_time_is_u
 }
 
 #[tokio::test]
-async fn a_bus_that_takes_no_such_size_is_413() {
+async fn an_event_too_large_for_the_bus_is_413() {
     let (proxy, function) = function().await;
     proxy.next("PutEvents", [Fault::TotalSize]);
     let refused = function.invoke(&signed()).await;
@@ -154,7 +154,7 @@ async fn a_bus_that_takes_no_such_size_is_413() {
 }
 
 #[tokio::test]
-async fn a_verified_webhook_that_is_no_event_is_400_and_can_be_found_again() {
+async fn a_verified_webhook_that_is_not_an_event_is_400_with_its_id_logged() {
     let (proxy, function) = function().await;
     let signature = github_signature(b"[]");
     let headers = [
@@ -180,10 +180,15 @@ async fn another_method_is_405_with_allow() {
 }
 
 #[tokio::test]
-async fn no_secret_at_start_is_500_with_retry_after_and_heals() {
+async fn a_missing_secret_at_startup_is_500_with_retry_after_and_recovers() {
     let slow = Fault::Slow(Duration::from_secs(60));
-    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut, slow, Fault::Refused("AccessDeniedException")]
-    {
+    for fault in [
+        Fault::Throttled,
+        Fault::InternalError,
+        Fault::Truncated,
+        slow,
+        Fault::AccessDenied("AccessDeniedException"),
+    ] {
         let (proxy, function) = function().await;
         proxy.always("GetSecretValue", fault);
         let failed = function.invoke(&signed()).await;
@@ -197,25 +202,25 @@ async fn no_secret_at_start_is_500_with_retry_after_and_heals() {
 }
 
 #[tokio::test]
-async fn a_secret_once_read_goes_on_working_when_secrets_manager_is_down() {
-    let proxy = FaultProxy::before(&endpoint()).await;
+async fn a_cached_secret_survives_an_outage_of_secrets_manager() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let ages = CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() };
     let function = CloudFunction::with(&proxy.url(), "github", &secret(SECRET), ages).await;
     assert_eq!(function.invoke(&signed()).await.status, 202);
-    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut] {
+    for fault in [Fault::Throttled, Fault::InternalError, Fault::Truncated] {
         proxy.always("GetSecretValue", fault);
         assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
     }
     assert!(proxy.calls("GetSecretValue") > 3, "it was asked again each time");
 }
 
-/// It may be signed with a secret that could not be asked for: 401 would be for ever.
+/// The secret that signed it may be the unavailable one, and a 401 would be final.
 #[tokio::test]
-async fn what_no_known_secret_signed_is_500_while_secrets_manager_cannot_be_asked() {
-    for fault in [Fault::Throttled, Fault::Broken, Fault::Cut] {
-        let proxy = FaultProxy::before(&endpoint()).await;
+async fn an_unverifiable_signature_is_500_while_secrets_manager_is_unavailable() {
+    for fault in [Fault::Throttled, Fault::InternalError, Fault::Truncated] {
+        let proxy = FaultProxy::in_front_of(&endpoint()).await;
         let arn = secret("the old secret");
-        let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
+        let function = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
         assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
         rotate(&arn, "the new secret");
         proxy.always("GetSecretValue", fault);
@@ -232,17 +237,17 @@ async fn what_no_known_secret_signed_is_500_while_secrets_manager_cannot_be_aske
     }
 }
 
-/// Two secrets are asked for after a cold start: here only the first of them comes.
+/// A cold start fetches two secret versions; here the second fetch fails.
 #[tokio::test]
-async fn a_previous_secret_that_cannot_be_asked_for_refuses_no_webhook() {
-    let proxy = FaultProxy::before(&endpoint()).await;
+async fn an_unavailable_previous_secret_rejects_no_webhook() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");
     rotate(&arn, "the new secret");
-    let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    let function = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
     assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
     proxy.next("GetSecretValue", [Fault::Throttled; 2]);
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 500, "not refused");
-    let fresh = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    let fresh = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
     assert_eq!(fresh.invoke(&signed_with("the old secret")).await.status, 202);
     assert_eq!(fresh.invoke(&signed_with("forged")).await.status, 401);
 }
@@ -253,7 +258,7 @@ fn signed_with(secret: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_slow_secrets_manager_is_answered_before_the_time_is_up() {
+async fn a_slow_secrets_manager_is_answered_before_the_deadline() {
     let (proxy, function) = function().await;
     assert_eq!(function.invoke(&signed()).await.status, 202);
     proxy.always("GetSecretValue", Fault::Slow(Duration::from_secs(60)));
@@ -264,8 +269,8 @@ async fn a_slow_secrets_manager_is_answered_before_the_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_changed_secret_is_read_again_after_its_time_to_live() {
-    let proxy = FaultProxy::before(&endpoint()).await;
+async fn a_changed_secret_is_fetched_after_its_time_to_live() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");
     let ages = CacheTtls {
         time_to_live: Duration::from_millis(1),
@@ -286,20 +291,20 @@ async fn a_changed_secret_is_read_again_after_its_time_to_live() {
 }
 
 #[tokio::test]
-async fn a_rotation_refuses_no_webhook() {
-    let proxy = FaultProxy::before(&endpoint()).await;
+async fn a_secret_rotation_rejects_no_webhook() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");
-    let function = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    let function = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
     rotate(&arn, "the new secret");
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "still cached");
     assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202, "found at once");
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "the previous one");
-    let fresh = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    let fresh = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
     assert_eq!(fresh.invoke(&signed_with("the old secret")).await.status, 202, "after a cold start, too");
     assert_eq!(fresh.invoke(&signed_with("the new secret")).await.status, 202);
     rotate(&arn, "the newest secret");
     assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
-    let later = CloudFunction::at(&proxy.url(), "github", &arn).await;
+    let later = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
     assert_eq!(later.invoke(&signed_with("the old secret")).await.status, 401, "two rotations ago");
 }

@@ -1,4 +1,4 @@
-//! The function `feed` behind a URL that streams.
+//! The function `feed` behind a streaming URL.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::actors::database::Database;
 use crate::actors::log::{batch, now, record};
-use crate::actors::runtime_api::{Answering, RunningFunction};
+use crate::actors::runtime_api::{RunningFunction, RuntimeResponse};
 
 fn request(path: &str, query: &str, headers: &Value, is_signed: bool) -> Value {
     let iam = if is_signed {
@@ -19,20 +19,20 @@ fn request(path: &str, query: &str, headers: &Value, is_signed: bool) -> Value {
         "requestContext": {"http": {"method": "GET"}, "authorizer": iam}})
 }
 
-fn soon() -> SystemTime {
+fn short_deadline() -> SystemTime {
     SystemTime::now() + Duration::from_secs(20)
 }
 
-/// Status, headers and body of an answer in the form of a stream.
-fn whole(answering: &Answering) -> (u64, Value, String) {
-    let all = String::from_utf8(answering.rest()).unwrap();
+/// Status, headers and body of a response in the streaming format.
+fn read_whole(answering: &RuntimeResponse) -> (u64, Value, String) {
+    let all = String::from_utf8(answering.read_rest()).unwrap();
     let (prelude, body) = all.split_once("\0\0\0\0\0\0\0\0").unwrap();
     let prelude: Value = serde_json::from_str(prelude).unwrap();
     (prelude["statusCode"].as_u64().unwrap(), prelude["headers"].clone(), body.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
+async fn a_stream_sends_recorded_events_and_ends_in_time() {
     let database = Database::new().await;
     let log = database.log().await;
     let runtime = tokio::runtime::Handle::current();
@@ -49,33 +49,33 @@ async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
         let head = answering.head.to_lowercase();
         assert!(head.contains("lambda-runtime-function-response-mode: streaming"), "{head}");
         assert!(head.contains("content-type: application/vnd.awslambda.http-integration-response"), "{head}");
-        let begun = answering.until("\n\n");
+        let begun = answering.read_until("\n\n");
         let (prelude, first) = begun.split_once("\0\0\0\0\0\0\0\0").unwrap();
         let prelude: Value = serde_json::from_str(prelude).unwrap();
         assert_eq!(prelude["statusCode"], 200);
         assert_eq!(prelude["headers"]["content-type"], "text/event-stream");
         let place = first.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
-        // As it is recorded, while the function goes on.
+        // An event is sent as it is recorded, while the function runs.
         add("one");
-        assert!(answering.until("\n\n").contains(r#""id":"one""#));
+        assert!(answering.read_until("\n\n").contains(r#""id":"one""#));
         add("two");
-        let two = answering.until("\n\n");
+        let two = answering.read_until("\n\n");
         assert!(two.contains(r#""id":"two""#), "{two}");
-        answering.rest();
+        answering.read_rest();
         assert!(SystemTime::now() < deadline, "it ends by itself");
 
-        // It goes on where the client says that it was.
+        // The stream resumes after the client's last event id.
         let mut again = stream.clone();
         again["last-event-id"] = place.into();
         let answering = function
             .invoke(&request("/events/", "", &again, true), SystemTime::now() + Duration::from_secs(8));
-        let seen = answering.until(r#""id":"two""#);
+        let seen = answering.read_until(r#""id":"two""#);
         assert!(seen.contains(r#""id":"one""#), "{seen}");
-        answering.rest();
+        answering.read_rest();
 
-        // All else has the same form.
+        // Every other response has the same format.
         let (status, headers, body) =
-            whole(&function.invoke(&request("/events", "", &json!({}), true), soon()));
+            read_whole(&function.invoke(&request("/events", "", &json!({}), true), short_deadline()));
         let page: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, &headers["content-type"]), (200, &json!("application/json")));
         assert_eq!(page["data"].as_array().unwrap().len(), 2);
@@ -87,7 +87,7 @@ async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
             ("/api/v1/events/message", "per_page=0", true, 400),
         ] {
             let (status, _, body) =
-                whole(&function.invoke(&request(path, query, &stream, is_signed), soon()));
+                read_whole(&function.invoke(&request(path, query, &stream, is_signed), short_deadline()));
             assert_eq!(status, expected, "{path}?{query}: {body}");
         }
 
@@ -96,15 +96,15 @@ async fn a_stream_brings_what_is_recorded_and_ends_in_time() {
             let mut event = request("/consumers/a/ack", "", &json!({}), is_signed);
             event["body"] = "%".into();
             event["isBase64Encoded"] = true.into();
-            let (status, _, body) = whole(&function.invoke(&event, soon()));
+            let (status, _, body) = read_whole(&function.invoke(&event, short_deadline()));
             assert_eq!(status, expected, "{body}");
         }
 
-        // A function whose URL does not stream says so.
+        // A function whose URL does not stream rejects streams.
         let function = RunningFunction::start(env!("CARGO_BIN_EXE_feed"), &environment[..1]);
-        let answer = function.invoke(&request("/events", "", &stream, true), soon());
+        let answer = function.invoke(&request("/events", "", &stream, true), short_deadline());
         assert!(!answer.head.to_lowercase().contains("streaming"), "{}", answer.head);
-        let answer: Value = serde_json::from_slice(&answer.rest()).unwrap();
+        let answer: Value = serde_json::from_slice(&answer.read_rest()).unwrap();
         assert_eq!(
             (&answer["statusCode"], &answer["isBase64Encoded"]),
             (&json!(406), &json!(false)),

@@ -1,4 +1,4 @@
-//! The committed templates are what the command writes.
+//! The committed templates match the command's output.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use hookbridge::template::Template;
 use crate::actors::{checkout, run, server::hookbridge};
 
 #[test]
-fn the_committed_templates_are_what_the_command_writes() {
+fn the_committed_templates_match_the_command_s_output() {
     for template in Template::all() {
         let name = template.name();
         let path = checkout().join(format!("cloudformation/{name}.yaml"));
@@ -29,7 +29,7 @@ fn the_committed_templates_are_what_the_command_writes() {
 }
 
 #[test]
-fn the_readme_lists_every_provider_as_its_constant_says_it() {
+fn the_readme_lists_every_provider() {
     let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
     for provider in providers::ALL {
         let row = format!("| [{}]({}) | `{}` |", provider.title, provider.documentation, provider.source);
@@ -38,7 +38,7 @@ fn the_readme_lists_every_provider_as_its_constant_says_it() {
 }
 
 #[test]
-fn cfn_lint_has_no_objection() {
+fn cfn_lint_passes() {
     let templates =
         Template::all().into_iter().map(|template| format!("cloudformation/{}.yaml", template.name()));
     run(Command::new("cfn-lint").args(templates).current_dir(checkout()));

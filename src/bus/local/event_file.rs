@@ -17,17 +17,17 @@ pub(super) const FLUSH_BATCH_BYTES: usize = 4 << 20;
 /// Length of the tail that a crash can leave incomplete outside the journal, in bytes: twice the largest flush. A
 /// flush ends with a line of at most 9 MiB: an entry of 1 MiB of line breaks, with up to eight bytes to locate each
 /// of them.
-const UNFLUSHED: u64 = 2 * (FLUSH_BATCH_BYTES as u64 + (9 << 20));
+const MAX_UNFLUSHED_BYTES: u64 = 2 * (FLUSH_BATCH_BYTES as u64 + (9 << 20));
 
 /// The bus file. Its first `length` bytes are durable, either in the file or in the journal.
-pub(super) struct Log {
-    place: FileIdentity,
+pub(super) struct EventFile {
+    identity: FileIdentity,
     file: File,
     length: u64,
     journal: Journal,
 }
 
-impl Log {
+impl EventFile {
     /// Takes over `file`, which `path` names. Recovers lines that a crash lost, and truncates incomplete lines, which
     /// were never acknowledged.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
@@ -36,7 +36,7 @@ impl Log {
         file.set_len(length)?;
         // The next journal record starts here, so everything before it must be durable.
         file.sync_all()?;
-        Ok(Self { place: FileIdentity::new(path, &file)?, file, length, journal })
+        Ok(Self { identity: FileIdentity::new(path, &file)?, file, length, journal })
     }
 
     /// Length of the durable part, in bytes.
@@ -50,7 +50,7 @@ impl Log {
         match written {
             Ok(()) => self.length += lines.len() as u64,
             Err(_) => {
-                self.journal.refuse();
+                self.journal.rollback();
                 // If truncating fails too, the next append overwrites the remains.
                 self.file.set_len(self.length)?;
             }
@@ -66,9 +66,9 @@ impl Log {
             self.journal.checkpoint(&self.file)?;
         }
         self.journal.identity().check_unmoved()?;
-        self.place.check_unmoved()?;
+        self.identity.check_unmoved()?;
         if is_on_disk {
-            self.journal.keep(lines);
+            self.journal.commit(lines);
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Log {
 /// reach the disk in any order and the complete lines may have been acknowledged.
 fn end_of_last_whole_line(file: &mut File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
-    let from = length.saturating_sub(UNFLUSHED);
+    let from = length.saturating_sub(MAX_UNFLUSHED_BYTES);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_unfinished_is_cut_off() {
+    fn an_unfinished_line_is_truncated_after_a_crash() {
         let long = format!("{{\"a\":\"{}\"}}\n", "x".repeat(10_000)).into_bytes();
         let with = |tail: &[u8]| [&long[..], tail].concat();
         assert_eq!(cut(b""), b"");
@@ -134,12 +134,12 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nothing_is_written_to_a_file_that_was_put_away() {
+    fn a_moved_file_is_not_written_to() {
         let folder = tempfile::tempdir().unwrap();
         let (path, away) = (folder.path().join("log"), folder.path().join("log.1"));
         let open =
             || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
-        let mut log = Log::open(path.clone(), open()).unwrap();
+        let mut log = EventFile::open(path.clone(), open()).unwrap();
         log.append(b"{\"before\":1}\n").unwrap();
         std::fs::rename(&path, &away).unwrap();
         assert!(
@@ -162,17 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failure_the_file_is_as_it_was() {
+    fn a_failed_write_leaves_the_file_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         std::fs::write(&path, "{\"before\":1}\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let log = Log::open(path.clone(), file).unwrap();
+        let log = EventFile::open(path.clone(), file).unwrap();
         // Writes to a read-only file fail, as on a full disk.
-        let mut broken = Log { file: File::open(&path).unwrap(), ..log };
+        let mut broken = EventFile { file: File::open(&path).unwrap(), ..log };
         assert!(broken.append(b"{}\n").is_err());
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let mut mended = Log { file, ..broken };
+        let mut mended = EventFile { file, ..broken };
         mended.append(b"{\"after\":1}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"before\":1}\n{\"after\":1}\n");
     }

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_itself_however_it_is_asked() {
+    fn a_file_has_the_same_identity_by_path_and_by_handle() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         let file = File::create(&one).unwrap();

@@ -12,8 +12,8 @@ use rustix::fs::{Advice, fadvise};
 
 /// Fsyncs the bus file when one journal half fills up, while the other is being written.
 pub(super) struct Flusher {
-    ask: Option<Sender<u64>>,
-    done: Receiver<std::io::Result<()>>,
+    requests: Option<Sender<u64>>,
+    results: Receiver<std::io::Result<()>>,
     thread: Option<JoinHandle<()>>,
     under_way: bool,
     /// Why a flush failed. After a failed fsync the kernel may drop the dirty pages, so a retry is unsafe.
@@ -36,13 +36,13 @@ impl Flusher {
             }
         };
         let thread = std::thread::Builder::new().name("bus-flush".into()).spawn(flush)?;
-        Ok(Self { ask: Some(ask), done, thread: Some(thread), under_way: false, failed: None })
+        Ok(Self { requests: Some(ask), results: done, thread: Some(thread), under_way: false, failed: None })
     }
 
     /// Starts a flush of the file, whose first `end` bytes are written. Waits for the previous flush first.
     pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
-        self.under_way = self.ask.as_ref().is_some_and(|ask| ask.send(end).is_ok());
+        self.under_way = self.requests.as_ref().is_some_and(|ask| ask.send(end).is_ok());
         self.under_way.then_some(()).ok_or_else(|| Error::other("the flush thread has stopped"))
     }
 
@@ -56,7 +56,7 @@ impl Flusher {
     /// Waits for the running flush, and returns its error or an earlier one.
     pub(super) fn wait(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.under_way) {
-            let done = self.done.recv().map_err(Error::other).flatten();
+            let done = self.results.recv().map_err(Error::other).flatten();
             self.record_error(done.as_ref().err());
         }
         match &self.failed {
@@ -82,7 +82,7 @@ fn forget(_: &File, _: u64) {}
 /// Stops the thread, which closes its handle of the bus file.
 impl Drop for Flusher {
     fn drop(&mut self) {
-        self.ask = None;
+        self.requests = None;
         // The panic hook has already reported a panic of the thread.
         let _ = self.thread.take().map(JoinHandle::join);
     }

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_id_comes_twice() {
+    fn ids_are_unique() {
         let mut ids = EventIdGenerator::new();
         let mut seen: Vec<String> = (0..1000).map(|_| ids.next_id()).collect();
         assert_eq!(&seen[0][14..15], "4", "a random UUID by its version");

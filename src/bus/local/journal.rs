@@ -17,19 +17,19 @@ use tracing::warn;
 
 use super::file_identity::FileIdentity;
 use super::flusher::Flusher;
-use super::journal_record::{HEADER_LEN, JournalRecord, parse_records, record_size};
+use super::journal_record::{HEADER_BYTES, JournalRecord, parse_records, record_size};
 use crate::files::open_private;
 
 /// The journal's name in the data folder.
-const NAME: &str = "events.journal";
+const FILE_EXTENSION: &str = "events.journal";
 /// Size of one half, in bytes.
-const HALF: u64 = 8 << 20;
+const HALF_BYTES: u64 = 8 << 20;
 /// Bytes of the bus file before a half's first record whose checksum identifies the file.
-const BEFORE: u64 = 4096;
+const HALF_HEADER_BYTES: u64 = 4096;
 
 /// The journal of a bus file.
 pub(super) struct Journal {
-    place: FileIdentity,
+    file_identity: FileIdentity,
     file: File,
     /// Size of each half, in bytes.
     half: u64,
@@ -46,11 +46,11 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the journal in `folder`, and restores the lines that `events`, the bus file, lost in a crash.
     pub(super) fn open(folder: &Path, events: &mut File) -> std::io::Result<Self> {
-        Self::with_halves(folder, events, HALF)
+        Self::with_halves(folder, events, HALF_BYTES)
     }
 
     fn with_halves(folder: &Path, events: &mut File, half: u64) -> std::io::Result<Self> {
-        let path = folder.join(NAME);
+        let path = folder.join(FILE_EXTENSION);
         let mut file = open_private(&path)?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
@@ -62,7 +62,7 @@ impl Journal {
             content.clear();
         }
         if content.len() as u64 == 2 * half {
-            empty(&mut file, half)?;
+            clear_half(&mut file, half)?;
         } else {
             // The journal is new, or its creation was interrupted.
             file.set_len(0)?;
@@ -75,16 +75,16 @@ impl Journal {
         let flusher = Flusher::spawn(events.try_clone()?)?;
         let (run, record) = (fastrand::u64(..), Vec::new());
         let place = FileIdentity::new(path, &file)?;
-        Ok(Self { place, file, half, second: false, used: 0, run, record, flusher })
+        Ok(Self { file_identity: place, file, half, second: false, used: 0, run, record, flusher })
     }
 
     /// The identity of the journal file.
     pub(super) fn identity(&self) -> &FileIdentity {
-        &self.place
+        &self.file_identity
     }
 
     /// Makes lines durable whose place in the bus file is `offset`. Returns `false` if they do not fit into a half.
-    /// After `true` the caller must call [`Journal::keep`] or [`Journal::refuse`], and after an error the latter.
+    /// After `true` the caller must call [`Journal::commit`] or [`Journal::rollback`], and after an error the latter.
     pub(super) fn write(&mut self, lines: &[u8], offset: u64, events: &mut File) -> std::io::Result<bool> {
         let size = record_size(lines.len());
         if size > self.half {
@@ -97,34 +97,34 @@ impl Journal {
         let before = if self.used == 0 { checksum_before(offset, events)? } else { 0 };
         JournalRecord { run_id: self.run, file_offset: offset, preceding_checksum: before, lines }
             .encode(&mut self.record);
-        self.file.seek(SeekFrom::Start(self.end()))?;
+        self.file.seek(SeekFrom::Start(self.end_offset()))?;
         self.file.write_all(&self.record)?;
         self.file.sync_data()?;
         Ok(true)
     }
 
     /// Commits the last record: the bus file holds its lines.
-    pub(super) fn keep(&mut self, lines: &[u8]) {
+    pub(super) fn commit(&mut self, lines: &[u8]) {
         self.used += record_size(lines.len());
     }
 
     /// Rolls back the last record, complete or not, whose lines the bus file does not hold. If erasing the record
     /// fails, the journal accepts no new half until the next start.
-    pub(super) fn refuse(&mut self) {
+    pub(super) fn rollback(&mut self) {
         if self.used == self.half {
             return;
         }
-        let end = self.end();
+        let end = self.end_offset();
         let erased = self
             .file
             .seek(SeekFrom::Start(end))
-            .and_then(|_| self.file.write_all(&[0; HEADER_LEN]))
+            .and_then(|_| self.file.write_all(&[0; HEADER_BYTES]))
             .and_then(|()| self.file.sync_data());
         self.flusher.record_error(erased.as_ref().err());
     }
 
     /// Offset of the next record in the journal.
-    fn end(&self) -> u64 {
+    fn end_offset(&self) -> u64 {
         if self.second { self.half + self.used } else { self.used }
     }
 
@@ -141,7 +141,7 @@ impl Journal {
     /// Flushes the bus file and empties the journal, so that a bus file removed later leaves nothing to restore.
     pub(super) fn close(&mut self, events: &File) -> std::io::Result<()> {
         self.checkpoint(events)?;
-        empty(&mut self.file, self.half)
+        clear_half(&mut self.file, self.half)
     }
 }
 
@@ -157,7 +157,7 @@ fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     let first = older.first().unwrap_or(first);
     if events.metadata()?.len() < first.file_offset
         || checksum_before(first.file_offset, events)? != first.preceding_checksum
-        || (first.file_offset == 0 && begins_otherwise(events, first.lines)?)
+        || (first.file_offset == 0 && has_other_beginning(events, first.lines)?)
     {
         return Ok(false);
     }
@@ -170,7 +170,7 @@ fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
 }
 
 /// Whether `events` begins with bytes that are neither those of `lines` nor zeros, which stand for lost blocks.
-fn begins_otherwise(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
+fn has_other_beginning(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
     let mut start = Vec::new();
     events.seek(SeekFrom::Start(0))?;
     events.take(lines.len() as u64).read_to_end(&mut start)?;
@@ -179,7 +179,7 @@ fn begins_otherwise(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
 
 /// Renames the journal of another bus file, which may hold lines that the other file lost in a crash.
 fn set_aside(path: &Path) -> std::io::Result<()> {
-    let aside = path.with_file_name(format!("{NAME}.{}", Timestamp::now().as_nanosecond()));
+    let aside = path.with_file_name(format!("{FILE_EXTENSION}.{}", Timestamp::now().as_nanosecond()));
     std::fs::rename(path, &aside)?;
     let aside = aside.display().to_string();
     warn!(aside, "the journal does not match events.jsonl and was moved aside");
@@ -187,19 +187,19 @@ fn set_aside(path: &Path) -> std::io::Result<()> {
 }
 
 /// Erases the first header of both halves, which invalidates all records.
-fn empty(file: &mut File, half: u64) -> std::io::Result<()> {
+fn clear_half(file: &mut File, half: u64) -> std::io::Result<()> {
     for start in [0, half] {
         file.seek(SeekFrom::Start(start))?;
-        file.write_all(&[0; HEADER_LEN])?;
+        file.write_all(&[0; HEADER_BYTES])?;
     }
     file.sync_data()
 }
 
-/// The checksum of the bytes before `offset`, at most [`BEFORE`] of them.
+/// The checksum of the bytes before `offset`, at most [`HALF_HEADER_BYTES`] of them.
 fn checksum_before(offset: u64, events: &mut File) -> std::io::Result<u32> {
     let mut before = Vec::new();
-    events.seek(SeekFrom::Start(offset.saturating_sub(BEFORE)))?;
-    events.take(offset.min(BEFORE)).read_to_end(&mut before)?;
+    events.seek(SeekFrom::Start(offset.saturating_sub(HALF_HEADER_BYTES)))?;
+    events.take(offset.min(HALF_HEADER_BYTES)).read_to_end(&mut before)?;
     Ok(crc32fast::hash(&before))
 }
 
@@ -242,7 +242,7 @@ mod tests {
             self.events.seek(SeekFrom::Start(self.length)).unwrap();
             self.events.write_all(&lines).unwrap();
             match is_on_disk {
-                true => self.journal.keep(&lines),
+                true => self.journal.commit(&lines),
                 false => self.journal.checkpoint(&self.events).unwrap(),
             }
             self.length += lines.len() as u64;
@@ -252,7 +252,7 @@ mod tests {
         fn refuse(&mut self, size: usize) {
             let lines = self.lines(size);
             assert!(self.journal.write(&lines, self.length, &mut self.events).unwrap());
-            self.journal.refuse();
+            self.journal.rollback();
         }
 
         fn lines(&self, size: usize) -> Vec<u8> {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_lost_in_a_crash_is_written_again() {
+    fn lines_lost_in_a_crash_are_replayed() {
         for is_cut in [true, false] {
             let mut bus = Bus::new();
             bus.append(100);
@@ -298,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn what_both_halves_hold_is_written_again_in_its_order() {
+    fn both_halves_are_replayed_in_order() {
         for appends in 0..40_usize {
             let mut bus = Bus::new();
             for n in 0..appends {
                 bus.append(1 + n * 997 % 9000);
             }
             // Everything before the older half is durable in the bus file.
-            let journal = std::fs::read(bus.folder.path().join(NAME)).unwrap();
+            let journal = std::fs::read(bus.folder.path().join(FILE_EXTENSION)).unwrap();
             let (one, other) = journal.split_at(journal.len() / 2);
             let first = [one, other]
                 .map(|half| JournalRecord::parse(half).map_or(u64::MAX, |lines| lines.file_offset));
@@ -316,12 +316,12 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_torn_counts_for_nothing() {
+    fn a_torn_record_is_ignored() {
         let mut bus = Bus::new();
         bus.append(100);
         let kept = bus.content();
         bus.append(9000);
-        let path = bus.folder.path().join(NAME);
+        let path = bus.folder.path().join(FILE_EXTENSION);
         let mut journal = File::options().read(true).write(true).open(path).unwrap();
         journal.seek(SeekFrom::Start(3 * BLOCK_BYTES)).unwrap();
         journal.write_all(&[0; 10]).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_stay_makes_place_for_what_did() {
+    fn a_rolled_back_record_is_overwritten() {
         let mut bus = Bus::new();
         bus.append(100);
         // Written to the journal and then rolled back: the publishers get an error.
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_stay_takes_nothing_with_it() {
+    fn a_rollback_keeps_earlier_records() {
         let mut bus = Bus::new();
         bus.append(2 * 4096);
         bus.refuse(100);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_too_many_for_it_are_on_disk_in_the_file_itself() {
+    fn lines_larger_than_the_journal_are_flushed_to_the_file() {
         let mut bus = Bus::new();
         bus.append(100);
         bus.append(3 * usize::try_from(SMALL).unwrap());
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_run_left_is_never_taken_for_what_this_one_wrote() {
+    fn records_of_an_earlier_run_are_not_replayed() {
         let mut bus = Bus::new();
         for _ in 0..3 {
             bus.append(64);
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_another_file_is_set_aside_and_not_written_to_it() {
+    fn a_journal_of_another_file_is_set_aside() {
         let long = format!("{{\"other\":\"{}\"}}\n", "x".repeat(500));
         for (before, other) in
             [(0, "{\"other\":1}\n"), (0, &long), (100, "{\"other\":1}\n"), (100, &long), (100, "")]
@@ -398,7 +398,7 @@ mod tests {
             let mut bus = Bus::of(bus.folder);
             bus.append(200);
             std::fs::write(bus.folder.path().join("events.jsonl"), other).unwrap();
-            let journal = std::fs::read(bus.folder.path().join(NAME)).unwrap();
+            let journal = std::fs::read(bus.folder.path().join(FILE_EXTENSION)).unwrap();
             let bus = Bus::of(bus.folder);
             assert_eq!(bus.content(), other.as_bytes());
             let names = std::fs::read_dir(bus.folder.path()).unwrap().map(|entry| entry.unwrap().path());

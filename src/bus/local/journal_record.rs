@@ -1,6 +1,6 @@
 //! Journal record format: a checksummed header and JSONL lines.
 //!
-//! A record is a header of [`HEADER_LEN`] bytes followed by lines of the bus file, and starts at a block boundary. A
+//! A record is a header of [`HEADER_BYTES`] bytes followed by lines of the bus file, and starts at a block boundary. A
 //! record is valid only if its checksum is right and its lines follow those of the previous record in the bus file.
 
 /// Alignment of records, so that a torn block damages one record at most.
@@ -8,7 +8,7 @@ pub(super) const BLOCK_BYTES: u64 = 4096;
 /// Length of the header in bytes. Its little-endian fields are [`MAGIC`] (u32), the run id (u64), the offset of the
 /// lines in the bus file (u64), their length (u64), the checksum of the bytes before them in the bus file (u32), and
 /// the checksum of the preceding fields and the lines (u32).
-pub(super) const HEADER_LEN: usize = 36;
+pub(super) const HEADER_BYTES: usize = 36;
 /// First field of a record; it identifies the version of the format.
 const MAGIC: u32 = 0x686b_6201;
 
@@ -24,7 +24,7 @@ pub(super) struct JournalRecord<'a> {
 impl<'a> JournalRecord<'a> {
     /// Parses the record at the start of `half`; `None` if it is invalid.
     pub(super) fn parse(half: &'a [u8]) -> Option<Self> {
-        let (head, rest) = half.split_at_checked(HEADER_LEN)?;
+        let (head, rest) = half.split_at_checked(HEADER_BYTES)?;
         let number = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
         let short = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
         let bytes = rest.get(..usize::try_from(number(20)?).ok()?)?;
@@ -76,7 +76,7 @@ pub(super) fn parse_records(half: &[u8]) -> Vec<JournalRecord<'_>> {
 
 /// The bytes that a record occupies, with padding, for `lines` bytes of lines.
 pub(super) fn record_size(lines: usize) -> u64 {
-    ((HEADER_LEN + lines) as u64).next_multiple_of(BLOCK_BYTES)
+    ((HEADER_BYTES + lines) as u64).next_multiple_of(BLOCK_BYTES)
 }
 
 fn checksum(head: &[u8], lines: &[u8]) -> u32 {

@@ -24,19 +24,19 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use self::event_file::{FLUSH_BATCH_BYTES, Log};
+use self::event_file::{EventFile, FLUSH_BATCH_BYTES};
 use self::ids::EventIdGenerator;
 use super::Bus;
-use crate::call::CallError;
+use crate::aws::AwsError;
 use crate::event::{AwsOriginRef, Envelope, Event};
 use crate::files::open_private;
 
 /// The file's name in the data folder.
-const FILE: &str = "events.jsonl";
+const EVENTS_FILE: &str = "events.jsonl";
 /// Lines that a subscriber may lag behind before it loses the oldest ones.
-const WATCHED: usize = 1024;
+const WATCH_CAPACITY: usize = 1024;
 /// Bytes charged per event on top of its own size: the rest of its line, and of the read buffer that it keeps alive.
-const AROUND: usize = 8 << 10;
+const EVENT_OVERHEAD_BYTES: usize = 8 << 10;
 
 /// A bus that appends events to a file in a folder.
 pub struct LocalBus {
@@ -47,9 +47,9 @@ pub struct LocalBus {
 
 /// State shared by publishers and the writer thread.
 struct Shared {
-    waiting: Mutex<Waiting>,
+    buffer: Mutex<PendingBuffer>,
     /// Wakes the writer thread.
-    work: Condvar,
+    work_available: Condvar,
     /// Free bytes of the buffer of pending events.
     room: Semaphore,
     lines: broadcast::Sender<Arc<str>>,
@@ -59,8 +59,8 @@ struct Shared {
 
 /// The events for the next flush.
 #[derive(Default)]
-struct Waiting {
-    puts: Vec<Put>,
+struct PendingBuffer {
+    publishes: Vec<PendingPublish>,
     /// Whether a publisher requested the flush.
     called: bool,
     /// Whether the writer thread waits for `work`.
@@ -70,60 +70,60 @@ struct Waiting {
 }
 
 /// A pending event.
-struct Put {
+struct PendingPublish {
     event: Arc<Event>,
     /// Time of arrival.
-    at: Timestamp,
+    received: Timestamp,
     /// Bytes charged against `Shared::room`.
     room: usize,
-    tell: oneshot::Sender<Written>,
+    complete: oneshot::Sender<WriteResult>,
 }
 
 /// Requests the pending flush on drop, so it happens even if the first publisher is cancelled.
-struct Call<'a>(&'a Shared);
+struct FlushOnDrop<'a>(&'a Shared);
 
-impl Drop for Call<'_> {
+impl Drop for FlushOnDrop<'_> {
     fn drop(&mut self) {
         let mut waiting = self.0.waiting();
         waiting.called = true;
         let wake = std::mem::take(&mut waiting.asleep);
         drop(waiting);
         if wake {
-            self.0.work.notify_one();
+            self.0.work_available.notify_one();
         }
     }
 }
 
 /// Whether an event was written, or why not.
-type Written = Result<(), Arc<str>>;
+type WriteResult = Result<(), Arc<str>>;
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, PendingBuffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event to the next flush. The first publisher gets a [`Call`], which requests the flush on drop.
-    fn add(&self, put: Put) -> Option<Call<'_>> {
+    /// Adds an event to the next flush. The first publisher gets a [`FlushOnDrop`], which requests the flush on drop.
+    fn add(&self, pending: PendingPublish) -> Option<FlushOnDrop<'_>> {
         let mut waiting = self.waiting();
-        waiting.puts.push(put);
-        let is_first = waiting.puts.len() == 1;
+        waiting.publishes.push(pending);
+        let is_first = waiting.publishes.len() == 1;
         drop(waiting);
-        is_first.then(|| Call(self))
+        is_first.then(|| FlushOnDrop(self))
     }
 
-    /// Waits for a flush request and moves the pending events into `puts`, which must be empty. Returns `false` when
+    /// Waits for a flush request and moves the pending events into `publishes`, which must be empty. Returns `false` when
     /// the bus is closed and no events are left.
-    fn take(&self, puts: &mut Vec<Put>) -> bool {
+    fn take(&self, publishes: &mut Vec<PendingPublish>) -> bool {
         let mut waiting = self.waiting();
         while !waiting.called && !waiting.closed {
             waiting.asleep = true;
-            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self.work_available.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         waiting.called = false;
-        std::mem::swap(&mut waiting.puts, puts);
+        std::mem::swap(&mut waiting.publishes, publishes);
         drop(waiting);
-        self.room.add_permits(puts.iter().map(|put| put.room).sum());
-        !puts.is_empty()
+        self.room.add_permits(publishes.iter().map(|publish| publish.room).sum());
+        !publishes.is_empty()
     }
 }
 
@@ -153,7 +153,7 @@ impl LocalBus {
     /// # Errors
     /// When the file cannot be opened or recovered, or another process has it open.
     pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
-        let path = folder.join(FILE);
+        let path = folder.join(EVENTS_FILE);
         let failed = |error| OpenBusError::Io { path: path.clone(), error };
         // Owner-only permissions: payloads may be sensitive.
         let file = open_private(&path).map_err(failed)?;
@@ -164,16 +164,21 @@ impl LocalBus {
         }
         // Make the name of a new file durable, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        let log = Log::open(path.clone(), file).map_err(failed)?;
-        let (lines, _) = broadcast::channel(WATCHED);
+        let log = EventFile::open(path.clone(), file).map_err(failed)?;
+        let (lines, _) = broadcast::channel(WATCH_CAPACITY);
         let room = Semaphore::new(FLUSH_BATCH_BYTES);
         let length = watch::Sender::new(log.flushed_length());
-        let shared =
-            Arc::new(Shared { waiting: Mutex::default(), work: Condvar::new(), room, lines, length });
+        let shared = Arc::new(Shared {
+            buffer: Mutex::default(),
+            work_available: Condvar::new(),
+            room,
+            lines,
+            length,
+        });
         let of_thread = shared.clone();
         let writer = std::thread::Builder::new()
             .name("bus".into())
-            .spawn(move || Writer::of(log).run(&of_thread))
+            .spawn(move || Writer::new(log).run(&of_thread))
             .map_err(failed)?;
         Ok(Self { shared, path, writer: Some(writer) })
     }
@@ -198,28 +203,30 @@ impl LocalBus {
 impl Drop for LocalBus {
     fn drop(&mut self) {
         self.shared.waiting().closed = true;
-        self.shared.work.notify_one();
+        self.shared.work_available.notify_one();
         // The panic hook has already reported a panic of the thread.
         let _ = self.writer.take().map(JoinHandle::join);
     }
 }
 
 impl Bus for LocalBus {
-    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), CallError> {
-        let unavailable = |last: String| CallError::Unavailable { attempts: 1, last };
+    async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
+        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
         let at = Timestamp::now();
-        let put = async {
-            let room = (event.entry_size() + AROUND).min(FLUSH_BATCH_BYTES);
+        let publish = async {
+            let room = (event.entry_size() + EVENT_OVERHEAD_BYTES).min(FLUSH_BATCH_BYTES);
             self.shared.room.acquire_many(u32::try_from(room).ok()?).await.ok()?.forget();
-            let (tell, told) = oneshot::channel();
-            if let Some(call) = self.shared.add(Put { event: event.clone(), at, room, tell }) {
+            let (complete, completion) = oneshot::channel();
+            if let Some(flush) =
+                self.shared.add(PendingPublish { event: event.clone(), received: at, room, complete })
+            {
                 // Yield once so other ready publishers join this flush.
                 yield_now().await;
-                drop(call);
+                drop(flush);
             }
-            told.await.ok()
+            completion.await.ok()
         };
-        match timeout_at(deadline, put).await {
+        match timeout_at(deadline, publish).await {
             Ok(Some(Ok(()))) => Ok(()),
             Ok(Some(Err(said))) => Err(unavailable(format!("cannot write the event: {said}"))),
             Ok(None) => Err(unavailable(format!("the writer thread of {} has stopped", self.path.display()))),
@@ -230,46 +237,46 @@ impl Bus for LocalBus {
 
 /// The state of the writer thread, which owns the file.
 struct Writer {
-    log: Log,
+    file: EventFile,
     ids: EventIdGenerator,
     /// The lines of the next flush.
     lines: Vec<u8>,
     /// Notifies the publishers of these lines.
-    told: Vec<oneshot::Sender<Written>>,
+    completions: Vec<oneshot::Sender<WriteResult>>,
 }
 
 impl Writer {
-    fn of(log: Log) -> Self {
-        Self { log, ids: EventIdGenerator::new(), lines: Vec::new(), told: Vec::new() }
+    fn new(file: EventFile) -> Self {
+        Self { file, ids: EventIdGenerator::new(), lines: Vec::new(), completions: Vec::new() }
     }
 
     /// Writes pending events until the bus is closed.
     fn run(mut self, shared: &Shared) {
-        let mut puts = Vec::new();
-        while shared.take(&mut puts) {
-            for put in puts.drain(..) {
-                self.add(put);
+        let mut publishes = Vec::new();
+        while shared.take(&mut publishes) {
+            for pending in publishes.drain(..) {
+                self.add(pending);
                 if self.lines.len() >= FLUSH_BATCH_BYTES {
                     self.flush(shared);
                 }
             }
             self.flush(shared);
         }
-        if let Err(error) = self.log.close() {
+        if let Err(error) = self.file.close() {
             warn!(%error, "failed to truncate the journal on shutdown; it will be replayed on the next start");
         }
     }
 
-    fn add(&mut self, put: Put) {
+    fn add(&mut self, pending: PendingPublish) {
         let id = self.ids.next_id();
         let through = AwsOriginRef { account: "000000000000", region: "local" };
-        let envelope = Envelope::from_event(&put.event, &id, through, put.at);
+        let envelope = Envelope::from_event(&pending.event, &id, through, pending.received);
         let before = self.lines.len();
-        match envelope.write_kept_line(put.event.detail.as_str(), &mut self.lines) {
-            Ok(()) => self.told.push(put.tell),
+        match envelope.write_kept_line(pending.event.detail.as_str(), &mut self.lines) {
+            Ok(()) => self.completions.push(pending.complete),
             Err(error) => {
                 self.lines.truncate(before);
-                let _ = put.tell.send(Err(error.to_string().into()));
+                let _ = pending.complete.send(Err(error.to_string().into()));
             }
         }
     }
@@ -279,17 +286,17 @@ impl Writer {
         if self.lines.is_empty() {
             return;
         }
-        let written: Written = self.log.append(&self.lines).map_err(|error| error.to_string().into());
+        let written: WriteResult = self.file.append(&self.lines).map_err(|error| error.to_string().into());
         if written.is_ok() && shared.lines.receiver_count() > 0 {
             for line in self.lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
                 // The last subscriber may have gone, which is fine.
                 let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
-        shared.length.send_replace(self.log.flushed_length());
-        for tell in self.told.drain(..) {
+        shared.length.send_replace(self.file.flushed_length());
+        for complete in self.completions.drain(..) {
             // The publisher may have timed out; the event stays in the file.
-            let _ = tell.send(written.clone());
+            let _ = complete.send(written.clone());
         }
         self.lines.clear();
     }
@@ -318,18 +325,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_event_that_was_taken_stands_in_the_file_once() {
+    async fn every_accepted_event_is_in_the_file_once() {
         let folder = tempfile::tempdir().unwrap();
         let bus = Arc::new(LocalBus::open(folder.path()).unwrap());
         let mut lines = bus.subscribe();
-        let puts: Vec<_> = (0..500)
+        let publishes: Vec<_> = (0..500)
             .map(|n| {
                 let bus = bus.clone();
                 tokio::spawn(async move { bus.publish(&Arc::new(event(n)), soon()).await })
             })
             .collect();
-        for put in puts {
-            put.await.unwrap().unwrap();
+        for pending in publishes {
+            pending.await.unwrap().unwrap();
         }
         let text = std::fs::read_to_string(bus.path()).unwrap();
         let mut seen: Vec<u64> = text
@@ -344,9 +351,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_left_unfinished_by_a_crash_is_cut_off() {
+    async fn an_unfinished_line_is_truncated_on_open() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join(EVENTS_FILE);
         let whole = format!("{{\"a\":\"{}\"}}\n", "x".repeat(5000));
         std::fs::write(&path, format!("{whole}{{\"b\":\"{}", "y".repeat(9000))).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
@@ -356,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn room_comes_back_whatever_becomes_of_who_waits() {
+    async fn a_cancelled_publisher_returns_its_room() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         let text = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
@@ -373,18 +380,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_its_end_the_file_can_be_put_away() {
+    async fn a_closed_file_can_be_moved() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         bus.publish(&Arc::new(event(1)), soon()).await.unwrap();
         drop(bus);
-        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        std::fs::remove_file(folder.path().join(EVENTS_FILE)).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         assert_eq!(std::fs::metadata(bus.path()).unwrap().len(), 0, "nothing comes from the journal");
     }
 
     #[tokio::test]
-    async fn who_comes_first_may_give_up_before_the_flush_is_called_for() {
+    async fn a_cancelled_first_publisher_still_requests_the_flush() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         let mut length = bus.flushed_length();
@@ -400,7 +407,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_may_be_longer_than_there_is_room_for() {
+    async fn a_line_may_exceed_the_buffer() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         let text = format!("{{{}\"a\":1}}", "\n".repeat(1_000_000));
@@ -418,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_belongs_to_one_process() {
+    async fn a_data_folder_is_locked_by_one_process() {
         let folder = tempfile::tempdir().unwrap();
         let _first = LocalBus::open(folder.path()).unwrap();
         let second = LocalBus::open(folder.path()).err().unwrap().to_string();

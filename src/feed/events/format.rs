@@ -1,12 +1,11 @@
-//! Events as they are shown: in EventBridge's envelope, or as CloudEvents.
+//! Formats of events: EventBridge's envelope, or CloudEvents.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::log::StoredEvent;
 
-/// What cannot stand in a URI.
-const NOT_IN_URI: AsciiSet = CONTROLS
+const URI_ENCODE_SET: AsciiSet = CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'<')
@@ -19,35 +18,32 @@ const NOT_IN_URI: AsciiSet = CONTROLS
     .add(b'}')
     .add(b'%');
 
-/// The form in which events are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::feed) enum Format {
-    /// A list in the shape that Stripe's users know, of EventBridge's envelopes.
+    /// `{"object": "list", "data": [...]}` with EventBridge envelopes.
     List,
     /// CloudEvents 1.0 in JSON.
     CloudEvents,
 }
 
-/// What an `Accept` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::feed) enum Accepted {
-    /// A page.
+pub(in crate::feed) enum ResponseKind {
     Page(Format),
-    /// A stream.
+    /// Server-sent events.
     Stream,
 }
 
 impl Format {
-    /// By `Accept`: of what is known the first with the greatest weight. Whoever names nothing that is known gets a list.
-    /// Source: RFC 9110, 12.5.1.
-    pub(in crate::feed) fn accepted(accept: Option<&str>) -> Accepted {
-        let mut best = (0.0, Accepted::Page(Self::List));
+    /// Chooses by `Accept`: the supported media type with the highest weight, the first of equals; a list if none is supported.
+    /// Source: RFC 9110, section 12.5.1.
+    pub(in crate::feed) fn negotiate(accept: Option<&str>) -> ResponseKind {
+        let mut best = (0.0, ResponseKind::Page(Self::List));
         for range in accept.unwrap_or_default().split(',') {
             let mut parts = range.split(';').map(str::trim);
             let kind = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-                "application/json" | "application/*" | "*/*" => Accepted::Page(Self::List),
-                "text/event-stream" => Accepted::Stream,
-                name if name.starts_with("application/cloudevents") => Accepted::Page(Self::CloudEvents),
+                "application/json" | "application/*" | "*/*" => ResponseKind::Page(Self::List),
+                "text/event-stream" => ResponseKind::Stream,
+                name if name.starts_with("application/cloudevents") => ResponseKind::Page(Self::CloudEvents),
                 _ => continue,
             };
             let weight = parts.find_map(|part| part.strip_prefix("q="));
@@ -59,15 +55,15 @@ impl Format {
         best.1
     }
 
-    /// The same where there are no streams.
-    pub(in crate::feed) fn of_page(accept: Option<&str>) -> Self {
-        match Self::accepted(accept) {
-            Accepted::Page(format) => format,
-            Accepted::Stream => Self::List,
+    /// Chooses where streaming is not available.
+    pub(in crate::feed) fn for_page(accept: Option<&str>) -> Self {
+        match Self::negotiate(accept) {
+            ResponseKind::Page(format) => format,
+            ResponseKind::Stream => Self::List,
         }
     }
 
-    /// The media type of one event.
+    /// The media type of a single event.
     pub(in crate::feed) fn media_type(self) -> &'static str {
         match self {
             Self::List => "application/json",
@@ -75,15 +71,14 @@ impl Format {
         }
     }
 
-    /// The media type of a page.
-    pub(in crate::feed) fn media_type_of_page(self) -> &'static str {
+    pub(in crate::feed) fn page_media_type(self) -> &'static str {
         match self {
             Self::List => "application/json",
             Self::CloudEvents => "application/cloudevents-batch+json",
         }
     }
 
-    /// One event, behind what is there.
+    /// Appends one event.
     pub(in crate::feed) fn write(self, event: &StoredEvent, to: &mut Vec<u8>) {
         match self {
             Self::List => event.write_json(to),
@@ -91,18 +86,17 @@ impl Format {
         }
     }
 
-    /// One event.
-    pub(in crate::feed) fn of(self, event: &StoredEvent) -> Vec<u8> {
+    pub(in crate::feed) fn to_bytes(self, event: &StoredEvent) -> Vec<u8> {
         let mut json = Vec::with_capacity(event.detail.len() + 512);
         self.write(event, &mut json);
         json
     }
 }
 
-/// The attributes of a CloudEvent, all of it but the data. Source: "CloudEvents - Version 1.0.2", "JSON Event Format for
-/// CloudEvents". The account and the region are extensions of ours.
+/// The attributes of a CloudEvent, without its data. Source: "CloudEvents - Version 1.0.2", "JSON Event Format for CloudEvents".
+/// The account and the region are extension attributes.
 #[derive(Serialize)]
-struct Attributes<'a> {
+struct CloudEventAttributes<'a> {
     specversion: &'static str,
     id: &'a str,
     source: String,
@@ -119,10 +113,10 @@ struct Attributes<'a> {
 }
 
 fn write_cloud_event(event: &StoredEvent, to: &mut Vec<u8>) {
-    let attributes = Attributes {
+    let attributes = CloudEventAttributes {
         specversion: "1.0",
         id: &event.key.id,
-        source: utf8_percent_encode(&event.source, &NOT_IN_URI).to_string(),
+        source: utf8_percent_encode(&event.source, &URI_ENCODE_SET).to_string(),
         kind: &event.detail_type,
         subject: event.resources.first().map(String::as_str).filter(|urn| !urn.is_empty()),
         time: event.key.time.to_string(),
@@ -130,7 +124,7 @@ fn write_cloud_event(event: &StoredEvent, to: &mut Vec<u8>) {
         awsaccount: &event.account,
         awsregion: &event.region,
     };
-    // It never fails: the fields are strings.
+    // Serializing strings cannot fail.
     let _ = serde_json::to_writer(&mut *to, &attributes);
     to.pop();
     to.extend_from_slice(b",\"data\":");
@@ -145,7 +139,7 @@ mod tests {
     use crate::log::EventKey;
 
     #[test]
-    fn an_event_is_shown_in_both_forms() {
+    fn an_event_is_written_in_both_formats() {
         let event = StoredEvent {
             key: EventKey { time: "2026-11-22T10:00:00.5Z".parse().unwrap(), id: "e\"1".into() },
             source: "my app".into(),
@@ -155,16 +149,17 @@ mod tests {
             resources: vec!["urn:webhook:github:1".into()],
             detail: "{\"n\":1.50,\"u\":\"\\ud83d\"}".into(),
         };
-        let text = |format: Format| String::from_utf8(format.of(&event)).unwrap();
+        let text = |format: Format| String::from_utf8(format.to_bytes(&event)).unwrap();
         insta::assert_snapshot!(text(Format::List), @r#"{"version":"0","id":"e\"1","detail-type":"push","source":"my app","account":"000000000000","time":"2026-11-22T10:00:00.5Z","region":"","resources":["urn:webhook:github:1"],"detail":{"n":1.50,"u":"\ud83d"}}"#);
         insta::assert_snapshot!(text(Format::CloudEvents), @r#"{"specversion":"1.0","id":"e\"1","source":"my%20app","type":"push","subject":"urn:webhook:github:1","time":"2026-11-22T10:00:00.5Z","datacontenttype":"application/json","awsaccount":"000000000000","data":{"n":1.50,"u":"\ud83d"}}"#);
     }
 
     #[test]
-    fn the_form_is_chosen_by_what_is_accepted() {
-        let of = |accept: &str| Format::accepted(Some(accept));
-        let (list, cloud_events) = (Accepted::Page(Format::List), Accepted::Page(Format::CloudEvents));
-        assert_eq!(Format::accepted(None), list);
+    fn the_format_follows_the_accept_header() {
+        let of = |accept: &str| Format::negotiate(Some(accept));
+        let (list, cloud_events) =
+            (ResponseKind::Page(Format::List), ResponseKind::Page(Format::CloudEvents));
+        assert_eq!(Format::negotiate(None), list);
         for accept in [
             "",
             "*/*",
@@ -181,8 +176,8 @@ mod tests {
             assert_eq!(of(accept), cloud_events, "{accept}");
         }
         for accept in ["text/event-stream", "*/*;q=0.5, text/event-stream"] {
-            assert_eq!(of(accept), Accepted::Stream, "{accept}");
+            assert_eq!(of(accept), ResponseKind::Stream, "{accept}");
         }
-        assert_eq!(Format::of_page(Some("text/event-stream")), Format::List);
+        assert_eq!(Format::for_page(Some("text/event-stream")), Format::List);
     }
 }

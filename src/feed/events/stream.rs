@@ -1,111 +1,112 @@
-//! The log as server-sent events: what there is from a place on, and then what comes.
+//! The log as server-sent events: the events after a point, then new ones as they are recorded.
 //!
-//! Source of the form: "Server-sent events", WHATWG HTML Standard. The id of each event is the cursor behind it, which a
-//! browser sends again as `Last-Event-ID` when it connects anew.
+//! Source: "Server-sent events", WHATWG HTML Standard. Each event's `id` is the cursor after it, which a browser sends as
+//! `Last-Event-ID` when it reconnects.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode, header};
 
-use super::query::{Parameters, Place, Point, Query};
-use super::{Answer, Feed, NoPage, PATH, Request, cursor};
-use crate::access::Scope;
-use crate::feed::events::format::{Accepted, Format};
-use crate::feed::trimmed;
+use super::query::{AllowedParameters, EventQuery, PageStart, Point};
+use super::{Feed, FeedRequest, FeedResponse, PATH, PageError, cursor};
+use crate::auth::TokenScope;
+use crate::feed::events::format::{Format, ResponseKind};
+use crate::feed::trim_slashes;
 use crate::log::{ConsumerStore, CursorKey, EventReader, Position, PositionedEvent};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// How long nothing may be sent: what stands between takes a connection for dead after some more.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The longest silence; proxies close connections that are idle for longer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The headers of a stream.
 pub const STREAM_HEADERS: [(HeaderName, &str); 2] =
     [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
 
-/// Whether a request is for a stream, and of what can be one.
-pub fn is_for_stream(request: &Request<'_>) -> bool {
+/// Whether a request asks for a stream of a resource that can be streamed.
+pub fn is_stream_request(request: &FeedRequest<'_>) -> bool {
     request.method == Method::GET
-        && trimmed(request.path) == PATH
-        && Format::accepted(request.header(header::ACCEPT)) == Accepted::Stream
+        && trim_slashes(request.path) == PATH
+        && Format::negotiate(request.header(header::ACCEPT)) == ResponseKind::Stream
 }
 
-/// A client that follows the log.
-pub struct Follower<L> {
+pub struct EventStream<L> {
     feed: Arc<Feed<L>>,
-    query: Query,
-    next: Position,
+    query: EventQuery,
+    next_position: Position,
     key: CursorKey,
-    has_ended: bool,
+    is_finished: bool,
 }
 
 impl<L: EventReader + ConsumerStore> Feed<L> {
-    /// Begins a stream for an authenticated request: its first text, and the follower that has the rest.
+    /// Opens a stream for an authenticated request: its first chunk, and the stream of the rest.
     ///
     /// # Errors
-    /// The answer to give instead.
-    pub async fn follow(
+    /// The response to return instead.
+    pub async fn open_stream(
         self: &Arc<Self>,
-        request: Request<'_>,
-        scope: Scope,
-    ) -> Result<(String, Follower<L>), Answer> {
+        request: FeedRequest<'_>,
+        scope: TokenScope,
+    ) -> Result<(String, EventStream<L>), FeedResponse> {
         let begun = async {
-            let mut query = Query::read(request.query, Parameters::Log)?;
+            let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
             if let Some(last) = request.header(LAST_EVENT_ID) {
-                query.place = Place::After(Point::read(last));
+                query.start = PageStart::After(Point::parse(last));
             }
-            let Place::After(point) = &query.place else {
-                return Err(NoPage::Bad("before does not go with a stream".into()));
+            let PageStart::After(point) = &query.start else {
+                return Err(PageError::BadRequest("before cannot be combined with a stream".into()));
             };
-            if !scope.narrow(&mut query.filter.sources) {
-                return Err(NoPage::Bad("none of the requested sources is allowed for this token".into()));
+            if !scope.restrict_sources(&mut query.filter.sources) {
+                return Err(PageError::BadRequest(
+                    "none of the requested sources is allowed for this token".into(),
+                ));
             }
-            let next = self.position(point).await?;
+            let next = self.resolve_point(point).await?;
             query.wait = Duration::ZERO;
             let key = self.cursor_key().await?.clone();
-            let mut follower = Follower { feed: self.clone(), query, next, key, has_ended: false };
-            // What cannot be read is said by the status.
+            let mut follower =
+                EventStream { feed: self.clone(), query, next_position: next, key, is_finished: false };
+            // Errors of the first read become the response's status.
             let first = follower.read().await?;
-            follower.query.wait = KEEP_ALIVE;
+            follower.query.wait = KEEP_ALIVE_INTERVAL;
             Ok((first, follower))
         };
-        begun.await.map_err(|no_page: NoPage| no_page.answer())
+        begun.await.map_err(|no_page: PageError| no_page.to_response())
     }
 }
 
-impl<L: EventReader + ConsumerStore> Follower<L> {
-    /// What comes next: events, or after some time without any a comment. `None` when it has ended.
-    pub async fn next(&mut self) -> Option<String> {
-        if self.has_ended {
+impl<L: EventReader + ConsumerStore> EventStream<L> {
+    /// The next chunk: events, or a comment after a silence. `None` at the end of the stream.
+    pub async fn next_chunk(&mut self) -> Option<String> {
+        if self.is_finished {
             return None;
         }
         Some(self.read().await.unwrap_or_else(|no_page| {
-            self.has_ended = true;
-            let answer = no_page.answer();
+            self.is_finished = true;
+            let answer = no_page.to_response();
             format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&answer.body))
         }))
     }
 
-    async fn read(&mut self) -> Result<String, NoPage> {
-        let page = self.feed.after(self.next, &self.query).await?;
-        self.next = page.next;
-        let mut text: String = page.events.iter().map(|placed| self.event(placed)).collect();
+    async fn read(&mut self) -> Result<String, PageError> {
+        let page = self.feed.page_after(self.next_position, &self.query).await?;
+        self.next_position = page.next;
+        let mut text: String = page.events.iter().map(|positioned| self.event_chunk(positioned)).collect();
         if text.is_empty() {
-            // Without data, a client takes the id and shows nothing.
-            text = format!(": nothing new\nid: {}\n\n", cursor::write(self.next, &self.key));
+            // An event without data updates the client's last id and is not dispatched.
+            text = format!(": nothing new\nid: {}\n\n", cursor::encode_cursor(self.next_position, &self.key));
         }
         Ok(text)
     }
 
-    fn event(&self, placed: &PositionedEvent) -> String {
-        let line = placed.event.to_json_line();
-        let cursor = cursor::write(placed.position + 1, &self.key);
+    fn event_chunk(&self, positioned: &PositionedEvent) -> String {
+        let line = positioned.event.to_json_line();
+        let cursor = cursor::encode_cursor(positioned.position + 1, &self.key);
         format!("id: {cursor}\ndata: {}\n", String::from_utf8_lossy(&line))
     }
 }
 
-/// The answer of those who cannot stream.
-pub(super) fn no_stream() -> Answer {
+/// The response where streaming is not available.
+pub(super) fn streaming_unavailable() -> FeedResponse {
     let why = "Streaming is not supported here; use long polling (wait=25).";
-    Answer::error(StatusCode::NOT_ACCEPTABLE, why)
+    FeedResponse::error(StatusCode::NOT_ACCEPTABLE, why)
 }

@@ -1,4 +1,4 @@
-//! A place in what a search finds, as a client holds it.
+//! Cursors of the search.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -6,22 +6,21 @@ use jiff::Timestamp;
 
 use crate::log::EventKey;
 
-/// Where a page ended, and how many events the search found when it began.
+/// The last event of a page, and the total at the first page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(super) struct SearchCursor {
     pub(super) after: EventKey,
     pub(super) total: u64,
 }
 
-impl Cursor {
-    /// As a client sees it: opaque.
-    pub(super) fn write(&self) -> String {
+impl SearchCursor {
+    pub(super) fn encode(&self) -> String {
         let text = format!("{} {} {}", self.total, self.after.time.as_microsecond(), self.after.id);
         BASE64.encode(text)
     }
 
-    /// Reads what [`Cursor::write`] wrote; `None` for anything else.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    /// Decodes a cursor made by [`SearchCursor::encode`]; `None` for any other text.
+    pub(super) fn decode(text: &str) -> Option<Self> {
         let bytes = BASE64.decode(text).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let mut parts = text.splitn(3, ' ');
@@ -37,12 +36,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_and_nothing_else_is_one() {
+    fn a_cursor_round_trips_and_forgeries_are_rejected() {
         let time = Timestamp::from_microsecond(-5).unwrap_or_default();
-        let cursor = Cursor { after: EventKey { time, id: "a b ä".into() }, total: 7 };
-        assert_eq!(Cursor::read(&cursor.write()), Some(cursor));
+        let cursor = SearchCursor { after: EventKey { time, id: "a b ä".into() }, total: 7 };
+        assert_eq!(SearchCursor::decode(&cursor.encode()), Some(cursor));
         for text in ["", "initial", "!", "AAAA", "NyA1", "NyA5OTk5OTk5OTk5OTk5OTk5OTk5IGE"] {
-            assert_eq!(Cursor::read(text), None, "{text}");
+            assert_eq!(SearchCursor::decode(text), None, "{text}");
         }
     }
 }

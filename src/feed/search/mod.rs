@@ -1,4 +1,4 @@
-//! The search that senders of email know: `GET /api/v1/events/message`, and the older `GET /api/v1/message-events`.
+//! SparkPost's search API: `GET /api/v1/events/message`, and the older `GET /api/v1/message-events`.
 
 mod cursor;
 mod parameters;
@@ -7,68 +7,70 @@ mod result;
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 
-use super::answer::Answer;
-use super::{Feed, LARGEST, Request, Scope, in_json};
+use super::response::FeedResponse;
+use super::{Feed, FeedRequest, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
 use crate::log::{EventStore, LogError, Order, PageRequest};
-use cursor::Cursor;
-use parameters::{Api, Asked, BadParameter};
+use cursor::SearchCursor;
+use parameters::{InvalidParameter, SearchApi, SearchRequest};
 
-/// The paths of the search.
-pub const PATHS: [&str; 2] = ["/api/v1/events/message", "/api/v1/message-events"];
+pub const SEARCH_PATHS: [&str; 2] = ["/api/v1/events/message", "/api/v1/message-events"];
 
 impl<L: EventStore> Feed<L> {
-    /// Answers a search at one of [`PATHS`].
-    pub(super) async fn search(&self, request: &Request<'_>, scope: &Scope) -> Answer {
-        let api = if request.path == PATHS[0] { Api::Events } else { Api::MessageEvents };
+    /// Handles a search at one of [`SEARCH_PATHS`].
+    pub(super) async fn search(&self, request: &FeedRequest<'_>, scope: &TokenScope) -> FeedResponse {
+        let api = if request.path == SEARCH_PATHS[0] { SearchApi::Events } else { SearchApi::MessageEvents };
         if request.method != Method::GET {
-            return Answer::not_allowed("GET");
+            return FeedResponse::not_allowed("GET");
         }
-        let mut asked = match Asked::read(api, request.query, Timestamp::now()) {
-            Ok(asked) => asked,
-            Err(BadParameter(why)) => return Answer::error(StatusCode::BAD_REQUEST, &why),
+        let mut search_request = match SearchRequest::parse(api, request.query, Timestamp::now()) {
+            Ok(search_request) => search_request,
+            Err(InvalidParameter(why)) => return FeedResponse::error(StatusCode::BAD_REQUEST, &why),
         };
-        if !scope.narrow(&mut asked.search.sources) {
-            return Answer::error(StatusCode::FORBIDDEN, "This token does not read message events.");
+        if !scope.restrict_sources(&mut search_request.search.sources) {
+            return FeedResponse::error(StatusCode::FORBIDDEN, "This token may not read message events.");
         }
-        match self.page(&asked).await {
-            Ok(Ok(body)) => Answer::json(StatusCode::OK, body),
-            Ok(Err(BadParameter(why))) => Answer::error(StatusCode::BAD_REQUEST, &why),
-            Err(why) => Answer::failed(&why),
+        match self.search_page(&search_request).await {
+            Ok(Ok(body)) => FeedResponse::json(StatusCode::OK, body),
+            Ok(Err(InvalidParameter(why))) => FeedResponse::error(StatusCode::BAD_REQUEST, &why),
+            Err(why) => FeedResponse::from_log_error(&why),
         }
     }
 
-    async fn page(&self, asked: &Asked) -> Result<Result<String, BadParameter>, LogError> {
-        let (after, known) = match &asked.cursor {
+    async fn search_page(
+        &self,
+        search_request: &SearchRequest,
+    ) -> Result<Result<String, InvalidParameter>, LogError> {
+        let (after, known) = match &search_request.cursor {
             Some(cursor) => (Some(cursor.after.clone()), Some(cursor.total)),
             None => (None, None),
         };
         let total = async {
             match known {
                 Some(total) => Ok(total),
-                None => self.log.count(&asked.search).await,
+                None => self.log.count(&search_request.search).await,
             }
         };
         let page = PageRequest {
             order: Order::NewestFirst,
             after,
-            offset: asked.offset(),
-            // One more than is shown tells whether there are more.
-            limit: asked.per_page + 1,
+            offset: search_request.offset(),
+            // One more than the page, to know whether there is a next page.
+            limit: search_request.per_page + 1,
         };
-        let (total, found) = tokio::try_join!(total, self.log.search(&asked.search, &page))?;
+        let (total, found) = tokio::try_join!(total, self.log.search(&search_request.search, &page))?;
         let mut results = String::new();
         let (mut shown, mut size) = (0_usize, 0);
-        for event in found.iter().take(usize::try_from(asked.per_page).unwrap_or(usize::MAX)) {
-            let mut result = result::of(event);
-            if in_json(&result) > LARGEST {
-                result = result::without_detail(event);
+        for event in found.iter().take(usize::try_from(search_request.per_page).unwrap_or(usize::MAX)) {
+            let mut result = result::message_event_json(event);
+            if json_string_bytes(&result) > MAX_RESPONSE_BYTES {
+                result = result::summary_json(event);
             }
-            size += in_json(&result) + 1;
-            if size > LARGEST {
+            size += json_string_bytes(&result) + 1;
+            if size > MAX_RESPONSE_BYTES {
                 // Numbered pages have a fixed size; only cursor pages may be cut short.
-                if asked.api == Api::MessageEvents {
-                    let why = "per_page is too large for the events that are found";
-                    return Ok(Err(BadParameter(why.into())));
+                if search_request.api == SearchApi::MessageEvents {
+                    let why = "per_page is too large for the events found; use a smaller one";
+                    return Ok(Err(InvalidParameter(why.into())));
                 }
                 break;
             }
@@ -79,16 +81,17 @@ impl<L: EventStore> Feed<L> {
             shown += 1;
         }
         let last = found.get(shown.wrapping_sub(1)).filter(|_| shown < found.len());
-        let next = last.map(|last| asked.next(&Cursor { after: last.key.clone(), total }));
-        let links = match (asked.api, next) {
-            (Api::Events, None) => "{}".to_owned(),
-            (Api::Events, Some(next)) => serde_json::json!({"next": next}).to_string(),
-            (Api::MessageEvents, None) => "[]".to_owned(),
-            (Api::MessageEvents, Some(next)) => {
+        let next =
+            last.map(|last| search_request.next_query(&SearchCursor { after: last.key.clone(), total }));
+        let links = match (search_request.api, next) {
+            (SearchApi::Events, None) => "{}".to_owned(),
+            (SearchApi::Events, Some(next)) => serde_json::json!({"next": next}).to_string(),
+            (SearchApi::MessageEvents, None) => "[]".to_owned(),
+            (SearchApi::MessageEvents, Some(next)) => {
                 serde_json::json!([{"href": next, "rel": "next"}]).to_string()
             }
         };
-        // Both were asked at once, and more may have come in between.
+        // The two queries ran concurrently; events may have been recorded in between.
         let total = total.max(shown as u64);
         Ok(Ok(format!(r#"{{"results":[{results}],"total_count":{total},"links":{links}}}"#)))
     }

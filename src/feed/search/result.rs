@@ -1,7 +1,7 @@
-//! An event as the Events API shows it, which is not quite as the webhook had it.
+//! An event in the format of SparkPost's Events API, which differs slightly from the webhook's.
 //!
-//! Source: "Events API", <https://developers.sparkpost.com/api/events/>: the event without its wrapping, times in ISO
-//! 8601 and UTC, numbers as numbers.
+//! Source: "Events API", <https://developers.sparkpost.com/api/events/>: the event without its wrapping, times in ISO 8601 and
+//! UTC, numbers as JSON numbers.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::event::{RawObject, parse_timestamp, scalar_text};
 use crate::log::StoredEvent;
 
-/// What the webhook writes as text and the API as a number.
-const NUMBERS: [&str; 9] = [
+/// Fields that are text in the webhook and numbers in the API.
+const NUMBER_FIELDS: [&str; 9] = [
     "ab_test_version",
     "bounce_class",
     "customer_id",
@@ -21,53 +21,51 @@ const NUMBERS: [&str; 9] = [
     "sms_segments",
     "subaccount_id",
 ];
-/// Times.
-const TIMES: [&str; 2] = ["timestamp", "injection_time"];
+const TIME_FIELDS: [&str; 2] = ["timestamp", "injection_time"];
 
-/// One result, as JSON.
-pub(super) fn of(event: &StoredEvent) -> String {
+pub(super) fn message_event_json(event: &StoredEvent) -> String {
     let mut shown = Map::new();
     let element = RawObject::parse(&event.detail);
     let groups = element.as_ref().and_then(|element| RawObject::parse(element.get("msys")?.get()));
     let fields = groups.as_ref().and_then(|groups| RawObject::parse(groups.first()?.1.get()));
     for (name, value) in fields.iter().flat_map(RawObject::iter) {
-        let number = || scalar_text(value).and_then(|text| number(&text));
+        let number = || scalar_text(value).and_then(|text| parse_number(&text));
         let time = || parse_timestamp(value.get()).map(|time| format!("{time:.3}").into());
         let shown_as = match name {
-            name if NUMBERS.contains(&name) => number(),
-            name if TIMES.contains(&name) => time(),
+            name if NUMBER_FIELDS.contains(&name) => number(),
+            name if TIME_FIELDS.contains(&name) => time(),
             _ => None,
         };
-        shown.insert(name.to_owned(), shown_as.unwrap_or_else(|| verbatim(value)));
+        shown.insert(name.to_owned(), shown_as.unwrap_or_else(|| verbatim_value(value)));
     }
     if fields.is_none() {
-        // Not understood: as it came.
-        let detail = serde_json::from_str(&event.detail).map(verbatim).unwrap_or_default();
+        // An unrecognized event is returned verbatim.
+        let detail = serde_json::from_str(&event.detail).map(verbatim_value).unwrap_or_default();
         shown.insert("detail".into(), detail);
     }
-    finished(shown, event)
+    serialize_with_id(shown, event)
 }
 
-/// One that is too large to be shown: it can be exported.
-pub(super) fn without_detail(event: &StoredEvent) -> String {
-    finished(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
+/// The result for an event that is too large for a response; `hookbridge export` has the whole event.
+pub(super) fn summary_json(event: &StoredEvent) -> String {
+    serialize_with_id(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
 }
 
-fn finished(mut shown: Map<String, Value>, event: &StoredEvent) -> String {
+fn serialize_with_id(mut shown: Map<String, Value>, event: &StoredEvent) -> String {
     shown.insert("type".into(), event.detail_type.as_str().into());
     shown.insert("event_id".into(), event.key.id.as_str().into());
     shown.insert("timestamp".into(), format!("{:.3}", event.key.time).into());
     Value::Object(shown).to_string()
 }
 
-/// A whole number; leading zeros and signs make it a text.
-fn number(text: &str) -> Option<Value> {
+/// A whole number without leading zeros or a plus sign; anything else stays text.
+fn parse_number(text: &str) -> Option<Value> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then(|| number.into())
 }
 
-/// What JSON says; half of a surrogate pair, which `serde_json` does not take, is shown as U+FFFD.
-fn verbatim(value: &RawValue) -> Value {
+/// The JSON value; lone surrogates, which `serde_json` rejects, become U+FFFD.
+fn verbatim_value(value: &RawValue) -> Value {
     serde_json::from_str(value.get())
         .unwrap_or_else(|_| scalar_text(value).map_or(Value::Null, |text| Value::from(text.into_owned())))
 }
@@ -80,7 +78,7 @@ mod tests {
 
     fn shown(detail: &str) -> String {
         let time = "2016-02-02T19:50:00Z".parse().unwrap();
-        of(&StoredEvent {
+        message_event_json(&StoredEvent {
             key: EventKey { time, id: "7".into() },
             source: "sparkpost.com".into(),
             detail_type: "bounce".into(),

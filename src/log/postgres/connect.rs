@@ -25,7 +25,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
 /// The certificate authorities of Amazon RDS and Aurora in all regions. Source: "Using SSL/TLS to encrypt a
 /// connection to a DB instance", Amazon RDS User Guide, which names
 /// <https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem>.
-const RDS: &[u8] = include_bytes!("rds.pem");
+const RDS_CERTIFICATES: &[u8] = include_bytes!("rds.pem");
 
 /// The address and credentials of a PostgreSQL database. `Display` and `Debug` omit the password.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl FromStr for DatabaseUrl {
         let says = |parameter: [&str; 2]| parameter.iter().any(|parameter| text.contains(parameter));
         let (has_mode, has_authorities) =
             (says(["sslmode=", "ssl-mode="]), says(["sslrootcert=", "ssl-root-cert="]));
-        Ok(Self(Box::new(verified(options, has_mode, has_authorities))))
+        Ok(Self(Box::new(require_tls(options, has_mode, has_authorities))))
     }
 }
 
@@ -57,7 +57,7 @@ impl DatabaseUrl {
     /// Builds a URL without credentials. The client verifies the server's certificate.
     pub fn from_parts(host: &str, port: u16, database: &str) -> Self {
         let options = PgConnectOptions::new_without_pgpass().host(host).port(port).database(database);
-        Self(Box::new(verified(options, false, false)))
+        Self(Box::new(require_tls(options, false, false)))
     }
 
     /// Sets the user and password.
@@ -69,7 +69,7 @@ impl DatabaseUrl {
 
 /// Turns on verification of the server's certificate and host name, unless the URL sets `sslmode` or the server is
 /// this machine. For RDS hosts it trusts AWS's own certificate authorities.
-fn verified(options: PgConnectOptions, has_mode: bool, has_authorities: bool) -> PgConnectOptions {
+fn require_tls(options: PgConnectOptions, has_mode: bool, has_authorities: bool) -> PgConnectOptions {
     let host = options.get_host().to_owned();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
@@ -80,7 +80,7 @@ fn verified(options: PgConnectOptions, has_mode: bool, has_authorities: bool) ->
     if has_authorities || !host.ends_with(".rds.amazonaws.com") && !host.ends_with(".rds.amazonaws.com.cn") {
         return options;
     }
-    options.ssl_root_cert_from_pem(RDS.to_vec())
+    options.ssl_root_cert_from_pem(RDS_CERTIFICATES.to_vec())
 }
 
 impl std::fmt::Display for DatabaseUrl {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_verified_unless_it_is_this_machine_or_its_url_says_otherwise() {
+    fn tls_is_verified_except_on_loopback_or_by_the_url() {
         let mode = |url: &str| format!("{:?}", url.parse::<DatabaseUrl>().unwrap().0.get_ssl_mode());
         for far in ["db.example", "10.0.0.1", "127.db.example", "x.eu-central-1.rds.amazonaws.com"] {
             assert_eq!(mode(&format!("postgres://u:p@{far}/db")), "VerifyFull", "{far}");

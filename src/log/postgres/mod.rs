@@ -32,7 +32,7 @@ use super::{
 };
 
 /// The maximum number of attempts to record a batch when other recorders write the same events.
-const TRIES: usize = 8;
+const MAX_TRIES: usize = 8;
 /// Timeout for a connection and for a search statement.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -70,14 +70,14 @@ impl Drop for CancelSafeConnection {
 }
 
 /// Result of one attempt to record a batch.
-enum Try {
+enum RecordAttempt {
     Done(RecordOutcome),
     /// The log already has some of the events.
     Repeats,
     /// A concurrent transaction caused a conflict.
-    Collided(LogError),
+    Conflicted(LogError),
     /// Some events went to the default partition instead of the partition of their week.
-    Strayed,
+    MissingPartition,
 }
 
 impl PostgresLog {
@@ -102,46 +102,46 @@ impl PostgresLog {
         &self,
         batch: &EventBatch<'_>,
         records: &[(usize, &NewEvent<'_>)],
-    ) -> Result<Try, LogError> {
+    ) -> Result<RecordAttempt, LogError> {
         let repeats = batch.events.len() - records.len();
         // The records are sorted by time.
         let times = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
             // No new events, and no origin to store.
-            return Ok(Try::Done(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
+            return Ok(RecordAttempt::Done(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
         }
         let mut connection = CancelSafeConnection::from(&self.pool).await?;
         let mut transaction = connection.connection.begin().await?;
-        let number = match mark(&mut transaction, batch, repeats, times).await? {
+        let number = match mark_batch(&mut transaction, batch, repeats, times).await? {
             Ok(number) => number,
             Err(before) => {
                 transaction.rollback().await?;
                 connection.is_idle = true;
-                return Ok(Try::Done(before));
+                return Ok(RecordAttempt::Done(before));
             }
         };
         if !records.is_empty()
-            && let Err(error) = copy(&mut transaction, number, records).await
+            && let Err(error) = copy_events(&mut transaction, number, records).await
         {
             let code = error.as_database_error().and_then(|said| said.code().map(|code| code.to_string()));
             transaction.rollback().await?;
             connection.is_idle = true;
             return match code.as_deref() {
-                Some("23505") => Ok(Try::Repeats),
+                Some("23505") => Ok(RecordAttempt::Repeats),
                 // 23514: the partition of a week was created while its events were being inserted into the default
                 // partition.
-                Some("40P01" | "40001" | "23514") => Ok(Try::Collided(error.into())),
+                Some("40P01" | "40001" | "23514") => Ok(RecordAttempt::Conflicted(error.into())),
                 _ => Err(error.into()),
             };
         }
         if partitions::has_events_in_default_partition(&mut transaction, number).await? {
             transaction.rollback().await?;
             // The connection stays marked as not idle, so it is closed: its catalog cache misses the partition.
-            return Ok(Try::Strayed);
+            return Ok(RecordAttempt::MissingPartition);
         }
         transaction.commit().await?;
         connection.is_idle = true;
-        Ok(Try::Done(RecordOutcome::Inserted { batch: number, events: records.len(), repeats }))
+        Ok(RecordAttempt::Done(RecordOutcome::Inserted { batch: number, events: records.len(), repeats }))
     }
 
     /// Runs a query in a read-only transaction with a statement timeout.
@@ -199,12 +199,12 @@ impl EventStore for PostgresLog {
         records.dedup_by_key(|(_, record)| record.key());
         self.create_missing_partitions(&records).await?;
         let mut last = LogError::Unavailable("other recorders kept writing the same events".into());
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             match self.attempt(batch, &records).await? {
-                Try::Done(recorded) => return Ok(recorded),
-                Try::Repeats => records = self.without_known(records).await?,
-                Try::Collided(error) => last = error,
-                Try::Strayed => {
+                RecordAttempt::Done(recorded) => return Ok(recorded),
+                RecordAttempt::Repeats => records = self.without_known(records).await?,
+                RecordAttempt::Conflicted(error) => last = error,
+                RecordAttempt::MissingPartition => {
                     self.invalidate_known_weeks(&records);
                     self.create_missing_partitions(&records).await?;
                 }
@@ -245,12 +245,12 @@ impl EventStore for PostgresLog {
     }
 
     async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
-        let rows = self.query_read_only(sql::search_query(search, page), settings(search)).await?;
+        let rows = self.query_read_only(sql::search_query(search, page), connection_settings(search)).await?;
         rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let rows = self.query_read_only(sql::count_query(search), settings(search)).await?;
+        let rows = self.query_read_only(sql::count_query(search), connection_settings(search)).await?;
         let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         Ok(count.try_into().unwrap_or_default())
     }
@@ -284,7 +284,7 @@ impl Dialect for Postgres {
 
 /// The planner settings of a search. When values are not in table order, as is normal for a Bloom filter index, the
 /// planner underestimates the index and would scan every partition.
-fn settings(search: &Search) -> &'static str {
+fn connection_settings(search: &Search) -> &'static str {
     let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_selective);
     if is_for_a_needle { DISABLE_SEQ_SCAN } else { "" }
 }
@@ -303,7 +303,7 @@ fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
 }
 
 /// Inserts the batch row, or returns the existing one.
-async fn mark(
+async fn mark_batch(
     connection: &mut PgConnection,
     batch: &EventBatch<'_>,
     repeats: usize,
@@ -334,7 +334,7 @@ async fn mark(
     Ok(Err(RecordOutcome::AlreadyRecorded { batch: before.try_get(0)?, published: before.try_get(1)? }))
 }
 
-async fn copy(
+async fn copy_events(
     connection: &mut PgConnection,
     batch: i64,
     records: &[(usize, &NewEvent<'_>)],

@@ -45,14 +45,14 @@ impl PostgresLog {
     }
 
     /// Reads events of one range through a session that sees every partition.
-    async fn look(
+    async fn read_bounds(
         &self,
         where_from: (&Range<Position>, &Range<Position>),
         filter: &EventFilter,
-        most: PageLimit,
+        page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         let mut lent = CancelSafeConnection::from(&self.pool).await?;
-        let mut all = read(&mut lent.connection, where_from, filter, most).await?;
+        let mut all = read(&mut lent.connection, where_from, filter, page_limit).await?;
         lent.is_idle = all.missed <= 0;
         // This session's catalog cache may miss a partition that another session has just attached. A new session reads
         // the catalogs again. If it misses as many events, they were deleted by hand.
@@ -60,7 +60,7 @@ impl PostgresLog {
             let options = self.pool.connect_options();
             let fresh = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
             let mut fresh = fresh.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            let again = read(&mut fresh, where_from, filter, most).await?;
+            let again = read(&mut fresh, where_from, filter, page_limit).await?;
             fresh.close().await?;
             let is_so = again.missed == all.missed;
             all = again;
@@ -82,7 +82,7 @@ impl PostgresLog {
 }
 
 /// The result of one read.
-struct Read {
+struct SnapshotReader {
     /// `None` when some of the requested positions have expired.
     events: Option<Vec<PositionedEvent>>,
     /// The number of events that the batches should have but the session did not see, regardless of the filter.
@@ -94,12 +94,12 @@ async fn read(
     connection: &mut PgConnection,
     (positions, window): (&Range<Position>, &Range<Position>),
     filter: &EventFilter,
-    most: PageLimit,
-) -> Result<Read, LogError> {
+    page_limit: PageLimit,
+) -> Result<SnapshotReader, LogError> {
     let batches = QueryBuilder::new(page::batches_sql::<Postgres>(window, filter));
     let batches = rows(connection, batches).await?;
-    let spans = batches.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let events = match page::events_query::<Postgres>(&spans, window, filter, most) {
+    let spans = batches.iter().map(batch_span).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let events = match page::events_query::<Postgres>(&spans, window, filter, page_limit) {
         Some(query) => rows(connection, query).await?,
         None => Vec::new(),
     };
@@ -107,7 +107,7 @@ async fn read(
     let first = "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
     let first: Position = sqlx::query(first).fetch_one(connection).await?.try_get(0)?;
     if positions.start < first {
-        return Ok(Read { events: None, missed: 0 });
+        return Ok(SnapshotReader { events: None, missed: 0 });
     }
     let told: Option<i64> = match events.first() {
         Some(row) if *filter != EventFilter::default() => Some(row.try_get("found")?),
@@ -119,9 +119,9 @@ async fn read(
     };
     let events =
         events.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
-    let events = page::restore_order(events, most);
-    let missed = page::count_missing(&spans, window, most, told, &events);
-    Ok(Read { events: Some(events), missed })
+    let events = page::restore_order(events, page_limit);
+    let missed = page::count_missing(&spans, window, page_limit, told, &events);
+    Ok(SnapshotReader { events: Some(events), missed })
 }
 
 impl EventReader for PostgresLog {
@@ -151,14 +151,16 @@ impl EventReader for PostgresLog {
         &self,
         positions: Range<Position>,
         filter: &EventFilter,
-        most: PageLimit,
+        page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         let mut found = Vec::new();
-        for part in page::scan_ranges(&positions, filter, most) {
-            let left = page::remaining(most, &found);
-            let Some(more) = self.look((&positions, &part), filter, left).await? else { return Ok(None) };
-            found = page::merge(found, more, most);
-            if most.is_reached(&found) {
+        for part in page::scan_ranges(&positions, filter, page_limit) {
+            let left = page::remaining(page_limit, &found);
+            let Some(more) = self.read_bounds((&positions, &part), filter, left).await? else {
+                return Ok(None);
+            };
+            found = page::merge(found, more, page_limit);
+            if page_limit.is_reached(&found) {
                 break;
             }
         }
@@ -219,7 +221,7 @@ async fn rows(
     Ok(query.build().persistent(false).fetch_all(connection).await?)
 }
 
-fn span(row: &PgRow) -> Result<BatchRange, sqlx::Error> {
+fn batch_span(row: &PgRow) -> Result<BatchRange, sqlx::Error> {
     let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
     Ok(BatchRange {
         id: row.try_get(0)?,

@@ -1,7 +1,7 @@
 //! Weekly partitions of `events`: creation and retention.
 //!
-//! [`make`] creates a table on its own and then attaches it, so that readers and writers of other weeks continue.
-//! PostgreSQL refuses to attach a partition while the default partition holds rows of its range, so [`make`] moves
+//! [`create_partition`] creates a table on its own and then attaches it, so that readers and writers of other weeks continue.
+//! PostgreSQL refuses to attach a partition while the default partition holds rows of its range, so [`create_partition`] moves
 //! those rows first. Dropping a week locks the whole `events` table briefly.
 
 use jiff::Timestamp;
@@ -14,13 +14,13 @@ use crate::log::week::Week;
 use crate::log::{Bounds, EventReader as _, LogError, MaintenanceReport, NewEvent, RetentionPolicy};
 
 /// The advisory lock that serializes the creation of partitions.
-const LOCK: i64 = 0x686f_6f6b;
+const ADVISORY_LOCK: i64 = 0x686f_6f6b;
 /// A session that waits for a table lock blocks every later session, so DDL fails early and is retried later.
-const SHORT_WAIT: &str = "set local lock_timeout = '3s'";
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '3s'";
 /// The number of future weeks that have a partition.
-const AHEAD: i64 = 4;
+const WEEKS_AHEAD: i64 = 4;
 /// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
-const BACK: i64 = 522;
+const WEEKS_BACK: i64 = 522;
 
 impl PostgresLog {
     /// Forgets the weeks of these events, so that the next batch checks again whether their partitions exist.
@@ -44,7 +44,7 @@ impl PostgresLog {
             // The records are sorted by time, so equal weeks are adjacent.
             for (_, record) in records {
                 let week = Week::containing(record.time);
-                let reasonable = (now.add_weeks(-BACK)..=now.add_weeks(AHEAD)).contains(&week);
+                let reasonable = (now.add_weeks(-WEEKS_BACK)..=now.add_weeks(WEEKS_AHEAD)).contains(&week);
                 if reasonable && missing.last() != Some(&week) && !known.contains(&week) {
                     missing.push(week);
                 }
@@ -55,7 +55,7 @@ impl PostgresLog {
         }
         let mut lent = CancelSafeConnection::from(&self.pool).await?;
         for week in missing {
-            make(&mut lent.connection, week).await?;
+            create_partition(&mut lent.connection, week).await?;
             self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
         }
         lent.is_idle = true;
@@ -71,7 +71,7 @@ pub(super) async fn has_events_in_default_partition(
     batch: i64,
 ) -> Result<bool, sqlx::Error> {
     let now = Week::containing(Timestamp::now());
-    let (from, to) = (now.add_weeks(-BACK).start(), now.add_weeks(AHEAD + 1).start());
+    let (from, to) = (now.add_weeks(-WEEKS_BACK).start(), now.add_weeks(WEEKS_AHEAD + 1).start());
     let strayed = format!(
         "select exists (select from hookbridge.events_default where batch = {batch} and time >= '{from}' and time < '{to}')"
     );
@@ -79,7 +79,7 @@ pub(super) async fn has_events_in_default_partition(
 }
 
 /// Creates the partition of a week, unless it exists. Returns whether it was created.
-async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogError> {
+async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<bool, LogError> {
     let table = week.events_partition_name();
     let is_there = "select exists (select from pg_inherits i
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
@@ -87,13 +87,16 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     if sqlx::query(is_there).bind(&name).fetch_one(&mut *connection).await?.try_get(0)? {
         // The session that creates the partition holds this lock until its commit has invalidated the other sessions'
         // catalog caches. Waiting for it keeps events out of the partition while a reader may still miss it.
-        sqlx::query("select pg_advisory_xact_lock_shared($1)").bind(LOCK).execute(&mut *connection).await?;
+        sqlx::query("select pg_advisory_xact_lock_shared($1)")
+            .bind(ADVISORY_LOCK)
+            .execute(&mut *connection)
+            .await?;
         return Ok(false);
     }
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(ADVISORY_LOCK).execute(&mut *transaction).await?;
     if sqlx::query(is_there).bind(&name).fetch_one(&mut *transaction).await?.try_get(0)? {
         return Ok(false);
     }
@@ -110,7 +113,7 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    if let Err(error) = tell_again(connection).await {
+    if let Err(error) = invalidate_again(connection).await {
         let error = LogError::from(error).to_string();
         warn!(
             error,
@@ -122,9 +125,9 @@ async fn make(connection: &mut PgConnection, week: Week) -> Result<bool, LogErro
 
 /// Invalidates other sessions' catalog caches with a no-op DDL statement. A session that read the catalogs while the
 /// partition was attached may have cached the older state.
-async fn tell_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn invalidate_again(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql(SHORT_WAIT).execute(&mut *transaction).await?;
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *transaction).await?;
     sqlx::raw_sql("alter table only hookbridge.events alter column place set statistics -1")
         .execute(&mut *transaction)
         .await?;
@@ -150,12 +153,13 @@ pub(super) async fn maintain(
     let strays = sqlx::query(strays).fetch_all(&mut *connection).await?;
     let strays: Vec<i64> = strays.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let strays = strays.into_iter().map(|start| Week::containing(crate::log::timestamp_from_micros(start)));
-    let strays = strays.filter(|week| (now.add_weeks(-BACK)..=now.add_weeks(AHEAD)).contains(week));
-    for week in (0..=AHEAD).map(|weeks| now.add_weeks(weeks)).chain(strays) {
-        if make(connection, week).await? {
+    let strays =
+        strays.filter(|week| (now.add_weeks(-WEEKS_BACK)..=now.add_weeks(WEEKS_AHEAD)).contains(week));
+    for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)).chain(strays) {
+        if create_partition(connection, week).await? {
             done.created_partitions.push(week.events_partition_name());
         } else {
-            bring_back(connection, week).await?;
+            move_from_default(connection, week).await?;
         }
     }
     if let Some(oldest) = keep.keep_since.max(too_large) {
@@ -166,7 +170,7 @@ pub(super) async fn maintain(
 }
 
 /// Moves misplaced events of a week from the default partition into the partition of that week.
-async fn bring_back(connection: &mut PgConnection, week: Week) -> Result<(), LogError> {
+async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<(), LogError> {
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let which = format!("time >= '{from}' and time < '{to}'");
     let strays = format!("select exists (select from hookbridge.events_default where {which})");
@@ -256,7 +260,7 @@ async fn drop_week(connection: &mut PgConnection, table: &str) -> Result<Option<
     let mut transaction = connection.begin().await?;
     // Lock the parent before the partition, in the same order as recorders, to avoid a deadlock.
     let lock = format!(
-        "{SHORT_WAIT}; lock table only hookbridge.events in access exclusive mode;
+        "{LOCK_TIMEOUT}; lock table only hookbridge.events in access exclusive mode;
          lock table hookbridge.{table} in access exclusive mode"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *transaction).await?;

@@ -8,13 +8,13 @@ use sqlx::{Postgres, QueryBuilder};
 
 use crate::log::{COLUMNS, NewEvent};
 
-const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+const COPY_SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// 2000-01-01 in microseconds since 1970.
-const EPOCH: i64 = 946_684_800_000_000;
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 /// The OID of the type `text`.
-const TEXT: i32 = 25;
-const NULL: i32 = -1;
-const BEFORE_COLUMNS: [&str; 10] =
+const TEXT_TYPE: i32 = 25;
+const NULL_LENGTH: i32 = -1;
+const FIXED_COLUMNS: [&str; 10] =
     ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
 
 /// Up to this many rows use `INSERT`. The driver sends `COPY` data in two packets without TCP_NODELAY, so the second
@@ -22,7 +22,7 @@ const BEFORE_COLUMNS: [&str; 10] =
 pub(super) const MAX_INSERT_ROWS: usize = 40;
 
 static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
-    let columns: Vec<_> = BEFORE_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
+    let columns: Vec<_> = FIXED_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
     columns.join(", ")
 });
 /// The statement that accepts the output of [`encode_copy`].
@@ -64,11 +64,11 @@ pub(super) fn encode_copy(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec
     let place_of = places(records);
     let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
     let mut rows = Rows(Vec::with_capacity(details));
-    rows.0.extend_from_slice(SIGNATURE);
+    rows.0.extend_from_slice(COPY_SIGNATURE);
     rows.0.extend_from_slice(&[0; 8]);
     for (place, record) in records {
-        rows.0.extend_from_slice(&count(BEFORE_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
-        rows.bytes(&(record.time.as_microsecond() - EPOCH).to_be_bytes());
+        rows.0.extend_from_slice(&count(FIXED_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
+        rows.bytes(&(record.time.as_microsecond() - POSTGRES_EPOCH).to_be_bytes());
         rows.text(&record.id);
         rows.text(&record.source);
         rows.text(&record.detail_type);
@@ -81,7 +81,7 @@ pub(super) fn encode_copy(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec
         for value in record.search_columns.values() {
             match value {
                 Some(value) => rows.text(value),
-                None => rows.0.extend_from_slice(&NULL.to_be_bytes()),
+                None => rows.0.extend_from_slice(&NULL_LENGTH.to_be_bytes()),
             }
         }
     }
@@ -113,7 +113,7 @@ impl Rows {
         let size: usize = values.iter().map(|value| value.len() + 4).sum();
         let header = if dimensions == 0 { 12 } else { 20 };
         self.0.extend_from_slice(&count(size + header).to_be_bytes());
-        for number in [dimensions, 0, TEXT] {
+        for number in [dimensions, 0, TEXT_TYPE] {
             self.0.extend_from_slice(&number.to_be_bytes());
         }
         if dimensions == 1 {

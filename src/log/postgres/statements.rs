@@ -12,7 +12,7 @@ use crate::log::week::Week;
 use crate::log::{LogError, Row, SqlExecutor, SqlValue, Statement};
 
 /// The number of future weeks that have a partition.
-const AHEAD: i64 = 4;
+const WEEKS_AHEAD: i64 = 4;
 
 impl SqlExecutor for PostgresLog {
     async fn execute_transaction(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
@@ -37,7 +37,7 @@ impl SqlExecutor for PostgresLog {
         let mut lent = CancelSafeConnection::from(&self.pool).await?;
         let connection = &mut *lent.connection;
         let now = Week::containing(Timestamp::now());
-        for week in (0..=AHEAD).map(|weeks| now.add_weeks(weeks)) {
+        for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)) {
             let (from, to) = (week.start().as_microsecond(), week.add_weeks(1).start().as_microsecond());
             let make = format!(
                 "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",

@@ -32,7 +32,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
 ];
 /// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
-const ROWS: usize = 500;
+const DELETE_BATCH_SIZE: usize = 500;
 
 /// An open log in an SQLite file.
 #[derive(Clone)]
@@ -145,7 +145,7 @@ impl EventStore for SqliteLog {
         let number: i64 = made.try_get(0)?;
         let mut events = 0;
         let records: Vec<_> = batch.events.iter().enumerate().collect();
-        for some in records.chunks(ROWS) {
+        for some in records.chunks(DELETE_BATCH_SIZE) {
             let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
             let mut query = QueryBuilder::<Sqlite>::new(format!(
                 "insert into events (time, id, source, type, batch, place, account, region, resources, detail, {}) ",
@@ -241,14 +241,14 @@ impl EventStore for SqliteLog {
         let mut done = MaintenanceReport::default();
         if let Some(oldest) = keep.keep_since {
             let _writing = self.write_lock.lock().await;
-            forget(&self.pool, "recorded < ?", Some(oldest)).await?;
+            delete_batch(&self.pool, "recorded < ?", Some(oldest)).await?;
         }
         while self.is_larger(keep.max_bytes).await? {
             // About a thousand positions per round, at least one batch.
             let which = "position < (select min(position) + 1000 from batches)";
             let _writing = self.write_lock.lock().await;
             let mut transaction = self.pool.begin_with("begin immediate").await?;
-            let gone = forget(&mut *transaction, which, None).await?;
+            let gone = delete_batch(&mut *transaction, which, None).await?;
             let events = "delete from events where batch in (select value from json_each(?))";
             let list = serde_json::Value::from(gone.as_slice()).to_string();
             done.deleted_events +=
@@ -277,7 +277,7 @@ fn make_private(path: &Path) {
 
 /// Removes batches from the readable range and returns their ids. The rows of the batches stay, so that batches of an
 /// archive are not recorded again.
-async fn forget<'c>(
+async fn delete_batch<'c>(
     connection: impl sqlx::Executor<'c, Database = Sqlite>,
     which: &str,
     time: Option<Timestamp>,

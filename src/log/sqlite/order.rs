@@ -43,15 +43,15 @@ impl SqliteLog {
     }
 
     /// Reads the events of one range of positions.
-    async fn look(
+    async fn read_bounds(
         &self,
         window: &Range<Position>,
         filter: &EventFilter,
-        most: PageLimit,
+        page_limit: PageLimit,
     ) -> Result<Vec<PositionedEvent>, LogError> {
         let rows = self.rows(page::batches_sql::<Sqlite>(window, filter)).await?;
-        let spans = rows.iter().map(span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let Some(mut query) = page::events_query::<Sqlite>(&spans, window, filter, most) else {
+        let spans = rows.iter().map(batch_span).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let Some(mut query) = page::events_query::<Sqlite>(&spans, window, filter, page_limit) else {
             return Ok(Vec::new());
         };
         let events = query.build().persistent(false).fetch_all(&self.pool).await?;
@@ -59,7 +59,7 @@ impl SqliteLog {
             Ok(PositionedEvent { position: row.try_get(0)?, event: event_from_row(row, 1)? })
         };
         let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
-        Ok(page::restore_order(events, most))
+        Ok(page::restore_order(events, page_limit))
     }
 }
 
@@ -80,13 +80,13 @@ impl EventReader for SqliteLog {
         &self,
         positions: Range<Position>,
         filter: &EventFilter,
-        most: PageLimit,
+        page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         let mut found = Vec::new();
-        for part in page::scan_ranges(&positions, filter, most) {
-            let more = self.look(&part, filter, page::remaining(most, &found)).await?;
-            found = page::merge(found, more, most);
-            if most.is_reached(&found) {
+        for part in page::scan_ranges(&positions, filter, page_limit) {
+            let more = self.read_bounds(&part, filter, page::remaining(page_limit, &found)).await?;
+            found = page::merge(found, more, page_limit);
+            if page_limit.is_reached(&found) {
                 break;
             }
         }
@@ -140,7 +140,7 @@ impl EventReader for SqliteLog {
     }
 }
 
-fn span(row: &SqliteRow) -> Result<BatchRange, sqlx::Error> {
+fn batch_span(row: &SqliteRow) -> Result<BatchRange, sqlx::Error> {
     let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
     Ok(BatchRange {
         id: row.try_get(0)?,

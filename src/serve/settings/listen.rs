@@ -1,44 +1,42 @@
-//! Where a server listens.
+//! The listen address.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where a server listens when nothing else is said.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 
 /// An address and a port, for example `127.0.0.1:8787`, `[::1]:8787` or `localhost:8787`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Listen(pub SocketAddr);
+pub struct ListenAddress(pub SocketAddr);
 
-/// A text that is no address to listen on.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no address and port, as in 127.0.0.1:8787, localhost:8787 or, for every network, 0.0.0.0:8787"
+    "invalid address '{0}', expected for example 127.0.0.1:8787, localhost:8787 or, for every network, 0.0.0.0:8787"
 )]
-pub struct NotAnAddress(String);
+pub struct ListenAddressError(String);
 
-impl FromStr for Listen {
-    type Err = NotAnAddress;
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
 
-    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
         let of_this_machine = || {
             let (name, port) = text.rsplit_once(':')?;
             let port = port.parse().ok()?;
-            // The one name that is no other machine's: a name that is looked up could be any address, public ones too.
+            // The only name that is certain to be this machine; a resolved name could be a public address.
             name.eq_ignore_ascii_case("localhost").then_some((Ipv4Addr::LOCALHOST, port).into())
         };
         let address = text.parse().ok().or_else(of_this_machine);
-        address.map(Self).ok_or_else(|| NotAnAddress(text.to_owned()))
+        address.map(Self).ok_or_else(|| ListenAddressError(text.to_owned()))
     }
 }
 
-impl TryFrom<String> for Listen {
-    type Error = NotAnAddress;
+impl TryFrom<String> for ListenAddress {
+    type Error = ListenAddressError;
 
-    fn try_from(text: String) -> Result<Self, NotAnAddress> {
+    fn try_from(text: String) -> Result<Self, ListenAddressError> {
         text.parse()
     }
 }
@@ -49,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_in_the_forms_that_people_write() {
-        let read = |text: &str| text.parse::<Listen>().map(|listen| listen.0.to_string());
+    fn common_forms_of_a_listen_address_are_accepted() {
+        let read = |text: &str| text.parse::<ListenAddress>().map(|listen| listen.0.to_string());
         for text in ["127.0.0.1:8787", "0.0.0.0:1", "[::1]:8787"] {
             assert_eq!(read(text).as_deref(), Ok(text));
         }
         assert_eq!(read("LocalHost:0").as_deref(), Ok("127.0.0.1:0"));
         for text in ["", "8787", ":8787", "localhost", "localhost:", "localhost:99999", "example.com:80"] {
-            assert_eq!(read(text), Err(NotAnAddress(text.to_owned())));
+            assert_eq!(read(text), Err(ListenAddressError(text.to_owned())));
         }
     }
 }

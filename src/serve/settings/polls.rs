@@ -1,23 +1,22 @@
-//! The settings about providers that are asked for their events.
+//! Settings of the pollers.
 
 use std::collections::BTreeMap;
 
-use super::{SettingsError, by_provider};
+use super::{SettingsError, parse_per_provider};
 use crate::poller::{BaseUrl, is_valid_api_key, parse_event_types};
 use crate::providers;
 use crate::secrets::Secret;
 
-/// The longest that a webhook is given to come, in seconds: a day.
-const MOST_DELAY: u32 = 86_400;
-/// The most of the past that is asked for, in days: no provider keeps more.
-const MOST_BACK: u32 = 30;
+/// A day.
+const MAX_DELAY_SECONDS: u32 = 86_400;
+/// The longest time for which a provider keeps its event list.
+const MAX_BACK_DAYS: u32 = 30;
 
-/// The flags about them.
 #[derive(clap::Args, Default)]
 pub(super) struct PollFlags {
-    /// Ask a provider for the events that it has had, so that those whose webhooks were missed are in the log too, with this
-    /// API key (of stripe or sparkpost); in the environment one a line. With --bus eventbridge the log has no webhooks of
-    /// Stripe, and all that is asked for is new to it.
+    /// API key to poll a provider (stripe or sparkpost) for events whose webhooks were missed; repeat for several, in the
+    /// environment one per line. With --bus eventbridge the log has no Stripe webhooks, so every polled Stripe event is new to
+    /// it.
     #[arg(
         long,
         env = "HOOKBRIDGE_POLL",
@@ -26,21 +25,20 @@ pub(super) struct PollFlags {
         value_delimiter = '\n'
     )]
     pub(super) poll: Vec<String>,
-    /// Scheme and host of a provider's API, where they are not the usual ones: `sparkpost=https://api.eu.sparkpost.com`.
+    /// Scheme and host of a provider's API, if not the default: `sparkpost=https://api.eu.sparkpost.com`.
     #[arg(long, env = "HOOKBRIDGE_POLL_URL", value_name = "PROVIDER=URL", value_delimiter = '\n')]
     pub(super) poll_url: Vec<String>,
-    /// Ask a provider for events of these types only, those that its webhooks are set to: stripe=invoice.paid,charge.failed.
+    /// Event types to poll for, as configured for the provider's webhooks: stripe=invoice.paid,charge.failed.
     #[arg(long, env = "HOOKBRIDGE_POLL_TYPES", value_name = "PROVIDER=TYPE,...", value_delimiter = '\n')]
     pub(super) poll_types: Vec<String>,
-    /// How long a webhook is given to come before its event is asked for [default: 300].
+    /// Seconds to wait for a webhook before its event counts as missed [default: 300].
     #[arg(long, env = "HOOKBRIDGE_POLL_DELAY", value_name = "SECONDS")]
     pub(super) poll_delay: Option<u32>,
-    /// How much of the past the first poll asks for [default: 0].
+    /// Days of the past that the first poll covers [default: 0].
     #[arg(long, env = "HOOKBRIDGE_POLL_BACK", value_name = "DAYS")]
     pub(super) poll_back: Option<u32>,
 }
 
-/// What the file says about them.
 pub(super) struct PollFile {
     pub(super) keys: BTreeMap<String, String>,
     pub(super) urls: BTreeMap<String, String>,
@@ -49,30 +47,27 @@ pub(super) struct PollFile {
     pub(super) back: Option<u32>,
 }
 
-/// Who is asked, and how.
-pub struct Polls {
-    /// API keys, by provider.
+pub struct PollSettings {
+    /// By provider.
     pub keys: BTreeMap<&'static str, Secret>,
-    /// Where they are asked, when not where all are.
+    /// API hosts that differ from the provider's default.
     pub urls: BTreeMap<&'static str, BaseUrl>,
-    /// The types that they are asked for, when not for all.
+    /// Event types by provider; without an entry, all types.
     pub types: BTreeMap<&'static str, Vec<String>>,
-    /// Seconds that a webhook is given to come.
-    pub delay: u32,
-    /// Days that the first poll goes back.
-    pub back: u32,
+    pub delay_seconds: u32,
+    pub back_days: u32,
 }
 
 impl PollFlags {
-    /// Puts flags and file together.
-    pub(super) fn settle(self, file: PollFile) -> Result<Polls, SettingsError> {
+    /// Merges flags and file, and validates the result.
+    pub(super) fn resolve(self, file: PollFile) -> Result<PollSettings, SettingsError> {
         let mut keys = BTreeMap::new();
-        for (provider, key) in by_provider("poll", "stripe=...", file.keys, self.poll)? {
+        for (provider, key) in parse_per_provider("poll", "stripe=...", file.keys, self.poll)? {
             if provider.polling.is_none() {
                 let can: Vec<_> =
                     providers::ALL.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
                 return Err(SettingsError(format!(
-                    "poll: {} has no list of events to ask for; these have: {}",
+                    "poll: {} has no event list to poll; providers with one: {}",
                     provider.name,
                     can.join(", ")
                 )));
@@ -80,37 +75,38 @@ impl PollFlags {
             let key = Secret::new(key);
             if !is_valid_api_key(&key) {
                 return Err(SettingsError(format!(
-                    "poll: the API key of {} is empty, or holds a space or another character that no key has",
+                    "poll: the API key of {} is empty or contains a space or control character",
                     provider.name
                 )));
             }
             keys.insert(provider.name, key);
         }
         let mut urls = BTreeMap::new();
-        for (provider, url) in by_provider("poll-url", "stripe=https://...", file.urls, self.poll_url)? {
-            // Not shown: somebody may have put the key there.
-            let wrong = |error| SettingsError(format!("poll-url: that of {}: {error}", provider.name));
+        for (provider, url) in parse_per_provider("poll-url", "stripe=https://...", file.urls, self.poll_url)?
+        {
+            // The value is not shown: it may be a misplaced key.
+            let wrong = |error| SettingsError(format!("poll-url: {}: {error}", provider.name));
             urls.insert(provider.name, url.parse().map_err(wrong)?);
         }
         let mut types = BTreeMap::new();
         for (provider, list) in
-            by_provider("poll-types", "stripe=invoice.paid,...", file.types, self.poll_types)?
+            parse_per_provider("poll-types", "stripe=invoice.paid,...", file.types, self.poll_types)?
         {
             types.insert(provider.name, parse_event_types(&list));
         }
         if let Some(name) = urls.keys().chain(types.keys()).find(|name| !keys.contains_key(*name)) {
             return Err(SettingsError(format!(
-                "poll: {name} is not asked for its events: there is no key of it"
+                "poll: no API key for {name}, so its other poll settings have no effect"
             )));
         }
         let delay = self.poll_delay.or(file.delay).unwrap_or(300);
         let back = self.poll_back.or(file.back).unwrap_or(0);
-        if delay > MOST_DELAY || back > MOST_BACK {
+        if delay > MAX_DELAY_SECONDS || back > MAX_BACK_DAYS {
             return Err(SettingsError(format!(
-                "poll-delay is at most {MOST_DELAY} seconds, poll-back at most {MOST_BACK} days"
+                "poll-delay must be at most {MAX_DELAY_SECONDS} seconds, poll-back at most {MAX_BACK_DAYS} days"
             )));
         }
-        Ok(Polls { keys, urls, types, delay, back })
+        Ok(PollSettings { keys, urls, types, delay_seconds: delay, back_days: back })
     }
 }
 
@@ -127,19 +123,19 @@ mod tests {
             delay: None,
             back: None,
         };
-        flags.settle(file).err().unwrap().to_string()
+        flags.resolve(file).err().unwrap().to_string()
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_key() {
+    fn errors_never_contain_the_api_key() {
         let poll = |text: &str| why(PollFlags { poll: vec![text.into()], ..PollFlags::default() });
-        insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no list of events to ask for; these have: sparkpost, stripe");
-        insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty, or holds a space or another character that no key has");
-        insta::assert_snapshot!(poll("hunter2"), @"poll: it is written PROVIDER=VALUE, for example stripe=...");
+        insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no event list to poll; providers with one: sparkpost, stripe");
+        insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty or contains a space or control character");
+        insta::assert_snapshot!(poll("hunter2"), @"poll: expected PROVIDER=VALUE, for example stripe=...");
         let poll_url = vec!["stripe=http://api.stripe.com/hunter2".into()];
-        insta::assert_snapshot!(why(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: that of stripe: the format is https://HOST, without a path (http:// only for this machine)");
+        insta::assert_snapshot!(why(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: stripe: the format is https://HOST, without a path (http:// only for this machine)");
         let poll_types = vec!["stripe=invoice.paid".into()];
-        insta::assert_snapshot!(why(PollFlags { poll_types, ..PollFlags::default() }), @"poll: stripe is not asked for its events: there is no key of it");
-        insta::assert_snapshot!(why(PollFlags { poll_delay: Some(100_000), ..PollFlags::default() }), @"poll-delay is at most 86400 seconds, poll-back at most 30 days");
+        insta::assert_snapshot!(why(PollFlags { poll_types, ..PollFlags::default() }), @"poll: no API key for stripe, so its other poll settings have no effect");
+        insta::assert_snapshot!(why(PollFlags { poll_delay: Some(100_000), ..PollFlags::default() }), @"poll-delay must be at most 86400 seconds, poll-back at most 30 days");
     }
 }

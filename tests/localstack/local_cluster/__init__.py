@@ -1,8 +1,8 @@
-"""Gives LocalStack the resources of RDS that a template makes a database of, which it lacks.
+"""Adds the RDS resources to LocalStack that a template needs for its database.
 
-A cluster is the PostgreSQL server that listens on 127.0.0.1 at the cluster's port already, with the master user and the
-database that the template names. What RDS would make beside it is made: a password in Secrets Manager, and the attributes
-that a template can ask for. Networks, snapshots and scaling are not.
+A cluster is the PostgreSQL server that already listens on the cluster's port of 127.0.0.1, with the master user and the database
+that the template names. The password in Secrets Manager and the attributes that a template can read are created. Networks,
+snapshots and scaling are not supported.
 """
 
 import json

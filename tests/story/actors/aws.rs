@@ -1,4 +1,4 @@
-//! AWS, played by LocalStack, as a person meets it: through the `aws` command.
+//! AWS through the `aws` command, against LocalStack.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,47 +12,43 @@ pub fn name(of: &str) -> String {
     format!("{of}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Runs the `aws` command and returns the JSON it prints; `null` when it prints none.
+/// Runs the `aws` command and returns the JSON it prints, or `null`.
 pub fn aws(arguments: &[&str]) -> Value {
     serde_json::from_str(&text(arguments)).unwrap_or(Value::Null)
 }
 
-/// Runs the `aws` command and returns what it prints.
+/// Runs the `aws` command and returns its output.
 pub fn text(arguments: &[&str]) -> String {
     let mut command = Command::new("aws");
     super::run(command.args(["--endpoint-url", &endpoint(), "--output", "json"]).args(arguments))
 }
 
-/// LocalStack's URL.
 pub fn endpoint() -> String {
-    super::set_up("HOOKBRIDGE_TEST_AWS")
+    super::test_environment("HOOKBRIDGE_TEST_AWS")
 }
 
-/// Makes a secret and returns its ARN.
+/// Creates a secret and returns its ARN.
 pub fn secret(value: &str) -> String {
     let made = aws(&["secretsmanager", "create-secret", "--name", &name("secret"), "--secret-string", value]);
     made["ARN"].as_str().unwrap().to_owned()
 }
 
-/// Gives a secret a new version.
 pub fn rotate(arn: &str, value: &str) {
     aws(&["secretsmanager", "put-secret-value", "--secret-id", arn, "--secret-string", value]);
 }
 
-/// An SQS queue.
 pub struct Queue {
     pub url: String,
 }
 
 impl Queue {
-    /// Makes one.
     pub fn new() -> Self {
         let made = aws(&["sqs", "create-queue", "--queue-name", &name("queue")]);
         Self { url: made["QueueUrl"].as_str().unwrap().to_owned() }
     }
 
-    /// Makes one, and a rule with `pattern` on `bus` that sends to it.
-    pub fn of_rule(bus: &str, pattern: &Value) -> Self {
+    /// Creates a queue, and a rule with `pattern` on `bus` that targets it.
+    pub fn for_rule(bus: &str, pattern: &Value) -> Self {
         let queue = Self::new();
         let name = queue.url.rsplit('/').next().unwrap();
         let pattern = pattern.to_string();
@@ -62,7 +58,7 @@ impl Queue {
         queue
     }
 
-    /// The next message's text, which is then gone.
+    /// Receives and deletes the next message, and returns its body.
     pub fn receive(&self) -> String {
         let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {
@@ -76,7 +72,6 @@ impl Queue {
         panic!("no message came to {}", self.url);
     }
 
-    /// Whether nothing (more) waits.
     pub fn is_empty(&self) -> bool {
         let got = aws(&["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "1"]);
         got["Messages"].get(0).is_none()

@@ -1,4 +1,4 @@
-//! The function `bridge` in this process, with the real SDK, in front of LocalStack or of a proxy before it.
+//! The function `bridge` in this process, with the real SDK, in front of LocalStack or of a fault proxy.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,15 +10,14 @@ use hookbridge::providers;
 use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
 use serde_json::{Value, json};
 
-/// The SDK's configuration as a function has it, for AWS at `endpoint`.
+/// The SDK configuration of a function, for AWS at `endpoint`.
 pub async fn config(endpoint: &str) -> SdkConfig {
     hookbridge::aws::function_config().await.to_builder().endpoint_url(endpoint).build()
 }
 
-/// The function, and what it answers.
 pub struct CloudFunction(BridgeFunction<CachedSecrets<SecretsManager>, EventBridge>);
 
-/// An answer, and the line that was logged.
+/// A response, and the log line.
 #[derive(Debug)]
 pub struct Invocation {
     pub status: u64,
@@ -29,8 +28,7 @@ pub struct Invocation {
 }
 
 impl CloudFunction {
-    /// A function that reaches AWS at `endpoint`.
-    pub async fn at(endpoint: &str, provider: &str, secret_arn: &str) -> Self {
+    pub async fn with_endpoint(endpoint: &str, provider: &str, secret_arn: &str) -> Self {
         Self::with(endpoint, provider, secret_arn, CacheTtls::default()).await
     }
 
@@ -51,31 +49,27 @@ impl CloudFunction {
         })
     }
 
-    /// The same with a spill queue.
-    pub async fn spilling_to(mut self, endpoint: &str, queue_url: &str) -> Self {
+    pub async fn with_spill_queue(mut self, endpoint: &str, queue_url: &str) -> Self {
         self.0.handler.spill = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
         self
     }
 
-    /// The same with an overflow bucket.
-    pub async fn overflowing_to(mut self, endpoint: &str, bucket: &str) -> Self {
+    pub async fn with_overflow_bucket(mut self, endpoint: &str, bucket: &str) -> Self {
         self.0.handler.overflow = Some(ClaimCheckStore::new(&config(endpoint).await, bucket.to_owned()));
         self
     }
 
-    /// The same with another limit.
-    pub fn with_entries_up_to(mut self, bytes: usize) -> Self {
+    pub fn with_max_entry_bytes(mut self, bytes: usize) -> Self {
         self.0.handler.max_entry_bytes = bytes;
         self
     }
 
-    /// The same with an archive.
-    pub fn keeping_in(mut self, archive: Archive) -> Self {
+    pub fn archiving_to(mut self, archive: Archive) -> Self {
         self.0.handler.archive = Some(archive);
         self
     }
 
-    /// Invokes it with a Function URL event, and 5 s to answer.
+    /// Invokes it with a Function URL event and a deadline in 5 s.
     pub async fn invoke(&self, event: &Value) -> Invocation {
         self.invoke_text(&event.to_string(), Duration::from_secs(5)).await
     }
@@ -94,7 +88,6 @@ impl CloudFunction {
     }
 }
 
-/// A Function URL event for a POST to the root.
 pub fn url_event(headers: &[(&str, &str)], body: &str) -> Value {
     let headers: serde_json::Map<String, Value> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();

@@ -1,11 +1,10 @@
-//! PostgreSQL, with a database for each test.
+//! PostgreSQL, with a new database for each test.
 
 use hookbridge::log::PostgresLog;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::aws::name;
 
-/// An empty database.
 pub struct Database {
     pub url: String,
     pub pool: PgPool,
@@ -13,7 +12,7 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Self {
-        let server = super::set_up("HOOKBRIDGE_TEST_DATABASE");
+        let server = super::test_environment("HOOKBRIDGE_TEST_DATABASE");
         let name = name("test").replace('-', "_");
         let admin = PgPoolOptions::new().max_connections(1).connect(&server).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}"))).execute(&admin).await.unwrap();
@@ -24,17 +23,16 @@ impl Database {
         Self { url, pool }
     }
 
-    /// The log in it.
     pub async fn log(&self) -> PostgresLog {
         PostgresLog::open(&self.url.parse().unwrap(), 8).await.unwrap()
     }
 
-    /// The first column of what a statement returns, as text.
+    /// The first column of a query's result, as text.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&self.pool).await.unwrap()
     }
 
-    /// The number that a statement returns.
+    /// The single number that a query returns.
     pub async fn number(&self, sql: &str) -> i64 {
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.pool).await.unwrap()
     }

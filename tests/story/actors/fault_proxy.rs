@@ -1,4 +1,4 @@
-//! Between the SDK and LocalStack: a proxy that makes AWS fail as it does on bad days.
+//! A proxy between the SDK and LocalStack that makes AWS requests fail.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,44 +10,42 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-/// What happens to one call.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
     /// 400 `ThrottlingException`, as EventBridge and Secrets Manager throttle.
     Throttled,
     /// 500 `InternalException`.
-    Broken,
+    InternalError,
     /// 400 with this code.
-    Refused(&'static str),
-    /// 200, and the entry failed with this code.
+    AccessDenied(&'static str),
+    /// 200 with a failed entry of this code.
     EntryFailed(&'static str),
-    /// 200, and nothing is said of any entry.
-    NothingSaid,
-    /// 400, as a region says it that takes no request of this size.
+    /// 200 without a result for any entry.
+    EmptyResult,
+    /// 400 of a region that rejects requests of this size.
     TotalSize,
-    /// The answer comes this late.
+    /// The response is delayed.
     Slow(Duration),
-    /// The connection is cut after the first bytes of an answer.
-    Cut,
-    /// The call passes, and the connection is cut after the first bytes of its answer.
-    Lost,
-    /// 409, as S3 says it of an object that somebody else is writing.
+    /// The request is not sent on; the connection breaks within the response.
+    Truncated,
+    /// The request is sent on; the connection breaks within the response.
+    ResponseLost,
+    /// 409, as S3 answers while another request writes the object.
     Conflict,
-    /// Nothing: the call passes.
+    /// No fault.
     None,
 }
 
 #[derive(Default)]
 struct Plan {
-    /// What happens to the next calls, by the name of the operation.
+    /// Faults of the next requests, by operation.
     next: VecDeque<(&'static str, Fault)>,
-    /// What happens to all others.
+    /// Faults of all other requests.
     always: Vec<(&'static str, Fault)>,
     calls: Vec<String>,
     bodies: Vec<String>,
 }
 
-/// The proxy. Calls pass unless they were told otherwise.
 #[derive(Clone)]
 pub struct FaultProxy {
     pub address: SocketAddr,
@@ -55,8 +53,7 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Stands in front of `target`, a URL.
-    pub async fn before(target: &str) -> Self {
+    pub async fn in_front_of(target: &str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Self { address: listener.local_addr().unwrap(), plan: Arc::default() };
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -70,24 +67,22 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
-    /// The next calls of `operation` meet these faults, one each.
+    /// The next requests of `operation` get these faults, one each.
     pub fn next(&self, operation: &'static str, faults: impl IntoIterator<Item = Fault>) {
         self.plan.lock().unwrap().next.extend(faults.into_iter().map(|fault| (operation, fault)));
     }
 
-    /// Every call of `operation` meets this fault from now on.
     pub fn always(&self, operation: &'static str, fault: Fault) {
         let mut plan = self.plan.lock().unwrap();
         plan.always.retain(|(o, _)| *o != operation);
         plan.always.push((operation, fault));
     }
 
-    /// How often `operation` was called.
     pub fn calls(&self, operation: &str) -> usize {
         self.plan.lock().unwrap().calls.iter().filter(|call| *call == operation).count()
     }
 
-    /// The bodies of the calls of `PutEvents` that passed.
+    /// The bodies of the `PutEvents` requests that were sent on.
     pub fn published(&self) -> Vec<String> {
         self.plan.lock().unwrap().bodies.clone()
     }
@@ -110,7 +105,7 @@ async fn pass(
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let operation = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let operation = match operation.rsplit('.').next().unwrap_or_default() {
-        // S3 has no such header, and we call nothing else of it.
+        // S3 requests have no operation header; tests send only PutObject through the proxy.
         "" if parts.method == "PUT" => "PutObject".to_owned(),
         name => name.to_owned(),
     };
@@ -120,8 +115,8 @@ async fn pass(
     let fault = proxy.fault(&operation);
     match fault {
         Fault::Throttled => return error(400, "ThrottlingException"),
-        Fault::Broken => return error(500, "InternalException"),
-        Fault::Refused(code) => return error(400, code),
+        Fault::InternalError => return error(500, "InternalException"),
+        Fault::AccessDenied(code) => return error(400, code),
         Fault::TotalSize => {
             let message = "Total size of the entries in the request is over the limit.";
             let answer = serde_json::json!({"__type": "ValidationException", "message": message});
@@ -132,11 +127,11 @@ async fn pass(
             let answer = serde_json::json!({"FailedEntryCount": 1, "Entries": [entry]});
             return json(200, &answer.to_string());
         }
-        Fault::NothingSaid => return json(200, "{}"),
+        Fault::EmptyResult => return json(200, "{}"),
         Fault::Conflict => return error(409, "ConditionalRequestConflict"),
-        Fault::Cut => return cut(),
+        Fault::Truncated => return truncate(),
         Fault::Slow(time) => tokio::time::sleep(time).await,
-        Fault::Lost | Fault::None => {}
+        Fault::ResponseLost | Fault::None => {}
     }
     if operation == "PutEvents" {
         proxy.plan.lock().unwrap().bodies.push(String::from_utf8_lossy(&body).into_owned());
@@ -146,17 +141,16 @@ async fn pass(
         forward = forward.header(name, value);
     }
     let answer = forward.send().await.unwrap();
-    if matches!(fault, Fault::Lost) {
-        return cut();
+    if matches!(fault, Fault::ResponseLost) {
+        return truncate();
     }
     let status = answer.status().as_u16();
     json(status, &answer.text().await.unwrap())
 }
 
-/// The beginning of an answer.
-fn cut() -> Response {
+fn truncate() -> Response {
     let pieces = [Ok(Bytes::from_static(b"{\"Ent")), Err(std::io::Error::other("cut"))];
-    Response::new(Body::from_stream(Pieces(pieces.into_iter())))
+    Response::new(Body::from_stream(ChunkedBody(pieces.into_iter())))
 }
 
 fn json(status: u16, body: &str) -> Response {
@@ -164,10 +158,9 @@ fn json(status: u16, body: &str) -> Response {
     builder.body(Body::from(body.to_owned())).unwrap()
 }
 
-/// The pieces of a body that is cut off.
-struct Pieces<I>(I);
+struct ChunkedBody<I>(I);
 
-impl<I: Iterator + Unpin> futures_core::Stream for Pieces<I> {
+impl<I: Iterator + Unpin> futures_core::Stream for ChunkedBody<I> {
     type Item = I::Item;
 
     fn poll_next(

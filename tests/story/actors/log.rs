@@ -1,4 +1,4 @@
-//! Both logs, and what is recorded in them.
+//! The log in PostgreSQL and in SQLite, and events to record.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use hookbridge::log::{
 };
 use jiff::Timestamp;
 
-/// Makes a test of each of these functions for each database.
+/// Expands to one test per function and database.
 macro_rules! both {
     ($($test:ident)*) => {
         mod postgres {
@@ -53,7 +53,7 @@ pub fn batch<'a>(origin: &str, records: Vec<NewEvent<'a>>) -> EventBatch<'a> {
     EventBatch { origin: Some(Cow::Owned(origin.to_owned())), events: records, unrecognized: 0 }
 }
 
-pub fn everything() -> Search {
+pub fn unlimited_search() -> Search {
     Search { from: Timestamp::MIN, to: Timestamp::MAX, ..Search::default() }
 }
 
@@ -61,22 +61,22 @@ pub fn page(order: Order, limit: u32) -> PageRequest {
     PageRequest { order, after: None, offset: 0, limit }
 }
 
-/// The whole log, in its order.
-pub async fn all(log: &impl EventStore) -> Vec<StoredEvent> {
-    log.search(&everything(), &page(Order::OldestFirst, 100_000)).await.unwrap()
+/// All events in log order.
+pub async fn all_events(log: &impl EventStore) -> Vec<StoredEvent> {
+    log.search(&unlimited_search(), &page(Order::OldestFirst, 100_000)).await.unwrap()
 }
 
 pub fn ids(events: &[StoredEvent]) -> Vec<&str> {
     events.iter().map(|event| event.key.id.as_str()).collect()
 }
 
-/// Polls a future so often at most, and then drops it where it stands.
-pub struct Stopped<'f, F> {
+/// Polls a future at most this often, and then drops it.
+pub struct Interrupted<'f, F> {
     pub work: Pin<&'f mut F>,
     pub polls: usize,
 }
 
-impl<F: Future> Future for Stopped<'_, F> {
+impl<F: Future> Future for Interrupted<'_, F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,17 +1,17 @@
-//! Who takes part in the stories: a server, a raw HTTP client, AWS, and what comes between us and AWS.
+//! Test fixtures: a server, a raw HTTP client, AWS, and a proxy that injects faults.
 
 pub mod aws;
 pub mod cloud_function;
 pub mod database;
+pub mod dispatch_harness;
 pub mod fault_proxy;
 pub mod log;
-pub mod office;
 pub mod provider_api;
+pub mod raw_http;
 pub mod receiver;
 pub mod runtime_api;
 pub mod server;
 pub mod stack;
-pub mod wire;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,17 +20,16 @@ use std::time::{Duration, Instant};
 use hookbridge::providers::{self, RawWebhook};
 use hookbridge::secrets::Secret;
 
-/// The root of the checkout.
 pub fn checkout() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What `scripts/test` has set up under this name.
-pub fn set_up(name: &str) -> String {
+/// A variable that `scripts/test` sets.
+pub fn test_environment(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))
 }
 
-/// Runs a program to its end and returns its output; panics with all it said when it fails.
+/// Runs a program and returns its output; panics with its output if it fails.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -43,12 +42,11 @@ pub fn run(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
-/// The signature header that GitHub would send with `body`.
 pub fn github_signature(body: &[u8]) -> String {
     signature("github", server::SECRET, "https://x.example/", body)
 }
 
-/// The signature header that a provider would send with `body`, by the library's own hand.
+/// The signature header that a provider would send with `body`, made by the library.
 pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String {
     let provider = providers::find(provider).unwrap();
     let body = bytes::Bytes::copy_from_slice(body);
@@ -56,8 +54,8 @@ pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String
     provider.signature.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }
 
-/// Looks again and again until there is something, for a minute and a half at most.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until `look` returns a value, for at most 90 s.
+pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(90);
     loop {
         if let Some(found) = look() {

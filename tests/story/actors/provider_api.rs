@@ -1,4 +1,4 @@
-//! A provider's own list of its events, as Stripe and SparkPost have one, on this machine.
+//! A local server with the event list APIs of Stripe and SparkPost.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,23 +9,20 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// The key that is taken.
-pub const KEY: &str = "rk_test_secret";
-/// Results that SparkPost has on a page here.
-const PAGE: usize = 2;
+pub const API_KEY: &str = "rk_test_secret";
+const PAGE_SIZE: usize = 2;
 
-/// Whose list it is.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Of {
+pub enum ApiKind {
     Stripe,
     SparkPost,
 }
 
-/// A running API; it goes on until the test ends.
+/// A running API. It stops with the test.
 #[derive(Clone)]
 pub struct ProviderApi {
     pub address: SocketAddr,
-    of: Of,
+    of: ApiKind,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -33,14 +30,14 @@ pub struct ProviderApi {
 struct Inner {
     /// Time in seconds and event, the newest last.
     events: Vec<(i64, Value)>,
-    /// The queries that were asked.
-    asked: Vec<String>,
-    /// Answers to the next requests, instead of pages; `None` is a page.
-    instead: Vec<Option<(StatusCode, String)>>,
+    /// The queries received.
+    requests: Vec<String>,
+    /// Responses to the next requests; `None` for a page.
+    override_response: Vec<Option<(StatusCode, String)>>,
 }
 
 impl ProviderApi {
-    pub async fn start(of: Of) -> Self {
+    pub async fn start(of: ApiKind) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api = Self { address: listener.local_addr().unwrap(), of, inner: Arc::default() };
         let router = Router::new().fallback(answer).with_state(api.clone());
@@ -52,29 +49,28 @@ impl ProviderApi {
         format!("http://{}", self.address)
     }
 
-    /// Has an event happen.
-    pub fn happened(&self, time: i64, event: Value) {
+    pub fn add_event(&self, time: i64, event: Value) {
         let mut inner = self.inner.lock().unwrap();
         inner.events.push((time, event));
         inner.events.sort_by_key(|(time, _)| *time);
     }
 
-    /// Answers the next requests in this way; a page where it is `None`.
+    /// Sets the next responses; `None` for a page.
     pub fn next(&self, answers: impl IntoIterator<Item = Option<(u16, &'static str)>>) {
         let status = |status| StatusCode::from_u16(status).unwrap();
         let answers = answers.into_iter().map(|a| a.map(|(code, body)| (status(code), body.to_owned())));
-        self.inner.lock().unwrap().instead = answers.collect();
+        self.inner.lock().unwrap().override_response = answers.collect();
     }
 
-    /// The queries since this was asked last.
-    pub fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.inner.lock().unwrap().asked)
+    /// The queries since the last call.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.lock().unwrap().requests)
     }
 
     fn page(&self, inner: &Inner, query: &[(String, String)]) -> Option<Value> {
         let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         match self.of {
-            Of::Stripe => {
+            ApiKind::Stripe => {
                 let limit: usize = value("limit")?.parse().ok()?;
                 let (from, until): (i64, i64) =
                     (value("created[gte]")?.parse().ok()?, value("created[lt]")?.parse().ok()?);
@@ -90,7 +86,7 @@ impl ProviderApi {
                     json!({"object": "list", "url": "/v1/events", "has_more": events.len() > limit, "data": data}),
                 )
             }
-            Of::SparkPost => {
+            ApiKind::SparkPost => {
                 let second = |name: &str| Some(value(name)?.parse::<jiff::Timestamp>().ok()?.as_second());
                 let (from, until, at) = match value("cursor")? {
                     "initial" => (second("from")?, second("to")?, 0),
@@ -101,13 +97,13 @@ impl ProviderApi {
                 };
                 let events = inner.events.iter().rev().filter(|(time, _)| (from..until).contains(time));
                 let events: Vec<_> = events.map(|(_, event)| event.clone()).collect();
-                let links = if events.len() > at + PAGE {
-                    // As if somebody wanted the key to go elsewhere.
-                    json!({"next": format!("http://127.0.0.1:1/api/v1/events/message?cursor={from}_{until}_{}", at + PAGE)})
+                let links = if events.len() > at + PAGE_SIZE {
+                    // A link to another host, to which the key must not be sent.
+                    json!({"next": format!("http://127.0.0.1:1/api/v1/events/message?cursor={from}_{until}_{}", at + PAGE_SIZE)})
                 } else {
                     json!({})
                 };
-                let results: Vec<_> = events.iter().skip(at).take(PAGE).cloned().collect();
+                let results: Vec<_> = events.iter().skip(at).take(PAGE_SIZE).cloned().collect();
                 Some(json!({"results": results, "total_count": events.len(), "links": links}))
             }
         }
@@ -117,12 +113,12 @@ impl ProviderApi {
 async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let mut inner = api.inner.lock().unwrap();
-    inner.asked.push(query.clone());
+    inner.requests.push(query.clone());
     let (path, key) = match api.of {
-        Of::Stripe => ("/v1/events", format!("Bearer {KEY}")),
-        Of::SparkPost => ("/api/v1/events/message", KEY.to_owned()),
+        ApiKind::Stripe => ("/v1/events", format!("Bearer {API_KEY}")),
+        ApiKind::SparkPost => ("/api/v1/events/message", API_KEY.to_owned()),
     };
-    let instead = if inner.instead.is_empty() { None } else { inner.instead.remove(0) };
+    let instead = if inner.override_response.is_empty() { None } else { inner.override_response.remove(0) };
     if let Some((status, body)) = instead {
         return (status, [("location", "http://127.0.0.1:1/")], body).into_response();
     }
@@ -137,7 +133,7 @@ async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
     });
     let page = if request.uri().path() == path { api.page(&inner, &pairs.collect::<Vec<_>>()) } else { None };
     match page {
-        // Written over lines, as Stripe does.
+        // Pretty-printed, like Stripe's responses.
         Some(page) => (StatusCode::OK, serde_json::to_string_pretty(&page).unwrap()).into_response(),
         None => (StatusCode::BAD_REQUEST, "what a provider says of it").into_response(),
     }

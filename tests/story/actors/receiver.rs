@@ -1,4 +1,4 @@
-//! A subscriber's server: it takes what comes and answers as it is told.
+//! A subscriber's HTTP server: it records requests and responds as configured.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,22 +15,20 @@ use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{checkout, set_up};
+use super::{checkout, test_environment};
 
-/// A request that came.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct ReceivedRequest {
     pub path: String,
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Received {
+impl ReceivedRequest {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The id of the event.
     pub fn id(&self) -> String {
         self.header("webhook-id").to_owned()
     }
@@ -40,14 +38,13 @@ impl Received {
     }
 }
 
-type Answer = dyn Fn(&Received) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync;
+type Responder = dyn Fn(&ReceivedRequest) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync;
 
-/// The server.
 #[derive(Clone)]
 pub struct Receiver {
     pub address: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
-    answer: Arc<Mutex<Arc<Answer>>>,
+    received: Arc<Mutex<Vec<ReceivedRequest>>>,
+    responder: Arc<Mutex<Arc<Responder>>>,
 }
 
 impl Receiver {
@@ -56,9 +53,11 @@ impl Receiver {
         let receiver = Self {
             address: listener.local_addr().unwrap(),
             received: Arc::default(),
-            answer: Arc::new(Mutex::new(Arc::new(|_: &Received| (200, vec![], "thanks".to_owned())))),
+            responder: Arc::new(Mutex::new(Arc::new(|_: &ReceivedRequest| {
+                (200, vec![], "thanks".to_owned())
+            }))),
         };
-        let router = Router::new().fallback(post(take)).with_state(receiver.clone());
+        let router = Router::new().fallback(post(handle)).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         receiver
     }
@@ -67,39 +66,34 @@ impl Receiver {
         format!("http://{}/{path}", self.address)
     }
 
-    /// From now on it answers with this status.
-    pub fn answers(&self, status: u16) {
-        self.answers_by(move |_| (status, vec![], "no".to_owned()));
+    pub fn respond_with(&self, status: u16) {
+        self.respond_by(move |_| (status, vec![], "no".to_owned()));
     }
 
-    /// From now on it answers so.
-    pub fn answers_by(
+    pub fn respond_by(
         &self,
-        answer: impl Fn(&Received) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync + 'static,
     ) {
-        *self.answer.lock().unwrap() = Arc::new(answer);
+        *self.responder.lock().unwrap() = Arc::new(answer);
     }
 
-    /// All that came.
-    pub fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<ReceivedRequest> {
         self.received.lock().unwrap().clone()
     }
 
-    /// The ids of all that came, in their order.
     pub fn ids(&self) -> Vec<String> {
-        self.received().iter().map(Received::id).collect()
+        self.received().iter().map(ReceivedRequest::id).collect()
     }
 
-    /// Forgets what came.
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.received.lock().unwrap().clear();
     }
 }
 
-async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: String) -> Response {
-    let received = Received { path: uri.path().to_owned(), headers, body };
+async fn handle(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    let received = ReceivedRequest { path: uri.path().to_owned(), headers, body };
     receiver.received.lock().unwrap().push(received.clone());
-    let answer = receiver.answer.lock().unwrap().clone();
+    let answer = receiver.responder.lock().unwrap().clone();
     let (status, headers, body) = answer(&received);
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
     for (name, value) in headers {
@@ -108,8 +102,8 @@ async fn take(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
     response
 }
 
-/// What the libraries of Standard Webhooks and of Svix, for JavaScript and for Python, say of requests that were signed with this
-/// secret: "true", or why not; four texts for each.
+/// Verifies signed requests with the JavaScript and Python libraries of Standard Webhooks and Svix. Returns four texts per
+/// request: "true", or the error.
 pub fn verifications(secret: &str, requests: &[(HeaderMap, String)]) -> Vec<String> {
     let request = |(headers, body): &(HeaderMap, String)| {
         let headers: BTreeMap<_, _> =
@@ -117,7 +111,7 @@ pub fn verifications(secret: &str, requests: &[(HeaderMap, String)]) -> Vec<Stri
         json!({"headers": headers, "body": body}).to_string() + "\n"
     };
     let requests: String = requests.iter().map(request).collect();
-    let environment = PathBuf::from(set_up("HOOKBRIDGE_TEST_ENV"));
+    let environment = PathBuf::from(test_environment("HOOKBRIDGE_TEST_ENV"));
     let verifiers = [
         ("node", environment.join("node/verifies.mjs")),
         ("python", checkout().join("tests/python/verifies.py")),

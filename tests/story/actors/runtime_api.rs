@@ -1,4 +1,4 @@
-//! Lambda's Runtime API, for one function that runs as a process: it sees what a function answers as it comes.
+//! Lambda's Runtime API for one function that runs as a process, with access to a response while it streams.
 //!
 //! Source: "Using the Lambda runtime API for custom runtimes", AWS Lambda Developer Guide.
 
@@ -10,25 +10,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A function that runs; killed when dropped.
+/// A running function; killed when dropped.
 pub struct RunningFunction {
     process: Child,
     invoke: mpsc::Sender<(String, SystemTime)>,
-    answers: mpsc::Receiver<Answering>,
+    answers: mpsc::Receiver<RuntimeResponse>,
 }
 
-/// What a function answers to one invocation.
-pub struct Answering {
-    /// The head of its request, by which it answers.
+/// The response to one invocation.
+pub struct RuntimeResponse {
+    /// The request line and headers of the function's request.
     pub head: String,
     pieces: mpsc::Receiver<Vec<u8>>,
 }
 
 impl RunningFunction {
-    /// Starts a program with an environment.
     pub fn start(program: &str, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -52,10 +50,10 @@ impl RunningFunction {
         Self { process, invoke, answers }
     }
 
-    /// Invokes it, and returns as soon as it begins to answer.
-    pub fn invoke(&self, event: &Value, deadline: SystemTime) -> Answering {
+    /// Invokes it, and returns when the response begins.
+    pub fn invoke(&self, event: &Value, deadline: SystemTime) -> RuntimeResponse {
         self.invoke.send((event.to_string(), deadline)).unwrap();
-        self.answers.recv_timeout(PATIENCE).expect("an answer")
+        self.answers.recv_timeout(WAIT_TIMEOUT).expect("an answer")
     }
 }
 
@@ -66,18 +64,18 @@ impl Drop for RunningFunction {
     }
 }
 
-impl Answering {
-    /// What comes next, when it comes; `None` at the end.
+impl RuntimeResponse {
+    /// The next chunk; `None` at the end.
     pub fn next(&self) -> Option<Vec<u8>> {
-        match self.pieces.recv_timeout(PATIENCE) {
+        match self.pieces.recv_timeout(WAIT_TIMEOUT) {
             Ok(piece) => Some(piece),
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("nothing comes, and no end"),
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no chunk and no end within the timeout"),
         }
     }
 
-    /// All that comes until what came holds `text`, as text.
-    pub fn until(&self, text: &str) -> String {
+    /// Reads until the text read so far contains `text`.
+    pub fn read_until(&self, text: &str) -> String {
         let mut all = String::new();
         while !all.contains(text) {
             let piece = self.next().unwrap_or_else(|| panic!("the end, after: {all}"));
@@ -86,8 +84,7 @@ impl Answering {
         all
     }
 
-    /// All that comes until the end.
-    pub fn rest(&self) -> Vec<u8> {
+    pub fn read_rest(&self) -> Vec<u8> {
         std::iter::from_fn(|| self.next()).flatten().collect()
     }
 }
@@ -95,7 +92,7 @@ impl Answering {
 fn serve(
     stream: TcpStream,
     events: &Mutex<mpsc::Receiver<(String, SystemTime)>>,
-    answers: &mpsc::Sender<Answering>,
+    answers: &mpsc::Sender<RuntimeResponse>,
 ) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
@@ -117,7 +114,7 @@ fn serve(
             Some(line.split_once(':')?.1.trim().to_owned())
         };
         let length: Option<usize> = header("content-length").and_then(|length| length.parse().ok());
-        answers.send(Answering { head: head.clone(), pieces }).ok()?;
+        answers.send(RuntimeResponse { head: head.clone(), pieces }).ok()?;
         if let Some(length) = length {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;

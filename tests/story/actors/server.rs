@@ -1,4 +1,4 @@
-//! A running `hookbridge serve`, as a person starts it.
+//! A running `hookbridge serve`.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -11,20 +11,18 @@ use hookbridge::providers::{self, Provider};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::wire::{self, Reply};
+use super::raw_http::{self, Reply};
 
-/// The secret of every provider in these tests.
 pub const SECRET: &str = "It's a Secret to Everybody";
 
-/// A server on a free port, with a data folder of its own; killed when dropped.
+/// A server on a free port, with its own data folder; killed when dropped.
 pub struct Server {
     pub address: SocketAddr,
     pub folder: TempDir,
     process: Child,
-    lines: Mutex<mpsc::Receiver<String>>,
+    output_lines: Mutex<mpsc::Receiver<String>>,
 }
 
-/// The command, not started.
 pub fn hookbridge() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hookbridge"));
     command.env_remove("HOOKBRIDGE_DATA");
@@ -51,35 +49,35 @@ impl Server {
 
     fn listening_in(folder: TempDir, (process, lines): (Child, Mutex<mpsc::Receiver<String>>)) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { address, folder, process, lines };
-        server.listening();
+        let mut server = Self { address, folder, process, output_lines: lines };
+        server.wait_until_listening();
         server
     }
 
-    /// Ends it, and starts it again in the same folder.
-    pub fn start_again_with(&mut self, flags: &[&str]) {
+    /// Stops it with SIGTERM and starts it again in the same folder.
+    pub fn restart_with(&mut self, flags: &[&str]) {
         self.signal("TERM");
-        assert!(self.end().success());
-        (self.process, self.lines) = spawn(self.folder.path(), &secret_flags(), flags);
-        self.listening();
+        assert!(self.wait_for_exit().success());
+        (self.process, self.output_lines) = spawn(self.folder.path(), &secret_flags(), flags);
+        self.wait_until_listening();
     }
 
-    /// Starts another one in the folder of this one, which has ended.
-    pub fn in_the_same_folder(mut self, flags: &[&str]) -> Self {
-        (self.process, self.lines) = spawn(self.folder.path(), &secret_flags(), flags);
-        self.listening();
+    /// Starts a new process in the folder of this one, which has exited.
+    pub fn start_in_same_folder(mut self, flags: &[&str]) -> Self {
+        (self.process, self.output_lines) = spawn(self.folder.path(), &secret_flags(), flags);
+        self.wait_until_listening();
         self
     }
 
-    fn listening(&mut self) {
+    fn wait_until_listening(&mut self) {
         let first = self.wait_for("listen");
         self.address = first.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();
     }
 
-    /// The next line of its output that holds `text`.
+    /// The next output line that contains `text`.
     pub fn wait_for(&self, text: &str) -> String {
         loop {
-            let line = self.lines.lock().unwrap().recv_timeout(Duration::from_secs(60));
+            let line = self.output_lines.lock().unwrap().recv_timeout(Duration::from_secs(60));
             let line = line.unwrap_or_else(|_| panic!("the server never said '{text}'"));
             if line.contains(text) {
                 return line;
@@ -87,28 +85,27 @@ impl Server {
         }
     }
 
-    /// Sends a request to `/hooks/<provider>`.
+    /// Posts to `/hooks/<provider>`.
     pub fn post(&self, provider: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
         let path = format!("/hooks/{provider}");
-        let bytes = wire::request("POST", &path, &self.address.to_string(), headers, body);
-        wire::exchange(self.address, &bytes).expect("an answer")
+        let bytes = raw_http::request("POST", &path, &self.address.to_string(), headers, body);
+        raw_http::exchange(self.address, &bytes).expect("an answer")
     }
 
-    /// Asks for a path, and for JSON.
+    /// Sends a GET request and parses the JSON response.
     pub fn get(&self, path: &str, headers: &[(&str, &[u8])]) -> (u16, Value) {
-        let reply = self.ask("GET", path, headers, b"");
+        let reply = self.request("GET", path, headers, b"");
         (reply.status, serde_json::from_str(&reply.body).unwrap())
     }
 
-    /// Sends a request.
-    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
-        let bytes = wire::request(method, path, &self.address.to_string(), headers, body);
-        let reply = wire::exchange(self.address, &bytes).expect("an answer");
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
+        let bytes = raw_http::request(method, path, &self.address.to_string(), headers, body);
+        let reply = raw_http::exchange(self.address, &bytes).expect("an answer");
         assert!(reply.head.to_lowercase().matches("content-type:").count() <= 1, "{}", reply.head);
         reply
     }
 
-    /// Has GitHub send a webhook with `n` in it.
+    /// Sends a GitHub webhook with the body `{"n": n}`.
     pub fn push(&self, n: usize) {
         let body = format!("{{\"n\":{n}}}");
         let signature = super::github_signature(body.as_bytes());
@@ -125,7 +122,6 @@ impl Server {
         self.folder.path().join("events.jsonl")
     }
 
-    /// Every event it has taken.
     pub fn events(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.events_file()).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -135,18 +131,15 @@ impl Server {
         self.process.id()
     }
 
-    /// Sends it a signal by name.
     pub fn signal(&self, name: &str) {
         super::run(Command::new("kill").args([format!("-{name}"), self.pid().to_string()]));
     }
 
-    /// Waits for its end.
-    pub fn end(&mut self) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         self.process.wait().unwrap()
     }
 }
 
-/// Flags that give every provider the secret of these tests.
 fn secret_flags() -> Vec<String> {
     providers::ALL.iter().map(|Provider { name, .. }| format!("--secret={name}={SECRET}")).collect()
 }

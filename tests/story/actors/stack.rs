@@ -4,16 +4,15 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use hookbridge::providers::{self, RequestUrl};
 use hookbridge::secrets::Secret;
-use hookbridge::send::Letter;
+use hookbridge::send::TestWebhook;
 use hookbridge::template::Template;
 use serde_json::{Value, json};
 
 use super::aws::{aws, endpoint, name};
+use super::raw_http::{self, Reply};
 use super::server::hookbridge;
-use super::wire::{self, Reply};
-use super::{checkout, run, set_up};
+use super::{checkout, run, test_environment};
 
-/// A stack, and what it says of itself.
 pub struct Stack {
     pub name: String,
     provider: &'static str,
@@ -22,17 +21,17 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the committed template of `provider`, which may also be `event-log`, `dispatch` or a poller's.
+    /// Deploys the committed template of `provider`, or `event-log`, `dispatch` or a poller's.
     pub fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
         let bucket = name("code");
         aws(&["s3", "mb", &format!("s3://{bucket}")]);
-        aws(&["s3", "sync", &set_up("HOOKBRIDGE_TEST_ZIPS"), &format!("s3://{bucket}")]);
+        aws(&["s3", "sync", &test_environment("HOOKBRIDGE_TEST_ZIPS"), &format!("s3://{bucket}")]);
         let mut stack = Self { name: name(provider), provider, bucket, outputs: Value::Null };
         stack.put("create", secret, parameters);
         stack
     }
 
-    /// Creates or updates it and waits for the end of that.
+    /// Creates or updates the stack and waits until that is done.
     pub fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
         let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
         let polled = self.provider.strip_suffix("-poller").map(|name| providers::find(name).unwrap());
@@ -66,7 +65,7 @@ impl Stack {
         let arguments =
             ["cloudformation", &verb_stack, "--template-body", &template, "--parameters", &parameters];
         aws(&[&arguments[..], &["--capabilities", "CAPABILITY_IAM"], &named].concat());
-        // Not `aws cloudformation wait`, which looks every 30 s only.
+        // `aws cloudformation wait` polls only every 30 s.
         let done = format!("{}_COMPLETE", verb.to_uppercase());
         loop {
             let described = aws(&[&["cloudformation", "describe-stacks"][..], &named].concat());
@@ -85,7 +84,6 @@ impl Stack {
         found.unwrap_or_else(|| panic!("no output {name}"))["OutputValue"].as_str().unwrap().to_owned()
     }
 
-    /// The physical id of a resource.
     pub fn resource(&self, name: &str) -> String {
         let arguments = ["cloudformation", "describe-stack-resource", "--logical-resource-id", name];
         let described = aws(&[&arguments[..], &["--stack-name", &self.name]].concat());
@@ -97,49 +95,46 @@ impl Stack {
         let provider = providers::find(self.provider).unwrap();
         let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
         let to = public.map_or_else(|| url.clone(), |public| public.parse().unwrap());
-        let letter = Letter { provider, event, body: Some(body.to_owned().into()), to };
+        let letter = TestWebhook { provider, event, body: Some(body.to_owned().into()), to };
         let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
         let headers: Vec<(&str, &[u8])> =
             signed.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let path = signed.url.query.as_ref().map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
-        let bytes = wire::request("POST", &path, &url.authority, &headers, &signed.body);
-        wire::exchange(gateway(), &bytes).expect("an answer")
+        let bytes = raw_http::request("POST", &path, &url.authority, &headers, &signed.body);
+        raw_http::exchange(gateway(), &bytes).expect("an answer")
     }
 
-    /// Asks a URL of the stack, with a token, and returns status and answer.
-    pub fn ask(&self, url: &str, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    /// Sends a request with a token to a URL of the stack; returns status and JSON.
+    pub fn request(&self, url: &str, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let url = self.output(url);
         let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let authorization = format!("Bearer {token}");
         let headers: [(&str, &[u8]); 2] =
             [("authorization", authorization.as_bytes()), ("content-type", b"application/json")];
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = wire::request(method, path, &host, &headers, body.as_bytes());
-        let reply = wire::exchange(gateway(), &request).unwrap();
+        let request = raw_http::request(method, path, &host, &headers, body.as_bytes());
+        let reply = raw_http::exchange(gateway(), &request).unwrap();
         (reply.status, serde_json::from_str(&reply.body).unwrap_or_default())
     }
 
-    /// Makes a token, or takes one back.
+    /// Creates or revokes a token with the command.
     pub fn token(&self, more: &[&str]) -> String {
         let mut command = hookbridge();
         command.env("AWS_ENDPOINT_URL", endpoint()).args(["token", "test", "--secret"]);
         run(command.arg(self.output("TokensSecretArn")).args(more)).trim().to_owned()
     }
 
-    /// All that the function has written. LocalStack puts it into the group that AWS would choose by itself, not
-    /// into the one that the template names.
+    /// All log lines of the function. LocalStack writes them to the default log group, not to the one in the template.
     pub fn log(&self) -> String {
-        Self::log_of(&self.output("LambdaFunctionName"))
+        Self::function_log(&self.output("LambdaFunctionName"))
     }
 
-    /// All that a function has written.
-    pub fn log_of(function: &str) -> String {
+    pub fn function_log(function: &str) -> String {
         let group = format!("/aws/lambda/{function}");
         aws(&["logs", "filter-log-events", "--log-group-name", &group]).to_string()
     }
 }
 
-/// LocalStack's address.
 pub fn gateway() -> SocketAddr {
     endpoint().trim_start_matches("http://").to_socket_addrs().unwrap().next().unwrap()
 }

@@ -1,0 +1,219 @@
+//! `hookbridge delivery`: lists, shows, retries and cancels deliveries.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::cli::subscriber::subscriber_text;
+use crate::delivery::{DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView, view};
+use crate::input;
+use crate::log::{AnyLog, LogError, OpenLogError};
+use crate::output;
+use crate::serve::settings::default_log_file;
+
+const PAGE_SIZE: usize = 500;
+
+/// Inspect, retry and cancel deliveries
+#[derive(Subcommand)]
+pub enum DeliveryCommand {
+    /// List deliveries, newest first
+    List(ListArgs),
+    /// Show a delivery with its attempts
+    Show(DeliveryArgs),
+    /// Retry deliveries now
+    ///
+    /// Makes one delivery, or all that match the filter, due now, with a new window of seven days. Without --status, the filter
+    /// selects failed deliveries.
+    Retry(SelectionArgs),
+    /// Cancel pending deliveries
+    Cancel(SelectionArgs),
+}
+
+#[derive(Args)]
+pub struct StoreArgs {
+    /// Database with the deliveries: `postgres://USER:PASSWORD@HOST/DATABASE`, or a file
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log_file())]
+    database: PathBuf,
+    /// Print JSON lines
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+#[derive(Args)]
+struct FilterArgs {
+    /// Only deliveries to this subscriber
+    #[arg(long, value_name = "NAME")]
+    subscriber: Option<String>,
+    /// Only deliveries of the event with this id
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// Only deliveries with this status
+    #[arg(long, value_name = "STATUS")]
+    status: Option<DeliveryState>,
+    /// Only deliveries created at this time or later: 2026-11-22, or 2026-11-22T10:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    since: Option<Timestamp>,
+    /// Only deliveries created before this time
+    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    which: FilterArgs,
+    /// Maximum number of deliveries to list
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    #[command(flatten)]
+    store_args: StoreArgs,
+}
+
+#[derive(Args)]
+pub struct DeliveryArgs {
+    /// Id of the delivery
+    id: i64,
+    #[command(flatten)]
+    store_args: StoreArgs,
+}
+
+#[derive(Args)]
+pub struct SelectionArgs {
+    /// Id of the delivery; without it, select with --subscriber, --event, --status or --since
+    #[arg(conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
+    id: Option<i64>,
+    #[command(flatten)]
+    which: FilterArgs,
+    #[command(flatten)]
+    store_args: StoreArgs,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    #[error(transparent)]
+    Log(#[from] OpenLogError),
+    #[error(transparent)]
+    Store(#[from] LogError),
+    #[error("no subscriber {0}; list them with: hookbridge subscriber list")]
+    UnknownSubscriber(String),
+    #[error("give a delivery's id, or at least one of --subscriber, --event, --status and --since")]
+    NoSelection,
+    #[error("no delivery {0}")]
+    NotFound(i64),
+    /// No selected delivery is in a state that allows the operation.
+    #[error("no such delivery{0}")]
+    NothingChanged(&'static str),
+}
+
+impl StoreArgs {
+    async fn open_store(&self) -> Result<DeliveryStore<AnyLog>, DeliveryError> {
+        Ok(DeliveryStore::new(AnyLog::open_existing(&self.database, 2).await?.0))
+    }
+}
+
+impl SelectionArgs {
+    fn validate(&self) -> Result<(), DeliveryError> {
+        let FilterArgs { subscriber, event, status, since, until: _ } = &self.which;
+        let is_range = subscriber.is_some() || event.is_some() || status.is_some() || since.is_some();
+        (self.id.is_some() || is_range).then_some(()).ok_or(DeliveryError::NoSelection)
+    }
+}
+
+impl FilterArgs {
+    async fn into_filter(self, store: &DeliveryStore<AnyLog>) -> Result<DeliveryFilter, DeliveryError> {
+        let Self { subscriber, event, status, since, until } = self;
+        if let Some(name) = &subscriber
+            && !store.has_subscriber(name).await?
+        {
+            return Err(DeliveryError::UnknownSubscriber(name.clone()));
+        }
+        Ok(DeliveryFilter { subscriber, event, state: status, since, until, before_id: None })
+    }
+}
+
+impl DeliveryCommand {
+    /// Runs the command and prints its result.
+    pub async fn run(self) -> Result<(), DeliveryError> {
+        match self {
+            Self::List(ListArgs { which, limit, store_args }) => {
+                let store = store_args.open_store().await?;
+                let (mut filter, mut remaining) = (which.into_filter(&store).await?, limit as usize);
+                while remaining > 0 {
+                    let page = store.list_deliveries(&filter, remaining.min(PAGE_SIZE)).await?;
+                    let Some(last) = page.last() else { break };
+                    filter.before_id = Some(last.id);
+                    remaining -= page.len();
+                    for delivery in &page {
+                        let shown = view::delivery_json(delivery);
+                        output::print_line(&if store_args.json {
+                            shown.to_string()
+                        } else {
+                            delivery_line(delivery)
+                        });
+                    }
+                }
+            }
+            Self::Show(DeliveryArgs { id, store_args }) => {
+                let (delivery, attempts) = store_args
+                    .open_store()
+                    .await?
+                    .find_delivery(id)
+                    .await?
+                    .ok_or(DeliveryError::NotFound(id))?;
+                let mut shown = view::delivery_with_attempts_json(&delivery, &attempts);
+                if store_args.json {
+                    output::print_line(&shown.to_string());
+                } else {
+                    let tries = shown["tries"].take();
+                    output::print_line(subscriber_text(&shown).trim_end());
+                    for tried in tries.as_array().into_iter().flatten() {
+                        output::print_line(&format!("\n{}", subscriber_text(tried).trim_end()));
+                    }
+                }
+            }
+            Self::Retry(selection) => {
+                selection.validate()?;
+                let SelectionArgs { id, which, store_args } = selection;
+                let store = store_args.open_store().await?;
+                let mut filter = which.into_filter(&store).await?;
+                filter.state = filter.state.or(Some(DeliveryState::Failed).filter(|_| id.is_none()));
+                let done = store.retry_deliveries(&filter, id, Timestamp::now()).await?;
+                print_result(store_args.json, done, "are due now", " that is not in flight")?;
+            }
+            Self::Cancel(selection) => {
+                selection.validate()?;
+                let SelectionArgs { id, which, store_args } = selection;
+                let store = store_args.open_store().await?;
+                let done = store.cancel_deliveries(&which.into_filter(&store).await?, id).await?;
+                print_result(store_args.json, done, "are cancelled", " that is pending")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_result(as_json: bool, done: usize, what: &str, why_not: &'static str) -> Result<(), DeliveryError> {
+    if done == 0 {
+        return Err(DeliveryError::NothingChanged(why_not));
+    }
+    if as_json {
+        output::print_line(&json!({"object": "done", "deliveries": done}).to_string());
+    } else {
+        output::print_error(&format!("deliveries that {what}: {done}"));
+    }
+    Ok(())
+}
+
+fn delivery_line(delivery: &DeliveryView) -> String {
+    let DeliveryView { id, event, detail_type, subscriber, state, attempts, created, .. } = delivery;
+    let subscriber = subscriber.as_deref().unwrap_or("(deleted)");
+    let next = delivery.next_attempt.map(|next| format!(", next at {next:.0}")).unwrap_or_default();
+    let why = delivery.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
+    format!(
+        "{id:>8}  {created:.0}  {:<9} {subscriber}  {detail_type}  {event}  attempts: {attempts}{next}{why}",
+        state.as_str()
+    )
+}

@@ -1,0 +1,158 @@
+//! `hookbridge export`: recorded events as JSON lines or CSV.
+
+use std::borrow::Cow;
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use crate::input;
+use crate::log::{AnyLog, COLUMNS, EventStore as _, OpenLogError, Order, PageRequest, Search, StoredEvent};
+use crate::output;
+use crate::recorder;
+use crate::serve::settings::default_log_file;
+
+/// Number of events per read.
+const PAGE_SIZE: u32 = 5000;
+/// The interval of progress messages.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Write the events of a time range, oldest first, as JSON lines (EventBridge envelope) or CSV (search columns and
+/// detail).
+#[derive(clap::Args)]
+pub struct Export {
+    /// Output format.
+    #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
+    format: Format,
+    /// Start of the range (inclusive): 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
+    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    from: Option<Timestamp>,
+    /// End of the range (exclusive)
+    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    to: Option<Timestamp>,
+    /// Write only events of this type; repeatable.
+    #[arg(long = "type", value_name = "TYPE", value_parser = input::parse_event_type)]
+    types: Vec<String>,
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log_file())]
+    database: PathBuf,
+    /// The output file [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Output format of events.
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// One line of JSON per event.
+    Jsonl,
+    /// One row per event, after a header.
+    Csv,
+}
+
+/// Failure of an export.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The log cannot be opened or read.
+    #[error(transparent)]
+    Log(#[from] OpenLogError),
+    /// The time range is reversed.
+    #[error("--from is later than --to")]
+    Range,
+    /// The output cannot be written.
+    #[error("cannot write {output}: {error}")]
+    Output {
+        /// The path, or "standard output".
+        output: String,
+        /// The cause.
+        error: std::io::Error,
+    },
+}
+
+impl Export {
+    /// Writes the events, and reports progress when standard output does not show them on the terminal.
+    ///
+    /// # Errors
+    /// The range is reversed, the log cannot be read, or the output cannot be written.
+    pub async fn run(self) -> Result<(), ExportError> {
+        if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
+            return Err(ExportError::Range);
+        }
+        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
+        let name = self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+        let unwritable = |error| ExportError::Output { output: name.clone(), error };
+        let mut out: Box<dyn Write + Send> = match &self.output {
+            Some(path) => Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(unwritable)?)),
+            None => Box::new(std::io::BufWriter::new(std::io::stdout())),
+        };
+        let shows =
+            self.output.is_some() || (std::io::stderr().is_terminal() && !std::io::stdout().is_terminal());
+        let search = Search {
+            from: self.from.unwrap_or(Timestamp::MIN),
+            to: self.to.unwrap_or(Timestamp::MAX),
+            types: self.types,
+            ..Search::default()
+        };
+        let mut page = PageRequest { order: Order::OldestFirst, after: None, offset: 0, limit: PAGE_SIZE };
+        let (mut written, mut told) = (0_u64, Instant::now());
+        if matches!(self.format, Format::Csv) {
+            write_row(&mut out, &csv_header()).map_err(unwritable)?;
+        }
+        loop {
+            let found = log.search(&search, &page).await.map_err(&failed)?;
+            let Some(last) = found.last() else { break };
+            page.after = Some(last.key.clone());
+            for event in &found {
+                let done = match self.format {
+                    Format::Jsonl => out.write_all(&event.to_json_line()),
+                    Format::Csv => write_row(&mut out, &csv_row(event)),
+                };
+                match done {
+                    // The reader closed the pipe, as `head` does.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                    done => done.map_err(unwritable)?,
+                }
+                written += 1;
+            }
+            if shows && told.elapsed() >= PROGRESS_INTERVAL {
+                told = Instant::now();
+                output::print_error(&format!("{written} events, up to {}", last.key.time));
+            }
+        }
+        match out.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            done => done.map_err(unwritable)?,
+        }
+        if shows {
+            output::print_error(&format!("{written} events written to {name}"));
+        }
+        Ok(())
+    }
+}
+
+fn csv_header() -> Vec<Cow<'static, str>> {
+    let first = ["time", "id", "source", "type"].into_iter();
+    first.chain(COLUMNS.iter().map(|column| column.name)).chain(["detail"]).map(Cow::Borrowed).collect()
+}
+
+fn csv_row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
+    let mut row: Vec<Cow<'_, str>> = vec![
+        event.key.time.to_string().into(),
+        event.key.id.as_str().into(),
+        event.source.as_str().into(),
+        event.detail_type.as_str().into(),
+    ];
+    let found = recorder::search_columns(&event.detail);
+    row.extend(found.values().map(|value| value.unwrap_or_default().to_owned().into()));
+    row.push(event.detail.as_str().into());
+    row
+}
+
+/// Writes a CSV row with every field quoted. Source: RFC 4180.
+fn write_row(out: &mut impl Write, row: &[Cow<'_, str>]) -> std::io::Result<()> {
+    let fields: Vec<_> = row.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
+    out.write_all(fields.join(",").as_bytes())?;
+    out.write_all(b"\r\n")
+}

@@ -1,0 +1,229 @@
+//! `hookbridge load`: import of archived batches into the log.
+//!
+//! An interrupted load can be restarted: it skips recorded batches without reading them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::builder::FalseyValueParser;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
+use crate::aws;
+use crate::bus::EventBridge;
+use crate::log::{AnyLog, EventReader as _, LogAddress, LogError};
+use crate::output;
+use crate::providers;
+use crate::recorder::{ArchivePage, AwsOrigin, RecordError, RecordSummary, Recorder};
+use crate::serve::settings::default_log_file;
+
+/// Number of batches that are recorded concurrently.
+const CONCURRENT_BATCHES: usize = 8;
+/// Timeout for one batch.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// The interval of progress messages.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Number of failed batches that the error message names.
+const MAX_NAMED_FAILURES: usize = 10;
+
+/// Load archived batches into the log. Batches already recorded are skipped, so a load can be interrupted and
+/// restarted, and a database can be rebuilt from the archive.
+#[derive(clap::Args)]
+pub struct Load {
+    /// The archive: `s3://BUCKET/PREFIX`, or a folder.
+    #[arg(value_name = "ARCHIVE")]
+    archive: ArchiveUrl,
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log_file())]
+    database: PathBuf,
+    /// Print the summary as one line of JSON.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+/// Failure of a load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The address of the log is not valid.
+    #[error("invalid --database")]
+    Database(#[from] crate::log::postgres::DatabaseUrlError),
+    /// The archive does not exist or cannot be read.
+    #[error("cannot read {archive}: {error}")]
+    Archive {
+        /// The address.
+        archive: String,
+        /// The cause.
+        error: RecordError,
+    },
+    /// The archive contains no batches.
+    #[error("{archive} contains no batches; expected them in {folders}")]
+    Empty {
+        /// The address.
+        archive: String,
+        /// The folders that may contain batches.
+        folders: String,
+    },
+    /// An operation on the log failed.
+    #[error("cannot use the log {log}: {error}; loaded batches are kept, and the same command resumes")]
+    Log {
+        /// The address.
+        log: String,
+        /// The cause.
+        error: LogError,
+    },
+    /// Some batches failed.
+    #[error("cannot load {count} batches; the first: {first}")]
+    Batches {
+        /// The number of failed batches.
+        count: usize,
+        /// The keys and errors of the first ones.
+        first: String,
+    },
+}
+
+/// Progress of a load.
+#[derive(Default)]
+struct Progress {
+    all: RecordSummary,
+    batches: usize,
+    before: usize,
+    failed: Vec<String>,
+    failures: usize,
+}
+
+impl Load {
+    /// Loads the batches, reports progress and prints a summary.
+    ///
+    /// # Errors
+    /// The log or the archive cannot be opened, the archive is empty, or some batches failed.
+    pub async fn run(self) -> Result<(), LoadError> {
+        let address: LogAddress = self.database.to_string_lossy().parse()?;
+        let failed = |error| LoadError::Log { log: address.to_string(), error };
+        let log = AnyLog::open(&address, u32::try_from(CONCURRENT_BATCHES).unwrap_or(u32::MAX))
+            .await
+            .map_err(failed)?;
+        let archive = match &self.archive {
+            ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
+            ArchiveUrl::S3 { bucket, prefix } => {
+                Archive::S3(S3Archive::new(&aws::command_config().await, bucket.clone(), prefix.clone()))
+            }
+        };
+        let recorder: Recorder<AnyLog, EventBridge> = Recorder { archive, log, bus: None };
+        let started = Instant::now();
+        let progress = load(Arc::new(recorder), &self.archive, &failed).await?;
+        progress.tell(started.elapsed(), self.json);
+        match progress.failures {
+            0 => Ok(()),
+            count => Err(LoadError::Batches { count, first: progress.failed.join("; ") }),
+        }
+    }
+}
+
+async fn load(
+    recorder: Arc<Recorder<AnyLog, EventBridge>>,
+    url: &ArchiveUrl,
+    failed: &impl Fn(LogError) -> LoadError,
+) -> Result<Progress, LoadError> {
+    let mut progress = Progress::default();
+    let mut told = Instant::now();
+    let mut tasks = JoinSet::new();
+    for provider in providers::ALL {
+        let mut after: Option<String> = None;
+        loop {
+            let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
+            let listed = recorder.list_unrecorded(provider, after.as_deref(), deadline).await;
+            let listed = listed.map_err(|error| match error {
+                RecordError::Log(error) => failed(error),
+                error => LoadError::Archive { archive: url.to_string(), error },
+            })?;
+            let Some(ArchivePage { last_key: last, batch_count: batches, unrecorded_keys: new }) = listed
+            else {
+                break;
+            };
+            progress.batches += batches;
+            progress.before += batches - new.len();
+            for key in new {
+                if tasks.len() == CONCURRENT_BATCHES {
+                    progress.count(tasks.join_next().await, failed)?;
+                }
+                if told.elapsed() >= PROGRESS_INTERVAL {
+                    told = Instant::now();
+                    output::print_error(&format!("{}; at {key}", progress.text()));
+                }
+                let recorder = recorder.clone();
+                tasks.spawn(async move {
+                    let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
+                    let done = recorder.record_archived(&key, &AwsOrigin::default(), deadline).await;
+                    (key, done)
+                });
+            }
+            after = Some(last);
+        }
+    }
+    while !tasks.is_empty() {
+        progress.count(tasks.join_next().await, failed)?;
+    }
+    recorder.log.assign_positions().await.map_err(failed)?;
+    if progress.batches == 0 {
+        let folders = providers::ALL.map(|provider| format!("{}/", provider.name));
+        return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
+    }
+    Ok(progress)
+}
+
+type Done = (String, Result<RecordSummary, RecordError>);
+
+impl Progress {
+    /// Counts a finished batch. An unavailable log ends the load.
+    fn count(
+        &mut self,
+        done: Option<Result<Done, JoinError>>,
+        failed: &impl Fn(LogError) -> LoadError,
+    ) -> Result<(), LoadError> {
+        match done {
+            Some(Ok((_, Ok(summary)))) => {
+                self.all = self.all.merge(summary);
+                return Ok(());
+            }
+            Some(Ok((
+                _,
+                Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::InvalidCredentials(_)))),
+            ))) => {
+                return Err(failed(error));
+            }
+            Some(Ok((key, Err(error)))) => self.failed.push(format!("{key}: {error}")),
+            Some(Err(error)) => self.failed.push(error.to_string()),
+            None => return Ok(()),
+        }
+        self.failures += 1;
+        self.failed.truncate(MAX_NAMED_FAILURES);
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
+        format!(
+            "{} batches, {} already recorded; {events} new events, {repeats} duplicates, {unrecognized} unrecognized and recorded unchanged",
+            self.batches, self.before
+        )
+    }
+
+    fn tell(&self, time: Duration, json: bool) {
+        let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
+        output::print_line(&if json {
+            serde_json::json!({
+                "batches": self.batches,
+                "before": self.before,
+                "failed": self.failures,
+                "events": events,
+                "repeats": repeats,
+                "unrecognized": unrecognized,
+                "seconds": time.as_secs_f64(),
+            })
+            .to_string()
+        } else {
+            format!("{}; {:.1} s", self.text(), time.as_secs_f64())
+        });
+    }
+}

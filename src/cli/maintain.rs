@@ -1,0 +1,59 @@
+//! `hookbridge log maintain`: upcoming partitions and retention.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use jiff::SignedDuration;
+
+use crate::log::{AnyLog, EventStore as _, MaintenanceReport, OpenLogError, RetentionPolicy};
+use crate::output;
+use crate::serve::settings::default_log_file;
+
+/// Create upcoming weekly partitions and drop those older than --keep (the stack runs this daily).
+#[derive(clap::Args)]
+pub struct Maintain {
+    /// Days to keep events after they were recorded [default: no limit]. PostgreSQL drops whole weeks, once the last
+    /// day of a week is that old.
+    #[arg(long, env = "HOOKBRIDGE_KEEP", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    keep: Option<u32>,
+    /// Maximum bytes of events, indexes included; the oldest events are removed first. PostgreSQL drops whole weeks and
+    /// keeps the current one.
+    #[arg(long, env = "HOOKBRIDGE_KEEP_BYTES", value_name = "BYTES")]
+    keep_bytes: Option<u64>,
+    /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
+    #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log_file())]
+    database: PathBuf,
+    /// Print the result as one line of JSON.
+    #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
+    json: bool,
+}
+
+impl Maintain {
+    /// Maintains the log and prints the result.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or its maintenance failed.
+    pub async fn run(self) -> Result<(), OpenLogError> {
+        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
+        let mut keep = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
+        if let Some(days) = self.keep {
+            keep = keep.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));
+        }
+        let MaintenanceReport {
+            created_partitions: made,
+            dropped_partitions: dropped,
+            deleted_events: deleted,
+        } = log.maintain(&keep).await.map_err(&failed)?;
+        output::print_line(&if self.json {
+            serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
+        } else {
+            let list = |tables: &[String]| if tables.is_empty() { "none".into() } else { tables.join(", ") };
+            format!(
+                "partitions created: {}\npartitions dropped: {}\nevents deleted: {deleted}",
+                list(&made),
+                list(&dropped)
+            )
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Replay targets: bus, URL, queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::config::retry::RetryConfig;
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderName};
+use tokio::time::Instant;
+
+use crate::aws;
+use crate::aws::{AttemptFailure, AwsError, retry, retry_with_attempt_limit};
+use crate::bus::{Bus as _, EventBridge};
+use crate::delivery::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
+use crate::log::{NewEvent, SearchColumns, StoredEvent};
+use crate::output::error_chain;
+use crate::{http_client, recorder};
+
+/// Timeout for one event, retries included.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout for one HTTP request.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The header that marks a replayed event without parsing it.
+const REPLAY_HEADER: HeaderName = HeaderName::from_static("hookbridge-replay");
+
+/// A destination for replayed events.
+pub(super) enum Target {
+    /// An EventBridge bus.
+    Bus(Box<EventBridge>),
+    /// An SQS queue, by its URL.
+    Queue(Box<aws_sdk_sqs::Client>, String),
+    /// An HTTP endpoint; requests are signed if a secret is set.
+    Url(reqwest::Client, reqwest::Url, Option<SigningSecret>),
+}
+
+/// Invalid target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The target URL is not valid.
+    #[error("--to-url: '{0}' is not a URL; the format is https://HOST/PATH")]
+    Url(String),
+    /// The queue URL is not valid.
+    #[error(
+        "--to-queue: '{0}' is not the URL of an SQS queue; the format is https://sqs.REGION.amazonaws.com/ACCOUNT/NAME"
+    )]
+    Queue(String),
+    /// The signing secret is not valid.
+    #[error("invalid --secret")]
+    Secret(#[from] InvalidSecretError),
+    /// The HTTP client cannot be built.
+    #[error("cannot build the HTTP client for --to-url")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Target {
+    pub(super) async fn bus(name: &str) -> Self {
+        Self::Bus(Box::new(EventBridge::new(&aws::command_config().await, name.to_owned())))
+    }
+
+    pub(super) async fn queue(url: &str) -> Result<Self, TargetError> {
+        if !["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(TargetError::Queue(url.to_owned()));
+        }
+        let config = aws::command_config().await;
+        let config = aws_sdk_sqs::config::Builder::from(&config).retry_config(RetryConfig::disabled());
+        Ok(Self::Queue(Box::new(aws_sdk_sqs::Client::from_conf(config.build())), url.to_owned()))
+    }
+
+    pub(super) fn url(url: &str, secret: Option<&str>) -> Result<Self, TargetError> {
+        let secret = secret.map(str::parse).transpose()?;
+        let wrong = || TargetError::Url(url.to_owned());
+        let parsed = reqwest::Url::parse(url).map_err(|_| wrong())?;
+        let host = parsed.host_str().filter(|_| ["http", "https"].contains(&parsed.scheme()));
+        let client = http_client::client_for(host.ok_or_else(wrong)?).map_err(TargetError::Client)?;
+        Ok(Self::Url(client, parsed, secret))
+    }
+
+    /// Sends an event with `mark` as an additional resource.
+    pub(super) async fn put(&self, mut event: StoredEvent, mark: &str) -> Result<(), AwsError> {
+        let deadline = Instant::now() + EVENT_TIMEOUT;
+        match self {
+            Self::Bus(bus) => {
+                let mut event = recorder::to_event(&record(&event)).ok_or(AwsError::TooLarge)?;
+                event.resources.push(mark.to_owned());
+                bus.publish(&Arc::new(event), deadline).await
+            }
+            Self::Queue(client, url) => {
+                let envelope = envelope(&mut event, mark)?;
+                let send = client.send_message().queue_url(url).message_body(envelope);
+                retry("SendMessage", deadline, || async {
+                    send.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
+                    Ok(())
+                })
+                .await
+            }
+            Self::Url(client, url, secret) => {
+                let (id, envelope) = (event.key.id.clone(), envelope(&mut event, mark)?);
+                retry_with_attempt_limit("POST", deadline, RESPONSE_TIMEOUT, || async {
+                    let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
+                    let mut request = request.header(REPLAY_HEADER, mark);
+                    if let Some(secret) = secret {
+                        let signed = secret.sign(&id, Timestamp::now(), envelope.as_bytes());
+                        for (name, value) in SIGNATURE_HEADERS.into_iter().zip(signed) {
+                            request = request.header(name, value);
+                        }
+                    }
+                    let answer = request.body(envelope.clone()).send().await;
+                    let answer = answer
+                        .map_err(|error| AttemptFailure::Transient(error_chain(&error.without_url())))?;
+                    match answer.status() {
+                        status if status.is_success() => Ok(()),
+                        status if status.is_server_error() || status.as_u16() == 429 => {
+                            Err(AttemptFailure::Transient(format!("the target returned status {status}")))
+                        }
+                        status => Err(AttemptFailure::Permanent(AwsError::Rejected(format!(
+                            "the target returned status {status}"
+                        )))),
+                    }
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// Writes the EventBridge envelope of an event with `mark` as its last resource.
+fn envelope(event: &mut StoredEvent, mark: &str) -> Result<String, AwsError> {
+    event.resources.push(mark.to_owned());
+    let mut json = Vec::with_capacity(event.detail.len() + 512);
+    event.write_json(&mut json);
+    String::from_utf8(json).map_err(|error| AwsError::Malformed(error.to_string()))
+}
+
+/// Converts a stored event back into a record.
+fn record(event: &StoredEvent) -> NewEvent<'_> {
+    NewEvent {
+        time: event.key.time,
+        id: event.key.id.as_str().into(),
+        source: event.source.as_str().into(),
+        detail_type: event.detail_type.as_str().into(),
+        account: event.account.as_str().into(),
+        region: event.region.as_str().into(),
+        resources: event.resources.clone(),
+        detail: event.detail.as_str().into(),
+        search_columns: SearchColumns::default(),
+    }
+}

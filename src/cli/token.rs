@@ -1,0 +1,122 @@
+//! `hookbridge token`: creates and revokes API tokens.
+
+use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::auth::{ApiToken, TokenList};
+use crate::aws;
+use crate::output;
+
+/// Create or revoke an API token.
+///
+/// A new token is printed once; only its hash is stored, in the token secret of the event log's stack. Without --secret the entry
+/// is printed for you to store. To revoke a token, use --revoke or remove its entry from the secret.
+#[derive(clap::Args)]
+pub struct TokenCommand {
+    /// Name of the token, for example of the program that uses it.
+    name: String,
+    /// Source that the token may read, for example sparkpost.com; repeat for several [default: every source].
+    #[arg(long, value_name = "SOURCE")]
+    source: Vec<String>,
+    /// ARN of the token secret: the stack's output TokensSecretArn.
+    #[arg(long, value_name = "ARN")]
+    secret: Option<String>,
+    /// Revoke the tokens with this name.
+    #[arg(long, requires = "secret", conflicts_with = "source")]
+    revoke: bool,
+}
+
+/// How often an edit is retried while concurrent edits win.
+const MAX_EDIT_ATTEMPTS: u32 = 10;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    #[error("the secret {0}: {1}")]
+    Secret(String, String),
+    #[error("secret {0}: invalid token list; the secret was not changed")]
+    InvalidList(String),
+    /// Concurrent edits won every time.
+    #[error("secret {0} is being updated concurrently; try again")]
+    Conflict(String),
+    /// A list that cannot be serialised is never stored.
+    #[error("the list of tokens")]
+    Serialize(#[from] serde_json::Error),
+    #[error("secret {0}: no token named {1}")]
+    UnknownToken(String, String),
+}
+
+impl TokenCommand {
+    /// Runs the command and prints its result.
+    pub async fn run(self) -> Result<(), TokenError> {
+        let token = random_token();
+        let entry = ApiToken::new(&self.name, &token, self.source.clone());
+        let Some(secret) = &self.secret else {
+            output::print_line(&token);
+            let list = serde_json::to_string(&TokenList::new(vec![entry]))?;
+            output::print_error(&format!("Entry for the token secret: {list}"));
+            return Ok(());
+        };
+        let client = aws_sdk_secretsmanager::Client::new(&aws::command_config().await);
+        let edit = |list: &mut TokenList| {
+            if !self.revoke {
+                list.add(entry.clone());
+            } else if !list.remove(&self.name) {
+                return Err(TokenError::UnknownToken(secret.clone(), self.name.clone()));
+            }
+            Ok(())
+        };
+        edit_secret(&client, secret, edit).await?;
+        if self.revoke {
+            output::print_error("Token revoked; cached copies expire within 5 minutes.");
+        } else {
+            output::print_line(&token);
+        }
+        Ok(())
+    }
+}
+
+/// Edits the token list in `secret` without losing a concurrent edit.
+///
+/// The id of the new version is derived from the version that was read, and Secrets Manager stores a version id only once
+/// ("ClientRequestToken", PutSecretValue). Of two edits of one version the second is rejected, and retried on the stored list.
+async fn edit_secret(
+    client: &aws_sdk_secretsmanager::Client,
+    secret: &str,
+    edit: impl Fn(&mut TokenList) -> Result<(), TokenError>,
+) -> Result<(), TokenError> {
+    let failed = |error: String| TokenError::Secret(secret.to_owned(), error);
+    // The version that was read, and how many edits of it were rejected: after a rollback it can be current again.
+    let (mut version_read, mut refused) = (String::new(), 0);
+    for _ in 0..MAX_EDIT_ATTEMPTS {
+        let read = client.get_secret_value().secret_id(secret).send().await;
+        let read = read.map_err(|error| failed(output::error_chain(&error)))?;
+        let list: Result<TokenList, _> = serde_json::from_str(read.secret_string().unwrap_or_default());
+        let mut list = list.map_err(|_| TokenError::InvalidList(secret.to_owned()))?;
+        edit(&mut list)?;
+        let version = read.version_id().unwrap_or_default();
+        if version != version_read {
+            (version_read, refused) = (version.to_owned(), 0);
+        }
+        let put = client
+            .put_secret_value()
+            .secret_id(secret)
+            .client_request_token(next_version_id(version, refused))
+            .secret_string(serde_json::to_string(&list)?);
+        match put.send().await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.code() == Some("ResourceExistsException") => refused += 1,
+            Err(error) => return Err(failed(output::error_chain(&error))),
+        }
+    }
+    Err(TokenError::Conflict(secret.to_owned()))
+}
+
+/// The id of the version that follows `version`, as 64 hexadecimal digits.
+fn next_version_id(version: &str, refused: u32) -> String {
+    hex::encode(Sha256::digest(format!("{version} {refused}")))
+}
+
+/// 244 random bits.
+fn random_token() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}

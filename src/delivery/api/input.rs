@@ -1,0 +1,68 @@
+//! Request parsing with field-level errors that never echo values.
+
+use jiff::Timestamp;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::input;
+
+pub(super) fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("the body is not a JSON object".into());
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| field_error(&error))?;
+    json.end().map_err(|_| "the body has text after the JSON object".to_owned())?;
+    Ok(read)
+}
+
+pub(super) fn parse_value<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|error| field_error(&error))
+}
+
+/// Names the field and the expected type. serde's message is not used, because it may contain a secret.
+fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let (path, text) = (error.path().to_string(), error.inner().to_string());
+    let field = if path == "." { String::new() } else { format!("{path}: ") };
+    let position = text.rfind(" at line ").unwrap_or(text.len());
+    let (what, position) = text.split_at(position);
+    let names_a_field = ["unknown field", "missing field", "duplicate field"];
+    match what.split_once(", expected ") {
+        _ if error.inner().is_syntax() || error.inner().is_eof() => format!("not JSON: {what}{position}"),
+        _ if names_a_field.iter().any(|cached| what.starts_with(cached)) => what.to_owned(),
+        Some((_, "u16" | "u32" | "usize" | "i64")) => format!("{field}expected a whole number"),
+        Some((_, expected)) => format!("{field}expected {expected}"),
+        None => format!("{field}unexpected value"),
+    }
+}
+
+/// Parses a time in the same formats as the commands.
+pub(super) fn deserialize_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    let wrong = |_| D::Error::custom("invalid time, expected 2026-11-22 or 2026-11-22T10:00:00Z");
+    input::parse_time(&text).map(Some).map_err(wrong)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::delivery::SubscriberUpdate;
+
+    #[test]
+    fn an_error_names_the_field_and_not_its_value() {
+        let error = |body: &str| parse_body::<SubscriberUpdate>(body.as_bytes()).unwrap_err();
+        insta::assert_snapshot!(error("[\"hunter2\"]"), @"the body is not a JSON object");
+        insta::assert_snapshot!(error(""), @"the body is not a JSON object");
+        insta::assert_snapshot!(error("{\"url\": \"hunter2\""), @"not JSON: EOF while parsing an object at line 1 column 17");
+        insta::assert_snapshot!(error("{\"url\": hunter2}"), @"not JSON: expected value at line 1 column 9");
+        insta::assert_snapshot!(error("{} hunter2"), @"the body has text after the JSON object");
+        insta::assert_snapshot!(error("{\"url\": 17}"), @"url: expected a string");
+        insta::assert_snapshot!(error("{\"limit\": \"hunter2\"}"), @"limit: expected a whole number");
+        insta::assert_snapshot!(error("{\"types\": [\"a\", [\"hunter2\"]]}"), @"types[1]: expected a string");
+        insta::assert_snapshot!(error("{\"envelope\": \"hunter2\"}"), @"envelope: expected `event` or `body`");
+        insta::assert_snapshot!(error("{\"colour\": \"hunter2\"}"), @"unknown field `colour`, expected one of `url`, `types`, `filter`, `signature`, `envelope`, `limit`, `timeout`, `failure_budget`");
+        insta::assert_snapshot!(error("{\"limit\": 1, \"limit\": 2}"), @"duplicate field `limit`");
+    }
+}

@@ -1,0 +1,391 @@
+//! Per-subscriber concurrency limits: a slow subscriber cannot starve the others.
+//!
+//! A claimed delivery holds an in-flight slot until its attempt is recorded, and a permit while the attempt runs. The number of
+//! permits adapts (AIMD): an overload response halves it, each success raises it by one up to the subscriber's limit. When the
+//! circuit breaker opens, the limit falls to one and slots that were reserved before get no permit.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::subscriber::SubscriberId;
+
+/// In-flight slots per permit: deliveries being recorded and deliveries that are next.
+const QUEUED_PER_PERMIT: u32 = 16;
+/// The most bytes in flight, for all subscribers and for one. Each subscriber may always have one delivery in flight.
+const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
+const MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER: usize = MAX_IN_FLIGHT_BYTES / 4;
+/// Size assumed for an event before it is read; few events are larger.
+const ASSUMED_EVENT_BYTES: usize = 256 << 10;
+
+#[derive(Clone, Default)]
+pub(super) struct SubscriberLimits(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    limits: Mutex<HashMap<SubscriberId, SubscriberLimit>>,
+    in_flight_bytes: AtomicUsize,
+    room_freed: Notify,
+    is_shut_down: AtomicBool,
+}
+
+/// Room for one claimed delivery. Dropping it frees the room.
+pub(super) struct InFlightSlot {
+    limits: SubscriberLimits,
+    subscriber: SubscriberId,
+    permits: Arc<Semaphore>,
+    opened: Arc<Notify>,
+    times_opened: u64,
+    bytes: usize,
+    delivery: Option<i64>,
+}
+
+/// Permission to run one attempt. Dropping it returns the permit.
+pub(super) struct AttemptPermit {
+    limits: SubscriberLimits,
+    subscriber: SubscriberId,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+struct SubscriberLimit {
+    in_flight: u32,
+    in_flight_bytes: usize,
+    deliveries: Vec<i64>,
+    /// The most attempts that may run at once.
+    concurrency: u32,
+    permits: Arc<Semaphore>,
+    permits_to_forget: u32,
+    /// Slots reserved before the last opening are revoked.
+    times_opened: u64,
+    /// Notified when the circuit opens.
+    opened: Arc<Notify>,
+}
+
+impl InFlightSlot {
+    pub(super) fn assign(&mut self, delivery: i64) {
+        self.delivery = Some(delivery);
+        if let Some(state) = self.limits.lock().get_mut(&self.subscriber) {
+            state.deliveries.push(delivery);
+        }
+    }
+
+    /// Charges the event's size against the byte limits.
+    pub(super) fn add_bytes(&mut self, bytes: usize) {
+        self.limits.0.in_flight_bytes.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+        if let Some(state) = self.limits.lock().get_mut(&self.subscriber) {
+            state.in_flight_bytes += bytes;
+        }
+    }
+
+    /// Waits for a permit; `None` if the circuit opened after the slot was reserved.
+    pub(super) async fn acquire_permit(&self) -> Option<AttemptPermit> {
+        let closing = self.opened.notified();
+        if self.is_revoked() {
+            return None;
+        }
+        let permit = tokio::select! {
+            permit = self.permits.clone().acquire_owned() => permit.ok()?,
+            () = closing => return None,
+        };
+        let acquired =
+            AttemptPermit { limits: self.limits.clone(), subscriber: self.subscriber, permit: Some(permit) };
+        (!self.is_revoked()).then_some(acquired)
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.limits.lock().get(&self.subscriber).is_none_or(|state| state.times_opened != self.times_opened)
+    }
+}
+
+impl Drop for InFlightSlot {
+    fn drop(&mut self) {
+        self.limits.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
+        let has_room = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
+            state.in_flight = state.in_flight.saturating_sub(1);
+            state.in_flight_bytes = state.in_flight_bytes.saturating_sub(self.bytes);
+            if let Some(index) = state.deliveries.iter().position(|one| Some(*one) == self.delivery) {
+                state.deliveries.swap_remove(index);
+            }
+            state.has_room()
+        });
+        if has_room {
+            self.limits.0.room_freed.notify_waiters();
+        }
+    }
+}
+
+impl std::fmt::Debug for InFlightSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Place").field(&self.subscriber).finish()
+    }
+}
+
+impl Drop for AttemptPermit {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        // Under the lock, so that the count of permits is right for the next caller.
+        let mut limits = self.limits.lock();
+        match limits.get_mut(&self.subscriber) {
+            Some(state) if state.permits_to_forget > 0 => {
+                state.permits_to_forget -= 1;
+                permit.forget();
+            }
+            _ => drop(permit),
+        }
+    }
+}
+
+impl SubscriberLimit {
+    fn new(width: u32) -> Self {
+        let available_permits = Arc::new(Semaphore::new(width as usize));
+        let (in_hand, bytes, deliveries, surplus, closed, closing) = Default::default();
+        Self {
+            in_flight: in_hand,
+            in_flight_bytes: bytes,
+            deliveries,
+            concurrency: width,
+            permits: available_permits,
+            permits_to_forget: surplus,
+            times_opened: closed,
+            opened: closing,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.in_flight <= QUEUED_PER_PERMIT * self.concurrency / 2
+    }
+
+    fn set_concurrency(&mut self, width: u32) {
+        if width > self.concurrency {
+            let more = width - self.concurrency;
+            let kept = more.min(self.permits_to_forget);
+            self.permits_to_forget -= kept;
+            self.permits.add_permits((more - kept) as usize);
+        } else {
+            let fewer = self.concurrency - width;
+            // Permits in use are forgotten when they return.
+            let forgotten = u32::try_from(self.permits.forget_permits(fewer as usize)).unwrap_or(fewer);
+            self.permits_to_forget += fewer - forgotten;
+        }
+        self.concurrency = width;
+    }
+
+    fn open_circuit(&mut self) {
+        self.set_concurrency(1);
+        self.times_opened += 1;
+        self.opened.notify_waiters();
+    }
+}
+
+impl SubscriberLimits {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SubscriberId, SubscriberLimit>> {
+        self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves up to `wanted` slots for a subscriber whose concurrency limit is `limit`.
+    pub(super) fn reserve(&self, id: SubscriberId, limit: u32, wanted: u32) -> Vec<InFlightSlot> {
+        let mut limits = self.lock();
+        if self.0.is_shut_down.load(Relaxed) {
+            return Vec::new();
+        }
+        let state = limits.entry(id).or_insert_with(|| SubscriberLimit::new(limit));
+        if limit < state.concurrency {
+            state.set_concurrency(limit);
+        }
+        let left = MAX_IN_FLIGHT_BYTES.saturating_sub(self.0.in_flight_bytes.load(Relaxed));
+        let left = left.min(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER.saturating_sub(state.in_flight_bytes))
+            / ASSUMED_EVENT_BYTES;
+        let left = u32::try_from(left).unwrap_or(u32::MAX).max(u32::from(state.in_flight == 0));
+        let taken =
+            (QUEUED_PER_PERMIT * state.concurrency).saturating_sub(state.in_flight).min(wanted).min(left);
+        state.in_flight += taken;
+        let slot = |_| InFlightSlot {
+            limits: self.clone(),
+            subscriber: id,
+            permits: state.permits.clone(),
+            opened: state.opened.clone(),
+            times_opened: state.times_opened,
+            bytes: 0,
+            delivery: None,
+        };
+        (0..taken).map(slot).collect()
+    }
+
+    /// The deliveries in flight for a subscriber.
+    pub(super) fn deliveries(&self, id: SubscriberId) -> Vec<i64> {
+        self.lock().get(&id).map(|state| state.deliveries.clone()).unwrap_or_default()
+    }
+
+    /// Waits until every subscriber has half of its slots free.
+    pub(super) async fn wait_for_room(&self) {
+        loop {
+            let freed = self.0.room_freed.notified();
+            if self.lock().values().all(SubscriberLimit::has_room) {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// Raises a subscriber's concurrency by one, up to `limit`.
+    pub(super) fn raise(&self, id: SubscriberId, limit: u32) {
+        if let Some(state) = self.lock().get_mut(&id) {
+            state.set_concurrency((state.concurrency + 1).min(limit));
+        }
+    }
+
+    pub(super) fn halve(&self, id: SubscriberId) {
+        if let Some(state) = self.lock().get_mut(&id) {
+            state.set_concurrency((state.concurrency / 2).max(1));
+        }
+    }
+
+    /// Lowers a subscriber's concurrency to one and revokes its reserved slots.
+    pub(super) fn open_circuit(&self, id: SubscriberId) {
+        if let Some(state) = self.lock().get_mut(&id) {
+            state.open_circuit();
+        }
+    }
+
+    /// Revokes all slots and grants no new ones.
+    pub(super) fn shut_down(&self) {
+        self.0.is_shut_down.store(true, Relaxed);
+        self.lock().values_mut().for_each(SubscriberLimit::open_circuit);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// The permits that are available immediately.
+    async fn available_permits(slots: &[InFlightSlot]) -> Vec<AttemptPermit> {
+        let mut available_permits = Vec::new();
+        for slot in slots {
+            available_permits.extend(timeout(Duration::ZERO, slot.acquire_permit()).await.ok().flatten());
+        }
+        available_permits
+    }
+
+    #[test]
+    fn slots_are_limited_by_the_subscriber_s_concurrency() {
+        let limits = SubscriberLimits::default();
+        let (first, second) = (limits.reserve(1, 2, 30), limits.reserve(1, 2, 3));
+        assert_eq!((first.len(), second.len(), limits.reserve(2, 1, 99).len()), (30, 2, 16));
+        drop((first, second));
+        limits.halve(1);
+        let some = limits.reserve(1, 2, 99);
+        assert_eq!((some.len(), some.iter().any(InFlightSlot::is_revoked)), (16, false));
+        limits.open_circuit(1);
+        assert!(some.iter().all(InFlightSlot::is_revoked));
+        drop(some);
+        assert!(!limits.reserve(1, 2, 1)[0].is_revoked(), "it was taken afterwards");
+        limits.shut_down();
+        assert_eq!((limits.reserve(1, 2, 1).len(), limits.reserve(3, 2, 1).len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn concurrent_attempts_never_exceed_the_limit() {
+        let limits = SubscriberLimits::default();
+        let slots = limits.reserve(1, 4, 9);
+        let mut under_way = available_permits(&slots).await;
+        assert_eq!(under_way.len(), 4);
+        // Halving takes effect as permits return.
+        limits.halve(1);
+        under_way.truncate(3);
+        assert_eq!(available_permits(&slots).await.len(), 0);
+        under_way.truncate(1);
+        assert_eq!(available_permits(&slots).await.len(), 1);
+        limits.halve(1);
+        limits.halve(1);
+        assert_eq!(available_permits(&slots).await.len(), 0, "that one is under way");
+        limits.raise(1, 4);
+        limits.raise(1, 4);
+        assert_eq!(available_permits(&slots).await.len(), 2);
+        limits.raise(1, 3);
+        limits.raise(1, 3);
+        assert_eq!(available_permits(&slots).await.len(), 2, "never more than its limit");
+        drop(under_way);
+        assert_eq!(available_permits(&slots).await.len(), 3);
+        // A lowered limit applies when the next slot is reserved.
+        drop(limits.reserve(1, 1, 1));
+        assert_eq!(available_permits(&slots).await.len(), 1);
+        limits.open_circuit(1);
+        assert_eq!(available_permits(&slots).await.len(), 0);
+        assert_eq!(available_permits(&limits.reserve(1, 4, 9)).await.len(), 1, "one at a time to begin with");
+    }
+
+    #[tokio::test]
+    async fn waiting_attempts_are_revoked_when_the_circuit_opens() {
+        let limits = SubscriberLimits::default();
+        let slots = limits.reserve(1, 1, 2);
+        let under_way = slots[0].acquire_permit().await.unwrap();
+        let waiting = async {
+            tokio::task::yield_now().await;
+            limits.open_circuit(1);
+        };
+        assert!(tokio::join!(slots[1].acquire_permit(), waiting).0.is_none());
+        drop(under_way);
+        assert_eq!(available_permits(&limits.reserve(1, 1, 9)).await.len(), 1, "an old turn adds none");
+    }
+
+    #[tokio::test]
+    async fn running_attempts_count_against_a_lowered_limit() {
+        let limits = SubscriberLimits::default();
+        let slots = limits.reserve(1, 3, 3);
+        let mut under_way = available_permits(&slots).await;
+        limits.open_circuit(1);
+        let slots = limits.reserve(1, 3, 9);
+        assert_eq!(available_permits(&slots).await.len(), 0);
+        limits.raise(1, 3);
+        limits.raise(1, 3);
+        assert_eq!(available_permits(&slots).await.len(), 0, "three are under way");
+        under_way.pop();
+        assert_eq!(available_permits(&slots).await.len(), 1);
+        drop(under_way);
+        assert_eq!(available_permits(&slots).await.len(), 3);
+    }
+
+    #[test]
+    fn large_events_leave_fewer_slots() {
+        let limits = SubscriberLimits::default();
+        assert_eq!(limits.reserve(1, 1000, 1000).len(), 64, "a quarter");
+        let mut one = limits.reserve(1, 1000, 1);
+        one[0].add_bytes(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER - ASSUMED_EVENT_BYTES);
+        assert_eq!(
+            (limits.reserve(1, 1000, 9).len(), limits.reserve(2, 1000, 9).len()),
+            (1, 9),
+            "nor the others'"
+        );
+        one[0].add_bytes(MAX_IN_FLIGHT_BYTES - MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER);
+        let two = limits.reserve(2, 1000, 9);
+        assert_eq!((limits.reserve(1, 1000, 9).len(), two.len()), (0, 1));
+        one[0].add_bytes(ASSUMED_EVENT_BYTES);
+        assert_eq!(
+            (limits.reserve(2, 1000, 9).len(), limits.reserve(3, 1000, 9).len()),
+            (0, 1),
+            "one in any case"
+        );
+        drop((one, two));
+        assert_eq!(limits.reserve(2, 1000, 9).len(), 9);
+    }
+
+    #[test]
+    fn deliveries_in_flight_are_listed() {
+        let limits = SubscriberLimits::default();
+        let mut slots = limits.reserve(1, 4, 3);
+        for (slot, delivery) in slots.iter_mut().zip([7, 8, 9]) {
+            slot.assign(delivery);
+        }
+        drop(slots.remove(1));
+        assert_eq!((limits.deliveries(1), limits.deliveries(2)), (vec![7, 9], vec![]));
+    }
+}

@@ -1,0 +1,203 @@
+//! In-flight deliveries: from claim to attempt.
+//!
+//! A claimed delivery can wait for a permit. Meanwhile it may be cancelled, or its subscriber paused, deleted or changed. So a
+//! lease check that is older than [`LEASE_CHECK_TTL`] is repeated before the delivery is sent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{DispatchError, Dispatcher, RECORD_BATCH_SIZE};
+use crate::bus::Bus;
+use crate::delivery::client::{AttemptResult, DeliveryRequest};
+use crate::delivery::concurrency::InFlightSlot;
+use crate::delivery::store::{ClaimLease, OutgoingEvent};
+use crate::delivery::subscriber::{Receiver, SubscriberId};
+use crate::log::{LogError, SqlExecutor};
+
+/// How long a lease check stays valid.
+const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
+/// Time reserved after the longest attempt for recording it.
+const RECORD_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
+
+/// A claimed delivery.
+#[derive(Debug)]
+pub struct InFlightDelivery {
+    pub(super) id: i64,
+    pub(super) lease: ClaimLease,
+    pub(super) receiver: Arc<Receiver>,
+    pub(super) message: Arc<OutgoingEvent>,
+    pub(super) attempts: i64,
+    pub(super) first_attempt: Timestamp,
+    /// Just before the subscriber was read.
+    pub(super) subscriber_read_at: Instant,
+    /// A lease check after this instant sees the claim.
+    pub(super) claimed_at: Instant,
+    /// Released when the attempt is recorded.
+    pub(super) slot: Option<InFlightSlot>,
+}
+
+pub struct FinishedAttempt {
+    pub(super) delivery: InFlightDelivery,
+    pub(super) started: Timestamp,
+    pub(super) result: AttemptResult,
+    /// Whether the last attempt failed. Known once it is recorded.
+    pub(super) is_given_up: bool,
+}
+
+pub enum AttemptOutcome {
+    Attempted(FinishedAttempt),
+    /// Not attempted: the lease was lost, the circuit opened, or the lease would expire during the attempt.
+    Skipped(InFlightDelivery),
+}
+
+/// Cached lease check for one subscriber.
+#[derive(Default)]
+pub(super) struct LeaseCheck {
+    checked_at: Option<Instant>,
+    /// `None` if the subscriber is paused or deleted.
+    receiver: Option<Arc<Receiver>>,
+    /// Deliveries with the tokens of their leases.
+    leases: HashSet<(i64, String)>,
+}
+
+pub(super) type LeaseChecks = std::sync::Mutex<HashMap<SubscriberId, Arc<Mutex<LeaseCheck>>>>;
+
+impl FinishedAttempt {
+    /// Whether this was the last attempt, and it failed.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
+    /// The event's id, its type, and the subscriber's name.
+    pub fn labels(&self) -> (&str, &str, &str) {
+        (&self.delivery.message.event, &self.delivery.message.detail_type, &self.delivery.receiver.name)
+    }
+
+    pub fn result(&self) -> &AttemptResult {
+        &self.result
+    }
+}
+
+impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
+    /// Attempts a delivery when its subscriber's concurrency limit permits. Skips it if its lease was lost, if the circuit opened
+    /// since it was claimed, or if the lease would expire before the end of the attempt.
+    pub async fn attempt(&self, mut job: InFlightDelivery) -> AttemptOutcome {
+        let permit = match &job.slot {
+            Some(slot) => slot.acquire_permit().await,
+            None => None,
+        };
+        let Some(permit) = permit else { return AttemptOutcome::Skipped(job) };
+        match self.holds_lease(&mut job).await {
+            Ok(true) => {}
+            Ok(false) => return AttemptOutcome::Skipped(job),
+            Err(error) => {
+                warn!(error = error.to_string(), "delivery postponed: its claim could not be checked");
+                return AttemptOutcome::Skipped(job);
+            }
+        }
+        let (receiver, started) = (job.receiver.clone(), self.now());
+        let attempt_limit = SignedDuration::from_secs(receiver.settings.timeout.into()) + RECORD_TIMEOUT;
+        if started.checked_add(attempt_limit).is_ok_and(|end| end > job.lease.until) {
+            return AttemptOutcome::Skipped(job);
+        }
+        let OutgoingEvent { event: id, detail_type, body: event } = &*job.message;
+        let request = DeliveryRequest { event_id: id, detail_type, event, attempt_number: job.attempts + 1 };
+        let result = self.client.send(&receiver, request, started).await;
+        drop(permit);
+        AttemptOutcome::Attempted(FinishedAttempt { delivery: job, started, result, is_given_up: false })
+    }
+
+    /// Whether the delivery is still leased; refreshes its subscriber. One check covers all in-flight deliveries of a subscriber.
+    async fn holds_lease(&self, job: &mut InFlightDelivery) -> Result<bool, DispatchError> {
+        if job.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
+            return Ok(true);
+        }
+        let id = job.receiver.id;
+        let check =
+            self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone();
+        let mut check = check.lock().await;
+        if check
+            .checked_at
+            .is_none_or(|checked_at| checked_at.elapsed() >= LEASE_CHECK_TTL || checked_at < job.claimed_at)
+        {
+            let checked_at = Instant::now();
+            let receiver = self.receiver(id).await?.filter(|receiver| !receiver.is_paused);
+            let held = self.store.active_leases(&self.limits.deliveries(id)).await?;
+            *check = LeaseCheck { checked_at: Some(checked_at), receiver, leases: held };
+        }
+        let Some(receiver) = &check.receiver else { return Ok(false) };
+        job.receiver = receiver.clone();
+        Ok(check.leases.contains(&(job.id, job.lease.token.clone())))
+    }
+
+    /// Attempts all deliveries and records each attempt soon after it ends. Recorded attempts are appended to `recorded`, also
+    /// when this fails later or is cancelled.
+    ///
+    /// # Errors
+    /// The database failed: attempts that are not recorded are made again.
+    pub async fn deliver(
+        self: &Arc<Self>,
+        jobs: Vec<InFlightDelivery>,
+        recorded: &mut Vec<FinishedAttempt>,
+    ) -> Result<(), LogError> {
+        // Dropping the set aborts its attempts when this future is cancelled.
+        let mut tasks = JoinSet::new();
+        for job in jobs {
+            let dispatcher = self.clone();
+            tasks.spawn(async move { dispatcher.attempt(job).await });
+        }
+        while let Some(first) = tasks.join_next().await {
+            let mut outcomes: Vec<_> = first.into_iter().collect();
+            while outcomes.len() < RECORD_BATCH_SIZE
+                && let Some(next) = tasks.try_join_next()
+            {
+                outcomes.extend(next);
+            }
+            let (mut finished, untried) = AttemptOutcome::partition(outcomes);
+            self.record(&mut finished).await?;
+            recorded.append(&mut finished);
+            self.release(untried).await;
+        }
+        Ok(())
+    }
+
+    pub async fn release(&self, jobs: Vec<InFlightDelivery>) {
+        let mut by_hold: HashMap<String, (ClaimLease, Vec<i64>)> = HashMap::new();
+        for job in jobs {
+            by_hold.entry(job.lease.token.clone()).or_insert((job.lease, Vec::new())).1.push(job.id);
+        }
+        for (lease, deliveries) in by_hold.into_values() {
+            if let Err(error) = self.store.release(&lease, &deliveries).await {
+                warn!(
+                    error = error.to_string(),
+                    "failed to release claims; their deliveries wait until they expire"
+                );
+            }
+        }
+    }
+
+    /// Lets running attempts finish and starts no others.
+    pub fn shut_down(&self) {
+        self.limits.shut_down();
+    }
+}
+
+impl AttemptOutcome {
+    pub fn partition(outcomes: Vec<Self>) -> (Vec<FinishedAttempt>, Vec<InFlightDelivery>) {
+        let (mut finished, mut untried) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Self::Attempted(one) => finished.push(one),
+                Self::Skipped(job) => untried.push(job),
+            }
+        }
+        (finished, untried)
+    }
+}

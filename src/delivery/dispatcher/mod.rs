@@ -1,0 +1,420 @@
+//! The dispatcher: creates deliveries for events, claims due ones, attempts them, and records the results.
+//!
+//! `in_flight` attempts claimed deliveries, `sweep` enqueues deliveries that become due soon, `subscriber_health` updates the
+//! circuit breaker and the failure budget.
+//!
+//! A delivery is stored before its first attempt, leased during each attempt, and recorded with the time of the next one before
+//! anything else happens. If a worker dies, its lease expires and another worker attempts the delivery again. So an attempt can
+//! be repeated, and none is lost.
+
+mod in_flight;
+mod subscriber_health;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use crate::bus::Bus;
+use crate::delivery::client::DeliveryClient;
+use crate::delivery::concurrency::{InFlightSlot, SubscriberLimits};
+use crate::delivery::health_events::HealthEvent;
+use crate::delivery::key_source::{KeySource, KeySourceError};
+use crate::delivery::queue::{RetryMessage, RetryQueue};
+use crate::delivery::schedule;
+use crate::delivery::store::{
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
+    PendingDelivery, RecordedAttempt,
+};
+use crate::delivery::subscriber::{Receiver, SubscriberId};
+use crate::log::{LogError, Position, SqlExecutor};
+
+/// Longer than any attempt, including the time to record it.
+const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
+/// How long the circuit stays open before the next probe.
+const CIRCUIT_OPEN_DURATION: SignedDuration = SignedDuration::from_mins(2);
+/// The most attempts that are recorded in one transaction.
+const RECORD_BATCH_SIZE: usize = 500;
+/// The most deliveries of one subscriber that are claimed at once.
+const CLAIM_BATCH_SIZE: u32 = 500;
+/// How often the keys are refreshed, at most, while a subscriber's secret cannot be decrypted.
+const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest wait for free in-flight slots.
+const ROOM_WAIT: Duration = Duration::from_millis(20);
+
+pub use in_flight::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
+pub use sweep::{SweepError, SweepReport};
+
+/// Returns the current time; tests provide their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Creates deliveries, attempts them, and records the results.
+pub struct Dispatcher<S, B> {
+    store: DeliveryStore<S>,
+    keys: KeySource,
+    client: DeliveryClient,
+    bus: B,
+    clock: Clock,
+    queue: Option<RetryQueue>,
+    subscribers: Mutex<SubscriberCache>,
+    limits: SubscriberLimits,
+    lease_checks: in_flight::LeaseChecks,
+    has_more: AtomicBool,
+    bus_down_until: std::sync::Mutex<Option<Timestamp>>,
+}
+
+/// The subscribers as of the last revision.
+#[derive(Default)]
+struct SubscriberCache {
+    revision: Option<i64>,
+    keys_refreshed_at: Option<Instant>,
+    receivers: HashMap<SubscriberId, Arc<Receiver>>,
+}
+
+/// Why deliveries were not created or claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The keys that decrypt the subscribers' secrets could not be read.
+    #[error(transparent)]
+    Keys(#[from] KeySourceError),
+}
+
+/// An event to deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrivedEvent {
+    pub id: String,
+    pub detail_type: String,
+    /// The whole event as JSON, in the form that EventBridge's targets receive.
+    pub json: String,
+}
+
+impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
+    /// `bus` receives the subscriber health events.
+    pub fn new(
+        store: DeliveryStore<S>,
+        keys: KeySource,
+        client: DeliveryClient,
+        bus: B,
+        clock: Clock,
+    ) -> Self {
+        let (cached, limits, checks, more, bus_down_until) = Default::default();
+        Self {
+            store,
+            keys,
+            client,
+            bus,
+            clock,
+            queue: None,
+            subscribers: cached,
+            limits,
+            lease_checks: checks,
+            has_more: more,
+            bus_down_until,
+        }
+    }
+
+    /// Sends retries that are due soon through `queue`; without one, the caller polls [`Dispatcher::claim_due`].
+    #[must_use]
+    pub fn with_queue(self, queue: RetryQueue) -> Self {
+        Self { queue: Some(queue), ..self }
+    }
+
+    pub fn store(&self) -> &DeliveryStore<S> {
+        &self.store
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Creates the deliveries of some events, each once, and returns those to attempt now. `position` is the log position after
+    /// the last event, if the events come from the log.
+    ///
+    /// # Errors
+    /// No delivery was created.
+    pub async fn create_deliveries(
+        &self,
+        events: &[ArrivedEvent],
+        position: Option<Position>,
+    ) -> Result<Vec<InFlightDelivery>, DispatchError> {
+        let (read, receivers) = (Instant::now(), self.receivers().await?);
+        let (mut messages, mut pending) = (Vec::new(), Vec::new());
+        for event in events {
+            let matching = matching_receivers(event, &receivers);
+            if !matching.is_empty() {
+                messages.push(OutgoingEvent {
+                    event: event.id.clone(),
+                    detail_type: event.detail_type.clone(),
+                    body: event.json.clone(),
+                });
+                pending.extend(matching.into_iter().map(|receiver| (event, receiver)));
+            }
+        }
+        if pending.is_empty() && position.is_none() {
+            return Ok(Vec::new());
+        }
+        let open_circuits = if pending.is_empty() { Vec::new() } else { self.store.open_circuits().await? };
+        let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
+        let pending: Vec<_> = pending
+            .into_iter()
+            .map(|(event, receiver)| {
+                let id = receiver.id;
+                let free = if open_circuits.contains(&id) { 0 } else { 1 };
+                let mut slot = self.limits.reserve(id, receiver.settings.limit, free).pop();
+                slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
+                let is_held = slot.is_some();
+                if !is_held && free > 0 {
+                    self.has_more.store(true, Relaxed);
+                }
+                slots.extend(slot.map(|slot| ((event.id.clone(), id), slot)));
+                PendingDelivery { event: event.id.as_str(), subscriber: id, is_claimed: is_held }
+            })
+            .collect();
+        let now = self.now();
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
+        let messages: HashMap<&str, Arc<OutgoingEvent>> =
+            messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
+        let job = |created: CreatedDelivery| {
+            // Deliveries that already existed belong to another worker.
+            let message = messages.get(created.event.as_str())?.clone();
+            let mut slot = slots.remove(&(created.event, created.subscriber))?;
+            slot.assign(created.id);
+            Some(InFlightDelivery {
+                id: created.id,
+                lease: lease.clone(),
+                receiver: receivers.get(&created.subscriber)?.clone(),
+                message,
+                attempts: 0,
+                first_attempt: now,
+                subscriber_read_at: read,
+                claimed_at: Instant::now(),
+                slot: Some(slot),
+            })
+        };
+        Ok(created.into_iter().filter_map(job).collect())
+    }
+
+    /// Claims the deliveries that are due, up to the concurrency limit of each subscriber.
+    ///
+    /// # Errors
+    /// Nothing was claimed.
+    pub async fn claim_due(&self) -> Result<Vec<InFlightDelivery>, DispatchError> {
+        self.has_more.store(false, Relaxed);
+        let now = self.now();
+        let mut jobs = Vec::new();
+        let due = self.store.due_subscribers(now, now).await?;
+        if due.is_empty() {
+            return Ok(jobs);
+        }
+        let (read, receivers) = (Instant::now(), self.receivers().await?);
+        for due in due {
+            let Some(receiver) = receivers.get(&due.subscriber) else { continue };
+            match self.claim_subscriber((receiver, read), due, now).await {
+                Ok(claimed) => jobs.extend(claimed),
+                // Deliveries that are claimed already are attempted first.
+                Err(error) if jobs.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    warn!(error = error.to_string(), "failed to claim all due deliveries");
+                    break;
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Claims due deliveries of one subscriber, up to its concurrency limit.
+    async fn claim_subscriber(
+        &self,
+        (receiver, read): (&Arc<Receiver>, Instant),
+        due: DueSubscriber,
+        now: Timestamp,
+    ) -> Result<Vec<InFlightDelivery>, LogError> {
+        let matching = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
+        let slots = self.limits.reserve(receiver.id, receiver.settings.limit, matching);
+        if slots.is_empty() {
+            self.has_more.store(true, Relaxed);
+            return Ok(Vec::new());
+        }
+        if due.needs_probe && !self.store.acquire_probe(receiver.id, now, CIRCUIT_OPEN_DURATION).await? {
+            return Ok(Vec::new());
+        }
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let claimed = self.store.claim(due, slots.len(), &lease, (now, now)).await?;
+        if claimed.len() == slots.len() {
+            self.has_more.store(true, Relaxed);
+        }
+        let job = |(one, slot)| self.in_flight((receiver, read), &lease, one, slot);
+        Ok(claimed.into_iter().zip(slots).map(job).collect())
+    }
+
+    fn in_flight(
+        &self,
+        (receiver, read): (&Arc<Receiver>, Instant),
+        lease: &ClaimLease,
+        claimed: ClaimedDelivery,
+        mut slot: InFlightSlot,
+    ) -> InFlightDelivery {
+        slot.assign(claimed.id);
+        slot.add_bytes(claimed.message.body.len());
+        InFlightDelivery {
+            id: claimed.id,
+            lease: lease.clone(),
+            receiver: receiver.clone(),
+            message: Arc::new(claimed.message),
+            attempts: claimed.attempts,
+            first_attempt: claimed.first_attempt,
+            subscriber_read_at: read,
+            claimed_at: Instant::now(),
+            slot: Some(slot),
+        }
+    }
+
+    /// Whether more deliveries may be due than were claimed: a limit was reached, or a subscriber recovered.
+    pub fn has_more_due(&self) -> bool {
+        self.has_more.load(Relaxed)
+    }
+
+    /// Waits for free in-flight slots, at most 20 ms, so that a slow subscriber blocks the others only briefly.
+    pub async fn wait_for_room(&self) {
+        let _ = timeout(ROOM_WAIT, self.limits.wait_for_room()).await;
+    }
+
+    /// Records attempts with the time of each delivery's next attempt, then updates the health of their subscribers.
+    ///
+    /// # Errors
+    /// Nothing was recorded.
+    pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), LogError> {
+        let attempts: Vec<_> = finished.iter().map(|finished| self.recorded_attempt(finished)).collect();
+        let changed = self.store.record_attempts(&attempts).await?;
+        for (finished, attempt) in finished.iter_mut().zip(&attempts) {
+            drop(finished.delivery.slot.take());
+            finished.is_given_up = attempt.is_given_up() && changed.contains(&attempt.delivery);
+        }
+        if let Some(queue) = &self.queue {
+            let soon = attempts.iter().filter_map(RetryMessage::from_attempt).collect();
+            if let Err(error) = queue.send(soon, self.now()).await {
+                // The sweep enqueues them after their leases have expired.
+                warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
+            }
+        }
+        let mut by_subscriber: HashMap<SubscriberId, Vec<&FinishedAttempt>> = HashMap::new();
+        for finished in finished.iter().filter(|finished| !finished.result.is_local_failure()) {
+            by_subscriber.entry(finished.delivery.receiver.id).or_default().push(finished);
+        }
+        for finished in by_subscriber.values() {
+            // The attempts are recorded; the next attempt updates the health.
+            if let Err(error) = self.update_health(finished).await {
+                warn!(error = error.to_string(), "failed to update subscriber health");
+            }
+        }
+        Ok(())
+    }
+
+    fn recorded_attempt(
+        &self,
+        FinishedAttempt { delivery: job, started, result, .. }: &FinishedAttempt,
+    ) -> RecordedAttempt {
+        let since = if job.attempts == 0 { *started } else { job.first_attempt };
+        let is_good = result.is_success();
+        let next = if is_good {
+            None
+        } else {
+            schedule::next_attempt(since, self.now(), result.retry_after(), fastrand::f64())
+        };
+        let soon =
+            next.filter(|next| self.queue.is_some() && RetryQueue::is_within_horizon(*next, self.now()));
+        RecordedAttempt {
+            delivery: job.id,
+            lease: job.lease.token.clone(),
+            subscriber: job.receiver.id,
+            event: job.message.event.clone(),
+            number: job.attempts + 1,
+            started: *started,
+            duration: i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX),
+            status: result.outcome.as_ref().ok().map(|response| response.status),
+            error: result.error_text(),
+            address: result.address.clone(),
+            response_body: result.outcome.as_ref().ok().map(|response| response.body.clone()),
+            is_success: is_good,
+            first_attempt: since,
+            next_attempt: next,
+            next_lease: soon.map(RetryMessage::lease_until),
+        }
+    }
+
+    async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, DispatchError> {
+        Ok(self.cached_subscribers().await?.receivers.clone())
+    }
+
+    async fn receiver(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, DispatchError> {
+        Ok(self.cached_subscribers().await?.receivers.get(&id).cloned())
+    }
+
+    /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
+    async fn cached_subscribers(&self) -> Result<MutexGuard<'_, SubscriberCache>, DispatchError> {
+        let revision = self.store.revision().await?;
+        let mut cached = self.subscribers.lock().await;
+        let is_readable = cached.receivers.values().all(|receiver| receiver.has_secrets());
+        let asks = !is_readable
+            && cached.keys_refreshed_at.is_none_or(|asked| asked.elapsed() >= KEY_REFRESH_INTERVAL);
+        let is_changed = asks && self.keys.refresh().await;
+        if asks {
+            cached.keys_refreshed_at = Some(Instant::now());
+        }
+        if cached.revision != Some(revision) || is_changed {
+            let keys = self.keys.key_ring().await?;
+            let mut receivers = HashMap::new();
+            for subscriber in self.store.list_subscribers(None).await? {
+                match Receiver::from_subscriber(&subscriber, &keys, self.now()) {
+                    Ok(receiver) => {
+                        receivers.insert(subscriber.id, Arc::new(receiver));
+                    }
+                    Err(error) => {
+                        let subscriber = subscriber.name;
+                        warn!(
+                            subscriber,
+                            error = error.to_string(),
+                            "subscriber skipped: its filter pattern is invalid"
+                        );
+                    }
+                }
+            }
+            let mut checks = self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner);
+            checks.retain(|id, _| receivers.contains_key(id));
+            (cached.revision, cached.receivers) = (Some(revision), receivers);
+        }
+        Ok(cached)
+    }
+}
+
+/// The subscribers whose types and filter match an event. The event is parsed only if a filter needs it.
+fn matching_receivers<'r>(
+    event: &ArrivedEvent,
+    receivers: &'r HashMap<SubscriberId, Arc<Receiver>>,
+) -> Vec<&'r Arc<Receiver>> {
+    let mut read: Option<Value> = None;
+    let mut matching = Vec::new();
+    for receiver in receivers.values() {
+        let is_wanted = receiver.matches(&event.detail_type, || {
+            read.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
+        });
+        // Health events go only to subscribers that opt in by type, and never to the subscriber they are about (that would loop).
+        let is_meant = !HealthEvent::is_health_event(&event.detail_type)
+            || receiver.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
+                && !HealthEvent::is_about(&event.json, &receiver.name);
+        if is_wanted && is_meant {
+            matching.push(receiver);
+        }
+    }
+    matching
+}

@@ -1,0 +1,129 @@
+//! Environment variables of the functions `dispatcher` and `subscribers`.
+
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use secrecy::SecretString;
+
+use crate::lambda::{EnvironmentError, Variables};
+
+/// A hundred years.
+const MAX_RETENTION_DAYS: i64 = 36_500;
+const DEFAULT_RETENTION_DAYS: i64 = 90;
+
+#[derive(Debug)]
+pub struct DispatcherEnvironment {
+    /// `DATABASE_URL`; may contain a password.
+    pub database_url: Option<SecretString>,
+    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
+    pub database_secret_arn: Option<String>,
+    /// `SUBSCRIBER_KEY_ARN`: the secret with the encryption key.
+    pub subscriber_key_arn: String,
+    /// `QUEUE_URL`: the queue that invokes the function, for retries that are due soon.
+    pub queue_url: String,
+    /// `EVENT_BUS_NAME` (`default`): the bus for subscriber health events.
+    pub bus: String,
+    /// `ALLOW_TO`: internal networks that deliveries may dial, separated by commas.
+    pub allowed_networks: Vec<IpNet>,
+    /// `RETENTION_DAYS` (90): how long finished deliveries and attempts are kept.
+    pub retention: SignedDuration,
+}
+
+#[derive(Debug)]
+pub struct SubscribersEnvironment {
+    /// `DATABASE_URL`; may contain a password.
+    pub database_url: Option<SecretString>,
+    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
+    pub database_secret_arn: Option<String>,
+    /// `SUBSCRIBER_KEY_ARN`: the secret with the encryption key.
+    pub subscriber_key_arn: String,
+    /// `TOKENS_SECRET_ARN`: the secret with the list of API tokens. Without it, only requests signed with AWS credentials pass.
+    pub tokens_secret_arn: Option<String>,
+    /// `ALLOW_TO`: internal networks that subscriber URLs may name, separated by commas.
+    pub allowed_networks: Vec<IpNet>,
+}
+
+const SUBSCRIBER_KEY_DESCRIPTION: &str = "the secret with the encryption key of subscribers' secrets";
+
+impl SubscribersEnvironment {
+    /// Reads the environment through `variable`; an empty variable counts as unset.
+    ///
+    /// # Errors
+    /// The first variable that is missing or invalid.
+    pub fn from_variables(
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, EnvironmentError> {
+        let variables = Variables(variable);
+        Ok(Self {
+            database_url: variables.get("DATABASE_URL").map(Into::into),
+            database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
+            subscriber_key_arn: variables.require("SUBSCRIBER_KEY_ARN", SUBSCRIBER_KEY_DESCRIPTION)?,
+            tokens_secret_arn: variables.get("TOKENS_SECRET_ARN"),
+            allowed_networks: parse_allowed_networks(&variables)?,
+        })
+    }
+}
+
+fn parse_allowed_networks(
+    variables: &Variables<impl Fn(&'static str) -> Option<String>>,
+) -> Result<Vec<IpNet>, EnvironmentError> {
+    let net = |text: &str| {
+        let problem = || format!("'{text}' is not a range of addresses, for example 10.1.0.0/16");
+        text.trim().parse().map_err(|_| EnvironmentError::new("ALLOW_TO", problem()))
+    };
+    let allowed = variables.get("ALLOW_TO").unwrap_or_default();
+    allowed.split(',').filter(|text| !text.trim().is_empty()).map(net).collect()
+}
+
+impl DispatcherEnvironment {
+    /// Reads the environment through `variable`; an empty variable counts as unset.
+    ///
+    /// # Errors
+    /// The first variable that is missing or invalid.
+    pub fn from_variables(
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, EnvironmentError> {
+        let variables = Variables(variable);
+        // Must exceed the seven-day retry window.
+        let days =
+            variables.number("RETENTION_DAYS", DEFAULT_RETENTION_DAYS, 8..=MAX_RETENTION_DAYS, "days")?;
+        Ok(Self {
+            database_url: variables.get("DATABASE_URL").map(Into::into),
+            database_secret_arn: variables.get("DATABASE_SECRET_ARN"),
+            subscriber_key_arn: variables.require("SUBSCRIBER_KEY_ARN", SUBSCRIBER_KEY_DESCRIPTION)?,
+            queue_url: variables.require("QUEUE_URL", "the queue for retries")?,
+            bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
+            allowed_networks: parse_allowed_networks(&variables)?,
+            retention: SignedDuration::from_hours(24 * days),
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<DispatcherEnvironment, String> {
+        let base = [("SUBSCRIBER_KEY_ARN", "arn"), ("QUEUE_URL", "https://queue")];
+        let all: Vec<_> = base.iter().chain(variables).copied().collect();
+        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        DispatcherEnvironment::from_variables(find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_apply_and_invalid_values_are_reported() {
+        let read_defaults = read(&[]).unwrap();
+        assert_eq!((read_defaults.bus.as_str(), read_defaults.allowed_networks.len()), ("default", 0));
+        assert_eq!(read_defaults.retention, SignedDuration::from_hours(90 * 24));
+        assert_eq!(read(&[("ALLOW_TO", "10.1.0.0/16, 10.2.0.1/32")]).unwrap().allowed_networks.len(), 2);
+        insta::assert_snapshot!(read(&[("ALLOW_TO", "inside")]).unwrap_err(), @"environment variable ALLOW_TO: 'inside' is not a range of addresses, for example 10.1.0.0/16");
+        insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a whole number of days from 8 to 36500");
+        let api = SubscribersEnvironment::from_variables(|name| {
+            (name == "SUBSCRIBER_KEY_ARN").then(|| "arn".into())
+        })
+        .unwrap();
+        assert_eq!((api.tokens_secret_arn, api.allowed_networks.len()), (None, 0));
+        insta::assert_snapshot!(SubscribersEnvironment::from_variables(|_| None).unwrap_err(), @"environment variable SUBSCRIBER_KEY_ARN: not set; it names the secret with the encryption key of subscribers' secrets");
+        insta::assert_snapshot!(read(&[("QUEUE_URL", "")]).unwrap_err(), @"environment variable QUEUE_URL: not set; it names the queue for retries");
+    }
+}

@@ -1,0 +1,220 @@
+//! The Lambda function `dispatcher`. SQS invokes it with bus events and retry messages; schedules invoke it for the sweep and for
+//! retention.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use super::dispatcher::{ArrivedEvent, DispatchError, Dispatcher, FinishedAttempt, SweepError, SweepReport};
+use super::queue::RetryMessage;
+use crate::bus::Bus;
+use crate::lambda::{BatchResponse, SqsEvent, SqsMessage, handling_deadline};
+use crate::log::{LogError, SqlExecutor};
+
+const METRICS_NAMESPACE: &str = "hookbridge";
+
+pub struct DispatcherFunction<S, B> {
+    pub dispatcher: Arc<Dispatcher<S, B>>,
+    /// The function's name, a dimension of its metrics.
+    pub name: String,
+    /// How long finished deliveries and attempts are kept.
+    pub retention: SignedDuration,
+}
+
+/// Why an invocation failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatcherInvocationError {
+    #[error("unknown event: expected SQS records or a scheduled task (sweep, maintain)")]
+    UnknownEvent,
+    #[error("sweep failed: {0}")]
+    Sweep(#[from] SweepError),
+    #[error("the database: {0}")]
+    Store(#[from] LogError),
+}
+
+/// The payload of this stack's schedules.
+#[derive(Deserialize)]
+struct ScheduledEvent<'a> {
+    #[serde(borrow)]
+    task: Cow<'a, str>,
+}
+
+/// The fields of a bus event that deliveries need.
+#[derive(Deserialize)]
+struct EventEnvelope<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "detail-type", borrow)]
+    detail_type: Cow<'a, str>,
+}
+
+impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
+    /// Handles one batch of messages before `deadline`, or a scheduled task. Returns the response and a log line for each
+    /// attempt.
+    ///
+    /// # Errors
+    /// Nothing was acknowledged: SQS delivers every message again.
+    pub async fn invoke(
+        self: &Arc<Self>,
+        event: &str,
+        request_id: &str,
+        deadline: SystemTime,
+    ) -> Result<(BatchResponse, Vec<String>), DispatcherInvocationError> {
+        let deadline = handling_deadline(deadline);
+        let Ok(messages) = serde_json::from_str::<SqsEvent>(event) else {
+            return Ok((
+                BatchResponse::default(),
+                self.run_scheduled_task(event, request_id, deadline).await?,
+            ));
+        };
+        let ids: Vec<_> = messages.records.iter().map(|message| message.message_id.clone()).collect();
+        let mut recorded = Vec::new();
+        let work = self.handle_messages(messages.records, &mut recorded);
+        // Deliveries that were interrupted stay leased until the sweep finds them; their messages return to the queue.
+        let answer = timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            warn!(request_id, "deadline reached before the batch was finished");
+            let mut answer = BatchResponse::default();
+            ids.into_iter().for_each(|id| answer.add_failure(id));
+            answer
+        });
+        Ok((answer, recorded.iter().map(|finished| self.attempt_log_line(finished, request_id)).collect()))
+    }
+
+    async fn handle_messages(
+        &self,
+        messages: Vec<SqsMessage>,
+        recorded: &mut Vec<FinishedAttempt>,
+    ) -> BatchResponse {
+        let mut answer = BatchResponse::default();
+        let (mut events, mut of_events, mut jobs, mut claimed) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for message in messages {
+            if let Ok(retry) = serde_json::from_str::<RetryMessage>(&message.body) {
+                match self.dispatcher.claim_from_queue(retry).await {
+                    Ok(job) => {
+                        jobs.extend(job);
+                        claimed.push(message.message_id);
+                    }
+                    Err(error) => self.fail_message(&mut answer, message.message_id, &error.to_string()),
+                }
+            } else if let Ok(EventEnvelope { id, detail_type }) = serde_json::from_str(&message.body) {
+                let (id, detail_type) = (id.into_owned(), detail_type.into_owned());
+                of_events.push(message.message_id);
+                events.push(ArrivedEvent { id, detail_type, json: message.body });
+            } else {
+                self.fail_message(&mut answer, message.message_id, "neither a bus event nor a retry message");
+            }
+        }
+        match self.dispatcher.create_deliveries(&events, None).await {
+            Ok(created) => {
+                jobs.extend(created);
+                claimed.append(&mut of_events);
+            }
+            Err(DispatchError::Log(LogError::Rejected(_))) => {
+                // One of the events may be rejected, so each is tried alone.
+                for (event, message_id) in events.iter().zip(of_events) {
+                    match self.dispatcher.create_deliveries(std::slice::from_ref(event), None).await {
+                        Ok(created) => {
+                            jobs.extend(created);
+                            claimed.push(message_id);
+                        }
+                        Err(error) => self.fail_message(&mut answer, message_id, &error.to_string()),
+                    }
+                }
+            }
+            Err(error) => {
+                of_events.into_iter().for_each(|id| self.fail_message(&mut answer, id, &error.to_string()));
+            }
+        }
+        if let Err(error) = self.dispatcher.deliver(jobs, recorded).await {
+            // Attempts that were not recorded stay leased until the sweep finds them.
+            claimed.into_iter().for_each(|id| self.fail_message(&mut answer, id, &error.to_string()));
+        }
+        answer
+    }
+
+    fn fail_message(&self, answer: &mut BatchResponse, message_id: String, error: &str) {
+        warn!(message_id, error, "message returned to the queue");
+        answer.add_failure(message_id);
+    }
+
+    async fn run_scheduled_task(
+        &self,
+        event: &str,
+        request_id: &str,
+        deadline: Instant,
+    ) -> Result<Vec<String>, DispatcherInvocationError> {
+        let scheduled: ScheduledEvent<'_> =
+            serde_json::from_str(event).map_err(|_| DispatcherInvocationError::UnknownEvent)?;
+        match &*scheduled.task {
+            "sweep" => {
+                let SweepReport { queued, given_up } = self.dispatcher.sweep(deadline).await?;
+                let metrics = [("DeliveriesQueued", queued), ("DeliveriesGivenUp", given_up)];
+                Ok(vec![self.count_metrics_line(&metrics, request_id, "swept")])
+            }
+            "maintain" => {
+                let oldest = self.dispatcher.now().checked_sub(self.retention);
+                self.dispatcher.store().delete_expired(oldest.unwrap_or_default()).await?;
+                Ok(vec![self.count_metrics_line(&[], request_id, "maintained")])
+            }
+            _ => Err(DispatcherInvocationError::UnknownEvent),
+        }
+    }
+
+    /// A log line that carries counts as metrics.
+    fn count_metrics_line(&self, counts: &[(&str, usize)], request_id: &str, outcome: &str) -> String {
+        let names: Vec<_> = counts.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+        let mut line = json!({"function": self.name, "request_id": request_id, "outcome": outcome});
+        if !names.is_empty() {
+            line["_aws"] = emf_metrics(&names);
+        }
+        for (name, count) in counts {
+            line[name] = (*count).into();
+        }
+        line.to_string()
+    }
+
+    /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and,
+    /// for the last attempt of a failed delivery, `DeliveriesGivenUp`.
+    fn attempt_log_line(&self, finished: &FinishedAttempt, request_id: &str) -> String {
+        let ((event, detail_type, subscriber), result) = (finished.labels(), finished.result());
+        let mut metrics = vec![
+            json!({"Name": "Delivered", "Unit": "Count"}),
+            json!({"Name": "DeliveryFailed", "Unit": "Count"}),
+            json!({"Name": "DeliveryLatency", "Unit": "Milliseconds"}),
+        ];
+        if finished.is_given_up() {
+            metrics.push(json!({"Name": "DeliveriesGivenUp", "Unit": "Count"}));
+        }
+        let mut line = json!({
+            "_aws": emf_metrics(&metrics),
+            "function": self.name,
+            "request_id": request_id,
+            "outcome": if result.is_success() { "delivered" } else { "failed" },
+            "subscriber": subscriber,
+            "event": event,
+            "event_type": detail_type,
+            "status": result.outcome.as_ref().ok().map(|response| response.status),
+            "error": result.error_text(),
+            "Delivered": u8::from(result.is_success()),
+            "DeliveryFailed": u8::from(!result.is_success()),
+            "DeliveryLatency": result.duration.as_secs_f64() * 1000.0,
+        });
+        if finished.is_given_up() {
+            line["DeliveriesGivenUp"] = 1.into();
+        }
+        line.to_string()
+    }
+}
+
+/// CloudWatch's embedded metric format, with the function's name as dimension.
+fn emf_metrics(metrics: &[Value]) -> Value {
+    let directive = json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
+    json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]})
+}

@@ -1,0 +1,145 @@
+//! Encryption keys for subscribers' secrets at rest.
+//!
+//! XChaCha20-Poly1305 with a random nonce per secret, bound to the subscriber's name. A key ring is a text with one key per line,
+//! each of at least 32 random characters. The first key encrypts, all keys decrypt. A stored secret names its key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::secrets::Secret;
+
+const MIN_KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+/// Keys; the first one encrypts.
+#[derive(Clone)]
+pub struct KeyRing(Vec<Key>);
+
+#[derive(Clone)]
+struct Key {
+    id: String,
+    cipher: XChaCha20Poly1305,
+}
+
+/// A ciphertext and the id of its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncryptedSecret {
+    key: String,
+    /// Nonce and ciphertext in base64.
+    data: String,
+}
+
+/// Why a key, or a secret encrypted with it, cannot be used. The texts contain neither.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    #[error(
+        "invalid encryption key: expected a line of at least {MIN_KEY_BYTES} random characters (openssl rand -hex 32), and older keys on the lines after it"
+    )]
+    InvalidKey,
+    /// The secret was encrypted with a key that is not in the ring.
+    #[error(
+        "a subscriber's secret was encrypted with the key {0}, which is missing; add that key as a further line"
+    )]
+    UnknownKey(String),
+    /// The ciphertext, or the name it is bound to, was changed.
+    #[error(
+        "a subscriber's secret cannot be decrypted: the stored secret or the subscriber's name was changed"
+    )]
+    Tampered,
+    #[error("the operating system provides no random bytes: {0}")]
+    RandomSource(String),
+}
+
+/// Random bytes from the operating system.
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| KeyError::RandomSource(error.to_string()))?;
+    Ok(bytes)
+}
+
+impl KeyRing {
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() || lines.iter().any(|line| line.len() < MIN_KEY_BYTES) {
+            return Err(KeyError::InvalidKey);
+        }
+        let key = |line: &str| {
+            let key = Sha256::digest(line);
+            let id = hex::encode(&Sha256::digest(key)[..4]);
+            Key { id, cipher: XChaCha20Poly1305::new(&key) }
+        };
+        Ok(Self(lines.into_iter().map(key).collect()))
+    }
+
+    /// Encrypts `secret`, bound to the subscriber name `of`.
+    pub fn encrypt(&self, secret: &Secret, of: &str) -> Result<EncryptedSecret, KeyError> {
+        let nonce: [u8; NONCE_BYTES] = random_bytes()?;
+        let key = self.0.first().ok_or(KeyError::InvalidKey)?;
+        let payload = Payload { msg: secret.expose(), aad: of.as_bytes() };
+        let encrypted = key.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Tampered)?;
+        Ok(EncryptedSecret {
+            key: key.id.clone(),
+            data: BASE64.encode([nonce.as_slice(), &encrypted].concat()),
+        })
+    }
+
+    pub fn decrypt(&self, encrypted: &EncryptedSecret, of: &str) -> Result<Secret, KeyError> {
+        let key = self.0.iter().find(|key| key.id == encrypted.key);
+        let key = key.ok_or_else(|| KeyError::UnknownKey(encrypted.key.clone()))?;
+        let data = BASE64.decode(&encrypted.data).map_err(|_| KeyError::Tampered)?;
+        let (nonce, data) = data.split_first_chunk::<NONCE_BYTES>().ok_or(KeyError::Tampered)?;
+        let payload = Payload { msg: data, aad: of.as_bytes() };
+        let secret = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyError::Tampered)?;
+        Ok(Secret::from_bytes(secret))
+    }
+
+    /// Whether the first key encrypted it.
+    pub fn is_current(&self, encrypted: &EncryptedSecret) -> bool {
+        self.0.first().is_some_and(|key| key.id == encrypted.key)
+    }
+}
+
+/// Omits the keys.
+impl std::fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "0123456789abcdef0123456789abcdef";
+    const NEW: &str = "another-key-of-at-least-32-characters";
+
+    #[test]
+    fn a_secret_decrypts_only_with_its_key_and_its_subscriber() {
+        let (old, secret) = (KeyRing::parse(OLD).unwrap(), Secret::new("whsec_x"));
+        let encrypted = old.encrypt(&secret, "orders").unwrap();
+        assert!(!format!("{encrypted:?}").contains("whsec_x"));
+        assert_eq!(old.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
+        assert_eq!(old.decrypt(&encrypted, "others").unwrap_err(), KeyError::Tampered);
+        assert_ne!(old.encrypt(&secret, "orders").unwrap(), encrypted, "a nonce is used once");
+        let both = KeyRing::parse(&format!("{NEW}\n{OLD}\n")).unwrap();
+        assert!(!both.is_current(&encrypted) && old.is_current(&encrypted));
+        assert_eq!(both.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
+        let again = both.encrypt(&secret, "orders").unwrap();
+        assert!(matches!(old.decrypt(&again, "orders").unwrap_err(), KeyError::UnknownKey(_)));
+        let cut = EncryptedSecret { data: "AAAA".into(), ..encrypted };
+        assert_eq!(old.decrypt(&cut, "orders").unwrap_err(), KeyError::Tampered);
+    }
+
+    #[test]
+    fn a_short_key_is_rejected() {
+        for text in ["", "\n", "short", &format!("{OLD}\nshort")] {
+            assert_eq!(KeyRing::parse(text).unwrap_err(), KeyError::InvalidKey, "{text}");
+        }
+        assert!(!format!("{:?}", KeyRing::parse(OLD).unwrap()).contains("0123"));
+    }
+}

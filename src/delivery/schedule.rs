@@ -1,0 +1,93 @@
+//! The retry schedule.
+//!
+//! Counted from the first attempt: 10 minutes, 1 hour, 3 hours, 1 day, then daily until 7 days. Jitter delays each retry but the
+//! last, so that deliveries that failed together are not retried together.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Due times of the retries, counted from the first attempt.
+pub const RETRY_SCHEDULE: [SignedDuration; 10] = [
+    SignedDuration::from_mins(10),
+    SignedDuration::from_hours(1),
+    SignedDuration::from_hours(3),
+    SignedDuration::from_hours(24),
+    SignedDuration::from_hours(2 * 24),
+    SignedDuration::from_hours(3 * 24),
+    SignedDuration::from_hours(4 * 24),
+    SignedDuration::from_hours(5 * 24),
+    SignedDuration::from_hours(6 * 24),
+    RETRY_WINDOW,
+];
+/// How long a delivery is attempted.
+pub(super) const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Jitter: up to 5 % of the delay, at most 10 minutes.
+const JITTER: (f64, SignedDuration) = (0.05, SignedDuration::from_mins(10));
+/// The longest `Retry-After` that is honoured.
+const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
+
+/// The time of the next attempt for a delivery first attempted at `first` that failed at `now`; `None` after the last one. `away`
+/// is the subscriber's `Retry-After`, `chance` a random number from 0 to 1.
+pub(super) fn next_attempt(
+    first: Timestamp,
+    now: Timestamp,
+    retry_after: Option<SignedDuration>,
+    chance: f64,
+) -> Option<Timestamp> {
+    let since = now.duration_since(first);
+    let after = since + retry_after.unwrap_or_default().clamp(SignedDuration::ZERO, MAX_RETRY_AFTER);
+    let retry = *RETRY_SCHEDULE.iter().find(|retry| **retry > since)?;
+    let (part, most) = JITTER;
+    let later = if retry == RETRY_WINDOW {
+        SignedDuration::ZERO
+    } else {
+        most.min(retry.mul_f64(part)).mul_f64(chance)
+    };
+    first.checked_add((retry + later).max(after).min(RETRY_WINDOW)).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    /// All attempts of a delivery that never succeeds, in seconds from the first.
+    fn all(retry_after: Option<i64>, chance: f64) -> Vec<i64> {
+        let first = Timestamp::from_second(1_700_000_000).unwrap();
+        let mut times = vec![first];
+        while let Some(time) =
+            next_attempt(first, times[times.len() - 1], retry_after.map(SignedDuration::from_secs), chance)
+        {
+            times.push(time);
+        }
+        times.iter().map(|time| time.duration_since(first).as_secs()).collect()
+    }
+
+    #[test]
+    fn the_schedule_is_the_documented_one() {
+        const DAY: i64 = 86_400;
+        let expected = [0, 600, 3600, 10_800, DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY, 6 * DAY, 7 * DAY];
+        assert_eq!(all(None, 0.0), expected);
+        let latest = [0, 630, 3780, 11_340, DAY + 600, 2 * DAY + 600, 3 * DAY + 600, 4 * DAY + 600];
+        assert_eq!(all(None, 1.0)[..8], latest);
+        assert_eq!(all(None, 1.0).len(), 11);
+        assert_eq!(all(None, 1.0)[10], 7 * DAY, "and never after");
+    }
+
+    #[test]
+    fn retry_after_is_honoured_within_bounds() {
+        assert_eq!(all(Some(60), 0.0), all(None, 0.0), "it comes later than that in any case");
+        assert_eq!(all(Some(1800), 0.0)[..4], [0, 1800, 3600, 10_800]);
+        let year = all(Some(365 * 86_400), 0.0);
+        assert_eq!(year, [0, 86_400, 172_800, 259_200, 345_600, 432_000, 518_400, 604_800]);
+        assert_eq!(all(Some(-5), 0.0), all(None, 0.0));
+    }
+
+    #[test]
+    fn a_late_attempt_continues_with_the_rest_of_the_schedule() {
+        let first = Timestamp::from_second(0).unwrap();
+        let at = |seconds| next_attempt(first, Timestamp::from_second(seconds).unwrap(), None, 0.0);
+        assert_eq!(at(2 * 86_400 + 5).unwrap().as_second(), 3 * 86_400);
+        assert_eq!(at(7 * 86_400), None);
+        assert_eq!(at(8 * 86_400), None);
+    }
+}

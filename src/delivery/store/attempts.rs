@@ -1,0 +1,145 @@
+//! Persistence for attempts: an attempt and the new state of its delivery are recorded in one transaction.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use tracing::warn;
+
+use super::DeliveryStore;
+use super::deliveries::{ClaimLease, MAX_ROWS_PER_STATEMENT};
+use crate::delivery::subscriber::SubscriberId;
+use crate::log::{InputRows, LogError, SqlExecutor, Statement};
+
+/// An attempt and its consequence for the delivery.
+#[derive(Clone, Debug)]
+pub struct RecordedAttempt {
+    pub delivery: i64,
+    /// The token of the lease under which it was made.
+    pub lease: String,
+    pub subscriber: SubscriberId,
+    pub event: String,
+    /// From 1.
+    pub number: i64,
+    pub started: Timestamp,
+    /// Microseconds.
+    pub duration: i64,
+    pub status: Option<u16>,
+    pub error: Option<String>,
+    /// The address that was dialled.
+    pub address: Option<String>,
+    /// The first 16 KB.
+    pub response_body: Option<String>,
+    pub is_success: bool,
+    /// The start of the delivery's seven days.
+    pub first_attempt: Timestamp,
+    /// `None` if this was the last attempt.
+    pub next_attempt: Option<Timestamp>,
+    /// The lease of the queue message that carries the next attempt.
+    pub next_lease: Option<ClaimLease>,
+}
+
+impl RecordedAttempt {
+    /// Whether this was the last attempt, and it failed.
+    pub fn is_given_up(&self) -> bool {
+        self.next_attempt.is_none() && !self.is_success
+    }
+
+    /// The delivery's state after the attempt.
+    fn state(&self) -> &'static str {
+        match self.next_attempt {
+            Some(_) => "waiting",
+            None if self.is_given_up() => "failed",
+            None => "delivered",
+        }
+    }
+}
+
+impl<S: SqlExecutor> DeliveryStore<S> {
+    /// Records attempts and each delivery's next attempt, all or nothing. If another worker has claimed a delivery meanwhile, its
+    /// attempt is recorded and the delivery is unchanged. Returns the deliveries that changed.
+    pub async fn record_attempts(&self, attempts: &[RecordedAttempt]) -> Result<HashSet<i64>, LogError> {
+        let mut statements = Vec::new();
+        // One lock order for all workers.
+        let mut attempts: Vec<_> = attempts.iter().collect();
+        attempts.sort_by_key(|attempt| attempt.delivery);
+        for some in attempts.chunks(MAX_ROWS_PER_STATEMENT) {
+            let each = || some.iter().copied();
+            let result = InputRows::default()
+                .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
+                .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
+                .with_number_column("subscriber", each().map(|attempt| Some(attempt.subscriber)))
+                .with_text_column("event", each().map(|attempt| Some(attempt.event.clone())))
+                .with_number_column("number", each().map(|attempt| Some(attempt.number)))
+                .with_number_column("duration", each().map(|attempt| Some(attempt.duration)))
+                .with_number_column("status", each().map(|attempt| attempt.status.map(i64::from)))
+                .with_text_column("error", each().map(|attempt| attempt.error.clone()))
+                .with_text_column("address", each().map(|attempt| attempt.address.clone()))
+                .with_text_column("answer", each().map(|attempt| attempt.response_body.clone()))
+                .with_number_column(
+                    "next_attempt",
+                    each().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),
+                );
+            let insert =
+                format!("insert into {{log}}attempts ({0}) select {0} from v", result.column_names());
+            statements.push(Statement::with_rows(&result.into(), insert));
+            let next =
+                |attempt: &RecordedAttempt| attempt.next_attempt.unwrap_or(attempt.started).as_microsecond();
+            let held =
+                |attempt: &RecordedAttempt| attempt.next_lease.as_ref().map(|lease| lease.token.clone());
+            let held_until =
+                |attempt: &RecordedAttempt| Some(attempt.next_lease.as_ref()?.until.as_microsecond());
+            let rows = InputRows::default()
+                .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
+                .with_text_column("held", each().map(|attempt| Some(attempt.lease.clone())))
+                .with_text_column("state", each().map(|attempt| Some(attempt.state().to_owned())))
+                .with_number_column("attempts", each().map(|attempt| Some(attempt.number)))
+                .with_number_column(
+                    "since",
+                    each().map(|attempt| Some(attempt.first_attempt.as_microsecond())),
+                )
+                .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
+                .with_number_column("next_attempt", each().map(|attempt| Some(next(attempt))))
+                .with_text_column("new_held", each().map(held))
+                .with_number_column("new_until", each().map(held_until));
+            // `|| ''` keeps the planner on the primary key instead of the partial index.
+            let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
+                  next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
+                from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id";
+            statements.push(Statement::with_rows(&rows.into(), update));
+        }
+        if statements.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let done = match self.db.execute_transaction(statements.clone()).await {
+            // Another transaction may have blocked this one.
+            Err(LogError::Unavailable(_)) => self.db.execute_transaction(statements).await,
+            done => done,
+        };
+        let ours = done?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
+        let others = attempts.into_iter().filter(|attempt| !ours.contains(&attempt.delivery)).collect();
+        if let Err(error) = self.count_attempts(others).await {
+            warn!(
+                error = error.to_string(),
+                "failed to update the attempt counts of deliveries that another worker has claimed"
+            );
+        }
+        Ok(ours)
+    }
+
+    /// Updates the attempt counts of deliveries that another worker claimed, or that were cancelled.
+    async fn count_attempts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), LogError> {
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let rows = InputRows::default()
+            .with_number_column("id", attempts.iter().map(|attempt| Some(attempt.delivery)))
+            .with_number_column("attempts", attempts.iter().map(|attempt| Some(attempt.number)))
+            .with_number_column(
+                "tried",
+                attempts.iter().map(|attempt| Some(attempt.started.as_microsecond())),
+            );
+        let count = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
+            from v where d.id = v.id and d.attempts < v.attempts";
+        self.db.execute_transaction(vec![Statement::with_rows(&rows.into(), count)]).await.map(drop)
+    }
+}

@@ -1,0 +1,179 @@
+//! HTTP responses: JSON, ETag and gzip, error bodies.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{self, HeaderName};
+use http::{Method, StatusCode};
+use sha2::{Digest as _, Sha256};
+use tracing::error;
+
+use super::FeedRequest;
+use crate::log::LogError;
+
+/// Smaller bodies are not compressed.
+const MIN_GZIP_BYTES: usize = 1024;
+
+pub struct FeedResponse {
+    pub status: StatusCode,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Vec<u8>,
+    etag: EtagSource,
+}
+
+/// The source of a response's `ETag`.
+enum EtagSource {
+    /// Parts that identify the body.
+    Known(String),
+    /// A hash of the body.
+    Body,
+    /// No tag.
+    None,
+}
+
+impl FeedResponse {
+    pub(super) fn json(status: StatusCode, body: impl Into<Vec<u8>>) -> Self {
+        Self::new("application/json", status, body)
+    }
+
+    pub(super) fn new(media_type: &str, status: StatusCode, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![
+            (header::CONTENT_TYPE, media_type.to_owned()),
+            // Personal data: only the client may store it, and it must revalidate.
+            (header::CACHE_CONTROL, "private, no-cache".to_owned()),
+        ];
+        Self { status, headers, body: body.into(), etag: EtagSource::Body }
+    }
+
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), etag: EtagSource::Body }
+    }
+
+    /// Sets a tag from parts that identify the body.
+    pub(super) fn with_etag(mut self, parts: &[&str]) -> Self {
+        self.etag = EtagSource::Known(etag(parts.join("\n").as_bytes()));
+        self
+    }
+
+    pub(super) fn without_etag(mut self) -> Self {
+        self.etag = EtagSource::None;
+        self
+    }
+
+    /// An error with a message for people.
+    pub(super) fn error(status: StatusCode, message: &str) -> Self {
+        Self::json(status, serde_json::json!({"errors": [{"message": message}]}).to_string())
+    }
+
+    /// An error with a message for people and a code for programs.
+    pub(super) fn error_with_code(status: StatusCode, code: &str, message: &str) -> Self {
+        Self::json(status, serde_json::json!({"errors": [{"code": code, "message": message}]}).to_string())
+    }
+
+    /// 405 with the allowed methods.
+    pub(super) fn not_allowed(allowed: &'static str) -> Self {
+        Self::error(StatusCode::METHOD_NOT_ALLOWED, &format!("Use {allowed}."))
+            .with_header(header::ALLOW, allowed)
+    }
+
+    /// The response when the log cannot be read.
+    pub(super) fn from_log_error(why: &LogError) -> Self {
+        error!(error = why.to_string(), "cannot read the log");
+        let status = match why {
+            LogError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            LogError::InvalidCredentials(_) | LogError::Rejected(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::error(status, "The log is unavailable. Try again later.").with_header(header::RETRY_AFTER, "5")
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// Applies the request's conditions: 304 for a matching tag, gzip if accepted.
+    pub(super) fn finalize(mut self, request: &FeedRequest<'_>) -> Self {
+        if self.status != StatusCode::OK || request.method != Method::GET {
+            return self;
+        }
+        let tag = match std::mem::replace(&mut self.etag, EtagSource::None) {
+            EtagSource::Known(tag) => Some(tag),
+            EtagSource::Body => Some(etag(&self.body)),
+            EtagSource::None => None,
+        };
+        self = self.with_header(header::VARY, "accept, accept-encoding");
+        if let Some(tag) = tag {
+            let has_it = request.header(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &tag));
+            self = self.with_header(header::ETAG, &tag);
+            if has_it {
+                self.status = StatusCode::NOT_MODIFIED;
+                self.body = Vec::new();
+                return self;
+            }
+        }
+        if self.body.len() >= MIN_GZIP_BYTES
+            && request.header(header::ACCEPT_ENCODING).is_some_and(accepts_gzip)
+            && let Some(smaller) = gzip(&self.body)
+        {
+            self.body = smaller;
+            self = self.with_header(header::CONTENT_ENCODING, "gzip");
+        }
+        self
+    }
+}
+
+/// A weak tag, because the compressed and the plain body share it.
+fn etag(of: &[u8]) -> String {
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(of)[..16]))
+}
+
+/// Whether `If-None-Match` contains a tag, by weak comparison. Source: RFC 9110, section 13.1.2.
+fn matches_etag(known: &str, tag: &str) -> bool {
+    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    known.trim() == "*" || known.split(',').any(|one| bare(one) == bare(tag))
+}
+
+/// Whether `Accept-Encoding` accepts gzip. Source: RFC 9110, section 12.5.3.
+fn accepts_gzip(accepted: &str) -> bool {
+    accepted.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
+        let is_refused = parts.any(|weight| {
+            weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
+        });
+        is_gzip && !is_refused
+    })
+}
+
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    // Writing to memory cannot fail.
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_an_etag_matches() {
+        for known in ["\"a\"", "W/\"a\"", "\"b\", W/\"a\"", "*"] {
+            assert!(matches_etag(known, "W/\"a\""), "{known}");
+        }
+        for known in ["", "a", "\"b\"", "W/\"aa\""] {
+            assert!(!matches_etag(known, "W/\"a\""), "{known}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_only_if_accepted() {
+        for accepted in ["gzip", "br, GZIP;q=0.5", "*", "gzip;q=1"] {
+            assert!(accepts_gzip(accepted), "{accepted}");
+        }
+        for accepted in ["", "br", "identity", "gzip;q=0", "gzip; q=0.000, br"] {
+            assert!(!accepts_gzip(accepted), "{accepted}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! SQS batches.
+//!
+//! A function returns the ids of the messages that failed (`ReportBatchItemFailures`). SQS delivers those again, and moves them
+//! to the dead-letter queue after the maximum number of receives.
+
+use serde::{Deserialize, Serialize};
+
+/// The fields of an SQS event that are used.
+#[derive(Deserialize)]
+pub struct SqsEvent {
+    #[serde(rename = "Records")]
+    pub records: Vec<SqsMessage>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqsMessage {
+    /// The same at every delivery of the message.
+    pub message_id: String,
+    pub body: String,
+    #[serde(default, rename = "eventSourceARN")]
+    pub queue_arn: String,
+}
+
+/// The messages that failed.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    batch_item_failures: Vec<FailedItem>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedItem {
+    item_identifier: String,
+}
+
+impl BatchResponse {
+    /// Returns a message to its queue.
+    pub fn add_failure(&mut self, message_id: String) {
+        self.batch_item_failures.push(FailedItem { item_identifier: message_id });
+    }
+
+    pub fn has_no_failures(&self) -> bool {
+        self.batch_item_failures.is_empty()
+    }
+}

@@ -1,0 +1,52 @@
+//! The Lambda runtime: environment variables (`environment`), deadlines, SQS batches (`messages`) and Function URL requests
+//! (`url`).
+
+mod environment;
+mod messages;
+mod url;
+
+use std::time::{Duration, SystemTime};
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+pub use environment::{EnvironmentError, Variables};
+pub use messages::{BatchResponse, SqsEvent, SqsMessage};
+pub use url::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse};
+
+use crate::output;
+
+/// Time reserved at the end of an invocation for its response.
+const RESPONSE_MARGIN: Duration = Duration::from_millis(400);
+
+/// The time by which handling must end, for an invocation that ends at `deadline`.
+pub fn handling_deadline(deadline: SystemTime) -> Instant {
+    let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + left.saturating_sub(RESPONSE_MARGIN)
+}
+
+/// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response with lines to log.
+///
+/// # Errors
+/// The Runtime API is unreachable.
+pub async fn run_function<F, A, E>(
+    invoke: impl Fn(Box<RawValue>, String, SystemTime) -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(A, Vec<String>), E>> + Send + 'static,
+    A: Serialize + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let deadline = event.context.deadline();
+        let invoked = invoke(event.payload, event.context.request_id, deadline);
+        Box::pin(async move {
+            let (answer, lines) = invoked.await?;
+            lines.iter().for_each(|line| output::print_line(line));
+            Ok::<_, Error>(answer)
+        })
+    }))
+    .await
+}

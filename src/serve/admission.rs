@@ -1,0 +1,68 @@
+//! Admission control for webhooks: limits on concurrency, body size and body time, before any of the body is parsed.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+/// The largest body: the limit of a Function URL.
+const MAX_BODY_BYTES: usize = 6_291_456;
+
+/// Shared by all endpoints of a server.
+pub struct AdmissionControl(Semaphore);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The concurrency limit is reached.
+    TooManyRequests,
+    BodyTooLarge,
+    /// The connection broke before the end of the body.
+    BodyIncomplete,
+    BodyTimeout,
+}
+
+impl Rejected {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyIncomplete => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    pub fn into_response(self) -> Response {
+        let why = match self {
+            // The body that Lambda sends.
+            Self::TooManyRequests => "TooManyRequestsException",
+            Self::BodyTooLarge => "Payload Too Large",
+            Self::BodyIncomplete => "Bad Request",
+            Self::BodyTimeout => "Request Timeout",
+        };
+        (self.status(), format!("{why}\n")).into_response()
+    }
+}
+
+impl AdmissionControl {
+    pub fn new(concurrency: usize) -> Self {
+        Self(Semaphore::new(concurrency))
+    }
+
+    /// Reads the body of a request, and returns it with a permit that counts against the concurrency limit until it is dropped.
+    pub async fn admit(
+        &self,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<(Bytes, SemaphorePermit<'_>), Rejected> {
+        let place = self.0.try_acquire().map_err(|_| Rejected::TooManyRequests)?;
+        match timeout_at(deadline, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+            Ok(Ok(body)) => Ok((body.to_bytes(), place)),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Rejected::BodyTooLarge),
+            Ok(Err(_)) => Err(Rejected::BodyIncomplete),
+            Err(_) => Err(Rejected::BodyTimeout),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The delivery loop of `hookbridge serve`: creates deliveries from the log and attempts them.
+//!
+//! Its position is stored in the log's database, so events that were recorded while no server ran are delivered by the next one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::ServeError;
+use super::endpoints::ServedBus;
+use super::settings::ServeSettings;
+use super::terminal::Terminal;
+use crate::delivery::{
+    ArrivedEvent, AttemptOutcome, Clock, DeliveryClient, DeliveryStore, DispatchError, Dispatcher,
+    InFlightDelivery, KeyRing, KeySource, SsrfGuard, SubscriberService,
+};
+use crate::log::{AnyLog, EventFilter, EventReader as _, PageLimit, Position, PositionedEvent};
+
+/// The most events and bytes that are read from the log at once.
+const READ_BATCH: (usize, usize) = (500, 4 << 20);
+/// The most attempts that are recorded in one transaction.
+const RECORD_BATCH_SIZE: usize = 500;
+const DUE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+const ERROR_BACKOFF: Duration = Duration::from_secs(2);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
+/// How long finished deliveries and attempts are kept.
+const RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How long attempts in flight may take at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+type ServedDispatcher = Dispatcher<AnyLog, Arc<ServedBus>>;
+
+/// The dispatcher and the subscriber service for these settings.
+pub(super) fn dispatcher(
+    settings: &ServeSettings,
+    log: AnyLog,
+    bus: Arc<ServedBus>,
+) -> Result<(Arc<ServedDispatcher>, SubscriberService<AnyLog>), ServeError> {
+    let key = &settings.delivery.key_file;
+    KeyRing::create_in_file(key)?;
+    let client = DeliveryClient::new(SsrfGuard::new(settings.delivery.allowed_networks.clone()))?;
+    let clock: Clock = Arc::new(Timestamp::now);
+    let keys = || KeySource::File(key.clone());
+    let store = DeliveryStore::new(log);
+    let dispatcher = Dispatcher::new(store.clone(), keys(), client.clone(), bus, clock.clone());
+    Ok((Arc::new(dispatcher), SubscriberService { store, keys: keys(), client, clock }))
+}
+
+/// Delivers until `end` becomes true, then waits for attempts in flight.
+pub(super) async fn run(
+    dispatcher: Arc<ServedDispatcher>,
+    log: AnyLog,
+    terminal: Terminal,
+    mut end: watch::Receiver<bool>,
+) {
+    // A SQLite log has one process, so claims of the previous run have no owner.
+    if let AnyLog::Sqlite(_) = &log
+        && let Err(error) = dispatcher.store().release_all().await
+    {
+        warn!(
+            error = error.to_string(),
+            "failed to release the claims of the previous run; they expire shortly"
+        );
+    }
+    let (finish, finished) = mpsc::unbounded_channel();
+    let poll_now = Arc::new(Notify::new());
+    let work = async {
+        tokio::join!(
+            create_deliveries(&dispatcher, &log, &finish),
+            retry_due(&dispatcher, &poll_now, &finish),
+            apply_retention(&dispatcher),
+        )
+    };
+    let recording = tokio::spawn(record_attempts(dispatcher.clone(), finished, poll_now.clone(), terminal));
+    tokio::select! {
+        _ = work => {}
+        _ = end.wait_for(|ended| *ended) => {}
+    }
+    dispatcher.shut_down();
+    drop(finish);
+    // The next run repeats attempts that are not recorded by then.
+    let _ = timeout(SHUTDOWN_TIMEOUT, recording).await;
+}
+
+/// Creates the deliveries of recorded events, in log order.
+async fn create_deliveries(
+    dispatcher: &Arc<ServedDispatcher>,
+    log: &AnyLog,
+    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+) {
+    let mut position = None;
+    loop {
+        match create_from_next_events(dispatcher, log, &mut position).await {
+            Ok(jobs) => spawn_attempts(dispatcher, jobs, finish),
+            Err(error) => {
+                warn!(error = error.to_string(), "failed to create deliveries; retrying");
+                sleep(ERROR_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Waits for the next events and creates their deliveries.
+async fn create_from_next_events(
+    dispatcher: &Arc<ServedDispatcher>,
+    log: &AnyLog,
+    position: &mut Option<Position>,
+) -> Result<Vec<InFlightDelivery>, DispatchError> {
+    let from = match *position {
+        Some(position) => position,
+        None => {
+            let from = match dispatcher.store().position().await? {
+                Some(stored) => stored,
+                // The first run starts at the end of the log.
+                None => {
+                    let end = log.assign_positions().await?;
+                    dispatcher.create_deliveries(&[], Some(end)).await?;
+                    end
+                }
+            };
+            *position.insert(from)
+        }
+    };
+    log.wait_for_position(from).await?;
+    dispatcher.wait_for_room().await;
+    let end = log.assign_positions().await?;
+    let most = PageLimit { max_events: READ_BATCH.0, max_detail_bytes: READ_BATCH.1, from_end: false };
+    let Some(events) = log.read_events(from..end, &EventFilter::default(), most).await? else {
+        // Retention removed the events before.
+        *position = Some(log.bounds().await?.first.max(from + 1));
+        return Ok(Vec::new());
+    };
+    let behind =
+        if most.is_reached(&events) { events.last().map_or(end, |last| last.position + 1) } else { end };
+    let events: Vec<_> = events.into_iter().map(arrived_event).collect();
+    let jobs = dispatcher.create_deliveries(&events, Some(behind)).await?;
+    *position = Some(behind);
+    Ok(jobs)
+}
+
+fn arrived_event(PositionedEvent { event, .. }: PositionedEvent) -> ArrivedEvent {
+    let mut json = Vec::new();
+    event.write_json(&mut json);
+    let json = String::from_utf8_lossy(&json).into_owned();
+    ArrivedEvent { id: event.key.id, detail_type: event.detail_type, json }
+}
+
+/// Claims and attempts due deliveries.
+async fn retry_due(
+    dispatcher: &Arc<ServedDispatcher>,
+    poll_now: &Arc<Notify>,
+    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+) {
+    loop {
+        match dispatcher.claim_due().await {
+            Ok(jobs) => spawn_attempts(dispatcher, jobs, finish),
+            Err(error) => {
+                warn!(error = error.to_string(), "failed to load due deliveries");
+                sleep(ERROR_BACKOFF).await;
+            }
+        }
+        let _ = timeout(DUE_POLL_INTERVAL, poll_now.notified()).await;
+    }
+}
+
+/// Fails expired deliveries and deletes old records.
+async fn apply_retention(dispatcher: &Arc<ServedDispatcher>) {
+    loop {
+        if let Err(error) = dispatcher.sweep(Instant::now() + RETENTION_INTERVAL).await {
+            warn!(error = error.to_string(), "failed to expire old deliveries");
+        }
+        let oldest = dispatcher.now().checked_sub(RETENTION).unwrap_or_default();
+        if let Err(error) = dispatcher.store().delete_expired(oldest).await {
+            warn!(error = error.to_string(), "retention cleanup failed; expired rows remain");
+        }
+        sleep(RETENTION_INTERVAL).await;
+    }
+}
+
+fn spawn_attempts(
+    dispatcher: &Arc<ServedDispatcher>,
+    jobs: Vec<InFlightDelivery>,
+    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+) {
+    for job in jobs {
+        let (dispatcher, finish) = (dispatcher.clone(), finish.clone());
+        tokio::spawn(async move {
+            // The receiver is gone during shutdown.
+            let _ = finish.send(dispatcher.attempt(job).await);
+        });
+    }
+}
+
+/// Records attempts in batches and releases skipped deliveries, until all senders are gone.
+async fn record_attempts(
+    dispatcher: Arc<ServedDispatcher>,
+    mut outcomes: mpsc::UnboundedReceiver<AttemptOutcome>,
+    poll_now: Arc<Notify>,
+    terminal: Terminal,
+) {
+    let mut some = Vec::new();
+    while outcomes.recv_many(&mut some, RECORD_BATCH_SIZE).await > 0 {
+        let (mut finished, untried) = AttemptOutcome::partition(std::mem::take(&mut some));
+        for finished in &finished {
+            terminal.print_attempt(finished);
+        }
+        while let Err(error) = dispatcher.record(&mut finished).await {
+            warn!(error = error.to_string(), "failed to record attempts; retrying");
+            sleep(ERROR_BACKOFF).await;
+        }
+        let is_left = !untried.is_empty();
+        dispatcher.release(untried).await;
+        // Otherwise the next poll is soon enough.
+        if is_left || dispatcher.has_more_due() {
+            poll_now.notify_one();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Development secrets: generated once for every provider and stored in the data folder, readable by the owner only.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::providers;
+
+const SECRETS_FILE: &str = "secrets.json";
+
+#[derive(Debug, thiserror::Error)]
+pub enum DevelopmentSecretsError {
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: std::io::Error },
+    #[error("{path} is not a JSON object of strings; fix it, or delete it to create new secrets")]
+    Unreadable { path: PathBuf },
+    #[error(
+        "no development secret for {provider} in {path}; start `hookbridge serve` once, name its folder with \
+         --secret-from, or give the secret with --secret"
+    )]
+    Missing { provider: &'static str, path: PathBuf },
+}
+
+pub fn secrets_path(folder: &Path) -> PathBuf {
+    folder.join(SECRETS_FILE)
+}
+
+/// A secret for every provider: the stored ones, and new ones for providers that have none.
+pub fn ensure_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
+    let mut secrets = read_secrets(folder)?;
+    let missing: Vec<_> =
+        providers::ALL.iter().filter(|p| secrets.get(p.name).is_none_or(String::is_empty)).collect();
+    if !missing.is_empty() {
+        for provider in missing {
+            // Two random UUIDs: 244 bits from the system's generator.
+            let secret = format!("dev-{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+            secrets.insert(provider.name.to_owned(), secret);
+        }
+        write_secrets(folder, &secrets)
+            .map_err(|error| DevelopmentSecretsError::Io { path: secrets_path(folder), error })?;
+    }
+    Ok(secrets)
+}
+
+pub fn read_secret(folder: &Path, provider: &'static str) -> Result<String, DevelopmentSecretsError> {
+    let missing = || DevelopmentSecretsError::Missing { provider, path: secrets_path(folder) };
+    read_secrets(folder)?.remove(provider).ok_or_else(missing)
+}
+
+fn read_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
+    let path = secrets_path(folder);
+    match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| DevelopmentSecretsError::Unreadable { path }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(DevelopmentSecretsError::Io { path, error }),
+    }
+}
+
+/// Writes a new file and renames it over the old one, so that a crash leaves either of them whole.
+fn write_secrets(folder: &Path, secrets: &BTreeMap<String, String>) -> std::io::Result<()> {
+    let new = folder.join(format!("{SECRETS_FILE}.new"));
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    file.write_all(serde_json::to_string_pretty(secrets)?.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(new, secrets_path(folder))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn development_secrets_are_created_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = ensure_secrets(folder.path()).unwrap();
+        assert_eq!(first.len(), providers::ALL.len());
+        assert_eq!(ensure_secrets(folder.path()).unwrap(), first);
+        assert_eq!(read_secret(folder.path(), "github").unwrap(), first["github"]);
+        assert_ne!(first["github"], first["stripe"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(secrets_path(folder.path())).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_missing_or_broken_file_is_reported_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = read_secret(folder.path(), "github").unwrap_err().to_string();
+        assert!(said.contains("start `hookbridge serve` once"), "{said}");
+        std::fs::write(secrets_path(folder.path()), "{").unwrap();
+        let said = ensure_secrets(folder.path()).unwrap_err().to_string();
+        assert!(said.ends_with("fix it, or delete it to create new secrets"), "{said}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Polls the providers' event lists for events whose webhooks were missed.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::ServeError;
+use super::settings::ServeSettings;
+use super::terminal::Terminal;
+use crate::archive::Archive;
+use crate::files::make_private;
+use crate::poller::{CheckpointStore, Poller};
+use crate::providers;
+use crate::secrets::Secret;
+
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
+/// A poll that takes longer continues with the next one.
+const POLL_TIMEOUT: Duration = Duration::from_secs(600);
+const CHECKPOINT_FOLDER: &str = "polls";
+
+/// The configured pollers with their API keys.
+pub(super) fn pollers(
+    settings: &ServeSettings,
+    archive: &Archive,
+) -> Result<Vec<(Poller, Secret)>, ServeError> {
+    let folder = settings.data.join(CHECKPOINT_FOLDER);
+    let mut pollers = Vec::new();
+    for provider in providers::ALL {
+        let (Some(polling), Some(key)) = (&provider.polling, settings.polls.keys.get(provider.name)) else {
+            continue;
+        };
+        make_private(&folder).map_err(|error| ServeError::DataFolder { path: folder.clone(), error })?;
+        let poller = Poller {
+            provider,
+            polling,
+            base_url: settings.polls.urls.get(provider.name).cloned(),
+            archive: archive.clone(),
+            checkpoint_store: CheckpointStore::File(folder.join(format!("{}.json", provider.name))),
+            delay: SignedDuration::from_secs(i64::from(settings.polls.delay_seconds)),
+            lookback: SignedDuration::from_hours(24 * i64::from(settings.polls.back_days)),
+            event_types: settings.polls.types.get(provider.name).cloned().unwrap_or_default(),
+        };
+        pollers.push((poller, key.clone()));
+    }
+    Ok(pollers)
+}
+
+/// Polls until `end` becomes true. An interrupted poll resumes in the next run.
+pub(super) async fn run(poller: Poller, key: Secret, terminal: Terminal, mut end: watch::Receiver<bool>) {
+    let work = async {
+        let mut goes = false;
+        loop {
+            let polled = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
+            match &polled {
+                Ok(polled) if !goes => terminal.print_polled(poller.provider.name, polled),
+                Ok(_) => {}
+                Err(error) => terminal.print_poll_error(poller.provider.name, error),
+            }
+            goes = polled.is_ok();
+            sleep(POLL_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = end.wait_for(|ended| *ended) => {}
+    }
+}

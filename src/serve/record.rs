@@ -1,0 +1,130 @@
+//! Records archived batches in the log: new ones as they arrive, and at startup those that an earlier run did not reach.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use super::terminal::Terminal;
+use crate::aws::AwsError;
+use crate::bus::EventBridge;
+use crate::log::{AnyLog, EventReader as _, EventStore as _, LogError, RetentionPolicy};
+use crate::providers;
+use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
+
+/// The time for one batch.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The first pause after a transient failure; it doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+/// Publishes nothing.
+pub(super) type ServedRecorder = Recorder<AnyLog, EventBridge>;
+
+/// A batch whose recording failed and is retried.
+struct RetryLater {
+    key: String,
+    due: Instant,
+    backoff: Duration,
+}
+
+/// Records until `end` becomes true. `kept` receives the keys of new batches.
+pub(super) async fn run(
+    recorder: ServedRecorder,
+    mut new_batches: mpsc::UnboundedReceiver<String>,
+    terminal: Terminal,
+    mut end: watch::Receiver<bool>,
+) {
+    let work = async {
+        maintain(&recorder).await;
+        let mut next = Instant::now() + MAINTENANCE_INTERVAL;
+        let mut retries: VecDeque<RetryLater> = VecDeque::new();
+        for key in unrecorded_batches(&recorder).await {
+            retries.extend(record_batch(&recorder, key, MIN_BACKOFF, &terminal).await);
+        }
+        loop {
+            let due = retries.front().map_or(next, |retry| retry.due.min(next));
+            let again = tokio::select! {
+                key = new_batches.recv() => match key {
+                    Some(key) => record_batch(&recorder, key, MIN_BACKOFF, &terminal).await,
+                    None => return,
+                },
+                () = sleep_until(due) => match retries.pop_front() {
+                    Some(retry) if retry.due <= Instant::now() => {
+                        record_batch(&recorder, retry.key, retry.backoff, &terminal).await
+                    }
+                    retry => {
+                        next = Instant::now() + MAINTENANCE_INTERVAL;
+                        maintain(&recorder).await;
+                        retries.extend(retry);
+                        None
+                    }
+                },
+            };
+            retries.extend(again);
+        }
+    };
+    // The next run records a batch that is interrupted here.
+    tokio::select! {
+        () = work => {}
+        _ = end.wait_for(|ended| *ended) => {}
+    }
+}
+
+async fn maintain(recorder: &ServedRecorder) {
+    if let Err(error) = recorder.log.maintain(&RetentionPolicy::default()).await {
+        warn!(error = error.to_string(), "log maintenance failed");
+    }
+}
+
+/// Archived batches that are not in the log.
+async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
+    let mut retries = Vec::new();
+    for provider in providers::ALL {
+        let mut after: Option<String> = None;
+        loop {
+            match recorder.list_unrecorded(provider, after.as_deref(), Instant::now() + RECORD_TIMEOUT).await
+            {
+                Ok(Some(ArchivePage { last_key: last, unrecorded_keys: new, .. })) => {
+                    retries.extend(new);
+                    after = Some(last);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let error = error.to_string();
+                    warn!(error, "failed to scan the archive for unrecorded batches");
+                    return retries;
+                }
+            }
+        }
+    }
+    retries
+}
+
+/// Records one batch; returns when to retry after a transient failure.
+async fn record_batch(
+    recorder: &ServedRecorder,
+    key: String,
+    pause: Duration,
+    terminal: &Terminal,
+) -> Option<RetryLater> {
+    let started = Instant::now();
+    let done = recorder.record_archived(&key, &AwsOrigin::default(), started + RECORD_TIMEOUT).await;
+    if done.is_ok()
+        && let Err(error) = recorder.log.assign_positions().await
+    {
+        // The batch is recorded; the next reader assigns its positions.
+        warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
+    }
+    terminal.print_recorded(&key, &done, started.elapsed());
+    let may_pass = matches!(
+        done,
+        Err(RecordError::Log(LogError::Unavailable(_))
+            | RecordError::Archive(AwsError::Unavailable { .. })
+            | RecordError::TimedOut)
+    );
+    may_pass.then(|| RetryLater { key, due: Instant::now() + pause, backoff: MAX_BACKOFF.min(pause * 2) })
+}

@@ -1,0 +1,15 @@
+//! Tokio runtime configuration.
+
+use std::num::NonZeroUsize;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime with threads for half of the cores: a webhook needs little processor time, the bus's writer thread and the kernel's
+/// network stack need the rest, and idle threads that wake each other cost more than they bring.
+///
+/// # Errors
+/// The operating system provides no threads.
+pub fn build_runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    Builder::new_multi_thread().worker_threads((cores / 2).max(1)).enable_all().build()
+}

@@ -1,0 +1,58 @@
+//! Delivery settings, shared by `serve` and the subscriber commands.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+
+use super::SettingsError;
+
+const KEY_FILE: &str = "subscriber.key";
+
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct SubscriberFlags {
+    /// Allow subscribers at these internal addresses, also without TLS: 127.0.0.1, or 10.1.0.0/16; repeat for several.
+    #[arg(long, env = "HOOKBRIDGE_ALLOW_TO", value_name = "RANGE", value_delimiter = ',')]
+    pub allow_to: Vec<String>,
+    /// File with the key that encrypts subscribers' secrets; `hookbridge serve` creates it [default: subscriber.key, beside the
+    /// log's file, or in the data folder if the log is a database].
+    #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_KEY", value_name = "FILE")]
+    pub subscriber_key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeliverySettings {
+    /// Internal networks that deliveries may dial.
+    pub allowed_networks: Vec<IpNet>,
+    pub key_file: PathBuf,
+}
+
+impl SubscriberFlags {
+    /// Validates the flags, with the file's values as fallback. `place` is the folder of the key file if none is named.
+    ///
+    /// # Errors
+    /// The first invalid setting.
+    pub fn resolve(self, file: SubscriberFile, place: &Path) -> Result<DeliverySettings, SettingsError> {
+        let ranges = if self.allow_to.is_empty() { file.allow_to } else { self.allow_to };
+        let allowed = ranges.iter().filter(|range| !range.is_empty()).map(|range| parse_network(range));
+        Ok(DeliverySettings {
+            allowed_networks: allowed.collect::<Result<_, _>>()?,
+            key_file: self.subscriber_key.or(file.key).unwrap_or_else(|| place.join(KEY_FILE)),
+        })
+    }
+}
+
+#[derive(Default)]
+pub struct SubscriberFile {
+    pub allow_to: Vec<String>,
+    pub key: Option<PathBuf>,
+}
+
+fn parse_network(text: &str) -> Result<IpNet, SettingsError> {
+    let wrong = || {
+        SettingsError(format!(
+            "allow-to: invalid address or network '{text}', expected for example 10.1.0.0/16"
+        ))
+    };
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| wrong())
+}

@@ -1,0 +1,151 @@
+//! A dispatcher with its subscriber service, a recording bus and a clock that tests set.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hookbridge::aws::AwsError;
+use hookbridge::bus::Bus;
+use hookbridge::delivery::{
+    ArrivedEvent, Clock, DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView,
+    Dispatcher, KeyRing, KeySource, SsrfGuard, SubscriberService, SubscriberUpdate,
+};
+use hookbridge::event::Event;
+use hookbridge::log::SqlExecutor;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// A bus that records published events, or fails.
+#[derive(Clone, Default)]
+pub struct RecordingBus(Arc<Mutex<Vec<Event>>>, Arc<AtomicBool>);
+
+impl Bus for RecordingBus {
+    async fn publish(&self, event: &Arc<Event>, _: Instant) -> Result<(), AwsError> {
+        if self.1.load(Ordering::SeqCst) {
+            return Err(AwsError::Rejected("it is down".into()));
+        }
+        self.0.lock().unwrap().push(Event::clone(event));
+        Ok(())
+    }
+}
+
+impl RecordingBus {
+    pub fn is_down(&self, down: bool) {
+        self.1.store(down, Ordering::SeqCst);
+    }
+
+    /// The health events since the last call: the type without `hookbridge.subscriber.`, and the percentage.
+    pub fn take(&self) -> Vec<String> {
+        let events = std::mem::take(&mut *self.0.lock().unwrap());
+        let text = |event: &Event| {
+            let detail: Value = serde_json::from_str(event.detail.as_str()).unwrap();
+            let percent = detail["percent"].as_i64().map(|percent| format!(" {percent}")).unwrap_or_default();
+            format!("{}{percent}", event.detail_type.strip_prefix("hookbridge.subscriber.").unwrap())
+        };
+        events.iter().map(text).collect()
+    }
+}
+
+pub struct DispatchHarness<S> {
+    pub db: S,
+    pub dispatcher: Arc<Dispatcher<S, RecordingBus>>,
+    pub service: SubscriberService<S>,
+    pub bus: RecordingBus,
+    pub clock: Arc<AtomicI64>,
+}
+
+/// The clock's start, in seconds since 1970.
+pub const CLOCK_START: i64 = 1_800_000_000;
+pub const DAY: i64 = 86_400;
+
+impl<S: SqlExecutor + Clone> DispatchHarness<S> {
+    pub fn open(db: S) -> Self {
+        Self::with_clock(db, Arc::new(AtomicI64::new(CLOCK_START * 1_000_000)), RecordingBus::default())
+    }
+
+    fn with_clock(db: S, clock: Arc<AtomicI64>, told: RecordingBus) -> Self {
+        let hand = clock.clone();
+        let time: Clock = Arc::new(move || Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap());
+        let keys = KeyRing::parse("a key of at least thirty-two characters").unwrap();
+        let poster = DeliveryClient::new(SsrfGuard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
+        let dispatcher = Dispatcher::new(
+            DeliveryStore::new(db.clone()),
+            KeySource::Static(keys.clone()),
+            poster.clone(),
+            told.clone(),
+            time.clone(),
+        );
+        let manager = SubscriberService {
+            store: DeliveryStore::new(db.clone()),
+            keys: KeySource::Static(keys),
+            client: poster,
+            clock: time,
+        };
+        Self { db, dispatcher: Arc::new(dispatcher), service: manager, bus: told, clock }
+    }
+
+    /// A second dispatcher on the same database, with the same clock.
+    pub fn another_dispatcher(&self) -> Self {
+        Self::with_clock(self.db.clone(), self.clock.clone(), self.bus.clone())
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.dispatcher.now()
+    }
+
+    pub fn seconds(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst) / 1_000_000 - CLOCK_START
+    }
+
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock.store((CLOCK_START + seconds) * 1_000_000, Ordering::SeqCst);
+    }
+
+    pub async fn subscriber(&self, name: &str, url: String, more: SubscriberUpdate) {
+        self.service.create(name, SubscriberUpdate { url: Some(url), ..more }, None).await.unwrap();
+    }
+
+    /// Creates the deliveries of events with these ids and attempts them.
+    pub async fn receive_events(&self, ids: impl IntoIterator<Item = String>) {
+        let events: Vec<_> =
+            ids.into_iter().map(|id| arrived_event(&id, "lead.created", &json!({}))).collect();
+        let jobs = self.dispatcher.create_deliveries(&events, None).await.unwrap();
+        self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+    }
+
+    pub async fn sweep(&self) {
+        self.dispatcher.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
+    }
+
+    /// Attempts all due deliveries.
+    pub async fn advance(&self) {
+        loop {
+            let jobs = self.dispatcher.claim_due().await.unwrap();
+            if jobs.is_empty() {
+                return;
+            }
+            self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+        }
+    }
+
+    pub async fn deliveries(&self, filter: DeliveryFilter) -> Vec<DeliveryView> {
+        self.service.store.list_deliveries(&filter, 10_000).await.unwrap()
+    }
+
+    pub async fn count(&self, state: DeliveryState) -> usize {
+        self.deliveries(DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }).await.len()
+    }
+}
+
+pub fn arrived_event(id: &str, detail_type: &str, detail: &Value) -> ArrivedEvent {
+    let json = json!({
+        "version": "0", "id": id, "detail-type": detail_type, "source": "shop", "account": "1", "time": "2026-11-22T10:00:00Z",
+        "region": "r", "resources": [], "detail": detail,
+    });
+    ArrivedEvent { id: id.to_owned(), detail_type: detail_type.to_owned(), json: json.to_string() }
+}
+
+pub fn event_ids(range: std::ops::Range<i64>) -> impl Iterator<Item = String> {
+    range.map(|n| format!("event-{n}"))
+}

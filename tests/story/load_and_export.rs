@@ -1,0 +1,88 @@
+//! `hookbridge load` and `export`: from an archive into a log, and out of it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::actors::database::Database;
+use crate::actors::run;
+use crate::actors::server::hookbridge;
+
+#[test]
+fn an_exported_log_loads_into_an_equal_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let batches = folder.path().join("raw/sparkpost");
+    std::fs::create_dir_all(&batches).unwrap();
+    for n in 0..30 {
+        let event = json!({"type": "open", "subject": "a \"quoted\", subject", "n": n, "event_id": n});
+        let element = json!({"msys": {"track_event": event}});
+        std::fs::write(batches.join(format!("{n}.json")), json!([element, 17]).to_string()).unwrap();
+    }
+    let command = |arguments: &[&str]| {
+        let mut command = hookbridge();
+        run(command.current_dir(folder.path()).args(arguments))
+    };
+    let loaded: Value =
+        serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
+    assert_eq!(
+        (&loaded["batches"], &loaded["unrecognized"], &loaded["failed"]),
+        (&json!(30), &json!(30), &json!(0))
+    );
+    let events = loaded["events"].as_u64().unwrap();
+    let again: Value =
+        serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
+    assert_eq!((&again["before"], &again["events"]), (&json!(30), &json!(0)));
+
+    let lines = command(&["export", "--database", "log.db", "--type", "open"]);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 30);
+    assert_eq!(lines[0]["detail"]["msys"]["track_event"]["subject"], "a \"quoted\", subject");
+    let csv = command(&["export", "--database", "log.db", "--format", "csv"]);
+    assert_eq!(csv.split("\r\n").filter(|row| !row.is_empty()).count() as u64, events + 1);
+    assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
+    let none = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no log exists at /nonexistent.db"));
+    command(&["load", "raw", "--database", "a/new/folder/log.db"]);
+    let empty =
+        hookbridge().args(["load", "/nonexistent", "--database"]).arg(folder.path().join("x.db")).output();
+    assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("contains no batches"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeatedly_killed_load_produces_the_same_log() {
+    let (database, folder) = (Database::new().await, tempfile::tempdir().unwrap());
+    let batches = folder.path().join("sparkpost");
+    std::fs::create_dir(&batches).unwrap();
+    for n in 0..150 {
+        // Each batch repeats half of the events of the one before.
+        let event = |id: u32| json!({"msys": {"message_event": {"type": "open", "event_id": id, "timestamp": 1_763_800_000 + id}}});
+        let events: Vec<_> = (n * 100..n * 100 + 200).map(event).collect();
+        std::fs::write(batches.join(format!("{n:03}.json")), Value::from(events).to_string()).unwrap();
+    }
+    let load = || {
+        let mut command = hookbridge();
+        command.arg("load").arg(folder.path()).args(["--json", "--database", &database.url]);
+        command
+    };
+    let mut killed = 0;
+    let last = loop {
+        let mut child = load().stdout(Stdio::piped()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(40 + 25 * killed)).await;
+        if child.try_wait().unwrap().is_some() {
+            break child.wait_with_output().unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        killed += 1;
+    };
+    assert!(last.status.success() && killed > 0, "killed {killed} times");
+    let done: Value = serde_json::from_slice(&last.stdout).unwrap();
+    assert_eq!((&done["batches"], &done["failed"]), (&json!(150), &json!(0)));
+    assert_eq!(database.number("select count(*) from hookbridge.events").await, 15_100);
+    assert_eq!(database.number("select count(*) from hookbridge.batches").await, 150);
+    let counted = "select sum(events)::bigint from hookbridge.batches";
+    assert_eq!(database.number(counted).await, 15_100, "what each batch brought adds up");
+    let again = run(&mut load());
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap()["before"], 150);
+}

@@ -1,0 +1,338 @@
+//! The committed templates on LocalStack, with the functions that cargo-lambda built: from a URL to a rule's queue.
+//!
+//! LocalStack applies neither the reserved concurrency nor the conditions of the two URL permissions, so those are checked in the
+//! template's text.
+
+use hookbridge::providers;
+use hookbridge::template::Template;
+use serde_json::{Value, json};
+
+use crate::actors::aws::{Queue, aws, name, text};
+use crate::actors::stack::Stack;
+
+#[test]
+fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_none() {
+    let mut stack = Stack::deploy("github", "the old secret", &[]);
+    assert!(stack.output("LambdaFunctionARN").ends_with(&stack.output("LambdaFunctionName")));
+    let event_type = name("push");
+    let queue = Queue::for_rule("default", &json!({"source": ["github.com"], "detail-type": [event_type]}));
+    let send = |stack: &Stack, secret: &str, body: &str| stack.send(secret, body, Some(&event_type), None);
+
+    let body = r#"{"ref":"refs/heads/main","amount":1.50,"who":"Grüße ✓"}"#;
+    let reply = send(&stack, "the old secret", body);
+    assert_eq!((reply.status, reply.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"], serde_json::from_str::<Value>(body).unwrap());
+    assert_eq!(received["detail-type"], *event_type);
+    assert!(received["resources"][0].as_str().unwrap().starts_with("urn:webhook:github:"));
+
+    stack.put("update", "the new secret", &[]);
+    assert_eq!(send(&stack, "the new secret", r#"{"signed":"new"}"#).status, 202, "at once, with no restart");
+    assert_eq!(send(&stack, "the old secret", r#"{"signed":"old"}"#).status, 202);
+    assert_eq!(send(&stack, "a guess", body).status, 401);
+    let mut signed: Vec<String> = (0..2)
+        .map(|_| serde_json::from_str::<Value>(&queue.receive()).unwrap()["detail"]["signed"].to_string())
+        .collect();
+    signed.sort();
+    assert_eq!(signed, ["\"new\"", "\"old\""]);
+    assert!(queue.is_empty(), "what was refused is not on the bus");
+
+    let log = stack.log();
+    assert!(log.contains("wrong-signature") && log.contains("published"), "{log}");
+    for hidden in ["the old secret", "the new secret", "refs/heads/main", "sha256="] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+    }
+}
+
+#[test]
+fn an_unpublished_event_waits_in_the_stack_s_queue() {
+    let stack = Stack::deploy("github", "a secret", &[("TimeoutSeconds", "3")]);
+    let event_type = name("push");
+    let queue = Queue::for_rule("default", &json!({"detail-type": [event_type]}));
+    // For this function only, EventBridge is unreachable.
+    let function = ["--function-name", &stack.output("LambdaFunctionName")];
+    let configuration = aws(&[&["lambda", "get-function-configuration"][..], &function].concat());
+    let mut environment = configuration["Environment"].clone();
+    environment["Variables"]["AWS_ENDPOINT_URL_EVENTBRIDGE"] = "http://127.0.0.1:1".into();
+    let environment = environment.to_string();
+    let change = ["lambda", "update-function-configuration", "--environment", &environment];
+    aws(&[&change[..], &function].concat());
+    let body = r#"{"who":"Grüße ✓"}"#;
+    assert_eq!(stack.send("a secret", body, Some(&event_type), None).status, 202);
+    assert!(stack.log().contains("spilled"), "{}", stack.log());
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"], serde_json::from_str::<Value>(body).unwrap());
+    assert_eq!(received["detail-type"], *event_type);
+}
+
+#[test]
+fn an_oversized_event_is_stored_in_the_stack_s_overflow_bucket() {
+    let bucket = name("overflow");
+    aws(&["s3", "mb", &format!("s3://{bucket}")]);
+    let stack =
+        Stack::deploy("github", "a secret", &[("OverflowBucket", &bucket), ("MaxEntryBytes", "1000")]);
+    let event_type = name("push");
+    let queue = Queue::for_rule("default", &json!({"detail-type": [event_type]}));
+    let body = format!(r#"{{"text":"{}"}}"#, "Grüße ".repeat(1000));
+    assert_eq!(stack.send("a secret", &body, Some(&event_type), None).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    let check = &received["detail"]["overflow"];
+    assert_eq!((&check["bucket"], &check["size"]), (&bucket.clone().into(), &body.len().into()));
+    let kept = format!("s3://{bucket}/{}", check["key"].as_str().unwrap());
+    assert_eq!(text(&["s3", "cp", &kept, "-"]), body, "byte for byte");
+}
+
+#[test]
+fn a_sparkpost_batch_reaches_the_bucket_of_the_stack() {
+    let stack = Stack::deploy("sparkpost", "hooks:password", &[("ArchivePrefix", "raw/mail")]);
+    let body = r#"[{"msys":{"message_event":{"type":"bounce","who":"Grüße ✓"}}}]"#;
+    let reply = stack.send("hooks:password", body, None, None);
+    assert_eq!((reply.status, reply.body.as_str()), (200, "Batch stored"));
+    assert_eq!(stack.send("hooks:guess", body, None, None).status, 401);
+    assert_eq!(stack.send("hooks:password", r#"[{"msys":{}}]"#, None, None).body, "Nothing to store");
+    let archive = stack.output("ArchiveUrl");
+    assert!(archive.ends_with("/raw/mail/sparkpost/"), "{archive}");
+    let bucket = archive.trim_start_matches("s3://").split('/').next().unwrap();
+    let listed = aws(&["s3api", "list-objects-v2", "--bucket", bucket]);
+    let keys: Vec<&str> =
+        listed["Contents"].as_array().unwrap().iter().map(|o| o["Key"].as_str().unwrap()).collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(text(&["s3", "cp", &format!("s3://{bucket}/{}", keys[0]), "-"]), body, "byte for byte");
+    assert!(!stack.log().contains("hooks:"), "the secret is not in the log");
+}
+
+#[test]
+fn a_stripe_webhook_reaches_a_custom_bus() {
+    let bus = name("orders");
+    let made = aws(&["events", "create-event-bus", "--name", &bus]);
+    let mut stack = Stack::deploy("stripe", "whsec_test", &[("EventBusName", &bus)]);
+    let queue = Queue::for_rule(&bus, &json!({"source": ["stripe.com"]}));
+    let body = "{\n  \"id\": \"evt_7\",\n  \"type\": \"invoice.paid\",\n  \"created\": 1686089970\n}";
+    assert_eq!(stack.send("whsec_test", body, None, None).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail-type"], "invoice.paid");
+    assert_eq!(received["time"], "2023-06-06T22:19:30Z");
+    assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_7"]));
+    let arn = made["EventBusArn"].as_str().unwrap();
+    stack.put("update", "whsec_test", &[("EventBusName", arn)]);
+    assert_eq!(stack.send("whsec_test", &body.replace("evt_7", "evt_8"), None, None).status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_8"]), "by its ARN, too");
+}
+
+#[test]
+fn a_twilio_webhook_verifies_behind_a_custom_domain_with_a_query() {
+    let public = "https://hooks.example/voice";
+    let stack = Stack::deploy("twilio", "12345", &[("PublicUrl", public)]);
+    let queue = Queue::for_rule("default", &json!({"source": ["twilio.com"], "detail": {"From": ["+1555"]}}));
+    let signed_url = format!("{public}?shop=1&x=a%20b");
+    let reply = stack.send("12345", "From=%2B1555&Body=Gr%C3%BC%C3%9Fe&Empty=", None, Some(&signed_url));
+    assert_eq!(reply.status, 202);
+    let received: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(received["detail"], json!({"From": "+1555", "Body": "Grüße", "Empty": ""}));
+    let reply = stack.send("12345", r#"{"From":"+1555"}"#, None, Some(public));
+    assert_eq!(reply.status, 202);
+    assert_eq!(serde_json::from_str::<Value>(&queue.receive()).unwrap()["detail"], json!({"From": "+1555"}));
+    assert_eq!(stack.send("12345", "From=%2B1555", None, Some("https://other.example/voice")).status, 401);
+}
+
+#[test]
+fn a_provider_template_grants_least_privilege() {
+    for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
+        let text = Template::Provider(provider).text();
+        assert_eq!(
+            lines(&text, "Action: "),
+            [
+                "Action: sts:AssumeRole",
+                "Action: events:PutEvents",
+                "Action: secretsmanager:GetSecretValue",
+                "Action: sqs:SendMessage",
+                "Action: s3:PutObject",
+                "Action: s3:PutObject",
+                "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+                "Action: lambda:InvokeFunctionUrl",
+                "Action: lambda:InvokeFunction",
+                "Action: sts:AssumeRole",
+                "Action: events:PutEvents",
+                "Action: [sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes]",
+                "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+            ]
+        );
+        assert_eq!(
+            lines(&text, "Resource: "),
+            [
+                BUS,
+                "Resource: !Ref WebhookSecret",
+                "Resource: !GetAtt SpillQueue.Arn",
+                &format!(
+                    "Resource: !Sub \"arn:${{AWS::Partition}}:s3:::${{OverflowBucket}}/{}/*\"",
+                    provider.name
+                ),
+                &format!(
+                    "Resource: !Sub \"arn:${{AWS::Partition}}:s3:::${{ArchiveBucketName}}/${{ArchivePrefix}}/{}/*\"",
+                    provider.name
+                ),
+                "Resource: !GetAtt LogGroup.Arn",
+                BUS,
+                "Resource: !GetAtt SpillQueue.Arn",
+                "Resource: !GetAtt RedriveLogGroup.Arn",
+            ]
+        );
+        // Not a bucket of this name in another account.
+        assert_eq!(
+            lines(&text, "Condition: "),
+            vec!["Condition: {StringEquals: {s3:ResourceAccount: !Ref AWS::AccountId}}"; 2]
+        );
+        assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
+        assert!(!text.contains("Transform:"));
+    }
+}
+
+/// LocalStack applies neither concurrency nor alarms, so the template's text is checked.
+#[test]
+fn a_provider_template_has_sound_defaults_and_alarms() {
+    for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
+        let text = Template::Provider(provider).text();
+        let secret = format!("  {}:\n    Type: String\n    NoEcho: true\n", provider.secret_parameter);
+        assert!(text.contains(&secret), "{}: its secret is shown", provider.name);
+        for (parameter, default) in [
+            ("EventBusName", "default"),
+            ("MaxEntryBytes", "262144"),
+            ("Architecture", "arm64"),
+            ("MemorySize", "128"),
+            ("TimeoutSeconds", "9"),
+            ("ReservedConcurrency", "10"),
+            ("SecretTtlSeconds", "300"),
+            ("PreviousSecretGraceSeconds", "86400"),
+            ("LogRetentionDays", "30"),
+            ("LambdaInvocationThreshold", "2000"),
+        ] {
+            let block = block(&text, parameter);
+            assert!(block.contains(&format!("\n    Default: {default}\n")), "{parameter} in {block}");
+        }
+        let function = block(&text, "Function");
+        for line in [
+            "ReservedConcurrentExecutions: !If [Reserves, !Ref ReservedConcurrency, !Ref AWS::NoValue]",
+            "MemorySize: !Ref MemorySize",
+            "Timeout: !Ref TimeoutSeconds",
+            "Architectures: [!Ref Architecture]",
+            "SECRET_TTL_SECONDS: !Ref SecretTtlSeconds",
+            "PREVIOUS_SECRET_GRACE_SECONDS: !Ref PreviousSecretGraceSeconds",
+            "MAX_ENTRY_BYTES: !Ref MaxEntryBytes",
+        ] {
+            assert!(function.contains(line), "{line} in {function}");
+        }
+        assert!(block(&text, "LogGroup").contains("RetentionInDays: !Ref LogRetentionDays"));
+        let (actions, alarms) = (
+            "AlarmActions: !If [Alarmed, [!Ref AlarmTopicArn], []]",
+            [
+                ("Invocations", "MetricName: Invocations"),
+                ("Errors", "MetricName: Errors"),
+                ("Throttles", "MetricName: Throttles"),
+                ("ServerErrors", "MetricName: Url5xxCount"),
+                ("Failed", "MetricName: Failed"),
+                ("RedriveErrors", "MetricName: Errors"),
+                ("SpillWaiting", "MetricName: ApproximateNumberOfMessages"),
+                ("SpillDeadLetter", "MetricName: ApproximateNumberOfMessages"),
+            ],
+        );
+        for (alarm, metric) in alarms {
+            let alarm = block(&text, &format!("{alarm}Alarm"));
+            assert!(
+                alarm.contains("\n    Type: AWS::CloudWatch::Alarm\n") && alarm.contains(actions),
+                "{alarm}"
+            );
+            assert!(alarm.contains(metric), "{metric} in {alarm}");
+        }
+        assert_eq!(text.matches("Type: AWS::CloudWatch::Alarm\n").count(), alarms.len());
+        assert!(block(&text, "Dashboard").contains("Type: AWS::CloudWatch::Dashboard"));
+    }
+}
+
+#[test]
+fn the_batch_template_grants_least_privilege() {
+    let text = Template::find("sparkpost").unwrap().text();
+    assert_eq!(
+        lines(&text, "Action: "),
+        [
+            // This one denies: every request without TLS.
+            "Action: s3:*",
+            "Action: sts:AssumeRole",
+            "Action: secretsmanager:GetSecretValue",
+            "Action: s3:PutObject",
+            "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+            "Action: lambda:InvokeFunctionUrl",
+            "Action: lambda:InvokeFunction",
+        ]
+    );
+    assert_eq!(
+        lines(&text, "Resource: "),
+        [
+            "Resource: [!GetAtt ArchiveBucket.Arn, !Sub \"${ArchiveBucket.Arn}/*\"]",
+            "Resource: !Ref WebhookSecret",
+            "Resource: !If \
+             - MakesBucket \
+             - !Sub \"${ArchiveBucket.Arn}/${ArchivePrefix}/sparkpost/*\" \
+             - !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/sparkpost/*\"",
+            "Resource: !GetAtt LogGroup.Arn",
+        ]
+    );
+    assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
+    assert!(!text.contains("Transform:"));
+}
+
+#[test]
+fn the_poller_template_grants_least_privilege_and_no_public_access() {
+    let text = Template::find("stripe-poller").unwrap().text();
+    assert_eq!(
+        lines(&text, "Action: "),
+        [
+            "Action: sts:AssumeRole",
+            "Action: secretsmanager:GetSecretValue",
+            "Action: s3:PutObject",
+            "Action: [s3:GetObject, s3:PutObject]",
+            "Action: s3:ListBucket",
+            "Action: [logs:CreateLogStream, logs:PutLogEvents]",
+            // The schedule.
+            "Action: lambda:InvokeFunction",
+        ]
+    );
+    assert_eq!(
+        lines(&text, "Resource: "),
+        [
+            "Resource: !Ref ApiKey",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/stripe/polled.*\"",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/.polls/${AWS::StackName}.json\"",
+            "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}\"",
+            "Resource: !GetAtt LogGroup.Arn",
+        ]
+    );
+    assert!(!text.contains("AWS::Lambda::Url") && !text.contains("Transform:"));
+}
+
+/// The resource of the permission to publish: one bus.
+const BUS: &str = "Resource: !If \
+    - BusIsArn \
+    - !Ref EventBusName \
+    - !Sub \"arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}\"";
+
+/// The lines of a template that begin with `word`, each with its continuation.
+fn lines(text: &str, word: &str) -> Vec<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text.lines();
+    let mut found = Vec::new();
+    while let Some(line) = lines.find(|line| line.trim_start().starts_with(word)) {
+        let rest = lines.clone().take_while(|next| indent(next) > indent(line)).map(str::trim);
+        found.push([line.trim()].into_iter().chain(rest).collect::<Vec<_>>().join(" "));
+    }
+    found
+}
+
+/// The text of the parameter or resource of this name.
+fn block(text: &str, name: &str) -> String {
+    let start = text.find(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("there is no {name}"));
+    let rest = &text[start + 1..];
+    let end = rest.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("    "));
+    let length: usize = end.map(|line| line.len() + 1).sum();
+    rest[..rest.find('\n').unwrap() + 1 + length].to_owned()
+}

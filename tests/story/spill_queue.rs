@@ -1,0 +1,194 @@
+//! Spilling: events that the bus does not accept wait in the spill queue, and `redrive` publishes them.
+
+use std::time::{Duration, SystemTime};
+
+use hookbridge::bridge::RedriveFunction;
+use hookbridge::bus::EventBridge;
+use serde_json::{Value, json};
+
+use crate::actors::aws::{Queue, aws, endpoint, name, secret};
+use crate::actors::cloud_function::{CloudFunction, config, url_event};
+use crate::actors::fault_proxy::{Fault, FaultProxy};
+use crate::actors::github_signature;
+use crate::actors::server::SECRET;
+
+const BODY: &str = "{\"who\":\"\\\"Grüße\\\" \u{fffe}\"}";
+
+fn signed(event_type: &str) -> Value {
+    let signature = github_signature(BODY.as_bytes());
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-github-event", event_type),
+        ("x-github-delivery", "72d3162e"),
+        ("x-hub-signature-256", &signature),
+    ];
+    url_event(&headers, BODY)
+}
+
+async fn function() -> (FaultProxy, Queue, CloudFunction) {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let queue = Queue::new();
+    let function = CloudFunction::with_endpoint(&proxy.url(), "github", &secret(SECRET)).await;
+    let function = function.with_spill_queue(&proxy.url(), &queue.url).await;
+    (proxy, queue, function)
+}
+
+/// A batch of messages as SQS sends it to a function.
+fn batch(bodies: &[&str]) -> String {
+    let message = |(n, body): (usize, &&str)| json!({"messageId": format!("m{n}"), "body": body});
+    json!({"Records": bodies.iter().enumerate().map(message).collect::<Vec<_>>()}).to_string()
+}
+
+/// The failures that `redrive` returns for a batch, and its log, with a deadline in 3 s.
+async fn redrive(proxy: &FaultProxy, batch: &str) -> (Value, Vec<Value>) {
+    let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
+    let redrive = RedriveFunction { bus, function_name: "redrive".into() };
+    let deadline = SystemTime::now() + Duration::from_secs(3);
+    let (answer, lines) = redrive.invoke(batch, "request", deadline).await.unwrap();
+    let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (serde_json::to_value(answer).unwrap(), lines)
+}
+
+#[tokio::test]
+async fn an_unpublished_event_is_spilled_as_an_entry() {
+    for fault in [
+        Fault::Throttled,
+        Fault::InternalError,
+        Fault::Slow(Duration::from_secs(60)),
+        Fault::EntryFailed("InternalFailure"),
+        Fault::AccessDenied("AccessDeniedException"),
+    ] {
+        let (proxy, queue, function) = function().await;
+        proxy.always("PutEvents", fault);
+        let before = jiff::Timestamp::now();
+        let taken = function.invoke_text(&signed("push").to_string(), Duration::from_secs(30)).await;
+        assert_eq!((taken.status, taken.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+        assert_eq!(
+            (&taken.log["outcome"], &taken.log["reason"]),
+            (&"spilled".into(), &"bus".into()),
+            "{fault:?}"
+        );
+        assert_eq!((&taken.log["Spilled"], &taken.log["Failed"]), (&1.into(), &0.into()));
+        assert!(taken.log["_aws"].to_string().contains("\"Spilled\""), "it is a metric");
+        assert!(taken.elapsed < Duration::from_secs(10), "its place is free early: {:?}", taken.elapsed);
+        let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
+        assert_eq!(entry["Detail"], BODY, "byte for byte");
+        assert_eq!((&entry["Source"], &entry["DetailType"]), (&"github.com".into(), &"push".into()));
+        assert_eq!(entry["Resources"], json!(["urn:webhook:github:72d3162e"]));
+        let time: jiff::Timestamp = entry["Time"].as_str().unwrap().parse().unwrap();
+        let waited =
+            taken.elapsed.as_millis() - u128::try_from(time.duration_since(before).as_millis()).unwrap();
+        let slow = matches!(fault, Fault::Slow(_));
+        assert!(!slow || waited > 1400, "the time at which it came, and not at which it was spilled");
+        assert!(queue.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn permanently_rejected_events_are_not_spilled() {
+    let (proxy, queue, function) = function().await;
+    for (fault, status) in [(Fault::EntryFailed("MalformedDetail"), 400), (Fault::TotalSize, 413)] {
+        proxy.next("PutEvents", [fault]);
+        assert_eq!(function.invoke(&signed("push")).await.status, status);
+    }
+    assert_eq!(proxy.calls("SendMessage"), 0);
+    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "published");
+    assert!(queue.is_empty());
+}
+
+#[tokio::test]
+async fn a_transient_queue_failure_is_retried_and_a_lasting_one_is_500() {
+    let (proxy, queue, function) = function().await;
+    proxy.always("PutEvents", Fault::InternalError);
+    proxy.next("SendMessage", [Fault::Throttled, Fault::Truncated]);
+    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "spilled");
+    queue.receive();
+    for fault in
+        [Fault::InternalError, Fault::Slow(Duration::from_secs(60)), Fault::AccessDenied("AccessDenied")]
+    {
+        proxy.always("SendMessage", fault);
+        let failed = function.invoke(&signed("push")).await;
+        assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()), "{fault:?}");
+        assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"bus".into()));
+        assert!(failed.elapsed < Duration::from_secs(5), "{:?}", failed.elapsed);
+    }
+}
+
+#[tokio::test]
+async fn an_event_too_large_for_the_region_is_stored_and_its_claim_check_spilled() {
+    let (proxy, queue, mut function) = function().await;
+    let bucket = name("overflow");
+    aws(&["s3", "mb", &format!("s3://{bucket}")]);
+    function = function.with_overflow_bucket(&proxy.url(), &bucket).await.with_max_entry_bytes(1_048_576);
+    proxy.always("PutEvents", Fault::Throttled);
+    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000));
+    let signature = github_signature(body.as_bytes());
+    let headers = [("content-type", "application/json"), ("x-hub-signature-256", signature.as_str())];
+    assert_eq!(function.invoke(&url_event(&headers, &body)).await.log["outcome"], "spilled");
+    let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
+    let check: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+    assert_eq!(check["overflow"]["size"], body.len());
+    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "spilled");
+    let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
+    assert_eq!(entry["Detail"], BODY, "what every bus takes waits as it is");
+}
+
+#[tokio::test]
+async fn redrive_publishes_a_spilled_event_unchanged() {
+    let (proxy, queue, function) = function().await;
+    let event_type = name("push");
+    let rule = Queue::for_rule("default", &json!({"detail-type": [event_type]}));
+    proxy.always("PutEvents", Fault::Throttled);
+    function.invoke(&signed(&event_type)).await;
+    let message = queue.receive();
+    let came: jiff::Timestamp =
+        serde_json::from_str::<Value>(&message).unwrap()["Time"].as_str().unwrap().parse().unwrap();
+    proxy.always("PutEvents", Fault::None);
+    let (answer, log) = redrive(&proxy, &batch(&[&message])).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!(
+        (&log[0]["outcome"], &log[0]["resources"][0]),
+        (&"published".into(), &"urn:webhook:github:72d3162e".into())
+    );
+    let event: Value = serde_json::from_str(&rule.receive()).unwrap();
+    assert_eq!(event["detail"], serde_json::from_str::<Value>(BODY).unwrap());
+    assert_eq!(event["time"], came.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+}
+
+#[tokio::test]
+async fn redrive_returns_only_unpublished_events_to_the_queue() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let entry = r#"{"Source":"x","DetailType":"push","Resources":["urn:webhook:x:1"],"Detail":"{}"}"#;
+    let kept = |answer: &Value| {
+        answer["batchItemFailures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["itemIdentifier"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+
+    proxy.next("PutEvents", [Fault::AccessDenied("AccessDeniedException"), Fault::Throttled]);
+    let (answer, log) = redrive(&proxy, &batch(&[entry, "no entry: secret", entry, "{}"])).await;
+    assert_eq!(kept(&answer), ["m0", "m1", "m3"]);
+    assert_eq!(log[1]["error"], "not the JSON of an entry (line 1, column 2)");
+    assert_eq!((&log[0]["resources"][0], &log[1]["resources"]), (&"urn:webhook:x:1".into(), &Value::Null));
+    assert!(log.iter().all(|line| !line.to_string().contains("secret")));
+    assert_eq!(proxy.calls("PutEvents"), 3, "what was refused is not tried again, what was throttled is");
+
+    proxy.always("PutEvents", Fault::Slow(Duration::from_secs(60)));
+    let started = std::time::Instant::now();
+    let (answer, _) = redrive(&proxy, &batch(&[entry; 10])).await;
+    assert_eq!(kept(&answer).len(), 10);
+    assert!(started.elapsed() < Duration::from_secs(3), "the others are not tried on a bus that is down");
+}
+
+#[tokio::test]
+async fn redrive_rejects_events_that_are_not_from_sqs() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
+    let redrive = RedriveFunction { bus, function_name: "redrive".into() };
+    for event in ["{}", "[]", "{\"Records\":[{\"messageId\":\"m\"}]}"] {
+        assert!(redrive.invoke(event, "request", SystemTime::now()).await.is_err(), "{event}");
+    }
+}
