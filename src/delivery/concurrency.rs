@@ -119,7 +119,7 @@ impl Drop for InFlightSlot {
 
 impl std::fmt::Debug for InFlightSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Place").field(&self.subscriber).finish()
+        f.debug_tuple("InFlightSlot").field(&self.subscriber).finish()
     }
 }
 

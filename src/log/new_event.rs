@@ -65,7 +65,7 @@ impl NewEvent<'_> {
 /// Omits the detail and the search columns, which may contain personal data.
 impl std::fmt::Debug for NewEvent<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record")
+        f.debug_struct("NewEvent")
             .field("time", &self.time)
             .field("id", &self.id)
             .field("source", &self.source)

@@ -95,7 +95,7 @@ impl StoredEvent {
 /// Omits the detail, which may contain personal data.
 impl std::fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stored")
+        f.debug_struct("StoredEvent")
             .field("key", &self.key)
             .field("source", &self.source)
             .field("detail_type", &self.detail_type)

@@ -48,6 +48,6 @@ impl UnverifiedWebhook {
 /// Shows sizes only, because unverified content must not be logged.
 impl std::fmt::Debug for UnverifiedWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Claim({} signatures, {:?})", self.signature.signature_count(), self.webhook)
+        write!(f, "UnverifiedWebhook({} signatures, {:?})", self.signature.signature_count(), self.webhook)
     }
 }

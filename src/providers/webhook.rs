@@ -80,7 +80,7 @@ impl RawWebhook {
 /// Shows the size only, because unverified content must not be logged.
 impl std::fmt::Debug for RawWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Webhook({} bytes, unverified)", self.body.len())
+        write!(f, "RawWebhook({} bytes, unverified)", self.body.len())
     }
 }
 
@@ -112,6 +112,6 @@ impl VerifiedWebhook {
 /// Shows the size only, because the body is customer data.
 impl std::fmt::Debug for VerifiedWebhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Verified({}, {} bytes)", self.provider.name, self.body().len())
+        write!(f, "VerifiedWebhook({}, {} bytes)", self.provider.name, self.body().len())
     }
 }

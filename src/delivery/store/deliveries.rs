@@ -29,7 +29,7 @@ pub struct OutgoingEvent {
 /// Omits the body.
 impl std::fmt::Debug for OutgoingEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Message")
+        f.debug_struct("OutgoingEvent")
             .field("event", &self.event)
             .field("bytes", &self.body.len())
             .finish_non_exhaustive()
