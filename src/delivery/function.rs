@@ -5,19 +5,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::dispatcher::{ArrivedEvent, DispatchError, Dispatcher, FinishedAttempt, SweepError, SweepReport};
 use super::queue::RetryMessage;
 use crate::bus::Bus;
-use crate::lambda::{BatchResponse, SqsEvent, SqsMessage, handling_deadline};
+use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 use crate::log::{LogError, SqlExecutor};
-
-const METRICS_NAMESPACE: &str = "hookbridge";
 
 pub struct DispatcherFunction<S, B> {
     pub dispatcher: Arc<Dispatcher<S, B>>,
@@ -168,53 +165,37 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
     }
 
     /// A log line that carries counts as metrics.
-    fn count_metrics_line(&self, counts: &[(&str, usize)], request_id: &str, outcome: &str) -> String {
-        let names: Vec<_> = counts.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
-        let mut line = json!({"function": self.name, "request_id": request_id, "outcome": outcome});
-        if !names.is_empty() {
-            line["_aws"] = emf_metrics(&names);
-        }
+    fn count_metrics_line(
+        &self,
+        counts: &[(&'static str, usize)],
+        request_id: &str,
+        outcome: &'static str,
+    ) -> String {
+        let mut line = MetricLine::new(&self.name, request_id);
+        line.field("outcome", outcome);
         for (name, count) in counts {
-            line[name] = (*count).into();
+            line.count(name, *count);
         }
-        line.to_string()
+        line.into()
     }
 
-    /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and,
-    /// for the last attempt of a failed delivery, `DeliveriesGivenUp`.
+    /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and, for
+    /// the last attempt of a failed delivery, `DeliveriesGivenUp`.
     fn attempt_log_line(&self, finished: &FinishedAttempt, request_id: &str) -> String {
         let ((event, detail_type, subscriber), result) = (finished.labels(), finished.result());
-        let mut metrics = vec![
-            json!({"Name": "Delivered", "Unit": "Count"}),
-            json!({"Name": "DeliveryFailed", "Unit": "Count"}),
-            json!({"Name": "DeliveryLatency", "Unit": "Milliseconds"}),
-        ];
+        let mut line = MetricLine::new(&self.name, request_id);
+        line.field("outcome", if result.is_success() { "delivered" } else { "failed" })
+            .field("subscriber", subscriber)
+            .field("event", event)
+            .field("event_type", detail_type)
+            .field("status", result.outcome.as_ref().ok().map(|response| response.status))
+            .field("error", result.error_text())
+            .flag("Delivered", result.is_success())
+            .flag("DeliveryFailed", !result.is_success())
+            .milliseconds("DeliveryLatency", result.duration.as_secs_f64() * 1000.0);
         if finished.is_given_up() {
-            metrics.push(json!({"Name": "DeliveriesGivenUp", "Unit": "Count"}));
+            line.flag("DeliveriesGivenUp", true);
         }
-        let mut line = json!({
-            "_aws": emf_metrics(&metrics),
-            "function": self.name,
-            "request_id": request_id,
-            "outcome": if result.is_success() { "delivered" } else { "failed" },
-            "subscriber": subscriber,
-            "event": event,
-            "event_type": detail_type,
-            "status": result.outcome.as_ref().ok().map(|response| response.status),
-            "error": result.error_text(),
-            "Delivered": u8::from(result.is_success()),
-            "DeliveryFailed": u8::from(!result.is_success()),
-            "DeliveryLatency": result.duration.as_secs_f64() * 1000.0,
-        });
-        if finished.is_given_up() {
-            line["DeliveriesGivenUp"] = 1.into();
-        }
-        line.to_string()
+        line.into()
     }
-}
-
-/// CloudWatch's embedded metric format, with the function's name as dimension.
-fn emf_metrics(metrics: &[Value]) -> Value {
-    let directive = json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
-    json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]})
 }

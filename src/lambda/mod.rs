@@ -1,8 +1,9 @@
-//! The Lambda runtime: environment variables (`environment`), deadlines, SQS batches (`messages`) and Function URL requests
-//! (`url`).
+//! The Lambda runtime: environment variables (`environment`), deadlines, SQS batches (`messages`), Function URL requests (`url`), log
+//! lines with metrics (`metrics`).
 
 mod environment;
 mod messages;
+mod metrics;
 mod url;
 
 use std::time::{Duration, SystemTime};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 pub use environment::{EnvironmentError, Variables};
 pub use messages::{BatchResponse, SqsEvent, SqsMessage};
+pub use metrics::MetricLine;
 pub use url::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse};
 
 use crate::output;

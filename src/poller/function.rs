@@ -3,14 +3,10 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
 
 use super::{PollSummary, Poller};
-use crate::lambda::handling_deadline;
+use crate::lambda::{MetricLine, handling_deadline};
 use crate::secrets::{SecretStore, VersionStage};
-
-/// The CloudWatch namespace of the metrics.
-const METRICS_NAMESPACE: &str = "hookbridge";
 
 /// The `poller` function: a poller and the secret with its API key.
 pub struct PollerFunction<S> {
@@ -48,34 +44,23 @@ impl<S: SecretStore> PollerFunction<S> {
         until: Option<Timestamp>,
         request_id: &str,
     ) -> String {
-        let now = Timestamp::now();
-        let lag = until.map(|until| (now.duration_since(until) - self.poller.delay).as_secs_f64().max(0.0));
-        let mut metrics = vec![json!({"Name": "PollsFailed", "Unit": "Count"})];
-        metrics.extend(lag.map(|_| json!({"Name": "PollLagSeconds", "Unit": "Seconds"})));
-        let directive =
-            json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
-        let mut line = Map::new();
-        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
-        put("_aws", json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
-        put("function", self.name.as_str().into());
-        put("request_id", request_id.into());
-        put("provider", self.poller.provider.name.into());
-        put("outcome", if polled.is_ok() { "polled" } else { "failed" }.into());
-        put("until", until.map(|until| until.to_string()).into());
-        put("PollsFailed", u8::from(polled.is_err()).into());
+        let lag = until.map(|until| Timestamp::now().duration_since(until) - self.poller.delay);
+        let mut line = MetricLine::new(&self.name, request_id);
+        line.field("provider", self.poller.provider.name)
+            .field("outcome", if polled.is_ok() { "polled" } else { "failed" })
+            .field("until", until.map(|until| until.to_string()))
+            .flag("PollsFailed", polled.is_err());
         if let Some(lag) = lag {
-            put("PollLagSeconds", lag.into());
+            line.seconds("PollLagSeconds", lag.as_secs_f64().max(0.0));
         }
         match polled {
-            Ok(PollSummary { pages, events, has_more: is_more, .. }) => {
-                put("pages", (*pages).into());
-                put("events", (*events).into());
-                put("is_more", (*is_more).into());
+            Ok(PollSummary { pages, events, has_more, .. }) => {
+                line.field("pages", *pages).field("events", *events).field("is_more", *has_more);
             }
             Err(error) => {
-                put("error", error.as_str().into());
+                line.field("error", error.as_str());
             }
         }
-        Value::Object(line).to_string()
+        line.into()
     }
 }

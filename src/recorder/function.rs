@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -17,13 +17,10 @@ use tracing::warn;
 use super::notification::Notification;
 use super::{AwsOrigin, RecordError, RecordSummary, Recorder, envelope};
 use crate::bus::Bus;
-use crate::lambda::{BatchResponse, SqsEvent, SqsMessage, handling_deadline};
+use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 use crate::log::{
     ConsumerStore, EventBatch, EventReader, Lag, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy,
 };
-
-/// The CloudWatch namespace of the metrics.
-const METRICS_NAMESPACE: &str = "hookbridge";
 
 /// The `recorder` function: a recorder, its name and its retention settings.
 pub struct RecorderFunction<L, B> {
@@ -147,26 +144,13 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         let mut lines = Vec::new();
         for consumer in self.recorder.log.find_consumers(None).await? {
             let Lag { events, seconds } = consumer.lag(&self.recorder.log, bounds).await?;
-            let directive = json!({
-                "Namespace": METRICS_NAMESPACE,
-                "Dimensions": [["function"], ["function", "consumer"]],
-                "Metrics": [
-                    {"Name": "ConsumerLagEvents", "Unit": "Count"},
-                    {"Name": "ConsumerLagSeconds", "Unit": "Seconds"},
-                    {"Name": "ConsumersExpired", "Unit": "Count"},
-                ],
-            });
-            let line = json!({
-                "_aws": {"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]},
-                "function": self.name,
-                "request_id": request_id,
-                "outcome": "lag",
-                "consumer": consumer.name,
-                "ConsumersExpired": u8::from(consumer.position < bounds.first),
-                "ConsumerLagEvents": events,
-                "ConsumerLagSeconds": seconds,
-            });
-            lines.push(line.to_string());
+            let mut line = MetricLine::new(&self.name, request_id);
+            line.field("outcome", "lag")
+                .dimension("consumer", &consumer.name)
+                .flag("ConsumersExpired", consumer.position < bounds.first)
+                .count("ConsumerLagEvents", events)
+                .seconds("ConsumerLagSeconds", seconds);
+            lines.push(line.into());
         }
         Ok(lines)
     }
@@ -232,43 +216,26 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             None if summary.is_already_recorded => "repeated",
             None => "recorded",
         };
+        let mut line = MetricLine::new(&self.name, request_id);
+        line.field("message_id", done.message_id.as_str())
+            .field("outcome", outcome)
+            .field("object", done.object.as_deref())
+            .field("bytes", summary.bytes)
+            .count("Recorded", summary.new_events)
+            .count("Repeats", summary.duplicates)
+            .count("Unrecognized", if summary.is_already_recorded { 0 } else { summary.unrecognized })
+            .flag("Failed", error.is_some())
+            .milliseconds("RecordLatency", done.milliseconds);
         // Only polled pages report `Missed`, because each metric costs money.
-        let missed = summary.missed.map(|_| "Missed");
-        let metrics: Vec<_> = ["Recorded", "Repeats", "Unrecognized", "Failed"]
-            .into_iter()
-            .chain(missed)
-            .map(|name| json!({"Name": name, "Unit": "Count"}))
-            .chain([json!({"Name": "RecordLatency", "Unit": "Milliseconds"})])
-            .collect();
-        let directive =
-            json!({"Namespace": METRICS_NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics});
-        let mut line = Map::new();
-        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
-        put(
-            "_aws",
-            json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]}),
-        );
-        put("function", self.name.as_str().into());
-        put("request_id", request_id.into());
-        put("message_id", done.message_id.as_str().into());
-        put("outcome", outcome.into());
-        put("object", done.object.as_deref().into());
-        put("bytes", summary.bytes.into());
-        put("Recorded", summary.new_events.into());
-        put("Repeats", summary.duplicates.into());
-        put("Unrecognized", if summary.is_already_recorded { 0.into() } else { summary.unrecognized.into() });
-        put("Failed", u8::from(error.is_some()).into());
         if let Some(missed) = summary.missed {
-            put("Missed", missed.into());
+            line.count("Missed", missed);
         }
-        put("RecordLatency", done.milliseconds.into());
         if self.recorder.bus.is_some() {
-            put("published", summary.published.into());
-            put("unpublishable", summary.unpublishable.into());
+            line.field("published", summary.published).field("unpublishable", summary.unpublishable);
         }
         if let Some(error) = error {
-            put("error", error.as_str().into());
+            line.field("error", error.as_str());
         }
-        Value::Object(line).to_string()
+        line.into()
     }
 }
