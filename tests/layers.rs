@@ -65,7 +65,9 @@ fn a_module_imports_only_lower_layers() {
     for (module, text) in &modules {
         let Some(own) = layer(module) else { panic!("src/{module} is in no layer of tests/layers.rs") };
         for import in imports(text).iter().filter(|import| *import != module && !import.is_empty()) {
-            let Some(other) = layer(import) else { panic!("src/{module} imports {import}, which is in no layer") };
+            let Some(other) = layer(import) else {
+                panic!("src/{module} imports {import}, which is in no layer")
+            };
             assert!(other < own, "src/{module} imports {import}, which is not in a lower layer");
         }
     }

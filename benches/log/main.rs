@@ -14,6 +14,7 @@ use generator::Generator;
 use hookbridge::auth::{Authenticator, TokenScope};
 use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
 use hookbridge::log::{EventReader as _, EventStore as _, PostgresLog, RecordOutcome};
+use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgPool;
@@ -105,7 +106,12 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
             loop {
                 let next = take.lock().await.recv().await;
                 let Some((n, body)) = next else { return done };
-                let batch = recorder::parse_batch(Some(format!("{run}/{n}")), &body, run);
+                let batch = recorder::parse_batch(
+                    SPARKPOST.batch_format().unwrap(),
+                    Some(format!("{run}/{n}")),
+                    &body,
+                    run,
+                );
                 let RecordOutcome::Inserted { events, .. } = log.record(&batch).await.unwrap() else {
                     unreachable!()
                 };

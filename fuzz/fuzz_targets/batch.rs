@@ -2,11 +2,12 @@
 
 #![no_main]
 
+use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::recorder::parse_batch;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let body = String::from_utf8_lossy(body);
-    let batch = parse_batch(None, &body, jiff::Timestamp::UNIX_EPOCH);
+    let batch = parse_batch(SPARKPOST.batch_format().unwrap(), None, &body, jiff::Timestamp::UNIX_EPOCH);
     assert!(batch.unrecognized <= batch.events.len());
     for record in &batch.events {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(&record.detail).is_ok());

@@ -144,7 +144,7 @@ fn csv_row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
         event.source.as_str().into(),
         event.detail_type.as_str().into(),
     ];
-    let found = recorder::search_columns(&event.detail);
+    let found = recorder::search_columns(&event.source, &event.detail);
     row.extend(found.values().map(|value| value.unwrap_or_default().to_owned().into()));
     row.push(event.detail.as_str().into());
     row

@@ -32,7 +32,7 @@ pub use any::{AnyLog, LogAddress, OpenLogError};
 pub use columns::{COLUMNS, CaseFolding, Column, MatchMode};
 pub use consumers::{Consumer, ConsumerStore, Lag, LeaseOutcome};
 pub use error::LogError;
-pub use new_event::{NewEvent, SearchColumns, is_recordable, sanitize_text};
+pub use new_event::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable, sanitize_text};
 pub use order::{
     Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent, TypePattern,
 };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 
 use super::columns::{COLUMNS, CaseFolding};
 
@@ -11,6 +12,14 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// 0001-01-01 in seconds since 1970. PostgreSQL timestamps begin in 4713 BC and have another text format before the
 /// year 1.
 const MIN_TIMESTAMP: i64 = -62_135_596_800;
+
+/// The detail type of unrecognized elements.
+pub const UNRECOGNIZED_TYPE: &str = "unrecognized";
+
+/// Derives an id from the content, so that equal content is the same event.
+pub fn content_id(content: &str) -> String {
+    format!("sha256.{}", hex::encode(Sha256::digest(content)))
+}
 
 /// Whether both databases can store a time: from the year 1 on.
 pub fn is_recordable(time: Timestamp) -> bool {
@@ -37,6 +46,28 @@ pub struct NewEvent<'a> {
     pub detail: Cow<'a, str>,
     /// The values of the indexed columns.
     pub search_columns: SearchColumns<'a>,
+}
+
+impl<'a> NewEvent<'a> {
+    /// An event that a source did not describe: its id is derived from the detail.
+    pub fn from_content(
+        source: &'static str,
+        detail_type: impl Into<Cow<'a, str>>,
+        detail: Cow<'a, str>,
+        time: Timestamp,
+    ) -> Self {
+        Self {
+            time,
+            id: Cow::Owned(content_id(&detail)),
+            source: Cow::Borrowed(source),
+            detail_type: detail_type.into(),
+            account: Cow::Borrowed(""),
+            region: Cow::Borrowed(""),
+            resources: Vec::new(),
+            detail,
+            search_columns: SearchColumns::default(),
+        }
+    }
 }
 
 impl NewEvent<'_> {

@@ -8,6 +8,7 @@
 //! checks it with a secret. Only the resulting [`VerifiedWebhook`] can be read, logged or translated. This module
 //! does no I/O and holds no state.
 
+mod batch_format;
 mod form;
 pub mod github;
 mod polling;
@@ -20,6 +21,7 @@ mod unverified;
 mod url;
 mod webhook;
 
+pub use batch_format::BatchFormat;
 pub use form::Form;
 pub use polling::{PageError, Pagination, PollingApi, TimeFormat, TypeFilter};
 pub use signature::{
@@ -67,7 +69,15 @@ pub struct Provider {
 impl Provider {
     /// Whether the provider sends batches, which the bridge archives instead of publishing them.
     pub fn sends_batches(&self) -> bool {
-        matches!(self.body_format, BodyFormat::Batch)
+        self.batch_format().is_some()
+    }
+
+    /// The format of its batches, if it sends batches.
+    pub fn batch_format(&self) -> Option<&'static BatchFormat> {
+        match &self.body_format {
+            BodyFormat::Batch(format) => Some(format),
+            _ => None,
+        }
     }
 
     /// The delivery id in the resource `urn:webhook:<provider>:<delivery id>` of an event; `None` for any other text.
@@ -100,6 +110,11 @@ pub struct SampleWebhook {
 
 /// All providers, in the order of lists and tables.
 pub const ALL: [&Provider; 4] = [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
+
+/// The provider of batches whose events have this source.
+pub fn find_batch_provider(source: &str) -> Option<&'static Provider> {
+    ALL.into_iter().find(|provider| provider.sends_batches() && provider.source == source)
+}
 
 /// Finds a provider by name.
 ///

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Form, VerifiedWebhook};
+use super::{BatchFormat, Form, VerifiedWebhook};
 use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, parse_timestamp};
 
 /// The media type of JSON.
@@ -20,7 +20,7 @@ pub enum BodyFormat {
     /// `application/json`, or a form whose first field has this name and holds the JSON.
     JsonOrFormField(&'static str),
     /// A JSON array of events, which the bridge archives as received and the recorder parses.
-    Batch,
+    Batch(&'static BatchFormat),
     /// A format that a function of the provider translates.
     Custom(fn(&VerifiedWebhook) -> Result<Detail, TranslationError>),
 }
@@ -29,7 +29,7 @@ impl BodyFormat {
     /// The media type that the provider would send with `body`.
     pub fn media_type_of(&self, body: &[u8]) -> &'static str {
         match (self, body.trim_ascii_start().first()) {
-            (Self::Json | Self::Batch, _) | (_, Some(b'{' | b'[')) => JSON_MEDIA_TYPE,
+            (Self::Json | Self::Batch(_), _) | (_, Some(b'{' | b'[')) => JSON_MEDIA_TYPE,
             _ => FORM_MEDIA_TYPE,
         }
     }
@@ -153,7 +153,7 @@ impl VerifiedWebhook {
                 let (_, json) = first.ok_or(TranslationError::MissingFormField(field))?;
                 Ok(Detail::parse(json)?)
             }
-            BodyFormat::Json | BodyFormat::JsonOrFormField(_) | BodyFormat::Batch => {
+            BodyFormat::Json | BodyFormat::JsonOrFormField(_) | BodyFormat::Batch(_) => {
                 Err(TranslationError::UnsupportedContentType)
             }
             BodyFormat::Custom(detail) => detail(self),

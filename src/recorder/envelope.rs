@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{LOG_URN_PREFIX, sparkpost};
+use super::LOG_URN_PREFIX;
 use crate::event::LineBreaks;
 use crate::log::{NewEvent, SearchColumns, is_recordable, sanitize_text};
-use crate::providers::{self, sparkpost::SPARKPOST};
+use crate::providers::{self, Provider};
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -43,9 +43,8 @@ pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     if !is_recordable(envelope.time) {
         return None;
     }
-    let of_batch = (envelope.source == SPARKPOST.source)
-        .then(|| sparkpost::parse_event(envelope.detail, envelope.time))
-        .flatten();
+    let format = providers::find_batch_provider(&envelope.source).and_then(Provider::batch_format);
+    let of_batch = format.and_then(|format| (format.parse_event)(envelope.detail, envelope.time));
     let (time, id, found) = match of_batch {
         Some(record) => (record.time, record.id, record.search_columns),
         None => {

@@ -9,7 +9,6 @@ mod environment;
 mod function;
 mod notification;
 mod polled_page;
-mod sparkpost;
 mod webhook;
 
 use std::borrow::Cow;
@@ -29,7 +28,7 @@ use crate::aws::AwsError;
 use crate::bus::Bus;
 use crate::event::{Detail, Event};
 use crate::log::{self, EventStore, LogError, NewEvent, RecordOutcome, SearchColumns};
-use crate::providers::{self, Provider, sparkpost::SPARKPOST};
+use crate::providers::{self, BatchFormat, Provider};
 
 /// Prefix of the resource that carries an event's id in the log. A recorder that receives the event through a rule
 /// gives it the same id.
@@ -165,8 +164,10 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
             Some((records, unrecognized)) => {
                 log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
             }
-            None if provider.sends_batches() => parse_batch(origin, &body, stored.received_at),
-            None => record_one(origin, provider, &stored),
+            None => match provider.batch_format() {
+                Some(format) => parse_batch(format, origin, &body, stored.received_at),
+                None => record_one(origin, provider, &stored),
+            },
         };
         for record in &mut batch.events {
             record.account = Cow::Borrowed(&place.account);
@@ -238,10 +239,15 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
 }
 
 /// Parses a batch. `origin` is its URL in the archive; `received` is the time of events without a time of their own.
-pub fn parse_batch(origin: Option<String>, body: &str, received: Timestamp) -> log::EventBatch<'_> {
+pub fn parse_batch<'a>(
+    format: &BatchFormat,
+    origin: Option<String>,
+    body: &'a str,
+    received: Timestamp,
+) -> log::EventBatch<'a> {
     // EventBridge has whole seconds, so an event that returns through a bus has the same time.
     let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
-    let (records, unrecognized) = sparkpost::parse_events(body, received);
+    let (records, unrecognized) = (format.parse_batch)(body, received);
     log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
 }
 
@@ -272,10 +278,11 @@ fn record_one(
     }
 }
 
-/// Extracts the search columns from the detail of a message event; empty for other details.
-pub fn search_columns(detail: &str) -> SearchColumns<'_> {
-    let element = serde_json::from_str(detail).ok();
-    let record = element.and_then(|element| sparkpost::parse_event(element, Timestamp::UNIX_EPOCH));
+/// Extracts the search columns from an event's detail; empty unless its source is a provider of batches.
+pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
+    let format = providers::find_batch_provider(source).and_then(Provider::batch_format);
+    let record = format.zip(serde_json::from_str(detail).ok());
+    let record = record.and_then(|(format, element)| (format.parse_event)(element, Timestamp::UNIX_EPOCH));
     record.map(|record| record.search_columns).unwrap_or_default()
 }
 
@@ -320,7 +327,7 @@ async fn publish<B: Bus>(
 /// Converts a record into a bus event; `None` for unrecognized events and for details that EventBridge does not
 /// accept.
 pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
-    if record.detail_type == sparkpost::UNRECOGNIZED_TYPE {
+    if record.detail_type == log::UNRECOGNIZED_TYPE {
         return None;
     }
     Some(Event {
@@ -328,10 +335,11 @@ pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
         detail_type: record.detail_type.to_string(),
         detail: Detail::parse(record.detail.as_bytes()).ok()?,
         time: Some(record.time),
-        resources: if record.source == SPARKPOST.source {
-            vec![format!("urn:webhook:{}:{}", SPARKPOST.name, record.id)]
-        } else {
-            record.resources.iter().cloned().chain([format!("{LOG_URN_PREFIX}{}", record.id)]).collect()
+        resources: match providers::find_batch_provider(&record.source) {
+            Some(provider) => vec![format!("urn:webhook:{}:{}", provider.name, record.id)],
+            None => {
+                record.resources.iter().cloned().chain([format!("{LOG_URN_PREFIX}{}", record.id)]).collect()
+            }
         },
     })
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{sparkpost, webhook};
+use super::webhook;
 use crate::archive::ArchivedPayload;
 use crate::log::NewEvent;
 use crate::providers::{JSON_MEDIA_TYPE, Provider};
@@ -22,8 +22,8 @@ pub fn parse_polled_page(
 ) -> Option<(Vec<NewEvent<'static>>, usize)> {
     let received = Timestamp::from_second(received.as_second() / ONE_DAY * ONE_DAY).unwrap_or(received);
     let events = provider.polling.as_ref()?.parse_events(answer).ok()?;
-    if provider.sends_batches() {
-        return Some(sparkpost::parse_polled_events(&events, received));
+    if let Some(format) = provider.batch_format() {
+        return Some((format.parse_polled_events)(&events, received));
     }
     let mut unrecognized = 0;
     let records = events.into_iter().map(|event| {

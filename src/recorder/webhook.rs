@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::sparkpost::{UNRECOGNIZED_TYPE, content_id};
 use crate::archive::ArchivedPayload;
-use crate::log::{NewEvent, SearchColumns, is_recordable, sanitize_text};
+use crate::log::{NewEvent, UNRECOGNIZED_TYPE, is_recordable, sanitize_text};
 use crate::providers::{Provider, VerifiedWebhook};
 
 /// Converts an archived webhook into the event that a bus would have received. Also returns whether it was recognized.
@@ -17,16 +16,8 @@ pub(super) fn to_new_event(
     // Whole seconds, as in EventBridge.
     let received = Timestamp::from_second(stored.received_at.as_second()).unwrap_or(stored.received_at);
     let verified = VerifiedWebhook::from_archive(provider, &stored.headers, stored.body.clone());
-    let base = |detail: String, detail_type: String| NewEvent {
-        time: received,
-        id: Cow::Owned(content_id(&detail)),
-        source: Cow::Borrowed(provider.source),
-        detail_type: Cow::Owned(detail_type),
-        account: Cow::Borrowed(""),
-        region: Cow::Borrowed(""),
-        resources: Vec::new(),
-        detail: Cow::Owned(detail),
-        search_columns: SearchColumns::default(),
+    let base = |detail: String, detail_type: String| {
+        NewEvent::from_content(provider.source, detail_type, Cow::Owned(detail), received)
     };
     let Ok(event) = verified.to_event() else {
         let body = serde_json::Value::from(String::from_utf8_lossy(&stored.body)).to_string();

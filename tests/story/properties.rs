@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use hookbridge::bridge::WebhookRequest;
 use hookbridge::event::{Detail, Event};
+use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::providers::{self, Form, HeaderFormat, Provider, RawWebhook, RequestUrl};
 use hookbridge::recorder;
 use hookbridge::secrets::Secret;
@@ -105,7 +106,7 @@ proptest! {
         };
         let elements: Vec<_> = elements.into_iter().map(wrap).collect();
         let body = serde_json::Value::from(elements.clone()).to_string();
-        let batch = recorder::parse_batch(None, &body, now());
+        let batch = recorder::parse_batch(SPARKPOST.batch_format().unwrap(), None, &body, now());
         let pings = elements.iter().filter(|element| element["msys"] == serde_json::json!({})).count();
         prop_assert_eq!(batch.events.len(), elements.len() - pings);
         let texts = elements.iter().filter(|element| element["msys"] != serde_json::json!({}));

@@ -2,7 +2,6 @@
 
 mod cursor;
 mod parameters;
-mod result;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use jiff::Timestamp;
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
 use crate::log::{EventStore, LogError, Order, PageRequest};
+use crate::providers::sparkpost;
 use cursor::SearchCursor;
 use parameters::{InvalidParameter, SearchApi, SearchRequest};
 
@@ -61,9 +61,9 @@ impl<L: EventStore> Feed<L> {
         let mut results = String::new();
         let (mut shown, mut size) = (0_usize, 0);
         for event in found.iter().take(usize::try_from(search_request.per_page).unwrap_or(usize::MAX)) {
-            let mut result = result::message_event_json(event);
+            let mut result = sparkpost::message_event_json(event);
             if json_string_bytes(&result) > MAX_RESPONSE_BYTES {
-                result = result::summary_json(event);
+                result = sparkpost::summary_json(event);
             }
             size += json_string_bytes(&result) + 1;
             if size > MAX_RESPONSE_BYTES {

@@ -1,4 +1,11 @@
 //! SparkPost and Bird: batches of email events.
+//!
+//! `batch` parses batches and polled events, `search_result` writes an event as SparkPost's Events API does.
+
+mod batch;
+mod search_result;
+
+pub use search_result::{message_event_json, summary_json};
 
 use super::{
     Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
@@ -26,7 +33,7 @@ pub const SPARKPOST: Provider = Provider {
         timestamp_tolerance: None,
         body_hash_parameter: None,
     },
-    body_format: BodyFormat::Batch,
+    body_format: BodyFormat::Batch(&batch::BATCH_FORMAT),
     event_type: None,
     default_event_type: "sparkpost-webhook",
     delivery_id: Some(FieldLocation::Header("x-messagesystems-batch-id")),

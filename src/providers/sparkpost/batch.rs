@@ -7,20 +7,22 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
 
+use super::SPARKPOST;
 use crate::event::{MAX_DETAIL_TYPE_CHARS, RawObject, is_too_deep, parse_timestamp, scalar_text};
-use crate::log::{NewEvent, SearchColumns, is_recordable};
-use crate::providers::sparkpost::SPARKPOST;
+use crate::log::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable};
+use crate::providers::BatchFormat;
 
-/// The detail type of unrecognized elements.
-pub(super) const UNRECOGNIZED_TYPE: &str = "unrecognized";
 /// The maximum length of an event id in bytes. Longer ids are replaced by a content hash.
 const MAX_ID_CHARS: usize = 256;
 
+/// How the recorder parses SparkPost's batches, bus events and polled events.
+pub(super) static BATCH_FORMAT: BatchFormat =
+    BatchFormat { parse_batch: parse_events, parse_event, parse_polled_events };
+
 /// Parses a batch into records and the number of unrecognized ones. `received` is the time of events without a time of
 /// their own.
-pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
+fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = split_elements(body) else {
         // The body is not JSON, so the detail is a JSON string that contains it.
         let detail = serde_json::Value::from(body).to_string();
@@ -44,16 +46,13 @@ pub(super) fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>
 }
 
 /// Parses one event, as found in a batch or in the detail of a bus event.
-pub(super) fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
+fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
     parse_element(element, received).ok().flatten()
 }
 
 /// Parses the results of the Events API into records and the number of unrecognized ones. A result lacks the wrapper
 /// object that the webhook adds, so this function adds it: an event then looks the same from both sources.
-pub(super) fn parse_polled_events(
-    results: &[&RawValue],
-    received: Timestamp,
-) -> (Vec<NewEvent<'static>>, usize) {
+fn parse_polled_events(results: &[&RawValue], received: Timestamp) -> (Vec<NewEvent<'static>>, usize) {
     let mut count = 0;
     let records = results.iter().map(|result| {
         let kind = RawObject::parse(result.get()).and_then(|event| event.get("type").and_then(scalar_text));
@@ -122,22 +121,7 @@ fn parse_element(element: &RawValue, received: Timestamp) -> Result<Option<NewEv
 }
 
 fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> NewEvent<'_> {
-    NewEvent {
-        time: received,
-        id: Cow::Owned(content_id(&detail)),
-        source: Cow::Borrowed(SPARKPOST.source),
-        detail_type: Cow::Borrowed(UNRECOGNIZED_TYPE),
-        account: Cow::Borrowed(""),
-        region: Cow::Borrowed(""),
-        resources: Vec::new(),
-        detail,
-        search_columns: SearchColumns::default(),
-    }
-}
-
-/// Derives an id from the content, so that equal content is the same event.
-pub(super) fn content_id(content: &str) -> String {
-    format!("sha256.{}", hex::encode(Sha256::digest(content)))
+    NewEvent::from_content(SPARKPOST.source, UNRECOGNIZED_TYPE, detail, received)
 }
 
 fn is_type(text: &str) -> bool {

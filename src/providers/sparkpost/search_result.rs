@@ -23,7 +23,8 @@ const NUMBER_FIELDS: [&str; 9] = [
 ];
 const TIME_FIELDS: [&str; 2] = ["timestamp", "injection_time"];
 
-pub(super) fn message_event_json(event: &StoredEvent) -> String {
+/// An event as a result of the Events API, as JSON.
+pub fn message_event_json(event: &StoredEvent) -> String {
     let mut shown = Map::new();
     let element = RawObject::parse(&event.detail);
     let groups = element.as_ref().and_then(|element| RawObject::parse(element.get("msys")?.get()));
@@ -47,7 +48,7 @@ pub(super) fn message_event_json(event: &StoredEvent) -> String {
 }
 
 /// The result for an event that is too large for a response; `hookbridge export` has the whole event.
-pub(super) fn summary_json(event: &StoredEvent) -> String {
+pub fn summary_json(event: &StoredEvent) -> String {
     serialize_with_id(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
 }
 
