@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Follows the event log: prints every event as a line of JSON, and goes on where it was when it is started again.
+"""Follows the event log: prints every event as a line of JSON. After a restart it continues at the stored cursor.
 
-usage: TOKEN=... follow.py URL FILE    (FILE keeps the cursor)
+usage: TOKEN=... follow.py URL FILE    (FILE stores the cursor)
 """
 
 import json
@@ -21,7 +21,7 @@ while True:
         with urllib.request.urlopen(urllib.request.Request(f"{url}/events?{query}", headers=headers), timeout=40) as answer:
             page = json.load(answer)
     except urllib.error.HTTPError as error:
-        if error.code < 500:  # 410: what comes next is no longer kept
+        if error.code < 500:  # 410: the events after the cursor have expired
             sys.exit(f"{error.code}: {error.read().decode()}")
         time.sleep(1)
         continue
@@ -29,7 +29,7 @@ while True:
         time.sleep(1)
         continue
     for event in page["data"]:
-        print(json.dumps(event), flush=True)  # here your work is done; then the cursor is kept
+        print(json.dumps(event), flush=True)  # process the event here, before the cursor is stored
     cursor = page["cursor"]
     with open(file + ".new", "w") as new:
         new.write(cursor)

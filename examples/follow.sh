@@ -1,10 +1,10 @@
 #!/bin/sh
-# Follows the event log: prints every page of events as a batch of CloudEvents, and goes on where it was when it is started
-# again.
-# usage: TOKEN=... follow.sh URL FILE    (FILE keeps the cursor)
+# Follows the event log: prints every page of events as a batch of CloudEvents. After a restart it continues at the stored
+# cursor.
+# usage: TOKEN=... follow.sh URL FILE    (FILE stores the cursor)
 set -eu
 url=$1 file=$2
-# Its own: an earlier run that was killed may have left a curl behind.
+# A file per process, because a killed run may have left a curl that still writes.
 page=$file.$$
 trap 'rm -f "$page"*' EXIT
 trap 'exit 1' INT TERM
@@ -15,7 +15,7 @@ while :; do
     --data-urlencode "after=$(cat "$file")" --data wait=20 --write-out '%{http_code}') || status=000
   case $status in
     200) ;;
-    4*) # 410: what comes next is no longer kept
+    4*) # 410: the events after the cursor have expired
       echo "$status: $(cat "$page")" >&2
       exit 1
       ;;
@@ -25,7 +25,7 @@ while :; do
       ;;
   esac
   if [ "$(cat "$page")" != "[]" ]; then
-    printf '%s\n' "$(cat "$page")" # here your work is done; then the cursor is kept
+    printf '%s\n' "$(cat "$page")" # process the events here, before the cursor is stored
   fi
   tr -d '\r' < "$page.head" | awk 'tolower($1) == "hookbridge-cursor:" { print $2 }' > "$page.new"
   mv "$page.new" "$file"

@@ -1,7 +1,7 @@
 //! The baseline of `scripts/bench` for the function `bridge`: the minimum that fetches a secret and publishes an event, with the
-//! same SDK, cryptography and build profile. It verifies nothing and has no other use.
+//! same SDK, cryptography and build profile. It does not verify signatures and has no other use.
 
-#![allow(clippy::print_stdout, reason = "nothing is printed")]
+#![allow(clippy::print_stdout, reason = "this function prints nothing")]
 
 use aws_config::BehaviorVersion;
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};

@@ -1,5 +1,5 @@
-//! Deliveries per second, from an event in the log to the recorded attempt, beside a loop of the same HTTP client that posts
-//! signed bodies one after the other, and beside as many such loops as there are concurrent attempts. Also the cost of a million
+//! Measures deliveries per second, from an event in the log to the recorded attempt. The baselines are one loop that posts signed
+//! bodies with the same HTTP client, and as many such loops as there are concurrent attempts. Also measures the cost of a million
 //! pending deliveries.
 
 #![allow(
@@ -42,7 +42,7 @@ fn main() {
     let database = std::env::var("BENCH_DATABASE").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (url, taken) = receiver();
-    // Before and after each, because the machine's speed varies.
+    // Runs before and after each measurement, because the machine's speed varies.
     let bare =
         || [(1, EVENTS / 4), (AT_ONCE, EVENTS)].map(|(n, events)| runtime.block_on(bare(&url, n, events)));
     for (name, flags) in [("SQLite", vec![]), ("PostgreSQL", vec!["--database", database.as_str()])] {
@@ -50,7 +50,7 @@ fn main() {
         let served = Served::new(&flags);
         let log = runtime.block_on(served.log(&flags));
         served.command(&flags, &["create", "bench", "--url", &url, "--limit", &AT_ONCE.to_string()]);
-        // One-time work is done.
+        // One event to warm up, so that one-time work is not measured.
         let before = taken.load(Ordering::SeqCst);
         runtime.block_on(log.record(0..1));
         until(|| taken.load(Ordering::SeqCst) > before);
@@ -61,7 +61,7 @@ fn main() {
                 log.record(start..(start + 1000).min(all)).await;
             }
         });
-        // The database is queried only near the end, because counting takes its time.
+        // Queries the database only near the end, because counting rows slows it down.
         until(|| taken.load(Ordering::SeqCst) >= before + EVENTS);
         until(|| runtime.block_on(log.attempts()) >= all);
         let rate = EVENTS as f64 / started.elapsed().as_secs_f64();
@@ -79,7 +79,7 @@ fn main() {
     runtime.block_on(waiting(&database));
     let served = Served::new(&["--database", &database]);
     std::thread::sleep(Duration::from_secs(5));
-    println!("PostgreSQL: serve with {WAITING} deliveries that wait: {} MiB at rest", served.megabytes());
+    println!("PostgreSQL: serve with {WAITING} pending deliveries: {} MiB at rest", served.megabytes());
 }
 
 /// A subscriber's server on its own threads.
@@ -103,7 +103,7 @@ fn receiver() -> (String, Arc<AtomicUsize>) {
     (told.recv().unwrap(), taken)
 }
 
-/// Posts per second by the client alone, in this many loops.
+/// Returns the posts per second of the bare client in `loops` concurrent loops.
 async fn bare(url: &str, loops: usize, events: usize) -> f64 {
     let client = http_client::builder().no_proxy().build().unwrap();
     let secret: Arc<SigningSecret> = Arc::new(SECRET.parse().unwrap());
@@ -144,12 +144,12 @@ fn detail(n: usize) -> String {
 fn until(mut done: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(600);
     while !done() {
-        assert!(Instant::now() < end, "it does not come to an end");
+        assert!(Instant::now() < end, "timed out after ten minutes");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// `hookbridge serve` in its own folder.
+/// A running `hookbridge serve` with its own folder.
 struct Served {
     process: Child,
     folder: tempfile::TempDir,
@@ -172,7 +172,7 @@ impl Served {
         Self { process, folder }
     }
 
-    /// Runs a command on its log.
+    /// Runs `hookbridge subscriber` on the server's log.
     fn command(&self, flags: &[&str], arguments: &[&str]) {
         let mut command = Command::new(std::env::var("BENCH_HOOKBRIDGE").unwrap());
         command.arg("subscriber").args(arguments).env("HOOKBRIDGE_ALLOW_TO", "127.0.0.1");
@@ -205,7 +205,7 @@ impl Drop for Served {
     }
 }
 
-/// The log of a server, opened by this process.
+/// The log of the server, opened by the benchmark too.
 enum BenchLog {
     Postgres(PostgresLog, sqlx::PgPool),
     Sqlite(SqliteLog, sqlx::SqlitePool),
@@ -272,7 +272,7 @@ impl Bus for NullBus {
     }
 }
 
-/// The time to find the due deliveries among a million pending ones.
+/// Measures the time to claim the due deliveries among a million pending ones.
 async fn waiting(database: &str) {
     let pool = sqlx::PgPool::connect(database).await.unwrap();
     let (subscribers, due) = SUBSCRIBERS;
@@ -317,11 +317,11 @@ async fn waiting(database: &str) {
         times[times.len() / 2].as_secs_f64() * 1000.0
     };
     println!(
-        "PostgreSQL: a sweep over {WAITING} that wait, none due: {:.1} ms, wanted at most 50",
+        "PostgreSQL: a sweep over {WAITING} pending deliveries, none due: {:.1} ms, wanted at most 50",
         middle(none)
     );
     println!(
-        "PostgreSQL: {} of them due, of {subscribers} subscribers, claimed: {:.1} ms",
+        "PostgreSQL: a sweep that claims {} due deliveries of {subscribers} subscribers: {:.1} ms",
         subscribers * due,
         middle(some)
     );

@@ -1,4 +1,4 @@
-//! The latency of a waiting reader, and the cost of a thousand of them: `hookbridge serve` with SQLite and with PostgreSQL.
+//! Measures the latency of a long poll, and the cost of a thousand of them: `hookbridge serve` with SQLite and with PostgreSQL.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ fn main() {
         "SQLite: from the webhook's 202 to a waiting reader's first byte: {}",
         latency(&sqlite, webhook)
     );
-    println!("SQLite: {WAITING} who wait cost {:.4} of a core, wanted at most 0.1", waiting(&sqlite));
+    println!("SQLite: {WAITING} long polls use {:.4} of a core, wanted at most 0.1", waiting(&sqlite));
     let postgres = Started::new(&["--database", &database]);
     println!(
         "PostgreSQL: from the webhook's 202 to a waiting reader's first byte: {}",
@@ -43,7 +43,7 @@ fn main() {
         "PostgreSQL: from another process's commit to a waiting reader's first byte: {}",
         latency(&postgres, recorder)
     );
-    println!("PostgreSQL: {WAITING} who wait cost {:.4} of a core, wanted at most 0.1", waiting(&postgres));
+    println!("PostgreSQL: {WAITING} long polls use {:.4} of a core, wanted at most 0.1", waiting(&postgres));
 }
 
 struct Started {
@@ -70,7 +70,7 @@ impl Started {
         Self { process, address, _folder: folder }
     }
 
-    /// The processor time that it has used, in seconds.
+    /// The processor time that the server has used, in seconds.
     fn used(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -111,7 +111,7 @@ fn latency(server: &Started, mut happen: impl FnMut(SocketAddr) -> Instant) -> S
     let mut times = Vec::new();
     for _ in 0..TIMES {
         let stream = ask(server.address, &format!("after={next}&wait=25"));
-        // The reader waits by then.
+        // Time for the reader to begin to wait.
         std::thread::sleep(Duration::from_millis(3));
         let reader = std::thread::spawn(move || {
             let mut byte = [0];
@@ -129,7 +129,7 @@ fn latency(server: &Started, mut happen: impl FnMut(SocketAddr) -> Instant) -> S
     format!("p50 {:.2} ms, p99 {:.2} ms, wanted at most 25 ms", milliseconds(p50), milliseconds(p99))
 }
 
-/// Sends a webhook, and returns when it was answered.
+/// Sends a webhook, and returns the time of the response.
 fn webhook(address: SocketAddr) -> Instant {
     let body = r#"{"ref":"refs/heads/main"}"#;
     let github = hookbridge::providers::find("github").unwrap();
@@ -151,7 +151,7 @@ fn webhook(address: SocketAddr) -> Instant {
     Instant::now()
 }
 
-/// Records an event from another process, and returns when it was committed.
+/// Records an event outside the server's process, and returns the time of the commit.
 async fn record(log: &PostgresLog, n: usize) -> Instant {
     let record = NewEvent {
         time: jiff::Timestamp::now(),
@@ -170,7 +170,7 @@ async fn record(log: &PostgresLog, n: usize) -> Instant {
     committed
 }
 
-/// The processor share of a thousand waiting readers without events.
+/// The share of a core that a thousand long polls use while no event arrives.
 fn waiting(server: &Started) -> f64 {
     let waiting: Vec<_> = (0..WAITING).map(|_| ask(server.address, "after=now&wait=25")).collect();
     std::thread::sleep(Duration::from_secs(2));

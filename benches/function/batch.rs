@@ -1,4 +1,4 @@
-//! The cost of a batch of 350 events over the write to the archive.
+//! Measures the overhead of a batch of 350 events over the bare write to the archive.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ const TIMES: usize = 1000;
 
 pub async fn compare(aws: &stub::Aws) {
     let config = warm::with_environment(aws).await;
-    // By address: with a host name the SDK would use virtual-hosted buckets.
+    // An address, because with a host name the SDK would use virtual-hosted buckets.
     let config = config.to_builder().endpoint_url(aws.url.replace("localhost", "127.0.0.1")).build();
     let sparkpost = providers::find("sparkpost").unwrap();
     let function = BridgeFunction {
@@ -68,10 +68,10 @@ pub async fn compare(aws: &stub::Aws) {
         "batch of 350 events, {} KB: bridge {ours:.0} us, raw PutObject {raw:.0} us (p50 of {TIMES})",
         body.len() / 1000
     );
-    println!("  over the raw call {:.0} us, wanted at most 1000", ours - raw);
+    println!("  overhead {:.0} us, wanted at most 1000", ours - raw);
 }
 
-/// The published sample's events, repeated.
+/// A batch of the published sample's events, repeated.
 fn batch() -> String {
     let sample = include_str!("../../tests/vectors/sparkpost-batch.json");
     let sample: Vec<serde_json::Value> = serde_json::from_str(sample).unwrap();

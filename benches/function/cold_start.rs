@@ -1,4 +1,5 @@
-//! The time from `exec` to the first answered webhook, with the secret fetched and the event published; and memory.
+//! Measures the memory of the function, and the time from `exec` to the first response, with the secret fetched and the event
+//! published.
 
 use super::runtime_api::Invoked;
 use super::{event, median, stub};
@@ -14,7 +15,7 @@ pub async fn compare(aws: &stub::Aws) {
     let (mut of_bridge, mut of_plain) = (Vec::new(), Vec::new());
     let mut memory = 0;
     for _ in 0..TIMES {
-        // By turns, so that other load on the machine affects both.
+        // Alternates, so that other load on the machine affects both.
         let mut function = Invoked::start(&plain, &environment, event.clone()).await;
         of_plain.push(function.first_answer().await);
         drop(function);

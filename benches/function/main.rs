@@ -1,6 +1,6 @@
-//! The function's speed, as ratios within one run. `scripts/bench` builds the binaries and runs it.
+//! Measures the function's speed, as ratios within one run. `scripts/bench` builds the binaries and runs it.
 //!
-//! A local stub over TLS takes the place of AWS and answers at once, so that only our part is measured.
+//! A local stub replaces AWS and responds at once over TLS, so that AWS's latency is not measured.
 
 #![allow(
     clippy::unwrap_used,

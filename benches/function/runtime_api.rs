@@ -1,4 +1,4 @@
-//! The Runtime API of Lambda for one function process.
+//! Serves the Lambda Runtime API to one function process.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub const SECRET: &str = "a secret for measuring";
 
-/// Its URL, and a bundle of root certificates that trusts it.
+/// A running stub: its URL, and the path of a bundle of root certificates that includes its own.
 pub struct Aws {
     pub url: String,
     pub bundle: PathBuf,

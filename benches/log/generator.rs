@@ -1,5 +1,4 @@
-//! Generates batches like SparkPost's: the mix of types, the fields and the sizes of its documentation, with increasing ids and
-//! times.
+//! Generates batches like SparkPost's, with the fields and sizes of its documentation, and increasing ids and times.
 
 use std::fmt::Write as _;
 
@@ -22,7 +21,7 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// Starts this many days ago, with this many events a day.
+    /// Starts `days` days ago, with `a_day` events a day.
     pub(crate) fn new(days: u64, a_day: usize) -> Self {
         let now = jiff::Timestamp::now().as_millisecond().cast_unsigned();
         let step = 86_400_000 / a_day as u64;

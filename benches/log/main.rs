@@ -1,5 +1,6 @@
-//! The speed of recording and of reading: the recorder against PostgreSQL's server-side COPY of the same rows into a table with
-//! the same key; many rows against one million; the search against hand-written SQL. All on one machine, ratios within one run.
+//! Measures the speed of recording and reading, as ratios within one run on one machine: the recorder against PostgreSQL's
+//! server-side COPY of the same rows into a table with the same key; many rows against one million; the search against
+//! hand-written SQL.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 #![allow(clippy::cast_precision_loss, reason = "rates need no more digits")]
@@ -74,7 +75,7 @@ async fn best(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     best
 }
 
-/// The rate over a thousand batches while a reader follows the log.
+/// Records a thousand batches while a reader follows the log, and returns events per second.
 async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     let of_follower = log.clone();
     let follower = tokio::spawn(async move {
@@ -90,7 +91,7 @@ async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
 
 /// Records batches, and returns events per second.
 async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize) -> f64 {
-    // Generated before the measurement.
+    // Measured batches are generated before the measurement starts.
     let made: Vec<_> =
         if batches == MEASURED { (0..batches).map(|_| generator.batch(BATCH)).collect() } else { vec![] };
     let mut made = made.into_iter();
@@ -129,7 +130,7 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
     done as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The cost of the order for writers: by turns with and without its index and a process that assigns positions.
+/// Measures the cost of positions for writers: alternates between with and without their index and the process that assigns them.
 async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generator) {
     let (mut with, mut without) = (0.0_f64, 0.0_f64);
     for _ in 0..4 {
@@ -146,12 +147,12 @@ async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generat
         with = with.max(followed(log, generator).await);
     }
     println!(
-        "without order: {without:.0} events/s; with it {with:.0}, {:.2} of that, wanted at least 0.90",
+        "without positions: {without:.0} events/s; with them {with:.0}, {:.2} of that, wanted at least 0.90",
         with / without
     );
 }
 
-/// The server's COPY of the same rows: to a file and from it.
+/// Measures the server's COPY of the same rows from a file, after a COPY to that file.
 async fn copy(pool: &PgPool, recorder: f64) {
     let file = std::env::var("BENCH_SERVER_FILE").unwrap();
     let rows = MEASURED * BATCH;
@@ -194,7 +195,7 @@ async fn find(feed: &Feed<PostgresLog>, query: &str) {
     ask(feed, SEARCH_PATHS[0], query).await;
 }
 
-/// A page of one day, by filter: the search's whole response against the two SQL statements behind it.
+/// Measures a search page of one day per filter, against the search's two SQL statements written by hand.
 async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
     let feed = Feed::new(PostgresLog::clone(log), Authenticator::Open);
     let to = Timestamp::now() - SignedDuration::from_hours(24);

@@ -1,4 +1,4 @@
-//! A page of `GET /events` against the same rows by hand-written SQL and serialisation.
+//! Measures a page of `GET /events` against the same rows by hand-written SQL and serialization.
 
 use std::time::{Duration, Instant};
 
@@ -26,13 +26,13 @@ struct Envelope<'a> {
     detail: Box<RawValue>,
 }
 
-/// The milliseconds of a page at the start, in the middle and at the end of the log.
+/// Measures a page at the start, in the middle and at the end of the log, and returns the milliseconds.
 pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
     let Bounds { first, end } = log.bounds().await.unwrap();
     let feed = Feed::new(log.clone(), Authenticator::Open);
     let mut times = Vec::new();
     for (place, from) in [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE)] {
-        // The cursor of the page before.
+        // The cursor of the preceding page.
         let query = if from == first { "after=start".to_owned() } else { cursor_at(&feed, pool, from).await };
         let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
         for _ in 0..15 {
@@ -56,7 +56,7 @@ pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static s
     times
 }
 
-/// A page of one event type, from the middle of the log on, against a page of all types.
+/// Measures a page of one event type, starting in the middle of the log, against a page of all types.
 async fn of_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, of_every_type: f64) {
     let query = format!("{}&limit={PAGE}&type=bounce", cursor_at(feed, pool, from).await);
     let mut best = Duration::MAX;
@@ -74,7 +74,7 @@ async fn of_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, of_ever
     );
 }
 
-/// The query parameter for the point before a position.
+/// Returns the `after` parameter of the page that starts at `position`.
 async fn cursor_at(feed: &Feed<PostgresLog>, pool: &PgPool, position: i64) -> String {
     // Paging backwards from the end would take long, so the search starts at the time of the batch.
     let batch = "select to_char(recorded at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), position from hookbridge.batches

@@ -1,6 +1,6 @@
-//! Webhooks per second that `hookbridge serve` verifies and stores durably, against the same server without verification and
-//! storage (same threads, allocator, connections, limits and router; the body is read), and against the plainest server of the
-//! same libraries on all cores.
+//! Measures the webhooks per second that `hookbridge serve` verifies and stores durably. The baselines are the same server without
+//! verification and storage (same threads, allocator, connections, limits and router; the body is read), and a minimal server with
+//! the same libraries on all cores.
 
 #![allow(
     clippy::unwrap_used,
@@ -77,7 +77,7 @@ async fn compare() {
     let (mut rates, mut stored) = ([0.0; 3], 0);
     for _ in 0..ROUNDS {
         for (rate, server) in rates.iter_mut().zip(["same-server", "plain-server", "serve"]) {
-            // A new server for each round: work left from a flood would slow the next one.
+            // A new server for each round, because unfinished work of one round would slow the next.
             let folder = tempfile::tempdir().unwrap();
             let started = Started::new(command(server, folder.path()));
             *rate += load(started.address, &request).await / ROUNDS as f64;
@@ -87,10 +87,10 @@ async fn compare() {
     }
     let [same, plain, serve] = rates;
     println!(
-        "webhooks/s at {CONNECTIONS} connections: serve {serve:.0}, the same server without verifying and storing {same:.0}, \
-         a plain one on all cores {plain:.0} ({ROUNDS} rounds of {ROUND:?})"
+        "webhooks/s at {CONNECTIONS} connections: serve {serve:.0}, the same server without verification and storage {same:.0}, \
+         a minimal one on all cores {plain:.0} ({ROUNDS} rounds of {ROUND:?})"
     );
-    println!("  ratio {:.2}, wanted at least 0.50; to the plain one {:.2}", serve / same, serve / plain);
+    println!("  ratio {:.2}, wanted at least 0.50; to the minimal one {:.2}", serve / same, serve / plain);
     println!("  stored: {stored} events");
 }
 
@@ -119,7 +119,7 @@ impl Started {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
         let address = lines.find_map(|line| line.unwrap().rsplit_once("http://")?.1.parse().ok()).unwrap();
-        // Its further output must be read.
+        // Drains the output, because a full pipe would block the server.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address }
     }

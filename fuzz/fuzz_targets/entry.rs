@@ -1,4 +1,4 @@
-//! Arbitrary text as an entry from a queue: an accepted entry round-trips.
+//! Arbitrary text as a queue message with an entry: an accepted entry round-trips.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Arbitrary bytes as a form.
+//! Arbitrary bytes as a form: parsing does not panic, and no pair is longer than the body.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Arbitrary text as a Function URL event.
+//! Arbitrary text as a Function URL event: parsing does not panic.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Arbitrary text as the query of a search or of `GET /events`: it is answered, and the next page's link is valid.
+//! Arbitrary text as the query of a search or of `GET /events`: the status is 200 or 400, and the next page's link is valid.
 
 #![no_main]
 

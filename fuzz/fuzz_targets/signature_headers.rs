@@ -1,4 +1,4 @@
-//! Arbitrary bytes as the signature, content type and query of a webhook of every provider.
+//! Arbitrary bytes as the signature, content type, query and body of a webhook of every provider: none passes verification.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ libfuzzer_sys::fuzz_target!(|input: (&[u8], &[u8], String, Vec<u8>)| {
             RawWebhook::header_map([(provider.signature.header, signature), ("content-type", content_type)]);
         let webhook = RawWebhook::new(url, headers, Bytes::from(body.clone()));
         if let Ok(claim) = provider.parse_signature(webhook, Timestamp::UNIX_EPOCH) {
-            assert!(claim.verify(&Secret::new("a secret nobody knows")).is_err());
+            assert!(claim.verify(&Secret::new("an unknown secret")).is_err());
         }
     }
 });

@@ -1,4 +1,4 @@
-"""LocalStack 4.14 takes `warnings.deprecated` for granted, which Python 3.12 does not have yet."""
+"""Adds `warnings.deprecated`, which LocalStack 4.14 requires and Python 3.12 does not have."""
 
 import warnings
 

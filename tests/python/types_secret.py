@@ -1,5 +1,5 @@
-"""Runs a command on a terminal, types SECRET when it asks, and fails when the terminal shows it. Prints what the command
-printed on its standard output. usage: types_secret.py SECRET COMMAND..."""
+"""Runs a command on a terminal, types SECRET at its prompt, and fails if the terminal shows the secret. Prints the command's
+standard output. usage: types_secret.py SECRET COMMAND..."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ while True:
         os.write(terminal, secret.encode() + b"\n")
 printed = process.stdout.read().decode()
 if process.wait() != 0 or not asked:
-    sys.exit("the command failed, or never asked:\n" + shown.decode(errors="replace"))
+    sys.exit("the command failed, or showed no prompt:\n" + shown.decode(errors="replace"))
 if secret.encode() in shown:
     sys.exit("the terminal shows the secret")
 print(printed, end="")

@@ -1,7 +1,7 @@
-"""Verifies what was received, with the libraries of Standard Webhooks and of Svix.
+"""Verifies received requests with the libraries of Standard Webhooks and of Svix.
 
 usage: python verifies.py SECRET < REQUESTS, each a line of JSON: {"headers": {...}, "body": "..."}
-Prints two lines for each, one of each library: "true", or why not.
+Prints two lines per request, one per library: "true" or the error.
 """
 
 import json
@@ -16,5 +16,5 @@ for line in sys.stdin:
         try:
             library.Webhook(sys.argv[1]).verify(request["body"], request["headers"])
             print("true")
-        except Exception as error:  # whatever it says, it is not verified
+        except Exception as error:  # any exception means that it is not verified
             print(error)

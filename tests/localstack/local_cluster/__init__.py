@@ -12,7 +12,7 @@ from localstack.services.cloudformation.resource_provider import CloudFormationR
 
 
 def plugin(resource, attributes, wants):
-    """The plug-in for AWS::RDS::<resource>. `attributes` makes what the template can ask for; `wants` names what it must say."""
+    """Returns the plug-in for AWS::RDS::<resource>. `attributes` returns GetAtt values; `wants` names required properties."""
 
     class Plugin(CloudFormationResourceProviderPlugin):
         name = "AWS::RDS::" + resource
@@ -57,9 +57,9 @@ def plugin(resource, attributes, wants):
 
 
 def cluster(request, model):
-    """The attributes of a cluster whose master password RDS manages."""
+    """Creates the secret of the master user, and returns the attributes of the cluster."""
     if model["ManageMasterUserPassword"] not in (True, "true"):
-        raise ValueError("a cluster whose password is managed is all that there is")
+        raise ValueError("only ManageMasterUserPassword: true is supported")
     credentials = {"username": model["MasterUsername"], "password": secrets.token_urlsafe(24)}
     made = request.aws_client_factory.secretsmanager.create_secret(
         Name="rds-" + model["Id"], SecretString=json.dumps(credentials)
@@ -71,7 +71,7 @@ def cluster(request, model):
 
 
 def nothing(request, model):
-    """No attributes."""
+    """Returns no attributes."""
     return {}
 
 

@@ -1,10 +1,10 @@
 """Makes LocalStack run Lambda functions as processes of this machine, without containers.
 
-LocalStack's own executor starts a container for a function. This one unpacks the zip, starts its `bootstrap` with
-the environment the stack gave it, and is the Runtime API it polls: GET .../invocation/next hands out an event, POST
-.../response or .../error takes what became of it.
+LocalStack's own executor starts a container for each function. This one unpacks the zip, starts its `bootstrap` with the
+function's environment variables, and serves the Lambda Runtime API to it: GET .../invocation/next returns an event, POST
+.../response or .../error accepts the result.
 
-It also gives LocalStack the update of AWS::SecretsManager::Secret that it lacks (it skips it in silence).
+It also implements updates of AWS::SecretsManager::Secret, which LocalStack silently ignores.
 """
 
 import json
@@ -39,7 +39,7 @@ class RuntimeApi:
         return "127.0.0.1:%d" % self.server.server_address[1]
 
     def invoke(self, request_id, event, arn):
-        """Returns the body of the answer and whether it is an error; raises queue.Empty when there is none in time."""
+        """Returns the response body and whether it is an error. Raises queue.Empty on a timeout."""
         result = self.results[request_id] = queue.Queue()
         self.events.put((request_id, event, arn))
         try:
@@ -107,7 +107,7 @@ class RuntimeApi:
 
 
 def make_executor():
-    """The executor class; made late, because its base class imports half of LocalStack."""
+    """Returns the executor class. Defined on demand, because its base class imports half of LocalStack."""
     from localstack.services.lambda_.invocation.lambda_models import InvocationResult
     from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
@@ -134,7 +134,7 @@ def make_executor():
                 if self.process.poll() is not None or time.time() > end:
                     raise Exception("the function did not start: %s" % self.output[-500:])
             if self.api.init_error:
-                raise Exception("the function failed in its init: %s" % self.api.init_error)
+                raise Exception("the function failed to initialize: %s" % self.api.init_error)
 
         def _collect(self):
             for line in self.process.stdout:
@@ -158,7 +158,7 @@ def make_executor():
                 self.process.kill()
                 message = "%s Task timed out after %d.00 seconds" % (request_id, self.api.timeout_seconds)
                 body, failed = json.dumps({"errorMessage": message}).encode(), True
-            time.sleep(0.005)  # the function writes its log line before it answers; let the pipe deliver it
+            time.sleep(0.005)  # the function logs before it responds; wait for the pipe
             logs = self.output[before:].decode(errors="replace")
             return InvocationResult(request_id, body, is_error=failed, logs=logs)
 
@@ -169,7 +169,7 @@ def make_executor():
             return "127.0.0.1"
 
         def get_runtime_endpoint(self):
-            return "http://127.0.0.1"  # asked for before there is one, and used by containers only
+            return "http://127.0.0.1"  # read before the process starts, and used by containers only
 
         def get_logs(self):
             return self.output.decode(errors="replace")
@@ -202,7 +202,7 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):
 
 @hooks.on_infra_start()
 def update_secrets():
-    """A stack update that changes a secret's value puts a new version, as on AWS."""
+    """Makes a stack update that changes a secret's value create a new version, as on AWS."""
     from localstack.services.cloudformation.resource_provider import OperationStatus, ProgressEvent
     from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import (
         SecretsManagerSecretProvider,
