@@ -61,14 +61,14 @@ impl AuthenticatedToken {
 
 impl TokenScope {
     /// Restricts the requested sources (empty for all) to the scope; returns false if none of them is allowed.
-    pub fn restrict_sources(&self, asked: &mut Vec<String>) -> bool {
+    pub fn restrict_sources(&self, requested: &mut Vec<String>) -> bool {
         let Self::Sources(sources) = self else { return true };
-        if asked.is_empty() {
-            asked.clone_from(sources);
+        if requested.is_empty() {
+            requested.clone_from(sources);
         } else {
-            asked.retain(|source| sources.contains(source));
+            requested.retain(|source| sources.contains(source));
         }
-        !asked.is_empty()
+        !requested.is_empty()
     }
 }
 
@@ -90,9 +90,9 @@ impl TokenList {
 
     /// Removes the tokens of this name; returns false if there is none.
     pub fn remove(&mut self, name: &str) -> bool {
-        let before = self.tokens.len();
+        let old_count = self.tokens.len();
         self.tokens.retain(|token| token.name != name);
-        self.tokens.len() < before
+        self.tokens.len() < old_count
     }
 
     fn from_secret(version: &SecretVersion) -> Result<Self, SecretError> {
@@ -102,27 +102,27 @@ impl TokenList {
         })
     }
 
-    /// Finds a token's entry. Every entry is compared, in constant time.
+    /// Finds a token's entry. Every entry is compared, in constant time, so that the duration reveals no hash.
     fn authenticate(&self, token: &str) -> Option<AuthenticatedToken> {
         let hash = hex::encode(Sha256::digest(token));
         let mut found = None;
-        for known in &self.tokens {
-            if bool::from(known.sha256.to_ascii_lowercase().as_bytes().ct_eq(hash.as_bytes())) {
-                found = Some(known);
+        for entry in &self.tokens {
+            if bool::from(entry.sha256.to_ascii_lowercase().as_bytes().ct_eq(hash.as_bytes())) {
+                found = Some(entry);
             }
         }
-        found.map(|token| AuthenticatedToken {
-            token: Some(token.name.clone()),
-            scope: token.sources.clone().map_or(TokenScope::AllSources, TokenScope::Sources),
+        found.map(|entry| AuthenticatedToken {
+            token: Some(entry.name.clone()),
+            scope: entry.sources.clone().map_or(TokenScope::AllSources, TokenScope::Sources),
         })
     }
 }
 
 impl Authenticator {
-    /// Authenticates for a function: by the tokens of a secret, or without one only by AWS signature.
-    pub fn for_function(tokens: Option<SecretsManager>) -> Self {
-        tokens.map_or(Self::AwsSignature, |tokens| {
-            Self::SecretsManager(Box::new(CachedSecrets::new(tokens, CacheTtls::default())))
+    /// The authenticator of a function: accepts the tokens in the secret, or without a secret only AWS signatures.
+    pub fn for_function(token_secret: Option<SecretsManager>) -> Self {
+        token_secret.map_or(Self::AwsSignature, |token_secret| {
+            Self::SecretsManager(Box::new(CachedSecrets::new(token_secret, CacheTtls::default())))
         })
     }
 
@@ -178,49 +178,57 @@ mod tests {
     #[tokio::test]
     async fn a_token_grants_access_to_its_scope_only() {
         let limited = ApiToken::new("ci", "limited", vec!["github.com".into()]);
-        let access =
+        let tokens =
             Authenticator::Tokens(TokenList::new(vec![ApiToken::new("all", "all", vec![]), limited]));
-        let admitted = async |access: &Authenticator, authorization: Option<&str>, is_signed| {
-            access.authenticate(authorization, is_signed).await.unwrap().map(|admitted| admitted.scope)
+        let authenticate = async |authenticator: &Authenticator, authorization: Option<&str>, is_signed| {
+            authenticator.authenticate(authorization, is_signed).await.unwrap().map(|token| token.scope)
         };
-        let of = async |authorization: Option<&str>| admitted(&access, authorization, false).await;
-        let name = access.authenticate(Some("limited"), false).await.unwrap().unwrap().token;
+        let scope_of = async |authorization: Option<&str>| authenticate(&tokens, authorization, false).await;
+        let name = tokens.authenticate(Some("limited"), false).await.unwrap().unwrap().token;
         assert_eq!(name.as_deref(), Some("ci"));
-        assert_eq!(of(Some("Bearer all")).await, Some(TokenScope::AllSources));
-        assert_eq!(of(Some("bearer  all ")).await, Some(TokenScope::AllSources));
-        assert_eq!(of(Some("all")).await, Some(TokenScope::AllSources), "as with SparkPost's own");
-        assert_eq!(of(Some("Bearer limited")).await, Some(TokenScope::Sources(vec!["github.com".into()])));
-        for wrong in ["Bearer", "Bearer ", "", "Bearer other", "Basic all", "Bearer al", "Bearer alll"] {
-            assert_eq!(of(Some(wrong)).await, None, "{wrong}");
+        assert_eq!(scope_of(Some("Bearer all")).await, Some(TokenScope::AllSources));
+        assert_eq!(scope_of(Some("bearer  all ")).await, Some(TokenScope::AllSources));
+        assert_eq!(scope_of(Some("all")).await, Some(TokenScope::AllSources), "as with SparkPost's own");
+        assert_eq!(
+            scope_of(Some("Bearer limited")).await,
+            Some(TokenScope::Sources(vec!["github.com".into()]))
+        );
+        for authorization in
+            ["Bearer", "Bearer ", "", "Bearer other", "Basic all", "Bearer al", "Bearer alll"]
+        {
+            assert_eq!(scope_of(Some(authorization)).await, None, "{authorization}");
         }
-        assert_eq!(of(None).await, None);
-        assert_eq!(admitted(&access, None, true).await, None, "signatures are not checked here");
-        assert_eq!(admitted(&Authenticator::Open, None, false).await, Some(TokenScope::AllSources));
-        assert_eq!(admitted(&Authenticator::AwsSignature, None, true).await, Some(TokenScope::AllSources));
-        assert_eq!(admitted(&Authenticator::AwsSignature, Some("all"), false).await, None);
+        assert_eq!(scope_of(None).await, None);
+        assert_eq!(authenticate(&tokens, None, true).await, None, "a token list ignores signatures");
+        assert_eq!(authenticate(&Authenticator::Open, None, false).await, Some(TokenScope::AllSources));
+        assert_eq!(
+            authenticate(&Authenticator::AwsSignature, None, true).await,
+            Some(TokenScope::AllSources)
+        );
+        assert_eq!(authenticate(&Authenticator::AwsSignature, Some("all"), false).await, None);
     }
 
     #[test]
     fn a_malformed_token_list_grants_no_access() {
-        let read = |entry: &str| serde_json::from_str::<TokenList>(&format!(r#"{{"tokens":[{entry}]}}"#));
+        let parse = |entry: &str| serde_json::from_str::<TokenList>(&format!(r#"{{"tokens":[{entry}]}}"#));
         let hash = ApiToken::new("a", "t", vec![]).sha256;
-        let entry = |more: &str| format!(r#"{{"name":"a","sha256":"{hash}"{more}}}"#);
-        let scope = |more| read(&entry(more)).unwrap().authenticate("t").map(|admitted| admitted.scope);
+        let entry = |extra: &str| format!(r#"{{"name":"a","sha256":"{hash}"{extra}}}"#);
+        let scope = |extra| parse(&entry(extra)).unwrap().authenticate("t").map(|token| token.scope);
         assert_eq!(scope(""), Some(TokenScope::AllSources));
         assert_eq!(scope(r#","sources":[]"#), Some(TokenScope::Sources(vec![])));
-        assert!(read(&entry(r#","source":["github.com"]"#)).is_err(), "a letter is missing");
-        assert!(!TokenScope::Sources(vec![]).restrict_sources(&mut vec![]), "no source is none");
+        assert!(parse(&entry(r#","source":["github.com"]"#)).is_err(), "source instead of sources");
+        assert!(!TokenScope::Sources(vec![]).restrict_sources(&mut vec![]), "an empty list allows no source");
     }
 
     #[test]
     fn a_scope_restricts_the_requested_sources() {
         let scope = TokenScope::Sources(vec!["a".into()]);
-        let narrowed = |sources: &[&str]| {
+        let restricted = |sources: &[&str]| {
             let mut sources = sources.iter().map(|source| (*source).to_owned()).collect();
             scope.restrict_sources(&mut sources).then_some(sources)
         };
-        assert_eq!(narrowed(&[]), Some(vec!["a".to_owned()]));
-        assert_eq!(narrowed(&["a", "b"]), Some(vec!["a".to_owned()]));
-        assert_eq!(narrowed(&["b"]), None);
+        assert_eq!(restricted(&[]), Some(vec!["a".to_owned()]));
+        assert_eq!(restricted(&["a", "b"]), Some(vec!["a".to_owned()]));
+        assert_eq!(restricted(&["b"]), None);
     }
 }

@@ -130,17 +130,17 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 
 /// Becomes true at the first Ctrl-C or SIGTERM; the second Ctrl-C ends the process at once.
 fn shutdown_signal() -> watch::Receiver<bool> {
-    let (tell, told) = watch::channel(false);
+    let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         wait_for_signal().await;
         output::print_error(
             "hookbridge: shutting down after in-flight requests; press Ctrl-C again to exit now",
         );
-        let _ = tell.send(true);
+        let _ = sender.send(true);
         wait_for_signal().await;
         std::process::exit(130);
     });
-    told
+    receiver
 }
 
 async fn wait_for_signal() {
@@ -177,11 +177,11 @@ async fn send_webhook(flags: SendFlags) -> Result<ExitCode, Box<dyn std::error::
 
 fn read_body(path: &PathBuf) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = if path.as_os_str() == "-" {
+    let result = if path.as_os_str() == "-" {
         std::io::stdin().read_to_end(&mut bytes)
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    read.map_err(|error| format!("--data {}: {error}", path.display()))?;
+    result.map_err(|error| format!("--data {}: {error}", path.display()))?;
     Ok(bytes)
 }

@@ -22,12 +22,12 @@ pub fn init_function_logging() {
     tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
-/// The exit code of a function. A function returns only if it could not start; then this logs why.
-pub fn exit_code(run: Result<(), lambda_runtime::Error>) -> ExitCode {
-    match run {
+/// The exit code of a function. A function returns only if it could not start; then the error is logged.
+pub fn exit_code(result: Result<(), lambda_runtime::Error>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => {
-            error!("{}", error_chain(&*cause));
+        Err(error) => {
+            error!("{}", error_chain(&*error));
             ExitCode::FAILURE
         }
     }
@@ -41,22 +41,22 @@ pub fn init_terminal_logging() {
     tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
-/// Set when a write to stdout failed.
+/// Set when a write to standard output failed for another reason than a closed pipe.
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// Writes one line to standard output. A closed pipe is ignored; other failures set [`output_failed`].
 pub fn print_line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush());
-    if let Err(error) = written
+    let mut stdout = std::io::stdout().lock();
+    let result = stdout.write_all(format!("{text}\n").as_bytes()).and_then(|()| stdout.flush());
+    if let Err(error) = result
         && error.kind() != ErrorKind::BrokenPipe
         && !OUTPUT_FAILED.swap(true, Ordering::Relaxed)
     {
-        let _ = writeln!(std::io::stderr(), "standard output: {error}");
+        let _ = writeln!(std::io::stderr(), "cannot write to standard output: {error}");
     }
 }
 
-/// Whether a write to standard output failed for another reason than a closed pipe.
+/// Whether a write to standard output failed; a closed pipe does not count.
 pub fn output_failed() -> bool {
     OUTPUT_FAILED.load(Ordering::Relaxed)
 }

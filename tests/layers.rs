@@ -28,7 +28,7 @@ fn modules() -> BTreeMap<String, String> {
             let name = name.trim_end_matches(".rs").to_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs")
+            } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !["bin", "main", "lib"].contains(&&*name)
             {
                 let text = std::fs::read_to_string(path).unwrap();
@@ -41,17 +41,17 @@ fn modules() -> BTreeMap<String, String> {
     modules
 }
 
-/// The modules that a text names behind `crate::`.
+/// The modules that `text` imports with `crate::`.
 fn imports(text: &str) -> Vec<String> {
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut imports = Vec::new();
-    for after in text.split("crate::").skip(1) {
-        match after.strip_prefix('{') {
+    for path in text.split("crate::").skip(1) {
+        match path.strip_prefix('{') {
             Some(list) => {
                 let list = list.split('}').next().unwrap();
                 imports.extend(list.split(',').map(|item| name(item.trim())));
             }
-            None => imports.push(name(after)),
+            None => imports.push(name(path)),
         }
     }
     imports
@@ -63,12 +63,17 @@ fn a_module_imports_only_lower_layers() {
     let modules = modules();
     assert!(modules.len() > 20, "{:?}", modules.keys());
     for (module, text) in &modules {
-        let Some(own) = layer(module) else { panic!("src/{module} is in no layer of tests/layers.rs") };
+        let Some(module_layer) = layer(module) else {
+            panic!("src/{module} is in no layer of tests/layers.rs")
+        };
         for import in imports(text).iter().filter(|import| *import != module && !import.is_empty()) {
-            let Some(other) = layer(import) else {
+            let Some(import_layer) = layer(import) else {
                 panic!("src/{module} imports {import}, which is in no layer")
             };
-            assert!(other < own, "src/{module} imports {import}, which is not in a lower layer");
+            assert!(
+                import_layer < module_layer,
+                "src/{module} imports {import}, which is not in a lower layer"
+            );
         }
     }
 }

@@ -32,79 +32,85 @@ use hookbridge::log::{
 use jiff::Timestamp;
 
 const EVENTS: usize = 40_000;
-const AT_ONCE: usize = 64;
-const WAITING: usize = 1_000_000;
-/// Subscribers of the pending deliveries, and the number of due deliveries of each.
-const SUBSCRIBERS: (usize, usize) = (100, 5);
+const CONCURRENCY: usize = 64;
+const PENDING: usize = 1_000_000;
+/// Subscribers of the pending deliveries.
+const SUBSCRIBERS: usize = 100;
+const DUE_PER_SUBSCRIBER: usize = 5;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn main() {
     let database = std::env::var("BENCH_DATABASE").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (url, taken) = receiver();
+    let (url, received_count) = receiver();
     // Runs before and after each measurement, because the machine's speed varies.
-    let bare =
-        || [(1, EVENTS / 4), (AT_ONCE, EVENTS)].map(|(n, events)| runtime.block_on(bare(&url, n, events)));
+    let baseline = || {
+        [(1, EVENTS / 4), (CONCURRENCY, EVENTS)]
+            .map(|(n, events)| runtime.block_on(post_rate(&url, n, events)))
+    };
     for (name, flags) in [("SQLite", vec![]), ("PostgreSQL", vec!["--database", database.as_str()])] {
-        let bare_before = bare();
-        let served = Served::new(&flags);
-        let log = runtime.block_on(served.log(&flags));
-        served.command(&flags, &["create", "bench", "--url", &url, "--limit", &AT_ONCE.to_string()]);
+        let baseline_before = baseline();
+        let server = ServerProcess::new(&flags);
+        let log = runtime.block_on(server.log(&flags));
+        server.command(&flags, &["create", "bench", "--url", &url, "--limit", &CONCURRENCY.to_string()]);
         // One event to warm up, so that one-time work is not measured.
-        let before = taken.load(Ordering::SeqCst);
+        let before = received_count.load(Ordering::SeqCst);
         runtime.block_on(log.record(0..1));
-        until(|| taken.load(Ordering::SeqCst) > before);
-        let (started, before) = (Instant::now(), taken.load(Ordering::SeqCst));
-        let all = EVENTS + 1;
+        wait_until(|| received_count.load(Ordering::SeqCst) > before);
+        let (started, before) = (Instant::now(), received_count.load(Ordering::SeqCst));
+        let event_count = EVENTS + 1;
         runtime.block_on(async {
-            for start in (1..all).step_by(1000) {
-                log.record(start..(start + 1000).min(all)).await;
+            for start in (1..event_count).step_by(1000) {
+                log.record(start..(start + 1000).min(event_count)).await;
             }
         });
         // Queries the database only near the end, because counting rows slows it down.
-        until(|| taken.load(Ordering::SeqCst) >= before + EVENTS);
-        until(|| runtime.block_on(log.attempts()) >= all);
+        wait_until(|| received_count.load(Ordering::SeqCst) >= before + EVENTS);
+        wait_until(|| runtime.block_on(log.attempts()) >= event_count);
         let rate = EVENTS as f64 / started.elapsed().as_secs_f64();
-        served.command(&flags, &["delete", "bench"]);
-        drop(served);
-        let bare_after = bare();
-        let [one, at_once] = [0, 1].map(|n| f64::midpoint(bare_before[n], bare_after[n]));
+        server.command(&flags, &["delete", "bench"]);
+        drop(server);
+        let baseline_after = baseline();
+        let [single, concurrent] = [0, 1].map(|n| f64::midpoint(baseline_before[n], baseline_after[n]));
         println!(
-            "{name}: {rate:.0} deliveries/s to the record, {:.2} of a bare loop of signed posts ({one:.0}/s), wanted 0.50; \
-             {:.2} of {AT_ONCE} such loops at once ({at_once:.0}/s)",
-            rate / one,
-            rate / at_once
+            "{name}: {rate:.0} deliveries/s to the record, {:.2} of a bare loop of signed posts ({single:.0}/s), wanted 0.50; \
+             {:.2} of {CONCURRENCY} such loops at once ({concurrent:.0}/s)",
+            rate / single,
+            rate / concurrent
         );
     }
-    runtime.block_on(waiting(&database));
-    let served = Served::new(&["--database", &database]);
+    runtime.block_on(measure_claims(&database));
+    let server = ServerProcess::new(&["--database", &database]);
     std::thread::sleep(Duration::from_secs(5));
-    println!("PostgreSQL: serve with {WAITING} pending deliveries: {} MiB at rest", served.megabytes());
+    println!(
+        "PostgreSQL: serve with {PENDING} pending deliveries: {} MiB at rest",
+        server.resident_mebibytes()
+    );
 }
 
 /// A subscriber's server on its own threads.
 fn receiver() -> (String, Arc<AtomicUsize>) {
-    let taken = Arc::new(AtomicUsize::new(0));
-    let (tell, told) = std::sync::mpsc::channel();
-    let count = taken.clone();
+    let received_count = Arc::new(AtomicUsize::new(0));
+    let (url_sender, url_receiver) = std::sync::mpsc::channel();
+    let counter = received_count.clone();
     std::thread::spawn(move || {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(format!("http://{}/in", listener.local_addr().unwrap())).unwrap();
-            let take = move |_: Bytes| {
-                count.fetch_add(1, Ordering::SeqCst);
+            url_sender.send(format!("http://{}/in", listener.local_addr().unwrap())).unwrap();
+            let handler = move |_: Bytes| {
+                counter.fetch_add(1, Ordering::SeqCst);
                 std::future::ready("ok")
             };
-            axum::serve(listener, Router::new().route("/in", post(take))).await.unwrap();
+            axum::serve(listener, Router::new().route("/in", post(handler))).await.unwrap();
         });
     });
-    (told.recv().unwrap(), taken)
+    (url_receiver.recv().unwrap(), received_count)
 }
 
-/// Returns the posts per second of the bare client in `loops` concurrent loops.
-async fn bare(url: &str, loops: usize, events: usize) -> f64 {
+/// Returns the signed posts per second of the HTTP client alone, in `loops` concurrent loops.
+async fn post_rate(url: &str, loops: usize, events: usize) -> f64 {
     let client = http_client::builder().no_proxy().build().unwrap();
     let secret: Arc<SigningSecret> = Arc::new(SECRET.parse().unwrap());
     let next = Arc::new(AtomicUsize::new(0));
@@ -124,9 +130,9 @@ async fn bare(url: &str, loops: usize, events: usize) -> f64 {
                     for (name, value) in SIGNATURE_HEADERS.into_iter().zip(signed) {
                         request = request.header(name, value);
                     }
-                    let answer = request.body(body).send().await.unwrap();
-                    assert!(answer.status().is_success());
-                    answer.bytes().await.unwrap();
+                    let response = request.body(body).send().await.unwrap();
+                    assert!(response.status().is_success());
+                    response.bytes().await.unwrap();
                 }
             })
         })
@@ -141,21 +147,21 @@ fn detail(n: usize) -> String {
     format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(1000))
 }
 
-fn until(mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(600);
-    while !done() {
-        assert!(Instant::now() < end, "timed out after ten minutes");
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(600);
+    while !condition() {
+        assert!(Instant::now() < deadline, "timed out after ten minutes");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// A running `hookbridge serve` with its own folder.
-struct Served {
+struct ServerProcess {
     process: Child,
     folder: tempfile::TempDir,
 }
 
-impl Served {
+impl ServerProcess {
     fn new(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let serve = std::env::var("BENCH_HOOKBRIDGE").unwrap_or_else(|_| panic!("run scripts/bench"));
@@ -184,21 +190,21 @@ impl Served {
     }
 
     async fn log(&self, flags: &[&str]) -> BenchLog {
-        let place = match flags {
+        let database = match flags {
             [_, url] => (*url).to_owned(),
             _ => self.folder.path().join("log.db").display().to_string(),
         };
-        BenchLog::open(&place).await
+        BenchLog::open(&database).await
     }
 
-    fn megabytes(&self) -> usize {
+    fn resident_mebibytes(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 }
 
-impl Drop for Served {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -212,13 +218,13 @@ enum BenchLog {
 }
 
 impl BenchLog {
-    async fn open(place: &str) -> Self {
-        if place.starts_with("postgres") {
-            let log = PostgresLog::open(&place.parse().unwrap(), 1).await.unwrap();
-            return Self::Postgres(log, sqlx::PgPool::connect(place).await.unwrap());
+    async fn open(database: &str) -> Self {
+        if database.starts_with("postgres") {
+            let log = PostgresLog::open(&database.parse().unwrap(), 1).await.unwrap();
+            return Self::Postgres(log, sqlx::PgPool::connect(database).await.unwrap());
         }
-        let log = SqliteLog::open(place.as_ref()).await.unwrap();
-        Self::Sqlite(log, sqlx::SqlitePool::connect(&format!("sqlite://{place}")).await.unwrap())
+        let log = SqliteLog::open(database.as_ref()).await.unwrap();
+        Self::Sqlite(log, sqlx::SqlitePool::connect(&format!("sqlite://{database}")).await.unwrap())
     }
 
     async fn record(&self, range: std::ops::Range<usize>) {
@@ -273,16 +279,16 @@ impl Bus for NullBus {
 }
 
 /// Measures the time to claim the due deliveries among a million pending ones.
-async fn waiting(database: &str) {
+async fn measure_claims(database: &str) {
     let pool = sqlx::PgPool::connect(database).await.unwrap();
-    let (subscribers, due) = SUBSCRIBERS;
+    let (subscribers, due) = (SUBSCRIBERS, DUE_PER_SUBSCRIBER);
     let fill = format!(
         "truncate hookbridge.deliveries, hookbridge.messages, hookbridge.attempts;
          insert into hookbridge.subscribers (name, url, settings, secrets, created)
            select 'waiting-' || n, 'https://192.0.2.1/', '{{}}', '[]', 0 from generate_series(1, {subscribers}) n;
          update hookbridge.dispatch set revision = revision + 1;
          insert into hookbridge.messages (event, type, body, created)
-           select n, 'bench', '{{\"detail\":{{}}}}', 0 from generate_series(1, {WAITING}) n;
+           select n, 'bench', '{{\"detail\":{{}}}}', 0 from generate_series(1, {PENDING}) n;
          insert into hookbridge.deliveries (event, subscriber, message, created, since, next_attempt, attempts, tried)
            select m.event, s.id, m.id, now.at, now.at, now.at + 86400000000 + m.id, 1, now.at
            from (select (extract(epoch from now()) * 1000000)::bigint as at) now, hookbridge.messages m
@@ -292,16 +298,16 @@ async fn waiting(database: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
     let log = PostgresLog::open(&database.parse().unwrap(), 4).await.unwrap();
     let keys = KeySource::Static(KeyRing::parse("a key of at least thirty-two characters").unwrap());
-    let poster = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
-    let mut none = Vec::new();
-    let mut some = Vec::new();
+    let client = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
+    let mut idle_times = Vec::new();
+    let mut claim_times = Vec::new();
     for _ in 0..20 {
-        let (keys, poster) = (KeySource::Static(keys.key_ring().await.unwrap()), poster.clone());
+        let (keys, client) = (KeySource::Static(keys.key_ring().await.unwrap()), client.clone());
         let dispatcher =
-            Dispatcher::new(DeliveryStore::new(log.clone()), keys, poster, NullBus, Arc::new(Timestamp::now));
+            Dispatcher::new(DeliveryStore::new(log.clone()), keys, client, NullBus, Arc::new(Timestamp::now));
         let started = Instant::now();
         assert!(dispatcher.claim_due().await.unwrap().is_empty());
-        none.push(started.elapsed());
+        idle_times.push(started.elapsed());
         let make_due = format!(
             "update hookbridge.deliveries set next_attempt = 1, held = null where id in (
                select id from (select id, row_number() over (partition by subscriber) n from hookbridge.deliveries where next_attempt > 1) x
@@ -310,20 +316,20 @@ async fn waiting(database: &str) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(make_due)).execute(&pool).await.unwrap();
         let started = Instant::now();
         assert_eq!(dispatcher.claim_due().await.unwrap().len(), subscribers * due);
-        some.push(started.elapsed());
+        claim_times.push(started.elapsed());
     }
-    let middle = |mut times: Vec<Duration>| {
+    let median = |mut times: Vec<Duration>| {
         times.sort();
         times[times.len() / 2].as_secs_f64() * 1000.0
     };
     println!(
-        "PostgreSQL: a sweep over {WAITING} pending deliveries, none due: {:.1} ms, wanted at most 50",
-        middle(none)
+        "PostgreSQL: a sweep over {PENDING} pending deliveries, none due: {:.1} ms, wanted at most 50",
+        median(idle_times)
     );
     println!(
         "PostgreSQL: a sweep that claims {} due deliveries of {subscribers} subscribers: {:.1} ms",
         subscribers * due,
-        middle(some)
+        median(claim_times)
     );
     pool.close().await;
 }

@@ -14,20 +14,23 @@ use std::time::{Duration, Instant};
 
 use hookbridge::log::{EventBatch, EventReader as _, EventStore as _, NewEvent, PostgresLog, SearchColumns};
 
-const TIMES: usize = 500;
-const WAITING: usize = 1000;
-const QUIET: Duration = Duration::from_secs(10);
+const ITERATIONS: usize = 500;
+const LONG_POLLS: usize = 1000;
+const IDLE_PERIOD: Duration = Duration::from_secs(10);
 const SECRET: &str = "a secret for measuring";
 
 fn main() {
     let database = std::env::var("BENCH_DATABASE").unwrap();
-    let sqlite = Started::new(&[]);
+    let sqlite = ServerProcess::new(&[]);
     println!(
         "SQLite: from the webhook's 202 to a waiting reader's first byte: {}",
         latency(&sqlite, webhook)
     );
-    println!("SQLite: {WAITING} long polls use {:.4} of a core, wanted at most 0.1", waiting(&sqlite));
-    let postgres = Started::new(&["--database", &database]);
+    println!(
+        "SQLite: {LONG_POLLS} long polls use {:.4} of a core, wanted at most 0.1",
+        idle_cpu_share(&sqlite)
+    );
+    let postgres = ServerProcess::new(&["--database", &database]);
     println!(
         "PostgreSQL: from the webhook's 202 to a waiting reader's first byte: {}",
         latency(&postgres, webhook)
@@ -43,16 +46,19 @@ fn main() {
         "PostgreSQL: from another process's commit to a waiting reader's first byte: {}",
         latency(&postgres, recorder)
     );
-    println!("PostgreSQL: {WAITING} long polls use {:.4} of a core, wanted at most 0.1", waiting(&postgres));
+    println!(
+        "PostgreSQL: {LONG_POLLS} long polls use {:.4} of a core, wanted at most 0.1",
+        idle_cpu_share(&postgres)
+    );
 }
 
-struct Started {
+struct ServerProcess {
     process: Child,
     address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
-impl Started {
+impl ServerProcess {
     fn new(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let serve = std::env::var("BENCH_HOOKBRIDGE").unwrap_or_else(|_| panic!("run scripts/bench"));
@@ -71,7 +77,7 @@ impl Started {
     }
 
     /// The processor time that the server has used, in seconds.
-    fn used(&self) -> f64 {
+    fn cpu_seconds(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         // User and system time, in hundredths of a second.
@@ -79,53 +85,53 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-fn ask(address: SocketAddr, query: &str) -> TcpStream {
+fn send_request(address: SocketAddr, query: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     write!(stream, "GET /events?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     stream
 }
 
-fn answer(mut stream: TcpStream) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    text
+fn read_response(mut stream: TcpStream) -> String {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    response
 }
 
-fn cursor(answer: &str) -> String {
-    let (_, rest) = answer.rsplit_once("\"cursor\":\"").unwrap();
+fn cursor(response: &str) -> String {
+    let (_, rest) = response.rsplit_once("\"cursor\":\"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// The median and the 99th percentile of the times from `happen`'s return to the first byte.
-fn latency(server: &Started, mut happen: impl FnMut(SocketAddr) -> Instant) -> String {
-    let mut next = cursor(&answer(ask(server.address, "after=now")));
+/// The median and the 99th percentile of the times from the return of `trigger` to the first byte.
+fn latency(server: &ServerProcess, mut trigger: impl FnMut(SocketAddr) -> Instant) -> String {
+    let mut next = cursor(&read_response(send_request(server.address, "after=now")));
     let mut times = Vec::new();
-    for _ in 0..TIMES {
-        let stream = ask(server.address, &format!("after={next}&wait=25"));
-        // Time for the reader to begin to wait.
+    for _ in 0..ITERATIONS {
+        let stream = send_request(server.address, &format!("after={next}&wait=25"));
+        // Gives the server time to start the long poll.
         std::thread::sleep(Duration::from_millis(3));
         let reader = std::thread::spawn(move || {
             let mut byte = [0];
             stream.peek(&mut byte).unwrap();
-            (Instant::now(), answer(stream))
+            (Instant::now(), read_response(stream))
         });
-        let happened = happen(server.address);
-        let (first_byte, text) = reader.join().unwrap();
-        times.push(first_byte.saturating_duration_since(happened));
-        next = cursor(&text);
+        let triggered_at = trigger(server.address);
+        let (first_byte, response) = reader.join().unwrap();
+        times.push(first_byte.saturating_duration_since(triggered_at));
+        next = cursor(&response);
     }
     times.sort_unstable();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let (p50, p99) = (times[TIMES / 2], times[TIMES * 99 / 100]);
+    let (p50, p99) = (times[ITERATIONS / 2], times[ITERATIONS * 99 / 100]);
     format!("p50 {:.2} ms, p99 {:.2} ms, wanted at most 25 ms", milliseconds(p50), milliseconds(p99))
 }
 
@@ -145,9 +151,9 @@ fn webhook(address: SocketAddr) -> Instant {
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    let mut byte = [0; 12];
-    stream.read_exact(&mut byte).unwrap();
-    assert_eq!(&byte, b"HTTP/1.1 202");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 202");
     Instant::now()
 }
 
@@ -171,12 +177,13 @@ async fn record(log: &PostgresLog, n: usize) -> Instant {
 }
 
 /// The share of a core that a thousand long polls use while no event arrives.
-fn waiting(server: &Started) -> f64 {
-    let waiting: Vec<_> = (0..WAITING).map(|_| ask(server.address, "after=now&wait=25")).collect();
+fn idle_cpu_share(server: &ServerProcess) -> f64 {
+    let connections: Vec<_> =
+        (0..LONG_POLLS).map(|_| send_request(server.address, "after=now&wait=25")).collect();
     std::thread::sleep(Duration::from_secs(2));
-    let (before, started) = (server.used(), Instant::now());
-    std::thread::sleep(QUIET);
-    let share = (server.used() - before) / started.elapsed().as_secs_f64();
-    drop(waiting);
+    let (before, started) = (server.cpu_seconds(), Instant::now());
+    std::thread::sleep(IDLE_PERIOD);
+    let share = (server.cpu_seconds() - before) / started.elapsed().as_secs_f64();
+    drop(connections);
     share
 }

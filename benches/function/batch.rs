@@ -11,10 +11,10 @@ use hookbridge::secrets::{CacheTtls, CachedSecrets, Secret, SecretsManager};
 
 use super::{median, stub, warm};
 
-const TIMES: usize = 1000;
+const ITERATIONS: usize = 1000;
 
 pub async fn compare(aws: &stub::Aws) {
-    let config = warm::with_environment(aws).await;
+    let config = warm::stub_config(aws).await;
     // An address, because with a host name the SDK would use virtual-hosted buckets.
     let config = config.to_builder().endpoint_url(aws.url.replace("localhost", "127.0.0.1")).build();
     let sparkpost = providers::find("sparkpost").unwrap();
@@ -51,24 +51,24 @@ pub async fn compare(aws: &stub::Aws) {
     })
     .to_string();
     let client = aws_sdk_s3::Client::new(&config);
-    let (mut ours, mut raw) = (Vec::new(), Vec::new());
-    for _ in 0..TIMES {
+    let (mut bridge_times, mut raw_times) = (Vec::new(), Vec::new());
+    for _ in 0..ITERATIONS {
         let started = Instant::now();
         let put = client.put_object().bucket("archive").key("raw/sparkpost/1.json").if_none_match("*");
         let content = ByteStream::from(body.clone().into_bytes());
         put.content_type("application/json").body(content).send().await.unwrap();
-        raw.push(started.elapsed().as_secs_f64() * 1e6);
+        raw_times.push(started.elapsed().as_secs_f64() * 1e6);
         let started = Instant::now();
         let (_, line) = function.invoke(&event, "request", SystemTime::now() + Duration::from_secs(9)).await;
-        ours.push(started.elapsed().as_secs_f64() * 1e6);
+        bridge_times.push(started.elapsed().as_secs_f64() * 1e6);
         assert!(line.contains("archived"), "{line}");
     }
-    let (ours, raw) = (median(ours), median(raw));
+    let (bridge, raw) = (median(bridge_times), median(raw_times));
     println!(
-        "batch of 350 events, {} KB: bridge {ours:.0} us, raw PutObject {raw:.0} us (p50 of {TIMES})",
+        "batch of 350 events, {} KB: bridge {bridge:.0} us, raw PutObject {raw:.0} us (p50 of {ITERATIONS})",
         body.len() / 1000
     );
-    println!("  overhead {:.0} us, wanted at most 1000", ours - raw);
+    println!("  overhead {:.0} us, wanted at most 1000", bridge - raw);
 }
 
 /// A batch of the published sample's events, repeated.

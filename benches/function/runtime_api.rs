@@ -12,26 +12,26 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, mpsc};
 
-/// A running function.
-pub struct Invoked {
+/// A running function; killed when dropped.
+pub struct FunctionProcess {
     pub process: Child,
     started: Instant,
     events: mpsc::Sender<String>,
-    answers: mpsc::Receiver<(Instant, String)>,
+    responses: mpsc::Receiver<(Instant, String)>,
 }
 
 #[derive(Clone)]
 struct Api {
     events: Arc<Mutex<mpsc::Receiver<String>>>,
-    answers: mpsc::Sender<(Instant, String)>,
+    responses: mpsc::Sender<(Instant, String)>,
 }
 
-impl Invoked {
+impl FunctionProcess {
     /// Starts `program` with `first` as its first event.
     pub async fn start(program: &str, environment: &[(&'static str, String)], first: String) -> Self {
-        let (events, waiting) = mpsc::channel(1);
-        let (answered, answers) = mpsc::channel(1);
-        let api = Api { events: Arc::new(Mutex::new(waiting)), answers: answered };
+        let (events, event_receiver) = mpsc::channel(1);
+        let (response_sender, responses) = mpsc::channel(1);
+        let api = Api { events: Arc::new(Mutex::new(event_receiver)), responses: response_sender };
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
@@ -51,36 +51,36 @@ impl Invoked {
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
-        Self { process, started, events, answers }
+        Self { process, started, events, responses }
     }
 
     /// Waits for the first response; returns the milliseconds since the process started.
-    pub async fn first_answer(&mut self) -> f64 {
-        let at = self.answer().await;
-        at.duration_since(self.started).as_secs_f64() * 1e3
+    pub async fn first_response(&mut self) -> f64 {
+        let received_at = self.next_response().await;
+        received_at.duration_since(self.started).as_secs_f64() * 1e3
     }
 
-    /// Invokes it again.
+    /// Invokes the function again.
     pub async fn invoke(&mut self, event: String) {
         self.events.send(event).await.unwrap();
-        self.answer().await;
+        self.next_response().await;
     }
 
-    async fn answer(&mut self) -> Instant {
-        let (at, text) = self.answers.recv().await.unwrap();
+    async fn next_response(&mut self) -> Instant {
+        let (received_at, text) = self.responses.recv().await.unwrap();
         assert!(text.contains("202"), "{text}");
-        at
+        received_at
     }
 
     /// Resident memory in KiB, private and file-backed.
-    pub fn memory(&self) -> u64 {
+    pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
 
-impl Drop for Invoked {
+impl Drop for FunctionProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -104,6 +104,6 @@ async fn next(State(api): State<Api>) -> impl IntoResponse {
 
 async fn response(State(api): State<Api>, body: Bytes) -> StatusCode {
     let text = String::from_utf8_lossy(&body).into_owned();
-    let _ = api.answers.send((Instant::now(), text)).await;
+    let _ = api.responses.send((Instant::now(), text)).await;
     StatusCode::ACCEPTED
 }

@@ -21,23 +21,25 @@ pub struct Aws {
 
 impl Aws {
     pub async fn start(folder: &Path) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
+        let certificate =
+            rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
         // Includes the system's roots, because reading them is part of a cold start.
         let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
         let system = system.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let bundle = folder.join("roots.pem");
-        std::fs::write(&bundle, system + &made.cert.pem()).unwrap();
+        std::fs::write(&bundle, system + &certificate.cert.pem()).unwrap();
 
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let key =
+            rustls::pki_types::PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
         let config = rustls::ServerConfig::builder()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(vec![certificate.cert.der().clone()], key)
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
-            let router = Router::new().fallback(answer);
+            let router = Router::new().fallback(handle_request);
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -66,7 +68,10 @@ impl Aws {
     }
 }
 
-async fn answer(headers: HeaderMap, _body: axum::body::Bytes) -> ([(&'static str, &'static str); 1], String) {
+async fn handle_request(
+    headers: HeaderMap,
+    _body: axum::body::Bytes,
+) -> ([(&'static str, &'static str); 1], String) {
     let target = headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let text = if target.ends_with("GetSecretValue") {
         let created = jiff::Timestamp::now().as_second();

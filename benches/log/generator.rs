@@ -21,10 +21,10 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// Starts `days` days ago, with `a_day` events a day.
-    pub(crate) fn new(days: u64, a_day: usize) -> Self {
+    /// Starts `days` days ago, with `events_per_day` events a day.
+    pub(crate) fn new(days: u64, events_per_day: usize) -> Self {
         let now = jiff::Timestamp::now().as_millisecond().cast_unsigned();
-        let step = 86_400_000 / a_day as u64;
+        let step = 86_400_000 / events_per_day as u64;
         Self { random: fastrand::Rng::with_seed(7), id: now << 20, time: now - days * 86_400_000, step }
     }
 

@@ -22,69 +22,69 @@ use sqlx::postgres::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-const BATCH: usize = 350;
-const MEASURED: usize = 1000;
+const BATCH_SIZE: usize = 350;
+const MEASURED_BATCHES: usize = 1000;
 const DAYS: u64 = 30;
-const AT_ONCE: usize = 8;
+const CONCURRENT_RECORDERS: usize = 8;
 
-fn number(name: &str, default: usize) -> usize {
+fn env_number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[tokio::main]
 async fn main() {
     let url = std::env::var("BENCH_DATABASE").unwrap();
-    let rows = number("BENCH_ROWS", 2_000_000).max(1_500_000);
+    let rows = env_number("BENCH_ROWS", 2_000_000).max(1_500_000);
     let log = Arc::new(PostgresLog::open(&url.parse().unwrap(), 8).await.unwrap());
     let pool = PgPool::connect(&url).await.unwrap();
     let mut generator = Generator::new(DAYS, rows / usize::try_from(DAYS).unwrap());
 
-    let sample: Vec<String> = (0..100).map(|_| generator.batch(BATCH)).collect();
+    let sample: Vec<String> = (0..100).map(|_| generator.batch(BATCH_SIZE)).collect();
     let bytes: usize = sample.iter().map(String::len).sum();
-    println!("batches of {BATCH} events, {} bytes", bytes / sample.len());
+    println!("batches of {BATCH_SIZE} events, {} bytes", bytes / sample.len());
 
-    load(&log, &mut generator, 1_000_000 / BATCH).await;
-    let few = best(&log, &mut generator).await;
-    println!("at 1 million rows: {few:.0} events/s");
-    copy(&pool, few).await;
-    ordering(&log, &pool, &mut generator).await;
+    load(&log, &mut generator, 1_000_000 / BATCH_SIZE).await;
+    let base_rate = best_rate(&log, &mut generator).await;
+    println!("at 1 million rows: {base_rate:.0} events/s");
+    copy(&pool, base_rate).await;
+    positions_cost(&log, &pool, &mut generator).await;
     sqlx::raw_sql("vacuum analyze hookbridge.events").execute(&pool).await.unwrap();
-    let pages_of_few = pages::compare(&log, &pool).await;
-    let left = (rows - 1_000_000) / BATCH;
+    let base_pages = pages::compare(&log, &pool).await;
+    let remaining_batches = (rows - 1_000_000) / BATCH_SIZE;
     println!("loading up to {rows} rows");
-    load(&log, &mut generator, left.saturating_sub(4 * MEASURED)).await;
-    let many = best(&log, &mut generator).await;
+    load(&log, &mut generator, remaining_batches.saturating_sub(4 * MEASURED_BATCHES)).await;
+    let full_rate = best_rate(&log, &mut generator).await;
     println!(
-        "at {rows} rows: {many:.0} events/s, {:.2} of the rate at 1 million, wanted at least 0.85",
-        many / few
+        "at {rows} rows: {full_rate:.0} events/s, {:.2} of the rate at 1 million, wanted at least 0.85",
+        full_rate / base_rate
     );
     sqlx::raw_sql("vacuum analyze hookbridge.events").execute(&pool).await.unwrap();
-    let pages_of_many = pages::compare(&log, &pool).await;
-    for ((place, few), (_, many)) in pages_of_few.into_iter().zip(pages_of_many) {
-        println!("a page at {place}: {:.2} of the time at 1 million rows", many / few);
+    let full_pages = pages::compare(&log, &pool).await;
+    for ((position, base), (_, full)) in base_pages.into_iter().zip(full_pages) {
+        println!("a page at {position}: {:.2} of the time at 1 million rows", full / base);
     }
     search(&log, &pool).await;
     log.close().await;
 }
 
-async fn best(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
+async fn best_rate(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
     let mut best = 0.0_f64;
     for _ in 0..3 {
-        best = best.max(followed(log, generator).await);
+        best = best.max(load_while_following(log, generator).await);
     }
     best
 }
 
-/// Records a thousand batches while a reader follows the log, and returns events per second.
-async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
-    let of_follower = log.clone();
+/// Records the measured batches while another task assigns positions, and returns events per second.
+async fn load_while_following(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
+    let follower_log = log.clone();
     let follower = tokio::spawn(async move {
         loop {
-            of_follower.assign_positions().await.unwrap();
+            follower_log.assign_positions().await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    let rate = load(log, generator, MEASURED).await;
+    let rate = load(log, generator, MEASURED_BATCHES).await;
     follower.abort();
     rate
 }
@@ -92,51 +92,55 @@ async fn followed(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
 /// Records batches, and returns events per second.
 async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize) -> f64 {
     // Measured batches are generated before the measurement starts.
-    let made: Vec<_> =
-        if batches == MEASURED { (0..batches).map(|_| generator.batch(BATCH)).collect() } else { vec![] };
-    let mut made = made.into_iter();
-    let (give, take) = mpsc::channel::<(usize, String)>(64);
-    let take = Arc::new(tokio::sync::Mutex::new(take));
-    let run = Timestamp::now();
+    let generated: Vec<_> = if batches == MEASURED_BATCHES {
+        (0..batches).map(|_| generator.batch(BATCH_SIZE)).collect()
+    } else {
+        vec![]
+    };
+    let mut generated = generated.into_iter();
+    let (sender, receiver) = mpsc::channel::<(usize, String)>(64);
+    let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+    let run_time = Timestamp::now();
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for _ in 0..AT_ONCE {
-        let (log, take) = (log.clone(), take.clone());
+    for _ in 0..CONCURRENT_RECORDERS {
+        let (log, receiver) = (log.clone(), receiver.clone());
         tasks.spawn(async move {
-            let mut done = 0;
+            let mut recorded = 0;
             loop {
-                let next = take.lock().await.recv().await;
-                let Some((n, body)) = next else { return done };
+                let next = receiver.lock().await.recv().await;
+                let Some((n, body)) = next else { return recorded };
                 let batch = recorder::parse_batch(
                     SPARKPOST.batch_format().unwrap(),
-                    Some(format!("{run}/{n}")),
+                    Some(format!("{run_time}/{n}")),
                     &body,
-                    run,
+                    run_time,
                 );
                 let RecordOutcome::Inserted { events, .. } = log.record(&batch).await.unwrap() else {
                     unreachable!()
                 };
-                done += events;
+                recorded += events;
             }
         });
     }
     for n in 0..batches {
-        let body = made.next().unwrap_or_else(|| generator.batch(BATCH));
-        give.send((n, body)).await.unwrap();
+        let body = generated.next().unwrap_or_else(|| generator.batch(BATCH_SIZE));
+        sender.send((n, body)).await.unwrap();
     }
-    drop(give);
-    let done: usize = tasks.join_all().await.into_iter().sum();
-    assert_eq!(done, batches * BATCH);
-    done as f64 / started.elapsed().as_secs_f64()
+    drop(sender);
+    let recorded: usize = tasks.join_all().await.into_iter().sum();
+    assert_eq!(recorded, batches * BATCH_SIZE);
+    recorded as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Measures the cost of positions for writers: alternates between with and without their index and the process that assigns them.
-async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generator) {
-    let (mut with, mut without) = (0.0_f64, 0.0_f64);
+/// Measures what positions cost writers: alternates between runs with and without the index of positions and the task that
+/// assigns them.
+async fn positions_cost(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generator) {
+    let (mut with_positions, mut without_positions) = (0.0_f64, 0.0_f64);
     for _ in 0..4 {
         sqlx::raw_sql("drop index hookbridge.events_order").execute(pool).await.unwrap();
         sqlx::raw_sql("checkpoint").execute(pool).await.unwrap();
-        without = without.max(load(log, generator, MEASURED).await);
+        without_positions = without_positions.max(load(log, generator, MEASURED_BATCHES).await);
         sqlx::raw_sql(
             "create index events_order on hookbridge.events (batch, place) with (fillfactor = 100)",
         )
@@ -144,18 +148,18 @@ async fn ordering(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generat
         .await
         .unwrap();
         sqlx::raw_sql("checkpoint").execute(pool).await.unwrap();
-        with = with.max(followed(log, generator).await);
+        with_positions = with_positions.max(load_while_following(log, generator).await);
     }
     println!(
-        "without positions: {without:.0} events/s; with them {with:.0}, {:.2} of that, wanted at least 0.90",
-        with / without
+        "without positions: {without_positions:.0} events/s; with them {with_positions:.0}, {:.2} of that, wanted at least 0.90",
+        with_positions / without_positions
     );
 }
 
 /// Measures the server's COPY of the same rows from a file, after a COPY to that file.
-async fn copy(pool: &PgPool, recorder: f64) {
+async fn copy(pool: &PgPool, recorder_rate: f64) {
     let file = std::env::var("BENCH_SERVER_FILE").unwrap();
-    let rows = MEASURED * BATCH;
+    let rows = MEASURED_BATCHES * BATCH_SIZE;
     for format in ["text", "binary"] {
         let mut best = 0.0_f64;
         for _ in 0..3 {
@@ -176,23 +180,23 @@ async fn copy(pool: &PgPool, recorder: f64) {
         }
         println!(
             "server-side COPY ({format}): {best:.0} events/s; the recorder reaches {:.2} of it, wanted at least 0.6",
-            recorder / best
+            recorder_rate / best
         );
     }
     sqlx::raw_sql("drop table baseline").execute(pool).await.unwrap();
 }
 
-async fn ask(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
+async fn get(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
     let request =
         FeedRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
-    let answer = feed.handle(request, &TokenScope::AllSources).await;
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    answer.body
+    let response = feed.handle(request, &TokenScope::AllSources).await;
+    assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    response.body
 }
 
 async fn find(feed: &Feed<PostgresLog>, query: &str) {
-    ask(feed, SEARCH_PATHS[0], query).await;
+    get(feed, SEARCH_PATHS[0], query).await;
 }
 
 /// Measures a search page of one day per filter, against the search's two SQL statements written by hand.
@@ -201,10 +205,10 @@ async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
     let to = Timestamp::now() - SignedDuration::from_hours(24);
     let from = to - SignedDuration::from_hours(24);
     let month = to - SignedDuration::from_hours(24 * 29);
-    let needle = "recipients=recipient77@domain7.example";
+    let filter = "recipients=recipient77@domain7.example";
     let started = Instant::now();
-    find(&feed, &format!("from={month:.6}&to={to:.6}&{needle}")).await;
-    println!("29 days, {needle}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
+    find(&feed, &format!("from={month:.6}&to={to:.6}&{filter}")).await;
+    println!("29 days, {filter}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
     for (filter, sql) in [
         ("events=bounce", "type in ('bounce')"),
         ("recipient_domains=domain7.example", "recipient_domain ~ '(?i)(^|\\W)(domain7\\.example)(\\W|$)'"),
@@ -216,11 +220,11 @@ async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
         let range = format!(
             "time >= timestamptz '{from:.6}' and time < timestamptz '{to:.6}' and source in ('sparkpost.com') and {sql}"
         );
-        let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
+        let (mut feed_time, mut sql_time) = (Duration::MAX, Duration::MAX);
         for _ in 0..5 {
             let started = Instant::now();
             find(&feed, &format!("from={from:.6}&to={to:.6}&{filter}")).await;
-            ours = ours.min(started.elapsed());
+            feed_time = feed_time.min(started.elapsed());
             let started = Instant::now();
             let count = format!("select count(*) from hookbridge.events where {range}");
             let page = format!(
@@ -231,12 +235,12 @@ async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
             let (count, page) = tokio::join!(count, page);
             count.unwrap();
             page.unwrap();
-            by_hand = by_hand.min(started.elapsed());
+            sql_time = sql_time.min(started.elapsed());
         }
         println!(
             "one day, {filter}: {:.1} ms, {:.2} of the same SQL by hand, wanted at most 1.5",
-            ours.as_secs_f64() * 1000.0,
-            ours.as_secs_f64() / by_hand.as_secs_f64()
+            feed_time.as_secs_f64() * 1000.0,
+            feed_time.as_secs_f64() / sql_time.as_secs_f64()
         );
     }
 }

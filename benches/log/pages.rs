@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-const PAGE: i64 = 1000;
+const PAGE_SIZE: i64 = 1000;
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -31,46 +31,48 @@ pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static s
     let Bounds { first, end } = log.bounds().await.unwrap();
     let feed = Feed::new(log.clone(), Authenticator::Open);
     let mut times = Vec::new();
-    for (place, from) in [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE)] {
+    for (label, from) in
+        [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE_SIZE)]
+    {
         // The cursor of the preceding page.
         let query = if from == first { "after=start".to_owned() } else { cursor_at(&feed, pool, from).await };
-        let (mut ours, mut by_hand) = (Duration::MAX, Duration::MAX);
+        let (mut feed_time, mut sql_time) = (Duration::MAX, Duration::MAX);
         for _ in 0..15 {
             let started = Instant::now();
-            let page = crate::ask(&feed, "/events", &format!("{query}&limit={PAGE}")).await;
-            ours = ours.min(started.elapsed());
+            let page = crate::get(&feed, "/events", &format!("{query}&limit={PAGE_SIZE}")).await;
+            feed_time = feed_time.min(started.elapsed());
             let started = Instant::now();
-            let same = by_hand_at(pool, from).await;
-            by_hand = by_hand.min(started.elapsed());
-            assert!(page.windows(64).any(|window| window == &same[1..65]), "the same events");
-            assert!(page.len().abs_diff(same.len()) < 200, "{} and {} bytes", page.len(), same.len());
+            let expected = page_by_hand(pool, from).await;
+            sql_time = sql_time.min(started.elapsed());
+            assert!(page.windows(64).any(|window| window == &expected[1..65]), "the same events");
+            assert!(page.len().abs_diff(expected.len()) < 200, "{} and {} bytes", page.len(), expected.len());
         }
-        let milliseconds = ours.as_secs_f64() * 1000.0;
+        let milliseconds = feed_time.as_secs_f64() * 1000.0;
         println!(
-            "a page of {PAGE} at {place}: {milliseconds:.2} ms, {:.2} of the same rows by hand, wanted at most 1.5",
-            ours.as_secs_f64() / by_hand.as_secs_f64()
+            "a page of {PAGE_SIZE} at {label}: {milliseconds:.2} ms, {:.2} of the same rows by hand, wanted at most 1.5",
+            feed_time.as_secs_f64() / sql_time.as_secs_f64()
         );
-        times.push((place, milliseconds));
+        times.push((label, milliseconds));
     }
-    of_one_type(&feed, pool, (first + end) / 2, times[1].1).await;
+    compare_one_type(&feed, pool, (first + end) / 2, times[1].1).await;
     times
 }
 
 /// Measures a page of one event type, starting in the middle of the log, against a page of all types.
-async fn of_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, of_every_type: f64) {
-    let query = format!("{}&limit={PAGE}&type=bounce", cursor_at(feed, pool, from).await);
+async fn compare_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, every_type_milliseconds: f64) {
+    let query = format!("{}&limit={PAGE_SIZE}&type=bounce", cursor_at(feed, pool, from).await);
     let mut best = Duration::MAX;
     for _ in 0..15 {
         let started = Instant::now();
-        let page = crate::ask(feed, "/events", &query).await;
+        let page = crate::get(feed, "/events", &query).await;
         best = best.min(started.elapsed());
         let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
         assert_eq!(page["data"].as_array().unwrap().len(), 1000);
     }
     let milliseconds = best.as_secs_f64() * 1000.0;
     println!(
-        "a page of {PAGE} of one type in the middle: {milliseconds:.2} ms, {:.1} of a page of every type",
-        milliseconds / of_every_type
+        "a page of {PAGE_SIZE} of one type in the middle: {milliseconds:.2} ms, {:.1} of a page of every type",
+        milliseconds / every_type_milliseconds
     );
 }
 
@@ -81,19 +83,19 @@ async fn cursor_at(feed: &Feed<PostgresLog>, pool: &PgPool, position: i64) -> St
         where recorded = (select recorded from hookbridge.batches where position <= $1 order by position desc limit 1)
         order by position limit 1";
     let row = sqlx::query(batch).bind(position).fetch_one(pool).await.unwrap();
-    let (time, mut at): (String, i64) = (row.get(0), row.get(1));
+    let (time, mut reached): (String, i64) = (row.get(0), row.get(1));
     let mut query = format!("after={time}");
-    while at < position {
-        let limit = (position - at).min(PAGE);
-        let page = crate::ask(feed, "/events", &format!("{query}&limit={limit}")).await;
+    while reached < position {
+        let limit = (position - reached).min(PAGE_SIZE);
+        let page = crate::get(feed, "/events", &format!("{query}&limit={limit}")).await;
         let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
         query = format!("after={}", page["cursor"].as_str().unwrap());
-        at += limit;
+        reached += limit;
     }
     query
 }
 
-async fn by_hand_at(pool: &PgPool, from: i64) -> Vec<u8> {
+async fn page_by_hand(pool: &PgPool, from: i64) -> Vec<u8> {
     let batches = "select id, position, oldest::text, newest::text from hookbridge.batches
         where position > $1 - 350 and position < $1 + 1000 order by position";
     let batches = sqlx::query(batches).bind(from).fetch_all(pool).await.unwrap();
@@ -107,7 +109,7 @@ async fn by_hand_at(pool: &PgPool, from: i64) -> Vec<u8> {
         "select (extract(epoch from time) * 1000000)::bigint, events.id, source, type, account, region, resources, detail
          from hookbridge.events join hookbridge.batches b on b.id = batch
          where batch in ({}) and time >= '{oldest}' and time <= '{newest}'
-         order by position, place limit {PAGE} offset {skipped}",
+         order by position, place limit {PAGE_SIZE} offset {skipped}",
         ids.join(", ")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(events)).fetch_all(pool).await.unwrap();

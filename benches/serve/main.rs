@@ -28,18 +28,18 @@ use tokio::sync::watch;
 
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(3);
+const ROUND_DURATION: Duration = Duration::from_secs(3);
 const SECRET: &str = "a secret for measuring";
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let is = |role: &str| std::env::args().any(|argument| argument == role);
+    let has_role = |role: &str| std::env::args().any(|argument| argument == role);
     let all_cores = || tokio::runtime::Runtime::new().unwrap();
-    if is("same-server") {
+    if has_role("same-server") {
         hookbridge::serve::build_runtime().unwrap().block_on(same_server());
-    } else if is("plain-server") {
+    } else if has_role("plain-server") {
         all_cores().block_on(plain_server());
     } else {
         all_cores().block_on(compare());
@@ -47,58 +47,58 @@ fn main() {
 }
 
 async fn same_server() {
-    let gate = Arc::new(AdmissionControl::new(1024));
-    let answer = move |body: Body| {
-        let gate = gate.clone();
+    let admission = Arc::new(AdmissionControl::new(1024));
+    let handler = move |body: Body| {
+        let admission = admission.clone();
         async move {
-            match gate.admit(body, tokio::time::Instant::now() + Duration::from_secs(9)).await {
+            match admission.admit(body, tokio::time::Instant::now() + Duration::from_secs(9)).await {
                 Ok(_) => (http::StatusCode::ACCEPTED, "ok").into_response(),
-                Err(turned_away) => turned_away.into_response(),
+                Err(rejected) => rejected.into_response(),
             }
         }
     };
-    listen(Router::new().route("/hooks/github", any(answer))).await;
+    listen(Router::new().route("/hooks/github", any(handler))).await;
 }
 
 async fn plain_server() {
-    let answer = |_: Bytes| std::future::ready((http::StatusCode::ACCEPTED, "ok"));
-    listen(Router::new().route("/hooks/github", post(answer))).await;
+    let handler = |_: Bytes| std::future::ready((http::StatusCode::ACCEPTED, "ok"));
+    listen(Router::new().route("/hooks/github", post(handler))).await;
 }
 
 async fn listen(router: Router) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());
-    let (_tell, told) = watch::channel(false);
-    listener::serve(listener, router, told).await;
+    let (_shutdown_sender, shutdown) = watch::channel(false);
+    listener::serve(listener, router, shutdown).await;
 }
 
 async fn compare() {
     let request = request();
-    let (mut rates, mut stored) = ([0.0; 3], 0);
+    let (mut rates, mut stored_count) = ([0.0; 3], 0);
     for _ in 0..ROUNDS {
         for (rate, server) in rates.iter_mut().zip(["same-server", "plain-server", "serve"]) {
             // A new server for each round, because unfinished work of one round would slow the next.
             let folder = tempfile::tempdir().unwrap();
-            let started = Started::new(command(server, folder.path()));
-            *rate += load(started.address, &request).await / ROUNDS as f64;
+            let process = ServerProcess::new(command(server, folder.path()));
+            *rate += load(process.address, &request).await / ROUNDS as f64;
             let events = std::fs::read_to_string(folder.path().join("events.jsonl"));
-            stored += events.map_or(0, |events| events.lines().count());
+            stored_count += events.map_or(0, |events| events.lines().count());
         }
     }
     let [same, plain, serve] = rates;
     println!(
         "webhooks/s at {CONNECTIONS} connections: serve {serve:.0}, the same server without verification and storage {same:.0}, \
-         a minimal one on all cores {plain:.0} ({ROUNDS} rounds of {ROUND:?})"
+         a minimal one on all cores {plain:.0} ({ROUNDS} rounds of {ROUND_DURATION:?})"
     );
     println!("  ratio {:.2}, wanted at least 0.50; to the minimal one {:.2}", serve / same, serve / plain);
-    println!("  stored: {stored} events");
+    println!("  stored: {stored_count} events");
 }
 
 fn command(server: &str, folder: &Path) -> Command {
     if server != "serve" {
-        let mut of_ours = Command::new(std::env::current_exe().unwrap());
-        of_ours.arg(server);
-        return of_ours;
+        let mut baseline = Command::new(std::env::current_exe().unwrap());
+        baseline.arg(server);
+        return baseline;
     }
     let serve = std::env::var("BENCH_HOOKBRIDGE").unwrap_or_else(|_| panic!("run scripts/bench"));
     let mut serve = Command::new(serve);
@@ -109,12 +109,12 @@ fn command(server: &str, folder: &Path) -> Command {
     serve
 }
 
-struct Started {
+struct ServerProcess {
     process: std::process::Child,
     address: SocketAddr,
 }
 
-impl Started {
+impl ServerProcess {
     fn new(mut command: Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
@@ -125,7 +125,7 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -157,35 +157,35 @@ async fn load(address: SocketAddr, request: &[u8]) -> f64 {
             tokio::spawn(async move {
                 let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
                 stream.get_ref().set_nodelay(true).unwrap();
-                let mut answered = 0_u32;
-                while started.elapsed() < ROUND {
+                let mut response_count = 0_u32;
+                while started.elapsed() < ROUND_DURATION {
                     stream.get_mut().write_all(&request).await.unwrap();
-                    read_answer(&mut stream).await;
-                    answered += 1;
+                    read_response(&mut stream).await;
+                    response_count += 1;
                 }
-                answered
+                response_count
             })
         })
         .collect();
-    let mut answered = 0;
+    let mut response_count = 0;
     for client in clients {
-        answered += client.await.unwrap();
+        response_count += client.await.unwrap();
     }
-    f64::from(answered) / started.elapsed().as_secs_f64()
+    f64::from(response_count) / started.elapsed().as_secs_f64()
 }
 
-async fn read_answer(stream: &mut BufReader<TcpStream>) {
-    let mut text = Vec::new();
+async fn read_response(stream: &mut BufReader<TcpStream>) {
+    let mut response = Vec::new();
     loop {
-        let mut block = [0; 1024];
-        let n = stream.read(&mut block).await.unwrap();
+        let mut buffer = [0; 1024];
+        let n = stream.read(&mut buffer).await.unwrap();
         assert!(n > 0, "the server closed the connection");
-        text.extend_from_slice(&block[..n]);
-        let Some(end) = text.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&text[..end]).to_lowercase();
+        response.extend_from_slice(&buffer[..n]);
+        let Some(head_end) = response.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&response[..head_end]).to_lowercase();
         assert!(head.starts_with("http/1.1 202"), "{head}");
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if text.len() >= end + 4 + length.parse::<usize>().unwrap() {
+        if response.len() >= head_end + 4 + length.parse::<usize>().unwrap() {
             return;
         }
     }

@@ -40,17 +40,17 @@ impl AttemptFailure {
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        let service = match error {
-            SdkError::ServiceError(service) => service,
+        let service_error = match error {
+            SdkError::ServiceError(service_error) => service_error,
             SdkError::ConstructionFailure(_) => {
                 return Self::Permanent(AwsError::Rejected(error_chain(error)));
             }
             // Not sent, connection broken, timed out, or an invalid response.
             _ => return Self::Transient(error_chain(error)),
         };
-        let code = service.err().code().unwrap_or("no code");
-        let message = service.err().message().unwrap_or("no message");
-        match ErrorClass::of_response(service.raw().status().as_u16(), code, message) {
+        let code = service_error.err().code().unwrap_or("no code");
+        let message = service_error.err().message().unwrap_or("no message");
+        match ErrorClass::of_response(service_error.raw().status().as_u16(), code, message) {
             ErrorClass::Transient => Self::Transient(error_text(code, message)),
             ErrorClass::TooLarge => Self::Permanent(AwsError::TooLarge),
             ErrorClass::Permanent => Self::Permanent(AwsError::Rejected(error_text(code, message))),
@@ -69,8 +69,8 @@ pub(crate) enum ErrorClass {
     Permanent,
 }
 
-/// Error codes of throttling and of transient failures. Sources: "Retry behavior" in the AWS SDKs and Tools Reference Guide, and
-/// the "Common Errors" and the errors of PutEvents, SendMessage and GetSecretValue in their API References.
+/// Error codes of throttling and of transient failures. Sources: "Retry behavior", AWS SDKs and Tools Reference
+/// Guide; "Common Errors" and the errors of PutEvents, SendMessage and GetSecretValue in their API References.
 const TRANSIENT_CODES: [&str; 26] = [
     "BandwidthLimitExceeded",
     "EC2ThrottledException",
@@ -108,7 +108,8 @@ const TOO_LARGE_CODES: [&str; 4] = [
     "RequestEntityTooLargeException",
 ];
 
-/// PutEvents has no code of its own for a request over the size limit: it is a `ValidationException` with this message.
+/// PutEvents has no code of its own for a request over the size limit: it returns a `ValidationException` with this
+/// message.
 const ENTRIES_TOO_LARGE: (&str, &str) =
     ("ValidationException", "Total size of the entries in the request is over the limit.");
 
@@ -124,7 +125,7 @@ impl ErrorClass {
     }
 }
 
-/// The text for operators. A validation message can quote the payload, so only its code is kept.
+/// The text for operators. A validation message can quote the payload, so the text has only its code.
 pub(crate) fn error_text(code: &str, message: &str) -> String {
     if ["Validation", "Malformed", "Serialization", "InvalidMessage"].iter().any(|word| code.contains(word)) {
         code.to_owned()

@@ -19,20 +19,21 @@ pub use retry::retry_with_attempt_limit;
 /// ring and not AWS-LC: AWS-LC gathers entropy at start, for up to hundreds of milliseconds on small functions.
 const TLS_PROVIDER: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 
-/// The SDK configuration of a function: region and credentials from Lambda's environment, endpoints from `AWS_ENDPOINT_URL`.
+/// The SDK configuration of a function: region and credentials from Lambda's environment, endpoints from
+/// `AWS_ENDPOINT_URL`.
 ///
-/// All clients share one connector, which a thread creates during startup, because reading the root certificates takes longer
-/// than the rest of it. The SDK's default reads them once per client and again at the first request. Connections have no timeout;
-/// every request has one.
+/// All clients share one connector. A thread creates it during startup, because reading the root certificates takes
+/// longer than the rest of the startup. The SDK's default reads them once per client and again at the first request.
+/// Connections have no timeout; every request has one.
 pub async fn function_config() -> SdkConfig {
     let connector = Arc::new(LazyLock::new(|| {
         SharedHttpConnector::new(Connector::builder().tls_provider(TLS_PROVIDER).build())
     }));
-    let early = connector.clone();
+    let thread_connector = connector.clone();
     // Without a thread, the first request creates the connector.
     let _ = std::thread::Builder::new()
         .name("certificates".into())
-        .spawn(move || LazyLock::force(&early).clone());
+        .spawn(move || LazyLock::force(&thread_connector).clone());
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client_fn(move |_, _| LazyLock::force(&connector).clone()))
         .credentials_provider(EnvironmentVariableCredentialsProvider::new())
@@ -44,6 +45,6 @@ pub async fn function_config() -> SdkConfig {
 /// The SDK configuration of the command: credentials as the AWS CLI finds them.
 #[cfg(feature = "command")]
 pub async fn command_config() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(TLS_PROVIDER).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    let http_client = aws_smithy_http_client::Builder::new().tls_provider(TLS_PROVIDER).build_https();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http_client).load().await
 }

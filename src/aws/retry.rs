@@ -7,80 +7,81 @@ use tracing::warn;
 
 use super::{AttemptFailure, AwsError};
 
-/// The longest pause before the first retry; it doubles from there.
-const MIN_BACKOFF: Duration = Duration::from_millis(100);
+/// Maximum pause before the first retry. The maximum doubles with each retry, up to [`MAX_BACKOFF`].
+const BASE_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// No attempt starts with less time than this.
+/// A retry starts only with at least this much time left.
 const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(100);
-/// An attempt that takes longer is abandoned, so that another one fits.
+/// Timeout of an attempt, so that another attempt fits before the deadline.
 const MAX_ATTEMPT_TIME: Duration = Duration::from_secs(3);
 
-/// Makes an AWS request until it succeeds, fails permanently, or no further attempt fits before `deadline`. `call` is its name in
-/// the log.
+/// Makes an AWS request until it succeeds, fails permanently, or no further attempt fits before `deadline`.
+/// `operation` is its name in the log.
 ///
 /// # Errors
 /// The permanent error, or the last transient one.
-pub async fn retry<F, T>(call: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<T, AwsError>
+pub async fn retry<F, T>(operation: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<T, AwsError>
 where
     F: Future<Output = Result<T, AttemptFailure>>,
 {
-    run_attempts(RetryState::until(deadline), call, attempt).await
+    run_attempts(RetryState::until(deadline), operation, attempt).await
 }
 
-/// Retries a request whose attempts may take up to `longest`.
+/// Retries a request whose attempts may take up to `attempt_timeout`.
 ///
 /// # Errors
 /// The permanent error, or the last transient one.
 #[cfg(feature = "command")]
 pub async fn retry_with_attempt_limit<F, T>(
-    call: &str,
+    operation: &str,
     deadline: Instant,
-    max_attempt: Duration,
+    attempt_timeout: Duration,
     attempt: impl Fn() -> F,
 ) -> Result<T, AwsError>
 where
     F: Future<Output = Result<T, AttemptFailure>>,
 {
-    run_attempts(RetryState { max_attempt, ..RetryState::until(deadline) }, call, attempt).await
+    run_attempts(RetryState { attempt_timeout, ..RetryState::until(deadline) }, operation, attempt).await
 }
 
 async fn run_attempts<F, T>(
-    mut attempts: RetryState,
-    call: &str,
+    mut state: RetryState,
+    operation: &str,
     attempt: impl Fn() -> F,
 ) -> Result<T, AwsError>
 where
     F: Future<Output = Result<T, AttemptFailure>>,
 {
-    let mut last = String::new();
-    while let Some(time) = attempts.next_attempt().await {
-        match timeout(time, attempt()).await {
-            Ok(Ok(done)) => return Ok(done),
+    let mut last_error = String::new();
+    while let Some(time_limit) = state.next_attempt().await {
+        match timeout(time_limit, attempt()).await {
+            Ok(Ok(value)) => return Ok(value),
             Ok(Err(AttemptFailure::Permanent(error))) => return Err(error),
-            Ok(Err(AttemptFailure::Transient(said))) => last = said,
-            Err(_) => last = format!("no response within {} ms", time.as_millis()),
+            Ok(Err(AttemptFailure::Transient(error))) => last_error = error,
+            Err(_) => last_error = format!("no response within {} ms", time_limit.as_millis()),
         }
-        warn!(attempt = attempts.attempts, error = last, "{call} failed");
+        warn!(attempt = state.attempts, error = last_error, "{operation} failed");
     }
-    Err(AwsError::Unavailable { attempts: attempts.attempts, last })
+    Err(AwsError::Unavailable { attempts: state.attempts, last: last_error })
 }
 
 /// The attempts of one request. Pauses have full jitter, so that functions that failed together do not retry together.
 struct RetryState {
     deadline: Instant,
-    max_attempt: Duration,
+    attempt_timeout: Duration,
     attempts: u32,
 }
 
 impl RetryState {
     fn until(deadline: Instant) -> Self {
-        Self { deadline, max_attempt: MAX_ATTEMPT_TIME, attempts: 0 }
+        Self { deadline, attempt_timeout: MAX_ATTEMPT_TIME, attempts: 0 }
     }
 
-    /// Waits until the next attempt may start and returns its time limit; `None` if no attempt fits before the deadline.
+    /// Waits until the next attempt may start and returns its time limit; `None` if no attempt fits before the
+    /// deadline.
     async fn next_attempt(&mut self) -> Option<Duration> {
         if self.attempts > 0 {
-            let ceiling = MIN_BACKOFF.saturating_mul(1 << (self.attempts - 1).min(5)).min(MAX_BACKOFF);
+            let ceiling = BASE_BACKOFF.saturating_mul(1 << (self.attempts - 1).min(5)).min(MAX_BACKOFF);
             let pause = ceiling.mul_f64(fastrand::f64());
             if self.time_left() < pause + MIN_ATTEMPT_TIME {
                 return None;
@@ -88,7 +89,7 @@ impl RetryState {
             tokio::time::sleep(pause).await;
         }
         self.attempts += 1;
-        Some(self.time_left().clamp(MIN_ATTEMPT_TIME, self.max_attempt))
+        Some(self.time_left().clamp(MIN_ATTEMPT_TIME, self.attempt_timeout))
     }
 
     fn time_left(&self) -> Duration {
@@ -104,13 +105,13 @@ mod tests {
     async fn attempts_end_before_the_deadline() {
         for seconds in [0, 1, 2, 5, 8] {
             let deadline = Instant::now() + Duration::from_secs(seconds);
-            let mut attempts = RetryState::until(deadline);
-            while let Some(time) = attempts.next_attempt().await {
+            let mut state = RetryState::until(deadline);
+            while let Some(time_limit) = state.next_attempt().await {
                 assert!(seconds == 0 || Instant::now() + MIN_ATTEMPT_TIME <= deadline);
-                tokio::time::sleep(time.min(Duration::from_millis(20))).await;
+                tokio::time::sleep(time_limit.min(Duration::from_millis(20))).await;
             }
-            assert!(attempts.attempts >= 1, "one attempt is always made");
-            assert!(attempts.attempts < 60, "{} attempts in {seconds} s", attempts.attempts);
+            assert!(state.attempts >= 1, "one attempt is always made");
+            assert!(state.attempts < 60, "{} attempts in {seconds} s", state.attempts);
         }
     }
 }

@@ -47,31 +47,31 @@ impl BridgeEnvironment {
     /// Names the first variable that is missing or invalid.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
-        let wrong = |name, problem: String| EnvironmentError::new(name, problem);
-        let seconds = |name, default: Duration, most: i64| {
-            let default = i64::try_from(default.as_secs()).unwrap_or(most);
-            let seconds = variables.number(name, default, 0..=most, "seconds")?;
+        let invalid = |name, problem: String| EnvironmentError::new(name, problem);
+        let seconds = |name, default: Duration, max: i64| {
+            let default = i64::try_from(default.as_secs()).unwrap_or(max);
+            let seconds = variables.number(name, default, 0..=max, "seconds")?;
             Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
         };
         let provider = providers::find(&variables.require("PROVIDER", "the provider of the webhooks")?)
-            .map_err(|error| wrong("PROVIDER", error.to_string()))?;
+            .map_err(|error| invalid("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
             Some(text) => {
-                parse_max_entry_bytes(&text).map_err(|problem| wrong("MAX_ENTRY_BYTES", problem))?
+                parse_max_entry_bytes(&text).map_err(|problem| invalid("MAX_ENTRY_BYTES", problem))?
             }
         };
         let public_url = match variables.get("PUBLIC_URL") {
             None => None,
-            Some(text) => Some(text.parse().map_err(|e| wrong("PUBLIC_URL", format!("'{text}': {e}")))?),
+            Some(text) => Some(text.parse().map_err(|e| invalid("PUBLIC_URL", format!("'{text}': {e}")))?),
         };
         let spill_queue_url = variables.get("SPILL_QUEUE_URL");
         if let Some(url) = spill_queue_url.as_ref().filter(|url| !url.starts_with("http")) {
-            return Err(wrong("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
+            return Err(invalid("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
         }
-        let archive =
-            parse_archive(provider, variables.get("ARCHIVE_URL")).map_err(|p| wrong("ARCHIVE_URL", p))?;
-        let ages = CacheTtls::default();
+        let archive = parse_archive(provider, variables.get("ARCHIVE_URL"))
+            .map_err(|problem| invalid("ARCHIVE_URL", problem))?;
+        let defaults = CacheTtls::default();
         Ok(Self {
             provider,
             secret_arn: variables
@@ -83,13 +83,13 @@ impl BridgeEnvironment {
             archive,
             spill_queue_url,
             cache_ttls: CacheTtls {
-                time_to_live: seconds("SECRET_TTL_SECONDS", ages.time_to_live, MAX_TTL_SECONDS)?,
+                time_to_live: seconds("SECRET_TTL_SECONDS", defaults.time_to_live, MAX_TTL_SECONDS)?,
                 previous_grace: seconds(
                     "PREVIOUS_SECRET_GRACE_SECONDS",
-                    ages.previous_grace,
+                    defaults.previous_grace,
                     MAX_GRACE_SECONDS,
                 )?,
-                ..ages
+                ..defaults
             },
         })
     }
@@ -97,9 +97,8 @@ impl BridgeEnvironment {
 
 /// Parses `ARCHIVE_URL`, which a provider that sends batches requires.
 fn parse_archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
-    let batches = provider.sends_batches();
     match url {
-        None if batches => Err(format!(
+        None if provider.sends_batches() => Err(format!(
             "not set; it names the s3://BUCKET/PREFIX that stores the batches of {}",
             provider.title
         )),
@@ -122,16 +121,17 @@ pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<BridgeEnvironment, String> {
+    fn load(variables: &[(&str, &str)]) -> Result<BridgeEnvironment, String> {
         let base = [("PROVIDER", "github"), ("WEBHOOK_SECRET_ARN", "arn:aws:secretsmanager:x")];
-        let all: Vec<_> = base.iter().chain(variables).copied().collect();
-        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        BridgeEnvironment::load(find).map_err(|e| e.to_string())
+        let variables: Vec<_> = base.iter().chain(variables).copied().collect();
+        let lookup =
+            |name: &str| variables.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        BridgeEnvironment::load(lookup).map_err(|e| e.to_string())
     }
 
     #[test]
     fn unset_variables_have_the_documented_defaults() {
-        let environment = read(&[("EVENT_BUS_NAME", ""), ("PUBLIC_URL", "")]).unwrap();
+        let environment = load(&[("EVENT_BUS_NAME", ""), ("PUBLIC_URL", "")]).unwrap();
         assert_eq!(environment.bus, "default");
         assert_eq!(environment.max_entry_bytes, 262_144);
         assert_eq!(environment.public_url, None);
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn variables_override_the_defaults() {
         let bus = "arn:aws:events:us-east-1:000000000000:event-bus/orders";
-        let environment = read(&[
+        let environment = load(&[
             ("EVENT_BUS_NAME", bus),
             ("MAX_ENTRY_BYTES", "1048576"),
             ("PUBLIC_URL", "https://hooks.example/in"),
@@ -163,23 +163,23 @@ mod tests {
 
     #[test]
     fn an_invalid_variable_is_named_with_the_expected_value() {
-        let why = |name, value| read(&[(name, value)]).unwrap_err();
-        insta::assert_snapshot!(why("PROVIDER", ""), @"environment variable PROVIDER: not set; it names the provider of the webhooks");
-        insta::assert_snapshot!(why("PROVIDER", "gitlub"), @"environment variable PROVIDER: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
-        insta::assert_snapshot!(why("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that signs the webhooks");
-        insta::assert_snapshot!(why("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
-        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds from 0 to 3600");
-        insta::assert_snapshot!(why("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds from 0 to 3600");
+        let load_error = |name, value| load(&[(name, value)]).unwrap_err();
+        insta::assert_snapshot!(load_error("PROVIDER", ""), @"environment variable PROVIDER: not set; it names the provider of the webhooks");
+        insta::assert_snapshot!(load_error("PROVIDER", "gitlub"), @"environment variable PROVIDER: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
+        insta::assert_snapshot!(load_error("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that signs the webhooks");
+        insta::assert_snapshot!(load_error("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
+        insta::assert_snapshot!(load_error("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds from 0 to 3600");
+        insta::assert_snapshot!(load_error("SECRET_TTL_SECONDS", "99999999999"), @"environment variable SECRET_TTL_SECONDS: '99999999999' is not a whole number of seconds from 0 to 3600");
         assert_eq!(
-            read(&[("ARCHIVE_URL", "s3://raw")]).unwrap().archive,
+            load(&[("ARCHIVE_URL", "s3://raw")]).unwrap().archive,
             Some(("raw".into(), String::new()))
         );
-        insta::assert_snapshot!(why("PROVIDER", "sparkpost"), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX that stores the batches of SparkPost");
-        let sparkpost = |url| read(&[("PROVIDER", "sparkpost"), ("ARCHIVE_URL", url)]);
+        insta::assert_snapshot!(load_error("PROVIDER", "sparkpost"), @"environment variable ARCHIVE_URL: not set; it names the s3://BUCKET/PREFIX that stores the batches of SparkPost");
+        let sparkpost = |url| load(&[("PROVIDER", "sparkpost"), ("ARCHIVE_URL", url)]);
         insta::assert_snapshot!(sparkpost("raw").unwrap_err(), @"environment variable ARCHIVE_URL: a Lambda function has no persistent folder; use s3://BUCKET/PREFIX");
         insta::assert_snapshot!(sparkpost("s3://").unwrap_err(), @"environment variable ARCHIVE_URL: 's3://' is neither s3://BUCKET/PREFIX nor a folder");
         assert_eq!(sparkpost("s3://raw/a").unwrap().archive, Some(("raw".into(), "a/".into())));
-        insta::assert_snapshot!(why("SPILL_QUEUE_URL", "spill"), @"environment variable SPILL_QUEUE_URL: 'spill' is not the URL of an SQS queue");
-        insta::assert_snapshot!(why("PUBLIC_URL", "hooks.example"), @"environment variable PUBLIC_URL: 'hooks.example': it must begin with https:// or http://");
+        insta::assert_snapshot!(load_error("SPILL_QUEUE_URL", "spill"), @"environment variable SPILL_QUEUE_URL: 'spill' is not the URL of an SQS queue");
+        insta::assert_snapshot!(load_error("PUBLIC_URL", "hooks.example"), @"environment variable PUBLIC_URL: 'hooks.example': it must begin with https:// or http://");
     }
 }

@@ -87,11 +87,13 @@ impl<K: SigningSecrets, B: Bus> BridgeFunction<K, B> {
             Ok(request) => self.handler.handle(request, deadline).await,
             Err(outcome) => RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) },
         };
-        let answer = record.response();
-        let headers =
-            [("content-type", "text/plain; charset=utf-8")].into_iter().chain(answer.extra_header).collect();
+        let response = record.response();
+        let headers = [("content-type", "text/plain; charset=utf-8")]
+            .into_iter()
+            .chain(response.extra_header)
+            .collect();
         let line = format_emf_line(&record, &self.function_name, request_id);
-        let (status_code, body) = (answer.status, answer.body);
+        let (status_code, body) = (response.status, response.body);
         (FunctionUrlResponse { status_code, headers, body, is_base64_encoded: false }, line)
     }
 }

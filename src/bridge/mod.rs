@@ -59,7 +59,7 @@ pub struct WebhookHandler<K, B> {
 }
 
 /// Timeout of publishing to the bus before the handler spills the event.
-const SPILL_MARGIN: Duration = Duration::from_millis(1500);
+const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// An HTTP request to an endpoint, not yet verified.
 pub struct WebhookRequest {
@@ -74,20 +74,20 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
     pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
         let started = Instant::now();
         let mut record = RequestLog::new(self.provider, request.webhook.body_len());
-        record.outcome = self.outcome(request, deadline, &mut record).await;
+        record.outcome = self.process(request, deadline, &mut record).await;
         record.elapsed = started.elapsed();
         record
     }
 
-    async fn outcome(&self, request: WebhookRequest, deadline: Instant, record: &mut RequestLog) -> Outcome {
+    async fn process(&self, request: WebhookRequest, deadline: Instant, record: &mut RequestLog) -> Outcome {
         if request.method != Method::POST {
             return Outcome::MethodNotAllowed;
         }
-        let claim = match self.provider.parse_signature(request.webhook, Timestamp::now()) {
-            Ok(claim) => claim,
-            Err(refusal) => return Outcome::VerificationFailed(refusal),
+        let unverified = match self.provider.parse_signature(request.webhook, Timestamp::now()) {
+            Ok(unverified) => unverified,
+            Err(error) => return Outcome::VerificationFailed(error),
         };
-        let verified = match timeout_at(deadline, self.verify(claim)).await {
+        let verified = match timeout_at(deadline, self.verify(unverified)).await {
             Ok(Ok(Some(verified))) => verified,
             Ok(Ok(None)) => return Outcome::VerificationFailed(VerificationError::SignatureMismatch),
             Ok(Err(error)) => return Outcome::SecretUnavailable(error),
@@ -102,14 +102,14 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
                     self.archive_webhook(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await
                 }
                 Ok(None) => Outcome::EmptyBatch,
-                Err(why) => Outcome::TranslationFailed(why),
+                Err(error) => Outcome::TranslationFailed(error),
             };
         }
         let event = match verified.to_event() {
             Ok(event) => event,
-            Err(why) => {
+            Err(error) => {
                 (record.event_type, record.delivery_id) = verified.header_metadata();
-                return Outcome::TranslationFailed(why);
+                return Outcome::TranslationFailed(error);
             }
         };
         record.set_event(&event);
@@ -129,21 +129,21 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
 
     /// Verifies the signature with the current, the previous and a newer secret, in this order. Returns `None` only
     /// if all lookups succeeded, because a secret that could not be fetched may be the right one.
-    async fn verify(&self, claim: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
+    async fn verify(&self, unverified: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
         let current = self.secrets.current().await?;
-        let mut claim = match claim.verify(&current.secret) {
+        let mut unverified = match unverified.verify(&current.secret) {
             Ok(verified) => return Ok(Some(verified)),
-            Err(claim) => claim,
+            Err(unverified) => unverified,
         };
         let previous = self.secrets.previous(&current).await;
         if let Ok(Some(previous)) = &previous {
-            claim = match claim.verify(&previous.secret) {
+            unverified = match unverified.verify(&previous.secret) {
                 Ok(verified) => return Ok(Some(verified)),
-                Err(claim) => claim,
+                Err(unverified) => unverified,
             };
         }
         let newer = self.secrets.newer(&current).await?;
-        match newer.and_then(|newer| claim.verify(&newer.secret).ok()) {
+        match newer.and_then(|newer| unverified.verify(&newer.secret).ok()) {
             Some(verified) => Ok(Some(verified)),
             None => previous.map(|_| None),
         }
@@ -159,7 +159,7 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         let Some(archive) = &self.archive else {
             return Outcome::ArchiveFailed(AwsError::Rejected("no archive is configured".into()));
         };
-        let batch = ArchiveEntry {
+        let entry = ArchiveEntry {
             provider: self.provider.name,
             id,
             is_polled: false,
@@ -167,7 +167,7 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
             headers: verified.archived_headers(),
             body: verified.body().clone(),
         };
-        match Box::pin(archive.put_if_absent(&batch, deadline)).await {
+        match Box::pin(archive.put_if_absent(&entry, deadline)).await {
             Ok(PutOutcome::Created) => Outcome::Archived,
             Ok(PutOutcome::AlreadyExists) => Outcome::AlreadyArchived,
             Err(error) => Outcome::ArchiveFailed(error),
@@ -175,44 +175,51 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
     }
 
     async fn publish_event(&self, event: Event, deadline: Instant) -> Outcome {
-        let came = Timestamp::now();
+        let received_at = Timestamp::now();
         let event = Arc::new(event);
         let size = event.entry_size();
-        let refused = if size > self.max_entry_bytes {
+        let too_large = if size > self.max_entry_bytes {
             Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) }
         } else {
-            match self.publish_or_spill(&event, came, deadline).await {
+            match self.publish_or_spill(&event, received_at, deadline).await {
                 Outcome::PublishFailed(AwsError::TooLarge) => Outcome::TooLarge { size, limit: None },
                 outcome => return outcome,
             }
         };
         match &self.overflow {
-            None => refused,
-            Some(bucket) => {
-                match Box::pin(bucket.store_detail(self.provider.name, &event, midpoint(deadline))).await {
-                    Ok(check) => self.publish_or_spill(&Arc::new(check), came, deadline).await,
+            None => too_large,
+            Some(overflow) => {
+                match Box::pin(overflow.store_detail(self.provider.name, &event, midpoint(deadline))).await {
+                    Ok(claim_check) => {
+                        self.publish_or_spill(&Arc::new(claim_check), received_at, deadline).await
+                    }
                     Err(error) => Outcome::OverflowFailed(error),
                 }
             }
         }
     }
 
-    async fn publish_or_spill(&self, event: &Arc<Event>, came: Timestamp, deadline: Instant) -> Outcome {
-        let Some(spill) = &self.spill else {
-            let put = self.bus.publish(event, deadline).await;
-            return put.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
+    async fn publish_or_spill(
+        &self,
+        event: &Arc<Event>,
+        received_at: Timestamp,
+        deadline: Instant,
+    ) -> Outcome {
+        let Some(queue) = &self.spill else {
+            let result = self.bus.publish(event, deadline).await;
+            return result.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
         };
-        // Bounded, because a blocked request occupies a concurrency slot.
-        let error = match self.bus.publish(event, midpoint(deadline).min(Instant::now() + SPILL_MARGIN)).await
-        {
-            Ok(()) => return Outcome::Published,
-            // Permanently rejected events are not worth spilling.
-            Err(error @ (AwsError::Malformed(_) | AwsError::TooLarge)) => {
-                return Outcome::PublishFailed(error);
-            }
-            Err(error) => error,
-        };
-        Box::pin(self.spill_event(spill, self.with_time(event, came), error, deadline)).await
+        // Limited, because a waiting request occupies a concurrency slot.
+        let error =
+            match self.bus.publish(event, midpoint(deadline).min(Instant::now() + PUBLISH_TIMEOUT)).await {
+                Ok(()) => return Outcome::Published,
+                // The bus would reject the event again on a redrive.
+                Err(error @ (AwsError::Malformed(_) | AwsError::TooLarge)) => {
+                    return Outcome::PublishFailed(error);
+                }
+                Err(error) => error,
+            };
+        Box::pin(self.spill_event(queue, self.with_arrival_time(event, received_at), error, deadline)).await
     }
 
     /// Sends the event to the spill queue after the bus failed with `error`.
@@ -223,20 +230,20 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
         error: AwsError,
         deadline: Instant,
     ) -> Outcome {
-        let spilled = match &self.overflow {
+        let result = match &self.overflow {
             // The bus of this region may reject an entry of this size, and no redrive would ever succeed.
-            Some(bucket) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match bucket.store_detail(self.provider.name, &event, midpoint(deadline)).await {
-                    Ok(check) => queue.publish(&Arc::new(check), deadline).await,
+            Some(overflow) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
+                match overflow.store_detail(self.provider.name, &event, midpoint(deadline)).await {
+                    Ok(claim_check) => queue.publish(&Arc::new(claim_check), deadline).await,
                     Err(error) => Err(error),
                 }
             }
             _ => queue.publish(&event, deadline).await,
         };
-        match spilled {
+        match result {
             Ok(()) => Outcome::Spilled(error),
-            Err(why) => {
-                warn!(error = %why, "the spill queue also rejected the event");
+            Err(spill_error) => {
+                warn!(error = %spill_error, "the spill queue also rejected the event");
                 Outcome::PublishFailed(error)
             }
         }
@@ -244,9 +251,9 @@ impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
 
     /// Adds the time of arrival to an event that has no time, if the entry limit allows. Without it, EventBridge
     /// would use the time of the redrive.
-    fn with_time(&self, event: &Arc<Event>, came: Timestamp) -> Arc<Event> {
-        let timed = Event { time: event.time.or(Some(came)), ..Event::clone(event) };
-        if timed.entry_size() <= self.max_entry_bytes { Arc::new(timed) } else { event.clone() }
+    fn with_arrival_time(&self, event: &Arc<Event>, received_at: Timestamp) -> Arc<Event> {
+        let stamped = Event { time: event.time.or(Some(received_at)), ..Event::clone(event) };
+        if stamped.entry_size() <= self.max_entry_bytes { Arc::new(stamped) } else { event.clone() }
     }
 }
 

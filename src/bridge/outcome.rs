@@ -70,7 +70,7 @@ impl Outcome {
         match self {
             Self::Published | Self::Archived | Self::AlreadyArchived | Self::EmptyBatch => None,
             Self::MethodNotAllowed => Some("method-not-allowed"),
-            Self::VerificationFailed(refusal) => Some(refusal.as_str()),
+            Self::VerificationFailed(error) => Some(error.as_str()),
             Self::TranslationFailed(_) | Self::PublishFailed(AwsError::Malformed(_)) => {
                 Some("untranslatable")
             }
@@ -86,7 +86,7 @@ impl Outcome {
     /// The error message for the operator, if the reason alone does not say enough.
     pub fn error_message(&self) -> Option<String> {
         match self {
-            Self::TranslationFailed(why) => Some(why.to_string()),
+            Self::TranslationFailed(error) => Some(error.to_string()),
             Self::TooLarge { size, limit: Some(limit) } => {
                 Some(format!("the entry has {size} bytes, and MAX_ENTRY_BYTES allows {limit}"))
             }
@@ -127,14 +127,13 @@ pub struct RequestLog {
 }
 
 impl RequestLog {
-    pub(super) fn new(provider: &'static Provider, bytes: usize) -> Self {
-        let outcome = Outcome::InvalidInvocation;
+    pub(super) fn new(provider: &'static Provider, body_bytes: usize) -> Self {
         Self {
             provider,
-            outcome,
+            outcome: Outcome::InvalidInvocation,
             event_type: None,
             delivery_id: None,
-            body_bytes: bytes,
+            body_bytes,
             elapsed: Duration::ZERO,
         }
     }

@@ -35,19 +35,21 @@ impl<B: Bus> RedriveFunction<B> {
     ) -> Result<(BatchResponse, Vec<String>), serde_json::Error> {
         let event: SqsEvent = serde_json::from_str(event)?;
         let deadline = handling_deadline(deadline);
-        let mut answer = BatchResponse::default();
+        let mut response = BatchResponse::default();
         let mut lines = Vec::new();
-        let mut down = false;
+        let mut skip_remaining = false;
         for message in event.records {
             let event = Event::from_entry(&message.body).map(Arc::new);
-            let put = match &event {
+            let result = match &event {
                 Err(error) => Err(error.to_string()),
-                Ok(_) if down => Err("not tried: the bus is unavailable".to_owned()),
+                Ok(_) if skip_remaining => Err("not tried: the bus is unavailable".to_owned()),
                 Ok(event) => {
-                    let put = self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
-                    // The rest of the batch would wait for the same bus, so SQS redelivers it with this message.
-                    down = matches!(put, Err(AwsError::Unavailable { .. })) || Instant::now() >= deadline;
-                    put.map_err(|error| error.to_string())
+                    let result =
+                        self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
+                    // Other messages would wait for the same bus, so SQS redelivers them with this one.
+                    skip_remaining =
+                        matches!(result, Err(AwsError::Unavailable { .. })) || Instant::now() >= deadline;
+                    result.map_err(|error| error.to_string())
                 }
             };
             lines.push(
@@ -55,16 +57,16 @@ impl<B: Bus> RedriveFunction<B> {
                     "function": self.function_name,
                     "request_id": request_id,
                     "message_id": message.message_id,
-                    "outcome": if put.is_ok() { "published" } else { "kept" },
+                    "outcome": if result.is_ok() { "published" } else { "kept" },
                     "resources": event.as_ref().ok().map(|event| &event.resources),
-                    "error": put.as_ref().err(),
+                    "error": result.as_ref().err(),
                 })
                 .to_string(),
             );
-            if put.is_err() {
-                answer.add_failure(message.message_id);
+            if result.is_err() {
+                response.add_failure(message.message_id);
             }
         }
-        Ok((answer, lines))
+        Ok((response, lines))
     }
 }

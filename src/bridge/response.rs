@@ -36,7 +36,7 @@ impl RequestLog {
                 WebhookResponse { extra_header: Some(("allow", "POST")), ..plain(405, "Method Not Allowed") }
             }
             Outcome::VerificationFailed(_) => plain(401, "Invalid Signature"),
-            Outcome::TranslationFailed(why) => plain(400, why.to_string()),
+            Outcome::TranslationFailed(error) => plain(400, error.to_string()),
             Outcome::PublishFailed(AwsError::Malformed(_)) => {
                 plain(400, "EventBridge cannot read this event")
             }
@@ -68,7 +68,7 @@ mod tests {
     use crate::providers::{github::GITHUB, sparkpost::SPARKPOST};
 
     #[test]
-    fn an_archived_webhook_is_answered_as_its_provider_expects() {
+    fn an_archived_webhook_gets_the_status_that_its_provider_expects() {
         for (provider, status) in [(&GITHUB, 202), (&SPARKPOST, 200)] {
             for outcome in [Outcome::Archived, Outcome::AlreadyArchived] {
                 let record = RequestLog { outcome, ..RequestLog::new(provider, 0) };

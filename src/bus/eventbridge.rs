@@ -29,21 +29,22 @@ impl EventBridge {
     }
 
     async fn attempt(&self, entry: PutEventsRequestEntry) -> Result<(), AttemptFailure> {
-        let answer = self
+        let response = self
             .client
             .put_events()
             .entries(entry)
             .send()
             .await
             .map_err(|e| AttemptFailure::from_sdk_error(&e))?;
-        if answer.failed_entry_count() == 0 {
-            let is_taken = answer.entries().iter().any(|entry| entry.event_id().is_some());
-            let unsaid = || AttemptFailure::Transient("the PutEvents response contains no event id".into());
-            return is_taken.then_some(()).ok_or_else(unsaid);
+        if response.failed_entry_count() == 0 {
+            let has_event_id = response.entries().iter().any(|entry| entry.event_id().is_some());
+            let missing_id =
+                || AttemptFailure::Transient("the PutEvents response contains no event id".into());
+            return has_event_id.then_some(()).ok_or_else(missing_id);
         }
-        let failed =
-            answer.entries().iter().find_map(|entry| Some((entry.error_code()?, entry.error_message())));
-        let (code, message) = failed.unwrap_or(("InternalFailure", None));
+        let entry_error =
+            response.entries().iter().find_map(|entry| Some((entry.error_code()?, entry.error_message())));
+        let (code, message) = entry_error.unwrap_or(("InternalFailure", None));
         Err(classify_entry_error(code, message.unwrap_or_default()))
     }
 }

@@ -23,7 +23,7 @@ pub struct SpillQueue {
 impl SpillQueue {
     /// Creates a client of the queue with this URL.
     pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
-        // The SDK does not know the deadline of the invocation, so `retried` does the retries instead.
+        // The SDK does not know the deadline of the invocation, so `aws::retry` retries instead.
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }

@@ -24,7 +24,7 @@ const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("hookbridge-attempt")
 
 #[derive(Clone, Copy)]
 pub struct DeliveryRequest<'a> {
-    /// The same at every attempt, so that the subscriber can recognise repeats.
+    /// The same at every attempt, so that the subscriber can recognise duplicates.
     pub event_id: &'a str,
     pub detail_type: &'a str,
     /// JSON, in the form that EventBridge's targets receive.
@@ -93,7 +93,7 @@ impl AttemptResult {
     pub fn is_overload(&self) -> bool {
         match &self.outcome {
             Ok(response) => matches!(response.status, 429 | 502 | 503 | 504),
-            Err(no_answer) => matches!(no_answer, AttemptError::Timeout(_)),
+            Err(error) => matches!(error, AttemptError::Timeout(_)),
         }
     }
 
@@ -108,7 +108,7 @@ impl AttemptResult {
             Ok(HttpResponse { status: 300..400, .. }) => Some("redirect: redirects are not followed".into()),
             Ok(HttpResponse { status: 410, .. }) => Some("gone: the subscriber answered 410".into()),
             Ok(HttpResponse { status, .. }) => Some(format!("status: the subscriber answered {status}")),
-            Err(no_answer) => Some(no_answer.to_string()),
+            Err(error) => Some(error.to_string()),
         }
     }
 }
@@ -148,75 +148,85 @@ impl DeliveryClient {
     }
 
     /// Makes one attempt, signed at `now`, within the subscriber's timeout.
-    pub async fn send(&self, to: &Receiver, request: DeliveryRequest<'_>, now: Timestamp) -> AttemptResult {
+    pub async fn send(
+        &self,
+        receiver: &Receiver,
+        request: DeliveryRequest<'_>,
+        now: Timestamp,
+    ) -> AttemptResult {
         let started = Instant::now();
-        let limit = Duration::from_secs(u64::from(to.settings.timeout));
+        let limit = Duration::from_secs(u64::from(receiver.settings.timeout));
         let mut address = None;
-        let outcome =
-            match timeout(limit, self.exchange(to, request, now, &mut address, started + limit)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(AttemptError::Timeout(to.settings.timeout)),
-            };
-        let blocked = matches!(outcome, Err(AttemptError::Blocked(_)));
-        let address = address
-            .or_else(|| Some(self.guard.last_address(to.url.as_ref()?).filter(|_| !blocked)?.to_string()));
+        let outcome = match timeout(
+            limit,
+            self.exchange(receiver, request, now, &mut address, started + limit),
+        )
+        .await
+        {
+            Ok(outcome) => outcome,
+            Err(_) => Err(AttemptError::Timeout(receiver.settings.timeout)),
+        };
+        let is_blocked = matches!(outcome, Err(AttemptError::Blocked(_)));
+        let address = address.or_else(|| {
+            Some(self.guard.last_address(receiver.url.as_ref()?).filter(|_| !is_blocked)?.to_string())
+        });
         AttemptResult { duration: started.elapsed(), address, outcome }
     }
 
     async fn exchange(
         &self,
-        to: &Receiver,
+        receiver: &Receiver,
         request: DeliveryRequest<'_>,
         now: Timestamp,
         address: &mut Option<String>,
         deadline: Instant,
     ) -> Result<HttpResponse, AttemptError> {
-        let url = to.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
+        let url = receiver.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
         self.guard.check_literal(url)?;
         let client = if url.scheme() == "https" { &self.client } else { &self.plaintext_client };
         let not_sent = |why: &str| AttemptError::NotSent(why.to_owned());
-        let body = to.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
-        let signer = to.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
+        let body = receiver.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
+        let signer = receiver.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
         let headers: HeaderMap = signer.headers(request.event_id, now, body.as_bytes()).into_iter().fold(
             HeaderMap::new(),
-            |mut all, (name, value)| {
-                all.append(name, value);
-                all
+            |mut headers, (name, value)| {
+                headers.append(name, value);
+                headers
             },
         );
-        let sent = client
+        let response = client
             .post(url.clone())
             .headers(headers)
             .header(header::CONTENT_TYPE, "application/json")
             .header(ATTEMPT_HEADER, request.attempt_number)
             .headers(
                 HeaderValue::from_str(request.detail_type)
-                    .map(|of| (EVENT_TYPE_HEADER, of))
+                    .map(|value| (EVENT_TYPE_HEADER, value))
                     .into_iter()
                     .collect(),
             )
             .body(body)
             .send()
             .await;
-        let mut response = sent.map_err(attempt_error)?;
+        let mut response = response.map_err(attempt_error)?;
         *address = response.remote_addr().map(|address| address.to_string());
         let status = response.status();
         let retry_after = parse_retry_after(status, response.headers(), now);
-        let mut stored = Vec::new();
+        let mut recorded = Vec::new();
         // The status decides the outcome. The body is read on a best-effort basis, in half of the remaining time.
-        let left = deadline.saturating_duration_since(Instant::now()) / 2;
-        let _ = timeout(left, async {
+        let read_limit = deadline.saturating_duration_since(Instant::now()) / 2;
+        let _ = timeout(read_limit, async {
             while let Ok(Some(chunk)) = response.chunk().await {
-                let room = MAX_RECORDED_BODY_BYTES - stored.len();
-                stored.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if stored.len() == MAX_RECORDED_BODY_BYTES {
+                let room = MAX_RECORDED_BODY_BYTES - recorded.len();
+                recorded.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if recorded.len() == MAX_RECORDED_BODY_BYTES {
                     break;
                 }
             }
         })
         .await;
         // PostgreSQL's type `text` rejects the zero byte.
-        let body = String::from_utf8_lossy(&stored).replace('\0', "\u{fffd}");
+        let body = String::from_utf8_lossy(&recorded).replace('\0', "\u{fffd}");
         Ok(HttpResponse { status: status.as_u16(), body, retry_after })
     }
 }
@@ -238,16 +248,16 @@ fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) ->
 fn attempt_error(error: reqwest::Error) -> AttemptError {
     let error = error.without_url();
     let mut cause = error.source();
-    let mut last = error.to_string();
+    let mut message = error.to_string();
     while let Some(error) = cause {
         if let Some(blocked) = error.downcast_ref::<BlockedUrlError>() {
             return AttemptError::Blocked(blocked.clone());
         }
-        last = error.to_string();
+        message = error.to_string();
         cause = error.source();
     }
     if error.is_connect() {
-        return AttemptError::Connect(last);
+        return AttemptError::Connect(message);
     }
-    if error.is_builder() { AttemptError::NotSent(last) } else { AttemptError::Protocol(last) }
+    if error.is_builder() { AttemptError::NotSent(message) } else { AttemptError::Protocol(message) }
 }

@@ -66,12 +66,12 @@ impl SubscribersEnvironment {
 fn parse_allowed_networks(
     variables: &Variables<impl Fn(&'static str) -> Option<String>>,
 ) -> Result<Vec<IpNet>, EnvironmentError> {
-    let net = |text: &str| {
+    let parse_network = |text: &str| {
         let problem = || format!("'{text}' is not a range of addresses, for example 10.1.0.0/16");
         text.trim().parse().map_err(|_| EnvironmentError::new("ALLOW_TO", problem()))
     };
-    let allowed = variables.get("ALLOW_TO").unwrap_or_default();
-    allowed.split(',').filter(|text| !text.trim().is_empty()).map(net).collect()
+    let networks = variables.get("ALLOW_TO").unwrap_or_default();
+    networks.split(',').filter(|text| !text.trim().is_empty()).map(parse_network).collect()
 }
 
 impl DispatcherEnvironment {
@@ -83,7 +83,7 @@ impl DispatcherEnvironment {
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
-        // Must exceed the seven-day retry window.
+        // The minimum is longer than the retry window of seven days.
         let days =
             variables.number("RETENTION_DAYS", DEFAULT_RETENTION_DAYS, 8..=MAX_RETENTION_DAYS, "days")?;
         Ok(Self {
@@ -105,16 +105,17 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<DispatcherEnvironment, String> {
         let base = [("SUBSCRIBER_KEY_ARN", "arn"), ("QUEUE_URL", "https://queue")];
-        let all: Vec<_> = base.iter().chain(variables).copied().collect();
-        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        let variables: Vec<_> = base.iter().chain(variables).copied().collect();
+        let find =
+            |name: &str| variables.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         DispatcherEnvironment::from_variables(find).map_err(|error| error.to_string())
     }
 
     #[test]
     fn defaults_apply_and_invalid_values_are_reported() {
-        let read_defaults = read(&[]).unwrap();
-        assert_eq!((read_defaults.bus.as_str(), read_defaults.allowed_networks.len()), ("default", 0));
-        assert_eq!(read_defaults.retention, SignedDuration::from_hours(90 * 24));
+        let defaults = read(&[]).unwrap();
+        assert_eq!((defaults.bus.as_str(), defaults.allowed_networks.len()), ("default", 0));
+        assert_eq!(defaults.retention, SignedDuration::from_hours(90 * 24));
         assert_eq!(read(&[("ALLOW_TO", "10.1.0.0/16, 10.2.0.1/32")]).unwrap().allowed_networks.len(), 2);
         insta::assert_snapshot!(read(&[("ALLOW_TO", "inside")]).unwrap_err(), @"environment variable ALLOW_TO: 'inside' is not a range of addresses, for example 10.1.0.0/16");
         insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a whole number of days from 8 to 36500");

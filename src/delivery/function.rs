@@ -72,15 +72,15 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
         };
         let ids: Vec<_> = messages.records.iter().map(|message| message.message_id.clone()).collect();
         let mut recorded = Vec::new();
-        let work = self.handle_messages(messages.records, &mut recorded);
+        let handling = self.handle_messages(messages.records, &mut recorded);
         // Deliveries that were interrupted stay leased until the sweep finds them; their messages return to the queue.
-        let answer = timeout_at(deadline, work).await.unwrap_or_else(|_| {
+        let response = timeout_at(deadline, handling).await.unwrap_or_else(|_| {
             warn!(request_id, "deadline reached before the batch was finished");
-            let mut answer = BatchResponse::default();
-            ids.into_iter().for_each(|id| answer.add_failure(id));
-            answer
+            let mut response = BatchResponse::default();
+            ids.into_iter().for_each(|id| response.add_failure(id));
+            response
         });
-        Ok((answer, recorded.iter().map(|finished| self.attempt_log_line(finished, request_id)).collect()))
+        Ok((response, recorded.iter().map(|attempt| self.attempt_log_line(attempt, request_id)).collect()))
     }
 
     async fn handle_messages(
@@ -88,57 +88,65 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
         messages: Vec<SqsMessage>,
         recorded: &mut Vec<FinishedAttempt>,
     ) -> BatchResponse {
-        let mut answer = BatchResponse::default();
-        let (mut events, mut of_events, mut jobs, mut claimed) =
+        let mut response = BatchResponse::default();
+        let (mut events, mut event_message_ids, mut deliveries, mut accepted_message_ids) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for message in messages {
             if let Ok(retry) = serde_json::from_str::<RetryMessage>(&message.body) {
                 match self.dispatcher.claim_from_queue(retry).await {
-                    Ok(job) => {
-                        jobs.extend(job);
-                        claimed.push(message.message_id);
+                    Ok(delivery) => {
+                        deliveries.extend(delivery);
+                        accepted_message_ids.push(message.message_id);
                     }
-                    Err(error) => self.fail_message(&mut answer, message.message_id, &error.to_string()),
+                    Err(error) => self.fail_message(&mut response, message.message_id, &error.to_string()),
                 }
             } else if let Ok(EventEnvelope { id, detail_type }) = serde_json::from_str(&message.body) {
                 let (id, detail_type) = (id.into_owned(), detail_type.into_owned());
-                of_events.push(message.message_id);
+                event_message_ids.push(message.message_id);
                 events.push(ArrivedEvent { id, detail_type, json: message.body });
             } else {
-                self.fail_message(&mut answer, message.message_id, "neither a bus event nor a retry message");
+                self.fail_message(
+                    &mut response,
+                    message.message_id,
+                    "neither a bus event nor a retry message",
+                );
             }
         }
         match self.dispatcher.create_deliveries(&events, None).await {
             Ok(created) => {
-                jobs.extend(created);
-                claimed.append(&mut of_events);
+                deliveries.extend(created);
+                accepted_message_ids.append(&mut event_message_ids);
             }
             Err(DispatchError::Log(LogError::Rejected(_))) => {
-                // One of the events may be rejected, so each is tried alone.
-                for (event, message_id) in events.iter().zip(of_events) {
+                // The database may reject only one of the events, so the deliveries of each are created alone.
+                for (event, message_id) in events.iter().zip(event_message_ids) {
                     match self.dispatcher.create_deliveries(std::slice::from_ref(event), None).await {
                         Ok(created) => {
-                            jobs.extend(created);
-                            claimed.push(message_id);
+                            deliveries.extend(created);
+                            accepted_message_ids.push(message_id);
                         }
-                        Err(error) => self.fail_message(&mut answer, message_id, &error.to_string()),
+                        Err(error) => self.fail_message(&mut response, message_id, &error.to_string()),
                     }
                 }
             }
             Err(error) => {
-                of_events.into_iter().for_each(|id| self.fail_message(&mut answer, id, &error.to_string()));
+                event_message_ids
+                    .into_iter()
+                    .for_each(|id| self.fail_message(&mut response, id, &error.to_string()));
             }
         }
-        if let Err(error) = self.dispatcher.deliver(jobs, recorded).await {
+        if let Err(error) = self.dispatcher.deliver(deliveries, recorded).await {
             // Attempts that were not recorded stay leased until the sweep finds them.
-            claimed.into_iter().for_each(|id| self.fail_message(&mut answer, id, &error.to_string()));
+            accepted_message_ids
+                .into_iter()
+                .for_each(|id| self.fail_message(&mut response, id, &error.to_string()));
         }
-        answer
+        response
     }
 
-    fn fail_message(&self, answer: &mut BatchResponse, message_id: String, error: &str) {
+    fn fail_message(&self, response: &mut BatchResponse, message_id: String, error: &str) {
         warn!(message_id, error, "message returned to the queue");
-        answer.add_failure(message_id);
+        response.add_failure(message_id);
     }
 
     async fn run_scheduled_task(
@@ -181,8 +189,8 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
 
     /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and, for
     /// the last attempt of a failed delivery, `DeliveriesGivenUp`.
-    fn attempt_log_line(&self, finished: &FinishedAttempt, request_id: &str) -> String {
-        let ((event, detail_type, subscriber), result) = (finished.labels(), finished.result());
+    fn attempt_log_line(&self, attempt: &FinishedAttempt, request_id: &str) -> String {
+        let ((event, detail_type, subscriber), result) = (attempt.labels(), attempt.result());
         let mut line = MetricLine::new(&self.name, request_id);
         line.field("outcome", if result.is_success() { "delivered" } else { "failed" })
             .field("subscriber", subscriber)
@@ -193,7 +201,7 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
             .flag("Delivered", result.is_success())
             .flag("DeliveryFailed", !result.is_success())
             .milliseconds("DeliveryLatency", result.duration.as_secs_f64() * 1000.0);
-        if finished.is_given_up() {
+        if attempt.is_given_up() {
             line.flag("DeliveriesGivenUp", true);
         }
         line.into()

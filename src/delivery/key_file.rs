@@ -19,35 +19,36 @@ pub enum KeyFileError {
 
 impl KeyRing {
     pub fn from_file(path: &Path) -> Result<Self, KeyFileError> {
-        let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
-        let wrong = |error| KeyFileError::Key { path: path.to_owned(), error };
-        Self::parse(&std::fs::read_to_string(path).map_err(failed)?).map_err(wrong)
+        let io_error = |error| KeyFileError::Io { path: path.to_owned(), error };
+        let key_error = |error| KeyFileError::Key { path: path.to_owned(), error };
+        Self::parse(&std::fs::read_to_string(path).map_err(io_error)?).map_err(key_error)
     }
 
     /// Reads the key file, or creates one with a random key that only its owner can read.
     pub fn create_in_file(path: &Path) -> Result<Self, KeyFileError> {
-        let failed = |error| KeyFileError::Io { path: path.to_owned(), error };
-        let wrong = |error| KeyFileError::Key { path: path.to_owned(), error };
+        let io_error = |error| KeyFileError::Io { path: path.to_owned(), error };
+        let key_error = |error| KeyFileError::Key { path: path.to_owned(), error };
         match Self::from_file(path) {
             Err(KeyFileError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {}
-            done => return done,
+            result => return result,
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_private(folder).map_err(failed)?;
+            make_private(folder).map_err(io_error)?;
         }
-        let text = format!("{}\n", hex::encode(random_bytes::<32>().map_err(wrong)?));
-        // Written beside it and then linked without overwriting, because another process may create it at the same time.
-        let new = path.with_extension(format!("new-{}", std::process::id()));
+        let text = format!("{}\n", hex::encode(random_bytes::<32>().map_err(key_error)?));
+        // The key is written to a temporary file, then linked without overwriting: another process may create the key file at the
+        // same time.
+        let temporary = path.with_extension(format!("new-{}", std::process::id()));
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        let linked = std::fs::hard_link(&new, path);
-        let _ = std::fs::remove_file(&new);
+        let mut file = options.open(&temporary).map_err(io_error)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error)?;
+        let linked = std::fs::hard_link(&temporary, path);
+        let _ = std::fs::remove_file(&temporary);
         match linked {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io_error(error)),
             _ => Self::from_file(path),
         }
     }

@@ -1,7 +1,7 @@
 //! Encryption keys for subscribers' secrets at rest.
 //!
 //! XChaCha20-Poly1305 with a random nonce per secret, bound to the subscriber's name. A key ring is a text with one key per line,
-//! each of at least 32 random characters. The first key encrypts, all keys decrypt. A stored secret names its key.
+//! each of at least 32 random characters. The first key encrypts; every key decrypts. A stored secret names its key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -67,37 +67,37 @@ impl KeyRing {
         if lines.is_empty() || lines.iter().any(|line| line.len() < MIN_KEY_BYTES) {
             return Err(KeyError::InvalidKey);
         }
-        let key = |line: &str| {
+        let derive_key = |line: &str| {
             let key = Sha256::digest(line);
             let id = hex::encode(&Sha256::digest(key)[..4]);
             Key { id, cipher: XChaCha20Poly1305::new(&key) }
         };
-        Ok(Self(lines.into_iter().map(key).collect()))
+        Ok(Self(lines.into_iter().map(derive_key).collect()))
     }
 
-    /// Encrypts `secret`, bound to the subscriber name `of`.
-    pub fn encrypt(&self, secret: &Secret, of: &str) -> Result<EncryptedSecret, KeyError> {
+    /// Encrypts `secret` and binds it to the name of its subscriber.
+    pub fn encrypt(&self, secret: &Secret, subscriber: &str) -> Result<EncryptedSecret, KeyError> {
         let nonce: [u8; NONCE_BYTES] = random_bytes()?;
         let key = self.0.first().ok_or(KeyError::InvalidKey)?;
-        let payload = Payload { msg: secret.expose(), aad: of.as_bytes() };
-        let encrypted = key.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Tampered)?;
+        let payload = Payload { msg: secret.expose(), aad: subscriber.as_bytes() };
+        let ciphertext = key.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Tampered)?;
         Ok(EncryptedSecret {
             key: key.id.clone(),
-            data: BASE64.encode([nonce.as_slice(), &encrypted].concat()),
+            data: BASE64.encode([nonce.as_slice(), &ciphertext].concat()),
         })
     }
 
-    pub fn decrypt(&self, encrypted: &EncryptedSecret, of: &str) -> Result<Secret, KeyError> {
+    pub fn decrypt(&self, encrypted: &EncryptedSecret, subscriber: &str) -> Result<Secret, KeyError> {
         let key = self.0.iter().find(|key| key.id == encrypted.key);
         let key = key.ok_or_else(|| KeyError::UnknownKey(encrypted.key.clone()))?;
         let data = BASE64.decode(&encrypted.data).map_err(|_| KeyError::Tampered)?;
-        let (nonce, data) = data.split_first_chunk::<NONCE_BYTES>().ok_or(KeyError::Tampered)?;
-        let payload = Payload { msg: data, aad: of.as_bytes() };
+        let (nonce, ciphertext) = data.split_first_chunk::<NONCE_BYTES>().ok_or(KeyError::Tampered)?;
+        let payload = Payload { msg: ciphertext, aad: subscriber.as_bytes() };
         let secret = key.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| KeyError::Tampered)?;
         Ok(Secret::from_bytes(secret))
     }
 
-    /// Whether the first key encrypted it.
+    /// Whether the first key encrypted the secret.
     pub fn is_current(&self, encrypted: &EncryptedSecret) -> bool {
         self.0.first().is_some_and(|key| key.id == encrypted.key)
     }
@@ -115,31 +115,31 @@ impl std::fmt::Debug for KeyRing {
 mod tests {
     use super::*;
 
-    const OLD: &str = "0123456789abcdef0123456789abcdef";
-    const NEW: &str = "another-key-of-at-least-32-characters";
+    const OLD_KEY: &str = "0123456789abcdef0123456789abcdef";
+    const NEW_KEY: &str = "another-key-of-at-least-32-characters";
 
     #[test]
     fn a_secret_decrypts_only_with_its_key_and_its_subscriber() {
-        let (old, secret) = (KeyRing::parse(OLD).unwrap(), Secret::new("whsec_x"));
-        let encrypted = old.encrypt(&secret, "orders").unwrap();
+        let (old_ring, secret) = (KeyRing::parse(OLD_KEY).unwrap(), Secret::new("whsec_x"));
+        let encrypted = old_ring.encrypt(&secret, "orders").unwrap();
         assert!(!format!("{encrypted:?}").contains("whsec_x"));
-        assert_eq!(old.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
-        assert_eq!(old.decrypt(&encrypted, "others").unwrap_err(), KeyError::Tampered);
-        assert_ne!(old.encrypt(&secret, "orders").unwrap(), encrypted, "a nonce is used once");
-        let both = KeyRing::parse(&format!("{NEW}\n{OLD}\n")).unwrap();
-        assert!(!both.is_current(&encrypted) && old.is_current(&encrypted));
-        assert_eq!(both.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
-        let again = both.encrypt(&secret, "orders").unwrap();
-        assert!(matches!(old.decrypt(&again, "orders").unwrap_err(), KeyError::UnknownKey(_)));
-        let cut = EncryptedSecret { data: "AAAA".into(), ..encrypted };
-        assert_eq!(old.decrypt(&cut, "orders").unwrap_err(), KeyError::Tampered);
+        assert_eq!(old_ring.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
+        assert_eq!(old_ring.decrypt(&encrypted, "others").unwrap_err(), KeyError::Tampered);
+        assert_ne!(old_ring.encrypt(&secret, "orders").unwrap(), encrypted, "a nonce is used once");
+        let rotated_ring = KeyRing::parse(&format!("{NEW_KEY}\n{OLD_KEY}\n")).unwrap();
+        assert!(!rotated_ring.is_current(&encrypted) && old_ring.is_current(&encrypted));
+        assert_eq!(rotated_ring.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
+        let reencrypted = rotated_ring.encrypt(&secret, "orders").unwrap();
+        assert!(matches!(old_ring.decrypt(&reencrypted, "orders").unwrap_err(), KeyError::UnknownKey(_)));
+        let truncated = EncryptedSecret { data: "AAAA".into(), ..encrypted };
+        assert_eq!(old_ring.decrypt(&truncated, "orders").unwrap_err(), KeyError::Tampered);
     }
 
     #[test]
     fn a_short_key_is_rejected() {
-        for text in ["", "\n", "short", &format!("{OLD}\nshort")] {
+        for text in ["", "\n", "short", &format!("{OLD_KEY}\nshort")] {
             assert_eq!(KeyRing::parse(text).unwrap_err(), KeyError::InvalidKey, "{text}");
         }
-        assert!(!format!("{:?}", KeyRing::parse(OLD).unwrap()).contains("0123"));
+        assert!(!format!("{:?}", KeyRing::parse(OLD_KEY).unwrap()).contains("0123"));
     }
 }

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::key_ring::{KeyError, KeyRing};
 use crate::secrets::{SecretError, SecretStore as _, SecretsManager, VersionStage};
 
-/// How often the secret is read, at most, while a key is missing.
+/// The shortest time between two reads of the secret while a key is missing.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
 pub enum KeySource {
@@ -41,22 +41,22 @@ impl KeySource {
     }
 
     pub async fn key_ring(&self) -> Result<KeyRing, KeySourceError> {
-        let (secret, read) = match self {
+        let (secret, cache) = match self {
             Self::Static(ring) => return Ok(ring.clone()),
             #[cfg(feature = "command")]
             Self::File(path) => return Ok(KeyRing::from_file(path)?),
-            Self::SecretsManager(secret, read) => (secret, read),
+            Self::SecretsManager(secret, cache) => (secret, cache),
         };
-        let mut read = read.lock().await;
-        if let Some((ring, _)) = &*read {
+        let mut cache = cache.lock().await;
+        if let Some((ring, _)) = &*cache {
             return Ok(ring.clone());
         }
         let ring = fetch_key_ring(secret).await?;
-        *read = Some((ring.clone(), Instant::now()));
+        *cache = Some((ring.clone(), Instant::now()));
         Ok(ring)
     }
 
-    /// The keys, read again: a secret encrypted with a key that was removed meanwhile would be lost.
+    /// Fetches the keys, bypassing the cache: a secret encrypted with a key that was removed meanwhile would be lost.
     pub(super) async fn fresh_key_ring(&self) -> Result<KeyRing, KeySourceError> {
         match self {
             Self::SecretsManager(secret, _) => fetch_key_ring(secret).await,
@@ -64,20 +64,20 @@ impl KeySource {
         }
     }
 
-    /// Reads the keys again, at most once in [`MIN_REFRESH_INTERVAL`]; returns whether it did.
+    /// Refreshes the cached keys, at most once in [`MIN_REFRESH_INTERVAL`]. Returns whether the keys may have changed.
     pub(super) async fn refresh(&self) -> bool {
-        let (secret, read) = match self {
+        let (secret, cache) = match self {
             Self::Static(_) => return false,
             #[cfg(feature = "command")]
             Self::File(_) => return true,
-            Self::SecretsManager(secret, read) => (secret, read),
+            Self::SecretsManager(secret, cache) => (secret, cache),
         };
-        let mut read = read.lock().await;
-        if read.as_ref().is_some_and(|(_, when)| when.elapsed() < MIN_REFRESH_INTERVAL) {
+        let mut cache = cache.lock().await;
+        if cache.as_ref().is_some_and(|(_, fetched_at)| fetched_at.elapsed() < MIN_REFRESH_INTERVAL) {
             return false;
         }
         match fetch_key_ring(secret).await {
-            Ok(ring) => *read = Some((ring, Instant::now())),
+            Ok(ring) => *cache = Some((ring, Instant::now())),
             Err(error) => {
                 warn!(error = error.to_string(), "failed to refresh the encryption keys");
                 return false;

@@ -34,9 +34,9 @@ pub struct RetryMessage {
 }
 
 impl RetryMessage {
-    /// The lease of a message whose delivery is due at `next`.
-    pub(super) fn lease_until(next: Timestamp) -> ClaimLease {
-        ClaimLease::for_queue(LATE_MESSAGE_ALLOWANCE, next)
+    /// The lease of a message whose delivery is due at `due`.
+    pub(super) fn lease_until(due: Timestamp) -> ClaimLease {
+        ClaimLease::for_queue(LATE_MESSAGE_ALLOWANCE, due)
     }
 
     /// The lease of a message that probes whether a subscriber has recovered.
@@ -51,26 +51,26 @@ impl RetryMessage {
 
     /// The message for the retry of a failed attempt, if it is due soon enough for the queue.
     pub(super) fn from_attempt(attempt: &RecordedAttempt) -> Option<Self> {
-        let (lease, next) = attempt.next_lease.as_ref().zip(attempt.next_attempt)?;
-        Some(Self { delivery: attempt.delivery, lease: lease.token.clone(), due: next.as_microsecond() })
+        let (lease, due) = attempt.next_lease.as_ref().zip(attempt.next_attempt)?;
+        Some(Self { delivery: attempt.delivery, lease: lease.token.clone(), due: due.as_microsecond() })
     }
 
     /// The message for a delivery that a sweep has leased.
-    pub(super) fn from_due((delivery, next): (i64, Timestamp), lease: &ClaimLease) -> Self {
-        Self { delivery, lease: lease.token.clone(), due: next.as_microsecond() }
+    pub(super) fn from_due((delivery, due): (i64, Timestamp), lease: &ClaimLease) -> Self {
+        Self { delivery, lease: lease.token.clone(), due: due.as_microsecond() }
     }
 
-    /// Whether its delivery is not due yet.
+    /// Whether the delivery is not due yet.
     pub(super) fn is_early(&self, now: Timestamp) -> bool {
         now.as_microsecond() < self.due
     }
 
     /// The SQS delay in whole seconds.
     fn delay(&self, now: Timestamp) -> i32 {
-        let left = SignedDuration::from_micros(self.due.saturating_sub(now.as_microsecond()));
-        // Rounded up.
-        let left = left.clamp(SignedDuration::ZERO, MAX_SQS_DELAY);
-        i32::try_from(left.as_secs() + i64::from(left.subsec_nanos() > 0)).unwrap_or_default()
+        let delay = SignedDuration::from_micros(self.due.saturating_sub(now.as_microsecond()));
+        let delay = delay.clamp(SignedDuration::ZERO, MAX_SQS_DELAY);
+        // Rounded up, so that the message does not arrive early.
+        i32::try_from(delay.as_secs() + i64::from(delay.subsec_nanos() > 0)).unwrap_or_default()
     }
 }
 
@@ -91,30 +91,30 @@ impl RetryQueue {
         now.checked_add(MAX_SQS_DELAY).unwrap_or(now)
     }
 
-    pub(super) fn is_within_horizon(next: Timestamp, now: Timestamp) -> bool {
-        next <= Self::horizon(now)
+    pub(super) fn is_within_horizon(due: Timestamp, now: Timestamp) -> bool {
+        due <= Self::horizon(now)
     }
 
     /// Sends messages, ten to a request.
     ///
     /// # Errors
-    /// At least one message was not sent.
-    pub(super) async fn send(&self, retries: Vec<RetryMessage>, now: Timestamp) -> Result<(), AwsError> {
-        for some in retries.chunks(MAX_BATCH_ENTRIES) {
-            let entry = |(n, retry): (usize, &RetryMessage)| {
+    /// At least one message may not have been sent.
+    pub(super) async fn send(&self, messages: Vec<RetryMessage>, now: Timestamp) -> Result<(), AwsError> {
+        for batch in messages.chunks(MAX_BATCH_ENTRIES) {
+            let to_entry = |(index, message): (usize, &RetryMessage)| {
                 let body =
-                    serde_json::to_string(retry).map_err(|error| AwsError::Malformed(error.to_string()))?;
-                let entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
-                let entry = entry.delay_seconds(retry.delay(now)).build();
+                    serde_json::to_string(message).map_err(|error| AwsError::Malformed(error.to_string()))?;
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+                let entry = entry.delay_seconds(message.delay(now)).build();
                 entry.map_err(|error| AwsError::Malformed(error.to_string()))
             };
-            let entries = some.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>()?;
-            let send = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+            let entries = batch.iter().enumerate().map(to_entry).collect::<Result<Vec<_>, _>>()?;
+            let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
             // Duplicates are harmless: the second finds the delivery leased.
             retry("SendMessageBatch", Instant::now() + SEND_TIMEOUT, || async {
-                let sent =
-                    send.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
-                match sent.failed().first() {
+                let output =
+                    request.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
+                match output.failed().first() {
                     None => Ok(()),
                     Some(failed) => {
                         Err(AttemptFailure::Transient(format!("a message was not taken: {}", failed.code())))
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_message_is_delayed_until_its_delivery_is_due_or_by_the_sqs_limit() {
         let now = Timestamp::from_second(1000).unwrap();
-        let retry = |due| RetryMessage { delivery: 1, lease: "x".into(), due };
+        let message = |due| RetryMessage { delivery: 1, lease: "x".into(), due };
         for (due, delay, is_early) in [
             (0, 0, false),
             (1_000_000_000, 0, false),
@@ -143,7 +143,7 @@ mod tests {
             (1_600_000_000, 600, true),
             (9_000_000_000, 900, true),
         ] {
-            assert_eq!((retry(due).delay(now), retry(due).is_early(now)), (delay, is_early), "{due}");
+            assert_eq!((message(due).delay(now), message(due).is_early(now)), (delay, is_early), "{due}");
         }
     }
 }

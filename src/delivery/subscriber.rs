@@ -34,7 +34,7 @@ pub struct SubscriberSettings {
     pub filter: Option<Value>,
     pub signature: DeliverySignature,
     pub envelope: Envelope,
-    /// The most concurrent attempts.
+    /// The maximum number of concurrent attempts.
     pub limit: u32,
     /// Seconds.
     pub timeout: u32,
@@ -104,7 +104,7 @@ pub struct Pause {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscriberHealth {
     pub failures: i64,
-    /// The time of the first of them.
+    /// The time of the first failure.
     pub failing_since: Option<Timestamp>,
     /// While set, the circuit is open; the next probe is sent at this time.
     pub open_until: Option<Timestamp>,
@@ -130,9 +130,9 @@ pub enum SettingsError {
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), SettingsError> {
-    let is_known = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
-    let begins = name.starts_with(|char: char| char.is_ascii_alphanumeric());
-    (begins && name.len() <= MAX_NAME_CHARS && name.chars().all(is_known))
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let has_valid_start = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (has_valid_start && name.len() <= MAX_NAME_CHARS && name.chars().all(is_allowed))
         .then_some(())
         .ok_or(SettingsError::InvalidName)
 }
@@ -148,9 +148,10 @@ impl SubscriberSettings {
         }
         self.pattern().map_err(SettingsError::Filter)?;
         let fields = self.filter.as_ref().and_then(Value::as_object).into_iter().flatten();
-        if let Some((other, _)) = fields.into_iter().find(|(name, _)| !EVENT_FIELDS.contains(&name.as_str()))
+        if let Some((unknown, _)) =
+            fields.into_iter().find(|(name, _)| !EVENT_FIELDS.contains(&name.as_str()))
         {
-            return Err(SettingsError::UnknownField(other.clone()));
+            return Err(SettingsError::UnknownField(unknown.clone()));
         }
         for ((name, bounds), value) in BOUNDS.iter().zip([self.limit, self.timeout, self.failure_budget]) {
             if !bounds.contains(&value) {
@@ -214,7 +215,7 @@ impl Receiver {
         keys: &KeyRing,
         now: Timestamp,
     ) -> Result<Self, PatternError> {
-        let open =
+        let decrypt =
             |stored: &StoredSecret| Ok((keys.decrypt(&stored.encrypted, &subscriber.name)?, stored.until));
         Ok(Self {
             id: subscriber.id,
@@ -223,18 +224,19 @@ impl Receiver {
             is_paused: subscriber.paused.is_some(),
             pattern: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
-            secrets: subscriber.active_secrets(now).map(open).collect(),
+            secrets: subscriber.active_secrets(now).map(decrypt).collect(),
         })
     }
 
-    pub fn has_secrets(&self) -> bool {
+    /// Whether every secret could be decrypted.
+    pub fn has_decrypted_secrets(&self) -> bool {
         self.secrets.is_ok()
     }
 
     pub fn signer(&self, now: Timestamp) -> Result<Signer, SignerError> {
-        let signs = |(_, until): &&(Secret, Option<Timestamp>)| until.is_none_or(|until| now < until);
+        let is_active = |(_, until): &&(Secret, Option<Timestamp>)| until.is_none_or(|until| now < until);
         let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
-        let secrets = secrets.iter().filter(signs).map(|(secret, _)| secret.clone()).collect();
+        let secrets = secrets.iter().filter(is_active).map(|(secret, _)| secret.clone()).collect();
         Ok(Signer::new(self.settings.signature, secrets)?)
     }
 

@@ -66,21 +66,21 @@ pub fn delivery_json(delivery: &DeliveryView) -> Value {
     })
 }
 
-pub fn delivery_with_attempts_json(of: &DeliveryView, attempts: &[AttemptView]) -> Value {
-    let mut shown = delivery_json(of);
-    shown["tries"] = attempts.iter().map(attempt_json).collect();
-    shown
+pub fn delivery_with_attempts_json(delivery: &DeliveryView, attempts: &[AttemptView]) -> Value {
+    let mut value = delivery_json(delivery);
+    value["tries"] = attempts.iter().map(attempt_json).collect();
+    value
 }
 
-fn attempt_json(result: &AttemptView) -> Value {
+fn attempt_json(attempt: &AttemptView) -> Value {
     json!({
-        "number": result.number,
-        "started": timestamp_text(Some(result.started)),
-        "milliseconds": milliseconds_json(result.duration),
-        "status": result.status,
-        "error": result.error,
-        "address": result.address,
-        "answer": result.answer,
-        "next_attempt": timestamp_text(result.next_attempt),
+        "number": attempt.number,
+        "started": timestamp_text(Some(attempt.started)),
+        "milliseconds": milliseconds_json(attempt.duration),
+        "status": attempt.status,
+        "error": attempt.error,
+        "address": attempt.address,
+        "answer": attempt.answer,
+        "next_attempt": timestamp_text(attempt.next_attempt),
     })
 }

@@ -19,16 +19,16 @@ pub struct Detail(Str);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DetailError {
     /// The bytes are not UTF-8.
-    #[error("not UTF-8 (byte {at})")]
+    #[error("not UTF-8 (byte {offset})")]
     InvalidUtf8 {
         /// Offset of the first invalid byte.
-        at: usize,
+        offset: usize,
     },
     /// The text is not JSON.
-    #[error("{what} at line {line} column {column}")]
+    #[error("{problem} at line {line} column {column}")]
     InvalidJson {
         /// Whether the JSON is incomplete or invalid.
-        what: &'static str,
+        problem: &'static str,
         /// Line of the error, 1-based.
         line: usize,
         /// Column of the error, 1-based.
@@ -63,9 +63,9 @@ impl Detail {
     /// As for [`Detail::parse`].
     pub fn of(bytes: Bytes) -> Result<Self, DetailError> {
         let text = Str::from_inner(bytes)
-            .map_err(|e| DetailError::InvalidUtf8 { at: e.utf8_error().valid_up_to() })?;
+            .map_err(|e| DetailError::InvalidUtf8 { offset: e.utf8_error().valid_up_to() })?;
         serde_json::from_str::<IgnoredAny>(&text).map_err(|e| DetailError::InvalidJson {
-            what: if e.is_eof() { "the JSON ends too early" } else { "not JSON" },
+            problem: if e.is_eof() { "the JSON ends too early" } else { "not JSON" },
             line: e.line(),
             column: e.column(),
         })?;
@@ -102,61 +102,62 @@ impl std::fmt::Debug for Detail {
 /// Whether `json`, which must be valid, is nested deeper than EventBridge accepts.
 pub fn is_too_deep(json: &str) -> bool {
     // Each level takes two brackets, so a shorter text cannot be too deep.
-    json.len() > 2 * MAX_DEPTH && walk(json.as_bytes(), |_, _| Ok(())).is_err()
+    json.len() > 2 * MAX_DEPTH && scan(json.as_bytes(), |_, _| Ok(())).is_err()
 }
 
-/// Scans `json`, which must be valid, and calls `number` with the offset and the text of each number. Fails if the
-/// nesting exceeds EventBridge's limit.
-fn walk(json: &[u8], number: impl Fn(usize, &[u8]) -> Result<(), DetailError>) -> Result<(), DetailError> {
-    let (mut depth, mut at) = (0_usize, 0);
-    while at < json.len() {
-        match json[at] {
-            b'"' => at += string_length(&json[at..]) - 1,
+/// Scans `json`, which must be valid, and calls `check_number` with the offset and the text of each number. Fails if
+/// a check fails, or if the nesting exceeds EventBridge's limit.
+fn scan(
+    json: &[u8],
+    check_number: impl Fn(usize, &[u8]) -> Result<(), DetailError>,
+) -> Result<(), DetailError> {
+    let (mut depth, mut offset) = (0_usize, 0);
+    while offset < json.len() {
+        match json[offset] {
+            b'"' => offset += string_length(&json[offset..]) - 1,
             b'{' | b'[' if depth == MAX_DEPTH => return Err(DetailError::TooDeep),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth -= 1,
             b'-' | b'0'..=b'9' => {
-                let length = number_length(&json[at..]);
-                number(at, &json[at..at + length])?;
-                at += length - 1;
+                let length = number_length(&json[offset..]);
+                check_number(offset, &json[offset..offset + length])?;
+                offset += length - 1;
             }
             _ => {}
         }
-        at += 1;
+        offset += 1;
     }
     Ok(())
 }
 
 fn number_length(json: &[u8]) -> usize {
-    let is_of_number = |b: &u8| matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
-    json.iter().position(|b| !is_of_number(b)).unwrap_or(json.len())
+    let is_number_byte = |b: &u8| matches!(b, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+    json.iter().position(|b| !is_number_byte(b)).unwrap_or(json.len())
 }
 
 /// Checks the nesting depth and the integers of `json`, which must be valid.
 fn check_limits(json: &[u8]) -> Result<(), DetailError> {
-    walk(
-        json,
-        |at, number| {
-            if is_accepted(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { offset: at }) }
-        },
-    )
+    scan(json, |offset, number| {
+        if is_accepted_number(number) { Ok(()) } else { Err(DetailError::IntegerOutOfRange { offset }) }
+    })
 }
 
 /// Length of the string at the start of `json`, including its quotes.
 fn string_length(json: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if json[at] == b'"' {
-            return at + 1;
+    let mut offset = 1;
+    while let Some(distance) = json.get(offset..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        offset += distance;
+        if json[offset] == b'"' {
+            return offset + 1;
         }
-        at += 2;
+        // A backslash and the character that it escapes.
+        offset += 2;
     }
     json.len()
 }
 
 /// Whether EventBridge accepts a number: every number with a fraction or exponent, and signed 64-bit integers.
-fn is_accepted(number: &[u8]) -> bool {
+fn is_accepted_number(number: &[u8]) -> bool {
     number.len() < 19
         || number.iter().any(|b| matches!(b, b'.' | b'e' | b'E'))
         || std::str::from_utf8(number).is_ok_and(|n| n.parse::<i64>().is_ok())
@@ -167,7 +168,7 @@ fn is_accepted(number: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn refusal(text: &str) -> String {
+    fn error_text(text: &str) -> String {
         Detail::parse(text.as_bytes()).unwrap_err().to_string()
     }
 
@@ -182,15 +183,15 @@ mod tests {
 
     #[test]
     fn an_error_names_the_position_and_never_the_content() {
-        assert_eq!(Detail::parse(b"{\"a\":\"\xff\"}").unwrap_err(), DetailError::InvalidUtf8 { at: 6 });
-        assert_eq!(refusal(""), "the JSON ends too early at line 1 column 0");
-        assert_eq!(refusal("{\"a\":1,\n secret"), "not JSON at line 2 column 2");
-        assert_eq!(refusal("{} {}"), "not JSON at line 1 column 4");
-        assert_eq!(refusal("[{}]"), "an array where an object is needed");
-        assert_eq!(refusal("17"), "a number where an object is needed");
-        assert_eq!(refusal("null"), "null where an object is needed");
-        assert_eq!(refusal("true"), "a boolean where an object is needed");
-        assert_eq!(refusal("\"{}\""), "a string where an object is needed");
+        assert_eq!(Detail::parse(b"{\"a\":\"\xff\"}").unwrap_err(), DetailError::InvalidUtf8 { offset: 6 });
+        assert_eq!(error_text(""), "the JSON ends too early at line 1 column 0");
+        assert_eq!(error_text("{\"a\":1,\n secret"), "not JSON at line 2 column 2");
+        assert_eq!(error_text("{} {}"), "not JSON at line 1 column 4");
+        assert_eq!(error_text("[{}]"), "an array where an object is needed");
+        assert_eq!(error_text("17"), "a number where an object is needed");
+        assert_eq!(error_text("null"), "null where an object is needed");
+        assert_eq!(error_text("true"), "a boolean where an object is needed");
+        assert_eq!(error_text("\"{}\""), "a string where an object is needed");
     }
 
     #[test]

@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn an_invalid_entry_is_rejected_with_its_position() {
-        let why = |text: &str| Event::from_entry(text).unwrap_err().to_string();
-        insta::assert_snapshot!(why("secret"), @"not the JSON of an entry (line 1, column 1)");
-        insta::assert_snapshot!(why("{}"), @"not the JSON of an entry (line 1, column 2)");
-        insta::assert_snapshot!(why(r#"{"Source":"a","DetailType":"b","Detail":"[1]"}"#), @"its Detail: an array where an object is needed");
-        insta::assert_snapshot!(why(r#"{"Source":"a","DetailType":"b","Detail":{"a":1}}"#), @"not the JSON of an entry (line 1, column 40)");
+        let error_text = |text: &str| Event::from_entry(text).unwrap_err().to_string();
+        insta::assert_snapshot!(error_text("secret"), @"not the JSON of an entry (line 1, column 1)");
+        insta::assert_snapshot!(error_text("{}"), @"not the JSON of an entry (line 1, column 2)");
+        insta::assert_snapshot!(error_text(r#"{"Source":"a","DetailType":"b","Detail":"[1]"}"#), @"its Detail: an array where an object is needed");
+        insta::assert_snapshot!(error_text(r#"{"Source":"a","DetailType":"b","Detail":{"a":1}}"#), @"not the JSON of an entry (line 1, column 40)");
     }
 }

@@ -34,36 +34,40 @@ pub struct AwsOriginRef<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Creates the envelope of `event`. An event without a time gets `received`. Times have a precision of one
+    /// Creates the envelope of `event`. An event without a time gets `received_at`. Times have a precision of one
     /// second, as on EventBridge.
-    pub fn from_event(event: &'a Event, id: &'a str, through: AwsOriginRef<'a>, received: Timestamp) -> Self {
-        let time = TIME_FORMAT.timestamp_to_string(&event.time.unwrap_or(received));
-        Self::new(id, (&event.source, &event.detail_type), through, time, &event.resources)
+    pub fn from_event(
+        event: &'a Event,
+        id: &'a str,
+        origin: AwsOriginRef<'a>,
+        received_at: Timestamp,
+    ) -> Self {
+        let time = TIME_FORMAT.timestamp_to_string(&event.time.unwrap_or(received_at));
+        Self::new(id, (&event.source, &event.detail_type), origin, time, &event.resources)
     }
 
-    /// Creates an envelope from its fields; `of` is the source and the detail type.
+    /// Creates an envelope from its fields.
     pub fn new(
         id: &'a str,
-        of: (&'a str, &'a str),
-        through: AwsOriginRef<'a>,
+        (source, detail_type): (&'a str, &'a str),
+        AwsOriginRef { account, region }: AwsOriginRef<'a>,
         time: String,
         resources: &'a [String],
     ) -> Self {
-        let ((source, detail_type), AwsOriginRef { account, region }) = (of, through);
         Self { version: "0", id, detail_type, source, account, time, region, resources }
     }
 
-    /// Appends the envelope with `detail`, unchanged, as JSON to `to`. `detail` must be valid JSON.
+    /// Appends the envelope with `detail`, unchanged, as JSON to `output`. `detail` must be valid JSON.
     ///
     /// # Errors
     /// Never in practice, because all fields are strings.
-    pub fn write_json(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(&mut *to, self)?;
+    pub fn write_json(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(&mut *output, self)?;
         // The detail replaces the closing brace.
-        to.pop();
-        to.extend_from_slice(b",\"detail\":");
-        to.extend_from_slice(detail.as_bytes());
-        to.push(b'}');
+        output.pop();
+        output.extend_from_slice(b",\"detail\":");
+        output.extend_from_slice(detail.as_bytes());
+        output.push(b'}');
         Ok(())
     }
 
@@ -79,24 +83,24 @@ impl<'a> Envelope<'a> {
         Ok(line)
     }
 
-    /// Appends the envelope as one line to `to`. If `detail` has line breaks, a field with their offsets
+    /// Appends the envelope as one line to `output`. If `detail` has line breaks, a field with their offsets
     /// ([`LineBreaks`]) follows it, from which a reader restores the original.
     ///
     /// # Errors
     /// Never in practice, because all fields are strings.
-    pub fn write_kept_line(&self, detail: &str, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    pub fn write_kept_line(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         // White space around the JSON is not preserved.
         let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
-        let start = to.len();
-        self.write_json(detail, to)?;
+        let start = output.len();
+        self.write_json(detail, output)?;
         if let Some(breaks) = LineBreaks::find(detail) {
-            line_breaks::replace_with_spaces(&mut to[start..]);
-            to.pop();
-            to.extend_from_slice(line_breaks::LINE_BREAKS_FIELD.as_bytes());
-            serde_json::to_writer(&mut *to, &breaks)?;
-            to.push(b'}');
+            line_breaks::replace_with_spaces(&mut output[start..]);
+            output.pop();
+            output.extend_from_slice(line_breaks::LINE_BREAKS_FIELD.as_bytes());
+            serde_json::to_writer(&mut *output, &breaks)?;
+            output.push(b'}');
         }
-        to.push(b'\n');
+        output.push(b'\n');
         Ok(())
     }
 }
@@ -109,16 +113,16 @@ mod tests {
 
     #[test]
     fn a_time_has_seconds_precision_and_round_trips() {
-        let of = |time: &str| {
+        let envelope_time = |time: &str| {
             let time: Timestamp = time.parse().unwrap();
             let detail = Detail::parse(b"{}").unwrap();
             let (source, detail_type) = ("a".into(), "b".into());
             let event = Event { source, detail_type, detail, time: Some(time), resources: vec![] };
             Envelope::from_event(&event, "7", AwsOriginRef { account: "", region: "" }, time).time
         };
-        assert_eq!(of("2016-02-02T19:50:07.999999999Z"), "2016-02-02T19:50:07Z");
-        assert_eq!(of("2016-02-02T20:50:00+01:00"), "2016-02-02T19:50:00Z");
-        let before_year_one = of("-000044-03-15T12:00:00.5Z");
+        assert_eq!(envelope_time("2016-02-02T19:50:07.999999999Z"), "2016-02-02T19:50:07Z");
+        assert_eq!(envelope_time("2016-02-02T20:50:00+01:00"), "2016-02-02T19:50:00Z");
+        let before_year_one = envelope_time("-000044-03-15T12:00:00.5Z");
         assert_eq!(before_year_one.parse::<Timestamp>().unwrap().to_string(), "-000044-03-15T12:00:00Z");
     }
 
@@ -131,19 +135,19 @@ mod tests {
             time: None,
             resources: vec!["urn:webhook:stripe:evt_1".into()],
         };
-        let at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
-        let through = AwsOriginRef { account: "000000000000", region: "local" };
-        let envelope = Envelope::from_event(&event, "7", through, at);
+        let received_at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
+        let origin = AwsOriginRef { account: "000000000000", region: "local" };
+        let envelope = Envelope::from_event(&event, "7", origin, received_at);
         let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
-        let mut kept = b"before\n".to_vec();
-        envelope.write_kept_line(event.detail.as_str(), &mut kept).unwrap();
-        let kept = String::from_utf8(kept).unwrap();
+        let mut file_line = b"before\n".to_vec();
+        envelope.write_kept_line(event.detail.as_str(), &mut file_line).unwrap();
+        let file_line = String::from_utf8(file_line).unwrap();
         let breaks = r#","detail-line-breaks":{"\n":[1,19,31],"\r":[18]}}"#;
-        assert_eq!(kept, format!("before\n{}{breaks}\n", &line[..line.len() - 2]));
-        let mut whole = Vec::new();
-        envelope.write_json(event.detail.as_str(), &mut whole).unwrap();
+        assert_eq!(file_line, format!("before\n{}{breaks}\n", &line[..line.len() - 2]));
+        let mut json = Vec::new();
+        envelope.write_json(event.detail.as_str(), &mut json).unwrap();
         assert!(
-            String::from_utf8(whole)
+            String::from_utf8(json)
                 .unwrap()
                 .ends_with("\"detail\":{\n  \"id\": \"evt_1\",\r\n  \"n\": 1.00\n}}")
         );

@@ -62,17 +62,17 @@ mod tests {
     #[test]
     fn provider_timestamps_are_parsed() {
         let expected = Timestamp::from_second(1_454_442_600).unwrap();
-        for form in [
+        for text in [
             "1454442600",
             "\"1454442600\"",
             "\"2016-02-02T19:50:00Z\"",
             "\"2016-02-02T20:50:00.000+01:00\"",
             "\"Tue, 02 Feb 2016 19:50:00 +0000\"",
         ] {
-            assert_eq!(parse_timestamp(form), Some(expected), "{form}");
+            assert_eq!(parse_timestamp(text), Some(expected), "{text}");
         }
-        for form in ["", "null", "\"yesterday\"", "99999999999999", "{}"] {
-            assert_eq!(parse_timestamp(form), None, "{form}");
+        for text in ["", "null", "\"yesterday\"", "99999999999999", "{}"] {
+            assert_eq!(parse_timestamp(text), None, "{text}");
         }
     }
 }

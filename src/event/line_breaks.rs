@@ -25,16 +25,16 @@ impl LineBreaks {
     pub fn find(text: &str) -> Option<Self> {
         // Most texts have no line breaks, so skip the two full scans.
         memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
-        let all = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
-        Some(Self { line_feeds: all(b'\n'), carriage_returns: all(b'\r') })
+        let offsets_of = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
+        Some(Self { line_feeds: offsets_of(b'\n'), carriage_returns: offsets_of(b'\r') })
     }
 
     /// Restores the original text from its one-line form; `None` if `line` does not have a space at each offset.
     pub fn restore(&self, line: &str) -> Option<String> {
         let mut bytes = line.as_bytes().to_vec();
-        for (places, byte) in [(&self.line_feeds, b'\n'), (&self.carriage_returns, b'\r')] {
-            for place in places {
-                let space = bytes.get_mut(*place).filter(|space| **space == b' ')?;
+        for (offsets, byte) in [(&self.line_feeds, b'\n'), (&self.carriage_returns, b'\r')] {
+            for offset in offsets {
+                let space = bytes.get_mut(*offset).filter(|space| **space == b' ')?;
                 *space = byte;
             }
         }
@@ -44,8 +44,8 @@ impl LineBreaks {
 
 /// Removes the field with the line-break offsets from an event's line, which leaves the event as targets receive it.
 pub fn strip_line_breaks_field(line: &str) -> Cow<'_, str> {
-    let Some((event, note)) = line.rsplit_once(LINE_BREAKS_FIELD) else { return line.into() };
-    match note.strip_suffix('}').map(serde_json::from_str::<LineBreaks>) {
+    let Some((event, field)) = line.rsplit_once(LINE_BREAKS_FIELD) else { return line.into() };
+    match field.strip_suffix('}').map(serde_json::from_str::<LineBreaks>) {
         Some(Ok(_)) => format!("{event}}}").into(),
         _ => line.into(),
     }
@@ -72,15 +72,15 @@ mod tests {
             let line = String::from_utf8(line).unwrap();
             assert!(!line.contains(['\n', '\r']));
             let breaks = LineBreaks::find(text).unwrap();
-            let kept = serde_json::to_string(&breaks).unwrap();
-            assert_eq!(serde_json::from_str::<LineBreaks>(&kept).unwrap(), breaks);
+            let json = serde_json::to_string(&breaks).unwrap();
+            assert_eq!(serde_json::from_str::<LineBreaks>(&json).unwrap(), breaks);
             assert_eq!(breaks.restore(&line).as_deref(), Some(text));
         }
         assert_eq!(LineBreaks::find("{ \t}"), None);
     }
 
     #[test]
-    fn only_the_own_line_break_field_is_stripped() {
+    fn only_a_top_level_line_breaks_field_is_stripped() {
         assert_eq!(
             strip_line_breaks_field(r#"{"detail":{ },"detail-line-breaks":{"\n":[1]}}"#),
             r#"{"detail":{ }}"#

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_s_size_is_counted_as_eventbridge_does() {
+    fn the_entry_size_follows_eventbridge_s_formula() {
         let mut event = Event {
             source: "github.com".into(),
             detail_type: "push".into(),

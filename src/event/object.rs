@@ -16,7 +16,7 @@ impl<'a> RawObject<'a> {
 
     /// The value of a field; the last one if the name repeats.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(other, _)| other == name).map(|(_, value)| *value)
+        self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
     /// The fields in document order.
@@ -58,9 +58,9 @@ pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
     let json = value.get();
     match json.as_bytes().first()? {
         b'"' => {
-            let inside = &json[1..json.len() - 1];
-            if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
-                return Some(Cow::Borrowed(inside));
+            let content = &json[1..json.len() - 1];
+            if memchr::memchr(b'\\', content.as_bytes()).is_none() {
+                return Some(Cow::Borrowed(content));
             }
             if let Ok(text) = serde_json::from_str::<String>(json) {
                 return Some(Cow::Owned(text));
@@ -103,12 +103,12 @@ mod tests {
             r#"{"a":1,"\u0062":"x\ud83d","c":[1],"a":"2\n","n":null,"t":true,"l":123456789012345678901}"#,
         );
         let object = object.unwrap();
-        let said = |name: &str| object.get(name).and_then(scalar_text);
-        assert_eq!(said("a").as_deref(), Some("2\n"), "the last of two");
-        assert_eq!(said("b").as_deref(), Some("x\u{fffd}\u{fffd}\u{fffd}"));
-        assert_eq!((said("c"), said("n"), said("absent")), (None, None, None));
-        assert_eq!(said("t").as_deref(), Some("true"));
-        assert_eq!(said("l").as_deref(), Some("123456789012345678901"), "every digit");
+        let text_of = |name: &str| object.get(name).and_then(scalar_text);
+        assert_eq!(text_of("a").as_deref(), Some("2\n"), "the last of two");
+        assert_eq!(text_of("b").as_deref(), Some("x\u{fffd}\u{fffd}\u{fffd}"));
+        assert_eq!((text_of("c"), text_of("n"), text_of("absent")), (None, None, None));
+        assert_eq!(text_of("t").as_deref(), Some("true"));
+        assert_eq!(text_of("l").as_deref(), Some("123456789012345678901"), "every digit");
         assert!(
             RawObject::parse("[]").is_none()
                 && RawObject::parse("{").is_none()

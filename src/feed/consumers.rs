@@ -60,20 +60,20 @@ impl ConsumerError {
         match self {
             Self::NotFound => FeedResponse::error(
                 StatusCode::NOT_FOUND,
-                "There is no consumer of this name: make one with PUT.",
+                "There is no consumer with this name; create it with PUT.",
             ),
             Self::Leased(until) => {
                 let until = until.map(|until| format!(" until {until:.0}")).unwrap_or_default();
-                let why = format!("Another reader holds the lease of this consumer{until}.");
-                FeedResponse::error_with_code(StatusCode::CONFLICT, "leased", &why)
+                let message = format!("Another reader holds the lease of this consumer{until}.");
+                FeedResponse::error_with_code(StatusCode::CONFLICT, "leased", &message)
                     .with_header(header::RETRY_AFTER, "1")
             }
             Self::NotLeased => FeedResponse::error_with_code(
                 StatusCode::CONFLICT,
                 "not_leased",
-                "The lease was given to another reader since, or the consumer was put elsewhere: these events are handed out again.",
+                "The lease has expired, or the consumer was moved. Read the events again; they may repeat.",
             ),
-            Self::Page(no_page) => no_page.to_response(),
+            Self::Page(error) => error.to_response(),
         }
     }
 }
@@ -87,21 +87,21 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         parts: &[&str],
     ) -> FeedResponse {
         if *scope != TokenScope::AllSources {
-            let why =
+            let message =
                 "Tokens restricted to sources cannot use consumers: continue from a cursor of GET /events.";
-            return FeedResponse::error(StatusCode::FORBIDDEN, why);
+            return FeedResponse::error(StatusCode::FORBIDDEN, message);
         }
         if parts.first().is_some_and(|name| !is_valid_name(name)) {
-            let why = format!(
-                "A consumer's name begins with a letter or a digit, and is of these, '-', '_' and '.', at most {MAX_NAME_CHARS}."
+            let message = format!(
+                "A consumer's name begins with a letter or digit, and contains at most {MAX_NAME_CHARS} letters, digits, '-', '_' and '.'."
             );
-            return FeedResponse::error(StatusCode::BAD_REQUEST, &why);
+            return FeedResponse::error(StatusCode::BAD_REQUEST, &message);
         }
         if !request.query.is_empty() && parts.get(1) != Some(&"events") {
-            let why = "This path takes no parameters; state the start in the body.";
-            return FeedResponse::error(StatusCode::BAD_REQUEST, why);
+            let message = "This path takes no parameters; specify the start in the body.";
+            return FeedResponse::error(StatusCode::BAD_REQUEST, message);
         }
-        let answer = match (parts, request.method) {
+        let response = match (parts, request.method) {
             ([], &Method::GET) => self.list_consumers().await,
             ([], _) => return FeedResponse::not_allowed("GET"),
             ([name], &Method::GET) => self.show_consumer(name).await,
@@ -120,22 +120,22 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
                 );
             }
         };
-        answer.unwrap_or_else(|no_consumer| no_consumer.to_response())
+        response.unwrap_or_else(|error| error.to_response())
     }
 
     async fn list_consumers(&self) -> Result<FeedResponse, ConsumerError> {
-        let mut shown = Vec::new();
+        let mut consumers = Vec::new();
         let bounds = self.log.bounds().await?;
         for consumer in self.log.find_consumers(None).await? {
-            shown.push(self.consumer_json(&consumer, bounds).await?);
+            consumers.push(self.consumer_json(&consumer, bounds).await?);
         }
-        Ok(FeedResponse::json(StatusCode::OK, json!({"object": "list", "data": shown}).to_string()))
+        Ok(FeedResponse::json(StatusCode::OK, json!({"object": "list", "data": consumers}).to_string()))
     }
 
     async fn show_consumer(&self, name: &str) -> Result<FeedResponse, ConsumerError> {
         let consumer = self.find_consumer(name).await?;
-        let shown = self.consumer_json(&consumer, self.log.bounds().await?).await?;
-        Ok(FeedResponse::json(StatusCode::OK, shown.to_string()))
+        let json = self.consumer_json(&consumer, self.log.bounds().await?).await?;
+        Ok(FeedResponse::json(StatusCode::OK, json.to_string()))
     }
 
     async fn find_consumer(&self, name: &str) -> Result<Consumer, ConsumerError> {
@@ -164,9 +164,9 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         };
         let position = self.resolve_point(&point).await?;
         let is_new = self.log.create_consumer(name, position).await?;
-        let mut answer = self.show_consumer(name).await?;
-        answer.status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(answer)
+        let mut response = self.show_consumer(name).await?;
+        response.status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(response)
     }
 
     async fn delete_consumer(&self, name: &str) -> Result<FeedResponse, ConsumerError> {
@@ -196,19 +196,19 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         }
     }
 
-    /// Returns the next events with a lease; without events, no lease is kept.
+    /// Returns the next events with a lease; an empty page has no lease.
     async fn read_events(
         &self,
         name: &str,
         request: &FeedRequest<'_>,
     ) -> Result<FeedResponse, ConsumerError> {
-        let (query, lease_time) = parse_query(request.query)?;
-        let until = Instant::now() + query.wait.min(request.max_wait);
+        let (query, lease_duration) = parse_query(request.query)?;
+        let deadline = Instant::now() + query.wait.min(request.max_wait);
         let key = self.cursor_key().await?.clone();
         let format = Format::for_page(request.header(header::ACCEPT));
         loop {
             let consumer = self.find_consumer(name).await?;
-            let wait = until.saturating_duration_since(Instant::now());
+            let wait = deadline.saturating_duration_since(Instant::now());
             if consumer.leased_until.is_some() {
                 if wait.is_zero() {
                     return Err(ConsumerError::Leased(consumer.leased_until));
@@ -220,23 +220,23 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
             let query = EventQuery { wait, ..query.clone() };
             let page = self.page_after(consumer.position, &query).await?;
             let lease = format!("{:032x}", fastrand::u128(..));
-            match self.log.acquire_lease(name, &lease, lease_time).await? {
+            match self.log.acquire_lease(name, &lease, lease_duration).await? {
                 LeaseOutcome::AlreadyLeased if wait.is_zero() => {
                     return Err(ConsumerError::Leased(self.find_consumer(name).await?.leased_until));
                 }
                 LeaseOutcome::AlreadyLeased => {}
-                // Another reader moved the consumer meanwhile.
+                // Another reader moved the consumer while this one read.
                 LeaseOutcome::Acquired(position) if position != consumer.position => {
                     self.release_lease(name, &lease, position).await?;
                 }
                 LeaseOutcome::Acquired(_) if page.events.is_empty() => {
                     // No event matched the filter: move past the scanned range.
-                    self.release_lease(name, &lease, page.next).await?;
+                    self.release_lease(name, &lease, page.next_position).await?;
                     return Ok(page_response(request, format, &query, &page, &key, None));
                 }
                 LeaseOutcome::Acquired(_) => {
-                    let answer = page_response(request, format, &query, &page, &key, Some(&lease));
-                    return Ok(answer.with_header(LEASE_HEADER, &lease));
+                    let response = page_response(request, format, &query, &page, &key, Some(&lease));
+                    return Ok(response.with_header(LEASE_HEADER, &lease));
                 }
             }
         }
@@ -250,10 +250,10 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
 /// Parses the page query and the length of the lease.
 fn parse_query(query: &str) -> Result<(EventQuery, Duration), PageError> {
     let is_lease = |pair: &&str| pair.split('=').next() == Some("lease");
-    let (lease, others): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease);
-    let seconds = match lease.as_slice() {
+    let (lease_pairs, other_pairs): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease);
+    let seconds = match lease_pairs.as_slice() {
         [] => DEFAULT_LEASE_SECONDS,
-        [one] => one["lease".len()..].trim_start_matches('=').parse().unwrap_or(0),
+        [pair] => pair["lease".len()..].trim_start_matches('=').parse().unwrap_or(0),
         _ => 0,
     };
     if !(1..=MAX_LEASE_SECONDS).contains(&seconds) {
@@ -261,22 +261,25 @@ fn parse_query(query: &str) -> Result<(EventQuery, Duration), PageError> {
             "lease must be a whole number from 1 to {MAX_LEASE_SECONDS}"
         )));
     }
-    Ok((EventQuery::parse(&others.join("&"), AllowedParameters::Consumer)?, Duration::from_secs(seconds)))
+    Ok((
+        EventQuery::parse(&other_pairs.join("&"), AllowedParameters::Consumer)?,
+        Duration::from_secs(seconds),
+    ))
 }
 
 /// Parses a JSON body. The error names the position, never the content.
 fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PageError> {
     serde_json::from_slice(body).map_err(|error| {
-        let why = match error.classify() {
+        let message = match error.classify() {
             serde_json::error::Category::Data => "the body does not match the schema; see /openapi.json",
             _ => "the body is not JSON",
         };
-        PageError::BadRequest(format!("{why} (line {}, column {})", error.line(), error.column()))
+        PageError::BadRequest(format!("{message} (line {}, column {})", error.line(), error.column()))
     })
 }
 
-fn is_valid_name(text: &str) -> bool {
-    let is_known = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
-    let begins = text.starts_with(|char: char| char.is_ascii_alphanumeric());
-    begins && text.len() <= MAX_NAME_CHARS && text.chars().all(is_known)
+fn is_valid_name(name: &str) -> bool {
+    let is_allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let starts_alphanumeric = name.starts_with(|char: char| char.is_ascii_alphanumeric());
+    starts_alphanumeric && name.len() <= MAX_NAME_CHARS && name.chars().all(is_allowed)
 }

@@ -12,8 +12,8 @@ use super::{EventStream, Feed, FeedRequest, FeedResponse, STREAM_HEADERS, is_str
 use crate::lambda::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
 use crate::log::{ConsumerStore, EventReader};
 
-/// Time for reading the log, within the time that a request may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(3);
+/// The part of a request's time that a long poll leaves for reading the log.
+const LOG_READ_MARGIN: Duration = Duration::from_secs(3);
 
 pub struct FeedFunction<L> {
     pub feed: Arc<Feed<L>>,
@@ -22,53 +22,52 @@ pub struct FeedFunction<L> {
 }
 
 impl<L: EventReader + ConsumerStore> FeedFunction<L> {
-    /// Handles one request before `deadline`.
+    /// Handles one request before `invocation_deadline`.
     ///
     /// # Errors
     /// The event is not from a Function URL.
     pub async fn invoke(
         &self,
         event: &str,
-        deadline: SystemTime,
+        invocation_deadline: SystemTime,
     ) -> Result<FunctionResponse<FunctionUrlResponse, Body>, FunctionUrlEventError> {
         let url_request = FunctionUrlRequest::parse(event)?;
         // The body is decoded only for a client that has been authenticated.
-        let authenticated =
-            self.feed.authenticate(&url_request.headers, url_request.iam_user_arn.is_some()).await;
-        let checked = authenticated.and_then(|scope| match url_request.body() {
+        let scope = self.feed.authenticate(&url_request.headers, url_request.iam_user_arn.is_some()).await;
+        let scope_and_body = scope.and_then(|scope| match url_request.body() {
             Ok(body) => Ok((scope, body)),
             Err(FunctionUrlEventError) => {
                 Err(FeedResponse::error(StatusCode::BAD_REQUEST, "The body is not valid base64."))
             }
         });
-        let (scope, body) = match checked {
-            Ok(checked) => checked,
-            Err(refused) => return Ok(self.response(refused)),
+        let (scope, body) = match scope_and_body {
+            Ok(scope_and_body) => scope_and_body,
+            Err(response) => return Ok(self.response(response)),
         };
         let FunctionUrlRequest { method, path, query, headers, .. } = url_request;
-        let end = handling_deadline(deadline);
+        let deadline = handling_deadline(invocation_deadline);
         let request = FeedRequest {
             method: &method,
             path: &path,
             query: &query,
             headers: &headers,
             body: &body,
-            max_wait: end.saturating_duration_since(Instant::now()).saturating_sub(READ_TIMEOUT),
+            max_wait: deadline.saturating_duration_since(Instant::now()).saturating_sub(LOG_READ_MARGIN),
         };
         if !self.is_streaming || !is_stream_request(&request) {
             return Ok(self.response(self.feed.handle(request, &scope).await));
         }
         Ok(match self.feed.open_stream(request, scope).await {
-            Ok((first, follower)) => {
+            Ok((first_chunk, events)) => {
                 let headers = STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into();
-                streaming_response(StatusCode::OK, headers, stream_body(first, follower, end))
+                streaming_response(StatusCode::OK, headers, stream_body(first_chunk, events, deadline))
             }
-            Err(answer) => self.response(answer),
+            Err(response) => self.response(response),
         })
     }
 
-    fn response(&self, answer: FeedResponse) -> FunctionResponse<FunctionUrlResponse, Body> {
-        let FeedResponse { status, headers, body, .. } = answer;
+    fn response(&self, response: FeedResponse) -> FunctionResponse<FunctionUrlResponse, Body> {
+        let FeedResponse { status, headers, body, .. } = response;
         if self.is_streaming {
             streaming_response(status, headers, body.into())
         } else {
@@ -87,22 +86,22 @@ fn streaming_response(
     FunctionResponse::StreamingResponse(StreamResponse { metadata_prelude, stream })
 }
 
-/// Streams the log until `end`; then the client reconnects with its `Last-Event-ID`. Lambda does not report that a client has
-/// disconnected, which also bounds how long a stream should last.
+/// Streams the log until `deadline`; then the client reconnects with its `Last-Event-ID`. The deadline also ends the stream of a
+/// client that has disconnected, which Lambda does not report.
 fn stream_body<L: EventReader + ConsumerStore>(
-    first: String,
-    mut follower: EventStream<L>,
-    end: Instant,
+    first_chunk: String,
+    mut events: EventStream<L>,
+    deadline: Instant,
 ) -> Body {
-    let (mut give, take) = channel();
+    let (mut sender, body) = channel();
     tokio::spawn(async move {
-        let mut text = Some(first);
-        while let Some(chunk) = text {
-            if give.send_data(chunk.into()).await.is_err() {
+        let mut next_chunk = Some(first_chunk);
+        while let Some(chunk) = next_chunk {
+            if sender.send_data(chunk.into()).await.is_err() {
                 return;
             }
-            text = timeout_at(end, follower.next_chunk()).await.unwrap_or_default();
+            next_chunk = timeout_at(deadline, events.next_chunk()).await.unwrap_or_default();
         }
     });
-    take
+    body
 }

@@ -58,8 +58,8 @@ impl<'a> FeedRequest<'a> {
 }
 
 impl<L: EventReader + ConsumerStore> Feed<L> {
-    pub fn new(log: L, access: Authenticator) -> Self {
-        Self { log, authenticator: access, cursor_key: OnceCell::new() }
+    pub fn new(log: L, authenticator: Authenticator) -> Self {
+        Self { log, authenticator, cursor_key: OnceCell::new() }
     }
 
     /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`). Callers do
@@ -74,14 +74,14 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
     ) -> Result<TokenScope, FeedResponse> {
         let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
         match self.authenticator.authenticate(authorization, is_signed).await {
-            Ok(Some(admitted)) => Ok(admitted.scope),
+            Ok(Some(token)) => Ok(token.scope),
             Ok(None) => {
-                let answer = FeedResponse::error(StatusCode::UNAUTHORIZED, "Unauthorized.");
-                Err(answer.with_header(header::WWW_AUTHENTICATE, "Bearer"))
+                let response = FeedResponse::error(StatusCode::UNAUTHORIZED, "Unauthorized.");
+                Err(response.with_header(header::WWW_AUTHENTICATE, "Bearer"))
             }
-            Err(why) => {
+            Err(error) => {
                 error!(
-                    error = why.to_string(),
+                    error = error.to_string(),
                     "cannot authenticate requests: the token secret is unavailable"
                 );
                 Err(FeedResponse::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
@@ -93,14 +93,14 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
     /// Handles a request with the scope that [`authenticate`](Self::authenticate) returned.
     pub async fn handle(&self, request: FeedRequest<'_>, scope: &TokenScope) -> FeedResponse {
         let request = FeedRequest { path: trim_slashes(request.path), ..request };
-        // HEAD is answered like GET, except where GET has side effects.
+        // HEAD is handled like GET, except where GET has side effects.
         let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
         let request = if is_head { FeedRequest { method: &Method::GET, ..request } } else { request };
-        let mut answer = self.route(&request, scope).await.finalize(&request);
+        let mut response = self.route(&request, scope).await.finalize(&request);
         if is_head {
-            answer.body = Vec::new();
+            response.body = Vec::new();
         }
-        answer
+        response
     }
 
     async fn route(&self, request: &FeedRequest<'_>, scope: &TokenScope) -> FeedResponse {

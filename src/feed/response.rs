@@ -78,9 +78,9 @@ impl FeedResponse {
     }
 
     /// The response when the log cannot be read.
-    pub(super) fn from_log_error(why: &LogError) -> Self {
-        error!(error = why.to_string(), "cannot read the log");
-        let status = match why {
+    pub(super) fn from_log_error(error: &LogError) -> Self {
+        error!(error = error.to_string(), "cannot read the log");
+        let status = match error {
             LogError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             LogError::InvalidCredentials(_) | LogError::Rejected(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -104,9 +104,10 @@ impl FeedResponse {
         };
         self = self.with_header(header::VARY, "accept, accept-encoding");
         if let Some(tag) = tag {
-            let has_it = request.header(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &tag));
+            let is_unmodified =
+                request.header(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &tag));
             self = self.with_header(header::ETAG, &tag);
-            if has_it {
+            if is_unmodified {
                 self.status = StatusCode::NOT_MODIFIED;
                 self.body = Vec::new();
                 return self;
@@ -114,9 +115,9 @@ impl FeedResponse {
         }
         if self.body.len() >= MIN_GZIP_BYTES
             && request.header(header::ACCEPT_ENCODING).is_some_and(accepts_gzip)
-            && let Some(smaller) = gzip(&self.body)
+            && let Some(compressed) = gzip(&self.body)
         {
-            self.body = smaller;
+            self.body = compressed;
             self = self.with_header(header::CONTENT_ENCODING, "gzip");
         }
         self
@@ -124,25 +125,25 @@ impl FeedResponse {
 }
 
 /// A weak tag, because the compressed and the plain body share it.
-fn etag(of: &[u8]) -> String {
-    format!("W/\"{}\"", hex::encode(&Sha256::digest(of)[..16]))
+fn etag(content: &[u8]) -> String {
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..16]))
 }
 
 /// Whether `If-None-Match` contains a tag, by weak comparison. Source: RFC 9110, section 13.1.2.
-fn matches_etag(known: &str, tag: &str) -> bool {
-    let bare = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    known.trim() == "*" || known.split(',').any(|one| bare(one) == bare(tag))
+fn matches_etag(if_none_match: &str, tag: &str) -> bool {
+    let opaque_tag = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    if_none_match.trim() == "*" || if_none_match.split(',').any(|known| opaque_tag(known) == opaque_tag(tag))
 }
 
 /// Whether `Accept-Encoding` accepts gzip. Source: RFC 9110, section 12.5.3.
-fn accepts_gzip(accepted: &str) -> bool {
-    accepted.split(',').any(|coding| {
+fn accepts_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
-        let is_refused = parts.any(|weight| {
+        let is_excluded = parts.any(|weight| {
             weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
         });
-        is_gzip && !is_refused
+        is_gzip && !is_excluded
     })
 }
 

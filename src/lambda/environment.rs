@@ -25,24 +25,24 @@ impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// A required variable; `what` describes its value in the error.
-    pub fn require(&self, name: &'static str, what: &str) -> Result<String, EnvironmentError> {
-        self.get(name).ok_or_else(|| EnvironmentError::new(name, format!("not set; it names {what}")))
+    /// A required variable; `description` describes its value in the error.
+    pub fn require(&self, name: &'static str, description: &str) -> Result<String, EnvironmentError> {
+        self.get(name).ok_or_else(|| EnvironmentError::new(name, format!("not set; it names {description}")))
     }
 
-    /// A whole number of `of` within bounds.
+    /// A whole number of `unit` within `bounds`; `default` if the variable is unset.
     pub fn number(
         &self,
         name: &'static str,
         default: i64,
         bounds: RangeInclusive<i64>,
-        of: &str,
+        unit: &str,
     ) -> Result<i64, EnvironmentError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         let number = text.parse().ok().filter(|number| bounds.contains(number));
-        let (least, most) = bounds.into_inner();
+        let (min, max) = bounds.into_inner();
         number.ok_or_else(|| {
-            let problem = format!("'{text}' is not a whole number of {of} from {least} to {most}");
+            let problem = format!("'{text}' is not a whole number of {unit} from {min} to {max}");
             EnvironmentError::new(name, problem)
         })
     }

@@ -1,7 +1,7 @@
 //! SQS batches.
 //!
-//! A function returns the ids of the messages that failed (`ReportBatchItemFailures`). SQS delivers those again, and moves them
-//! to the dead-letter queue after the maximum number of receives.
+//! A function returns the ids of the messages that failed (`ReportBatchItemFailures`). SQS delivers these messages
+//! again, and moves them to the dead-letter queue after the maximum number of receives.
 
 use serde::{Deserialize, Serialize};
 

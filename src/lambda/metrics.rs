@@ -1,7 +1,7 @@
 //! A function's log lines, which are also CloudWatch metrics (embedded metric format).
 //!
-//! One JSON line is both: the member `_aws` names the fields that CloudWatch extracts as metrics. CloudWatch charges for each
-//! metric that a line names, so a line names only those that it reports.
+//! The member `_aws` of a JSON log line names the fields that CloudWatch extracts as metrics. CloudWatch charges for
+//! each metric that a line names, so a line names only the metrics that it reports.
 //!
 //! Source: "Specification: Embedded metric format", Amazon CloudWatch User Guide.
 

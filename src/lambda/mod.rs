@@ -1,5 +1,5 @@
-//! The Lambda runtime: environment variables (`environment`), deadlines, SQS batches (`messages`), Function URL requests (`url`), log
-//! lines with metrics (`metrics`).
+//! The Lambda runtime: environment variables (`environment`), deadlines, SQS batches (`messages`), Function URL
+//! requests (`url`), log lines with metrics (`metrics`).
 
 mod environment;
 mod messages;
@@ -25,29 +25,30 @@ const RESPONSE_MARGIN: Duration = Duration::from_millis(400);
 
 /// The time by which handling must end, for an invocation that ends at `deadline`.
 pub fn handling_deadline(deadline: SystemTime) -> Instant {
-    let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + left.saturating_sub(RESPONSE_MARGIN)
+    let remaining = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + remaining.saturating_sub(RESPONSE_MARGIN)
 }
 
-/// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response with lines to log.
+/// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response with lines
+/// to log.
 ///
 /// # Errors
 /// The Runtime API is unreachable.
-pub async fn run_function<F, A, E>(
+pub async fn run_function<F, R, E>(
     invoke: impl Fn(Box<RawValue>, String, SystemTime) -> F,
 ) -> Result<(), Error>
 where
-    F: Future<Output = Result<(A, Vec<String>), E>> + Send + 'static,
-    A: Serialize + Send + 'static,
+    F: Future<Output = Result<(R, Vec<String>), E>> + Send + 'static,
+    R: Serialize + Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let deadline = event.context.deadline();
-        let invoked = invoke(event.payload, event.context.request_id, deadline);
+        let invocation = invoke(event.payload, event.context.request_id, deadline);
         Box::pin(async move {
-            let (answer, lines) = invoked.await?;
+            let (response, lines) = invocation.await?;
             lines.iter().for_each(|line| output::print_line(line));
-            Ok::<_, Error>(answer)
+            Ok::<_, Error>(response)
         })
     }))
     .await

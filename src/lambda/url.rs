@@ -1,5 +1,5 @@
-//! Function URL requests and responses. Source: "Request payload format" and "Response payload format" (2.0), AWS Lambda
-//! Developer Guide.
+//! Function URL requests and responses. Source: "Request payload format" and "Response payload format" (2.0), AWS
+//! Lambda Developer Guide.
 //!
 //! The function `bridge` has its own parser, which also reads the host and never fails an invocation.
 
@@ -89,7 +89,7 @@ impl<'a> FunctionUrlRequest<'a> {
         let header = |(name, value): (&String, &String)| {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         };
-        let signer = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
+        let identity = event.request_context.authorizer.and_then(|authorizer| authorizer.iam);
         Ok(Self {
             method: Method::from_bytes(event.request_context.http.method.as_bytes())
                 .map_err(|_| FunctionUrlEventError)?,
@@ -98,7 +98,7 @@ impl<'a> FunctionUrlRequest<'a> {
             headers: event.headers.iter().filter_map(header).collect(),
             body: event.body,
             is_base64: event.is_base64_encoded,
-            iam_user_arn: signer.map(|signer| signer.user_arn.unwrap_or_default()),
+            iam_user_arn: identity.map(|identity| identity.user_arn.unwrap_or_default()),
         })
     }
 }
@@ -177,15 +177,15 @@ mod tests {
 
     #[test]
     fn a_binary_response_is_base64_encoded() {
-        let answer = |body: &[u8]| {
+        let response = |body: &[u8]| {
             let headers = [(http::header::ALLOW, "GET".to_owned())];
             serde_json::to_value(FunctionUrlResponse::new(StatusCode::OK, headers, body.to_vec())).unwrap()
         };
         let expected =
             json!({"statusCode": 200, "headers": {"allow": "GET"}, "body": "é", "isBase64Encoded": false});
-        assert_eq!(answer("é".as_bytes()), expected);
+        assert_eq!(response("é".as_bytes()), expected);
         assert_eq!(
-            (&answer(b"\xff")["body"], &answer(b"\xff")["isBase64Encoded"]),
+            (&response(b"\xff")["body"], &response(b"\xff")["isBase64Encoded"]),
             (&json!("/w=="), &json!(true))
         );
     }

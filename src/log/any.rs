@@ -87,10 +87,10 @@ impl AnyLog {
         {
             return Err(OpenLogError::NotFound(path.clone()));
         }
-        let name = address.to_string();
-        let failed = move |error| OpenLogError::Log { address: name.clone(), error };
-        let log = Self::open(&address, connections).await.map_err(&failed)?;
-        Ok((log, failed))
+        let address_text = address.to_string();
+        let add_address = move |error| OpenLogError::Log { address: address_text.clone(), error };
+        let log = Self::open(&address, connections).await.map_err(&add_address)?;
+        Ok((log, add_address))
     }
 
     /// Opens a log with at most `connections` connections. Creates the tables, and for SQLite the file and its folder,
@@ -103,8 +103,8 @@ impl AnyLog {
             LogAddress::Postgres(url) => PostgresLog::open(url, connections).await.map(Self::Postgres),
             LogAddress::File(path) => {
                 if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                    let failed = |error| LogError::Rejected(format!("{}: {error}", folder.display()));
-                    make_private(folder).map_err(failed)?;
+                    let folder_error = |error| LogError::Rejected(format!("{}: {error}", folder.display()));
+                    make_private(folder).map_err(folder_error)?;
                 }
                 SqliteLog::open(path).await.map(Self::Sqlite)
             }
@@ -164,10 +164,10 @@ impl EventStore for AnyLog {
         }
     }
 
-    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+    async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
         match self {
-            Self::Postgres(log) => log.maintain(keep).await,
-            Self::Sqlite(log) => log.maintain(keep).await,
+            Self::Postgres(log) => log.maintain(retention).await,
+            Self::Sqlite(log) => log.maintain(retention).await,
         }
     }
 }
@@ -191,11 +191,11 @@ impl EventReader for AnyLog {
         &self,
         positions: Range<Position>,
         filter: &EventFilter,
-        most: PageLimit,
+        page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
         match self {
-            Self::Postgres(log) => log.read_events(positions, filter, most).await,
-            Self::Sqlite(log) => log.read_events(positions, filter, most).await,
+            Self::Postgres(log) => log.read_events(positions, filter, page_limit).await,
+            Self::Sqlite(log) => log.read_events(positions, filter, page_limit).await,
         }
     }
 

@@ -12,20 +12,20 @@ use tracing::warn;
 use super::{LogError, order::Position};
 
 /// The pause between two polls of the database.
-const MIN_BACKOFF: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The pause after a failed poll.
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
+const POLL_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The last known end of a log, which readers watch.
 pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
     /// Only one waiter polls at a time.
-    turn: Mutex<()>,
+    poll_lock: Mutex<()>,
 }
 
 impl Default for AppendWatch {
     fn default() -> Self {
-        Self { end: watch::Sender::new(0), turn: Mutex::default() }
+        Self { end: watch::Sender::new(0), poll_lock: Mutex::default() }
     }
 }
 
@@ -33,36 +33,36 @@ impl AppendWatch {
     /// Reports that the log ends at `end` or later, and wakes the waiting readers if that is new.
     pub(super) fn advance_to(&self, end: Position) {
         self.end.send_if_modified(|known| {
-            let grows = end > *known;
+            let has_grown = end > *known;
             *known = end.max(*known);
-            grows
+            has_grown
         });
     }
 
-    /// Waits until the log ends after `position`. `ask` queries the database for the end of the log.
-    pub(super) async fn wait_beyond<F>(&self, position: Position, ask: impl Fn() -> F)
+    /// Waits until the log ends after `position`. `query_end` queries the database for the end of the log.
+    pub(super) async fn wait_beyond<F>(&self, position: Position, query_end: impl Fn() -> F)
     where
         F: Future<Output = Result<Position, LogError>>,
     {
         let mut end = self.end.subscribe();
-        let mut pause = MIN_BACKOFF;
+        let mut pause = POLL_INTERVAL;
         while *end.borrow_and_update() <= position {
-            let asked = async {
-                let _turn = self.turn.lock().await;
+            let poll = async {
+                let _poll_guard = self.poll_lock.lock().await;
                 sleep(pause).await;
-                ask().await
+                query_end().await
             };
             tokio::select! {
                 // `self` owns the sender, so this never fails.
                 _ = end.changed() => {}
-                asked = asked => match asked {
+                result = poll => match result {
                     Ok(end) => {
-                        pause = MIN_BACKOFF;
+                        pause = POLL_INTERVAL;
                         self.advance_to(end);
                     }
                     Err(error) => {
                         warn!(error = error.to_string(), "cannot query the end of the log; readers keep waiting");
-                        pause = MAX_BACKOFF;
+                        pause = POLL_RETRY_INTERVAL;
                     }
                 },
             }
@@ -81,15 +81,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_waiters_share_one_query() {
-        let (growth, asked) = (Arc::new(AppendWatch::default()), Arc::new(AtomicI64::new(0)));
-        let mut waiting = tokio::task::JoinSet::new();
+        let (append_watch, query_count) = (Arc::new(AppendWatch::default()), Arc::new(AtomicI64::new(0)));
+        let mut waiters = tokio::task::JoinSet::new();
         for position in [7; 500] {
-            let (growth, asked) = (growth.clone(), asked.clone());
-            waiting.spawn(async move {
-                growth
+            let (append_watch, query_count) = (append_watch.clone(), query_count.clone());
+            waiters.spawn(async move {
+                append_watch
                     .wait_beyond(position, || {
-                        std::future::ready(match asked.fetch_add(1, Ordering::Relaxed) {
-                            10 => Err(LogError::Unavailable("for once".into())),
+                        std::future::ready(match query_count.fetch_add(1, Ordering::Relaxed) {
+                            10 => Err(LogError::Unavailable("simulated failure".into())),
                             20 => Ok(8),
                             _ => Ok(7),
                         })
@@ -98,9 +98,9 @@ mod tests {
             });
         }
         let start = Instant::now();
-        waiting.join_all().await;
-        assert_eq!(asked.load(Ordering::Relaxed), 21);
-        assert!(start.elapsed() <= 21 * MIN_BACKOFF + MAX_BACKOFF, "{:?}", start.elapsed());
-        growth.wait_beyond(3, std::future::pending).await;
+        waiters.join_all().await;
+        assert_eq!(query_count.load(Ordering::Relaxed), 21);
+        assert!(start.elapsed() <= 21 * POLL_INTERVAL + POLL_RETRY_INTERVAL, "{:?}", start.elapsed());
+        append_watch.wait_beyond(3, std::future::pending).await;
     }
 }

@@ -41,28 +41,32 @@ pub enum CaseFolding {
     Yes,
 }
 
-const fn column(name: &'static str, filter: &'static str, matching: MatchMode) -> Column {
+const fn column(name: &'static str, query_parameter: &'static str, match_mode: MatchMode) -> Column {
     Column {
         name,
         field: name,
         fallback_domain_of: None,
-        query_parameter: filter,
-        match_mode: matching,
+        query_parameter,
+        match_mode,
         case_folding: CaseFolding::Preserve,
         is_selective: false,
         is_address: false,
     }
 }
 
-const fn address(name: &'static str, filter: &'static str) -> Column {
-    Column { case_folding: CaseFolding::Yes, is_address: true, ..column(name, filter, MatchMode::Exact) }
+const fn address(name: &'static str, query_parameter: &'static str) -> Column {
+    Column {
+        case_folding: CaseFolding::Yes,
+        is_address: true,
+        ..column(name, query_parameter, MatchMode::Exact)
+    }
 }
 
-const fn domain(name: &'static str, of: &'static str, filter: &'static str) -> Column {
+const fn domain(name: &'static str, address_column: &'static str, query_parameter: &'static str) -> Column {
     Column {
-        fallback_domain_of: Some(of),
+        fallback_domain_of: Some(address_column),
         case_folding: CaseFolding::Yes,
-        ..column(name, filter, MatchMode::Words)
+        ..column(name, query_parameter, MatchMode::Words)
     }
 }
 

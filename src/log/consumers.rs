@@ -1,7 +1,7 @@
 //! Named consumers: readers whose cursor is stored in the log.
 //!
 //! One reader at a time holds the lease of a consumer. It reads events and acknowledges them before the lease expires;
-//! otherwise the next reader receives the same events. So each event is handed out at least once.
+//! otherwise the next reader receives the same events. So each event is delivered at least once.
 
 use std::time::Duration;
 
@@ -73,8 +73,8 @@ pub trait ConsumerStore: SqlExecutor {
         async move {
             let sql = "insert into {log}consumers (name, position, created) values ($1, $2, {now})
                 on conflict (name) do nothing returning name, position, leased_until, acknowledged";
-            let made = self.query(sql, vec![name.into(), position.into()]).await?;
-            Ok(!made.is_empty())
+            let rows = self.query(sql, vec![name.into(), position.into()]).await?;
+            Ok(!rows.is_empty())
         }
     }
 
@@ -87,12 +87,13 @@ pub trait ConsumerStore: SqlExecutor {
         name: Option<&str>,
     ) -> impl Future<Output = Result<Vec<Consumer>, LogError>> + Send {
         async move {
-            let (which, values) = match name {
+            let (clause, values) = match name {
                 Some(name) => ("where name = $1", vec![name.into()]),
                 None => ("order by name", vec![]),
             };
-            let rows = self.query(&format!("select {COLUMNS} from {{log}}consumers {which}"), values).await?;
-            rows.into_iter().map(consumer).collect()
+            let rows =
+                self.query(&format!("select {COLUMNS} from {{log}}consumers {clause}"), values).await?;
+            rows.into_iter().map(consumer_from_row).collect()
         }
     }
 
@@ -107,7 +108,7 @@ pub trait ConsumerStore: SqlExecutor {
         }
     }
 
-    /// Acquires the lease `lease` of a consumer for `time`, unless another reader holds one.
+    /// Acquires the lease `lease` of a consumer for `duration`, unless another reader holds one.
     ///
     /// # Errors
     /// The database failed, see [`LogError`].
@@ -115,23 +116,22 @@ pub trait ConsumerStore: SqlExecutor {
         &self,
         name: &str,
         lease: &str,
-        time: Duration,
+        duration: Duration,
     ) -> impl Future<Output = Result<LeaseOutcome, LogError>> + Send {
         async move {
             let sql = "update {log}consumers set lease = $2, leased_until = {now} + $3
                 where name = $1 and (leased_until is null or leased_until <= {now})
                 returning name, position, leased_until, acknowledged";
-            let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 2);
-            let values = vec![name.into(), lease.into(), time.into()];
-            let leased = self.query(sql, values).await?;
-            leased
-                .first()
+            let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2);
+            let values = vec![name.into(), lease.into(), micros.into()];
+            let rows = self.query(sql, values).await?;
+            rows.first()
                 .map_or(Ok(LeaseOutcome::AlreadyLeased), |row| row.number(1).map(LeaseOutcome::Acquired))
         }
     }
 
-    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false when the lease was
-    /// given to another reader meanwhile.
+    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false when another
+    /// reader has acquired the lease meanwhile.
     ///
     /// # Errors
     /// The database failed, see [`LogError`].
@@ -160,15 +160,15 @@ pub trait ConsumerStore: SqlExecutor {
             let sql =
                 "update {log}consumers set position = $2, lease = null, leased_until = null where name = $1
                 returning name, position, leased_until, acknowledged";
-            let sought = self.query(sql, vec![name.into(), position.into()]).await?;
-            Ok(!sought.is_empty())
+            let rows = self.query(sql, vec![name.into(), position.into()]).await?;
+            Ok(!rows.is_empty())
         }
     }
 }
 
 impl<S: SqlExecutor> ConsumerStore for S {}
 
-fn consumer(mut row: Row) -> Result<Consumer, LogError> {
+fn consumer_from_row(mut row: Row) -> Result<Consumer, LogError> {
     Ok(Consumer {
         name: row.text(0)?,
         position: row.number(1)?,

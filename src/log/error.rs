@@ -19,7 +19,7 @@ impl From<sqlx::Error> for LogError {
         match &error {
             sqlx::Error::Database(database_error) => {
                 let code = database_error.code().unwrap_or_default();
-                let text = format!("{} (code {code})", message(&code, database_error.message()));
+                let text = format!("{} (code {code})", redacted_message(&code, database_error.message()));
                 // Class 28, "invalid authorization specification".
                 if code.len() == 5 && code.starts_with("28") {
                     Self::InvalidCredentials(text)
@@ -53,6 +53,6 @@ fn is_transient_code(code: &str) -> bool {
 }
 
 /// The database's message; redacted for class 22 (data exceptions), which quotes the data.
-fn message<'a>(code: &str, text: &'a str) -> &'a str {
+fn redacted_message<'a>(code: &str, text: &'a str) -> &'a str {
     if code.starts_with("22") { "invalid data" } else { text }
 }

@@ -25,6 +25,6 @@ pub(super) async fn run<C: Migrate>(
         MigrateError::VersionMissing(version) => LogError::Rejected(format!(
             "the schema is newer than this binary (migration {version}); upgrade hookbridge"
         )),
-        other => LogError::Rejected(other.to_string()),
+        error => LogError::Rejected(error.to_string()),
     })
 }

@@ -124,7 +124,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// The database failed. Steps that completed before the failure stay in effect.
     fn maintain(
         &self,
-        keep: &RetentionPolicy,
+        retention: &RetentionPolicy,
     ) -> impl Future<Output = Result<MaintenanceReport, LogError>> + Send;
 }
 

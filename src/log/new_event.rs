@@ -11,7 +11,7 @@ use super::columns::{COLUMNS, CaseFolding};
 const MAX_TEXT_BYTES: usize = 1024;
 /// 0001-01-01 in seconds since 1970. PostgreSQL timestamps begin in 4713 BC and have another text format before the
 /// year 1.
-const MIN_TIMESTAMP: i64 = -62_135_596_800;
+const MIN_EPOCH_SECONDS: i64 = -62_135_596_800;
 
 /// The detail type of unrecognized elements.
 pub const UNRECOGNIZED_TYPE: &str = "unrecognized";
@@ -23,7 +23,7 @@ pub fn content_id(content: &str) -> String {
 
 /// Whether both databases can store a time: from the year 1 on.
 pub fn is_recordable(time: Timestamp) -> bool {
-    time.as_second() >= MIN_TIMESTAMP
+    time.as_second() >= MIN_EPOCH_SECONDS
 }
 
 /// An event with its EventBridge envelope fields and its search columns.
@@ -114,17 +114,18 @@ impl<'a> SearchColumns<'a> {
     /// Reads each column's value through `field`, which returns an event field by name.
     pub fn from_fields(mut field: impl FnMut(&str) -> Option<Cow<'a, str>>) -> Self {
         let mut values: [Option<Cow<'a, str>>; COLUMNS.len()] = Default::default();
-        for (at, column) in COLUMNS.iter().enumerate() {
+        for (index, column) in COLUMNS.iter().enumerate() {
             let value = field(column.field).filter(|value| !value.is_empty()).or_else(|| {
-                let of = COLUMNS.iter().position(|other| Some(other.name) == column.fallback_domain_of)?;
-                let (_, domain) = values[of].as_deref()?.rsplit_once('@')?;
+                let address_index =
+                    COLUMNS.iter().position(|candidate| Some(candidate.name) == column.fallback_domain_of)?;
+                let (_, domain) = values[address_index].as_deref()?.rsplit_once('@')?;
                 Some(Cow::Owned(domain.to_owned()))
             });
-            values[at] = value.map(|value| {
-                let value = sanitize_text(if column.is_address { without_brackets(value) } else { value });
-                let is_large = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
+            values[index] = value.map(|value| {
+                let value = sanitize_text(if column.is_address { extract_address(value) } else { value });
+                let needs_folding = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
                 match column.case_folding {
-                    CaseFolding::Yes if value.bytes().any(is_large) => Cow::Owned(value.to_lowercase()),
+                    CaseFolding::Yes if value.bytes().any(needs_folding) => Cow::Owned(value.to_lowercase()),
                     _ => value,
                 }
             });
@@ -139,8 +140,8 @@ impl<'a> SearchColumns<'a> {
 }
 
 /// Extracts the address from `Name <address>`.
-fn without_brackets(value: Cow<'_, str>) -> Cow<'_, str> {
-    match value.trim_end().strip_suffix('>').and_then(|inside| inside.rsplit_once('<')) {
+fn extract_address(value: Cow<'_, str>) -> Cow<'_, str> {
+    match value.trim_end().strip_suffix('>').and_then(|inner| inner.rsplit_once('<')) {
         Some((_, address)) if !address.is_empty() => Cow::Owned(address.to_owned()),
         _ => value,
     }
@@ -168,14 +169,14 @@ pub fn sanitize_text(mut value: Cow<'_, str>) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn value<'a>(found: &'a SearchColumns<'_>, name: &str) -> Option<&'a str> {
-        let at = COLUMNS.iter().position(|column| column.name == name)?;
-        found.values().nth(at)?
+    fn value<'a>(columns: &'a SearchColumns<'_>, name: &str) -> Option<&'a str> {
+        let index = COLUMNS.iter().position(|column| column.name == name)?;
+        columns.values().nth(index)?
     }
 
     #[test]
     fn a_missing_domain_is_derived_from_the_address() {
-        let found = SearchColumns::from_fields(|field| match field {
+        let columns = SearchColumns::from_fields(|field| match field {
             "rcpt_to" => Some("Recipient@Example.COM".into()),
             "friendly_from" => Some("Sender <sender@example.com>".into()),
             "sending_domain" => Some("mail.example.com".into()),
@@ -184,12 +185,12 @@ mod tests {
             "campaign_id" => Some("".into()),
             _ => None,
         });
-        assert_eq!(value(&found, "rcpt_to"), Some("recipient@example.com"));
-        assert_eq!(value(&found, "recipient_domain"), Some("example.com"));
-        assert_eq!(value(&found, "friendly_from"), Some("sender@example.com"));
-        assert_eq!(value(&found, "sending_domain"), Some("mail.example.com"));
-        assert_eq!(value(&found, "subject"), Some("ab"));
-        assert_eq!(value(&found, "reason").map(str::len), Some(1024));
-        assert_eq!(value(&found, "campaign_id"), None);
+        assert_eq!(value(&columns, "rcpt_to"), Some("recipient@example.com"));
+        assert_eq!(value(&columns, "recipient_domain"), Some("example.com"));
+        assert_eq!(value(&columns, "friendly_from"), Some("sender@example.com"));
+        assert_eq!(value(&columns, "sending_domain"), Some("mail.example.com"));
+        assert_eq!(value(&columns, "subject"), Some("ab"));
+        assert_eq!(value(&columns, "reason").map(str::len), Some(1024));
+        assert_eq!(value(&columns, "campaign_id"), None);
     }
 }

@@ -64,7 +64,7 @@ impl PageLimit {
 
     /// Whether these events reach the limit, so that more may follow.
     pub fn is_reached(&self, events: &[PositionedEvent]) -> bool {
-        let bytes = || events.iter().map(|placed| placed.event.detail.len()).sum::<usize>();
+        let bytes = || events.iter().map(|item| item.event.detail.len()).sum::<usize>();
         events.len() >= self.max_events || bytes() >= self.max_detail_bytes
     }
 }
@@ -115,7 +115,7 @@ pub trait EventReader: EventStore {
     /// The database failed, see [`LogError`].
     fn bounds(&self) -> impl Future<Output = Result<Bounds, LogError>> + Send;
 
-    /// Returns the events of these positions that match the filter, in order, up to the limit `most`; `None` when
+    /// Returns the events of these positions that match the filter, in order, up to `page_limit`; `None` when
     /// some of the positions have expired. The end must not exceed the result of [`EventReader::assign_positions`].
     ///
     /// # Errors

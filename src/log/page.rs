@@ -16,7 +16,7 @@ use super::week::Week;
 
 /// With more `union all` branches than this, all whole batches share one. SQLite accepts 500 branches, and each one
 /// binds the filter again.
-const MAX_UNION_ARMS: usize = 20;
+const MAX_UNION_BRANCHES: usize = 20;
 
 /// A batch and the range of positions that it covers.
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +37,18 @@ pub(super) fn scan_ranges(
     filter: &EventFilter,
     page_limit: PageLimit,
 ) -> Vec<Range<Position>> {
-    let (mut rest, mut length) = (positions.clone(), number(page_limit.max_events).max(1));
+    let (mut unscanned, mut length) = (positions.clone(), to_i64(page_limit.max_events).max(1));
     if *filter != EventFilter::default() {
-        return vec![rest];
+        return vec![unscanned];
     }
     let mut parts = Vec::new();
-    while rest.start < rest.end || parts.is_empty() {
+    while unscanned.start < unscanned.end || parts.is_empty() {
         let part = if page_limit.from_end {
-            rest.end.saturating_sub(length).max(rest.start)..rest.end
+            unscanned.end.saturating_sub(length).max(unscanned.start)..unscanned.end
         } else {
-            rest.start..rest.start.saturating_add(length).min(rest.end)
+            unscanned.start..unscanned.start.saturating_add(length).min(unscanned.end)
         };
-        rest = if page_limit.from_end { rest.start..part.start } else { part.end..rest.end };
+        unscanned = if page_limit.from_end { unscanned.start..part.start } else { part.end..unscanned.end };
         length = length.saturating_mul(2);
         parts.push(part);
     }
@@ -56,10 +56,10 @@ pub(super) fn scan_ranges(
 }
 
 /// The part of a limit that remains after the events found so far.
-pub(super) fn remaining(page_limit: PageLimit, found: &[PositionedEvent]) -> PageLimit {
-    let bytes: usize = found.iter().map(|placed| placed.event.detail.len()).sum();
+pub(super) fn remaining(page_limit: PageLimit, events: &[PositionedEvent]) -> PageLimit {
+    let bytes: usize = events.iter().map(|item| item.event.detail.len()).sum();
     PageLimit {
-        max_events: page_limit.max_events - found.len(),
+        max_events: page_limit.max_events - events.len(),
         max_detail_bytes: page_limit.max_detail_bytes - bytes,
         ..page_limit
     }
@@ -67,15 +67,15 @@ pub(super) fn remaining(page_limit: PageLimit, found: &[PositionedEvent]) -> Pag
 
 /// Joins the events found so far with those of the next part, in scan order.
 pub(super) fn merge(
-    mut found: Vec<PositionedEvent>,
-    mut more: Vec<PositionedEvent>,
+    mut events: Vec<PositionedEvent>,
+    mut next: Vec<PositionedEvent>,
     page_limit: PageLimit,
 ) -> Vec<PositionedEvent> {
     if page_limit.from_end {
-        std::mem::swap(&mut found, &mut more);
+        std::mem::swap(&mut events, &mut next);
     }
-    found.append(&mut more);
-    found
+    events.append(&mut next);
+    events
 }
 
 /// Selects the batches of a window that the filter's time range does not exclude: id, position, events, oldest, newest.
@@ -99,99 +99,102 @@ pub(super) fn batches_sql<DB: Dialect>(window: &Range<Position>, filter: &EventF
 
 /// A branch of the `union all`: batches whose events one condition selects.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct UnionArm {
-    times: Option<(Timestamp, Timestamp)>,
-    batches: Vec<i64>,
+struct UnionBranch {
+    time_range: Option<(Timestamp, Timestamp)>,
+    batch_ids: Vec<i64>,
     /// For a batch that is partly in the window: the places of that part.
     places: Option<Range<i64>>,
 }
 
 /// Groups batches into branches: each batch that is partly in the window has its own, the others are grouped by the
 /// weeks of their events.
-fn union_arms(spans: &[BatchRange], window: &Range<Position>) -> Vec<UnionArm> {
-    let mut arms = Vec::new();
-    let mut whole: BTreeMap<Option<(Week, Week)>, UnionArm> = BTreeMap::new();
-    for span in spans {
+fn union_branches(ranges: &[BatchRange], window: &Range<Position>) -> Vec<UnionBranch> {
+    let mut branches = Vec::new();
+    let mut by_weeks: BTreeMap<Option<(Week, Week)>, UnionBranch> = BTreeMap::new();
+    for range in ranges {
         let places =
-            (window.start - span.position).max(0)..(window.end - span.position).min(span.event_count);
+            (window.start - range.position).max(0)..(window.end - range.position).min(range.event_count);
         if places.is_empty() {
             continue;
         }
-        if places != (0..span.event_count) {
-            arms.push(UnionArm { times: span.time_range, batches: vec![span.id], places: Some(places) });
+        if places != (0..range.event_count) {
+            branches.push(UnionBranch {
+                time_range: range.time_range,
+                batch_ids: vec![range.id],
+                places: Some(places),
+            });
             continue;
         }
         let weeks =
-            span.time_range.map(|(oldest, newest)| (Week::containing(oldest), Week::containing(newest)));
-        let arm = whole.entry(weeks).or_default();
-        arm.batches.push(span.id);
-        arm.times = match (arm.times, span.time_range) {
+            range.time_range.map(|(oldest, newest)| (Week::containing(oldest), Week::containing(newest)));
+        let branch = by_weeks.entry(weeks).or_default();
+        branch.batch_ids.push(range.id);
+        branch.time_range = match (branch.time_range, range.time_range) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
-            (_, times) => times,
+            (_, time_range) => time_range,
         };
     }
-    if whole.len() > MAX_UNION_ARMS {
-        arms.push(whole.into_values().fold(UnionArm::default(), |all, arm| {
-            let is_first = all.batches.is_empty();
-            let times = match (all.times, arm.times) {
-                (_, times) if is_first => times,
+    if by_weeks.len() > MAX_UNION_BRANCHES {
+        branches.push(by_weeks.into_values().fold(UnionBranch::default(), |merged, branch| {
+            let is_first = merged.batch_ids.is_empty();
+            let time_range = match (merged.time_range, branch.time_range) {
+                (_, time_range) if is_first => time_range,
                 (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
                 _ => None,
             };
-            UnionArm { times, batches: [all.batches, arm.batches].concat(), places: None }
+            UnionBranch { time_range, batch_ids: [merged.batch_ids, branch.batch_ids].concat(), places: None }
         }));
     } else {
-        arms.extend(whole.into_values());
+        branches.extend(by_weeks.into_values());
     }
-    arms
+    branches
 }
 
-/// The number of events that the batches have in the window but the query did not return. With a filter, `told` is the
-/// number of events that the statement saw; without one, positions without gaps show it from `read`.
+/// The number of events that the batches have in the window but the query did not return. With a filter,
+/// `scanned_count` is the number of events that the statement scanned; without one, it scanned exactly `events`.
 pub(super) fn count_missing(
-    spans: &[BatchRange],
+    batches: &[BatchRange],
     window: &Range<Position>,
     page_limit: PageLimit,
-    told: Option<i64>,
-    read: &[PositionedEvent],
+    scanned_count: Option<i64>,
+    events: &[PositionedEvent],
 ) -> i64 {
-    let looked_at = match (read, page_limit.from_end) {
-        _ if told.is_some() || !page_limit.is_reached(read) => window.clone(),
+    let scanned = match (events, page_limit.from_end) {
+        _ if scanned_count.is_some() || !page_limit.is_reached(events) => window.clone(),
         ([.., last], false) => window.start..last.position + 1,
         ([first, ..], true) => first.position..window.end,
         ([], _) => window.start..window.start,
     };
-    let of = |span: &BatchRange| {
-        looked_at.end.min(span.position + span.event_count) - looked_at.start.max(span.position)
+    let expected_in = |batch: &BatchRange| {
+        scanned.end.min(batch.position + batch.event_count) - scanned.start.max(batch.position)
     };
-    let there: i64 = spans.iter().map(|span| of(span).max(0)).sum();
-    there - told.unwrap_or(number(read.len()))
+    let expected: i64 = batches.iter().map(|batch| expected_in(batch).max(0)).sum();
+    expected - scanned_count.unwrap_or(to_i64(events.len()))
 }
 
 /// The condition that selects the events of a branch.
-fn position_condition<DB: Dialect>(arm: &UnionArm) -> String {
-    let batches: Vec<_> = arm.batches.iter().map(i64::to_string).collect();
-    let mut within = format!("batch in ({})", batches.join(", "));
-    if let Some(places) = &arm.places {
-        within.push_str(&format!(" and place >= {} and place < {}", places.start, places.end));
+fn position_condition<DB: Dialect>(branch: &UnionBranch) -> String {
+    let ids: Vec<_> = branch.batch_ids.iter().map(i64::to_string).collect();
+    let mut condition = format!("batch in ({})", ids.join(", "));
+    if let Some(places) = &branch.places {
+        condition.push_str(&format!(" and place >= {} and place < {}", places.start, places.end));
     }
-    if let Some((oldest, newest)) = arm.times {
+    if let Some((oldest, newest)) = branch.time_range {
         let (time, oldest, newest) =
             (DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(oldest), DB::timestamp_literal(newest));
-        within.push_str(&format!(" and {time} >= {oldest} and {time} <= {newest}"));
+        condition.push_str(&format!(" and {time} >= {oldest} and {time} <= {newest}"));
     }
-    within
+    condition
 }
 
-/// Selects the events of these batches that are in the window and match the filter, up to the limit `most`. The
-/// columns are the position and the fields of [`super::search::StoredEvent`]. `None` when no batch has an event in the
-/// window.
+/// Selects the events of these batches that are in the window and match the filter, up to `page_limit`. The columns
+/// are the position and the fields of [`super::search::StoredEvent`]. `None` when no batch has an event in the window.
 ///
-/// With a filter, and where [`Dialect::RETURNS_SCANNED_COUNT`] is true, the last column is the number of events seen
-/// regardless of the filter, and at least one row is returned. One statement counts and reads, so both see the same
+/// With a filter, and where [`Dialect::RETURNS_SCANNED_COUNT`] is true, the last column is the number of events
+/// scanned regardless of the filter, and at least one row is returned. One statement counts and reads, so both see the same
 /// partitions.
 pub(super) fn events_query<DB>(
-    spans: &[BatchRange],
+    batches: &[BatchRange],
     window: &Range<Position>,
     filter: &EventFilter,
     page_limit: PageLimit,
@@ -200,25 +203,25 @@ where
     DB: Dialect,
     for<'q> String: Encode<'q, DB> + Type<DB>,
 {
-    let arms = union_arms(spans, window);
-    if arms.is_empty() {
+    let branches = union_branches(batches, window);
+    if branches.is_empty() {
         return None;
     }
-    let wanted = arms.iter().flat_map(|arm| &arm.batches);
-    let positions: HashMap<i64, Position> = spans.iter().map(|span| (span.id, span.position)).collect();
-    let wanted = wanted.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
+    let positions: HashMap<i64, Position> = batches.iter().map(|batch| (batch.id, batch.position)).collect();
+    let ids = branches.iter().flat_map(|branch| &branch.batch_ids);
+    let rows = ids.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
     // The database sums the detail sizes, so that it cuts a page of large details before sending it.
     let direction = if page_limit.from_end { "desc" } else { "asc" };
     let mut query = QueryBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
-        wanted.collect::<Vec<_>>().join(", ")
+        rows.collect::<Vec<_>>().join(", ")
     ));
-    for (n, arm) in arms.iter().enumerate() {
+    for (n, branch) in branches.iter().enumerate() {
         query.push(if n > 0 { " union all " } else { "" }).push(format!(
             "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where {}",
             DB::epoch_micros("time"),
             DB::EVENTS_TABLE,
-            position_condition::<DB>(arm)
+            position_condition::<DB>(branch)
         ));
         push_filter(&mut query, filter);
     }
@@ -231,15 +234,17 @@ where
            select position, time, id, source, type, account, region, resources, detail from counted
            where before < {} order by position {direction} limit {}
          ) ",
-        number(page_limit.max_detail_bytes),
-        number(page_limit.max_events)
+        to_i64(page_limit.max_detail_bytes),
+        to_i64(page_limit.max_events)
     ));
     if DB::RETURNS_SCANNED_COUNT && *filter != EventFilter::default() {
-        let of = |arm: &UnionArm| {
-            format!("(select count(*) from {} where {})", DB::EVENTS_TABLE, position_condition::<DB>(arm))
+        let count = |branch: &UnionBranch| {
+            format!("(select count(*) from {} where {})", DB::EVENTS_TABLE, position_condition::<DB>(branch))
         };
-        let found = arms.iter().map(of).collect::<Vec<_>>().join(" + ");
-        query.push(format!("select page.*, found from (select {found} as found) of left join page on true"));
+        let scanned_count = branches.iter().map(count).collect::<Vec<_>>().join(" + ");
+        query.push(format!(
+            "select page.*, scanned_count from (select {scanned_count} as scanned_count) as scan left join page on true"
+        ));
     } else {
         query.push("select * from page");
     }
@@ -276,8 +281,8 @@ where
     }
 }
 
-fn number(of: usize) -> i64 {
-    i64::try_from(of).unwrap_or(i64::MAX)
+fn to_i64(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Restores ascending order after a read from the end.
@@ -296,26 +301,26 @@ mod tests {
     #[test]
     fn a_page_reads_whole_batches_by_week_and_partial_ones_by_place() {
         let time = |day: &str| format!("2026-11-{day}T00:00:00Z").parse::<Timestamp>().unwrap();
-        let span = |id, position, events, days: Option<(&str, &str)>| BatchRange {
+        let batch = |id, position, event_count, days: Option<(&str, &str)>| BatchRange {
             id,
             position,
-            event_count: events,
+            event_count,
             time_range: days.map(|(a, b)| (time(a), time(b))),
         };
-        let spans = [
-            span(7, 11, 10, Some(("16", "17"))),
-            span(8, 21, 5, Some(("18", "18"))),
-            span(9, 26, 5, Some(("17", "19"))),
-            span(3, 31, 5, Some(("02", "17"))),
-            span(4, 36, 5, None),
-            span(5, 41, 9, Some(("18", "18"))),
+        let batches = [
+            batch(7, 11, 10, Some(("16", "17"))),
+            batch(8, 21, 5, Some(("18", "18"))),
+            batch(9, 26, 5, Some(("17", "19"))),
+            batch(3, 31, 5, Some(("02", "17"))),
+            batch(4, 36, 5, None),
+            batch(5, 41, 9, Some(("18", "18"))),
         ];
-        let arms = union_arms(&spans, &(15..43));
-        let line = |arm: &UnionArm| {
-            let days = arm.times.map(|(a, b)| format!("{}-{}", a.strftime("%d"), b.strftime("%d")));
-            format!("{:?} {:?} {}", arm.batches, arm.places, days.unwrap_or_default())
+        let branches = union_branches(&batches, &(15..43));
+        let line = |branch: &UnionBranch| {
+            let days = branch.time_range.map(|(a, b)| format!("{}-{}", a.strftime("%d"), b.strftime("%d")));
+            format!("{:?} {:?} {}", branch.batch_ids, branch.places, days.unwrap_or_default())
         };
-        let lines: Vec<_> = arms.iter().map(line).collect();
+        let lines: Vec<_> = branches.iter().map(line).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         [7] Some(4..10) 16-17
         [5] Some(0..2) 18-18

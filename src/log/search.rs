@@ -75,15 +75,15 @@ pub struct StoredEvent {
 
 impl StoredEvent {
     fn envelope(&self) -> Envelope<'_> {
-        let through = AwsOriginRef { account: &self.account, region: &self.region };
-        let of = (self.source.as_str(), self.detail_type.as_str());
-        Envelope::new(&self.key.id, of, through, self.key.time.to_string(), &self.resources)
+        let origin = AwsOriginRef { account: &self.account, region: &self.region };
+        let source_and_type = (self.source.as_str(), self.detail_type.as_str());
+        Envelope::new(&self.key.id, source_and_type, origin, self.key.time.to_string(), &self.resources)
     }
 
-    /// Appends the EventBridge envelope to `to`. The detail stays byte for byte the same.
-    pub fn write_json(&self, to: &mut Vec<u8>) {
+    /// Appends the EventBridge envelope to `buffer`. The detail stays byte for byte the same.
+    pub fn write_json(&self, buffer: &mut Vec<u8>) {
         // Serializing an envelope of strings does not fail.
-        let _ = self.envelope().write_json(&self.detail, to);
+        let _ = self.envelope().write_json(&self.detail, buffer);
     }
 
     /// Returns the envelope as one line that ends in a line break. Line breaks in the detail become spaces.

@@ -42,12 +42,12 @@ where
         DB::EVENTS_TABLE
     ));
     push_conditions(&mut query, search);
-    let (is_after, direction) = match page.order {
+    let (comparison, direction) = match page.order {
         Order::NewestFirst => ("<", "desc"),
         Order::OldestFirst => (">", "asc"),
     };
     if let Some(key) = &page.after {
-        query.push(format!(" and (time, id) {is_after} ({}, ", DB::timestamp_literal(key.time)));
+        query.push(format!(" and (time, id) {comparison} ({}, ", DB::timestamp_literal(key.time)));
         query.push_bind(key.id.clone()).push(")");
     }
     query.push(format!(
@@ -81,8 +81,8 @@ where
     push_in_list(query, "source", &search.sources);
     push_in_list(query, "id", &search.ids);
     push_in_list(query, "type", &search.types);
-    for (at, values) in &search.columns {
-        let column = &COLUMNS[*at];
+    for (index, values) in &search.columns {
+        let column = &COLUMNS[*index];
         let values: Vec<String> = match column.case_folding {
             CaseFolding::Yes => values.iter().map(|value| value.to_lowercase()).collect(),
             CaseFolding::Preserve => values.clone(),
@@ -90,12 +90,14 @@ where
         match column.match_mode {
             MatchMode::Exact => push_in_list(query, column.name, &values),
             MatchMode::Words => {
-                query.push(format!(" and {} {} ", column.name, DB::REGEX_OPERATOR)).push_bind(words(&values));
+                query
+                    .push(format!(" and {} {} ", column.name, DB::REGEX_OPERATOR))
+                    .push_bind(whole_words_pattern(&values));
             }
         }
     }
     if let Some(text) = &search.reason_contains {
-        let pattern = format!("(?i){}", escaped(text));
+        let pattern = format!("(?i){}", escape_regex(text));
         query.push(format!(" and reason {} ", DB::REGEX_OPERATOR)).push_bind(pattern);
     }
 }
@@ -118,12 +120,12 @@ where
 
 /// A case-insensitive pattern that matches any of these texts as whole words. PostgreSQL and Rust's `regex` interpret
 /// it in the same way.
-fn words(values: &[String]) -> String {
-    let any: Vec<_> = values.iter().map(|value| escaped(value)).collect();
-    format!(r"(?i)(^|\W)({})(\W|$)", any.join("|"))
+fn whole_words_pattern(values: &[String]) -> String {
+    let alternatives: Vec<_> = values.iter().map(|value| escape_regex(value)).collect();
+    format!(r"(?i)(^|\W)({})(\W|$)", alternatives.join("|"))
 }
 
-fn escaped(text: &str) -> String {
+fn escape_regex(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars().filter(|char| *char != '\0') {
         // `\<` and `\>` are word boundaries in one of the two engines.
@@ -140,8 +142,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_like_pattern_is_escaped() {
+    fn a_search_pattern_is_escaped() {
         let values = ["a.b".to_owned(), "50% (off)".to_owned(), "x_y".to_owned(), "a<b".to_owned()];
-        insta::assert_snapshot!(words(&values), @r"(?i)(^|\W)(a\.b|50\% \(off\)|x_y|a<b)(\W|$)");
+        insta::assert_snapshot!(whole_words_pattern(&values), @r"(?i)(^|\W)(a\.b|50\% \(off\)|x_y|a<b)(\W|$)");
     }
 }

@@ -142,16 +142,16 @@ impl Row {
     ///
     /// # Errors
     /// The value is null or not text.
-    pub fn text(&mut self, at: usize) -> Result<String, LogError> {
-        self.optional_text(at)?.ok_or_else(unexpected_column_type)
+    pub fn text(&mut self, index: usize) -> Result<String, LogError> {
+        self.optional_text(index)?.ok_or_else(unexpected_column_type)
     }
 
     /// Takes the text of a column; `None` for null.
     ///
     /// # Errors
     /// The value is not text.
-    pub fn optional_text(&mut self, at: usize) -> Result<Option<String>, LogError> {
-        match self.0.get_mut(at) {
+    pub fn optional_text(&mut self, index: usize) -> Result<Option<String>, LogError> {
+        match self.0.get_mut(index) {
             Some(SqlValue::Text(text)) => Ok(text.take()),
             Some(SqlValue::Number(None) | SqlValue::Bytes(None)) => Ok(None),
             _ => Err(unexpected_column_type()),
@@ -162,16 +162,16 @@ impl Row {
     ///
     /// # Errors
     /// The value is null or not an integer.
-    pub fn number(&self, at: usize) -> Result<i64, LogError> {
-        self.optional_number(at)?.ok_or_else(unexpected_column_type)
+    pub fn number(&self, index: usize) -> Result<i64, LogError> {
+        self.optional_number(index)?.ok_or_else(unexpected_column_type)
     }
 
     /// Returns the integer of a column; `None` for null.
     ///
     /// # Errors
     /// The value is not an integer.
-    pub fn optional_number(&self, at: usize) -> Result<Option<i64>, LogError> {
-        match self.0.get(at) {
+    pub fn optional_number(&self, index: usize) -> Result<Option<i64>, LogError> {
+        match self.0.get(index) {
             Some(SqlValue::Number(number)) => Ok(*number),
             Some(SqlValue::Text(None) | SqlValue::Bytes(None)) => Ok(None),
             _ => Err(unexpected_column_type()),
@@ -182,24 +182,24 @@ impl Row {
     ///
     /// # Errors
     /// The value is null or not an integer.
-    pub fn time(&self, at: usize) -> Result<Timestamp, LogError> {
-        self.number(at).map(timestamp_from_micros)
+    pub fn time(&self, index: usize) -> Result<Timestamp, LogError> {
+        self.number(index).map(timestamp_from_micros)
     }
 
     /// Returns the time of a column of microseconds since 1970; `None` for null.
     ///
     /// # Errors
     /// The value is not an integer.
-    pub fn optional_time(&self, at: usize) -> Result<Option<Timestamp>, LogError> {
-        Ok(self.optional_number(at)?.map(timestamp_from_micros))
+    pub fn optional_time(&self, index: usize) -> Result<Option<Timestamp>, LogError> {
+        Ok(self.optional_number(index)?.map(timestamp_from_micros))
     }
 
     /// Takes the bytes of a column; empty for null.
     ///
     /// # Errors
     /// The value is not bytes.
-    pub fn bytes(&mut self, at: usize) -> Result<Vec<u8>, LogError> {
-        match self.0.get_mut(at) {
+    pub fn bytes(&mut self, index: usize) -> Result<Vec<u8>, LogError> {
+        match self.0.get_mut(index) {
             Some(SqlValue::Bytes(bytes)) => Ok(bytes.take().unwrap_or_default()),
             Some(SqlValue::Number(None) | SqlValue::Text(None)) => Ok(Vec::new()),
             _ => Err(unexpected_column_type()),
@@ -243,8 +243,8 @@ pub trait SqlExecutor: Send + Sync + 'static {
         values: Vec<SqlValue>,
     ) -> impl Future<Output = Result<Vec<Row>, LogError>> + Send {
         async move {
-            let mut all = self.execute_transaction(vec![Statement::new(sql, values)]).await?;
-            Ok(all.pop().unwrap_or_default())
+            let mut results = self.execute_transaction(vec![Statement::new(sql, values)]).await?;
+            Ok(results.pop().unwrap_or_default())
         }
     }
 }

@@ -4,9 +4,9 @@ use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 
 const SECONDS_PER_WEEK: i64 = 7 * 86_400;
 /// The table of events.
-const EVENTS_PREFIX: &str = "events";
+const EVENTS_TABLE: &str = "events";
 /// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
-const FIRST_MONDAY: i64 = -3 * 86_400;
+const FIRST_MONDAY_EPOCH_SECONDS: i64 = -3 * 86_400;
 
 /// A week, as its number since the week of 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,17 +15,17 @@ pub(super) struct Week(i64);
 impl Week {
     /// Returns the week that contains a time.
     pub(super) fn containing(time: Timestamp) -> Self {
-        Self((time.as_second() - FIRST_MONDAY).div_euclid(SECONDS_PER_WEEK))
+        Self((time.as_second() - FIRST_MONDAY_EPOCH_SECONDS).div_euclid(SECONDS_PER_WEEK))
     }
 
-    /// Returns the week that many weeks later.
+    /// Returns the week that is `weeks` weeks later.
     pub(super) fn add_weeks(self, weeks: i64) -> Self {
         Self(self.0 + weeks)
     }
 
     /// Returns the Monday of the week.
     pub(super) fn monday(self) -> civil::Date {
-        let start = FIRST_MONDAY + self.0 * SECONDS_PER_WEEK;
+        let start = FIRST_MONDAY_EPOCH_SECONDS + self.0 * SECONDS_PER_WEEK;
         let epoch = civil::date(1970, 1, 1);
         epoch.checked_add((start / 86_400).days()).unwrap_or(epoch)
     }
@@ -37,12 +37,12 @@ impl Week {
 
     /// Returns the name of the week's `events` partition: `events_YYYYMMDD` with its Monday.
     pub(super) fn events_partition_name(self) -> String {
-        self.partition_name(EVENTS_PREFIX)
+        self.partition_name(EVENTS_TABLE)
     }
 
     /// Parses the name of an `events` partition.
     pub(super) fn from_events_partition_name(name: &str) -> Option<Self> {
-        Self::from_partition_name(name, EVENTS_PREFIX)
+        Self::from_partition_name(name, EVENTS_TABLE)
     }
 
     /// Returns the name of the week's partition of a table: the table's name and the Monday.
@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn a_week_starts_on_monday_utc() {
-        let of = |time: &str| Week::containing(time.parse().unwrap());
-        assert_eq!(of("2026-11-22T23:59:59.999Z").monday(), civil::date(2026, 11, 16));
-        assert_eq!(of("2026-11-23T00:00:00Z").monday(), civil::date(2026, 11, 23));
-        assert_eq!(of("1969-12-31T23:59:59Z").monday(), civil::date(1969, 12, 29));
-        let week = of("2026-11-22T10:00:00Z");
+        let week_of = |time: &str| Week::containing(time.parse().unwrap());
+        assert_eq!(week_of("2026-11-22T23:59:59.999Z").monday(), civil::date(2026, 11, 16));
+        assert_eq!(week_of("2026-11-23T00:00:00Z").monday(), civil::date(2026, 11, 23));
+        assert_eq!(week_of("1969-12-31T23:59:59Z").monday(), civil::date(1969, 12, 29));
+        let week = week_of("2026-11-22T10:00:00Z");
         assert_eq!(week.start().to_string(), "2026-11-16T00:00:00Z");
         assert_eq!(week.add_weeks(1).start().to_string(), "2026-11-23T00:00:00Z");
         assert_eq!(week.events_partition_name(), "events_20261116");

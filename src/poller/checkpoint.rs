@@ -20,8 +20,8 @@ pub struct Checkpoint {
     /// The time up to which every event has been polled.
     pub until: Timestamp,
     /// The range that is being polled; `None` between two ranges.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub span: Option<TimeRange>,
+    #[serde(rename = "span", default, skip_serializing_if = "Option::is_none")]
+    pub current_range: Option<TimeRange>,
 }
 
 /// A time range to poll.
@@ -32,8 +32,8 @@ pub struct TimeRange {
     /// End of the range (exclusive).
     pub until: Timestamp,
     /// The query of the next page; `None` for the first page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub page: Option<String>,
+    #[serde(rename = "page", default, skip_serializing_if = "Option::is_none")]
+    pub next_query: Option<String>,
 }
 
 /// The storage of a checkpoint.
@@ -64,53 +64,55 @@ impl CheckpointStore {
                 Err(error) => return Err(AwsError::Rejected(error.to_string())),
             },
             Self::Object { client, bucket, key } => {
-                let got = retry("GetObject", deadline, || async {
-                    let got = match client.get_object().bucket(bucket).key(key).send().await {
-                        Ok(got) => got,
+                let object = retry("GetObject", deadline, || async {
+                    let response = match client.get_object().bucket(bucket).key(key).send().await {
+                        Ok(response) => response,
                         Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
                         Err(error) => return Err(AttemptFailure::from_sdk_error(&error)),
                     };
-                    let body = got
+                    let body = response
                         .body
                         .collect()
                         .await
                         .map_err(|error| AttemptFailure::Transient(error_chain(&error)))?;
                     Ok(Some(body.into_bytes().to_vec()))
                 });
-                let Some(text) = got.await? else { return Ok(None) };
+                let Some(text) = object.await? else { return Ok(None) };
                 text
             }
         };
-        let garbled = || {
+        let invalid = || {
             AwsError::Rejected(String::from(
                 "invalid checkpoint; delete it to start from now, or from earlier with BACK_DAYS or --poll-back",
             ))
         };
-        serde_json::from_slice(&text).map(Some).map_err(|_| garbled())
+        serde_json::from_slice(&text).map(Some).map_err(|_| invalid())
     }
 
     /// Replaces the stored checkpoint.
     ///
     /// # Errors
     /// The checkpoint cannot be written.
-    pub(super) async fn save(&self, mark: &Checkpoint, deadline: Instant) -> Result<(), AwsError> {
-        let text = serde_json::to_vec(mark).map_err(|error| AwsError::Malformed(error.to_string()))?;
+    pub(super) async fn save(&self, checkpoint: &Checkpoint, deadline: Instant) -> Result<(), AwsError> {
+        let text = serde_json::to_vec(checkpoint).map_err(|error| AwsError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
-                let failed = |error: std::io::Error| AwsError::Rejected(error.to_string());
-                let new = path.with_extension("new");
-                let written = std::fs::File::create(&new).and_then(|mut file| {
+                let temporary_path = path.with_extension("new");
+                let result = std::fs::File::create(&temporary_path).and_then(|mut file| {
                     file.write_all(&text)?;
                     // Synced before the rename, because a partly written checkpoint would stop the poller.
                     file.sync_all()
                 });
-                written.and_then(|()| std::fs::rename(&new, path)).map_err(failed)
+                result
+                    .and_then(|()| std::fs::rename(&temporary_path, path))
+                    .map_err(|error| AwsError::Rejected(error.to_string()))
             }
             Self::Object { client, bucket, key } => {
                 retry("PutObject", deadline, || async {
-                    let put = client.put_object().bucket(bucket).key(key);
-                    let put = put.content_type("application/json").body(ByteStream::from(text.clone()));
-                    put.send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
+                    let request = client.put_object().bucket(bucket).key(key);
+                    let request =
+                        request.content_type("application/json").body(ByteStream::from(text.clone()));
+                    request.send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
                     Ok(())
                 })
                 .await

@@ -8,7 +8,7 @@ use crate::lambda::{EnvironmentError, Variables};
 use crate::providers::{self, PollingApi, Provider};
 
 /// The maximum delay in seconds: a day.
-const MAX_SECONDS: i64 = 86_400;
+const MAX_DELAY_SECONDS: i64 = 86_400;
 
 /// Settings of the `poller` function.
 #[derive(Debug)]
@@ -40,39 +40,43 @@ impl PollerEnvironment {
     /// Names the first variable that is missing or invalid.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
-        let wrong = |name, problem: String| EnvironmentError::new(name, problem);
+        let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let name = variables.require("PROVIDER", "the provider to poll")?;
-        let provider = providers::find(&name).map_err(|error| wrong("PROVIDER", error.to_string()))?;
-        let polling = provider
-            .polling
-            .as_ref()
-            .ok_or_else(|| wrong("PROVIDER", format!("{} has no event-list API to poll", provider.title)))?;
+        let provider = providers::find(&name).map_err(|error| invalid("PROVIDER", error.to_string()))?;
+        let polling = provider.polling.as_ref().ok_or_else(|| {
+            invalid("PROVIDER", format!("{} has no event-list API to poll", provider.title))
+        })?;
         let checkpoint = variables.require("MARK_URL", "the s3://BUCKET/KEY of the poller's checkpoint")?;
-        let checkpoint = parse_s3_location(&checkpoint).map_err(|problem| wrong("MARK_URL", problem))?;
+        let checkpoint = parse_s3_location(&checkpoint).map_err(|problem| invalid("MARK_URL", problem))?;
         let checkpoint = (checkpoint.0, checkpoint.1.trim_end_matches('/').to_owned());
         if checkpoint.1.is_empty() {
-            return Err(wrong("MARK_URL", "the object key is missing; the format is s3://BUCKET/KEY".into()));
+            return Err(invalid(
+                "MARK_URL",
+                "the object key is missing; the format is s3://BUCKET/KEY".into(),
+            ));
         }
         let archive = variables.require("ARCHIVE_URL", "the s3://BUCKET/PREFIX for archived pages")?;
-        let base = variables
+        let base_url = variables
             .get("API_URL")
-            .map(|text| text.parse().map_err(|error: BaseUrlError| wrong("API_URL", error.to_string())));
-        let kept = i64::from(polling.retention_days);
+            .map(|text| text.parse().map_err(|error: BaseUrlError| invalid("API_URL", error.to_string())));
+        let retention_days = i64::from(polling.retention_days);
         Ok(Self {
             provider,
             polling,
             api_key_arn: variables
                 .require("API_KEY_SECRET_ARN", "the Secrets Manager secret with the API key")?,
-            base_url: base.transpose()?,
-            archive: parse_s3_location(&archive).map_err(|problem| wrong("ARCHIVE_URL", problem))?,
+            base_url: base_url.transpose()?,
+            archive: parse_s3_location(&archive).map_err(|problem| invalid("ARCHIVE_URL", problem))?,
             checkpoint,
             delay: SignedDuration::from_secs(variables.number(
                 "DELAY_SECONDS",
                 300,
-                0..=MAX_SECONDS,
+                0..=MAX_DELAY_SECONDS,
                 "seconds",
             )?),
-            lookback: SignedDuration::from_hours(24 * variables.number("BACK_DAYS", 0, 0..=kept, "days")?),
+            lookback: SignedDuration::from_hours(
+                24 * variables.number("BACK_DAYS", 0, 0..=retention_days, "days")?,
+            ),
             event_types: parse_event_types(&variables.get("EVENT_TYPES").unwrap_or_default()),
         })
     }
@@ -83,37 +87,37 @@ impl PollerEnvironment {
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<PollerEnvironment, String> {
-        let base = [
+    fn load(variables: &[(&str, &str)]) -> Result<PollerEnvironment, String> {
+        let required = [
             ("PROVIDER", "stripe"),
             ("API_KEY_SECRET_ARN", "arn:key"),
             ("ARCHIVE_URL", "s3://raw/a"),
             ("MARK_URL", "s3://raw/polls/stripe.json"),
         ];
-        let all: Vec<_> = base.iter().chain(variables).copied().collect();
-        let find = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        PollerEnvironment::load(find).map_err(|error| error.to_string())
+        let all: Vec<_> = required.iter().chain(variables).copied().collect();
+        let variable = |name: &str| all.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        PollerEnvironment::load(variable).map_err(|error| error.to_string())
     }
 
     #[test]
     fn defaults_apply_and_wrong_values_are_reported() {
-        let read_well = read(&[]).unwrap();
-        assert_eq!(read_well.checkpoint, ("raw".into(), "polls/stripe.json".into()));
+        let environment = load(&[]).unwrap();
+        assert_eq!(environment.checkpoint, ("raw".into(), "polls/stripe.json".into()));
         assert_eq!(
-            (read_well.delay, read_well.lookback),
+            (environment.delay, environment.lookback),
             (SignedDuration::from_secs(300), SignedDuration::ZERO)
         );
-        assert!(read_well.base_url.is_none() && read_well.event_types.is_empty());
+        assert!(environment.base_url.is_none() && environment.event_types.is_empty());
         assert_eq!(
-            read(&[("EVENT_TYPES", "invoice.paid, charge.failed,")]).unwrap().event_types,
+            load(&[("EVENT_TYPES", "invoice.paid, charge.failed,")]).unwrap().event_types,
             ["invoice.paid", "charge.failed"]
         );
-        let why = |name, value| read(&[(name, value)]).unwrap_err();
-        insta::assert_snapshot!(why("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no event-list API to poll");
-        insta::assert_snapshot!(why("API_URL", "http://a.example"), @"environment variable API_URL: the format is https://HOST, without a path (http:// only for this machine)");
-        insta::assert_snapshot!(why("MARK_URL", "s3://raw"), @"environment variable MARK_URL: the object key is missing; the format is s3://BUCKET/KEY");
-        insta::assert_snapshot!(why("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days from 0 to 30");
-        insta::assert_snapshot!(why("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds from 0 to 86400");
-        insta::assert_snapshot!(why("API_KEY_SECRET_ARN", ""), @"environment variable API_KEY_SECRET_ARN: not set; it names the Secrets Manager secret with the API key");
+        let error_text = |name, value| load(&[(name, value)]).unwrap_err();
+        insta::assert_snapshot!(error_text("PROVIDER", "github"), @"environment variable PROVIDER: GitHub has no event-list API to poll");
+        insta::assert_snapshot!(error_text("API_URL", "http://a.example"), @"environment variable API_URL: the format is https://HOST, without a path (http:// only for this machine)");
+        insta::assert_snapshot!(error_text("MARK_URL", "s3://raw"), @"environment variable MARK_URL: the object key is missing; the format is s3://BUCKET/KEY");
+        insta::assert_snapshot!(error_text("BACK_DAYS", "31"), @"environment variable BACK_DAYS: '31' is not a whole number of days from 0 to 30");
+        insta::assert_snapshot!(error_text("DELAY_SECONDS", "-1"), @"environment variable DELAY_SECONDS: '-1' is not a whole number of seconds from 0 to 86400");
+        insta::assert_snapshot!(error_text("API_KEY_SECRET_ARN", ""), @"environment variable API_KEY_SECRET_ARN: not set; it names the Secrets Manager secret with the API key");
     }
 }

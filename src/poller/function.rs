@@ -24,36 +24,36 @@ impl<S: SecretStore> PollerFunction<S> {
     /// invocation: the next poll resumes, and the alarms watch the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
         let deadline = handling_deadline(deadline);
-        let polled = match self.api_key.fetch(VersionStage::Current).await {
+        let result = match self.api_key.fetch(VersionStage::Current).await {
             Ok(Some(version)) => {
                 self.poller.poll(&version.secret, deadline).await.map_err(|error| error.to_string())
             }
             Ok(None) => Err("the secret with the API key has no value".into()),
             Err(error) => Err(format!("cannot read the API key: {error}")),
         };
-        let until = match &polled {
-            Ok(polled) => Some(polled.polled_until),
+        let polled_until = match &result {
+            Ok(summary) => Some(summary.polled_until),
             Err(_) => self.poller.polled_until(deadline).await,
         };
-        self.line(&polled, until, request_id)
+        self.log_line(&result, polled_until, request_id)
     }
 
-    fn line(
+    fn log_line(
         &self,
-        polled: &Result<PollSummary, String>,
-        until: Option<Timestamp>,
+        result: &Result<PollSummary, String>,
+        polled_until: Option<Timestamp>,
         request_id: &str,
     ) -> String {
-        let lag = until.map(|until| Timestamp::now().duration_since(until) - self.poller.delay);
+        let lag = polled_until.map(|time| Timestamp::now().duration_since(time) - self.poller.delay);
         let mut line = MetricLine::new(&self.name, request_id);
         line.field("provider", self.poller.provider.name)
-            .field("outcome", if polled.is_ok() { "polled" } else { "failed" })
-            .field("until", until.map(|until| until.to_string()))
-            .flag("PollsFailed", polled.is_err());
+            .field("outcome", if result.is_ok() { "polled" } else { "failed" })
+            .field("until", polled_until.map(|time| time.to_string()))
+            .flag("PollsFailed", result.is_err());
         if let Some(lag) = lag {
             line.seconds("PollLagSeconds", lag.as_secs_f64().max(0.0));
         }
-        match polled {
+        match result {
             Ok(PollSummary { pages, events, has_more, .. }) => {
                 line.field("pages", *pages).field("events", *events).field("is_more", *has_more);
             }

@@ -32,13 +32,13 @@ use crate::secrets::Secret;
 use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
 /// A poll requests another page only with at least this much time left.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+const MIN_PAGE_TIME: Duration = Duration::from_secs(5);
 /// Overlap between consecutive ranges, because a provider may list an event late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 /// The maximum length of a range. Longer backlogs are polled in steps, and progress is saved after each page.
 const MAX_RANGE: SignedDuration = SignedDuration::from_hours(1);
 /// Safety margin before the provider's retention limit.
-const DEADLINE_MARGIN: SignedDuration = SignedDuration::from_mins(10);
+const RETENTION_MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Polls one provider.
 pub struct Poller {
@@ -83,12 +83,12 @@ pub enum PollError {
     #[error("cannot build the HTTP client: {}", error_chain(.0))]
     Client(#[source] reqwest::Error),
     /// The request failed or timed out.
-    #[error("no response from {url}: {why}")]
+    #[error("no response from {url}: {cause}")]
     NoResponse {
         /// The URL, without the query.
         url: String,
         /// The cause.
-        why: String,
+        cause: String,
     },
     /// The provider rejects the API key.
     #[error(
@@ -123,10 +123,10 @@ pub enum PollError {
         error: PageError,
     },
     /// The checkpoint cannot be loaded or saved.
-    #[error("cannot load or save the checkpoint {place}: {error}")]
+    #[error("cannot load or save the checkpoint {location}: {error}")]
     Checkpoint {
         /// The path or URL of the checkpoint.
-        place: String,
+        location: String,
         /// The cause.
         error: AwsError,
     },
@@ -154,88 +154,93 @@ impl Poller {
     /// # Errors
     /// A request failed, a page is invalid, or the checkpoint or the archive failed, see [`PollError`].
     pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<PollSummary, PollError> {
-        let request = ProviderClient::new(self, key)?;
+        let client = ProviderClient::new(self, key)?;
         let now = truncate_to_second(Timestamp::now());
         let latest = minus(now, self.delay);
-        let kept = minus(
+        let oldest_available = minus(
             now,
-            SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - DEADLINE_MARGIN,
+            SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - RETENTION_MARGIN,
         );
-        let written =
+        let stored =
             self.checkpoint_store.load(deadline).await.map_err(|error| self.checkpoint_error(error))?;
-        let mut checkpoint = written.unwrap_or_else(|| {
+        let mut checkpoint = stored.unwrap_or_else(|| {
             // The first poll covers at least one minute, to verify that polling works.
-            let start = minus(latest, self.lookback.max(SignedDuration::from_mins(1))).max(kept);
-            Checkpoint { start, until: start, span: None }
+            let start = minus(latest, self.lookback.max(SignedDuration::from_mins(1))).max(oldest_available);
+            Checkpoint { start, until: start, current_range: None }
         });
         checkpoint.start = checkpoint.start.min(checkpoint.until);
-        let is_ahead = |time: Timestamp| minus(time, OVERLAP) > now;
-        if is_ahead(checkpoint.until) || checkpoint.span.as_ref().is_some_and(|span| is_ahead(span.until)) {
-            // A wrong clock wrote this checkpoint, so the polled range is unknown. The log skips events that it
+        let is_future = |time: Timestamp| minus(time, OVERLAP) > now;
+        if is_future(checkpoint.until)
+            || checkpoint.current_range.as_ref().is_some_and(|range| is_future(range.until))
+        {
+            // The clock was wrong when this checkpoint was saved, so the polled range is unknown. The log skips events that it
             // already has.
             warn!(
                 provider = self.provider.name,
                 "the checkpoint is in the future (clock skew?); polling again from its start"
             );
             let start = checkpoint.start.min(latest);
-            checkpoint = Checkpoint { start, until: start, span: None };
+            checkpoint = Checkpoint { start, until: start, current_range: None };
         }
-        let mut polled = PollSummary { pages: 0, events: 0, polled_until: checkpoint.until, has_more: false };
-        let mut asked = HashSet::new();
+        let mut summary =
+            PollSummary { pages: 0, events: 0, polled_until: checkpoint.until, has_more: false };
+        let mut requested_queries = HashSet::new();
         loop {
-            let span = match checkpoint.span.take() {
-                Some(span) => span,
+            let range = match checkpoint.current_range.take() {
+                Some(range) => range,
                 None if checkpoint.until < latest => {
-                    if checkpoint.until < kept {
-                        let (from, to) = (checkpoint.until.to_string(), kept.to_string());
+                    if checkpoint.until < oldest_available {
+                        let (from, to) = (checkpoint.until.to_string(), oldest_available.to_string());
                         warn!(
                             provider = self.provider.name,
                             from, to, "events are lost: the provider no longer has them"
                         );
-                        checkpoint.until = kept;
+                        checkpoint.until = oldest_available;
                     }
-                    let from = minus(checkpoint.until, OVERLAP).max(checkpoint.start).max(kept);
+                    let from = minus(checkpoint.until, OVERLAP).max(checkpoint.start).max(oldest_available);
                     let end = checkpoint.until.checked_add(MAX_RANGE).unwrap_or(latest);
-                    asked.clear();
-                    TimeRange { from, until: latest.min(end), page: None }
+                    requested_queries.clear();
+                    TimeRange { from, until: latest.min(end), next_query: None }
                 }
-                None => return Ok(polled),
+                None => return Ok(summary),
             };
-            if deadline.saturating_duration_since(Instant::now()) < PAGE_TIMEOUT {
-                polled.has_more = true;
-                return Ok(polled);
+            if deadline.saturating_duration_since(Instant::now()) < MIN_PAGE_TIME {
+                summary.has_more = true;
+                return Ok(summary);
             }
-            let first = self.polling.first_page_query(span.from, span.until, &self.event_types);
-            let query = span.page.as_ref().unwrap_or(&first);
-            let page = if asked.insert(query.clone()) {
-                self.archive_page(&request, query, &first, deadline).await
+            let first_query = self.polling.first_page_query(range.from, range.until, &self.event_types);
+            let query = range.next_query.as_ref().unwrap_or(&first_query);
+            let page = if requested_queries.insert(query.clone()) {
+                self.fetch_page(&client, query, &first_query, deadline).await
             } else {
                 let error = PageError::MissingNextPage("pagination loop");
-                Err(PollError::InvalidPage { url: request.url.clone(), error })
+                Err(PollError::InvalidPage { url: client.url.clone(), error })
             };
             if let Err(error) = &page
                 && error.is_page_error()
-                && span.page.is_some()
+                && range.next_query.is_some()
             {
                 // The page query may have expired, or the page is invalid: the next poll restarts the range.
-                let restarted =
-                    Checkpoint { span: Some(TimeRange { page: None, ..span.clone() }), ..checkpoint.clone() };
+                let restarted = Checkpoint {
+                    current_range: Some(TimeRange { next_query: None, ..range.clone() }),
+                    ..checkpoint.clone()
+                };
                 self.checkpoint_store
                     .save(&restarted, deadline)
                     .await
                     .map_err(|error| self.checkpoint_error(error))?;
             }
-            let (answer, events, next) = page?;
-            if events > 0 {
-                self.save_checkpoint(answer, deadline).await?;
+            let (body, event_count, next_query) = page?;
+            if event_count > 0 {
+                self.archive_page(body, deadline).await?;
             }
-            polled.pages += 1;
-            polled.events += events;
-            match next {
-                Some(page) => checkpoint.span = Some(TimeRange { page: Some(page), ..span }),
-                None => checkpoint.until = span.until,
+            summary.pages += 1;
+            summary.events += event_count;
+            match next_query {
+                Some(_) => checkpoint.current_range = Some(TimeRange { next_query, ..range }),
+                None => checkpoint.until = range.until,
             }
-            polled.polled_until = checkpoint.until;
+            summary.polled_until = checkpoint.until;
             self.checkpoint_store
                 .save(&checkpoint, deadline)
                 .await
@@ -249,29 +254,29 @@ impl Poller {
     }
 
     fn checkpoint_error(&self, error: AwsError) -> PollError {
-        PollError::Checkpoint { place: self.checkpoint_store.to_string(), error }
+        PollError::Checkpoint { location: self.checkpoint_store.to_string(), error }
     }
 
     /// Requests a page. Returns its body, its number of events and the query of the next page.
-    async fn archive_page(
+    async fn fetch_page(
         &self,
-        request: &ProviderClient,
+        client: &ProviderClient,
         query: &str,
-        first: &str,
+        first_query: &str,
         deadline: Instant,
     ) -> Result<(Bytes, usize, Option<String>), PollError> {
-        let body = request.fetch_page(query, deadline).await?;
-        let not_a_page = |error| PollError::InvalidPage { url: request.url.clone(), error };
+        let body = client.fetch_body(query, deadline).await?;
+        let invalid_page = |error| PollError::InvalidPage { url: client.url.clone(), error };
         // A body that is not UTF-8 is not JSON either; the empty text fails to parse.
-        let answer = std::str::from_utf8(&body).unwrap_or_default();
-        let events = self.polling.parse_events(answer).map_err(not_a_page)?.len();
-        let next = self.polling.next_page_query(answer, first).map_err(not_a_page)?;
-        Ok((body, events, next))
+        let text = std::str::from_utf8(&body).unwrap_or_default();
+        let event_count = self.polling.parse_events(text).map_err(invalid_page)?.len();
+        let next_query = self.polling.next_page_query(text, first_query).map_err(invalid_page)?;
+        Ok((body, event_count, next_query))
     }
 
-    /// Archives a page.
-    async fn save_checkpoint(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
-        let batch = ArchiveEntry {
+    /// Archives a page, from which the recorder records its events.
+    async fn archive_page(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
+        let entry = ArchiveEntry {
             provider: self.provider.name,
             // Keyed by content, so that repeated polls archive an identical page once.
             id: None,
@@ -281,13 +286,13 @@ impl Poller {
             body,
         };
         // An existing object is a success too.
-        self.archive.put_if_absent(&batch, deadline).await.map(|_| ()).map_err(PollError::Archive)
+        self.archive.put_if_absent(&entry, deadline).await.map(|_| ()).map_err(PollError::Archive)
     }
 }
 
 /// Parses a comma-separated list of event types.
 pub fn parse_event_types(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+    text.split(',').map(str::trim).filter(|event_type| !event_type.is_empty()).map(str::to_owned).collect()
 }
 
 fn truncate_to_second(time: Timestamp) -> Timestamp {

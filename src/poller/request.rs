@@ -32,7 +32,7 @@ pub(super) struct ProviderClient {
 
 impl ProviderClient {
     pub(super) fn new(poller: &Poller, key: &Secret) -> Result<Self, PollError> {
-        let base = poller.base_url.as_ref().map_or(poller.polling.base_url, |base| &base.0);
+        let base_url = poller.base_url.as_ref().map_or(poller.polling.base_url, |url| &url.0);
         if !is_valid_api_key(key) {
             return Err(PollError::InvalidApiKey);
         }
@@ -40,19 +40,22 @@ impl ProviderClient {
         value.extend_from_slice(key.expose());
         let mut authorization = HeaderValue::from_bytes(&value).map_err(|_| PollError::InvalidApiKey)?;
         authorization.set_sensitive(true);
-        let client = http_client::client_for(host_of(base)).map_err(PollError::Client)?;
-        Ok(Self { client, url: format!("{base}{}", poller.polling.path), authorization })
+        let client = http_client::client_for(host_of(base_url)).map_err(PollError::Client)?;
+        Ok(Self { client, url: format!("{base_url}{}", poller.polling.path), authorization })
     }
 
-    pub(super) async fn fetch_page(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
+    pub(super) async fn fetch_body(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
         let url = || self.url.clone();
-        let no_answer = |why: String| PollError::NoResponse { url: url(), why };
-        let asking = async {
-            let failed = |error: reqwest::Error| no_answer(error_chain(&error.without_url()));
+        let no_response = |cause: String| PollError::NoResponse { url: url(), cause };
+        let fetch = async {
+            let request_error = |error: reqwest::Error| no_response(error_chain(&error.without_url()));
             let request = self.client.get(format!("{}?{query}", self.url));
-            let mut answer =
-                request.header(AUTHORIZATION, self.authorization.clone()).send().await.map_err(failed)?;
-            match answer.status() {
+            let mut response = request
+                .header(AUTHORIZATION, self.authorization.clone())
+                .send()
+                .await
+                .map_err(request_error)?;
+            match response.status() {
                 StatusCode::OK => {}
                 status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                     return Err(PollError::Unauthorized { url: url(), status });
@@ -60,7 +63,7 @@ impl ProviderClient {
                 status => return Err(PollError::UnexpectedStatus { url: url(), status }),
             }
             let mut body = Vec::new();
-            while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            while let Some(chunk) = response.chunk().await.map_err(request_error)? {
                 if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                     return Err(PollError::ResponseTooLarge { url: url() });
                 }
@@ -68,7 +71,7 @@ impl ProviderClient {
             }
             Ok(Bytes::from(body))
         };
-        timeout_at(deadline, asking).await.unwrap_or_else(|_| Err(no_answer("the deadline passed".into())))
+        timeout_at(deadline, fetch).await.unwrap_or_else(|_| Err(no_response("the deadline passed".into())))
     }
 }
 
@@ -77,12 +80,12 @@ impl std::str::FromStr for BaseUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = reqwest::Url::parse(text).map_err(|_| BaseUrlError)?;
-        let is_base = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        let is_open = url.username().is_empty() && url.password().is_none();
+        let is_host_only = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let has_no_credentials = url.username().is_empty() && url.password().is_none();
         // The API key is sent without TLS only to this machine.
-        let is_safe =
+        let is_secure =
             url.scheme() == "https" || (url.scheme() == "http" && http_client::is_loopback(host_of(text)));
-        if !is_base || !is_open || !is_safe || url.host_str().is_none() {
+        if !is_host_only || !has_no_credentials || !is_secure || url.host_str().is_none() {
             return Err(BaseUrlError);
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -95,8 +98,8 @@ pub fn is_valid_api_key(key: &Secret) -> bool {
 }
 
 /// Returns the host of a base URL without the port.
-fn host_of(base: &str) -> &str {
-    let authority = base.split_once("://").map_or(base, |(_, rest)| rest).trim_end_matches('/');
+fn host_of(base_url: &str) -> &str {
+    let authority = base_url.split_once("://").map_or(base_url, |(_, rest)| rest).trim_end_matches('/');
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
@@ -109,15 +112,15 @@ mod tests {
 
     #[test]
     fn an_api_key_is_sent_over_tls_or_to_loopback_only() {
-        for good in [
+        for valid in [
             "https://api.eu.sparkpost.com",
             "https://api.stripe.com/",
             "http://127.0.0.1:4010",
             "http://[::1]:1",
         ] {
-            assert!(good.parse::<BaseUrl>().is_ok(), "{good}");
+            assert!(valid.parse::<BaseUrl>().is_ok(), "{valid}");
         }
-        for bad in [
+        for invalid in [
             "",
             "api.stripe.com",
             "http://api.stripe.com",
@@ -128,7 +131,7 @@ mod tests {
             "http://127.0.0.1.evil.example",
             "http://localhost@evil.example",
         ] {
-            assert_eq!(bad.parse::<BaseUrl>(), Err(BaseUrlError), "{bad}");
+            assert_eq!(invalid.parse::<BaseUrl>(), Err(BaseUrlError), "{invalid}");
         }
     }
 }

@@ -49,12 +49,12 @@ impl std::fmt::Debug for Form {
 }
 
 fn decode(text: &[u8]) -> Vec<u8> {
-    let spaced: Cow<'_, [u8]> = if text.contains(&b'+') {
+    let with_spaces: Cow<'_, [u8]> = if text.contains(&b'+') {
         text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect()
     } else {
         text.into()
     };
-    percent_decode(&spaced).collect()
+    percent_decode(&with_spaces).collect()
 }
 
 #[cfg(test)]

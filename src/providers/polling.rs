@@ -82,20 +82,27 @@ pub enum PageError {
 impl PollingApi {
     /// The query for the first page of a time range, filtered by `types` unless they are empty.
     pub fn first_page_query(&self, from: Timestamp, until: Timestamp, types: &[String]) -> String {
-        let written = |time: Timestamp| match self.time_format {
+        let format_time = |time: Timestamp| match self.time_format {
             TimeFormat::EpochSeconds => time.as_second().to_string(),
-            TimeFormat::Rfc3339 => encoded(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            TimeFormat::Rfc3339 => percent_encode(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
         };
-        let (from_name, until_name) = (encoded(self.from_parameter), encoded(self.until_parameter));
-        let mut query =
-            format!("{}&{from_name}={}&{until_name}={}", self.fixed_query, written(from), written(until));
+        let (from_name, until_name) =
+            (percent_encode(self.from_parameter), percent_encode(self.until_parameter));
+        let mut query = format!(
+            "{}&{from_name}={}&{until_name}={}",
+            self.fixed_query,
+            format_time(from),
+            format_time(until)
+        );
         match self.type_filter {
             _ if types.is_empty() => {}
             TypeFilter::RepeatedParameter(name) => {
-                types.iter().for_each(|one| query.push_str(&format!("&{}={}", encoded(name), encoded(one))));
+                for event_type in types {
+                    query.push_str(&format!("&{}={}", percent_encode(name), percent_encode(event_type)));
+                }
             }
             TypeFilter::CommaSeparated(name) => {
-                query.push_str(&format!("&{name}={}", encoded(&types.join(","))));
+                query.push_str(&format!("&{name}={}", percent_encode(&types.join(","))));
             }
         }
         query
@@ -105,20 +112,20 @@ impl PollingApi {
     ///
     /// # Errors
     /// When the response has no list of events.
-    pub fn parse_events<'a>(&self, answer: &'a str) -> Result<Vec<&'a RawValue>, PageError> {
-        let list = RawObject::parse(answer).and_then(|answer| answer.get(self.events_field));
+    pub fn parse_events<'a>(&self, response: &'a str) -> Result<Vec<&'a RawValue>, PageError> {
+        let list = RawObject::parse(response).and_then(|fields| fields.get(self.events_field));
         list.and_then(|list| serde_json::from_str(list.get()).ok())
             .ok_or(PageError::MissingEvents(self.events_field))
     }
 
-    /// The query for the page after `answer`; `None` after the last page. `first` is the query for the first page.
+    /// The query for the page after `response`; `None` after the last page. `first` is the query for the first page.
     ///
     /// # Errors
     /// When the response does not state whether a next page exists. An unclear response never counts as the last
     /// page.
-    pub fn next_page_query(&self, answer: &str, first: &str) -> Result<Option<String>, PageError> {
+    pub fn next_page_query(&self, response: &str, first: &str) -> Result<Option<String>, PageError> {
         let field = |name: &'static str| {
-            RawObject::parse(answer)
+            RawObject::parse(response)
                 .and_then(|fields| fields.get(name))
                 .ok_or(PageError::MissingNextPage(name))
         };
@@ -129,11 +136,11 @@ impl PollingApi {
                     "true" => {}
                     _ => return Err(PageError::MissingNextPage("has_more")),
                 }
-                let last = self.parse_events(answer)?.pop().and_then(|last| RawObject::parse(last.get()));
+                let last = self.parse_events(response)?.pop().and_then(|last| RawObject::parse(last.get()));
                 let id = last
                     .and_then(|last| last.get("id").and_then(scalar_text))
                     .ok_or(PageError::MissingNextPage("id"))?;
-                Ok(Some(format!("{first}&{parameter}={}", encoded(&id))))
+                Ok(Some(format!("{first}&{parameter}={}", percent_encode(&id))))
             }
             Pagination::NextLink => {
                 let links =
@@ -154,7 +161,7 @@ impl PollingApi {
     }
 }
 
-fn encoded(text: &str) -> String {
+fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
@@ -174,12 +181,12 @@ mod tests {
             &types,
         );
         insta::assert_snapshot!(first, @"limit=100&created%5Bgte%5D=1795341600&created%5Blt%5D=1795341900&types%5B%5D=invoice%2Epaid&types%5B%5D=charge%2Efailed");
-        let answer = r#"{"object":"list","data":[{"id":"evt_2"},{"id":"evt_1"}],"has_more":true}"#;
-        let next = polling.next_page_query(answer, &first).unwrap().unwrap();
+        let response = r#"{"object":"list","data":[{"id":"evt_2"},{"id":"evt_1"}],"has_more":true}"#;
+        let next = polling.next_page_query(response, &first).unwrap().unwrap();
         insta::assert_snapshot!(next.strip_prefix(&first).unwrap(), @"&starting_after=evt%5F1");
-        assert_eq!(polling.parse_events(answer).unwrap().len(), 2);
-        assert_eq!(polling.next_page_query(&answer.replace("true", "false"), &first), Ok(None));
-        let no_end = [
+        assert_eq!(polling.parse_events(response).unwrap().len(), 2);
+        assert_eq!(polling.next_page_query(&response.replace("true", "false"), &first), Ok(None));
+        let invalid_pages = [
             r#"{"data":[],"has_more":true}"#,
             r#"{"data":[7],"has_more":true}"#,
             r#"{"data":[{"id":"evt_1"}],"has_more":1}"#,
@@ -187,17 +194,17 @@ mod tests {
             "[]",
             "",
         ];
-        for answer in no_end {
+        for response in invalid_pages {
             assert!(
-                matches!(polling.next_page_query(answer, &first), Err(PageError::MissingNextPage(_))),
-                "{answer}"
+                matches!(polling.next_page_query(response, &first), Err(PageError::MissingNextPage(_))),
+                "{response}"
             );
         }
         insta::assert_snapshot!(polling.parse_events(r#"{"error":{}}"#).unwrap_err(), @"the answer is not a page of events: no list under 'data'");
     }
 
     #[test]
-    fn sparkpost_is_polled_by_dates_and_paged_by_links_to_the_same_host() {
+    fn sparkpost_is_polled_by_dates_and_paged_by_links_whose_host_is_ignored() {
         let polling = SPARKPOST.polling.as_ref().unwrap();
         let types = ["bounce".to_owned(), "open".to_owned()];
         let first = polling.first_page_query(
@@ -208,15 +215,15 @@ mod tests {
         insta::assert_snapshot!(first, @"cursor=initial&per_page=1000&from=2026%2D11%2D22T10%3A00%3A00Z&to=2026%2D11%2D22T10%3A05%3A00Z&events=bounce%2Copen");
         let next =
             |link: &str| polling.next_page_query(&format!(r#"{{"results":[],"links":{link}}}"#), &first);
-        let elsewhere = r#"{"next":"https://evil.example/api/v1/events/message?cursor=abc&per_page=1000"}"#;
-        assert_eq!(next(elsewhere), Ok(Some("cursor=abc&per_page=1000".into())));
-        for end in ["{}", r#"{"next":null}"#] {
-            assert_eq!(next(end), Ok(None), "{end}");
+        let other_host = r#"{"next":"https://evil.example/api/v1/events/message?cursor=abc&per_page=1000"}"#;
+        assert_eq!(next(other_host), Ok(Some("cursor=abc&per_page=1000".into())));
+        for last_page in ["{}", r#"{"next":null}"#] {
+            assert_eq!(next(last_page), Ok(None), "{last_page}");
         }
-        for no_end in
+        for invalid in
             ["[]", "null", r#"{"next":{}}"#, r#"{"next":"/x"}"#, r#"{"next":"/x?"}"#, r#"{"next":"/x?a b"}"#]
         {
-            assert!(matches!(next(no_end), Err(PageError::MissingNextPage(_))), "{no_end}");
+            assert!(matches!(next(invalid), Err(PageError::MissingNextPage(_))), "{invalid}");
         }
     }
 }

@@ -147,7 +147,8 @@ impl VerificationError {
 pub(super) struct ParsedSignature {
     signatures: Vec<SignatureValue>,
     timestamp: Option<String>,
-    covered: Option<SigningInput>,
+    /// The signed content, if a function of the provider computes it.
+    custom_input: Option<SigningInput>,
 }
 
 /// One decoded signature.
@@ -176,56 +177,59 @@ impl SignatureScheme {
             return Err(VerificationError::MalformedSignature);
         }
         let value = value.to_str().map_err(|_| VerificationError::MalformedSignature)?;
-        let (signature, timestamp) = self.read(value).ok_or(VerificationError::MalformedSignature)?;
-        if let Some(window) = self.timestamp_tolerance {
-            let signed_at =
-                timestamp.as_deref().and_then(epoch_seconds).ok_or(VerificationError::MalformedSignature)?;
+        let (signatures, timestamp) =
+            self.parse_header(value).ok_or(VerificationError::MalformedSignature)?;
+        if let Some(tolerance) = self.timestamp_tolerance {
+            let signed_at = timestamp
+                .as_deref()
+                .and_then(parse_epoch_seconds)
+                .ok_or(VerificationError::MalformedSignature)?;
             let age = i128::from(now.as_second()) - i128::from(signed_at);
-            if age > i128::from(window.past_seconds) || -age > i128::from(window.future_seconds) {
+            if age > i128::from(tolerance.past_seconds) || -age > i128::from(tolerance.future_seconds) {
                 return Err(VerificationError::TimestampOutOfTolerance);
             }
         }
-        Ok(ParsedSignature { signatures: signature, timestamp, covered: self.covered_by(webhook)? })
+        Ok(ParsedSignature { signatures, timestamp, custom_input: self.custom_input(webhook)? })
     }
 
-    fn covered_by(&self, webhook: &RawWebhook) -> Result<Option<SigningInput>, VerificationError> {
+    fn custom_input(&self, webhook: &RawWebhook) -> Result<Option<SigningInput>, VerificationError> {
         match self.signed_content {
             SignedContent::Parts(_) => Ok(None),
-            SignedContent::Custom(covered_by) => covered_by(webhook).map(Some),
+            SignedContent::Custom(signing_input) => signing_input(webhook).map(Some),
         }
     }
 
-    fn read(&self, value: &str) -> Option<(Vec<SignatureValue>, Option<String>)> {
+    fn parse_header(&self, value: &str) -> Option<(Vec<SignatureValue>, Option<String>)> {
         match self.header_format {
             HeaderFormat::Prefixed(prefix) => {
                 let signature = self.decode(value.strip_prefix(prefix)?)?;
                 Some((vec![signature], None))
             }
-            HeaderFormat::Pairs { timestamp_key: timestamp, signature_key: signature } => {
-                let mut signed_at = None;
+            HeaderFormat::Pairs { timestamp_key, signature_key } => {
+                let mut timestamp = None;
                 let mut signatures = Vec::new();
                 for pair in value.split(',') {
                     let (name, text) = pair.trim().split_once('=')?;
-                    if name == timestamp && signed_at.replace(text.to_owned()).is_some() {
+                    if name == timestamp_key && timestamp.replace(text.to_owned()).is_some() {
                         return None;
                     }
                     // Ignore malformed signatures; others may be valid.
-                    if name == signature {
+                    if name == signature_key {
                         signatures.extend(self.decode(text));
                     }
                 }
                 (!signatures.is_empty()).then_some(())?;
-                Some((signatures, Some(signed_at?)))
+                Some((signatures, Some(timestamp?)))
             }
             HeaderFormat::Credentials => {
                 let (scheme, text) = value.split_once(' ')?;
-                let sent = match scheme.to_ascii_lowercase().as_str() {
+                let credentials = match scheme.to_ascii_lowercase().as_str() {
                     "basic" => BASE64.decode(text).ok()?,
                     "bearer" => is_token(text).then(|| text.as_bytes().to_vec())?,
                     _ => return None,
                 };
                 // Compare hashes, so that the time of the comparison does not reveal the secret's length.
-                let bytes = Sha256::digest(sent).to_vec();
+                let bytes = Sha256::digest(credentials).to_vec();
                 Some((vec![SignatureValue { algorithm: Algorithm::PlainSecret, bytes }], None))
             }
         }
@@ -241,39 +245,42 @@ impl SignatureScheme {
             }
             Encoding::Base64 => BASE64.decode(text).ok()?,
         };
-        let algorithm = self.algorithms.iter().find(|algorithm| algorithm.length() == bytes.len())?;
+        let algorithm =
+            self.algorithms.iter().find(|algorithm| algorithm.signature_bytes() == bytes.len())?;
         Some(SignatureValue { algorithm: *algorithm, bytes })
     }
 
     /// Whether one of the signatures was made with `secret` over `webhook`. Always `false` for an empty secret.
-    pub(super) fn is_valid(&self, secret: &Secret, carried: &ParsedSignature, webhook: &RawWebhook) -> bool {
+    pub(super) fn is_valid(&self, secret: &Secret, parsed: &ParsedSignature, webhook: &RawWebhook) -> bool {
         if secret.is_empty() {
             return false;
         }
-        match &carried.covered {
-            Some(SigningInput { prefixes: heads, suffix: tail }) => heads
-                .iter()
-                .fold(false, |any, head| any | self.matches(secret, &carried.signatures, &[head, tail])),
+        match &parsed.custom_input {
+            // Try all prefixes, so that the time does not reveal which one matched.
+            Some(SigningInput { prefixes, suffix }) => prefixes.iter().fold(false, |is_match, prefix| {
+                is_match | self.matches(secret, &parsed.signatures, &[prefix, suffix])
+            }),
             None => {
-                let pieces = self.pieces(webhook.body(), carried.timestamp.as_deref());
-                self.matches(secret, &carried.signatures, &pieces)
+                let pieces = self.pieces(webhook.body(), parsed.timestamp.as_deref());
+                self.matches(secret, &parsed.signatures, &pieces)
             }
         }
     }
 
-    fn matches(&self, secret: &Secret, signature: &[SignatureValue], pieces: &[&[u8]]) -> bool {
-        let mut any = false;
+    fn matches(&self, secret: &Secret, signatures: &[SignatureValue], pieces: &[&[u8]]) -> bool {
+        let mut is_match = false;
         for algorithm in self.algorithms {
-            let mut signature =
-                signature.iter().filter(|signature| signature.algorithm == *algorithm).peekable();
-            if signature.peek().is_some() {
-                let expected = algorithm.hmac(secret, pieces);
+            let mut candidates =
+                signatures.iter().filter(|signature| signature.algorithm == *algorithm).peekable();
+            if candidates.peek().is_some() {
+                let expected = algorithm.compute(secret, pieces);
                 // Compare all signatures, so that the time does not reveal which one matched.
-                any |= signature
-                    .fold(false, |any, signature| any | bool::from(expected.ct_eq(&signature.bytes)));
+                is_match |= candidates.fold(false, |is_match, signature| {
+                    is_match | bool::from(expected.ct_eq(&signature.bytes))
+                });
             }
         }
-        any
+        is_match
     }
 
     fn pieces<'a>(&self, body: &'a [u8], timestamp: Option<&'a str>) -> Vec<&'a [u8]> {
@@ -297,23 +304,23 @@ impl SignatureScheme {
         now: Timestamp,
     ) -> Result<String, VerificationError> {
         let timestamp = now.as_second().to_string();
-        let covered = self.covered_by(webhook)?;
-        let pieces = match &covered {
-            Some(SigningInput { prefixes: heads, suffix: tail }) => {
-                heads.iter().take(1).chain([tail]).map(Vec::as_slice).collect()
+        let custom_input = self.custom_input(webhook)?;
+        let pieces = match &custom_input {
+            Some(SigningInput { prefixes, suffix }) => {
+                prefixes.iter().take(1).chain([suffix]).map(Vec::as_slice).collect()
             }
             None => self.pieces(webhook.body(), Some(timestamp.as_str())),
         };
-        let mac =
-            self.algorithms.first().map(|algorithm| algorithm.hmac(secret, &pieces)).unwrap_or_default();
-        let text = match self.encoding {
-            Encoding::Hex => hex::encode(mac),
-            Encoding::Base64 => BASE64.encode(mac),
+        let signature =
+            self.algorithms.first().map(|algorithm| algorithm.compute(secret, &pieces)).unwrap_or_default();
+        let encoded = match self.encoding {
+            Encoding::Hex => hex::encode(signature),
+            Encoding::Base64 => BASE64.encode(signature),
         };
         Ok(match self.header_format {
-            HeaderFormat::Prefixed(prefix) => format!("{prefix}{text}"),
-            HeaderFormat::Pairs { timestamp_key: name, signature_key: signature } => {
-                format!("{name}={timestamp},{signature}={text}")
+            HeaderFormat::Prefixed(prefix) => format!("{prefix}{encoded}"),
+            HeaderFormat::Pairs { timestamp_key, signature_key } => {
+                format!("{timestamp_key}={timestamp},{signature_key}={encoded}")
             }
             HeaderFormat::Credentials => match std::str::from_utf8(secret.expose()) {
                 Ok(token) if is_token(token) => format!("Bearer {token}"),
@@ -324,14 +331,14 @@ impl SignatureScheme {
 }
 
 impl Algorithm {
-    fn length(self) -> usize {
+    fn signature_bytes(self) -> usize {
         match self {
             Self::HmacSha1 => 20,
             Self::HmacSha256 | Self::PlainSecret => 32,
         }
     }
 
-    fn hmac(self, secret: &Secret, pieces: &[&[u8]]) -> Vec<u8> {
+    fn compute(self, secret: &Secret, pieces: &[&[u8]]) -> Vec<u8> {
         match self {
             Self::HmacSha1 => compute_mac::<Hmac<Sha1>>(secret.expose(), pieces),
             Self::HmacSha256 => compute_mac::<Hmac<Sha256>>(secret.expose(), pieces),
@@ -346,6 +353,6 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Parses epoch seconds: at most 12 digits, without a sign or spaces.
-fn epoch_seconds(text: &str) -> Option<i64> {
+fn parse_epoch_seconds(text: &str) -> Option<i64> {
     (text.len() <= 12 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }

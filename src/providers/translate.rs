@@ -9,8 +9,8 @@ use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, pa
 pub const JSON_MEDIA_TYPE: &str = "application/json";
 /// The media type of a form.
 pub(super) const FORM_MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
-/// Maximum length of a delivery id and of an archived header, in bytes.
-const MAX_DELIVERY_ID_CHARS: usize = 256;
+/// Maximum length of a delivery id, and of an archived header value, in bytes.
+const MAX_METADATA_BYTES: usize = 256;
 
 /// The format of a provider's webhook bodies.
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl VerifiedWebhook {
         {
             return Err(TranslationError::InvalidBatch);
         }
-        let rest = body.iter().filter(|byte| !is_space(byte));
-        let is_empty = [&b"[]"[..], br#"[{"msys":{}}]"#].iter().any(|empty| rest.clone().eq(empty.iter()));
+        let tokens = body.iter().filter(|byte| !is_space(byte));
+        let is_empty = [&b"[]"[..], br#"[{"msys":{}}]"#].iter().any(|empty| tokens.clone().eq(empty.iter()));
         Ok((!is_empty).then_some(body))
     }
 
@@ -103,14 +103,14 @@ impl VerifiedWebhook {
     pub fn archived_headers(&self) -> Vec<(&'static str, String)> {
         let provider = self.provider;
         let fields = [provider.event_type, provider.delivery_id, provider.event_time];
-        let named = fields.into_iter().filter_map(|field| match field? {
+        let header_names = fields.into_iter().filter_map(|field| match field? {
             FieldLocation::Header(name) => Some(name),
             FieldLocation::Body(_) => None,
         });
-        let value = |name| self.webhook.header(name).filter(|value| value.len() <= MAX_DELIVERY_ID_CHARS);
+        let value = |name| self.webhook.header(name).filter(|value| value.len() <= MAX_METADATA_BYTES);
         ["content-type"]
             .into_iter()
-            .chain(named)
+            .chain(header_names)
             .filter_map(|name| Some((name, value(name)?.to_owned())))
             .collect()
     }
@@ -126,8 +126,8 @@ impl VerifiedWebhook {
     pub fn to_event(&self) -> Result<Event, TranslationError> {
         let provider = self.provider;
         let detail = self.detail()?;
-        let fields = LazyJson { detail: &detail, fields: None };
-        let (detail_type, delivery_id, time) = self.meaning(fields);
+        let fields = LazyFields { detail: &detail, fields: None };
+        let (detail_type, delivery_id, time) = self.metadata(fields);
         Ok(Event {
             source: provider.source.to_owned(),
             detail_type,
@@ -160,11 +160,11 @@ impl VerifiedWebhook {
         }
     }
 
-    fn meaning(&self, mut fields: LazyJson<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
+    fn metadata(&self, mut fields: LazyFields<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
         let provider = self.provider;
-        let event_type = provider.event_type.and_then(|field| self.text(field, &mut fields));
+        let event_type = provider.event_type.and_then(|field| self.field_text(field, &mut fields));
         let detail_type = event_type.filter(|text| is_detail_type(text));
-        let delivery_id = provider.delivery_id.and_then(|field| self.text(field, &mut fields));
+        let delivery_id = provider.delivery_id.and_then(|field| self.field_text(field, &mut fields));
         let time = match provider.event_time {
             Some(FieldLocation::Header(name)) => self.webhook.header(name).and_then(parse_timestamp),
             Some(FieldLocation::Body(path)) => fields.get().raw_json(path).and_then(parse_timestamp),
@@ -187,7 +187,7 @@ impl VerifiedWebhook {
         (event_type, header(self.provider.delivery_id).filter(|id| is_delivery_id(id)))
     }
 
-    fn text(&self, field: FieldLocation, fields: &mut LazyJson<'_>) -> Option<String> {
+    fn field_text(&self, field: FieldLocation, fields: &mut LazyFields<'_>) -> Option<String> {
         match field {
             FieldLocation::Header(name) => self.webhook.header(name).map(str::to_owned),
             FieldLocation::Body(path) => fields.get().string(path),
@@ -196,12 +196,12 @@ impl VerifiedWebhook {
 }
 
 /// The fields of a detail, parsed on first use.
-struct LazyJson<'a> {
+struct LazyFields<'a> {
     detail: &'a Detail,
     fields: Option<Fields<'a>>,
 }
 
-impl<'a> LazyJson<'a> {
+impl<'a> LazyFields<'a> {
     fn get(&mut self) -> &Fields<'a> {
         self.fields.get_or_insert_with(|| Fields::parse(self.detail))
     }
@@ -214,5 +214,5 @@ fn is_detail_type(text: &str) -> bool {
 
 /// Whether the text is valid in a URN and a log line. The event omits any other id.
 fn is_delivery_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_DELIVERY_ID_CHARS && text.bytes().all(|b| b.is_ascii_graphic())
+    !text.is_empty() && text.len() <= MAX_METADATA_BYTES && text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -61,30 +61,30 @@ pub const TWILIO: Provider = Provider {
 /// The byte strings that Twilio may have signed for this request.
 fn signed_content(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.has_media_type(FORM_MEDIA_TYPE);
-    let hashed = verify_body_hash(webhook)?;
-    if !is_form && !hashed && !webhook.body().is_empty() {
+    let has_body_hash = verify_body_hash(webhook)?;
+    if !is_form && !has_body_hash && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
     }
     // Limit the fields before parsing, because each field costs memory and the request is still unverified.
     if is_form && memchr::memchr_iter(b'&', webhook.body()).count() >= MAX_FIELDS {
         return Err(VerificationError::BodyNotSigned);
     }
-    let tail = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
+    let suffix = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
     if webhook.url().path == "/" {
         // If the operator configured the URL without its last slash, Twilio signs it without the slash.
-        let typed = RequestUrl { path: String::new(), ..webhook.url().clone() };
-        urls.extend(typed.with_and_without_port());
+        let without_slash = RequestUrl { path: String::new(), ..webhook.url().clone() };
+        urls.extend(without_slash.with_and_without_port());
     }
-    Ok(SigningInput { prefixes: urls.into_iter().map(String::into_bytes).collect(), suffix: tail })
+    Ok(SigningInput { prefixes: urls.into_iter().map(String::into_bytes).collect(), suffix })
 }
 
 /// Whether the URL contains the hash of the body. A hash must be correct, unique, and at the end of the URL, where
 /// Twilio writes it. The signed content has no separator between the URL and the parameters, so a hash in the middle
 /// could be the text of a parameter.
 fn verify_body_hash(webhook: &RawWebhook) -> Result<bool, VerificationError> {
-    let mut given = webhook.url().query_values(BODY_HASH_PARAMETER);
-    match (given.next(), given.next()) {
+    let mut hashes = webhook.url().query_values(BODY_HASH_PARAMETER);
+    match (hashes.next(), hashes.next()) {
         (None, _) => Ok(false),
         // Both sides come from the sender, so the comparison needs no constant time.
         (Some(hash), None)
@@ -102,11 +102,12 @@ fn body_hash(body: &[u8]) -> String {
 }
 
 fn signed_parameters(form: &Form) -> Vec<u8> {
-    let mut sorted: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+    let mut values_by_name: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
     for (name, value) in form.pairs() {
-        sorted.entry(name).or_default().insert(value);
+        values_by_name.entry(name).or_default().insert(value);
     }
-    let pieces = sorted.iter().flat_map(|(name, values)| values.iter().flat_map(move |v| [*name, *v]));
+    let pieces =
+        values_by_name.iter().flat_map(|(name, values)| values.iter().flat_map(move |v| [*name, *v]));
     pieces.collect::<Vec<_>>().concat()
 }
 
@@ -123,12 +124,12 @@ fn detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
 
 fn form_detail(form: &Form) -> Result<Detail, TranslationError> {
     let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut indexes: HashMap<&str, usize> = HashMap::new();
     for (name, value) in form.pairs() {
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| TranslationError::InvalidFormUtf8);
         let (name, value) = (text(name)?, text(value)?);
-        let place = *places.entry(name).or_insert(fields.len());
-        match fields.get_mut(place) {
+        let index = *indexes.entry(name).or_insert(fields.len());
+        match fields.get_mut(index) {
             Some((_, values)) => values.push(value),
             None => fields.push((name, vec![value])),
         }
@@ -170,15 +171,16 @@ mod tests {
 
     #[test]
     fn a_url_without_its_trailing_slash_verifies() {
-        let heads = |url: &str| {
+        let signed_urls = |url: &str| {
             let webhook = RawWebhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
-            let heads = signed_content(&webhook).ok().unwrap().prefixes;
-            heads.into_iter().map(|head| String::from_utf8(head).unwrap()).collect::<Vec<_>>()
+            let prefixes = signed_content(&webhook).ok().unwrap().prefixes;
+            prefixes.into_iter().map(|prefix| String::from_utf8(prefix).unwrap()).collect::<Vec<_>>()
         };
-        for end in ["", "?shop=1"] {
-            let all = ["/", ":443/", "", ":443"].map(|between| format!("https://a.example{between}{end}"));
-            assert_eq!(heads(&format!("https://a.example/{end}")), all);
+        for query in ["", "?shop=1"] {
+            let expected =
+                ["/", ":443/", "", ":443"].map(|middle| format!("https://a.example{middle}{query}"));
+            assert_eq!(signed_urls(&format!("https://a.example/{query}")), expected);
         }
-        assert_eq!(heads("https://a.example/in/").len(), 2, "elsewhere a slash is one");
+        assert_eq!(signed_urls("https://a.example/in/").len(), 2, "other trailing slashes are significant");
     }
 }

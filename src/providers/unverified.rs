@@ -24,8 +24,8 @@ impl Provider {
         webhook: RawWebhook,
         now: Timestamp,
     ) -> Result<UnverifiedWebhook, VerificationError> {
-        let carried = self.signature.parse(&webhook, now)?;
-        Ok(UnverifiedWebhook { provider: self, webhook, signature: carried })
+        let signature = self.signature.parse(&webhook, now)?;
+        Ok(UnverifiedWebhook { provider: self, webhook, signature })
     }
 }
 
@@ -36,11 +36,11 @@ impl UnverifiedWebhook {
     /// Returns the webhook, still unverified, if the signature was not made with `secret`.
     #[expect(clippy::result_large_err, reason = "the caller tries the next secret on the returned webhook")]
     pub fn verify(self, secret: &Secret) -> Result<VerifiedWebhook, Self> {
-        let Self { provider, webhook, signature: carried } = self;
-        if provider.signature.is_valid(secret, &carried, &webhook) {
+        let Self { provider, webhook, signature } = self;
+        if provider.signature.is_valid(secret, &signature, &webhook) {
             Ok(VerifiedWebhook { provider, webhook })
         } else {
-            Err(Self { provider, webhook, signature: carried })
+            Err(Self { provider, webhook, signature })
         }
     }
 }

@@ -20,7 +20,7 @@ impl RequestUrl {
     pub(super) fn with_and_without_port(&self) -> [String; 2] {
         let (host, port) = self.host_and_port();
         let port = port.unwrap_or(if self.scheme == "https" { "443" } else { "80" });
-        [self.write(host), self.write(&format!("{host}:{port}"))]
+        [self.with_authority(host), self.with_authority(&format!("{host}:{port}"))]
     }
 
     /// The host without the port; an IPv6 address has its brackets.
@@ -37,7 +37,7 @@ impl RequestUrl {
         }
     }
 
-    fn write(&self, authority: &str) -> String {
+    fn with_authority(&self, authority: &str) -> String {
         let mut url = format!("{}://{authority}{}", self.scheme, self.path);
         if let Some(query) = &self.query {
             url.push('?');
@@ -56,7 +56,7 @@ impl RequestUrl {
 /// Writes the URL unchanged, for `hookbridge send`, which signs it.
 impl std::fmt::Display for RequestUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.write(&self.authority))
+        f.write_str(&self.with_authority(&self.authority))
     }
 }
 
@@ -120,15 +120,17 @@ impl PublicUrl {
     /// unless the path of the request already has it (a proxy may or may not strip it).
     pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
-        let bare = prefix.trim_end_matches('/');
-        let has_prefix =
-            request.path.strip_prefix(bare).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let prefix_path = prefix.trim_end_matches('/');
+        let has_prefix = request
+            .path
+            .strip_prefix(prefix_path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let path = if has_prefix {
             request.path
         } else if request.path == "/" {
             prefix
         } else {
-            format!("{bare}{}", request.path)
+            format!("{prefix_path}{}", request.path)
         };
         RequestUrl { scheme, authority, path, query: request.query }
     }
@@ -153,37 +155,55 @@ mod tests {
 
     #[test]
     fn a_url_is_verified_with_and_without_its_port() {
-        let both = |text| url(text).with_and_without_port();
-        assert_eq!(both("https://a.example/b?c"), ["https://a.example/b?c", "https://a.example:443/b?c"]);
-        assert_eq!(both("http://a.example:81/"), ["http://a.example/", "http://a.example:81/"]);
-        assert_eq!(both("http://[::1]/"), ["http://[::1]/", "http://[::1]:80/"]);
+        let signed_urls = |text| url(text).with_and_without_port();
+        assert_eq!(
+            signed_urls("https://a.example/b?c"),
+            ["https://a.example/b?c", "https://a.example:443/b?c"]
+        );
+        assert_eq!(signed_urls("http://a.example:81/"), ["http://a.example/", "http://a.example:81/"]);
+        assert_eq!(signed_urls("http://[::1]/"), ["http://[::1]/", "http://[::1]:80/"]);
     }
 
     #[test]
-    fn a_public_url_replaces_the_request_s_origin() {
-        let seen = |public: &str, request: &str| {
+    fn a_public_url_replaces_the_origin_of_a_request() {
+        let rewritten = |public: &str, request: &str| {
             public.parse::<PublicUrl>().unwrap().rewrite(url(request)).to_string()
         };
-        let inside = "https://id.lambda-url.eu-west-1.on.aws";
-        assert_eq!(seen("https://a.example", &format!("{inside}/?x=1")), "https://a.example/?x=1");
-        assert_eq!(seen("https://a.example/in", &format!("{inside}/?x=1")), "https://a.example/in?x=1");
-        assert_eq!(seen("https://a.example/in/", &format!("{inside}/")), "https://a.example/in/");
-        assert_eq!(seen("https://a.example/in", &format!("{inside}/in/voice")), "https://a.example/in/voice");
-        assert_eq!(seen("https://a.example/in", &format!("{inside}/voice")), "https://a.example/in/voice");
-        assert_eq!(seen("https://a.example/in", &format!("{inside}/inner")), "https://a.example/in/inner");
+        let function_url = "https://id.lambda-url.eu-west-1.on.aws";
+        assert_eq!(rewritten("https://a.example", &format!("{function_url}/?x=1")), "https://a.example/?x=1");
+        assert_eq!(
+            rewritten("https://a.example/in", &format!("{function_url}/?x=1")),
+            "https://a.example/in?x=1"
+        );
+        assert_eq!(rewritten("https://a.example/in/", &format!("{function_url}/")), "https://a.example/in/");
+        assert_eq!(
+            rewritten("https://a.example/in", &format!("{function_url}/in/voice")),
+            "https://a.example/in/voice"
+        );
+        assert_eq!(
+            rewritten("https://a.example/in", &format!("{function_url}/voice")),
+            "https://a.example/in/voice"
+        );
+        assert_eq!(
+            rewritten("https://a.example/in", &format!("{function_url}/inner")),
+            "https://a.example/in/inner"
+        );
     }
 
     #[test]
     fn an_invalid_public_url_is_rejected_with_the_reason() {
-        let why = |text: &str| text.parse::<PublicUrl>().unwrap_err().to_string();
-        assert_eq!(why("a.example"), "it must begin with https:// or http://");
-        assert_eq!(why("ftp://a.example"), "it must begin with https:// or http://");
-        assert_eq!(why("https:///x"), "it must name a host, with an optional port and without a user");
+        let parse_error = |text: &str| text.parse::<PublicUrl>().unwrap_err().to_string();
+        assert_eq!(parse_error("a.example"), "it must begin with https:// or http://");
+        assert_eq!(parse_error("ftp://a.example"), "it must begin with https:// or http://");
         assert_eq!(
-            why("https://me@a.example"),
+            parse_error("https:///x"),
             "it must name a host, with an optional port and without a user"
         );
-        assert!(why("https://a.example/ ").starts_with("it contains a character"));
-        assert!(why("https://a.example/?x").starts_with("it must end with its path"));
+        assert_eq!(
+            parse_error("https://me@a.example"),
+            "it must name a host, with an optional port and without a user"
+        );
+        assert!(parse_error("https://a.example/ ").starts_with("it contains a character"));
+        assert!(parse_error("https://a.example/?x").starts_with("it must end with its path"));
     }
 }

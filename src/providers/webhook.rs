@@ -48,15 +48,15 @@ impl RawWebhook {
 
     /// The value of a header; `None` unless it occurs exactly once and is visible ASCII.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.sent_once(name)?.to_str().ok()
+        self.single_header(name)?.to_str().ok()
     }
 
     /// The raw value of a header; `None` unless it occurs exactly once.
     pub(super) fn header_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.sent_once(name).map(HeaderValue::as_bytes)
+        self.single_header(name).map(HeaderValue::as_bytes)
     }
 
-    fn sent_once(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
+    fn single_header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
         let mut values = self.header_values(name);
         values.next().filter(|_| values.next().is_none())
     }
@@ -72,7 +72,8 @@ impl RawWebhook {
 
     /// Whether the `content-type` is `media_type`, ignoring case and parameters.
     pub(super) fn has_media_type(&self, media_type: &str) -> bool {
-        let value = self.sent_once(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let value =
+            self.single_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
 }

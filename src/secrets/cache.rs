@@ -79,7 +79,7 @@ struct LastKnown {
     /// The version before `current`, once fetched or replaced.
     previous: Option<Arc<SecretVersion>>,
     /// Time at which the cache observed a change of `current`.
-    changed: Option<Timestamp>,
+    changed_at: Option<Timestamp>,
 }
 
 /// The last lookups caused by signature mismatches.
@@ -92,45 +92,45 @@ struct RefreshLimiter {
 
 /// A lookup in the store: its time and its result.
 struct RefreshRecord {
-    at: Instant,
-    found: Result<(), SecretError>,
+    fetched_at: Instant,
+    result: Result<(), SecretError>,
 }
 
 impl RefreshRecord {
     /// A lookup that starts now. It counts as failed until it completes, so a cancelled lookup counts as failed.
-    fn new() -> Self {
-        Self { at: Instant::now(), found: Err(SecretError::Unavailable("timed out".into())) }
+    fn start() -> Self {
+        Self { fetched_at: Instant::now(), result: Err(SecretError::Unavailable("timed out".into())) }
     }
 }
 
 impl<S: SecretStore> CachedSecrets<S> {
     /// Creates an empty cache. The first webhook triggers the first fetch.
-    pub fn new(store: S, ages: CacheTtls) -> Self {
+    pub fn new(store: S, ttls: CacheTtls) -> Self {
         Self {
             store,
-            ttls: ages,
-            cache: Cache::builder().max_capacity(2).time_to_live(ages.time_to_live).build(),
+            ttls,
+            cache: Cache::builder().max_capacity(2).time_to_live(ttls.time_to_live).build(),
             last_known: Mutex::default(),
             refreshes: tokio::sync::Mutex::default(),
         }
     }
 
     async fn fetch_current(&self) -> Result<Arc<SecretVersion>, SecretError> {
-        let found = self.store.fetch(VersionStage::Current).await?;
-        let version = found.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))?;
+        let version = self.store.fetch(VersionStage::Current).await?;
+        let version = version.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))?;
         let version = Arc::new(version);
-        let changed = {
+        let is_rotated = {
             let mut known = self.last_known();
-            let before = known.current.replace(version.clone());
-            let changed = before.as_ref().is_some_and(|before| before.id != version.id);
-            if changed {
+            let replaced = known.current.replace(version.clone());
+            let is_rotated = replaced.as_ref().is_some_and(|replaced| replaced.id != version.id);
+            if is_rotated {
                 // Until the next fetch of the previous version, the replaced version takes its role.
-                known.previous = before;
-                known.changed = Some(Timestamp::now());
+                known.previous = replaced;
+                known.changed_at = Some(Timestamp::now());
             }
-            changed
+            is_rotated
         };
-        if changed {
+        if is_rotated {
             self.cache.invalidate(&VersionStage::Previous).await;
         }
         Ok(version)
@@ -140,17 +140,17 @@ impl<S: SecretStore> CachedSecrets<S> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last lookup, if the refresh interval since then has not passed.
+    /// The last lookup, if it is more recent than the refresh interval.
     fn recent<'a>(&self, last: Option<&'a RefreshRecord>) -> Option<&'a RefreshRecord> {
-        last.filter(|refresh| refresh.at.elapsed() < self.ttls.refresh_interval)
+        last.filter(|refresh| refresh.fetched_at.elapsed() < self.ttls.refresh_interval)
     }
 
     /// Whether the grace period still runs. It starts at the creation of the current version or, after a rollback to
     /// an older version, at the time when the cache observed it.
     fn is_previous_accepted(&self, current: &SecretVersion) -> bool {
         let Ok(grace) = SignedDuration::try_from(self.ttls.previous_grace) else { return true };
-        let rotated = current.created_at.max(self.last_known().changed);
-        rotated.is_some_and(|rotated| Timestamp::now().duration_since(rotated) < grace)
+        let rotated_at = current.created_at.max(self.last_known().changed_at);
+        rotated_at.is_some_and(|rotated_at| Timestamp::now().duration_since(rotated_at) < grace)
     }
 }
 
@@ -183,26 +183,28 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         if let Some(known) = self.cache.get(&VersionStage::Previous).await {
             return Ok(known);
         }
-        let found = match self.recent(refreshes.previous.as_ref()) {
-            Some(refresh) => refresh.found.clone(),
+        let result = match self.recent(refreshes.previous.as_ref()) {
+            Some(refresh) => refresh.result.clone(),
             None => {
-                refreshes.previous = Some(RefreshRecord::new());
-                let found = self.store.fetch(VersionStage::Previous).await.map(|found| found.map(Arc::new));
-                if let Ok(found) = found {
+                refreshes.previous = Some(RefreshRecord::start());
+                let fetched =
+                    self.store.fetch(VersionStage::Previous).await.map(|version| version.map(Arc::new));
+                if let Ok(version) = fetched {
                     refreshes.previous = None;
-                    self.cache.insert(VersionStage::Previous, found.clone()).await;
-                    self.last_known().previous.clone_from(&found);
-                    return Ok(found);
+                    self.cache.insert(VersionStage::Previous, version.clone()).await;
+                    self.last_known().previous.clone_from(&version);
+                    return Ok(version);
                 }
-                let found = found.map(drop);
-                if let Err(error) = &found {
+                let result = fetched.map(drop);
+                if let Err(error) = &result {
                     warn!(%error, "cannot fetch the previous secret version");
                 }
-                refreshes.previous = Some(RefreshRecord { at: Instant::now(), found: found.clone() });
-                found
+                refreshes.previous =
+                    Some(RefreshRecord { fetched_at: Instant::now(), result: result.clone() });
+                result
             }
         };
-        match (self.last_known().previous.clone(), found) {
+        match (self.last_known().previous.clone(), result) {
             (Some(known), _) => Ok(Some(known)),
             (None, Err(error @ SecretError::Unavailable(_))) => Err(error),
             // A definitive "unreadable" means that no previous version exists.
@@ -218,18 +220,18 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
             return Ok(Some(known));
         }
         if let Some(refresh) = self.recent(refreshes.newer.as_ref()) {
-            return refresh.found.clone().map(|()| None);
+            return refresh.result.clone().map(|()| None);
         }
-        refreshes.newer = Some(RefreshRecord::new());
-        let found = self.fetch_current().await;
-        if let Err(error) = &found {
+        refreshes.newer = Some(RefreshRecord::start());
+        let fetched = self.fetch_current().await;
+        if let Err(error) = &fetched {
             warn!(%error, "cannot check for a newer secret version");
         }
-        refreshes.newer =
-            Some(RefreshRecord { at: Instant::now(), found: found.as_ref().map(drop).map_err(Clone::clone) });
-        let found = found?;
-        self.cache.insert(VersionStage::Current, Some(found.clone())).await;
-        Ok((found.id != current.id).then_some(found))
+        let result = fetched.as_ref().map(drop).map_err(Clone::clone);
+        refreshes.newer = Some(RefreshRecord { fetched_at: Instant::now(), result });
+        let version = fetched?;
+        self.cache.insert(VersionStage::Current, Some(version.clone())).await;
+        Ok((version.id != current.id).then_some(version))
     }
 }
 
@@ -245,21 +247,21 @@ mod tests {
 
     /// An in-memory store that responds slowly, counts fetches, and can be made unavailable.
     #[derive(Clone, Default)]
-    struct Memory {
+    struct MemoryStore {
         versions: Arc<Mutex<VecDeque<SecretVersion>>>,
-        shut: Arc<Mutex<bool>>,
+        is_unavailable: Arc<Mutex<bool>>,
         fetches: Arc<AtomicUsize>,
     }
 
-    impl Memory {
+    impl MemoryStore {
         fn rotate(&self, id: &str) {
             let secret = Secret::new(id);
             let version = SecretVersion { id: id.into(), created_at: Some(Timestamp::now()), secret };
             self.versions.lock().unwrap().push_front(version);
         }
 
-        fn shut(&self, shut: bool) {
-            *self.shut.lock().unwrap() = shut;
+        fn set_unavailable(&self, is_unavailable: bool) {
+            *self.is_unavailable.lock().unwrap() = is_unavailable;
         }
 
         fn fetches(&self) -> usize {
@@ -267,150 +269,150 @@ mod tests {
         }
     }
 
-    impl SecretStore for Memory {
+    impl SecretStore for MemoryStore {
         async fn fetch(&self, stage: VersionStage) -> Result<Option<SecretVersion>, SecretError> {
             self.fetches.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
-            if *self.shut.lock().unwrap() {
-                return Err(SecretError::Unavailable("shut".into()));
+            if *self.is_unavailable.lock().unwrap() {
+                return Err(SecretError::Unavailable("simulated outage".into()));
             }
             Ok(self.versions.lock().unwrap().get(usize::from(stage == VersionStage::Previous)).cloned())
         }
     }
 
-    fn cached(ages: CacheTtls) -> (Memory, Arc<CachedSecrets<Memory>>) {
-        let memory = Memory::default();
-        memory.rotate("one");
-        (memory.clone(), Arc::new(CachedSecrets::new(memory, ages)))
+    fn cached(ttls: CacheTtls) -> (MemoryStore, Arc<CachedSecrets<MemoryStore>>) {
+        let store = MemoryStore::default();
+        store.rotate("one");
+        (store.clone(), Arc::new(CachedSecrets::new(store, ttls)))
     }
 
     #[tokio::test]
-    async fn one_fetch_serves_all_waiters() {
-        let (memory, keys) = cached(CacheTtls::default());
-        let waiting: Vec<_> = (0..50)
+    async fn concurrent_callers_share_one_fetch() {
+        let (store, secrets) = cached(CacheTtls::default());
+        let tasks: Vec<_> = (0..50)
             .map(|_| {
-                let keys = keys.clone();
-                tokio::spawn(async move { keys.current().await.unwrap().id.clone() })
+                let secrets = secrets.clone();
+                tokio::spawn(async move { secrets.current().await.unwrap().id.clone() })
             })
             .collect();
-        for one in waiting {
-            assert_eq!(one.await.unwrap(), "one");
+        for task in tasks {
+            assert_eq!(task.await.unwrap(), "one");
         }
-        assert_eq!(memory.fetches(), 1);
+        assert_eq!(store.fetches(), 1);
     }
 
     #[tokio::test]
-    async fn a_newer_secret_is_found_at_once_by_all_waiters() {
-        let (memory, keys) = cached(CacheTtls::default());
-        let one = keys.current().await.unwrap();
-        memory.rotate("two");
-        let (a, b) = tokio::join!(keys.newer(&one), keys.newer(&one));
+    async fn concurrent_callers_find_a_newer_secret_with_one_fetch() {
+        let (store, secrets) = cached(CacheTtls::default());
+        let first = secrets.current().await.unwrap();
+        store.rotate("two");
+        let (a, b) = tokio::join!(secrets.newer(&first), secrets.newer(&first));
         assert_eq!(
             (a.unwrap().unwrap().id.clone(), b.unwrap().unwrap().id.clone()),
             ("two".into(), "two".into())
         );
-        assert_eq!(memory.fetches(), 2);
-        let two = keys.current().await.unwrap();
-        assert_eq!(two.id, "two");
-        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
-        assert_eq!(memory.fetches(), 3);
+        assert_eq!(store.fetches(), 2);
+        let second = secrets.current().await.unwrap();
+        assert_eq!(second.id, "two");
+        assert_eq!(secrets.previous(&second).await.unwrap().unwrap().id, "one");
+        assert_eq!(store.fetches(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn forged_requests_cost_one_refresh_in_thirty_seconds() {
-        let (memory, keys) = cached(CacheTtls::default());
-        let one = keys.current().await.unwrap();
+        let (store, secrets) = cached(CacheTtls::default());
+        let first = secrets.current().await.unwrap();
         for _ in 0..100 {
-            assert!(keys.previous(&one).await.unwrap().is_none());
-            assert!(keys.newer(&one).await.unwrap().is_none());
+            assert!(secrets.previous(&first).await.unwrap().is_none());
+            assert!(secrets.newer(&first).await.unwrap().is_none());
         }
-        assert_eq!(memory.fetches(), 3, "one secret, one refresh for a previous one, one for a newer one");
+        assert_eq!(store.fetches(), 3, "one fetch of the current, of the previous and of a newer version");
         tokio::time::advance(Duration::from_secs(31)).await;
-        assert!(keys.newer(&one).await.unwrap().is_none());
-        assert_eq!(memory.fetches(), 4);
+        assert!(secrets.newer(&first).await.unwrap().is_none());
+        assert_eq!(store.fetches(), 4);
     }
 
     #[tokio::test]
     async fn the_last_known_secret_survives_an_outage_of_the_store() {
-        let (memory, keys) =
+        let (store, secrets) =
             cached(CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() });
-        memory.shut(true);
-        assert!(matches!(keys.current().await, Err(SecretError::Unavailable(_))));
-        memory.shut(false);
-        assert_eq!(keys.current().await.unwrap().id, "one");
-        memory.shut(true);
-        keys.cache.invalidate_all();
-        let one = keys.current().await.unwrap();
-        assert_eq!(one.id, "one");
-        assert!(keys.newer(&one).await.is_err(), "the lookup fails");
-        assert!(keys.previous(&one).await.is_err());
-        let fetches = memory.fetches();
-        assert!(keys.newer(&one).await.is_err(), "the failed lookup still applies");
-        assert!(keys.previous(&one).await.is_err());
-        assert_eq!(memory.fetches(), fetches, "a store that is down is not asked again at once");
+        store.set_unavailable(true);
+        assert!(matches!(secrets.current().await, Err(SecretError::Unavailable(_))));
+        store.set_unavailable(false);
+        assert_eq!(secrets.current().await.unwrap().id, "one");
+        store.set_unavailable(true);
+        secrets.cache.invalidate_all();
+        let first = secrets.current().await.unwrap();
+        assert_eq!(first.id, "one");
+        assert!(secrets.newer(&first).await.is_err(), "the lookup fails");
+        assert!(secrets.previous(&first).await.is_err());
+        let fetches = store.fetches();
+        assert!(secrets.newer(&first).await.is_err(), "the failed lookup still applies");
+        assert!(secrets.previous(&first).await.is_err());
+        assert_eq!(store.fetches(), fetches, "a failed fetch is not repeated within the refresh interval");
     }
 
     #[tokio::test]
     async fn a_cached_previous_secret_survives_an_outage_of_the_store() {
-        let (memory, keys) = cached(CacheTtls::default());
-        memory.rotate("two");
-        let two = keys.current().await.unwrap();
-        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
-        memory.shut(true);
-        keys.cache.invalidate_all();
-        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
-        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
+        let (store, secrets) = cached(CacheTtls::default());
+        store.rotate("two");
+        let second = secrets.current().await.unwrap();
+        assert_eq!(secrets.previous(&second).await.unwrap().unwrap().id, "one");
+        store.set_unavailable(true);
+        secrets.cache.invalidate_all();
+        assert_eq!(secrets.previous(&second).await.unwrap().unwrap().id, "one");
+        assert_eq!(secrets.previous(&second).await.unwrap().unwrap().id, "one");
     }
 
     #[tokio::test]
     async fn the_replaced_secret_is_the_previous_one_during_an_outage() {
-        let (memory, keys) = cached(CacheTtls::default());
-        let one = keys.current().await.unwrap();
-        memory.rotate("two");
-        let two = keys.newer(&one).await.unwrap().unwrap();
-        memory.shut(true);
-        assert_eq!(keys.previous(&two).await.unwrap().unwrap().id, "one");
+        let (store, secrets) = cached(CacheTtls::default());
+        let first = secrets.current().await.unwrap();
+        store.rotate("two");
+        let second = secrets.newer(&first).await.unwrap().unwrap();
+        store.set_unavailable(true);
+        assert_eq!(secrets.previous(&second).await.unwrap().unwrap().id, "one");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_cancelled_refresh_changes_nothing() {
-        let (memory, keys) = cached(CacheTtls::default());
-        let one = keys.current().await.unwrap();
-        memory.rotate("two");
-        let cut_off = tokio::time::timeout(Duration::ZERO, keys.newer(&one)).await;
-        assert!(cut_off.is_err(), "the store takes a moment");
-        assert!(keys.newer(&one).await.is_err(), "not again at once");
+    async fn a_cancelled_refresh_is_repeated_after_the_refresh_interval() {
+        let (store, secrets) = cached(CacheTtls::default());
+        let first = secrets.current().await.unwrap();
+        store.rotate("two");
+        let cancelled = tokio::time::timeout(Duration::ZERO, secrets.newer(&first)).await;
+        assert!(cancelled.is_err(), "the store does not respond at once");
+        assert!(secrets.newer(&first).await.is_err(), "the cancelled refresh counts as failed");
         tokio::time::advance(Duration::from_secs(31)).await;
-        assert_eq!(keys.newer(&one).await.unwrap().unwrap().id, "two");
+        assert_eq!(secrets.newer(&first).await.unwrap().unwrap().id, "two");
     }
 
     #[tokio::test]
     async fn a_removed_secret_stops_verifying() {
-        let (memory, keys) = cached(CacheTtls::default());
-        keys.current().await.unwrap();
-        memory.versions.lock().unwrap().clear();
-        keys.cache.invalidate_all();
-        assert!(matches!(keys.current().await, Err(SecretError::Unreadable(_))));
+        let (store, secrets) = cached(CacheTtls::default());
+        secrets.current().await.unwrap();
+        store.versions.lock().unwrap().clear();
+        secrets.cache.invalidate_all();
+        assert!(matches!(secrets.current().await, Err(SecretError::Unreadable(_))));
     }
 
     #[tokio::test]
     async fn restoring_an_older_secret_keeps_the_grace_of_the_replaced_one() {
-        let (memory, keys) =
+        let (store, secrets) =
             cached(CacheTtls { previous_grace: Duration::from_secs(60), ..CacheTtls::default() });
-        let one = keys.current().await.unwrap();
-        memory.rotate("older");
+        let first = secrets.current().await.unwrap();
+        store.rotate("older");
         let long_ago = Timestamp::now() - SignedDuration::from_hours(48);
-        memory.versions.lock().unwrap()[0].created_at = Some(long_ago);
-        let older = keys.newer(&one).await.unwrap().unwrap();
-        assert_eq!(keys.previous(&older).await.unwrap().unwrap().id, "one");
+        store.versions.lock().unwrap()[0].created_at = Some(long_ago);
+        let older = secrets.newer(&first).await.unwrap().unwrap();
+        assert_eq!(secrets.previous(&older).await.unwrap().unwrap().id, "one");
     }
 
     #[tokio::test]
     async fn the_previous_secret_expires_after_its_grace() {
-        let (memory, keys) = cached(CacheTtls { previous_grace: Duration::ZERO, ..CacheTtls::default() });
-        memory.rotate("two");
-        let two = keys.current().await.unwrap();
-        assert!(keys.previous(&two).await.unwrap().is_none());
-        assert_eq!(memory.fetches(), 1);
+        let (store, secrets) = cached(CacheTtls { previous_grace: Duration::ZERO, ..CacheTtls::default() });
+        store.rotate("two");
+        let second = secrets.current().await.unwrap();
+        assert!(secrets.previous(&second).await.unwrap().is_none());
+        assert_eq!(store.fetches(), 1);
     }
 }

@@ -43,31 +43,27 @@ impl SecretStore for SecretsManager {
         };
         let request = self.client.get_secret_value().secret_id(&self.arn).version_stage(stage_name);
         match request.send().await {
-            Ok(answer) => {
-                let value = answer.secret_string.map(String::into_bytes);
+            Ok(response) => {
+                let value = response.secret_string.map(String::into_bytes);
                 let value = value.or_else(|| {
-                    answer.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner)
+                    response.secret_binary.map(aws_sdk_secretsmanager::primitives::Blob::into_inner)
                 });
                 let secret = value.map(Secret::new).filter(|secret| !secret.is_empty());
                 let secret =
                     secret.ok_or_else(|| SecretError::Unreadable(format!("{stage_name} is empty")))?;
-                let created = answer.created_date.and_then(|t| Timestamp::from_second(t.secs()).ok());
-                Ok(Some(SecretVersion {
-                    id: answer.version_id.unwrap_or_default(),
-                    created_at: created,
-                    secret,
-                }))
+                let created_at = response.created_date.and_then(|t| Timestamp::from_second(t.secs()).ok());
+                Ok(Some(SecretVersion { id: response.version_id.unwrap_or_default(), created_at, secret }))
             }
             Err(error) => match error.code() {
                 // Secrets Manager returns the same code for a missing secret and a missing version.
                 Some("ResourceNotFoundException") if stage == VersionStage::Previous => Ok(None),
-                code => Err(classify(code, &error)),
+                code => Err(classify_error(code, &error)),
             },
         }
     }
 }
 
-fn classify<E>(code: Option<&str>, error: &SdkError<E>) -> SecretError
+fn classify_error<E>(code: Option<&str>, error: &SdkError<E>) -> SecretError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {

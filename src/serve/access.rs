@@ -1,7 +1,8 @@
 //! Access policy for the endpoints that return personal data: the log, the search, subscribers and deliveries.
 //!
 //! Without a token, only local requests pass. A request is not local if it names another host (DNS rebinding), if it carries a
-//! proxy's headers, or if a browser sends it for a page of another site. With `--public-url` and without a token, none passes.
+//! proxy's headers, or if a browser sends it for a page of another site. With `--public-url` and without a token, every request
+//! is rejected.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use tokio::time::timeout;
 use super::settings::ServeSettings;
 use crate::auth::{ApiToken, Authenticator, TokenList};
 
-/// Time and size limits of a request body.
-const BODY_LIMITS: (Duration, usize) = (Duration::from_secs(10), 64 * 1024);
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Which clients may reach authentication.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,13 +43,13 @@ impl AccessPolicy {
             Self::LoopbackOnly => is_loopback_origin(headers),
             Self::Denied => false,
         };
-        let why = "Without a token only local requests are answered, and none with --public-url: start hookbridge serve with --token.";
-        (!is_allowed).then(|| rejection(StatusCode::FORBIDDEN, why))
+        let message = "Without a token, only local requests are accepted, and none with --public-url; start hookbridge serve with --token.";
+        (!is_allowed).then(|| rejection(StatusCode::FORBIDDEN, message))
     }
 }
 
 /// Authenticates by the configured token, or admits every client if there is none.
-pub(super) fn token_access(settings: &ServeSettings) -> Authenticator {
+pub(super) fn build_authenticator(settings: &ServeSettings) -> Authenticator {
     match &settings.token {
         Some(token) => Authenticator::Tokens(TokenList::new(vec![ApiToken::new("serve", token, vec![])])),
         None => Authenticator::Open,
@@ -57,7 +58,7 @@ pub(super) fn token_access(settings: &ServeSettings) -> Authenticator {
 
 /// Reads the whole body, or returns the error response.
 pub(super) async fn read_body(body: Body) -> Result<Bytes, Response> {
-    match timeout(BODY_LIMITS.0, Limited::new(body, BODY_LIMITS.1).collect()).await {
+    match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(rejection(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB."))
@@ -67,25 +68,25 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, Response> {
     }
 }
 
-pub(super) fn rejection(status: StatusCode, why: &str) -> Response {
-    let body = serde_json::json!({"errors": [{"message": why}]}).to_string();
+pub(super) fn rejection(status: StatusCode, message: &str) -> Response {
+    let body = serde_json::json!({"errors": [{"message": message}]}).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Whether the request names a loopback host and did not pass a proxy.
 fn is_loopback_origin(headers: &HeaderMap) -> bool {
-    let by_proxy = ["forwarded", "x-forwarded-for", "x-forwarded-host", "via"];
-    if by_proxy.iter().any(|name| headers.contains_key(*name)) {
+    let proxy_headers = ["forwarded", "x-forwarded-for", "x-forwarded-host", "via"];
+    if proxy_headers.iter().any(|name| headers.contains_key(*name)) {
         return false;
     }
-    // A page of another site could make a browser on this machine send a request, and so move a consumer.
-    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let is_of_a_page_elsewhere = text(HeaderName::from_static("sec-fetch-site"))
+    // CSRF: a page of another site could make a browser on this machine send a request that moves a consumer.
+    let header_text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_cross_origin = header_text(HeaderName::from_static("sec-fetch-site"))
         .is_some_and(|site| site != "same-origin" && site != "none")
-        || text(header::ORIGIN).is_some_and(|origin| {
+        || header_text(header::ORIGIN).is_some_and(|origin| {
             origin.split_once("://").is_none_or(|(_, authority)| !is_loopback_host(authority))
         });
-    !is_of_a_page_elsewhere && is_loopback_host(text(header::HOST).unwrap_or_default())
+    !is_cross_origin && is_loopback_host(header_text(header::HOST).unwrap_or_default())
 }
 
 /// Whether a host, with or without a port, is a loopback name or address.
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn loopback_names_are_recognised() {
-        let is = |host: &'static str| {
+        let is_loopback = |host: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
             is_loopback_origin(&headers)
@@ -121,7 +122,7 @@ mod tests {
             "[::1]:8787",
             "[::1]",
         ] {
-            assert!(is(host), "{host}");
+            assert!(is_loopback(host), "{host}");
         }
         for host in [
             "",
@@ -131,7 +132,7 @@ mod tests {
             "10.0.0.1:8787",
             "[::2]:1",
         ] {
-            assert!(!is(host), "{host}");
+            assert!(!is_loopback(host), "{host}");
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost".parse().unwrap());

@@ -35,14 +35,14 @@ impl Rejected {
     }
 
     pub fn into_response(self) -> Response {
-        let why = match self {
-            // The body that Lambda sends.
+        let text = match self {
+            // The same text as in Lambda's response.
             Self::TooManyRequests => "TooManyRequestsException",
             Self::BodyTooLarge => "Payload Too Large",
             Self::BodyIncomplete => "Bad Request",
             Self::BodyTimeout => "Request Timeout",
         };
-        (self.status(), format!("{why}\n")).into_response()
+        (self.status(), format!("{text}\n")).into_response()
     }
 }
 
@@ -57,9 +57,9 @@ impl AdmissionControl {
         body: Body,
         deadline: Instant,
     ) -> Result<(Bytes, SemaphorePermit<'_>), Rejected> {
-        let place = self.0.try_acquire().map_err(|_| Rejected::TooManyRequests)?;
+        let permit = self.0.try_acquire().map_err(|_| Rejected::TooManyRequests)?;
         match timeout_at(deadline, Limited::new(body, MAX_BODY_BYTES).collect()).await {
-            Ok(Ok(body)) => Ok((body.to_bytes(), place)),
+            Ok(Ok(body)) => Ok((body.to_bytes(), permit)),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Rejected::BodyTooLarge),
             Ok(Err(_)) => Err(Rejected::BodyIncomplete),
             Err(_) => Err(Rejected::BodyTimeout),

@@ -20,8 +20,10 @@ use crate::delivery::{
 };
 use crate::log::{AnyLog, EventFilter, EventReader as _, PageLimit, Position, PositionedEvent};
 
-/// The most events and bytes that are read from the log at once.
-const READ_BATCH: (usize, usize) = (500, 4 << 20);
+/// The most events that one query reads from the log.
+const READ_BATCH_EVENTS: usize = 500;
+/// The most bytes of details that one query reads from the log.
+const READ_BATCH_BYTES: usize = 4 << 20;
 /// The most attempts that are recorded in one transaction.
 const RECORD_BATCH_SIZE: usize = 500;
 const DUE_POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,22 +42,22 @@ pub(super) fn dispatcher(
     log: AnyLog,
     bus: Arc<ServedBus>,
 ) -> Result<(Arc<ServedDispatcher>, SubscriberService<AnyLog>), ServeError> {
-    let key = &settings.delivery.key_file;
-    KeyRing::create_in_file(key)?;
+    let key_file = &settings.delivery.key_file;
+    KeyRing::create_in_file(key_file)?;
     let client = DeliveryClient::new(SsrfGuard::new(settings.delivery.allowed_networks.clone()))?;
     let clock: Clock = Arc::new(Timestamp::now);
-    let keys = || KeySource::File(key.clone());
+    let keys = || KeySource::File(key_file.clone());
     let store = DeliveryStore::new(log);
     let dispatcher = Dispatcher::new(store.clone(), keys(), client.clone(), bus, clock.clone());
     Ok((Arc::new(dispatcher), SubscriberService { store, keys: keys(), client, clock }))
 }
 
-/// Delivers until `end` becomes true, then waits for attempts in flight.
+/// Delivers until `shutdown` becomes true, then waits for attempts in flight.
 pub(super) async fn run(
     dispatcher: Arc<ServedDispatcher>,
     log: AnyLog,
     terminal: Terminal,
-    mut end: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
     // A SQLite log has one process, so claims of the previous run have no owner.
     if let AnyLog::Sqlite(_) = &log
@@ -66,36 +68,36 @@ pub(super) async fn run(
             "failed to release the claims of the previous run; they expire shortly"
         );
     }
-    let (finish, finished) = mpsc::unbounded_channel();
+    let (outcome_sender, outcomes) = mpsc::unbounded_channel();
     let poll_now = Arc::new(Notify::new());
     let work = async {
         tokio::join!(
-            create_deliveries(&dispatcher, &log, &finish),
-            retry_due(&dispatcher, &poll_now, &finish),
+            create_deliveries(&dispatcher, &log, &outcome_sender),
+            retry_due(&dispatcher, &poll_now, &outcome_sender),
             apply_retention(&dispatcher),
         )
     };
-    let recording = tokio::spawn(record_attempts(dispatcher.clone(), finished, poll_now.clone(), terminal));
+    let recorder = tokio::spawn(record_attempts(dispatcher.clone(), outcomes, poll_now.clone(), terminal));
     tokio::select! {
         _ = work => {}
-        _ = end.wait_for(|ended| *ended) => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
     }
     dispatcher.shut_down();
-    drop(finish);
+    drop(outcome_sender);
     // The next run repeats attempts that are not recorded by then.
-    let _ = timeout(SHUTDOWN_TIMEOUT, recording).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, recorder).await;
 }
 
 /// Creates the deliveries of recorded events, in log order.
 async fn create_deliveries(
     dispatcher: &Arc<ServedDispatcher>,
     log: &AnyLog,
-    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+    outcome_sender: &mpsc::UnboundedSender<AttemptOutcome>,
 ) {
     let mut position = None;
     loop {
         match create_from_next_events(dispatcher, log, &mut position).await {
-            Ok(jobs) => spawn_attempts(dispatcher, jobs, finish),
+            Ok(deliveries) => spawn_attempts(dispatcher, deliveries, outcome_sender),
             Err(error) => {
                 warn!(error = error.to_string(), "failed to create deliveries; retrying");
                 sleep(ERROR_BACKOFF).await;
@@ -128,18 +130,22 @@ async fn create_from_next_events(
     log.wait_for_position(from).await?;
     dispatcher.wait_for_room().await;
     let end = log.assign_positions().await?;
-    let most = PageLimit { max_events: READ_BATCH.0, max_detail_bytes: READ_BATCH.1, from_end: false };
-    let Some(events) = log.read_events(from..end, &EventFilter::default(), most).await? else {
-        // Retention removed the events before.
+    let page_limit =
+        PageLimit { max_events: READ_BATCH_EVENTS, max_detail_bytes: READ_BATCH_BYTES, from_end: false };
+    let Some(events) = log.read_events(from..end, &EventFilter::default(), page_limit).await? else {
+        // Retention has deleted the next events.
         *position = Some(log.bounds().await?.first.max(from + 1));
         return Ok(Vec::new());
     };
-    let behind =
-        if most.is_reached(&events) { events.last().map_or(end, |last| last.position + 1) } else { end };
+    let next_position = if page_limit.is_reached(&events) {
+        events.last().map_or(end, |last| last.position + 1)
+    } else {
+        end
+    };
     let events: Vec<_> = events.into_iter().map(arrived_event).collect();
-    let jobs = dispatcher.create_deliveries(&events, Some(behind)).await?;
-    *position = Some(behind);
-    Ok(jobs)
+    let deliveries = dispatcher.create_deliveries(&events, Some(next_position)).await?;
+    *position = Some(next_position);
+    Ok(deliveries)
 }
 
 fn arrived_event(PositionedEvent { event, .. }: PositionedEvent) -> ArrivedEvent {
@@ -153,11 +159,11 @@ fn arrived_event(PositionedEvent { event, .. }: PositionedEvent) -> ArrivedEvent
 async fn retry_due(
     dispatcher: &Arc<ServedDispatcher>,
     poll_now: &Arc<Notify>,
-    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+    outcome_sender: &mpsc::UnboundedSender<AttemptOutcome>,
 ) {
     loop {
         match dispatcher.claim_due().await {
-            Ok(jobs) => spawn_attempts(dispatcher, jobs, finish),
+            Ok(deliveries) => spawn_attempts(dispatcher, deliveries, outcome_sender),
             Err(error) => {
                 warn!(error = error.to_string(), "failed to load due deliveries");
                 sleep(ERROR_BACKOFF).await;
@@ -173,8 +179,8 @@ async fn apply_retention(dispatcher: &Arc<ServedDispatcher>) {
         if let Err(error) = dispatcher.sweep(Instant::now() + RETENTION_INTERVAL).await {
             warn!(error = error.to_string(), "failed to expire old deliveries");
         }
-        let oldest = dispatcher.now().checked_sub(RETENTION).unwrap_or_default();
-        if let Err(error) = dispatcher.store().delete_expired(oldest).await {
+        let cutoff = dispatcher.now().checked_sub(RETENTION).unwrap_or_default();
+        if let Err(error) = dispatcher.store().delete_expired(cutoff).await {
             warn!(error = error.to_string(), "retention cleanup failed; expired rows remain");
         }
         sleep(RETENTION_INTERVAL).await;
@@ -183,39 +189,39 @@ async fn apply_retention(dispatcher: &Arc<ServedDispatcher>) {
 
 fn spawn_attempts(
     dispatcher: &Arc<ServedDispatcher>,
-    jobs: Vec<InFlightDelivery>,
-    finish: &mpsc::UnboundedSender<AttemptOutcome>,
+    deliveries: Vec<InFlightDelivery>,
+    outcome_sender: &mpsc::UnboundedSender<AttemptOutcome>,
 ) {
-    for job in jobs {
-        let (dispatcher, finish) = (dispatcher.clone(), finish.clone());
+    for delivery in deliveries {
+        let (dispatcher, outcome_sender) = (dispatcher.clone(), outcome_sender.clone());
         tokio::spawn(async move {
-            // The receiver is gone during shutdown.
-            let _ = finish.send(dispatcher.attempt(job).await);
+            // The receiver is dropped when the server exits.
+            let _ = outcome_sender.send(dispatcher.attempt(delivery).await);
         });
     }
 }
 
-/// Records attempts in batches and releases skipped deliveries, until all senders are gone.
+/// Records attempts in batches and releases skipped deliveries, until all senders are dropped.
 async fn record_attempts(
     dispatcher: Arc<ServedDispatcher>,
-    mut outcomes: mpsc::UnboundedReceiver<AttemptOutcome>,
+    mut receiver: mpsc::UnboundedReceiver<AttemptOutcome>,
     poll_now: Arc<Notify>,
     terminal: Terminal,
 ) {
-    let mut some = Vec::new();
-    while outcomes.recv_many(&mut some, RECORD_BATCH_SIZE).await > 0 {
-        let (mut finished, untried) = AttemptOutcome::partition(std::mem::take(&mut some));
-        for finished in &finished {
-            terminal.print_attempt(finished);
+    let mut outcomes = Vec::new();
+    while receiver.recv_many(&mut outcomes, RECORD_BATCH_SIZE).await > 0 {
+        let (mut attempts, skipped) = AttemptOutcome::partition(std::mem::take(&mut outcomes));
+        for attempt in &attempts {
+            terminal.print_attempt(attempt);
         }
-        while let Err(error) = dispatcher.record(&mut finished).await {
+        while let Err(error) = dispatcher.record(&mut attempts).await {
             warn!(error = error.to_string(), "failed to record attempts; retrying");
             sleep(ERROR_BACKOFF).await;
         }
-        let is_left = !untried.is_empty();
-        dispatcher.release(untried).await;
+        let has_skipped = !skipped.is_empty();
+        dispatcher.release(skipped).await;
         // Otherwise the next poll is soon enough.
-        if is_left || dispatcher.has_more_due() {
+        if has_skipped || dispatcher.has_more_due() {
             poll_now.notify_one();
         }
     }

@@ -19,14 +19,14 @@ pub(super) async fn run(
     terminal: &Terminal,
 ) {
     let demo = Demo { address, public_url, terminal };
-    let end = match demo.send_all(endpoints).await {
+    let result = match demo.send_all(endpoints).await {
         Ok(()) => {
             "demo: done. The events are in the events file. The server keeps running; stop it with Ctrl-C."
                 .to_owned()
         }
-        Err(why) => format!("demo: failed: {why}. The server keeps running; stop it with Ctrl-C."),
+        Err(error) => format!("demo: failed: {error}. The server keeps running; stop it with Ctrl-C."),
     };
-    terminal.print_line(&end);
+    terminal.print_line(&result);
 }
 
 struct Demo<'a> {
@@ -55,27 +55,27 @@ impl Demo<'_> {
         &self,
         endpoint: &Arc<Endpoint>,
         secret: &Secret,
-        genuine: bool,
+        is_genuine: bool,
     ) -> Result<(), String> {
         let provider = endpoint.handler.provider;
-        let here = RequestUrl {
+        let local_url = RequestUrl {
             scheme: "http",
             authority: self.address.to_string(),
             path: format!("/hooks/{}", provider.name),
             query: None,
         };
         // Signed for the public URL, sent to this machine.
-        let to = self.public_url.map_or(here.clone(), |public| public.rewrite(here.clone()));
+        let to = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
         let webhook = TestWebhook { provider, event: None, body: None, to };
         let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
-        let sender = WebhookSender::new(&here).map_err(|error| error.to_string())?;
-        let signed = SignedWebhook { url: here, ..signed };
+        let sender = WebhookSender::new(&local_url).map_err(|error| error.to_string())?;
+        let signed = SignedWebhook { url: local_url, ..signed };
         let (status, body) = sender.send(signed).await.map_err(|error| error.to_string())?;
         self.terminal.print_line(&format!("    answered {status} {}\n", body.trim_end()));
-        if genuine == (200..300).contains(&status) {
+        if is_genuine == (200..300).contains(&status) {
             Ok(())
         } else {
-            Err(format!("the {} webhook was answered {status}, which was not expected", provider.title))
+            Err(format!("the response to the {} webhook had an unexpected status: {status}", provider.title))
         }
     }
 }

@@ -59,15 +59,15 @@ fn read_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSe
 
 /// Writes a new file and renames it over the old one, so that a crash leaves either of them whole.
 fn write_secrets(folder: &Path, secrets: &BTreeMap<String, String>) -> std::io::Result<()> {
-    let new = folder.join(format!("{SECRETS_FILE}.new"));
+    let new_path = folder.join(format!("{SECRETS_FILE}.new"));
     let mut options = OpenOptions::new();
     options.create(true).truncate(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
+    let mut file = options.open(&new_path)?;
     file.write_all(serde_json::to_string_pretty(secrets)?.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(new, secrets_path(folder))
+    std::fs::rename(new_path, secrets_path(folder))
 }
 
 #[cfg(test)]
@@ -94,10 +94,10 @@ mod tests {
     #[test]
     fn a_missing_or_broken_file_is_reported_with_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let said = read_secret(folder.path(), "github").unwrap_err().to_string();
-        assert!(said.contains("start `hookbridge serve` once"), "{said}");
+        let message = read_secret(folder.path(), "github").unwrap_err().to_string();
+        assert!(message.contains("start `hookbridge serve` once"), "{message}");
         std::fs::write(secrets_path(folder.path()), "{").unwrap();
-        let said = ensure_secrets(folder.path()).unwrap_err().to_string();
-        assert!(said.ends_with("fix it, or delete it to create new secrets"), "{said}");
+        let message = ensure_secrets(folder.path()).unwrap_err().to_string();
+        assert!(message.ends_with("fix it, or delete it to create new secrets"), "{message}");
     }
 }

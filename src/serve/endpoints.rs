@@ -35,12 +35,11 @@ impl Bus for Arc<ServedBus> {
 pub(super) struct Endpoint {
     pub(super) handler: WebhookHandler<StaticSecret, Arc<ServedBus>>,
     pub(super) secret: Secret,
-    /// Whether the secret is a generated development secret.
-    pub(super) is_development: bool,
+    pub(super) has_development_secret: bool,
 }
 
 pub(super) struct Endpoints {
-    all: Vec<Arc<Endpoint>>,
+    endpoints: Vec<Arc<Endpoint>>,
     bus: Arc<ServedBus>,
 }
 
@@ -52,12 +51,13 @@ impl Endpoints {
                 ServedBus::EventBridge(EventBridge::new(&aws::command_config().await, name.clone()))
             }
         });
-        let development = development_secrets::ensure_secrets(&settings.data)?;
+        let generated_secrets = development_secrets::ensure_secrets(&settings.data)?;
         let endpoint = |provider: &'static providers::Provider| {
-            let given = settings.secrets.get(provider.name);
-            let secret = given.or_else(|| development.get(provider.name)).cloned().unwrap_or_default();
+            let configured = settings.secrets.get(provider.name);
+            let secret =
+                configured.or_else(|| generated_secrets.get(provider.name)).cloned().unwrap_or_default();
             let secret = Secret::new(secret);
-            let bridge = WebhookHandler {
+            let handler = WebhookHandler {
                 provider,
                 secrets: StaticSecret::new(secret.clone()),
                 bus: bus.clone(),
@@ -66,13 +66,13 @@ impl Endpoints {
                 spill: None,
                 archive: provider.sends_batches().then(|| archive.clone()),
             };
-            Arc::new(Endpoint { handler: bridge, secret, is_development: given.is_none() })
+            Arc::new(Endpoint { handler, secret, has_development_secret: configured.is_none() })
         };
-        Ok(Self { all: providers::ALL.into_iter().map(endpoint).collect(), bus })
+        Ok(Self { endpoints: providers::ALL.into_iter().map(endpoint).collect(), bus })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.all.iter()
+        self.endpoints.iter()
     }
 
     pub(super) fn bus(&self) -> Arc<ServedBus> {
@@ -87,7 +87,7 @@ impl Endpoints {
         }
     }
 
-    /// The flushed length of that file.
+    /// The flushed length of the local bus's file.
     pub(super) fn file_length(&self) -> Option<watch::Receiver<u64>> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.flushed_length()),

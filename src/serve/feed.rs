@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::{mpsc, watch};
 
-use super::access::{AccessPolicy, read_body, token_access};
+use super::access::{AccessPolicy, build_authenticator, read_body};
 use super::settings::ServeSettings;
 use crate::feed::{
     EventStream, Feed, FeedRequest, FeedResponse, SEARCH_PATHS, STREAM_HEADERS, is_stream_request,
@@ -33,12 +33,11 @@ struct FeedState {
     shutdown: watch::Receiver<bool>,
 }
 
-pub(super) fn router(settings: &ServeSettings, log: AnyLog, end: watch::Receiver<bool>) -> Router {
-    let access = token_access(settings);
-    let readers = Arc::new(FeedState {
-        feed: Arc::new(Feed::new(log, access)),
+pub(super) fn router(settings: &ServeSettings, log: AnyLog, shutdown: watch::Receiver<bool>) -> Router {
+    let state = Arc::new(FeedState {
+        feed: Arc::new(Feed::new(log, build_authenticator(settings))),
         policy: AccessPolicy::from_settings(settings),
-        shutdown: end,
+        shutdown,
     });
     let mut router = Router::new();
     for path in ["/events/{id}", "/consumers/{*rest}"] {
@@ -47,58 +46,59 @@ pub(super) fn router(settings: &ServeSettings, log: AnyLog, end: watch::Receiver
     for path in ["/events", "/consumers", "/openapi.json"].into_iter().chain(SEARCH_PATHS) {
         router = router.route(path, any(handle)).route(&format!("{path}/"), any(handle));
     }
-    router.with_state(readers)
+    router.with_state(state)
 }
 
-async fn handle(State(readers): State<Arc<FeedState>>, request: axum::extract::Request) -> Response {
+async fn handle(State(state): State<Arc<FeedState>>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(refused) = readers.policy.reject(&parts.headers) {
-        return refused;
+    if let Some(response) = state.policy.reject(&parts.headers) {
+        return response;
     }
     // The body is read only for a client that has been authenticated.
-    let scope = match readers.feed.authenticate(&parts.headers, false).await {
+    let scope = match state.feed.authenticate(&parts.headers, false).await {
         Ok(scope) => scope,
-        Err(refused) => return into_axum_response(refused),
+        Err(response) => return into_axum_response(response),
     };
     let body = match read_body(body).await {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(response) => return response,
     };
     let request = feed_request(&parts, &body, Duration::ZERO);
     if is_stream_request(&request) {
-        return match readers.feed.open_stream(request, scope).await {
-            Ok((first, follower)) => stream_response(first, follower, readers.shutdown.clone()),
-            Err(answer) => into_axum_response(answer),
+        return match state.feed.open_stream(request, scope).await {
+            Ok((first_chunk, events)) => stream_response(first_chunk, events, state.shutdown.clone()),
+            Err(response) => into_axum_response(response),
         };
     }
-    let mut end = readers.shutdown.clone();
-    let held = tokio::select! {
-        answer = readers.feed.handle(feed_request(&parts, &body, MAX_WAIT), &scope) => Some(answer),
-        // At shutdown a waiting GET ends with 503; the client can repeat it.
-        _ = end.wait_for(|ended| *ended), if parts.method == Method::GET => None,
+    let mut shutdown = state.shutdown.clone();
+    let response = tokio::select! {
+        response = state.feed.handle(feed_request(&parts, &body, MAX_WAIT), &scope) => Some(response),
+        // At shutdown a waiting GET is handled again without waiting.
+        _ = shutdown.wait_for(|is_requested| *is_requested), if parts.method == Method::GET => None,
     };
-    into_axum_response(match held {
-        Some(answer) => answer,
-        None => readers.feed.handle(feed_request(&parts, &body, Duration::ZERO), &scope).await,
+    into_axum_response(match response {
+        Some(response) => response,
+        None => state.feed.handle(feed_request(&parts, &body, Duration::ZERO), &scope).await,
     })
 }
 
-fn feed_request<'a>(parts: &'a Parts, body: &'a [u8], patience: Duration) -> FeedRequest<'a> {
+fn feed_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> FeedRequest<'a> {
     FeedRequest {
         method: &parts.method,
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         headers: &parts.headers,
         body,
-        max_wait: patience,
+        max_wait,
     }
 }
 
-fn into_axum_response(answer: FeedResponse) -> Response {
-    let mut response = (answer.status, answer.body).into_response();
+fn into_axum_response(response: FeedResponse) -> Response {
+    let FeedResponse { status, headers, body, .. } = response;
+    let mut response = (status, body).into_response();
     // axum sets application/octet-stream for bytes.
     response.headers_mut().remove(header::CONTENT_TYPE);
-    for (name, value) in answer.headers {
+    for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().append(name, value);
         }
@@ -123,23 +123,23 @@ impl hyper::body::Body for ChannelBody {
 
 /// Streams until the client disconnects or the server shuts down.
 fn stream_response(
-    first: String,
-    mut follower: EventStream<AnyLog>,
-    mut end: watch::Receiver<bool>,
+    first_chunk: String,
+    mut events: EventStream<AnyLog>,
+    mut shutdown: watch::Receiver<bool>,
 ) -> Response {
-    let (give, take) = mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        let mut text = Some(first);
-        while let Some(chunk) = text {
-            if give.send(chunk.into()).await.is_err() {
+        let mut next_chunk = Some(first_chunk);
+        while let Some(chunk) = next_chunk {
+            if sender.send(chunk.into()).await.is_err() {
                 return;
             }
-            text = tokio::select! {
-                next = follower.next_chunk() => next,
-                () = give.closed() => return,
-                _ = end.wait_for(|ended| *ended) => return,
+            next_chunk = tokio::select! {
+                chunk = events.next_chunk() => chunk,
+                () = sender.closed() => return,
+                _ = shutdown.wait_for(|is_requested| *is_requested) => return,
             };
         }
     });
-    (STREAM_HEADERS, Body::new(ChannelBody(take))).into_response()
+    (STREAM_HEADERS, Body::new(ChannelBody(receiver))).into_response()
 }

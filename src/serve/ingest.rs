@@ -20,9 +20,10 @@ use crate::recorder;
 const MAX_STEP_BYTES: u64 = 1 << 20;
 /// A higher write rate counts as a flood.
 const FLOOD_BYTES_PER_SECOND: f64 = 16e6;
-/// During a flood, the pause between steps: a multiple of the last step's time, and its maximum.
-const FLOOD_THROTTLE: (u32, Duration) = (32, Duration::from_secs(5));
-const FLOOD_END_INTERVAL: Duration = Duration::from_millis(50);
+/// During a flood, the pause between steps is this multiple of the last step's time, but at most [`MAX_FLOOD_PAUSE`].
+const FLOOD_PAUSE_FACTOR: u32 = 32;
+const MAX_FLOOD_PAUSE: Duration = Duration::from_secs(5);
+const FLOOD_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
 const CHECKPOINT_FILE: &str = "events.recorded";
 
@@ -34,29 +35,29 @@ enum TailError {
     Log(#[from] LogError),
 }
 
-/// The bus file and the offset up to which it is in the log.
+/// The bus file, and the offset up to which its events are in the log.
 struct FileTail {
-    events: PathBuf,
+    event_file: PathBuf,
     checkpoint_file: PathBuf,
     log: AnyLog,
     /// Identifies the log in the checkpoint file.
-    file_id: String,
+    log_id: String,
     offset: u64,
     /// The checkpoint lines of other logs.
     other_checkpoints: String,
 }
 
-/// Ingests until `end` becomes true. `length` is the flushed length of the file.
+/// Ingests until `shutdown` becomes true. `length` is the flushed length of the file.
 pub(super) async fn run(
-    events: PathBuf,
+    event_file: PathBuf,
     log: AnyLog,
     mut length: watch::Receiver<u64>,
-    mut end: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
         let mut tail = None;
         loop {
-            if let Err(error) = ingest_available(&mut tail, &events, &log, &mut length).await {
+            if let Err(error) = ingest_available(&mut tail, &event_file, &log, &mut length).await {
                 warn!(error = error.to_string(), "failed to tail the bus file; retrying");
                 sleep(ERROR_BACKOFF).await;
             } else if length.changed().await.is_err() {
@@ -66,98 +67,100 @@ pub(super) async fn run(
     };
     tokio::select! {
         () = work => {}
-        _ = end.wait_for(|ended| *ended) => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
     }
 }
 
 async fn ingest_available(
     tail: &mut Option<FileTail>,
-    events: &Path,
+    event_file: &Path,
     log: &AnyLog,
     length: &mut watch::Receiver<u64>,
 ) -> Result<(), TailError> {
     let tail = match tail {
         Some(tail) => tail,
-        None => tail.insert(FileTail::open(events, log).await?),
+        None => tail.insert(FileTail::open(event_file, log).await?),
     };
     if tail.offset > *length.borrow() {
         // The file was replaced.
         tail.offset = 0;
     }
     while tail.offset < *length.borrow_and_update() {
-        let (written, started) = (*length.borrow(), Instant::now());
-        tail.ingest_step(written).await?;
-        wait_for_end_of_flood(length, written, started).await;
+        let (file_length, started) = (*length.borrow(), Instant::now());
+        tail.ingest_step(file_length).await?;
+        wait_for_end_of_flood(length, file_length, started).await;
     }
     Ok(())
 }
 
-/// Waits while webhooks arrive faster than the flood rate, because they have priority over the log. `written` was the file's
+/// Waits while webhooks arrive faster than the flood rate, because they have priority over the log. `old_length` was the file's
 /// length at `since`, when the last step started.
-async fn wait_for_end_of_flood(length: &watch::Receiver<u64>, mut written: u64, mut since: Instant) {
-    let end = Instant::now() + (since.elapsed() * FLOOD_THROTTLE.0).min(FLOOD_THROTTLE.1);
-    while Instant::now() < end {
-        let now = *length.borrow();
-        if (now.saturating_sub(written) as f64) < FLOOD_BYTES_PER_SECOND * since.elapsed().as_secs_f64() {
+async fn wait_for_end_of_flood(length: &watch::Receiver<u64>, mut old_length: u64, mut since: Instant) {
+    let deadline = Instant::now() + (since.elapsed() * FLOOD_PAUSE_FACTOR).min(MAX_FLOOD_PAUSE);
+    while Instant::now() < deadline {
+        let current_length = *length.borrow();
+        if (current_length.saturating_sub(old_length) as f64)
+            < FLOOD_BYTES_PER_SECOND * since.elapsed().as_secs_f64()
+        {
             return;
         }
-        (written, since) = (now, Instant::now());
-        sleep(FLOOD_END_INTERVAL).await;
+        (old_length, since) = (current_length, Instant::now());
+        sleep(FLOOD_CHECK_INTERVAL).await;
     }
 }
 
 impl FileTail {
-    async fn open(events: &Path, log: &AnyLog) -> Result<Self, TailError> {
+    async fn open(event_file: &Path, log: &AnyLog) -> Result<Self, TailError> {
         let key = log.cursor_key().await?;
-        let of = hex::encode(&Sha256::digest([b"which log".as_slice(), key.expose()].concat())[..8]);
-        let mark = events.with_file_name(CHECKPOINT_FILE);
-        let text = std::fs::read_to_string(&mark).unwrap_or_default();
-        let (ours, others): (Vec<_>, Vec<_>) =
-            text.lines().filter_map(|line| line.split_once(' ')).partition(|(log, _)| *log == of);
-        let offset = ours.first().and_then(|(_, offset)| offset.trim().parse().ok()).unwrap_or_default();
-        let others = others.iter().map(|(log, offset)| format!("{log} {offset}\n")).collect();
+        let log_id = hex::encode(&Sha256::digest([b"which log".as_slice(), key.expose()].concat())[..8]);
+        let checkpoint_file = event_file.with_file_name(CHECKPOINT_FILE);
+        let text = std::fs::read_to_string(&checkpoint_file).unwrap_or_default();
+        let (own_lines, other_lines): (Vec<_>, Vec<_>) =
+            text.lines().filter_map(|line| line.split_once(' ')).partition(|(id, _)| *id == log_id);
+        let offset = own_lines.first().and_then(|(_, offset)| offset.trim().parse().ok()).unwrap_or_default();
+        let other_checkpoints = other_lines.iter().map(|(id, offset)| format!("{id} {offset}\n")).collect();
         Ok(Self {
-            events: events.to_owned(),
-            checkpoint_file: mark,
+            event_file: event_file.to_owned(),
+            checkpoint_file,
             log: log.clone(),
-            file_id: of,
+            log_id,
             offset,
-            other_checkpoints: others,
+            other_checkpoints,
         })
     }
 
     /// Records the next part of the file, at most [`MAX_STEP_BYTES`] unless one line is longer.
-    async fn ingest_step(&mut self, written: u64) -> Result<(), TailError> {
+    async fn ingest_step(&mut self, file_length: u64) -> Result<(), TailError> {
         let mut lines = Vec::new();
-        let mut file = File::open(&self.events)?;
+        let mut file = File::open(&self.event_file)?;
         file.seek(SeekFrom::Start(self.offset))?;
-        let mut most = MAX_STEP_BYTES;
+        let mut read_limit = MAX_STEP_BYTES;
         // At least one line, however long.
-        while !lines.contains(&b'\n') && self.offset + (lines.len() as u64) < written {
-            let left = written - self.offset - lines.len() as u64;
-            if file.by_ref().take(most.min(left)).read_to_end(&mut lines)? == 0 {
+        while !lines.contains(&b'\n') && self.offset + (lines.len() as u64) < file_length {
+            let remaining = file_length - self.offset - lines.len() as u64;
+            if file.by_ref().take(read_limit.min(remaining)).read_to_end(&mut lines)? == 0 {
                 break;
             }
-            most *= 2;
+            read_limit *= 2;
         }
-        let whole = memchr::memrchr(b'\n', &lines).map_or(0, |at| at + 1);
-        lines.truncate(whole);
-        if whole == 0 {
-            self.offset = written;
+        let complete_bytes = memchr::memrchr(b'\n', &lines).map_or(0, |index| index + 1);
+        lines.truncate(complete_bytes);
+        if complete_bytes == 0 {
+            self.offset = file_length;
             return Ok(());
         }
         let text = String::from_utf8_lossy(&lines);
         let batch = recorder::parse_event_lines(&text);
         if batch.unrecognized > 0 {
-            let (from, lines) = (self.offset, batch.unrecognized);
-            warn!(from, lines, "skipped invalid lines in the bus file");
+            let (from, count) = (self.offset, batch.unrecognized);
+            warn!(from, lines = count, "skipped invalid lines in the bus file");
         }
         self.log.record(&batch).await?;
         self.log.assign_positions().await?;
-        self.offset += whole as u64;
+        self.offset += complete_bytes as u64;
         std::fs::write(
             &self.checkpoint_file,
-            format!("{} {}\n{}", self.file_id, self.offset, self.other_checkpoints),
+            format!("{} {}\n{}", self.log_id, self.offset, self.other_checkpoints),
         )?;
         Ok(())
     }

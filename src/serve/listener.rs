@@ -17,16 +17,16 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long requests in flight may take at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Accepts connections until `end` becomes true, then waits for the requests in flight.
-pub async fn serve(listener: TcpListener, router: Router, mut end: watch::Receiver<bool>) {
+/// Accepts connections until `shutdown` becomes true, then waits for the requests in flight.
+pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::Receiver<bool>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
-    let open = GracefulShutdown::new();
+    let connections = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // The sender is gone: shut down.
-            _ = end.wait_for(|ended| *ended) => break,
+            // Also shuts down when the sender was dropped.
+            _ = shutdown.wait_for(|is_requested| *is_requested) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -40,14 +40,14 @@ pub async fn serve(listener: TcpListener, router: Router, mut end: watch::Receiv
         // Without Nagle's delay for small responses.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // An error concerns only this connection's client.
             let _ = connection.await;
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, open.shutdown()).await.is_err() {
-        warn!("shutdown: some webhooks were not answered within {} s", DRAIN_TIMEOUT.as_secs());
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+        warn!("shutdown: some requests did not finish within {} s", DRAIN_TIMEOUT.as_secs());
     }
 }

@@ -62,52 +62,53 @@ pub enum ServeError {
     Secrets(#[from] DevelopmentSecretsError),
 }
 
-/// Serves until `end` becomes true, then finishes the requests in flight.
+/// Serves until `shutdown` becomes true, then finishes the requests in flight.
 ///
 /// # Errors
 /// The server could not start.
-pub async fn run(settings: ServeSettings, end: watch::Receiver<bool>) -> Result<(), ServeError> {
+pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Result<(), ServeError> {
     // Bind first, so that an accidental second start has no side effects.
     let address = settings.listen;
-    let failed = |error| ServeError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let listen_error = |error| ServeError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
     make_private(&settings.data)
         .map_err(|error| ServeError::DataFolder { path: settings.data.clone(), error })?;
-    let (notify_batch, new_batches) = mpsc::unbounded_channel();
+    let (batch_sender, new_batches) = mpsc::unbounded_channel();
     let archive = endpoints::open_archive(&settings).await?;
-    let watched = Archive::Notifying(Box::new(archive.clone()), notify_batch);
-    let endpoints = Endpoints::open(&settings, &watched).await?;
-    let pollers = poll::pollers(&settings, &watched)?;
-    let failed = |error| ServeError::Log { log: settings.database.to_string(), error };
-    let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(failed)?;
+    let notifying_archive = Archive::Notifying(Box::new(archive.clone()), batch_sender);
+    let endpoints = Endpoints::open(&settings, &notifying_archive).await?;
+    let pollers = poll::pollers(&settings, &notifying_archive)?;
+    let log_error = |error| ServeError::Log { log: settings.database.to_string(), error };
+    let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(log_error)?;
     log.listen_for_appends();
-    let (dispatcher, manager) = deliver::dispatcher(&settings, log.clone(), endpoints.bus())?;
+    let (dispatcher, subscriber_service) = deliver::dispatcher(&settings, log.clone(), endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe());
     terminal.print_greeting(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), bus: None };
-    let recording = tokio::spawn(record::run(recorder, new_batches, terminal.clone(), end.clone()));
-    let dispatching = tokio::spawn(deliver::run(dispatcher, log.clone(), terminal.clone(), end.clone()));
+    let recorder_task = tokio::spawn(record::run(recorder, new_batches, terminal.clone(), shutdown.clone()));
+    let dispatcher_task =
+        tokio::spawn(deliver::run(dispatcher, log.clone(), terminal.clone(), shutdown.clone()));
     for (poller, key) in pollers {
-        tokio::spawn(poll::run(poller, key, terminal.clone(), end.clone()));
+        tokio::spawn(poll::run(poller, key, terminal.clone(), shutdown.clone()));
     }
-    let tailing = endpoints
+    let ingest_task = endpoints
         .event_file()
         .zip(endpoints.file_length())
-        .map(|(file, length)| tokio::spawn(ingest::run(file, log.clone(), length, end.clone())));
+        .map(|(file, length)| tokio::spawn(ingest::run(file, log.clone(), length, shutdown.clone())));
     let router = webhooks::router(&endpoints, &settings, &terminal)
-        .merge(api::router(&settings, manager))
-        .merge(feed::router(&settings, log, end.clone()));
-    let serving = tokio::spawn(listener::serve(listener, router, end));
+        .merge(api::router(&settings, subscriber_service))
+        .merge(feed::router(&settings, log, shutdown.clone()));
+    let listener_task = tokio::spawn(listener::serve(listener, router, shutdown));
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
     }
     // A panic in the listener's task has been printed already.
-    let _ = serving.await;
-    let _ = recording.await;
-    let _ = dispatching.await;
-    if let Some(tailing) = tailing {
-        let _ = tailing.await;
+    let _ = listener_task.await;
+    let _ = recorder_task.await;
+    let _ = dispatcher_task.await;
+    if let Some(ingest_task) = ingest_task {
+        let _ = ingest_task.await;
     }
     terminal.finish().await;
     Ok(())

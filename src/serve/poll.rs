@@ -16,7 +16,7 @@ use crate::providers;
 use crate::secrets::Secret;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// A poll that takes longer continues with the next one.
+/// The next poll continues a poll that takes longer.
 const POLL_TIMEOUT: Duration = Duration::from_secs(600);
 const CHECKPOINT_FOLDER: &str = "polls";
 
@@ -47,23 +47,29 @@ pub(super) fn pollers(
     Ok(pollers)
 }
 
-/// Polls until `end` becomes true. An interrupted poll resumes in the next run.
-pub(super) async fn run(poller: Poller, key: Secret, terminal: Terminal, mut end: watch::Receiver<bool>) {
+/// Polls until `shutdown` becomes true. An interrupted poll resumes in the next run.
+pub(super) async fn run(
+    poller: Poller,
+    key: Secret,
+    terminal: Terminal,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let work = async {
-        let mut goes = false;
+        let mut is_healthy = false;
         loop {
-            let polled = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
-            match &polled {
-                Ok(polled) if !goes => terminal.print_polled(poller.provider.name, polled),
+            let result = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
+            match &result {
+                // Only the first success and the first after a failure are printed.
+                Ok(summary) if !is_healthy => terminal.print_polled(poller.provider.name, summary),
                 Ok(_) => {}
                 Err(error) => terminal.print_poll_error(poller.provider.name, error),
             }
-            goes = polled.is_ok();
+            is_healthy = result.is_ok();
             sleep(POLL_INTERVAL).await;
         }
     };
     tokio::select! {
         () = work => {}
-        _ = end.wait_for(|ended| *ended) => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
     }
 }

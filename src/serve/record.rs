@@ -25,29 +25,29 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 pub(super) type ServedRecorder = Recorder<AnyLog, EventBridge>;
 
 /// A batch whose recording failed and is retried.
-struct RetryLater {
+struct BatchRetry {
     key: String,
     due: Instant,
     backoff: Duration,
 }
 
-/// Records until `end` becomes true. `kept` receives the keys of new batches.
+/// Records until `shutdown` becomes true. `new_batches` receives the keys of new batches.
 pub(super) async fn run(
     recorder: ServedRecorder,
     mut new_batches: mpsc::UnboundedReceiver<String>,
     terminal: Terminal,
-    mut end: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
         maintain(&recorder).await;
-        let mut next = Instant::now() + MAINTENANCE_INTERVAL;
-        let mut retries: VecDeque<RetryLater> = VecDeque::new();
+        let mut next_maintenance = Instant::now() + MAINTENANCE_INTERVAL;
+        let mut retries: VecDeque<BatchRetry> = VecDeque::new();
         for key in unrecorded_batches(&recorder).await {
             retries.extend(record_batch(&recorder, key, MIN_BACKOFF, &terminal).await);
         }
         loop {
-            let due = retries.front().map_or(next, |retry| retry.due.min(next));
-            let again = tokio::select! {
+            let due = retries.front().map_or(next_maintenance, |retry| retry.due.min(next_maintenance));
+            let retry = tokio::select! {
                 key = new_batches.recv() => match key {
                     Some(key) => record_batch(&recorder, key, MIN_BACKOFF, &terminal).await,
                     None => return,
@@ -57,20 +57,20 @@ pub(super) async fn run(
                         record_batch(&recorder, retry.key, retry.backoff, &terminal).await
                     }
                     retry => {
-                        next = Instant::now() + MAINTENANCE_INTERVAL;
+                        next_maintenance = Instant::now() + MAINTENANCE_INTERVAL;
                         maintain(&recorder).await;
                         retries.extend(retry);
                         None
                     }
                 },
             };
-            retries.extend(again);
+            retries.extend(retry);
         }
     };
-    // The next run records a batch that is interrupted here.
+    // The next run records a batch whose recording is interrupted here.
     tokio::select! {
         () = work => {}
-        _ = end.wait_for(|ended| *ended) => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
     }
 }
 
@@ -82,49 +82,53 @@ async fn maintain(recorder: &ServedRecorder) {
 
 /// Archived batches that are not in the log.
 async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
-    let mut retries = Vec::new();
+    let mut keys = Vec::new();
     for provider in providers::ALL {
         let mut after: Option<String> = None;
         loop {
             match recorder.list_unrecorded(provider, after.as_deref(), Instant::now() + RECORD_TIMEOUT).await
             {
-                Ok(Some(ArchivePage { last_key: last, unrecorded_keys: new, .. })) => {
-                    retries.extend(new);
-                    after = Some(last);
+                Ok(Some(ArchivePage { last_key, unrecorded_keys, .. })) => {
+                    keys.extend(unrecorded_keys);
+                    after = Some(last_key);
                 }
                 Ok(None) => break,
                 Err(error) => {
                     let error = error.to_string();
                     warn!(error, "failed to scan the archive for unrecorded batches");
-                    return retries;
+                    return keys;
                 }
             }
         }
     }
-    retries
+    keys
 }
 
 /// Records one batch; returns when to retry after a transient failure.
 async fn record_batch(
     recorder: &ServedRecorder,
     key: String,
-    pause: Duration,
+    backoff: Duration,
     terminal: &Terminal,
-) -> Option<RetryLater> {
+) -> Option<BatchRetry> {
     let started = Instant::now();
-    let done = recorder.record_archived(&key, &AwsOrigin::default(), started + RECORD_TIMEOUT).await;
-    if done.is_ok()
+    let result = recorder.record_archived(&key, &AwsOrigin::default(), started + RECORD_TIMEOUT).await;
+    if result.is_ok()
         && let Err(error) = recorder.log.assign_positions().await
     {
         // The batch is recorded; the next reader assigns its positions.
         warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
     }
-    terminal.print_recorded(&key, &done, started.elapsed());
-    let may_pass = matches!(
-        done,
+    terminal.print_recorded(&key, &result, started.elapsed());
+    let is_transient = matches!(
+        result,
         Err(RecordError::Log(LogError::Unavailable(_))
             | RecordError::Archive(AwsError::Unavailable { .. })
             | RecordError::TimedOut)
     );
-    may_pass.then(|| RetryLater { key, due: Instant::now() + pause, backoff: MAX_BACKOFF.min(pause * 2) })
+    is_transient.then(|| BatchRetry {
+        key,
+        due: Instant::now() + backoff,
+        backoff: MAX_BACKOFF.min(backoff * 2),
+    })
 }

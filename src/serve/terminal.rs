@@ -20,13 +20,13 @@ use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
 
 /// Longer events are truncated on the terminal; the file has the whole event.
-const MAX_SHOWN_EVENT_BYTES: usize = 1000;
+const MAX_SHOWN_EVENT_CHARS: usize = 1000;
 /// Further lines are dropped, so that a slow terminal never delays a webhook.
 const MAX_QUEUED_LINES: usize = 4096;
 
 #[derive(Clone)]
 pub(super) struct Terminal {
-    lines: mpsc::Sender<TerminalMessage>,
+    messages: mpsc::Sender<TerminalMessage>,
     json: bool,
     quiet: bool,
 }
@@ -41,9 +41,9 @@ type EventReceiver = Option<broadcast::Receiver<Arc<str>>>;
 impl Terminal {
     /// Prints `events` as they arrive, before the outcome of their webhooks.
     pub(super) fn start(json: bool, quiet: bool, events: EventReceiver) -> Self {
-        let (lines, waiting) = mpsc::channel(MAX_QUEUED_LINES);
-        tokio::spawn(write_lines(waiting, events.filter(|_| !quiet), json));
-        Self { lines, json, quiet }
+        let (messages, receiver) = mpsc::channel(MAX_QUEUED_LINES);
+        tokio::spawn(write_lines(receiver, events.filter(|_| !quiet), json));
+        Self { messages, json, quiet }
     }
 
     pub(super) fn print_greeting(
@@ -57,14 +57,14 @@ impl Terminal {
         } else {
             greeting_text(settings, address, endpoints)
         };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     /// Prints a text for people; with `--json` it prints nothing.
     pub(super) fn print_line(&self, text: &str) {
         if !self.json {
             // A full queue drops the line.
-            let _ = self.lines.try_send(TerminalMessage::Text(text.to_owned()));
+            let _ = self.messages.try_send(TerminalMessage::Text(text.to_owned()));
         }
     }
 
@@ -78,7 +78,7 @@ impl Terminal {
         } else {
             format!("{:<9} {provider:<9} {status}", "refused")
         };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     pub(super) fn print_webhook(&self, record: &RequestLog) {
@@ -86,38 +86,38 @@ impl Terminal {
             return;
         }
         let text = if self.json { webhook_json(record) } else { webhook_text(record) };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     /// Prints the result of recording a batch.
     pub(super) fn print_recorded(
         &self,
         key: &str,
-        done: &Result<RecordSummary, RecordError>,
-        time: Duration,
+        result: &Result<RecordSummary, RecordError>,
+        duration: Duration,
     ) {
         // Most polled events are recorded already.
-        let is_nothing =
-            done.as_ref().is_ok_and(|summary| summary.is_already_recorded || summary.missed == Some(0));
-        if self.quiet || is_nothing {
+        let has_nothing_new =
+            result.as_ref().is_ok_and(|summary| summary.is_already_recorded || summary.missed == Some(0));
+        if self.quiet || has_nothing_new {
             return;
         }
-        let milliseconds = time.as_secs_f64() * 1000.0;
-        let text = match done {
-            Ok(done) if self.json => serde_json::json!({"recorded": {
+        let milliseconds = duration.as_secs_f64() * 1000.0;
+        let text = match result {
+            Ok(summary) if self.json => serde_json::json!({"recorded": {
                 "batch": key,
-                "events": done.new_events,
-                "repeats": done.duplicates,
-                "unrecognized": done.unrecognized,
-                "missed": done.missed,
+                "events": summary.new_events,
+                "repeats": summary.duplicates,
+                "unrecognized": summary.unrecognized,
+                "missed": summary.missed,
                 "milliseconds": milliseconds,
             }})
             .to_string(),
             Ok(RecordSummary { missed: Some(missed), .. }) => {
                 format!("{:<9} {key}  events whose webhooks were missed: {missed}", "missed")
             }
-            Ok(RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. }) => format!(
-                "{:<9} {key}  {events} events, {repeats} repeats, {unrecognized} not understood in {milliseconds:.1} ms",
+            Ok(RecordSummary { new_events: events, duplicates, unrecognized, .. }) => format!(
+                "{:<9} {key}  {events} events, {duplicates} duplicates, {unrecognized} unrecognized in {milliseconds:.1} ms",
                 "recorded"
             ),
             Err(error) if self.json => {
@@ -125,12 +125,12 @@ impl Terminal {
             }
             Err(error) => format!("{:<9} {key}  not recorded: {error}", "failed"),
         };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     /// Prints the result of a poll.
-    pub(super) fn print_polled(&self, provider: &str, polled: &PollSummary) {
-        let PollSummary { polled_until: until, events, .. } = polled;
+    pub(super) fn print_polled(&self, provider: &str, summary: &PollSummary) {
+        let PollSummary { polled_until: until, events, .. } = summary;
         let text = if self.json {
             let until = until.to_string();
             serde_json::json!({"polled": {"provider": provider, "until": until, "events": events}})
@@ -138,7 +138,7 @@ impl Terminal {
         } else {
             format!("{:<9} {provider:<9} polled up to {until}: {events}", "polled")
         };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     pub(super) fn print_poll_error(&self, provider: &str, error: &PollError) {
@@ -147,63 +147,63 @@ impl Terminal {
         } else {
             format!("{:<9} {provider:<9} poll failed: {error}", "failed")
         };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     pub(super) fn print_attempt(&self, finished: &FinishedAttempt) {
         if self.quiet {
             return;
         }
-        let ((event, detail_type, subscriber), tried) = (finished.labels(), finished.result());
-        let status = tried.outcome.as_ref().ok().map(|answered| answered.status);
-        let milliseconds = tried.duration.as_secs_f64() * 1000.0;
+        let ((event, detail_type, subscriber), result) = (finished.labels(), finished.result());
+        let status = result.outcome.as_ref().ok().map(|response| response.status);
+        let milliseconds = result.duration.as_secs_f64() * 1000.0;
         let text = if self.json {
             serde_json::json!({"tried": {
                 "event": event,
                 "event_type": detail_type,
                 "subscriber": subscriber,
-                "delivered": tried.is_success(),
+                "delivered": result.is_success(),
                 "status": status,
-                "error": tried.error_text(),
+                "error": result.error_text(),
                 "milliseconds": milliseconds,
             }})
             .to_string()
         } else {
-            let word = if tried.is_success() { "delivered" } else { "failed" };
-            let what = tried.error_text().unwrap_or_else(|| status.unwrap_or_default().to_string());
-            format!("{word:<9} {subscriber}  {detail_type}  {event}  {what} in {milliseconds:.1} ms")
+            let outcome = if result.is_success() { "delivered" } else { "failed" };
+            let detail = result.error_text().unwrap_or_else(|| status.unwrap_or_default().to_string());
+            format!("{outcome:<9} {subscriber}  {detail_type}  {event}  {detail} in {milliseconds:.1} ms")
         };
-        let _ = self.lines.try_send(TerminalMessage::Text(text));
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     /// Waits until all queued lines are printed.
     pub(super) async fn finish(&self) {
-        let (shown, all_shown) = oneshot::channel();
-        if self.lines.send(TerminalMessage::Flush(shown)).await.is_ok() {
-            let _ = all_shown.await;
+        let (sender, flushed) = oneshot::channel();
+        if self.messages.send(TerminalMessage::Flush(sender)).await.is_ok() {
+            let _ = flushed.await;
         }
     }
 }
 
-async fn write_lines(mut waiting: mpsc::Receiver<TerminalMessage>, mut events: EventReceiver, json: bool) {
-    while let Some(line) = waiting.recv().await {
+async fn write_lines(mut messages: mpsc::Receiver<TerminalMessage>, mut events: EventReceiver, json: bool) {
+    while let Some(message) = messages.recv().await {
         // An event is on the bus before its webhook's outcome is printed.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
             let event = strip_line_breaks_field(&event);
             output::print_line(&if json { format!("{{\"event\":{event}}}") } else { event_text(&event) });
         }
-        match line {
+        match message {
             TerminalMessage::Text(text) => output::print_line(&text),
-            TerminalMessage::Flush(shown) => {
-                let _ = shown.send(());
+            TerminalMessage::Flush(sender) => {
+                let _ = sender.send(());
             }
         }
     }
 }
 
 fn event_text(event: &str) -> String {
-    match event.char_indices().nth(MAX_SHOWN_EVENT_BYTES) {
-        Some((at, _)) => format!("    {}... ({} bytes)", &event[..at], event.len()),
+    match event.char_indices().nth(MAX_SHOWN_EVENT_CHARS) {
+        Some((index, _)) => format!("    {}... ({} bytes)", &event[..index], event.len()),
         None => format!("    {event}"),
     }
 }
@@ -243,10 +243,10 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Endp
     let mut text = format!("hookbridge listens on http://{address}\n\n");
     for endpoint in endpoints.iter() {
         let name = endpoint.handler.provider.name;
-        let secret = if endpoint.is_development { "development secret" } else { "your secret" };
+        let secret = if endpoint.has_development_secret { "development secret" } else { "your secret" };
         let _ = writeln!(text, "  {name:<10} http://{address}/hooks/{name}  ({secret})");
     }
-    let recorded = match endpoints.event_file() {
+    let recorded_events = match endpoints.event_file() {
         Some(file) => {
             let _ = writeln!(text, "\nEvents go to {}", file.display());
             "all events"
@@ -258,7 +258,7 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Endp
     };
     let _ = writeln!(
         text,
-        "Batches go to {}, and {recorded} to the log, {}",
+        "Batches go to {}, and {recorded_events} to the log, {}",
         settings.archive, settings.database
     );
     for provider in settings.polls.keys.keys() {
@@ -277,13 +277,15 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Endp
     let secrets = development_secrets::secrets_path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());
-    let development = endpoints.iter().find(|endpoint| endpoint.is_development);
-    let name = development.or(endpoints.iter().next()).map_or("github", |first| first.handler.provider.name);
+    let development_endpoint = endpoints.iter().find(|endpoint| endpoint.has_development_secret);
+    let name = development_endpoint
+        .or(endpoints.iter().next())
+        .map_or("github", |endpoint| endpoint.handler.provider.name);
     let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send {name}");
     if address != DEFAULT_LISTEN {
         let _ = write!(text, " --to http://{address}/hooks/{name}");
     }
-    if development.is_none() {
+    if development_endpoint.is_none() {
         text.push_str(" --secret ...");
     } else if settings.data != default_data_folder() {
         let _ = write!(text, " --secret-from {}", settings.data.display());

@@ -19,7 +19,7 @@ use super::terminal::Terminal;
 use crate::bridge::{WebhookRequest, WebhookResponse};
 use crate::providers::{self, PublicUrl, RawWebhook, RequestUrl};
 
-/// Slightly less than most providers wait.
+/// Slightly below the timeout of most providers.
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
 
 struct WebhookRoute {
@@ -30,12 +30,12 @@ struct WebhookRoute {
 }
 
 pub(super) fn router(endpoints: &Endpoints, settings: &ServeSettings, terminal: &Terminal) -> Router {
-    let gate = Arc::new(AdmissionControl::new(settings.concurrency));
+    let admission = Arc::new(AdmissionControl::new(settings.concurrency));
     let page = index_page();
     let mut router = Router::new().route("/", get(move || std::future::ready(Html(page))));
     for endpoint in endpoints.iter() {
         let route = WebhookRoute {
-            admission: gate.clone(),
+            admission: admission.clone(),
             endpoint: endpoint.clone(),
             public_url: settings.public_url.clone(),
             terminal: terminal.clone(),
@@ -50,14 +50,14 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let deadline = Instant::now() + HANDLING_TIMEOUT;
     let (parts, body) = request.into_parts();
     let provider = route.endpoint.handler.provider;
-    // Obviously invalid requests take no slot and their body is not read.
+    // An obviously invalid request takes no permit, and its body is not read.
     let is_plausible = parts.method == Method::POST && parts.headers.contains_key(provider.signature.header);
-    let (body, _place) = if is_plausible {
+    let (body, _permit) = if is_plausible {
         match route.admission.admit(body, deadline).await {
-            Ok((body, place)) => (body, Some(place)),
-            Err(turned_away) => {
-                route.terminal.print_rejected(provider.name, turned_away.status().as_u16());
-                return turned_away.into_response();
+            Ok((body, permit)) => (body, Some(permit)),
+            Err(rejected) => {
+                route.terminal.print_rejected(provider.name, rejected.status().as_u16());
+                return rejected.into_response();
             }
         }
     } else {
@@ -67,12 +67,12 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let record =
         route.endpoint.handler.handle(WebhookRequest { method: parts.method, webhook }, deadline).await;
     route.terminal.print_webhook(&record);
-    let WebhookResponse { status, extra_header: header, body } = record.response();
+    let WebhookResponse { status, extra_header, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, axum::response::AppendHeaders(header), body).into_response()
+    (status, axum::response::AppendHeaders(extra_header), body).into_response()
 }
 
-/// The URL as the provider called it.
+/// The URL that the provider requested.
 fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = RequestUrl {

@@ -1,4 +1,4 @@
-//! Archiving batches: each is stored unchanged, once, before it is answered.
+//! Archiving batches: each is stored unchanged, once, before the response.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,12 +40,12 @@ fn post(server: &Server, authorization: &str, id: &str, body: &str) -> Reply {
 fn archived(server: &Server) -> Vec<(String, String)> {
     let folder: PathBuf = server.folder.path().join("archive/sparkpost");
     let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut kept: Vec<_> = files
+    let mut archived: Vec<_> = files
         .map(|file| file.unwrap())
         .map(|file| (file.file_name().into_string().unwrap(), std::fs::read_to_string(file.path()).unwrap()))
         .collect();
-    kept.sort();
-    kept
+    archived.sort();
+    archived
 }
 
 #[test]
@@ -57,12 +57,9 @@ fn a_batch_is_archived_byte_for_byte_and_a_repeat_changes_nothing() {
     let reply = post(&server, &basic_authorization(SECRET), "b1", "[1]");
     assert_eq!((reply.status, reply.body.as_str()), (200, "Batch stored before"));
     assert_eq!(archived(&server), [("b1.json".to_owned(), BATCH.to_owned())]);
-    assert_eq!(
-        post(&server, &basic_authorization(SECRET), "b2", " [ what is in it is not looked at").status,
-        200
-    );
+    assert_eq!(post(&server, &basic_authorization(SECRET), "b2", " [ content is not parsed").status, 200);
     assert_eq!(archived(&server).len(), 2);
-    assert!(server.events().is_empty(), "nothing of it is on the bus");
+    assert!(server.events().is_empty(), "no event is published");
 }
 
 #[test]
@@ -123,11 +120,11 @@ fn an_empty_test_batch_is_accepted() {
     }
     assert_eq!(post(&server, &basic_authorization("a:guess"), "ping", "[{\"msys\":{}}]").status, 401);
     assert!(archived(&server).is_empty());
-    let twice = "[{\"msys\":{\"a\":{}},\"msys\":{}}]";
+    let duplicate_key = "[{\"msys\":{\"a\":{}},\"msys\":{}}]";
     assert_eq!(
-        post(&server, &basic_authorization(SECRET), "ping", twice).body,
+        post(&server, &basic_authorization(SECRET), "ping", duplicate_key).body,
         "Batch stored",
-        "there is something in it"
+        "the batch has an event"
     );
 }
 
@@ -158,10 +155,10 @@ fn an_unwritable_archive_is_reported_at_startup() {
         .arg(file.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let error = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && said.contains("choose a folder you can write to with --archive"),
-        "{said}"
+        !output.status.success() && error.contains("choose a folder you can write to with --archive"),
+        "{error}"
     );
 }
 
@@ -198,7 +195,7 @@ fn any_batch_id_maps_to_one_file_inside_the_archive() {
     let folders = std::fs::read_dir(server.folder.path().join("archive")).unwrap();
     let mut folders: Vec<_> = folders.map(|folder| folder.unwrap().file_name()).collect();
     folders.sort();
-    assert_eq!(folders, [".headers", ".partial", "sparkpost"], "nothing leads out of them");
+    assert_eq!(folders, [".headers", ".partial", "sparkpost"], "no id leads out of the archive");
 }
 
 struct Bucket {
@@ -213,7 +210,7 @@ async fn bucket() -> Bucket {
     aws(&["s3", "mb", &format!("s3://{bucket}")]);
     let archive = S3Archive::new(&config(&proxy.url()).await, bucket.clone(), "raw/".into());
     let function = CloudFunction::with_endpoint(&proxy.url(), "sparkpost", &secret(SECRET)).await;
-    Bucket { name: bucket, proxy, function: function.archiving_to(Archive::S3(archive)) }
+    Bucket { name: bucket, proxy, function: function.with_archive(Archive::S3(archive)) }
 }
 
 fn event(id: &str, body: &str) -> Value {
@@ -229,34 +226,38 @@ fn event(id: &str, body: &str) -> Value {
 #[tokio::test]
 async fn a_bucket_stores_a_repeated_batch_once() {
     let bucket = bucket().await;
-    let taken = bucket.function.invoke(&event("b1", BATCH)).await;
-    assert_eq!((taken.status, &taken.log["outcome"]), (200, &"archived".into()));
-    assert_eq!((&taken.log["Archived"], &taken.log["delivery_id"]), (&1.into(), &"b1".into()));
-    let again = bucket.function.invoke(&event("b1", "[]  ,")).await;
-    assert_eq!((again.status, &again.log["outcome"]), (200, &"repeated".into()));
-    let kept = format!("s3://{}/raw/sparkpost/b1.json", bucket.name);
-    assert_eq!(text(&["s3", "cp", &kept, "-"]), BATCH, "byte for byte, and the first");
+    let first = bucket.function.invoke(&event("b1", BATCH)).await;
+    assert_eq!((first.status, &first.log["outcome"]), (200, &"archived".into()));
+    assert_eq!((&first.log["Archived"], &first.log["delivery_id"]), (&1.into(), &"b1".into()));
+    let repeated = bucket.function.invoke(&event("b1", "[]  ,")).await;
+    assert_eq!((repeated.status, &repeated.log["outcome"]), (200, &"repeated".into()));
+    let url = format!("s3://{}/raw/sparkpost/b1.json", bucket.name);
+    assert_eq!(text(&["s3", "cp", &url, "-"]), BATCH, "the first batch, byte for byte");
     let head = ["s3api", "head-object", "--bucket", &bucket.name, "--key", "raw/sparkpost/b1.json"];
     let head = aws(&head);
     assert_eq!((&head["ContentType"], &head["Metadata"]["id"]), (&"application/json".into(), &"b1".into()));
     head["Metadata"]["received"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert_eq!(bucket.proxy.calls("PutEvents"), 0);
-    assert!(!again.log.to_string().contains("pass"), "{}", again.log);
+    assert!(!repeated.log.to_string().contains("pass"), "{}", repeated.log);
 }
 
 #[tokio::test]
-async fn a_failing_bucket_is_retried_and_then_answered_500() {
+async fn a_failing_bucket_is_retried_and_then_500() {
     let bucket = bucket().await;
-    let keys = || {
+    let object_count = || {
         let listed = aws(&["s3api", "list-objects-v2", "--bucket", &bucket.name]);
         listed["Contents"].as_array().map_or(0, Vec::len)
     };
     bucket.proxy.next("PutObject", [Fault::InternalError, Fault::Truncated, Fault::Conflict]);
     assert_eq!(bucket.function.invoke(&event("b1", BATCH)).await.status, 200);
-    assert_eq!((keys(), bucket.proxy.calls("PutObject")), (1, 4), "it is there, and not only said to be");
+    assert_eq!(
+        (object_count(), bucket.proxy.calls("PutObject")),
+        (1, 4),
+        "the batch is stored, not only acknowledged"
+    );
     bucket.proxy.next("PutObject", [Fault::ResponseLost]);
     assert_eq!(bucket.function.invoke(&event("b2", BATCH)).await.status, 200);
-    assert_eq!(keys(), 2, "its answer was lost, and it is there");
+    assert_eq!(object_count(), 2, "the response was lost, but the batch is stored");
     for fault in [Fault::InternalError, Fault::Slow(Duration::from_secs(60))] {
         bucket.proxy.always("PutObject", fault);
         let failed = bucket.function.invoke(&event("b3", BATCH)).await;
@@ -266,7 +267,7 @@ async fn a_failing_bucket_is_retried_and_then_answered_500() {
     }
     bucket.proxy.always("PutObject", Fault::None);
     assert_eq!(bucket.function.invoke(&event("b3", BATCH)).await.status, 200);
-    assert_eq!(keys(), 3);
+    assert_eq!(object_count(), 3);
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ fn a_consumer_continues_after_its_acknowledged_cursor() {
     assert_eq!(
         request_json(&server, "PUT", "/consumers/billing", &json!({"after": "now"})).0,
         200,
-        "it stays as it is"
+        "an existing consumer is not changed"
     );
     let (_, page) = server.get("/consumers/billing/events?limit=4", &[]);
     assert_eq!((numbers(&page), &page["has_more"]), (vec![0, 1, 2, 3], &json!(true)));
@@ -75,7 +75,7 @@ fn a_consumer_continues_after_its_acknowledged_cursor() {
     assert_eq!(
         (status, numbers(&page), &page["lease"]),
         (200, vec![], &Value::Null),
-        "nothing, and no lease"
+        "an empty page has no lease"
     );
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| server.get("/consumers/billing/events?wait=25", &[]).1);
@@ -97,16 +97,16 @@ fn a_consumer_has_one_reader_and_unacknowledged_events_are_delivered_again() {
     let (status, body) = server.get("/consumers/billing/events", &[]);
     assert_eq!((status, &body["errors"][0]["code"]), (409, &json!("leased")));
     // Another reader waits until the first lease expires, and receives the same events.
-    let (status, again) = server.get("/consumers/billing/events?limit=4&wait=20", &[]);
-    assert_eq!((status, numbers(&again)), (200, numbers(&page)));
+    let (status, repeated) = server.get("/consumers/billing/events?limit=4&wait=20", &[]);
+    assert_eq!((status, numbers(&repeated)), (200, numbers(&page)));
     let (status, body) = acknowledge(&server, &page);
     assert_eq!(
         (status, &body["errors"][0]["code"]),
         (409, &json!("not_leased")),
         "the first lease has expired"
     );
-    assert_eq!(acknowledge(&server, &again).0, 200);
-    assert_eq!(acknowledge(&server, &again).0, 200, "an answer may have been lost");
+    assert_eq!(acknowledge(&server, &repeated).0, 200);
+    assert_eq!(acknowledge(&server, &repeated).0, 200, "a lost response may be retried");
     // Concurrent readers: each event goes to one of them.
     let mut seen: Vec<_> = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..6)
@@ -141,20 +141,24 @@ fn a_consumer_can_seek_to_any_point() {
     let (status, consumer) =
         request_json(&server, "POST", "/consumers/billing/seek", &json!({"after": "start"}));
     assert_eq!((status, &consumer["lag"]["events"]), (200, &json!(10)));
-    assert_eq!(acknowledge(&server, &page).0, 409, "an old lease does not undo it");
-    let (_, again) = server.get("/consumers/billing/events?limit=7&type=push", &[]);
-    assert_eq!(numbers(&again), [0, 2, 4, 6, 8]);
+    assert_eq!(
+        acknowledge(&server, &page).0,
+        409,
+        "an acknowledgement with an old lease does not undo the seek"
+    );
+    let (_, repeated) = server.get("/consumers/billing/events?limit=7&type=push", &[]);
+    assert_eq!(numbers(&repeated), [0, 2, 4, 6, 8]);
     request_json(&server, "POST", "/consumers/billing/seek", &json!({"after": page["cursor"]}));
-    let (_, rest) = server.get("/consumers/billing/events", &[]);
-    assert_eq!(numbers(&rest), [7, 8, 9]);
+    let (_, remaining) = server.get("/consumers/billing/events", &[]);
+    assert_eq!(numbers(&remaining), [7, 8, 9]);
     let (_, consumer) = request_json(&server, "POST", "/consumers/billing/seek", &json!({"after": "now"}));
     assert_eq!(consumer["lag"]["events"], 0);
     let (_, consumer) =
         request_json(&server, "POST", "/consumers/billing/seek", &json!({"after": "2020-01-01T00:00:00Z"}));
     assert_eq!(consumer["lag"]["events"], 10);
     // Events that do not match the filter are not returned again and again.
-    let (_, none) = server.get("/consumers/billing/events?source=stripe.com", &[]);
-    assert_eq!((numbers(&none), &none["lease"]), (vec![], &Value::Null));
+    let (_, empty) = server.get("/consumers/billing/events?source=stripe.com", &[]);
+    assert_eq!((numbers(&empty), &empty["lease"]), (vec![], &Value::Null));
     assert_eq!(server.get("/consumers/billing", &[]).1["lag"]["events"], 0);
 }
 
@@ -191,8 +195,8 @@ fn invalid_consumer_requests_are_rejected() {
     ] {
         let reply = server.request(method, &path.replace(' ', "%20"), &[], body.as_bytes());
         assert_eq!(reply.status, status, "{method} {path} {body}: {}", reply.body);
-        let said: Value = serde_json::from_str(&reply.body).unwrap();
-        assert!(said["errors"][0]["message"].is_string(), "{method} {path} {body}: {said}");
+        let error: Value = serde_json::from_str(&reply.body).unwrap();
+        assert!(error["errors"][0]["message"].is_string(), "{method} {path} {body}: {error}");
     }
     let cursor = server.get("/events?limit=1", &[]).1["cursor"].clone();
     let (status, _) =

@@ -13,18 +13,18 @@ use crate::actors::wait_until;
 
 /// A VPC with two subnets without internet access: the ids of the VPC, the subnets and their route table.
 fn network() -> [String; 3] {
-    let made = |arguments: &[&str], kind: &str| {
-        let made = aws(&[&["ec2"], arguments].concat());
-        made[kind][format!("{kind}Id")].as_str().unwrap().to_owned()
+    let create = |arguments: &[&str], kind: &str| {
+        let response = aws(&[&["ec2"], arguments].concat());
+        response[kind][format!("{kind}Id")].as_str().unwrap().to_owned()
     };
-    let vpc = made(&["create-vpc", "--cidr-block", "10.0.0.0/16"], "Vpc");
+    let vpc = create(&["create-vpc", "--cidr-block", "10.0.0.0/16"], "Vpc");
     let subnets = [("us-east-1a", "10.0.1.0/24"), ("us-east-1b", "10.0.2.0/24")].map(|(zone, range)| {
         let arguments =
             ["create-subnet", "--vpc-id", &vpc, "--availability-zone", zone, "--cidr-block", range];
-        made(&arguments, "Subnet")
+        create(&arguments, "Subnet")
     });
-    let table = made(&["create-route-table", "--vpc-id", &vpc], "RouteTable");
-    [vpc, subnets.join(","), table]
+    let route_table = create(&["create-route-table", "--vpc-id", &vpc], "RouteTable");
+    [vpc, subnets.join(","), route_table]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +36,7 @@ async fn an_event_log_stack_without_a_database_creates_one() {
 fn run_test(database: &Database) {
     let url: http::Uri = database.url.parse().unwrap();
     let port = url.port_u16().unwrap().to_string();
-    let [vpc, subnets, table] = network();
+    let [vpc, subnets, route_table] = network();
     let log = Stack::deploy(
         "event-log",
         "",
@@ -45,28 +45,28 @@ fn run_test(database: &Database) {
             ("DatabaseName", url.path().trim_start_matches('/')),
             ("VpcId", &vpc),
             ("SubnetIds", &subnets),
-            ("RouteTableIds", &table),
+            ("RouteTableIds", &route_table),
             ("Publish", "true"),
         ],
     );
     assert_eq!(log.output("DatabaseHost"), "127.0.0.1");
-    let cluster = log.output("DatabaseSecretArn");
+    let cluster_secret = log.output("DatabaseSecretArn");
     for name in ["Recorder", "Feed"] {
-        let described =
+        let configuration =
             aws(&["lambda", "get-function-configuration", "--function-name", &log.resource(name)]);
-        let variables = &described["Environment"]["Variables"];
-        assert_eq!(variables["DATABASE_SECRET_ARN"], cluster, "{name}");
+        let variables = &configuration["Environment"]["Variables"];
+        assert_eq!(variables["DATABASE_SECRET_ARN"], cluster_secret, "{name}");
         let expected = format!("postgres://127.0.0.1:{port}{}", url.path());
-        assert_eq!(variables["DATABASE_URL"], expected, "{name}: an address, and no password");
-        assert_eq!(described["VpcConfig"]["SubnetIds"].as_array().unwrap().len(), 2, "{name}");
+        assert_eq!(variables["DATABASE_URL"], expected, "{name}: an address without a password");
+        assert_eq!(configuration["VpcConfig"]["SubnetIds"].as_array().unwrap().len(), 2, "{name}");
     }
     let endpoints =
         aws(&["ec2", "describe-vpc-endpoints", "--filters", &format!("Name=vpc-id,Values={vpc}")]);
     let services = endpoints["VpcEndpoints"].as_array().unwrap().iter();
-    let mut services: Vec<_> = services.map(|one| one["ServiceName"].as_str().unwrap()).collect();
+    let mut services: Vec<_> = services.map(|endpoint| endpoint["ServiceName"].as_str().unwrap()).collect();
     services.sort_unstable();
-    let of_region = |service: &str| format!("com.amazonaws.us-east-1.{service}");
-    assert_eq!(services, ["events", "s3", "secretsmanager"].map(of_region));
+    let service_name = |service: &str| format!("com.amazonaws.us-east-1.{service}");
+    assert_eq!(services, ["events", "s3", "secretsmanager"].map(service_name));
 
     assert!(log.output("SecurityGroupIds").starts_with("sg-"));
 

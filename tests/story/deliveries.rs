@@ -16,7 +16,7 @@ use crate::actors::{github_signature, run, wait_until};
 
 pub const LOOPBACK: &str = "127.0.0.0/8";
 
-/// A command on the log in a folder.
+/// A `hookbridge` command on the log in `folder`.
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = hookbridge();
     command.args(arguments).arg("--json").arg("--database").arg(folder.join("log.db"));
@@ -27,9 +27,9 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Runs a command and parses its JSON lines.
-fn request_json(folder: &Path, arguments: &[&str]) -> Vec<Value> {
-    let printed = run(&mut command(folder, arguments));
-    printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn run_json(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let output = run(&mut command(folder, arguments));
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn error_of(output: &Output) -> String {
@@ -37,66 +37,72 @@ fn error_of(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap().trim().to_owned()
 }
 
-/// Runs blocking code beside the receiver.
-pub async fn alongside(story: impl FnOnce() + Send + 'static) {
-    tokio::task::spawn_blocking(story).await.unwrap();
+/// Runs blocking test code on its own thread, so that the receiver can respond meanwhile.
+pub async fn run_blocking(test: impl FnOnce() + Send + 'static) {
+    tokio::task::spawn_blocking(test).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_received_webhook_is_delivered_signed_and_recorded() {
     let receiver = Receiver::start().await;
-    alongside(move || {
+    run_blocking(move || {
         let server = Server::start_with(&["--allow-to", LOOPBACK]);
         let folder = server.folder.path();
         let url = receiver.url("in");
         let filter = r#"{"source":["github.com"],"detail":{"n":[{"numeric":["<",10]}]}}"#;
-        let made = request_json(
+        let created = run_json(
             folder,
             &["subscriber", "create", "ci", "--url", &url, "--type", "pu*", "--filter", filter],
         );
-        let old = made[0]["secret"].as_str().unwrap().to_owned();
+        let old_secret = created[0]["secret"].as_str().unwrap().to_owned();
         for n in 0..12 {
             server.push(n);
         }
         // Even numbers are pushes, odd ones issues.
-        wait_until("not all has come", || (receiver.received().len() == 5).then_some(()));
-        let new = request_json(folder, &["subscriber", "rotate-secret", "ci"])[0]["secret"]
+        wait_until("not all events are delivered", || (receiver.received().len() == 5).then_some(()));
+        let new_secret = run_json(folder, &["subscriber", "rotate-secret", "ci"])[0]["secret"]
             .as_str()
             .unwrap()
             .to_owned();
         server.push(0);
-        wait_until("the next has not come", || (receiver.received().len() == 6).then_some(()));
-        request_json(folder, &["subscriber", "rotate-secret", "ci", "--overlap", "0"]);
+        wait_until("the event after the rotation is not delivered", || {
+            (receiver.received().len() == 6).then_some(())
+        });
+        run_json(folder, &["subscriber", "rotate-secret", "ci", "--overlap", "0"]);
         server.push(2);
-        wait_until("the last has not come", || (receiver.received().len() == 7).then_some(()));
+        wait_until("the last event is not delivered", || (receiver.received().len() == 7).then_some(()));
 
         let received = receiver.received();
-        let requests: Vec<_> = received.iter().map(|one| (one.headers.clone(), one.body.clone())).collect();
+        let requests: Vec<_> =
+            received.iter().map(|request| (request.headers.clone(), request.body.clone())).collect();
         assert_eq!(
-            verifications(&old, &requests[..6]),
+            verifications(&old_secret, &requests[..6]),
             ["true"; 24],
-            "the old one signs for as long as was said"
+            "the old secret signs during the overlap"
         );
-        assert_eq!(verifications(&new, &requests[5..6]), ["true"; 4]);
-        for (secret, which) in [(&new, 0..5), (&old, 6..7), (&new, 6..7)] {
-            assert!(verifications(secret, &requests[which]).iter().all(|said| said != "true"));
+        assert_eq!(verifications(&new_secret, &requests[5..6]), ["true"; 4]);
+        for (secret, range) in [(&new_secret, 0..5), (&old_secret, 6..7), (&new_secret, 6..7)] {
+            assert!(verifications(secret, &requests[range]).iter().all(|result| result != "true"));
         }
         let mut forged = requests[0].clone();
         forged.1 = forged.1.replace("push", "opened");
-        assert!(verifications(&old, &[forged]).iter().all(|said| said != "true"));
+        assert!(verifications(&old_secret, &[forged]).iter().all(|result| result != "true"));
 
-        let delivered = wait_until("not all is on record", || {
-            let listed =
-                request_json(folder, &["delivery", "list", "--subscriber", "ci", "--status", "delivered"]);
-            (listed.len() == 7).then_some(listed)
+        let delivered = wait_until("not all deliveries are recorded", || {
+            let deliveries =
+                run_json(folder, &["delivery", "list", "--subscriber", "ci", "--status", "delivered"]);
+            (deliveries.len() == 7).then_some(deliveries)
         });
-        assert!(delivered.iter().all(|one| one["type"] == "push" && one["attempts"] == 1));
-        let shown = request_json(folder, &["delivery", "show", &delivered[0]["id"].to_string()]);
-        assert_eq!(shown[0]["tries"][0]["answer"], "thanks");
-        assert_eq!(shown[0]["tries"][0]["address"], receiver.address.to_string());
-        let kept = std::fs::read(folder.join("log.db")).unwrap();
-        for secret in [&old, &new] {
-            assert!(!kept.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "it is encrypted");
+        assert!(delivered.iter().all(|delivery| delivery["type"] == "push" && delivery["attempts"] == 1));
+        let details = run_json(folder, &["delivery", "show", &delivered[0]["id"].to_string()]);
+        assert_eq!(details[0]["tries"][0]["answer"], "thanks");
+        assert_eq!(details[0]["tries"][0]["address"], receiver.address.to_string());
+        let database = std::fs::read(folder.join("log.db")).unwrap();
+        for secret in [&old_secret, &new_secret] {
+            assert!(
+                !database.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()),
+                "secrets are stored encrypted"
+            );
         }
     })
     .await;
@@ -104,32 +110,35 @@ async fn a_received_webhook_is_delivered_signed_and_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_signed_as_github_signs_verifies_at_our_own_bridge() {
-    alongside(|| {
-        let (from, to) = (Server::start_with(&["--allow-to", LOOPBACK]), Server::start());
-        let url = format!("http://{}/hooks/github", to.address);
-        let folder = from.folder.path();
+    run_blocking(|| {
+        let (sender, bridge) = (Server::start_with(&["--allow-to", LOOPBACK]), Server::start());
+        let url = format!("http://{}/hooks/github", bridge.address);
+        let folder = sender.folder.path();
         let create =
             ["subscriber", "create", "us", "--url", &url, "--signature", "sha256", "--envelope", "body"];
         let output = command(folder, &create).env("HOOKBRIDGE_SUBSCRIBER_SECRET", SECRET).output().unwrap();
         assert!(output.status.success());
-        assert!(!String::from_utf8(output.stdout).unwrap().contains(SECRET), "what was given is not shown");
-        from.push(4);
+        assert!(
+            !String::from_utf8(output.stdout).unwrap().contains(SECRET),
+            "a configured secret is not printed"
+        );
+        sender.push(4);
         // Our bridge requires GitHub's type header; its error shows that the signature verified.
-        let tried = wait_until("nothing was tried", || {
-            request_json(folder, &["delivery", "list"]).pop().filter(|one| one["attempts"] == 1)
+        let delivery = wait_until("no attempt was made", || {
+            run_json(folder, &["delivery", "list"]).pop().filter(|delivery| delivery["attempts"] == 1)
         });
-        let shown = request_json(folder, &["delivery", "show", &tried["id"].to_string()]);
-        let answer = shown[0]["tries"][0]["answer"].as_str().unwrap().to_owned();
-        assert_ne!(tried["answered"], 401, "{answer}");
+        let details = run_json(folder, &["delivery", "show", &delivery["id"].to_string()]);
+        let body = details[0]["tries"][0]["answer"].as_str().unwrap().to_owned();
+        assert_ne!(delivery["answered"], 401, "{body}");
         // With another secret it is rejected.
-        request_json(folder, &["subscriber", "rotate-secret", "us", "--overlap", "0"]);
-        from.push(6);
-        let tried = wait_until("nothing more was tried", || {
-            let mut listed = request_json(folder, &["delivery", "list"]);
-            (listed.len() == 2 && listed[0]["attempts"] == 1).then(|| listed.swap_remove(0))
+        run_json(folder, &["subscriber", "rotate-secret", "us", "--overlap", "0"]);
+        sender.push(6);
+        let delivery = wait_until("no attempt was made for the second event", || {
+            let mut deliveries = run_json(folder, &["delivery", "list"]);
+            (deliveries.len() == 2 && deliveries[0]["attempts"] == 1).then(|| deliveries.swap_remove(0))
         });
-        assert_eq!(tried["answered"], 401);
-        let cancelled = request_json(folder, &["delivery", "cancel", &tried["id"].to_string()]);
+        assert_eq!(delivery["answered"], 401);
+        let cancelled = run_json(folder, &["delivery", "cancel", &delivery["id"].to_string()]);
         assert_eq!(cancelled, [json!({"object": "done", "deliveries": 1})]);
     })
     .await;
@@ -138,10 +147,10 @@ async fn a_delivery_signed_as_github_signs_verifies_at_our_own_bridge() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_delivers_in_flight_events_after_its_restart() {
     let receiver = Receiver::start().await;
-    alongside(move || {
+    run_blocking(move || {
         let mut server = Server::start_with(&["--allow-to", LOOPBACK, "--quiet"]);
         let url = receiver.url("in");
-        request_json(server.folder.path(), &["subscriber", "create", "ci", "--url", &url]);
+        run_json(server.folder.path(), &["subscriber", "create", "ci", "--url", &url]);
         receiver.respond_by(|_| {
             std::thread::sleep(Duration::from_millis(20));
             (200, vec![], String::new())
@@ -156,13 +165,16 @@ async fn a_killed_server_delivers_in_flight_events_after_its_restart() {
         }
         // Deliveries that were in flight stay leased for a while.
         let missing = || {
-            let bodies: Vec<_> =
-                receiver.received().iter().map(|one| one.event()["detail"]["n"].as_u64().unwrap()).collect();
-            (0..200).filter(|n| !bodies.contains(n)).count()
+            let numbers: Vec<_> = receiver
+                .received()
+                .iter()
+                .map(|request| request.event()["detail"]["n"].as_u64().unwrap())
+                .collect();
+            (0..200).filter(|n| !numbers.contains(n)).count()
         };
-        let end = Instant::now() + Duration::from_secs(150);
+        let deadline = Instant::now() + Duration::from_secs(150);
         while missing() > 0 {
-            assert!(Instant::now() < end, "{} have not come", missing());
+            assert!(Instant::now() < deadline, "{} events are not delivered", missing());
             std::thread::sleep(Duration::from_millis(100));
         }
     })
@@ -189,47 +201,44 @@ fn invalid_parameters_are_rejected() {
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--secret", "", "--signature", "sha1"]), @"hookbridge: secret: shorter than 16 bytes, so it could be guessed; create one with: openssl rand -hex 32");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--filter", r#"{"details":{"x":["y"]}}"#]), @"hookbridge: filter: unknown field 'details'; events have: detail, detail-type, source, account, region, resources, time, id, version, $or");
     insta::assert_snapshot!(create(&["a", "--url", "https://8.8.8.8/", "--allow-to", "inside"]), @"hookbridge: allow-to: invalid address or network 'inside', expected for example 10.1.0.0/16");
-    assert_eq!(request_json(folder, &["subscriber", "list"]), [Value::Null; 0]);
-    request_json(folder, &["subscriber", "create", "a", "--url", "https://8.8.8.8/"]);
-    let said = |arguments: &[&str]| error_of(&command(folder, arguments).output().unwrap());
-    insta::assert_snapshot!(said(&["subscriber", "create", "a", "--url", "https://8.8.8.8/"]), @"hookbridge: subscriber a exists already; change it with update, or choose another name");
-    insta::assert_snapshot!(said(&["subscriber", "show", "b"]), @"hookbridge: no subscriber b");
-    insta::assert_snapshot!(said(&["subscriber", "resume", "a"]), @"hookbridge: subscriber a is not paused");
-    insta::assert_snapshot!(said(&["delivery", "show", "7"]), @"hookbridge: no delivery 7");
-    insta::assert_snapshot!(said(&["delivery", "list", "--subscriber", "b"]), @"hookbridge: no subscriber b; list them with: hookbridge subscriber list");
-    let types = said(&["subscriber", "update", "a", "--type", "x,y"]);
+    assert_eq!(run_json(folder, &["subscriber", "list"]), [Value::Null; 0]);
+    run_json(folder, &["subscriber", "create", "a", "--url", "https://8.8.8.8/"]);
+    let error = |arguments: &[&str]| error_of(&command(folder, arguments).output().unwrap());
+    insta::assert_snapshot!(error(&["subscriber", "create", "a", "--url", "https://8.8.8.8/"]), @"hookbridge: subscriber a exists already; change it with update, or choose another name");
+    insta::assert_snapshot!(error(&["subscriber", "show", "b"]), @"hookbridge: no subscriber b");
+    insta::assert_snapshot!(error(&["subscriber", "resume", "a"]), @"hookbridge: subscriber a is not paused");
+    insta::assert_snapshot!(error(&["delivery", "show", "7"]), @"hookbridge: no delivery 7");
+    insta::assert_snapshot!(error(&["delivery", "list", "--subscriber", "b"]), @"hookbridge: no subscriber b; list them with: hookbridge subscriber list");
+    let types = error(&["subscriber", "update", "a", "--type", "x,y"]);
     assert!(
         types.contains(
             r#"(--type A --type B); for a type with a comma use --filter '{"detail-type":["x,y"]}'"#
         ),
         "{types}"
     );
-    insta::assert_snapshot!(said(&["delivery", "cancel", "7"]), @"hookbridge: no such delivery that is pending");
-    request_json(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
-    request_json(folder, &["subscriber", "pause", "a"]);
-    let shown = request_json(folder, &["subscriber", "show", "a"]).remove(0);
+    insta::assert_snapshot!(error(&["delivery", "cancel", "7"]), @"hookbridge: no such delivery that is pending");
+    run_json(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
+    run_json(folder, &["subscriber", "pause", "a"]);
+    let details = run_json(folder, &["subscriber", "show", "a"]).remove(0);
     assert_eq!(
-        (&shown["state"], &shown["settings"]["limit"], &shown["settings"]["types"][0]),
+        (&details["state"], &details["settings"]["limit"], &details["settings"]["types"][0]),
         (&"paused".into(), &3.into(), &"x.*".into())
     );
+    assert_eq!(run_json(folder, &["subscriber", "encrypt-again"]), [json!({"object": "done", "secrets": 0})]);
     assert_eq!(
-        request_json(folder, &["subscriber", "encrypt-again"]),
-        [json!({"object": "done", "secrets": 0})]
-    );
-    assert_eq!(
-        request_json(folder, &["subscriber", "delete", "a"]),
+        run_json(folder, &["subscriber", "delete", "a"]),
         [json!({"object": "done", "subscriber": "a"})]
     );
-    assert_eq!(request_json(folder, &["subscriber", "list"]), [Value::Null; 0]);
+    assert_eq!(run_json(folder, &["subscriber", "list"]), [Value::Null; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_detail_is_delivered_byte_for_byte() {
     let receiver = Receiver::start().await;
-    alongside(move || {
+    run_blocking(move || {
         let server = Server::start_with(&["--allow-to", LOOPBACK]);
         let folder = server.folder.path();
-        request_json(folder, &["subscriber", "create", "a", "--url", &receiver.url("in")]);
+        run_json(folder, &["subscriber", "create", "a", "--url", &receiver.url("in")]);
         let body = b" {\n  \"a\": 1.0,\r\n\t\"b\": [ \"\\u00e9\",\n\n1e2 ]\n}\n";
         let signature = github_signature(body);
         let headers: [(&str, &[u8]); 3] = [
@@ -243,26 +252,27 @@ async fn a_detail_is_delivered_byte_for_byte() {
         assert!(received.body.ends_with(&detail), "{}", received.body);
         let page = server.request("GET", "/events", &[], b"").body;
         assert!(page.contains(&detail), "{page}");
-        let kept = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
-        assert_eq!(kept.lines().count(), 1, "one line: {kept}");
+        let events = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+        assert_eq!(events.lines().count(), 1, "one line: {events}");
     })
     .await;
 }
 
-fn hostile_response(
-    answer: impl Fn(&mut std::net::TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+/// Starts a server that responds with `respond`, and returns its URL.
+fn hostile_server(
+    respond: impl Fn(&mut std::net::TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/in", listener.local_addr().unwrap());
-    let answer = Arc::new(answer);
+    let respond = Arc::new(respond);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            let (mut stream, respond) = (stream.unwrap(), respond.clone());
             std::thread::spawn(move || {
                 let mut request = [0; 65_536];
                 let _ = stream.read(&mut request);
                 // A client that stops reading closes the connection.
-                let _ = answer(&mut stream);
+                let _ = respond(&mut stream);
             });
         }
     });
@@ -273,12 +283,12 @@ fn hostile_response(
 fn hostile_subscriber_responses_do_no_harm() {
     let server = Server::start();
     let folder = server.folder.path();
-    let ok = b"HTTP/1.1 200 OK\r\n";
-    let strange = [
+    let status_line = b"HTTP/1.1 200 OK\r\n";
+    let servers = [
         (
             "endless",
-            hostile_response(move |stream| {
-                stream.write_all(ok)?;
+            hostile_server(move |stream| {
+                stream.write_all(status_line)?;
                 stream.write_all(b"transfer-encoding: chunked\r\n\r\n")?;
                 loop {
                     stream.write_all(format!("1000\r\n{}\r\n", "x".repeat(4096)).as_bytes())?;
@@ -287,8 +297,8 @@ fn hostile_subscriber_responses_do_no_harm() {
         ),
         (
             "slow",
-            hostile_response(move |stream| {
-                stream.write_all(ok)?;
+            hostile_server(move |stream| {
+                stream.write_all(status_line)?;
                 stream.write_all(b"content-length: 1000\r\n\r\n")?;
                 loop {
                     stream.write_all(b"x")?;
@@ -298,15 +308,15 @@ fn hostile_subscriber_responses_do_no_harm() {
         ),
         (
             "broken",
-            hostile_response(move |stream| {
-                stream.write_all(ok)?;
+            hostile_server(move |stream| {
+                stream.write_all(status_line)?;
                 stream.write_all(b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzzz\r\n")
             }),
         ),
         (
             "headers",
-            hostile_response(move |stream| {
-                stream.write_all(ok)?;
+            hostile_server(move |stream| {
+                stream.write_all(status_line)?;
                 for n in 0..16_384 {
                     stream.write_all(format!("x-{n}: {}\r\n", "y".repeat(64)).as_bytes())?;
                 }
@@ -315,26 +325,26 @@ fn hostile_subscriber_responses_do_no_harm() {
         ),
         (
             "silent",
-            hostile_response(|_| {
+            hostile_server(|_| {
                 std::thread::sleep(Duration::from_secs(30));
                 Ok(())
             }),
         ),
-        ("gone", hostile_response(|_| Ok(()))),
-        ("babble", hostile_response(|stream| stream.write_all(b"220 mail.example ESMTP\r\n"))),
+        ("closes", hostile_server(|_| Ok(()))),
+        ("smtp", hostile_server(|stream| stream.write_all(b"220 mail.example ESMTP\r\n"))),
     ];
     let started = Instant::now();
-    for (name, url) in &strange {
-        request_json(folder, &["subscriber", "create", name, "--url", url, "--timeout", "2"]);
-        let tested = command(folder, &["subscriber", "test", name]).output().unwrap();
-        let tested: Value = serde_json::from_slice(&tested.stdout).unwrap();
-        let error = tested["error"].as_str().unwrap_or("none");
-        let answer = tested["answer"].as_str().unwrap_or_default();
-        let status = tested["status"].as_u64();
+    for (name, url) in &servers {
+        run_json(folder, &["subscriber", "create", name, "--url", url, "--timeout", "2"]);
+        let output = command(folder, &["subscriber", "test", name]).output().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let error = result["error"].as_str().unwrap_or("none");
+        let body = result["answer"].as_str().unwrap_or_default();
+        let status = result["status"].as_u64();
         match *name {
-            "endless" => assert_eq!((status, answer.len()), (Some(200), 16_384), "{tested}"),
-            "slow" => assert!(status == Some(200) && answer.len() < 10, "{tested}"),
-            "broken" => assert_eq!((status, answer), (Some(200), "hello")),
+            "endless" => assert_eq!((status, body.len()), (Some(200), 16_384), "{result}"),
+            "slow" => assert!(status == Some(200) && body.len() < 10, "{result}"),
+            "broken" => assert_eq!((status, body), (Some(200), "hello")),
             "silent" => assert_eq!(error, "timeout: no response within 2 s"),
             _ => assert!(error.starts_with("protocol: "), "{name}: {error}"),
         };

@@ -1,5 +1,5 @@
 //! The dispatcher stack on LocalStack: the committed template with the zip that cargo-lambda built, PostgreSQL, and a subscriber
-//! that fails on script.
+//! whose responses the test sets.
 
 use serde_json::{Value, json};
 
@@ -18,21 +18,21 @@ async fn a_bus_event_reaches_a_subscriber_that_fails_at_first() {
 
 fn run_test(database: &Database, receiver: &Receiver) {
     let runtime = tokio::runtime::Handle::current();
-    let (server, name_of_database) = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let (server, database_name) = database.url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let (user, address) = server.trim_start_matches("postgres://").rsplit_once('@').unwrap();
     let (user, password) = user.split_once(':').unwrap_or((user, "none"));
     let (host, port) = address.split_once(':').unwrap();
     let credentials = secret(&json!({"username": user, "password": password}).to_string());
     let bus = name("bus");
     aws(&["events", "create-event-bus", "--name", &bus]);
-    let told = Queue::for_rule(&bus, &json!({"source": ["hookbridge"]}));
+    let health_events = Queue::for_rule(&bus, &json!({"source": ["hookbridge"]}));
     let stack = Stack::deploy(
         "dispatch",
         "",
         &[
             ("DatabaseHost", host),
             ("DatabasePort", port),
-            ("DatabaseName", name_of_database),
+            ("DatabaseName", database_name),
             ("DatabaseSecretArn", &credentials),
             ("DeliveredEventBusName", &bus),
             ("EventBusName", &bus),
@@ -40,16 +40,15 @@ fn run_test(database: &Database, receiver: &Receiver) {
             ("ApiAuth", "TOKENS"),
         ],
     );
-    let out = tempfile::NamedTempFile::new().unwrap();
-    let task =
-        |task: &str| {
-            let payload = json!({"task": task}).to_string();
-            let invoke = ["lambda", "invoke", "--payload", &payload, "--function-name"];
-            let invoked =
-                aws(&[&invoke[..], &[&stack.output("LambdaFunctionName"), out.path().to_str().unwrap()]]
-                    .concat());
-            assert!(invoked["FunctionError"].is_null(), "{invoked} {}", stack.log());
-        };
+    let output_file = tempfile::NamedTempFile::new().unwrap();
+    let task = |task: &str| {
+        let payload = json!({"task": task}).to_string();
+        let invoke = ["lambda", "invoke", "--payload", &payload, "--function-name"];
+        let invoked =
+            aws(&[&invoke[..], &[&stack.output("LambdaFunctionName"), output_file.path().to_str().unwrap()]]
+                .concat());
+        assert!(invoked["FunctionError"].is_null(), "{invoked} {}", stack.log());
+    };
     // The first run creates the tables.
     task("maintain");
     let subscriber = |arguments: &[&str]| {
@@ -60,11 +59,11 @@ fn run_test(database: &Database, receiver: &Receiver) {
         serde_json::from_str::<Value>(&printed).unwrap()
     };
     let url = receiver.url("in");
-    let made = subscriber(&["create", "orders", "--url", &url, "--type", "order.*"]);
-    let signing = made["secret"].as_str().unwrap().to_owned();
-    assert!(subscriber(&["show", "orders"])["secret"].is_null(), "it is shown once");
-    let kept = runtime.block_on(database.texts("select secrets from hookbridge.subscribers"));
-    assert!(!kept[0].contains(&signing), "it is encrypted");
+    let created = subscriber(&["create", "orders", "--url", &url, "--type", "order.*"]);
+    let signing_secret = created["secret"].as_str().unwrap().to_owned();
+    assert!(subscriber(&["show", "orders"])["secret"].is_null(), "the secret is printed once");
+    let stored_secrets = runtime.block_on(database.texts("select secrets from hookbridge.subscribers"));
+    assert!(!stored_secrets[0].contains(&signing_secret), "the secret is stored encrypted");
 
     receiver.respond_with(500);
     let put = |detail_type: &str, n: u32| {
@@ -73,34 +72,36 @@ fn run_test(database: &Database, receiver: &Receiver) {
     };
     put("lead.created", 1);
     put("order.created", 2);
-    let waits = "select held from hookbridge.deliveries where attempts = 1 and held is not null";
-    let hold =
-        wait_until("the first attempt is not on record", || runtime.block_on(database.texts(waits)).pop());
-    let first = receiver.received();
-    assert_eq!(first.len(), 1);
-    assert_eq!(first[0].event()["detail"], json!({"n": 2}), "only what it wants");
+    let first_lease = "select held from hookbridge.deliveries where attempts = 1 and held is not null";
+    let lease = wait_until("the first attempt is not recorded", || {
+        runtime.block_on(database.texts(first_lease)).pop()
+    });
+    let received = receiver.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].event()["detail"], json!({"n": 2}), "only events that match the filter");
 
     // A delivery due within 15 minutes waits in the queue.
     let queue = stack.output("QueueArn").rsplit_once(':').unwrap().1.to_owned();
     let queue =
         aws(&["sqs", "get-queue-url", "--queue-name", &queue])["QueueUrl"].as_str().unwrap().to_owned();
-    let delayed = || {
+    let delayed_count = || {
         let attribute = "ApproximateNumberOfMessagesDelayed";
-        let asked = ["sqs", "get-queue-attributes", "--queue-url", &queue, "--attribute-names", attribute];
-        aws(&asked)["Attributes"][attribute].as_str().map(str::to_owned)
+        let arguments =
+            ["sqs", "get-queue-attributes", "--queue-url", &queue, "--attribute-names", attribute];
+        aws(&arguments)["Attributes"][attribute].as_str().map(str::to_owned)
     };
-    wait_until("the retry is not in the queue", || (delayed().as_deref() == Some("1")).then_some(()));
+    wait_until("the retry is not in the queue", || (delayed_count().as_deref() == Some("1")).then_some(()));
 
-    // It becomes due, and its message arrives twice.
-    let due = "update hookbridge.deliveries set next_attempt = (extract(epoch from clock_timestamp()) * 1000000)::bigint - 1,
+    // The delivery becomes due, and its message arrives twice.
+    let make_due = "update hookbridge.deliveries set next_attempt = (extract(epoch from clock_timestamp()) * 1000000)::bigint - 1,
           since = since - 660000000";
-    runtime.block_on(database.run(due));
-    let message = json!({"delivery": 1, "hold": hold, "due": 0}).to_string();
+    runtime.block_on(database.run(make_due));
+    let message = json!({"delivery": 1, "hold": lease, "due": 0}).to_string();
     for _ in 0..2 {
         aws(&["sqs", "send-message", "--queue-url", &queue, "--message-body", &message]);
     }
     let attempts = || runtime.block_on(database.number("select count(*) from hookbridge.attempts"));
-    wait_until("the second attempt is not on record", || (attempts() == 2).then_some(()));
+    wait_until("the second attempt is not recorded", || (attempts() == 2).then_some(()));
     let next = "select (next_attempt - since) / 1000000 from hookbridge.deliveries where held is null";
     let next = || runtime.block_on(database.texts(&format!("select a::text from ({next}) x(a)"))).pop();
     // Forged, early and unknown messages change nothing.
@@ -109,29 +110,29 @@ fn run_test(database: &Database, receiver: &Receiver) {
     {
         aws(&["sqs", "send-message", "--queue-url", &queue, "--message-body", &message.to_string()]);
     }
-    let later = wait_until("the next time is not on record", next);
-    let later: i64 = later.parse().unwrap();
-    assert!((3600..=3780).contains(&later), "{later}");
+    let delay = wait_until("the next attempt is not scheduled", next);
+    let delay: i64 = delay.parse().unwrap();
+    assert!((3600..=3780).contains(&delay), "{delay}");
     assert_eq!((attempts(), receiver.received().len()), (2, 2), "a duplicate message sends nothing");
 
     // After the hour a sweep enqueues the delivery, and it is delivered.
     receiver.respond_with(200);
-    runtime.block_on(database.run(due));
+    runtime.block_on(database.run(make_due));
     runtime.block_on(database.run("update hookbridge.deliveries set held = null, held_until = null"));
     task("sweep");
     let delivered = "select state from hookbridge.deliveries where state = 'delivered'";
     wait_until("it is not delivered", || runtime.block_on(database.texts(delivered)).pop());
     let received = receiver.received();
-    let numbers: Vec<_> = received.iter().map(|one| one.header("hookbridge-attempt")).collect();
+    let numbers: Vec<_> = received.iter().map(|request| request.header("hookbridge-attempt")).collect();
     assert_eq!(numbers, ["1", "2", "3"]);
-    assert!(received.iter().all(|one| one.id() == received[0].id()));
+    assert!(received.iter().all(|request| request.id() == received[0].id()));
     let last = (received[2].headers.clone(), received[2].body.clone());
-    assert_eq!(verifications(&signing, &[last]), ["true"; 4]);
+    assert_eq!(verifications(&signing_secret, &[last]), ["true"; 4]);
 
     // A 410 pauses the subscriber and publishes a health event.
     receiver.respond_with(410);
     put("order.created", 3);
-    let event: Value = serde_json::from_str(&told.receive()).unwrap();
+    let event: Value = serde_json::from_str(&health_events.receive()).unwrap();
     assert_eq!(event["detail-type"], "hookbridge.subscriber.paused");
     assert_eq!(event["detail"]["subscriber"], "orders");
     assert_eq!(subscriber(&["show", "orders"])["state"], "paused");
@@ -140,52 +141,52 @@ fn run_test(database: &Database, receiver: &Receiver) {
     assert_eq!(runtime.block_on(database.number(weeks)), 6, "this week, four ahead, and the default");
     let log = stack.log();
     assert!(
-        log.contains("DeliveryLatency") && !log.contains(&signing) && !log.contains("\\\"n\\\""),
+        log.contains("DeliveryLatency") && !log.contains(&signing_secret) && !log.contains("\\\"n\\\""),
         "{log}"
     );
     check_api(&stack, receiver);
 }
 
-/// The operations of the commands, over HTTPS.
+/// Checks that the HTTP API offers the operations of the commands.
 fn check_api(stack: &Stack, receiver: &Receiver) {
-    let ask = |token: &str, method: &str, path: &str, body: Value| {
+    let request = |token: &str, method: &str, path: &str, body: Value| {
         stack.request("ApiUrl", token, method, path, &body)
     };
     let (token, limited) = (stack.token(&[]), stack.token(&["--source", "shop"]));
-    assert_eq!(ask("guess", "GET", "/subscribers", Value::Null).0, 401);
-    assert_eq!(ask(&limited, "DELETE", "/subscribers/orders", Value::Null).0, 403);
-    let (status, listed) = ask(&token, "GET", "/subscribers", Value::Null);
-    assert_eq!((status, &listed["data"][0]["state"]), (200, &json!("paused")), "{listed}");
+    assert_eq!(request("guess", "GET", "/subscribers", Value::Null).0, 401);
+    assert_eq!(request(&limited, "DELETE", "/subscribers/orders", Value::Null).0, 403);
+    let (status, list) = request(&token, "GET", "/subscribers", Value::Null);
+    assert_eq!((status, &list["data"][0]["state"]), (200, &json!("paused")), "{list}");
 
     // The dispatcher decrypts the secrets that the API encrypted.
     receiver.respond_with(200);
     let (before, url) = (receiver.received().len(), receiver.url("in"));
-    let (status, made) =
-        ask(&token, "POST", "/subscribers", json!({"name": "leads", "url": url, "types": ["lead.*"]}));
-    assert_eq!(status, 201, "{made}");
-    let (signing, bus) = (made["secret"].as_str().unwrap(), stack.resource("DeliveredEventsRule"));
+    let (status, created) =
+        request(&token, "POST", "/subscribers", json!({"name": "leads", "url": url, "types": ["lead.*"]}));
+    assert_eq!(status, 201, "{created}");
+    let (signing_secret, bus) = (created["secret"].as_str().unwrap(), stack.resource("DeliveredEventsRule"));
     let bus = bus.split_once('|').unwrap().0.to_owned();
     let entry =
         json!([{"Source": "shop", "DetailType": "lead.created", "Detail": "{}", "EventBusName": bus}]);
     aws(&["events", "put-events", "--entries", &entry.to_string()]);
     let event = wait_until("it is not delivered", || receiver.received().into_iter().nth(before));
-    assert_eq!(verifications(signing, &[(event.headers, event.body)]), ["true"; 4]);
-    assert_eq!(ask(&token, "POST", "/subscribers/leads/test", Value::Null).1["delivered"], true);
+    assert_eq!(verifications(signing_secret, &[(event.headers, event.body)]), ["true"; 4]);
+    assert_eq!(request(&token, "POST", "/subscribers/leads/test", Value::Null).1["delivered"], true);
 
-    let (_, waiting) = ask(&token, "GET", "/deliveries?subscriber=orders&status=waiting", Value::Null);
+    let (_, waiting) = request(&token, "GET", "/deliveries?subscriber=orders&status=waiting", Value::Null);
     let cancel = format!("/deliveries/{}/cancel", waiting["data"][0]["id"]);
-    assert_eq!(ask(&token, "POST", &cancel, Value::Null).1["status"], "cancelled");
-    assert_eq!(ask(&token, "POST", &cancel, Value::Null).0, 409);
-    assert_eq!(ask(&token, "DELETE", "/subscribers/leads", Value::Null), (204, Value::Null));
-    assert_eq!(ask(&token, "GET", "/subscribers/leads", Value::Null).0, 404);
-    assert_eq!(ask(&token, "GET", "/secret-path", Value::Null).0, 404);
-    assert_eq!(ask("guess", "GET", "/secret-path", Value::Null).0, 401);
+    assert_eq!(request(&token, "POST", &cancel, Value::Null).1["status"], "cancelled");
+    assert_eq!(request(&token, "POST", &cancel, Value::Null).0, 409);
+    assert_eq!(request(&token, "DELETE", "/subscribers/leads", Value::Null), (204, Value::Null));
+    assert_eq!(request(&token, "GET", "/subscribers/leads", Value::Null).0, 404);
+    assert_eq!(request(&token, "GET", "/secret-path", Value::Null).0, 404);
+    assert_eq!(request("guess", "GET", "/secret-path", Value::Null).0, 401);
 
     let lines = wait_until("the function's log is not complete", || {
-        let said = Stack::function_log(&stack.resource("Api"));
-        (said.matches("request_id").count() >= 12).then_some(said)
+        let log = Stack::function_log(&stack.resource("Api"));
+        (log.matches("request_id").count() >= 12).then_some(log)
     });
     assert!(lines.contains(r#"\"token\":\"test\""#) && lines.contains("/subscribers/leads/test"), "{lines}");
     assert_eq!(lines.matches("/secret-path").count(), 1, "nothing of a rejected request is logged: {lines}");
-    assert!(!lines.contains(signing) && !lines.contains(&token), "{lines}");
+    assert!(!lines.contains(signing_secret) && !lines.contains(&token), "{lines}");
 }

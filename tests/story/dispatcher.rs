@@ -17,10 +17,10 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
 use crate::actors::dispatch_harness::{CLOCK_START, DAY, DispatchHarness, arrived_event, event_ids};
-use crate::actors::log::{Interrupted, both};
+use crate::actors::log::{InterruptedFuture, for_each_database};
 use crate::actors::receiver::{ReceivedRequest, Receiver};
 
-both! {
+for_each_database! {
     an_event_is_delivered_once_to_each_matching_subscriber
     a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_days
     a_subscriber_down_for_a_day_receives_its_backlog_on_recovery
@@ -28,7 +28,7 @@ both! {
     a_410_pauses_a_subscriber_and_a_429_delays_it
     cancelled_deliveries_are_not_sent_and_retried_ones_are
     a_dispatcher_interrupted_at_any_step_loses_no_delivery
-    two_dispatchers_deliver_each_event_once
+    concurrent_dispatchers_deliver_each_event_once
     after_random_outages_every_event_is_delivered
     expired_deliveries_are_deleted
     intermittent_failures_do_not_trigger_repeated_backlog_retries
@@ -54,20 +54,21 @@ async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl SqlEx
     assert_eq!(
         harness.service.reencrypt_secrets().await.unwrap(),
         0,
-        "each is encrypted with the current key"
+        "every secret is already encrypted with the current key"
     );
 }
 
 async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("a", receiver.url("a"), SubscriberUpdate::default()).await;
-    let other = harness.another_dispatcher();
+    let second = harness.another_dispatcher();
     for round in 1..=20 {
         let limit = SubscriberUpdate { limit: Some(round), ..SubscriberUpdate::default() };
         let budget = SubscriberUpdate { failure_budget: Some(100 + round), ..SubscriberUpdate::default() };
-        let (one, two) = tokio::join!(harness.service.update("a", limit), other.service.update("a", budget));
-        one.unwrap();
-        two.unwrap();
+        let (first_result, second_result) =
+            tokio::join!(harness.service.update("a", limit), second.service.update("a", budget));
+        first_result.unwrap();
+        second_result.unwrap();
         let settings = harness.service.find("a").await.unwrap().settings;
         assert_eq!((settings.limit, settings.failure_budget), (round, 100 + round));
     }
@@ -75,12 +76,12 @@ async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl SqlExecutor + 
 
 async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl SqlExecutor + Clone) {
     let folder = tempfile::tempdir().unwrap();
-    let poster = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
+    let client = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
     let keys = KeySource::File(folder.path().join("no-such-key"));
     let dispatcher = hookbridge::delivery::Dispatcher::new(
         DeliveryStore::new(db.clone()),
         keys,
-        poster,
+        client,
         crate::actors::dispatch_harness::RecordingBus::default(),
         Arc::new(Timestamp::now),
     );
@@ -110,19 +111,19 @@ async fn an_event_is_delivered_once_to_each_matching_subscriber(db: impl SqlExec
         let jobs = harness.dispatcher.create_deliveries(&events, None).await.unwrap();
         harness.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     }
-    harness.advance().await;
-    let mut came: Vec<_> =
-        receiver.received().iter().map(|one| format!("{} {}", one.path, one.id())).collect();
-    came.sort();
-    assert_eq!(came, ["/all 1", "/all 2", "/all 3", "/leads 1"]);
+    harness.deliver_due().await;
+    let mut deliveries: Vec<_> =
+        receiver.received().iter().map(|request| format!("{} {}", request.path, request.id())).collect();
+    deliveries.sort();
+    assert_eq!(deliveries, ["/all 1", "/all 2", "/all 3", "/leads 1"]);
     assert_eq!(harness.count(DeliveryState::Delivered).await, 4);
     let received = receiver.received();
-    let one = received.iter().find(|one| one.path == "/leads").unwrap();
-    assert_eq!(one.event()["detail"]["shop"], "shop1");
-    assert_eq!(one.header("hookbridge-attempt"), "1");
-    let delivery =
+    let request = received.iter().find(|request| request.path == "/leads").unwrap();
+    assert_eq!(request.event()["detail"]["shop"], "shop1");
+    assert_eq!(request.header("hookbridge-attempt"), "1");
+    let matching =
         harness.deliveries(DeliveryFilter { event: Some("1".into()), ..DeliveryFilter::default() }).await;
-    let (_, attempts) = harness.service.store.find_delivery(delivery[0].id).await.unwrap().unwrap();
+    let (_, attempts) = harness.service.store.find_delivery(matching[0].id).await.unwrap().unwrap();
     assert_eq!(
         (attempts.len(), attempts[0].status, attempts[0].answer.as_deref()),
         (1, Some(200), Some("thanks"))
@@ -147,17 +148,17 @@ async fn a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_da
     while let Some(next) = harness.deliveries(DeliveryFilter::default()).await[0].next_attempt {
         let seconds = next.as_second() - CLOCK_START;
         harness.set_clock(seconds - 1);
-        harness.advance().await;
-        assert_eq!(receiver.received().len(), times.len(), "not a second too early");
+        harness.deliver_due().await;
+        assert_eq!(receiver.received().len(), times.len(), "no attempt is early");
         harness.clock.store(next.as_microsecond(), Ordering::SeqCst);
-        harness.advance().await;
+        harness.deliver_due().await;
         times.push(seconds);
     }
     let documented = [0, 600, 3600, 3 * 3600, DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY, 6 * DAY, 7 * DAY];
     assert_eq!(times.len(), documented.len());
     for (time, documented) in times.iter().zip(documented) {
-        let later = time - documented;
-        assert!((0..=600.min(documented / 20)).contains(&later), "{time} for {documented}");
+        let delay = time - documented;
+        assert!((0..=600.min(documented / 20)).contains(&delay), "{time} for {documented}");
     }
     let delivery = harness.deliveries(DeliveryFilter::default()).await.remove(0);
     assert_eq!((delivery.state, delivery.attempts, delivery.next_attempt), (DeliveryState::Failed, 11, None));
@@ -167,11 +168,11 @@ async fn a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_da
     let started: Vec<_> = attempts.iter().map(|attempt| attempt.started.as_second() - CLOCK_START).collect();
     assert_eq!(started, times);
     let numbers: Vec<_> =
-        receiver.received().iter().map(|one| one.header("hookbridge-attempt").to_owned()).collect();
+        receiver.received().iter().map(|request| request.header("hookbridge-attempt").to_owned()).collect();
     assert_eq!(numbers, (1..=11).map(|n: i32| n.to_string()).collect::<Vec<_>>());
-    assert_eq!(receiver.ids().iter().collect::<BTreeSet<_>>().len(), 1, "one id, whichever attempt");
+    assert_eq!(receiver.ids().iter().collect::<BTreeSet<_>>().len(), 1, "every attempt has the same id");
     harness.set_clock(30 * DAY);
-    harness.advance().await;
+    harness.deliver_due().await;
     assert_eq!(receiver.received().len(), 11);
 }
 
@@ -186,12 +187,15 @@ async fn a_subscriber_down_for_a_day_receives_its_backlog_on_recovery(db: impl S
         harness.receive_events(event_ids(hour * 10..hour * 10 + 10)).await;
         for minute in (0..60).step_by(5) {
             harness.set_clock(hour * 3600 + minute * 60);
-            harness.advance().await;
+            harness.deliver_due().await;
         }
     }
     assert_eq!(healthy.ids().len(), 240, "no other subscriber was delayed");
-    let tried = receiver.received().len();
-    assert!(tried < 24 * 60, "{tried} attempts: who is down is asked now and then, and not for everything");
+    let attempts = receiver.received().len();
+    assert!(
+        attempts < 24 * 60,
+        "{attempts} attempts: a failing subscriber gets an occasional attempt, not one per event"
+    );
     receiver.clear();
     receiver.respond_with(200);
     let mut minutes = 0;
@@ -199,7 +203,7 @@ async fn a_subscriber_down_for_a_day_receives_its_backlog_on_recovery(db: impl S
         minutes += 1;
         assert!(minutes <= 10, "the backlog is delivered soon after the recovery");
         harness.set_clock(DAY + minutes * 60);
-        harness.advance().await;
+        harness.deliver_due().await;
     }
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(0..240).collect());
     assert_eq!(receiver.ids().len(), 240);
@@ -216,26 +220,26 @@ async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db:
             SubscriberUpdate { failure_budget: Some(100), ..SubscriberUpdate::default() },
         )
         .await;
-    let mut told = Vec::new();
+    let mut health_events = Vec::new();
     for hour in 0..120 {
         harness.set_clock(hour * 3600);
         harness.receive_events(event_ids(hour..hour + 1)).await;
-        harness.advance().await;
-        told.extend(harness.bus.take().into_iter().map(|what| (harness.seconds() / 3600, what)));
+        harness.deliver_due().await;
+        health_events.extend(harness.bus.take().into_iter().map(|event| (harness.seconds() / 3600, event)));
     }
     let expected = [(50, "failing 50".to_owned()), (90, "failing 90".to_owned()), (100, "paused".to_owned())];
-    assert_eq!(told, expected);
+    assert_eq!(health_events, expected);
     let subscriber = harness.service.find("down").await.unwrap();
     assert_eq!(subscriber.paused.unwrap().reason.as_deref(), Some("every attempt failed for too long"));
     let before = receiver.received().len();
     harness.set_clock(130 * 3600);
-    harness.advance().await;
-    assert_eq!(receiver.received().len(), before, "nothing is sent to who is paused");
+    harness.deliver_due().await;
+    assert_eq!(receiver.received().len(), before, "nothing is sent to a paused subscriber");
     receiver.respond_with(200);
     harness.service.resume("down").await.unwrap();
-    harness.advance().await;
+    harness.deliver_due().await;
     assert_eq!(harness.bus.take(), ["recovered"]);
-    assert_eq!(harness.count(DeliveryState::Waiting).await, 0, "what waited has come");
+    assert_eq!(harness.count(DeliveryState::Waiting).await, 0, "the backlog is delivered");
     assert_eq!(harness.count(DeliveryState::Delivered).await, 120);
     harness.receive_events(["more".into()]).await;
     assert_eq!(harness.bus.take(), [""; 0]);
@@ -243,7 +247,7 @@ async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db:
 
 async fn a_410_pauses_a_subscriber_and_a_429_delays_it(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
-    receiver.respond_by(|one| match one.path.as_str() {
+    receiver.respond_by(|request| match request.path.as_str() {
         "/gone" => (410, vec![], String::new()),
         "/busy" => (429, vec![("retry-after", "1800".into())], String::new()),
         "/moved" => (307, vec![("location", "/other".into())], String::new()),
@@ -263,15 +267,15 @@ async fn a_410_pauses_a_subscriber_and_a_429_delays_it(db: impl SqlExecutor + Cl
         .collect();
     let next = |name: &str| by_name[name].next_attempt.unwrap().as_second() - CLOCK_START;
     assert!(by_name.values().all(|delivery| delivery.state == DeliveryState::Waiting));
-    assert_eq!(next("busy"), 1800, "as it has asked");
+    assert_eq!(next("busy"), 1800, "as Retry-After says");
     assert!((600..=630).contains(&next("moved")));
     assert_eq!(by_name["moved"].error.as_deref(), Some("redirect: redirects are not followed"));
     let gone = harness.service.find("gone").await.unwrap();
     let paused = gone.paused.unwrap();
     assert_eq!((paused.since, paused.reason.as_deref()), (Some(harness.now()), Some("it answered 410 Gone")));
     harness.set_clock(DAY);
-    harness.advance().await;
-    let to_gone = receiver.received().iter().filter(|one| one.path == "/gone").count();
+    harness.deliver_due().await;
+    let to_gone = receiver.received().iter().filter(|request| request.path == "/gone").count();
     assert_eq!(to_gone, 1);
 }
 
@@ -281,15 +285,15 @@ async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: impl SqlExec
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
     harness.receive_events(event_ids(0..4)).await;
     let store = &harness.service.store;
-    let of = |event: &str| DeliveryFilter { event: Some(event.into()), ..DeliveryFilter::default() };
-    assert_eq!(store.cancel_deliveries(&of("event-0"), None).await.unwrap(), 1);
-    assert_eq!(store.cancel_deliveries(&of("event-0"), None).await.unwrap(), 0);
-    let id = harness.deliveries(of("event-1")).await[0].id;
+    let of_event = |event: &str| DeliveryFilter { event: Some(event.into()), ..DeliveryFilter::default() };
+    assert_eq!(store.cancel_deliveries(&of_event("event-0"), None).await.unwrap(), 1);
+    assert_eq!(store.cancel_deliveries(&of_event("event-0"), None).await.unwrap(), 0);
+    let id = harness.deliveries(of_event("event-1")).await[0].id;
     assert_eq!(store.cancel_deliveries(&DeliveryFilter::default(), Some(id)).await.unwrap(), 1);
     receiver.clear();
     receiver.respond_with(200);
     harness.set_clock(700);
-    harness.advance().await;
+    harness.deliver_due().await;
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(2..4).collect());
     // Delivered and cancelled deliveries are sent again after a retry.
     receiver.clear();
@@ -297,51 +301,51 @@ async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: impl SqlExec
         store.retry_deliveries(&DeliveryFilter::default(), Some(id), harness.dispatcher.now()).await.unwrap(),
         1
     );
-    let all = DeliveryFilter {
+    let delivered = DeliveryFilter {
         subscriber: Some("one".into()),
         state: Some(DeliveryState::Delivered),
         ..DeliveryFilter::default()
     };
-    assert_eq!(store.retry_deliveries(&all, None, harness.dispatcher.now()).await.unwrap(), 2);
-    harness.advance().await;
+    assert_eq!(store.retry_deliveries(&delivered, None, harness.dispatcher.now()).await.unwrap(), 2);
+    harness.deliver_due().await;
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(1..4).collect());
     assert_eq!(harness.count(DeliveryState::Delivered).await, 3);
     harness.service.delete("one").await.unwrap();
     assert_eq!(
-        store.retry_deliveries(&of("event-0"), None, harness.dispatcher.now()).await.unwrap(),
+        store.retry_deliveries(&of_event("event-0"), None, harness.dispatcher.now()).await.unwrap(),
         0,
-        "to no subscriber"
+        "a deleted subscriber receives nothing"
     );
 }
 
 async fn a_dispatcher_interrupted_at_any_step_loses_no_delivery(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
-    let (mut polls, mut stopped) = (0, true);
-    while stopped {
+    let (mut polls, mut interrupted) = (0, true);
+    while interrupted {
         let (harness, n) = (harness.another_dispatcher(), i64::try_from(polls).unwrap());
-        let mut work = pin!(async {
+        let mut future = pin!(async {
             harness.receive_events(event_ids(n..n + 1)).await;
-            harness.advance().await;
+            harness.deliver_due().await;
         });
-        stopped = Interrupted { work: work.as_mut(), polls }.await.is_none();
+        interrupted = InterruptedFuture { future: future.as_mut(), polls }.await.is_none();
         polls += 1;
     }
     assert!(polls > 3, "{polls}");
     // The events were not acknowledged, so they arrive again, later.
     let harness = harness.another_dispatcher();
     harness.set_clock(120);
-    let all = i64::try_from(polls).unwrap();
-    harness.receive_events(event_ids(0..all)).await;
+    let event_count = i64::try_from(polls).unwrap();
+    harness.receive_events(event_ids(0..event_count)).await;
     for minute in 3..8 {
         harness.set_clock(minute * 60);
-        harness.advance().await;
+        harness.deliver_due().await;
     }
-    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(0..all).collect());
-    assert_eq!(harness.count(DeliveryState::Delivered).await, polls, "and all of it is on record");
+    assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(0..event_count).collect());
+    assert_eq!(harness.count(DeliveryState::Delivered).await, polls, "every delivery is recorded");
 }
 
-async fn two_dispatchers_deliver_each_event_once(db: impl SqlExecutor + Clone) {
+async fn concurrent_dispatchers_deliver_each_event_once(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness
         .subscriber(
@@ -350,20 +354,20 @@ async fn two_dispatchers_deliver_each_event_once(db: impl SqlExecutor + Clone) {
             SubscriberUpdate { limit: Some(3), ..SubscriberUpdate::default() },
         )
         .await;
-    let offices: Vec<_> = (0..4).map(|_| Arc::new(harness.another_dispatcher())).collect();
-    let work = offices.iter().map(|harness| {
+    let harnesses: Vec<_> = (0..4).map(|_| Arc::new(harness.another_dispatcher())).collect();
+    let tasks = harnesses.iter().map(|harness| {
         let harness = harness.clone();
         tokio::spawn(async move {
             for n in 0..10 {
                 harness.receive_events(event_ids(n * 5..n * 5 + 5)).await;
-                harness.advance().await;
+                harness.deliver_due().await;
             }
         })
     });
-    for one in work.collect::<Vec<_>>() {
-        one.await.unwrap();
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
     }
-    harness.advance().await;
+    harness.deliver_due().await;
     assert_eq!(receiver.ids().len(), 50);
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(0..50).collect());
 }
@@ -377,8 +381,8 @@ async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Cl
         let (harness, receiver) = (DispatchHarness::open(db.clone()), Receiver::start().await);
         let hour = Arc::new(AtomicI64::new(0));
         let now = hour.clone();
-        receiver.respond_by(move |one| {
-            let subscriber = one.path.rsplit('-').next().unwrap().parse::<usize>().unwrap();
+        receiver.respond_by(move |request| {
+            let subscriber = request.path.rsplit('-').next().unwrap().parse::<usize>().unwrap();
             let hour = usize::try_from(now.load(Ordering::SeqCst)).unwrap();
             (if *outages[subscriber].get(hour).unwrap_or(&true) { 200 } else { 500 }, vec![], String::new())
         });
@@ -393,30 +397,30 @@ async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Cl
         }
         let mut sent = BTreeSet::new();
         let mut cancelled = BTreeSet::new();
-        for h in 0..124 {
-            hour.store(h, Ordering::SeqCst);
-            harness.set_clock(h * 3600);
-            if h < 100 && h % 4 == 0 {
-                harness.receive_events([format!("{case}-{h}")]).await;
-                sent.insert(format!("{case}-{h}"));
+        for hour_number in 0..124 {
+            hour.store(hour_number, Ordering::SeqCst);
+            harness.set_clock(hour_number * 3600);
+            if hour_number < 100 && hour_number % 4 == 0 {
+                harness.receive_events([format!("{case}-{hour_number}")]).await;
+                sent.insert(format!("{case}-{hour_number}"));
             }
             for minute in (0..60).step_by(15) {
-                harness.set_clock(h * 3600 + minute * 60);
-                harness.advance().await;
+                harness.set_clock(hour_number * 3600 + minute * 60);
+                harness.deliver_due().await;
             }
-            if h % 40 == 20 {
+            if hour_number % 40 == 20 {
                 // Cancels the newest pending delivery.
                 let waiting =
                     DeliveryFilter { state: Some(DeliveryState::Waiting), ..DeliveryFilter::default() };
-                if let Some(one) = harness.deliveries(waiting).await.first() {
+                if let Some(delivery) = harness.deliveries(waiting).await.first() {
                     let store = &harness.service.store;
                     assert_eq!(
-                        store.cancel_deliveries(&DeliveryFilter::default(), Some(one.id)).await.unwrap(),
+                        store.cancel_deliveries(&DeliveryFilter::default(), Some(delivery.id)).await.unwrap(),
                         1
                     );
                     cancelled.insert((
-                        one.subscriber.clone().unwrap(),
-                        one.event.clone(),
+                        delivery.subscriber.clone().unwrap(),
+                        delivery.event.clone(),
                         receiver.received().len(),
                     ));
                 }
@@ -424,19 +428,26 @@ async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Cl
         }
         for n in 0..3 {
             let path = format!("/{case}-{n}");
-            let all = receiver.received();
-            let came: BTreeSet<_> =
-                all.iter().filter(|one| one.path == path).map(ReceivedRequest::id).collect();
+            let received = receiver.received();
+            let received_ids: BTreeSet<_> =
+                received.iter().filter(|request| request.path == path).map(ReceivedRequest::id).collect();
             let name = format!("s-{case}-{n}");
-            for (_, event, then) in cancelled.iter().filter(|(subscriber, ..)| *subscriber == name) {
+            for (_, event, received_count) in cancelled.iter().filter(|(subscriber, ..)| *subscriber == name)
+            {
                 assert!(
-                    !all[*then..].iter().any(|one| one.path == path && one.id() == *event),
-                    "never after cancel"
+                    !received[*received_count..]
+                        .iter()
+                        .any(|request| request.path == path && request.id() == *event),
+                    "nothing is sent after a cancellation"
                 );
             }
-            let dropped: BTreeSet<_> =
-                cancelled.iter().filter(|(s, ..)| *s == name).map(|(_, e, _)| e.clone()).collect();
-            let missing: Vec<_> = sent.difference(&came).filter(|id| !dropped.contains(*id)).collect();
+            let cancelled_ids: BTreeSet<_> = cancelled
+                .iter()
+                .filter(|(subscriber, ..)| *subscriber == name)
+                .map(|(_, event, _)| event.clone())
+                .collect();
+            let missing: Vec<_> =
+                sent.difference(&received_ids).filter(|id| !cancelled_ids.contains(*id)).collect();
             assert!(missing.is_empty(), "{name}: {missing:?}");
         }
         for n in 0..3 {
@@ -447,23 +458,25 @@ async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Cl
 
 async fn intermittent_failures_do_not_trigger_repeated_backlog_retries(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
-    receiver.respond_by(|one| (if one.id().starts_with("bad") { 400 } else { 200 }, vec![], String::new()));
+    receiver.respond_by(|request| {
+        (if request.id().starts_with("bad") { 400 } else { 200 }, vec![], String::new())
+    });
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
     harness.receive_events((0..5).map(|n| format!("bad-{n}"))).await;
     for minute in 0..300 {
         harness.set_clock(minute * 60);
         harness.receive_events([format!("good-{minute}")]).await;
-        harness.advance().await;
+        harness.deliver_due().await;
     }
-    let tried = receiver.ids().iter().filter(|id| id.starts_with("bad")).count();
-    assert_eq!(tried, 5 * 4, "at once, after 10 minutes, an hour and three");
+    let failed_attempts = receiver.ids().iter().filter(|id| id.starts_with("bad")).count();
+    assert_eq!(failed_attempts, 5 * 4, "at once, after 10 minutes, after 1 hour and after 3 hours");
     assert_eq!(harness.count(DeliveryState::Waiting).await, 5);
 }
 
 async fn secrets_rotated_concurrently_all_sign(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (Arc::new(DispatchHarness::open(db)), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
-    let work = (0..5).map(|n| {
+    let tasks = (0..5).map(|n| {
         let harness = harness.clone();
         tokio::spawn(async move {
             harness.service.rotate_secret("one", jiff::SignedDuration::from_hours(24)).await.unwrap();
@@ -471,32 +484,32 @@ async fn secrets_rotated_concurrently_all_sign(db: impl SqlExecutor + Clone) {
             harness.service.update("one", limit).await.unwrap();
         })
     });
-    for one in work.collect::<Vec<_>>() {
-        one.await.unwrap();
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
     }
     harness.receive_events(event_ids(0..1)).await;
     let received = receiver.received();
     assert_eq!(received[0].header("webhook-signature").split(' ').count(), 6);
-    // The keys change while it runs.
-    let both = "another key of thirty-two characters\na key of at least thirty-two characters";
-    let manager = SubscriberService {
+    // The encryption keys change while the dispatcher runs.
+    let keys = "another key of thirty-two characters\na key of at least thirty-two characters";
+    let service = SubscriberService {
         store: DeliveryStore::new(harness.db.clone()),
-        keys: KeySource::Static(KeyRing::parse(both).unwrap()),
+        keys: KeySource::Static(KeyRing::parse(keys).unwrap()),
         client: DeliveryClient::new(SsrfGuard::new(vec![])).unwrap(),
         clock: harness.service.clock.clone(),
     };
-    assert_eq!(manager.reencrypt_secrets().await.unwrap(), 6);
-    assert_eq!(manager.reencrypt_secrets().await.unwrap(), 0);
+    assert_eq!(service.reencrypt_secrets().await.unwrap(), 6);
+    assert_eq!(service.reencrypt_secrets().await.unwrap(), 0);
     // A dispatcher with only the old key still creates deliveries, and records why they are not sent.
     harness.receive_events(event_ids(1..2)).await;
-    let waiting = harness
+    let pending = harness
         .deliveries(DeliveryFilter { event: Some("event-1".into()), ..DeliveryFilter::default() })
         .await;
-    assert_eq!(waiting[0].state, DeliveryState::Waiting);
+    assert_eq!(pending[0].state, DeliveryState::Waiting);
     assert!(
-        waiting[0].error.as_ref().unwrap().contains("was encrypted with the key"),
+        pending[0].error.as_ref().unwrap().contains("was encrypted with the key"),
         "{:?}",
-        waiting[0].error
+        pending[0].error
     );
 }
 
@@ -522,15 +535,15 @@ async fn expired_deliveries_are_deleted(db: impl SqlExecutor + Clone) {
     assert_eq!(
         harness.service.store.fail_expired(harness.dispatcher.now()).await.unwrap(),
         2,
-        "it waited for seven days"
+        "both were pending for seven days"
     );
     harness.service.resume("one").await.unwrap();
     harness.receive_events(event_ids(2..3)).await;
-    harness.advance().await;
+    harness.deliver_due().await;
     assert_eq!(receiver.received().len(), 3);
     harness.service.store.delete_expired(Timestamp::from_second(CLOCK_START + DAY).unwrap()).await.unwrap();
-    let left = harness.deliveries(DeliveryFilter::default()).await;
-    assert_eq!(left.iter().map(|one| one.event.as_str()).collect::<Vec<_>>(), ["event-2"]);
-    let (_, attempts) = harness.service.store.find_delivery(left[0].id).await.unwrap().unwrap();
+    let remaining = harness.deliveries(DeliveryFilter::default()).await;
+    assert_eq!(remaining.iter().map(|delivery| delivery.event.as_str()).collect::<Vec<_>>(), ["event-2"]);
+    let (_, attempts) = harness.service.store.find_delivery(remaining[0].id).await.unwrap().unwrap();
     assert_eq!(attempts.len(), 1);
 }

@@ -30,7 +30,7 @@ fn read_all(server: &Server, from: &str, query: &str) -> (Vec<u64>, String) {
 }
 
 /// Waits until the log has this many events; returns the cursor after them.
-fn until(server: &Server, events: usize) -> String {
+fn wait_for_events(server: &Server, events: usize) -> String {
     let (mut seen, mut cursor) = (0, "start".to_owned());
     while seen < events {
         let (_, page) = server.get(&format!("/events?after={cursor}&wait=20&limit=1000"), &[]);
@@ -44,22 +44,22 @@ fn until(server: &Server, events: usize) -> String {
 fn a_loop_with_a_cursor_sees_every_event_once_and_can_rewind() {
     let server = Server::start();
     (0..25).for_each(|n| server.push(n));
-    until(&server, 25);
-    let all: Vec<_> = (0..25).collect();
+    wait_for_events(&server, 25);
+    let expected: Vec<_> = (0..25).collect();
     let (seen, cursor) = read_all(&server, "start", "&limit=10");
-    assert_eq!(seen, all);
-    assert_eq!(read_all(&server, "start", "&limit=1").0, all);
+    assert_eq!(seen, expected);
+    assert_eq!(read_all(&server, "start", "&limit=1").0, expected);
     assert_eq!(read_all(&server, &cursor, "").0, [] as [u64; 0]);
     (25..30).for_each(|n| server.push(n));
-    until(&server, 30);
+    wait_for_events(&server, 30);
     assert_eq!(read_all(&server, &cursor, "&limit=3").0, [25, 26, 27, 28, 29]);
     let (_, page) = server.get("/events?limit=10", &[]);
     assert_eq!(
         (&page["object"], &page["has_more"], &page["url"]),
         (&json!("list"), &json!(true), &json!("/events"))
     );
-    let tenth = page["cursor"].as_str().unwrap();
-    assert_eq!(read_all(&server, tenth, "").0, (10..30).collect::<Vec<_>>());
+    let after_ten = page["cursor"].as_str().unwrap();
+    assert_eq!(read_all(&server, after_ten, "").0, (10..30).collect::<Vec<_>>());
     // A filter finds rare events, too.
     assert_eq!(read_all(&server, "start", "&limit=4&type=pu*").0, (0..15).map(|n| n * 2).collect::<Vec<_>>());
     assert_eq!(read_all(&server, "start", "&types%5B%5D=push&types[]=issues&source=github.com").0.len(), 30);
@@ -72,7 +72,7 @@ fn a_loop_with_a_cursor_sees_every_event_once_and_can_rewind() {
 fn pages_can_be_read_backwards() {
     let server = Server::start();
     (0..25).for_each(|n| server.push(n));
-    let end = until(&server, 25);
+    let end = wait_for_events(&server, 25);
     let (_, page) = server.get("/events?before=now&limit=10", &[]);
     assert_eq!(numbers(&page), (15..25).collect::<Vec<_>>(), "in the order of the log");
     let cursor = page["cursor"].as_str().unwrap();
@@ -107,7 +107,7 @@ fn a_long_poll_returns_new_events_or_an_empty_page() {
     let (_, page) = server.get("/events?after=now&wait=1", &[]);
     assert_eq!(page["data"], json!([]));
     server.signal("TERM");
-    let reply = raw_http::read_reply(&mut stream).expect("an answer");
+    let reply = raw_http::read_reply(&mut stream).expect("a response");
     assert_eq!(
         (reply.status, serde_json::from_str::<Value>(&reply.body).unwrap()["data"].clone()),
         (200, json!([]))
@@ -121,14 +121,15 @@ async fn large_events_make_short_pages_and_an_oversized_one_has_its_own() {
     let log = SqliteLog::open(&server.folder.path().join("log.db")).await.unwrap();
     // 2 MB each, the fourth larger than a page, and two small ones.
     for (n, size) in [2_000_000, 2_000_000, 2_000_000, 7_000_000, 10, 10].into_iter().enumerate() {
-        let mut record = crate::actors::log::record(&format!("{n}"), jiff::Timestamp::now());
-        record.detail = format!(r#"{{"n":{n},"x":"{}"}}"#, "x".repeat(size)).into();
-        log.record(&crate::actors::log::batch(&format!("{n}"), vec![record])).await.unwrap();
+        let mut event = crate::actors::log::new_event(&format!("{n}"), jiff::Timestamp::now());
+        event.detail = format!(r#"{{"n":{n},"x":"{}"}}"#, "x".repeat(size)).into();
+        log.record(&crate::actors::log::batch(&format!("{n}"), vec![event])).await.unwrap();
     }
-    let pages = |way: &str| {
-        let (mut pages, mut cursor) = (Vec::new(), if way == "after" { "start" } else { "now" }.to_owned());
+    let pages = |direction: &str| {
+        let (mut pages, mut cursor) =
+            (Vec::new(), if direction == "after" { "start" } else { "now" }.to_owned());
         loop {
-            let (_, page) = server.get(&format!("/events?{way}={cursor}&limit=1000"), &[]);
+            let (_, page) = server.get(&format!("/events?{direction}={cursor}&limit=1000"), &[]);
             pages.push(numbers(&page));
             cursor = page["cursor"].as_str().unwrap().to_owned();
             if page["has_more"] == false {
@@ -142,29 +143,29 @@ async fn large_events_make_short_pages_and_an_oversized_one_has_its_own() {
 
 #[test]
 fn forged_cursors_are_rejected() {
-    let (server, other) = (Server::start(), Server::start());
+    let (server, other_server) = (Server::start(), Server::start());
     server.push(0);
-    let cursor = until(&server, 1);
-    other.push(0);
-    let of_other = until(&other, 1);
-    let changed = format!("{}A", &cursor[..cursor.len() - 1]);
-    for bad in [
+    let cursor = wait_for_events(&server, 1);
+    other_server.push(0);
+    let other_cursor = wait_for_events(&other_server, 1);
+    let altered = format!("{}A", &cursor[..cursor.len() - 1]);
+    for invalid in [
         "x",
         "",
         "AAAA",
         &cursor[..20],
-        &changed,
-        &of_other,
+        &altered,
+        &other_cursor,
         "2026-13-01T00:00:00Z",
         "%00",
         &"A".repeat(5000),
     ] {
-        for place in ["after", "before"] {
-            let (status, body) = server.get(&format!("/events?{place}={bad}"), &[]);
-            assert_eq!(status, 400, "{place}={bad}: {body}");
+        for parameter in ["after", "before"] {
+            let (status, body) = server.get(&format!("/events?{parameter}={invalid}"), &[]);
+            assert_eq!(status, 400, "{parameter}={invalid}: {body}");
         }
     }
-    for (query, what) in [
+    for (query, message) in [
         ("limit=0", "limit must be"),
         ("limit=1001", "limit must be"),
         ("wait=26", "wait must be"),
@@ -175,7 +176,7 @@ fn forged_cursors_are_rejected() {
     ] {
         let (status, body) = server.get(&format!("/events?{query}"), &[]);
         assert_eq!(status, 400, "{query}");
-        assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(what), "{query}: {body}");
+        assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(message), "{query}: {body}");
     }
     assert_eq!(server.request("POST", "/events", &[], b"").status, 405);
     assert_eq!(server.request("DELETE", "/events/x", &[], b"").status, 405);
@@ -189,14 +190,14 @@ async fn an_expired_cursor_is_410_and_so_is_a_future_one() {
     let path = server.folder.path().join("log.db");
     let first = server.get("/events?limit=1&after=start", &[]).1["cursor"].clone();
     let copy = server.folder.path().join("backup.db");
-    until(&server, 1);
+    wait_for_events(&server, 1);
     let log = SqliteLog::open(&path).await.unwrap();
     sqlx::query(sqlx::AssertSqlSafe(format!("vacuum into '{}'", copy.display())))
         .execute(&sqlx::SqlitePool::connect(path.to_str().unwrap()).await.unwrap())
         .await
         .unwrap();
     server.push(1);
-    let ahead = until(&server, 2);
+    let ahead = wait_for_events(&server, 2);
     log.maintain(&RetentionPolicy { keep_since: Some(jiff::Timestamp::now()), ..RetentionPolicy::default() })
         .await
         .unwrap();
@@ -220,7 +221,7 @@ async fn an_expired_cursor_is_410_and_so_is_a_future_one() {
 fn an_event_is_returned_by_id_and_as_a_cloud_event() {
     let server = Server::start();
     server.push(7);
-    until(&server, 1);
+    wait_for_events(&server, 1);
     let event = server.get("/events", &[]).1["data"][0].clone();
     let id = event["id"].as_str().unwrap();
     assert_eq!(server.get(&format!("/events/{id}"), &[]), (200, event.clone()));
@@ -237,25 +238,28 @@ fn an_event_is_returned_by_id_and_as_a_cloud_event() {
         (&batch[0]["specversion"], &batch[0]["type"], &batch[0]["source"], &batch[0]["data"]),
         (&json!("1.0"), &json!("issues"), &json!("github.com"), &event["detail"])
     );
-    let one =
+    let event_reply =
         server.request("GET", &format!("/events/{id}"), &[("accept", b"application/cloudevents+json")], b"");
-    assert_eq!(one.header("content-type").unwrap(), "application/cloudevents+json");
-    assert_eq!(serde_json::from_str::<Value>(&one.body).unwrap(), batch[0]);
+    assert_eq!(event_reply.header("content-type").unwrap(), "application/cloudevents+json");
+    assert_eq!(serde_json::from_str::<Value>(&event_reply.body).unwrap(), batch[0]);
 }
 
 #[test]
 fn a_known_page_is_304_and_an_accepted_encoding_is_used() {
     let server = Server::start();
     (0..20).for_each(|n| server.push(n));
-    until(&server, 20);
+    wait_for_events(&server, 20);
     let plain = server.request("GET", "/events", &[], b"");
     let tag = plain.header("etag").unwrap();
-    let again = server.request("GET", "/events", &[("if-none-match", tag.as_bytes())], b"");
-    assert_eq!((again.status, again.body.as_str(), again.header("etag").unwrap()), (304, "", tag.clone()));
+    let not_modified = server.request("GET", "/events", &[("if-none-match", tag.as_bytes())], b"");
+    assert_eq!(
+        (not_modified.status, not_modified.body.as_str(), not_modified.header("etag").unwrap()),
+        (304, "", tag.clone())
+    );
     let head = server.request("HEAD", "/events", &[], b"");
     assert_eq!((head.status, head.header("etag").unwrap(), head.body.as_str()), (200, tag.clone(), ""));
     server.push(20);
-    until(&server, 21);
+    wait_for_events(&server, 21);
     assert_eq!(server.request("GET", "/events", &[("if-none-match", tag.as_bytes())], b"").status, 200);
 
     let mut stream = TcpStream::connect(server.address).unwrap();
@@ -263,14 +267,14 @@ fn a_known_page_is_304_and_an_accepted_encoding_is_used() {
     stream.write_all(&raw_http::request("GET", "/events?limit=20", "localhost", &headers, b"")).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    let at = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8_lossy(&bytes[..at]).to_lowercase();
+    let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8_lossy(&bytes[..head_end]).to_lowercase();
     assert!(
         head.contains("content-encoding: gzip") && head.contains("vary: accept, accept-encoding"),
         "{head}"
     );
     let mut text = String::new();
-    flate2::read::GzDecoder::new(&bytes[at + 4..]).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(&bytes[head_end + 4..]).read_to_string(&mut text).unwrap();
     let (page, expected): (Value, Value) =
         (serde_json::from_str(&text).unwrap(), serde_json::from_str(&plain.body).unwrap());
     assert_eq!(page["data"], expected["data"]);
@@ -282,7 +286,7 @@ fn next_event(stream: &mut BufReader<TcpStream>) -> (String, u64) {
     let mut id = String::new();
     loop {
         let mut line = String::new();
-        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream has ended");
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream ended");
         if let Some(cursor) = line.strip_prefix("id: ") {
             id = cursor.trim_end().to_owned();
         }
@@ -305,7 +309,7 @@ fn stream(server: &Server, path: &str, headers: &[(&str, &[u8])]) -> BufReader<T
 fn a_stream_resumes_after_its_last_event_id() {
     let server = Server::start();
     (0..3).for_each(|n| server.push(n));
-    until(&server, 3);
+    wait_for_events(&server, 3);
     let mut events = stream(&server, "/events", &[]);
     assert_eq!([next_event(&mut events).1, next_event(&mut events).1], [0, 1]);
     let (last, n) = next_event(&mut events);
@@ -316,9 +320,9 @@ fn a_stream_resumes_after_its_last_event_id() {
     server.push(4);
     let mut events = stream(&server, "/events?after=now", &[("last-event-id", last.as_bytes())]);
     assert_eq!([next_event(&mut events).1, next_event(&mut events).1], [3, 4]);
-    let mut refused = stream(&server, "/events", &[("last-event-id", b"garbled")]);
+    let mut rejected_stream = stream(&server, "/events", &[("last-event-id", b"garbled")]);
     let mut status = String::new();
-    refused.read_line(&mut status).unwrap();
+    rejected_stream.read_line(&mut status).unwrap();
     assert!(status.contains(" 400 "), "{status}");
 }
 
@@ -340,10 +344,10 @@ fn a_thousand_readers_wait_and_a_disconnect_frees_its_slot() {
         })
         .collect();
     // When the last one is connected, all of them wait; then half of them disconnect.
-    let patience = Instant::now() + Duration::from_secs(60);
-    let wait_for = |what: &dyn Fn() -> bool| {
-        while !what() {
-            assert!(Instant::now() < patience, "{} files are open", open_files(&server));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let wait_for = |condition: &dyn Fn() -> bool| {
+        while !condition() {
+            assert!(Instant::now() < deadline, "{} files are open", open_files(&server));
             std::thread::sleep(Duration::from_millis(20));
         }
     };
@@ -352,7 +356,7 @@ fn a_thousand_readers_wait_and_a_disconnect_frees_its_slot() {
     wait_for(&|| open_files(&server) < before + 600);
     server.push(1);
     for stream in &mut waiting {
-        let reply = raw_http::read_reply(stream).expect("an answer");
+        let reply = raw_http::read_reply(stream).expect("a response");
         let page = serde_json::from_str(&reply.body).unwrap();
         assert_eq!(numbers(&page), [1]);
     }
@@ -368,9 +372,9 @@ fn with_a_token_configured_every_read_requires_it() {
     let accept: [(&str, &[u8]); 1] = [("accept", b"text/event-stream")];
     assert_eq!(server.get("/events", &accept).0, 401);
     assert_eq!(server.get("/events", &[("authorization", b"Bearer open sesame")]).0, 200);
-    let open = Server::start();
+    let server_without_token = Server::start();
     let foreign = raw_http::request("GET", "/events", "tunnel.example", &[], b"");
-    assert_eq!(raw_http::exchange(open.address, &foreign).unwrap().status, 403);
+    assert_eq!(raw_http::exchange(server_without_token.address, &foreign).unwrap().status, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -387,39 +391,39 @@ async fn events_dropped_by_retention_are_not_ingested_again() {
     let batch = json!([{"msys": {"message_event": {"type": "bounce", "event_id": "1", "n": 1}}}]).to_string();
     assert_eq!(server.post("sparkpost", &headers, batch.as_bytes()).status, 200);
     server.push(1);
-    until(&server, 2);
+    wait_for_events(&server, 2);
     let log = SqliteLog::open(&path).await.unwrap();
     log.maintain(&RetentionPolicy { keep_since: Some(jiff::Timestamp::now()), ..RetentionPolicy::default() })
         .await
         .unwrap();
-    let other = server.folder.path().join("other.db");
-    server.restart_with(&["--database", other.to_str().unwrap()]);
-    until(&server, 2);
+    let other_log = server.folder.path().join("other.db");
+    server.restart_with(&["--database", other_log.to_str().unwrap()]);
+    wait_for_events(&server, 2);
     server.restart_with(&[]);
     server.push(2);
     let (_, page) = server.get("/events?wait=20", &[]);
-    assert_eq!(numbers(&page), [2], "only what came since");
+    assert_eq!(numbers(&page), [2], "only the event recorded since then");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o77, 0, "the log is its owner's");
+        assert_eq!(mode & 0o77, 0, "only its owner can read the log");
     }
 }
 
 #[test]
 fn events_received_during_a_log_outage_are_ingested_afterwards() {
     let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log.db");
+    let other_log = folder.path().join("log.db");
     let mut server = Server::start();
     (0..5).for_each(|n| server.push(n));
-    until(&server, 5);
+    wait_for_events(&server, 5);
     // Another log ingests the whole bus file; back on the first log, no event is recorded twice.
-    server.restart_with(&["--database", log.to_str().unwrap()]);
-    until(&server, 5);
+    server.restart_with(&["--database", other_log.to_str().unwrap()]);
+    wait_for_events(&server, 5);
     server.push(5);
-    until(&server, 6);
+    wait_for_events(&server, 6);
     server.restart_with(&[]);
-    until(&server, 6);
+    wait_for_events(&server, 6);
     assert_eq!(read_all(&server, "start", "").0, (0..6).collect::<Vec<_>>());
 }

@@ -18,7 +18,7 @@ fn signed_event(body: &str) -> Value {
 }
 
 /// Replaces the existing value at `pointer`.
-fn with(mut event: Value, pointer: &str, value: Value) -> Value {
+fn with_value(mut event: Value, pointer: &str, value: Value) -> Value {
     *event.pointer_mut(pointer).unwrap() = value;
     event
 }
@@ -27,25 +27,33 @@ fn with(mut event: Value, pointer: &str, value: Value) -> Value {
 async fn every_invocation_is_answered_from_the_status_table() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let function = CloudFunction::with_endpoint(&proxy.url(), "github", &secret(SECRET)).await;
-    let header = |value: &str| with(signed_event(BODY), "/headers/x-hub-signature-256", value.into());
+    let header = |value: &str| with_value(signed_event(BODY), "/headers/x-hub-signature-256", value.into());
     let cases = [
         (200, json!({}), 400),
         (201, json!([]), 400),
         (202, json!({"requestContext": {"http": {"method": "PO ST"}}}), 400),
         (203, json!({"requestContext": {"http": {"method": "POST"}}}), 401),
         (204, json!({"requestContext": {"http": {"method": "POST"}}, "headers": null, "body": null}), 401),
-        (205, with(signed_event(BODY), "/requestContext/http/method", "GET".into()), 405),
-        (206, with(signed_event(BODY), "/isBase64Encoded", true.into()), 401),
-        (207, with(with(signed_event(BODY), "/isBase64Encoded", true.into()), "/body", "%%%".into()), 401),
-        (208, with(signed_event(BODY), "/isBase64Encoded", "yes".into()), 400),
+        (205, with_value(signed_event(BODY), "/requestContext/http/method", "GET".into()), 405),
+        (206, with_value(signed_event(BODY), "/isBase64Encoded", true.into()), 401),
+        (
+            207,
+            with_value(
+                with_value(signed_event(BODY), "/isBase64Encoded", true.into()),
+                "/body",
+                "%%%".into(),
+            ),
+            401,
+        ),
+        (208, with_value(signed_event(BODY), "/isBase64Encoded", "yes".into()), 400),
         (209, header("sha256=\u{0001}"), 401),
         (210, header("sha256=ü"), 401),
         (211, header("sha256=\u{fffd}\u{fffd}"), 401),
         (212, header(&format!("{0},{0}", github_signature(BODY.as_bytes()))), 401),
-        (213, with(signed_event(BODY), "/headers/content-type", "a\nb".into()), 400),
-        (214, with(signed_event(BODY), "/requestContext/domainName", "[[[ /\\".into()), 202),
-        (215, with(signed_event(BODY), "/rawPath", "no\u{0}slash".into()), 202),
-        (216, with(signed_event(BODY), "/rawQueryString", "%zz&=&?#\u{0}".into()), 202),
+        (213, with_value(signed_event(BODY), "/headers/content-type", "a\nb".into()), 400),
+        (214, with_value(signed_event(BODY), "/requestContext/domainName", "[[[ /\\".into()), 202),
+        (215, with_value(signed_event(BODY), "/rawPath", "no\u{0}slash".into()), 202),
+        (216, with_value(signed_event(BODY), "/rawQueryString", "%zz&=&?#\u{0}".into()), 202),
         (217, signed_event(BODY), 202),
     ];
     for (case, event, status) in cases {
@@ -60,7 +68,7 @@ async fn every_invocation_is_answered_from_the_status_table() {
     assert_eq!(function.invoke(&event).await.status, 202);
     event["headers"]["x-github-delivery"] = "a\u{0}b".into();
     event["headers"]["bad name\n"] = "x".into();
-    assert_eq!(function.invoke(&event).await.status, 202, "what is no header is not there");
+    assert_eq!(function.invoke(&event).await.status, 202, "an invalid header is ignored");
 }
 
 #[tokio::test]
@@ -69,7 +77,7 @@ async fn the_log_line_states_the_outcome_and_no_content() {
     let mut event = signed_event(BODY);
     event["headers"]["x-github-event"] = "ping".into();
     event["headers"]["x-github-delivery"] = "72d3162e".into();
-    let taken = function.invoke(&event).await;
+    let published = function.invoke(&event).await;
     let line = |mut log: Value| {
         log["Latency"].as_f64().expect("a number");
         log["_aws"]["Timestamp"].as_i64().expect("a number");
@@ -77,13 +85,13 @@ async fn the_log_line_states_the_outcome_and_no_content() {
         log["_aws"]["Timestamp"] = 0.into();
         log.to_string()
     };
-    insta::assert_snapshot!(line(taken.log), @r#"{"Failed":0,"Latency":0,"Published":1,"Received":1,"Refused":0,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["function"]],"Metrics":[{"Name":"Received","Unit":"Count"},{"Name":"Published","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}],"Namespace":"hookbridge"}],"Timestamp":0},"bytes":29,"delivery_id":"72d3162e","event_type":"ping","function":"function","outcome":"published","provider":"github","request_id":"request","status":202}"#);
+    insta::assert_snapshot!(line(published.log), @r#"{"Failed":0,"Latency":0,"Published":1,"Received":1,"Refused":0,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["function"]],"Metrics":[{"Name":"Received","Unit":"Count"},{"Name":"Published","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}],"Namespace":"hookbridge"}],"Timestamp":0},"bytes":29,"delivery_id":"72d3162e","event_type":"ping","function":"function","outcome":"published","provider":"github","request_id":"request","status":202}"#);
     event["body"] = "{}".into();
-    let refused = function.invoke(&event).await;
-    let refused = line(refused.log);
-    insta::assert_snapshot!(refused, @r#"{"Failed":0,"Latency":0,"Published":0,"Received":1,"Refused":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["function"]],"Metrics":[{"Name":"Received","Unit":"Count"},{"Name":"Published","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}],"Namespace":"hookbridge"},{"Dimensions":[["function","reason"]],"Metrics":[{"Name":"Refused","Unit":"Count"}],"Namespace":"hookbridge"}],"Timestamp":0},"bytes":2,"function":"function","outcome":"refused","provider":"github","reason":"wrong-signature","request_id":"request","status":401}"#);
+    let rejected = function.invoke(&event).await;
+    let rejected = line(rejected.log);
+    insta::assert_snapshot!(rejected, @r#"{"Failed":0,"Latency":0,"Published":0,"Received":1,"Refused":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["function"]],"Metrics":[{"Name":"Received","Unit":"Count"},{"Name":"Published","Unit":"Count"},{"Name":"Refused","Unit":"Count"},{"Name":"Failed","Unit":"Count"},{"Name":"Latency","Unit":"Milliseconds"}],"Namespace":"hookbridge"},{"Dimensions":[["function","reason"]],"Metrics":[{"Name":"Refused","Unit":"Count"}],"Namespace":"hookbridge"}],"Timestamp":0},"bytes":2,"function":"function","outcome":"refused","provider":"github","reason":"wrong-signature","request_id":"request","status":401}"#);
     for secret in [SECRET, "zen", &github_signature(BODY.as_bytes())[7..]] {
-        assert!(!refused.contains(secret));
+        assert!(!rejected.contains(secret));
     }
 }
 
@@ -101,8 +109,8 @@ async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches(
     let headers =
         [("content-type", "application/json; charset=utf-8"), ("stripe-signature", signature.as_str())];
     assert_eq!(function.invoke(&url_event(&headers, &body)).await.status, 202);
-    let put: Value = serde_json::from_str(&proxy.published()[0]).unwrap();
-    assert_eq!(put["Entries"][0]["Detail"], *body, "byte for byte");
+    let request: Value = serde_json::from_str(&proxy.published()[0]).unwrap();
+    assert_eq!(request["Entries"][0]["Detail"], *body, "byte for byte");
     let received: Value = serde_json::from_str(&queue.receive()).unwrap();
     assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_1"]));
     assert_eq!(received["time"], "2023-06-06T22:19:30Z");

@@ -13,10 +13,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::actors::dispatch_harness::{DispatchHarness, arrived_event, event_ids};
-use crate::actors::log::both;
+use crate::actors::log::for_each_database;
 use crate::actors::receiver::{ReceivedRequest, Receiver};
 
-both! {
+for_each_database! {
     an_open_circuit_skips_in_flight_deliveries
     in_flight_deliveries_that_are_cancelled_paused_or_deleted_are_not_sent
     a_changed_subscriber_applies_to_in_flight_deliveries
@@ -25,11 +25,11 @@ both! {
     more_due_deliveries_than_slots_are_reported
 }
 
-/// Longer than a lease check stays valid.
-const SHORT_WAIT: Duration = Duration::from_millis(150);
+/// Longer than the time for which the dispatcher relies on a lease check.
+const LEASE_CHECK_EXPIRY: Duration = Duration::from_millis(150);
 
-/// Claimed deliveries of events of one type.
-async fn in_flight_count<S: SqlExecutor + Clone>(
+/// Creates and claims the deliveries of `n` events of one type.
+async fn claim_deliveries<S: SqlExecutor + Clone>(
     harness: &DispatchHarness<S>,
     detail_type: &str,
     n: i64,
@@ -40,8 +40,8 @@ async fn in_flight_count<S: SqlExecutor + Clone>(
     harness.dispatcher.create_deliveries(&events, None).await.unwrap()
 }
 
-/// Attempts them one after the other.
-async fn attempted<S: SqlExecutor + Clone>(
+/// Attempts deliveries one after the other; returns the finished attempts and the skipped deliveries.
+async fn attempt_all<S: SqlExecutor + Clone>(
     harness: &DispatchHarness<S>,
     jobs: Vec<InFlightDelivery>,
 ) -> (Vec<FinishedAttempt>, Vec<InFlightDelivery>) {
@@ -68,19 +68,19 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: impl SqlExecutor + Clone
     let events: Vec<_> = event_ids(0..16).map(|id| arrived_event(&id, "lead.created", &json!({}))).collect();
     let mut jobs = harness.dispatcher.create_deliveries(&events, None).await.unwrap();
     assert_eq!(jobs.len(), 16, "all are claimed");
-    let rest = jobs.split_off(10);
-    let (mut finished, untried) = attempted(&harness, jobs).await;
-    assert_eq!((finished.len(), untried.len()), (10, 0));
+    let remaining_jobs = jobs.split_off(10);
+    let (mut finished, skipped) = attempt_all(&harness, jobs).await;
+    assert_eq!((finished.len(), skipped.len()), (10, 0));
     harness.dispatcher.record(&mut finished).await.unwrap();
-    let (finished, untried) = attempted(&harness, rest).await;
-    assert_eq!((finished.len(), untried.len()), (0, 6));
-    harness.dispatcher.release(untried).await;
+    let (finished, skipped) = attempt_all(&harness, remaining_jobs).await;
+    assert_eq!((finished.len(), skipped.len()), (0, 6));
+    harness.dispatcher.release(skipped).await;
     assert_eq!(receiver.received().len(), 10);
     // A skipped delivery has used no attempt.
     receiver.respond_with(200);
     for seconds in [120, 125] {
         harness.set_clock(seconds);
-        harness.advance().await;
+        harness.deliver_due().await;
     }
     let delivered = harness.deliveries(DeliveryFilter::default()).await;
     let first_try = delivered.iter().filter(|delivery| delivery.attempts == 1).count();
@@ -93,13 +93,13 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: impl SqlExecutor + Clone
         .unwrap();
     for seconds in [65, 89] {
         harness.set_clock(125 + seconds);
-        harness.advance().await;
+        harness.deliver_due().await;
         assert_eq!(harness.count(DeliveryState::Delivered).await, 16, "{seconds}");
     }
-    let (_, untried) = attempted(&harness, jobs).await;
-    assert_eq!(untried.len(), 1);
-    harness.dispatcher.release(untried).await;
-    harness.advance().await;
+    let (_, skipped) = attempt_all(&harness, jobs).await;
+    assert_eq!(skipped.len(), 1);
+    harness.dispatcher.release(skipped).await;
+    harness.deliver_due().await;
     assert_eq!(harness.count(DeliveryState::Delivered).await, 17);
 }
 
@@ -110,69 +110,72 @@ async fn in_flight_deliveries_that_are_cancelled_paused_or_deleted_are_not_sent(
     let mut jobs = Vec::new();
     for name in ["cancelled", "paused", "removed"] {
         harness.subscriber(name, receiver.url(name), subscriber_update(name)).await;
-        jobs.extend(in_flight_count(&harness, name, 3).await);
+        jobs.extend(claim_deliveries(&harness, name, 3).await);
     }
-    sleep(SHORT_WAIT).await;
+    sleep(LEASE_CHECK_EXPIRY).await;
     assert_eq!(harness.service.store.cancel_deliveries(&deliveries_of("cancelled"), None).await.unwrap(), 3);
     harness.service.pause("paused").await.unwrap();
     harness.service.delete("removed").await.unwrap();
     // A retried delivery is claimed by another worker.
-    let again = harness.deliveries(deliveries_of("cancelled")).await[0].id;
+    let retried_id = harness.deliveries(deliveries_of("cancelled")).await[0].id;
     assert_eq!(
         harness
             .service
             .store
-            .retry_deliveries(&DeliveryFilter::default(), Some(again), harness.now())
+            .retry_deliveries(&DeliveryFilter::default(), Some(retried_id), harness.now())
             .await
             .unwrap(),
         1
     );
-    let (finished, untried) = attempted(&harness, jobs).await;
-    assert_eq!((finished.len(), untried.len(), receiver.received().len()), (0, 9, 0));
-    harness.dispatcher.release(untried).await;
+    let (finished, skipped) = attempt_all(&harness, jobs).await;
+    assert_eq!((finished.len(), skipped.len(), receiver.received().len()), (0, 9, 0));
+    harness.dispatcher.release(skipped).await;
     harness.service.resume("paused").await.unwrap();
-    harness.advance().await;
-    let mut came: Vec<_> = receiver
+    harness.deliver_due().await;
+    let mut requests: Vec<_> = receiver
         .received()
         .iter()
-        .map(|one| format!("{} {}", one.path, one.header("hookbridge-attempt")))
+        .map(|request| format!("{} {}", request.path, request.header("hookbridge-attempt")))
         .collect();
-    came.sort();
-    assert_eq!(came, ["/cancelled 1", "/paused 1", "/paused 1", "/paused 1"]);
+    requests.sort();
+    assert_eq!(requests, ["/cancelled 1", "/paused 1", "/paused 1", "/paused 1"]);
 }
 
 async fn a_changed_subscriber_applies_to_in_flight_deliveries(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("moves", receiver.url("old"), subscriber_update("a")).await;
-    let jobs = in_flight_count(&harness, "a", 2).await;
-    sleep(SHORT_WAIT).await;
-    let moved = SubscriberUpdate { url: Some(receiver.url("new")), ..SubscriberUpdate::default() };
-    harness.service.update("moves", moved).await.unwrap();
+    let jobs = claim_deliveries(&harness, "a", 2).await;
+    sleep(LEASE_CHECK_EXPIRY).await;
+    let new_url = SubscriberUpdate { url: Some(receiver.url("new")), ..SubscriberUpdate::default() };
+    harness.service.update("moves", new_url).await.unwrap();
     harness.service.rotate_secret("moves", SignedDuration::from_hours(1)).await.unwrap();
-    let (mut finished, _) = attempted(&harness, jobs).await;
+    let (mut finished, _) = attempt_all(&harness, jobs).await;
     harness.dispatcher.record(&mut finished).await.unwrap();
     let received = receiver.received();
-    assert!(received.len() == 2 && received.iter().all(|one| one.path == "/new"), "{received:?}");
-    let signatures = |one: &ReceivedRequest| one.header("webhook-signature").split(' ').count();
-    assert!(received.iter().all(|one| signatures(one) == 2), "of the new secret and the old one");
+    assert!(received.len() == 2 && received.iter().all(|request| request.path == "/new"), "{received:?}");
+    let signatures = |request: &ReceivedRequest| request.header("webhook-signature").split(' ').count();
+    assert!(
+        received.iter().all(|request| signatures(request) == 2),
+        "signed with the new and the old secret"
+    );
     assert_eq!(harness.count(DeliveryState::Delivered).await, 2);
 }
 
 async fn the_concurrency_limit_holds_while_subscribers_change(db: impl SqlExecutor + Clone + 'static) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
-    let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (now, seen) = (under_way, most.clone());
+    let (in_flight, max_in_flight) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let max = max_in_flight.clone();
     receiver.respond_by(move |_| {
-        seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        max.fetch_max(in_flight.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(5));
-        now.fetch_sub(1, Ordering::SeqCst);
+        in_flight.fetch_sub(1, Ordering::SeqCst);
         (200, vec![], String::new())
     });
     harness.subscriber("slow", receiver.url("in"), subscriber_update("slow*")).await;
     harness.subscriber("other", receiver.url("in"), subscriber_update("other")).await;
     let mut deliveries = tokio::task::JoinSet::new();
     for n in 0..8 {
-        let jobs = in_flight_count(&harness, &format!("slow-{n}"), 2).await;
+        let jobs = claim_deliveries(&harness, &format!("slow-{n}"), 2).await;
         let dispatcher = harness.dispatcher.clone();
         deliveries.spawn(async move {
             let mut recorded = Vec::new();
@@ -183,33 +186,33 @@ async fn the_concurrency_limit_holds_while_subscribers_change(db: impl SqlExecut
         harness.service.resume("other").await.unwrap();
     }
     assert_eq!(deliveries.join_all().await.iter().sum::<usize>(), 16);
-    assert_eq!((most.load(Ordering::SeqCst), receiver.received().len()), (1, 16));
+    assert_eq!((max_in_flight.load(Ordering::SeqCst), receiver.received().len()), (1, 16));
 }
 
 async fn claims_are_released_at_shutdown(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), subscriber_update("a")).await;
-    let jobs = in_flight_count(&harness, "a", 5).await;
+    let jobs = claim_deliveries(&harness, "a", 5).await;
     harness.dispatcher.shut_down();
-    let (finished, untried) = attempted(&harness, jobs).await;
-    assert_eq!((finished.len(), untried.len()), (0, 5));
-    harness.dispatcher.release(untried).await;
-    harness.another_dispatcher().advance().await;
+    let (finished, skipped) = attempt_all(&harness, jobs).await;
+    assert_eq!((finished.len(), skipped.len()), (0, 5));
+    harness.dispatcher.release(skipped).await;
+    harness.another_dispatcher().deliver_due().await;
     assert_eq!((receiver.received().len(), harness.count(DeliveryState::Delivered).await), (5, 5));
-    assert_eq!(in_flight_count(&harness, "a", 6).await.len(), 0, "it has ended");
+    assert_eq!(claim_deliveries(&harness, "a", 6).await.len(), 0, "a stopped dispatcher claims nothing");
 }
 
 async fn more_due_deliveries_than_slots_are_reported(db: impl SqlExecutor + Clone) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), subscriber_update("a")).await;
-    let jobs = in_flight_count(&harness, "a", 36).await;
+    let jobs = claim_deliveries(&harness, "a", 36).await;
     assert_eq!((jobs.len(), harness.dispatcher.has_more_due()), (16, true));
     assert_eq!(harness.dispatcher.claim_due().await.unwrap().len(), 0);
-    assert!(harness.dispatcher.has_more_due(), "there was no room");
+    assert!(harness.dispatcher.has_more_due(), "there was no free slot");
     harness.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
-    for (expected, more) in [(16, true), (4, false), (0, false)] {
+    for (expected, has_more) in [(16, true), (4, false), (0, false)] {
         let jobs = harness.dispatcher.claim_due().await.unwrap();
-        assert_eq!((jobs.len(), harness.dispatcher.has_more_due()), (expected, more));
+        assert_eq!((jobs.len(), harness.dispatcher.has_more_due()), (expected, has_more));
         harness.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
     }
     assert_eq!((receiver.received().len(), harness.count(DeliveryState::Delivered).await), (36, 36));

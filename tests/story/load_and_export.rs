@@ -30,9 +30,9 @@ fn an_exported_log_loads_into_an_equal_one() {
         (&json!(30), &json!(30), &json!(0))
     );
     let events = loaded["events"].as_u64().unwrap();
-    let again: Value =
+    let repeated: Value =
         serde_json::from_str(&command(&["load", "raw", "--database", "log.db", "--json"])).unwrap();
-    assert_eq!((&again["before"], &again["events"]), (&json!(30), &json!(0)));
+    assert_eq!((&repeated["before"], &repeated["events"]), (&json!(30), &json!(0)));
 
     let lines = command(&["export", "--database", "log.db", "--type", "open"]);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -41,12 +41,12 @@ fn an_exported_log_loads_into_an_equal_one() {
     let csv = command(&["export", "--database", "log.db", "--format", "csv"]);
     assert_eq!(csv.split("\r\n").filter(|row| !row.is_empty()).count() as u64, events + 1);
     assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
-    let none = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&none.stderr).contains("no log exists at /nonexistent.db"));
+    let missing_log = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&missing_log.stderr).contains("no log exists at /nonexistent.db"));
     command(&["load", "raw", "--database", "a/new/folder/log.db"]);
-    let empty =
+    let missing_archive =
         hookbridge().args(["load", "/nonexistent", "--database"]).arg(folder.path().join("x.db")).output();
-    assert!(String::from_utf8_lossy(&empty.unwrap().stderr).contains("contains no batches"));
+    assert!(String::from_utf8_lossy(&missing_archive.unwrap().stderr).contains("contains no batches"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,24 +65,24 @@ async fn a_repeatedly_killed_load_produces_the_same_log() {
         command.arg("load").arg(folder.path()).args(["--json", "--database", &database.url]);
         command
     };
-    let mut killed = 0;
-    let last = loop {
+    let mut kills = 0;
+    let output = loop {
         let mut child = load().stdout(Stdio::piped()).spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(40 + 25 * killed)).await;
+        tokio::time::sleep(Duration::from_millis(40 + 25 * kills)).await;
         if child.try_wait().unwrap().is_some() {
             break child.wait_with_output().unwrap();
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        killed += 1;
+        kills += 1;
     };
-    assert!(last.status.success() && killed > 0, "killed {killed} times");
-    let done: Value = serde_json::from_slice(&last.stdout).unwrap();
-    assert_eq!((&done["batches"], &done["failed"]), (&json!(150), &json!(0)));
+    assert!(output.status.success() && kills > 0, "killed {kills} times");
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["batches"], &summary["failed"]), (&json!(150), &json!(0)));
     assert_eq!(database.number("select count(*) from hookbridge.events").await, 15_100);
     assert_eq!(database.number("select count(*) from hookbridge.batches").await, 150);
-    let counted = "select sum(events)::bigint from hookbridge.batches";
-    assert_eq!(database.number(counted).await, 15_100, "what each batch brought adds up");
-    let again = run(&mut load());
-    assert_eq!(serde_json::from_str::<Value>(&again).unwrap()["before"], 150);
+    let recorded_per_batch = "select sum(events)::bigint from hookbridge.batches";
+    assert_eq!(database.number(recorded_per_batch).await, 15_100, "the events per batch add up");
+    let repeated = run(&mut load());
+    assert_eq!(serde_json::from_str::<Value>(&repeated).unwrap()["before"], 150);
 }

@@ -11,9 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::actors::log::{Interrupted, all_events, batch, both, ids, now, page, record, unlimited_search};
+use crate::actors::log::{
+    InterruptedFuture, all_events, batch, for_each_database, ids, new_event, now, page, unlimited_search,
+};
 
-both! {
+for_each_database! {
     a_batch_is_recorded_once
     an_event_in_two_batches_is_recorded_once
     an_event_of_any_age_is_recorded_once
@@ -29,7 +31,7 @@ both! {
 
 async fn a_batch_is_recorded_once(log: impl EventStore) {
     let t = now();
-    let first = batch("s3://raw/1", vec![record("a", t), record("b", t)]);
+    let first = batch("s3://raw/1", vec![new_event("a", t), new_event("b", t)]);
     let RecordOutcome::Inserted { batch: number, events: 2, repeats: 0 } = log.record(&first).await.unwrap()
     else {
         panic!("two new events")
@@ -51,14 +53,15 @@ async fn a_batch_is_recorded_once(log: impl EventStore) {
 async fn an_event_in_two_batches_is_recorded_once(log: impl EventStore) {
     let t = now();
     let later = t + SignedDuration::from_micros(1);
-    log.record(&batch("1", vec![record("a", t), record("b", t)])).await.unwrap();
-    let second = batch("2", vec![record("c", t), record("a", t), record("b", later), record("c", t)]);
-    let recorded = log.record(&second).await.unwrap();
-    assert!(matches!(recorded, RecordOutcome::Inserted { events: 2, repeats: 2, .. }), "{recorded:?}");
+    log.record(&batch("1", vec![new_event("a", t), new_event("b", t)])).await.unwrap();
+    let second =
+        batch("2", vec![new_event("c", t), new_event("a", t), new_event("b", later), new_event("c", t)]);
+    let outcome = log.record(&second).await.unwrap();
+    assert!(matches!(outcome, RecordOutcome::Inserted { events: 2, repeats: 2, .. }), "{outcome:?}");
     assert_eq!(ids(&all_events(&log).await), ["a", "b", "c", "b"], "an id at another time is another event");
-    let none = EventBatch { origin: None, events: vec![record("a", t)], unrecognized: 0 };
-    let recorded = log.record(&none).await.unwrap();
-    assert!(matches!(recorded, RecordOutcome::Inserted { events: 0, repeats: 1, .. }), "{recorded:?}");
+    let without_origin = EventBatch { origin: None, events: vec![new_event("a", t)], unrecognized: 0 };
+    let outcome = log.record(&without_origin).await.unwrap();
+    assert!(matches!(outcome, RecordOutcome::Inserted { events: 0, repeats: 1, .. }), "{outcome:?}");
 }
 
 async fn an_event_of_any_age_is_recorded_once(log: impl EventStore) {
@@ -68,10 +71,10 @@ async fn an_event_of_any_age_is_recorded_once(log: impl EventStore) {
             .enumerate()
     {
         let time = time.parse().unwrap();
-        log.record(&batch(&format!("{n}"), vec![record("a", time)])).await.unwrap();
-        let again =
-            log.record(&batch(&format!("{n} again"), vec![record("a", time), record("b", time)])).await;
-        assert!(matches!(again.unwrap(), RecordOutcome::Inserted { events: 1, repeats: 1, .. }), "{time}");
+        log.record(&batch(&format!("{n}"), vec![new_event("a", time)])).await.unwrap();
+        let outcome =
+            log.record(&batch(&format!("{n} again"), vec![new_event("a", time), new_event("b", time)])).await;
+        assert!(matches!(outcome.unwrap(), RecordOutcome::Inserted { events: 1, repeats: 1, .. }), "{time}");
     }
 }
 
@@ -82,65 +85,65 @@ async fn concurrent_recorders_of_the_same_events_agree(log: impl EventStore) {
         let log = log.clone();
         tasks.spawn(async move {
             // Each origin three times, and overlapping batches in different orders.
-            let mut records: Vec<_> =
-                (0..40).map(|id| record(&format!("{:03}", id + n / 3 * 10), t)).collect();
+            let mut events: Vec<_> =
+                (0..40).map(|id| new_event(&format!("{:03}", id + n / 3 * 10), t)).collect();
             if n % 2 == 0 {
-                records.reverse();
+                events.reverse();
             }
-            log.record(&batch(&format!("{}", n / 3), records)).await.unwrap()
+            log.record(&batch(&format!("{}", n / 3), events)).await.unwrap()
         });
     }
-    let done = tasks.join_all().await;
-    let new = done.iter().filter_map(|recorded| match recorded {
+    let outcomes = tasks.join_all().await;
+    let new_counts = outcomes.iter().filter_map(|outcome| match outcome {
         RecordOutcome::Inserted { events, .. } => Some(*events),
         RecordOutcome::AlreadyRecorded { .. } => None,
     });
-    let new: Vec<_> = new.collect();
-    assert_eq!(new.len(), 8, "each origin once");
-    assert_eq!(new.iter().sum::<usize>(), 110, "each event once");
+    let new_counts: Vec<_> = new_counts.collect();
+    assert_eq!(new_counts.len(), 8, "each origin once");
+    assert_eq!(new_counts.iter().sum::<usize>(), 110, "each event once");
     assert_eq!(all_events(&*log).await.len(), 110);
 }
 
 async fn an_interrupted_recorder_records_all_or_nothing(log: impl EventStore) {
     let t = now();
-    log.record(&batch("before", vec![record("0", t)])).await.unwrap();
-    let mut stopped = 0;
+    log.record(&batch("before", vec![new_event("0", t)])).await.unwrap();
+    let mut interruptions = 0;
     for polls in 0.. {
-        // Each in a week without a partition.
+        // Each batch is in a week without a partition.
         let week = t - SignedDuration::from_hours(24 * 7 * (i64::try_from(polls).unwrap() + 1));
-        let records: Vec<_> =
-            (0..700).map(|n| record(&format!("{polls}-{n}"), week)).chain([record("0", t)]).collect();
-        let batch = batch(&format!("{polls}"), records);
+        let events: Vec<_> =
+            (0..700).map(|n| new_event(&format!("{polls}-{n}"), week)).chain([new_event("0", t)]).collect();
+        let batch = batch(&format!("{polls}"), events);
         let before = all_events(&log).await.len();
-        let done = {
-            let work = pin!(log.record(&batch));
-            Interrupted { work, polls }.await
+        let outcome = {
+            let future = pin!(log.record(&batch));
+            InterruptedFuture { future, polls }.await
         };
-        let after = all_events(&log).await.len() - before;
-        assert!(after == 0 || after == 700, "{after} events after {polls} steps");
+        let recorded_count = all_events(&log).await.len() - before;
+        assert!(recorded_count == 0 || recorded_count == 700, "{recorded_count} events after {polls} polls");
         log.record(&batch).await.unwrap();
-        assert_eq!(all_events(&log).await.len() - before, 700, "after {polls} steps, and once more");
-        if done.is_some() {
+        assert_eq!(all_events(&log).await.len() - before, 700, "after {polls} polls and a retry");
+        if outcome.is_some() {
             break;
         }
-        stopped += 1;
+        interruptions += 1;
     }
-    assert!(stopped > 3, "it was stopped {stopped} times only");
+    assert!(interruptions > 3, "it was interrupted only {interruptions} times");
 }
 
 async fn every_value_round_trips(log: impl EventStore) {
-    let mut given = record("ä'\"\\%", "2016-02-02T19:50:00.123456Z".parse().unwrap());
-    given.source = "github.com".into();
-    given.detail_type = "push".into();
-    given.account = "000000000000".into();
-    given.region = "eu-central-1".into();
-    given.resources = vec!["urn:a".into(), "{\"b\",NULL}".into(), String::new()];
-    given.detail = "{\n \"a\" : \"\\u0000\\ud83d\", \"n\": 1.50e0 }".into();
-    log.record(&batch("1", vec![given])).await.unwrap();
-    let mut far = record("far", "9999-12-30T00:00:00Z".parse().unwrap());
-    far.detail = "[]".into();
-    let past = record("past", "0001-01-01T00:00:00Z".parse().unwrap());
-    log.record(&batch("2", vec![far, past])).await.unwrap();
+    let mut event = new_event("ä'\"\\%", "2016-02-02T19:50:00.123456Z".parse().unwrap());
+    event.source = "github.com".into();
+    event.detail_type = "push".into();
+    event.account = "000000000000".into();
+    event.region = "eu-central-1".into();
+    event.resources = vec!["urn:a".into(), "{\"b\",NULL}".into(), String::new()];
+    event.detail = "{\n \"a\" : \"\\u0000\\ud83d\", \"n\": 1.50e0 }".into();
+    log.record(&batch("1", vec![event])).await.unwrap();
+    let mut latest = new_event("far", "9999-12-30T00:00:00Z".parse().unwrap());
+    latest.detail = "[]".into();
+    let earliest = new_event("past", "0001-01-01T00:00:00Z".parse().unwrap());
+    log.record(&batch("2", vec![latest, earliest])).await.unwrap();
     let events = all_events(&log).await;
     let found = &events.iter().find(|event| event.key.id.starts_with('ä')).unwrap();
     assert_eq!(
@@ -156,68 +159,73 @@ async fn every_value_round_trips(log: impl EventStore) {
 
 async fn every_filter_finds_its_events(log: impl EventStore) {
     let t = now();
-    let mut target = record("target", t);
+    let mut target = new_event("target", t);
     target.detail_type = "bounce".into();
     target.source = "other.example".into();
     target.search_columns =
         SearchColumns::from_fields(|name| Some(Cow::Owned(format!("Alpha {name}-Beta gamma"))));
-    log.record(&batch("1", vec![target, record("other", t)])).await.unwrap();
-    let mut strange = record("strange", t);
+    log.record(&batch("1", vec![target, new_event("other", t)])).await.unwrap();
+    let mut punctuated = new_event("punctuated", t);
     let text = Cow::Borrowed("550 5.1.1 <ann@example.com>: a < b, Grün");
-    strange.search_columns = SearchColumns::from_fields(|name| (name == "reason").then_some(text.clone()));
-    log.record(&batch("2", vec![strange])).await.unwrap();
+    punctuated.search_columns = SearchColumns::from_fields(|name| (name == "reason").then_some(text.clone()));
+    log.record(&batch("2", vec![punctuated])).await.unwrap();
     let reason = COLUMNS.iter().position(|column| column.name == "reason").unwrap();
     let find = async |search: Search| {
         let found = log.search(&search, &page(Order::NewestFirst, 10)).await.unwrap();
         assert_eq!(log.count(&search).await.unwrap(), found.len() as u64);
         ids(&found).join(" ")
     };
-    let one = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    let strings = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
     for (words, expected) in [
-        ("5.1.1 <ann@example.com>", "strange"),
-        ("a < b", "strange"),
-        ("<ann", "strange"),
-        ("grün", "strange"),
+        ("5.1.1 <ann@example.com>", "punctuated"),
+        ("a < b", "punctuated"),
+        ("<ann", "punctuated"),
+        ("grün", "punctuated"),
         ("gr", ""),
         ("n@example", ""),
     ] {
         let search = Search { columns: vec![(reason, vec![words.to_owned()])], ..unlimited_search() };
         assert_eq!(find(search).await, expected, "{words}");
     }
-    assert_eq!(find(unlimited_search()).await, "target strange other");
-    assert_eq!(find(Search { ids: one(&["other", "x"]), ..unlimited_search() }).await, "other");
-    assert_eq!(find(Search { types: one(&["bounce"]), ..unlimited_search() }).await, "target");
+    assert_eq!(find(unlimited_search()).await, "target punctuated other");
+    assert_eq!(find(Search { ids: strings(&["other", "x"]), ..unlimited_search() }).await, "other");
+    assert_eq!(find(Search { types: strings(&["bounce"]), ..unlimited_search() }).await, "target");
     assert_eq!(
-        find(Search { sources: one(&["sparkpost.com"]), ..unlimited_search() }).await,
-        "strange other"
+        find(Search { sources: strings(&["sparkpost.com"]), ..unlimited_search() }).await,
+        "punctuated other"
     );
-    assert_eq!(find(Search { from: t, to: t, ..unlimited_search() }).await, "", "the end is not in");
+    assert_eq!(find(Search { from: t, to: t, ..unlimited_search() }).await, "", "`to` is exclusive");
     assert_eq!(find(Search { to: t, ..unlimited_search() }).await, "");
-    assert_eq!(find(Search { from: t, ..unlimited_search() }).await, "target strange other");
+    assert_eq!(find(Search { from: t, ..unlimited_search() }).await, "target punctuated other");
     assert_eq!(
         find(Search { reason_contains: Some("LPHA reason-b".into()), ..unlimited_search() }).await,
         "target"
     );
     assert_eq!(find(Search { reason_contains: Some("a.pha".into()), ..unlimited_search() }).await, "");
-    for (at, column) in COLUMNS.iter().enumerate() {
-        let by = |values: &[&str]| Search { columns: vec![(at, one(values))], ..unlimited_search() };
+    for (index, column) in COLUMNS.iter().enumerate() {
+        let by = |values: &[&str]| Search { columns: vec![(index, strings(values))], ..unlimited_search() };
         let name = column.name;
-        let whole = format!("Alpha {}-Beta gamma", column.field);
-        assert_eq!(find(by(&["x", &whole])).await, "target", "{name}");
+        let value = format!("Alpha {}-Beta gamma", column.field);
+        assert_eq!(find(by(&["x", &value])).await, "target", "{name}");
         let is_words = column.match_mode == hookbridge::log::MatchMode::Words;
         let expected = if is_words { "target" } else { "" };
         assert_eq!(find(by(&["beta"])).await, expected, "{name}: a word, in any case");
         assert_eq!(find(by(&["beta gamma"])).await, expected, "{name}: two words");
         assert_eq!(find(by(&["bet"])).await, "", "{name}: a part of a word");
         assert_eq!(find(by(&["gamma beta"])).await, "", "{name}: another order");
-        assert_eq!(find(by(&["(.*)", "x'; drop table events; --"])).await, "", "{name}: text is text");
+        assert_eq!(
+            find(by(&["(.*)", "x'; drop table events; --"])).await,
+            "",
+            "{name}: not a pattern or SQL"
+        );
     }
 }
 
 async fn pages_have_no_gap_and_no_repeat(log: impl EventStore) {
     let t = now();
-    let records = (0..50).map(|n| record(&format!("{n:02}"), t + SignedDuration::from_secs(n / 7))).collect();
-    log.record(&batch("1", records)).await.unwrap();
+    let events =
+        (0..50).map(|n| new_event(&format!("{n:02}"), t + SignedDuration::from_secs(n / 7))).collect();
+    log.record(&batch("1", events)).await.unwrap();
     for order in [Order::OldestFirst, Order::NewestFirst] {
         let mut seen = Vec::new();
         let mut after = None;
@@ -230,7 +238,7 @@ async fn pages_have_no_gap_and_no_repeat(log: impl EventStore) {
             // New events do not move the pages that were read.
             log.record(&batch(
                 &format!("{order:?}{}", seen.len()),
-                vec![record("zz", t - SignedDuration::from_hours(1))],
+                vec![new_event("zz", t - SignedDuration::from_hours(1))],
             ))
             .await
             .unwrap();
@@ -243,27 +251,27 @@ async fn pages_have_no_gap_and_no_repeat(log: impl EventStore) {
         seen.retain(|id| order == Order::NewestFirst || id != "zz");
         assert_eq!(seen, expected);
     }
-    let skipped = PageRequest { order: Order::OldestFirst, after: None, offset: 49, limit: 8 };
-    assert_eq!(ids(&log.search(&unlimited_search(), &skipped).await.unwrap()), ["48", "49"]);
+    let last_page = PageRequest { order: Order::OldestFirst, after: None, offset: 49, limit: 8 };
+    assert_eq!(ids(&log.search(&unlimited_search(), &last_page).await.unwrap()), ["48", "49"]);
 }
 
 async fn expired_events_are_deleted(log: impl EventStore) {
     let days = |days: i64| now() - SignedDuration::from_hours(24 * days);
-    let records = [400, 100, 31].map(|age| record(&format!("{age}"), days(age)));
-    log.record(&batch("1", records.into())).await.unwrap();
-    log.record(&batch("2", vec![record("stray", "1999-01-01T00:00:00Z".parse().unwrap())])).await.unwrap();
+    let events = [400, 100, 31].map(|age| new_event(&format!("{age}"), days(age)));
+    log.record(&batch("1", events.into())).await.unwrap();
+    log.record(&batch("2", vec![new_event("stray", "1999-01-01T00:00:00Z".parse().unwrap())])).await.unwrap();
     log.maintain(&RetentionPolicy::default()).await.unwrap();
-    assert_eq!(all_events(&log).await.len(), 4, "nothing is deleted without a retention");
+    assert_eq!(all_events(&log).await.len(), 4, "nothing is deleted without a retention policy");
     log.maintain(&RetentionPolicy::default().with_max_age(SignedDuration::from_hours(24 * 60)))
         .await
         .unwrap();
-    assert_eq!(all_events(&log).await.len(), 4, "what was recorded a moment ago stays, however old it is");
-    let later = now();
-    log.record(&batch("3", vec![record("300", days(300)), record("0", days(0))])).await.unwrap();
-    log.maintain(&RetentionPolicy { keep_since: Some(later), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(ids(&all_events(&log).await), ["300", "0"], "what was recorded since then stays");
-    log.record(&batch("4", vec![record("400", days(400))])).await.unwrap();
-    assert_eq!(all_events(&log).await.len(), 3, "what went can be recorded again");
+    assert_eq!(all_events(&log).await.len(), 4, "a recently recorded event is kept, however old its time is");
+    let cutoff = now();
+    log.record(&batch("3", vec![new_event("300", days(300)), new_event("0", days(0))])).await.unwrap();
+    log.maintain(&RetentionPolicy { keep_since: Some(cutoff), ..RetentionPolicy::default() }).await.unwrap();
+    assert_eq!(ids(&all_events(&log).await), ["300", "0"], "events recorded since then are kept");
+    log.record(&batch("4", vec![new_event("400", days(400))])).await.unwrap();
+    assert_eq!(all_events(&log).await.len(), 3, "a deleted event can be recorded again");
 }
 
 async fn recorded_batches_are_recognised(log: impl EventStore) {
@@ -284,25 +292,25 @@ async fn the_split_into_batches_makes_no_difference(log: impl EventStore) {
     let result = runner.run(&batches, |batches| {
         case.set(case.get() + 1);
         let from = start + SignedDuration::from_hours(100 * case.get());
-        let given = &log;
-        let record = |n: i64| record(&format!("{}", n % 11), from + SignedDuration::from_secs(n / 3));
+        let log = &log;
+        let event = |n: i64| new_event(&format!("{}", n % 11), from + SignedDuration::from_secs(n / 3));
         let found = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                for (n, (twice, events)) in batches.iter().enumerate() {
+                for (n, (repeats, events)) in batches.iter().enumerate() {
                     let batch =
-                        batch(&format!("{}/{n}", case.get()), events.iter().map(|n| record(*n)).collect());
-                    for _ in 0..=*twice {
-                        given.record(&batch).await?;
+                        batch(&format!("{}/{n}", case.get()), events.iter().map(|n| event(*n)).collect());
+                    for _ in 0..=*repeats {
+                        log.record(&batch).await?;
                     }
                 }
                 let search = Search { from, to: from + SignedDuration::from_hours(99), ..Search::default() };
-                given.search(&search, &page(Order::OldestFirst, 1000)).await
+                log.search(&search, &page(Order::OldestFirst, 1000)).await
             })
         });
         let mut expected: Vec<EventKey> = batches
             .iter()
-            .flat_map(|(_, events)| events.iter().map(|n| record(*n)))
-            .map(|record| EventKey { time: record.time, id: record.id.into_owned() })
+            .flat_map(|(_, events)| events.iter().map(|n| event(*n)))
+            .map(|event| EventKey { time: event.time, id: event.id.into_owned() })
             .collect();
         expected.sort();
         expected.dedup();

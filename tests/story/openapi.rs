@@ -15,16 +15,16 @@ fn the_feed_matches_its_openapi_document() {
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.contains_key("/events") && document["openapi"] == "3.1.0");
     let schemathesis = format!("{}/tools/bin/schemathesis", test_environment("HOOKBRIDGE_TEST_ENV"));
-    let said = run(Command::new(schemathesis)
+    let output = run(Command::new(schemathesis)
         .current_dir(server.folder.path())
         .arg("--config-file")
         .arg(checkout().join("tests/python/schemathesis.toml"))
         .args(["run", &format!("http://{}/openapi.json", server.address)])
         .args(["--header", "Authorization: Bearer open sesame"]));
-    assert!(said.contains(&format!("Tested: {}", operations(&document))), "{said}");
+    assert!(output.contains(&format!("Tested: {}", count_operations(&document))), "{output}");
 }
 
-fn operations(document: &Value) -> usize {
+fn count_operations(document: &Value) -> usize {
     let methods = ["get", "put", "post", "delete"];
     let of_path = |path: &Value| methods.iter().filter(|method| path.get(method).is_some()).count();
     document["paths"].as_object().unwrap().values().map(of_path).sum()

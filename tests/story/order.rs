@@ -17,9 +17,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::actors::database::Database;
-use crate::actors::log::{Interrupted, batch, both, now, record};
+use crate::actors::log::{InterruptedFuture, batch, for_each_database, new_event, now};
 
-both! {
+for_each_database! {
     positions_run_from_one_without_gaps
     every_range_is_read_exactly
     a_filter_returns_matching_events_only
@@ -36,8 +36,8 @@ pub async fn read(log: &impl EventReader, positions: Range<Position>) -> Vec<(Po
         .read_events(positions, &EventFilter::default(), PageLimit::UNLIMITED)
         .await
         .unwrap()
-        .expect("all of it is kept");
-    events.into_iter().map(|placed| (placed.position, placed.event.key.id)).collect()
+        .expect("no event was dropped");
+    events.into_iter().map(|positioned| (positioned.position, positioned.event.key.id)).collect()
 }
 
 async fn positions_run_from_one_without_gaps(log: impl EventReader) {
@@ -45,47 +45,56 @@ async fn positions_run_from_one_without_gaps(log: impl EventReader) {
     assert_eq!(read(&log, 1..1).await, []);
     let t = now();
     let week = SignedDuration::from_hours(24 * 7);
-    log.record(&batch("1", vec![record("c", t), record("a", t - week), record("b", t)])).await.unwrap();
+    log.record(&batch("1", vec![new_event("c", t), new_event("a", t - week), new_event("b", t)]))
+        .await
+        .unwrap();
     log.record(&batch("2", vec![])).await.unwrap();
     // Two events are recorded already, and one is repeated.
-    let second = ["b", "y", "c", "x", "y"].map(|id| record(id, t));
+    let second = ["b", "y", "c", "x", "y"].map(|id| new_event(id, t));
     log.record(&batch("3", second.into())).await.unwrap();
-    log.record(&batch("4", vec![record("b", t)])).await.unwrap();
-    log.record(&batch("5", vec![record("z", t)])).await.unwrap();
+    log.record(&batch("4", vec![new_event("b", t)])).await.unwrap();
+    log.record(&batch("5", vec![new_event("z", t)])).await.unwrap();
     assert_eq!(log.assign_positions().await.unwrap(), 7);
-    let all = read(&log, 1..7).await;
+    let events = read(&log, 1..7).await;
     let expected = ["c", "a", "b", "y", "x", "z"];
-    assert_eq!(all, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>(), "as they were sent");
+    assert_eq!(
+        events,
+        (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>(),
+        "in the order in which they were recorded"
+    );
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 7 });
 }
 
 async fn manually_deleted_events_do_not_hide_later_ones(log: impl EventReader + SqlExecutor) {
     for n in 0..10 {
-        let records = (0..10).map(|k| record(&format!("{n}-{k}"), now())).collect();
-        log.record(&batch(&n.to_string(), records)).await.unwrap();
+        let events = (0..10).map(|k| new_event(&format!("{n}-{k}"), now())).collect();
+        log.record(&batch(&n.to_string(), events)).await.unwrap();
     }
     let end = log.assign_positions().await.unwrap();
-    // A single one, several whole batches, and the last.
+    // A single event, several whole batches, and the last event.
     for ids in ["0-3", "2-%", "3-%", "4-%", "9-9"] {
         let sql = format!("delete from {{log}}events where id like '{ids}'");
         log.query(&sql, vec![]).await.unwrap();
     }
-    let there = read(&log, 1..end).await;
-    assert_eq!(there.len(), 68);
-    for events in [1, 7, 30] {
-        let most = PageLimit { max_events: events, ..PageLimit::UNLIMITED };
+    let remaining = read(&log, 1..end).await;
+    assert_eq!(remaining.len(), 68);
+    for max_events in [1, 7, 30] {
+        let limit = PageLimit { max_events, ..PageLimit::UNLIMITED };
         let (mut from, mut found) = (1, Vec::new());
         while from < end {
-            let page = log.read_events(from..end, &EventFilter::default(), most).await.unwrap().unwrap();
-            let is_cut = most.is_reached(&page);
-            from = page.last().filter(|_| is_cut).map_or(end, |last| last.position + 1);
-            found.extend(page.into_iter().map(|placed| placed.position));
+            let page = log.read_events(from..end, &EventFilter::default(), limit).await.unwrap().unwrap();
+            let is_partial = limit.is_reached(&page);
+            from = page.last().filter(|_| is_partial).map_or(end, |last| last.position + 1);
+            found.extend(page.into_iter().map(|positioned| positioned.position));
         }
-        assert!(found.iter().eq(there.iter().map(|(position, _)| position)), "{events} at once: {found:?}");
-        let last = PageLimit { from_end: true, ..most };
-        let page = log.read_events(1..end, &EventFilter::default(), last).await.unwrap().unwrap();
-        let expected = there[there.len() - events..].iter().map(|(position, _)| position);
-        assert!(page.iter().map(|placed| &placed.position).eq(expected), "the last {events}");
+        assert!(
+            found.iter().eq(remaining.iter().map(|(position, _)| position)),
+            "{max_events} a page: {found:?}"
+        );
+        let from_end = PageLimit { from_end: true, ..limit };
+        let page = log.read_events(1..end, &EventFilter::default(), from_end).await.unwrap().unwrap();
+        let expected = remaining[remaining.len() - max_events..].iter().map(|(position, _)| position);
+        assert!(page.iter().map(|positioned| &positioned.position).eq(expected), "the last {max_events}");
     }
 }
 
@@ -100,7 +109,9 @@ async fn every_range_is_read_exactly(log: impl EventReader) {
         let size = [1, 1, 5, 60][usize::try_from(n % 4).unwrap()];
         let time = now() - SignedDuration::from_hours(24 * 5 * (n * 7 % 11));
         let ids: Vec<_> = (0..size).map(|k| format!("{n}-{k}")).collect();
-        log.record(&batch(&format!("{n}"), ids.iter().map(|id| record(id, time)).collect())).await.unwrap();
+        log.record(&batch(&format!("{n}"), ids.iter().map(|id| new_event(id, time)).collect()))
+            .await
+            .unwrap();
         // Positions are assigned to one batch at a time, and to several at once.
         if n % 3 == 0 {
             log.assign_positions().await.unwrap();
@@ -111,12 +122,12 @@ async fn every_range_is_read_exactly(log: impl EventReader) {
     let expected: Vec<_> = (1..).zip(expected).collect();
     assert_eq!(expected.len(), usize::try_from(end - 1).unwrap());
     let result = runner.run(&(1..end, 0..end), |(start, length)| {
-        let window = start..(start + length).min(end);
+        let range = start..(start + length).min(end);
         let found = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(read(&log, window.clone()))
+            tokio::runtime::Handle::current().block_on(read(&log, range.clone()))
         });
-        let at = |position: Position| usize::try_from(position - 1).unwrap();
-        prop_assert_eq!(&found, &expected[at(window.start)..at(window.end)]);
+        let index = |position: Position| usize::try_from(position - 1).unwrap();
+        prop_assert_eq!(&found, &expected[index(range.start)..index(range.end)]);
         Ok(())
     });
     result.unwrap();
@@ -125,17 +136,17 @@ async fn every_range_is_read_exactly(log: impl EventReader) {
 async fn a_filter_returns_matching_events_only(log: impl EventReader) {
     let t = now();
     let hour = SignedDuration::from_hours(1);
-    let mut records: Vec<_> = ["a", "b", "c", "d"].map(|id| record(id, t)).into();
-    records[0].detail_type = "push".into();
-    records[1].detail_type = "pull_request.opened".into();
-    records[2].detail_type = "pull_request.closed".into();
-    records[2].source = "github.com".into();
-    records[3].time = t - hour;
-    log.record(&batch("1", records)).await.unwrap();
+    let mut events: Vec<_> = ["a", "b", "c", "d"].map(|id| new_event(id, t)).into();
+    events[0].detail_type = "push".into();
+    events[1].detail_type = "pull_request.opened".into();
+    events[2].detail_type = "pull_request.closed".into();
+    events[2].source = "github.com".into();
+    events[3].time = t - hour;
+    log.record(&batch("1", events)).await.unwrap();
     let end = log.assign_positions().await.unwrap();
     let find = async |filter: EventFilter| {
         let events = log.read_events(1..end, &filter, PageLimit::UNLIMITED).await.unwrap().unwrap();
-        events.iter().map(|placed| placed.event.key.id.clone()).collect::<Vec<_>>().join(" ")
+        events.iter().map(|positioned| positioned.event.key.id.clone()).collect::<Vec<_>>().join(" ")
     };
     let types = |types: &[&str]| EventFilter {
         types: types.iter().map(|text| TypePattern((*text).to_owned())).collect(),
@@ -159,12 +170,12 @@ async fn the_first_position_since_a_time_is_found(log: impl EventReader) {
     let long_ago = Timestamp::UNIX_EPOCH;
     assert_eq!(log.first_position_since(long_ago).await.unwrap(), 1);
     assert_eq!(log.recorded_at(1).await.unwrap(), None);
-    log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
+    log.record(&batch("1", vec![new_event("a", long_ago), new_event("b", long_ago)])).await.unwrap();
     log.assign_positions().await.unwrap();
     let between = now();
-    log.record(&batch("2", vec![record("c", long_ago)])).await.unwrap();
+    log.record(&batch("2", vec![new_event("c", long_ago)])).await.unwrap();
     assert_eq!(log.first_position_since(long_ago).await.unwrap(), 1);
-    assert_eq!(log.first_position_since(between).await.unwrap(), 3, "the time is that of recording");
+    assert_eq!(log.first_position_since(between).await.unwrap(), 3, "the time of recording counts");
     assert_eq!(log.first_position_since(now() + SignedDuration::from_hours(1)).await.unwrap(), 4);
     let (a, b, c) = (
         log.recorded_at(1).await.unwrap(),
@@ -177,8 +188,9 @@ async fn the_first_position_since_a_time_is_found(log: impl EventReader) {
 
 async fn an_event_is_found_by_id(log: impl EventReader) {
     let t = now();
-    let records = vec![record("a", t), record("b", t - SignedDuration::from_hours(9)), record("b", t)];
-    log.record(&batch("1", records)).await.unwrap();
+    let events =
+        vec![new_event("a", t), new_event("b", t - SignedDuration::from_hours(9)), new_event("b", t)];
+    log.record(&batch("1", events)).await.unwrap();
     let found = log.find_event("b", &[]).await.unwrap().unwrap();
     assert_eq!((found.key.id.as_str(), found.key.time), ("b", t), "the latest");
     assert_eq!(log.find_event("x", &[]).await.unwrap(), None);
@@ -188,83 +200,76 @@ async fn an_event_is_found_by_id(log: impl EventReader) {
 
 async fn a_waiting_reader_is_woken_by_an_append(log: impl EventReader) {
     let log = Arc::new(log);
-    let waiting: Vec<_> = (0..20)
+    let readers: Vec<_> = (0..20)
         .map(|_| {
             let log = log.clone();
             tokio::spawn(async move { timeout(Duration::from_secs(20), log.wait_for_position(1)).await })
         })
         .collect();
-    assert!(
-        timeout(Duration::from_millis(1), log.wait_for_position(1)).await.is_err(),
-        "there is nothing yet"
-    );
-    log.record(&batch("1", vec![record("a", now())])).await.unwrap();
-    for waiting in waiting {
-        waiting.await.unwrap().expect("in time").unwrap();
+    assert!(timeout(Duration::from_millis(1), log.wait_for_position(1)).await.is_err(), "the log is empty");
+    log.record(&batch("1", vec![new_event("a", now())])).await.unwrap();
+    for reader in readers {
+        reader.await.unwrap().expect("in time").unwrap();
     }
-    assert_eq!(read(&*log, 1..2).await.len(), 1, "what it waited for is there");
+    assert_eq!(read(&*log, 1..2).await.len(), 1, "the event can be read");
 }
 
 async fn dropped_events_are_reported_as_expired(log: impl EventReader) {
     let long_ago = now() - SignedDuration::from_hours(24 * 50);
-    log.record(&batch("1", vec![record("a", long_ago), record("b", long_ago)])).await.unwrap();
+    log.record(&batch("1", vec![new_event("a", long_ago), new_event("b", long_ago)])).await.unwrap();
     log.assign_positions().await.unwrap();
-    let later = now();
-    log.record(&batch("2", vec![record("c", long_ago), record("d", now())])).await.unwrap();
-    log.maintain(&RetentionPolicy { keep_since: Some(later), ..RetentionPolicy::default() }).await.unwrap();
+    let cutoff = now();
+    log.record(&batch("2", vec![new_event("c", long_ago), new_event("d", now())])).await.unwrap();
+    log.maintain(&RetentionPolicy { keep_since: Some(cutoff), ..RetentionPolicy::default() }).await.unwrap();
     assert_eq!(log.bounds().await.unwrap(), Bounds { first: 3, end: 5 });
     assert_eq!(log.read_events(1..5, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(log.read_events(2..3, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(read(&log, 3..5).await, [(3, "c".to_owned()), (4, "d".to_owned())]);
     log.maintain(&RetentionPolicy { keep_since: Some(now()), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 5, end: 5 }, "positions are not given again");
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 5, end: 5 }, "positions are not reused");
     assert_eq!(log.read_events(4..5, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(read(&log, 5..5).await, []);
-    log.record(&batch("3", vec![record("e", now())])).await.unwrap();
+    log.record(&batch("3", vec![new_event("e", now())])).await.unwrap();
     assert_eq!(log.assign_positions().await.unwrap(), 6);
     assert_eq!(read(&log, 5..6).await, [(5, "e".to_owned())]);
 }
 
 async fn pages_respect_their_limits(log: impl EventReader) {
     for n in 0..4 {
-        let records = (0..5).map(|k| {
-            let mut record = record(&format!("{n}-{k}"), now());
-            record.detail = format!("\"{}\"", "x".repeat(98)).into();
-            record
+        let events = (0..5).map(|k| {
+            let mut event = new_event(&format!("{n}-{k}"), now());
+            event.detail = format!("\"{}\"", "x".repeat(98)).into();
+            event
         });
-        log.record(&batch(&format!("{n}"), records.collect())).await.unwrap();
+        log.record(&batch(&format!("{n}"), events.collect())).await.unwrap();
     }
     let end = log.assign_positions().await.unwrap();
-    let read = async |events, bytes, from_end| {
-        let most = PageLimit { max_events: events, max_detail_bytes: bytes, from_end };
-        let events = log.read_events(2..end, &EventFilter::default(), most).await.unwrap().unwrap();
-        let positions: Vec<_> = events.iter().map(|placed| placed.position).collect();
-        (positions, most.is_reached(&events))
+    let read = async |max_events, max_detail_bytes, from_end| {
+        let limit = PageLimit { max_events, max_detail_bytes, from_end };
+        let events = log.read_events(2..end, &EventFilter::default(), limit).await.unwrap().unwrap();
+        let positions: Vec<_> = events.iter().map(|positioned| positioned.position).collect();
+        (positions, limit.is_reached(&events))
     };
     assert_eq!(read(3, usize::MAX, false).await, (vec![2, 3, 4], true));
     assert_eq!(read(3, usize::MAX, true).await, (vec![18, 19, 20], true));
-    assert_eq!(
-        read(100, 650, false).await,
-        ((2..9).collect(), true),
-        "the last may be the one that is too much"
-    );
+    assert_eq!(read(100, 650, false).await, ((2..9).collect(), true), "the last event may exceed the limit");
     assert_eq!(read(100, 650, true).await, ((14..21).collect(), true));
-    assert_eq!(read(100, 1, false).await, (vec![2], true), "one in any case");
+    assert_eq!(read(100, 1, false).await, (vec![2], true), "a page has at least one event");
     assert_eq!(read(100, 10_000, false).await, ((2..21).collect(), false));
 }
 
-/// Fills a log with five weeks of events, makes them as old as their times by `age`, and drops a part of them.
-async fn too_large(log: impl EventReader, age: impl AsyncFnOnce()) {
+/// Fills a log with five weeks of events, runs `age` to make their recording times match their event times, and drops about half.
+async fn drops_oldest_events(log: impl EventReader, age: impl AsyncFnOnce()) {
     for week in (0..5_i64).rev() {
         let time = now() - SignedDuration::from_hours(24 * 7 * week);
         for n in 0..5 {
-            let records = (0..100).map(|k| {
-                let mut record = record(&format!("{week}-{n}-{k}"), time);
-                let bulk: String = std::iter::repeat_with(fastrand::alphanumeric).take(1500).collect();
-                record.detail = format!("\"{bulk}\"").into();
-                record
+            let events = (0..100).map(|k| {
+                let mut event = new_event(&format!("{week}-{n}-{k}"), time);
+                let padding: String = std::iter::repeat_with(fastrand::alphanumeric).take(1500).collect();
+                event.detail = format!("\"{padding}\"").into();
+                event
             });
-            log.record(&batch(&format!("{week}-{n}"), records.collect())).await.unwrap();
+            log.record(&batch(&format!("{week}-{n}"), events.collect())).await.unwrap();
             log.assign_positions().await.unwrap();
         }
     }
@@ -277,51 +282,60 @@ async fn too_large(log: impl EventReader, age: impl AsyncFnOnce()) {
         .unwrap();
     let Bounds { first, end } = log.bounds().await.unwrap();
     assert!(first > 1 && first < 2400 && end == 2501, "{first} {end}");
-    let left = read(&log, first..end).await;
-    assert_eq!(left.last().unwrap().1, "0-4-99");
-    assert_eq!(left.len(), usize::try_from(end - first).unwrap(), "what is said to be kept is");
+    let remaining = read(&log, first..end).await;
+    assert_eq!(remaining.last().unwrap().1, "0-4-99");
+    assert_eq!(
+        remaining.len(),
+        usize::try_from(end - first).unwrap(),
+        "every position within the bounds can be read"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_sqlite_log_drops_its_oldest_events() {
     let folder = tempfile::tempdir().unwrap();
-    too_large(hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap(), async || {})
-        .await;
+    drops_oldest_events(
+        hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap(),
+        async || {},
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_postgres_log_drops_whole_weeks_except_the_current_one() {
     let database = Database::new().await;
     let log = database.log().await;
-    log.record(&batch("now", vec![record("now", now())])).await.unwrap();
+    log.record(&batch("now", vec![new_event("now", now())])).await.unwrap();
     log.assign_positions().await.unwrap();
     log.maintain(&RetentionPolicy { max_bytes: Some(1), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2 }, "what is of this week stays");
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2 }, "the current week is kept");
     database.run("delete from hookbridge.batches; delete from hookbridge.events; update hookbridge.log set next = 1").await;
-    too_large(log, async || database.run("update hookbridge.batches set recorded = newest").await).await;
+    drops_oldest_events(log, async || database.run("update hookbridge.batches set recorded = newest").await)
+        .await;
 }
 
-/// A writer with many batches: some are interrupted or lose their connection, and are recorded again.
-async fn write(
+/// Starts writers of many batches. A batch whose recording is interrupted or loses its connection is recorded again.
+async fn start_writers(
     logs: &[Arc<impl EventReader>],
     writers: usize,
     batches: usize,
-    done: &Arc<AtomicUsize>,
+    recorded_count: &Arc<AtomicUsize>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for writer in 0..writers {
-        let (log, done) = (logs[writer % logs.len()].clone(), done.clone());
+        let (log, recorded_count) = (logs[writer % logs.len()].clone(), recorded_count.clone());
         tasks.spawn(async move {
             for n in 0..batches {
-                let t = now() - SignedDuration::from_hours(24 * fastrand::i64(0..30));
-                let records = (0..fastrand::usize(1..40)).map(|k| record(&format!("{writer}-{n}-{k}"), t));
-                let batch = batch(&format!("{writer}-{n}"), records.collect());
+                let time = now() - SignedDuration::from_hours(24 * fastrand::i64(0..30));
+                let events =
+                    (0..fastrand::usize(1..40)).map(|k| new_event(&format!("{writer}-{n}-{k}"), time));
+                let batch = batch(&format!("{writer}-{n}"), events.collect());
                 if fastrand::u8(0..4) == 0 {
-                    let work = pin!(log.record(&batch));
-                    Interrupted { work, polls: fastrand::usize(0..12) }.await;
+                    let future = pin!(log.record(&batch));
+                    InterruptedFuture { future, polls: fastrand::usize(0..12) }.await;
                 }
-                let events = until_recorded(&*log, &batch).await;
-                done.fetch_add(events, Ordering::Relaxed);
+                let event_count = retry_record(&*log, &batch).await;
+                recorded_count.fetch_add(event_count, Ordering::Relaxed);
                 if fastrand::u8(0..3) == 0 {
                     let _ = log.assign_positions().await;
                 }
@@ -334,7 +348,7 @@ async fn write(
     tasks
 }
 
-async fn until_recorded(log: &impl EventStore, batch: &EventBatch<'_>) -> usize {
+async fn retry_record(log: &impl EventStore, batch: &EventBatch<'_>) -> usize {
     loop {
         match log.record(batch).await {
             Ok(RecordOutcome::Inserted { .. } | RecordOutcome::AlreadyRecorded { .. }) => {
@@ -348,11 +362,11 @@ async fn until_recorded(log: &impl EventStore, batch: &EventBatch<'_>) -> usize 
     }
 }
 
-/// Follows the log from its start until it has ended.
-async fn follow(log: Arc<impl EventReader>, ended: Arc<AtomicBool>) -> Vec<(Position, String)> {
+/// Reads the log from its start until `writers_ended` is set and no event is left.
+async fn follow(log: Arc<impl EventReader>, writers_ended: Arc<AtomicBool>) -> Vec<(Position, String)> {
     let (mut next, mut seen) = (1, Vec::new());
     loop {
-        let is_last = ended.load(Ordering::SeqCst);
+        let is_last_read = writers_ended.load(Ordering::SeqCst);
         let _ = timeout(Duration::from_millis(fastrand::u64(1..400)), log.wait_for_position(next)).await;
         let Ok(end) = log.assign_positions().await else { continue };
         let end = end.min(next + fastrand::i64(1..500));
@@ -362,49 +376,53 @@ async fn follow(log: Arc<impl EventReader>, ended: Arc<AtomicBool>) -> Vec<(Posi
         }
         let Ok(events) = log.read_events(next..end, &filter, PageLimit::UNLIMITED).await else { continue };
         let events = events.expect("nothing was dropped");
-        assert_eq!(events.len(), usize::try_from(end - next).unwrap(), "{next}..{end} was to be seen");
-        let is_all = events.is_empty();
-        seen.extend(events.into_iter().map(|placed| (placed.position, placed.event.key.id)));
+        assert_eq!(events.len(), usize::try_from(end - next).unwrap(), "{next}..{end} has gaps");
+        let is_at_end = events.is_empty();
+        seen.extend(events.into_iter().map(|positioned| (positioned.position, positioned.event.key.id)));
         next = end;
-        if is_last && is_all {
+        if is_last_read && is_at_end {
             return seen;
         }
     }
 }
 
-/// Every reader sees every event once, and all in the same order.
-async fn all_see_the_same<L: EventReader>(readers: JoinSet<Vec<(Position, String)>>, log: &L, events: usize) {
-    let seen = readers.join_all().await;
-    let again = read(log, 1..log.assign_positions().await.unwrap()).await;
-    assert_eq!(again.len(), events);
-    let mut ids: Vec<_> = again.iter().map(|(_, id)| id).collect();
+/// Asserts that every reader saw every event once, in the order of the log.
+async fn assert_all_saw_the_log<L: EventReader>(
+    readers: JoinSet<Vec<(Position, String)>>,
+    log: &L,
+    events: usize,
+) {
+    let seen_by_reader = readers.join_all().await;
+    let expected = read(log, 1..log.assign_positions().await.unwrap()).await;
+    assert_eq!(expected.len(), events);
+    let mut ids: Vec<_> = expected.iter().map(|(_, id)| id).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), events, "each once");
-    for one in seen {
-        assert!(one == again, "a reader saw {} events, and not in the order of the log", one.len());
+    for seen in seen_by_reader {
+        assert!(seen == expected, "a reader saw {} events, and not in the order of the log", seen.len());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_postgres_reader_skips_an_event() {
     let database = Database::new().await;
-    // Like several processes.
+    // Several logs, like several processes.
     let logs = [Arc::new(database.log().await), Arc::new(database.log().await)];
-    let (done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (recorded_count, writers_ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut readers = JoinSet::new();
     for n in 0..6 {
         let log = Arc::new(database.log().await);
         if n % 2 == 0 {
             log.listen_for_appends();
         }
-        readers.spawn(follow(log, ended.clone()));
+        readers.spawn(follow(log, writers_ended.clone()));
     }
     logs[0].maintain(&RetentionPolicy::default()).await.unwrap();
-    let mut writers = write(&logs, 8, 40, &done).await;
+    let mut writers = start_writers(&logs, 8, 40, &recorded_count).await;
     // Transactions that commit late or roll back, whose batch numbers others have overtaken.
     for slow in 0..4 {
-        let (pool, done) = (database.pool.clone(), done.clone());
+        let (pool, recorded_count) = (database.pool.clone(), recorded_count.clone());
         writers.spawn(async move {
             for n in 0..12 {
                 let mut transaction = pool.begin().await.unwrap();
@@ -420,41 +438,42 @@ async fn no_postgres_reader_skips_an_event() {
                     transaction.rollback().await.unwrap();
                 } else {
                     transaction.commit().await.unwrap();
-                    done.fetch_add(3, Ordering::Relaxed);
+                    recorded_count.fetch_add(3, Ordering::Relaxed);
                 }
             }
         });
     }
-    // Connections are cut.
-    let cut = {
+    // Connections are terminated at random.
+    let terminator = {
         let database = Database { url: database.url.clone(), pool: database.pool.clone() };
         tokio::spawn(async move {
             loop {
                 sleep(Duration::from_millis(40)).await;
-                let one = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity
+                let terminate =
+                    "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity
                     where application_name = 'hookbridge' and datname = current_database()
                     order by random() limit 2) chosen";
-                database.number(one).await;
+                database.number(terminate).await;
             }
         })
     };
     writers.join_all().await;
-    cut.abort();
-    let _ = cut.await;
-    ended.store(true, Ordering::SeqCst);
-    all_see_the_same(readers, &database.log().await, done.load(Ordering::Relaxed)).await;
+    terminator.abort();
+    let _ = terminator.await;
+    writers_ended.store(true, Ordering::SeqCst);
+    assert_all_saw_the_log(readers, &database.log().await, recorded_count.load(Ordering::Relaxed)).await;
 }
 
-/// In rare cases a PostgreSQL session does not know a new partition. The test hides rows from one session, by its number, to
-/// simulate that.
+/// In rare cases a PostgreSQL session does not see a new partition. The test simulates that by hiding rows from one session, by
+/// its process id.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_missed_by_one_session_is_read_by_another() {
     let database = Database::new().await;
     let log = database.log().await;
     let t = now();
     for (n, time) in [t, t - SignedDuration::from_hours(24 * 21), t].into_iter().enumerate() {
-        let records = (0..10).map(|k| record(&format!("{n}-{k}"), time)).collect();
-        log.record(&batch(&n.to_string(), records)).await.unwrap();
+        let events = (0..10).map(|k| new_event(&format!("{n}-{k}"), time)).collect();
+        log.record(&batch(&n.to_string(), events)).await.unwrap();
     }
     let end = log.assign_positions().await.unwrap();
     let role = crate::actors::aws::name("reader").replace('-', "_");
@@ -473,7 +492,7 @@ async fn an_event_missed_by_one_session_is_read_by_another() {
     let url = format!("postgres://{role}@{}", database.url.split_once('@').unwrap().1);
     let reader = PostgresLog::open(&url.parse().unwrap(), 1).await.unwrap();
     let sessions = format!("select pid::text from pg_stat_activity where usename = '{role}'");
-    // The pool's only session, once the others are closed.
+    // The process id of the pool's only session, once the others are closed.
     let session = async || loop {
         reader.bounds().await.unwrap();
         if let [session] = database.texts(&sessions).await.as_slice() {
@@ -481,28 +500,31 @@ async fn an_event_missed_by_one_session_is_read_by_another() {
         }
         sleep(Duration::from_millis(5)).await;
     };
-    let all = EventFilter { types: vec![TypePattern("*".into())], ..EventFilter::default() };
-    let nothing = EventFilter { types: vec![TypePattern("none".into())], ..EventFilter::default() };
-    let first = PageLimit { max_events: 15, ..PageLimit::UNLIMITED };
-    for (filter, most, ids) in [
+    let all_types = EventFilter { types: vec![TypePattern("*".into())], ..EventFilter::default() };
+    let no_type = EventFilter { types: vec![TypePattern("none".into())], ..EventFilter::default() };
+    let first_page = PageLimit { max_events: 15, ..PageLimit::UNLIMITED };
+    for (filter, limit, expected_count) in [
         (&EventFilter::default(), PageLimit::UNLIMITED, 30),
-        (&all, PageLimit::UNLIMITED, 30),
-        (&nothing, PageLimit::UNLIMITED, 0),
-        (&all, first, 15),
-        (&EventFilter::default(), PageLimit { from_end: true, ..first }, 15),
+        (&all_types, PageLimit::UNLIMITED, 30),
+        (&no_type, PageLimit::UNLIMITED, 0),
+        (&all_types, first_page, 15),
+        (&EventFilter::default(), PageLimit { from_end: true, ..first_page }, 15),
     ] {
-        let hides = session().await;
-        database.run(&format!("delete from hidden; insert into hidden values ({hides})")).await;
-        let read = reader.read_events(1..end, filter, most).await.unwrap().unwrap();
-        assert_eq!(read.len(), ids, "{filter:?} {most:?}");
-        assert!(read.windows(2).all(|two| two[1].position == two[0].position + 1));
-        assert_ne!(session().await, hides, "that session is not used again");
+        let hiding_session = session().await;
+        database.run(&format!("delete from hidden; insert into hidden values ({hiding_session})")).await;
+        let events = reader.read_events(1..end, filter, limit).await.unwrap().unwrap();
+        assert_eq!(events.len(), expected_count, "{filter:?} {limit:?}");
+        assert!(events.windows(2).all(|pair| pair[1].position == pair[0].position + 1));
+        assert_ne!(session().await, hiding_session, "the session is not reused");
     }
     // Once the rows are deleted, no session finds them, and this one is valid again.
     database.run("delete from hidden; delete from hookbridge.events where id = '2-3'").await;
-    let before = session().await;
-    assert_eq!(reader.read_events(1..end, &all, PageLimit::UNLIMITED).await.unwrap().unwrap().len(), 29);
-    assert_eq!(session().await, before);
+    let session_before = session().await;
+    assert_eq!(
+        reader.read_events(1..end, &all_types, PageLimit::UNLIMITED).await.unwrap().unwrap().len(),
+        29
+    );
+    assert_eq!(session().await, session_before);
     reader.close().await;
     database.run(&format!("drop owned by {role}; drop role {role}")).await;
 }
@@ -512,15 +534,15 @@ async fn no_sqlite_reader_skips_an_event() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let open = async || Arc::new(hookbridge::log::SqliteLog::open(&path).await.unwrap());
-    // Like several processes.
+    // Several logs, like several processes.
     let logs = [open().await, open().await];
-    let (done, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (recorded_count, writers_ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let mut readers = JoinSet::new();
     for n in 0..6 {
         let log = if n % 2 == 0 { open().await } else { logs[0].clone() };
-        readers.spawn(follow(log, ended.clone()));
+        readers.spawn(follow(log, writers_ended.clone()));
     }
-    write(&logs, 8, 20, &done).await.join_all().await;
-    ended.store(true, Ordering::SeqCst);
-    all_see_the_same(readers, &*open().await, done.load(Ordering::Relaxed)).await;
+    start_writers(&logs, 8, 20, &recorded_count).await.join_all().await;
+    writers_ended.store(true, Ordering::SeqCst);
+    assert_all_saw_the_log(readers, &*open().await, recorded_count.load(Ordering::Relaxed)).await;
 }

@@ -23,7 +23,7 @@ fn any_provider() -> impl Strategy<Value = &'static Provider> {
     prop::sample::select(providers::ALL.to_vec())
 }
 
-/// A provider that signs, and does not only send its secret.
+/// A provider that signs webhooks, rather than only sending its secret.
 fn any_signing_provider() -> impl Strategy<Value = &'static Provider> {
     any_provider().prop_filter("signs", |p| !matches!(p.signature.header_format, HeaderFormat::Credentials))
 }
@@ -34,24 +34,26 @@ fn any_url() -> impl Strategy<Value = RequestUrl> {
 }
 
 /// Arbitrary bytes; half of them begin like JSON, which Twilio signs in another way.
-fn any_body(least: usize) -> impl Strategy<Value = Vec<u8>> {
-    let bytes = || prop::collection::vec(any::<u8>(), least..400);
+fn any_body(min_length: usize) -> impl Strategy<Value = Vec<u8>> {
+    let bytes = || prop::collection::vec(any::<u8>(), min_length..400);
     prop_oneof![bytes(), bytes().prop_map(|rest| [b"{", rest.as_slice()].concat())]
 }
 
 fn sign(provider: &'static Provider, secret: &[u8], to: RequestUrl, body: Vec<u8>) -> SignedWebhook {
-    let letter = TestWebhook { provider, event: None, body: Some(body.into()), to };
-    letter.sign(&Secret::new(secret), now()).unwrap()
+    let webhook = TestWebhook { provider, event: None, body: Some(body.into()), to };
+    webhook.sign(&Secret::new(secret), now()).unwrap()
 }
 
 fn is_verified(provider: &'static Provider, secret: &[u8], signed: &SignedWebhook) -> bool {
     let headers = RawWebhook::header_map(signed.headers.iter().cloned());
     let webhook = RawWebhook::new(signed.url.clone(), headers, signed.body.clone());
-    provider.parse_signature(webhook, now()).is_ok_and(|claim| claim.verify(&Secret::new(secret)).is_ok())
+    provider
+        .parse_signature(webhook, now())
+        .is_ok_and(|unverified| unverified.verify(&Secret::new(secret)).is_ok())
 }
 
 /// The signed content of a body: Twilio signs the parameters of a form, not its encoding.
-fn meaning(provider: &Provider, signed: &SignedWebhook) -> Vec<Vec<u8>> {
+fn signed_content(provider: &Provider, signed: &SignedWebhook) -> Vec<Vec<u8>> {
     let is_form =
         signed.headers.iter().any(|(name, value)| *name == "content-type" && value.ends_with("urlencoded"));
     if provider.name != "twilio" || !is_form {
@@ -109,9 +111,9 @@ proptest! {
         let batch = recorder::parse_batch(SPARKPOST.batch_format().unwrap(), None, &body, now());
         let pings = elements.iter().filter(|element| element["msys"] == serde_json::json!({})).count();
         prop_assert_eq!(batch.events.len(), elements.len() - pings);
-        let texts = elements.iter().filter(|element| element["msys"] != serde_json::json!({}));
-        for (record, element) in batch.events.iter().zip(texts) {
-            prop_assert_eq!(&*record.detail, element.to_string());
+        let recorded_elements = elements.iter().filter(|element| element["msys"] != serde_json::json!({}));
+        for (event, element) in batch.events.iter().zip(recorded_elements) {
+            prop_assert_eq!(&*event.detail, element.to_string());
         }
     }
 
@@ -122,7 +124,7 @@ proptest! {
         url in any_url(),
         body in any_body(0),
     ) {
-        // A secret of only a line break is empty, and an empty secret verifies nothing.
+        // A secret that is only a line break is empty, and an empty secret verifies nothing.
         prop_assume!(!Secret::new(secret.as_slice()).is_empty());
         let signed = sign(provider, &secret, url, body);
         prop_assert!(is_verified(provider, &secret, &signed));
@@ -138,11 +140,11 @@ proptest! {
         bit in 0..8_u32,
     ) {
         let mut signed = sign(provider, &secret, url, body);
-        let before = meaning(provider, &signed);
+        let before = signed_content(provider, &signed);
         let mut flipped = signed.body.to_vec();
         flipped[at.index(signed.body.len())] ^= 1 << bit;
         signed.body = Bytes::from(flipped);
-        prop_assume!(meaning(provider, &signed) != before);
+        prop_assume!(signed_content(provider, &signed) != before);
         prop_assert!(!is_verified(provider, &secret, &signed));
     }
 
@@ -193,11 +195,11 @@ proptest! {
         bit in 0..8_u32,
     ) {
         let signed = sign(provider, &secret, url, body);
-        let mut other = secret.clone();
-        other[at.index(secret.len())] ^= 1 << bit;
+        let mut flipped = secret.clone();
+        flipped[at.index(secret.len())] ^= 1 << bit;
         // A trailing line break is not part of a secret, and an HMAC pads its key with zeros.
-        prop_assume!(!secret.ends_with(b"\n") && !other.ends_with(b"\n") && !other.ends_with(b"\0"));
-        prop_assert!(!is_verified(provider, &other, &signed));
+        prop_assume!(!secret.ends_with(b"\n") && !flipped.ends_with(b"\n") && !flipped.ends_with(b"\0"));
+        prop_assert!(!is_verified(provider, &flipped, &signed));
     }
 
     #[test]
@@ -232,15 +234,15 @@ proptest! {
             bytes[at] ^= 1 << bit;
             String::from_utf8(bytes).unwrap()
         };
-        let mut other = signed;
+        let mut flipped = signed;
         if at < host {
-            other.url.authority = flip(&other.url.authority, at);
+            flipped.url.authority = flip(&flipped.url.authority, at);
         } else if at < host + path {
-            other.url.path = flip(&other.url.path, at - host);
+            flipped.url.path = flip(&flipped.url.path, at - host);
         } else {
-            other.url.query = other.url.query.map(|query| flip(&query, at - host - path));
+            flipped.url.query = flipped.url.query.map(|query| flip(&query, at - host - path));
         }
-        prop_assert!(!is_verified(twilio, &secret, &other), "{}", other.url);
+        prop_assert!(!is_verified(twilio, &secret, &flipped), "{}", flipped.url);
     }
 
     #[test]
@@ -267,14 +269,15 @@ proptest! {
             "isBase64Encoded": true,
         });
         let request = WebhookRequest::from_function_url_event(&event.to_string(), None);
-        let claim = request.ok().map(|request| provider.parse_signature(request.webhook, now())).unwrap().unwrap();
-        let verified = claim.verify(&Secret::new(secret.as_slice())).unwrap();
+        let unverified =
+            request.ok().map(|request| provider.parse_signature(request.webhook, now())).unwrap().unwrap();
+        let verified = unverified.verify(&Secret::new(secret.as_slice())).unwrap();
         prop_assert_eq!(verified.body(), &signed.body);
     }
 
     #[test]
     fn any_json_object_is_a_detail_byte_for_byte(
-        fields in prop::collection::hash_map(".{0,10}", json(), 0..8),
+        fields in prop::collection::hash_map(".{0,10}", any_finite_json(), 0..8),
         space in "[ \t\r\n]{0,3}",
     ) {
         let text = format!("{space}{}{space}", serde_json::to_string(&fields).unwrap());
@@ -284,7 +287,7 @@ proptest! {
 
     #[test]
     fn a_spilled_event_round_trips(
-        detail in prop::collection::hash_map(".{0,10}", json(), 0..8),
+        detail in prop::collection::hash_map(".{0,10}", any_finite_json(), 0..8),
         detail_type in ".{0,40}",
         resources in prop::collection::vec(".{0,20}", 0..3),
         second in prop::option::of(0..4_000_000_000_i64),
@@ -297,7 +300,7 @@ proptest! {
             resources,
         };
         let entry = event.to_entry().unwrap();
-        prop_assert!(!entry.contains(['\u{fffe}', '\u{ffff}']), "characters that no message holds");
+        prop_assert!(!entry.contains(['\u{fffe}', '\u{ffff}']), "characters that SQS does not accept");
         prop_assert_eq!(Event::from_entry(&entry).unwrap(), event);
     }
 
@@ -322,7 +325,8 @@ proptest! {
     }
 }
 
-fn json() -> impl Strategy<Value = serde_json::Value> {
+/// JSON whose numbers are within the range of finite floats, and whose strings have no line breaks.
+fn any_finite_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -9,7 +9,7 @@ use crate::actors::server::{SECRET, Server};
 use crate::actors::{checkout, run, test_environment};
 
 /// Runs a script that signs and posts webhooks, and parses the JSON lines that it prints.
-fn signs(program: &str, script: &Path, server: &Server, provider: &str) -> Vec<Value> {
+fn send_signed(program: &str, script: &Path, server: &Server, provider: &str) -> Vec<Value> {
     let url = format!("http://{}/hooks/{provider}", server.address);
     let program = environment().join("tools/bin").join(program);
     let text = run(Command::new(program).arg(script).args([&url, SECRET]));
@@ -24,7 +24,7 @@ fn environment() -> PathBuf {
 #[test]
 fn every_github_payload_signed_by_octokit_is_published_verbatim() {
     let server = Server::start_with(&["--quiet"]);
-    let mut sent = signs("node", &environment().join("node/github_signs.mjs"), &server, "github");
+    let mut sent = send_signed("node", &environment().join("node/github_signs.mjs"), &server, "github");
     let forged = sent.pop().unwrap();
     assert_eq!((&forged["id"], &forged["status"]), (&"forged".into(), &401.into()));
     let form = sent.pop().unwrap();
@@ -50,8 +50,8 @@ fn every_github_payload_signed_by_octokit_is_published_verbatim() {
 #[test]
 fn webhooks_signed_by_stripe_s_library_are_accepted() {
     let server = Server::start_with(&["--quiet"]);
-    let sent = signs("python", &checkout().join("tests/python/stripe_signs.py"), &server, "stripe");
-    let statuses: Vec<u64> = sent.iter().map(|one| one["status"].as_u64().unwrap()).collect();
+    let sent = send_signed("python", &checkout().join("tests/python/stripe_signs.py"), &server, "stripe");
+    let statuses: Vec<u64> = sent.iter().map(|webhook| webhook["status"].as_u64().unwrap()).collect();
     assert_eq!(statuses, [202, 202, 202, 202, 202, 202, 202, 202, 202, 202, 202, 401, 401]);
     let events = server.events();
     assert_eq!(events.len(), 11);
@@ -67,11 +67,11 @@ fn webhooks_signed_by_stripe_s_library_are_accepted() {
 #[test]
 fn webhooks_signed_by_twilio_s_library_are_accepted() {
     let server = Server::start_with(&["--quiet"]);
-    let sent = signs("python", &checkout().join("tests/python/twilio_signs.py"), &server, "twilio");
-    let wrong = ["json, tampered with", "another url", "another token"];
-    for one in &sent {
-        let expected = if wrong.contains(&one["name"].as_str().unwrap()) { 401 } else { 202 };
-        assert_eq!(one["status"], expected, "{}", one["name"]);
+    let sent = send_signed("python", &checkout().join("tests/python/twilio_signs.py"), &server, "twilio");
+    let invalid = ["json, tampered with", "another url", "another token"];
+    for webhook in &sent {
+        let expected = if invalid.contains(&webhook["name"].as_str().unwrap()) { 401 } else { 202 };
+        assert_eq!(webhook["status"], expected, "{}", webhook["name"]);
     }
     assert_eq!(sent.len(), 11);
     let events = server.events();

@@ -27,7 +27,11 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_non
     assert!(received["resources"][0].as_str().unwrap().starts_with("urn:webhook:github:"));
 
     stack.put("update", "the new secret", &[]);
-    assert_eq!(send(&stack, "the new secret", r#"{"signed":"new"}"#).status, 202, "at once, with no restart");
+    assert_eq!(
+        send(&stack, "the new secret", r#"{"signed":"new"}"#).status,
+        202,
+        "at once, without a restart"
+    );
     assert_eq!(send(&stack, "the old secret", r#"{"signed":"old"}"#).status, 202);
     assert_eq!(send(&stack, "a guess", body).status, 401);
     let mut signed: Vec<String> = (0..2)
@@ -35,7 +39,7 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_non
         .collect();
     signed.sort();
     assert_eq!(signed, ["\"new\"", "\"old\""]);
-    assert!(queue.is_empty(), "what was refused is not on the bus");
+    assert!(queue.is_empty(), "a rejected webhook is not published");
 
     let log = stack.log();
     assert!(log.contains("wrong-signature") && log.contains("published"), "{log}");
@@ -55,8 +59,8 @@ fn an_unpublished_event_waits_in_the_stack_s_queue() {
     let mut environment = configuration["Environment"].clone();
     environment["Variables"]["AWS_ENDPOINT_URL_EVENTBRIDGE"] = "http://127.0.0.1:1".into();
     let environment = environment.to_string();
-    let change = ["lambda", "update-function-configuration", "--environment", &environment];
-    aws(&[&change[..], &function].concat());
+    let arguments = ["lambda", "update-function-configuration", "--environment", &environment];
+    aws(&[&arguments[..], &function].concat());
     let body = r#"{"who":"Grüße ✓"}"#;
     assert_eq!(stack.send("a secret", body, Some(&event_type), None).status, 202);
     assert!(stack.log().contains("spilled"), "{}", stack.log());
@@ -76,10 +80,10 @@ fn an_oversized_event_is_stored_in_the_stack_s_overflow_bucket() {
     let body = format!(r#"{{"text":"{}"}}"#, "Grüße ".repeat(1000));
     assert_eq!(stack.send("a secret", &body, Some(&event_type), None).status, 202);
     let received: Value = serde_json::from_str(&queue.receive()).unwrap();
-    let check = &received["detail"]["overflow"];
-    assert_eq!((&check["bucket"], &check["size"]), (&bucket.clone().into(), &body.len().into()));
-    let kept = format!("s3://{bucket}/{}", check["key"].as_str().unwrap());
-    assert_eq!(text(&["s3", "cp", &kept, "-"]), body, "byte for byte");
+    let claim_check = &received["detail"]["overflow"];
+    assert_eq!((&claim_check["bucket"], &claim_check["size"]), (&bucket.clone().into(), &body.len().into()));
+    let object_url = format!("s3://{bucket}/{}", claim_check["key"].as_str().unwrap());
+    assert_eq!(text(&["s3", "cp", &object_url, "-"]), body, "byte for byte");
 }
 
 #[test]
@@ -104,7 +108,7 @@ fn a_sparkpost_batch_reaches_the_bucket_of_the_stack() {
 #[test]
 fn a_stripe_webhook_reaches_a_custom_bus() {
     let bus = name("orders");
-    let made = aws(&["events", "create-event-bus", "--name", &bus]);
+    let created = aws(&["events", "create-event-bus", "--name", &bus]);
     let mut stack = Stack::deploy("stripe", "whsec_test", &[("EventBusName", &bus)]);
     let queue = Queue::for_rule(&bus, &json!({"source": ["stripe.com"]}));
     let body = "{\n  \"id\": \"evt_7\",\n  \"type\": \"invoice.paid\",\n  \"created\": 1686089970\n}";
@@ -113,7 +117,7 @@ fn a_stripe_webhook_reaches_a_custom_bus() {
     assert_eq!(received["detail-type"], "invoice.paid");
     assert_eq!(received["time"], "2023-06-06T22:19:30Z");
     assert_eq!(received["resources"], json!(["urn:webhook:stripe:evt_7"]));
-    let arn = made["EventBusArn"].as_str().unwrap();
+    let arn = created["EventBusArn"].as_str().unwrap();
     stack.put("update", "whsec_test", &[("EventBusName", arn)]);
     assert_eq!(stack.send("whsec_test", &body.replace("evt_7", "evt_8"), None, None).status, 202);
     let received: Value = serde_json::from_str(&queue.receive()).unwrap();
@@ -141,7 +145,7 @@ fn a_provider_template_grants_least_privilege() {
     for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
         let text = Template::Provider(provider).text();
         assert_eq!(
-            lines(&text, "Action: "),
+            lines_with_prefix(&text, "Action: "),
             [
                 "Action: sts:AssumeRole",
                 "Action: events:PutEvents",
@@ -159,7 +163,7 @@ fn a_provider_template_grants_least_privilege() {
             ]
         );
         assert_eq!(
-            lines(&text, "Resource: "),
+            lines_with_prefix(&text, "Resource: "),
             [
                 BUS,
                 "Resource: !Ref WebhookSecret",
@@ -178,9 +182,9 @@ fn a_provider_template_grants_least_privilege() {
                 "Resource: !GetAtt RedriveLogGroup.Arn",
             ]
         );
-        // Not a bucket of this name in another account.
+        // Buckets of the same name in other accounts are excluded.
         assert_eq!(
-            lines(&text, "Condition: "),
+            lines_with_prefix(&text, "Condition: "),
             vec!["Condition: {StringEquals: {s3:ResourceAccount: !Ref AWS::AccountId}}"; 2]
         );
         assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
@@ -194,7 +198,7 @@ fn a_provider_template_has_sound_defaults_and_alarms() {
     for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
         let text = Template::Provider(provider).text();
         let secret = format!("  {}:\n    Type: String\n    NoEcho: true\n", provider.secret_parameter);
-        assert!(text.contains(&secret), "{}: its secret is shown", provider.name);
+        assert!(text.contains(&secret), "{}: its secret parameter is not NoEcho", provider.name);
         for (parameter, default) in [
             ("EventBusName", "default"),
             ("MaxEntryBytes", "262144"),
@@ -253,9 +257,9 @@ fn a_provider_template_has_sound_defaults_and_alarms() {
 fn the_batch_template_grants_least_privilege() {
     let text = Template::find("sparkpost").unwrap().text();
     assert_eq!(
-        lines(&text, "Action: "),
+        lines_with_prefix(&text, "Action: "),
         [
-            // This one denies: every request without TLS.
+            // A deny statement, for requests without TLS.
             "Action: s3:*",
             "Action: sts:AssumeRole",
             "Action: secretsmanager:GetSecretValue",
@@ -266,7 +270,7 @@ fn the_batch_template_grants_least_privilege() {
         ]
     );
     assert_eq!(
-        lines(&text, "Resource: "),
+        lines_with_prefix(&text, "Resource: "),
         [
             "Resource: [!GetAtt ArchiveBucket.Arn, !Sub \"${ArchiveBucket.Arn}/*\"]",
             "Resource: !Ref WebhookSecret",
@@ -285,7 +289,7 @@ fn the_batch_template_grants_least_privilege() {
 fn the_poller_template_grants_least_privilege_and_no_public_access() {
     let text = Template::find("stripe-poller").unwrap().text();
     assert_eq!(
-        lines(&text, "Action: "),
+        lines_with_prefix(&text, "Action: "),
         [
             "Action: sts:AssumeRole",
             "Action: secretsmanager:GetSecretValue",
@@ -298,7 +302,7 @@ fn the_poller_template_grants_least_privilege_and_no_public_access() {
         ]
     );
     assert_eq!(
-        lines(&text, "Resource: "),
+        lines_with_prefix(&text, "Resource: "),
         [
             "Resource: !Ref ApiKey",
             "Resource: !Sub \"arn:${AWS::Partition}:s3:::${ArchiveBucketName}/${ArchivePrefix}/stripe/polled.*\"",
@@ -316,12 +320,12 @@ const BUS: &str = "Resource: !If \
     - !Ref EventBusName \
     - !Sub \"arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}\"";
 
-/// The lines of a template that begin with `word`, each with its continuation.
-fn lines(text: &str, word: &str) -> Vec<String> {
+/// The lines of a template that begin with `prefix`, each with its continuation.
+fn lines_with_prefix(text: &str, prefix: &str) -> Vec<String> {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut lines = text.lines();
     let mut found = Vec::new();
-    while let Some(line) = lines.find(|line| line.trim_start().starts_with(word)) {
+    while let Some(line) = lines.find(|line| line.trim_start().starts_with(prefix)) {
         let rest = lines.clone().take_while(|next| indent(next) > indent(line)).map(str::trim);
         found.push([line.trim()].into_iter().chain(rest).collect::<Vec<_>>().join(" "));
     }
@@ -332,7 +336,7 @@ fn lines(text: &str, word: &str) -> Vec<String> {
 fn block(text: &str, name: &str) -> String {
     let start = text.find(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("there is no {name}"));
     let rest = &text[start + 1..];
-    let end = rest.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("    "));
-    let length: usize = end.map(|line| line.len() + 1).sum();
+    let body = rest.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("    "));
+    let length: usize = body.map(|line| line.len() + 1).sum();
     rest[..rest.find('\n').unwrap() + 1 + length].to_owned()
 }

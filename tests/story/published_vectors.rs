@@ -14,7 +14,7 @@ fn is_verified(provider: &str, secret: &str, url: &str, headers: &[(String, Stri
         RawWebhook::new(url, RawWebhook::header_map(headers.iter().cloned()), Bytes::from(body.to_owned()));
     provider
         .parse_signature(webhook, Timestamp::now())
-        .is_ok_and(|claim| claim.verify(&Secret::new(secret)).is_ok())
+        .is_ok_and(|unverified| unverified.verify(&Secret::new(secret)).is_ok())
 }
 
 fn header(vector: &Value) -> (String, String) {
@@ -22,14 +22,14 @@ fn header(vector: &Value) -> (String, String) {
     (name.to_lowercase(), value.to_owned())
 }
 
-fn of(provider: &str) -> Vec<Value> {
-    let all: Vec<Value> = serde_json::from_str(include_str!("../vectors/signatures.json")).unwrap();
-    all.into_iter().filter(|vector| vector["provider"] == provider).collect()
+fn vectors_of(provider: &str) -> Vec<Value> {
+    let vectors: Vec<Value> = serde_json::from_str(include_str!("../vectors/signatures.json")).unwrap();
+    vectors.into_iter().filter(|vector| vector["provider"] == provider).collect()
 }
 
 #[test]
 fn github_s_published_signatures_are_accepted() {
-    let vectors = of("github");
+    let vectors = vectors_of("github");
     assert_eq!(vectors.len(), 2);
     for vector in vectors {
         let check = |secret: &str, body: &str| {
@@ -44,7 +44,7 @@ fn github_s_published_signatures_are_accepted() {
 
 #[test]
 fn twilio_s_published_signatures_are_accepted() {
-    let vectors = of("twilio");
+    let vectors = vectors_of("twilio");
     assert_eq!(vectors.len(), 6);
     for vector in vectors {
         let (body, media_type) = match &vector["params"] {

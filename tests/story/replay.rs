@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::actors::aws::{Queue, endpoint};
-use crate::actors::log::{batch, record};
+use crate::actors::log::{batch, new_event};
 use crate::actors::receiver::verifications;
 use crate::actors::run;
 use crate::actors::server::hookbridge;
@@ -26,7 +26,7 @@ async fn log() -> TempDir {
     let log = SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
     for n in 0..40 {
         let time = start() + SignedDuration::from_secs(30 * n);
-        let mut event = record(&format!("{n}"), time);
+        let mut event = new_event(&format!("{n}"), time);
         event.detail_type = if n % 2 == 0 { "bounce" } else { "delivery" }.into();
         log.record(&batch(&format!("{n}"), vec![event])).await.unwrap();
     }
@@ -37,12 +37,12 @@ fn start() -> Timestamp {
     "2026-11-20T10:00:00Z".parse().unwrap()
 }
 
-/// Receives events; responds with the next of `answers`, then with 204.
+/// Receives events; responds with the last of `statuses` and removes it, and with 204 once there are none.
 #[derive(Clone, Default)]
 struct Receiver {
-    taken: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+    received: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
     bodies: Arc<Mutex<Vec<String>>>,
-    answers: Arc<Mutex<Vec<u16>>>,
+    statuses: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Receiver {
@@ -55,17 +55,17 @@ impl Receiver {
     }
 
     fn ids(&self) -> Vec<String> {
-        let taken = self.taken.lock().unwrap();
-        taken.iter().map(|(_, event)| event["id"].as_str().unwrap().to_owned()).collect()
+        let received = self.received.lock().unwrap();
+        received.iter().map(|(_, event)| event["id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 async fn handle_request(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
-    let status = receiver.answers.lock().unwrap().pop().unwrap_or(204);
+    let status = receiver.statuses.lock().unwrap().pop().unwrap_or(204);
     if status == 204 {
         // Requests are concurrent, so headers and body are stored together.
-        let mut taken = receiver.taken.lock().unwrap();
-        taken.push((headers, serde_json::from_str(&body).unwrap()));
+        let mut received = receiver.received.lock().unwrap();
+        received.push((headers, serde_json::from_str(&body).unwrap()));
         receiver.bodies.lock().unwrap().push(body);
     }
     StatusCode::from_u16(status).unwrap()
@@ -78,8 +78,8 @@ fn replay(folder: &TempDir, arguments: &[&str]) -> Command {
     command
 }
 
-fn numbers(of: impl IntoIterator<Item = i32>) -> Vec<String> {
-    of.into_iter().map(|n| n.to_string()).collect()
+fn numbers(numbers: impl IntoIterator<Item = i32>) -> Vec<String> {
+    numbers.into_iter().map(|n| n.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,52 +87,53 @@ async fn a_replayed_range_is_marked_and_in_order() {
     let folder = log().await;
     let receiver = Receiver::default();
     // An overloaded receiver is retried.
-    *receiver.answers.lock().unwrap() = vec![204, 503, 429, 204, 500];
+    *receiver.statuses.lock().unwrap() = vec![204, 503, 429, 204, 500];
     let url = receiver.start().await;
     let range = ["--from", "2026-11-20T10:05:00Z", "--to", "2026-11-20T10:15:00Z", "--type", "bou*"];
-    let said = run(replay(&folder, &["--to-url", &url, "--at-once", "1", "--json"]).args(range));
-    let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&said["events"], &said["left_out"]), (&json!(10), &json!(0)));
+    let output = run(replay(&folder, &["--to-url", &url, "--at-once", "1", "--json"]).args(range));
+    let summary: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((&summary["events"], &summary["left_out"]), (&json!(10), &json!(0)));
     assert_eq!(receiver.ids(), numbers((10..30).step_by(2)));
-    for (headers, event) in receiver.taken.lock().unwrap().iter() {
+    for (headers, event) in receiver.received.lock().unwrap().iter() {
         let mark = event["resources"][0].as_str().unwrap();
         assert!(mark.starts_with("urn:hookbridge:replay:2"), "{mark}");
-        assert_eq!((headers["hookbridge-replay"].to_str().unwrap(), &said["mark"]), (mark, &json!(mark)));
+        assert_eq!((headers["hookbridge-replay"].to_str().unwrap(), &summary["mark"]), (mark, &json!(mark)));
         assert_eq!(event["detail-type"], "bounce");
     }
-    // Only events after a cursor, the one at which the last replay ended.
-    let none = run(&mut replay(&folder, &["--to-url", &url, "--after", said["cursor"].as_str().unwrap()]));
-    assert!(none.starts_with("0 events sent"), "{none}");
+    // A replay after the cursor of the previous one sends nothing.
+    let output =
+        run(&mut replay(&folder, &["--to-url", &url, "--after", summary["cursor"].as_str().unwrap()]));
+    assert!(output.starts_with("0 events sent"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_replay_resumes() {
     let folder = log().await;
     let receiver = Receiver::default();
-    *receiver.answers.lock().unwrap() = vec![400, 204, 204, 204];
+    *receiver.statuses.lock().unwrap() = vec![400, 204, 204, 204];
     let url = receiver.start().await;
-    let refused = replay(&folder, &["--to-url", &url, "--at-once", "1"]).output().unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("event 3 was not delivered") && said.contains("400"), "{said}");
-    let cursor = said.rsplit_once("--after ").unwrap().1.trim();
+    let output = replay(&folder, &["--to-url", &url, "--at-once", "1"]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("event 3 was not delivered") && error.contains("400"), "{error}");
+    let cursor = error.rsplit_once("--after ").unwrap().1.trim();
     run(&mut replay(&folder, &["--to-url", &url, "--at-once", "1", "--after", cursor]));
     assert_eq!(receiver.ids(), numbers(0..40));
 
     let receiver = Receiver::default();
     let url = receiver.start().await;
-    let paced = ["--to-url", &url, "--rate", "10", "--state", "state"];
+    let arguments = ["--to-url", &url, "--rate", "10", "--state", "state"];
     let started = Instant::now();
-    let mut killed = replay(&folder, &paced).stderr(Stdio::piped()).spawn().unwrap();
-    // It has printed its progress, and has saved its state or is about to.
+    let mut process = replay(&folder, &arguments).stderr(Stdio::piped()).spawn().unwrap();
+    // Waits until the replay has saved its state.
     while !folder.path().join("state").exists() {
         assert!(started.elapsed() < Duration::from_secs(60), "{:?}", receiver.ids());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
     let before = receiver.ids().len();
     assert!((1..40).contains(&before), "{before} were sent before it was killed");
-    run(&mut replay(&folder, &paced));
+    run(&mut replay(&folder, &arguments));
     let mut ids = receiver.ids();
     assert!(ids.len() < 40 + before, "it did not start over: {} events", ids.len());
     ids.sort_by_key(|id| id.parse::<u32>().unwrap());
@@ -147,15 +148,18 @@ async fn signed_replays_verify_with_the_standard_webhooks_libraries() {
     let url = receiver.start().await;
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     run(replay(&folder, &["--to-url", &url, "--type", "bounce"]).env("HOOKBRIDGE_REPLAY_SECRET", secret));
-    let taken = receiver.taken.lock().unwrap();
+    let received = receiver.received.lock().unwrap();
     let bodies = receiver.bodies.lock().unwrap();
-    let mut requests: Vec<_> =
-        taken.iter().zip(bodies.iter()).map(|((headers, _), body)| (headers.clone(), body.clone())).collect();
+    let mut requests: Vec<_> = received
+        .iter()
+        .zip(bodies.iter())
+        .map(|((headers, _), body)| (headers.clone(), body.clone()))
+        .collect();
     assert_eq!(verifications(secret, &requests), ["true"; 80]);
     requests.truncate(1);
     requests[0].1 = bodies[0].replace("bounce", "opened");
-    assert!(verifications(secret, &requests).iter().all(|said| said != "true"));
-    for ((headers, event), _) in taken.iter().zip(bodies.iter()) {
+    assert!(verifications(secret, &requests).iter().all(|result| result != "true"));
+    for ((headers, event), _) in received.iter().zip(bodies.iter()) {
         assert_eq!(headers["webhook-id"], event["id"].as_str().unwrap());
     }
 }
@@ -166,14 +170,14 @@ async fn events_are_replayed_to_a_bus_and_a_queue() {
     let folder = log().await;
     let pattern = json!({"resources": [{"prefix": "urn:hookbridge:replay:"}], "detail-type": ["bounce"]});
     let queue = Queue::for_rule("default", &pattern);
-    let first = ["--to", "2026-11-20T10:00:10Z"];
-    run(replay(&folder, &["--to-bus", "default"]).args(first));
+    let range = ["--to", "2026-11-20T10:00:10Z"];
+    run(replay(&folder, &["--to-bus", "default"]).args(range));
     let event: Value = serde_json::from_str(&queue.receive()).unwrap();
     assert_eq!((&event["source"], &event["detail"]["id"]), (&json!("sparkpost.com"), &json!("0")));
     assert_eq!(event["resources"][0], "urn:webhook:sparkpost:0");
 
     let queue = Queue::new();
-    run(replay(&folder, &["--to-queue", &queue.url]).args(first));
+    run(replay(&folder, &["--to-queue", &queue.url]).args(range));
     let event: Value = serde_json::from_str(&queue.receive()).unwrap();
     assert_eq!((&event["id"], &event["detail"]["id"]), (&json!("0"), &json!("0")));
     assert!(event["resources"][0].as_str().unwrap().starts_with("urn:hookbridge:replay:"));
@@ -182,37 +186,39 @@ async fn events_are_replayed_to_a_bus_and_a_queue() {
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_replays_are_rejected() {
     let folder = log().await;
-    let fails = |arguments: &[&str]| {
+    let error_of = |arguments: &[&str]| {
         let output = replay(&folder, arguments).output().unwrap();
         assert!(!output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(fails(&[]).contains("--to-bus"));
-    assert!(fails(&["--to-bus", "a", "--to-url", "http://localhost/"]).contains("cannot be used with"));
+    assert!(error_of(&[]).contains("--to-bus"));
+    assert!(error_of(&["--to-bus", "a", "--to-url", "http://localhost/"]).contains("cannot be used with"));
     assert!(
-        fails(&["--to-url", "ftp://localhost/"]).contains("is not a URL; the format is https://HOST/PATH")
+        error_of(&["--to-url", "ftp://localhost/"]).contains("is not a URL; the format is https://HOST/PATH")
     );
     assert!(
-        fails(&["--to-url", "http://localhost/", "--after", "x"])
+        error_of(&["--to-url", "http://localhost/", "--after", "x"])
             .contains("--after is not a cursor of this log")
     );
     assert!(
-        fails(&["--to-url", "http://localhost/", "--from", "yesterday"]).contains("invalid time 'yesterday'")
+        error_of(&["--to-url", "http://localhost/", "--from", "yesterday"])
+            .contains("invalid time 'yesterday'")
     );
-    assert!(fails(&["--to-url", "http://localhost/", "--rate", "0"]).contains("rate"));
-    let said = fails(&["--to-url", "http://localhost/", "--secret", "hunter2"]);
-    assert!(said.contains("--secret: a signing secret is whsec_") && !said.contains("hunter2"), "{said}");
+    assert!(error_of(&["--to-url", "http://localhost/", "--rate", "0"]).contains("rate"));
+    let error = error_of(&["--to-url", "http://localhost/", "--secret", "hunter2"]);
+    assert!(error.contains("--secret: a signing secret is whsec_") && !error.contains("hunter2"), "{error}");
     assert!(
-        fails(&["--to-url", "http://localhost/", "--type", "a*b"]).contains("may contain * only at its end")
+        error_of(&["--to-url", "http://localhost/", "--type", "a*b"])
+            .contains("may contain * only at its end")
     );
     let range = ["--to-url", "http://localhost/", "--from", "2026-11-21", "--to", "2026-11-20"];
-    assert!(fails(&range).contains("--from is later than --to"));
+    assert!(error_of(&range).contains("--from is later than --to"));
     let receiver = Receiver::default();
     let url = receiver.start().await;
     run(&mut replay(&folder, &["--to-url", &url, "--state", "other", "--type", "bounce"]));
-    let said = fails(&["--to-url", &url, "--state", "other"]);
-    assert!(said.contains("belongs to a replay of other events"), "{said}");
+    let error = error_of(&["--to-url", &url, "--state", "other"]);
+    assert!(error.contains("belongs to a replay of other events"), "{error}");
     std::fs::write(folder.path().join("state"), "garbled").unwrap();
-    let said = fails(&["--to-url", "http://localhost/", "--state", "state"]);
-    assert!(said.contains("the content of --state is not a cursor"), "{said}");
+    let error = error_of(&["--to-url", "http://localhost/", "--state", "state"]);
+    assert!(error.contains("the content of --state is not a cursor"), "{error}");
 }

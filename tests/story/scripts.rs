@@ -13,32 +13,33 @@ use crate::actors::database::Database;
 use crate::actors::stack::gateway;
 use crate::actors::{checkout, raw_http, run, test_environment};
 
-/// Held while a script builds: each build writes the same zips, and another script may be uploading them.
+/// Held while a script builds, because every build writes the same zips and another script may be uploading them.
 static BUILD_LOCK: Mutex<()> = Mutex::new(());
 
 fn script(name: &str) -> Command {
     let mut command = Command::new(checkout().join("scripts").join(name));
     command.env("LC_ALL", "C");
-    interactive_script(&mut command);
+    set_script_environment(&mut command);
     command
 }
 
-/// Removes the variables that cargo sets for a test, because they would make a build discard and rebuild its artifacts.
-fn interactive_script(command: &mut Command) {
+/// Sets the folder and the AWS endpoint of a script. Removes the variables that cargo sets for a test, because they would make a
+/// build discard its artifacts.
+fn set_script_environment(command: &mut Command) {
     command.current_dir(checkout()).env("AWS_ENDPOINT_URL", endpoint());
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|of_cargo| text.starts_with(of_cargo)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
 }
 
 /// Runs `scripts/deploy` with the secret on standard input; returns its standard output.
-fn deploy(stack: &str, secret: &str, more: &[&str]) -> String {
+fn deploy(stack: &str, secret: &str, parameters: &[&str]) -> String {
     let mut child = script("deploy")
         .args(["github", "--arch", "x86_64", "--stack", stack])
-        .args(more)
+        .args(parameters)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -46,26 +47,27 @@ fn deploy(stack: &str, secret: &str, more: &[&str]) -> String {
         .unwrap();
     writeln!(child.stdin.take().unwrap(), "{secret}").unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(!said.contains("quoted"), "the secret is not shown");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    assert!(!error.contains("quoted"), "the secret is not printed");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Runs it on a terminal, where the secret is typed and must not be echoed.
+/// Runs `scripts/deploy` on a terminal, where the secret is typed and must not be echoed.
 fn deploy_on_a_terminal(stack: &str, secret: &str) -> String {
     let python = format!("{}/tools/bin/python", test_environment("HOOKBRIDGE_TEST_ENV"));
     let mut command = Command::new(python);
     command.arg("tests/python/types_secret.py").arg(secret);
     command.args(["scripts/deploy", "github", "--arch", "x86_64", "--stack", stack]);
-    interactive_script(&mut command);
+    set_script_environment(&mut command);
     run(&mut command).trim().to_owned()
 }
 
-fn status(url: &str, secret: &str) -> u16 {
+/// Sends a signed webhook to a function URL; returns the status of the response.
+fn send_webhook(url: &str, secret: &str) -> u16 {
     let provider = providers::find("github").unwrap();
-    let letter = TestWebhook { provider, event: None, body: None, to: url.parse().unwrap() };
-    let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
+    let webhook = TestWebhook { provider, event: None, body: None, to: url.parse().unwrap() };
+    let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
     let headers: Vec<(&str, &[u8])> = signed.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
     let bytes = raw_http::request("POST", "/", &signed.url.authority, &headers, &signed.body);
     let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
@@ -79,18 +81,18 @@ fn deploy_leads_from_a_clone_to_a_working_url() {
     let secret = r#"a "quoted" \secret\, with, commas = and ü"#;
     let url = deploy(&stack, secret, &["LambdaInvocationThreshold=17"]);
     assert!(url.starts_with("http"), "{url}");
-    assert_eq!(status(&url, secret), 202);
-    // Again without a secret, which the stack keeps; then with one, which rotates it.
+    assert_eq!(send_webhook(&url, secret), 202);
+    // Deploys again without a secret, which keeps the current one; then with a secret, which rotates it.
     assert_eq!(deploy(&stack, "", &["LambdaInvocationThreshold=18"]), url);
-    assert_eq!(status(&url, secret), 202);
+    assert_eq!(send_webhook(&url, secret), 202);
     assert_eq!(deploy_on_a_terminal(&stack, "another secret"), url);
-    assert_eq!(status(&url, "another secret"), 202);
-    assert_eq!(status(&url, secret), 202, "the previous secret goes on working");
-    assert_eq!(status(&url, "a guess"), 401);
+    assert_eq!(send_webhook(&url, "another secret"), 202);
+    assert_eq!(send_webhook(&url, secret), 202, "the previous secret still works");
+    assert_eq!(send_webhook(&url, "a guess"), 401);
     let parameters = aws(&["cloudformation", "describe-stacks", "--stack-name", &stack]);
     let parameters = parameters["Stacks"][0]["Parameters"].as_array().unwrap().clone();
     let threshold = parameters.iter().find(|p| p["ParameterKey"] == "LambdaInvocationThreshold").unwrap();
-    assert_eq!(threshold["ParameterValue"], "18", "what is not given again stays");
+    assert_eq!(threshold["ParameterValue"], "18", "an omitted parameter keeps its value");
 }
 
 #[test]
@@ -103,8 +105,8 @@ fn publish_uploads_everything_and_prints_a_link_per_provider() {
     let keys: Vec<&str> =
         listed["Contents"].as_array().unwrap().iter().map(|object| object["Key"].as_str().unwrap()).collect();
     let zip = |function: &str| {
-        let found = keys.iter().find(|key| key.contains(&format!("/{function}-x86_64-"))).expect("the zip");
-        found.replace('/', "%2F")
+        let key = keys.iter().find(|key| key.contains(&format!("/{function}-x86_64-"))).expect("the zip");
+        key.replace('/', "%2F")
     };
     for provider in providers::ALL {
         let template = format!("hookbridge/{}/{}.yaml", env!("CARGO_PKG_VERSION"), provider.name);
@@ -122,47 +124,47 @@ fn publish_uploads_everything_and_prints_a_link_per_provider() {
 
 #[test]
 fn a_failing_script_reports_the_reason() {
-    let complaint = |name: &str, arguments: &[&str]| {
+    let error_of = |name: &str, arguments: &[&str]| {
         let output = script(name).args(arguments).stdin(Stdio::null()).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(complaint("deploy", &["gitlub"]), @"scripts/deploy: no template cloudformation/gitlub.yaml; expected one of: dispatch event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
-    insta::assert_snapshot!(complaint("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
-    insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
-    insta::assert_snapshot!(complaint("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");
-    insta::assert_snapshot!(complaint("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
-    assert!(complaint("publish", &[]).contains("usage: scripts/publish BUCKET"));
+    insta::assert_snapshot!(error_of("deploy", &["gitlub"]), @"scripts/deploy: no template cloudformation/gitlub.yaml; expected one of: dispatch event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
+    insta::assert_snapshot!(error_of("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
+    insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
+    insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");
+    insta::assert_snapshot!(error_of("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
+    assert!(error_of("publish", &[]).contains("usage: scripts/publish BUCKET"));
 }
 
 /// Deploys a stack with a database; returns its standard output and standard error.
-fn deploy_at_a_database(template: &str, database: &Database, more: &[&str]) -> (String, String) {
+fn deploy_with_database(template: &str, database: &Database, parameters: &[&str]) -> (String, String) {
     let _building = BUILD_LOCK.lock();
     let address = database.url.split_once('@').unwrap().1.split_once('?').unwrap().0.to_owned();
     let (host, rest) = address.split_once(':').unwrap();
-    let (port, name_of_database) = rest.split_once('/').unwrap();
+    let (port, database_name) = rest.split_once('/').unwrap();
     let credentials = crate::actors::aws::secret(r#"{"username":"hookbridge","password":"none"}"#);
     let output = script("deploy")
         .args([template, "--arch", "x86_64", "--stack", &name(template)])
         .args([format!("DatabaseHost={host}"), format!("DatabasePort={port}")])
-        .args([format!("DatabaseName={name_of_database}"), format!("DatabaseSecretArn={credentials}")])
-        .args(more)
+        .args([format!("DatabaseName={database_name}"), format!("DatabaseSecretArn={credentials}")])
+        .args(parameters)
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    (String::from_utf8(output.stdout).unwrap().trim().to_owned(), said)
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{error}");
+    (String::from_utf8(output.stdout).unwrap().trim().to_owned(), error)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deploy_creates_the_event_log_stack() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
-        let (url, said) = deploy_at_a_database("event-log", &database, &[]);
+        let (url, log) = deploy_with_database("event-log", &database, &[]);
         assert!(
-            said.contains("ArchiveBucketName=") && said.contains("hookbridge token NAME --secret arn:"),
-            "{said}"
+            log.contains("ArchiveBucketName=") && log.contains("hookbridge token NAME --secret arn:"),
+            "{log}"
         );
         let url: RequestUrl = url.parse().unwrap();
         let bytes = raw_http::request("GET", "/api/v1/events/message", &url.authority, &[], b"");
@@ -176,16 +178,17 @@ async fn deploy_creates_the_event_log_stack() {
 async fn deploy_creates_the_dispatcher_stack() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
-        let (how, said) = deploy_at_a_database("dispatch", &database, &[]);
-        assert!(said.contains("Create one, from a machine that reaches the database:"), "{said}");
+        let (output, log) = deploy_with_database("dispatch", &database, &[]);
+        assert!(log.contains("Create one, from a machine that reaches the database:"), "{log}");
         assert!(
-            how.contains("hookbridge subscriber create NAME") && how.contains("arn:aws:secretsmanager:"),
-            "{how}"
+            output.contains("hookbridge subscriber create NAME")
+                && output.contains("arn:aws:secretsmanager:"),
+            "{output}"
         );
-        assert_eq!(how.lines().count(), 1, "nothing of it is open: {how}");
-        let (how, said) = deploy_at_a_database("dispatch", &database, &["ApiAuth=TOKENS"]);
-        assert!(said.contains("with a token (hookbridge token NAME --secret arn:"), "{said}");
-        let url: RequestUrl = how.lines().nth(1).unwrap().parse().unwrap();
+        assert_eq!(output.lines().count(), 1, "the stack has no public URL: {output}");
+        let (output, log) = deploy_with_database("dispatch", &database, &["ApiAuth=TOKENS"]);
+        assert!(log.contains("with a token (hookbridge token NAME --secret arn:"), "{log}");
+        let url: RequestUrl = output.lines().nth(1).unwrap().parse().unwrap();
         let bytes = raw_http::request("GET", "/subscribers", &url.authority, &[], b"");
         assert_eq!(raw_http::exchange(gateway(), &bytes).unwrap().status, 401);
     })

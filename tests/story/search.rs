@@ -34,10 +34,10 @@ fn send(server: &Server, id: &str, body: &str) {
         ("x-messagesystems-batch-id", id.as_bytes()),
     ];
     assert_eq!(server.post("sparkpost", &headers, body.as_bytes()).status, 200);
-    server.wait_for(&format!("sparkpost/{id}.json"));
+    server.wait_for_line(&format!("sparkpost/{id}.json"));
 }
 
-fn find(server: &Server, query: &str) -> Vec<String> {
+fn search(server: &Server, query: &str) -> Vec<String> {
     let (status, page) = server.get(&format!("/api/v1/events/message?{query}"), &[]);
     assert_eq!(status, 200, "{page}");
     let results = page["results"].as_array().unwrap();
@@ -72,12 +72,12 @@ fn sparkpost_events_are_found_by_every_filter() {
         "events=bounce;delivery&delimiter=;",
         "events=bounce&subjects=deals&recipients=ann@example.com",
     ] {
-        assert_eq!(find(&server, query), ["bounce"], "{query}");
+        assert_eq!(search(&server, query), ["bounce"], "{query}");
     }
     for query in ["recipients=ann", "subjects=deal", "events=bounce&messages=m2", "ab_tests=x"] {
-        assert_eq!(find(&server, query), [""; 0], "{query}");
+        assert_eq!(search(&server, query), [""; 0], "{query}");
     }
-    assert_eq!(find(&server, ""), ["open", "bounce"], "the newest first");
+    assert_eq!(search(&server, ""), ["open", "bounce"], "the newest first");
     let (_, page) = server.get("/api/v1/events/message?events=bounce", &[]);
     let event = &page["results"][0];
     assert_eq!(
@@ -85,7 +85,7 @@ fn sparkpost_events_are_found_by_every_filter() {
         (&json!(1), &json!(7), &json!(1337))
     );
     assert!(event["timestamp"].as_str().unwrap().ends_with(".000Z"), "{event}");
-    assert_eq!(event["rcpt_to"], "Ann@Example.com", "as it was sent");
+    assert_eq!(event["rcpt_to"], "Ann@Example.com", "the address keeps its case");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_cursor_pages_through_all_events_without_repeats() {
     let events: Vec<_> =
         (0..25).map(|n| json!({"type": "open", "rcpt_to": format!("{n}@example.com")})).collect();
     send(&server, "one", &batch(&events));
-    let newer = jiff::Timestamp::now().as_second() - 3600;
+    let newer_time = jiff::Timestamp::now().as_second() - 3600;
     let mut next = Some("/api/v1/events/message?per_page=10&cursor=initial&events=open".to_owned());
     let (mut pages, mut seen) = (0, Vec::new());
     while let Some(path) = next {
@@ -108,7 +108,7 @@ fn a_cursor_pages_through_all_events_without_repeats() {
         send(
             &server,
             &format!("more-{pages}"),
-            &batch_from(newer + pages, &[json!({"type": "open", "rcpt_to": "new@example.com"})]),
+            &batch_from(newer_time + pages, &[json!({"type": "open", "rcpt_to": "new@example.com"})]),
         );
     }
     let expected: Vec<_> = (0..25).rev().map(|n| format!("\"{n}@example.com\"")).collect();
@@ -124,24 +124,25 @@ fn a_cursor_pages_through_all_events_without_repeats() {
         assert!(link.is_null() || link["rel"] == "next");
         next = link["href"].as_str().map(str::to_owned);
     }
-    assert_eq!(seen, 28, "those that came in between, too");
+    assert_eq!(seen, 28, "the events recorded in between, too");
 }
 
 #[test]
 fn with_a_token_configured_every_search_requires_it() {
     let server = Server::start_with(&["--token", "open sesame"]);
     let path = "/api/v1/events/message";
-    let with = |authorization: &str| server.get(path, &[("authorization", authorization.as_bytes())]).0;
+    let status_with =
+        |authorization: &str| server.get(path, &[("authorization", authorization.as_bytes())]).0;
     assert_eq!(server.get(path, &[]).0, 401);
     for wrong in ["Bearer", "Bearer open", "Basic b3Blbg==", "Bearer open sesame!"] {
-        assert_eq!(with(wrong), 401, "{wrong}");
+        assert_eq!(status_with(wrong), 401, "{wrong}");
     }
-    assert_eq!(with("Bearer open sesame"), 200);
+    assert_eq!(status_with("Bearer open sesame"), 200);
     let (status, body) = server.get(&format!("{path}?recipient=x"), &[]);
     assert_eq!(
         (status, body),
         (401, json!({"errors": [{"message": "Unauthorized."}]})),
-        "nothing is looked at before"
+        "the token is checked before the query"
     );
 }
 
@@ -152,16 +153,16 @@ fn without_a_token_only_loopback_requests_are_answered() {
     assert_eq!(raw_http::exchange(server.address, &bytes).unwrap().status, 403);
     let proxied: [(&str, &[u8]); 1] = [("x-forwarded-for", b"192.0.2.1")];
     assert_eq!(server.get("/api/v1/events/message", &proxied).0, 403);
-    let refused = hookbridge().args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
-    assert!(!refused.status.success());
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(said.contains("can be reached from other machines") && said.contains("--token"), "{said}");
+    let output = hookbridge().args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("can be reached from other machines") && error.contains("--token"), "{error}");
 }
 
 #[test]
 fn an_invalid_search_names_the_parameter() {
     let server = Server::start();
-    for (query, what) in [
+    for (query, message) in [
         ("recipient=x", "recipient is unknown"),
         ("per_page=ten", "per_page must be a whole number"),
         ("per_page=10001", "per_page must be a whole number"),
@@ -175,12 +176,12 @@ fn an_invalid_search_names_the_parameter() {
     ] {
         let (status, body) = server.get(&format!("/api/v1/events/message?{query}"), &[]);
         assert_eq!(status, 400, "{query}");
-        assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(what), "{query}: {body}");
+        assert!(body["errors"][0]["message"].as_str().unwrap().starts_with(message), "{query}: {body}");
     }
-    let long = format!("/api/v1/events/message?recipients={}", "a,".repeat(1001));
-    assert_eq!(server.get(&long, &[]).0, 400);
-    let far = "/api/v1/events/message?from=-000044-03-15T00:00:00Z&to=9999-12-30T00:00:00Z";
-    assert_eq!(server.get(far, &[]).0, 200);
+    let too_many = format!("/api/v1/events/message?recipients={}", "a,".repeat(1001));
+    assert_eq!(server.get(&too_many, &[]).0, 400);
+    let wide_range = "/api/v1/events/message?from=-000044-03-15T00:00:00Z&to=9999-12-30T00:00:00Z";
+    assert_eq!(server.get(wide_range, &[]).0, 200);
     let bytes = raw_http::request("POST", "/api/v1/events/message", &server.address.to_string(), &[], b"");
     assert_eq!(raw_http::exchange(server.address, &bytes).unwrap().status, 405);
 }
@@ -190,9 +191,9 @@ fn batches_unrecorded_by_an_earlier_run_are_recorded() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("archive/sparkpost")).unwrap();
     let body = batch(&[json!({"type": "delivery"}), json!({"type": "open"})]);
-    std::fs::write(folder.path().join("archive/sparkpost/left.json"), body).unwrap();
+    std::fs::write(folder.path().join("archive/sparkpost/unrecorded.json"), body).unwrap();
     let archive = folder.path().join("archive");
     let server = Server::start_with(&["--archive", archive.to_str().unwrap()]);
-    server.wait_for("sparkpost/left.json");
-    assert_eq!(find(&server, ""), ["open", "delivery"]);
+    server.wait_for_line("sparkpost/unrecorded.json");
+    assert_eq!(search(&server, ""), ["open", "delivery"]);
 }

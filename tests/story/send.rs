@@ -23,7 +23,7 @@ fn send(server: &Server, arguments: &[&str], input: Option<&str>) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn error_of(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
@@ -32,14 +32,14 @@ fn a_sample_of_every_provider_arrives() {
     let server = Server::start();
     for provider in ["github", "stripe", "twilio"] {
         let output = send(&server, &[provider], None);
-        assert_eq!(error_of(&output), "202 Message forwarded to Amazon EventBridge\n");
+        assert_eq!(output_text(&output), "202 Message forwarded to Amazon EventBridge\n");
         assert!(output.status.success());
     }
     assert_eq!(server.events().len(), 3);
-    assert_eq!(error_of(&send(&server, &["sparkpost"], None)), "200 Batch stored\n");
+    assert_eq!(output_text(&send(&server, &["sparkpost"], None)), "200 Batch stored\n");
 }
 
-/// The port of a URL is optional; the colons in an IPv6 address do not separate one.
+/// Covers an IPv6 host without a port: the colons in its address separate no port.
 #[test]
 fn a_webhook_to_this_machine_never_goes_through_a_proxy() {
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -56,10 +56,10 @@ fn a_webhook_to_this_machine_never_goes_through_a_proxy() {
             .spawn()
             .unwrap();
         while child.try_wait().unwrap().is_none() {
-            assert!(proxy.accept().is_err(), "{host}: the proxy was asked");
+            assert!(proxy.accept().is_err(), "{host}: the request went through the proxy");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert!(proxy.accept().is_err(), "{host}: the proxy was asked");
+        assert!(proxy.accept().is_err(), "{host}: the request went through the proxy");
     }
 }
 
@@ -67,9 +67,9 @@ fn a_webhook_to_this_machine_never_goes_through_a_proxy() {
 fn with_json_the_response_is_a_line_of_json() {
     let server = Server::start();
     let output = send(&server, &["github", "--json"], None);
-    let line: serde_json::Value = serde_json::from_str(&error_of(&output)).unwrap();
-    let answer = "Message forwarded to Amazon EventBridge";
-    assert_eq!(line, serde_json::json!({"provider": "github", "status": 202, "answer": answer}));
+    let line: serde_json::Value = serde_json::from_str(&output_text(&output)).unwrap();
+    let body = "Message forwarded to Amazon EventBridge";
+    assert_eq!(line, serde_json::json!({"provider": "github", "status": 202, "answer": body}));
 }
 
 #[test]
@@ -90,17 +90,17 @@ fn the_event_type_and_body_can_be_chosen() {
 #[test]
 fn an_unsendable_webhook_is_reported_with_a_remedy() {
     let server = Server::start();
-    let complaint = |arguments: &[&str]| {
+    let error_of = |arguments: &[&str]| {
         let output = send(&server, arguments, None);
         assert!(!output.status.success());
-        error_of(&output)
+        output_text(&output)
     };
-    insta::assert_snapshot!(complaint(&["twilio", "--event", "x"]), @"hookbridge: --event: Twilio webhooks have no event type");
-    insta::assert_snapshot!(complaint(&["stripe", "--event", "x", "--data", "-"]), @"hookbridge: --event: Stripe sends the event type in the body; omit --event or --data");
-    insta::assert_snapshot!(complaint(&["github", "--data", "no-such-file"]), @"hookbridge: --data no-such-file: No such file or directory (os error 2)");
-    insta::assert_snapshot!(complaint(&["github", "--event", "a b"]), @"hookbridge: --event: 'a b' contains characters that a header cannot");
+    insta::assert_snapshot!(error_of(&["twilio", "--event", "x"]), @"hookbridge: --event: Twilio webhooks have no event type");
+    insta::assert_snapshot!(error_of(&["stripe", "--event", "x", "--data", "-"]), @"hookbridge: --event: Stripe sends the event type in the body; omit --event or --data");
+    insta::assert_snapshot!(error_of(&["github", "--data", "no-such-file"]), @"hookbridge: --data no-such-file: No such file or directory (os error 2)");
+    insta::assert_snapshot!(error_of(&["github", "--event", "a b"]), @"hookbridge: --event: 'a b' contains characters that a header cannot");
     assert!(
-        complaint(&["gitlub"])
+        error_of(&["gitlub"])
             .contains("unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio")
     );
     let output = hookbridge()
@@ -108,14 +108,14 @@ fn an_unsendable_webhook_is_reported_with_a_remedy() {
         .output()
         .unwrap();
     assert!(
-        error_of(&output).starts_with("hookbridge: no response from http://127.0.0.1:9/: "),
+        output_text(&output).starts_with("hookbridge: no response from http://127.0.0.1:9/: "),
         "{}",
-        error_of(&output)
+        output_text(&output)
     );
     let output = hookbridge()
         .args(["send", "github", "--to", "http://127.0.0.1:9/"])
         .current_dir(server.folder.path().parent().unwrap())
         .output()
         .unwrap();
-    assert!(error_of(&output).contains("start `hookbridge serve` once"), "{}", error_of(&output));
+    assert!(output_text(&output).contains("start `hookbridge serve` once"), "{}", output_text(&output));
 }

@@ -12,8 +12,8 @@ use crate::actors::github_signature;
 use crate::actors::raw_http::{self, read_reply};
 use crate::actors::server::{Server, hookbridge};
 
-/// The number of providers that send single events, not batches.
-const SPARKPOST_BATCH: usize = 3;
+/// The number of providers that send single events, not batches. The demo publishes one event for each.
+const SINGLE_EVENT_PROVIDERS: usize = 3;
 
 const BODY: &[u8] = br#"{"zen":"Keep it logically awesome."}"#;
 
@@ -21,19 +21,19 @@ const BODY: &[u8] = br#"{"zen":"Keep it logically awesome."}"#;
 fn the_demo_shows_a_webhook_of_every_provider_and_a_forged_one() {
     let server = Server::start_with(&["--demo"]);
     for provider in providers::ALL {
-        server.wait_for(&format!("demo: a webhook, signed as {} signs", provider.title));
+        server.wait_for_line(&format!("demo: a webhook, signed as {} signs", provider.title));
         if provider.sends_batches() {
-            server.wait_for("answered 200 Batch stored");
+            server.wait_for_line("answered 200 Batch stored");
         } else {
-            server.wait_for(provider.source);
-            server.wait_for("answered 202 Message forwarded to Amazon EventBridge");
+            server.wait_for_line(provider.source);
+            server.wait_for_line("answered 202 Message forwarded to Amazon EventBridge");
         }
     }
-    server.wait_for("demo: a forged ");
-    server.wait_for("wrong-signature");
-    server.wait_for("answered 401 Invalid Signature");
-    server.wait_for("demo: done");
-    assert_eq!(server.events().len(), SPARKPOST_BATCH);
+    server.wait_for_line("demo: a forged ");
+    server.wait_for_line("wrong-signature");
+    server.wait_for_line("answered 401 Invalid Signature");
+    server.wait_for_line("demo: done");
+    assert_eq!(server.events().len(), SINGLE_EVENT_PROVIDERS);
 }
 
 #[test]
@@ -70,14 +70,14 @@ fn without_configuration_the_demo_leads_to_a_first_webhook() {
     let command = lines.find(|line| line.contains(" send github --to ")).unwrap();
     lines.find(|line| line.starts_with("demo: done")).unwrap();
     assert!(first.starts_with("hookbridge listens on http://127.0.0.1:"), "{first}");
-    // Runs the command that it prints.
+    // Runs the command that the demo prints.
     let words: Vec<&str> = command.split_whitespace().skip(1).collect();
     let sent = hookbridge().args(&words).current_dir(folder.path()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&sent.stdout), "202 Message forwarded to Amazon EventBridge\n");
     process.kill().unwrap();
     process.wait().unwrap();
     let events = std::fs::read_to_string(folder.path().join("hookbridge-data/events.jsonl")).unwrap();
-    assert_eq!(events.lines().count(), SPARKPOST_BATCH + 1);
+    assert_eq!(events.lines().count(), SINGLE_EVENT_PROVIDERS + 1);
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn events_are_published_on_the_named_eventbridge_bus() {
 #[test]
 fn the_demo_signs_for_the_public_url() {
     let server = Server::start_with(&["--demo", "--public-url", "https://hooks.example"]);
-    server.wait_for("demo: done");
-    assert_eq!(server.events().len(), SPARKPOST_BATCH);
+    server.wait_for_line("demo: done");
+    assert_eq!(server.events().len(), SINGLE_EVENT_PROVIDERS);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn the_json_output_is_one_object_per_line() {
     let server = Server::start_with(&["--json", "--demo"]);
     let mut lines: Vec<Value> = Vec::new();
     while lines.iter().filter(|line| line.get("webhook").is_some()).count() < 5 {
-        lines.push(serde_json::from_str(&server.wait_for("")).unwrap());
+        lines.push(serde_json::from_str(&server.wait_for_line("")).unwrap());
     }
     let webhooks: Vec<_> = lines.iter().filter_map(|line| line.get("webhook")).collect();
     assert_eq!(webhooks[0]["outcome"], "published");
@@ -118,8 +118,8 @@ fn the_json_output_is_one_object_per_line() {
     assert_eq!(lines.iter().filter(|line| line.get("event").is_some()).count(), 3);
 }
 
-/// Begins a webhook and waits until the server has admitted it, which it shows by `100 Continue`; returns the connection and the
-/// body.
+/// Sends the headers of a webhook and waits until the server has admitted it and responds `100 Continue`; returns the connection
+/// and the unsent body.
 fn in_flight_request(server: &Server, headers: &[(&str, &[u8])]) -> (TcpStream, Vec<u8>) {
     let headers = [headers, &[("expect", b"100-continue")]].concat();
     let mut request = raw_http::request("POST", "/hooks/github", "x", &headers, BODY);
@@ -136,12 +136,12 @@ fn a_webhook_in_flight_is_answered_before_shutdown() {
     let signature = github_signature(BODY);
     let headers: [(&str, &[u8]); 2] =
         [("content-type", b"application/json"), ("x-hub-signature-256", signature.as_bytes())];
-    let (mut stream, rest) = in_flight_request(&server, &headers);
+    let (mut stream, body) = in_flight_request(&server, &headers);
     server.signal("INT");
     while TcpStream::connect(server.address).is_ok() {
         std::thread::yield_now();
     }
-    stream.write_all(&rest).unwrap();
+    stream.write_all(&body).unwrap();
     assert_eq!(read_reply(&mut stream).unwrap().status, 202);
     assert!(server.wait_for_exit().success());
     assert_eq!(server.events().len(), 1);
@@ -153,10 +153,10 @@ fn a_webhook_over_the_concurrency_limit_is_429() {
     let signature = github_signature(BODY);
     let headers: [(&str, &[u8]); 2] =
         [("content-type", b"application/json"), ("x-hub-signature-256", signature.as_bytes())];
-    let (mut first, rest) = in_flight_request(&server, &headers);
+    let (mut first, body) = in_flight_request(&server, &headers);
     let second = server.post("github", &headers, BODY);
     assert_eq!((second.status, second.body.trim_end()), (429, "TooManyRequestsException"));
-    first.write_all(&rest).unwrap();
+    first.write_all(&body).unwrap();
     assert_eq!(read_reply(&mut first).unwrap().status, 202);
     assert_eq!(server.post("github", &headers, BODY).status, 202);
 }
@@ -164,18 +164,18 @@ fn a_webhook_over_the_concurrency_limit_is_429() {
 #[test]
 fn endless_and_oversized_headers_are_cut_off() {
     let server = Server::start();
-    let mut slow = TcpStream::connect(server.address).unwrap();
-    slow.write_all(b"POST /hooks/github HTTP/1.1\r\nx-").unwrap();
-    slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let long = vec![b'x'; 300_000];
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(b"POST /hooks/github HTTP/1.1\r\nx-").unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let oversized = vec![b'x'; 300_000];
     let reply = raw_http::exchange(
         server.address,
-        &raw_http::request("POST", "/hooks/github", "x", &[("a", &long)], b""),
+        &raw_http::request("POST", "/hooks/github", "x", &[("a", &oversized)], b""),
     );
     assert_eq!(reply.unwrap().status, 431);
-    let mut rest = Vec::new();
-    slow.read_to_end(&mut rest).expect("the server closes the connection before the client gives up");
-    assert_eq!(rest, b"", "without an answer");
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).expect("the server closes the connection before the client gives up");
+    assert_eq!(response, b"", "without a response");
 }
 
 #[test]
@@ -195,28 +195,25 @@ fn the_index_page_and_unknown_paths_list_the_endpoints() {
 
 #[test]
 fn startup_errors_are_reported_with_a_remedy() {
-    let complaint = |arguments: &[&str]| {
+    let error_of = |arguments: &[&str]| {
         let output = hookbridge().arg("serve").args(arguments).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let server = Server::start();
     let address = server.address.to_string();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let elsewhere = elsewhere.path().join("new");
-    for same in [address.clone(), address.replace("127.0.0.1", "localhost")] {
-        let busy = complaint(&["--listen", &same, "--data", elsewhere.to_str().unwrap()]);
-        assert!(busy.contains(&format!("cannot listen on {address}: Address already in use")), "{busy}");
-        assert!(busy.contains("choose another with --listen"), "{busy}");
+    let unused_folder = tempfile::tempdir().unwrap();
+    let unused_folder = unused_folder.path().join("new");
+    for used_address in [address.clone(), address.replace("127.0.0.1", "localhost")] {
+        let error = error_of(&["--listen", &used_address, "--data", unused_folder.to_str().unwrap()]);
+        assert!(error.contains(&format!("cannot listen on {address}: Address already in use")), "{error}");
+        assert!(error.contains("choose another with --listen"), "{error}");
     }
-    assert!(!elsewhere.exists(), "it leaves nothing behind");
-    let nowhere = complaint(&["--listen", "localhost"]);
-    assert!(
-        nowhere.contains("invalid address 'localhost', expected for example 127.0.0.1:8787"),
-        "{nowhere}"
-    );
-    let used = complaint(&["--listen", "127.0.0.1:0", "--data", server.folder.path().to_str().unwrap()]);
-    assert!(used.contains("is in use by another hookbridge"), "{used}");
-    let file = complaint(&["--listen", "127.0.0.1:0", "--data", "/dev/null/x"]);
-    assert!(file.contains("choose a folder you can write to with --data"), "{file}");
+    assert!(!unused_folder.exists(), "a failed start creates no folder");
+    let error = error_of(&["--listen", "localhost"]);
+    assert!(error.contains("invalid address 'localhost', expected for example 127.0.0.1:8787"), "{error}");
+    let error = error_of(&["--listen", "127.0.0.1:0", "--data", server.folder.path().to_str().unwrap()]);
+    assert!(error.contains("is in use by another hookbridge"), "{error}");
+    let error = error_of(&["--listen", "127.0.0.1:0", "--data", "/dev/null/x"]);
+    assert!(error.contains("choose a folder you can write to with --data"), "{error}");
 }

@@ -14,7 +14,7 @@ use crate::actors::server::SECRET;
 
 const BODY: &str = "{\"who\":\"\\\"Grüße\\\" \u{fffe}\"}";
 
-fn signed(event_type: &str) -> Value {
+fn signed_event(event_type: &str) -> Value {
     let signature = github_signature(BODY.as_bytes());
     let headers = [
         ("content-type", "application/json"),
@@ -44,9 +44,9 @@ async fn redrive(proxy: &FaultProxy, batch: &str) -> (Value, Vec<Value>) {
     let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
     let redrive = RedriveFunction { bus, function_name: "redrive".into() };
     let deadline = SystemTime::now() + Duration::from_secs(3);
-    let (answer, lines) = redrive.invoke(batch, "request", deadline).await.unwrap();
+    let (response, lines) = redrive.invoke(batch, "request", deadline).await.unwrap();
     let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    (serde_json::to_value(answer).unwrap(), lines)
+    (serde_json::to_value(response).unwrap(), lines)
 }
 
 #[tokio::test]
@@ -56,30 +56,38 @@ async fn an_unpublished_event_is_spilled_as_an_entry() {
         Fault::InternalError,
         Fault::Slow(Duration::from_secs(60)),
         Fault::EntryFailed("InternalFailure"),
-        Fault::AccessDenied("AccessDeniedException"),
+        Fault::ClientError("AccessDeniedException"),
     ] {
         let (proxy, queue, function) = function().await;
         proxy.always("PutEvents", fault);
         let before = jiff::Timestamp::now();
-        let taken = function.invoke_text(&signed("push").to_string(), Duration::from_secs(30)).await;
-        assert_eq!((taken.status, taken.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+        let invocation =
+            function.invoke_text(&signed_event("push").to_string(), Duration::from_secs(30)).await;
         assert_eq!(
-            (&taken.log["outcome"], &taken.log["reason"]),
+            (invocation.status, invocation.body.as_str()),
+            (202, "Message forwarded to Amazon EventBridge")
+        );
+        assert_eq!(
+            (&invocation.log["outcome"], &invocation.log["reason"]),
             (&"spilled".into(), &"bus".into()),
             "{fault:?}"
         );
-        assert_eq!((&taken.log["Spilled"], &taken.log["Failed"]), (&1.into(), &0.into()));
-        assert!(taken.log["_aws"].to_string().contains("\"Spilled\""), "it is a metric");
-        assert!(taken.elapsed < Duration::from_secs(10), "its place is free early: {:?}", taken.elapsed);
+        assert_eq!((&invocation.log["Spilled"], &invocation.log["Failed"]), (&1.into(), &0.into()));
+        assert!(invocation.log["_aws"].to_string().contains("\"Spilled\""), "Spilled is a metric");
+        assert!(
+            invocation.elapsed < Duration::from_secs(10),
+            "the function responds early: {:?}",
+            invocation.elapsed
+        );
         let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
         assert_eq!(entry["Detail"], BODY, "byte for byte");
         assert_eq!((&entry["Source"], &entry["DetailType"]), (&"github.com".into(), &"push".into()));
         assert_eq!(entry["Resources"], json!(["urn:webhook:github:72d3162e"]));
         let time: jiff::Timestamp = entry["Time"].as_str().unwrap().parse().unwrap();
-        let waited =
-            taken.elapsed.as_millis() - u128::try_from(time.duration_since(before).as_millis()).unwrap();
-        let slow = matches!(fault, Fault::Slow(_));
-        assert!(!slow || waited > 1400, "the time at which it came, and not at which it was spilled");
+        let age_at_spill =
+            invocation.elapsed.as_millis() - u128::try_from(time.duration_since(before).as_millis()).unwrap();
+        let is_slow = matches!(fault, Fault::Slow(_));
+        assert!(!is_slow || age_at_spill > 1400, "the entry has the time of arrival, not of spilling");
         assert!(queue.is_empty());
     }
 }
@@ -89,10 +97,10 @@ async fn permanently_rejected_events_are_not_spilled() {
     let (proxy, queue, function) = function().await;
     for (fault, status) in [(Fault::EntryFailed("MalformedDetail"), 400), (Fault::TotalSize, 413)] {
         proxy.next("PutEvents", [fault]);
-        assert_eq!(function.invoke(&signed("push")).await.status, status);
+        assert_eq!(function.invoke(&signed_event("push")).await.status, status);
     }
     assert_eq!(proxy.calls("SendMessage"), 0);
-    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "published");
+    assert_eq!(function.invoke(&signed_event("push")).await.log["outcome"], "published");
     assert!(queue.is_empty());
 }
 
@@ -101,13 +109,13 @@ async fn a_transient_queue_failure_is_retried_and_a_lasting_one_is_500() {
     let (proxy, queue, function) = function().await;
     proxy.always("PutEvents", Fault::InternalError);
     proxy.next("SendMessage", [Fault::Throttled, Fault::Truncated]);
-    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "spilled");
+    assert_eq!(function.invoke(&signed_event("push")).await.log["outcome"], "spilled");
     queue.receive();
     for fault in
-        [Fault::InternalError, Fault::Slow(Duration::from_secs(60)), Fault::AccessDenied("AccessDenied")]
+        [Fault::InternalError, Fault::Slow(Duration::from_secs(60)), Fault::ClientError("AccessDenied")]
     {
         proxy.always("SendMessage", fault);
-        let failed = function.invoke(&signed("push")).await;
+        let failed = function.invoke(&signed_event("push")).await;
         assert_eq!((failed.status, &failed.headers["retry-after"]), (500, &"30".into()), "{fault:?}");
         assert_eq!((&failed.log["outcome"], &failed.log["reason"]), (&"failed".into(), &"bus".into()));
         assert!(failed.elapsed < Duration::from_secs(5), "{:?}", failed.elapsed);
@@ -126,11 +134,11 @@ async fn an_event_too_large_for_the_region_is_stored_and_its_claim_check_spilled
     let headers = [("content-type", "application/json"), ("x-hub-signature-256", signature.as_str())];
     assert_eq!(function.invoke(&url_event(&headers, &body)).await.log["outcome"], "spilled");
     let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
-    let check: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
-    assert_eq!(check["overflow"]["size"], body.len());
-    assert_eq!(function.invoke(&signed("push")).await.log["outcome"], "spilled");
+    let claim_check: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+    assert_eq!(claim_check["overflow"]["size"], body.len());
+    assert_eq!(function.invoke(&signed_event("push")).await.log["outcome"], "spilled");
     let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
-    assert_eq!(entry["Detail"], BODY, "what every bus takes waits as it is");
+    assert_eq!(entry["Detail"], BODY, "a detail within every bus's limit is spilled unchanged");
 }
 
 #[tokio::test]
@@ -139,28 +147,28 @@ async fn redrive_publishes_a_spilled_event_unchanged() {
     let event_type = name("push");
     let rule = Queue::for_rule("default", &json!({"detail-type": [event_type]}));
     proxy.always("PutEvents", Fault::Throttled);
-    function.invoke(&signed(&event_type)).await;
+    function.invoke(&signed_event(&event_type)).await;
     let message = queue.receive();
-    let came: jiff::Timestamp =
+    let arrived_at: jiff::Timestamp =
         serde_json::from_str::<Value>(&message).unwrap()["Time"].as_str().unwrap().parse().unwrap();
     proxy.always("PutEvents", Fault::None);
-    let (answer, log) = redrive(&proxy, &batch(&[&message])).await;
-    assert_eq!(answer, json!({"batchItemFailures": []}));
+    let (response, log) = redrive(&proxy, &batch(&[&message])).await;
+    assert_eq!(response, json!({"batchItemFailures": []}));
     assert_eq!(
         (&log[0]["outcome"], &log[0]["resources"][0]),
         (&"published".into(), &"urn:webhook:github:72d3162e".into())
     );
     let event: Value = serde_json::from_str(&rule.receive()).unwrap();
     assert_eq!(event["detail"], serde_json::from_str::<Value>(BODY).unwrap());
-    assert_eq!(event["time"], came.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    assert_eq!(event["time"], arrived_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
 }
 
 #[tokio::test]
 async fn redrive_returns_only_unpublished_events_to_the_queue() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let entry = r#"{"Source":"x","DetailType":"push","Resources":["urn:webhook:x:1"],"Detail":"{}"}"#;
-    let kept = |answer: &Value| {
-        answer["batchItemFailures"]
+    let failed_ids = |response: &Value| {
+        response["batchItemFailures"]
             .as_array()
             .unwrap()
             .iter()
@@ -168,19 +176,22 @@ async fn redrive_returns_only_unpublished_events_to_the_queue() {
             .collect::<Vec<_>>()
     };
 
-    proxy.next("PutEvents", [Fault::AccessDenied("AccessDeniedException"), Fault::Throttled]);
-    let (answer, log) = redrive(&proxy, &batch(&[entry, "no entry: secret", entry, "{}"])).await;
-    assert_eq!(kept(&answer), ["m0", "m1", "m3"]);
+    proxy.next("PutEvents", [Fault::ClientError("AccessDeniedException"), Fault::Throttled]);
+    let (response, log) = redrive(&proxy, &batch(&[entry, "no entry: secret", entry, "{}"])).await;
+    assert_eq!(failed_ids(&response), ["m0", "m1", "m3"]);
     assert_eq!(log[1]["error"], "not the JSON of an entry (line 1, column 2)");
     assert_eq!((&log[0]["resources"][0], &log[1]["resources"]), (&"urn:webhook:x:1".into(), &Value::Null));
     assert!(log.iter().all(|line| !line.to_string().contains("secret")));
-    assert_eq!(proxy.calls("PutEvents"), 3, "what was refused is not tried again, what was throttled is");
+    assert_eq!(proxy.calls("PutEvents"), 3, "a rejected event is not retried, a throttled one is");
 
     proxy.always("PutEvents", Fault::Slow(Duration::from_secs(60)));
     let started = std::time::Instant::now();
-    let (answer, _) = redrive(&proxy, &batch(&[entry; 10])).await;
-    assert_eq!(kept(&answer).len(), 10);
-    assert!(started.elapsed() < Duration::from_secs(3), "the others are not tried on a bus that is down");
+    let (response, _) = redrive(&proxy, &batch(&[entry; 10])).await;
+    assert_eq!(failed_ids(&response).len(), 10);
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "the other events are not attempted while the bus is down"
+    );
 }
 
 #[tokio::test]

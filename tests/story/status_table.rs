@@ -13,13 +13,13 @@ use crate::actors::{github_signature, signature};
 
 const BODY: &str = r#"{"zen":"Anything added dilutes everything else."}"#;
 
-fn signed() -> Value {
+fn signed_event() -> Value {
     let signature = github_signature(BODY.as_bytes());
     url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
 }
 
 /// A webhook signed with another secret.
-fn forged() -> Value {
+fn forged_event() -> Value {
     let signature = github_signature(b"{}");
     url_event(&[("content-type", "application/json"), ("x-hub-signature-256", &signature)], BODY)
 }
@@ -33,9 +33,9 @@ async fn function() -> (FaultProxy, CloudFunction) {
 #[tokio::test]
 async fn published_is_202() {
     let (proxy, function) = function().await;
-    let taken = function.invoke(&signed()).await;
-    assert_eq!((taken.status, taken.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
-    assert_eq!(taken.log["outcome"], "published");
+    let response = function.invoke(&signed_event()).await;
+    assert_eq!((response.status, response.body.as_str()), (202, "Message forwarded to Amazon EventBridge"));
+    assert_eq!(response.log["outcome"], "published");
     let entry: Value = serde_json::from_str(&proxy.published()[0]).unwrap();
     let entry = &entry["Entries"][0];
     assert_eq!(entry["Detail"], BODY, "byte for byte");
@@ -58,14 +58,10 @@ async fn a_request_without_a_wellformed_signature_makes_no_aws_call() {
 async fn a_hundred_forged_webhooks_cost_three_calls_and_are_401() {
     let (proxy, function) = function().await;
     for _ in 0..100 {
-        let refused = function.invoke(&forged()).await;
-        assert_eq!((refused.status, refused.body.as_str()), (401, "Invalid Signature"));
+        let response = function.invoke(&forged_event()).await;
+        assert_eq!((response.status, response.body.as_str()), (401, "Invalid Signature"));
     }
-    assert_eq!(
-        proxy.calls("GetSecretValue"),
-        3,
-        "the current secret, the previous one, a look for a newer one"
-    );
+    assert_eq!(proxy.calls("GetSecretValue"), 3, "the current secret, the previous one and one refresh");
     assert_eq!(proxy.calls("PutEvents"), 0);
 }
 
@@ -82,18 +78,18 @@ async fn transient_errors_are_retried() {
     ] {
         let (proxy, function) = function().await;
         proxy.next("PutEvents", [fault]);
-        let time = Duration::from_secs(8);
-        let taken = function.invoke_text(&signed().to_string(), time).await;
-        assert_eq!((taken.status, proxy.calls("PutEvents")), (202, 2), "{fault:?}");
+        let timeout = Duration::from_secs(8);
+        let response = function.invoke_text(&signed_event().to_string(), timeout).await;
+        assert_eq!((response.status, proxy.calls("PutEvents")), (202, 2), "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn permanent_errors_are_not_retried() {
     for (fault, status) in [
-        (Fault::AccessDenied("AccessDeniedException"), 500),
-        (Fault::AccessDenied("ResourceNotFoundException"), 500),
-        (Fault::AccessDenied("ValidationException"), 500),
+        (Fault::ClientError("AccessDeniedException"), 500),
+        (Fault::ClientError("ResourceNotFoundException"), 500),
+        (Fault::ClientError("ValidationException"), 500),
         (Fault::EntryFailed("AccessDeniedException"), 500),
         (Fault::EntryFailed("NotAuthorizedForSourceException"), 500),
         (Fault::EntryFailed("NotAuthorizedForDetailTypeException"), 500),
@@ -104,9 +100,9 @@ async fn permanent_errors_are_not_retried() {
     ] {
         let (proxy, function) = function().await;
         proxy.next("PutEvents", [fault]);
-        let failed = function.invoke(&signed()).await;
-        assert_eq!((failed.status, proxy.calls("PutEvents")), (status, 1), "{fault:?}");
-        assert!(!failed.body.contains("proxy"), "the sender is not told what AWS said");
+        let response = function.invoke(&signed_event()).await;
+        assert_eq!((response.status, proxy.calls("PutEvents")), (status, 1), "{fault:?}");
+        assert!(!response.body.contains("proxy"), "the response does not contain AWS's error");
     }
 }
 
@@ -120,12 +116,16 @@ async fn a_lasting_bus_failure_is_500_with_retry_after_before_the_deadline() {
     ] {
         let (proxy, function) = function().await;
         proxy.always("PutEvents", fault);
-        let failed = function.invoke(&signed()).await;
-        assert_eq!((failed.status, failed.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
-        assert_eq!(failed.headers["retry-after"], "30");
-        assert_eq!(failed.log["outcome"], "failed");
-        assert_eq!(failed.log["reason"], "bus");
-        assert!(failed.elapsed < Duration::from_secs(5), "answered within its time: {:?}", failed.elapsed);
+        let response = function.invoke(&signed_event()).await;
+        assert_eq!((response.status, response.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
+        assert_eq!(response.headers["retry-after"], "30");
+        assert_eq!(response.log["outcome"], "failed");
+        assert_eq!(response.log["reason"], "bus");
+        assert!(
+            response.elapsed < Duration::from_secs(5),
+            "the response precedes the deadline: {:?}",
+            response.elapsed
+        );
         assert!(proxy.calls("PutEvents") > 1, "{fault:?}");
     }
 }
@@ -134,9 +134,9 @@ async fn a_lasting_bus_failure_is_500_with_retry_after_before_the_deadline() {
 async fn an_event_too_large_for_the_bus_is_413() {
     let (proxy, function) = function().await;
     proxy.next("PutEvents", [Fault::TotalSize]);
-    let refused = function.invoke(&signed()).await;
-    assert_eq!((refused.status, refused.log["reason"].as_str()), (413, Some("too-large")));
-    assert!(refused.body.starts_with("Too large for this EventBridge bus: "), "{}", refused.body);
+    let response = function.invoke(&signed_event()).await;
+    assert_eq!((response.status, response.log["reason"].as_str()), (413, Some("too-large")));
+    assert!(response.body.starts_with("Too large for this EventBridge bus: "), "{}", response.body);
     let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(300_000));
     let signature = github_signature(body.as_bytes());
     let headers = [
@@ -145,10 +145,14 @@ async fn an_event_too_large_for_the_bus_is_413() {
         ("x-github-delivery", "72d3162e"),
     ];
     let calls = proxy.calls("PutEvents");
-    let refused = function.invoke(&url_event(&headers, &body)).await;
-    assert_eq!((refused.status, proxy.calls("PutEvents")), (413, calls), "our own limit, before any call");
+    let response = function.invoke(&url_event(&headers, &body)).await;
     assert_eq!(
-        (&refused.log["outcome"], &refused.log["delivery_id"]),
+        (response.status, proxy.calls("PutEvents")),
+        (413, calls),
+        "the function checks its own limit before any AWS request"
+    );
+    assert_eq!(
+        (&response.log["outcome"], &response.log["delivery_id"]),
         (&"failed".into(), &"72d3162e".into())
     );
 }
@@ -163,19 +167,22 @@ async fn a_verified_webhook_that_is_not_an_event_is_400_with_its_id_logged() {
         ("x-github-delivery", "72d3162e"),
         ("x-github-event", "push"),
     ];
-    let failed = function.invoke(&url_event(&headers, "[]")).await;
-    assert_eq!((failed.status, proxy.calls("PutEvents")), (400, 0));
-    assert_eq!(failed.body, "Invalid JSON payload: an array where an object is needed");
-    assert_eq!((&failed.log["outcome"], &failed.log["delivery_id"]), (&"failed".into(), &"72d3162e".into()));
+    let response = function.invoke(&url_event(&headers, "[]")).await;
+    assert_eq!((response.status, proxy.calls("PutEvents")), (400, 0));
+    assert_eq!(response.body, "Invalid JSON payload: an array where an object is needed");
+    assert_eq!(
+        (&response.log["outcome"], &response.log["delivery_id"]),
+        (&"failed".into(), &"72d3162e".into())
+    );
 }
 
 #[tokio::test]
 async fn another_method_is_405_with_allow() {
     let (proxy, function) = function().await;
-    let mut event = signed();
+    let mut event = signed_event();
     event["requestContext"]["http"]["method"] = "PUT".into();
-    let refused = function.invoke(&event).await;
-    assert_eq!((refused.status, refused.headers["allow"].as_str()), (405, Some("POST")));
+    let response = function.invoke(&event).await;
+    assert_eq!((response.status, response.headers["allow"].as_str()), (405, Some("POST")));
     assert_eq!(proxy.calls("GetSecretValue"), 0);
 }
 
@@ -187,34 +194,38 @@ async fn a_missing_secret_at_startup_is_500_with_retry_after_and_recovers() {
         Fault::InternalError,
         Fault::Truncated,
         slow,
-        Fault::AccessDenied("AccessDeniedException"),
+        Fault::ClientError("AccessDeniedException"),
     ] {
         let (proxy, function) = function().await;
         proxy.always("GetSecretValue", fault);
-        let failed = function.invoke(&signed()).await;
-        assert_eq!((failed.status, failed.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
-        assert_eq!(failed.headers["retry-after"], "30");
-        assert_eq!(failed.log["reason"], "no-secret");
-        assert!(failed.elapsed < Duration::from_secs(5), "answered within its time: {:?}", failed.elapsed);
+        let response = function.invoke(&signed_event()).await;
+        assert_eq!((response.status, response.body.as_str()), (500, "Internal Server Error"), "{fault:?}");
+        assert_eq!(response.headers["retry-after"], "30");
+        assert_eq!(response.log["reason"], "no-secret");
+        assert!(
+            response.elapsed < Duration::from_secs(5),
+            "the response precedes the deadline: {:?}",
+            response.elapsed
+        );
         proxy.always("GetSecretValue", Fault::None);
-        assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
+        assert_eq!(function.invoke(&signed_event()).await.status, 202, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn a_cached_secret_survives_an_outage_of_secrets_manager() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
-    let ages = CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() };
-    let function = CloudFunction::with(&proxy.url(), "github", &secret(SECRET), ages).await;
-    assert_eq!(function.invoke(&signed()).await.status, 202);
+    let cache_ttls = CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() };
+    let function = CloudFunction::with_cache_ttls(&proxy.url(), "github", &secret(SECRET), cache_ttls).await;
+    assert_eq!(function.invoke(&signed_event()).await.status, 202);
     for fault in [Fault::Throttled, Fault::InternalError, Fault::Truncated] {
         proxy.always("GetSecretValue", fault);
-        assert_eq!(function.invoke(&signed()).await.status, 202, "{fault:?}");
+        assert_eq!(function.invoke(&signed_event()).await.status, 202, "{fault:?}");
     }
-    assert!(proxy.calls("GetSecretValue") > 3, "it was asked again each time");
+    assert!(proxy.calls("GetSecretValue") > 3, "every webhook refreshed the secret");
 }
 
-/// The secret that signed it may be the unavailable one, and a 401 would be final.
+/// The unavailable secret may have signed the webhook, and providers do not retry a 401.
 #[tokio::test]
 async fn an_unverifiable_signature_is_500_while_secrets_manager_is_unavailable() {
     for fault in [Fault::Throttled, Fault::InternalError, Fault::Truncated] {
@@ -225,14 +236,14 @@ async fn an_unverifiable_signature_is_500_while_secrets_manager_is_unavailable()
         rotate(&arn, "the new secret");
         proxy.always("GetSecretValue", fault);
         for _ in 0..3 {
-            let undecided = function.invoke(&signed_with("the new secret")).await;
-            assert_eq!(undecided.status, 500, "{fault:?}");
-            assert_eq!(undecided.headers["retry-after"], "30");
-            assert_eq!(undecided.log["reason"], "no-secret");
+            let response = function.invoke(&signed_with("the new secret")).await;
+            assert_eq!(response.status, 500, "{fault:?}");
+            assert_eq!(response.headers["retry-after"], "30");
+            assert_eq!(response.log["reason"], "no-secret");
         }
         let calls = proxy.calls("GetSecretValue");
         assert_eq!(function.invoke(&signed_with("forged")).await.status, 500, "{fault:?}");
-        assert_eq!(proxy.calls("GetSecretValue"), calls, "what failed a moment ago is not asked again");
+        assert_eq!(proxy.calls("GetSecretValue"), calls, "a failed refresh is not repeated at once");
         assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "{fault:?}");
     }
 }
@@ -246,10 +257,10 @@ async fn an_unavailable_previous_secret_rejects_no_webhook() {
     let function = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
     assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
     proxy.next("GetSecretValue", [Fault::Throttled; 2]);
-    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 500, "not refused");
-    let fresh = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
-    assert_eq!(fresh.invoke(&signed_with("the old secret")).await.status, 202);
-    assert_eq!(fresh.invoke(&signed_with("forged")).await.status, 401);
+    assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 500, "not rejected");
+    let restarted = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
+    assert_eq!(restarted.invoke(&signed_with("the old secret")).await.status, 202);
+    assert_eq!(restarted.invoke(&signed_with("forged")).await.status, 401);
 }
 
 fn signed_with(secret: &str) -> Value {
@@ -260,25 +271,25 @@ fn signed_with(secret: &str) -> Value {
 #[tokio::test]
 async fn a_slow_secrets_manager_is_answered_before_the_deadline() {
     let (proxy, function) = function().await;
-    assert_eq!(function.invoke(&signed()).await.status, 202);
+    assert_eq!(function.invoke(&signed_event()).await.status, 202);
     proxy.always("GetSecretValue", Fault::Slow(Duration::from_secs(60)));
-    let time = Duration::from_secs(2);
-    let undecided = function.invoke_text(&forged().to_string(), time).await;
-    assert_eq!(undecided.status, 500, "there was no time to look for another secret");
-    assert!(undecided.elapsed < time, "{:?}", undecided.elapsed);
+    let timeout = Duration::from_secs(2);
+    let response = function.invoke_text(&forged_event().to_string(), timeout).await;
+    assert_eq!(response.status, 500, "there was no time to refresh the secret");
+    assert!(response.elapsed < timeout, "{:?}", response.elapsed);
 }
 
 #[tokio::test]
 async fn a_changed_secret_is_fetched_after_its_time_to_live() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");
-    let ages = CacheTtls {
+    let cache_ttls = CacheTtls {
         time_to_live: Duration::from_millis(1),
         previous_grace: Duration::ZERO,
         refresh_interval: Duration::from_secs(3600),
     };
-    let function = CloudFunction::with(&proxy.url(), "github", &arn, ages).await;
-    assert_eq!(function.invoke(&signed_with("forged")).await.status, 401, "the only look there is");
+    let function = CloudFunction::with_cache_ttls(&proxy.url(), "github", &arn, cache_ttls).await;
+    assert_eq!(function.invoke(&signed_with("forged")).await.status, 401, "uses up the only refresh");
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
     for _ in 0..3 {
         let calls = proxy.calls("GetSecretValue");
@@ -298,13 +309,13 @@ async fn a_secret_rotation_rejects_no_webhook() {
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202);
     rotate(&arn, "the new secret");
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "still cached");
-    assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202, "found at once");
+    assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202, "fetched at once");
     assert_eq!(function.invoke(&signed_with("the old secret")).await.status, 202, "the previous one");
-    let fresh = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
-    assert_eq!(fresh.invoke(&signed_with("the old secret")).await.status, 202, "after a cold start, too");
-    assert_eq!(fresh.invoke(&signed_with("the new secret")).await.status, 202);
+    let restarted = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
+    assert_eq!(restarted.invoke(&signed_with("the old secret")).await.status, 202, "after a cold start, too");
+    assert_eq!(restarted.invoke(&signed_with("the new secret")).await.status, 202);
     rotate(&arn, "the newest secret");
     assert_eq!(function.invoke(&signed_with("the new secret")).await.status, 202);
-    let later = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
-    assert_eq!(later.invoke(&signed_with("the old secret")).await.status, 401, "two rotations ago");
+    let restarted_later = CloudFunction::with_endpoint(&proxy.url(), "github", &arn).await;
+    assert_eq!(restarted_later.invoke(&signed_with("the old secret")).await.status, 401, "two rotations ago");
 }

@@ -13,10 +13,10 @@ fn the_committed_templates_match_the_command_s_output() {
         let name = template.name();
         let path = checkout().join(format!("cloudformation/{name}.yaml"));
         let committed = std::fs::read_to_string(&path).unwrap();
-        let written = run(hookbridge().args(["template", &name]));
+        let printed = run(hookbridge().args(["template", &name]));
         assert!(
-            committed == written,
-            "{0} differs from what the command writes: run `cargo run -- template {1} > cloudformation/{1}.yaml`",
+            committed == printed,
+            "{0} differs from the output of the command: run `cargo run -- template {1} > cloudformation/{1}.yaml`",
             path.display(),
             name
         );
@@ -24,7 +24,7 @@ fn the_committed_templates_match_the_command_s_output() {
     assert_eq!(
         std::fs::read_dir(checkout().join("cloudformation")).unwrap().count(),
         Template::all().len(),
-        "nothing else is there"
+        "cloudformation/ has a file for each template and no other"
     );
 }
 

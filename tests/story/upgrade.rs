@@ -7,22 +7,22 @@ use hookbridge::log::{EventReader, EventStore as _};
 use serde_json::Value;
 
 use crate::actors::database::Database;
-use crate::actors::log::{batch, now, record};
+use crate::actors::log::{batch, new_event, now};
 use crate::actors::receiver::{Receiver, verifications};
 use crate::actors::server::{Server, hookbridge};
 use crate::actors::{checkout, run, wait_until};
 use crate::order::read;
 
 /// Creates the tables of the first version.
-async fn first_version<C: sqlx::migrate::Migrate>(
+async fn create_first_version<C: sqlx::migrate::Migrate>(
     connection: &mut C,
     table: &'static str,
     sql: &'static str,
 ) {
     use sqlx::SqlSafeStr as _;
     use sqlx::migrate::{Migration, MigrationType, Migrator};
-    let first = Migration::new(1, "events".into(), MigrationType::Simple, sql.into_sql_str(), false);
-    let mut migrator = Migrator::with_migrations(vec![first]);
+    let migration = Migration::new(1, "events".into(), MigrationType::Simple, sql.into_sql_str(), false);
+    let mut migrator = Migrator::with_migrations(vec![migration]);
     migrator.dangerous_set_table_name(table);
     if table.contains('.') {
         migrator.create_schema("hookbridge");
@@ -30,15 +30,15 @@ async fn first_version<C: sqlx::migrate::Migrate>(
     migrator.run_direct(None, connection, false).await.unwrap();
 }
 
-/// Batches of the first version; one had a repeat in its middle.
+/// Batches of the first version; one contained a repeated event.
 const OLD_BATCHES: &str = "
     insert into batches (origin, events, repeats) values ('1', 2, 0), ('2', 0, 1), ('3', 2, 1);
     insert into events (time, id, source, type, batch, place, account, region, resources, detail)
     values (T+0, 'a', '', '', 1, 0, '', '', R, ''), (T+2, 'b', '', '', 1, 1, '', '', R, ''),
            (T+1, 'c', '', '', 3, 2, '', '', R, ''), (T+3, 'd', '', '', 3, 0, '', '', R, '');";
 
-async fn the_old_batches_have_positions(log: &impl EventReader) {
-    log.record(&batch("4", vec![record("e", now())])).await.unwrap();
+async fn assert_old_batches_have_positions(log: &impl EventReader) {
+    log.record(&batch("4", vec![new_event("e", now())])).await.unwrap();
     assert_eq!(log.assign_positions().await.unwrap(), 6);
     let ids = ["a", "b", "d", "c", "e"].map(str::to_owned);
     assert_eq!(read(log, 1..6).await, (1..).zip(ids).collect::<Vec<_>>());
@@ -49,18 +49,18 @@ async fn a_log_of_the_first_version_gets_positions_in_postgres() {
     let database = Database::new().await;
     let mut connection = database.pool.acquire().await.unwrap();
     let sql = include_str!("../../src/log/postgres/0001_events.sql");
-    first_version(&mut *connection, "hookbridge.migrations", sql).await;
-    let old = OLD_BATCHES.replace("T+", "now() + interval '1 minute' * ").replace('R', "'{}'");
-    database.run(&format!("set search_path = hookbridge; {old}; reset search_path")).await;
+    create_first_version(&mut *connection, "hookbridge.migrations", sql).await;
+    let insert = OLD_BATCHES.replace("T+", "now() + interval '1 minute' * ").replace('R', "'{}'");
+    database.run(&format!("set search_path = hookbridge; {insert}; reset search_path")).await;
     drop(connection);
-    the_old_batches_have_positions(&database.log().await).await;
+    assert_old_batches_have_positions(&database.log().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recorder_of_the_first_version_can_still_record() {
     let database = Database::new().await;
     let log = database.log().await;
-    log.record(&batch("0", vec![record("z", now())])).await.unwrap();
+    log.record(&batch("0", vec![new_event("z", now())])).await.unwrap();
     log.assign_positions().await.unwrap();
     // The first version writes no times of the batch, and leaves a gap for a repeat.
     database
@@ -71,7 +71,7 @@ async fn a_recorder_of_the_first_version_can_still_record() {
              from b, unnest('{0,2}'::int[]) place",
         )
         .await;
-    log.record(&batch("1", vec![record("a", now()), record("b", now())])).await.unwrap();
+    log.record(&batch("1", vec![new_event("a", now()), new_event("b", now())])).await.unwrap();
     assert_eq!(log.assign_positions().await.unwrap(), 6);
     let ids = ["z", "old-0", "old-2", "a", "b"].map(str::to_owned);
     assert_eq!(read(&log, 1..6).await, (1..).zip(ids).collect::<Vec<_>>());
@@ -84,11 +84,12 @@ async fn a_log_of_the_first_version_gets_positions_in_sqlite() {
     let path = folder.path().join("log.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    first_version(&mut connection, "migrations", include_str!("../../src/log/sqlite/0001_events.sql")).await;
-    let old = OLD_BATCHES.replace("T+", "1000 + ").replace('R', "'[]'");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(old)).execute(&mut connection).await.unwrap();
+    create_first_version(&mut connection, "migrations", include_str!("../../src/log/sqlite/0001_events.sql"))
+        .await;
+    let insert = OLD_BATCHES.replace("T+", "1000 + ").replace('R', "'[]'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    the_old_batches_have_positions(&hookbridge::log::SqliteLog::open(&path).await.unwrap()).await;
+    assert_old_batches_have_positions(&hookbridge::log::SqliteLog::open(&path).await.unwrap()).await;
 }
 
 /// Unpacks the data folder that an earlier version made with this kind of database.
@@ -103,43 +104,44 @@ fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Opens the data of an earlier version with today's commands and server, and compares their answers with the earlier version's.
-async fn todays_version_reads_it(folder: tempfile::TempDir, database: &str) {
+/// Opens the data of an earlier version with the current commands and server, and compares their output with the output of the
+/// earlier version.
+async fn assert_current_version_reads(folder: tempfile::TempDir, database: &str) {
     let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let key = folder.path().join("subscriber.key");
     let command = |arguments: &[&str]| {
         let output = run(hookbridge().args(arguments).args(["--database", database, "--json"]));
         json_lines(&output)
     };
-    // Before the server starts: a delivery that was pending then is past its seven days.
+    // Before the server starts, because it fails the old pending deliveries: their seven days are over.
     assert_eq!(command(&["delivery", "list"]), json_lines(&file("deliveries.jsonl")));
     assert_eq!(command(&["subscriber", "list"]), json_lines(&file("subscribers.jsonl")));
 
     let receiver = Receiver::start().await;
     let url = receiver.url("in");
-    let local = ["--allow-to", "127.0.0.0/8", "--subscriber-key", key.to_str().unwrap()];
-    command(&[&["subscriber", "update", "healthy", "--url", &url], &local[..]].concat());
+    let flags = ["--allow-to", "127.0.0.0/8", "--subscriber-key", key.to_str().unwrap()];
+    command(&[&["subscriber", "update", "healthy", "--url", &url], &flags[..]].concat());
 
-    let secret = serde_json::from_str::<Value>(&file("healthy.json")).unwrap();
+    let subscriber = serde_json::from_str::<Value>(&file("healthy.json")).unwrap();
     let events = serde_json::from_str::<Value>(&file("events.json")).unwrap();
     let server = Server::start_in(folder, &["--allow-to", "127.0.0.0/8", "--database", database]);
     assert_eq!(server.get("/events?after=start&limit=100", &[]).1["data"], events["data"]);
     let unread = server.get("/consumers/reports/events?limit=2", &[]).1;
     assert_eq!(
         unread["data"][0], events["data"][2],
-        "the consumer continues after the two that it acknowledged"
+        "the consumer continues after its two acknowledged events"
     );
 
     // The folder's development secrets still sign, and the subscriber's secret can still be decrypted.
     let hooks = format!("http://{}/hooks/github", server.address);
     run(hookbridge().args(["send", "github", "--to", &hooks, "--secret-from"]).arg(server.folder.path()));
-    let delivered = wait_until("a delivery of the new webhook", || receiver.received().into_iter().next());
-    let signed = [(delivered.headers.clone(), delivered.body.clone())];
-    assert_eq!(verifications(secret["secret"].as_str().unwrap(), &signed), ["true"; 4]);
+    let delivered = wait_until("the new webhook is not delivered", || receiver.received().into_iter().next());
+    let requests = [(delivered.headers.clone(), delivered.body.clone())];
+    assert_eq!(verifications(subscriber["secret"].as_str().unwrap(), &requests), ["true"; 4]);
     assert_eq!(delivered.event()["source"], "github.com");
-    let data = server.get("/events?after=start&limit=100", &[]).1["data"].as_array().unwrap().len();
+    let event_count = server.get("/events?after=start&limit=100", &[]).1["data"].as_array().unwrap().len();
     assert_eq!(
-        data,
+        event_count,
         events["data"].as_array().unwrap().len() + 1,
         "the archive's batches are not recorded twice"
     );
@@ -149,7 +151,7 @@ async fn todays_version_reads_it(folder: tempfile::TempDir, database: &str) {
 async fn a_data_folder_of_an_earlier_version_opens_unchanged() {
     let folder = earlier_data("sqlite");
     let database = folder.path().join("log.db");
-    todays_version_reads_it(folder, database.to_str().unwrap()).await;
+    assert_current_version_reads(folder, database.to_str().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,5 +166,5 @@ async fn a_postgres_database_of_an_earlier_version_opens_unchanged() {
     // The dump empties the search path of its session.
     connection.close_on_drop();
     drop(connection);
-    todays_version_reads_it(folder, &database.url).await;
+    assert_current_version_reads(folder, &database.url).await;
 }

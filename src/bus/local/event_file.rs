@@ -32,7 +32,7 @@ impl EventFile {
     /// were never acknowledged.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
         let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
-        let length = end_of_last_whole_line(&mut file)?;
+        let length = end_of_last_complete_line(&mut file)?;
         file.set_len(length)?;
         // The next journal record starts here, so everything before it must be durable.
         file.sync_all()?;
@@ -46,8 +46,8 @@ impl EventFile {
 
     /// Appends lines and makes them durable. After a failure the file is as it was before.
     pub(super) fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        let written = self.write(lines);
-        match written {
+        let result = self.write(lines);
+        match result {
             Ok(()) => self.length += lines.len() as u64,
             Err(_) => {
                 self.journal.rollback();
@@ -55,19 +55,19 @@ impl EventFile {
                 self.file.set_len(self.length)?;
             }
         }
-        written
+        result
     }
 
     fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        let is_on_disk = self.journal.write(lines, self.length, &mut self.file)?;
+        let is_journaled = self.journal.write(lines, self.length, &mut self.file)?;
         self.file.seek(SeekFrom::Start(self.length))?;
         self.file.write_all(lines)?;
-        if !is_on_disk {
+        if !is_journaled {
             self.journal.checkpoint(&self.file)?;
         }
         self.journal.identity().check_unmoved()?;
         self.identity.check_unmoved()?;
-        if is_on_disk {
+        if is_journaled {
             self.journal.commit(lines);
         }
         Ok(())
@@ -81,25 +81,25 @@ impl EventFile {
 
 /// The offset after the last complete line. Incomplete or damaged lines before it stay, because the blocks of a flush
 /// reach the disk in any order and the complete lines may have been acknowledged.
-fn end_of_last_whole_line(file: &mut File) -> std::io::Result<u64> {
+fn end_of_last_complete_line(file: &mut File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
-    let from = length.saturating_sub(MAX_UNFLUSHED_BYTES);
-    file.seek(SeekFrom::Start(from))?;
+    let tail_start = length.saturating_sub(MAX_UNFLUSHED_BYTES);
+    file.seek(SeekFrom::Start(tail_start))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     // The tail starts in the middle of a line, unless it starts at the beginning of the file.
-    let first = match from {
+    let first_line = match tail_start {
         0 => 0,
         _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),
     };
     let mut end = tail.len();
-    for line in tail[first..].split_inclusive(|b| *b == b'\n').rev() {
+    for line in tail[first_line..].split_inclusive(|b| *b == b'\n').rev() {
         if line.last() == Some(&b'\n') && serde_json::from_slice::<IgnoredAny>(line).is_ok() {
             break;
         }
         end -= line.len();
     }
-    Ok(from + end as u64)
+    Ok(tail_start + end as u64)
 }
 
 #[cfg(test)]
@@ -107,58 +107,67 @@ fn end_of_last_whole_line(file: &mut File) -> std::io::Result<u64> {
 mod tests {
     use super::*;
 
-    fn cut(content: &[u8]) -> Vec<u8> {
+    fn truncated(content: &[u8]) -> Vec<u8> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        let end = end_of_last_whole_line(&mut file).unwrap();
+        let end = end_of_last_complete_line(&mut file).unwrap();
         content[..usize::try_from(end).unwrap()].to_vec()
     }
 
     #[test]
     fn an_unfinished_line_is_truncated_after_a_crash() {
-        let long = format!("{{\"a\":\"{}\"}}\n", "x".repeat(10_000)).into_bytes();
-        let with = |tail: &[u8]| [&long[..], tail].concat();
-        assert_eq!(cut(b""), b"");
-        assert_eq!(cut(&long), long);
-        assert_eq!(cut(&with(b"{\"b\":\"")), long, "a line without an end");
-        assert_eq!(cut(&with(b"{\"b\":\"\n")), long, "a line that is not whole");
-        assert_eq!(cut(&with(b"{\"b\":\"\n\n\0\0\n\0\0\0")), long, "several of them");
+        let long_line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(10_000)).into_bytes();
+        let with_tail = |tail: &[u8]| [&long_line[..], tail].concat();
+        assert_eq!(truncated(b""), b"");
+        assert_eq!(truncated(&long_line), long_line);
+        assert_eq!(truncated(&with_tail(b"{\"b\":\"")), long_line, "a line without a line break");
+        assert_eq!(truncated(&with_tail(b"{\"b\":\"\n")), long_line, "a line of incomplete JSON");
+        assert_eq!(
+            truncated(&with_tail(b"{\"b\":\"\n\n\0\0\n\0\0\0")),
+            long_line,
+            "several incomplete lines"
+        );
         for damaged in [&b"\0\0\0\0{\"c\":1}\n"[..], b"\n", b"{\"c\":\"\n", b"{\"c\":1}\0"] {
-            let whole = [damaged, b"{\"d\":1}\n{\"e\":1}\n"].concat();
-            assert_eq!(cut(&with(&whole)), with(&whole), "later complete lines stay");
+            let complete_lines = [damaged, b"{\"d\":1}\n{\"e\":1}\n"].concat();
+            assert_eq!(
+                truncated(&with_tail(&complete_lines)),
+                with_tail(&complete_lines),
+                "later complete lines stay"
+            );
         }
-        assert_eq!(cut(b"{\"b"), b"");
-        let large = [vec![b'z'; 27 << 20], b"\n".to_vec(), long.clone()].concat();
-        assert_eq!(cut(&[&large[..], b"{\"e"].concat()), large, "only the tail is read");
+        assert_eq!(truncated(b"{\"b"), b"");
+        let large = [vec![b'z'; 27 << 20], b"\n".to_vec(), long_line.clone()].concat();
+        assert_eq!(truncated(&[&large[..], b"{\"e"].concat()), large, "only the tail is read");
     }
 
     #[cfg(unix)]
     #[test]
     fn a_moved_file_is_not_written_to() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, away) = (folder.path().join("log"), folder.path().join("log.1"));
+        let (path, moved_path) = (folder.path().join("log"), folder.path().join("log.1"));
         let open =
             || File::options().create(true).truncate(false).read(true).write(true).open(&path).unwrap();
-        let mut log = EventFile::open(path.clone(), open()).unwrap();
-        log.append(b"{\"before\":1}\n").unwrap();
-        std::fs::rename(&path, &away).unwrap();
+        let mut event_file = EventFile::open(path.clone(), open()).unwrap();
+        event_file.append(b"{\"before\":1}\n").unwrap();
+        std::fs::rename(&path, &moved_path).unwrap();
         assert!(
-            log.append(b"{}\n")
+            event_file
+                .append(b"{}\n")
                 .unwrap_err()
                 .to_string()
                 .ends_with("was moved or removed; restart `hookbridge serve`")
         );
-        assert_eq!(std::fs::read_to_string(&away).unwrap(), "{\"before\":1}\n");
+        assert_eq!(std::fs::read_to_string(&moved_path).unwrap(), "{\"before\":1}\n");
         drop(open());
-        assert!(log.append(b"{}\n").is_err(), "another file has its name");
-        std::fs::rename(&away, &path).unwrap();
-        log.append(b"{\"after\":1}\n").unwrap();
+        assert!(event_file.append(b"{}\n").is_err(), "another file has the path");
+        std::fs::rename(&moved_path, &path).unwrap();
+        event_file.append(b"{\"after\":1}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"before\":1}\n{\"after\":1}\n");
-        let (journal, away) = (folder.path().join("events.journal"), folder.path().join("journal.1"));
-        std::fs::rename(&journal, &away).unwrap();
-        assert!(log.append(b"{}\n").is_err(), "nor without the journal");
-        std::fs::rename(&away, &journal).unwrap();
-        log.append(b"{\"last\":1}\n").unwrap();
+        let (journal, moved_path) = (folder.path().join("events.journal"), folder.path().join("journal.1"));
+        std::fs::rename(&journal, &moved_path).unwrap();
+        assert!(event_file.append(b"{}\n").is_err(), "a moved journal fails the append, too");
+        std::fs::rename(&moved_path, &journal).unwrap();
+        event_file.append(b"{\"last\":1}\n").unwrap();
     }
 
     #[test]
@@ -167,13 +176,13 @@ mod tests {
         let path = folder.path().join("log");
         std::fs::write(&path, "{\"before\":1}\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let log = EventFile::open(path.clone(), file).unwrap();
+        let event_file = EventFile::open(path.clone(), file).unwrap();
         // Writes to a read-only file fail, as on a full disk.
-        let mut broken = EventFile { file: File::open(&path).unwrap(), ..log };
-        assert!(broken.append(b"{}\n").is_err());
+        let mut read_only = EventFile { file: File::open(&path).unwrap(), ..event_file };
+        assert!(read_only.append(b"{}\n").is_err());
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let mut mended = EventFile { file, ..broken };
-        mended.append(b"{\"after\":1}\n").unwrap();
+        let mut repaired = EventFile { file, ..read_only };
+        repaired.append(b"{\"after\":1}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"before\":1}\n{\"after\":1}\n");
     }
 }

@@ -15,71 +15,72 @@ pub(super) struct Flusher {
     requests: Option<Sender<u64>>,
     results: Receiver<std::io::Result<()>>,
     thread: Option<JoinHandle<()>>,
-    under_way: bool,
-    /// Why a flush failed. After a failed fsync the kernel may drop the dirty pages, so a retry is unsafe.
-    failed: Option<String>,
+    is_flushing: bool,
+    /// The error of a failed flush. After a failed fsync the kernel may drop the dirty pages, so a retry is unsafe.
+    error: Option<String>,
 }
 
 impl Flusher {
     pub(super) fn spawn(events: File) -> std::io::Result<Self> {
-        let ((ask, asked), (tell, done)) = (mpsc::channel(), mpsc::channel());
+        let (requests, request_receiver) = mpsc::channel();
+        let (result_sender, results) = mpsc::channel();
         let flush = move || {
-            while let Ok(end) = asked.recv() {
-                let flushed = events.sync_data();
-                let is_on_disk = flushed.is_ok();
-                if tell.send(flushed).is_err() {
+            while let Ok(end) = request_receiver.recv() {
+                let result = events.sync_data();
+                let is_durable = result.is_ok();
+                if result_sender.send(result).is_err() {
                     return;
                 }
-                if is_on_disk {
-                    forget(&events, end);
+                if is_durable {
+                    drop_from_page_cache(&events, end);
                 }
             }
         };
         let thread = std::thread::Builder::new().name("bus-flush".into()).spawn(flush)?;
-        Ok(Self { requests: Some(ask), results: done, thread: Some(thread), under_way: false, failed: None })
+        Ok(Self { requests: Some(requests), results, thread: Some(thread), is_flushing: false, error: None })
     }
 
     /// Starts a flush of the file, whose first `end` bytes are written. Waits for the previous flush first.
     pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
-        self.under_way = self.requests.as_ref().is_some_and(|ask| ask.send(end).is_ok());
-        self.under_way.then_some(()).ok_or_else(|| Error::other("the flush thread has stopped"))
+        self.is_flushing = self.requests.as_ref().is_some_and(|requests| requests.send(end).is_ok());
+        self.is_flushing.then_some(()).ok_or_else(|| Error::other("the flush thread has stopped"))
     }
 
     /// Records an error, after which every flush fails and the journal overwrites nothing.
     pub(super) fn record_error(&mut self, error: Option<&Error>) {
         if let Some(error) = error {
-            self.failed = Some(error.to_string());
+            self.error = Some(error.to_string());
         }
     }
 
     /// Waits for the running flush, and returns its error or an earlier one.
     pub(super) fn wait(&mut self) -> std::io::Result<()> {
-        if std::mem::take(&mut self.under_way) {
-            let done = self.results.recv().map_err(Error::other).flatten();
-            self.record_error(done.as_ref().err());
+        if std::mem::take(&mut self.is_flushing) {
+            let result = self.results.recv().map_err(Error::other).flatten();
+            self.record_error(result.as_ref().err());
         }
-        match &self.failed {
+        match &self.error {
             None => Ok(()),
-            Some(why) => {
-                Err(Error::other(format!("{why}; restart `hookbridge serve` to recover it from the journal")))
-            }
+            Some(error) => Err(Error::other(format!(
+                "{error}; restart `hookbridge serve` to recover it from the journal"
+            ))),
         }
     }
 }
 
-/// Drops the durable part of the file from the page cache. Otherwise each line goes to a page that was unused for
-/// long. A virtual machine often has to request such a page from its host, which can take longer than the flush.
+/// Drops the durable part of the file from the page cache. Otherwise each append takes a memory page that was unused
+/// for a long time, which a virtual machine often has to request from its host. This can take longer than the flush.
 #[cfg(target_os = "linux")]
-fn forget(events: &File, end: u64) {
+fn drop_from_page_cache(events: &File, end: u64) {
     // The call is a hint, so an error does not matter.
     let _ = fadvise(events, 0, NonZeroU64::new(end), Advice::DontNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn forget(_: &File, _: u64) {}
+fn drop_from_page_cache(_: &File, _: u64) {}
 
-/// Stops the thread, which closes its handle of the bus file.
+/// Stops the thread, which closes its handle to the bus file.
 impl Drop for Flusher {
     fn drop(&mut self) {
         self.requests = None;

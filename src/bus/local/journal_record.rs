@@ -1,7 +1,7 @@
 //! Journal record format: a checksummed header and JSONL lines.
 //!
-//! A record is a header of [`HEADER_BYTES`] bytes followed by lines of the bus file, and starts at a block boundary. A
-//! record is valid only if its checksum is right and its lines follow those of the previous record in the bus file.
+//! A record is a header of [`HEADER_BYTES`] bytes followed by lines of the bus file, and starts at a block boundary.
+//! It is valid only if its checksum matches and its lines follow those of the previous record in the bus file.
 
 /// Alignment of records, so that a torn block damages one record at most.
 pub(super) const BLOCK_BYTES: u64 = 4096;
@@ -24,16 +24,16 @@ pub(super) struct JournalRecord<'a> {
 impl<'a> JournalRecord<'a> {
     /// Parses the record at the start of `half`; `None` if it is invalid.
     pub(super) fn parse(half: &'a [u8]) -> Option<Self> {
-        let (head, rest) = half.split_at_checked(HEADER_BYTES)?;
-        let number = |at: usize| Some(u64::from_le_bytes(head.get(at..at + 8)?.try_into().ok()?));
-        let short = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
-        let bytes = rest.get(..usize::try_from(number(20)?).ok()?)?;
-        let is_whole = short(0)? == MAGIC && short(32)? == checksum(&head[..32], bytes);
-        is_whole.then_some(Self {
-            run_id: number(4)?,
-            file_offset: number(12)?,
-            preceding_checksum: short(28)?,
-            lines: bytes,
+        let (header, body) = half.split_at_checked(HEADER_BYTES)?;
+        let read_u64 = |at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?));
+        let read_u32 = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));
+        let lines = body.get(..usize::try_from(read_u64(20)?).ok()?)?;
+        let is_valid = read_u32(0)? == MAGIC && read_u32(32)? == checksum(&header[..32], lines);
+        is_valid.then_some(Self {
+            run_id: read_u64(4)?,
+            file_offset: read_u64(12)?,
+            preceding_checksum: read_u32(28)?,
+            lines,
         })
     }
 
@@ -41,8 +41,8 @@ impl<'a> JournalRecord<'a> {
     pub(super) fn encode(&self, record: &mut Vec<u8>) {
         record.clear();
         record.extend_from_slice(&MAGIC.to_le_bytes());
-        for number in [self.run_id, self.file_offset, self.lines.len() as u64] {
-            record.extend_from_slice(&number.to_le_bytes());
+        for field in [self.run_id, self.file_offset, self.lines.len() as u64] {
+            record.extend_from_slice(&field.to_le_bytes());
         }
         record.extend_from_slice(&self.preceding_checksum.to_le_bytes());
         let checksum = checksum(record, self.lines);
@@ -50,38 +50,38 @@ impl<'a> JournalRecord<'a> {
         record.extend_from_slice(self.lines);
     }
 
-    fn end(&self) -> u64 {
+    fn end_offset(&self) -> u64 {
         self.file_offset + self.lines.len() as u64
     }
 
     /// Whether the same run wrote `next` directly after this record.
     pub(super) fn is_followed_by(&self, next: &Self) -> bool {
-        (self.run_id, self.end()) == (next.run_id, next.file_offset)
+        (self.run_id, self.end_offset()) == (next.run_id, next.file_offset)
     }
 }
 
 /// Parses the valid records of one half.
 pub(super) fn parse_records(half: &[u8]) -> Vec<JournalRecord<'_>> {
-    let mut found: Vec<JournalRecord<'_>> = Vec::new();
-    let mut rest = half;
-    while let Some(lines) = JournalRecord::parse(rest)
-        && found.last().is_none_or(|last| last.is_followed_by(&lines))
+    let mut records: Vec<JournalRecord<'_>> = Vec::new();
+    let mut remaining = half;
+    while let Some(record) = JournalRecord::parse(remaining)
+        && records.last().is_none_or(|last| last.is_followed_by(&record))
     {
-        let size = usize::try_from(record_size(lines.lines.len())).unwrap_or(usize::MAX);
-        rest = rest.get(size..).unwrap_or_default();
-        found.push(lines);
+        let size = usize::try_from(record_size(record.lines.len())).unwrap_or(usize::MAX);
+        remaining = remaining.get(size..).unwrap_or_default();
+        records.push(record);
     }
-    found
+    records
 }
 
-/// The bytes that a record occupies, with padding, for `lines` bytes of lines.
-pub(super) fn record_size(lines: usize) -> u64 {
-    ((HEADER_BYTES + lines) as u64).next_multiple_of(BLOCK_BYTES)
+/// Size of a record with `line_bytes` bytes of lines, including the padding to a whole block.
+pub(super) fn record_size(line_bytes: usize) -> u64 {
+    ((HEADER_BYTES + line_bytes) as u64).next_multiple_of(BLOCK_BYTES)
 }
 
-fn checksum(head: &[u8], lines: &[u8]) -> u32 {
+fn checksum(header: &[u8], lines: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(head);
+    hasher.update(header);
     hasher.update(lines);
     hasher.finalize()
 }

@@ -34,7 +34,7 @@ use crate::files::open_private;
 /// The file's name in the data folder.
 const EVENTS_FILE: &str = "events.jsonl";
 /// Lines that a subscriber may lag behind before it loses the oldest ones.
-const WATCH_CAPACITY: usize = 1024;
+const LINE_CHANNEL_CAPACITY: usize = 1024;
 /// Bytes charged per event on top of its own size: the rest of its line, and of the read buffer that it keeps alive.
 const EVENT_OVERHEAD_BYTES: usize = 8 << 10;
 
@@ -51,7 +51,7 @@ struct Shared {
     /// Wakes the writer thread.
     work_available: Condvar,
     /// Free bytes of the buffer of pending events.
-    room: Semaphore,
+    free_bytes: Semaphore,
     lines: broadcast::Sender<Arc<str>>,
     /// Length of the durable part of the file, in bytes.
     length: watch::Sender<u64>,
@@ -62,21 +62,21 @@ struct Shared {
 struct PendingBuffer {
     publishes: Vec<PendingPublish>,
     /// Whether a publisher requested the flush.
-    called: bool,
-    /// Whether the writer thread waits for `work`.
-    asleep: bool,
+    is_flush_requested: bool,
+    /// Whether the writer thread waits for `work_available`.
+    is_writer_waiting: bool,
     /// Whether the bus was dropped.
-    closed: bool,
+    is_closed: bool,
 }
 
 /// A pending event.
 struct PendingPublish {
     event: Arc<Event>,
     /// Time of arrival.
-    received: Timestamp,
-    /// Bytes charged against `Shared::room`.
-    room: usize,
-    complete: oneshot::Sender<WriteResult>,
+    received_at: Timestamp,
+    /// Bytes charged against `Shared::free_bytes`.
+    charged_bytes: usize,
+    completion: oneshot::Sender<WriteResult>,
 }
 
 /// Requests the pending flush on drop, so it happens even if the first publisher is cancelled.
@@ -84,11 +84,11 @@ struct FlushOnDrop<'a>(&'a Shared);
 
 impl Drop for FlushOnDrop<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.0.waiting();
-        waiting.called = true;
-        let wake = std::mem::take(&mut waiting.asleep);
-        drop(waiting);
-        if wake {
+        let mut buffer = self.0.lock_buffer();
+        buffer.is_flush_requested = true;
+        let must_wake_writer = std::mem::take(&mut buffer.is_writer_waiting);
+        drop(buffer);
+        if must_wake_writer {
             self.0.work_available.notify_one();
         }
     }
@@ -98,31 +98,31 @@ impl Drop for FlushOnDrop<'_> {
 type WriteResult = Result<(), Arc<str>>;
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, PendingBuffer> {
+    fn lock_buffer(&self) -> MutexGuard<'_, PendingBuffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an event to the next flush. The first publisher gets a [`FlushOnDrop`], which requests the flush on drop.
     fn add(&self, pending: PendingPublish) -> Option<FlushOnDrop<'_>> {
-        let mut waiting = self.waiting();
-        waiting.publishes.push(pending);
-        let is_first = waiting.publishes.len() == 1;
-        drop(waiting);
+        let mut buffer = self.lock_buffer();
+        buffer.publishes.push(pending);
+        let is_first = buffer.publishes.len() == 1;
+        drop(buffer);
         is_first.then(|| FlushOnDrop(self))
     }
 
-    /// Waits for a flush request and moves the pending events into `publishes`, which must be empty. Returns `false` when
-    /// the bus is closed and no events are left.
-    fn take(&self, publishes: &mut Vec<PendingPublish>) -> bool {
-        let mut waiting = self.waiting();
-        while !waiting.called && !waiting.closed {
-            waiting.asleep = true;
-            waiting = self.work_available.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for a flush request and moves the pending events into `publishes`, which must be empty. Returns `false`
+    /// when the bus is closed and no event is pending.
+    fn take_pending(&self, publishes: &mut Vec<PendingPublish>) -> bool {
+        let mut buffer = self.lock_buffer();
+        while !buffer.is_flush_requested && !buffer.is_closed {
+            buffer.is_writer_waiting = true;
+            buffer = self.work_available.wait(buffer).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.called = false;
-        std::mem::swap(&mut waiting.publishes, publishes);
-        drop(waiting);
-        self.room.add_permits(publishes.iter().map(|publish| publish.room).sum());
+        buffer.is_flush_requested = false;
+        std::mem::swap(&mut buffer.publishes, publishes);
+        drop(buffer);
+        self.free_bytes.add_permits(publishes.iter().map(|publish| publish.charged_bytes).sum());
         !publishes.is_empty()
     }
 }
@@ -148,38 +148,38 @@ pub enum OpenBusError {
 
 impl LocalBus {
     /// Opens the bus in `folder`, which must exist. Truncates an incomplete last line, which a crash left behind and
-    /// which was never acknowledged.
+    /// the bus never acknowledged.
     ///
     /// # Errors
     /// When the file cannot be opened or recovered, or another process has it open.
     pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
         let path = folder.join(EVENTS_FILE);
-        let failed = |error| OpenBusError::Io { path: path.clone(), error };
+        let io_error = |error| OpenBusError::Io { path: path.clone(), error };
         // Owner-only permissions: payloads may be sensitive.
-        let file = open_private(&path).map_err(failed)?;
+        let file = open_private(&path).map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenBusError::InUse { path }),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
         // Make the name of a new file durable, too.
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        let log = EventFile::open(path.clone(), file).map_err(failed)?;
-        let (lines, _) = broadcast::channel(WATCH_CAPACITY);
-        let room = Semaphore::new(FLUSH_BATCH_BYTES);
-        let length = watch::Sender::new(log.flushed_length());
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
+        let file = EventFile::open(path.clone(), file).map_err(io_error)?;
+        let (lines, _) = broadcast::channel(LINE_CHANNEL_CAPACITY);
+        let free_bytes = Semaphore::new(FLUSH_BATCH_BYTES);
+        let length = watch::Sender::new(file.flushed_length());
         let shared = Arc::new(Shared {
             buffer: Mutex::default(),
             work_available: Condvar::new(),
-            room,
+            free_bytes,
             lines,
             length,
         });
-        let of_thread = shared.clone();
+        let writer_shared = shared.clone();
         let writer = std::thread::Builder::new()
             .name("bus".into())
-            .spawn(move || Writer::new(log).run(&of_thread))
-            .map_err(failed)?;
+            .spawn(move || Writer::new(file).run(&writer_shared))
+            .map_err(io_error)?;
         Ok(Self { shared, path, writer: Some(writer) })
     }
 
@@ -202,7 +202,7 @@ impl LocalBus {
 /// Stops the writer thread after it wrote the pending events.
 impl Drop for LocalBus {
     fn drop(&mut self) {
-        self.shared.waiting().closed = true;
+        self.shared.lock_buffer().is_closed = true;
         self.shared.work_available.notify_one();
         // The panic hook has already reported a panic of the thread.
         let _ = self.writer.take().map(JoinHandle::join);
@@ -212,23 +212,22 @@ impl Drop for LocalBus {
 impl Bus for LocalBus {
     async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
         let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
-        let at = Timestamp::now();
+        let received_at = Timestamp::now();
         let publish = async {
-            let room = (event.entry_size() + EVENT_OVERHEAD_BYTES).min(FLUSH_BATCH_BYTES);
-            self.shared.room.acquire_many(u32::try_from(room).ok()?).await.ok()?.forget();
-            let (complete, completion) = oneshot::channel();
-            if let Some(flush) =
-                self.shared.add(PendingPublish { event: event.clone(), received: at, room, complete })
-            {
+            let charged_bytes = (event.entry_size() + EVENT_OVERHEAD_BYTES).min(FLUSH_BATCH_BYTES);
+            self.shared.free_bytes.acquire_many(u32::try_from(charged_bytes).ok()?).await.ok()?.forget();
+            let (completion, completed) = oneshot::channel();
+            let pending = PendingPublish { event: event.clone(), received_at, charged_bytes, completion };
+            if let Some(flush) = self.shared.add(pending) {
                 // Yield once so other ready publishers join this flush.
                 yield_now().await;
                 drop(flush);
             }
-            completion.await.ok()
+            completed.await.ok()
         };
         match timeout_at(deadline, publish).await {
             Ok(Some(Ok(()))) => Ok(()),
-            Ok(Some(Err(said))) => Err(unavailable(format!("cannot write the event: {said}"))),
+            Ok(Some(Err(error))) => Err(unavailable(format!("cannot write the event: {error}"))),
             Ok(None) => Err(unavailable(format!("the writer thread of {} has stopped", self.path.display()))),
             Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
@@ -253,7 +252,7 @@ impl Writer {
     /// Writes pending events until the bus is closed.
     fn run(mut self, shared: &Shared) {
         let mut publishes = Vec::new();
-        while shared.take(&mut publishes) {
+        while shared.take_pending(&mut publishes) {
             for pending in publishes.drain(..) {
                 self.add(pending);
                 if self.lines.len() >= FLUSH_BATCH_BYTES {
@@ -269,14 +268,14 @@ impl Writer {
 
     fn add(&mut self, pending: PendingPublish) {
         let id = self.ids.next_id();
-        let through = AwsOriginRef { account: "000000000000", region: "local" };
-        let envelope = Envelope::from_event(&pending.event, &id, through, pending.received);
-        let before = self.lines.len();
+        let origin = AwsOriginRef { account: "000000000000", region: "local" };
+        let envelope = Envelope::from_event(&pending.event, &id, origin, pending.received_at);
+        let line_start = self.lines.len();
         match envelope.write_kept_line(pending.event.detail.as_str(), &mut self.lines) {
-            Ok(()) => self.completions.push(pending.complete),
+            Ok(()) => self.completions.push(pending.completion),
             Err(error) => {
-                self.lines.truncate(before);
-                let _ = pending.complete.send(Err(error.to_string().into()));
+                self.lines.truncate(line_start);
+                let _ = pending.completion.send(Err(error.to_string().into()));
             }
         }
     }
@@ -286,17 +285,17 @@ impl Writer {
         if self.lines.is_empty() {
             return;
         }
-        let written: WriteResult = self.file.append(&self.lines).map_err(|error| error.to_string().into());
-        if written.is_ok() && shared.lines.receiver_count() > 0 {
+        let result: WriteResult = self.file.append(&self.lines).map_err(|error| error.to_string().into());
+        if result.is_ok() && shared.lines.receiver_count() > 0 {
             for line in self.lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-                // The last subscriber may have gone, which is fine.
+                // Fails only if the last subscriber has just been dropped, which is fine.
                 let _ = shared.lines.send(String::from_utf8_lossy(line).into());
             }
         }
         shared.length.send_replace(self.file.flushed_length());
-        for complete in self.completions.drain(..) {
+        for completion in self.completions.drain(..) {
             // The publisher may have timed out; the event stays in the file.
-            let _ = complete.send(written.clone());
+            let _ = completion.send(result.clone());
         }
         self.lines.clear();
     }
@@ -354,16 +353,16 @@ mod tests {
     async fn an_unfinished_line_is_truncated_on_open() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(EVENTS_FILE);
-        let whole = format!("{{\"a\":\"{}\"}}\n", "x".repeat(5000));
-        std::fs::write(&path, format!("{whole}{{\"b\":\"{}", "y".repeat(9000))).unwrap();
+        let complete_line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(5000));
+        std::fs::write(&path, format!("{complete_line}{{\"b\":\"{}", "y".repeat(9000))).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), whole);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), complete_line);
         bus.publish(&Arc::new(event(1)), soon()).await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 
     #[tokio::test]
-    async fn a_cancelled_publisher_returns_its_room() {
+    async fn a_cancelled_publisher_releases_its_buffer_space() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         let text = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
@@ -371,12 +370,12 @@ mod tests {
         for n in 0..12 {
             // Every second publisher times out before the flush.
             let deadline = if n % 2 == 0 { soon() } else { Instant::now() };
-            let put = bus.publish(&large, deadline).await;
-            assert!(put.is_ok() || n % 2 == 1, "{put:?}");
+            let result = bus.publish(&large, deadline).await;
+            assert!(result.is_ok() || n % 2 == 1, "{result:?}");
         }
         let path = bus.path().to_owned();
         drop(bus);
-        assert!(std::fs::metadata(path).unwrap().len() > 6 << 20, "more than there is room for at once");
+        assert!(std::fs::metadata(path).unwrap().len() > 6 << 20, "more than the buffer holds at once");
     }
 
     #[tokio::test]
@@ -387,7 +386,7 @@ mod tests {
         drop(bus);
         std::fs::remove_file(folder.path().join(EVENTS_FILE)).unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
-        assert_eq!(std::fs::metadata(bus.path()).unwrap().len(), 0, "nothing comes from the journal");
+        assert_eq!(std::fs::metadata(bus.path()).unwrap().len(), 0, "the journal restores nothing");
     }
 
     #[tokio::test]
@@ -396,11 +395,11 @@ mod tests {
         let bus = LocalBus::open(folder.path()).unwrap();
         let mut length = bus.flushed_length();
         let event = Arc::new(event(1));
-        let mut put = Box::pin(bus.publish(&event, soon()));
+        let mut publish = Box::pin(bus.publish(&event, soon()));
         tokio::select! {
             biased;
-            _ = &mut put => panic!("it waits for the others"),
-            () = std::future::ready(()) => drop(put),
+            _ = &mut publish => panic!("the first publisher yields before the flush"),
+            () = std::future::ready(()) => drop(publish),
         }
         timeout_at(soon(), length.changed()).await.unwrap().unwrap();
         assert!(std::fs::read_to_string(bus.path()).unwrap().ends_with("{\"n\":1}}\n"));
@@ -411,15 +410,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
         let text = format!("{{{}\"a\":1}}", "\n".repeat(1_000_000));
-        let broken = Arc::new(Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) });
-        bus.publish(&broken, soon()).await.unwrap();
+        let multiline = Arc::new(Event { detail: Detail::parse(text.as_bytes()).unwrap(), ..event(0) });
+        bus.publish(&multiline, soon()).await.unwrap();
         bus.publish(&Arc::new(event(1)), soon()).await.unwrap();
         let path = bus.path().to_owned();
         drop(bus);
         let written = std::fs::read_to_string(path).unwrap();
         assert!(
             written.lines().next().unwrap().len() > FLUSH_BATCH_BYTES,
-            "each line break has its place noted"
+            "the line also records the offset of each line break"
         );
         assert_eq!(written.lines().count(), 2);
     }
@@ -427,8 +426,8 @@ mod tests {
     #[tokio::test]
     async fn a_data_folder_is_locked_by_one_process() {
         let folder = tempfile::tempdir().unwrap();
-        let _first = LocalBus::open(folder.path()).unwrap();
-        let second = LocalBus::open(folder.path()).err().unwrap().to_string();
-        assert!(second.contains("is in use by another hookbridge"), "{second}");
+        let _bus = LocalBus::open(folder.path()).unwrap();
+        let error = LocalBus::open(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("is in use by another hookbridge"), "{error}");
     }
 }

@@ -28,10 +28,10 @@ impl<S: SqlExecutor> ApiFunction<S> {
         deadline: SystemTime,
     ) -> Result<(FunctionUrlResponse, Vec<String>), FunctionUrlEventError> {
         let request = FunctionUrlRequest::parse(event)?;
-        let token = request.headers.get(header::AUTHORIZATION);
-        let token = token.map(|value| value.to_str().unwrap_or_default());
+        let authorization = request.headers.get(header::AUTHORIZATION);
+        let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
         let mut line = json!({"function": self.name, "request_id": request_id});
-        let answer = match self.api.authenticate(token, request.iam_user_arn.is_some()).await {
+        let response = match self.api.authenticate(authorization, request.iam_user_arn.is_some()).await {
             Ok(token) => {
                 line["token"] = token.into();
                 line["caller"] = request.iam_user_arn.as_deref().into();
@@ -40,10 +40,10 @@ impl<S: SqlExecutor> ApiFunction<S> {
                 self.respond(&request, &request.body()?, deadline).await
             }
             // The path of an unauthenticated request is not logged: it is arbitrary text.
-            Err(blocked) => blocked,
+            Err(rejection) => rejection,
         };
-        line["status"] = answer.status.as_u16().into();
-        let ApiResponse { status, headers, body } = answer;
+        line["status"] = response.status.as_u16().into();
+        let ApiResponse { status, headers, body } = response;
         let headers = headers.into_iter().map(|(name, value)| (name, value.to_owned()));
         Ok((FunctionUrlResponse::new(status, headers, body.into_bytes()), vec![line.to_string()]))
     }
@@ -55,8 +55,8 @@ impl<S: SqlExecutor> ApiFunction<S> {
         deadline: SystemTime,
     ) -> ApiResponse {
         let FunctionUrlRequest { method, path, query, .. } = request;
-        let answer = self.api.handle(method, path, query, body);
-        timeout_at(handling_deadline(deadline), answer).await.unwrap_or_else(|_| {
+        let response = self.api.handle(method, path, query, body);
+        timeout_at(handling_deadline(deadline), response).await.unwrap_or_else(|_| {
             ApiResponse::error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The request timed out; it may still have completed.",

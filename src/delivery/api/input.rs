@@ -11,26 +11,27 @@ pub(super) fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, St
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err("the body is not a JSON object".into());
     }
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|error| field_error(&error))?;
-    json.end().map_err(|_| "the body has text after the JSON object".to_owned())?;
-    Ok(read)
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| field_error(&error))?;
+    deserializer.end().map_err(|_| "the body has text after the JSON object".to_owned())?;
+    Ok(parsed)
 }
 
 pub(super) fn parse_value<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|error| field_error(&error))
 }
 
-/// Names the field and the expected type. serde's message is not used, because it may contain a secret.
+/// Names the field and the expected type. serde's message may quote the value, which may be a secret, so only the parts of it that
+/// cannot contain a value are used.
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let field = if path == "." { String::new() } else { format!("{path}: ") };
     let position = text.rfind(" at line ").unwrap_or(text.len());
-    let (what, position) = text.split_at(position);
-    let names_a_field = ["unknown field", "missing field", "duplicate field"];
-    match what.split_once(", expected ") {
-        _ if error.inner().is_syntax() || error.inner().is_eof() => format!("not JSON: {what}{position}"),
-        _ if names_a_field.iter().any(|cached| what.starts_with(cached)) => what.to_owned(),
+    let (message, position) = text.split_at(position);
+    let field_errors = ["unknown field", "missing field", "duplicate field"];
+    match message.split_once(", expected ") {
+        _ if error.inner().is_syntax() || error.inner().is_eof() => format!("not JSON: {message}{position}"),
+        _ if field_errors.iter().any(|prefix| message.starts_with(prefix)) => message.to_owned(),
         Some((_, "u16" | "u32" | "usize" | "i64")) => format!("{field}expected a whole number"),
         Some((_, expected)) => format!("{field}expected {expected}"),
         None => format!("{field}unexpected value"),
@@ -38,10 +39,12 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String 
 }
 
 /// Parses a time in the same formats as the commands.
-pub(super) fn deserialize_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    let wrong = |_| D::Error::custom("invalid time, expected 2026-11-22 or 2026-11-22T10:00:00Z");
-    input::parse_time(&text).map(Some).map_err(wrong)
+pub(super) fn deserialize_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let invalid = |_| D::Error::custom("invalid time, expected 2026-11-22 or 2026-11-22T10:00:00Z");
+    input::parse_time(&text).map(Some).map_err(invalid)
 }
 
 #[cfg(test)]

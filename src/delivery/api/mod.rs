@@ -21,8 +21,8 @@ use crate::delivery::view;
 use crate::log::{LogError, SqlExecutor};
 use crate::secrets::Secret;
 
-/// Deliveries of a page: default and maximum.
-const PAGE_LIMITS: (usize, usize) = (100, 1000);
+const DEFAULT_PAGE_SIZE: usize = 100;
+const MAX_PAGE_SIZE: usize = 1000;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 const DEFAULT_OVERLAP_HOURS: i64 = 24;
 
@@ -43,7 +43,7 @@ pub struct ApiResponse {
     pub body: String,
 }
 
-/// The body of `POST /subscribers`, beside the settings.
+/// The fields of `POST /subscribers` that are not settings.
 #[derive(Deserialize)]
 struct CreateRequest {
     name: String,
@@ -86,8 +86,8 @@ impl From<SubscriberServiceError> for ApiError {
 }
 
 impl From<String> for ApiError {
-    fn from(why: String) -> Self {
-        Self::BadRequest(why)
+    fn from(message: String) -> Self {
+        Self::BadRequest(message)
     }
 }
 
@@ -99,16 +99,16 @@ impl From<LogError> for ApiError {
 
 impl ApiError {
     fn into_response(self) -> ApiResponse {
-        let (status, why) = match self {
-            Self::BadRequest(why) => (StatusCode::BAD_REQUEST, why),
-            Self::NotFound(why) => (StatusCode::NOT_FOUND, why),
+        let (status, message) = match self {
+            Self::BadRequest(message) => (StatusCode::BAD_REQUEST, message),
+            Self::NotFound(message) => (StatusCode::NOT_FOUND, message),
             Self::MethodNotAllowed(methods) => {
-                let why = format!("Use {methods}.");
-                return ApiResponse::error(StatusCode::METHOD_NOT_ALLOWED, &why)
+                let message = format!("Use {methods}.");
+                return ApiResponse::error(StatusCode::METHOD_NOT_ALLOWED, &message)
                     .with_header(header::ALLOW, methods);
             }
-            Self::Service(why) => {
-                let status = match &why {
+            Self::Service(error) => {
+                let status = match &error {
                     SubscriberServiceError::NotFound(_) => StatusCode::NOT_FOUND,
                     SubscriberServiceError::NameTaken(_)
                     | SubscriberServiceError::Conflict(_)
@@ -130,14 +130,14 @@ impl ApiError {
                     }
                 };
                 if status == StatusCode::SERVICE_UNAVAILABLE {
-                    error!(error = why.to_string(), "subscriber request failed");
+                    error!(error = error.to_string(), "subscriber request failed");
                     return ApiResponse::error(status, "Service unavailable; try again later.")
                         .with_header(header::RETRY_AFTER, "5");
                 }
-                (status, why.to_string())
+                (status, error.to_string())
             }
         };
-        ApiResponse::error(status, &why)
+        ApiResponse::error(status, &message)
     }
 }
 
@@ -147,8 +147,8 @@ impl ApiResponse {
         Self { status, headers, body: format!("{value}\n") }
     }
 
-    fn error(status: StatusCode, why: &str) -> Self {
-        Self::json(status, &json!({"errors": [{"message": why}]}))
+    fn error(status: StatusCode, message: &str) -> Self {
+        Self::json(status, &json!({"errors": [{"message": message}]}))
     }
 
     fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -162,7 +162,7 @@ fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
 }
 
 impl<S: SqlExecutor> Api<S> {
-    /// Authenticates a request by its `Authorization` header or by AWS's own check of its signature. Returns the token's name.
+    /// Authenticates a client by its `Authorization` header or AWS signature. Returns the name of its token.
     ///
     /// # Errors
     /// The response to a request that is rejected.
@@ -178,9 +178,9 @@ impl<S: SqlExecutor> Api<S> {
             }
             Ok(None) => Err(ApiResponse::error(StatusCode::UNAUTHORIZED, "Unauthorized.")
                 .with_header(header::WWW_AUTHENTICATE, "Bearer")),
-            Err(why) => {
+            Err(error) => {
                 error!(
-                    error = why.to_string(),
+                    error = error.to_string(),
                     "cannot authenticate requests: the token secret is unavailable"
                 );
                 Err(ApiResponse::error(StatusCode::SERVICE_UNAVAILABLE, "Try again later.")
@@ -194,45 +194,48 @@ impl<S: SqlExecutor> Api<S> {
         if body.len() > MAX_BODY_BYTES {
             return ApiResponse::error(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB.");
         }
-        let parts: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
-        let answer = match parts.as_slice() {
-            ["subscribers", parts @ ..] => self.subscribers(method, parts, body).await,
-            ["deliveries", parts @ ..] => self.deliveries(method, parts, query, body).await,
+        let segments: Vec<_> = path.trim_end_matches('/').split('/').skip(1).collect();
+        let response = match segments.as_slice() {
+            ["subscribers", segments @ ..] => self.subscribers(method, segments, body).await,
+            ["deliveries", segments @ ..] => self.deliveries(method, segments, query, body).await,
             _ => Err(ApiError::NotFound("Not found. Use /subscribers or /deliveries.".into())),
         };
-        answer.unwrap_or_else(ApiError::into_response)
+        response.unwrap_or_else(ApiError::into_response)
     }
 
     async fn subscribers(
         &self,
         method: &Method,
-        parts: &[&str],
+        segments: &[&str],
         body: &[u8],
     ) -> Result<ApiResponse, ApiError> {
         let now = (self.service.clock)();
-        match (parts, method) {
+        match (segments, method) {
             ([], &Method::GET) => {
-                let all = self.service.store.list_subscribers(None).await?;
-                let data: Vec<_> = all.iter().map(|one| view::subscriber_json(one, now)).collect();
+                let subscribers = self.service.store.list_subscribers(None).await?;
+                let data: Vec<_> =
+                    subscribers.iter().map(|subscriber| view::subscriber_json(subscriber, now)).collect();
                 ok(&json!({"object": "list", "data": data}))
             }
             ([], &Method::POST) => {
                 let mut settings: serde_json::Map<String, Value> = input::parse_body(body)?;
-                let ours = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
-                let CreateRequest { name, secret } = input::parse_value(Value::Object(ours.collect()))?;
+                let fields = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
+                let CreateRequest { name, secret } = input::parse_value(Value::Object(fields.collect()))?;
                 let changes: SubscriberUpdate =
-                    input::parse_value(Value::Object(settings)).map_err(|why| {
-                        // `CreateRequest` has two more fields.
-                        match why.strip_prefix("unknown field ") {
-                            Some(_) => why.replace("expected one of ", "expected one of `name`, `secret`, "),
-                            None => why,
+                    input::parse_value(Value::Object(settings)).map_err(|message| {
+                        // The message lists only the settings; `CreateRequest` has two more fields.
+                        match message.strip_prefix("unknown field ") {
+                            Some(_) => {
+                                message.replace("expected one of ", "expected one of `name`, `secret`, ")
+                            }
+                            None => message,
                         }
                     })?;
-                let is_given = secret.is_some();
+                let is_imported = secret.is_some();
                 let (created, secret) = self.service.create(&name, changes, secret.map(Secret::new)).await?;
-                let shown = view::subscriber_json(&created, now);
-                let shown = if is_given { shown } else { with_secret(shown, &secret) };
-                Ok(ApiResponse::json(StatusCode::CREATED, &shown))
+                let json = view::subscriber_json(&created, now);
+                let json = if is_imported { json } else { with_secret(json, &secret) };
+                Ok(ApiResponse::json(StatusCode::CREATED, &json))
             }
             ([], _) => Err(ApiError::MethodNotAllowed("GET, POST")),
             ([name], &Method::GET) => ok(&view::subscriber_json(&self.service.find(name).await?, now)),
@@ -255,10 +258,10 @@ impl<S: SqlExecutor> Api<S> {
                 let RotateSecretRequest { overlap_hours } =
                     if body.is_empty() { RotateSecretRequest::default() } else { input::parse_body(body)? };
                 let hours = overlap_hours.unwrap_or(DEFAULT_OVERLAP_HOURS);
-                let most = MAX_OVERLAP.as_hours();
-                if !(0..=most).contains(&hours) {
+                let max_hours = MAX_OVERLAP.as_hours();
+                if !(0..=max_hours).contains(&hours) {
                     return Err(ApiError::BadRequest(format!(
-                        "overlap_hours is out of range, expected 0 to {most}"
+                        "overlap_hours is out of range, expected 0 to {max_hours}"
                     )));
                 }
                 let secret = self.service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
@@ -276,63 +279,63 @@ impl<S: SqlExecutor> Api<S> {
     async fn deliveries(
         &self,
         method: &Method,
-        parts: &[&str],
+        segments: &[&str],
         query: &str,
         body: &[u8],
     ) -> Result<ApiResponse, ApiError> {
         let store = &self.service.store;
         let now = (self.service.clock)();
-        match (parts, method) {
+        match (segments, method) {
             ([], &Method::GET) => {
-                let which = DeliveryQuery::parse(query)?;
-                self.check_subscriber_exists(&which).await?;
-                let limit = which.limit.unwrap_or(PAGE_LIMITS.0);
-                if !(1..=PAGE_LIMITS.1).contains(&limit) {
+                let query = DeliveryQuery::parse(query)?;
+                self.check_subscriber_exists(&query).await?;
+                let limit = query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
+                if !(1..=MAX_PAGE_SIZE).contains(&limit) {
                     return Err(ApiError::BadRequest(format!(
-                        "limit is out of range, expected 1 to {}",
-                        PAGE_LIMITS.1
+                        "limit is out of range, expected 1 to {MAX_PAGE_SIZE}"
                     )));
                 }
-                let mut found = store.list_deliveries(&which.into_filter(), limit + 1).await?;
-                let has_more = found.len() > limit;
-                found.truncate(limit);
-                let data: Vec<_> = found.iter().map(view::delivery_json).collect();
+                let mut deliveries = store.list_deliveries(&query.into_filter(), limit + 1).await?;
+                let has_more = deliveries.len() > limit;
+                deliveries.truncate(limit);
+                let data: Vec<_> = deliveries.iter().map(view::delivery_json).collect();
                 ok(&json!({"object": "list", "data": data, "has_more": has_more}))
             }
-            ([what @ ("retry" | "cancel")], &Method::POST) => {
-                let mut which: DeliveryQuery = input::parse_body(body)?;
-                self.check_subscriber_exists(&which).await?;
-                let (subscriber, event) = (which.subscriber.is_some(), which.event.is_some());
-                if !subscriber && !event && which.since.is_none() && which.status.is_none() {
-                    let why = "select deliveries with at least one of subscriber, event, status and since";
-                    return Err(ApiError::BadRequest(why.into()));
+            ([action @ ("retry" | "cancel")], &Method::POST) => {
+                let mut query: DeliveryQuery = input::parse_body(body)?;
+                self.check_subscriber_exists(&query).await?;
+                let (has_subscriber, has_event) = (query.subscriber.is_some(), query.event.is_some());
+                if !has_subscriber && !has_event && query.since.is_none() && query.status.is_none() {
+                    let message =
+                        "select deliveries with at least one of subscriber, event, status and since";
+                    return Err(ApiError::BadRequest(message.into()));
                 }
-                if which.limit.is_some() || which.before.is_some() {
+                if query.limit.is_some() || query.before.is_some() {
                     return Err(ApiError::BadRequest("limit and before are only for GET /deliveries".into()));
                 }
-                if *what == "retry" {
-                    which.status = which.status.or(Some(DeliveryState::Failed));
+                if *action == "retry" {
+                    query.status = query.status.or(Some(DeliveryState::Failed));
                 }
-                let done = self.change_deliveries(what, &which.into_filter(), None, now).await?;
-                ok(&json!({"object": "done", "deliveries": done}))
+                let changed = self.change_deliveries(action, &query.into_filter(), None, now).await?;
+                ok(&json!({"object": "done", "deliveries": changed}))
             }
             ([_], &Method::GET) | ([_, "retry" | "cancel"], &Method::POST) => {
-                let unknown = || ApiError::NotFound(format!("no delivery {}", parts[0]));
-                let id = parts[0].parse().map_err(|_| unknown())?;
-                if let [_, what] = parts {
-                    store.find_delivery(id).await?.ok_or_else(unknown)?;
-                    let done =
-                        self.change_deliveries(what, &DeliveryFilter::default(), Some(id), now).await?;
-                    if done == 0 {
-                        let why = if *what == "retry" {
+                let not_found = || ApiError::NotFound(format!("no delivery {}", segments[0]));
+                let id = segments[0].parse().map_err(|_| not_found())?;
+                if let [_, action] = segments {
+                    store.find_delivery(id).await?.ok_or_else(not_found)?;
+                    let changed =
+                        self.change_deliveries(action, &DeliveryFilter::default(), Some(id), now).await?;
+                    if changed == 0 {
+                        let message = if *action == "retry" {
                             "the delivery is in flight, or its subscriber was deleted"
                         } else {
                             "the delivery is not pending"
                         };
-                        return Ok(ApiResponse::error(StatusCode::CONFLICT, why));
+                        return Ok(ApiResponse::error(StatusCode::CONFLICT, message));
                     }
                 }
-                let (delivery, attempts) = store.find_delivery(id).await?.ok_or_else(unknown)?;
+                let (delivery, attempts) = store.find_delivery(id).await?.ok_or_else(not_found)?;
                 ok(&view::delivery_with_attempts_json(&delivery, &attempts))
             }
             ([], _) | ([_], _) => Err(ApiError::MethodNotAllowed("GET")),
@@ -341,12 +344,12 @@ impl<S: SqlExecutor> Api<S> {
         }
     }
 
-    /// Rejects a filter by a subscriber that never existed.
-    async fn check_subscriber_exists(&self, which: &DeliveryQuery) -> Result<(), ApiError> {
-        if [&which.subscriber, &which.event].into_iter().flatten().any(|text| text.contains('\0')) {
+    /// Rejects a query for an unknown subscriber. Deleting a subscriber renames it.
+    async fn check_subscriber_exists(&self, query: &DeliveryQuery) -> Result<(), ApiError> {
+        if [&query.subscriber, &query.event].into_iter().flatten().any(|text| text.contains('\0')) {
             return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));
         }
-        match &which.subscriber {
+        match &query.subscriber {
             Some(name) if !self.service.store.has_subscriber(name).await? => {
                 Err(SubscriberServiceError::NotFound(name.clone()).into())
             }
@@ -356,12 +359,12 @@ impl<S: SqlExecutor> Api<S> {
 
     async fn change_deliveries(
         &self,
-        what: &str,
+        action: &str,
         filter: &DeliveryFilter,
         id: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, LogError> {
-        match what {
+        match action {
             "retry" => self.service.store.retry_deliveries(filter, id, now).await,
             _ => self.service.store.cancel_deliveries(filter, id).await,
         }
@@ -393,7 +396,7 @@ impl DeliveryQuery {
     }
 }
 
-fn with_secret(mut shown: Value, secret: &Secret) -> Value {
-    shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
-    shown
+fn with_secret(mut json: Value, secret: &Secret) -> Value {
+    json["secret"] = String::from_utf8_lossy(secret.expose()).into();
+    json
 }

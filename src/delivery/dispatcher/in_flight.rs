@@ -23,8 +23,8 @@ use crate::log::{LogError, SqlExecutor};
 
 /// How long a lease check stays valid.
 const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
-/// Time reserved after the longest attempt for recording it.
-const RECORD_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
+/// The part of a lease that is reserved for recording the attempt.
+const RECORD_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// A claimed delivery.
 #[derive(Debug)]
@@ -88,92 +88,96 @@ impl FinishedAttempt {
 impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// Attempts a delivery when its subscriber's concurrency limit permits. Skips it if its lease was lost, if the circuit opened
     /// since it was claimed, or if the lease would expire before the end of the attempt.
-    pub async fn attempt(&self, mut job: InFlightDelivery) -> AttemptOutcome {
-        let permit = match &job.slot {
+    pub async fn attempt(&self, mut delivery: InFlightDelivery) -> AttemptOutcome {
+        let permit = match &delivery.slot {
             Some(slot) => slot.acquire_permit().await,
             None => None,
         };
-        let Some(permit) = permit else { return AttemptOutcome::Skipped(job) };
-        match self.holds_lease(&mut job).await {
+        let Some(permit) = permit else { return AttemptOutcome::Skipped(delivery) };
+        match self.holds_lease(&mut delivery).await {
             Ok(true) => {}
-            Ok(false) => return AttemptOutcome::Skipped(job),
+            Ok(false) => return AttemptOutcome::Skipped(delivery),
             Err(error) => {
                 warn!(error = error.to_string(), "delivery postponed: its claim could not be checked");
-                return AttemptOutcome::Skipped(job);
+                return AttemptOutcome::Skipped(delivery);
             }
         }
-        let (receiver, started) = (job.receiver.clone(), self.now());
-        let attempt_limit = SignedDuration::from_secs(receiver.settings.timeout.into()) + RECORD_TIMEOUT;
-        if started.checked_add(attempt_limit).is_ok_and(|end| end > job.lease.until) {
-            return AttemptOutcome::Skipped(job);
+        let (receiver, started) = (delivery.receiver.clone(), self.now());
+        let attempt_limit = SignedDuration::from_secs(receiver.settings.timeout.into()) + RECORD_MARGIN;
+        if started.checked_add(attempt_limit).is_ok_and(|end| end > delivery.lease.until) {
+            return AttemptOutcome::Skipped(delivery);
         }
-        let OutgoingEvent { event: id, detail_type, body: event } = &*job.message;
-        let request = DeliveryRequest { event_id: id, detail_type, event, attempt_number: job.attempts + 1 };
+        let OutgoingEvent { event: id, detail_type, body: event } = &*delivery.message;
+        let request =
+            DeliveryRequest { event_id: id, detail_type, event, attempt_number: delivery.attempts + 1 };
         let result = self.client.send(&receiver, request, started).await;
         drop(permit);
-        AttemptOutcome::Attempted(FinishedAttempt { delivery: job, started, result, is_given_up: false })
+        AttemptOutcome::Attempted(FinishedAttempt { delivery, started, result, is_given_up: false })
     }
 
     /// Whether the delivery is still leased; refreshes its subscriber. One check covers all in-flight deliveries of a subscriber.
-    async fn holds_lease(&self, job: &mut InFlightDelivery) -> Result<bool, DispatchError> {
-        if job.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
+    async fn holds_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, DispatchError> {
+        if delivery.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
             return Ok(true);
         }
-        let id = job.receiver.id;
+        let id = delivery.receiver.id;
         let check =
             self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone();
         let mut check = check.lock().await;
-        if check
-            .checked_at
-            .is_none_or(|checked_at| checked_at.elapsed() >= LEASE_CHECK_TTL || checked_at < job.claimed_at)
-        {
+        if check.checked_at.is_none_or(|checked_at| {
+            checked_at.elapsed() >= LEASE_CHECK_TTL || checked_at < delivery.claimed_at
+        }) {
             let checked_at = Instant::now();
             let receiver = self.receiver(id).await?.filter(|receiver| !receiver.is_paused);
-            let held = self.store.active_leases(&self.limits.deliveries(id)).await?;
-            *check = LeaseCheck { checked_at: Some(checked_at), receiver, leases: held };
+            let leases = self.store.active_leases(&self.limits.deliveries(id)).await?;
+            *check = LeaseCheck { checked_at: Some(checked_at), receiver, leases };
         }
         let Some(receiver) = &check.receiver else { return Ok(false) };
-        job.receiver = receiver.clone();
-        Ok(check.leases.contains(&(job.id, job.lease.token.clone())))
+        delivery.receiver = receiver.clone();
+        Ok(check.leases.contains(&(delivery.id, delivery.lease.token.clone())))
     }
 
-    /// Attempts all deliveries and records each attempt soon after it ends. Recorded attempts are appended to `recorded`, also
-    /// when this fails later or is cancelled.
+    /// Attempts all deliveries and records each attempt soon after it ends. Recorded attempts are appended to `recorded`, even
+    /// if this fails later or is cancelled.
     ///
     /// # Errors
-    /// The database failed: attempts that are not recorded are made again.
+    /// The database failed. Attempts that were not recorded are repeated.
     pub async fn deliver(
         self: &Arc<Self>,
-        jobs: Vec<InFlightDelivery>,
+        deliveries: Vec<InFlightDelivery>,
         recorded: &mut Vec<FinishedAttempt>,
     ) -> Result<(), LogError> {
         // Dropping the set aborts its attempts when this future is cancelled.
         let mut tasks = JoinSet::new();
-        for job in jobs {
+        for delivery in deliveries {
             let dispatcher = self.clone();
-            tasks.spawn(async move { dispatcher.attempt(job).await });
+            tasks.spawn(async move { dispatcher.attempt(delivery).await });
         }
-        while let Some(first) = tasks.join_next().await {
-            let mut outcomes: Vec<_> = first.into_iter().collect();
+        while let Some(outcome) = tasks.join_next().await {
+            let mut outcomes: Vec<_> = outcome.into_iter().collect();
             while outcomes.len() < RECORD_BATCH_SIZE
-                && let Some(next) = tasks.try_join_next()
+                && let Some(outcome) = tasks.try_join_next()
             {
-                outcomes.extend(next);
+                outcomes.extend(outcome);
             }
-            let (mut finished, untried) = AttemptOutcome::partition(outcomes);
+            let (mut finished, skipped) = AttemptOutcome::partition(outcomes);
             self.record(&mut finished).await?;
             recorded.append(&mut finished);
-            self.release(untried).await;
+            self.release(skipped).await;
         }
         Ok(())
     }
 
-    pub async fn release(&self, jobs: Vec<InFlightDelivery>) {
-        let mut by_hold: HashMap<String, (ClaimLease, Vec<i64>)> = HashMap::new();
-        for job in jobs {
-            by_hold.entry(job.lease.token.clone()).or_insert((job.lease, Vec::new())).1.push(job.id);
+    pub async fn release(&self, deliveries: Vec<InFlightDelivery>) {
+        let mut by_lease: HashMap<String, (ClaimLease, Vec<i64>)> = HashMap::new();
+        for delivery in deliveries {
+            by_lease
+                .entry(delivery.lease.token.clone())
+                .or_insert((delivery.lease, Vec::new()))
+                .1
+                .push(delivery.id);
         }
-        for (lease, deliveries) in by_hold.into_values() {
+        for (lease, deliveries) in by_lease.into_values() {
             if let Err(error) = self.store.release(&lease, &deliveries).await {
                 warn!(
                     error = error.to_string(),
@@ -191,13 +195,13 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
 
 impl AttemptOutcome {
     pub fn partition(outcomes: Vec<Self>) -> (Vec<FinishedAttempt>, Vec<InFlightDelivery>) {
-        let (mut finished, mut untried) = (Vec::new(), Vec::new());
+        let (mut finished, mut skipped) = (Vec::new(), Vec::new());
         for outcome in outcomes {
             match outcome {
-                Self::Attempted(one) => finished.push(one),
-                Self::Skipped(job) => untried.push(job),
+                Self::Attempted(attempt) => finished.push(attempt),
+                Self::Skipped(delivery) => skipped.push(delivery),
             }
         }
-        (finished, untried)
+        (finished, skipped)
     }
 }

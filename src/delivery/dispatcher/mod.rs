@@ -40,11 +40,11 @@ use crate::log::{LogError, Position, SqlExecutor};
 const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
 /// How long the circuit stays open before the next probe.
 const CIRCUIT_OPEN_DURATION: SignedDuration = SignedDuration::from_mins(2);
-/// The most attempts that are recorded in one transaction.
+/// The maximum number of attempts that are recorded in one transaction.
 const RECORD_BATCH_SIZE: usize = 500;
-/// The most deliveries of one subscriber that are claimed at once.
+/// The maximum number of deliveries of one subscriber that are claimed at once.
 const CLAIM_BATCH_SIZE: u32 = 500;
-/// How often the keys are refreshed, at most, while a subscriber's secret cannot be decrypted.
+/// The shortest time between two refreshes of the keys while a subscriber's secret cannot be decrypted.
 const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait for free in-flight slots.
 const ROOM_WAIT: Duration = Duration::from_millis(20);
@@ -106,7 +106,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         bus: B,
         clock: Clock,
     ) -> Self {
-        let (cached, limits, checks, more, bus_down_until) = Default::default();
+        let (subscribers, limits, lease_checks, has_more, bus_down_until) = Default::default();
         Self {
             store,
             keys,
@@ -114,10 +114,10 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             bus,
             clock,
             queue: None,
-            subscribers: cached,
+            subscribers,
             limits,
-            lease_checks: checks,
-            has_more: more,
+            lease_checks,
+            has_more,
             bus_down_until,
         }
     }
@@ -136,7 +136,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         (self.clock)()
     }
 
-    /// Creates the deliveries of some events, each once, and returns those to attempt now. `position` is the log position after
+    /// Creates the deliveries of `events`, each once, and returns those to attempt now. `position` is the log position after
     /// the last event, if the events come from the log.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         events: &[ArrivedEvent],
         position: Option<Position>,
     ) -> Result<Vec<InFlightDelivery>, DispatchError> {
-        let (read, receivers) = (Instant::now(), self.receivers().await?);
+        let (read_at, receivers) = (Instant::now(), self.receivers().await?);
         let (mut messages, mut pending) = (Vec::new(), Vec::new());
         for event in events {
             let matching = matching_receivers(event, &receivers);
@@ -168,15 +168,15 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             .into_iter()
             .map(|(event, receiver)| {
                 let id = receiver.id;
-                let free = if open_circuits.contains(&id) { 0 } else { 1 };
-                let mut slot = self.limits.reserve(id, receiver.settings.limit, free).pop();
+                let wanted = if open_circuits.contains(&id) { 0 } else { 1 };
+                let mut slot = self.limits.reserve(id, receiver.settings.limit, wanted).pop();
                 slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
-                let is_held = slot.is_some();
-                if !is_held && free > 0 {
+                let is_claimed = slot.is_some();
+                if !is_claimed && wanted > 0 {
                     self.has_more.store(true, Relaxed);
                 }
                 slots.extend(slot.map(|slot| ((event.id.clone(), id), slot)));
-                PendingDelivery { event: event.id.as_str(), subscriber: id, is_claimed: is_held }
+                PendingDelivery { event: event.id.as_str(), subscriber: id, is_claimed }
             })
             .collect();
         let now = self.now();
@@ -184,7 +184,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
         let messages: HashMap<&str, Arc<OutgoingEvent>> =
             messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
-        let job = |created: CreatedDelivery| {
+        let to_in_flight = |created: CreatedDelivery| {
             // Deliveries that already existed belong to another worker.
             let message = messages.get(created.event.as_str())?.clone();
             let mut slot = slots.remove(&(created.event, created.subscriber))?;
@@ -196,12 +196,12 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
                 message,
                 attempts: 0,
                 first_attempt: now,
-                subscriber_read_at: read,
+                subscriber_read_at: read_at,
                 claimed_at: Instant::now(),
                 slot: Some(slot),
             })
         };
-        Ok(created.into_iter().filter_map(job).collect())
+        Ok(created.into_iter().filter_map(to_in_flight).collect())
     }
 
     /// Claims the deliveries that are due, up to the concurrency limit of each subscriber.
@@ -211,36 +211,36 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     pub async fn claim_due(&self) -> Result<Vec<InFlightDelivery>, DispatchError> {
         self.has_more.store(false, Relaxed);
         let now = self.now();
-        let mut jobs = Vec::new();
+        let mut deliveries = Vec::new();
         let due = self.store.due_subscribers(now, now).await?;
         if due.is_empty() {
-            return Ok(jobs);
+            return Ok(deliveries);
         }
-        let (read, receivers) = (Instant::now(), self.receivers().await?);
+        let (read_at, receivers) = (Instant::now(), self.receivers().await?);
         for due in due {
             let Some(receiver) = receivers.get(&due.subscriber) else { continue };
-            match self.claim_subscriber((receiver, read), due, now).await {
-                Ok(claimed) => jobs.extend(claimed),
+            match self.claim_subscriber((receiver, read_at), due, now).await {
+                Ok(claimed) => deliveries.extend(claimed),
                 // Deliveries that are claimed already are attempted first.
-                Err(error) if jobs.is_empty() => return Err(error.into()),
+                Err(error) if deliveries.is_empty() => return Err(error.into()),
                 Err(error) => {
                     warn!(error = error.to_string(), "failed to claim all due deliveries");
                     break;
                 }
             }
         }
-        Ok(jobs)
+        Ok(deliveries)
     }
 
     /// Claims due deliveries of one subscriber, up to its concurrency limit.
     async fn claim_subscriber(
         &self,
-        (receiver, read): (&Arc<Receiver>, Instant),
+        (receiver, read_at): (&Arc<Receiver>, Instant),
         due: DueSubscriber,
         now: Timestamp,
     ) -> Result<Vec<InFlightDelivery>, LogError> {
-        let matching = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
-        let slots = self.limits.reserve(receiver.id, receiver.settings.limit, matching);
+        let wanted = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
+        let slots = self.limits.reserve(receiver.id, receiver.settings.limit, wanted);
         if slots.is_empty() {
             self.has_more.store(true, Relaxed);
             return Ok(Vec::new());
@@ -253,13 +253,13 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         if claimed.len() == slots.len() {
             self.has_more.store(true, Relaxed);
         }
-        let job = |(one, slot)| self.in_flight((receiver, read), &lease, one, slot);
-        Ok(claimed.into_iter().zip(slots).map(job).collect())
+        let to_in_flight = |(claimed, slot)| self.in_flight((receiver, read_at), &lease, claimed, slot);
+        Ok(claimed.into_iter().zip(slots).map(to_in_flight).collect())
     }
 
     fn in_flight(
         &self,
-        (receiver, read): (&Arc<Receiver>, Instant),
+        (receiver, read_at): (&Arc<Receiver>, Instant),
         lease: &ClaimLease,
         claimed: ClaimedDelivery,
         mut slot: InFlightSlot,
@@ -273,7 +273,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
             first_attempt: claimed.first_attempt,
-            subscriber_read_at: read,
+            subscriber_read_at: read_at,
             claimed_at: Instant::now(),
             slot: Some(slot),
         }
@@ -294,26 +294,26 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// Nothing was recorded.
     pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), LogError> {
-        let attempts: Vec<_> = finished.iter().map(|finished| self.recorded_attempt(finished)).collect();
-        let changed = self.store.record_attempts(&attempts).await?;
-        for (finished, attempt) in finished.iter_mut().zip(&attempts) {
-            drop(finished.delivery.slot.take());
-            finished.is_given_up = attempt.is_given_up() && changed.contains(&attempt.delivery);
+        let records: Vec<_> = finished.iter().map(|attempt| self.recorded_attempt(attempt)).collect();
+        let changed = self.store.record_attempts(&records).await?;
+        for (attempt, record) in finished.iter_mut().zip(&records) {
+            drop(attempt.delivery.slot.take());
+            attempt.is_given_up = record.is_given_up() && changed.contains(&record.delivery);
         }
         if let Some(queue) = &self.queue {
-            let soon = attempts.iter().filter_map(RetryMessage::from_attempt).collect();
-            if let Err(error) = queue.send(soon, self.now()).await {
+            let retries = records.iter().filter_map(RetryMessage::from_attempt).collect();
+            if let Err(error) = queue.send(retries, self.now()).await {
                 // The sweep enqueues them after their leases have expired.
                 warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
             }
         }
         let mut by_subscriber: HashMap<SubscriberId, Vec<&FinishedAttempt>> = HashMap::new();
-        for finished in finished.iter().filter(|finished| !finished.result.is_local_failure()) {
-            by_subscriber.entry(finished.delivery.receiver.id).or_default().push(finished);
+        for attempt in finished.iter().filter(|attempt| !attempt.result.is_local_failure()) {
+            by_subscriber.entry(attempt.delivery.receiver.id).or_default().push(attempt);
         }
-        for finished in by_subscriber.values() {
+        for attempts in by_subscriber.values() {
             // The attempts are recorded; the next attempt updates the health.
-            if let Err(error) = self.update_health(finished).await {
+            if let Err(error) = self.update_health(attempts).await {
                 warn!(error = error.to_string(), "failed to update subscriber health");
             }
         }
@@ -322,33 +322,33 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
 
     fn recorded_attempt(
         &self,
-        FinishedAttempt { delivery: job, started, result, .. }: &FinishedAttempt,
+        FinishedAttempt { delivery, started, result, .. }: &FinishedAttempt,
     ) -> RecordedAttempt {
-        let since = if job.attempts == 0 { *started } else { job.first_attempt };
-        let is_good = result.is_success();
-        let next = if is_good {
+        let first_attempt = if delivery.attempts == 0 { *started } else { delivery.first_attempt };
+        let is_success = result.is_success();
+        let next_attempt = if is_success {
             None
         } else {
-            schedule::next_attempt(since, self.now(), result.retry_after(), fastrand::f64())
+            schedule::next_attempt(first_attempt, self.now(), result.retry_after(), fastrand::f64())
         };
-        let soon =
-            next.filter(|next| self.queue.is_some() && RetryQueue::is_within_horizon(*next, self.now()));
+        let queued_attempt = next_attempt
+            .filter(|due| self.queue.is_some() && RetryQueue::is_within_horizon(*due, self.now()));
         RecordedAttempt {
-            delivery: job.id,
-            lease: job.lease.token.clone(),
-            subscriber: job.receiver.id,
-            event: job.message.event.clone(),
-            number: job.attempts + 1,
+            delivery: delivery.id,
+            lease: delivery.lease.token.clone(),
+            subscriber: delivery.receiver.id,
+            event: delivery.message.event.clone(),
+            number: delivery.attempts + 1,
             started: *started,
             duration: i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX),
             status: result.outcome.as_ref().ok().map(|response| response.status),
             error: result.error_text(),
             address: result.address.clone(),
             response_body: result.outcome.as_ref().ok().map(|response| response.body.clone()),
-            is_success: is_good,
-            first_attempt: since,
-            next_attempt: next,
-            next_lease: soon.map(RetryMessage::lease_until),
+            is_success,
+            first_attempt,
+            next_attempt,
+            next_lease: queued_attempt.map(RetryMessage::lease_until),
         }
     }
 
@@ -363,15 +363,17 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
     async fn cached_subscribers(&self) -> Result<MutexGuard<'_, SubscriberCache>, DispatchError> {
         let revision = self.store.revision().await?;
-        let mut cached = self.subscribers.lock().await;
-        let is_readable = cached.receivers.values().all(|receiver| receiver.has_secrets());
-        let asks = !is_readable
-            && cached.keys_refreshed_at.is_none_or(|asked| asked.elapsed() >= KEY_REFRESH_INTERVAL);
-        let is_changed = asks && self.keys.refresh().await;
-        if asks {
-            cached.keys_refreshed_at = Some(Instant::now());
+        let mut cache = self.subscribers.lock().await;
+        let all_decrypted = cache.receivers.values().all(|receiver| receiver.has_decrypted_secrets());
+        let needs_refresh = !all_decrypted
+            && cache
+                .keys_refreshed_at
+                .is_none_or(|refreshed_at| refreshed_at.elapsed() >= KEY_REFRESH_INTERVAL);
+        let may_have_new_keys = needs_refresh && self.keys.refresh().await;
+        if needs_refresh {
+            cache.keys_refreshed_at = Some(Instant::now());
         }
-        if cached.revision != Some(revision) || is_changed {
+        if cache.revision != Some(revision) || may_have_new_keys {
             let keys = self.keys.key_ring().await?;
             let mut receivers = HashMap::new();
             for subscriber in self.store.list_subscribers(None).await? {
@@ -391,9 +393,9 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             }
             let mut checks = self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner);
             checks.retain(|id, _| receivers.contains_key(id));
-            (cached.revision, cached.receivers) = (Some(revision), receivers);
+            (cache.revision, cache.receivers) = (Some(revision), receivers);
         }
-        Ok(cached)
+        Ok(cache)
     }
 }
 
@@ -402,17 +404,17 @@ fn matching_receivers<'r>(
     event: &ArrivedEvent,
     receivers: &'r HashMap<SubscriberId, Arc<Receiver>>,
 ) -> Vec<&'r Arc<Receiver>> {
-    let mut read: Option<Value> = None;
+    let mut parsed: Option<Value> = None;
     let mut matching = Vec::new();
     for receiver in receivers.values() {
-        let is_wanted = receiver.matches(&event.detail_type, || {
-            read.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
+        let matches_settings = receiver.matches(&event.detail_type, || {
+            parsed.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
         // Health events go only to subscribers that opt in by type, and never to the subscriber they are about (that would loop).
-        let is_meant = !HealthEvent::is_health_event(&event.detail_type)
+        let is_eligible = !HealthEvent::is_health_event(&event.detail_type)
             || receiver.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
                 && !HealthEvent::is_about(&event.json, &receiver.name);
-        if is_wanted && is_meant {
+        if matches_settings && is_eligible {
             matching.push(receiver);
         }
     }

@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use crate::log::{CursorKey, Position};
 
-/// Separates this use of the key from others.
+/// Domain separation: a MAC made with this key for another purpose is not a valid cursor.
 const MAC_PURPOSE: &[u8] = b"events cursor 1";
 const TAG_BYTES: usize = 16;
 
@@ -25,8 +25,8 @@ pub(crate) fn decode_cursor(text: &str, key: &CursorKey) -> Option<Position> {
     let bytes = BASE64.decode(text).ok()?;
     let (position, tag) = bytes.split_first_chunk()?;
     let position = Position::from_be_bytes(*position);
-    let is_ours = tag.len() == TAG_BYTES && cursor_mac(position, key).verify_truncated_left(tag).is_ok();
-    is_ours.then_some(position)
+    let is_authentic = tag.len() == TAG_BYTES && cursor_mac(position, key).verify_truncated_left(tag).is_ok();
+    is_authentic.then_some(position)
 }
 
 fn cursor_mac(position: Position, key: &CursorKey) -> Hmac<Sha256> {
@@ -48,11 +48,11 @@ mod tests {
         assert_eq!(cursor.len(), 32);
         assert_eq!(decode_cursor(&cursor, &key), Some(1 << 40));
         assert_eq!(decode_cursor(&cursor, &CursorKey::new(vec![8; 32])), None, "of another log");
-        for at in 0..cursor.len() {
-            assert_eq!(decode_cursor(&cursor[..at], &key), None, "cut short");
+        for index in 0..cursor.len() {
+            assert_eq!(decode_cursor(&cursor[..index], &key), None, "truncated");
             let mut changed = cursor.clone().into_bytes();
-            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-            assert_eq!(decode_cursor(&String::from_utf8_lossy(&changed), &key), None, "changed at {at}");
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            assert_eq!(decode_cursor(&String::from_utf8_lossy(&changed), &key), None, "changed at {index}");
         }
         for text in ["", "start", "!", &format!("{cursor}AAAA"), &format!("{cursor}="), &"A".repeat(10_000)] {
             assert_eq!(decode_cursor(text, &key), None, "{text}");

@@ -55,7 +55,7 @@ impl Format {
         best.1
     }
 
-    /// Chooses where streaming is not available.
+    /// Like [`negotiate`](Self::negotiate), where streaming is not available.
     pub(in crate::feed) fn for_page(accept: Option<&str>) -> Self {
         match Self::negotiate(accept) {
             ResponseKind::Page(format) => format,
@@ -79,10 +79,10 @@ impl Format {
     }
 
     /// Appends one event.
-    pub(in crate::feed) fn write(self, event: &StoredEvent, to: &mut Vec<u8>) {
+    pub(in crate::feed) fn write(self, event: &StoredEvent, buffer: &mut Vec<u8>) {
         match self {
-            Self::List => event.write_json(to),
-            Self::CloudEvents => write_cloud_event(event, to),
+            Self::List => event.write_json(buffer),
+            Self::CloudEvents => write_cloud_event(event, buffer),
         }
     }
 
@@ -112,7 +112,7 @@ struct CloudEventAttributes<'a> {
     awsregion: &'a str,
 }
 
-fn write_cloud_event(event: &StoredEvent, to: &mut Vec<u8>) {
+fn write_cloud_event(event: &StoredEvent, buffer: &mut Vec<u8>) {
     let attributes = CloudEventAttributes {
         specversion: "1.0",
         id: &event.key.id,
@@ -125,11 +125,11 @@ fn write_cloud_event(event: &StoredEvent, to: &mut Vec<u8>) {
         awsregion: &event.region,
     };
     // Serializing strings cannot fail.
-    let _ = serde_json::to_writer(&mut *to, &attributes);
-    to.pop();
-    to.extend_from_slice(b",\"data\":");
-    to.extend_from_slice(event.detail.as_bytes());
-    to.push(b'}');
+    let _ = serde_json::to_writer(&mut *buffer, &attributes);
+    buffer.pop();
+    buffer.extend_from_slice(b",\"data\":");
+    buffer.extend_from_slice(event.detail.as_bytes());
+    buffer.push(b'}');
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_format_follows_the_accept_header() {
-        let of = |accept: &str| Format::negotiate(Some(accept));
+        let negotiate = |accept: &str| Format::negotiate(Some(accept));
         let (list, cloud_events) =
             (ResponseKind::Page(Format::List), ResponseKind::Page(Format::CloudEvents));
         assert_eq!(Format::negotiate(None), list);
@@ -167,16 +167,16 @@ mod tests {
             "text/event-stream;q=0",
             "text/event-stream;q=0.1, application/json",
         ] {
-            assert_eq!(of(accept), list, "{accept}");
+            assert_eq!(negotiate(accept), list, "{accept}");
         }
         for accept in [
             "application/cloudevents-batch+json",
             "text/plain, Application/CloudEvents-batch+json;charset=utf-8",
         ] {
-            assert_eq!(of(accept), cloud_events, "{accept}");
+            assert_eq!(negotiate(accept), cloud_events, "{accept}");
         }
         for accept in ["text/event-stream", "*/*;q=0.5, text/event-stream"] {
-            assert_eq!(of(accept), ResponseKind::Stream, "{accept}");
+            assert_eq!(negotiate(accept), ResponseKind::Stream, "{accept}");
         }
         assert_eq!(Format::for_page(Some("text/event-stream")), Format::List);
     }

@@ -26,15 +26,16 @@ const CURSOR_HEADER: HeaderName = HeaderName::from_static("hookbridge-cursor");
 const MAX_SCAN_STEP: i64 = 20_000;
 /// How long one request scans before it returns the events found so far.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before the database is asked again for an event that was announced.
+/// The pause after a spurious wake-up, before the next query.
 const DATABASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(super) struct EventPage {
     pub(super) events: Vec<PositionedEvent>,
-    pub(super) first: Position,
+    /// The position at which the scan started.
+    pub(super) start_position: Position,
     /// The position of the next page.
-    pub(super) next: Position,
-    /// Whether there are events at `next`.
+    pub(super) next_position: Position,
+    /// Whether the log continues at `next_position`; with a filter, none of the further events may match.
     pub(super) has_more: bool,
 }
 
@@ -55,15 +56,15 @@ impl From<LogError> for PageError {
 }
 
 impl From<InvalidParameter> for PageError {
-    fn from(InvalidParameter(why): InvalidParameter) -> Self {
-        Self::BadRequest(why)
+    fn from(InvalidParameter(message): InvalidParameter) -> Self {
+        Self::BadRequest(message)
     }
 }
 
 impl PageError {
     pub(super) fn to_response(&self) -> FeedResponse {
         match self {
-            Self::BadRequest(why) => FeedResponse::error(StatusCode::BAD_REQUEST, why),
+            Self::BadRequest(message) => FeedResponse::error(StatusCode::BAD_REQUEST, message),
             Self::Expired => FeedResponse::error_with_code(
                 StatusCode::GONE,
                 "cursor_expired",
@@ -74,15 +75,16 @@ impl PageError {
                 "cursor_ahead",
                 "The log ends before this cursor, for example because an older backup was restored. Continue with after=start, or with a time: after=2026-11-22T10:00:00Z. Events may repeat.",
             ),
-            Self::Failed(why) => FeedResponse::from_log_error(why),
+            Self::Failed(error) => FeedResponse::from_log_error(error),
         }
     }
 }
 
-/// A page in the making: the room that is left, and how far the next query scans.
+/// The scan for one page: the remaining limits of the page, and how far the next query scans.
 struct FilteredScan<'q> {
     filter: &'q EventFilter,
     page_limit: PageLimit,
+    /// The number of positions that the next query scans; it grows with each query.
     step: i64,
     deadline: Instant,
     is_empty: bool,
@@ -90,14 +92,13 @@ struct FilteredScan<'q> {
 
 impl<'q> FilteredScan<'q> {
     fn for_page(query: &'q EventQuery, from_end: bool) -> Self {
-        let most =
+        let page_limit =
             PageLimit { max_events: query.limit as usize, max_detail_bytes: MAX_RESPONSE_BYTES, from_end };
-        let enough = Instant::now() + SCAN_TIMEOUT;
         Self {
             filter: &query.filter,
-            page_limit: most,
+            page_limit,
             step: query.limit.into(),
-            deadline: enough,
+            deadline: Instant::now() + SCAN_TIMEOUT,
             is_empty: true,
         }
     }
@@ -110,31 +111,31 @@ impl<'q> FilteredScan<'q> {
     ) -> Result<(Vec<PositionedEvent>, Option<Position>), PageError> {
         let mut events =
             log.read_events(window, self.filter, self.page_limit).await?.ok_or(PageError::Expired)?;
-        let is_cut = self.page_limit.is_reached(&events);
+        let is_limit_reached = self.page_limit.is_reached(&events);
         if self.page_limit.from_end {
             events.reverse();
         }
-        // A function returns the page as a JSON string, in which a detail can double in size. This bound shows cheaply whether
-        // all events fit.
-        let at_most: usize = events.iter().map(|positioned| 2 * positioned.event.detail.len() + 1024).sum();
-        let (mut size, mut kept, mut rest) = (0, 0, None);
-        if at_most <= self.page_limit.max_detail_bytes {
-            (size, kept) = (at_most, events.len());
+        // A function returns the page as a JSON string, in which a detail can double in size. This upper bound is cheap to
+        // compute, and usually shows that all events fit.
+        let max_size: usize = events.iter().map(|positioned| 2 * positioned.event.detail.len() + 1024).sum();
+        let (mut size, mut count, mut page_end) = (0, 0, None);
+        if max_size <= self.page_limit.max_detail_bytes {
+            (size, count) = (max_size, events.len());
         }
-        for positioned in &events[kept..] {
-            let larger = size + json_string_bytes(&positioned.event.detail) + 1024;
+        for positioned in &events[count..] {
+            let new_size = size + json_string_bytes(&positioned.event.detail) + 1024;
             // An oversized event gets a page for itself.
-            if larger > self.page_limit.max_detail_bytes && !(self.is_empty && kept == 0) {
-                rest = Some(positioned.position + i64::from(self.page_limit.from_end));
+            if new_size > self.page_limit.max_detail_bytes && !(self.is_empty && count == 0) {
+                page_end = Some(positioned.position + i64::from(self.page_limit.from_end));
                 break;
             }
-            size = larger;
-            kept += 1;
+            size = new_size;
+            count += 1;
         }
-        events.truncate(kept);
-        if let Some(last) = events.last().filter(|_| is_cut) {
-            let behind = last.position + i64::from(!self.page_limit.from_end);
-            rest = rest.or(Some(behind));
+        events.truncate(count);
+        if let Some(last) = events.last().filter(|_| is_limit_reached) {
+            let last_end = last.position + i64::from(!self.page_limit.from_end);
+            page_end = page_end.or(Some(last_end));
         }
         if self.page_limit.from_end {
             events.reverse();
@@ -143,11 +144,10 @@ impl<'q> FilteredScan<'q> {
         self.page_limit.max_events -= events.len();
         self.page_limit.max_detail_bytes = self.page_limit.max_detail_bytes.saturating_sub(size);
         self.step = (self.step * 4).min(MAX_SCAN_STEP);
-        Ok((events, rest))
+        Ok((events, page_end))
     }
 
-    /// Whether to return the events found so far.
-    fn is_finished(&self) -> bool {
+    fn has_timed_out(&self) -> bool {
         Instant::now() > self.deadline
     }
 }
@@ -169,7 +169,7 @@ impl<L: EventReader> Feed<L> {
         };
         match self.read_page(request, scope).await {
             Ok((query, page, key)) => page_response(request, format, &query, &page, &key, None),
-            Err(no_page) => no_page.to_response(),
+            Err(error) => error.to_response(),
         }
     }
 
@@ -194,7 +194,7 @@ impl<L: EventReader> Feed<L> {
     async fn page_for(&self, query: &EventQuery) -> Result<EventPage, PageError> {
         match &query.start {
             PageStart::After(Point::Cursor(cursor)) => {
-                // Whether the position exists is checked when it is read.
+                // Reading the page checks whether the position exists.
                 let from = self.decode_cursor(cursor).await?;
                 self.page_after(from, query).await
             }
@@ -211,8 +211,9 @@ impl<L: EventReader> Feed<L> {
 
     /// The position in a cursor, which may be outside the log.
     async fn decode_cursor(&self, text: &str) -> Result<Position, PageError> {
-        let why = "invalid cursor: damaged, truncated, or of another log; use a cursor of this log, start, now, or a time such as 2026-11-22T10:00:00Z";
-        cursor::decode_cursor(text, self.cursor_key().await?).ok_or_else(|| PageError::BadRequest(why.into()))
+        let message = "invalid cursor: damaged, truncated, or of another log; use a cursor of this log, start, now, or a time such as 2026-11-22T10:00:00Z";
+        let position = cursor::decode_cursor(text, self.cursor_key().await?);
+        position.ok_or_else(|| PageError::BadRequest(message.into()))
     }
 
     /// Resolves a point to a position within the log.
@@ -231,25 +232,27 @@ impl<L: EventReader> Feed<L> {
         }
     }
 
-    /// The page after a position; if it is empty, waits for events as long as the query asks.
+    /// The page after a position; if it is empty, waits for events up to `query.wait`.
     pub(super) async fn page_after(
         &self,
         from: Position,
         query: &EventQuery,
     ) -> Result<EventPage, PageError> {
-        let until = Instant::now() + query.wait;
+        let deadline = Instant::now() + query.wait;
         let mut from = from;
         loop {
             let page = self.scan_forward(from, query).await?;
-            let is_something = !page.events.is_empty() || page.has_more;
-            if is_something || timeout_at(until, self.log.wait_for_position(page.next)).await.is_err() {
+            let is_complete = !page.events.is_empty() || page.has_more;
+            if is_complete
+                || timeout_at(deadline, self.log.wait_for_position(page.next_position)).await.is_err()
+            {
                 return Ok(page);
             }
-            if page.next == from && self.log.assign_positions().await? <= from {
+            if page.next_position == from && self.log.assign_positions().await? <= from {
                 // Spurious wake-up; the log may have been restored from a backup.
                 sleep(DATABASE_POLL_INTERVAL).await;
             }
-            from = page.next;
+            from = page.next_position;
         }
     }
 
@@ -258,19 +261,20 @@ impl<L: EventReader> Feed<L> {
         if from > end {
             return Err(PageError::Ahead);
         }
-        let mut page = EventPage { events: Vec::new(), first: from, next: from, has_more: false };
-        let mut looking = FilteredScan::for_page(query, false);
-        while page.next < end {
-            let window = page.next..end.min(page.next + looking.step);
-            page.next = window.end;
-            let (events, rest) = looking.read(&self.log, window).await?;
-            page.next = rest.unwrap_or(page.next);
+        let mut page =
+            EventPage { events: Vec::new(), start_position: from, next_position: from, has_more: false };
+        let mut scan = FilteredScan::for_page(query, false);
+        while page.next_position < end {
+            let window = page.next_position..end.min(page.next_position + scan.step);
+            page.next_position = window.end;
+            let (events, page_end) = scan.read(&self.log, window).await?;
+            page.next_position = page_end.unwrap_or(page.next_position);
             page.events.extend(events);
-            if rest.is_some() || looking.is_finished() {
+            if page_end.is_some() || scan.has_timed_out() {
                 break;
             }
         }
-        page.has_more = page.next < end;
+        page.has_more = page.next_position < end;
         Ok(page)
     }
 
@@ -280,20 +284,21 @@ impl<L: EventReader> Feed<L> {
         if to < first {
             return Err(PageError::Expired);
         }
-        let mut page = EventPage { events: Vec::new(), first: to, next: to, has_more: false };
-        let mut looking = FilteredScan::for_page(query, true);
-        while page.next > first {
-            let window = first.max(page.next - looking.step)..page.next;
-            page.next = window.start;
-            let (mut events, rest) = looking.read(&self.log, window).await?;
-            page.next = rest.unwrap_or(page.next);
+        let mut page =
+            EventPage { events: Vec::new(), start_position: to, next_position: to, has_more: false };
+        let mut scan = FilteredScan::for_page(query, true);
+        while page.next_position > first {
+            let window = first.max(page.next_position - scan.step)..page.next_position;
+            page.next_position = window.start;
+            let (mut events, page_end) = scan.read(&self.log, window).await?;
+            page.next_position = page_end.unwrap_or(page.next_position);
             events.append(&mut page.events);
             page.events = events;
-            if rest.is_some() || looking.is_finished() {
+            if page_end.is_some() || scan.has_timed_out() {
                 break;
             }
         }
-        page.has_more = page.next > first;
+        page.has_more = page.next_position > first;
         Ok(page)
     }
 
@@ -321,9 +326,9 @@ impl<L: EventReader> Feed<L> {
             }
             Ok(None) => FeedResponse::error(
                 StatusCode::NOT_FOUND,
-                "There is no event with this id, or none that this token reads.",
+                "There is no event with this id that this token may read.",
             ),
-            Err(why) => FeedResponse::from_log_error(&why),
+            Err(error) => FeedResponse::from_log_error(&error),
         }
     }
 }
@@ -337,7 +342,7 @@ pub(super) fn page_response(
     key: &CursorKey,
     lease: Option<&str>,
 ) -> FeedResponse {
-    let next = cursor::encode_cursor(page.next, key);
+    let next_cursor = cursor::encode_cursor(page.next_position, key);
     let size: usize = page.events.iter().map(|positioned| positioned.event.detail.len() + 512).sum();
     let mut body = Vec::with_capacity(size + 256);
     body.extend_from_slice(match format {
@@ -352,34 +357,35 @@ pub(super) fn page_response(
         Format::List => {
             let lease = lease.map(|lease| format!(r#","lease":"{lease}""#)).unwrap_or_default();
             let (has_more, path) = (page.has_more, request.path);
-            let rest = format!(r#"],"has_more":{has_more},"cursor":"{next}"{lease},"url":"{path}"}}"#);
-            body.extend_from_slice(rest.as_bytes());
+            let tail = format!(r#"],"has_more":{has_more},"cursor":"{next_cursor}"{lease},"url":"{path}"}}"#);
+            body.extend_from_slice(tail.as_bytes());
         }
         Format::CloudEvents => body.push(b']'),
     }
-    let answer =
-        FeedResponse::new(format.page_media_type(), StatusCode::OK, body).with_header(CURSOR_HEADER, &next);
+    let response = FeedResponse::new(format.page_media_type(), StatusCode::OK, body)
+        .with_header(CURSOR_HEADER, &next_cursor);
     // Events between two positions never change, so the positions and the query identify the page.
-    let of = format!("{format:?} {} {} {}", page.first, page.next, page.has_more);
-    let id = |positioned: Option<&PositionedEvent>| {
+    let range = format!("{format:?} {} {} {}", page.start_position, page.next_position, page.has_more);
+    let event_id = |positioned: Option<&PositionedEvent>| {
         positioned.map(|positioned| positioned.event.key.id.clone()).unwrap_or_default()
     };
-    let (first, last) = (id(page.events.first()), id(page.events.last()));
-    let answer = match lease {
+    let (first, last) = (event_id(page.events.first()), event_id(page.events.last()));
+    let response = match lease {
         // The holder of a lease must receive the events.
-        Some(_) => answer.without_etag(),
-        None => answer.with_etag(&[&of, &first, &last, request.query]),
+        Some(_) => response.without_etag(),
+        None => response.with_etag(&[&range, &first, &last, request.query]),
     };
     if request.path != PATH {
         // A consumer's next page has the same URL.
-        return answer;
+        return response;
     }
     let direction = if matches!(query.start, PageStart::After(_)) { "after" } else { "before" };
-    let is_place = |pair: &&str| ["after", "before"].contains(&pair.split('=').next().unwrap_or_default());
-    let others = request.query.split('&').filter(|pair| !pair.is_empty() && !is_place(pair));
-    let all: Vec<_> = others.map(str::to_owned).chain([format!("{direction}={next}")]).collect();
-    // Client input in a header: no character may end the URL.
-    let is_harmless = |char: &char| char.is_ascii_graphic() && !"<>\"".contains(*char);
-    let link: String = all.join("&").chars().filter(is_harmless).collect();
-    answer.with_header(header::LINK, &format!("<{PATH}?{link}>; rel=\"next\""))
+    let is_position = |pair: &&str| ["after", "before"].contains(&pair.split('=').next().unwrap_or_default());
+    let other_pairs = request.query.split('&').filter(|pair| !pair.is_empty() && !is_position(pair));
+    let pairs: Vec<_> =
+        other_pairs.map(str::to_owned).chain([format!("{direction}={next_cursor}")]).collect();
+    // The query is client input: characters that could end the URL or the header are dropped.
+    let is_allowed = |char: &char| char.is_ascii_graphic() && !"<>\"".contains(*char);
+    let link: String = pairs.join("&").chars().filter(is_allowed).collect();
+    response.with_header(header::LINK, &format!("<{PATH}?{link}>; rel=\"next\""))
 }

@@ -35,7 +35,7 @@ pub(in crate::feed) enum PageStart {
 /// A point between two events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::feed) enum Point {
-    /// Before the first event that is kept.
+    /// Before the oldest event in the log.
     Start,
     /// After the last event.
     Now,
@@ -61,23 +61,23 @@ pub(in crate::feed) struct InvalidParameter(pub(in crate::feed) String);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::feed) enum AllowedParameters {
     Log,
-    /// Those of a named consumer, without a start: the server keeps its cursor.
+    /// Those of a named consumer: without `after` and `before`, because the server keeps its cursor.
     Consumer,
 }
 
 impl EventQuery {
     pub(in crate::feed) fn parse(
-        query: &str,
+        query_string: &str,
         parameters: AllowedParameters,
     ) -> Result<Self, InvalidParameter> {
-        let mut asked = Self {
+        let mut query = Self {
             start: PageStart::After(Point::Start),
             limit: DEFAULT_LIMIT,
             filter: EventFilter::default(),
             wait: Duration::ZERO,
         };
-        let mut given = Vec::new();
-        for (name, value) in Form::parse(query.as_bytes()).pairs() {
+        let mut names = Vec::new();
+        for (name, value) in Form::parse(query_string.as_bytes()).pairs() {
             let text = |bytes: &[u8]| {
                 let text =
                     String::from_utf8(bytes.to_vec()).map_err(|_| invalid("the query", "is not UTF-8"))?;
@@ -89,28 +89,28 @@ impl EventQuery {
             };
             let (name, value) = (text(name)?, text(value)?);
             let is_list = matches!(name.as_str(), "type" | "types[]" | "source");
-            if !is_list && given.contains(&name) {
+            if !is_list && names.contains(&name) {
                 return Err(invalid(&name, "is repeated"));
             }
-            asked.set_parameter(&name, &value, parameters)?;
-            given.push(name);
+            query.set_parameter(&name, &value, parameters)?;
+            names.push(name);
         }
-        let is_given = |name: &str| given.iter().any(|given| given == name);
-        if is_given("after") && is_given("before") {
+        let has_parameter = |name: &str| names.iter().any(|known| known == name);
+        if has_parameter("after") && has_parameter("before") {
             return Err(InvalidParameter("after and before exclude each other".into()));
         }
-        if is_given("before") && is_given("wait") {
+        if has_parameter("before") && has_parameter("wait") {
             return Err(InvalidParameter("wait cannot be combined with before".into()));
         }
-        if let (Some(from), Some(to)) = (asked.filter.from, asked.filter.to)
+        if let (Some(from), Some(to)) = (query.filter.from, query.filter.to)
             && from > to
         {
             return Err(InvalidParameter("from is later than to".into()));
         }
-        if asked.filter.types.len() > MAX_FILTER_VALUES || asked.filter.sources.len() > MAX_FILTER_VALUES {
+        if query.filter.types.len() > MAX_FILTER_VALUES || query.filter.sources.len() > MAX_FILTER_VALUES {
             return Err(InvalidParameter(format!("more than {MAX_FILTER_VALUES} types or sources")));
         }
-        Ok(asked)
+        Ok(query)
     }
 
     fn set_parameter(
@@ -119,9 +119,9 @@ impl EventQuery {
         value: &str,
         parameters: AllowedParameters,
     ) -> Result<(), InvalidParameter> {
-        let number = |least: u64, most: u64| {
-            let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-            number.ok_or_else(|| invalid(name, &format!("must be a whole number from {least} to {most}")))
+        let number = |min: u64, max: u64| {
+            let number = value.parse().ok().filter(|number| (min..=max).contains(number));
+            number.ok_or_else(|| invalid(name, &format!("must be a whole number from {min} to {max}")))
         };
         match (name, parameters) {
             ("after", AllowedParameters::Log) => self.start = PageStart::After(Point::parse(value)),
@@ -132,34 +132,34 @@ impl EventQuery {
             ("to", _) => self.filter.to = Some(parse_time(name, value)?),
             ("source" | "type" | "types[]", _) if value.is_empty() => return Err(invalid(name, "is empty")),
             ("source", _) => self.filter.sources.push(value.to_owned()),
-            ("type" | "types[]", _) if value.find('*').is_some_and(|at| at + 1 < value.len()) => {
+            ("type" | "types[]", _) if value.find('*').is_some_and(|index| index + 1 < value.len()) => {
                 return Err(invalid(name, "may contain * only at its end"));
             }
             ("type" | "types[]", _) => self.filter.types.push(TypePattern(value.to_owned())),
             (_, parameters) => {
-                let place = if parameters == AllowedParameters::Log { "after, before, " } else { "" };
-                let all = format!("{place}from, limit, source, to, type, types[], wait");
-                return Err(invalid(name, &format!("is unknown; known parameters: {all}")));
+                let start_names = if parameters == AllowedParameters::Log { "after, before, " } else { "" };
+                let names = format!("{start_names}from, limit, source, to, type, types[], wait");
+                return Err(invalid(name, &format!("is unknown; known parameters: {names}")));
             }
         }
         Ok(())
     }
 }
 
-fn invalid(name: &str, why: &str) -> InvalidParameter {
-    InvalidParameter(format!("{name} {why}"))
+fn invalid(name: &str, problem: &str) -> InvalidParameter {
+    InvalidParameter(format!("{name} {problem}"))
 }
 
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
-    let wrong = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22");
-    parse_time_or_date(value).ok_or_else(wrong)
+    let invalid_time = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22");
+    parse_time_or_date(value).ok_or_else(invalid_time)
 }
 
 /// A timestamp, or a date: the start of that day in UTC.
 fn parse_time_or_date(text: &str) -> Option<Timestamp> {
-    let day = || Some(text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    let start_of_day = || Some(text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
     // An unencoded plus sign was decoded as a space.
-    text.replace(' ', "+").parse().ok().or_else(day)
+    text.replace(' ', "+").parse().ok().or_else(start_of_day)
 }
 
 #[cfg(test)]
@@ -167,56 +167,65 @@ fn parse_time_or_date(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> Result<EventQuery, String> {
-        EventQuery::parse(query, AllowedParameters::Log).map_err(|InvalidParameter(why)| why)
+    fn parse(query: &str) -> Result<EventQuery, String> {
+        EventQuery::parse(query, AllowedParameters::Log).map_err(|InvalidParameter(message)| message)
     }
 
     #[test]
     fn every_parameter_is_parsed() {
-        let asked = read("").unwrap();
+        let query = parse("").unwrap();
         assert_eq!(
-            (asked.start, asked.limit, asked.wait),
+            (query.start, query.limit, query.wait),
             (PageStart::After(Point::Start), 100, Duration::ZERO)
         );
-        assert_eq!(asked.filter, EventFilter::default());
-        let asked = read("after=now&limit=1000&wait=25&type=a.*&types%5B%5D=b&types[]=*&source=x&source=y&from=2026-11-22T10:00:00Z&to=2026-11-22T12:00:00+01:00").unwrap();
-        assert_eq!(asked.start, PageStart::After(Point::Now));
-        assert_eq!((asked.limit, asked.wait), (1000, Duration::from_secs(25)));
-        let types: Vec<_> = asked.filter.types.iter().map(|pattern| pattern.0.as_str()).collect();
+        assert_eq!(query.filter, EventFilter::default());
+        let query = parse("after=now&limit=1000&wait=25&type=a.*&types%5B%5D=b&types[]=*&source=x&source=y&from=2026-11-22T10:00:00Z&to=2026-11-22T12:00:00+01:00").unwrap();
+        assert_eq!(query.start, PageStart::After(Point::Now));
+        assert_eq!((query.limit, query.wait), (1000, Duration::from_secs(25)));
+        let types: Vec<_> = query.filter.types.iter().map(|pattern| pattern.0.as_str()).collect();
         assert_eq!(types, ["a.*", "b", "*"]);
-        assert_eq!(asked.filter.sources, ["x", "y"]);
-        assert_eq!(asked.filter.to.unwrap().to_string(), "2026-11-22T11:00:00Z");
+        assert_eq!(query.filter.sources, ["x", "y"]);
+        assert_eq!(query.filter.to.unwrap().to_string(), "2026-11-22T11:00:00Z");
         let time = "2026-11-22T10:00:00Z".parse().unwrap();
-        assert_eq!(read("before=2026-11-22T10:00:00Z").unwrap().start, PageStart::Before(Point::Time(time)));
+        assert_eq!(parse("before=2026-11-22T10:00:00Z").unwrap().start, PageStart::Before(Point::Time(time)));
         assert_eq!(
-            read("after=1970-01-01").unwrap().start,
+            parse("after=1970-01-01").unwrap().start,
             PageStart::After(Point::Time(Timestamp::UNIX_EPOCH))
         );
-        assert_eq!(read("after=x").unwrap().start, PageStart::After(Point::Cursor("x".into())));
+        assert_eq!(parse("after=x").unwrap().start, PageStart::After(Point::Cursor("x".into())));
     }
 
     #[test]
     fn invalid_parameters_are_rejected() {
-        let why = |query: &str| read(query).unwrap_err();
+        let error_message = |query: &str| parse(query).unwrap_err();
         for limit in ["0", "1001", "-1", "1.5", "", "99999999999999999999", "x"] {
-            assert_eq!(why(&format!("limit={limit}")), "limit must be a whole number from 1 to 1000");
+            assert_eq!(
+                error_message(&format!("limit={limit}")),
+                "limit must be a whole number from 1 to 1000"
+            );
         }
-        assert_eq!(why("wait=26"), "wait must be a whole number from 0 to 25");
-        assert_eq!(why("type="), "type is empty");
-        assert_eq!(why("type=a*b"), "type may contain * only at its end");
-        assert_eq!(why("source=%00"), "the query contains a NUL character");
-        assert_eq!(why("source=%ff"), "the query is not UTF-8");
-        assert_eq!(why("after=start&before=now"), "after and before exclude each other");
-        assert_eq!(why("before=now&wait=1"), "wait cannot be combined with before");
-        assert_eq!(why("limit=1&limit=2"), "limit is repeated");
-        assert_eq!(why("from=2026-11-22T10:00:00Z&to=2026-11-22T09:00:00Z"), "from is later than to");
-        assert_eq!(why("from=yesterday"), "from must be a time such as 2026-11-22T10:00:00Z or 2026-11-22");
+        assert_eq!(error_message("wait=26"), "wait must be a whole number from 0 to 25");
+        assert_eq!(error_message("type="), "type is empty");
+        assert_eq!(error_message("type=a*b"), "type may contain * only at its end");
+        assert_eq!(error_message("source=%00"), "the query contains a NUL character");
+        assert_eq!(error_message("source=%ff"), "the query is not UTF-8");
+        assert_eq!(error_message("after=start&before=now"), "after and before exclude each other");
+        assert_eq!(error_message("before=now&wait=1"), "wait cannot be combined with before");
+        assert_eq!(error_message("limit=1&limit=2"), "limit is repeated");
         assert_eq!(
-            why("cursor=x"),
+            error_message("from=2026-11-22T10:00:00Z&to=2026-11-22T09:00:00Z"),
+            "from is later than to"
+        );
+        assert_eq!(
+            error_message("from=yesterday"),
+            "from must be a time such as 2026-11-22T10:00:00Z or 2026-11-22"
+        );
+        assert_eq!(
+            error_message("cursor=x"),
             "cursor is unknown; known parameters: after, before, from, limit, source, to, type, types[], wait"
         );
-        assert_eq!(why(&"type=x&".repeat(101)), "more than 100 types or sources");
+        assert_eq!(error_message(&"type=x&".repeat(101)), "more than 100 types or sources");
         let consumer = EventQuery::parse("after=start", AllowedParameters::Consumer);
-        assert!(consumer.is_err(), "the place is kept by the server");
+        assert!(consumer.is_err(), "the server keeps the cursor");
     }
 }

@@ -38,7 +38,7 @@ pub struct EventStream<L> {
 }
 
 impl<L: EventReader + ConsumerStore> Feed<L> {
-    /// Opens a stream for an authenticated request: its first chunk, and the stream of the rest.
+    /// Opens a stream for an authenticated request: returns its first chunk, and the stream of the remaining chunks.
     ///
     /// # Errors
     /// The response to return instead.
@@ -47,10 +47,10 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         request: FeedRequest<'_>,
         scope: TokenScope,
     ) -> Result<(String, EventStream<L>), FeedResponse> {
-        let begun = async {
+        let open = async {
             let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
-            if let Some(last) = request.header(LAST_EVENT_ID) {
-                query.start = PageStart::After(Point::parse(last));
+            if let Some(last_event_id) = request.header(LAST_EVENT_ID) {
+                query.start = PageStart::After(Point::parse(last_event_id));
             }
             let PageStart::After(point) = &query.start else {
                 return Err(PageError::BadRequest("before cannot be combined with a stream".into()));
@@ -60,17 +60,17 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
                     "none of the requested sources is allowed for this token".into(),
                 ));
             }
-            let next = self.resolve_point(point).await?;
+            let next_position = self.resolve_point(point).await?;
             query.wait = Duration::ZERO;
             let key = self.cursor_key().await?.clone();
-            let mut follower =
-                EventStream { feed: self.clone(), query, next_position: next, key, is_finished: false };
+            let mut stream =
+                EventStream { feed: self.clone(), query, next_position, key, is_finished: false };
             // Errors of the first read become the response's status.
-            let first = follower.read().await?;
-            follower.query.wait = KEEP_ALIVE_INTERVAL;
-            Ok((first, follower))
+            let first_chunk = stream.read().await?;
+            stream.query.wait = KEEP_ALIVE_INTERVAL;
+            Ok((first_chunk, stream))
         };
-        begun.await.map_err(|no_page: PageError| no_page.to_response())
+        open.await.map_err(|error: PageError| error.to_response())
     }
 }
 
@@ -80,16 +80,16 @@ impl<L: EventReader + ConsumerStore> EventStream<L> {
         if self.is_finished {
             return None;
         }
-        Some(self.read().await.unwrap_or_else(|no_page| {
+        Some(self.read().await.unwrap_or_else(|error| {
             self.is_finished = true;
-            let answer = no_page.to_response();
-            format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&answer.body))
+            let response = error.to_response();
+            format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&response.body))
         }))
     }
 
     async fn read(&mut self) -> Result<String, PageError> {
         let page = self.feed.page_after(self.next_position, &self.query).await?;
-        self.next_position = page.next;
+        self.next_position = page.next_position;
         let mut text: String = page.events.iter().map(|positioned| self.event_chunk(positioned)).collect();
         if text.is_empty() {
             // An event without data updates the client's last id and is not dispatched.
@@ -107,6 +107,6 @@ impl<L: EventReader + ConsumerStore> EventStream<L> {
 
 /// The response where streaming is not available.
 pub(super) fn streaming_unavailable() -> FeedResponse {
-    let why = "Streaming is not supported here; use long polling (wait=25).";
-    FeedResponse::error(StatusCode::NOT_ACCEPTABLE, why)
+    let message = "Streaming is not supported here; use long polling (wait=25).";
+    FeedResponse::error(StatusCode::NOT_ACCEPTABLE, message)
 }

@@ -24,15 +24,15 @@ impl<L: EventStore> Feed<L> {
         }
         let mut search_request = match SearchRequest::parse(api, request.query, Timestamp::now()) {
             Ok(search_request) => search_request,
-            Err(InvalidParameter(why)) => return FeedResponse::error(StatusCode::BAD_REQUEST, &why),
+            Err(InvalidParameter(message)) => return FeedResponse::error(StatusCode::BAD_REQUEST, &message),
         };
         if !scope.restrict_sources(&mut search_request.search.sources) {
             return FeedResponse::error(StatusCode::FORBIDDEN, "This token may not read message events.");
         }
         match self.search_page(&search_request).await {
             Ok(Ok(body)) => FeedResponse::json(StatusCode::OK, body),
-            Ok(Err(InvalidParameter(why))) => FeedResponse::error(StatusCode::BAD_REQUEST, &why),
-            Err(why) => FeedResponse::from_log_error(&why),
+            Ok(Err(InvalidParameter(message))) => FeedResponse::error(StatusCode::BAD_REQUEST, &message),
+            Err(error) => FeedResponse::from_log_error(&error),
         }
     }
 
@@ -40,12 +40,12 @@ impl<L: EventStore> Feed<L> {
         &self,
         search_request: &SearchRequest,
     ) -> Result<Result<String, InvalidParameter>, LogError> {
-        let (after, known) = match &search_request.cursor {
+        let (after, known_total) = match &search_request.cursor {
             Some(cursor) => (Some(cursor.after.clone()), Some(cursor.total)),
             None => (None, None),
         };
         let total = async {
-            match known {
+            match known_total {
                 Some(total) => Ok(total),
                 None => self.log.count(&search_request.search).await,
             }
@@ -57,10 +57,10 @@ impl<L: EventStore> Feed<L> {
             // One more than the page, to know whether there is a next page.
             limit: search_request.per_page + 1,
         };
-        let (total, found) = tokio::try_join!(total, self.log.search(&search_request.search, &page))?;
+        let (total, events) = tokio::try_join!(total, self.log.search(&search_request.search, &page))?;
         let mut results = String::new();
-        let (mut shown, mut size) = (0_usize, 0);
-        for event in found.iter().take(usize::try_from(search_request.per_page).unwrap_or(usize::MAX)) {
+        let (mut count, mut size) = (0_usize, 0);
+        for event in events.iter().take(usize::try_from(search_request.per_page).unwrap_or(usize::MAX)) {
             let mut result = sparkpost::message_event_json(event);
             if json_string_bytes(&result) > MAX_RESPONSE_BYTES {
                 result = sparkpost::summary_json(event);
@@ -69,30 +69,30 @@ impl<L: EventStore> Feed<L> {
             if size > MAX_RESPONSE_BYTES {
                 // Numbered pages have a fixed size; only cursor pages may be cut short.
                 if search_request.api == SearchApi::MessageEvents {
-                    let why = "per_page is too large for the events found; use a smaller one";
-                    return Ok(Err(InvalidParameter(why.into())));
+                    let message = "per_page is too large for the events found; use a smaller one";
+                    return Ok(Err(InvalidParameter(message.into())));
                 }
                 break;
             }
-            if shown > 0 {
+            if count > 0 {
                 results.push(',');
             }
             results.push_str(&result);
-            shown += 1;
+            count += 1;
         }
-        let last = found.get(shown.wrapping_sub(1)).filter(|_| shown < found.len());
-        let next =
-            last.map(|last| search_request.next_query(&SearchCursor { after: last.key.clone(), total }));
-        let links = match (search_request.api, next) {
+        let last = events.get(count.wrapping_sub(1)).filter(|_| count < events.len());
+        let next_url =
+            last.map(|last| search_request.next_url(&SearchCursor { after: last.key.clone(), total }));
+        let links = match (search_request.api, next_url) {
             (SearchApi::Events, None) => "{}".to_owned(),
-            (SearchApi::Events, Some(next)) => serde_json::json!({"next": next}).to_string(),
+            (SearchApi::Events, Some(url)) => serde_json::json!({"next": url}).to_string(),
             (SearchApi::MessageEvents, None) => "[]".to_owned(),
-            (SearchApi::MessageEvents, Some(next)) => {
-                serde_json::json!([{"href": next, "rel": "next"}]).to_string()
+            (SearchApi::MessageEvents, Some(url)) => {
+                serde_json::json!([{"href": url, "rel": "next"}]).to_string()
             }
         };
         // The two queries ran concurrently; events may have been recorded in between.
-        let total = total.max(shown as u64);
+        let total = total.max(count as u64);
         Ok(Ok(format!(r#"{{"results":[{results}],"total_count":{total},"links":{links}}}"#)))
     }
 }

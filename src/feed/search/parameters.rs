@@ -27,10 +27,10 @@ pub(super) struct SearchRequest {
     pub(super) search: Search,
     pub(super) per_page: u32,
     pub(super) cursor: Option<SearchCursor>,
-    /// From 1; of [`SearchApi::MessageEvents`] only.
+    /// The page number, from 1; only for [`SearchApi::MessageEvents`].
     page: u32,
-    /// The parameters as sent, without the cursor or page.
-    unpaged: Vec<(String, String)>,
+    /// The parameters as sent, except for the page's position and the time range.
+    other_parameters: Vec<(String, String)>,
 }
 
 /// The text of a 400 response.
@@ -42,13 +42,13 @@ const DEFAULT_PER_PAGE: u32 = 1000;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 /// The most values of one filter.
-const MAX_VALUES: usize = 1000;
+const MAX_FILTER_VALUES: usize = 1000;
 
 /// The unreserved characters of RFC 3986, and the colon of times, are not encoded.
 const QUERY_ENCODE_SET: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// Parameter names of the older API that differ.
+/// The filters of the older API: its parameter names, and the names of the same filters in the current API.
 const LEGACY_NAMES: [(&str, &str); 9] = [
     ("bounce_classes", "bounce_classes"),
     ("campaign_ids", "campaigns"),
@@ -82,7 +82,7 @@ impl SearchRequest {
             per_page: DEFAULT_PER_PAGE,
             cursor: None,
             page: 1,
-            unpaged: Vec::new(),
+            other_parameters: Vec::new(),
         };
         search_request.search.sources = vec![SPARKPOST.source.into()];
         for (n, (name, value)) in pairs.iter().enumerate() {
@@ -95,8 +95,9 @@ impl SearchRequest {
             // A range that starts within the last minute is empty, not invalid.
             search_request.search.to = search_request.search.to.max(search_request.search.from);
         }
-        let is_place = |name: &str| matches!(name, "cursor" | "page" | "from" | "to");
-        search_request.unpaged = pairs.into_iter().filter(|(name, _)| !is_place(name)).collect();
+        let is_position_or_range = |name: &str| matches!(name, "cursor" | "page" | "from" | "to");
+        search_request.other_parameters =
+            pairs.into_iter().filter(|(name, _)| !is_position_or_range(name)).collect();
         if search_request.search.from > search_request.search.to {
             return Err(InvalidParameter("from is later than to".into()));
         }
@@ -113,14 +114,14 @@ impl SearchRequest {
                 .collect();
             match values.len() {
                 0 => Err(invalid(name, "is empty")),
-                1..=MAX_VALUES if !value.contains('\0') => Ok(values),
-                1..=MAX_VALUES => Err(invalid(name, "contains a NUL character")),
-                _ => Err(invalid(name, &format!("has more than {MAX_VALUES} values"))),
+                1..=MAX_FILTER_VALUES if !value.contains('\0') => Ok(values),
+                1..=MAX_FILTER_VALUES => Err(invalid(name, "contains a NUL character")),
+                _ => Err(invalid(name, &format!("has more than {MAX_FILTER_VALUES} values"))),
             }
         };
-        let number = |most: u32| {
-            let number = value.parse().ok().filter(|number| (1..=most).contains(number));
-            number.ok_or_else(|| invalid(name, &format!("must be a whole number from 1 to {most}")))
+        let number = |max: u32| {
+            let number = value.parse().ok().filter(|number| (1..=max).contains(number));
+            number.ok_or_else(|| invalid(name, &format!("must be a whole number from 1 to {max}")))
         };
         match (self.api, name) {
             (_, "from") => self.search.from = parse_time(name, value)?,
@@ -149,14 +150,14 @@ impl SearchRequest {
                 let filter = match api {
                     SearchApi::Events => Some(name),
                     SearchApi::MessageEvents => {
-                        LEGACY_NAMES.iter().find(|(older, _)| *older == name).map(|(_, filter)| *filter)
+                        LEGACY_NAMES.iter().find(|(legacy, _)| *legacy == name).map(|(_, filter)| *filter)
                     }
                 };
-                let at = COLUMNS.iter().position(|column| Some(column.query_parameter) == filter);
-                let at = at.ok_or_else(|| {
+                let index = COLUMNS.iter().position(|column| Some(column.query_parameter) == filter);
+                let index = index.ok_or_else(|| {
                     invalid(name, &format!("is unknown; known parameters: {}", parameter_names(api)))
                 })?;
-                self.search.columns.push((at, values()?));
+                self.search.columns.push((index, values()?));
             }
         }
         Ok(())
@@ -167,17 +168,17 @@ impl SearchRequest {
         u64::from(self.page - 1) * u64::from(self.per_page)
     }
 
-    /// The query of the page after `cursor`. It states the range, because the default range moves.
-    pub(super) fn next_query(&self, cursor: &SearchCursor) -> String {
-        let place = match self.api {
+    /// The path and query of the page after `cursor`. The query contains the range, because the default range moves.
+    pub(super) fn next_url(&self, cursor: &SearchCursor) -> String {
+        let position = match self.api {
             SearchApi::Events => ("cursor", cursor.encode()),
             SearchApi::MessageEvents => ("page", (self.page + 1).to_string()),
         };
         let (from, to) = (self.search.from.to_string(), self.search.to.to_string());
-        let others = self.unpaged.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let all = others.chain([("from", from), ("to", to), place]);
-        let encoded = |text: &str| utf8_percent_encode(text, &QUERY_ENCODE_SET).to_string();
-        let pairs: Vec<_> = all.map(|(name, value)| format!("{}={}", name, encoded(&value))).collect();
+        let other_pairs = self.other_parameters.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let pairs = other_pairs.chain([("from", from), ("to", to), position]);
+        let encode = |text: &str| utf8_percent_encode(text, &QUERY_ENCODE_SET).to_string();
+        let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}={}", encode(&value))).collect();
         let path = match self.api {
             SearchApi::Events => SEARCH_PATHS[0],
             SearchApi::MessageEvents => SEARCH_PATHS[1],
@@ -186,8 +187,8 @@ impl SearchRequest {
     }
 }
 
-fn invalid(name: &str, why: &str) -> InvalidParameter {
-    InvalidParameter(format!("{name} {why}"))
+fn invalid(name: &str, problem: &str) -> InvalidParameter {
+    InvalidParameter(format!("{name} {problem}"))
 }
 
 /// Every parameter name of an API, for error messages.
@@ -200,7 +201,7 @@ fn parameter_names(api: SearchApi) -> String {
         }
         SearchApi::MessageEvents => {
             names.extend(["page", "reason", "timezone"]);
-            names.extend(LEGACY_NAMES.map(|(older, _)| older));
+            names.extend(LEGACY_NAMES.map(|(legacy, _)| legacy));
         }
     }
     names.sort_unstable();
@@ -211,9 +212,9 @@ fn parameter_names(api: SearchApi) -> String {
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
     let civil =
         || value.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-    let wrong = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
+    let invalid_time = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
     // An unencoded plus sign was decoded as a space.
-    value.replace(' ', "+").parse().ok().or_else(civil).ok_or_else(wrong)
+    value.replace(' ', "+").parse().ok().or_else(civil).ok_or_else(invalid_time)
 }
 
 #[cfg(test)]
@@ -222,19 +223,19 @@ mod tests {
     use super::*;
     use crate::log::EventKey;
 
-    fn read(api: SearchApi, query: &str) -> Result<SearchRequest, String> {
+    fn parse(api: SearchApi, query: &str) -> Result<SearchRequest, String> {
         let now = "2026-11-22T10:00:00Z".parse().unwrap();
-        SearchRequest::parse(api, query, now).map_err(|InvalidParameter(why)| why)
+        SearchRequest::parse(api, query, now).map_err(|InvalidParameter(message)| message)
     }
 
     #[test]
     fn the_default_range_is_the_last_day_up_to_a_minute_ago() {
-        let search_request = read(SearchApi::Events, "").unwrap();
+        let search_request = parse(SearchApi::Events, "").unwrap();
         assert_eq!(search_request.search.from.to_string(), "2026-11-21T10:00:00Z");
         assert_eq!(search_request.search.to.to_string(), "2026-11-22T09:59:00Z");
         assert_eq!((search_request.per_page, search_request.cursor), (1000, None));
-        let recent = read(SearchApi::Events, "from=2026-11-22T09:59:30Z").unwrap().search;
-        assert_eq!(recent.from, recent.to, "nothing yet");
+        let recent = parse(SearchApi::Events, "from=2026-11-22T09:59:30Z").unwrap().search;
+        assert_eq!(recent.from, recent.to, "an empty range");
     }
 
     #[test]
@@ -254,50 +255,53 @@ mod tests {
     fn every_filter_is_parsed() {
         for column in &COLUMNS {
             let search_request =
-                read(SearchApi::Events, &format!("{}=a,b%20c,", column.query_parameter)).unwrap();
-            let (at, values) = &search_request.search.columns[0];
+                parse(SearchApi::Events, &format!("{}=a,b%20c,", column.query_parameter)).unwrap();
+            let (index, values) = &search_request.search.columns[0];
             assert_eq!(
-                (COLUMNS[*at].name, values.as_slice()),
+                (COLUMNS[*index].name, values.as_slice()),
                 (column.name, &["a".to_owned(), "b c".into()][..])
             );
         }
-        let search_request = read(SearchApi::Events, "events=open;x,y&delimiter=%3B&event_ids=1").unwrap();
+        let search_request = parse(SearchApi::Events, "events=open;x,y&delimiter=%3B&event_ids=1").unwrap();
         assert_eq!(
             (search_request.search.types, search_request.search.ids),
             (vec!["open".into(), "x,y".into()], vec!["1".into()])
         );
-        let older = read(
+        let legacy = parse(
             SearchApi::MessageEvents,
             "reason=a,b&page=3&per_page=10&campaign_ids=c&from=2016-02-02T19:50",
         )
         .unwrap();
-        assert_eq!((older.offset(), older.search.reason_contains.as_deref()), (20, Some("a,b")));
-        assert_eq!(older.search.from.to_string(), "2016-02-02T19:50:00Z");
+        assert_eq!((legacy.offset(), legacy.search.reason_contains.as_deref()), (20, Some("a,b")));
+        assert_eq!(legacy.search.from.to_string(), "2016-02-02T19:50:00Z");
     }
 
     #[test]
     fn the_next_page_repeats_the_same_search() {
         let cursor =
             SearchCursor { after: EventKey { time: Timestamp::UNIX_EPOCH, id: "x".into() }, total: 9 };
-        let search_request = read(SearchApi::Events, "subjects=a%26b&per_page=2").unwrap();
-        let next = search_request.next_query(&cursor);
-        insta::assert_snapshot!(next, @"/api/v1/events/message?subjects=a%26b&per_page=2&from=2026-11-21T10:00:00Z&to=2026-11-22T09:59:00Z&cursor=OSAwIHg");
-        let again = read(SearchApi::Events, next.split_once('?').unwrap().1).unwrap();
-        assert_eq!((&again.search, again.per_page, again.cursor), (&search_request.search, 2, Some(cursor)));
+        let search_request = parse(SearchApi::Events, "subjects=a%26b&per_page=2").unwrap();
+        let next_url = search_request.next_url(&cursor);
+        insta::assert_snapshot!(next_url, @"/api/v1/events/message?subjects=a%26b&per_page=2&from=2026-11-21T10:00:00Z&to=2026-11-22T09:59:00Z&cursor=OSAwIHg");
+        let next_request = parse(SearchApi::Events, next_url.split_once('?').unwrap().1).unwrap();
+        assert_eq!(
+            (&next_request.search, next_request.per_page, next_request.cursor),
+            (&search_request.search, 2, Some(cursor))
+        );
     }
 
     #[test]
     fn invalid_parameters_are_named() {
-        let why = |query| read(SearchApi::Events, query).unwrap_err();
-        insta::assert_snapshot!(why("recipient=a"), @"recipient is unknown; known parameters: ab_test_versions, ab_tests, bounce_classes, campaigns, cursor, delimiter, event_ids, events, from, from_addresses, ip_pools, mailbox_provider_regions, mailbox_providers, messages, per_page, reasons, recipient_domains, recipients, sending_domains, sending_ips, subaccounts, subjects, templates, to, transmissions");
-        insta::assert_snapshot!(why("per_page=0"), @"per_page must be a whole number from 1 to 10000");
-        insta::assert_snapshot!(why("per_page=10001"), @"per_page must be a whole number from 1 to 10000");
-        insta::assert_snapshot!(why("cursor=x"), @"cursor must be 'initial' or a cursor that this API returned");
-        insta::assert_snapshot!(why("from=yesterday"), @"from must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
-        insta::assert_snapshot!(why("from=2026-11-22T10:00:00Z&to=2026-11-21T10:00:00Z"), @"from is later than to");
-        insta::assert_snapshot!(why("events=,"), @"events is empty");
-        insta::assert_snapshot!(why("subjects=%00"), @"subjects contains a NUL character");
-        insta::assert_snapshot!(why("subjects=%ff"), @"the query is not UTF-8");
-        insta::assert_snapshot!(why("page=2"), @"page is unknown; known parameters: ab_test_versions, ab_tests, bounce_classes, campaigns, cursor, delimiter, event_ids, events, from, from_addresses, ip_pools, mailbox_provider_regions, mailbox_providers, messages, per_page, reasons, recipient_domains, recipients, sending_domains, sending_ips, subaccounts, subjects, templates, to, transmissions");
+        let error_message = |query| parse(SearchApi::Events, query).unwrap_err();
+        insta::assert_snapshot!(error_message("recipient=a"), @"recipient is unknown; known parameters: ab_test_versions, ab_tests, bounce_classes, campaigns, cursor, delimiter, event_ids, events, from, from_addresses, ip_pools, mailbox_provider_regions, mailbox_providers, messages, per_page, reasons, recipient_domains, recipients, sending_domains, sending_ips, subaccounts, subjects, templates, to, transmissions");
+        insta::assert_snapshot!(error_message("per_page=0"), @"per_page must be a whole number from 1 to 10000");
+        insta::assert_snapshot!(error_message("per_page=10001"), @"per_page must be a whole number from 1 to 10000");
+        insta::assert_snapshot!(error_message("cursor=x"), @"cursor must be 'initial' or a cursor that this API returned");
+        insta::assert_snapshot!(error_message("from=yesterday"), @"from must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
+        insta::assert_snapshot!(error_message("from=2026-11-22T10:00:00Z&to=2026-11-21T10:00:00Z"), @"from is later than to");
+        insta::assert_snapshot!(error_message("events=,"), @"events is empty");
+        insta::assert_snapshot!(error_message("subjects=%00"), @"subjects contains a NUL character");
+        insta::assert_snapshot!(error_message("subjects=%ff"), @"the query is not UTF-8");
+        insta::assert_snapshot!(error_message("page=2"), @"page is unknown; known parameters: ab_test_versions, ab_tests, bounce_classes, campaigns, cursor, delimiter, event_ids, events, from, from_addresses, ip_pools, mailbox_provider_regions, mailbox_providers, messages, per_page, reasons, recipient_domains, recipients, sending_domains, sending_ips, subaccounts, subjects, templates, to, transmissions");
     }
 }

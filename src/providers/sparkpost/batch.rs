@@ -1,6 +1,8 @@
 //! Parser of SparkPost event batches.
 //!
-//! Parsing never fails and never drops an element: an unrecognized element becomes a record that contains it unchanged.
+//! Parsing never fails and never drops an element: an unrecognized element becomes a record that contains it
+//! unchanged.
+//!
 //! Source of the format: "Webhook Event Reference", <https://developers.sparkpost.com/api/webhooks/>.
 
 use std::borrow::Cow;
@@ -14,35 +16,34 @@ use crate::log::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_reco
 use crate::providers::BatchFormat;
 
 /// The maximum length of an event id in bytes. Longer ids are replaced by a content hash.
-const MAX_ID_CHARS: usize = 256;
+const MAX_ID_BYTES: usize = 256;
 
 /// How the recorder parses SparkPost's batches, bus events and polled events.
-pub(super) static BATCH_FORMAT: BatchFormat =
-    BatchFormat { parse_batch: parse_events, parse_event, parse_polled_events };
+pub(super) static BATCH_FORMAT: BatchFormat = BatchFormat { parse_batch, parse_event, parse_polled_events };
 
-/// Parses a batch into records and the number of unrecognized ones. `received` is the time of events without a time of
-/// their own.
-fn parse_events(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
+/// Parses a batch into records and the number of unrecognized ones. `received` is the time of events without a time
+/// of their own.
+fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = split_elements(body) else {
         // The body is not JSON, so the detail is a JSON string that contains it.
         let detail = serde_json::Value::from(body).to_string();
         return (vec![unrecognized(Cow::Owned(detail), received)], 1);
     };
-    let mut count = 0;
+    let mut unrecognized_count = 0;
     let records = elements.into_iter().filter_map(|element| {
         if is_too_deep(element.get()) {
             // As a JSON string, because clients could not parse a page of the log that nests this deeply.
-            count += 1;
+            unrecognized_count += 1;
             let detail = serde_json::Value::from(element.get()).to_string();
             return Some(unrecognized(Cow::Owned(detail), received));
         }
-        parse_element(element, received).unwrap_or_else(|BatchError| {
-            count += 1;
+        parse_element(element, received).unwrap_or_else(|UnrecognizedElement| {
+            unrecognized_count += 1;
             Some(unrecognized(Cow::Borrowed(element.get()), received))
         })
     });
     let records = records.collect();
-    (records, count)
+    (records, unrecognized_count)
 }
 
 /// Parses one event, as found in a batch or in the detail of a bus event.
@@ -53,24 +54,25 @@ fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> 
 /// Parses the results of the Events API into records and the number of unrecognized ones. A result lacks the wrapper
 /// object that the webhook adds, so this function adds it: an event then looks the same from both sources.
 fn parse_polled_events(results: &[&RawValue], received: Timestamp) -> (Vec<NewEvent<'static>>, usize) {
-    let mut count = 0;
+    let mut unrecognized_count = 0;
     let records = results.iter().map(|result| {
-        let kind = RawObject::parse(result.get()).and_then(|event| event.get("type").and_then(scalar_text));
-        let element = format!("{{\"msys\":{{\"{}\":{}}}}}", event_group(kind.as_deref()), result.get());
+        let event_type =
+            RawObject::parse(result.get()).and_then(|event| event.get("type").and_then(scalar_text));
+        let element = format!("{{\"msys\":{{\"{}\":{}}}}}", event_group(event_type.as_deref()), result.get());
         let element = RawValue::from_string(element).ok();
-        let understood = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
-        understood.unwrap_or_else(|| {
-            count += 1;
+        let record = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
+        record.unwrap_or_else(|| {
+            unrecognized_count += 1;
             unrecognized(Cow::Owned(result.get().to_owned()), received)
         })
     });
     let records = records.collect();
-    (records, count)
+    (records, unrecognized_count)
 }
 
-/// Returns the name of the webhook's wrapper group for an event type.
-fn event_group(kind: Option<&str>) -> &'static str {
-    match kind.unwrap_or_default() {
+/// The name of the group that wraps an event of this type in a webhook.
+fn event_group(event_type: Option<&str>) -> &'static str {
+    match event_type.unwrap_or_default() {
         "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
         "generation_failure" | "generation_rejection" => "gen_event",
         "list_unsubscribe" | "link_unsubscribe" => "unsubscribe_event",
@@ -82,25 +84,28 @@ fn event_group(kind: Option<&str>) -> &'static str {
 }
 
 /// An element that is not a known event.
-struct BatchError;
+struct UnrecognizedElement;
 
 /// Splits a JSON array into its elements; another JSON value is the only element. `None` for invalid JSON.
 fn split_elements(json: &str) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(json).or_else(|_| serde_json::from_str(json).map(|one| vec![one])).ok()
+    serde_json::from_str(json).or_else(|_| serde_json::from_str(json).map(|element| vec![element])).ok()
 }
 
 /// Parses an element; `None` for `{"msys":{}}`, which SparkPost sends to test an endpoint.
-fn parse_element(element: &RawValue, received: Timestamp) -> Result<Option<NewEvent<'_>>, BatchError> {
+fn parse_element(
+    element: &RawValue,
+    received: Timestamp,
+) -> Result<Option<NewEvent<'_>>, UnrecognizedElement> {
     let groups =
         RawObject::parse(element.get()).and_then(|element| RawObject::parse(element.get("msys")?.get()));
-    let groups = groups.ok_or(BatchError)?;
+    let groups = groups.ok_or(UnrecognizedElement)?;
     // SparkPost sends one group per element.
     let Some((group, event)) = groups.first() else { return Ok(None) };
-    let event = RawObject::parse(event.get()).ok_or(BatchError)?;
+    let event = RawObject::parse(event.get()).ok_or(UnrecognizedElement)?;
     let value = |name: &str| event.get(name).and_then(scalar_text);
     let group = || Some(Cow::Owned(group.to_owned()));
     let detail_type = value("type").filter(|kind| is_type(kind)).or_else(group).filter(|kind| is_type(kind));
-    let detail_type = detail_type.ok_or(BatchError)?;
+    let detail_type = detail_type.ok_or(UnrecognizedElement)?;
     let time = event
         .get("timestamp")
         .and_then(|time| parse_timestamp(time.get()))
@@ -129,7 +134,7 @@ fn is_type(text: &str) -> bool {
 }
 
 fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_ID_CHARS && !text.chars().any(char::is_control)
+    !text.is_empty() && text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]
@@ -137,28 +142,28 @@ fn is_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Returns type, id and time of each record, and the number of unrecognized ones.
-    fn parse_element(body: &str) -> (Vec<String>, usize) {
-        let (records, unrecognized) = parse_events(body, "2026-11-22T10:00:00Z".parse().unwrap());
+    /// The type, id and time of each record, and the number of unrecognized ones.
+    fn summarize(body: &str) -> (Vec<String>, usize) {
+        let (records, unrecognized) = parse_batch(body, "2026-11-22T10:00:00Z".parse().unwrap());
         for record in &records {
             assert!(
                 body.contains(&*record.detail) || record.detail.starts_with('"'),
                 "the detail is unchanged"
             );
         }
-        let line = |r: &NewEvent<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
-        (records.iter().map(line).collect(), unrecognized)
+        let summary =
+            |r: &NewEvent<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
+        (records.iter().map(summary).collect(), unrecognized)
     }
 
     fn event(fields: &str) -> String {
-        let (records, unrecognized) =
-            parse_element(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
+        let (records, unrecognized) = summarize(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
         assert_eq!((records.len(), unrecognized), (1, 0));
         records[0].clone()
     }
 
     #[test]
-    fn an_event_s_id_and_time_are_parsed_in_every_form() {
+    fn event_ids_and_times_are_parsed_in_every_form() {
         insta::assert_snapshot!(event(r#""type":"bounce","event_id":"92356927693813856","timestamp":1454442600"#), @"bounce 92356927693813856 2016-02-02T19:50:00Z");
         insta::assert_snapshot!(event(r#""type":"open","event_id":9235692769381385600001,"timestamp":"1454442600""#), @"open 923569276938138560 2016-02-02T19:50:00Z");
         insta::assert_snapshot!(event(r#""type":"click","event_id":"8ae7b9c0-9f6d-11e5","timestamp":"2016-02-02T19:50:00.500Z""#), @"click 8ae7b9c0-9f6d-11e5 2016-02-02T19:50:00Z");
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn unrecognized_elements_are_recorded_verbatim() {
         let types = |body: &str| {
-            let (records, unrecognized) = parse_element(body);
+            let (records, unrecognized) = summarize(body);
             let types: Vec<_> =
                 records.iter().map(|record| record.split_once(' ').unwrap().0.to_owned()).collect();
             (types.join(" "), unrecognized)
@@ -179,10 +184,10 @@ mod tests {
         let expected = |types: &str, unrecognized| (types.to_owned(), unrecognized);
         assert_eq!(types(r#"[{"msys":{}}]"#), expected("", 0), "a ping");
         assert_eq!(types("[]"), expected("", 0));
-        assert_eq!(types(r#"{"msys":{"new_event":{}}}"#), expected("new_event", 0), "no array");
-        let strange = r#"[17,{"msys":{"x_event":[]}},{"a":1},{"msys":{"m":{"type":"open"}}},null]"#;
-        assert_eq!(types(strange), expected("unrecognized unrecognized unrecognized open unrecognized", 4));
-        assert_eq!(types("[{]"), expected("unrecognized", 1), "no JSON");
+        assert_eq!(types(r#"{"msys":{"new_event":{}}}"#), expected("new_event", 0), "not an array");
+        let elements = r#"[17,{"msys":{"x_event":[]}},{"a":1},{"msys":{"m":{"type":"open"}}},null]"#;
+        assert_eq!(types(elements), expected("unrecognized unrecognized unrecognized open unrecognized", 4));
+        assert_eq!(types("[{]"), expected("unrecognized", 1), "not JSON");
         let nested = |levels| {
             format!(
                 r#"[{{"msys":{{"m":{{"type":"open","a":{}{}}}}}}}]"#,
@@ -191,35 +196,40 @@ mod tests {
             )
         };
         assert_eq!(types(&nested(997)), expected("open", 0));
-        assert_eq!(types(&nested(998)), expected("unrecognized", 1), "deeper than others can read");
+        assert_eq!(
+            types(&nested(998)),
+            expected("unrecognized", 1),
+            "nested more deeply than clients can parse"
+        );
         assert_eq!(types(""), expected("unrecognized", 1));
     }
 
     #[test]
     fn an_event_is_equal_by_webhook_and_by_poll() {
         let received = "2026-11-22T10:00:00Z".parse().unwrap();
-        let sent = r#"[{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"1454442600","subaccount_id":"1"}}}]"#;
-        let asked = r#"[{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}, 17, {}]"#;
-        let asked: Vec<&RawValue> = serde_json::from_str(asked).unwrap();
-        let (sent, (asked, unrecognized)) =
-            (parse_events(sent, received).0, parse_polled_events(&asked, received));
-        assert_eq!(sent[0].key(), asked[0].key());
+        let webhook = r#"[{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"1454442600","subaccount_id":"1"}}}]"#;
+        let polled = r#"[{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}, 17, {}]"#;
+        let polled: Vec<&RawValue> = serde_json::from_str(polled).unwrap();
+        let (webhook, (polled, unrecognized)) =
+            (parse_batch(webhook, received).0, parse_polled_events(&polled, received));
+        assert_eq!(webhook[0].key(), polled[0].key());
         assert!(
-            sent[0].detail_type == asked[0].detail_type && sent[0].search_columns == asked[0].search_columns
+            webhook[0].detail_type == polled[0].detail_type
+                && webhook[0].search_columns == polled[0].search_columns
         );
-        insta::assert_snapshot!(asked[0].detail, @r#"{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}}}"#);
-        let types: Vec<_> = asked.iter().map(|record| &*record.detail_type).collect();
+        insta::assert_snapshot!(polled[0].detail, @r#"{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}}}"#);
+        let types: Vec<_> = polled.iter().map(|record| &*record.detail_type).collect();
         assert_eq!((types, unrecognized), (vec!["open", "unrecognized", "message_event"], 1));
-        assert_eq!(asked[1].detail, "17");
+        assert_eq!(polled[1].detail, "17");
     }
 
     #[test]
     fn lone_surrogates_and_nul_characters_are_recorded() {
         let body = r#"[{"msys":{"message_event":{"type":"open","subject":"a\ud83d","rcpt_to":"a\u0000b@example.com"}}}]"#;
-        let (records, unrecognized) = parse_events(body, Timestamp::UNIX_EPOCH);
+        let (records, unrecognized) = parse_batch(body, Timestamp::UNIX_EPOCH);
         assert_eq!((records.len(), unrecognized), (1, 0));
-        let found: Vec<_> = records[0].search_columns.values().flatten().collect();
-        assert_eq!(found, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
+        let values: Vec<_> = records[0].search_columns.values().flatten().collect();
+        assert_eq!(values, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
         assert!(body.contains(&*records[0].detail), "the detail is unchanged");
     }
 }

@@ -1,7 +1,7 @@
 //! An event in the format of SparkPost's Events API, which differs slightly from the webhook's.
 //!
-//! Source: "Events API", <https://developers.sparkpost.com/api/events/>: the event without its wrapping, times in ISO 8601 and
-//! UTC, numbers as JSON numbers.
+//! Source: "Events API", <https://developers.sparkpost.com/api/events/>. A result is the event without its wrapper
+//! object; times are in ISO 8601 and UTC, and numbers are JSON numbers.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -25,26 +25,26 @@ const TIME_FIELDS: [&str; 2] = ["timestamp", "injection_time"];
 
 /// An event as a result of the Events API, as JSON.
 pub fn message_event_json(event: &StoredEvent) -> String {
-    let mut shown = Map::new();
+    let mut result = Map::new();
     let element = RawObject::parse(&event.detail);
     let groups = element.as_ref().and_then(|element| RawObject::parse(element.get("msys")?.get()));
     let fields = groups.as_ref().and_then(|groups| RawObject::parse(groups.first()?.1.get()));
     for (name, value) in fields.iter().flat_map(RawObject::iter) {
         let number = || scalar_text(value).and_then(|text| parse_number(&text));
         let time = || parse_timestamp(value.get()).map(|time| format!("{time:.3}").into());
-        let shown_as = match name {
+        let converted = match name {
             name if NUMBER_FIELDS.contains(&name) => number(),
             name if TIME_FIELDS.contains(&name) => time(),
             _ => None,
         };
-        shown.insert(name.to_owned(), shown_as.unwrap_or_else(|| verbatim_value(value)));
+        result.insert(name.to_owned(), converted.unwrap_or_else(|| verbatim_value(value)));
     }
     if fields.is_none() {
         // An unrecognized event is returned verbatim.
         let detail = serde_json::from_str(&event.detail).map(verbatim_value).unwrap_or_default();
-        shown.insert("detail".into(), detail);
+        result.insert("detail".into(), detail);
     }
-    serialize_with_id(shown, event)
+    serialize_with_id(result, event)
 }
 
 /// The result for an event that is too large for a response; `hookbridge export` has the whole event.
@@ -52,11 +52,11 @@ pub fn summary_json(event: &StoredEvent) -> String {
     serialize_with_id(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
 }
 
-fn serialize_with_id(mut shown: Map<String, Value>, event: &StoredEvent) -> String {
-    shown.insert("type".into(), event.detail_type.as_str().into());
-    shown.insert("event_id".into(), event.key.id.as_str().into());
-    shown.insert("timestamp".into(), format!("{:.3}", event.key.time).into());
-    Value::Object(shown).to_string()
+fn serialize_with_id(mut result: Map<String, Value>, event: &StoredEvent) -> String {
+    result.insert("type".into(), event.detail_type.as_str().into());
+    result.insert("event_id".into(), event.key.id.as_str().into());
+    result.insert("timestamp".into(), format!("{:.3}", event.key.time).into());
+    Value::Object(result).to_string()
 }
 
 /// A whole number without leading zeros or a plus sign; anything else stays text.
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::log::EventKey;
 
-    fn shown(detail: &str) -> String {
+    fn result_json(detail: &str) -> String {
         let time = "2016-02-02T19:50:00Z".parse().unwrap();
         message_event_json(&StoredEvent {
             key: EventKey { time, id: "7".into() },
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn numbers_are_numbers_and_times_are_iso() {
         let detail = r#"{"msys":{"message_event":{"type":"bounce","customer_id":"1","bounce_class":"10","msg_size":1337,"subaccount_id":"007","error_code":"554","injection_time":"2016-02-02T19:49:59+00:00","timestamp":"1454442600","rcpt_meta":{"a":[1]},"subject":"x\ud83d"}}}"#;
-        insta::assert_snapshot!(shown(detail), @r#"{"bounce_class":10,"customer_id":1,"error_code":"554","event_id":"7","injection_time":"2016-02-02T19:49:59.000Z","msg_size":1337,"rcpt_meta":{"a":[1]},"subaccount_id":"007","subject":"x���","timestamp":"2016-02-02T19:50:00.000Z","type":"bounce"}"#);
-        insta::assert_snapshot!(shown("17"), @r#"{"detail":17,"event_id":"7","timestamp":"2016-02-02T19:50:00.000Z","type":"bounce"}"#);
+        insta::assert_snapshot!(result_json(detail), @r#"{"bounce_class":10,"customer_id":1,"error_code":"554","event_id":"7","injection_time":"2016-02-02T19:49:59.000Z","msg_size":1337,"rcpt_meta":{"a":[1]},"subaccount_id":"007","subject":"x���","timestamp":"2016-02-02T19:50:00.000Z","type":"bounce"}"#);
+        insta::assert_snapshot!(result_json("17"), @r#"{"detail":17,"event_id":"7","timestamp":"2016-02-02T19:50:00.000Z","type":"bounce"}"#);
     }
 }

@@ -28,16 +28,16 @@ pub struct DeliverySettings {
 }
 
 impl SubscriberFlags {
-    /// Validates the flags, with the file's values as fallback. `place` is the folder of the key file if none is named.
+    /// Validates the flags, with the file's values as fallback. `key_folder` is the folder of the key file if none is configured.
     ///
     /// # Errors
     /// The first invalid setting.
-    pub fn resolve(self, file: SubscriberFile, place: &Path) -> Result<DeliverySettings, SettingsError> {
+    pub fn resolve(self, file: SubscriberFile, key_folder: &Path) -> Result<DeliverySettings, SettingsError> {
         let ranges = if self.allow_to.is_empty() { file.allow_to } else { self.allow_to };
-        let allowed = ranges.iter().filter(|range| !range.is_empty()).map(|range| parse_network(range));
+        let networks = ranges.iter().filter(|range| !range.is_empty()).map(|range| parse_network(range));
         Ok(DeliverySettings {
-            allowed_networks: allowed.collect::<Result<_, _>>()?,
-            key_file: self.subscriber_key.or(file.key).unwrap_or_else(|| place.join(KEY_FILE)),
+            allowed_networks: networks.collect::<Result<_, _>>()?,
+            key_file: self.subscriber_key.or(file.key).unwrap_or_else(|| key_folder.join(KEY_FILE)),
         })
     }
 }
@@ -49,10 +49,10 @@ pub struct SubscriberFile {
 }
 
 fn parse_network(text: &str) -> Result<IpNet, SettingsError> {
-    let wrong = || {
+    let invalid = || {
         SettingsError(format!(
             "allow-to: invalid address or network '{text}', expected for example 10.1.0.0/16"
         ))
     };
-    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| wrong())
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| invalid())
 }

@@ -22,13 +22,13 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, ListenAddressError> {
-        let of_this_machine = || {
+        let parse_localhost = || {
             let (name, port) = text.rsplit_once(':')?;
             let port = port.parse().ok()?;
             // The only name that is certain to be this machine; a resolved name could be a public address.
             name.eq_ignore_ascii_case("localhost").then_some((Ipv4Addr::LOCALHOST, port).into())
         };
-        let address = text.parse().ok().or_else(of_this_machine);
+        let address = text.parse().ok().or_else(parse_localhost);
         address.map(Self).ok_or_else(|| ListenAddressError(text.to_owned()))
     }
 }
@@ -48,13 +48,13 @@ mod tests {
 
     #[test]
     fn common_forms_of_a_listen_address_are_accepted() {
-        let read = |text: &str| text.parse::<ListenAddress>().map(|listen| listen.0.to_string());
+        let parse = |text: &str| text.parse::<ListenAddress>().map(|listen| listen.0.to_string());
         for text in ["127.0.0.1:8787", "0.0.0.0:1", "[::1]:8787"] {
-            assert_eq!(read(text).as_deref(), Ok(text));
+            assert_eq!(parse(text).as_deref(), Ok(text));
         }
-        assert_eq!(read("LocalHost:0").as_deref(), Ok("127.0.0.1:0"));
+        assert_eq!(parse("LocalHost:0").as_deref(), Ok("127.0.0.1:0"));
         for text in ["", "8787", ":8787", "localhost", "localhost:", "localhost:99999", "example.com:80"] {
-            assert_eq!(read(text), Err(ListenAddressError(text.to_owned())));
+            assert_eq!(parse(text), Err(ListenAddressError(text.to_owned())));
         }
     }
 }

@@ -162,7 +162,7 @@ impl ServeFlags {
         let max_entry_bytes =
             self.max_entry_bytes.or(file.max_entry_bytes).unwrap_or(DEFAULT_MAX_ENTRY_BYTES);
         parse_max_entry_bytes(&max_entry_bytes.to_string())
-            .map_err(|problem| SettingsError(format!("max-entry-bytes: {problem}")))?;
+            .map_err(|error| SettingsError(format!("max-entry-bytes: {error}")))?;
         let concurrency = self.concurrency.or(file.concurrency).unwrap_or(256);
         if concurrency == 0 || concurrency > 65_536 {
             return Err(SettingsError(format!(
@@ -192,8 +192,8 @@ impl ServeFlags {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("database: {error}")))?,
             None => LogAddress::File(data.join(LOG_FILE)),
         };
-        let of_file = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
-        let subscribing = self.subscribers.resolve(of_file, &default_key_file(&database, &data))?;
+        let file_settings = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
+        let delivery = self.subscribers.resolve(file_settings, &default_key_file(&database, &data))?;
         let listen = self.listen.or(file.listen).map_or(DEFAULT_LISTEN, |listen| listen.0);
         let token = self.token.or(file.token).filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
@@ -206,7 +206,7 @@ impl ServeFlags {
             database,
             token,
             polls,
-            delivery: subscribing,
+            delivery,
             data,
             archive,
             secrets,
@@ -235,7 +235,7 @@ pub fn default_log_file() -> PathBuf {
     default_data_folder().join(LOG_FILE)
 }
 
-/// The folder of the key file if none is named: the log's folder if the log is a file.
+/// The folder of the key file if none is configured: the log's folder if the log is a file.
 pub fn default_key_file(database: &LogAddress, data: &Path) -> PathBuf {
     match database {
         LogAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
@@ -246,15 +246,15 @@ pub fn default_key_file(database: &LogAddress, data: &Path) -> PathBuf {
 pub(super) const LOG_FILE: &str = "log.db";
 
 fn read_config(path: &PathBuf) -> Result<ConfigFile, SettingsError> {
-    let failed = |why: String| SettingsError(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let file_error = |message: String| SettingsError(format!("{}: {message}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| file_error(error.to_string()))?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         // The error's own text quotes the line, which may contain a secret.
         let before = error.span().map_or("", |span| &text[..span.start]);
         let line = before.matches('\n').count();
         // Only the part of the message that names a setting: for a wrong type it quotes the value.
         let message = error.message();
-        let what = if message.starts_with("unknown field") {
+        let detail = if message.starts_with("unknown field") {
             message.to_owned()
         } else {
             let setting =
@@ -264,7 +264,7 @@ fn read_config(path: &PathBuf) -> Result<ConfigFile, SettingsError> {
             let setting = setting.map(|name| format!("{name}: ")).unwrap_or_default();
             format!("{setting}wrong TOML type")
         };
-        failed(format!("line {}: {what}", line + 1))
+        file_error(format!("line {}: {detail}", line + 1))
     })
 }
 
@@ -282,11 +282,11 @@ fn parse_per_provider(
         })?;
         pairs.push((name.to_owned(), value.to_owned()));
     }
-    let found = |(name, value): (String, String)| {
+    let resolve_provider = |(name, value): (String, String)| {
         let provider = providers::find(&name);
         Ok((provider.map_err(|error| SettingsError(format!("{setting}: {error}")))?, value))
     };
-    pairs.into_iter().map(found).collect()
+    pairs.into_iter().map(resolve_provider).collect()
 }
 
 fn parse_bus(text: &str) -> Result<BusSetting, SettingsError> {
@@ -343,22 +343,26 @@ mod tests {
 
     #[test]
     fn errors_never_contain_the_secret() {
-        let why = |flags: ServeFlags| flags.resolve().err().unwrap().to_string();
-        let secret = |text: &str| why(ServeFlags { secret: vec![text.into()], ..ServeFlags::default() });
+        let error_message = |flags: ServeFlags| flags.resolve().err().unwrap().to_string();
+        let secret =
+            |text: &str| error_message(ServeFlags { secret: vec![text.into()], ..ServeFlags::default() });
         insta::assert_snapshot!(secret("hunter2"), @"secret: expected PROVIDER=VALUE, for example github=...");
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
         insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
-        insta::assert_snapshot!(why(ServeFlags { bus: Some("sqs".into()), ..ServeFlags::default() }), @"bus: invalid value 'sqs', expected local or eventbridge:NAME");
+        insta::assert_snapshot!(error_message(ServeFlags { bus: Some("sqs".into()), ..ServeFlags::default() }), @"bus: invalid value 'sqs', expected local or eventbridge:NAME");
         let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
-        let said = why(flags).replace(&file.path().display().to_string(), "FILE");
-        insta::assert_snapshot!(said, @"FILE: line 3: github: wrong TOML type");
+        let message = error_message(flags).replace(&file.path().display().to_string(), "FILE");
+        insta::assert_snapshot!(message, @"FILE: line 3: github: wrong TOML type");
         let (file, flags) = config("bus = \"local\"\n\n# once\nfoo = 1\n");
-        let said = why(flags).replace(&file.path().display().to_string(), "FILE");
-        assert!(said.starts_with("FILE: line 4: unknown field `foo`"), "{said}");
+        let message = error_message(flags).replace(&file.path().display().to_string(), "FILE");
+        assert!(message.starts_with("FILE: line 4: unknown field `foo`"), "{message}");
         let (_file, flags) = config("secret = \"github=hunter2\"\n");
-        assert!(!why(flags).contains("hunter2"));
+        assert!(!error_message(flags).contains("hunter2"));
         let (file, flags) = config("lisen = 1\n");
-        let said = why(flags).replace(&file.path().display().to_string(), "FILE");
-        assert!(said.starts_with("FILE: line 1: unknown field `lisen`, expected one of `listen`"), "{said}");
+        let message = error_message(flags).replace(&file.path().display().to_string(), "FILE");
+        assert!(
+            message.starts_with("FILE: line 1: unknown field `lisen`, expected one of `listen`"),
+            "{message}"
+        );
     }
 }

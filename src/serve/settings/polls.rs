@@ -64,12 +64,12 @@ impl PollFlags {
         let mut keys = BTreeMap::new();
         for (provider, key) in parse_per_provider("poll", "stripe=...", file.keys, self.poll)? {
             if provider.polling.is_none() {
-                let can: Vec<_> =
+                let pollable: Vec<_> =
                     providers::ALL.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
                 return Err(SettingsError(format!(
                     "poll: {} has no event list to poll; providers with one: {}",
                     provider.name,
-                    can.join(", ")
+                    pollable.join(", ")
                 )));
             }
             let key = Secret::new(key);
@@ -85,8 +85,8 @@ impl PollFlags {
         for (provider, url) in parse_per_provider("poll-url", "stripe=https://...", file.urls, self.poll_url)?
         {
             // The value is not shown: it may be a misplaced key.
-            let wrong = |error| SettingsError(format!("poll-url: {}: {error}", provider.name));
-            urls.insert(provider.name, url.parse().map_err(wrong)?);
+            let url_error = |error| SettingsError(format!("poll-url: {}: {error}", provider.name));
+            urls.insert(provider.name, url.parse().map_err(url_error)?);
         }
         let mut types = BTreeMap::new();
         for (provider, list) in
@@ -115,7 +115,7 @@ impl PollFlags {
 mod tests {
     use super::*;
 
-    fn why(flags: PollFlags) -> String {
+    fn error_message(flags: PollFlags) -> String {
         let file = PollFile {
             keys: BTreeMap::new(),
             urls: BTreeMap::new(),
@@ -128,14 +128,14 @@ mod tests {
 
     #[test]
     fn errors_never_contain_the_api_key() {
-        let poll = |text: &str| why(PollFlags { poll: vec![text.into()], ..PollFlags::default() });
+        let poll = |text: &str| error_message(PollFlags { poll: vec![text.into()], ..PollFlags::default() });
         insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no event list to poll; providers with one: sparkpost, stripe");
         insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty or contains a space or control character");
         insta::assert_snapshot!(poll("hunter2"), @"poll: expected PROVIDER=VALUE, for example stripe=...");
         let poll_url = vec!["stripe=http://api.stripe.com/hunter2".into()];
-        insta::assert_snapshot!(why(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: stripe: the format is https://HOST, without a path (http:// only for this machine)");
+        insta::assert_snapshot!(error_message(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: stripe: the format is https://HOST, without a path (http:// only for this machine)");
         let poll_types = vec!["stripe=invoice.paid".into()];
-        insta::assert_snapshot!(why(PollFlags { poll_types, ..PollFlags::default() }), @"poll: no API key for stripe, so its other poll settings have no effect");
-        insta::assert_snapshot!(why(PollFlags { poll_delay: Some(100_000), ..PollFlags::default() }), @"poll-delay must be at most 86400 seconds, poll-back at most 30 days");
+        insta::assert_snapshot!(error_message(PollFlags { poll_types, ..PollFlags::default() }), @"poll: no API key for stripe, so its other poll settings have no effect");
+        insta::assert_snapshot!(error_message(PollFlags { poll_delay: Some(100_000), ..PollFlags::default() }), @"poll-delay must be at most 86400 seconds, poll-back at most 30 days");
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A name that no other test uses.
-pub fn name(of: &str) -> String {
+/// Returns a name that no other test uses.
+pub fn name(prefix: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    format!("{of}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{prefix}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Runs the `aws` command and returns the JSON it prints, or `null`.
@@ -29,8 +29,9 @@ pub fn endpoint() -> String {
 
 /// Creates a secret and returns its ARN.
 pub fn secret(value: &str) -> String {
-    let made = aws(&["secretsmanager", "create-secret", "--name", &name("secret"), "--secret-string", value]);
-    made["ARN"].as_str().unwrap().to_owned()
+    let response =
+        aws(&["secretsmanager", "create-secret", "--name", &name("secret"), "--secret-string", value]);
+    response["ARN"].as_str().unwrap().to_owned()
 }
 
 pub fn rotate(arn: &str, value: &str) {
@@ -43,8 +44,8 @@ pub struct Queue {
 
 impl Queue {
     pub fn new() -> Self {
-        let made = aws(&["sqs", "create-queue", "--queue-name", &name("queue")]);
-        Self { url: made["QueueUrl"].as_str().unwrap().to_owned() }
+        let response = aws(&["sqs", "create-queue", "--queue-name", &name("queue")]);
+        Self { url: response["QueueUrl"].as_str().unwrap().to_owned() }
     }
 
     /// Creates a queue, and a rule with `pattern` on `bus` that targets it.
@@ -60,20 +61,21 @@ impl Queue {
 
     /// Receives and deletes the next message, and returns its body.
     pub fn receive(&self) -> String {
-        let end = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < end {
-            let got = aws(&["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "2"]);
-            if let Some(message) = got["Messages"].get(0) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            let response =
+                aws(&["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "2"]);
+            if let Some(message) = response["Messages"].get(0) {
                 let handle = message["ReceiptHandle"].as_str().unwrap();
                 aws(&["sqs", "delete-message", "--queue-url", &self.url, "--receipt-handle", handle]);
                 return message["Body"].as_str().unwrap().to_owned();
             }
         }
-        panic!("no message came to {}", self.url);
+        panic!("no message arrived in {}", self.url);
     }
 
     pub fn is_empty(&self) -> bool {
-        let got = aws(&["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "1"]);
-        got["Messages"].get(0).is_none()
+        let response = aws(&["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "1"]);
+        response["Messages"].get(0).is_none()
     }
 }

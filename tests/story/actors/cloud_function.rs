@@ -10,14 +10,14 @@ use hookbridge::providers;
 use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
 use serde_json::{Value, json};
 
-/// The SDK configuration of a function, for AWS at `endpoint`.
+/// The SDK configuration of a function that sends its AWS requests to `endpoint`.
 pub async fn config(endpoint: &str) -> SdkConfig {
     hookbridge::aws::function_config().await.to_builder().endpoint_url(endpoint).build()
 }
 
 pub struct CloudFunction(BridgeFunction<CachedSecrets<SecretsManager>, EventBridge>);
 
-/// A response, and the log line.
+/// The response to an invocation, and the log line.
 #[derive(Debug)]
 pub struct Invocation {
     pub status: u64,
@@ -29,15 +29,20 @@ pub struct Invocation {
 
 impl CloudFunction {
     pub async fn with_endpoint(endpoint: &str, provider: &str, secret_arn: &str) -> Self {
-        Self::with(endpoint, provider, secret_arn, CacheTtls::default()).await
+        Self::with_cache_ttls(endpoint, provider, secret_arn, CacheTtls::default()).await
     }
 
-    pub async fn with(endpoint: &str, provider: &str, secret_arn: &str, ages: CacheTtls) -> Self {
+    pub async fn with_cache_ttls(
+        endpoint: &str,
+        provider: &str,
+        secret_arn: &str,
+        cache_ttls: CacheTtls,
+    ) -> Self {
         let config = config(endpoint).await;
         Self(BridgeFunction {
             handler: WebhookHandler {
                 provider: providers::find(provider).unwrap(),
-                secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), ages),
+                secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), cache_ttls),
                 bus: EventBridge::new(&config, "default".into()),
                 max_entry_bytes: 262_144,
                 overflow: None,
@@ -64,24 +69,24 @@ impl CloudFunction {
         self
     }
 
-    pub fn archiving_to(mut self, archive: Archive) -> Self {
+    pub fn with_archive(mut self, archive: Archive) -> Self {
         self.0.handler.archive = Some(archive);
         self
     }
 
-    /// Invokes it with a Function URL event and a deadline in 5 s.
+    /// Invokes the function with a Function URL event and a deadline in 5 s.
     pub async fn invoke(&self, event: &Value) -> Invocation {
         self.invoke_text(&event.to_string(), Duration::from_secs(5)).await
     }
 
-    pub async fn invoke_text(&self, event: &str, time: Duration) -> Invocation {
+    pub async fn invoke_text(&self, event: &str, timeout: Duration) -> Invocation {
         let started = std::time::Instant::now();
-        let (answer, line) = self.0.invoke(event, "request", SystemTime::now() + time).await;
-        let answer = serde_json::to_value(answer).unwrap();
+        let (response, line) = self.0.invoke(event, "request", SystemTime::now() + timeout).await;
+        let response = serde_json::to_value(response).unwrap();
         Invocation {
-            status: answer["statusCode"].as_u64().unwrap(),
-            body: answer["body"].as_str().unwrap().to_owned(),
-            headers: answer["headers"].clone(),
+            status: response["statusCode"].as_u64().unwrap(),
+            body: response["body"].as_str().unwrap().to_owned(),
+            headers: response["headers"].clone(),
             log: serde_json::from_str(&line).unwrap(),
             elapsed: started.elapsed(),
         }

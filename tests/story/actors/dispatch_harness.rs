@@ -18,26 +18,29 @@ use tokio::time::Instant;
 
 /// A bus that records published events, or fails.
 #[derive(Clone, Default)]
-pub struct RecordingBus(Arc<Mutex<Vec<Event>>>, Arc<AtomicBool>);
+pub struct RecordingBus {
+    events: Arc<Mutex<Vec<Event>>>,
+    is_down: Arc<AtomicBool>,
+}
 
 impl Bus for RecordingBus {
     async fn publish(&self, event: &Arc<Event>, _: Instant) -> Result<(), AwsError> {
-        if self.1.load(Ordering::SeqCst) {
-            return Err(AwsError::Rejected("it is down".into()));
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(AwsError::Rejected("the bus is down".into()));
         }
-        self.0.lock().unwrap().push(Event::clone(event));
+        self.events.lock().unwrap().push(Event::clone(event));
         Ok(())
     }
 }
 
 impl RecordingBus {
-    pub fn is_down(&self, down: bool) {
-        self.1.store(down, Ordering::SeqCst);
+    pub fn set_down(&self, is_down: bool) {
+        self.is_down.store(is_down, Ordering::SeqCst);
     }
 
     /// The health events since the last call: the type without `hookbridge.subscriber.`, and the percentage.
     pub fn take(&self) -> Vec<String> {
-        let events = std::mem::take(&mut *self.0.lock().unwrap());
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
         let text = |event: &Event| {
             let detail: Value = serde_json::from_str(event.detail.as_str()).unwrap();
             let percent = detail["percent"].as_i64().map(|percent| format!(" {percent}")).unwrap_or_default();
@@ -64,25 +67,26 @@ impl<S: SqlExecutor + Clone> DispatchHarness<S> {
         Self::with_clock(db, Arc::new(AtomicI64::new(CLOCK_START * 1_000_000)), RecordingBus::default())
     }
 
-    fn with_clock(db: S, clock: Arc<AtomicI64>, told: RecordingBus) -> Self {
-        let hand = clock.clone();
-        let time: Clock = Arc::new(move || Timestamp::from_microsecond(hand.load(Ordering::SeqCst)).unwrap());
+    fn with_clock(db: S, clock: Arc<AtomicI64>, bus: RecordingBus) -> Self {
+        let shared_clock = clock.clone();
+        let now: Clock =
+            Arc::new(move || Timestamp::from_microsecond(shared_clock.load(Ordering::SeqCst)).unwrap());
         let keys = KeyRing::parse("a key of at least thirty-two characters").unwrap();
-        let poster = DeliveryClient::new(SsrfGuard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
+        let client = DeliveryClient::new(SsrfGuard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
         let dispatcher = Dispatcher::new(
             DeliveryStore::new(db.clone()),
             KeySource::Static(keys.clone()),
-            poster.clone(),
-            told.clone(),
-            time.clone(),
+            client.clone(),
+            bus.clone(),
+            now.clone(),
         );
-        let manager = SubscriberService {
+        let service = SubscriberService {
             store: DeliveryStore::new(db.clone()),
             keys: KeySource::Static(keys),
-            client: poster,
-            clock: time,
+            client,
+            clock: now,
         };
-        Self { db, dispatcher: Arc::new(dispatcher), service: manager, bus: told, clock }
+        Self { db, dispatcher: Arc::new(dispatcher), service, bus, clock }
     }
 
     /// A second dispatcher on the same database, with the same clock.
@@ -102,8 +106,8 @@ impl<S: SqlExecutor + Clone> DispatchHarness<S> {
         self.clock.store((CLOCK_START + seconds) * 1_000_000, Ordering::SeqCst);
     }
 
-    pub async fn subscriber(&self, name: &str, url: String, more: SubscriberUpdate) {
-        self.service.create(name, SubscriberUpdate { url: Some(url), ..more }, None).await.unwrap();
+    pub async fn subscriber(&self, name: &str, url: String, update: SubscriberUpdate) {
+        self.service.create(name, SubscriberUpdate { url: Some(url), ..update }, None).await.unwrap();
     }
 
     /// Creates the deliveries of events with these ids and attempts them.
@@ -119,7 +123,7 @@ impl<S: SqlExecutor + Clone> DispatchHarness<S> {
     }
 
     /// Attempts all due deliveries.
-    pub async fn advance(&self) {
+    pub async fn deliver_due(&self) {
         loop {
             let jobs = self.dispatcher.claim_due().await.unwrap();
             if jobs.is_empty() {

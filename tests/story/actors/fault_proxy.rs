@@ -16,8 +16,8 @@ pub enum Fault {
     Throttled,
     /// 500 `InternalException`.
     InternalError,
-    /// 400 with this code.
-    AccessDenied(&'static str),
+    /// 400 with this error code.
+    ClientError(&'static str),
     /// 200 with a failed entry of this code.
     EntryFailed(&'static str),
     /// 200 without a result for any entry.
@@ -26,11 +26,11 @@ pub enum Fault {
     TotalSize,
     /// The response is delayed.
     Slow(Duration),
-    /// The request is not sent on; the connection breaks within the response.
+    /// The request is not forwarded; the connection closes within the response.
     Truncated,
-    /// The request is sent on; the connection breaks within the response.
+    /// The request is forwarded; the connection closes within the response.
     ResponseLost,
-    /// 409, as S3 answers while another request writes the object.
+    /// 409, as S3 returns while another request writes the object.
     Conflict,
     /// No fault.
     None,
@@ -38,12 +38,13 @@ pub enum Fault {
 
 #[derive(Default)]
 struct Plan {
-    /// Faults of the next requests, by operation.
+    /// Faults for the next requests, by operation.
     next: VecDeque<(&'static str, Fault)>,
-    /// Faults of all other requests.
+    /// Faults for all other requests.
     always: Vec<(&'static str, Fault)>,
+    /// The operations of the requests received.
     calls: Vec<String>,
-    bodies: Vec<String>,
+    published: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -58,7 +59,7 @@ impl FaultProxy {
         let proxy = Self { address: listener.local_addr().unwrap(), plan: Arc::default() };
         let _ = rustls::crypto::ring::default_provider().install_default();
         let state = (proxy.clone(), target.to_owned(), reqwest::Client::new());
-        let router = Router::new().fallback(pass).with_state(state);
+        let router = Router::new().fallback(forward).with_state(state);
         tokio::spawn(async move { axum::serve(listener, router).await });
         proxy
     }
@@ -82,22 +83,22 @@ impl FaultProxy {
         self.plan.lock().unwrap().calls.iter().filter(|call| *call == operation).count()
     }
 
-    /// The bodies of the `PutEvents` requests that were sent on.
+    /// The bodies of the forwarded `PutEvents` requests.
     pub fn published(&self) -> Vec<String> {
-        self.plan.lock().unwrap().bodies.clone()
+        self.plan.lock().unwrap().published.clone()
     }
 
-    fn fault(&self, operation: &str) -> Fault {
+    fn next_fault(&self, operation: &str) -> Fault {
         let mut plan = self.plan.lock().unwrap();
         plan.calls.push(operation.to_owned());
-        if let Some(at) = plan.next.iter().position(|(o, _)| *o == operation) {
-            return plan.next.remove(at).unwrap().1;
+        if let Some(index) = plan.next.iter().position(|(o, _)| *o == operation) {
+            return plan.next.remove(index).unwrap().1;
         }
         plan.always.iter().find(|(o, _)| *o == operation).map_or(Fault::None, |(_, fault)| *fault)
     }
 }
 
-async fn pass(
+async fn forward(
     State((proxy, target, client)): State<(FaultProxy, String, reqwest::Client)>,
     request: Request,
 ) -> Response {
@@ -112,45 +113,45 @@ async fn pass(
     let error = |status: u16, code: &str| {
         json(status, &serde_json::json!({"__type": code, "message": "made by the fault proxy"}).to_string())
     };
-    let fault = proxy.fault(&operation);
+    let fault = proxy.next_fault(&operation);
     match fault {
         Fault::Throttled => return error(400, "ThrottlingException"),
         Fault::InternalError => return error(500, "InternalException"),
-        Fault::AccessDenied(code) => return error(400, code),
+        Fault::ClientError(code) => return error(400, code),
         Fault::TotalSize => {
             let message = "Total size of the entries in the request is over the limit.";
-            let answer = serde_json::json!({"__type": "ValidationException", "message": message});
-            return json(400, &answer.to_string());
+            let response = serde_json::json!({"__type": "ValidationException", "message": message});
+            return json(400, &response.to_string());
         }
         Fault::EntryFailed(code) => {
             let entry = serde_json::json!({"ErrorCode": code, "ErrorMessage": "made by the fault proxy"});
-            let answer = serde_json::json!({"FailedEntryCount": 1, "Entries": [entry]});
-            return json(200, &answer.to_string());
+            let response = serde_json::json!({"FailedEntryCount": 1, "Entries": [entry]});
+            return json(200, &response.to_string());
         }
         Fault::EmptyResult => return json(200, "{}"),
         Fault::Conflict => return error(409, "ConditionalRequestConflict"),
-        Fault::Truncated => return truncate(),
+        Fault::Truncated => return truncated_response(),
         Fault::Slow(time) => tokio::time::sleep(time).await,
         Fault::ResponseLost | Fault::None => {}
     }
     if operation == "PutEvents" {
-        proxy.plan.lock().unwrap().bodies.push(String::from_utf8_lossy(&body).into_owned());
+        proxy.plan.lock().unwrap().published.push(String::from_utf8_lossy(&body).into_owned());
     }
-    let mut forward = client.request(parts.method, format!("{target}{}", parts.uri)).body(body);
+    let mut forwarded = client.request(parts.method, format!("{target}{}", parts.uri)).body(body);
     for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host") {
-        forward = forward.header(name, value);
+        forwarded = forwarded.header(name, value);
     }
-    let answer = forward.send().await.unwrap();
+    let response = forwarded.send().await.unwrap();
     if matches!(fault, Fault::ResponseLost) {
-        return truncate();
+        return truncated_response();
     }
-    let status = answer.status().as_u16();
-    json(status, &answer.text().await.unwrap())
+    let status = response.status().as_u16();
+    json(status, &response.text().await.unwrap())
 }
 
-fn truncate() -> Response {
-    let pieces = [Ok(Bytes::from_static(b"{\"Ent")), Err(std::io::Error::other("cut"))];
-    Response::new(Body::from_stream(ChunkedBody(pieces.into_iter())))
+fn truncated_response() -> Response {
+    let chunks = [Ok(Bytes::from_static(b"{\"Ent")), Err(std::io::Error::other("cut"))];
+    Response::new(Body::from_stream(ChunkedBody(chunks.into_iter())))
 }
 
 fn json(status: u16, body: &str) -> Response {

@@ -10,7 +10,7 @@ use hookbridge::log::{
 use jiff::Timestamp;
 
 /// Expands to one test per function and database.
-macro_rules! both {
+macro_rules! for_each_database {
     ($($test:ident)*) => {
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread")]
@@ -29,13 +29,13 @@ macro_rules! both {
         }
     };
 }
-pub(crate) use both;
+pub(crate) use for_each_database;
 
 pub fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
 }
 
-pub fn record(id: &str, time: Timestamp) -> NewEvent<'static> {
+pub fn new_event(id: &str, time: Timestamp) -> NewEvent<'static> {
     NewEvent {
         time,
         id: Cow::Owned(id.to_owned()),
@@ -49,8 +49,8 @@ pub fn record(id: &str, time: Timestamp) -> NewEvent<'static> {
     }
 }
 
-pub fn batch<'a>(origin: &str, records: Vec<NewEvent<'a>>) -> EventBatch<'a> {
-    EventBatch { origin: Some(Cow::Owned(origin.to_owned())), events: records, unrecognized: 0 }
+pub fn batch<'a>(origin: &str, events: Vec<NewEvent<'a>>) -> EventBatch<'a> {
+    EventBatch { origin: Some(Cow::Owned(origin.to_owned())), events, unrecognized: 0 }
 }
 
 pub fn unlimited_search() -> Search {
@@ -70,13 +70,13 @@ pub fn ids(events: &[StoredEvent]) -> Vec<&str> {
     events.iter().map(|event| event.key.id.as_str()).collect()
 }
 
-/// Polls a future at most this often, and then drops it.
-pub struct Interrupted<'f, F> {
-    pub work: Pin<&'f mut F>,
+/// Resolves to `None` if the future is not ready after this many polls.
+pub struct InterruptedFuture<'f, F> {
+    pub future: Pin<&'f mut F>,
     pub polls: usize,
 }
 
-impl<F: Future> Future for Interrupted<'_, F> {
+impl<F: Future> Future for InterruptedFuture<'_, F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -84,6 +84,6 @@ impl<F: Future> Future for Interrupted<'_, F> {
             return Poll::Ready(None);
         }
         self.polls -= 1;
-        self.work.as_mut().poll(context).map(Some)
+        self.future.as_mut().poll(context).map(Some)
     }
 }

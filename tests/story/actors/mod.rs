@@ -54,14 +54,14 @@ pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String
     provider.signature.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }
 
-/// Polls until `look` returns a value, for at most 90 s.
-pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(90);
+/// Calls `poll` until it returns a value, for at most 90 s.
+pub fn wait_until<T>(failure_message: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
-        if let Some(found) = look() {
-            return found;
+        if let Some(value) = poll() {
+            return value;
         }
-        assert!(Instant::now() < end, "{what}");
+        assert!(Instant::now() < deadline, "{failure_message}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

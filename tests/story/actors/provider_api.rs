@@ -22,25 +22,25 @@ pub enum ApiKind {
 #[derive(Clone)]
 pub struct ProviderApi {
     pub address: SocketAddr,
-    of: ApiKind,
+    kind: ApiKind,
     inner: Arc<Mutex<Inner>>,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// Time in seconds and event, the newest last.
+    /// The time in seconds and the event, the newest last.
     events: Vec<(i64, Value)>,
     /// The queries received.
     requests: Vec<String>,
     /// Responses to the next requests; `None` for a page.
-    override_response: Vec<Option<(StatusCode, String)>>,
+    next_responses: Vec<Option<(StatusCode, String)>>,
 }
 
 impl ProviderApi {
-    pub async fn start(of: ApiKind) -> Self {
+    pub async fn start(kind: ApiKind) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let api = Self { address: listener.local_addr().unwrap(), of, inner: Arc::default() };
-        let router = Router::new().fallback(answer).with_state(api.clone());
+        let api = Self { address: listener.local_addr().unwrap(), kind, inner: Arc::default() };
+        let router = Router::new().fallback(handle_request).with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         api
     }
@@ -56,10 +56,12 @@ impl ProviderApi {
     }
 
     /// Sets the next responses; `None` for a page.
-    pub fn next(&self, answers: impl IntoIterator<Item = Option<(u16, &'static str)>>) {
+    pub fn next(&self, responses: impl IntoIterator<Item = Option<(u16, &'static str)>>) {
         let status = |status| StatusCode::from_u16(status).unwrap();
-        let answers = answers.into_iter().map(|a| a.map(|(code, body)| (status(code), body.to_owned())));
-        self.inner.lock().unwrap().override_response = answers.collect();
+        let responses = responses
+            .into_iter()
+            .map(|response| response.map(|(code, body)| (status(code), body.to_owned())));
+        self.inner.lock().unwrap().next_responses = responses.collect();
     }
 
     /// The queries since the last call.
@@ -69,7 +71,7 @@ impl ProviderApi {
 
     fn page(&self, inner: &Inner, query: &[(String, String)]) -> Option<Value> {
         let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        match self.of {
+        match self.kind {
             ApiKind::Stripe => {
                 let limit: usize = value("limit")?.parse().ok()?;
                 let (from, until): (i64, i64) =
@@ -77,8 +79,8 @@ impl ProviderApi {
                 let mut events: Vec<_> =
                     inner.events.iter().rev().map(|(time, event)| (*time, event)).collect();
                 if let Some(id) = value("starting_after") {
-                    let at = events.iter().position(|(_, event)| event["id"] == id)?;
-                    events.drain(..=at);
+                    let index = events.iter().position(|(_, event)| event["id"] == id)?;
+                    events.drain(..=index);
                 }
                 events.retain(|(time, _)| (from..until).contains(time));
                 let data: Vec<_> = events.iter().take(limit).map(|(_, event)| (*event).clone()).collect();
@@ -87,9 +89,9 @@ impl ProviderApi {
                 )
             }
             ApiKind::SparkPost => {
-                let second = |name: &str| Some(value(name)?.parse::<jiff::Timestamp>().ok()?.as_second());
-                let (from, until, at) = match value("cursor")? {
-                    "initial" => (second("from")?, second("to")?, 0),
+                let seconds = |name: &str| Some(value(name)?.parse::<jiff::Timestamp>().ok()?.as_second());
+                let (from, until, offset) = match value("cursor")? {
+                    "initial" => (seconds("from")?, seconds("to")?, 0),
                     cursor => {
                         let mut parts = cursor.split('_').map(|part| part.parse::<i64>().ok());
                         (parts.next()??, parts.next()??, usize::try_from(parts.next()??).ok()?)
@@ -97,32 +99,33 @@ impl ProviderApi {
                 };
                 let events = inner.events.iter().rev().filter(|(time, _)| (from..until).contains(time));
                 let events: Vec<_> = events.map(|(_, event)| event.clone()).collect();
-                let links = if events.len() > at + PAGE_SIZE {
+                let links = if events.len() > offset + PAGE_SIZE {
                     // A link to another host, to which the key must not be sent.
-                    json!({"next": format!("http://127.0.0.1:1/api/v1/events/message?cursor={from}_{until}_{}", at + PAGE_SIZE)})
+                    json!({"next": format!("http://127.0.0.1:1/api/v1/events/message?cursor={from}_{until}_{}", offset + PAGE_SIZE)})
                 } else {
                     json!({})
                 };
-                let results: Vec<_> = events.iter().skip(at).take(PAGE_SIZE).cloned().collect();
+                let results: Vec<_> = events.iter().skip(offset).take(PAGE_SIZE).cloned().collect();
                 Some(json!({"results": results, "total_count": events.len(), "links": links}))
             }
         }
     }
 }
 
-async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
+async fn handle_request(State(api): State<ProviderApi>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let mut inner = api.inner.lock().unwrap();
     inner.requests.push(query.clone());
-    let (path, key) = match api.of {
+    let (path, key) = match api.kind {
         ApiKind::Stripe => ("/v1/events", format!("Bearer {API_KEY}")),
         ApiKind::SparkPost => ("/api/v1/events/message", API_KEY.to_owned()),
     };
-    let instead = if inner.override_response.is_empty() { None } else { inner.override_response.remove(0) };
-    if let Some((status, body)) = instead {
+    let override_response =
+        if inner.next_responses.is_empty() { None } else { inner.next_responses.remove(0) };
+    if let Some((status, body)) = override_response {
         return (status, [("location", "http://127.0.0.1:1/")], body).into_response();
     }
-    if request.headers().get("authorization").is_none_or(|said| said != key.as_str()) {
+    if request.headers().get("authorization").is_none_or(|value| value != key.as_str()) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let pairs = query.split('&').filter_map(|pair| {
@@ -135,6 +138,6 @@ async fn answer(State(api): State<ProviderApi>, request: Request) -> Response {
     match page {
         // Pretty-printed, like Stripe's responses.
         Some(page) => (StatusCode::OK, serde_json::to_string_pretty(&page).unwrap()).into_response(),
-        None => (StatusCode::BAD_REQUEST, "what a provider says of it").into_response(),
+        None => (StatusCode::BAD_REQUEST, "invalid query").into_response(),
     }
 }

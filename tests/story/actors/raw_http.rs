@@ -30,25 +30,25 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Reply> {
 
 pub fn read_reply(stream: &mut TcpStream) -> Option<Reply> {
     let mut bytes = Vec::new();
-    let mut block = [0; 16 * 1024];
+    let mut buffer = [0; 16 * 1024];
     loop {
         if let Some(reply) = parse(&bytes) {
             return Some(reply);
         }
-        match stream.read(&mut block) {
+        match stream.read(&mut buffer) {
             Ok(0) | Err(_) => return None,
-            Ok(n) => bytes.extend_from_slice(&block[..n]),
+            Ok(n) => bytes.extend_from_slice(&buffer[..n]),
         }
     }
 }
 
 fn parse(bytes: &[u8]) -> Option<Reply> {
-    let at = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
-    let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
+    let head_end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let mut reply = Reply { status, head, body: String::new() };
     let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
-    let body = &bytes[at + 4..];
+    let body = &bytes[head_end + 4..];
     if body.len() < length {
         return None;
     }

@@ -72,9 +72,9 @@ impl Receiver {
 
     pub fn respond_by(
         &self,
-        answer: impl Fn(&ReceivedRequest) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync + 'static,
+        responder: impl Fn(&ReceivedRequest) -> (u16, Vec<(&'static str, String)>, String) + Send + Sync + 'static,
     ) {
-        *self.responder.lock().unwrap() = Arc::new(answer);
+        *self.responder.lock().unwrap() = Arc::new(responder);
     }
 
     pub fn received(&self) -> Vec<ReceivedRequest> {
@@ -91,10 +91,10 @@ impl Receiver {
 }
 
 async fn handle(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: String) -> Response {
-    let received = ReceivedRequest { path: uri.path().to_owned(), headers, body };
-    receiver.received.lock().unwrap().push(received.clone());
-    let answer = receiver.responder.lock().unwrap().clone();
-    let (status, headers, body) = answer(&received);
+    let request = ReceivedRequest { path: uri.path().to_owned(), headers, body };
+    receiver.received.lock().unwrap().push(request.clone());
+    let responder = receiver.responder.lock().unwrap().clone();
+    let (status, headers, body) = responder(&request);
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
     for (name, value) in headers {
         response.headers_mut().append(name, value.parse().unwrap());
@@ -116,7 +116,7 @@ pub fn verifications(secret: &str, requests: &[(HeaderMap, String)]) -> Vec<Stri
         ("node", environment.join("node/verifies.mjs")),
         ("python", checkout().join("tests/python/verifies.py")),
     ];
-    let mut said = Vec::new();
+    let mut results = Vec::new();
     for (program, script) in verifiers {
         let mut verifier = Command::new(environment.join("tools/bin").join(program))
             .arg(script)
@@ -127,7 +127,7 @@ pub fn verifications(secret: &str, requests: &[(HeaderMap, String)]) -> Vec<Stri
             .unwrap();
         verifier.stdin.take().unwrap().write_all(requests.as_bytes()).unwrap();
         let output = String::from_utf8(verifier.wait_with_output().unwrap().stdout).unwrap();
-        said.extend(output.lines().map(str::to_owned));
+        results.extend(output.lines().map(str::to_owned));
     }
-    said
+    results
 }

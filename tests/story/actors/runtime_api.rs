@@ -15,28 +15,28 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A running function; killed when dropped.
 pub struct RunningFunction {
     process: Child,
-    invoke: mpsc::Sender<(String, SystemTime)>,
-    answers: mpsc::Receiver<RuntimeResponse>,
+    invocations: mpsc::Sender<(String, SystemTime)>,
+    responses: mpsc::Receiver<RuntimeResponse>,
 }
 
 /// The response to one invocation.
 pub struct RuntimeResponse {
     /// The request line and headers of the function's request.
     pub head: String,
-    pieces: mpsc::Receiver<Vec<u8>>,
+    chunks: mpsc::Receiver<Vec<u8>>,
 }
 
 impl RunningFunction {
     pub fn start(program: &str, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (invoke, events) = mpsc::channel();
-        let (answer, answers) = mpsc::channel();
+        let (invocations, events) = mpsc::channel();
+        let (response_sender, responses) = mpsc::channel();
         let events = Arc::new(Mutex::new(events));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (events, answer) = (events.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &events, &answer));
+                let (events, response_sender) = (events.clone(), response_sender.clone());
+                std::thread::spawn(move || serve(stream, &events, &response_sender));
             }
         });
         let process = Command::new(program)
@@ -47,13 +47,13 @@ impl RunningFunction {
             .envs(environment.iter().copied())
             .spawn()
             .unwrap();
-        Self { process, invoke, answers }
+        Self { process, invocations, responses }
     }
 
-    /// Invokes it, and returns when the response begins.
+    /// Invokes the function, and returns when the response begins.
     pub fn invoke(&self, event: &Value, deadline: SystemTime) -> RuntimeResponse {
-        self.invoke.send((event.to_string(), deadline)).unwrap();
-        self.answers.recv_timeout(WAIT_TIMEOUT).expect("an answer")
+        self.invocations.send((event.to_string(), deadline)).unwrap();
+        self.responses.recv_timeout(WAIT_TIMEOUT).expect("a response")
     }
 }
 
@@ -67,8 +67,8 @@ impl Drop for RunningFunction {
 impl RuntimeResponse {
     /// The next chunk; `None` at the end.
     pub fn next(&self) -> Option<Vec<u8>> {
-        match self.pieces.recv_timeout(WAIT_TIMEOUT) {
-            Ok(piece) => Some(piece),
+        match self.chunks.recv_timeout(WAIT_TIMEOUT) {
+            Ok(chunk) => Some(chunk),
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
             Err(mpsc::RecvTimeoutError::Timeout) => panic!("no chunk and no end within the timeout"),
         }
@@ -76,15 +76,15 @@ impl RuntimeResponse {
 
     /// Reads until the text read so far contains `text`.
     pub fn read_until(&self, text: &str) -> String {
-        let mut all = String::new();
-        while !all.contains(text) {
-            let piece = self.next().unwrap_or_else(|| panic!("the end, after: {all}"));
-            all.push_str(std::str::from_utf8(&piece).unwrap());
+        let mut received = String::new();
+        while !received.contains(text) {
+            let chunk = self.next().unwrap_or_else(|| panic!("the response ended after: {received}"));
+            received.push_str(std::str::from_utf8(&chunk).unwrap());
         }
-        all
+        received
     }
 
-    pub fn read_rest(&self) -> Vec<u8> {
+    pub fn read_to_end(&self) -> Vec<u8> {
         std::iter::from_fn(|| self.next()).flatten().collect()
     }
 }
@@ -92,7 +92,7 @@ impl RuntimeResponse {
 fn serve(
     stream: TcpStream,
     events: &Mutex<mpsc::Receiver<(String, SystemTime)>>,
-    answers: &mpsc::Sender<RuntimeResponse>,
+    responses: &mpsc::Sender<RuntimeResponse>,
 ) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
@@ -108,32 +108,32 @@ fn serve(
             write!(stream, "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 1\r\nlambda-runtime-deadline-ms: {deadline}\r\nlambda-runtime-invoked-function-arn: arn:f\r\ncontent-length: {length}\r\n\r\n{event}").ok()?;
             continue;
         }
-        let (tell, pieces) = mpsc::channel();
+        let (chunk_sender, chunks) = mpsc::channel();
         let header = |name: &str| {
             let line = head.lines().find(|line| line.to_lowercase().starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
         let length: Option<usize> = header("content-length").and_then(|length| length.parse().ok());
-        answers.send(RuntimeResponse { head: head.clone(), pieces }).ok()?;
+        responses.send(RuntimeResponse { head: head.clone(), chunks }).ok()?;
         if let Some(length) = length {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;
-            tell.send(body).ok()?;
+            chunk_sender.send(body).ok()?;
         } else {
             loop {
                 let mut line = String::new();
                 reader.read_line(&mut line).ok()?;
                 let size = usize::from_str_radix(line.trim(), 16).ok()?;
-                let mut piece = vec![0; size + 2];
-                reader.read_exact(&mut piece).ok()?;
-                piece.truncate(size);
+                let mut chunk = vec![0; size + 2];
+                reader.read_exact(&mut chunk).ok()?;
+                chunk.truncate(size);
                 if size == 0 {
                     break;
                 }
-                let _ = tell.send(piece);
+                let _ = chunk_sender.send(chunk);
             }
         }
-        drop(tell);
+        drop(chunk_sender);
         stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").ok()?;
     }
 }

@@ -34,27 +34,27 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// Starts with more flags and waits until it listens.
+    /// Starts a server with more flags and waits until it listens.
     pub fn start_with(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let started = spawn(folder.path(), &secret_flags(), flags);
-        Self::listening_in(folder, started)
+        let process = spawn(folder.path(), &secret_flags(), flags);
+        Self::from_process(folder, process)
     }
 
-    /// Starts in an existing data folder, whose development secrets it uses, and waits until it listens.
+    /// Starts a server in an existing data folder, whose development secrets it uses, and waits until it listens.
     pub fn start_in(folder: TempDir, flags: &[&str]) -> Self {
-        let started = spawn(folder.path(), &[], flags);
-        Self::listening_in(folder, started)
+        let process = spawn(folder.path(), &[], flags);
+        Self::from_process(folder, process)
     }
 
-    fn listening_in(folder: TempDir, (process, lines): (Child, Mutex<mpsc::Receiver<String>>)) -> Self {
+    fn from_process(folder: TempDir, (process, lines): (Child, Mutex<mpsc::Receiver<String>>)) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Self { address, folder, process, output_lines: lines };
         server.wait_until_listening();
         server
     }
 
-    /// Stops it with SIGTERM and starts it again in the same folder.
+    /// Stops the server with SIGTERM and starts it again in the same folder.
     pub fn restart_with(&mut self, flags: &[&str]) {
         self.signal("TERM");
         assert!(self.wait_for_exit().success());
@@ -70,15 +70,15 @@ impl Server {
     }
 
     fn wait_until_listening(&mut self) {
-        let first = self.wait_for("listen");
-        self.address = first.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();
+        let line = self.wait_for_line("listen");
+        self.address = line.rsplit_once('/').unwrap().1.trim_end_matches("\"}").parse().unwrap();
     }
 
-    /// The next output line that contains `text`.
-    pub fn wait_for(&self, text: &str) -> String {
+    /// Waits for the next output line that contains `text`, and returns it.
+    pub fn wait_for_line(&self, text: &str) -> String {
         loop {
             let line = self.output_lines.lock().unwrap().recv_timeout(Duration::from_secs(60));
-            let line = line.unwrap_or_else(|_| panic!("the server never said '{text}'"));
+            let line = line.unwrap_or_else(|_| panic!("the server never printed '{text}'"));
             if line.contains(text) {
                 return line;
             }
@@ -89,7 +89,7 @@ impl Server {
     pub fn post(&self, provider: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
         let path = format!("/hooks/{provider}");
         let bytes = raw_http::request("POST", &path, &self.address.to_string(), headers, body);
-        raw_http::exchange(self.address, &bytes).expect("an answer")
+        raw_http::exchange(self.address, &bytes).expect("a response")
     }
 
     /// Sends a GET request and parses the JSON response.
@@ -100,7 +100,7 @@ impl Server {
 
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
         let bytes = raw_http::request(method, path, &self.address.to_string(), headers, body);
-        let reply = raw_http::exchange(self.address, &bytes).expect("an answer");
+        let reply = raw_http::exchange(self.address, &bytes).expect("a response");
         assert!(reply.head.to_lowercase().matches("content-type:").count() <= 1, "{}", reply.head);
         reply
     }
@@ -155,11 +155,11 @@ fn spawn(folder: &Path, secrets: &[String], flags: &[&str]) -> (Child, Mutex<mps
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let (tell, lines) = mpsc::channel();
+    let (line_sender, lines) = mpsc::channel();
     let output = BufReader::new(process.stdout.take().unwrap());
     std::thread::spawn(move || {
         for line in output.lines().map_while(Result::ok) {
-            if tell.send(line).is_err() {
+            if line_sender.send(line).is_err() {
                 break;
             }
         }

@@ -31,11 +31,12 @@ impl Stack {
         stack
     }
 
-    /// Creates or updates the stack and waits until that is done.
+    /// Creates or updates the stack and waits until the operation completes.
     pub fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
         let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
-        let polled = self.provider.strip_suffix("-poller").map(|name| providers::find(name).unwrap());
-        let secret_parameter = match polled.and_then(|provider| provider.polling.as_ref()) {
+        let polled_provider =
+            self.provider.strip_suffix("-poller").map(|name| providers::find(name).unwrap());
+        let secret_parameter = match polled_provider.and_then(|provider| provider.polling.as_ref()) {
             Some(polling) => polling.api_key_parameter,
             None => providers::find(self.provider).map_or("", |provider| provider.secret_parameter),
         };
@@ -52,26 +53,26 @@ impl Stack {
             ("Architecture", "x86_64"),
         ];
         let text = Template::find(self.provider).unwrap().text();
-        let has = |name: &str| text.contains(&format!("\n  {name}:\n"));
+        let has_parameter = |name: &str| text.contains(&format!("\n  {name}:\n"));
         let parameters: Vec<Value> = base
             .iter()
             .chain(parameters)
-            .filter(|(name, _)| has(name))
+            .filter(|(name, _)| has_parameter(name))
             .map(|(name, value)| json!({"ParameterKey": name, "ParameterValue": value}))
             .collect();
         let parameters = Value::from(parameters).to_string();
         let verb_stack = format!("{verb}-stack");
-        let named = ["--stack-name", &self.name];
+        let stack_name = ["--stack-name", &self.name];
         let arguments =
             ["cloudformation", &verb_stack, "--template-body", &template, "--parameters", &parameters];
-        aws(&[&arguments[..], &["--capabilities", "CAPABILITY_IAM"], &named].concat());
+        aws(&[&arguments[..], &["--capabilities", "CAPABILITY_IAM"], &stack_name].concat());
         // `aws cloudformation wait` polls only every 30 s.
-        let done = format!("{}_COMPLETE", verb.to_uppercase());
+        let completed = format!("{}_COMPLETE", verb.to_uppercase());
         loop {
-            let described = aws(&[&["cloudformation", "describe-stacks"][..], &named].concat());
-            let stack = &described["Stacks"][0];
+            let response = aws(&[&["cloudformation", "describe-stacks"][..], &stack_name].concat());
+            let stack = &response["Stacks"][0];
             let status = stack["StackStatus"].as_str().unwrap();
-            if status == done {
+            if status == completed {
                 self.outputs = stack["Outputs"].clone();
                 return;
             }
@@ -80,28 +81,28 @@ impl Stack {
     }
 
     pub fn output(&self, name: &str) -> String {
-        let found = self.outputs.as_array().unwrap().iter().find(|output| output["OutputKey"] == name);
-        found.unwrap_or_else(|| panic!("no output {name}"))["OutputValue"].as_str().unwrap().to_owned()
+        let output = self.outputs.as_array().unwrap().iter().find(|output| output["OutputKey"] == name);
+        output.unwrap_or_else(|| panic!("no output {name}"))["OutputValue"].as_str().unwrap().to_owned()
     }
 
     pub fn resource(&self, name: &str) -> String {
         let arguments = ["cloudformation", "describe-stack-resource", "--logical-resource-id", name];
-        let described = aws(&[&arguments[..], &["--stack-name", &self.name]].concat());
-        described["StackResourceDetail"]["PhysicalResourceId"].as_str().unwrap().to_owned()
+        let response = aws(&[&arguments[..], &["--stack-name", &self.name]].concat());
+        response["StackResourceDetail"]["PhysicalResourceId"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a webhook to the function's URL, signed as if it had been sent to `public`.
-    pub fn send(&self, secret: &str, body: &str, event: Option<&str>, public: Option<&str>) -> Reply {
+    /// Sends a webhook to the function's URL, signed as if it had been sent to `public_url`.
+    pub fn send(&self, secret: &str, body: &str, event: Option<&str>, public_url: Option<&str>) -> Reply {
         let provider = providers::find(self.provider).unwrap();
         let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
-        let to = public.map_or_else(|| url.clone(), |public| public.parse().unwrap());
-        let letter = TestWebhook { provider, event, body: Some(body.to_owned().into()), to };
-        let signed = letter.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
+        let to = public_url.map_or_else(|| url.clone(), |public_url| public_url.parse().unwrap());
+        let webhook = TestWebhook { provider, event, body: Some(body.to_owned().into()), to };
+        let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
         let headers: Vec<(&str, &[u8])> =
             signed.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let path = signed.url.query.as_ref().map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
         let bytes = raw_http::request("POST", &path, &url.authority, &headers, &signed.body);
-        raw_http::exchange(gateway(), &bytes).expect("an answer")
+        raw_http::exchange(gateway(), &bytes).expect("a response")
     }
 
     /// Sends a request with a token to a URL of the stack; returns status and JSON.
@@ -117,11 +118,11 @@ impl Stack {
         (reply.status, serde_json::from_str(&reply.body).unwrap_or_default())
     }
 
-    /// Creates or revokes a token with the command.
-    pub fn token(&self, more: &[&str]) -> String {
+    /// Creates or revokes a token with `hookbridge token`.
+    pub fn token(&self, flags: &[&str]) -> String {
         let mut command = hookbridge();
         command.env("AWS_ENDPOINT_URL", endpoint()).args(["token", "test", "--secret"]);
-        run(command.arg(self.output("TokensSecretArn")).args(more)).trim().to_owned()
+        run(command.arg(self.output("TokensSecretArn")).args(flags)).trim().to_owned()
     }
 
     /// All log lines of the function. LocalStack writes them to the default log group, not to the one in the template.
