@@ -13,7 +13,7 @@ pub fn client_for(host: &str) -> Result<reqwest::Client, reqwest::Error> {
 
 /// The settings of every client: user agent, no redirects.
 pub fn builder() -> reqwest::ClientBuilder {
-    // Fails if a provider is installed already, which is the same one.
+    // Fails if a provider is already installed; it is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())

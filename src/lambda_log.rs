@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -29,7 +28,7 @@ const MAX_CONNECTIONS: u32 = 4;
 pub struct LambdaLog {
     url: Option<DatabaseUrl>,
     secret: Option<SecretsManager>,
-    connected: Mutex<Option<Arc<PostgresLog>>>,
+    log: Mutex<Option<Arc<PostgresLog>>>,
 }
 
 /// Invalid database configuration.
@@ -69,34 +68,38 @@ impl LambdaLog {
         if url.is_none() && secret.is_none() {
             return Err(LambdaLogConfigError::MissingDatabase);
         }
-        Ok(Self { url, secret, connected: Mutex::default() })
+        Ok(Self { url, secret, log: Mutex::default() })
     }
 
+    /// The open log; opens it at the first use.
     async fn connected_log(&self) -> Result<Arc<PostgresLog>, LogError> {
-        let mut open = self.connected.lock().await;
-        if let Some(log) = &*open {
+        let mut current = self.log.lock().await;
+        if let Some(log) = &*current {
             return Ok(log.clone());
         }
         let log = Arc::new(PostgresLog::open(&self.database_url().await?, MAX_CONNECTIONS).await?);
-        *open = Some(log.clone());
+        *current = Some(log.clone());
         Ok(log)
     }
 
     async fn database_url(&self) -> Result<DatabaseUrl, LogError> {
-        let refused = |why: &str| LogError::Rejected(format!("invalid database secret: {why}"));
+        let invalid_secret =
+            |problem: &str| LogError::Rejected(format!("invalid database secret: {problem}"));
         let Some(secret) = &self.secret else {
-            return self.url.clone().ok_or_else(|| refused("it is not configured"));
+            return self.url.clone().ok_or_else(|| invalid_secret("it is not configured"));
         };
         let version = secret.fetch(VersionStage::Current).await;
         let version = version
             .map_err(|error| LogError::Unavailable(format!("cannot read the database secret: {error}")))?;
-        let version = version.ok_or_else(|| refused("it has no value"))?;
-        let text = std::str::from_utf8(version.secret.expose()).map_err(|_| refused("it is not text"))?;
+        let version = version.ok_or_else(|| invalid_secret("it has no value"))?;
+        let text =
+            std::str::from_utf8(version.secret.expose()).map_err(|_| invalid_secret("it is not text"))?;
         if !text.trim_start().starts_with('{') {
-            return text.trim().parse().map_err(|error: DatabaseUrlError| refused(&error.to_string()));
+            return text.trim().parse().map_err(|error: DatabaseUrlError| invalid_secret(&error.to_string()));
         }
-        let form = "expected RDS JSON with username and password";
-        let credentials: DatabaseCredentials = serde_json::from_str(text).map_err(|_| refused(form))?;
+        let expected_format = "expected RDS JSON with username and password";
+        let credentials: DatabaseCredentials =
+            serde_json::from_str(text).map_err(|_| invalid_secret(expected_format))?;
         let url = match (&self.url, &credentials.host) {
             (Some(url), _) => url.clone(),
             (None, Some(host)) => {
@@ -104,7 +107,7 @@ impl LambdaLog {
                 let name = credentials.dbname.as_deref().unwrap_or("postgres");
                 DatabaseUrl::from_parts(host, port, name)
             }
-            (None, None) => return Err(refused("it has no host, and DATABASE_URL is not set")),
+            (None, None) => return Err(invalid_secret("it has no host, and DATABASE_URL is not set")),
         };
         Ok(url.with_credentials(&credentials.username, &credentials.password))
     }
@@ -119,27 +122,27 @@ impl LambdaLog {
         if self.secret.is_none() || !matches!(error, LogError::InvalidCredentials(_)) {
             return Ok(None);
         }
-        let mut open = self.connected.lock().await;
+        let mut current = self.log.lock().await;
         // Unless another task has already reopened it.
-        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, log)) {
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, log)) {
             warn!(error = error.to_string(), "database credentials rejected; refreshing them");
-            *open = None;
+            *current = None;
         }
-        drop(open);
+        drop(current);
         self.connected_log().await.map(Some)
     }
 }
 
 /// Runs an operation, retrying once after a credential refresh.
 macro_rules! with_log {
-    ($database:expr, $log:ident => $work:expr) => {{
+    ($database:expr, $log:ident => $operation:expr) => {{
         let $log = $database.connected_log().await?;
-        match $work.await {
+        match $operation.await {
             Err(error) => match $database.reconnect(&$log, &error).await? {
-                Some($log) => $work.await,
+                Some($log) => $operation.await,
                 None => Err(error),
             },
-            done => done,
+            result => result,
         }
     }};
 }
@@ -169,8 +172,8 @@ impl EventStore for LambdaLog {
         with_log!(self, log => log.count(search))
     }
 
-    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
-        with_log!(self, log => log.maintain(keep))
+    async fn maintain(&self, policy: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+        with_log!(self, log => log.maintain(policy))
     }
 }
 
@@ -187,9 +190,9 @@ impl EventReader for LambdaLog {
         &self,
         positions: Range<Position>,
         filter: &EventFilter,
-        most: PageLimit,
+        limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
-        with_log!(self, log => log.read_events(positions.clone(), filter, most))
+        with_log!(self, log => log.read_events(positions.clone(), filter, limit))
     }
 
     async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {

@@ -1,8 +1,9 @@
 //! hookbridge: webhooks into AWS, and events out of it.
 //!
-//! [`bridge`] takes a webhook, verifies it against a scheme of [`providers`] and a secret of [`secrets`], and publishes an
-//! [`event`] on a [`bus`]. [`recorder`] and [`poller`] fill the [`log`], [`feed`] serves it over HTTP, [`delivery`] sends its
-//! events to subscribers. [`serve`] runs all of it in one process, [`lambda`] on AWS Lambda.
+//! [`bridge`] receives a webhook, verifies it with a signature scheme of [`providers`] and a secret of [`secrets`], and
+//! publishes an [`event`] on a [`bus`]. [`recorder`] and [`poller`] fill the [`log`], [`feed`] serves it over HTTP,
+//! [`delivery`] sends its events to subscribers. [`serve`] runs all of these in one process; the programs in `src/bin`
+//! run them on AWS Lambda, through [`lambda`].
 //!
 //! `ARCHITECTURE.md` shows the layers: a module imports only modules below it.
 

@@ -1,7 +1,7 @@
 //! `hookbridge send`: signs a webhook as its provider does, and sends it.
 //!
-//! It signs with the scheme that the bridge verifies with, so it tests the path of a webhook, not our reading of the provider's
-//! documentation. Published vectors and the providers' SDKs test that.
+//! It signs with the scheme that the bridge verifies with, so it tests the path of a webhook, not our reading of the
+//! provider's documentation. Published vectors and the providers' SDKs test the latter.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ pub enum SendError {
     #[error("--event: {title} sends the event type in the body; omit --event or --data")]
     TypeInBody { title: &'static str },
     #[error("--event: {title} webhooks have no event type")]
-    MissingType { title: &'static str },
+    NoEventType { title: &'static str },
     #[error("--event: '{0}' contains characters that a header cannot")]
     InvalidType(String),
     #[error("--to: '{url}': {error}")]
@@ -76,7 +76,7 @@ impl TestWebhook<'_> {
                 let quoted = |text: &str| serde_json::Value::from(text).to_string();
                 sample().replace(&quoted(provider.sample.event_type), &quoted(event)).into()
             }
-            (None, Some(_), _) => return Err(SendError::MissingType { title }),
+            (None, Some(_), _) => return Err(SendError::NoEventType { title }),
         };
         if let Some(FieldLocation::Header(name)) = provider.delivery_id {
             headers.push((name, uuid::Uuid::new_v4().to_string()));
@@ -104,14 +104,16 @@ impl TestWebhook<'_> {
 fn sample_body(sample: &SampleWebhook, now: Timestamp) -> String {
     let mut body = sample.body.to_owned();
     if !sample.id_placeholder.is_empty() {
-        let another = |char: char| match char {
+        let random_replacement = |char: char| match char {
             '0'..='9' => fastrand::digit(10),
             'a'..='z' => fastrand::lowercase(),
             'A'..='Z' => fastrand::uppercase(),
             other => other,
         };
-        body = body
-            .replace(sample.id_placeholder, &sample.id_placeholder.chars().map(another).collect::<String>());
+        body = body.replace(
+            sample.id_placeholder,
+            &sample.id_placeholder.chars().map(random_replacement).collect::<String>(),
+        );
     }
     if !sample.time_placeholder.is_empty() {
         body = body.replace(sample.time_placeholder, &now.as_second().to_string());
@@ -133,7 +135,7 @@ impl WebhookSender {
     /// Sends `signed` and returns the status and the text of the response.
     pub async fn send(&self, signed: SignedWebhook) -> Result<(u16, String), SendError> {
         let url = signed.url.to_string();
-        let failed = |error: reqwest::Error| SendError::NoResponse {
+        let no_response = |error: reqwest::Error| SendError::NoResponse {
             url: url.clone(),
             error: error_chain(&error.without_url()),
         };
@@ -141,9 +143,9 @@ impl WebhookSender {
         for (name, value) in signed.headers {
             request = request.header(name, value);
         }
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        Ok((status, answer.text().await.map_err(failed)?))
+        let response = request.send().await.map_err(no_response)?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(no_response)?))
     }
 }
 
@@ -157,10 +159,12 @@ mod tests {
     fn samples_differ_in_id_and_keep_their_form() {
         let now = Timestamp::from_second(1_795_341_600).unwrap();
         for provider in providers::ALL {
-            let (one, other) = (sample_body(&provider.sample, now), sample_body(&provider.sample, now));
-            assert_eq!(one != other, !provider.sample.id_placeholder.is_empty(), "{}", provider.name);
-            assert_eq!(one.len(), provider.sample.body.len(), "{}", provider.name);
-            assert!(serde_json::from_str::<serde::de::IgnoredAny>(&one).is_ok() || provider.name == "twilio");
+            let (first, second) = (sample_body(&provider.sample, now), sample_body(&provider.sample, now));
+            assert_eq!(first != second, !provider.sample.id_placeholder.is_empty(), "{}", provider.name);
+            assert_eq!(first.len(), provider.sample.body.len(), "{}", provider.name);
+            assert!(
+                serde_json::from_str::<serde::de::IgnoredAny>(&first).is_ok() || provider.name == "twilio"
+            );
             assert!(provider.sample.body.contains(provider.sample.id_placeholder), "{}", provider.name);
         }
         let stripe = sample_body(&providers::stripe::STRIPE.sample, now);

@@ -39,15 +39,15 @@ impl ClaimCheckStore {
         let key = format!("{folder}/{}.json", hex::encode(Sha256::digest(&detail)));
         let size = detail.len();
         retry("PutObject", deadline, || async {
-            let put = self.client.put_object().bucket(&self.bucket).key(&key);
-            let put = put.content_type("application/json").body(ByteStream::from(detail.clone()));
-            put.send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
+            let request = self.client.put_object().bucket(&self.bucket).key(&key);
+            let request = request.content_type("application/json").body(ByteStream::from(detail.clone()));
+            request.send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
             Ok(())
         })
         .await?;
-        let check = json!({"overflow": {"bucket": self.bucket, "key": key, "size": size}});
-        let detail =
-            Detail::parse(check.to_string().as_bytes()).map_err(|e| AwsError::Malformed(e.to_string()))?;
+        let claim_check = json!({"overflow": {"bucket": self.bucket, "key": key, "size": size}});
+        let detail = Detail::parse(claim_check.to_string().as_bytes())
+            .map_err(|e| AwsError::Malformed(e.to_string()))?;
         let (source, detail_type) = (event.source.clone(), event.detail_type.clone());
         Ok(Event { source, detail_type, detail, time: event.time, resources: event.resources.clone() })
     }

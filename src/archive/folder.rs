@@ -13,7 +13,7 @@ use crate::aws::AwsError;
 use crate::files::make_private;
 
 /// Subfolder for files that are being written.
-const PARTIAL_SUFFIX: &str = ".partial";
+const PARTIAL_FOLDER: &str = ".partial";
 /// Subfolder for the headers of entries.
 const HEADERS_FOLDER: &str = ".headers";
 /// Age at which a partial file counts as left behind by a crash.
@@ -32,13 +32,13 @@ impl FolderArchive {
     /// # Errors
     /// When the folder cannot be created or written to.
     pub fn open(folder: PathBuf) -> std::io::Result<Self> {
-        let partial = folder.join(PARTIAL_SUFFIX);
+        let partial = folder.join(PARTIAL_FOLDER);
         make_private(&partial)?;
         for file in std::fs::read_dir(&partial)? {
             let file = file?;
             // Another process may have renamed the file in the meantime.
-            let Ok(written) = file.metadata().and_then(|about| about.modified()) else { continue };
-            if written.elapsed().is_ok_and(|age| age > STALE_PARTIAL_AGE) {
+            let Ok(modified) = file.metadata().and_then(|metadata| metadata.modified()) else { continue };
+            if modified.elapsed().is_ok_and(|age| age > STALE_PARTIAL_AGE) {
                 std::fs::remove_file(file.path())?;
             }
         }
@@ -54,21 +54,21 @@ impl FolderArchive {
 
     pub(super) async fn put_if_absent(
         &self,
-        batch: &ArchiveEntry,
+        entry: &ArchiveEntry,
         deadline: Instant,
     ) -> Result<PutOutcome, AwsError> {
-        let (path, partial) = (self.folder.join(object_key(batch)), self.folder.join(PARTIAL_SUFFIX));
-        let (batch, headers) = (batch.clone(), self.folder.join(headers_of(&object_key(batch))));
+        let (path, partial) = (self.folder.join(object_key(entry)), self.folder.join(PARTIAL_FOLDER));
+        let (entry, headers) = (entry.clone(), self.folder.join(headers_path(&object_key(entry))));
         let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
-        let shown = path.display().to_string();
+        let path_text = path.display().to_string();
         match timeout_at(
             deadline,
-            tokio::task::spawn_blocking(move || write_entry(&path, &headers, &partial, &batch)),
+            tokio::task::spawn_blocking(move || write_entry(&path, &headers, &partial, &entry)),
         )
         .await
         {
-            Ok(Ok(Ok(stored))) => Ok(stored),
-            Ok(Ok(Err(error))) => Err(unavailable(format!("{shown}: {error}"))),
+            Ok(Ok(Ok(outcome))) => Ok(outcome),
+            Ok(Ok(Err(error))) => Err(unavailable(format!("{path_text}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
@@ -79,9 +79,9 @@ impl FolderArchive {
         key: &str,
         deadline: Instant,
     ) -> Result<Option<ArchivedPayload>, AwsError> {
-        let (path, headers) = (self.folder.join(key), self.folder.join(headers_of(key)));
-        let shown = path.display().to_string();
-        let read = tokio::task::spawn_blocking(move || {
+        let (path, headers) = (self.folder.join(key), self.folder.join(headers_path(key)));
+        let path_text = path.display().to_string();
+        let read_task = tokio::task::spawn_blocking(move || {
             let modified = std::fs::metadata(&path)?.modified()?;
             let headers: BTreeMap<String, String> = match std::fs::read(&headers) {
                 Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
@@ -92,14 +92,14 @@ impl FolderArchive {
             Ok((std::fs::read(&path)?, modified, headers))
         });
         let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
-        match timeout_at(deadline, read).await {
+        match timeout_at(deadline, read_task).await {
             Ok(Ok(Ok((body, modified, headers)))) => Ok(Some(ArchivedPayload {
                 received_at: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
                 headers: headers.into_iter().collect(),
                 body: body.into(),
             })),
             Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Ok(Ok(Err(error))) => Err(AwsError::Rejected(format!("{shown}: {error}"))),
+            Ok(Ok(Err(error))) => Err(AwsError::Rejected(format!("{path_text}: {error}"))),
             Ok(Err(error)) => Err(unavailable(error.to_string())),
             Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
@@ -108,15 +108,15 @@ impl FolderArchive {
     /// Lists all keys of a provider after `after`, in one page.
     pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, AwsError> {
         let folder = self.folder.join(provider);
-        let failed = |error: std::io::Error| AwsError::Rejected(format!("{}: {error}", folder.display()));
+        let list_error = |error: std::io::Error| AwsError::Rejected(format!("{}: {error}", folder.display()));
         let mut keys = Vec::new();
         let files = match std::fs::read_dir(&folder) {
             Ok(files) => files,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(keys),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(list_error(error)),
         };
         for file in files {
-            let file = file.map_err(failed)?;
+            let file = file.map_err(list_error)?;
             let key = format!("{provider}/{}", file.file_name().to_string_lossy());
             let is_file = file.file_type().is_ok_and(|kind| kind.is_file());
             // Ignore foreign files.
@@ -141,35 +141,40 @@ fn write_entry(
     path: &Path,
     headers: &Path,
     partial: &Path,
-    batch: &ArchiveEntry,
+    entry: &ArchiveEntry,
 ) -> std::io::Result<PutOutcome> {
-    let received = batch.received_at.into();
-    if !batch.headers.is_empty() && !path.exists() {
-        let map: BTreeMap<_, _> = batch.headers.iter().map(|(name, value)| (*name, value)).collect();
-        write(headers, partial, &serde_json::to_vec(&map)?, received)?;
+    let received_at = entry.received_at.into();
+    if !entry.headers.is_empty() && !path.exists() {
+        let map: BTreeMap<_, _> = entry.headers.iter().map(|(name, value)| (*name, value)).collect();
+        write_file(headers, partial, &serde_json::to_vec(&map)?, received_at)?;
     }
-    write(path, partial, &batch.body, received)
+    write_file(path, partial, &entry.body, received_at)
 }
 
 /// The path of an entry's headers. It lies outside the provider's folder, which holds bodies only.
-fn headers_of(key: &str) -> String {
+fn headers_path(key: &str) -> String {
     format!("{HEADERS_FOLDER}/{key}")
 }
 
 /// Writes and flushes a partial file, then renames it without overwriting, so partial files are never visible. The
 /// file's modification time is the time of arrival.
-fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std::io::Result<PutOutcome> {
+fn write_file(
+    path: &Path,
+    partial: &Path,
+    body: &[u8],
+    received_at: SystemTime,
+) -> std::io::Result<PutOutcome> {
     let folder = path.parent().unwrap_or(path);
     if !folder.exists() {
         make_private(folder)?;
-        sync(folder.parent().unwrap_or(folder))?;
+        sync_folder(folder.parent().unwrap_or(folder))?;
     }
-    let stored = if path.exists() {
+    let outcome = if path.exists() {
         PutOutcome::AlreadyExists
     } else {
         let mut file = tempfile::NamedTempFile::new_in(partial)?;
         file.write_all(body)?;
-        file.as_file().set_modified(received)?;
+        file.as_file().set_modified(received_at)?;
         file.as_file().sync_all()?;
         match file.persist_noclobber(path) {
             Ok(_) => PutOutcome::Created,
@@ -180,11 +185,11 @@ fn write(path: &Path, partial: &Path, body: &[u8], received: SystemTime) -> std:
         }
     };
     // Make the name durable too, even if another process has just created it.
-    sync(folder)?;
-    Ok(stored)
+    sync_folder(folder)?;
+    Ok(outcome)
 }
 
-fn sync(folder: &Path) -> std::io::Result<()> {
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
@@ -201,30 +206,30 @@ mod tests {
             .map(|n| {
                 let archive = archive.clone();
                 tokio::spawn(async move {
-                    let received = Timestamp::now();
-                    let batch = ArchiveEntry {
+                    let received_at = Timestamp::now();
+                    let entry = ArchiveEntry {
                         provider: "sparkpost",
                         id: Some(b"one".to_vec()),
                         is_polled: false,
-                        received_at: received,
+                        received_at,
                         headers: vec![("content-type", format!("application/json; n={n}"))],
                         body: format!("[{n}]").into(),
                     };
-                    archive.put_if_absent(&batch, Instant::now() + Duration::from_secs(20)).await.unwrap()
+                    archive.put_if_absent(&entry, Instant::now() + Duration::from_secs(20)).await.unwrap()
                 })
             })
             .collect();
-        let mut new = 0;
+        let mut created_count = 0;
         for task in tasks {
-            new += usize::from(task.await.unwrap() == PutOutcome::Created);
+            created_count += usize::from(task.await.unwrap() == PutOutcome::Created);
         }
-        assert_eq!(new, 1);
+        assert_eq!(created_count, 1);
         let files = |path: &str| std::fs::read_dir(folder.path().join(path)).unwrap().count();
         assert_eq!((files("raw/sparkpost"), files("raw/.partial")), (1, 0));
         let deadline = Instant::now() + Duration::from_secs(20);
         assert_eq!(archive.list_keys("sparkpost", None).unwrap(), ["sparkpost/one.json"]);
-        let stored = archive.get("sparkpost/one.json", deadline).await.unwrap().unwrap();
-        assert!(stored.headers[0].1.starts_with("application/json; n="), "{:?}", stored.headers);
+        let payload = archive.get("sparkpost/one.json", deadline).await.unwrap().unwrap();
+        assert!(payload.headers[0].1.starts_with("application/json; n="), "{:?}", payload.headers);
         assert!(archive.get("sparkpost/two.json", deadline).await.unwrap().is_none());
     }
 
@@ -232,15 +237,15 @@ mod tests {
     fn old_partial_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         FolderArchive::open(folder.path().to_owned()).unwrap();
-        let file = |name: &str, age: Duration| {
-            let file = std::fs::File::create(folder.path().join(PARTIAL_SUFFIX).join(name)).unwrap();
+        let create_file = |name: &str, age: Duration| {
+            let file = std::fs::File::create(folder.path().join(PARTIAL_FOLDER).join(name)).unwrap();
             file.set_modified(SystemTime::now() - age).unwrap();
         };
-        file("old", STALE_PARTIAL_AGE * 2);
-        file("being-written", Duration::ZERO);
+        create_file("old", STALE_PARTIAL_AGE * 2);
+        create_file("being-written", Duration::ZERO);
         FolderArchive::open(folder.path().to_owned()).unwrap();
-        let left = std::fs::read_dir(folder.path().join(PARTIAL_SUFFIX)).unwrap();
-        let left: Vec<_> = left.map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(left, ["being-written"]);
+        let remaining = std::fs::read_dir(folder.path().join(PARTIAL_FOLDER)).unwrap();
+        let remaining: Vec<_> = remaining.map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(remaining, ["being-written"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Object keys for archived batches.
+//! Object keys of archive entries.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};
@@ -25,13 +25,13 @@ pub fn is_polled(key: &str) -> bool {
 /// leads out of the provider's folder, and different ids have different keys (except for ids that differ only in
 /// case, in a case-insensitive folder). An entry without an id is named by the hash of its body, and a long id by its
 /// own hash.
-pub fn object_key(batch: &ArchiveEntry) -> String {
-    let name = match &batch.id {
-        None => format!("sha256.{}", hex::encode(Sha256::digest(&batch.body))),
+pub fn object_key(entry: &ArchiveEntry) -> String {
+    let name = match &entry.id {
+        None => format!("sha256.{}", hex::encode(Sha256::digest(&entry.body))),
         Some(id) if id.len() > MAX_ID_BYTES => format!("id-sha256.{}", hex::encode(Sha256::digest(id))),
         Some(id) => percent_encode(id, &ID_ENCODE_SET).to_string(),
     };
-    format!("{}/{}{name}.json", batch.provider, if batch.is_polled { POLLED_PREFIX } else { "" })
+    format!("{}/{}{name}.json", entry.provider, if entry.is_polled { POLLED_PREFIX } else { "" })
 }
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests {
 
     use super::*;
 
-    fn of(id: Option<&str>) -> String {
+    fn key_of(id: Option<&str>) -> String {
         let id = id.map(|id| id.as_bytes().to_vec());
         object_key(&ArchiveEntry {
             provider: "sparkpost",
@@ -54,17 +54,17 @@ mod tests {
 
     #[test]
     fn every_id_maps_to_one_file_in_the_provider_s_folder() {
-        insta::assert_snapshot!(of(Some("8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac")), @"sparkpost/8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac.json");
-        insta::assert_snapshot!(of(Some("../../x y%2F.json")), @"sparkpost/%2E%2E%2F%2E%2E%2Fx%20y%252F%2Ejson.json");
-        insta::assert_snapshot!(of(Some("..")), @"sparkpost/%2E%2E.json");
-        insta::assert_snapshot!(of(None), @"sparkpost/sha256.4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945.json");
-        assert_eq!(of(Some(&"a".repeat(81))).len(), "sparkpost/id-sha256..json".len() + 64);
-        assert_ne!(of(Some(&"a".repeat(81))), of(Some(&"a".repeat(82))));
+        insta::assert_snapshot!(key_of(Some("8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac")), @"sparkpost/8ae7b9c0-9f6d-11e5-aa1f-0024e8f4d9ac.json");
+        insta::assert_snapshot!(key_of(Some("../../x y%2F.json")), @"sparkpost/%2E%2E%2F%2E%2E%2Fx%20y%252F%2Ejson.json");
+        insta::assert_snapshot!(key_of(Some("..")), @"sparkpost/%2E%2E.json");
+        insta::assert_snapshot!(key_of(None), @"sparkpost/sha256.4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945.json");
+        assert_eq!(key_of(Some(&"a".repeat(81))).len(), "sparkpost/id-sha256..json".len() + 64);
+        assert_ne!(key_of(Some(&"a".repeat(81))), key_of(Some(&"a".repeat(82))));
     }
 
     #[test]
     fn no_sender_can_forge_the_key_of_a_polled_page() {
-        let of_us = ArchiveEntry {
+        let polled_entry = ArchiveEntry {
             provider: "stripe",
             id: None,
             is_polled: true,
@@ -72,8 +72,8 @@ mod tests {
             headers: vec![],
             body: "{}".into(),
         };
-        insta::assert_snapshot!(object_key(&of_us), @"stripe/polled.sha256.44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.json");
-        assert!(is_polled(&object_key(&of_us)));
-        assert!(!is_polled(&of(Some("polled.1"))) && !is_polled(&of(None)));
+        insta::assert_snapshot!(object_key(&polled_entry), @"stripe/polled.sha256.44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.json");
+        assert!(is_polled(&object_key(&polled_entry)));
+        assert!(!is_polled(&key_of(Some("polled.1"))) && !is_polled(&key_of(None)));
     }
 }

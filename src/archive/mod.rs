@@ -81,21 +81,21 @@ impl Archive {
     /// When storing failed, or was not confirmed in time. An unconfirmed entry may still be stored.
     pub async fn put_if_absent(
         &self,
-        batch: &ArchiveEntry,
+        entry: &ArchiveEntry,
         deadline: Instant,
     ) -> Result<PutOutcome, AwsError> {
         match self {
-            Self::S3(bucket) => bucket.put_if_absent(batch, deadline).await,
+            Self::S3(bucket) => bucket.put_if_absent(entry, deadline).await,
             #[cfg(feature = "command")]
-            Self::Folder(folder) => folder.put_if_absent(batch, deadline).await,
+            Self::Folder(folder) => folder.put_if_absent(entry, deadline).await,
             #[cfg(feature = "command")]
-            Self::Notifying(archive, watcher) => {
-                let stored = Box::pin(archive.put_if_absent(batch, deadline)).await?;
-                if stored == PutOutcome::Created {
+            Self::Notifying(archive, sender) => {
+                let outcome = Box::pin(archive.put_if_absent(entry, deadline)).await?;
+                if outcome == PutOutcome::Created {
                     // A closed receiver is fine: the next run rescans the archive.
-                    let _ = watcher.send(object_key(batch));
+                    let _ = sender.send(object_key(entry));
                 }
-                Ok(stored)
+                Ok(outcome)
             }
         }
     }

@@ -37,29 +37,29 @@ impl S3Archive {
 
     pub(super) async fn put_if_absent(
         &self,
-        batch: &ArchiveEntry,
+        entry: &ArchiveEntry,
         deadline: Instant,
     ) -> Result<PutOutcome, AwsError> {
-        let key = format!("{}{}", self.prefix, object_key(batch));
+        let key = format!("{}{}", self.prefix, object_key(entry));
         // The key holds only the hash of a long id, so the metadata holds the id itself, encoded as ASCII.
-        let id = percent_encode(batch.id.as_deref().unwrap_or_default(), &ID_ENCODE_SET).to_string();
+        let id = percent_encode(entry.id.as_deref().unwrap_or_default(), &ID_ENCODE_SET).to_string();
         retry("PutObject", deadline, || async {
-            let put = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
-            let put = put.content_type("application/json").body(ByteStream::from(batch.body.clone()));
-            let put = put.metadata("received", batch.received_at.to_string()).metadata("id", &id);
-            let put = batch.headers.iter().fold(put, |put, (name, value)| {
+            let request = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
+            let request = request.content_type("application/json").body(ByteStream::from(entry.body.clone()));
+            let request = request.metadata("received", entry.received_at.to_string()).metadata("id", &id);
+            let request = entry.headers.iter().fold(request, |request, (name, value)| {
                 let value = percent_encode(value.as_bytes(), &ID_ENCODE_SET).to_string();
-                put.metadata(format!("{METADATA_PREFIX}{name}"), value)
+                request.metadata(format!("{METADATA_PREFIX}{name}"), value)
             });
-            match put.send().await {
+            match request.send().await {
                 Ok(_) => Ok(PutOutcome::Created),
                 Err(error) => match &error {
                     // "Conditional writes", Amazon S3 User Guide: 412 if the object exists, 409 if another request
                     // writes it.
-                    SdkError::ServiceError(message) if message.raw().status().as_u16() == 412 => {
+                    SdkError::ServiceError(response) if response.raw().status().as_u16() == 412 => {
                         Ok(PutOutcome::AlreadyExists)
                     }
-                    SdkError::ServiceError(message) if message.raw().status().as_u16() == 409 => {
+                    SdkError::ServiceError(response) if response.raw().status().as_u16() == 409 => {
                         Err(AttemptFailure::Transient("another request is writing the same object".into()))
                     }
                     _ => Err(AttemptFailure::from_sdk_error(&error)),
@@ -75,29 +75,29 @@ impl S3Archive {
         deadline: Instant,
     ) -> Result<Option<ArchivedPayload>, AwsError> {
         let key = format!("{}{key}", self.prefix);
-        let got = retry("GetObject", deadline, || async {
-            let got = match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
-                Ok(got) => got,
+        let result = retry("GetObject", deadline, || async {
+            let response = match self.client.get_object().bucket(&self.bucket).key(&key).send().await {
+                Ok(response) => response,
                 Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
                 Err(error) => return Err(AttemptFailure::from_sdk_error(&error)),
             };
-            let message = got.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
-            let modified = got.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
-            let received = message.or(modified).unwrap_or_else(Timestamp::now);
-            let headers = got.metadata().into_iter().flatten().filter_map(|(name, value)| {
+            let metadata_time =
+                response.metadata().and_then(|metadata| metadata.get("received")?.parse().ok());
+            let modified_time =
+                response.last_modified().and_then(|time| Timestamp::from_second(time.secs()).ok());
+            let received_at = metadata_time.or(modified_time).unwrap_or_else(Timestamp::now);
+            let headers = response.metadata().into_iter().flatten().filter_map(|(name, value)| {
                 let value = percent_decode_str(value).decode_utf8().ok()?;
                 Some((name.strip_prefix(METADATA_PREFIX)?.to_owned(), value.into_owned()))
             });
             let headers: Vec<_> = headers.collect();
-            Ok(Some((received, headers, got.body)))
+            Ok(Some((received_at, headers, response.body)))
         });
-        let Some((received, headers, body)) = got.await? else { return Ok(None) };
-        // The body is read outside of `retried`, because a large body may take longer than an attempt.
+        let Some((received_at, headers, body)) = result.await? else { return Ok(None) };
+        // The body is read outside of `retry`, because a large body may take longer than an attempt.
         let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
         match timeout_at(deadline, body.collect()).await {
-            Ok(Ok(body)) => {
-                Ok(Some(ArchivedPayload { received_at: received, headers, body: body.into_bytes() }))
-            }
+            Ok(Ok(body)) => Ok(Some(ArchivedPayload { received_at, headers, body: body.into_bytes() })),
             Ok(Err(error)) => Err(unavailable(error_chain(&error))),
             Err(_) => Err(unavailable("reading the body timed out".into())),
         }
@@ -114,9 +114,9 @@ impl S3Archive {
         let prefix = format!("{}{provider}/", self.prefix);
         loop {
             let page = retry("ListObjectsV2", deadline, || async {
-                let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
-                let list = list.set_start_after(after.clone()).send().await;
-                list.map_err(|error| AttemptFailure::from_sdk_error(&error))
+                let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(&prefix);
+                let result = request.set_start_after(after.clone()).send().await;
+                result.map_err(|error| AttemptFailure::from_sdk_error(&error))
             });
             let page = page.await?;
             // Ignore foreign objects, such as the empty object that the S3 console creates for a folder.

@@ -26,11 +26,11 @@ impl FromStr for ArchiveUrl {
     type Err = ArchiveUrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let Some(rest) = text.strip_prefix("s3://") else {
+        let Some(location) = text.strip_prefix("s3://") else {
             let is_folder = !text.is_empty() && !text.contains("://");
             return if is_folder { Ok(Self::Folder(text.into())) } else { Err(ArchiveUrlError(text.into())) };
         };
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let (bucket, prefix) = location.split_once('/').unwrap_or((location, ""));
         if bucket.is_empty() {
             return Err(ArchiveUrlError(text.into()));
         }
@@ -69,12 +69,12 @@ mod tests {
 
     #[test]
     fn an_archive_url_is_a_bucket_with_optional_prefix_or_a_folder() {
-        let read = |text: &str| text.parse::<ArchiveUrl>();
+        let parse = |text: &str| text.parse::<ArchiveUrl>();
         let s3 = |prefix: &str| Ok(ArchiveUrl::S3 { bucket: "raw".into(), prefix: prefix.into() });
-        assert_eq!(read("s3://raw"), s3(""));
-        assert_eq!(read("s3://raw/"), s3(""));
-        assert_eq!(read("s3://raw/a/b/"), s3("a/b/"));
-        assert_eq!(read("data/raw"), Ok(ArchiveUrl::Folder("data/raw".into())));
-        assert!(read("s3://").is_err() && read("").is_err() && read("https://raw").is_err());
+        assert_eq!(parse("s3://raw"), s3(""));
+        assert_eq!(parse("s3://raw/"), s3(""));
+        assert_eq!(parse("s3://raw/a/b/"), s3("a/b/"));
+        assert_eq!(parse("data/raw"), Ok(ArchiveUrl::Folder("data/raw".into())));
+        assert!(parse("s3://").is_err() && parse("").is_err() && parse("https://raw").is_err());
     }
 }

@@ -44,10 +44,10 @@ async fn run() -> Result<(), Error> {
         let function = function.clone();
         Box::pin(async move {
             let context = event.context;
-            let (answer, line) =
+            let (response, line) =
                 function.invoke(event.payload.get(), &context.request_id, context.deadline()).await;
             output::print_line(&line);
-            Ok::<_, Error>(answer)
+            Ok::<_, Error>(response)
         })
     }))
     .await

@@ -23,11 +23,11 @@ async fn run() -> Result<(), Error> {
     let environment = FeedEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
-    let access = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
+    let authenticator = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
     let log = LambdaLog::new(environment.database_url.as_ref(), credentials)?;
     let function = Arc::new(FeedFunction {
-        feed: Arc::new(Feed::new(log, access)),
+        feed: Arc::new(Feed::new(log, authenticator)),
         is_streaming: environment.is_streaming,
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {

@@ -21,17 +21,18 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let environment = PollerEnvironment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
-    let ((bucket, prefix), mark) = (environment.archive, environment.checkpoint);
+    let (archive_bucket, archive_prefix) = environment.archive;
+    let (checkpoint_bucket, checkpoint_key) = environment.checkpoint;
     let function = Arc::new(PollerFunction {
         poller: Poller {
             provider: environment.provider,
             polling: environment.polling,
             base_url: environment.base_url,
-            archive: Archive::S3(S3Archive::new(&config, bucket, prefix)),
+            archive: Archive::S3(S3Archive::new(&config, archive_bucket, archive_prefix)),
             checkpoint_store: CheckpointStore::Object {
                 client: s3_client(&config),
-                bucket: mark.0,
-                key: mark.1,
+                bucket: checkpoint_bucket,
+                key: checkpoint_key,
             },
             delay: environment.delay,
             lookback: environment.lookback,

@@ -26,16 +26,16 @@ async fn run() -> Result<(), Error> {
     let environment = SubscribersEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = |arn| SecretsManager::new(&config, arn);
-    let access = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
+    let authenticator = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
-    let manager = SubscriberService {
+    let service = SubscriberService {
         store: DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), credentials)?),
         keys: KeySource::from_secrets_manager(secret(environment.subscriber_key_arn)),
         client: DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?,
         clock: Arc::new(Timestamp::now),
     };
     let function = Arc::new(ApiFunction {
-        api: Api { service: manager, access },
+        api: Api { service, access: authenticator },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     lambda::run_function(move |event, request_id, deadline| {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::cli::subscriber::subscriber_text;
+use crate::cli::subscriber::format_fields;
 use crate::delivery::{DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView, view};
 use crate::input;
 use crate::log::{AnyLog, LogError, OpenLogError};
@@ -64,7 +64,7 @@ struct FilterArgs {
 #[derive(Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    which: FilterArgs,
+    filter_args: FilterArgs,
     /// Maximum number of deliveries to list
     #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -86,7 +86,7 @@ pub struct SelectionArgs {
     #[arg(conflicts_with_all = ["subscriber", "event", "status", "since", "until"])]
     id: Option<i64>,
     #[command(flatten)]
-    which: FilterArgs,
+    filter_args: FilterArgs,
     #[command(flatten)]
     store_args: StoreArgs,
 }
@@ -116,9 +116,9 @@ impl StoreArgs {
 
 impl SelectionArgs {
     fn validate(&self) -> Result<(), DeliveryError> {
-        let FilterArgs { subscriber, event, status, since, until: _ } = &self.which;
-        let is_range = subscriber.is_some() || event.is_some() || status.is_some() || since.is_some();
-        (self.id.is_some() || is_range).then_some(()).ok_or(DeliveryError::NoSelection)
+        let FilterArgs { subscriber, event, status, since, until: _ } = &self.filter_args;
+        let has_filter = subscriber.is_some() || event.is_some() || status.is_some() || since.is_some();
+        (self.id.is_some() || has_filter).then_some(()).ok_or(DeliveryError::NoSelection)
     }
 }
 
@@ -138,18 +138,18 @@ impl DeliveryCommand {
     /// Runs the command and prints its result.
     pub async fn run(self) -> Result<(), DeliveryError> {
         match self {
-            Self::List(ListArgs { which, limit, store_args }) => {
+            Self::List(ListArgs { filter_args, limit, store_args }) => {
                 let store = store_args.open_store().await?;
-                let (mut filter, mut remaining) = (which.into_filter(&store).await?, limit as usize);
+                let (mut filter, mut remaining) = (filter_args.into_filter(&store).await?, limit as usize);
                 while remaining > 0 {
                     let page = store.list_deliveries(&filter, remaining.min(PAGE_SIZE)).await?;
                     let Some(last) = page.last() else { break };
                     filter.before_id = Some(last.id);
                     remaining -= page.len();
                     for delivery in &page {
-                        let shown = view::delivery_json(delivery);
+                        let object = view::delivery_json(delivery);
                         output::print_line(&if store_args.json {
-                            shown.to_string()
+                            object.to_string()
                         } else {
                             delivery_line(delivery)
                         });
@@ -163,46 +163,53 @@ impl DeliveryCommand {
                     .find_delivery(id)
                     .await?
                     .ok_or(DeliveryError::NotFound(id))?;
-                let mut shown = view::delivery_with_attempts_json(&delivery, &attempts);
+                let mut object = view::delivery_with_attempts_json(&delivery, &attempts);
                 if store_args.json {
-                    output::print_line(&shown.to_string());
+                    output::print_line(&object.to_string());
                 } else {
-                    let tries = shown["tries"].take();
-                    output::print_line(subscriber_text(&shown).trim_end());
-                    for tried in tries.as_array().into_iter().flatten() {
-                        output::print_line(&format!("\n{}", subscriber_text(tried).trim_end()));
+                    let attempts = object["tries"].take();
+                    output::print_line(format_fields(&object).trim_end());
+                    for attempt in attempts.as_array().into_iter().flatten() {
+                        output::print_line(&format!("\n{}", format_fields(attempt).trim_end()));
                     }
                 }
             }
             Self::Retry(selection) => {
                 selection.validate()?;
-                let SelectionArgs { id, which, store_args } = selection;
+                let SelectionArgs { id, filter_args, store_args } = selection;
                 let store = store_args.open_store().await?;
-                let mut filter = which.into_filter(&store).await?;
+                let mut filter = filter_args.into_filter(&store).await?;
                 filter.state = filter.state.or(Some(DeliveryState::Failed).filter(|_| id.is_none()));
-                let done = store.retry_deliveries(&filter, id, Timestamp::now()).await?;
-                print_result(store_args.json, done, "are due now", " that is not in flight")?;
+                let count = store.retry_deliveries(&filter, id, Timestamp::now()).await?;
+                print_result(store_args.json, count, "are due now", " that is not in flight")?;
             }
             Self::Cancel(selection) => {
                 selection.validate()?;
-                let SelectionArgs { id, which, store_args } = selection;
+                let SelectionArgs { id, filter_args, store_args } = selection;
                 let store = store_args.open_store().await?;
-                let done = store.cancel_deliveries(&which.into_filter(&store).await?, id).await?;
-                print_result(store_args.json, done, "are cancelled", " that is pending")?;
+                let count = store.cancel_deliveries(&filter_args.into_filter(&store).await?, id).await?;
+                print_result(store_args.json, count, "are cancelled", " that is pending")?;
             }
         }
         Ok(())
     }
 }
 
-fn print_result(as_json: bool, done: usize, what: &str, why_not: &'static str) -> Result<(), DeliveryError> {
-    if done == 0 {
-        return Err(DeliveryError::NothingChanged(why_not));
+/// Prints the number of changed deliveries. Fails if there are none; `requirement` completes the error "no such
+/// delivery".
+fn print_result(
+    as_json: bool,
+    count: usize,
+    outcome: &str,
+    requirement: &'static str,
+) -> Result<(), DeliveryError> {
+    if count == 0 {
+        return Err(DeliveryError::NothingChanged(requirement));
     }
     if as_json {
-        output::print_line(&json!({"object": "done", "deliveries": done}).to_string());
+        output::print_line(&json!({"object": "done", "deliveries": count}).to_string());
     } else {
-        output::print_error(&format!("deliveries that {what}: {done}"));
+        output::print_error(&format!("deliveries that {outcome}: {count}"));
     }
     Ok(())
 }
@@ -210,10 +217,10 @@ fn print_result(as_json: bool, done: usize, what: &str, why_not: &'static str) -
 fn delivery_line(delivery: &DeliveryView) -> String {
     let DeliveryView { id, event, detail_type, subscriber, state, attempts, created, .. } = delivery;
     let subscriber = subscriber.as_deref().unwrap_or("(deleted)");
-    let next = delivery.next_attempt.map(|next| format!(", next at {next:.0}")).unwrap_or_default();
-    let why = delivery.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
+    let retry = delivery.next_attempt.map(|time| format!(", next at {time:.0}")).unwrap_or_default();
+    let error = delivery.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
     format!(
-        "{id:>8}  {created:.0}  {:<9} {subscriber}  {detail_type}  {event}  attempts: {attempts}{next}{why}",
+        "{id:>8}  {created:.0}  {:<9} {subscriber}  {detail_type}  {event}  attempts: {attempts}{retry}{error}",
         state.as_str()
     )
 }

@@ -60,7 +60,7 @@ pub enum ExportError {
     Log(#[from] OpenLogError),
     /// The time range is reversed.
     #[error("--from is later than --to")]
-    Range,
+    ReversedRange,
     /// The output cannot be written.
     #[error("cannot write {output}: {error}")]
     Output {
@@ -78,16 +78,19 @@ impl Export {
     /// The range is reversed, the log cannot be read, or the output cannot be written.
     pub async fn run(self) -> Result<(), ExportError> {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
-            return Err(ExportError::Range);
+            return Err(ExportError::ReversedRange);
         }
-        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
-        let name = self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
-        let unwritable = |error| ExportError::Output { output: name.clone(), error };
+        let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
+        let output_name =
+            self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
+        let output_error = |error| ExportError::Output { output: output_name.clone(), error };
         let mut out: Box<dyn Write + Send> = match &self.output {
-            Some(path) => Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(unwritable)?)),
+            Some(path) => {
+                Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(output_error)?))
+            }
             None => Box::new(std::io::BufWriter::new(std::io::stdout())),
         };
-        let shows =
+        let reports_progress =
             self.output.is_some() || (std::io::stderr().is_terminal() && !std::io::stdout().is_terminal());
         let search = Search {
             from: self.from.unwrap_or(Timestamp::MIN),
@@ -96,45 +99,49 @@ impl Export {
             ..Search::default()
         };
         let mut page = PageRequest { order: Order::OldestFirst, after: None, offset: 0, limit: PAGE_SIZE };
-        let (mut written, mut told) = (0_u64, Instant::now());
+        let (mut written_count, mut last_report) = (0_u64, Instant::now());
         if matches!(self.format, Format::Csv) {
-            write_row(&mut out, &csv_header()).map_err(unwritable)?;
+            write_row(&mut out, &csv_header()).map_err(output_error)?;
         }
         loop {
-            let found = log.search(&search, &page).await.map_err(&failed)?;
-            let Some(last) = found.last() else { break };
+            let events = log.search(&search, &page).await.map_err(&log_error)?;
+            let Some(last) = events.last() else { break };
             page.after = Some(last.key.clone());
-            for event in &found {
-                let done = match self.format {
+            for event in &events {
+                let result = match self.format {
                     Format::Jsonl => out.write_all(&event.to_json_line()),
                     Format::Csv => write_row(&mut out, &csv_row(event)),
                 };
-                match done {
+                match result {
                     // The reader closed the pipe, as `head` does.
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-                    done => done.map_err(unwritable)?,
+                    result => result.map_err(output_error)?,
                 }
-                written += 1;
+                written_count += 1;
             }
-            if shows && told.elapsed() >= PROGRESS_INTERVAL {
-                told = Instant::now();
-                output::print_error(&format!("{written} events, up to {}", last.key.time));
+            if reports_progress && last_report.elapsed() >= PROGRESS_INTERVAL {
+                last_report = Instant::now();
+                output::print_error(&format!("{written_count} events, up to {}", last.key.time));
             }
         }
         match out.flush() {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            done => done.map_err(unwritable)?,
+            result => result.map_err(output_error)?,
         }
-        if shows {
-            output::print_error(&format!("{written} events written to {name}"));
+        if reports_progress {
+            output::print_error(&format!("{written_count} events written to {output_name}"));
         }
         Ok(())
     }
 }
 
 fn csv_header() -> Vec<Cow<'static, str>> {
-    let first = ["time", "id", "source", "type"].into_iter();
-    first.chain(COLUMNS.iter().map(|column| column.name)).chain(["detail"]).map(Cow::Borrowed).collect()
+    let envelope_columns = ["time", "id", "source", "type"].into_iter();
+    envelope_columns
+        .chain(COLUMNS.iter().map(|column| column.name))
+        .chain(["detail"])
+        .map(Cow::Borrowed)
+        .collect()
 }
 
 fn csv_row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
@@ -144,8 +151,8 @@ fn csv_row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
         event.source.as_str().into(),
         event.detail_type.as_str().into(),
     ];
-    let found = recorder::search_columns(&event.source, &event.detail);
-    row.extend(found.values().map(|value| value.unwrap_or_default().to_owned().into()));
+    let search_columns = recorder::search_columns(&event.source, &event.detail);
+    row.extend(search_columns.values().map(|value| value.unwrap_or_default().to_owned().into()));
     row.push(event.detail.as_str().into());
     row
 }

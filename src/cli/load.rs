@@ -85,11 +85,12 @@ pub enum LoadError {
 /// Progress of a load.
 #[derive(Default)]
 struct Progress {
-    all: RecordSummary,
+    summary: RecordSummary,
     batches: usize,
-    before: usize,
-    failed: Vec<String>,
-    failures: usize,
+    recorded_before: usize,
+    /// The keys and errors of the first failed batches.
+    first_failures: Vec<String>,
+    failed_batches: usize,
 }
 
 impl Load {
@@ -99,10 +100,10 @@ impl Load {
     /// The log or the archive cannot be opened, the archive is empty, or some batches failed.
     pub async fn run(self) -> Result<(), LoadError> {
         let address: LogAddress = self.database.to_string_lossy().parse()?;
-        let failed = |error| LoadError::Log { log: address.to_string(), error };
+        let log_error = |error| LoadError::Log { log: address.to_string(), error };
         let log = AnyLog::open(&address, u32::try_from(CONCURRENT_BATCHES).unwrap_or(u32::MAX))
             .await
-            .map_err(failed)?;
+            .map_err(log_error)?;
         let archive = match &self.archive {
             ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
             ArchiveUrl::S3 { bucket, prefix } => {
@@ -111,11 +112,11 @@ impl Load {
         };
         let recorder: Recorder<AnyLog, EventBridge> = Recorder { archive, log, bus: None };
         let started = Instant::now();
-        let progress = load(Arc::new(recorder), &self.archive, &failed).await?;
-        progress.tell(started.elapsed(), self.json);
-        match progress.failures {
+        let progress = load(Arc::new(recorder), &self.archive, &log_error).await?;
+        progress.print_summary(started.elapsed(), self.json);
+        match progress.failed_batches {
             0 => Ok(()),
-            count => Err(LoadError::Batches { count, first: progress.failed.join("; ") }),
+            count => Err(LoadError::Batches { count, first: progress.first_failures.join("; ") }),
         }
     }
 }
@@ -123,48 +124,45 @@ impl Load {
 async fn load(
     recorder: Arc<Recorder<AnyLog, EventBridge>>,
     url: &ArchiveUrl,
-    failed: &impl Fn(LogError) -> LoadError,
+    log_error: &impl Fn(LogError) -> LoadError,
 ) -> Result<Progress, LoadError> {
     let mut progress = Progress::default();
-    let mut told = Instant::now();
+    let mut last_report = Instant::now();
     let mut tasks = JoinSet::new();
     for provider in providers::ALL {
         let mut after: Option<String> = None;
         loop {
             let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
-            let listed = recorder.list_unrecorded(provider, after.as_deref(), deadline).await;
-            let listed = listed.map_err(|error| match error {
-                RecordError::Log(error) => failed(error),
+            let page = recorder.list_unrecorded(provider, after.as_deref(), deadline).await;
+            let page = page.map_err(|error| match error {
+                RecordError::Log(error) => log_error(error),
                 error => LoadError::Archive { archive: url.to_string(), error },
             })?;
-            let Some(ArchivePage { last_key: last, batch_count: batches, unrecorded_keys: new }) = listed
-            else {
-                break;
-            };
-            progress.batches += batches;
-            progress.before += batches - new.len();
-            for key in new {
+            let Some(ArchivePage { last_key, batch_count, unrecorded_keys }) = page else { break };
+            progress.batches += batch_count;
+            progress.recorded_before += batch_count - unrecorded_keys.len();
+            for key in unrecorded_keys {
                 if tasks.len() == CONCURRENT_BATCHES {
-                    progress.count(tasks.join_next().await, failed)?;
+                    progress.count(tasks.join_next().await, log_error)?;
                 }
-                if told.elapsed() >= PROGRESS_INTERVAL {
-                    told = Instant::now();
+                if last_report.elapsed() >= PROGRESS_INTERVAL {
+                    last_report = Instant::now();
                     output::print_error(&format!("{}; at {key}", progress.text()));
                 }
                 let recorder = recorder.clone();
                 tasks.spawn(async move {
                     let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
-                    let done = recorder.record_archived(&key, &AwsOrigin::default(), deadline).await;
-                    (key, done)
+                    let result = recorder.record_archived(&key, &AwsOrigin::default(), deadline).await;
+                    (key, result)
                 });
             }
-            after = Some(last);
+            after = Some(last_key);
         }
     }
     while !tasks.is_empty() {
-        progress.count(tasks.join_next().await, failed)?;
+        progress.count(tasks.join_next().await, log_error)?;
     }
-    recorder.log.assign_positions().await.map_err(failed)?;
+    recorder.log.assign_positions().await.map_err(log_error)?;
     if progress.batches == 0 {
         let folders = providers::ALL.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
@@ -172,58 +170,59 @@ async fn load(
     Ok(progress)
 }
 
-type Done = (String, Result<RecordSummary, RecordError>);
+/// The key of a batch and the result of recording it.
+type BatchResult = (String, Result<RecordSummary, RecordError>);
 
 impl Progress {
     /// Counts a finished batch. An unavailable log ends the load.
     fn count(
         &mut self,
-        done: Option<Result<Done, JoinError>>,
-        failed: &impl Fn(LogError) -> LoadError,
+        result: Option<Result<BatchResult, JoinError>>,
+        log_error: &impl Fn(LogError) -> LoadError,
     ) -> Result<(), LoadError> {
-        match done {
+        match result {
             Some(Ok((_, Ok(summary)))) => {
-                self.all = self.all.merge(summary);
+                self.summary = self.summary.merge(summary);
                 return Ok(());
             }
             Some(Ok((
                 _,
                 Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::InvalidCredentials(_)))),
             ))) => {
-                return Err(failed(error));
+                return Err(log_error(error));
             }
-            Some(Ok((key, Err(error)))) => self.failed.push(format!("{key}: {error}")),
-            Some(Err(error)) => self.failed.push(error.to_string()),
+            Some(Ok((key, Err(error)))) => self.first_failures.push(format!("{key}: {error}")),
+            Some(Err(error)) => self.first_failures.push(error.to_string()),
             None => return Ok(()),
         }
-        self.failures += 1;
-        self.failed.truncate(MAX_NAMED_FAILURES);
+        self.failed_batches += 1;
+        self.first_failures.truncate(MAX_NAMED_FAILURES);
         Ok(())
     }
 
     fn text(&self) -> String {
-        let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
+        let RecordSummary { new_events, duplicates, unrecognized, .. } = self.summary;
         format!(
-            "{} batches, {} already recorded; {events} new events, {repeats} duplicates, {unrecognized} unrecognized and recorded unchanged",
-            self.batches, self.before
+            "{} batches, {} already recorded; {new_events} new events, {duplicates} duplicates, {unrecognized} unrecognized and recorded unchanged",
+            self.batches, self.recorded_before
         )
     }
 
-    fn tell(&self, time: Duration, json: bool) {
-        let RecordSummary { new_events: events, duplicates: repeats, unrecognized, .. } = self.all;
+    fn print_summary(&self, elapsed: Duration, json: bool) {
+        let RecordSummary { new_events, duplicates, unrecognized, .. } = self.summary;
         output::print_line(&if json {
             serde_json::json!({
                 "batches": self.batches,
-                "before": self.before,
-                "failed": self.failures,
-                "events": events,
-                "repeats": repeats,
+                "before": self.recorded_before,
+                "failed": self.failed_batches,
+                "events": new_events,
+                "repeats": duplicates,
                 "unrecognized": unrecognized,
-                "seconds": time.as_secs_f64(),
+                "seconds": elapsed.as_secs_f64(),
             })
             .to_string()
         } else {
-            format!("{}; {:.1} s", self.text(), time.as_secs_f64())
+            format!("{}; {:.1} s", self.text(), elapsed.as_secs_f64())
         });
     }
 }

@@ -34,24 +34,21 @@ impl Maintain {
     /// # Errors
     /// The log cannot be opened, or its maintenance failed.
     pub async fn run(self) -> Result<(), OpenLogError> {
-        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
-        let mut keep = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
+        let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
+        let mut policy = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
         if let Some(days) = self.keep {
-            keep = keep.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));
+            policy = policy.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));
         }
-        let MaintenanceReport {
-            created_partitions: made,
-            dropped_partitions: dropped,
-            deleted_events: deleted,
-        } = log.maintain(&keep).await.map_err(&failed)?;
+        let MaintenanceReport { created_partitions, dropped_partitions, deleted_events } =
+            log.maintain(&policy).await.map_err(&log_error)?;
         output::print_line(&if self.json {
-            serde_json::json!({"made": made, "dropped": dropped, "deleted": deleted}).to_string()
+            serde_json::json!({"made": created_partitions, "dropped": dropped_partitions, "deleted": deleted_events}).to_string()
         } else {
             let list = |tables: &[String]| if tables.is_empty() { "none".into() } else { tables.join(", ") };
             format!(
-                "partitions created: {}\npartitions dropped: {}\nevents deleted: {deleted}",
-                list(&made),
-                list(&dropped)
+                "partitions created: {}\npartitions dropped: {}\nevents deleted: {deleted_events}",
+                list(&created_partitions),
+                list(&dropped_partitions)
             )
         });
         Ok(())

@@ -112,7 +112,7 @@ pub struct CreateArgs {
     #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_SECRET", hide_env_values = true, value_name = "SECRET")]
     secret: Option<String>,
     #[command(flatten)]
-    wants: SettingsArgs,
+    settings: SettingsArgs,
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -125,7 +125,7 @@ pub struct UpdateArgs {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     #[command(flatten)]
-    wants: SettingsArgs,
+    settings: SettingsArgs,
     /// Receive events of every type
     #[arg(long, conflicts_with = "types")]
     all_types: bool,
@@ -165,38 +165,38 @@ pub enum SubscriberCommandError {
 impl StoreArgs {
     async fn open_service(&self) -> Result<SubscriberService<AnyLog>, SubscriberCommandError> {
         let address: LogAddress = self.database.to_string_lossy().parse().map_err(OpenLogError::from)?;
-        let store = default_key_file(&address, &default_data_folder());
-        let subscribing = self.flags.clone().resolve(SubscriberFile::default(), &store)?;
+        let key_folder = default_key_file(&address, &default_data_folder());
+        let settings = self.flags.clone().resolve(SubscriberFile::default(), &key_folder)?;
         let (log, _) = AnyLog::open_existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
             Some(arn) => KeySource::from_secrets_manager(SecretsManager::new(
                 &aws::command_config().await,
                 arn.clone(),
             )),
-            None => KeySource::File(subscribing.key_file),
+            None => KeySource::File(settings.key_file),
         };
         Ok(SubscriberService {
             store: DeliveryStore::new(log),
             keys,
-            client: DeliveryClient::new(SsrfGuard::new(subscribing.allowed_networks))?,
+            client: DeliveryClient::new(SsrfGuard::new(settings.allowed_networks))?,
             clock: Arc::new(Timestamp::now),
         })
     }
 
-    /// Prints JSON, or a sentence for people.
-    fn print_result(&self, done: &Value, to_a_person: &str) {
+    /// Prints `object` with --json, otherwise `message`.
+    fn print_result(&self, object: &Value, message: &str) {
         if self.json {
-            output::print_line(&done.to_string());
+            output::print_line(&object.to_string());
         } else {
-            output::print_error(to_a_person);
+            output::print_error(message);
         }
     }
 
-    fn print_subscriber(&self, shown: &Value) {
+    fn print_object(&self, object: &Value) {
         if self.json {
-            output::print_line(&shown.to_string());
+            output::print_line(&object.to_string());
         } else {
-            output::print_line(&subscriber_text(shown));
+            output::print_line(&format_fields(object));
         }
     }
 }
@@ -212,75 +212,76 @@ impl SettingsArgs {
 impl SubscriberCommand {
     /// Runs the command and prints its result.
     pub async fn run(self) -> Result<(), SubscriberCommandError> {
-        let shown_of = |subscriber: &Subscriber| view::subscriber_json(subscriber, Timestamp::now());
+        let to_json = |subscriber: &Subscriber| view::subscriber_json(subscriber, Timestamp::now());
         match self {
-            Self::Create(CreateArgs { name, url, secret, wants, store }) => {
-                let given = secret.map(Secret::new);
-                let is_given = given.is_some();
-                let (made, secret) =
-                    store.open_service().await?.create(&name, wants.into_update(Some(url)), given).await?;
-                let mut shown = shown_of(&made);
-                if !is_given {
-                    shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
+            Self::Create(CreateArgs { name, url, secret, settings, store }) => {
+                let existing_secret = secret.map(Secret::new);
+                let is_new_secret = existing_secret.is_none();
+                let update = settings.into_update(Some(url));
+                let (created, secret) =
+                    store.open_service().await?.create(&name, update, existing_secret).await?;
+                let mut object = to_json(&created);
+                if is_new_secret {
+                    object["secret"] = String::from_utf8_lossy(secret.expose()).into();
                 }
-                store.print_subscriber(&shown);
-                if !is_given && output::output_failed() {
+                store.print_object(&object);
+                if is_new_secret && output::output_failed() {
                     return Err(SubscriberCommandError::SecretNotPrinted(name));
                 }
             }
             Self::List(store) => {
                 let subscribers = store.open_service().await?.store.list_subscribers(None).await;
                 for subscriber in subscribers.map_err(SubscriberServiceError::from)? {
-                    store.print_subscriber(&shown_of(&subscriber));
+                    store.print_object(&to_json(&subscriber));
                 }
             }
             Self::Show(NameArgs { name, store }) => {
-                store.print_subscriber(&shown_of(&store.open_service().await?.find(&name).await?));
+                store.print_object(&to_json(&store.open_service().await?.find(&name).await?));
             }
-            Self::Update(UpdateArgs { name, url, wants, all_types, store }) => {
-                let mut changes = wants.into_update(url);
+            Self::Update(UpdateArgs { name, url, settings, all_types, store }) => {
+                let mut update = settings.into_update(url);
                 if all_types {
-                    changes.types = Some(Vec::new());
+                    update.types = Some(Vec::new());
                 }
-                let updated = store.open_service().await?.update(&name, changes).await?;
-                store.print_subscriber(&shown_of(&updated));
+                let updated = store.open_service().await?.update(&name, update).await?;
+                store.print_object(&to_json(&updated));
             }
             Self::Pause(NameArgs { name, store }) => {
-                store.print_subscriber(&shown_of(&store.open_service().await?.pause(&name).await?));
+                store.print_object(&to_json(&store.open_service().await?.pause(&name).await?));
             }
             Self::Resume(NameArgs { name, store }) => {
-                store.print_subscriber(&shown_of(&store.open_service().await?.resume(&name).await?));
+                store.print_object(&to_json(&store.open_service().await?.resume(&name).await?));
             }
             Self::RotateSecret(RotateSecretArgs { name, overlap, store }) => {
                 let overlap = SignedDuration::from_hours(overlap.into());
-                let manager = store.open_service().await?;
-                let secret = manager.rotate_secret(&name, overlap).await?;
-                let mut shown = shown_of(&manager.find(&name).await?);
-                shown["secret"] = String::from_utf8_lossy(secret.expose()).into();
-                store.print_subscriber(&shown);
+                let service = store.open_service().await?;
+                let secret = service.rotate_secret(&name, overlap).await?;
+                let mut object = to_json(&service.find(&name).await?);
+                object["secret"] = String::from_utf8_lossy(secret.expose()).into();
+                store.print_object(&object);
                 if output::output_failed() {
                     return Err(SubscriberCommandError::SecretNotPrinted(name));
                 }
             }
             Self::Delete(NameArgs { name, store }) => {
                 store.open_service().await?.delete(&name).await?;
-                let done = json!({"object": "done", "subscriber": name});
+                let result = json!({"object": "done", "subscriber": name});
                 store.print_result(
-                    &done,
+                    &result,
                     &format!("{name} is deleted, and its pending deliveries are cancelled"),
                 );
             }
             Self::Test(NameArgs { name, store }) => {
-                let tried = store.open_service().await?.send_ping(&name).await?;
-                store.print_subscriber(&view::ping_json(&tried));
-                if !tried.is_success() {
+                let attempt = store.open_service().await?.send_ping(&name).await?;
+                store.print_object(&view::ping_json(&attempt));
+                if !attempt.is_success() {
                     return Err(SubscriberCommandError::PingRejected(name));
                 }
             }
             Self::EncryptAgain(store) => {
-                let done = store.open_service().await?.reencrypt_secrets().await?;
-                let said = format!("secrets re-encrypted: {done}");
-                store.print_result(&json!({"object": "done", "secrets": done}), &said);
+                let count = store.open_service().await?.reencrypt_secrets().await?;
+                let message = format!("secrets re-encrypted: {count}");
+                store.print_result(&json!({"object": "done", "secrets": count}), &message);
             }
         }
         Ok(())
@@ -301,17 +302,17 @@ fn parse_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// One line per field that has a value, the name first.
-pub(crate) fn subscriber_text(shown: &Value) -> String {
+/// Formats a JSON object as one line per field that has a value: `name`, `id` or `number` first.
+pub(crate) fn format_fields(object: &Value) -> String {
     let mut lines = Vec::new();
-    let mut fields: Vec<_> = shown.as_object().into_iter().flatten().collect();
+    let mut fields: Vec<_> = object.as_object().into_iter().flatten().collect();
     fields.sort_by_key(|(name, _)| !matches!(name.as_str(), "name" | "id" | "number"));
     for (name, value) in fields {
         match value {
             Value::Null => {}
             Value::String(text) => {
                 // Continuation lines are indented, so that they do not look like fields.
-                let text = strip_control_characters(text).replace('\n', &format!("\n{:17}", ""));
+                let text = escape_control_characters(text).replace('\n', &format!("\n{:17}", ""));
                 lines.push(format!("{name:<16} {text}"));
             }
             Value::Object(fields) => {
@@ -330,17 +331,17 @@ fn is_bidi_control(char: char) -> bool {
     matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes control characters in untrusted text.
-fn strip_control_characters(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+/// Escapes control characters in untrusted text, except line feeds and tabs.
+fn escape_control_characters(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() && char != '\n' && char != '\t' || is_bidi_control(char) {
-            shown.extend(char.escape_default());
+            escaped.extend(char.escape_default());
         } else {
-            shown.push(char);
+            escaped.push(char);
         }
     }
-    shown
+    escaped
 }
 
 #[cfg(test)]
@@ -349,11 +350,11 @@ mod tests {
 
     #[test]
     fn untrusted_text_cannot_imitate_a_field() {
-        let shown = json!({
+        let object = json!({
             "object": "test", "status": 500, "error": null, "answer": "no\nstatus 200\n\u{1b}[2J\u{202e}",
         });
         assert_eq!(
-            subscriber_text(&shown),
+            format_fields(&object),
             "answer           no\n                 status 200\n                 \\u{1b}[2J\\u{202e}\nstatus           500\n"
         );
     }

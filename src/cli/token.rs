@@ -26,7 +26,7 @@ pub struct TokenCommand {
     revoke: bool,
 }
 
-/// How often an edit is retried while concurrent edits win.
+/// Maximum number of attempts to edit the token list, which is retried after a concurrent edit.
 const MAX_EDIT_ATTEMPTS: u32 = 10;
 
 #[derive(Debug, thiserror::Error)]
@@ -77,43 +77,45 @@ impl TokenCommand {
 
 /// Edits the token list in `secret` without losing a concurrent edit.
 ///
-/// The id of the new version is derived from the version that was read, and Secrets Manager stores a version id only once
-/// ("ClientRequestToken", PutSecretValue). Of two edits of one version the second is rejected, and retried on the stored list.
+/// The id of the new version is derived from the version that was read, and Secrets Manager stores a version id only
+/// once ("ClientRequestToken", PutSecretValue). Of two edits of one version it rejects the second, which is then retried
+/// on the stored list.
 async fn edit_secret(
     client: &aws_sdk_secretsmanager::Client,
     secret: &str,
     edit: impl Fn(&mut TokenList) -> Result<(), TokenError>,
 ) -> Result<(), TokenError> {
-    let failed = |error: String| TokenError::Secret(secret.to_owned(), error);
-    // The version that was read, and how many edits of it were rejected: after a rollback it can be current again.
-    let (mut version_read, mut refused) = (String::new(), 0);
+    let secret_error = |error: String| TokenError::Secret(secret.to_owned(), error);
+    // The last version read, and the number of rejected edits of it. They make the next attempt use another version
+    // id, because after a rollback the version may have had a successor already.
+    let (mut last_version, mut rejections) = (String::new(), 0);
     for _ in 0..MAX_EDIT_ATTEMPTS {
-        let read = client.get_secret_value().secret_id(secret).send().await;
-        let read = read.map_err(|error| failed(output::error_chain(&error)))?;
-        let list: Result<TokenList, _> = serde_json::from_str(read.secret_string().unwrap_or_default());
+        let response = client.get_secret_value().secret_id(secret).send().await;
+        let response = response.map_err(|error| secret_error(output::error_chain(&error)))?;
+        let list: Result<TokenList, _> = serde_json::from_str(response.secret_string().unwrap_or_default());
         let mut list = list.map_err(|_| TokenError::InvalidList(secret.to_owned()))?;
         edit(&mut list)?;
-        let version = read.version_id().unwrap_or_default();
-        if version != version_read {
-            (version_read, refused) = (version.to_owned(), 0);
+        let version = response.version_id().unwrap_or_default();
+        if version != last_version {
+            (last_version, rejections) = (version.to_owned(), 0);
         }
-        let put = client
+        let request = client
             .put_secret_value()
             .secret_id(secret)
-            .client_request_token(next_version_id(version, refused))
+            .client_request_token(next_version_id(version, rejections))
             .secret_string(serde_json::to_string(&list)?);
-        match put.send().await {
+        match request.send().await {
             Ok(_) => return Ok(()),
-            Err(error) if error.code() == Some("ResourceExistsException") => refused += 1,
-            Err(error) => return Err(failed(output::error_chain(&error))),
+            Err(error) if error.code() == Some("ResourceExistsException") => rejections += 1,
+            Err(error) => return Err(secret_error(output::error_chain(&error))),
         }
     }
     Err(TokenError::Conflict(secret.to_owned()))
 }
 
 /// The id of the version that follows `version`, as 64 hexadecimal digits.
-fn next_version_id(version: &str, refused: u32) -> String {
-    hex::encode(Sha256::digest(format!("{version} {refused}")))
+fn next_version_id(version: &str, rejections: u32) -> String {
+    hex::encode(Sha256::digest(format!("{version} {rejections}")))
 }
 
 /// 244 random bits.

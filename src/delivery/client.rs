@@ -184,7 +184,7 @@ impl DeliveryClient {
         let url = receiver.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
         self.guard.check_literal(url)?;
         let client = if url.scheme() == "https" { &self.client } else { &self.plaintext_client };
-        let not_sent = |why: &str| AttemptError::NotSent(why.to_owned());
+        let not_sent = |message: &str| AttemptError::NotSent(message.to_owned());
         let body = receiver.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
         let signer = receiver.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
         let headers: HeaderMap = signer.headers(request.event_id, now, body.as_bytes()).into_iter().fold(

@@ -12,10 +12,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::subscriber::SubscriberId;
 
-/// In-flight slots per permit: deliveries being recorded and deliveries that are next.
-const QUEUED_PER_PERMIT: u32 = 16;
-/// The most bytes in flight, for all subscribers and for one. Each subscriber may always have one delivery in flight.
+/// In-flight slots per permit. Besides the running attempt they hold deliveries that wait for a permit or are being recorded.
+const SLOTS_PER_PERMIT: u32 = 16;
+/// The maximum number of bytes in flight, for all subscribers. Each subscriber may always have one delivery in flight.
 const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
+/// The same for one subscriber.
 const MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER: usize = MAX_IN_FLIGHT_BYTES / 4;
 /// Size assumed for an event before it is read; few events are larger.
 const ASSUMED_EVENT_BYTES: usize = 256 << 10;
@@ -53,11 +54,11 @@ struct SubscriberLimit {
     in_flight: u32,
     in_flight_bytes: usize,
     deliveries: Vec<i64>,
-    /// The most attempts that may run at once.
+    /// The maximum number of attempts that run at the same time.
     concurrency: u32,
     permits: Arc<Semaphore>,
     permits_to_forget: u32,
-    /// Slots reserved before the last opening are revoked.
+    /// How often the circuit opened. Slots that were reserved before it last opened are revoked.
     times_opened: u64,
     /// Notified when the circuit opens.
     opened: Arc<Notify>,
@@ -82,17 +83,17 @@ impl InFlightSlot {
 
     /// Waits for a permit; `None` if the circuit opened after the slot was reserved.
     pub(super) async fn acquire_permit(&self) -> Option<AttemptPermit> {
-        let closing = self.opened.notified();
+        let circuit_opened = self.opened.notified();
         if self.is_revoked() {
             return None;
         }
         let permit = tokio::select! {
             permit = self.permits.clone().acquire_owned() => permit.ok()?,
-            () = closing => return None,
+            () = circuit_opened => return None,
         };
-        let acquired =
+        let permit =
             AttemptPermit { limits: self.limits.clone(), subscriber: self.subscriber, permit: Some(permit) };
-        (!self.is_revoked()).then_some(acquired)
+        (!self.is_revoked()).then_some(permit)
     }
 
     fn is_revoked(&self) -> bool {
@@ -106,7 +107,7 @@ impl Drop for InFlightSlot {
         let has_room = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
             state.in_flight = state.in_flight.saturating_sub(1);
             state.in_flight_bytes = state.in_flight_bytes.saturating_sub(self.bytes);
-            if let Some(index) = state.deliveries.iter().position(|one| Some(*one) == self.delivery) {
+            if let Some(index) = state.deliveries.iter().position(|id| Some(*id) == self.delivery) {
                 state.deliveries.swap_remove(index);
             }
             state.has_room()
@@ -139,38 +140,39 @@ impl Drop for AttemptPermit {
 }
 
 impl SubscriberLimit {
-    fn new(width: u32) -> Self {
-        let available_permits = Arc::new(Semaphore::new(width as usize));
-        let (in_hand, bytes, deliveries, surplus, closed, closing) = Default::default();
+    fn new(concurrency: u32) -> Self {
+        let permits = Arc::new(Semaphore::new(concurrency as usize));
+        let (in_flight, in_flight_bytes, deliveries, permits_to_forget, times_opened, opened) =
+            Default::default();
         Self {
-            in_flight: in_hand,
-            in_flight_bytes: bytes,
+            in_flight,
+            in_flight_bytes,
             deliveries,
-            concurrency: width,
-            permits: available_permits,
-            permits_to_forget: surplus,
-            times_opened: closed,
-            opened: closing,
+            concurrency,
+            permits,
+            permits_to_forget,
+            times_opened,
+            opened,
         }
     }
 
     fn has_room(&self) -> bool {
-        self.in_flight <= QUEUED_PER_PERMIT * self.concurrency / 2
+        self.in_flight <= SLOTS_PER_PERMIT * self.concurrency / 2
     }
 
-    fn set_concurrency(&mut self, width: u32) {
-        if width > self.concurrency {
-            let more = width - self.concurrency;
-            let kept = more.min(self.permits_to_forget);
-            self.permits_to_forget -= kept;
-            self.permits.add_permits((more - kept) as usize);
+    fn set_concurrency(&mut self, concurrency: u32) {
+        if concurrency > self.concurrency {
+            let added = concurrency - self.concurrency;
+            let reclaimed = added.min(self.permits_to_forget);
+            self.permits_to_forget -= reclaimed;
+            self.permits.add_permits((added - reclaimed) as usize);
         } else {
-            let fewer = self.concurrency - width;
+            let removed = self.concurrency - concurrency;
             // Permits in use are forgotten when they return.
-            let forgotten = u32::try_from(self.permits.forget_permits(fewer as usize)).unwrap_or(fewer);
-            self.permits_to_forget += fewer - forgotten;
+            let forgotten = u32::try_from(self.permits.forget_permits(removed as usize)).unwrap_or(removed);
+            self.permits_to_forget += removed - forgotten;
         }
-        self.concurrency = width;
+        self.concurrency = concurrency;
     }
 
     fn open_circuit(&mut self) {
@@ -195,13 +197,14 @@ impl SubscriberLimits {
         if limit < state.concurrency {
             state.set_concurrency(limit);
         }
-        let left = MAX_IN_FLIGHT_BYTES.saturating_sub(self.0.in_flight_bytes.load(Relaxed));
-        let left = left.min(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER.saturating_sub(state.in_flight_bytes))
-            / ASSUMED_EVENT_BYTES;
-        let left = u32::try_from(left).unwrap_or(u32::MAX).max(u32::from(state.in_flight == 0));
-        let taken =
-            (QUEUED_PER_PERMIT * state.concurrency).saturating_sub(state.in_flight).min(wanted).min(left);
-        state.in_flight += taken;
+        let free_bytes = MAX_IN_FLIGHT_BYTES.saturating_sub(self.0.in_flight_bytes.load(Relaxed));
+        let free_bytes =
+            free_bytes.min(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER.saturating_sub(state.in_flight_bytes));
+        let affordable = u32::try_from(free_bytes / ASSUMED_EVENT_BYTES).unwrap_or(u32::MAX);
+        let affordable = affordable.max(u32::from(state.in_flight == 0));
+        let free_slots = (SLOTS_PER_PERMIT * state.concurrency).saturating_sub(state.in_flight);
+        let reserved = free_slots.min(wanted).min(affordable);
+        state.in_flight += reserved;
         let slot = |_| InFlightSlot {
             limits: self.clone(),
             subscriber: id,
@@ -211,7 +214,7 @@ impl SubscriberLimits {
             bytes: 0,
             delivery: None,
         };
-        (0..taken).map(slot).collect()
+        (0..reserved).map(slot).collect()
     }
 
     /// The deliveries in flight for a subscriber.
@@ -222,11 +225,11 @@ impl SubscriberLimits {
     /// Waits until every subscriber has half of its slots free.
     pub(super) async fn wait_for_room(&self) {
         loop {
-            let freed = self.0.room_freed.notified();
+            let room_freed = self.0.room_freed.notified();
             if self.lock().values().all(SubscriberLimit::has_room) {
                 return;
             }
-            freed.await;
+            room_freed.await;
         }
     }
 
@@ -268,11 +271,11 @@ mod tests {
 
     /// The permits that are available immediately.
     async fn available_permits(slots: &[InFlightSlot]) -> Vec<AttemptPermit> {
-        let mut available_permits = Vec::new();
+        let mut permits = Vec::new();
         for slot in slots {
-            available_permits.extend(timeout(Duration::ZERO, slot.acquire_permit()).await.ok().flatten());
+            permits.extend(timeout(Duration::ZERO, slot.acquire_permit()).await.ok().flatten());
         }
-        available_permits
+        permits
     }
 
     #[test]
@@ -282,12 +285,12 @@ mod tests {
         assert_eq!((first.len(), second.len(), limits.reserve(2, 1, 99).len()), (30, 2, 16));
         drop((first, second));
         limits.halve(1);
-        let some = limits.reserve(1, 2, 99);
-        assert_eq!((some.len(), some.iter().any(InFlightSlot::is_revoked)), (16, false));
+        let slots = limits.reserve(1, 2, 99);
+        assert_eq!((slots.len(), slots.iter().any(InFlightSlot::is_revoked)), (16, false));
         limits.open_circuit(1);
-        assert!(some.iter().all(InFlightSlot::is_revoked));
-        drop(some);
-        assert!(!limits.reserve(1, 2, 1)[0].is_revoked(), "it was taken afterwards");
+        assert!(slots.iter().all(InFlightSlot::is_revoked));
+        drop(slots);
+        assert!(!limits.reserve(1, 2, 1)[0].is_revoked(), "it was reserved after the circuit opened");
         limits.shut_down();
         assert_eq!((limits.reserve(1, 2, 1).len(), limits.reserve(3, 2, 1).len()), (0, 0));
     }
@@ -296,61 +299,69 @@ mod tests {
     async fn concurrent_attempts_never_exceed_the_limit() {
         let limits = SubscriberLimits::default();
         let slots = limits.reserve(1, 4, 9);
-        let mut under_way = available_permits(&slots).await;
-        assert_eq!(under_way.len(), 4);
+        let mut running = available_permits(&slots).await;
+        assert_eq!(running.len(), 4);
         // Halving takes effect as permits return.
         limits.halve(1);
-        under_way.truncate(3);
+        running.truncate(3);
         assert_eq!(available_permits(&slots).await.len(), 0);
-        under_way.truncate(1);
+        running.truncate(1);
         assert_eq!(available_permits(&slots).await.len(), 1);
         limits.halve(1);
         limits.halve(1);
-        assert_eq!(available_permits(&slots).await.len(), 0, "that one is under way");
+        assert_eq!(available_permits(&slots).await.len(), 0, "that attempt is still running");
         limits.raise(1, 4);
         limits.raise(1, 4);
         assert_eq!(available_permits(&slots).await.len(), 2);
         limits.raise(1, 3);
         limits.raise(1, 3);
         assert_eq!(available_permits(&slots).await.len(), 2, "never more than its limit");
-        drop(under_way);
+        drop(running);
         assert_eq!(available_permits(&slots).await.len(), 3);
         // A lowered limit applies when the next slot is reserved.
         drop(limits.reserve(1, 1, 1));
         assert_eq!(available_permits(&slots).await.len(), 1);
         limits.open_circuit(1);
         assert_eq!(available_permits(&slots).await.len(), 0);
-        assert_eq!(available_permits(&limits.reserve(1, 4, 9)).await.len(), 1, "one at a time to begin with");
+        assert_eq!(
+            available_permits(&limits.reserve(1, 4, 9)).await.len(),
+            1,
+            "one attempt at a time after the circuit opened"
+        );
     }
 
     #[tokio::test]
     async fn waiting_attempts_are_revoked_when_the_circuit_opens() {
         let limits = SubscriberLimits::default();
         let slots = limits.reserve(1, 1, 2);
-        let under_way = slots[0].acquire_permit().await.unwrap();
-        let waiting = async {
+        let running = slots[0].acquire_permit().await.unwrap();
+        let open_circuit = async {
             tokio::task::yield_now().await;
             limits.open_circuit(1);
         };
-        assert!(tokio::join!(slots[1].acquire_permit(), waiting).0.is_none());
-        drop(under_way);
-        assert_eq!(available_permits(&limits.reserve(1, 1, 9)).await.len(), 1, "an old turn adds none");
+        assert!(tokio::join!(slots[1].acquire_permit(), open_circuit).0.is_none());
+        drop(running);
+        assert_eq!(
+            available_permits(&limits.reserve(1, 1, 9)).await.len(),
+            1,
+            "the returned permit of an old slot adds none"
+        );
     }
 
     #[tokio::test]
     async fn running_attempts_count_against_a_lowered_limit() {
         let limits = SubscriberLimits::default();
         let slots = limits.reserve(1, 3, 3);
-        let mut under_way = available_permits(&slots).await;
+        let mut running = available_permits(&slots).await;
         limits.open_circuit(1);
         let slots = limits.reserve(1, 3, 9);
         assert_eq!(available_permits(&slots).await.len(), 0);
         limits.raise(1, 3);
         limits.raise(1, 3);
-        assert_eq!(available_permits(&slots).await.len(), 0, "three are under way");
-        under_way.pop();
+        assert_eq!(available_permits(&slots).await.len(), 0, "three attempts are running");
+        running.pop();
         assert_eq!(available_permits(&slots).await.len(), 1);
-        drop(under_way);
+        drop(running);
         assert_eq!(available_permits(&slots).await.len(), 3);
     }
 
@@ -358,23 +369,23 @@ mod tests {
     fn large_events_leave_fewer_slots() {
         let limits = SubscriberLimits::default();
         assert_eq!(limits.reserve(1, 1000, 1000).len(), 64, "a quarter");
-        let mut one = limits.reserve(1, 1000, 1);
-        one[0].add_bytes(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER - ASSUMED_EVENT_BYTES);
+        let mut first = limits.reserve(1, 1000, 1);
+        first[0].add_bytes(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER - ASSUMED_EVENT_BYTES);
         assert_eq!(
             (limits.reserve(1, 1000, 9).len(), limits.reserve(2, 1000, 9).len()),
             (1, 9),
-            "nor the others'"
+            "other subscribers are not affected"
         );
-        one[0].add_bytes(MAX_IN_FLIGHT_BYTES - MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER);
-        let two = limits.reserve(2, 1000, 9);
-        assert_eq!((limits.reserve(1, 1000, 9).len(), two.len()), (0, 1));
-        one[0].add_bytes(ASSUMED_EVENT_BYTES);
+        first[0].add_bytes(MAX_IN_FLIGHT_BYTES - MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER);
+        let second = limits.reserve(2, 1000, 9);
+        assert_eq!((limits.reserve(1, 1000, 9).len(), second.len()), (0, 1));
+        first[0].add_bytes(ASSUMED_EVENT_BYTES);
         assert_eq!(
             (limits.reserve(2, 1000, 9).len(), limits.reserve(3, 1000, 9).len()),
             (0, 1),
-            "one in any case"
+            "a subscriber may always have a delivery in flight"
         );
-        drop((one, two));
+        drop((first, second));
         assert_eq!(limits.reserve(2, 1000, 9).len(), 9);
     }
 

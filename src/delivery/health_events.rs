@@ -33,7 +33,7 @@ impl HealthChange {
 pub(super) struct HealthEvent<'a> {
     pub subscriber: &'a str,
     pub change: HealthChange,
-    pub failing: Option<FailureStreak>,
+    pub streak: Option<FailureStreak>,
     /// Pending deliveries of the subscriber.
     pub pending: i64,
     pub now: Timestamp,
@@ -43,14 +43,14 @@ impl HealthEvent<'_> {
     pub(super) fn to_event(&self) -> Option<Event> {
         let (name, mut detail) = match self.change {
             HealthChange::Failing { percent } => ("failing", json!({"percent": percent})),
-            HealthChange::Paused { reason: why } => ("paused", json!({"reason": why})),
+            HealthChange::Paused { reason } => ("paused", json!({"reason": reason})),
             HealthChange::Recovered => ("recovered", json!({})),
         };
         detail["subscriber"] = self.subscriber.into();
         detail["waiting"] = self.pending.into();
-        if let Some(failing) = self.failing {
-            detail["failures"] = failing.failures.into();
-            detail["failing_since"] = format!("{:.3}", failing.since).into();
+        if let Some(streak) = self.streak {
+            detail["failures"] = streak.failures.into();
+            detail["failing_since"] = format!("{:.3}", streak.since).into();
         }
         Some(Event {
             source: SOURCE.into(),
@@ -66,7 +66,7 @@ impl HealthEvent<'_> {
     }
 
     pub(super) fn is_about(json: &str, subscriber: &str) -> bool {
-        let about = |event: Value| event["detail"]["subscriber"] == subscriber;
-        serde_json::from_str(json).is_ok_and(about)
+        let names_subscriber = |event: Value| event["detail"]["subscriber"] == subscriber;
+        serde_json::from_str(json).is_ok_and(names_subscriber)
     }
 }

@@ -1,6 +1,6 @@
 //! Delivery: sends events to subscribers as signed webhooks, at least once, and records every attempt.
 //!
-//! [`Dispatcher`] creates, claims and attempts deliveries. [`DeliveryStore`] keeps them in the log's database.
+//! [`Dispatcher`] creates, claims and attempts deliveries. [`DeliveryStore`] stores them in the log's database.
 //! [`SubscriberService`] manages subscribers for the commands and for the HTTP API ([`Api`]).
 
 mod api;

@@ -20,29 +20,30 @@ pub const RETRY_SCHEDULE: [SignedDuration; 10] = [
 ];
 /// How long a delivery is attempted.
 pub(super) const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Jitter: up to 5 % of the delay, at most 10 minutes.
-const JITTER: (f64, SignedDuration) = (0.05, SignedDuration::from_mins(10));
+/// The maximum jitter as a fraction of the delay.
+const JITTER_RATIO: f64 = 0.05;
+/// The maximum jitter of any retry.
+const MAX_JITTER: SignedDuration = SignedDuration::from_mins(10);
 /// The longest `Retry-After` that is honoured.
 const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
-/// The time of the next attempt for a delivery first attempted at `first` that failed at `now`; `None` after the last one. `away`
-/// is the subscriber's `Retry-After`, `chance` a random number from 0 to 1.
+/// The time of the next attempt for a delivery that was first attempted at `first` and failed at `now`; `None` after the last
+/// one. `retry_after` is the subscriber's `Retry-After`, `random` a random number from 0 to 1.
 pub(super) fn next_attempt(
     first: Timestamp,
     now: Timestamp,
     retry_after: Option<SignedDuration>,
-    chance: f64,
+    random: f64,
 ) -> Option<Timestamp> {
-    let since = now.duration_since(first);
-    let after = since + retry_after.unwrap_or_default().clamp(SignedDuration::ZERO, MAX_RETRY_AFTER);
-    let retry = *RETRY_SCHEDULE.iter().find(|retry| **retry > since)?;
-    let (part, most) = JITTER;
-    let later = if retry == RETRY_WINDOW {
+    let elapsed = now.duration_since(first);
+    let earliest = elapsed + retry_after.unwrap_or_default().clamp(SignedDuration::ZERO, MAX_RETRY_AFTER);
+    let scheduled = *RETRY_SCHEDULE.iter().find(|scheduled| **scheduled > elapsed)?;
+    let jitter = if scheduled == RETRY_WINDOW {
         SignedDuration::ZERO
     } else {
-        most.min(retry.mul_f64(part)).mul_f64(chance)
+        MAX_JITTER.min(scheduled.mul_f64(JITTER_RATIO)).mul_f64(random)
     };
-    first.checked_add((retry + later).max(after).min(RETRY_WINDOW)).ok()
+    first.checked_add((scheduled + jitter).max(earliest).min(RETRY_WINDOW)).ok()
 }
 
 #[cfg(test)]
@@ -51,11 +52,11 @@ mod tests {
     use super::*;
 
     /// All attempts of a delivery that never succeeds, in seconds from the first.
-    fn all(retry_after: Option<i64>, chance: f64) -> Vec<i64> {
+    fn attempt_seconds(retry_after: Option<i64>, random: f64) -> Vec<i64> {
         let first = Timestamp::from_second(1_700_000_000).unwrap();
         let mut times = vec![first];
         while let Some(time) =
-            next_attempt(first, times[times.len() - 1], retry_after.map(SignedDuration::from_secs), chance)
+            next_attempt(first, times[times.len() - 1], retry_after.map(SignedDuration::from_secs), random)
         {
             times.push(time);
         }
@@ -66,28 +67,28 @@ mod tests {
     fn the_schedule_is_the_documented_one() {
         const DAY: i64 = 86_400;
         let expected = [0, 600, 3600, 10_800, DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY, 6 * DAY, 7 * DAY];
-        assert_eq!(all(None, 0.0), expected);
+        assert_eq!(attempt_seconds(None, 0.0), expected);
         let latest = [0, 630, 3780, 11_340, DAY + 600, 2 * DAY + 600, 3 * DAY + 600, 4 * DAY + 600];
-        assert_eq!(all(None, 1.0)[..8], latest);
-        assert_eq!(all(None, 1.0).len(), 11);
-        assert_eq!(all(None, 1.0)[10], 7 * DAY, "and never after");
+        assert_eq!(attempt_seconds(None, 1.0)[..8], latest);
+        assert_eq!(attempt_seconds(None, 1.0).len(), 11);
+        assert_eq!(attempt_seconds(None, 1.0)[10], 7 * DAY, "the last attempt has no jitter");
     }
 
     #[test]
     fn retry_after_is_honoured_within_bounds() {
-        assert_eq!(all(Some(60), 0.0), all(None, 0.0), "it comes later than that in any case");
-        assert_eq!(all(Some(1800), 0.0)[..4], [0, 1800, 3600, 10_800]);
-        let year = all(Some(365 * 86_400), 0.0);
-        assert_eq!(year, [0, 86_400, 172_800, 259_200, 345_600, 432_000, 518_400, 604_800]);
-        assert_eq!(all(Some(-5), 0.0), all(None, 0.0));
+        assert_eq!(attempt_seconds(Some(60), 0.0), attempt_seconds(None, 0.0), "the schedule waits longer");
+        assert_eq!(attempt_seconds(Some(1800), 0.0)[..4], [0, 1800, 3600, 10_800]);
+        let capped = attempt_seconds(Some(365 * 86_400), 0.0);
+        assert_eq!(capped, [0, 86_400, 172_800, 259_200, 345_600, 432_000, 518_400, 604_800]);
+        assert_eq!(attempt_seconds(Some(-5), 0.0), attempt_seconds(None, 0.0));
     }
 
     #[test]
     fn a_late_attempt_continues_with_the_rest_of_the_schedule() {
         let first = Timestamp::from_second(0).unwrap();
-        let at = |seconds| next_attempt(first, Timestamp::from_second(seconds).unwrap(), None, 0.0);
-        assert_eq!(at(2 * 86_400 + 5).unwrap().as_second(), 3 * 86_400);
-        assert_eq!(at(7 * 86_400), None);
-        assert_eq!(at(8 * 86_400), None);
+        let next_after = |seconds| next_attempt(first, Timestamp::from_second(seconds).unwrap(), None, 0.0);
+        assert_eq!(next_after(2 * 86_400 + 5).unwrap().as_second(), 3 * 86_400);
+        assert_eq!(next_after(7 * 86_400), None);
+        assert_eq!(next_after(8 * 86_400), None);
     }
 }

@@ -51,12 +51,11 @@ pub(super) fn encode_secret(key: &[u8]) -> String {
 
 impl SigningSecret {
     /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. Full stops in the id become `_`, because the scheme
-    /// separates with them.
+    /// uses them as separators.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
-        let pieces = [id.as_bytes(), b".", time.as_bytes(), b".", body];
-        let signature =
-            format!("v1,{}", BASE64.encode(compute_mac::<Hmac<Sha256>>(self.0.expose(), &pieces)));
+        let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body];
+        let signature = format!("v1,{}", BASE64.encode(compute_mac::<Hmac<Sha256>>(self.0.expose(), &parts)));
         [id, time, signature]
     }
 }
@@ -70,8 +69,8 @@ mod tests {
     fn the_specification_s_example_signature_is_reproduced() {
         let secret: SigningSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();
         let now = Timestamp::from_second(1_614_265_330).unwrap();
-        let signed = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", now, br#"{"test": 2432232314}"#);
-        insta::assert_snapshot!(signed.join(" "), @"msg_p5jXN8AQM9LWM0D4loKWxJek 1614265330 v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let values = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", now, br#"{"test": 2432232314}"#);
+        insta::assert_snapshot!(values.join(" "), @"msg_p5jXN8AQM9LWM0D4loKWxJek 1614265330 v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert_eq!(secret.sign("sha256.a.b", now, b"")[0], "sha256_a_b");
     }
 

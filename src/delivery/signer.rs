@@ -45,11 +45,11 @@ impl Signer {
     /// # Errors
     /// A secret is not in the form that Standard Webhooks requires.
     pub fn new(scheme: DeliverySignature, mut secrets: Vec<Secret>) -> Result<Self, InvalidSecretError> {
-        let read =
+        let parse =
             |secret: &Secret| std::str::from_utf8(secret.expose()).map_err(|_| InvalidSecretError)?.parse();
         Ok(match scheme {
             DeliverySignature::Standard => {
-                Self::Standard(secrets.iter().map(read).collect::<Result<_, _>>()?)
+                Self::Standard(secrets.iter().map(parse).collect::<Result<_, _>>()?)
             }
             DeliverySignature::Sha256 => Self::Sha256(secrets.pop().ok_or(InvalidSecretError)?),
             DeliverySignature::Sha1 => Self::Sha1(secrets.pop().ok_or(InvalidSecretError)?),
@@ -57,7 +57,7 @@ impl Signer {
     }
 
     /// The headers for a body that is sent at `now`. Every scheme sends the id and the time, so that receivers can recognise
-    /// repeats.
+    /// duplicates.
     pub fn headers(&self, id: &str, now: Timestamp, body: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
         let [id_header, time_header, signature_header] = SIGNATURE_HEADERS;
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
@@ -72,17 +72,17 @@ impl Signer {
                 headers.push((signature_header, signatures.join(" ")));
             }
             Self::Sha256(secret) => {
-                let signed = compute_mac::<Hmac<Sha256>>(secret.expose(), &[body]);
-                headers.push((HUB_SHA256, format!("sha256={}", hex::encode(signed))));
+                let mac = compute_mac::<Hmac<Sha256>>(secret.expose(), &[body]);
+                headers.push((HUB_SHA256, format!("sha256={}", hex::encode(mac))));
             }
             Self::Sha1(secret) => {
-                let signed = compute_mac::<Hmac<Sha1>>(secret.expose(), &[body]);
-                headers.push((HUB_SHA1, format!("sha1={}", hex::encode(signed))));
+                let mac = compute_mac::<Hmac<Sha1>>(secret.expose(), &[body]);
+                headers.push((HUB_SHA1, format!("sha1={}", hex::encode(mac))));
             }
         }
-        // An id from another bus may contain characters that a header cannot.
-        let value = |(name, text): (HeaderName, String)| Some((name, HeaderValue::try_from(text).ok()?));
-        headers.into_iter().filter_map(value).collect()
+        // An id from another bus may contain characters that are not allowed in a header.
+        let to_header = |(name, text): (HeaderName, String)| Some((name, HeaderValue::try_from(text).ok()?));
+        headers.into_iter().filter_map(to_header).collect()
     }
 }
 
@@ -102,8 +102,9 @@ mod tests {
 
     #[test]
     fn during_an_overlap_two_signatures_are_sent_if_the_scheme_allows() {
-        let (one, two) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-        insta::assert_snapshot!(headers(DeliverySignature::Standard, &[one, two]), @r"
+        let (newest, oldest) =
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        insta::assert_snapshot!(headers(DeliverySignature::Standard, &[newest, oldest]), @r"
         webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek
         webhook-timestamp: 1614265330
         webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1,woH/1mJtZGSMCmpFTxRYbStS24eLLD/oXIYr4PYyZ7g=

@@ -2,7 +2,7 @@
 //!
 //! A URL is checked when it is registered, and its address again when it is dialled. The HTTP client resolves names through this
 //! guard and dials only the addresses that it checked, so a DNS change cannot redirect a request (DNS rebinding). A name is
-//! blocked if any of its addresses is. An allow-list (`--allow-to`, `ALLOWED_NETWORKS`) permits internal ranges.
+//! blocked if any of its addresses is. An allow-list (`--allow-to`, `ALLOW_TO`) permits internal ranges.
 //!
 //! Source: "IANA IPv4 Special-Purpose Address Registry" and "IANA IPv6 Special-Purpose Address Registry".
 
@@ -62,9 +62,9 @@ pub enum BlockedUrlError {
     #[error("remove the user name and password from the URL; deliveries are signed instead")]
     UrlCredentials,
     #[error(
-        "{address} is blocked: {what} ({range}); allow it with --allow-to {address}, here and where events are delivered"
+        "{address} is blocked: {description} ({range}); allow it with --allow-to {address}, here and where events are delivered"
     )]
-    BlockedAddress { address: IpAddr, what: &'static str, range: IpNet },
+    BlockedAddress { address: IpAddr, description: &'static str, range: IpNet },
     #[error("cannot resolve {0}: {1}")]
     Unresolved(String, String),
 }
@@ -97,9 +97,9 @@ impl SsrfGuard {
     #[must_use]
     pub fn with_static_names(
         self,
-        cached: impl Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync + 'static,
+        lookup: impl Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync + 'static,
     ) -> Self {
-        Self { static_names: Some(Arc::new(cached)), ..self }
+        Self { static_names: Some(Arc::new(lookup)), ..self }
     }
 
     /// Permits only the allowed ranges: for requests without TLS.
@@ -114,8 +114,8 @@ impl SsrfGuard {
             return Err(BlockedUrlError::NotHttps);
         }
         match blocked_range(address) {
-            Some((what, range)) if !self.allows(address) => {
-                Err(BlockedUrlError::BlockedAddress { address, what, range })
+            Some((description, range)) if !self.allows(address) => {
+                Err(BlockedUrlError::BlockedAddress { address, description, range })
             }
             _ => Ok(()),
         }
@@ -176,25 +176,25 @@ impl SsrfGuard {
 
     /// The last checked address of a URL's host.
     pub fn last_address(&self, url: &Url) -> Option<IpAddr> {
-        let of_name = || {
+        let resolved_address = || {
             let resolved = self.last_resolved.lock().unwrap_or_else(PoisonError::into_inner);
             resolved.get(url.host_str()?).copied()
         };
-        address_literal(url).or_else(of_name)
+        address_literal(url).or_else(resolved_address)
     }
 
     async fn resolve_name(&self, name: &str) -> Result<Vec<IpAddr>, BlockedUrlError> {
-        let addresses = match self.static_names.as_ref().and_then(|cached| cached(name)) {
+        let addresses = match self.static_names.as_ref().and_then(|lookup| lookup(name)) {
             Some(addresses) => addresses,
             None => {
-                let failed =
+                let unresolved =
                     |error: std::io::Error| BlockedUrlError::Unresolved(name.to_owned(), error.to_string());
-                let found = tokio::net::lookup_host((name, 0)).await.map_err(failed)?;
-                found.map(|address| address.ip()).collect()
+                let addresses = tokio::net::lookup_host((name, 0)).await.map_err(unresolved)?;
+                addresses.map(|address| address.ip()).collect()
             }
         };
-        let none = || BlockedUrlError::Unresolved(name.to_owned(), "there is none".into());
-        let first = addresses.first().ok_or_else(none)?;
+        let no_address = || BlockedUrlError::Unresolved(name.to_owned(), "there is none".into());
+        let first = addresses.first().ok_or_else(no_address)?;
         self.last_resolved.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), *first);
         addresses.iter().try_for_each(|address| self.check_address(*address))?;
         Ok(addresses)
@@ -225,23 +225,24 @@ fn blocked_range(address: IpAddr) -> Option<(&'static str, IpNet)> {
         IpAddr::V6(address) => match address.to_ipv4_mapped() {
             Some(address) => blocked_v4_range(address),
             None => {
-                let within = |(what, start, length): &(&'static str, [u16; 8], u8)| {
+                let containing_range = |(description, start, length): &(&'static str, [u16; 8], u8)| {
                     let net = IpNet::new(IpAddr::V6(Ipv6Addr::from(*start)), *length).ok()?;
-                    net.contains(&IpAddr::V6(address)).then_some((*what, net))
+                    net.contains(&IpAddr::V6(address)).then_some((*description, net))
                 };
                 // IANA assigns only 2000::/3 as global unicast addresses.
-                let global = within(&("", [0x2000, 0, 0, 0, 0, 0, 0, 0], 3)).is_some();
-                let other = || (!global).then(|| ("not a global address", IpNet::V6(Ipv6Net::default())));
-                BLOCKED_V6.iter().find_map(within).or_else(other)
+                let is_global = containing_range(&("", [0x2000, 0, 0, 0, 0, 0, 0, 0], 3)).is_some();
+                let not_global =
+                    || (!is_global).then(|| ("not a global address", IpNet::V6(Ipv6Net::default())));
+                BLOCKED_V6.iter().find_map(containing_range).or_else(not_global)
             }
         },
     }
 }
 
 fn blocked_v4_range(address: Ipv4Addr) -> Option<(&'static str, IpNet)> {
-    BLOCKED_V4.iter().find_map(|(what, start, length)| {
+    BLOCKED_V4.iter().find_map(|(description, start, length)| {
         let net = IpNet::new(IpAddr::V4(Ipv4Addr::from(*start)), *length).ok()?;
-        net.contains(&IpAddr::V4(address)).then_some((*what, net))
+        net.contains(&IpAddr::V4(address)).then_some((*description, net))
     })
 }
 
@@ -310,17 +311,17 @@ mod tests {
         {
             assert!(guard.parse_url(&format!("https://{host}/x")).is_ok(), "{host}");
         }
-        let said = guard.parse_url("https://2130706433/").unwrap_err().to_string();
-        insta::assert_snapshot!(said, @"127.0.0.1 is blocked: a loopback address (127.0.0.0/8); allow it with --allow-to 127.0.0.1, here and where events are delivered");
+        let message = guard.parse_url("https://2130706433/").unwrap_err().to_string();
+        insta::assert_snapshot!(message, @"127.0.0.1 is blocked: a loopback address (127.0.0.0/8); allow it with --allow-to 127.0.0.1, here and where events are delivered");
     }
 
     #[test]
     fn a_url_must_be_https_without_credentials() {
         let guard = SsrfGuard::new(vec![]);
-        let why = |url: &str| guard.parse_url(url).unwrap_err();
-        assert_eq!(why("http://8.8.8.8/"), BlockedUrlError::NotHttps);
-        assert_eq!(why("http://hooks.example/"), BlockedUrlError::NotHttps);
-        assert_eq!(why("https://user:hunter2@hooks.example/"), BlockedUrlError::UrlCredentials);
+        let error = |url: &str| guard.parse_url(url).unwrap_err();
+        assert_eq!(error("http://8.8.8.8/"), BlockedUrlError::NotHttps);
+        assert_eq!(error("http://hooks.example/"), BlockedUrlError::NotHttps);
+        assert_eq!(error("https://user:hunter2@hooks.example/"), BlockedUrlError::UrlCredentials);
         for url in [
             "",
             "hooks.example",
@@ -330,9 +331,9 @@ mod tests {
             "javascript:1",
             "gopher://x",
         ] {
-            assert_eq!(why(url), BlockedUrlError::InvalidUrl, "{url}");
+            assert_eq!(error(url), BlockedUrlError::InvalidUrl, "{url}");
         }
-        assert!(!why("https://user:hunter2@hooks.example/").to_string().contains("hunter2"));
+        assert!(!error("https://user:hunter2@hooks.example/").to_string().contains("hunter2"));
     }
 
     #[test]
@@ -348,29 +349,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_blocked_if_one_of_its_addresses_is() {
-        let names = |name: &str| match name {
+        let lookup = |name: &str| match name {
             "both.example" => Some(vec!["8.8.8.8".parse().unwrap(), "10.0.0.1".parse().unwrap()]),
             "good.example" => Some(vec!["8.8.8.8".parse().unwrap()]),
             "none.example" => Some(vec![]),
             _ => None,
         };
-        let guard = SsrfGuard::new(vec![]).with_static_names(names);
-        let both = guard.resolve_and_check("https://both.example/").await.unwrap_err();
-        insta::assert_snapshot!(both, @"10.0.0.1 is blocked: a private network (10.0.0.0/8); allow it with --allow-to 10.0.0.1, here and where events are delivered");
+        let guard = SsrfGuard::new(vec![]).with_static_names(lookup);
+        let error = guard.resolve_and_check("https://both.example/").await.unwrap_err();
+        insta::assert_snapshot!(error, @"10.0.0.1 is blocked: a private network (10.0.0.0/8); allow it with --allow-to 10.0.0.1, here and where events are delivered");
         assert!(guard.resolve_and_check("https://good.example/").await.is_ok());
         assert!(matches!(
             guard.resolve_and_check("https://none.example/").await,
             Err(BlockedUrlError::Unresolved(..))
         ));
         let resolved = guard.resolve("both.example".parse().unwrap()).await;
-        assert!(resolved.is_err(), "the client is given nothing to dial");
+        assert!(resolved.is_err(), "the client gets no address to dial");
         assert!(guard.resolve_and_check("https://localhost/").await.is_err());
-        let inside = SsrfGuard::new(vec!["10.0.0.0/8".parse().unwrap()]).with_static_names(names);
-        assert!(inside.resolve_and_check("https://both.example/").await.is_ok());
+        let allowing_guard = SsrfGuard::new(vec!["10.0.0.0/8".parse().unwrap()]).with_static_names(lookup);
+        assert!(allowing_guard.resolve_and_check("https://both.example/").await.is_ok());
         assert_eq!(
-            inside.resolve_and_check("http://both.example/").await.unwrap_err(),
+            allowing_guard.resolve_and_check("http://both.example/").await.unwrap_err(),
             BlockedUrlError::NotHttps,
-            "without TLS only inside"
+            "without TLS, only allowed networks are dialled"
         );
     }
 }

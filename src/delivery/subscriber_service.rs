@@ -25,7 +25,7 @@ const PING_TYPE: &str = "hookbridge.ping";
 const MIN_SECRET_BYTES: usize = 16;
 /// The reason stored for a manual pause.
 const PAUSED_BY_OPERATOR: &str = "paused by the operator";
-/// How often an update is retried when concurrent updates of the same subscriber win.
+/// The maximum number of attempts to update a subscriber that is being updated concurrently.
 const MAX_UPDATE_ATTEMPTS: u32 = 10;
 /// The longest time for which a rotated secret keeps signing.
 pub const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -49,7 +49,7 @@ pub struct SubscriberUpdate {
     pub filter: Option<Value>,
     pub signature: Option<DeliverySignature>,
     pub envelope: Option<Envelope>,
-    /// The most concurrent attempts.
+    /// The maximum number of concurrent attempts.
     pub limit: Option<u32>,
     /// Seconds.
     pub timeout: Option<u32>,
@@ -65,7 +65,7 @@ pub enum SubscriberServiceError {
     NameTaken(String),
     #[error("url: required")]
     MissingUrl,
-    /// Concurrent updates won every time.
+    /// A concurrent update was first at every attempt.
     #[error("subscriber {0} is being updated concurrently; try again")]
     Conflict(String),
     #[error("subscriber {0} is {1}")]
@@ -102,17 +102,17 @@ impl From<BlockedUrlError> for SubscriberServiceError {
 }
 
 impl From<InvalidSecretError> for SubscriberServiceError {
-    fn from(not_a_secret: InvalidSecretError) -> Self {
-        Self::InvalidSecret(not_a_secret)
+    fn from(error: InvalidSecretError) -> Self {
+        Self::InvalidSecret(error)
     }
 }
 
 impl SubscriberUpdate {
     fn apply(self, settings: &mut SubscriberSettings) {
         let Self { url: _, types, filter, signature, envelope, limit, timeout, failure_budget } = self;
-        let is_none = |filter: &Value| filter.as_object().is_some_and(serde_json::Map::is_empty);
+        let is_empty = |filter: &Value| filter.as_object().is_some_and(serde_json::Map::is_empty);
         settings.types = types.unwrap_or_else(|| std::mem::take(&mut settings.types));
-        settings.filter = filter.or(settings.filter.take()).filter(|filter| !is_none(filter));
+        settings.filter = filter.or(settings.filter.take()).filter(|filter| !is_empty(filter));
         settings.signature = signature.unwrap_or(settings.signature);
         settings.envelope = envelope.unwrap_or(settings.envelope);
         settings.limit = limit.unwrap_or(settings.limit);
@@ -131,12 +131,13 @@ impl<S: SqlExecutor> SubscriberService<S> {
         found.ok_or_else(|| SubscriberServiceError::NotFound(name.to_owned()))
     }
 
-    /// Creates a subscriber and returns its secret, which is shown once. `given` is a secret that the receiver already has.
+    /// Creates a subscriber and returns its secret, which is shown once. `existing_secret` is a secret that the receiver already
+    /// has.
     pub async fn create(
         &self,
         name: &str,
         changes: SubscriberUpdate,
-        given: Option<Secret>,
+        existing_secret: Option<Secret>,
     ) -> Result<(Subscriber, Secret), SubscriberServiceError> {
         check_name(name)?;
         let url = changes.url.clone().ok_or(SubscriberServiceError::MissingUrl)?;
@@ -144,7 +145,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
         changes.apply(&mut settings);
         settings.validate()?;
         let url = self.client.guard().resolve_and_check(&url).await?;
-        let secret = match given {
+        let secret = match existing_secret {
             Some(secret) if secret.expose().len() < MIN_SECRET_BYTES => {
                 return Err(SubscriberServiceError::ShortSecret);
             }
@@ -156,8 +157,8 @@ impl<S: SqlExecutor> SubscriberService<S> {
             encrypted: self.keys.fresh_key_ring().await?.encrypt(&secret, name)?,
             until: None,
         }];
-        let created = self.store.add_subscriber(name, url.as_str(), &settings, &stored, self.now()).await?;
-        created.ok_or_else(|| SubscriberServiceError::NameTaken(name.to_owned()))?;
+        let id = self.store.add_subscriber(name, url.as_str(), &settings, &stored, self.now()).await?;
+        id.ok_or_else(|| SubscriberServiceError::NameTaken(name.to_owned()))?;
         Ok((self.find(name).await?, secret))
     }
 
@@ -234,47 +235,50 @@ impl<S: SqlExecutor> SubscriberService<S> {
         let until = now.checked_add(overlap.clamp(SignedDuration::ZERO, MAX_OVERLAP)).ok();
         let encrypted = self.keys.fresh_key_ring().await?.encrypt(&secret, name)?;
         self.update_stored(name, |subscriber| {
-            let old = subscriber.active_secrets(now).map(|stored| StoredSecret {
+            let previous = subscriber.active_secrets(now).map(|stored| StoredSecret {
                 encrypted: stored.encrypted.clone(),
                 until: stored.until.or(until).min(until),
             });
-            subscriber.secrets =
-                [StoredSecret { encrypted: encrypted.clone(), until: None }].into_iter().chain(old).collect();
+            subscriber.secrets = [StoredSecret { encrypted: encrypted.clone(), until: None }]
+                .into_iter()
+                .chain(previous)
+                .collect();
             Ok(())
         })
         .await?;
         Ok(secret)
     }
 
-    /// Re-encrypts every secret that another than the current key encrypted, and returns how many there were.
+    /// Re-encrypts every secret that is not encrypted with the current key, and returns how many there were.
     ///
     /// # Errors
-    /// [`SubscriberServiceError::Reencrypt`]: one subscriber failed and all others are done. Any other error stops at once.
+    /// [`SubscriberServiceError::Reencrypt`]: the secrets of one subscriber failed and all others are re-encrypted. Any other
+    /// error stops immediately.
     pub async fn reencrypt_secrets(&self) -> Result<usize, SubscriberServiceError> {
-        let (mut done, mut failed, keys) = (0, None, self.keys.fresh_key_ring().await?);
+        let (mut reencrypted_count, mut last_error, keys) = (0, None, self.keys.fresh_key_ring().await?);
         for subscriber in self.store.list_subscribers(None).await? {
-            let old = |subscriber: &Subscriber| {
+            let count_outdated = |subscriber: &Subscriber| {
                 subscriber.secrets.iter().filter(|stored| !keys.is_current(&stored.encrypted)).count()
             };
-            if old(&subscriber) == 0 {
+            if count_outdated(&subscriber) == 0 {
                 continue;
             }
-            let changed = self.update_stored(&subscriber.name, |subscriber| {
+            let update = self.update_stored(&subscriber.name, |subscriber| {
                 for stored in &mut subscriber.secrets {
                     let secret = keys.decrypt(&stored.encrypted, &subscriber.name)?;
                     stored.encrypted = keys.encrypt(&secret, &subscriber.name)?;
                 }
                 Ok(())
             });
-            match changed.await {
-                Ok(_) => done += old(&subscriber),
+            match update.await {
+                Ok(_) => reencrypted_count += count_outdated(&subscriber),
                 Err(SubscriberServiceError::Key(error)) => {
-                    failed = Some(SubscriberServiceError::Reencrypt(subscriber.name, error));
+                    last_error = Some(SubscriberServiceError::Reencrypt(subscriber.name, error));
                 }
                 Err(error) => return Err(error),
             }
         }
-        failed.map_or(Ok(done), Err)
+        last_error.map_or(Ok(reencrypted_count), Err)
     }
 
     /// Deletes a subscriber and cancels its pending deliveries.

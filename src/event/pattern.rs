@@ -348,7 +348,7 @@ fn matches_pieces(text: &str, pieces: &[String]) -> bool {
     let Some(mut text) = text.strip_suffix(last.as_str()) else { return false };
     for piece in middle {
         match text.find(piece.as_str()) {
-            Some(at) => text = &text[at + piece.len()..],
+            Some(offset) => text = &text[offset + piece.len()..],
             None => return false,
         }
     }

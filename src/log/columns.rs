@@ -38,7 +38,7 @@ pub enum CaseFolding {
     /// Stored as the event has it.
     Preserve,
     /// Stored in lower case: addresses and domains.
-    Yes,
+    Lowercase,
 }
 
 const fn column(name: &'static str, query_parameter: &'static str, match_mode: MatchMode) -> Column {
@@ -56,7 +56,7 @@ const fn column(name: &'static str, query_parameter: &'static str, match_mode: M
 
 const fn address(name: &'static str, query_parameter: &'static str) -> Column {
     Column {
-        case_folding: CaseFolding::Yes,
+        case_folding: CaseFolding::Lowercase,
         is_address: true,
         ..column(name, query_parameter, MatchMode::Exact)
     }
@@ -65,7 +65,7 @@ const fn address(name: &'static str, query_parameter: &'static str) -> Column {
 const fn domain(name: &'static str, address_column: &'static str, query_parameter: &'static str) -> Column {
     Column {
         fallback_domain_of: Some(address_column),
-        case_folding: CaseFolding::Yes,
+        case_folding: CaseFolding::Lowercase,
         ..column(name, query_parameter, MatchMode::Words)
     }
 }

@@ -125,7 +125,9 @@ impl<'a> SearchColumns<'a> {
                 let value = sanitize_text(if column.is_address { extract_address(value) } else { value });
                 let needs_folding = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
                 match column.case_folding {
-                    CaseFolding::Yes if value.bytes().any(needs_folding) => Cow::Owned(value.to_lowercase()),
+                    CaseFolding::Lowercase if value.bytes().any(needs_folding) => {
+                        Cow::Owned(value.to_lowercase())
+                    }
                     _ => value,
                 }
             });

@@ -108,28 +108,28 @@ struct UnionBranch {
 
 /// Groups batches into branches: each batch that is partly in the window has its own, the others are grouped by the
 /// weeks of their events.
-fn union_branches(ranges: &[BatchRange], window: &Range<Position>) -> Vec<UnionBranch> {
+fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<UnionBranch> {
     let mut branches = Vec::new();
     let mut by_weeks: BTreeMap<Option<(Week, Week)>, UnionBranch> = BTreeMap::new();
-    for range in ranges {
+    for batch in batches {
         let places =
-            (window.start - range.position).max(0)..(window.end - range.position).min(range.event_count);
+            (window.start - batch.position).max(0)..(window.end - batch.position).min(batch.event_count);
         if places.is_empty() {
             continue;
         }
-        if places != (0..range.event_count) {
+        if places != (0..batch.event_count) {
             branches.push(UnionBranch {
-                time_range: range.time_range,
-                batch_ids: vec![range.id],
+                time_range: batch.time_range,
+                batch_ids: vec![batch.id],
                 places: Some(places),
             });
             continue;
         }
         let weeks =
-            range.time_range.map(|(oldest, newest)| (Week::containing(oldest), Week::containing(newest)));
+            batch.time_range.map(|(oldest, newest)| (Week::containing(oldest), Week::containing(newest)));
         let branch = by_weeks.entry(weeks).or_default();
-        branch.batch_ids.push(range.id);
-        branch.time_range = match (branch.time_range, range.time_range) {
+        branch.batch_ids.push(batch.id);
+        branch.time_range = match (branch.time_range, batch.time_range) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (_, time_range) => time_range,
         };
@@ -151,7 +151,7 @@ fn union_branches(ranges: &[BatchRange], window: &Range<Position>) -> Vec<UnionB
 }
 
 /// The number of events that the batches have in the window but the query did not return. With a filter,
-/// `scanned_count` is the number of events that the statement scanned; without one, it scanned exactly `events`.
+/// `scanned_count` is the number of events that the statement scanned; without one, `events` show how far it scanned.
 pub(super) fn count_missing(
     batches: &[BatchRange],
     window: &Range<Position>,
@@ -190,9 +190,9 @@ fn position_condition<DB: Dialect>(branch: &UnionBranch) -> String {
 /// Selects the events of these batches that are in the window and match the filter, up to `page_limit`. The columns
 /// are the position and the fields of [`super::search::StoredEvent`]. `None` when no batch has an event in the window.
 ///
-/// With a filter, and where [`Dialect::RETURNS_SCANNED_COUNT`] is true, the last column is the number of events
-/// scanned regardless of the filter, and at least one row is returned. One statement counts and reads, so both see the same
-/// partitions.
+/// With a filter, and where [`Dialect::RETURNS_SCANNED_COUNT`] is true, the last column is the number of events that
+/// were scanned regardless of the filter, and at least one row is returned. One statement counts and reads, so both see
+/// the same partitions.
 pub(super) fn events_query<DB>(
     batches: &[BatchRange],
     window: &Range<Position>,

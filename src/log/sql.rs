@@ -84,7 +84,7 @@ where
     for (index, values) in &search.columns {
         let column = &COLUMNS[*index];
         let values: Vec<String> = match column.case_folding {
-            CaseFolding::Yes => values.iter().map(|value| value.to_lowercase()).collect(),
+            CaseFolding::Lowercase => values.iter().map(|value| value.to_lowercase()).collect(),
             CaseFolding::Preserve => values.clone(),
         };
         match column.match_mode {

@@ -173,8 +173,8 @@ impl Poller {
         if is_future(checkpoint.until)
             || checkpoint.current_range.as_ref().is_some_and(|range| is_future(range.until))
         {
-            // The clock was wrong when this checkpoint was saved, so the polled range is unknown. The log skips events that it
-            // already has.
+            // The clock was wrong when this checkpoint was saved, so the polled range is unknown. The log skips
+            // events that it already has.
             warn!(
                 provider = self.provider.name,
                 "the checkpoint is in the future (clock skew?); polling again from its start"

@@ -35,22 +35,23 @@ struct Envelope<'a> {
 
 /// Parses an EventBridge envelope; `None` when the JSON is not one.
 ///
-/// The id must be the same however an event arrives. So an event that was published from the log keeps its id there,
-/// which a resource carries. An event whose provider assigns id and time keeps those, so that a redelivered webhook or
-/// a polled event is a duplicate.
+/// The id must be the same however an event arrives. An event that was published from the log keeps its log id, which
+/// one of its resources contains. An event whose provider assigns id and time keeps both, so that a redelivered webhook
+/// or a polled event is a duplicate.
 pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
     if !is_recordable(envelope.time) {
         return None;
     }
     let format = providers::find_batch_provider(&envelope.source).and_then(Provider::batch_format);
-    let of_batch = format.and_then(|format| (format.parse_event)(envelope.detail, envelope.time));
-    let (time, id, found) = match of_batch {
+    let batch_event = format.and_then(|format| (format.parse_event)(envelope.detail, envelope.time));
+    let (time, id, search_columns) = match batch_event {
         Some(record) => (record.time, record.id, record.search_columns),
         None => {
-            let given = envelope.resources.iter().find_map(|urn| urn.strip_prefix(LOG_URN_PREFIX));
-            let given = given.or_else(|| own_id(&envelope.source, &envelope.resources));
-            let id = given.map_or(envelope.id, |id| Cow::Owned(id.to_owned()));
+            let original_id = envelope.resources.iter().find_map(|urn| urn.strip_prefix(LOG_URN_PREFIX));
+            let original_id =
+                original_id.or_else(|| provider_event_id(&envelope.source, &envelope.resources));
+            let id = original_id.map_or(envelope.id, |id| Cow::Owned(id.to_owned()));
             (envelope.time, sanitize_text(id), SearchColumns::default())
         }
     };
@@ -66,13 +67,13 @@ pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
             Some(detail) => Cow::Owned(detail),
             None => Cow::Borrowed(envelope.detail.get()),
         },
-        search_columns: found,
+        search_columns,
     })
 }
 
-/// Returns the provider's own event id, for providers that also give the event time.
-fn own_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
-    let of = providers::ALL.into_iter().find(|provider| provider.source == source);
-    let provider = of.filter(|provider| provider.identifies_events())?;
+/// Returns the provider's own event id, for providers that also assign the event time.
+fn provider_event_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
+    let provider = providers::ALL.into_iter().find(|provider| provider.source == source);
+    let provider = provider.filter(|provider| provider.identifies_events())?;
     resources.iter().find_map(|urn| provider.delivery_id_from_urn(urn)).filter(|id| !id.is_empty())
 }

@@ -57,7 +57,7 @@ pub enum RecorderInvocationError {
 }
 
 /// Result of one message.
-struct RecordedObject {
+struct MessageResult {
     message_id: String,
     object: Option<String>,
     result: Result<RecordSummary, String>,
@@ -77,7 +77,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         deadline: SystemTime,
     ) -> Result<(BatchResponse, Vec<String>), RecorderInvocationError> {
         let Ok(messages) = serde_json::from_str::<SqsEvent>(event) else {
-            return Ok((BatchResponse::default(), self.scheduled(event, request_id).await?));
+            return Ok((BatchResponse::default(), self.run_scheduled_task(event, request_id).await?));
         };
         let deadline = handling_deadline(deadline);
         let mut tasks = JoinSet::new();
@@ -85,61 +85,63 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             let (this, request_id) = (self.clone(), request_id.to_owned());
             tasks.spawn(async move {
                 let started = Instant::now();
-                let (object, result) = this.message(&message, deadline).await;
+                let (object, result) = this.process_message(&message, deadline).await;
                 let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-                let done = RecordedObject { message_id: message.message_id, object, result, milliseconds };
-                (this.line(&done, &request_id), done)
+                let message_result =
+                    MessageResult { message_id: message.message_id, object, result, milliseconds };
+                (this.log_line(&message_result, &request_id), message_result)
             });
         }
-        let all_done = tasks.join_all().await;
+        let results = tasks.join_all().await;
         if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.assign_positions()).await {
             // The events are recorded; the next reader or recorder assigns the positions.
             warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
         }
-        let mut answer = BatchResponse::default();
+        let mut response = BatchResponse::default();
         let mut lines = Vec::new();
-        for (line, done) in all_done {
+        for (line, message_result) in results {
             lines.push(line);
-            if done.result.is_err() {
-                answer.add_failure(done.message_id);
+            if message_result.result.is_err() {
+                response.add_failure(message_result.message_id);
             }
         }
-        Ok((answer, lines))
+        Ok((response, lines))
     }
 
     /// Runs the scheduled task: the lag report, or maintenance of the log.
-    async fn scheduled(&self, event: &str, request_id: &str) -> Result<Vec<String>, RecorderInvocationError> {
-        let scheduled: ScheduledEvent<'_> =
+    async fn run_scheduled_task(
+        &self,
+        event: &str,
+        request_id: &str,
+    ) -> Result<Vec<String>, RecorderInvocationError> {
+        let scheduled_event: ScheduledEvent<'_> =
             serde_json::from_str(event).map_err(|_| RecorderInvocationError::UnsupportedEvent)?;
-        if scheduled.task.as_deref() == Some("lag") {
-            return Ok(self.lag(request_id).await?);
+        if scheduled_event.task.as_deref() == Some("lag") {
+            return Ok(self.report_lag(request_id).await?);
         }
-        if scheduled.detail_type.as_deref() != Some("Scheduled Event") {
+        if scheduled_event.detail_type.as_deref() != Some("Scheduled Event") {
             return Err(RecorderInvocationError::UnsupportedEvent);
         }
-        let mut keep = RetentionPolicy { max_bytes: self.retention_bytes, ..RetentionPolicy::default() };
+        let mut retention = RetentionPolicy { max_bytes: self.retention_bytes, ..RetentionPolicy::default() };
         if let Some(age) = self.retention {
-            keep = keep.with_max_age(age);
+            retention = retention.with_max_age(age);
         }
-        let MaintenanceReport {
-            created_partitions: made,
-            dropped_partitions: dropped,
-            deleted_events: deleted,
-        } = self.recorder.log.maintain(&keep).await?;
+        let MaintenanceReport { created_partitions, dropped_partitions, deleted_events } =
+            self.recorder.log.maintain(&retention).await?;
         let line = json!({
             "function": self.name,
             "request_id": request_id,
             "outcome": "maintained",
-            "made": made,
-            "dropped": dropped,
-            "deleted": deleted,
+            "made": created_partitions,
+            "dropped": dropped_partitions,
+            "deleted": deleted_events,
         });
         Ok(vec![line.to_string()])
     }
 
     /// Returns one log line per named consumer. Each line is also a CloudWatch metric record of `ConsumerLagEvents`,
     /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed unread events), by function and by consumer.
-    async fn lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
+    async fn report_lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
         for consumer in self.recorder.log.find_consumers(None).await? {
@@ -155,42 +157,44 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         Ok(lines)
     }
 
-    async fn message(
+    async fn process_message(
         &self,
         message: &SqsMessage,
         deadline: Instant,
     ) -> (Option<String>, Result<RecordSummary, String>) {
         let error_text = |error: RecordError| error.to_string();
-        let place = AwsOrigin::from_arn(&message.queue_arn);
+        let aws_origin = AwsOrigin::from_arn(&message.queue_arn);
         match Notification::parse(&message.body) {
             None => (None, Err("the message is neither an S3 notification nor an EventBridge event".into())),
             Some(Notification::Ignored) => (None, Ok(RecordSummary::default())),
-            Some(Notification::Event(event)) => (None, self.event(event, deadline).await.map_err(error_text)),
+            Some(Notification::Event(event)) => {
+                (None, self.record_event(event, deadline).await.map_err(error_text))
+            }
             Some(Notification::ObjectsCreated(objects)) => {
-                let mut all = RecordSummary::default();
+                let mut total = RecordSummary::default();
                 // S3 sends one record per message, although the format allows more.
                 for object in &objects {
                     let Some(key) = self.recorder.archive.key_for_s3_object(&object.bucket, &object.key)
                     else {
-                        let why = format!("s3://{}/{} is not in this archive", object.bucket, object.key);
-                        return (Some(object.key.clone()), Err(why));
+                        let error = format!("s3://{}/{} is not in this archive", object.bucket, object.key);
+                        return (Some(object.key.clone()), Err(error));
                     };
-                    match self.recorder.record_archived(key, &place, deadline).await {
-                        Ok(summary) => all = all.merge(summary),
+                    match self.recorder.record_archived(key, &aws_origin, deadline).await {
+                        Ok(summary) => total = total.merge(summary),
                         Err(error) => return (Some(object.key.clone()), Err(error_text(error))),
                     }
                 }
-                (objects.into_iter().next_back().map(|object| object.key), Ok(all))
+                (objects.into_iter().next_back().map(|object| object.key), Ok(total))
             }
         }
     }
 
     /// Records one bus event.
-    async fn event(&self, json: &str, deadline: Instant) -> Result<RecordSummary, RecordError> {
+    async fn record_event(&self, json: &str, deadline: Instant) -> Result<RecordSummary, RecordError> {
         let Some(record) = envelope::parse_event(json) else { return Err(RecordError::InvalidEvent) };
         let batch = EventBatch { origin: None, events: vec![record], unrecognized: 0 };
-        let recorded = timeout_at(deadline, self.recorder.log.record(&batch)).await;
-        match recorded.map_err(|_| RecordError::TimedOut)?? {
+        let outcome = timeout_at(deadline, self.recorder.log.record(&batch)).await;
+        match outcome.map_err(|_| RecordError::TimedOut)?? {
             RecordOutcome::Inserted { events, repeats, .. } => Ok(RecordSummary {
                 new_events: events,
                 duplicates: repeats,
@@ -205,9 +209,9 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
 
     /// Returns the JSON log line of a message. The line is also a CloudWatch metric record of `Recorded`, `Repeats`,
     /// `Unrecognized`, `Failed` (counts) and `RecordLatency` (milliseconds), by function; and of `Missed` for a polled
-    /// page: the number of events that no webhook had brought.
-    fn line(&self, done: &RecordedObject, request_id: &str) -> String {
-        let (summary, error) = match &done.result {
+    /// page: the number of events that no webhook delivered.
+    fn log_line(&self, message_result: &MessageResult, request_id: &str) -> String {
+        let (summary, error) = match &message_result.result {
             Ok(summary) => (*summary, None),
             Err(error) => (RecordSummary::default(), Some(error)),
         };
@@ -217,15 +221,15 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             None => "recorded",
         };
         let mut line = MetricLine::new(&self.name, request_id);
-        line.field("message_id", done.message_id.as_str())
+        line.field("message_id", message_result.message_id.as_str())
             .field("outcome", outcome)
-            .field("object", done.object.as_deref())
+            .field("object", message_result.object.as_deref())
             .field("bytes", summary.bytes)
             .count("Recorded", summary.new_events)
             .count("Repeats", summary.duplicates)
             .count("Unrecognized", if summary.is_already_recorded { 0 } else { summary.unrecognized })
             .flag("Failed", error.is_some())
-            .milliseconds("RecordLatency", done.milliseconds);
+            .milliseconds("RecordLatency", message_result.milliseconds);
         // Only polled pages report `Missed`, because each metric costs money.
         if let Some(missed) = summary.missed {
             line.count("Missed", missed);

@@ -34,7 +34,7 @@ use crate::providers::{self, BatchFormat, Provider};
 /// gives it the same id.
 const LOG_URN_PREFIX: &str = "urn:hookbridge:log:";
 /// Maximum number of concurrent publish calls.
-const MAX_CONCURRENT_RECORDS: usize = 10;
+const MAX_CONCURRENT_PUBLISHES: usize = 10;
 
 /// Records batches of an archive in a log.
 pub struct Recorder<L, B> {
@@ -58,7 +58,7 @@ pub struct AwsOrigin {
 impl AwsOrigin {
     /// Extracts account and region from an ARN: `arn:partition:service:region:account:...`.
     pub fn from_arn(arn: &str) -> Self {
-        let part = |at: usize| arn.split(':').nth(at).unwrap_or_default().to_owned();
+        let part = |index: usize| arn.split(':').nth(index).unwrap_or_default().to_owned();
         Self { account: part(4), region: part(3) }
     }
 }
@@ -96,8 +96,8 @@ impl RecordSummary {
             published: self.published + other.published,
             unpublishable: self.unpublishable + other.unpublishable,
             missed: match (self.missed, other.missed) {
-                (Some(one), Some(other)) => Some(one + other),
-                (one, other) => one.or(other),
+                (Some(a), Some(b)) => Some(a + b),
+                (a, b) => a.or(b),
             },
             bytes: self.bytes + other.bytes,
         }
@@ -149,34 +149,34 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
     pub async fn record_archived(
         &self,
         key: &str,
-        place: &AwsOrigin,
+        aws_origin: &AwsOrigin,
         deadline: Instant,
     ) -> Result<RecordSummary, RecordError> {
         let provider = providers::find(key.split('/').next().unwrap_or_default());
         let provider = provider.map_err(|_| RecordError::UnknownProvider(key.to_owned()))?;
-        let stored = self.archive.get(key, deadline).await.map_err(RecordError::Archive)?;
-        let stored = stored.ok_or_else(|| RecordError::NotFound(self.archive.object_url(key)))?;
-        let body = String::from_utf8_lossy(&stored.body);
+        let payload = self.archive.get(key, deadline).await.map_err(RecordError::Archive)?;
+        let payload = payload.ok_or_else(|| RecordError::NotFound(self.archive.object_url(key)))?;
+        let body = String::from_utf8_lossy(&payload.body);
         let origin = Some(self.archive.object_url(key));
         let is_polled = archive::is_polled(key);
-        let polled = if is_polled { parse_polled_page(provider, &body, stored.received_at) } else { None };
-        let mut batch = match polled {
+        let page = if is_polled { parse_polled_page(provider, &body, payload.received_at) } else { None };
+        let mut batch = match page {
             Some((records, unrecognized)) => {
                 log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
             }
             None => match provider.batch_format() {
-                Some(format) => parse_batch(format, origin, &body, stored.received_at),
-                None => record_one(origin, provider, &stored),
+                Some(format) => parse_batch(format, origin, &body, payload.received_at),
+                None => single_event_batch(origin, provider, &payload),
             },
         };
         for record in &mut batch.events {
-            record.account = Cow::Borrowed(&place.account);
-            record.region = Cow::Borrowed(&place.region);
+            record.account = Cow::Borrowed(&aws_origin.account);
+            record.region = Cow::Borrowed(&aws_origin.region);
         }
         let mut summary =
             RecordSummary { bytes: body.len(), unrecognized: batch.unrecognized, ..RecordSummary::default() };
-        let recorded = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
-        let (number, is_published) = match recorded.map_err(|_| RecordError::TimedOut)?? {
+        let outcome = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
+        let (batch_id, is_published) = match outcome.map_err(|_| RecordError::TimedOut)?? {
             RecordOutcome::Inserted { batch, events, repeats } => {
                 (summary.new_events, summary.duplicates) = (events, repeats);
                 (batch, false)
@@ -188,24 +188,25 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
         };
         summary.missed = is_polled.then_some(summary.new_events);
         if let Some(bus) = self.bus.as_ref().filter(|_| !is_published) {
-            let publishing = async {
+            let publish_events = async {
                 // Events recorded by an earlier batch are published with that batch.
                 let is_all_new = !summary.is_already_recorded && summary.duplicates == 0;
                 if !is_all_new {
-                    let new = self.log.batch_event_keys(number).await?.into_iter();
-                    let mut new: HashSet<_> = new.map(|key| (key.time.as_microsecond(), key.id)).collect();
+                    let new_keys = self.log.batch_event_keys(batch_id).await?.into_iter();
+                    let mut new_keys: HashSet<_> =
+                        new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
                     // Not yet reported: the earlier run stopped before publishing.
-                    summary.missed = is_polled.then_some(new.len());
+                    summary.missed = is_polled.then_some(new_keys.len());
                     batch.events.retain(|record| {
                         let (time, id) = record.key();
-                        new.remove(&(time, id.to_owned()))
+                        new_keys.remove(&(time, id.to_owned()))
                     });
                 }
                 let counts = publish(bus, &batch.events, deadline).await?;
-                self.log.mark_published(number).await?;
+                self.log.mark_published(batch_id).await?;
                 Ok::<_, RecordError>(counts)
             };
-            let published = tokio::time::timeout_at(deadline, publishing).await;
+            let published = tokio::time::timeout_at(deadline, publish_events).await;
             (summary.published, summary.unpublishable) = published.map_err(|_| RecordError::TimedOut)??;
         }
         Ok(summary)
@@ -226,28 +227,30 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
     ) -> Result<Option<ArchivePage>, RecordError> {
         let keys =
             self.archive.list_keys(provider.name, after, deadline).await.map_err(RecordError::Archive)?;
-        let Some(last) = keys.last().cloned() else { return Ok(None) };
-        let batches = keys.len();
-        let mut new = Vec::new();
+        let Some(last_key) = keys.last().cloned() else { return Ok(None) };
+        let batch_count = keys.len();
+        let mut unrecorded_keys = Vec::new();
         for keys in keys.chunks(1000) {
             let origins = keys.iter().map(|key| self.archive.object_url(key)).collect();
             let unrecorded: HashSet<String> = self.log.find_unrecorded(origins).await?.into_iter().collect();
-            new.extend(keys.iter().filter(|key| unrecorded.contains(&self.archive.object_url(key))).cloned());
+            unrecorded_keys.extend(
+                keys.iter().filter(|key| unrecorded.contains(&self.archive.object_url(key))).cloned(),
+            );
         }
-        Ok(Some(ArchivePage { last_key: last, batch_count: batches, unrecorded_keys: new }))
+        Ok(Some(ArchivePage { last_key, batch_count, unrecorded_keys }))
     }
 }
 
-/// Parses a batch. `origin` is its URL in the archive; `received` is the time of events without a time of their own.
+/// Parses a batch. `origin` is its URL in the archive; `received_at` is the time of events without a time of their own.
 pub fn parse_batch<'a>(
     format: &BatchFormat,
     origin: Option<String>,
     body: &'a str,
-    received: Timestamp,
+    received_at: Timestamp,
 ) -> log::EventBatch<'a> {
     // EventBridge has whole seconds, so an event that returns through a bus has the same time.
-    let received = Timestamp::from_second(received.as_second()).unwrap_or(received);
-    let (records, unrecognized) = (format.parse_batch)(body, received);
+    let received_at = Timestamp::from_second(received_at.as_second()).unwrap_or(received_at);
+    let (records, unrecognized) = (format.parse_batch)(body, received_at);
     log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
 }
 
@@ -264,26 +267,27 @@ pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     batch
 }
 
-/// Makes a batch of one event from an archived webhook.
-fn record_one(
+/// Creates a batch of one event from an archived webhook.
+fn single_event_batch(
     origin: Option<String>,
     provider: &'static Provider,
-    stored: &ArchivedPayload,
+    payload: &ArchivedPayload,
 ) -> log::EventBatch<'static> {
-    let (record, is_understood) = webhook::to_new_event(provider, stored);
+    let (record, is_recognized) = webhook::to_new_event(provider, payload);
     log::EventBatch {
         origin: origin.map(Cow::Owned),
         events: vec![record],
-        unrecognized: usize::from(!is_understood),
+        unrecognized: usize::from(!is_recognized),
     }
 }
 
 /// Extracts the search columns from an event's detail; empty unless its source is a provider of batches.
 pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
     let format = providers::find_batch_provider(source).and_then(Provider::batch_format);
-    let record = format.zip(serde_json::from_str(detail).ok());
-    let record = record.and_then(|(format, element)| (format.parse_event)(element, Timestamp::UNIX_EPOCH));
-    record.map(|record| record.search_columns).unwrap_or_default()
+    let format_and_element = format.zip(serde_json::from_str(detail).ok());
+    let event =
+        format_and_element.and_then(|(format, element)| (format.parse_event)(element, Timestamp::UNIX_EPOCH));
+    event.map(|event| event.search_columns).unwrap_or_default()
 }
 
 /// Publishes records concurrently. Returns the number of published events and of those that a bus does not accept.
@@ -294,7 +298,7 @@ async fn publish<B: Bus>(
 ) -> Result<(usize, usize), RecordError> {
     let mut tasks = JoinSet::new();
     let (mut published, mut unpublishable) = (0, 0);
-    let mut count = |put: Result<(), AwsError>| match put {
+    let mut count = |result: Result<(), AwsError>| match result {
         Ok(()) => {
             published += 1;
             Ok(())
@@ -310,16 +314,16 @@ async fn publish<B: Bus>(
             count(Err(AwsError::TooLarge))?;
             continue;
         };
-        if tasks.len() == MAX_CONCURRENT_RECORDS
-            && let Some(put) = tasks.join_next().await
+        if tasks.len() == MAX_CONCURRENT_PUBLISHES
+            && let Some(result) = tasks.join_next().await
         {
-            count(put.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
+            count(result.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
         }
         let bus = bus.clone();
         tasks.spawn(async move { bus.publish(&Arc::new(event), deadline).await });
     }
-    while let Some(put) = tasks.join_next().await {
-        count(put.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
+    while let Some(result) = tasks.join_next().await {
+        count(result.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
     }
     Ok((published, unpublishable))
 }

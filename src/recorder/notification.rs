@@ -46,7 +46,7 @@ struct S3<'a> {
     #[serde(borrow)]
     bucket: Bucket<'a>,
     #[serde(borrow)]
-    object: Key<'a>,
+    object: Object<'a>,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ struct Bucket<'a> {
 }
 
 #[derive(Deserialize)]
-struct Key<'a> {
+struct Object<'a> {
     #[serde(borrow)]
     key: Cow<'a, str>,
 }
@@ -66,9 +66,12 @@ impl<'a> Notification<'a> {
     pub(super) fn parse(body: &'a str) -> Option<Self> {
         let message: Message<'_> = serde_json::from_str(body).ok()?;
         if let Some(records) = message.records {
-            let made = records.into_iter().filter(|record| record.event_name.contains("ObjectCreated"));
-            let objects: Vec<_> = made
-                .map(|record| S3Object { bucket: record.s3.bucket.name, key: key(&record.s3.object.key) })
+            let created = records.into_iter().filter(|record| record.event_name.contains("ObjectCreated"));
+            let objects: Vec<_> = created
+                .map(|record| S3Object {
+                    bucket: record.s3.bucket.name,
+                    key: decode_key(&record.s3.object.key),
+                })
                 .collect();
             return Some(if objects.is_empty() { Self::Ignored } else { Self::ObjectsCreated(objects) });
         }
@@ -80,18 +83,18 @@ impl<'a> Notification<'a> {
 }
 
 /// Decodes an object key, which S3 notifications URL-encode with `+` for a space.
-fn key(written: &str) -> String {
-    percent_decode_str(&written.replace('+', " ")).decode_utf8_lossy().into_owned()
+fn decode_key(encoded: &str) -> String {
+    percent_decode_str(&encoded.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(body: &str) -> String {
+    fn describe(body: &str) -> String {
         match Notification::parse(body) {
-            None => "nothing that is known".into(),
-            Some(Notification::Ignored) => "nothing to do".into(),
+            None => "unknown format".into(),
+            Some(Notification::Ignored) => "ignored".into(),
             Some(Notification::Event(_)) => "an event".into(),
             Some(Notification::ObjectsCreated(objects)) => {
                 objects.iter().map(|object| format!("{}: {}", object.bucket, object.key)).collect()
@@ -106,12 +109,12 @@ mod tests {
                 r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"{name}","s3":{{"bucket":{{"name":"raw"}},"object":{{"key":"a+b/sparkpost/x%2520y%252F.json","size":1}}}}}}]}}"#
             )
         };
-        insta::assert_snapshot!(read(&s3("ObjectCreated:Put")), @"raw: a b/sparkpost/x%20y%2F.json");
-        insta::assert_snapshot!(read(&s3("ObjectRemoved:Delete")), @"nothing to do");
-        insta::assert_snapshot!(read(r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"raw"}"#), @"nothing to do");
-        insta::assert_snapshot!(read(r#"{"version":"0","id":"1","detail-type":"push","detail":{}}"#), @"an event");
-        for other in ["", "{}", "[]", "{\"Records\":[{}]}", "{\"Records\":7}", "push"] {
-            assert_eq!(read(other), "nothing that is known", "{other}");
+        insta::assert_snapshot!(describe(&s3("ObjectCreated:Put")), @"raw: a b/sparkpost/x%20y%2F.json");
+        insta::assert_snapshot!(describe(&s3("ObjectRemoved:Delete")), @"ignored");
+        insta::assert_snapshot!(describe(r#"{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"raw"}"#), @"ignored");
+        insta::assert_snapshot!(describe(r#"{"version":"0","id":"1","detail-type":"push","detail":{}}"#), @"an event");
+        for body in ["", "{}", "[]", "{\"Records\":[{}]}", "{\"Records\":7}", "push"] {
+            assert_eq!(describe(body), "unknown format", "{body}");
         }
     }
 }

@@ -10,28 +10,28 @@ use crate::archive::ArchivedPayload;
 use crate::log::NewEvent;
 use crate::providers::{JSON_MEDIA_TYPE, Provider};
 
-/// One day in seconds.
-const ONE_DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Parses a page into records and the number of unrecognized ones; `None` when the body is not a page of this
-/// provider. Events without a time get the day of `received`, so that repeated polls produce the same record.
+/// provider. Events without a time get the day of `received_at`, so that repeated polls produce the same record.
 pub fn parse_polled_page(
     provider: &'static Provider,
-    answer: &str,
-    received: Timestamp,
+    response: &str,
+    received_at: Timestamp,
 ) -> Option<(Vec<NewEvent<'static>>, usize)> {
-    let received = Timestamp::from_second(received.as_second() / ONE_DAY * ONE_DAY).unwrap_or(received);
-    let events = provider.polling.as_ref()?.parse_events(answer).ok()?;
+    let received_at = Timestamp::from_second(received_at.as_second() / SECONDS_PER_DAY * SECONDS_PER_DAY)
+        .unwrap_or(received_at);
+    let events = provider.polling.as_ref()?.parse_events(response).ok()?;
     if let Some(format) = provider.batch_format() {
-        return Some((format.parse_polled_events)(&events, received));
+        return Some((format.parse_polled_events)(&events, received_at));
     }
     let mut unrecognized = 0;
     let records = events.into_iter().map(|event| {
         let headers = vec![("content-type".to_owned(), JSON_MEDIA_TYPE.to_owned())];
         let body = Bytes::copy_from_slice(event.get().as_bytes());
-        let (record, is_understood) =
-            webhook::to_new_event(provider, &ArchivedPayload { received_at: received, headers, body });
-        unrecognized += usize::from(!is_understood);
+        let (record, is_recognized) =
+            webhook::to_new_event(provider, &ArchivedPayload { received_at, headers, body });
+        unrecognized += usize::from(!is_recognized);
         record
     });
     let records = records.collect();
@@ -46,20 +46,21 @@ mod tests {
 
     #[test]
     fn a_polled_stripe_event_has_its_own_id_and_time() {
-        let answer = r#"{"object":"list","data":[
+        let response = r#"{"object":"list","data":[
             {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}, 17],"has_more":false}"#;
-        let (records, unrecognized) = parse_polled_page(&STRIPE, answer, Timestamp::UNIX_EPOCH).unwrap();
+        let (records, unrecognized) = parse_polled_page(&STRIPE, response, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(unrecognized, 1);
-        let shown = |r: &NewEvent<'_>| {
+        let summary = |r: &NewEvent<'_>| {
             format!("{} {} {} {:?} {}", r.time, r.id, r.detail_type, r.resources, r.detail)
         };
-        insta::assert_snapshot!(shown(&records[0]), @r#"2026-11-22T10:00:00Z evt_1 charge.succeeded ["urn:webhook:stripe:evt_1"] {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}"#);
+        insta::assert_snapshot!(summary(&records[0]), @r#"2026-11-22T10:00:00Z evt_1 charge.succeeded ["urn:webhook:stripe:evt_1"] {"id":"evt_1", "object":"event","created":1795341600,"type":"charge.succeeded"}"#);
         assert_eq!(records[1].detail_type, "unrecognized");
-        let later = parse_polled_page(&STRIPE, answer, "1970-01-01T23:00:00Z".parse().unwrap()).unwrap().0;
-        assert_eq!(records[1].key(), later[1].key(), "a repeated poll yields the same record");
+        let later_records =
+            parse_polled_page(&STRIPE, response, "1970-01-01T23:00:00Z".parse().unwrap()).unwrap().0;
+        assert_eq!(records[1].key(), later_records[1].key(), "a repeated poll yields the same record");
         assert!(parse_polled_page(&STRIPE, "{}", Timestamp::UNIX_EPOCH).is_none());
         assert!(
-            parse_polled_page(&GITHUB, answer, Timestamp::UNIX_EPOCH).is_none(),
+            parse_polled_page(&GITHUB, response, Timestamp::UNIX_EPOCH).is_none(),
             "GitHub has no event-list API"
         );
     }

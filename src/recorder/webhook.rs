@@ -11,21 +11,21 @@ use crate::providers::{Provider, VerifiedWebhook};
 /// Converts an archived webhook into the event that a bus would have received. Also returns whether it was recognized.
 pub(super) fn to_new_event(
     provider: &'static Provider,
-    stored: &ArchivedPayload,
+    payload: &ArchivedPayload,
 ) -> (NewEvent<'static>, bool) {
     // Whole seconds, as in EventBridge.
-    let received = Timestamp::from_second(stored.received_at.as_second()).unwrap_or(stored.received_at);
-    let verified = VerifiedWebhook::from_archive(provider, &stored.headers, stored.body.clone());
+    let received_at = Timestamp::from_second(payload.received_at.as_second()).unwrap_or(payload.received_at);
+    let verified = VerifiedWebhook::from_archive(provider, &payload.headers, payload.body.clone());
     let base = |detail: String, detail_type: String| {
-        NewEvent::from_content(provider.source, detail_type, Cow::Owned(detail), received)
+        NewEvent::from_content(provider.source, detail_type, Cow::Owned(detail), received_at)
     };
     let Ok(event) = verified.to_event() else {
-        let body = serde_json::Value::from(String::from_utf8_lossy(&stored.body)).to_string();
+        let body = serde_json::Value::from(String::from_utf8_lossy(&payload.body)).to_string();
         return (base(body, UNRECOGNIZED_TYPE.to_owned()), false);
     };
     let mut record = base(event.detail.as_str().to_owned(), event.detail_type);
     let time = event.time.filter(|time| is_recordable(*time));
-    record.time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
+    record.time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received_at);
     if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_id_from_urn(urn)) {
         record.id = sanitize_text(Cow::Owned(id.to_owned()));
     }

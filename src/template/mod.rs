@@ -1,7 +1,7 @@
-//! The CloudFormation templates: provider stacks and pollers, generated from the provider's constant, the event log, and the
-//! dispatcher.
+//! The CloudFormation templates: provider stacks and pollers, which are generated from the provider's constant, the
+//! event log, and the dispatcher.
 //!
-//! A template is YAML with a few placeholders, so that it reads like its output. `cloudformation/` holds the output.
+//! A template is YAML with a few placeholders, so that it reads like its output. `cloudformation/` contains the output.
 
 use crate::providers::{self, PollingApi, Provider};
 
@@ -32,7 +32,7 @@ impl Template {
             .collect()
     }
 
-    /// The provider's name, that with `-poller`, `event-log` or `dispatch`.
+    /// `PROVIDER`, `PROVIDER-poller`, `event-log` or `dispatch`.
     pub fn name(self) -> String {
         match self {
             Self::Provider(provider) => provider.name.into(),
@@ -43,8 +43,8 @@ impl Template {
     }
 
     pub fn find(name: &str) -> Result<Self, UnknownTemplate> {
-        let found = Self::all().into_iter().find(|template| template.name() == name);
-        found.ok_or_else(|| UnknownTemplate(name.to_owned()))
+        let template = Self::all().into_iter().find(|template| template.name() == name);
+        template.ok_or_else(|| UnknownTemplate(name.to_owned()))
     }
 
     pub fn text(self) -> String {
@@ -89,8 +89,8 @@ fn poller_template(provider: &Provider, polling: &PollingApi) -> String {
     )
 }
 
-fn fill_placeholders(template: &str, gaps: &[(&str, &str)]) -> String {
-    gaps.iter().fold(template.to_owned(), |text, (gap, value)| text.replace(gap, value))
+fn fill_placeholders(template: &str, values: &[(&str, &str)]) -> String {
+    values.iter().fold(template.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
 }
 
 #[cfg(test)]

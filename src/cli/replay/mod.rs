@@ -23,8 +23,8 @@ use target::{Target, TargetError};
 
 /// Positions per read.
 const READ_WINDOW: i64 = 1000;
-/// Timer slack tolerated by the rate limiter.
-const LATE_ARRIVALS: Duration = Duration::from_millis(20);
+/// Timer slack that the rate limiter tolerates.
+const MAX_TIMER_SLACK: Duration = Duration::from_millis(20);
 /// The interval of progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -90,13 +90,13 @@ pub enum ReplayError {
     #[error(
         "{0} is not a cursor of this log: malformed, truncated or of another log; to start at a time, use --from"
     )]
-    Cursor(&'static str),
+    InvalidCursor(&'static str),
     /// Events after the start cursor have expired.
     #[error("events after the cursor have expired; omit --after and --state to start with the oldest event")]
-    Expired,
+    EventsExpired,
     /// The time range is reversed.
     #[error("--from is later than --to")]
-    Range,
+    ReversedRange,
     /// The checkpoint file belongs to another replay.
     #[error("--state {0} belongs to a replay of other events or to another target; use another file")]
     StateMismatch(PathBuf),
@@ -104,7 +104,7 @@ pub enum ReplayError {
     #[error(
         "the cursor is after the end of the log: an older backup may have been restored; omit --after and --state"
     )]
-    Ahead,
+    CursorPastEnd,
     /// The target is not valid.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -136,23 +136,25 @@ pub enum ReplayError {
 #[derive(Default)]
 struct ReplayReport {
     events: u64,
-    /// Events that the target type cannot carry: too large, or with a detail that is not a JSON object.
-    left_out: u64,
+    /// Events that the target cannot carry: too large, or with a detail that is not a JSON object.
+    skipped: u64,
 }
 
 /// Limits the rate of events.
-struct Pace {
+struct RateLimiter {
     /// The interval between two events; `None` without a limit.
-    between: Option<Duration>,
-    due: Instant,
+    interval: Option<Duration>,
+    next_due: Instant,
 }
 
-impl Pace {
-    async fn next(&mut self) {
-        let Some(between) = self.between else { return };
-        tokio::time::sleep_until(self.due.into()).await;
+impl RateLimiter {
+    /// Waits until the next event may be sent.
+    async fn wait(&mut self) {
+        let Some(interval) = self.interval else { return };
+        tokio::time::sleep_until(self.next_due.into()).await;
         // Do not burst to catch up.
-        self.due = (self.due + between).max(Instant::now().checked_sub(LATE_ARRIVALS).unwrap_or(self.due));
+        let earliest = Instant::now().checked_sub(MAX_TIMER_SLACK).unwrap_or(self.next_due);
+        self.next_due = (self.next_due + interval).max(earliest);
     }
 }
 
@@ -163,11 +165,11 @@ impl Replay {
     /// The log cannot be read, an argument is not valid, or the target did not accept an event.
     pub async fn run(self) -> Result<(), ReplayError> {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
-            return Err(ReplayError::Range);
+            return Err(ReplayError::ReversedRange);
         }
-        let (log, failed) = AnyLog::open_existing(&self.database, 1).await?;
-        let target = Arc::new(self.target().await?);
-        let key = log.cursor_key().await.map_err(&failed)?;
+        let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
+        let target = Arc::new(self.open_target().await?);
+        let key = log.cursor_key().await.map_err(&log_error)?;
         let filter = EventFilter {
             sources: self.sources.clone(),
             types: self.types.clone(),
@@ -175,69 +177,77 @@ impl Replay {
             to: self.to,
         };
         // The end is fixed now, because the replay itself may add events to the log.
-        let Bounds { first, end: now } = log.bounds().await.map_err(&failed)?;
-        let (next, end) = self.start(&key)?;
-        let (mut next, end) = (next.unwrap_or(first), end.unwrap_or(now));
-        if next > now || end > now {
-            return Err(ReplayError::Ahead);
+        let Bounds { first, end: log_end } = log.bounds().await.map_err(&log_error)?;
+        let (next, end) = self.start_and_end(&key)?;
+        let (mut next, end) = (next.unwrap_or(first), end.unwrap_or(log_end));
+        if next > log_end || end > log_end {
+            return Err(ReplayError::CursorPastEnd);
         }
-        let until = cursor::encode_cursor(end, &key);
-        let mark = format!("urn:hookbridge:replay:{:.0}", Timestamp::now());
-        let (started, mut told, mut sent) = (Instant::now(), Instant::now(), ReplayReport::default());
-        let mut pace =
-            Pace { between: self.rate.map(|rate| Duration::from_secs(1) / rate), due: Instant::now() };
+        let end_cursor = cursor::encode_cursor(end, &key);
+        let replay_urn = format!("urn:hookbridge:replay:{:.0}", Timestamp::now());
+        let (started, mut last_report, mut report) =
+            (Instant::now(), Instant::now(), ReplayReport::default());
+        let mut rate_limiter = RateLimiter {
+            interval: self.rate.map(|rate| Duration::from_secs(1) / rate),
+            next_due: Instant::now(),
+        };
         while next < end {
             let window = next..end.min(next + READ_WINDOW);
             let events =
-                log.read_events(window.clone(), &filter, PageLimit::UNLIMITED).await.map_err(&failed)?;
-            let events = events.ok_or(ReplayError::Expired)?;
+                log.read_events(window.clone(), &filter, PageLimit::UNLIMITED).await.map_err(&log_error)?;
+            let events = events.ok_or(ReplayError::EventsExpired)?;
             // The next group starts when the whole group is sent, so that the cursor never passes an unsent event.
-            for some in events.chunks(usize::from(self.at_once)) {
+            for group in events.chunks(usize::from(self.at_once)) {
                 let mut tasks = JoinSet::new();
-                for positioned in some {
-                    pace.next().await;
-                    let (target, event, mark) = (target.clone(), positioned.event.clone(), mark.clone());
-                    tasks.spawn(async move { (event.key.id.clone(), target.put(event, &mark).await) });
+                for positioned in group {
+                    rate_limiter.wait().await;
+                    let (target, event, urn) = (target.clone(), positioned.event.clone(), replay_urn.clone());
+                    tasks.spawn(async move { (event.key.id.clone(), target.put(event, &urn).await) });
                 }
-                for (id, done) in tasks.join_all().await {
-                    match done {
-                        Ok(()) => sent.events += 1,
-                        Err(AwsError::Malformed(_) | AwsError::TooLarge) => sent.left_out += 1,
+                for (id, result) in tasks.join_all().await {
+                    match result {
+                        Ok(()) => report.events += 1,
+                        Err(AwsError::Malformed(_) | AwsError::TooLarge) => report.skipped += 1,
                         Err(error) => {
                             let cursor = cursor::encode_cursor(next, &key);
-                            self.save_checkpoint(&cursor, &until)?;
-                            return Err(ReplayError::EventRejected { id, error, sent: sent.events, cursor });
+                            self.save_checkpoint(&cursor, &end_cursor)?;
+                            return Err(ReplayError::EventRejected {
+                                id,
+                                error,
+                                sent: report.events,
+                                cursor,
+                            });
                         }
                     }
                 }
-                next = some.last().map_or(next, |last| last.position + 1);
-                if told.elapsed() >= PROGRESS_INTERVAL {
-                    told = Instant::now();
-                    let time = some.last().map(|last| last.event.key.time.to_string()).unwrap_or_default();
+                next = group.last().map_or(next, |last| last.position + 1);
+                if last_report.elapsed() >= PROGRESS_INTERVAL {
+                    last_report = Instant::now();
+                    let time = group.last().map(|last| last.event.key.time.to_string()).unwrap_or_default();
                     let cursor = cursor::encode_cursor(next, &key);
-                    output::print_error(&format!("{} events, up to {time}, cursor {cursor}", sent.events));
-                    self.save_checkpoint(&cursor, &until)?;
+                    output::print_error(&format!("{} events, up to {time}, cursor {cursor}", report.events));
+                    self.save_checkpoint(&cursor, &end_cursor)?;
                 }
             }
             next = window.end;
         }
         let cursor = cursor::encode_cursor(next, &key);
-        self.save_checkpoint(&cursor, &until)?;
-        let (ReplayReport { events, left_out }, seconds) = (sent, started.elapsed().as_secs_f64());
+        self.save_checkpoint(&cursor, &end_cursor)?;
+        let (ReplayReport { events, skipped }, seconds) = (report, started.elapsed().as_secs_f64());
         output::print_line(&if self.json {
-            serde_json::json!({"events": events, "left_out": left_out, "cursor": cursor, "seconds": seconds, "mark": mark})
+            serde_json::json!({"events": events, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
                 .to_string()
         } else {
-            let left_out = match left_out {
+            let skipped = match skipped {
                 0 => String::new(),
-                some => format!("; {some} skipped: unrecognized, too large or not a JSON object"),
+                count => format!("; {count} skipped: unrecognized, too large or not a JSON object"),
             };
-            format!("{events} events sent, marked {mark}{left_out}; {seconds:.1} s")
+            format!("{events} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
         });
         Ok(())
     }
 
-    async fn target(&self) -> Result<Target, TargetError> {
+    async fn open_target(&self) -> Result<Target, TargetError> {
         match (&self.to_bus, &self.to_queue, &self.to_url) {
             (Some(bus), ..) => Ok(Target::bus(bus).await),
             (_, Some(queue), _) => Ok(Target::queue(queue).await?),
@@ -246,15 +256,17 @@ impl Replay {
     }
 
     /// Returns the start and end positions from --state or --after; `None` means the default.
-    fn start(&self, key: &CursorKey) -> Result<(Option<Position>, Option<Position>), ReplayError> {
-        let read = |text: &str, of| cursor::decode_cursor(text, key).map(Some).ok_or(ReplayError::Cursor(of));
+    fn start_and_end(&self, key: &CursorKey) -> Result<(Option<Position>, Option<Position>), ReplayError> {
+        let decode = |text: &str, origin| {
+            cursor::decode_cursor(text, key).map(Some).ok_or(ReplayError::InvalidCursor(origin))
+        };
         if let Some(path) = &self.state {
             match std::fs::read_to_string(path) {
                 Ok(text) => {
-                    let of = "the content of --state";
+                    let origin = "the content of --state";
                     let mut parts = text.split_whitespace();
-                    let mut part = || parts.next().ok_or(ReplayError::Cursor(of));
-                    let (next, end) = (read(part()?, of)?, read(part()?, of)?);
+                    let mut part = || parts.next().ok_or(ReplayError::InvalidCursor(origin));
+                    let (next, end) = (decode(part()?, origin)?, decode(part()?, origin)?);
                     if part()? != self.fingerprint() {
                         return Err(ReplayError::StateMismatch(path.clone()));
                     }
@@ -264,23 +276,24 @@ impl Replay {
                 Err(error) => return Err(ReplayError::State { path: path.clone(), error }),
             }
         }
-        Ok((self.after.as_deref().map_or(Ok(None), |after| read(after, "--after"))?, None))
+        Ok((self.after.as_deref().map_or(Ok(None), |after| decode(after, "--after"))?, None))
     }
 
     /// A hash of the selected events and the target, which identifies the replay.
     fn fingerprint(&self) -> String {
-        let what = format!("{:?} {:?} {:?} {:?}", self.from, self.to, self.types, self.sources);
-        let to = format!("{:?} {:?} {:?}", self.to_bus, self.to_url, self.to_queue);
-        hex::encode(&Sha256::digest(what + &to)[..8])
+        let selection = format!("{:?} {:?} {:?} {:?}", self.from, self.to, self.types, self.sources);
+        let target = format!("{:?} {:?} {:?}", self.to_bus, self.to_url, self.to_queue);
+        hex::encode(&Sha256::digest(selection + &target)[..8])
     }
 
-    /// Saves the cursor and the end in the checkpoint file.
-    fn save_checkpoint(&self, cursor: &str, until: &str) -> Result<(), ReplayError> {
+    /// Saves the cursor and the end of the replay in the checkpoint file.
+    fn save_checkpoint(&self, cursor: &str, end_cursor: &str) -> Result<(), ReplayError> {
         let Some(path) = &self.state else { return Ok(()) };
-        let failed = |error| ReplayError::State { path: path.clone(), error };
-        let mut new = path.clone().into_os_string();
-        new.push(".new");
-        std::fs::write(&new, format!("{cursor} {until} {}\n", self.fingerprint())).map_err(&failed)?;
-        std::fs::rename(&new, path).map_err(failed)
+        let state_error = |error| ReplayError::State { path: path.clone(), error };
+        let mut temporary_path = path.clone().into_os_string();
+        temporary_path.push(".new");
+        let text = format!("{cursor} {end_cursor} {}\n", self.fingerprint());
+        std::fs::write(&temporary_path, text).map_err(&state_error)?;
+        std::fs::rename(&temporary_path, path).map_err(state_error)
     }
 }

@@ -68,24 +68,24 @@ impl Target {
 
     pub(super) fn url(url: &str, secret: Option<&str>) -> Result<Self, TargetError> {
         let secret = secret.map(str::parse).transpose()?;
-        let wrong = || TargetError::Url(url.to_owned());
-        let parsed = reqwest::Url::parse(url).map_err(|_| wrong())?;
+        let invalid_url = || TargetError::Url(url.to_owned());
+        let parsed = reqwest::Url::parse(url).map_err(|_| invalid_url())?;
         let host = parsed.host_str().filter(|_| ["http", "https"].contains(&parsed.scheme()));
-        let client = http_client::client_for(host.ok_or_else(wrong)?).map_err(TargetError::Client)?;
+        let client = http_client::client_for(host.ok_or_else(invalid_url)?).map_err(TargetError::Client)?;
         Ok(Self::Url(client, parsed, secret))
     }
 
-    /// Sends an event with `mark` as an additional resource.
-    pub(super) async fn put(&self, mut event: StoredEvent, mark: &str) -> Result<(), AwsError> {
+    /// Sends an event with `replay_urn` as an additional resource.
+    pub(super) async fn put(&self, mut event: StoredEvent, replay_urn: &str) -> Result<(), AwsError> {
         let deadline = Instant::now() + EVENT_TIMEOUT;
         match self {
             Self::Bus(bus) => {
-                let mut event = recorder::to_event(&record(&event)).ok_or(AwsError::TooLarge)?;
-                event.resources.push(mark.to_owned());
+                let mut event = recorder::to_event(&to_new_event(&event)).ok_or(AwsError::TooLarge)?;
+                event.resources.push(replay_urn.to_owned());
                 bus.publish(&Arc::new(event), deadline).await
             }
             Self::Queue(client, url) => {
-                let envelope = envelope(&mut event, mark)?;
+                let envelope = envelope(&mut event, replay_urn)?;
                 let send = client.send_message().queue_url(url).message_body(envelope);
                 retry("SendMessage", deadline, || async {
                     send.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
@@ -94,20 +94,20 @@ impl Target {
                 .await
             }
             Self::Url(client, url, secret) => {
-                let (id, envelope) = (event.key.id.clone(), envelope(&mut event, mark)?);
+                let (id, envelope) = (event.key.id.clone(), envelope(&mut event, replay_urn)?);
                 retry_with_attempt_limit("POST", deadline, RESPONSE_TIMEOUT, || async {
                     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
-                    let mut request = request.header(REPLAY_HEADER, mark);
+                    let mut request = request.header(REPLAY_HEADER, replay_urn);
                     if let Some(secret) = secret {
-                        let signed = secret.sign(&id, Timestamp::now(), envelope.as_bytes());
-                        for (name, value) in SIGNATURE_HEADERS.into_iter().zip(signed) {
+                        let signature_values = secret.sign(&id, Timestamp::now(), envelope.as_bytes());
+                        for (name, value) in SIGNATURE_HEADERS.into_iter().zip(signature_values) {
                             request = request.header(name, value);
                         }
                     }
-                    let answer = request.body(envelope.clone()).send().await;
-                    let answer = answer
+                    let response = request.body(envelope.clone()).send().await;
+                    let response = response
                         .map_err(|error| AttemptFailure::Transient(error_chain(&error.without_url())))?;
-                    match answer.status() {
+                    match response.status() {
                         status if status.is_success() => Ok(()),
                         status if status.is_server_error() || status.as_u16() == 429 => {
                             Err(AttemptFailure::Transient(format!("the target returned status {status}")))
@@ -123,16 +123,16 @@ impl Target {
     }
 }
 
-/// Writes the EventBridge envelope of an event with `mark` as its last resource.
-fn envelope(event: &mut StoredEvent, mark: &str) -> Result<String, AwsError> {
-    event.resources.push(mark.to_owned());
+/// Writes the EventBridge envelope of an event with `replay_urn` as its last resource.
+fn envelope(event: &mut StoredEvent, replay_urn: &str) -> Result<String, AwsError> {
+    event.resources.push(replay_urn.to_owned());
     let mut json = Vec::with_capacity(event.detail.len() + 512);
     event.write_json(&mut json);
     String::from_utf8(json).map_err(|error| AwsError::Malformed(error.to_string()))
 }
 
-/// Converts a stored event back into a record.
-fn record(event: &StoredEvent) -> NewEvent<'_> {
+/// Converts a stored event back into a [`NewEvent`], without search columns.
+fn to_new_event(event: &StoredEvent) -> NewEvent<'_> {
     NewEvent {
         time: event.key.time,
         id: event.key.id.as_str().into(),

@@ -21,8 +21,8 @@ pub(super) fn parse_value<T: DeserializeOwned>(value: Value) -> Result<T, String
     serde_path_to_error::deserialize(value).map_err(|error| field_error(&error))
 }
 
-/// Names the field and the expected type. serde's message may quote the value, which may be a secret, so only the parts of it that
-/// cannot contain a value are used.
+/// Names the field and the expected type. serde's message may quote the value, which may be a secret, so only the parts of it
+/// that cannot contain a value are used.
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let field = if path == "." { String::new() } else { format!("{path}: ") };

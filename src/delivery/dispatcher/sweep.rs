@@ -12,7 +12,7 @@ use crate::delivery::queue::{RetryMessage, RetryQueue};
 use crate::delivery::store::{ClaimLease, DueSubscriber};
 use crate::log::{LogError, SqlExecutor};
 
-/// The most deliveries of one subscriber that are enqueued before the next subscriber's.
+/// The maximum number of deliveries of one subscriber that are enqueued before those of the next subscriber.
 const SWEEP_BATCH_SIZE: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,43 +47,43 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// # Errors
     /// Deliveries that were leased but not enqueued are swept again after their leases have expired.
     pub async fn sweep(&self, deadline: Instant) -> Result<SweepReport, SweepError> {
-        let swept = self.enqueue_due(deadline).await;
+        let report = self.enqueue_due(deadline).await;
         if let Err(error) = self.publish_pending_health_events(deadline).await {
             warn!(error = error.to_string(), "failed to publish pending subscriber health events");
         }
-        swept
+        report
     }
 
     async fn enqueue_due(&self, deadline: Instant) -> Result<SweepReport, SweepError> {
-        let mut swept = SweepReport { queued: 0, given_up: 0 };
+        let mut report = SweepReport { queued: 0, given_up: 0 };
         let now = self.now();
         loop {
-            let some = self.store.fail_expired(now).await?;
-            swept.given_up += some;
-            if some == 0 {
+            let failed_count = self.store.fail_expired(now).await?;
+            report.given_up += failed_count;
+            if failed_count == 0 {
                 break;
             }
         }
-        let Some(queue) = &self.queue else { return Ok(swept) };
+        let Some(queue) = &self.queue else { return Ok(report) };
         let until = RetryQueue::horizon(now);
-        let mut failed = None;
+        let mut last_error = None;
         // Round-robin, so one subscriber's backlog does not delay the others.
         loop {
-            let mut found = 0;
+            let mut queued_count = 0;
             let mut due_subscribers = self.store.due_subscribers(now, until).await?;
             fastrand::shuffle(&mut due_subscribers);
             for due in due_subscribers {
                 if Instant::now() >= deadline {
-                    return Ok(swept);
+                    return Ok(report);
                 }
                 match self.enqueue_subscriber(queue, due, now, until).await {
-                    Ok(queued) => found += queued,
-                    Err(error) => failed = Some(error),
+                    Ok(queued) => queued_count += queued,
+                    Err(error) => last_error = Some(error),
                 }
             }
-            swept.queued += found;
-            if found == 0 || failed.is_some() {
-                return failed.map_or(Ok(swept), Err);
+            report.queued += queued_count;
+            if queued_count == 0 || last_error.is_some() {
+                return last_error.map_or(Ok(report), Err);
             }
         }
     }
@@ -104,12 +104,14 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         } else {
             (SWEEP_BATCH_SIZE, until, RetryMessage::lease_until(until))
         };
-        let found = self.store.claim_ids(due, limit, &lease, (now, until)).await?;
-        queue.send(found.iter().map(|one| RetryMessage::from_due(*one, &lease)).collect(), now).await?;
-        Ok(found.len())
+        let claimed = self.store.claim_ids(due, limit, &lease, (now, until)).await?;
+        queue
+            .send(claimed.iter().map(|delivery| RetryMessage::from_due(*delivery, &lease)).collect(), now)
+            .await?;
+        Ok(claimed.len())
     }
 
-    /// Claims the delivery of a queue message; returns a message that came too early to the queue.
+    /// Claims the delivery of a queue message. A message that arrived early is enqueued again.
     ///
     /// # Errors
     /// The message should be received again.
@@ -129,13 +131,13 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         else {
             return Ok(None);
         };
-        let read = Instant::now();
+        let read_at = Instant::now();
         let Some(receiver) = self.receiver(claimed.subscriber).await? else { return Ok(None) };
         let Some(slot) = self.limits.reserve(receiver.id, receiver.settings.limit, 1).pop() else {
             // It is due: the sweep enqueues it as soon as a slot is free.
             self.store.release(&lease, &[claimed.id]).await?;
             return Ok(None);
         };
-        Ok(Some(self.in_flight((&receiver, read), &lease, claimed, slot)))
+        Ok(Some(self.in_flight((&receiver, read_at), &lease, claimed, slot)))
     }
 }

@@ -59,12 +59,12 @@ impl<S: SqlExecutor> DeliveryStore<S> {
     /// attempt is recorded and the delivery is unchanged. Returns the deliveries that changed.
     pub async fn record_attempts(&self, attempts: &[RecordedAttempt]) -> Result<HashSet<i64>, LogError> {
         let mut statements = Vec::new();
-        // One lock order for all workers.
+        // All workers lock the rows in the same order, which avoids deadlocks.
         let mut attempts: Vec<_> = attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
-        for some in attempts.chunks(MAX_ROWS_PER_STATEMENT) {
-            let each = || some.iter().copied();
-            let result = InputRows::default()
+        for batch in attempts.chunks(MAX_ROWS_PER_STATEMENT) {
+            let each = || batch.iter().copied();
+            let attempt_rows = InputRows::default()
                 .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
                 .with_number_column("subscriber", each().map(|attempt| Some(attempt.subscriber)))
@@ -80,15 +80,15 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                     each().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),
                 );
             let insert =
-                format!("insert into {{log}}attempts ({0}) select {0} from v", result.column_names());
-            statements.push(Statement::with_rows(&result.into(), insert));
-            let next =
+                format!("insert into {{log}}attempts ({0}) select {0} from v", attempt_rows.column_names());
+            statements.push(Statement::with_rows(&attempt_rows.into(), insert));
+            let next_attempt =
                 |attempt: &RecordedAttempt| attempt.next_attempt.unwrap_or(attempt.started).as_microsecond();
-            let held =
+            let next_token =
                 |attempt: &RecordedAttempt| attempt.next_lease.as_ref().map(|lease| lease.token.clone());
-            let held_until =
+            let next_lease_until =
                 |attempt: &RecordedAttempt| Some(attempt.next_lease.as_ref()?.until.as_microsecond());
-            let rows = InputRows::default()
+            let delivery_rows = InputRows::default()
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
                 .with_text_column("held", each().map(|attempt| Some(attempt.lease.clone())))
                 .with_text_column("state", each().map(|attempt| Some(attempt.state().to_owned())))
@@ -98,36 +98,36 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                     each().map(|attempt| Some(attempt.first_attempt.as_microsecond())),
                 )
                 .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .with_number_column("next_attempt", each().map(|attempt| Some(next(attempt))))
-                .with_text_column("new_held", each().map(held))
-                .with_number_column("new_until", each().map(held_until));
+                .with_number_column("next_attempt", each().map(|attempt| Some(next_attempt(attempt))))
+                .with_text_column("new_held", each().map(next_token))
+                .with_number_column("new_until", each().map(next_lease_until));
             // `|| ''` keeps the planner on the primary key instead of the partial index.
             let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
                   next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
                 from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id";
-            statements.push(Statement::with_rows(&rows.into(), update));
+            statements.push(Statement::with_rows(&delivery_rows.into(), update));
         }
         if statements.is_empty() {
             return Ok(HashSet::new());
         }
-        let done = match self.db.execute_transaction(statements.clone()).await {
+        let result = match self.db.execute_transaction(statements.clone()).await {
             // Another transaction may have blocked this one.
             Err(LogError::Unavailable(_)) => self.db.execute_transaction(statements).await,
-            done => done,
+            result => result,
         };
-        let ours = done?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
-        let others = attempts.into_iter().filter(|attempt| !ours.contains(&attempt.delivery)).collect();
-        if let Err(error) = self.count_attempts(others).await {
+        let changed = result?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
+        let unchanged = attempts.into_iter().filter(|attempt| !changed.contains(&attempt.delivery)).collect();
+        if let Err(error) = self.update_attempt_counts(unchanged).await {
             warn!(
                 error = error.to_string(),
                 "failed to update the attempt counts of deliveries that another worker has claimed"
             );
         }
-        Ok(ours)
+        Ok(changed)
     }
 
     /// Updates the attempt counts of deliveries that another worker claimed, or that were cancelled.
-    async fn count_attempts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), LogError> {
+    async fn update_attempt_counts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), LogError> {
         if attempts.is_empty() {
             return Ok(());
         }
@@ -138,8 +138,8 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 "tried",
                 attempts.iter().map(|attempt| Some(attempt.started.as_microsecond())),
             );
-        let count = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
+        let update = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
             from v where d.id = v.id and d.attempts < v.attempts";
-        self.db.execute_transaction(vec![Statement::with_rows(&rows.into(), count)]).await.map(drop)
+        self.db.execute_transaction(vec![Statement::with_rows(&rows.into(), update)]).await.map(drop)
     }
 }

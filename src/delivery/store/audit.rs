@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::DeliveryStore;
 use crate::log::{LogError, Row, SqlExecutor, SqlValue};
 
-/// Rows that one statement deletes.
+/// The maximum number of rows that one statement deletes.
 const CLEANUP_BATCH_SIZE: usize = 5000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -97,7 +97,7 @@ pub struct AttemptView {
 }
 
 impl DeliveryFilter {
-    fn sql(&self) -> (String, Vec<SqlValue>) {
+    fn where_clause(&self) -> (String, Vec<SqlValue>) {
         let (mut sql, mut values) = (String::from("where true"), Vec::new());
         let mut and = |text: &str, value: SqlValue| {
             values.push(value);
@@ -132,33 +132,38 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         filter: &DeliveryFilter,
         limit: usize,
     ) -> Result<Vec<DeliveryView>, LogError> {
-        let (which, values) = filter.sql();
-        let page = format!("select d.* from {{log}}deliveries d {which} order by d.id desc limit {limit}");
+        let (condition, values) = filter.where_clause();
+        let page =
+            format!("select d.* from {{log}}deliveries d {condition} order by d.id desc limit {limit}");
         self.query_views(&page, values).await
     }
 
     /// A delivery with its attempts.
     pub async fn find_delivery(&self, id: i64) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, LogError> {
-        let one = "select d.* from {log}deliveries d where d.id = $1";
-        let Some(view) = self.query_views(one, vec![id.into()]).await?.pop() else { return Ok(None) };
+        let sql = "select d.* from {log}deliveries d where d.id = $1";
+        let Some(view) = self.query_views(sql, vec![id.into()]).await?.pop() else { return Ok(None) };
         let sql = "select number, started, duration, status, error, address, answer, next_attempt from {log}attempts
             where delivery = $1 order by started";
         let rows = self.db.query(sql, vec![id.into()]).await?;
         Ok(Some((view, rows.into_iter().map(attempt_view).collect::<Result<_, _>>()?)))
     }
 
-    async fn query_views(&self, which: &str, values: Vec<SqlValue>) -> Result<Vec<DeliveryView>, LogError> {
-        let last = |column: &str| {
+    async fn query_views(
+        &self,
+        deliveries: &str,
+        values: Vec<SqlValue>,
+    ) -> Result<Vec<DeliveryView>, LogError> {
+        let last_attempt = |column: &str| {
             format!(
                 "(select a.{column} from {{log}}attempts a where a.delivery = p.id order by a.started desc limit 1)"
             )
         };
         let sql = format!(
             "select p.id, p.event, m.type, s.name, p.state, p.attempts, p.created, p.tried, p.next_attempt, {}, {}
-             from ({which}) p left join {{log}}messages m on m.id = p.message
+             from ({deliveries}) p left join {{log}}messages m on m.id = p.message
              left join {{log}}subscribers s on s.id = p.subscriber order by p.id desc",
-            last("status"),
-            last("error")
+            last_attempt("status"),
+            last_attempt("error")
         );
         self.db.query(&sql, values).await?.into_iter().map(delivery_view).collect()
     }
@@ -171,28 +176,28 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         id: Option<i64>,
         now: Timestamp,
     ) -> Result<usize, LogError> {
-        let (which, mut values) = where_clause(filter, id);
+        let (condition, mut values) = where_clause(filter, id);
         values.push(now.into());
         let sql = format!(
             "update {{log}}deliveries set state = 'waiting', since = ${0}, next_attempt = ${0}, held = null, held_until = null
-             where id in (select d.id from {{log}}deliveries d {which})
+             where id in (select d.id from {{log}}deliveries d {condition})
                and subscriber in (select id from {{log}}subscribers where state <> 'deleted')
                and (held_until is null or held_until <= ${0} or state <> 'waiting' or next_attempt > ${0})
              returning id, subscriber",
             values.len()
         );
-        let done = self.db.query(&sql, values).await?;
-        let of = done.iter().map(|row| row.number(1)).collect::<Result<BTreeSet<_>, _>>()?;
-        if !of.is_empty() {
-            let of: Vec<_> = of.iter().map(ToString::to_string).collect();
+        let rows = self.db.query(&sql, values).await?;
+        let subscribers = rows.iter().map(|row| row.number(1)).collect::<Result<BTreeSet<_>, _>>()?;
+        if !subscribers.is_empty() {
+            let ids: Vec<_> = subscribers.iter().map(ToString::to_string).collect();
             // A manual retry does not wait for the open circuit.
             let sql = format!(
                 "update {{log}}subscribers set open_until = $1 where open_until > $1 and id in ({})",
-                of.join(", ")
+                ids.join(", ")
             );
             self.db.query(&sql, vec![now.into()]).await?;
         }
-        Ok(done.len())
+        Ok(rows.len())
     }
 
     /// Cancels pending deliveries and returns how many there were.
@@ -201,10 +206,10 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         filter: &DeliveryFilter,
         id: Option<i64>,
     ) -> Result<usize, LogError> {
-        let (which, values) = where_clause(filter, id);
+        let (condition, values) = where_clause(filter, id);
         let sql = format!(
             "update {{log}}deliveries set state = 'cancelled', held = null, held_until = null
-             where state = 'waiting' and id in (select d.id from {{log}}deliveries d {which}) returning id"
+             where state = 'waiting' and id in (select d.id from {{log}}deliveries d {condition}) returning id"
         );
         Ok(self.db.query(&sql, values).await?.len())
     }
@@ -219,11 +224,11 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         self.db.maintain_partitions("attempts", oldest).await?;
         // The lowest ids are the oldest rows, so no index on time is needed and rows that are kept are not read. Of the attempts,
         // only rows outside the dropped weekly partitions are left.
-        let first = |table: &str, which: &str| {
+        let delete_oldest = |table: &str, condition: &str| {
             format!(
                 "delete from {{log}}{table} where id in (
                    select a.id from (select * from {{log}}{table} order by id limit {CLEANUP_BATCH_SIZE}) a
-                   where a.created < $1 and {which})
+                   where a.created < $1 and {condition})
                  returning id"
             )
         };
@@ -233,8 +238,8 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                    select started from {{log}}attempts where started < $1 limit {CLEANUP_BATCH_SIZE})
                  returning started"
             ),
-            first("deliveries", "a.state <> 'waiting'"),
-            first("messages", "not exists (select 1 from {log}deliveries d where d.event = a.event)"),
+            delete_oldest("deliveries", "a.state <> 'waiting'"),
+            delete_oldest("messages", "not exists (select 1 from {log}deliveries d where d.event = a.event)"),
         ] {
             while !self.db.query(&sql, vec![oldest.into()]).await?.is_empty() {}
         }
@@ -245,7 +250,7 @@ impl<S: SqlExecutor> DeliveryStore<S> {
 fn where_clause(filter: &DeliveryFilter, id: Option<i64>) -> (String, Vec<SqlValue>) {
     match id {
         Some(id) => ("where d.id = $1".into(), vec![id.into()]),
-        None => filter.sql(),
+        None => filter.where_clause(),
     }
 }
 

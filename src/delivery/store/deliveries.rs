@@ -118,34 +118,34 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         position: Option<Position>,
     ) -> Result<Vec<CreatedDelivery>, LogError> {
         let mut statements = Vec::new();
-        for some in messages.chunks(MAX_ROWS_PER_STATEMENT) {
+        for batch in messages.chunks(MAX_ROWS_PER_STATEMENT) {
             let rows = InputRows::default()
-                .with_text_column("event", some.iter().map(|message| Some(message.event.clone())))
-                .with_text_column("type", some.iter().map(|message| Some(message.detail_type.clone())))
-                .with_text_column("body", some.iter().map(|message| Some(message.body.clone())))
-                .with_number_column("created", some.iter().map(|_| Some(now.as_microsecond())));
+                .with_text_column("event", batch.iter().map(|message| Some(message.event.clone())))
+                .with_text_column("type", batch.iter().map(|message| Some(message.detail_type.clone())))
+                .with_text_column("body", batch.iter().map(|message| Some(message.body.clone())))
+                .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())));
             let insert = "insert into {log}messages (event, type, body, created) select event, type, body, created from v
                 where true on conflict (event) do nothing";
             statements.push(Statement::with_rows(&rows.into(), insert));
         }
-        let first = statements.len();
-        for some in pending.chunks(MAX_ROWS_PER_STATEMENT) {
-            let held = |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.token.clone());
-            let held_until =
+        let first_insert = statements.len();
+        for batch in pending.chunks(MAX_ROWS_PER_STATEMENT) {
+            let lease_token = |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.token.clone());
+            let lease_until =
                 |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.until.as_microsecond());
             let rows = InputRows::default()
-                .with_text_column("event", some.iter().map(|pending| Some(pending.event.to_owned())))
-                .with_number_column("subscriber", some.iter().map(|pending| Some(pending.subscriber)))
-                .with_number_column("created", some.iter().map(|_| Some(now.as_microsecond())))
-                .with_text_column("held", some.iter().map(held))
-                .with_number_column("held_until", some.iter().map(held_until));
+                .with_text_column("event", batch.iter().map(|pending| Some(pending.event.to_owned())))
+                .with_number_column("subscriber", batch.iter().map(|pending| Some(pending.subscriber)))
+                .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())))
+                .with_text_column("held", batch.iter().map(lease_token))
+                .with_number_column("held_until", batch.iter().map(lease_until));
             let insert = "insert into {log}deliveries (event, subscriber, message, created, since, next_attempt, held, held_until)
                 select v.event, v.subscriber, m.id, v.created, v.created, v.created, v.held, v.held_until
                 from v join {log}messages m on m.event = v.event
                 where true on conflict (event, subscriber) do nothing returning id, event, subscriber, held";
             statements.push(Statement::with_rows(&rows.into(), insert));
         }
-        let last = statements.len();
+        let inserts_end = statements.len();
         if let Some(position) = position {
             let sql = "update {log}dispatch set position = $1 where position is null or position < $1";
             statements.push(Statement::new(sql, vec![position.into()]));
@@ -153,14 +153,14 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         if statements.is_empty() {
             return Ok(Vec::new());
         }
-        let done = self.db.execute_transaction(statements).await?;
-        let rows = done.into_iter().take(last).skip(first).flatten();
-        let created = |mut row: Row| {
+        let results = self.db.execute_transaction(statements).await?;
+        let rows = results.into_iter().take(inserts_end).skip(first_insert).flatten();
+        let to_claimed = |mut row: Row| {
             let created =
                 CreatedDelivery { id: row.number(0)?, event: row.text(1)?, subscriber: row.number(2)? };
             Ok(row.optional_text(3)?.map(|_| created))
         };
-        rows.map(created).filter_map(Result::transpose).collect()
+        rows.map(to_claimed).filter_map(Result::transpose).collect()
     }
 
     /// Subscribers with deliveries that are due before `until`.
@@ -170,9 +170,9 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         until: Timestamp,
     ) -> Result<Vec<DueSubscriber>, LogError> {
         // Two index scans, each as short as possible.
-        let due = |which: &str| {
+        let has_due = |condition: &str| {
             format!(
-                "(select d.id from {{log}}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {which}
+                "(select d.id from {{log}}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {condition}
                    and (d.held_until is null or d.held_until <= $1) order by d.next_attempt limit 1) is not null"
             )
         };
@@ -180,11 +180,11 @@ impl<S: SqlExecutor> DeliveryStore<S> {
             "select s.id, s.open_until, s.releasing from {{log}}subscribers s
              where s.state = 'active' and (s.open_until is null or s.open_until <= $1)
                and ({} or s.releasing is not null and {}) order by s.id",
-            due("d.next_attempt <= $2"),
-            due("d.tried < s.releasing")
+            has_due("d.next_attempt <= $2"),
+            has_due("d.tried < s.releasing")
         );
         let rows = self.db.query(&sql, vec![now.into(), until.into()]).await?;
-        let due = |row: &Row| {
+        let to_due_subscriber = |row: &Row| {
             let (subscriber, open_until) = (row.number(0)?, row.optional_number(1)?);
             Ok(DueSubscriber {
                 subscriber,
@@ -192,7 +192,7 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 retry_tried_before: row.optional_number(2)?,
             })
         };
-        rows.iter().map(due).collect()
+        rows.iter().map(to_due_subscriber).collect()
     }
 
     /// Leases up to `limit` deliveries of a subscriber that are due before `until`, the earliest first.
@@ -201,10 +201,10 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         due: DueSubscriber,
         limit: usize,
         lease: &ClaimLease,
-        times: (Timestamp, Timestamp),
+        (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<ClaimedDelivery>, LogError> {
-        let held = self.lease(due, limit, lease, times).await?;
-        self.load_events(due.subscriber, held).await
+        let rows = self.acquire_leases(due, limit, lease, (now, until)).await?;
+        self.load_events(due.subscriber, rows).await
     }
 
     /// Leases deliveries like [`DeliveryStore::claim`], and returns only their ids and due times.
@@ -213,21 +213,21 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         due: DueSubscriber,
         limit: usize,
         lease: &ClaimLease,
-        times: (Timestamp, Timestamp),
+        (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<(i64, Timestamp)>, LogError> {
-        let held = self.lease(due, limit, lease, times).await?;
-        held.iter().map(|row| Ok((row.number(0)?, row.time(4)?))).collect()
+        let rows = self.acquire_leases(due, limit, lease, (now, until)).await?;
+        rows.iter().map(|row| Ok((row.number(0)?, row.time(4)?))).collect()
     }
 
-    async fn lease(
+    async fn acquire_leases(
         &self,
-        DueSubscriber { subscriber, retry_tried_before: releasing, .. }: DueSubscriber,
+        DueSubscriber { subscriber, retry_tried_before, .. }: DueSubscriber,
         limit: usize,
         lease: &ClaimLease,
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<Row>, LogError> {
         // After an outage, deliveries that failed before the recovery are due now.
-        let (due, next) = match releasing {
+        let (condition, reschedule) = match retry_tried_before {
             Some(_) => (
                 "(next_attempt <= $3 or tried < $6)",
                 ", next_attempt = case when tried < $6 then $2 else next_attempt end",
@@ -236,11 +236,11 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         };
         let sql = format!(
             "with due as (
-               select id from {{log}}deliveries where subscriber = $1 and state = 'waiting' and {due}
+               select id from {{log}}deliveries where subscriber = $1 and state = 'waiting' and {condition}
                  and (held_until is null or held_until <= $2)
                  and subscriber in (select s.id from {{log}}subscribers s where s.id = $1 and s.state = 'active')
                order by next_attempt limit {limit} {{skip_locked}})
-             update {{log}}deliveries set held = $4, held_until = $5{next} where id in (select id from due)
+             update {{log}}deliveries set held = $4, held_until = $5{reschedule} where id in (select id from due)
              returning id, message, attempts, since, next_attempt"
         );
         let mut values: Vec<SqlValue> = vec![
@@ -250,15 +250,15 @@ impl<S: SqlExecutor> DeliveryStore<S> {
             lease.token.as_str().into(),
             lease.until.into(),
         ];
-        values.extend(releasing.map(SqlValue::from));
-        let held = self.db.query(&sql, values).await?;
-        if let Some(releasing) = releasing
-            && held.len() < limit
+        values.extend(retry_tried_before.map(SqlValue::from));
+        let rows = self.db.query(&sql, values).await?;
+        if let Some(retry_tried_before) = retry_tried_before
+            && rows.len() < limit
         {
             let sql = "update {log}subscribers set releasing = null where id = $1 and releasing = $2";
-            self.db.query(sql, vec![subscriber.into(), releasing.into()]).await?;
+            self.db.query(sql, vec![subscriber.into(), retry_tried_before.into()]).await?;
         }
-        Ok(held)
+        Ok(rows)
     }
 
     /// Leases the delivery of a queue message if it is due, no worker has claimed it, and its subscriber is active and its
@@ -270,30 +270,30 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         lease: &ClaimLease,
         now: Timestamp,
     ) -> Result<Option<ClaimedDelivery>, LogError> {
-        let open_circuits = if is_probe { "" } else { "and open_until is null" };
+        let circuit_condition = if is_probe { "" } else { "and open_until is null" };
         let sql = format!(
             "update {{log}}deliveries set held = $2, held_until = $3
              where id = $1 and state = 'waiting' and next_attempt <= $4
                and (held is null or held_until <= $4 or held like '{QUEUE_LEASE_PREFIX}%')
-               and subscriber in (select id from {{log}}subscribers where state = 'active' {open_circuits})
+               and subscriber in (select id from {{log}}subscribers where state = 'active' {circuit_condition})
              returning id, message, attempts, since, next_attempt, subscriber"
         );
         let values = vec![delivery.into(), lease.token.as_str().into(), lease.until.into(), now.into()];
-        let held = self.db.query(&sql, values).await?;
-        let Some(subscriber) = held.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
-        Ok(self.load_events(subscriber, held).await?.pop())
+        let rows = self.db.query(&sql, values).await?;
+        let Some(subscriber) = rows.first().map(|row| row.number(5)).transpose()? else { return Ok(None) };
+        Ok(self.load_events(subscriber, rows).await?.pop())
     }
 
     async fn load_events(
         &self,
         subscriber: SubscriberId,
-        held: Vec<Row>,
+        rows: Vec<Row>,
     ) -> Result<Vec<ClaimedDelivery>, LogError> {
-        if held.is_empty() {
+        if rows.is_empty() {
             return Ok(Vec::new());
         }
         let ids =
-            held.iter().map(|row| row.number(1).map(|id| id.to_string())).collect::<Result<Vec<_>, _>>()?;
+            rows.iter().map(|row| row.number(1).map(|id| id.to_string())).collect::<Result<Vec<_>, _>>()?;
         let sql =
             format!("select id, event, type, body from {{log}}messages where id in ({})", ids.join(", "));
         let mut messages = std::collections::HashMap::new();
@@ -302,7 +302,7 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 OutgoingEvent { event: row.text(1)?, detail_type: row.text(2)?, body: row.text(3)? };
             messages.insert(row.number(0)?, message);
         }
-        let claimed = |row: &Row| {
+        let to_claimed = |row: &Row| {
             let Some(message) = messages.get(&row.number(1)?) else { return Ok(None) };
             Ok(Some(ClaimedDelivery {
                 id: row.number(0)?,
@@ -312,14 +312,14 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 first_attempt: row.time(3)?,
             }))
         };
-        held.iter().map(claimed).filter_map(Result::transpose).collect()
+        rows.iter().map(to_claimed).filter_map(Result::transpose).collect()
     }
 
     /// The current leases of these deliveries.
     pub async fn active_leases(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, LogError> {
-        let mut held = HashSet::new();
-        for some in deliveries.chunks(MAX_ROWS_PER_STATEMENT) {
-            let rows = InputRows::default().with_number_column("id", some.iter().copied().map(Some));
+        let mut leases = HashSet::new();
+        for batch in deliveries.chunks(MAX_ROWS_PER_STATEMENT) {
+            let rows = InputRows::default().with_number_column("id", batch.iter().copied().map(Some));
             let sql = "select d.id, d.held from v join {log}deliveries d on d.id = v.id
                 where d.held is not null and d.state || '' = 'waiting'";
             for mut row in self
@@ -329,10 +329,10 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 .into_iter()
                 .flatten()
             {
-                held.insert((row.number(0)?, row.text(1)?));
+                leases.insert((row.number(0)?, row.text(1)?));
             }
         }
-        Ok(held)
+        Ok(leases)
     }
 
     /// Releases leases of deliveries that were not attempted.

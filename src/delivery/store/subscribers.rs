@@ -16,7 +16,7 @@ const INCREMENT_REVISION: &str = "update {log}dispatch set revision = revision +
 
 /// Consecutive failures for this long, and more than one, count as an outage.
 const MIN_OUTAGE: SignedDuration = SignedDuration::from_mins(10);
-/// How often a recovered subscriber's backlog is retried at once, at most.
+/// The shortest time between two immediate retries of a recovered subscriber's whole backlog.
 const BACKLOG_FLUSH_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Consecutive failures of a subscriber.
@@ -56,18 +56,18 @@ impl<S: SqlExecutor> DeliveryStore<S> {
             "insert into {log}subscribers (name, url, settings, secrets, created) values ($1, $2, $3, $4, $5)
             on conflict (name) do nothing returning id";
         let values = vec![name.into(), url.into(), json_value(settings)?, json_value(secrets)?, now.into()];
-        let done = self.change_subscriber(Statement::new(sql, values)).await?;
-        done.first().map(|row| row.number(0)).transpose()
+        let rows = self.change_subscriber(Statement::new(sql, values)).await?;
+        rows.first().map(|row| row.number(0)).transpose()
     }
 
     /// The subscriber of this name, or all of them.
     pub async fn list_subscribers(&self, name: Option<&str>) -> Result<Vec<Subscriber>, LogError> {
-        let (which, values) = match name {
+        let (condition, values) = match name {
             Some(name) => ("where state <> 'deleted' and name = $1", vec![name.into()]),
             None => ("where state <> 'deleted' order by name", vec![]),
         };
         let rows =
-            self.db.query(&format!("select {COLUMNS} from {{log}}subscribers {which}"), values).await?;
+            self.db.query(&format!("select {COLUMNS} from {{log}}subscribers {condition}"), values).await?;
         rows.into_iter().map(subscriber_from_row).collect()
     }
 
@@ -77,8 +77,8 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         self.db.query(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
     }
 
-    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, if another update came first: the
-    /// stored version is no longer `subscriber.version`.
+    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, if a concurrent update was first:
+    /// the stored version is no longer `subscriber.version`.
     pub async fn update_subscriber(&self, subscriber: &Subscriber) -> Result<bool, LogError> {
         let sql = "update {log}subscribers set url = $2, settings = $3, secrets = $4, version = version + 1
             where id = $1 and version = $5 returning id";
@@ -96,12 +96,12 @@ impl<S: SqlExecutor> DeliveryStore<S> {
     pub async fn pause_subscriber(
         &self,
         id: SubscriberId,
-        why: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<bool, LogError> {
         let sql = "update {log}subscribers set state = 'paused', paused = $2, paused_why = $3
             where id = $1 and state = 'active' returning id";
-        let values = vec![id.into(), now.into(), why.into()];
+        let values = vec![id.into(), now.into(), reason.into()];
         Ok(!self.change_subscriber(Statement::new(sql, values)).await?.is_empty())
     }
 
@@ -137,27 +137,27 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Adds consecutive failures; from `most` on, the circuit is open until `open_until`.
+    /// Adds consecutive failures; from `threshold` on, the circuit is open until `open_until`.
     pub async fn record_failures(
         &self,
         id: SubscriberId,
         failures: i64,
         since: Timestamp,
-        (most, open_until): (i64, Timestamp),
+        (threshold, open_until): (i64, Timestamp),
     ) -> Result<Option<FailureStreak>, LogError> {
         let sql = "update {log}subscribers set failures = failures + $2, failing_since = coalesce(failing_since, $3),
               open_until = case when failures + $2 >= $4 then $5 end
             where id = $1 returning failures, failing_since, told";
-        let values = vec![id.into(), failures.into(), since.into(), most.into(), open_until.into()];
+        let values = vec![id.into(), failures.into(), since.into(), threshold.into(), open_until.into()];
         let rows = self.db.query(sql, values).await?;
-        let failing = |row: &Row| {
+        let to_streak = |row: &Row| {
             Ok(FailureStreak {
                 failures: row.number(0)?,
                 since: row.time(1)?,
                 reported_percent: row.number(2)?,
             })
         };
-        rows.first().map(failing).transpose()
+        rows.first().map(to_streak).transpose()
     }
 
     /// Records a success; `None` if there were no failures and nothing is to be reported. After an outage, the deliveries that
@@ -172,10 +172,10 @@ impl<S: SqlExecutor> DeliveryStore<S> {
             where id = $1 and (failing_since is not null or told <> 0 and state = 'active')";
         let rows = self.db.query(sql, vec![id.into()]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let recovered =
+        let recovery =
             Recovery { had_failures: row.optional_number(0)?.is_some(), needs_event: row.number(1)? != 0 };
-        if !recovered.had_failures {
-            return Ok(Some(recovered));
+        if !recovery.had_failures {
+            return Ok(Some(recovery));
         }
         // Isolated failures do not trigger a backlog flush.
         let sql = "update {log}subscribers set failures = 0, failing_since = null, open_until = null,
@@ -187,7 +187,7 @@ impl<S: SqlExecutor> DeliveryStore<S> {
             where id = $1 and failing_since is not null returning id";
         let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
         let values = vec![id.into(), now.into(), ago(MIN_OUTAGE).into(), ago(BACKLOG_FLUSH_INTERVAL).into()];
-        Ok((!self.db.query(sql, values).await?.is_empty()).then_some(recovered))
+        Ok((!self.db.query(sql, values).await?.is_empty()).then_some(recovery))
     }
 
     pub async fn mark_recovery_reported(&self, id: SubscriberId) -> Result<(), LogError> {
@@ -202,24 +202,25 @@ impl<S: SqlExecutor> DeliveryStore<S> {
         self.db.query(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
-    /// Acquires the half-open probe of a subscriber's circuit.
+    /// Acquires the probe of a subscriber whose circuit is half-open, and opens the circuit for another `open_duration`. Returns
+    /// false if another worker has acquired the probe.
     pub async fn acquire_probe(
         &self,
         id: SubscriberId,
         now: Timestamp,
-        pause: SignedDuration,
+        open_duration: SignedDuration,
     ) -> Result<bool, LogError> {
-        let next = now.checked_add(pause).unwrap_or(now);
+        let next_probe = now.checked_add(open_duration).unwrap_or(now);
         let sql =
             "update {log}subscribers set open_until = $3 where id = $1 and open_until <= $2 returning id";
-        Ok(!self.db.query(sql, vec![id.into(), now.into(), next.into()]).await?.is_empty())
+        Ok(!self.db.query(sql, vec![id.into(), now.into(), next_probe.into()]).await?.is_empty())
     }
 
     /// Runs a statement that changes a subscriber, and increments the revision.
     async fn change_subscriber(&self, statement: Statement) -> Result<Vec<Row>, LogError> {
-        let mut done =
+        let mut results =
             self.db.execute_transaction(vec![statement, Statement::new(INCREMENT_REVISION, vec![])]).await?;
-        Ok(if done.is_empty() { Vec::new() } else { done.swap_remove(0) })
+        Ok(if results.is_empty() { Vec::new() } else { results.swap_remove(0) })
     }
 }
 
@@ -228,7 +229,7 @@ fn json_value(value: &(impl serde::Serialize + ?Sized)) -> Result<SqlValue, LogE
 }
 
 fn subscriber_from_row(mut row: Row) -> Result<Subscriber, LogError> {
-    let unreadable = |what: &str| LogError::Rejected(format!("the {what} of a subscriber cannot be read"));
+    let unreadable = |field: &str| LogError::Rejected(format!("the {field} of a subscriber cannot be read"));
     Ok(Subscriber {
         id: row.number(0)?,
         name: row.text(1)?,

@@ -31,7 +31,7 @@ const RDS_CERTIFICATES: &[u8] = include_bytes!("rds.pem");
 #[derive(Clone)]
 pub struct DatabaseUrl(Box<PgConnectOptions>);
 
-/// A text is not a valid [`DatabaseUrl`]. The error omits the text, which may contain a password.
+/// The text is not a valid [`DatabaseUrl`]. The error omits the text, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a PostgreSQL URL; the format is postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
 pub struct DatabaseUrlError;
@@ -46,10 +46,10 @@ impl FromStr for DatabaseUrl {
             return Err(DatabaseUrlError);
         }
         let options: PgConnectOptions = text.parse().map_err(|_| DatabaseUrlError)?;
-        let says = |parameter: [&str; 2]| parameter.iter().any(|parameter| text.contains(parameter));
-        let (has_mode, has_authorities) =
-            (says(["sslmode=", "ssl-mode="]), says(["sslrootcert=", "ssl-root-cert="]));
-        Ok(Self(Box::new(require_tls(options, has_mode, has_authorities))))
+        let has_parameter = |spellings: [&str; 2]| spellings.iter().any(|spelling| text.contains(spelling));
+        let (has_ssl_mode, has_root_certificate) =
+            (has_parameter(["sslmode=", "ssl-mode="]), has_parameter(["sslrootcert=", "ssl-root-cert="]));
+        Ok(Self(Box::new(require_tls(options, has_ssl_mode, has_root_certificate))))
     }
 }
 
@@ -69,15 +69,21 @@ impl DatabaseUrl {
 
 /// Turns on verification of the server's certificate and host name, unless the URL sets `sslmode` or the server is
 /// this machine. For RDS hosts it trusts AWS's own certificate authorities.
-fn require_tls(options: PgConnectOptions, has_mode: bool, has_authorities: bool) -> PgConnectOptions {
+fn require_tls(
+    options: PgConnectOptions,
+    has_ssl_mode: bool,
+    has_root_certificate: bool,
+) -> PgConnectOptions {
     let host = options.get_host().to_owned();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    if here || host.starts_with('/') || options.get_socket().is_some() {
+    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    if is_local || host.starts_with('/') || options.get_socket().is_some() {
         return options;
     }
-    let options = if has_mode { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
-    if has_authorities || !host.ends_with(".rds.amazonaws.com") && !host.ends_with(".rds.amazonaws.com.cn") {
+    let options = if has_ssl_mode { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
+    if has_root_certificate
+        || !host.ends_with(".rds.amazonaws.com") && !host.ends_with(".rds.amazonaws.com.cn")
+    {
         return options;
     }
     options.ssl_root_cert_from_pem(RDS_CERTIFICATES.to_vec())
@@ -98,32 +104,32 @@ impl std::fmt::Debug for DatabaseUrl {
 
 /// Whether all migrations are applied. Then no DDL runs, so a read-only user can open the log.
 async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> {
-    let there = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
-    if !there.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+    let exists = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
+    if !exists.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
         return Ok(false);
     }
-    let done = sqlx::query("select version from hookbridge.migrations where success order by version");
-    let done = done.fetch_all(connection).await?;
-    let done: Vec<i64> = done.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    Ok(done == MIGRATIONS.map(|(version, ..)| version))
+    let applied = sqlx::query("select version from hookbridge.migrations where success order by version");
+    let applied = applied.fetch_all(connection).await?;
+    let applied: Vec<i64> = applied.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    Ok(applied == MIGRATIONS.map(|(version, ..)| version))
 }
 
-/// Connects once, applies pending migrations and returns a pool of at most `most` connections.
+/// Connects once, applies pending migrations and returns a pool of at most `max_connections` connections.
 ///
 /// # Errors
 /// The database is unreachable, rejects the credentials, or a migration fails.
-pub(super) async fn open_pool(url: &DatabaseUrl, most: u32) -> Result<PgPool, LogError> {
+pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, LogError> {
     // No session settings, because a connection pooler rejects them.
     let options = (*url.0).clone().application_name("hookbridge");
     // The first connection bypasses the pool, which would keep retrying an unreachable address.
-    let first = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
-    let mut first = first.map_err(|_| LogError::Unavailable("connecting timed out".into()))??;
-    if !is_up_to_date(&mut first).await? {
-        migrations::run(&mut first, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
+    let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
+    let mut connection = connection.map_err(|_| LogError::Unavailable("connecting timed out".into()))??;
+    if !is_up_to_date(&mut connection).await? {
+        migrations::run(&mut connection, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
     }
-    first.close().await?;
+    connection.close().await?;
     let pool = PgPoolOptions::new()
-        .max_connections(most)
+        .max_connections(max_connections)
         .acquire_timeout(DATABASE_TIMEOUT)
         .idle_timeout(Duration::from_secs(300));
     Ok(pool.connect_lazy_with(options))
@@ -137,12 +143,12 @@ mod tests {
     #[test]
     fn tls_is_verified_except_on_loopback_or_by_the_url() {
         let mode = |url: &str| format!("{:?}", url.parse::<DatabaseUrl>().unwrap().0.get_ssl_mode());
-        for far in ["db.example", "10.0.0.1", "127.db.example", "x.eu-central-1.rds.amazonaws.com"] {
-            assert_eq!(mode(&format!("postgres://u:p@{far}/db")), "VerifyFull", "{far}");
+        for host in ["db.example", "10.0.0.1", "127.db.example", "x.eu-central-1.rds.amazonaws.com"] {
+            assert_eq!(mode(&format!("postgres://u:p@{host}/db")), "VerifyFull", "{host}");
         }
         assert_eq!(mode("postgres://u:p@db.example/db?sslmode=require"), "Require");
-        for here in ["localhost", "127.0.0.1:1", "[::1]"] {
-            assert_eq!(mode(&format!("postgres://u:p@{here}/db")), "Prefer", "{here}");
+        for host in ["localhost", "127.0.0.1:1", "[::1]"] {
+            assert_eq!(mode(&format!("postgres://u:p@{host}/db")), "Prefer", "{host}");
         }
         assert_eq!(
             format!("{:?}", DatabaseUrl::from_parts("db.example", 1, "x").0.get_ssl_mode()),

@@ -32,7 +32,7 @@ use super::{
 };
 
 /// The maximum number of attempts to record a batch when other recorders write the same events.
-const MAX_TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 /// Timeout for a connection and for a search statement.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -56,7 +56,7 @@ struct CancelSafeConnection {
 }
 
 impl CancelSafeConnection {
-    async fn from(pool: &PgPool) -> Result<Self, LogError> {
+    async fn acquire(pool: &PgPool) -> Result<Self, LogError> {
         Ok(Self { connection: pool.acquire().await?, is_idle: false })
     }
 }
@@ -71,11 +71,11 @@ impl Drop for CancelSafeConnection {
 
 /// Result of one attempt to record a batch.
 enum RecordAttempt {
-    Done(RecordOutcome),
+    Finished(RecordOutcome),
     /// The log already has some of the events.
-    Repeats,
+    DuplicateEvents,
     /// A concurrent transaction caused a conflict.
-    Conflicted(LogError),
+    Conflict(LogError),
     /// Some events went to the default partition instead of the partition of their week.
     MissingPartition,
 }
@@ -98,50 +98,54 @@ impl PostgresLog {
         self.pool.close().await;
     }
 
-    async fn attempt(
+    async fn try_record(
         &self,
         batch: &EventBatch<'_>,
         records: &[(usize, &NewEvent<'_>)],
     ) -> Result<RecordAttempt, LogError> {
         let repeats = batch.events.len() - records.len();
         // The records are sorted by time.
-        let times = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
+        let time_range = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
             // No new events, and no origin to store.
-            return Ok(RecordAttempt::Done(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
+            return Ok(RecordAttempt::Finished(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
         }
-        let mut connection = CancelSafeConnection::from(&self.pool).await?;
-        let mut transaction = connection.connection.begin().await?;
-        let number = match mark_batch(&mut transaction, batch, repeats, times).await? {
-            Ok(number) => number,
-            Err(before) => {
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
+        let mut transaction = guard.connection.begin().await?;
+        let batch_id = match insert_batch(&mut transaction, batch, repeats, time_range).await? {
+            Ok(batch_id) => batch_id,
+            Err(existing) => {
                 transaction.rollback().await?;
-                connection.is_idle = true;
-                return Ok(RecordAttempt::Done(before));
+                guard.is_idle = true;
+                return Ok(RecordAttempt::Finished(existing));
             }
         };
         if !records.is_empty()
-            && let Err(error) = copy_events(&mut transaction, number, records).await
+            && let Err(error) = insert_events(&mut transaction, batch_id, records).await
         {
-            let code = error.as_database_error().and_then(|said| said.code().map(|code| code.to_string()));
+            let code = error.as_database_error().and_then(|error| error.code().map(|code| code.to_string()));
             transaction.rollback().await?;
-            connection.is_idle = true;
+            guard.is_idle = true;
             return match code.as_deref() {
-                Some("23505") => Ok(RecordAttempt::Repeats),
+                Some("23505") => Ok(RecordAttempt::DuplicateEvents),
                 // 23514: the partition of a week was created while its events were being inserted into the default
                 // partition.
-                Some("40P01" | "40001" | "23514") => Ok(RecordAttempt::Conflicted(error.into())),
+                Some("40P01" | "40001" | "23514") => Ok(RecordAttempt::Conflict(error.into())),
                 _ => Err(error.into()),
             };
         }
-        if partitions::has_events_in_default_partition(&mut transaction, number).await? {
+        if partitions::has_events_in_default_partition(&mut transaction, batch_id).await? {
             transaction.rollback().await?;
             // The connection stays marked as not idle, so it is closed: its catalog cache misses the partition.
             return Ok(RecordAttempt::MissingPartition);
         }
         transaction.commit().await?;
-        connection.is_idle = true;
-        Ok(RecordAttempt::Done(RecordOutcome::Inserted { batch: number, events: records.len(), repeats }))
+        guard.is_idle = true;
+        Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
+            batch: batch_id,
+            events: records.len(),
+            repeats,
+        }))
     }
 
     /// Runs a query in a read-only transaction with a statement timeout.
@@ -150,21 +154,21 @@ impl PostgresLog {
         mut query: QueryBuilder<Postgres>,
         settings: &str,
     ) -> Result<Vec<PgRow>, LogError> {
-        let mut connection = CancelSafeConnection::from(&self.pool).await?;
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let begin = format!(
             "begin read only; set local statement_timeout = {}{settings}",
             DATABASE_TIMEOUT.as_millis()
         );
         let begin = sqlx::AssertSqlSafe(begin);
-        let mut transaction = connection.connection.begin_with(begin).await?;
+        let mut transaction = guard.connection.begin_with(begin).await?;
         let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
         transaction.rollback().await?;
-        connection.is_idle = true;
+        guard.is_idle = true;
         Ok(rows)
     }
 
     /// Removes the records that the log already has.
-    async fn without_known<'r, 'a>(
+    async fn drop_known<'r, 'a>(
         &self,
         records: Vec<(usize, &'r NewEvent<'a>)>,
     ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, LogError> {
@@ -175,7 +179,7 @@ impl PostgresLog {
         };
         // Seconds and microseconds are added separately: one product of all microseconds would be rounded for distant
         // times. The constant time range lets the planner skip other partitions.
-        let known = format!(
+        let sql = format!(
             "select key.at from unnest($1::bigint[], $2::text[]) with ordinality as key (time, id, at)
              join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
                + (key.time / 1000000) * interval '1 second' + (key.time % 1000000) * interval '1 microsecond'
@@ -183,11 +187,17 @@ impl PostgresLog {
             Postgres::timestamp_literal(first.time),
             Postgres::timestamp_literal(last.time)
         );
-        let known = sqlx::query(sqlx::AssertSqlSafe(known)).persistent(false);
-        let known = known.bind(times).bind(ids).fetch_all(&self.pool).await?;
-        let known: HashSet<i64> = known.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        let is_new = |at: &usize| !i64::try_from(at + 1).is_ok_and(|at| known.contains(&at));
-        Ok(records.into_iter().enumerate().filter(|(at, _)| is_new(at)).map(|(_, record)| record).collect())
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+        let rows = query.bind(times).bind(ids).fetch_all(&self.pool).await?;
+        let known: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        // `with ordinality` counts from 1.
+        let is_new = |index: &usize| !i64::try_from(index + 1).is_ok_and(|ordinal| known.contains(&ordinal));
+        Ok(records
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| is_new(index))
+            .map(|(_, record)| record)
+            .collect())
     }
 }
 
@@ -198,19 +208,19 @@ impl EventStore for PostgresLog {
         records.sort_by_key(|(_, record)| record.key());
         records.dedup_by_key(|(_, record)| record.key());
         self.create_missing_partitions(&records).await?;
-        let mut last = LogError::Unavailable("other recorders kept writing the same events".into());
-        for _ in 0..MAX_TRIES {
-            match self.attempt(batch, &records).await? {
-                RecordAttempt::Done(recorded) => return Ok(recorded),
-                RecordAttempt::Repeats => records = self.without_known(records).await?,
-                RecordAttempt::Conflicted(error) => last = error,
+        let mut last_error = LogError::Unavailable("other recorders kept writing the same events".into());
+        for _ in 0..MAX_ATTEMPTS {
+            match self.try_record(batch, &records).await? {
+                RecordAttempt::Finished(outcome) => return Ok(outcome),
+                RecordAttempt::DuplicateEvents => records = self.drop_known(records).await?,
+                RecordAttempt::Conflict(error) => last_error = error,
                 RecordAttempt::MissingPartition => {
                     self.invalidate_known_weeks(&records);
                     self.create_missing_partitions(&records).await?;
                 }
             }
         }
-        Err(last)
+        Err(last_error)
     }
 
     async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
@@ -245,20 +255,20 @@ impl EventStore for PostgresLog {
     }
 
     async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
-        let rows = self.query_read_only(sql::search_query(search, page), connection_settings(search)).await?;
+        let rows = self.query_read_only(sql::search_query(search, page), search_settings(search)).await?;
         rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
     }
 
     async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let rows = self.query_read_only(sql::count_query(search), connection_settings(search)).await?;
+        let rows = self.query_read_only(sql::count_query(search), search_settings(search)).await?;
         let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         Ok(count.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+    async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
         // Without a position, events would expire before any reader could see them.
         self.assign_positions().await?;
-        partitions::maintain(self, keep).await
+        partitions::maintain(self, retention).await
     }
 }
 
@@ -284,9 +294,9 @@ impl Dialect for Postgres {
 
 /// The planner settings of a search. When values are not in table order, as is normal for a Bloom filter index, the
 /// planner underestimates the index and would scan every partition.
-fn connection_settings(search: &Search) -> &'static str {
-    let is_for_a_needle = search.columns.iter().any(|(at, _)| COLUMNS[*at].is_selective);
-    if is_for_a_needle { DISABLE_SEQ_SCAN } else { "" }
+fn search_settings(search: &Search) -> &'static str {
+    let is_selective = search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective);
+    if is_selective { DISABLE_SEQ_SCAN } else { "" }
 }
 
 /// Reads an event from the columns that start at `at`.
@@ -303,50 +313,50 @@ fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
 }
 
 /// Inserts the batch row, or returns the existing one.
-async fn mark_batch(
+async fn insert_batch(
     connection: &mut PgConnection,
     batch: &EventBatch<'_>,
     repeats: usize,
-    times: Option<(Timestamp, Timestamp)>,
+    time_range: Option<(Timestamp, Timestamp)>,
 ) -> Result<Result<i64, RecordOutcome>, LogError> {
-    let count = |of: usize| i32::try_from(of).unwrap_or(i32::MAX);
+    let to_i32 = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
     let time = |time: Timestamp| format!("{time:.6}");
-    let made = sqlx::query(
+    let row = sqlx::query(
         "insert into hookbridge.batches (origin, events, repeats, unrecognized, oldest, newest)
          values ($1, $2, $3, $4, $5::timestamptz, $6::timestamptz) on conflict (origin) do nothing returning id",
     )
     .bind(batch.origin.as_deref())
-    .bind(count(batch.events.len() - repeats))
-    .bind(count(repeats))
-    .bind(count(batch.unrecognized))
-    .bind(times.map(|(oldest, _)| time(oldest)))
-    .bind(times.map(|(_, newest)| time(newest)))
+    .bind(to_i32(batch.events.len() - repeats))
+    .bind(to_i32(repeats))
+    .bind(to_i32(batch.unrecognized))
+    .bind(time_range.map(|(oldest, _)| time(oldest)))
+    .bind(time_range.map(|(_, newest)| time(newest)))
     .fetch_optional(&mut *connection)
     .await?;
-    if let Some(made) = made {
-        return Ok(Ok(made.try_get(0)?));
+    if let Some(row) = row {
+        return Ok(Ok(row.try_get(0)?));
     }
-    let before = sqlx::query("select id, published from hookbridge.batches where origin = $1")
+    let existing = sqlx::query("select id, published from hookbridge.batches where origin = $1")
         .bind(batch.origin.as_deref())
         .fetch_one(connection)
         .await?;
-    Ok(Err(RecordOutcome::AlreadyRecorded { batch: before.try_get(0)?, published: before.try_get(1)? }))
+    Ok(Err(RecordOutcome::AlreadyRecorded { batch: existing.try_get(0)?, published: existing.try_get(1)? }))
 }
 
-async fn copy_events(
+async fn insert_events(
     connection: &mut PgConnection,
-    batch: i64,
+    batch_id: i64,
     records: &[(usize, &NewEvent<'_>)],
 ) -> Result<(), sqlx::Error> {
     if records.len() <= rows::MAX_INSERT_ROWS {
         // Only the statement for one record is used often enough to be prepared.
-        let is_usual = records.len() == 1;
-        rows::insert_query(batch, records).build().persistent(is_usual).execute(connection).await?;
+        let is_single = records.len() == 1;
+        rows::insert_query(batch_id, records).build().persistent(is_single).execute(connection).await?;
         return Ok(());
     }
     let mut copy = connection.copy_in_raw(rows::COPY_STATEMENT.as_str()).await?;
-    copy.send(rows::encode_copy(batch, records)).await?;
+    copy.send(rows::encode_copy(batch_id, records)).await?;
     copy.finish().await?;
     Ok(())
 }

@@ -26,67 +26,68 @@ impl PostgresLog {
     /// Listens for appends by other processes until the log is dropped. Without this, and where a proxy does not pass
     /// notifications on, readers poll the database.
     pub fn listen_for_appends(&self) {
-        let (pool, growth) = (self.pool.clone(), std::sync::Arc::downgrade(&self.append_watch));
+        let (pool, append_watch) = (self.pool.clone(), std::sync::Arc::downgrade(&self.append_watch));
         tokio::spawn(async move {
-            let listened = async {
+            let listen_loop = async {
                 let mut listener = PgListener::connect_with(&pool).await?;
                 listener.listen(CHANNEL).await?;
                 loop {
-                    let told = listener.recv().await?;
-                    let Some(growth) = growth.upgrade() else { return Ok::<_, sqlx::Error>(()) };
-                    growth.advance_to(told.payload().parse().unwrap_or_default());
+                    let notification = listener.recv().await?;
+                    let Some(append_watch) = append_watch.upgrade() else { return Ok::<_, sqlx::Error>(()) };
+                    append_watch.advance_to(notification.payload().parse().unwrap_or_default());
                 }
             };
-            if let Err(error) = listened.await {
+            if let Err(error) = listen_loop.await {
                 let error = LogError::from(error).to_string();
                 warn!(error, "LISTEN failed; polling the end of the log instead");
             }
         });
     }
 
-    /// Reads events of one range through a session that sees every partition.
-    async fn read_bounds(
+    /// Reads the events of one range through a session that sees every partition. `ranges` holds all requested
+    /// positions and the part to read now.
+    async fn read_range(
         &self,
-        where_from: (&Range<Position>, &Range<Position>),
+        ranges: (&Range<Position>, &Range<Position>),
         filter: &EventFilter,
         page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
-        let mut lent = CancelSafeConnection::from(&self.pool).await?;
-        let mut all = read(&mut lent.connection, where_from, filter, page_limit).await?;
-        lent.is_idle = all.missed <= 0;
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
+        let mut result = read(&mut guard.connection, ranges, filter, page_limit).await?;
+        guard.is_idle = result.missing_count <= 0;
         // This session's catalog cache may miss a partition that another session has just attached. A new session reads
         // the catalogs again. If it misses as many events, they were deleted by hand.
-        while all.missed > 0 {
+        while result.missing_count > 0 {
             let options = self.pool.connect_options();
-            let fresh = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
-            let mut fresh = fresh.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            let again = read(&mut fresh, where_from, filter, page_limit).await?;
-            fresh.close().await?;
-            let is_so = again.missed == all.missed;
-            all = again;
-            if is_so {
-                lent.is_idle = true;
+            let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
+            let mut connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let retry = read(&mut connection, ranges, filter, page_limit).await?;
+            connection.close().await?;
+            let is_unchanged = retry.missing_count == result.missing_count;
+            result = retry;
+            if is_unchanged {
+                guard.is_idle = true;
                 break;
             }
         }
-        Ok(all.events)
+        Ok(result.events)
     }
 
     /// Runs one statement and returns its rows.
-    async fn rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
-        let mut lent = CancelSafeConnection::from(&self.pool).await?;
-        let rows = rows(&mut lent.connection, QueryBuilder::new(sql)).await?;
-        lent.is_idle = true;
+    async fn fetch_rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
+        let rows = fetch_rows(&mut guard.connection, QueryBuilder::new(sql)).await?;
+        guard.is_idle = true;
         Ok(rows)
     }
 }
 
-/// The result of one read.
-struct SnapshotReader {
+/// The result of reading one range.
+struct RangeReadResult {
     /// `None` when some of the requested positions have expired.
     events: Option<Vec<PositionedEvent>>,
     /// The number of events that the batches should have but the session did not see, regardless of the filter.
-    missed: i64,
+    missing_count: i64,
 }
 
 /// Reads the events of `window`, which is a part of the requested `positions`.
@@ -95,22 +96,22 @@ async fn read(
     (positions, window): (&Range<Position>, &Range<Position>),
     filter: &EventFilter,
     page_limit: PageLimit,
-) -> Result<SnapshotReader, LogError> {
-    let batches = QueryBuilder::new(page::batches_sql::<Postgres>(window, filter));
-    let batches = rows(connection, batches).await?;
-    let spans = batches.iter().map(batch_span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let events = match page::events_query::<Postgres>(&spans, window, filter, page_limit) {
-        Some(query) => rows(connection, query).await?,
+) -> Result<RangeReadResult, LogError> {
+    let query = QueryBuilder::new(page::batches_sql::<Postgres>(window, filter));
+    let batch_rows = fetch_rows(connection, query).await?;
+    let batches = batch_rows.iter().map(batch_range_from_row).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let event_rows = match page::events_query::<Postgres>(&batches, window, filter, page_limit) {
+        Some(query) => fetch_rows(connection, query).await?,
         None => Vec::new(),
     };
     // Checked after the read, so that an expiry during the read is noticed.
-    let first = "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
-    let first: Position = sqlx::query(first).fetch_one(connection).await?.try_get(0)?;
+    let sql = "select coalesce(min(position), (select next from hookbridge.log)) from hookbridge.batches";
+    let first: Position = sqlx::query(sql).fetch_one(connection).await?.try_get(0)?;
     if positions.start < first {
-        return Ok(SnapshotReader { events: None, missed: 0 });
+        return Ok(RangeReadResult { events: None, missing_count: 0 });
     }
-    let told: Option<i64> = match events.first() {
-        Some(row) if *filter != EventFilter::default() => Some(row.try_get("found")?),
+    let scanned_count: Option<i64> = match event_rows.first() {
+        Some(row) if *filter != EventFilter::default() => Some(row.try_get("scanned_count")?),
         _ => None,
     };
     let event = |row: &PgRow| {
@@ -118,22 +119,22 @@ async fn read(
         position.map(|position| Ok(PositionedEvent { position, event: event_from_row(row, 1)? })).transpose()
     };
     let events =
-        events.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
+        event_rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
     let events = page::restore_order(events, page_limit);
-    let missed = page::count_missing(&spans, window, page_limit, told, &events);
-    Ok(SnapshotReader { events: Some(events), missed })
+    let missing_count = page::count_missing(&batches, window, page_limit, scanned_count, &events);
+    Ok(RangeReadResult { events: Some(events), missing_count })
 }
 
 impl EventReader for PostgresLog {
     async fn assign_positions(&self) -> Result<Position, LogError> {
-        let mut lent = CancelSafeConnection::from(&self.pool).await?;
-        let connection = &mut *lent.connection;
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
+        let connection = &mut *guard.connection;
         loop {
-            let given = sqlx::query("select ended, is_more from hookbridge.sequence()");
-            let given = given.fetch_one(&mut *connection).await?;
-            let (end, is_more): (Position, bool) = (given.try_get(0)?, given.try_get(1)?);
+            let query = sqlx::query("select ended, is_more from hookbridge.sequence()");
+            let row = query.fetch_one(&mut *connection).await?;
+            let (end, is_more): (Position, bool) = (row.try_get(0)?, row.try_get(1)?);
             if !is_more {
-                lent.is_idle = true;
+                guard.is_idle = true;
                 self.append_watch.advance_to(end);
                 return Ok(end);
             }
@@ -142,8 +143,8 @@ impl EventReader for PostgresLog {
 
     async fn bounds(&self) -> Result<Bounds, LogError> {
         let end = self.assign_positions().await?;
-        let first = self.rows("select min(position) from hookbridge.batches".into()).await?;
-        let first = first.first().map(|row| row.try_get::<Option<Position>, _>(0)).transpose()?;
+        let rows = self.fetch_rows("select min(position) from hookbridge.batches".into()).await?;
+        let first = rows.first().map(|row| row.try_get::<Option<Position>, _>(0)).transpose()?;
         Ok(Bounds { first: first.flatten().unwrap_or(end), end })
     }
 
@@ -153,41 +154,41 @@ impl EventReader for PostgresLog {
         filter: &EventFilter,
         page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
-        let mut found = Vec::new();
+        let mut events = Vec::new();
         for part in page::scan_ranges(&positions, filter, page_limit) {
-            let left = page::remaining(page_limit, &found);
-            let Some(more) = self.read_bounds((&positions, &part), filter, left).await? else {
+            let remaining = page::remaining(page_limit, &events);
+            let Some(part_events) = self.read_range((&positions, &part), filter, remaining).await? else {
                 return Ok(None);
             };
-            found = page::merge(found, more, page_limit);
-            if page_limit.is_reached(&found) {
+            events = page::merge(events, part_events, page_limit);
+            if page_limit.is_reached(&events) {
                 break;
             }
         }
-        Ok(Some(found))
+        Ok(Some(events))
     }
 
     async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
         let end = self.assign_positions().await?;
-        let first = format!(
+        let sql = format!(
             "select position from hookbridge.batches where position is not null and recorded >= {}
              order by recorded, position limit 1",
             Postgres::timestamp_literal(time)
         );
-        let first = self.rows(first).await?;
-        Ok(first.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
+        let rows = self.fetch_rows(sql).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
     }
 
     async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
         let time = Postgres::epoch_micros("recorded");
-        let recorded = format!(
+        let sql = format!(
             "select {time} from hookbridge.batches where position + events > {position}
                and position >= coalesce(
                  (select max(position) from hookbridge.batches where position <= {position}), {position})
              order by position limit 1"
         );
-        let recorded = self.rows(recorded).await?;
-        Ok(recorded.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
+        let rows = self.fetch_rows(sql).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
     }
 
     async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
@@ -203,8 +204,8 @@ impl EventReader for PostgresLog {
     }
 
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
-        let key = self.rows("select cursor_key from hookbridge.log".into()).await?;
-        let key = key.first().map(|row| row.try_get(0)).transpose()?;
+        let rows = self.fetch_rows("select cursor_key from hookbridge.log".into()).await?;
+        let key = rows.first().map(|row| row.try_get(0)).transpose()?;
         key.map(CursorKey::new).ok_or_else(|| LogError::Rejected("the log has no cursor signing key".into()))
     }
 
@@ -214,14 +215,14 @@ impl EventReader for PostgresLog {
     }
 }
 
-async fn rows(
+async fn fetch_rows(
     connection: &mut PgConnection,
     mut query: QueryBuilder<Postgres>,
 ) -> Result<Vec<PgRow>, LogError> {
     Ok(query.build().persistent(false).fetch_all(connection).await?)
 }
 
-fn batch_span(row: &PgRow) -> Result<BatchRange, sqlx::Error> {
+fn batch_range_from_row(row: &PgRow) -> Result<BatchRange, sqlx::Error> {
     let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
     Ok(BatchRange {
         id: row.try_get(0)?,

@@ -1,6 +1,6 @@
 //! Encoding of events as rows for `COPY` or `INSERT`.
 //!
-//! Source: "COPY", PostgreSQL manual, "Binary Format". Times are microseconds since 2000, as in its `timestamptz`.
+//! Source: "COPY", PostgreSQL manual, "Binary Format". Times are microseconds since 2000-01-01, as in `timestamptz`.
 
 use std::sync::LazyLock;
 
@@ -10,9 +10,9 @@ use crate::log::{COLUMNS, NewEvent};
 
 const COPY_SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// 2000-01-01 in microseconds since 1970.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The OID of the type `text`.
-const TEXT_TYPE: i32 = 25;
+const TEXT_OID: i32 = 25;
 const NULL_LENGTH: i32 = -1;
 const FIXED_COLUMNS: [&str; 10] =
     ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
@@ -29,25 +29,25 @@ static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
 pub(super) static COPY_STATEMENT: LazyLock<String> =
     LazyLock::new(|| format!("copy hookbridge.events ({}) from stdin (format binary)", *ALL_COLUMNS));
 
-/// Returns a function that maps a record's index in the batch to its place among these records, without gaps.
-fn places<'p>(records: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) -> i32 + 'p {
-    let mut sent: Vec<_> = records.iter().map(|(place, _)| *place).collect();
-    sent.sort_unstable();
-    move |place| count(sent.partition_point(|earlier| *earlier < place))
+/// Returns a function that maps a record's index in the batch to its place among these records, counted without gaps.
+fn place_numbering<'p>(records: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) -> i32 + 'p {
+    let mut indexes: Vec<_> = records.iter().map(|(index, _)| *index).collect();
+    indexes.sort_unstable();
+    move |index| to_i32(indexes.partition_point(|other| *other < index))
 }
 
 /// Builds an `INSERT` of a few records.
-pub(super) fn insert_query(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> QueryBuilder<Postgres> {
+pub(super) fn insert_query(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
-    let place_of = places(records);
-    query.push_values(records, |mut row, (place, record)| {
+    let place_of = place_numbering(records);
+    query.push_values(records, |mut row, (index, record)| {
         // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
         row.push_bind(format!("{:.6}", record.time)).push_unseparated("::timestamptz");
         row.push_bind(record.id.to_string())
             .push_bind(record.source.to_string())
             .push_bind(record.detail_type.to_string())
-            .push_bind(batch)
-            .push_bind(place_of(*place))
+            .push_bind(batch_id)
+            .push_bind(place_of(*index))
             .push_bind(record.account.to_string())
             .push_bind(record.region.to_string())
             .push_bind(record.resources.clone())
@@ -60,67 +60,67 @@ pub(super) fn insert_query(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Qu
 }
 
 /// Encodes records in the binary `COPY` format. Places are renumbered without gaps, in the order of the batch.
-pub(super) fn encode_copy(batch: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
-    let place_of = places(records);
-    let details: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
-    let mut rows = Rows(Vec::with_capacity(details));
-    rows.0.extend_from_slice(COPY_SIGNATURE);
-    rows.0.extend_from_slice(&[0; 8]);
-    for (place, record) in records {
-        rows.0.extend_from_slice(&count(FIXED_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
-        rows.bytes(&(record.time.as_microsecond() - POSTGRES_EPOCH).to_be_bytes());
-        rows.text(&record.id);
-        rows.text(&record.source);
-        rows.text(&record.detail_type);
-        rows.bytes(&batch.to_be_bytes());
-        rows.bytes(&place_of(*place).to_be_bytes());
-        rows.text(&record.account);
-        rows.text(&record.region);
-        rows.texts(&record.resources);
-        rows.text(&record.detail);
+pub(super) fn encode_copy(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
+    let place_of = place_numbering(records);
+    let capacity: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
+    let mut buffer = CopyBuffer(Vec::with_capacity(capacity));
+    buffer.0.extend_from_slice(COPY_SIGNATURE);
+    buffer.0.extend_from_slice(&[0; 8]);
+    for (index, record) in records {
+        buffer.0.extend_from_slice(&to_i32(FIXED_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
+        buffer.push_bytes(&(record.time.as_microsecond() - POSTGRES_EPOCH_MICROS).to_be_bytes());
+        buffer.push_text(&record.id);
+        buffer.push_text(&record.source);
+        buffer.push_text(&record.detail_type);
+        buffer.push_bytes(&batch_id.to_be_bytes());
+        buffer.push_bytes(&place_of(*index).to_be_bytes());
+        buffer.push_text(&record.account);
+        buffer.push_text(&record.region);
+        buffer.push_text_array(&record.resources);
+        buffer.push_text(&record.detail);
         for value in record.search_columns.values() {
             match value {
-                Some(value) => rows.text(value),
-                None => rows.0.extend_from_slice(&NULL_LENGTH.to_be_bytes()),
+                Some(value) => buffer.push_text(value),
+                None => buffer.0.extend_from_slice(&NULL_LENGTH.to_be_bytes()),
             }
         }
     }
-    rows.0.extend_from_slice(&[0xff; 2]);
-    rows.0
+    buffer.0.extend_from_slice(&[0xff; 2]);
+    buffer.0
 }
 
 /// Converts a count to the format's 32-bit integer. It never overflows, because a PostgreSQL row is at most 1 GB.
-fn count(of: usize) -> i32 {
-    i32::try_from(of).unwrap_or(i32::MAX)
+fn to_i32(value: usize) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-struct Rows(Vec<u8>);
+struct CopyBuffer(Vec<u8>);
 
-impl Rows {
-    fn bytes(&mut self, value: &[u8]) {
-        self.0.extend_from_slice(&count(value.len()).to_be_bytes());
+impl CopyBuffer {
+    fn push_bytes(&mut self, value: &[u8]) {
+        self.0.extend_from_slice(&to_i32(value.len()).to_be_bytes());
         self.0.extend_from_slice(value);
     }
 
-    fn text(&mut self, value: &str) {
-        self.bytes(value.as_bytes());
+    fn push_text(&mut self, value: &str) {
+        self.push_bytes(value.as_bytes());
     }
 
     /// Writes a one-dimensional array: the number of dimensions, a null flag and the element type; then the length
     /// and the lower bound.
-    fn texts(&mut self, values: &[String]) {
+    fn push_text_array(&mut self, values: &[String]) {
         let dimensions = i32::from(!values.is_empty());
         let size: usize = values.iter().map(|value| value.len() + 4).sum();
         let header = if dimensions == 0 { 12 } else { 20 };
-        self.0.extend_from_slice(&count(size + header).to_be_bytes());
-        for number in [dimensions, 0, TEXT_TYPE] {
+        self.0.extend_from_slice(&to_i32(size + header).to_be_bytes());
+        for number in [dimensions, 0, TEXT_OID] {
             self.0.extend_from_slice(&number.to_be_bytes());
         }
         if dimensions == 1 {
-            for number in [count(values.len()), 1] {
+            for number in [to_i32(values.len()), 1] {
                 self.0.extend_from_slice(&number.to_be_bytes());
             }
         }
-        values.iter().for_each(|value| self.text(value));
+        values.iter().for_each(|value| self.push_text(value));
     }
 }

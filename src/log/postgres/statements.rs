@@ -16,62 +16,63 @@ const WEEKS_AHEAD: i64 = 4;
 
 impl SqlExecutor for PostgresLog {
     async fn execute_transaction(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
-        let mut lent = CancelSafeConnection::from(&self.pool).await?;
-        let mut all = Vec::with_capacity(statements.len());
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
+        let mut results = Vec::with_capacity(statements.len());
         if statements.len() == 1 {
             for statement in statements {
-                all.push(rows(&mut lent.connection, statement).await?);
+                results.push(fetch_rows(&mut guard.connection, statement).await?);
             }
         } else {
-            let mut transaction = lent.connection.begin().await?;
+            let mut transaction = guard.connection.begin().await?;
             for statement in statements {
-                all.push(rows(&mut transaction, statement).await?);
+                results.push(fetch_rows(&mut transaction, statement).await?);
             }
             transaction.commit().await?;
         }
-        lent.is_idle = true;
-        Ok(all)
+        guard.is_idle = true;
+        Ok(results)
     }
 
     async fn maintain_partitions(&self, table: &'static str, oldest: Timestamp) -> Result<(), LogError> {
-        let mut lent = CancelSafeConnection::from(&self.pool).await?;
-        let connection = &mut *lent.connection;
+        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
+        let connection = &mut *guard.connection;
         let now = Week::containing(Timestamp::now());
         for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)) {
             let (from, to) = (week.start().as_microsecond(), week.add_weeks(1).start().as_microsecond());
-            let make = format!(
+            let create_sql = format!(
                 "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",
                 week.partition_name(table)
             );
-            match sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut *connection).await {
+            match sqlx::raw_sql(sqlx::AssertSqlSafe(create_sql)).execute(&mut *connection).await {
                 // The default partition already has rows of this week, so they stay there.
                 Err(error)
                     if error
                         .as_database_error()
-                        .is_some_and(|said| said.code().as_deref() == Some("23514")) => {}
-                done => {
-                    done?;
+                        .is_some_and(|error| error.code().as_deref() == Some("23514")) => {}
+                result => {
+                    result?;
                 }
             }
         }
-        let parts = format!(
+        let partitions_sql = format!(
             "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
              where i.inhparent = 'hookbridge.{table}'::regclass"
         );
-        for row in sqlx::query(sqlx::AssertSqlSafe(parts)).fetch_all(&mut *connection).await? {
-            let part: String = row.try_get(0)?;
-            if Week::from_partition_name(&part, table).is_some_and(|week| week.add_weeks(1).start() <= oldest)
+        for row in sqlx::query(sqlx::AssertSqlSafe(partitions_sql)).fetch_all(&mut *connection).await? {
+            let partition: String = row.try_get(0)?;
+            if Week::from_partition_name(&partition, table)
+                .is_some_and(|week| week.add_weeks(1).start() <= oldest)
             {
-                let drop = format!("drop table if exists hookbridge.{part}");
-                sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await?;
+                let drop_sql = format!("drop table if exists hookbridge.{partition}");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(drop_sql)).execute(&mut *connection).await?;
             }
         }
-        lent.is_idle = true;
+        guard.is_idle = true;
         Ok(())
     }
 }
 
-async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
+async fn fetch_rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
     let now = Postgres::epoch_micros("clock_timestamp()");
     let sql = statement.sql.replace("{log}", "hookbridge.").replace("{now}", &now);
     let sql = sql.replace("{skip_locked}", "for update skip locked");
@@ -91,7 +92,7 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
                 ColumnValues::Numbers(numbers) => query.bind(numbers),
             };
         }
-        return query.fetch_all(connection).await?.iter().map(row).collect();
+        return query.fetch_all(connection).await?.iter().map(convert_row).collect();
     }
     // Not prepared: a generic plan would not know the small limits in the parameters.
     let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
@@ -102,14 +103,14 @@ async fn rows(connection: &mut PgConnection, statement: Statement) -> Result<Vec
             SqlValue::Bytes(bytes) => query.bind(bytes),
         };
     }
-    query.fetch_all(connection).await?.iter().map(row).collect()
+    query.fetch_all(connection).await?.iter().map(convert_row).collect()
 }
 
-fn row(row: &PgRow) -> Result<Row, LogError> {
-    let value = |at: usize| match row.column(at).type_info().name() {
-        "INT8" => Ok(SqlValue::Number(row.try_get(at)?)),
-        "TEXT" => Ok(SqlValue::Text(row.try_get(at)?)),
-        "BYTEA" => Ok(SqlValue::Bytes(row.try_get(at)?)),
+fn convert_row(row: &PgRow) -> Result<Row, LogError> {
+    let value = |index: usize| match row.column(index).type_info().name() {
+        "INT8" => Ok(SqlValue::Number(row.try_get(index)?)),
+        "TEXT" => Ok(SqlValue::Text(row.try_get(index)?)),
+        "BYTEA" => Ok(SqlValue::Bytes(row.try_get(index)?)),
         _ => Err(unexpected_column_type()),
     };
     (0..row.len()).map(value).collect::<Result<_, _>>().map(Row)

@@ -32,7 +32,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
 ];
 /// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
-const DELETE_BATCH_SIZE: usize = 500;
+const INSERT_BATCH_SIZE: usize = 500;
 
 /// An open log in an SQLite file.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl SqliteLog {
     /// # Errors
     /// The file cannot be opened or created, or a migration fails.
     pub async fn open(path: &Path) -> Result<Self, LogError> {
-        make_private(path);
+        create_private_file(path);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -72,32 +72,32 @@ impl SqliteLog {
 }
 
 impl SqliteLog {
-    /// Deletes events older than `oldest` whose batches have expired. It deletes in chunks, so that recorders do not
+    /// Deletes events older than `cutoff` whose batches have expired. It deletes in chunks, so that recorders do not
     /// wait for the whole deletion.
-    async fn delete_unmarked(&self, oldest: Timestamp) -> Result<u64, LogError> {
-        let mut all = 0;
+    async fn delete_expired_events(&self, cutoff: Timestamp) -> Result<u64, LogError> {
+        let mut total = 0;
         loop {
-            let _writing = self.write_lock.lock().await;
-            let deleted = sqlx::query(
+            let _write_guard = self.write_lock.lock().await;
+            let query = sqlx::query(
                 "delete from events where rowid in (
                    select rowid from events e where time < ?
                      and not exists (select 1 from batches b where b.id = e.batch and b.events > 0) limit 5000)",
             );
-            let deleted = deleted.bind(oldest.as_microsecond()).execute(&self.pool).await?.rows_affected();
-            all += deleted;
+            let deleted = query.bind(cutoff.as_microsecond()).execute(&self.pool).await?.rows_affected();
+            total += deleted;
             if deleted == 0 {
-                return Ok(all);
+                return Ok(total);
             }
         }
     }
 
     /// Whether the file is larger than the limit, free pages excluded.
-    async fn is_larger(&self, than: Option<u64>) -> Result<bool, LogError> {
-        let Some(bytes) = than else { return Ok(false) };
-        let size = "select (p.page_count - f.freelist_count) * s.page_size
+    async fn is_larger_than(&self, max_bytes: Option<u64>) -> Result<bool, LogError> {
+        let Some(max_bytes) = max_bytes else { return Ok(false) };
+        let sql = "select (p.page_count - f.freelist_count) * s.page_size
             from pragma_page_count p, pragma_freelist_count f, pragma_page_size s";
-        let size: i64 = sqlx::query(size).fetch_one(&self.pool).await?.try_get(0)?;
-        Ok(u64::try_from(size).unwrap_or_default() > bytes)
+        let size: i64 = sqlx::query(sql).fetch_one(&self.pool).await?.try_get(0)?;
+        Ok(u64::try_from(size).unwrap_or_default() > max_bytes)
     }
 }
 
@@ -120,44 +120,44 @@ impl Dialect for Sqlite {
 
 impl EventStore for SqliteLog {
     async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
-        let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
-        let _writing = self.write_lock.lock().await;
+        let to_i64 = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let _write_guard = self.write_lock.lock().await;
         let mut transaction = self.pool.begin_with("begin immediate").await?;
-        let made = sqlx::query(
+        let row = sqlx::query(
             "insert into batches (origin, events, unrecognized) values (?, ?, ?)
              on conflict (origin) do nothing returning id",
         )
         .bind(batch.origin.as_deref())
-        .bind(count(batch.events.len()))
-        .bind(count(batch.unrecognized))
+        .bind(to_i64(batch.events.len()))
+        .bind(to_i64(batch.unrecognized))
         .fetch_optional(&mut *transaction)
         .await?;
-        let Some(made) = made else {
-            let before = sqlx::query("select id, published from batches where origin = ?")
+        let Some(row) = row else {
+            let existing = sqlx::query("select id, published from batches where origin = ?")
                 .bind(batch.origin.as_deref())
                 .fetch_one(&mut *transaction)
                 .await?;
             return Ok(RecordOutcome::AlreadyRecorded {
-                batch: before.try_get(0)?,
-                published: before.try_get(1)?,
+                batch: existing.try_get(0)?,
+                published: existing.try_get(1)?,
             });
         };
-        let number: i64 = made.try_get(0)?;
+        let batch_id: i64 = row.try_get(0)?;
         let mut events = 0;
         let records: Vec<_> = batch.events.iter().enumerate().collect();
-        for some in records.chunks(DELETE_BATCH_SIZE) {
+        for chunk in records.chunks(INSERT_BATCH_SIZE) {
             let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
             let mut query = QueryBuilder::<Sqlite>::new(format!(
                 "insert into events (time, id, source, type, batch, place, account, region, resources, detail, {}) ",
                 columns.join(", ")
             ));
-            query.push_values(some, |mut row, (place, record)| {
+            query.push_values(chunk, |mut row, (place, record)| {
                 row.push_bind(record.time.as_microsecond())
                     .push_bind(record.id.to_string())
                     .push_bind(record.source.to_string())
                     .push_bind(record.detail_type.to_string())
-                    .push_bind(number)
-                    .push_bind(count(*place))
+                    .push_bind(batch_id)
+                    .push_bind(to_i64(*place))
                     .push_bind(record.account.to_string())
                     .push_bind(record.region.to_string())
                     .push_bind(serde_json::Value::from(record.resources.clone()).to_string())
@@ -173,9 +173,9 @@ impl EventStore for SqliteLog {
         let repeats = batch.events.len() - events;
         if repeats > 0 {
             sqlx::query("update batches set events = ?, repeats = ? where id = ?")
-                .bind(count(events))
-                .bind(count(repeats))
-                .bind(number)
+                .bind(to_i64(events))
+                .bind(to_i64(repeats))
+                .bind(batch_id)
                 .execute(&mut *transaction)
                 .await?;
             // Renumber the places without gaps.
@@ -184,7 +184,7 @@ impl EventStore for SqliteLog {
                    select rowid as row, row_number() over (order by place) - 1 as place from events where batch = ?
                  ) as counted where events.rowid = counted.row",
             )
-            .bind(number)
+            .bind(batch_id)
             .execute(&mut *transaction)
             .await?;
         }
@@ -193,18 +193,18 @@ impl EventStore for SqliteLog {
             let times = batch.events.iter().map(|record| record.time.as_microsecond());
             let (oldest, newest) = (times.clone().min(), times.max());
             end = Some(
-                order::assign_positions(&mut transaction, number, count(events), (oldest, newest)).await?,
+                order::assign_positions(&mut transaction, batch_id, to_i64(events), (oldest, newest)).await?,
             );
         }
         transaction.commit().await?;
         if let Some(end) = end {
             self.append_watch.advance_to(end);
         }
-        Ok(RecordOutcome::Inserted { batch: number, events, repeats })
+        Ok(RecordOutcome::Inserted { batch: batch_id, events, repeats })
     }
 
     async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
-        let _writing = self.write_lock.lock().await;
+        let _write_guard = self.write_lock.lock().await;
         sqlx::query("update batches set published = 1 where id = ?").bind(batch).execute(&self.pool).await?;
         Ok(())
     }
@@ -237,37 +237,37 @@ impl EventStore for SqliteLog {
         Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, keep: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
-        let mut done = MaintenanceReport::default();
-        if let Some(oldest) = keep.keep_since {
-            let _writing = self.write_lock.lock().await;
-            delete_batch(&self.pool, "recorded < ?", Some(oldest)).await?;
+    async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+        let mut report = MaintenanceReport::default();
+        if let Some(cutoff) = retention.keep_since {
+            let _write_guard = self.write_lock.lock().await;
+            expire_batches(&self.pool, "recorded < ?", Some(cutoff)).await?;
         }
-        while self.is_larger(keep.max_bytes).await? {
+        while self.is_larger_than(retention.max_bytes).await? {
             // About a thousand positions per round, at least one batch.
-            let which = "position < (select min(position) + 1000 from batches)";
-            let _writing = self.write_lock.lock().await;
+            let condition = "position < (select min(position) + 1000 from batches)";
+            let _write_guard = self.write_lock.lock().await;
             let mut transaction = self.pool.begin_with("begin immediate").await?;
-            let gone = delete_batch(&mut *transaction, which, None).await?;
-            let events = "delete from events where batch in (select value from json_each(?))";
-            let list = serde_json::Value::from(gone.as_slice()).to_string();
-            done.deleted_events +=
-                sqlx::query(events).bind(list).execute(&mut *transaction).await?.rows_affected();
+            let expired_ids = expire_batches(&mut *transaction, condition, None).await?;
+            let delete_sql = "delete from events where batch in (select value from json_each(?))";
+            let list = serde_json::Value::from(expired_ids.as_slice()).to_string();
+            report.deleted_events +=
+                sqlx::query(delete_sql).bind(list).execute(&mut *transaction).await?.rows_affected();
             transaction.commit().await?;
-            if gone.is_empty() {
+            if expired_ids.is_empty() {
                 break;
             }
         }
-        if let Some(oldest) = keep.keep_since {
-            done.deleted_events += self.delete_unmarked(oldest).await?;
+        if let Some(cutoff) = retention.keep_since {
+            report.deleted_events += self.delete_expired_events(cutoff).await?;
         }
-        Ok(done)
+        Ok(report)
     }
 }
 
 /// Creates the file, if it is missing, readable by its owner only, because the log contains personal data. Errors are
 /// ignored here; opening the database reports them.
-fn make_private(path: &Path) {
+fn create_private_file(path: &Path) {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
     #[cfg(unix)]
@@ -277,18 +277,18 @@ fn make_private(path: &Path) {
 
 /// Removes batches from the readable range and returns their ids. The rows of the batches stay, so that batches of an
 /// archive are not recorded again.
-async fn delete_batch<'c>(
+async fn expire_batches<'c>(
     connection: impl sqlx::Executor<'c, Database = Sqlite>,
-    which: &str,
-    time: Option<Timestamp>,
+    condition: &str,
+    cutoff: Option<Timestamp>,
 ) -> Result<Vec<i64>, LogError> {
     let sql = format!(
         "update batches set position = null, events = 0, oldest = null, newest = null
-         where position is not null and {which} returning id"
+         where position is not null and {condition} returning id"
     );
     let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
-    if let Some(time) = time {
-        query = query.bind(time.as_microsecond());
+    if let Some(cutoff) = cutoff {
+        query = query.bind(cutoff.as_microsecond());
     }
     Ok(query.fetch_all(connection).await?)
 }

@@ -18,19 +18,19 @@ use crate::log::{LogError, timestamp_from_micros};
 pub(super) async fn assign_positions(
     connection: &mut SqliteConnection,
     batch: i64,
-    events: i64,
-    times: (Option<i64>, Option<i64>),
+    event_count: i64,
+    (oldest, newest): (Option<i64>, Option<i64>),
 ) -> Result<Position, LogError> {
     // SQLite's own clock has only millisecond precision. Recording times must ascend with positions.
-    let end = "update log set next = next + ?, sequenced = max(sequenced, ?) returning next, sequenced";
+    let sql = "update log set next = next + ?, sequenced = max(sequenced, ?) returning next, sequenced";
     let now = Timestamp::now().as_microsecond();
-    let end = sqlx::query(end).bind(events).bind(now).fetch_one(&mut *connection).await?;
-    let (next, recorded): (Position, i64) = (end.try_get(0)?, end.try_get(1)?);
+    let row = sqlx::query(sql).bind(event_count).bind(now).fetch_one(&mut *connection).await?;
+    let (next, recorded_at): (Position, i64) = (row.try_get(0)?, row.try_get(1)?);
     sqlx::query("update batches set position = ?, recorded = ?, oldest = ?, newest = ? where id = ?")
-        .bind(next - events)
-        .bind(recorded)
-        .bind(times.0)
-        .bind(times.1)
+        .bind(next - event_count)
+        .bind(recorded_at)
+        .bind(oldest)
+        .bind(newest)
         .bind(batch)
         .execute(connection)
         .await?;
@@ -38,27 +38,27 @@ pub(super) async fn assign_positions(
 }
 
 impl SqliteLog {
-    async fn rows(&self, sql: String) -> Result<Vec<SqliteRow>, LogError> {
+    async fn fetch_rows(&self, sql: String) -> Result<Vec<SqliteRow>, LogError> {
         Ok(QueryBuilder::<Sqlite>::new(sql).build().fetch_all(&self.pool).await?)
     }
 
     /// Reads the events of one range of positions.
-    async fn read_bounds(
+    async fn read_range(
         &self,
         window: &Range<Position>,
         filter: &EventFilter,
         page_limit: PageLimit,
     ) -> Result<Vec<PositionedEvent>, LogError> {
-        let rows = self.rows(page::batches_sql::<Sqlite>(window, filter)).await?;
-        let spans = rows.iter().map(batch_span).collect::<Result<Vec<_>, sqlx::Error>>()?;
-        let Some(mut query) = page::events_query::<Sqlite>(&spans, window, filter, page_limit) else {
+        let batch_rows = self.fetch_rows(page::batches_sql::<Sqlite>(window, filter)).await?;
+        let batches = batch_rows.iter().map(batch_range_from_row).collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let Some(mut query) = page::events_query::<Sqlite>(&batches, window, filter, page_limit) else {
             return Ok(Vec::new());
         };
-        let events = query.build().persistent(false).fetch_all(&self.pool).await?;
+        let event_rows = query.build().persistent(false).fetch_all(&self.pool).await?;
         let event = |row: &SqliteRow| {
             Ok(PositionedEvent { position: row.try_get(0)?, event: event_from_row(row, 1)? })
         };
-        let events = events.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
+        let events = event_rows.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
         Ok(page::restore_order(events, page_limit))
     }
 }
@@ -71,9 +71,9 @@ impl EventReader for SqliteLog {
     }
 
     async fn bounds(&self) -> Result<Bounds, LogError> {
-        let bounds = "select coalesce((select min(position) from batches), next), next from log";
-        let bounds = sqlx::query(bounds).fetch_one(&self.pool).await?;
-        Ok(Bounds { first: bounds.try_get(0)?, end: bounds.try_get(1)? })
+        let sql = "select coalesce((select min(position) from batches), next), next from log";
+        let row = sqlx::query(sql).fetch_one(&self.pool).await?;
+        Ok(Bounds { first: row.try_get(0)?, end: row.try_get(1)? })
     }
 
     async fn read_events(
@@ -82,11 +82,11 @@ impl EventReader for SqliteLog {
         filter: &EventFilter,
         page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
-        let mut found = Vec::new();
+        let mut events = Vec::new();
         for part in page::scan_ranges(&positions, filter, page_limit) {
-            let more = self.read_bounds(&part, filter, page::remaining(page_limit, &found)).await?;
-            found = page::merge(found, more, page_limit);
-            if page_limit.is_reached(&found) {
+            let part_events = self.read_range(&part, filter, page::remaining(page_limit, &events)).await?;
+            events = page::merge(events, part_events, page_limit);
+            if page_limit.is_reached(&events) {
                 break;
             }
         }
@@ -94,28 +94,28 @@ impl EventReader for SqliteLog {
         if positions.start < self.bounds().await?.first {
             return Ok(None);
         }
-        Ok(Some(found))
+        Ok(Some(events))
     }
 
     async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
         let end = self.assign_positions().await?;
-        let first = format!(
+        let sql = format!(
             "select position from batches where position is not null and recorded >= {}
              order by recorded, position limit 1",
             time.as_microsecond()
         );
-        let first = self.rows(first).await?;
-        Ok(first.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
+        let rows = self.fetch_rows(sql).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
     }
 
     async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
-        let recorded = format!(
+        let sql = format!(
             "select recorded from batches where position + events > {position}
                and position >= coalesce((select max(position) from batches where position <= {position}), {position})
              order by position limit 1"
         );
-        let recorded = self.rows(recorded).await?;
-        Ok(recorded.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
+        let rows = self.fetch_rows(sql).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
     }
 
     async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
@@ -130,8 +130,8 @@ impl EventReader for SqliteLog {
     }
 
     async fn cursor_key(&self) -> Result<CursorKey, LogError> {
-        let key = sqlx::query("select cursor_key from log").fetch_one(&self.pool).await?;
-        Ok(CursorKey::new(key.try_get(0)?))
+        let row = sqlx::query("select cursor_key from log").fetch_one(&self.pool).await?;
+        Ok(CursorKey::new(row.try_get(0)?))
     }
 
     async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {
@@ -140,7 +140,7 @@ impl EventReader for SqliteLog {
     }
 }
 
-fn batch_span(row: &SqliteRow) -> Result<BatchRange, sqlx::Error> {
+fn batch_range_from_row(row: &SqliteRow) -> Result<BatchRange, sqlx::Error> {
     let (oldest, newest): (Option<i64>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
     Ok(BatchRange {
         id: row.try_get(0)?,

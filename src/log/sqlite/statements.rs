@@ -15,16 +15,16 @@ impl SqlExecutor for SqliteLog {
             && statement.sql.trim_start().starts_with("select")
         {
             let mut connection = self.pool.acquire().await?;
-            return Ok(vec![rows(&mut connection, statement.clone()).await?]);
+            return Ok(vec![fetch_rows(&mut connection, statement.clone()).await?]);
         }
-        let _writing = self.write_lock.lock().await;
+        let _write_guard = self.write_lock.lock().await;
         let mut transaction = self.pool.begin_with("begin immediate").await?;
-        let mut all = Vec::with_capacity(statements.len());
+        let mut results = Vec::with_capacity(statements.len());
         for statement in statements {
-            all.push(rows(&mut transaction, statement).await?);
+            results.push(fetch_rows(&mut transaction, statement).await?);
         }
         transaction.commit().await?;
-        Ok(all)
+        Ok(results)
     }
 
     async fn maintain_partitions(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
@@ -33,15 +33,15 @@ impl SqlExecutor for SqliteLog {
     }
 }
 
-async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
+async fn fetch_rows(connection: &mut SqliteConnection, statement: Statement) -> Result<Vec<Row>, LogError> {
     let now = Timestamp::now().as_microsecond().to_string();
     // SQLite has one writer at a time, so rows need no locks.
     let sql = statement.sql.replace("{log}", "").replace("{now}", &now).replace("{skip_locked}", "");
     let rows = statement.rows.as_deref();
-    let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values(rows)));
+    let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values_clause(rows)));
     let mut query: Query<'_, Sqlite, SqliteArguments> =
         sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
-    for row in 0..rows.map_or(0, height) {
+    for row in 0..rows.map_or(0, row_count) {
         for (_, cells) in rows.into_iter().flat_map(|rows| &rows.columns) {
             query = match cells {
                 ColumnValues::Texts(texts) => query.bind(texts[row].as_deref()),
@@ -56,11 +56,10 @@ async fn rows(connection: &mut SqliteConnection, statement: Statement) -> Result
             SqlValue::Bytes(bytes) => query.bind(bytes),
         };
     }
-    query.fetch_all(connection).await?.iter().map(row).collect()
+    query.fetch_all(connection).await?.iter().map(convert_row).collect()
 }
 
-/// Returns the number of rows.
-fn height(rows: &InputRows) -> usize {
+fn row_count(rows: &InputRows) -> usize {
     rows.columns.first().map_or(0, |(_, cells)| match cells {
         ColumnValues::Texts(texts) => texts.len(),
         ColumnValues::Numbers(numbers) => numbers.len(),
@@ -69,20 +68,20 @@ fn height(rows: &InputRows) -> usize {
 
 /// Builds the table `v` with one parameter per value, row by row. The parameters are not numbered: SQLite searches all
 /// earlier parameters for each numbered one.
-fn values(rows: &InputRows) -> String {
+fn values_clause(rows: &InputRows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
-    format!("with v({}) as (values {})", rows.column_names(), vec![row; height(rows)].join(", "))
+    format!("with v({}) as (values {})", rows.column_names(), vec![row; row_count(rows)].join(", "))
 }
 
-fn row(row: &SqliteRow) -> Result<Row, LogError> {
-    let value = |at: usize| {
-        let raw = row.try_get_raw(at)?;
+fn convert_row(row: &SqliteRow) -> Result<Row, LogError> {
+    let value = |index: usize| {
+        let raw = row.try_get_raw(index)?;
         let name = if raw.is_null() { "NULL".to_owned() } else { raw.type_info().name().to_owned() };
         match name.as_str() {
             "NULL" => Ok(SqlValue::Number(None)),
-            "INTEGER" => Ok(SqlValue::Number(row.try_get(at)?)),
-            "TEXT" => Ok(SqlValue::Text(row.try_get(at)?)),
-            "BLOB" => Ok(SqlValue::Bytes(row.try_get(at)?)),
+            "INTEGER" => Ok(SqlValue::Number(row.try_get(index)?)),
+            "TEXT" => Ok(SqlValue::Text(row.try_get(index)?)),
+            "BLOB" => Ok(SqlValue::Bytes(row.try_get(index)?)),
             _ => Err(unexpected_column_type()),
         }
     };
