@@ -7,12 +7,12 @@ use std::time::Duration;
 /// # Errors
 /// The system's root certificates cannot be read.
 pub fn client_for(host: &str) -> Result<reqwest::Client, reqwest::Error> {
-    let client = builder().timeout(Duration::from_secs(30));
-    if is_loopback(host) { client.no_proxy().build() } else { client.build() }
+    let builder = client_builder().timeout(Duration::from_secs(30));
+    if is_loopback(host) { builder.no_proxy().build() } else { builder.build() }
 }
 
 /// The settings of every client: user agent, no redirects.
-pub fn builder() -> reqwest::ClientBuilder {
+pub fn client_builder() -> reqwest::ClientBuilder {
     // Fails if a provider is already installed; it is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()

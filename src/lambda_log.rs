@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::log::postgres::{DatabaseUrl, DatabaseUrlError};
 use crate::log::{
-    Bounds, CursorKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
+    Bounds, CursorSigningKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
     MaintenanceReport, PageLimit, PageRequest, Position, PositionedEvent, PostgresLog, RecordOutcome,
     RetentionPolicy, Row, Search, SqlExecutor, Statement, StoredEvent,
 };
@@ -207,8 +207,8 @@ impl EventReader for LambdaLog {
         with_log!(self, log => log.find_event(id, sources))
     }
 
-    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
-        with_log!(self, log => log.cursor_key())
+    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
+        with_log!(self, log => log.cursor_signing_key())
     }
 
     async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {

@@ -62,7 +62,7 @@ enum LogCommand {
 #[derive(Args)]
 struct SendFlags {
     /// Provider whose webhook to send, for example github.
-    #[arg(value_parser = providers::find, value_name = "PROVIDER")]
+    #[arg(value_parser = providers::find_provider, value_name = "PROVIDER")]
     provider: &'static Provider,
     /// Event type; not with --data if the provider writes the type into the body.
     #[arg(long, value_name = "TYPE")]
@@ -162,9 +162,9 @@ async fn send_webhook(flags: SendFlags) -> Result<ExitCode, Box<dyn std::error::
         None => development_secrets::read_secret(&flags.secret_from, provider.name)?,
     };
     let url = flags.to.unwrap_or_else(|| format!("http://{DEFAULT_LISTEN}/hooks/{}", provider.name));
-    let to: RequestUrl = url.parse().map_err(|error| SendError::Url { url, error })?;
+    let url: RequestUrl = url.parse().map_err(|error| SendError::Url { url, error })?;
     let body = flags.data.map(|path| read_body(&path)).transpose()?.map(Into::into);
-    let webhook = TestWebhook { provider, event: flags.event.as_deref(), body, to };
+    let webhook = TestWebhook { provider, event: flags.event.as_deref(), body, url };
     let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now())?;
     let (status, body) = WebhookSender::new(&signed.url)?.send(signed).await?;
     output::print_line(&if flags.json {

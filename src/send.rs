@@ -20,7 +20,7 @@ pub struct TestWebhook<'a> {
     pub event: Option<&'a str>,
     /// `None` for the provider's sample.
     pub body: Option<Bytes>,
-    pub to: RequestUrl,
+    pub url: RequestUrl,
 }
 
 /// A signed webhook, ready to be sent.
@@ -83,9 +83,9 @@ impl TestWebhook<'_> {
         }
         let media_type = provider.body_format.media_type_of(&body);
         headers.push(("content-type", media_type.to_owned()));
-        let mut url = self.to;
+        let mut url = self.url;
         if let Some(parameter) =
-            provider.signature.body_hash_parameter.filter(|_| media_type == JSON_MEDIA_TYPE)
+            provider.signature_scheme.body_hash_parameter.filter(|_| media_type == JSON_MEDIA_TYPE)
         {
             let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
             let query = url.query.take().map_or(String::new(), |query| query + "&");
@@ -93,9 +93,9 @@ impl TestWebhook<'_> {
         }
         let webhook =
             RawWebhook::new(url.clone(), RawWebhook::header_map(headers.iter().cloned()), body.clone());
-        let signature = provider.signature.sign(&webhook, secret, now);
+        let signature = provider.signature_scheme.sign(&webhook, secret, now);
         let signature = signature.map_err(|error| SendError::Unsignable { title, error })?;
-        headers.push((provider.signature.header, signature));
+        headers.push((provider.signature_scheme.header, signature));
         Ok(SignedWebhook { url, headers, body })
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn samples_differ_in_id_and_keep_their_form() {
         let now = Timestamp::from_second(1_795_341_600).unwrap();
-        for provider in providers::ALL {
+        for provider in providers::PROVIDERS {
             let (first, second) = (sample_body(&provider.sample, now), sample_body(&provider.sample, now));
             assert_eq!(first != second, !provider.sample.id_placeholder.is_empty(), "{}", provider.name);
             assert_eq!(first.len(), provider.sample.body.len(), "{}", provider.name);

@@ -111,7 +111,7 @@ fn receiver() -> (String, Arc<AtomicUsize>) {
 
 /// Returns the signed posts per second of the HTTP client alone, in `loops` concurrent loops.
 async fn post_rate(url: &str, loops: usize, events: usize) -> f64 {
-    let client = http_client::builder().no_proxy().build().unwrap();
+    let client = http_client::client_builder().no_proxy().build().unwrap();
     let secret: Arc<SigningSecret> = Arc::new(SECRET.parse().unwrap());
     let next = Arc::new(AtomicUsize::new(0));
     let started = Instant::now();
@@ -243,7 +243,7 @@ impl BenchLog {
         let batch = EventBatch {
             origin: Some(format!("{}", range.start).into()),
             events: records.collect(),
-            unrecognized: 0,
+            unrecognized_count: 0,
         };
         match self {
             Self::Postgres(log, _) => {

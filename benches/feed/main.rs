@@ -138,11 +138,11 @@ fn latency(server: &ServerProcess, mut trigger: impl FnMut(SocketAddr) -> Instan
 /// Sends a webhook, and returns the time of the response.
 fn webhook(address: SocketAddr) -> Instant {
     let body = r#"{"ref":"refs/heads/main"}"#;
-    let github = hookbridge::providers::find("github").unwrap();
+    let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
     let webhook = hookbridge::providers::RawWebhook::new(url, http::HeaderMap::new(), body.into());
     let secret = hookbridge::secrets::Secret::new(SECRET);
-    let signature = github.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     let head = format!(
@@ -170,7 +170,7 @@ async fn record(log: &PostgresLog, n: usize) -> Instant {
         detail: "{}".into(),
         search_columns: SearchColumns::default(),
     };
-    log.record(&EventBatch { origin: None, events: vec![record], unrecognized: 0 }).await.unwrap();
+    log.record(&EventBatch { origin: None, events: vec![record], unrecognized_count: 0 }).await.unwrap();
     let committed = Instant::now();
     log.assign_positions().await.unwrap();
     committed

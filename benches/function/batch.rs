@@ -17,7 +17,7 @@ pub async fn compare(aws: &stub::Aws) {
     let config = warm::stub_config(aws).await;
     // An address, because with a host name the SDK would use virtual-hosted buckets.
     let config = config.to_builder().endpoint_url(aws.url.replace("localhost", "127.0.0.1")).build();
-    let sparkpost = providers::find("sparkpost").unwrap();
+    let sparkpost = providers::find_provider("sparkpost").unwrap();
     let function = BridgeFunction {
         handler: WebhookHandler {
             provider: sparkpost,
@@ -38,7 +38,7 @@ pub async fn compare(aws: &stub::Aws) {
         body.clone().into(),
     );
     let secret = Secret::new(stub::SECRET);
-    let credentials = sparkpost.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let credentials = sparkpost.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     let event = serde_json::json!({
         "headers": {
             "authorization": credentials,

@@ -17,7 +17,7 @@ pub async fn compare(aws: &stub::Aws) {
     let config = stub_config(aws).await;
     let function = BridgeFunction {
         handler: WebhookHandler {
-            provider: providers::find("github").unwrap(),
+            provider: providers::find_provider("github").unwrap(),
             secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
             bus: EventBridge::new(&config, "default".into()),
             max_entry_bytes: 262_144,

@@ -28,7 +28,7 @@ struct Envelope<'a> {
 
 /// Measures a page at the start, in the middle and at the end of the log, and returns the milliseconds.
 pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
-    let Bounds { first, end } = log.bounds().await.unwrap();
+    let Bounds { first_position: first, end_position: end } = log.bounds().await.unwrap();
     let feed = Feed::new(log.clone(), Authenticator::Open);
     let mut times = Vec::new();
     for (label, from) in

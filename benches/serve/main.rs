@@ -135,11 +135,11 @@ impl Drop for ServerProcess {
 /// A GitHub webhook of 2 KB, as bytes.
 fn request() -> Vec<u8> {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(125));
-    let github = hookbridge::providers::find("github").unwrap();
+    let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
     let webhook = hookbridge::providers::RawWebhook::new(url, http::HeaderMap::new(), body.clone().into());
     let secret = hookbridge::secrets::Secret::new(SECRET);
-    let signature = github.signature.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     format!(
         "POST /hooks/github HTTP/1.1\r\nhost: x.example\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
          x-github-delivery: 72d3162e\r\nx-hub-signature-256: {signature}\r\ncontent-length: {}\r\n\r\n{body}",

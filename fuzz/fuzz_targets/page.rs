@@ -8,7 +8,7 @@ use hookbridge::recorder::parse_polled_page;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let answer = String::from_utf8_lossy(body);
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         let Some(polling) = &provider.polling else { continue };
         if let Ok(Some(next)) = polling.next_page_query(&answer, "first=1") {
             assert!(next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));

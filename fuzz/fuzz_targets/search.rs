@@ -9,7 +9,7 @@ use std::time::Duration;
 use hookbridge::auth::{Authenticator, TokenScope};
 use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
 use hookbridge::log::{
-    Bounds, CursorKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
+    Bounds, CursorSigningKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
     MaintenanceReport, PageLimit, PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy,
     Row, Search, SqlExecutor, Statement, StoredEvent,
 };
@@ -62,7 +62,7 @@ impl EventReader for Full {
         Ok(2000)
     }
     async fn bounds(&self) -> Result<Bounds, LogError> {
-        Ok(Bounds { first: 1, end: 2000 })
+        Ok(Bounds { first_position: 1, end_position: 2000 })
     }
     async fn read_events(
         &self,
@@ -88,8 +88,8 @@ impl EventReader for Full {
     async fn find_event(&self, _: &str, _: &[String]) -> Result<Option<StoredEvent>, LogError> {
         unreachable!()
     }
-    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
-        Ok(CursorKey::new(vec![7; 32]))
+    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
+        Ok(CursorSigningKey::new(vec![7; 32]))
     }
     async fn wait_for_position(&self, _: Position) -> Result<(), LogError> {
         std::future::pending().await

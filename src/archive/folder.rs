@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ArchiveEntry, ArchivedPayload, PutOutcome, object_key};
 use crate::aws::AwsError;
-use crate::files::make_private;
+use crate::files::create_private_folder;
 
 /// Subfolder for files that are being written.
 const PARTIAL_FOLDER: &str = ".partial";
@@ -33,7 +33,7 @@ impl FolderArchive {
     /// When the folder cannot be created or written to.
     pub fn open(folder: PathBuf) -> std::io::Result<Self> {
         let partial = folder.join(PARTIAL_FOLDER);
-        make_private(&partial)?;
+        create_private_folder(&partial)?;
         for file in std::fs::read_dir(&partial)? {
             let file = file?;
             // Another process may have renamed the file in the meantime.
@@ -59,7 +59,7 @@ impl FolderArchive {
     ) -> Result<PutOutcome, AwsError> {
         let (path, partial) = (self.folder.join(object_key(entry)), self.folder.join(PARTIAL_FOLDER));
         let (entry, headers) = (entry.clone(), self.folder.join(headers_path(&object_key(entry))));
-        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
+        let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         let path_text = path.display().to_string();
         match timeout_at(
             deadline,
@@ -91,7 +91,7 @@ impl FolderArchive {
             };
             Ok((std::fs::read(&path)?, modified, headers))
         });
-        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
+        let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         match timeout_at(deadline, read_task).await {
             Ok(Ok(Ok((body, modified, headers)))) => Ok(Some(ArchivedPayload {
                 received_at: modified.try_into().unwrap_or_else(|_| Timestamp::now()),
@@ -166,7 +166,7 @@ fn write_file(
 ) -> std::io::Result<PutOutcome> {
     let folder = path.parent().unwrap_or(path);
     if !folder.exists() {
-        make_private(folder)?;
+        create_private_folder(folder)?;
         sync_folder(folder.parent().unwrap_or(folder))?;
     }
     let outcome = if path.exists() {

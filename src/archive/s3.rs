@@ -95,7 +95,7 @@ impl S3Archive {
         });
         let Some((received_at, headers, body)) = result.await? else { return Ok(None) };
         // The body is read outside of `retry`, because a large body may take longer than an attempt.
-        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
+        let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         match timeout_at(deadline, body.collect()).await {
             Ok(Ok(body)) => Ok(Some(ArchivedPayload { received_at, headers, body: body.into_bytes() })),
             Ok(Err(error)) => Err(unavailable(error_chain(&error))),

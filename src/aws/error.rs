@@ -10,11 +10,11 @@ use crate::output::error_chain;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AwsError {
     /// The service was unavailable, slow or throttling at every attempt before the deadline.
-    #[error("unavailable (attempts made: {attempts}): {last}")]
+    #[error("unavailable (attempts made: {attempts}): {last_error}")]
     Unavailable {
         attempts: u32,
         /// The error of the last attempt.
-        last: String,
+        last_error: String,
     },
     /// A permanent error, for example a missing permission.
     #[error("rejected: {0}")]

@@ -62,7 +62,7 @@ where
         }
         warn!(attempt = state.attempts, error = last_error, "{operation} failed");
     }
-    Err(AwsError::Unavailable { attempts: state.attempts, last: last_error })
+    Err(AwsError::Unavailable { attempts: state.attempts, last_error })
 }
 
 /// The attempts of one request. Pauses have full jitter, so that functions that failed together do not retry together.

@@ -35,7 +35,7 @@ async fn run() -> Result<(), Error> {
         clock: Arc::new(Timestamp::now),
     };
     let function = Arc::new(ApiFunction {
-        api: Api { service, access: authenticator },
+        api: Api { service, authenticator },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     lambda::run_function(move |event, request_id, deadline| {

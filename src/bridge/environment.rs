@@ -50,11 +50,12 @@ impl BridgeEnvironment {
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let seconds = |name, default: Duration, max: i64| {
             let default = i64::try_from(default.as_secs()).unwrap_or(max);
-            let seconds = variables.number(name, default, 0..=max, "seconds")?;
+            let seconds = variables.integer(name, default, 0..=max, "seconds")?;
             Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
         };
-        let provider = providers::find(&variables.require("PROVIDER", "the provider of the webhooks")?)
-            .map_err(|error| invalid("PROVIDER", error.to_string()))?;
+        let provider =
+            providers::find_provider(&variables.require("PROVIDER", "the provider of the webhooks")?)
+                .map_err(|error| invalid("PROVIDER", error.to_string()))?;
         let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
             Some(text) => {

@@ -21,9 +21,9 @@ use crate::providers::{PublicUrl, RawWebhook, RequestUrl, VerificationError};
 use crate::secrets::SigningSecrets;
 
 /// The Lambda function `bridge`: a webhook handler behind a Function URL.
-pub struct BridgeFunction<K, B> {
+pub struct BridgeFunction<S, B> {
     /// Handles the requests.
-    pub handler: WebhookHandler<K, B>,
+    pub handler: WebhookHandler<S, B>,
     /// The URL of the custom domain in front of the function, if any.
     pub public_url: Option<PublicUrl>,
     /// The function's name, a dimension of the metrics.
@@ -74,7 +74,7 @@ struct Http<'a> {
     method: Cow<'a, str>,
 }
 
-impl<K: SigningSecrets, B: Bus> BridgeFunction<K, B> {
+impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
     /// Handles one invocation before `deadline`, and returns the response with its log line.
     pub async fn invoke(
         &self,

@@ -1,7 +1,7 @@
 //! The webhook handler: verification, translation and publication.
 //!
-//! A [`WebhookHandler`] serves one provider. It turns each request into an [`Outcome`], from which follow the
-//! [`WebhookResponse`] for the sender and the [`RequestLog`] for the operator. The Lambda function and
+//! A [`WebhookHandler`] serves one provider. It turns each request into an [`Outcome`], which determines the
+//! [`WebhookResponse`] to the sender and the [`RequestLog`] for the operator. The Lambda function and
 //! `hookbridge serve` both call [`WebhookHandler::handle`].
 //!
 //! The order of checks is security-relevant: the method, the form of the signature, the secret, the signature, and
@@ -40,11 +40,11 @@ use crate::providers::{Provider, RawWebhook, UnverifiedWebhook, VerificationErro
 use crate::secrets::{SecretError, SigningSecrets};
 
 /// One endpoint, which turns the webhooks of one provider into events.
-pub struct WebhookHandler<K, B> {
+pub struct WebhookHandler<S, B> {
     /// The provider of the webhooks.
     pub provider: &'static Provider,
     /// The provider's signing secrets.
-    pub secrets: K,
+    pub secrets: S,
     /// Receives the events.
     pub bus: B,
     /// Maximum [`Event::entry_size`] of a published event, in bytes.
@@ -69,7 +69,7 @@ pub struct WebhookRequest {
     pub webhook: RawWebhook,
 }
 
-impl<K: SigningSecrets, B: Bus> WebhookHandler<K, B> {
+impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     /// Handles a request before `deadline`, and returns its log record.
     pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
         let started = Instant::now();

@@ -104,7 +104,7 @@ pub enum DeliveryError {
     #[error("no delivery {0}")]
     NotFound(i64),
     /// No selected delivery is in a state that allows the operation.
-    #[error("no such delivery{0}")]
+    #[error("no {0} delivery matches")]
     NothingChanged(&'static str),
 }
 
@@ -181,30 +181,30 @@ impl DeliveryCommand {
                 let mut filter = filter_args.into_filter(&store).await?;
                 filter.state = filter.state.or(Some(DeliveryState::Failed).filter(|_| id.is_none()));
                 let count = store.retry_deliveries(&filter, id, Timestamp::now()).await?;
-                print_result(store_args.json, count, "are due now", " that is not in flight")?;
+                print_result(store_args.json, count, "are due now", "retryable")?;
             }
             Self::Cancel(selection) => {
                 selection.validate()?;
                 let SelectionArgs { id, filter_args, store_args } = selection;
                 let store = store_args.open_store().await?;
                 let count = store.cancel_deliveries(&filter_args.into_filter(&store).await?, id).await?;
-                print_result(store_args.json, count, "are cancelled", " that is pending")?;
+                print_result(store_args.json, count, "are cancelled", "pending")?;
             }
         }
         Ok(())
     }
 }
 
-/// Prints the number of changed deliveries. Fails if there are none; `requirement` completes the error "no such
-/// delivery".
+/// Prints the number of changed deliveries. Fails if there are none; `changeable` names, for the error, the state that allows
+/// the operation.
 fn print_result(
     as_json: bool,
     count: usize,
     outcome: &str,
-    requirement: &'static str,
+    changeable: &'static str,
 ) -> Result<(), DeliveryError> {
     if count == 0 {
-        return Err(DeliveryError::NothingChanged(requirement));
+        return Err(DeliveryError::NothingChanged(changeable));
     }
     if as_json {
         output::print_line(&json!({"object": "done", "deliveries": count}).to_string());

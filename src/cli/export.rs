@@ -9,7 +9,9 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::input;
-use crate::log::{AnyLog, COLUMNS, EventStore as _, OpenLogError, Order, PageRequest, Search, StoredEvent};
+use crate::log::{
+    AnyLog, COLUMNS, EventStore as _, OpenLogError, PageRequest, Search, SortOrder, StoredEvent,
+};
 use crate::output;
 use crate::recorder;
 use crate::serve::settings::default_log_file;
@@ -98,7 +100,8 @@ impl Export {
             types: self.types,
             ..Search::default()
         };
-        let mut page = PageRequest { order: Order::OldestFirst, after: None, offset: 0, limit: PAGE_SIZE };
+        let mut page =
+            PageRequest { order: SortOrder::OldestFirst, after: None, offset: 0, limit: PAGE_SIZE };
         let (mut written_count, mut last_report) = (0_u64, Instant::now());
         if matches!(self.format, Format::Csv) {
             write_row(&mut out, &csv_header()).map_err(output_error)?;

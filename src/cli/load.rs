@@ -129,7 +129,7 @@ async fn load(
     let mut progress = Progress::default();
     let mut last_report = Instant::now();
     let mut tasks = JoinSet::new();
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         let mut after: Option<String> = None;
         loop {
             let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
@@ -164,7 +164,7 @@ async fn load(
     }
     recorder.log.assign_positions().await.map_err(log_error)?;
     if progress.batches == 0 {
-        let folders = providers::ALL.map(|provider| format!("{}/", provider.name));
+        let folders = providers::PROVIDERS.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
     }
     Ok(progress)

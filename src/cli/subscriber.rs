@@ -17,7 +17,7 @@ use crate::log::{AnyLog, LogAddress, OpenLogError};
 use crate::output;
 use crate::secrets::{Secret, SecretsManager};
 use crate::serve::settings::{
-    SettingsError, SubscriberFile, SubscriberFlags, default_data_folder, default_key_file, default_log_file,
+    SettingsError, SubscriberFile, SubscriberFlags, default_data_folder, default_key_folder, default_log_file,
 };
 
 /// Manage subscribers
@@ -165,7 +165,7 @@ pub enum SubscriberCommandError {
 impl StoreArgs {
     async fn open_service(&self) -> Result<SubscriberService<AnyLog>, SubscriberCommandError> {
         let address: LogAddress = self.database.to_string_lossy().parse().map_err(OpenLogError::from)?;
-        let key_folder = default_key_file(&address, &default_data_folder());
+        let key_folder = default_key_folder(&address, &default_data_folder());
         let settings = self.flags.clone().resolve(SubscriberFile::default(), &key_folder)?;
         let (log, _) = AnyLog::open_existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {

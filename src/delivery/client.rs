@@ -129,7 +129,7 @@ impl DeliveryClient {
     /// The system's root certificates cannot be read.
     pub fn new(guard: SsrfGuard) -> Result<Self, reqwest::Error> {
         let client = |guard: SsrfGuard| {
-            http_client::builder()
+            http_client::client_builder()
                 .no_proxy()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .dns_resolver(guard)

@@ -223,7 +223,7 @@ impl SubscriberLimits {
     }
 
     /// Waits until every subscriber has half of its slots free.
-    pub(super) async fn wait_for_room(&self) {
+    pub(super) async fn wait_for_capacity(&self) {
         loop {
             let room_freed = self.0.room_freed.notified();
             if self.lock().values().all(SubscriberLimit::has_room) {

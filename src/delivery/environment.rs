@@ -85,7 +85,7 @@ impl DispatcherEnvironment {
         let variables = Variables(variable);
         // The minimum is longer than the retry window of seven days.
         let days =
-            variables.number("RETENTION_DAYS", DEFAULT_RETENTION_DAYS, 8..=MAX_RETENTION_DAYS, "days")?;
+            variables.integer("RETENTION_DAYS", DEFAULT_RETENTION_DAYS, 8..=MAX_RETENTION_DAYS, "days")?;
         Ok(Self {
             database_url: variables.get("DATABASE_URL").map(Into::into),
             database_secret_arn: variables.get("DATABASE_SECRET_ARN"),

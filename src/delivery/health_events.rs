@@ -55,7 +55,7 @@ impl HealthEvent<'_> {
         Some(Event {
             source: SOURCE.into(),
             detail_type: format!("{TYPE_PREFIX}{name}"),
-            detail: Detail::of(detail.to_string().into()).ok()?,
+            detail: Detail::from_bytes(detail.to_string().into()).ok()?,
             time: Some(self.now),
             resources: vec![format!("urn:hookbridge:subscriber:{}", self.subscriber)],
         })

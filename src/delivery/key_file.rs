@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::key_ring::{KeyError, KeyRing, random_bytes};
-use crate::files::make_private;
+use crate::files::create_private_folder;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
@@ -25,7 +25,7 @@ impl KeyRing {
     }
 
     /// Reads the key file, or creates one with a random key that only its owner can read.
-    pub fn create_in_file(path: &Path) -> Result<Self, KeyFileError> {
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
         let io_error = |error| KeyFileError::Io { path: path.to_owned(), error };
         let key_error = |error| KeyFileError::Key { path: path.to_owned(), error };
         match Self::from_file(path) {
@@ -33,7 +33,7 @@ impl KeyRing {
             result => return result,
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_private(folder).map_err(io_error)?;
+            create_private_folder(folder).map_err(io_error)?;
         }
         let text = format!("{}\n", hex::encode(random_bytes::<32>().map_err(key_error)?));
         // The key is written to a temporary file, then linked without overwriting: another process may create the key file at the
@@ -65,8 +65,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data").join("subscriber.key");
         assert!(KeyRing::from_file(&path).is_err());
-        let encrypted = KeyRing::create_in_file(&path).unwrap().encrypt(&Secret::new("x"), "a").unwrap();
-        assert!(KeyRing::create_in_file(&path).unwrap().decrypt(&encrypted, "a").is_ok());
+        let encrypted = KeyRing::load_or_create(&path).unwrap().encrypt(&Secret::new("x"), "a").unwrap();
+        assert!(KeyRing::load_or_create(&path).unwrap().decrypt(&encrypted, "a").is_ok());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -27,7 +27,7 @@ pub enum KeySourceError {
     Secret(SecretError),
     /// The secret has no value.
     #[error("the secret with the encryption key is empty")]
-    NoBytes,
+    EmptySecret,
     #[cfg(feature = "command")]
     #[error(transparent)]
     File(#[from] super::KeyFileError),
@@ -92,7 +92,7 @@ async fn fetch_key_ring(secret: &SecretsManager) -> Result<KeyRing, KeySourceErr
         .fetch(VersionStage::Current)
         .await
         .map_err(KeySourceError::Secret)?
-        .ok_or(KeySourceError::NoBytes)?;
+        .ok_or(KeySourceError::EmptySecret)?;
     let text = std::str::from_utf8(version.secret.expose()).map_err(|_| KeyError::InvalidKey)?;
     Ok(KeyRing::parse(text)?)
 }

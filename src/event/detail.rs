@@ -54,14 +54,14 @@ impl Detail {
     /// # Errors
     /// When the bytes are not a JSON object within EventBridge's limits.
     pub fn parse(bytes: &[u8]) -> Result<Self, DetailError> {
-        Self::of(Bytes::copy_from_slice(bytes))
+        Self::from_bytes(Bytes::copy_from_slice(bytes))
     }
 
     /// Validates a JSON object without copying it.
     ///
     /// # Errors
     /// As for [`Detail::parse`].
-    pub fn of(bytes: Bytes) -> Result<Self, DetailError> {
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, DetailError> {
         let text = Str::from_inner(bytes)
             .map_err(|e| DetailError::InvalidUtf8 { offset: e.utf8_error().valid_up_to() })?;
         serde_json::from_str::<IgnoredAny>(&text).map_err(|e| DetailError::InvalidJson {

@@ -73,7 +73,7 @@ impl Event {
         Ok(Self {
             source: entry.source.into_owned(),
             detail_type: entry.detail_type.into_owned(),
-            detail: Detail::of(entry.detail.into_owned().into())?,
+            detail: Detail::from_bytes(entry.detail.into_owned().into())?,
             time: entry.time,
             resources: entry.resources.into_owned(),
         })

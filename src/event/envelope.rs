@@ -88,7 +88,7 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     /// Never in practice, because all fields are strings.
-    pub fn write_kept_line(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    pub fn write_log_line(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         // White space around the JSON is not preserved.
         let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
         let start = output.len();
@@ -140,7 +140,7 @@ mod tests {
         let envelope = Envelope::from_event(&event, "7", origin, received_at);
         let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
         let mut file_line = b"before\n".to_vec();
-        envelope.write_kept_line(event.detail.as_str(), &mut file_line).unwrap();
+        envelope.write_log_line(event.detail.as_str(), &mut file_line).unwrap();
         let file_line = String::from_utf8(file_line).unwrap();
         let breaks = r#","detail-line-breaks":{"\n":[1,19,31],"\r":[18]}}"#;
         assert_eq!(file_line, format!("before\n{}{breaks}\n", &line[..line.len() - 2]));

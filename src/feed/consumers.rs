@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::events::format::Format;
-use super::events::query::{AllowedParameters, EventQuery, Point};
+use super::events::query::{AllowedParameters, EventQuery, LogPoint};
 use super::events::{PageError, page_response};
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, TokenScope};
@@ -148,9 +148,9 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         Ok(json!({
             "object": "consumer",
             "name": consumer.name,
-            "cursor": super::events::cursor::encode_cursor(consumer.position, self.cursor_key().await?),
+            "cursor": super::events::cursor::encode_cursor(consumer.position, self.cursor_signing_key().await?),
             "lag": {"events": events, "seconds": seconds},
-            "expired": consumer.position < bounds.first,
+            "expired": consumer.position < bounds.first_position,
             "leased_until": time(consumer.leased_until),
             "acknowledged": time(consumer.acknowledged_at),
         }))
@@ -158,9 +158,9 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
 
     async fn create_consumer(&self, name: &str, body: &[u8]) -> Result<FeedResponse, ConsumerError> {
         let point = if body.is_empty() {
-            Point::Start
+            LogPoint::Start
         } else {
-            Point::parse(&parse_body::<SeekRequest>(body)?.after)
+            LogPoint::parse(&parse_body::<SeekRequest>(body)?.after)
         };
         let position = self.resolve_point(&point).await?;
         let is_new = self.log.create_consumer(name, position).await?;
@@ -178,7 +178,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
 
     async fn acknowledge(&self, name: &str, body: &[u8]) -> Result<FeedResponse, ConsumerError> {
         let AckRequest { cursor, lease } = parse_body(body)?;
-        let position = self.resolve_point(&Point::Cursor(cursor)).await?;
+        let position = self.resolve_point(&LogPoint::Cursor(cursor)).await?;
         if !self.log.acknowledge(name, &lease, position).await? {
             // A 404 takes precedence over `not_leased`.
             self.find_consumer(name).await?;
@@ -188,7 +188,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
     }
 
     async fn seek(&self, name: &str, body: &[u8]) -> Result<FeedResponse, ConsumerError> {
-        let position = self.resolve_point(&Point::parse(&parse_body::<SeekRequest>(body)?.after)).await?;
+        let position = self.resolve_point(&LogPoint::parse(&parse_body::<SeekRequest>(body)?.after)).await?;
         if self.log.seek(name, position).await? {
             self.show_consumer(name).await
         } else {
@@ -204,7 +204,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
     ) -> Result<FeedResponse, ConsumerError> {
         let (query, lease_duration) = parse_query(request.query)?;
         let deadline = Instant::now() + query.wait.min(request.max_wait);
-        let key = self.cursor_key().await?.clone();
+        let key = self.cursor_signing_key().await?.clone();
         let format = Format::for_page(request.header(header::ACCEPT));
         loop {
             let consumer = self.find_consumer(name).await?;

@@ -26,7 +26,7 @@ pub use response::FeedResponse;
 pub use search::SEARCH_PATHS;
 
 use crate::auth::{Authenticator, TokenScope};
-use crate::log::{ConsumerStore, CursorKey, EventReader};
+use crate::log::{ConsumerStore, CursorSigningKey, EventReader};
 
 /// The most bytes of results in a response, counted as a JSON string: Lambda's limit is 6 MB.
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
@@ -34,7 +34,7 @@ const MAX_RESPONSE_BYTES: usize = 5_000_000;
 pub struct Feed<L> {
     log: L,
     authenticator: Authenticator,
-    cursor_key: OnceCell<CursorKey>,
+    cursor_key: OnceCell<CursorSigningKey>,
 }
 
 #[derive(Clone, Copy)]

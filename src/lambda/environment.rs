@@ -31,7 +31,7 @@ impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
     }
 
     /// A whole number of `unit` within `bounds`; `default` if the variable is unset.
-    pub fn number(
+    pub fn integer(
         &self,
         name: &'static str,
         default: i64,

@@ -6,13 +6,15 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::order::{Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent};
+use super::order::{
+    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent,
+};
 use super::postgres::{DatabaseUrl, DatabaseUrlError};
 use super::{
     EventBatch, EventKey, EventStore, LogError, MaintenanceReport, PageRequest, PostgresLog, RecordOutcome,
     RetentionPolicy, Row, Search, SqlExecutor, SqliteLog, Statement, StoredEvent,
 };
-use crate::files::make_private;
+use crate::files::create_private_folder;
 
 /// The address of a log.
 #[derive(Clone, Debug)]
@@ -104,7 +106,7 @@ impl AnyLog {
             LogAddress::File(path) => {
                 if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                     let folder_error = |error| LogError::Rejected(format!("{}: {error}", folder.display()));
-                    make_private(folder).map_err(folder_error)?;
+                    create_private_folder(folder).map_err(folder_error)?;
                 }
                 SqliteLog::open(path).await.map(Self::Sqlite)
             }
@@ -220,10 +222,10 @@ impl EventReader for AnyLog {
         }
     }
 
-    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
         match self {
-            Self::Postgres(log) => log.cursor_key().await,
-            Self::Sqlite(log) => log.cursor_key().await,
+            Self::Postgres(log) => log.cursor_signing_key().await,
+            Self::Sqlite(log) => log.cursor_signing_key().await,
         }
     }
 

@@ -39,7 +39,7 @@ impl Consumer {
     /// # Errors
     /// The database failed, see [`LogError`].
     pub async fn lag(&self, log: &impl EventReader, bounds: Bounds) -> Result<Lag, LogError> {
-        let Bounds { first, end } = bounds;
+        let Bounds { first_position: first, end_position: end } = bounds;
         let events = (end - self.position.max(first)).max(0);
         let oldest = if events > 0 { log.recorded_at(self.position).await? } else { None };
         let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64().max(0.0));

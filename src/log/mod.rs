@@ -34,10 +34,10 @@ pub use consumers::{Consumer, ConsumerStore, Lag, LeaseOutcome};
 pub use error::LogError;
 pub use new_event::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable, sanitize_text};
 pub use order::{
-    Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent, TypePattern,
+    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent, TypePattern,
 };
 pub use postgres::PostgresLog;
-pub use search::{EventKey, Order, PageRequest, Search, StoredEvent};
+pub use search::{EventKey, PageRequest, Search, SortOrder, StoredEvent};
 #[cfg(feature = "command")]
 pub use sqlite::SqliteLog;
 pub use statements::{InputRows, Row, SqlExecutor, SqlValue, Statement};
@@ -49,7 +49,7 @@ pub struct EventBatch<'a> {
     /// The events, in the order of the batch.
     pub events: Vec<NewEvent<'a>>,
     /// The number of events that no parser recognized.
-    pub unrecognized: usize,
+    pub unrecognized_count: usize,
 }
 
 /// Result of recording a batch.
@@ -58,18 +58,18 @@ pub enum RecordOutcome {
     /// The batch was recorded.
     Inserted {
         /// The id of the batch.
-        batch: i64,
+        batch_id: i64,
         /// The number of new events.
         events: usize,
         /// The number of events that the log already had or that the batch repeats.
-        repeats: usize,
+        duplicates: usize,
     },
     /// The batch was recorded earlier; nothing changed.
     AlreadyRecorded {
         /// The id of the batch.
-        batch: i64,
+        batch_id: i64,
         /// Whether [`EventStore::mark_published`] was called for it.
-        published: bool,
+        is_published: bool,
     },
 }
 

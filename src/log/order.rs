@@ -16,10 +16,10 @@ pub type Position = i64;
 /// The range of positions that the log stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The position of the first stored event; equals `end` when the log is empty.
-    pub first: Position,
+    /// The position of the first stored event; equals `end_position` when the log is empty.
+    pub first_position: Position,
     /// The position of the next event.
-    pub end: Position,
+    pub end_position: Position,
 }
 
 /// Selects events. An event must match every field.
@@ -80,9 +80,9 @@ pub struct PositionedEvent {
 
 /// The key that signs the cursors of a log. Its `Debug` output hides the key.
 #[derive(Clone)]
-pub struct CursorKey(Vec<u8>);
+pub struct CursorSigningKey(Vec<u8>);
 
-impl CursorKey {
+impl CursorSigningKey {
     /// Wraps the key bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
@@ -94,9 +94,9 @@ impl CursorKey {
     }
 }
 
-impl std::fmt::Debug for CursorKey {
+impl std::fmt::Debug for CursorSigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CursorKey")
+        f.write_str("CursorSigningKey")
     }
 }
 
@@ -159,7 +159,7 @@ pub trait EventReader: EventStore {
     ///
     /// # Errors
     /// The database failed, see [`LogError`].
-    fn cursor_key(&self) -> impl Future<Output = Result<CursorKey, LogError>> + Send;
+    fn cursor_signing_key(&self) -> impl Future<Output = Result<CursorSigningKey, LogError>> + Send;
 
     /// Waits until the log has an event at this position: immediately for events of this process, within a short
     /// polling interval for others.

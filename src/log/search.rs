@@ -27,7 +27,7 @@ pub struct Search {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
     /// The sort order.
-    pub order: Order,
+    pub order: SortOrder,
     /// Returns only events after this key in sort order.
     pub after: Option<EventKey>,
     /// The number of events to skip.
@@ -38,7 +38,7 @@ pub struct PageRequest {
 
 /// Sort order of search results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum SortOrder {
     /// Newest events first.
     NewestFirst,
     /// Oldest events first.

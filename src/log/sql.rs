@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use super::columns::{COLUMNS, CaseFolding, MatchMode};
-use super::search::{Order, PageRequest, Search};
+use super::search::{PageRequest, Search, SortOrder};
 
 /// The SQL differences between PostgreSQL and SQLite.
 pub(super) trait Dialect: Database {
@@ -43,8 +43,8 @@ where
     ));
     push_conditions(&mut query, search);
     let (comparison, direction) = match page.order {
-        Order::NewestFirst => ("<", "desc"),
-        Order::OldestFirst => (">", "asc"),
+        SortOrder::NewestFirst => ("<", "desc"),
+        SortOrder::OldestFirst => (">", "asc"),
     };
     if let Some(key) = &page.after {
         query.push(format!(" and (time, id) {comparison} ({}, ", DB::timestamp_literal(key.time)));

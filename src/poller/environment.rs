@@ -42,7 +42,8 @@ impl PollerEnvironment {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let name = variables.require("PROVIDER", "the provider to poll")?;
-        let provider = providers::find(&name).map_err(|error| invalid("PROVIDER", error.to_string()))?;
+        let provider =
+            providers::find_provider(&name).map_err(|error| invalid("PROVIDER", error.to_string()))?;
         let polling = provider.polling.as_ref().ok_or_else(|| {
             invalid("PROVIDER", format!("{} has no event-list API to poll", provider.title))
         })?;
@@ -68,14 +69,14 @@ impl PollerEnvironment {
             base_url: base_url.transpose()?,
             archive: parse_s3_location(&archive).map_err(|problem| invalid("ARCHIVE_URL", problem))?,
             checkpoint,
-            delay: SignedDuration::from_secs(variables.number(
+            delay: SignedDuration::from_secs(variables.integer(
                 "DELAY_SECONDS",
                 300,
                 0..=MAX_DELAY_SECONDS,
                 "seconds",
             )?),
             lookback: SignedDuration::from_hours(
-                24 * variables.number("BACK_DAYS", 0, 0..=retention_days, "days")?,
+                24 * variables.integer("BACK_DAYS", 0, 0..=retention_days, "days")?,
             ),
             event_types: parse_event_types(&variables.get("EVENT_TYPES").unwrap_or_default()),
         })

@@ -17,7 +17,7 @@ pub const GITHUB: Provider = Provider {
     secret_parameter: "GitHubWebhookSecret",
     secret_hint: "The secret in the settings of the GitHub webhook.",
     source: "github.com",
-    signature: SignatureScheme {
+    signature_scheme: SignatureScheme {
         header: "x-hub-signature-256",
         header_format: HeaderFormat::Prefixed("sha256="),
         algorithms: &[Algorithm::HmacSha256],

@@ -49,7 +49,7 @@ pub struct Provider {
     /// The `Source` of the events.
     pub source: &'static str,
     /// The signature scheme.
-    pub signature: SignatureScheme,
+    pub signature_scheme: SignatureScheme,
     /// The format of bodies, and how the `Detail` derives from them.
     pub body_format: BodyFormat,
     /// The location of the `DetailType`, if webhooks state it.
@@ -109,22 +109,23 @@ pub struct SampleWebhook {
 }
 
 /// All providers, in the order of lists and tables.
-pub const ALL: [&Provider; 4] = [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
+pub const PROVIDERS: [&Provider; 4] =
+    [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
 
 /// The provider of batches whose events have this source.
 pub fn find_batch_provider(source: &str) -> Option<&'static Provider> {
-    ALL.into_iter().find(|provider| provider.sends_batches() && provider.source == source)
+    PROVIDERS.into_iter().find(|provider| provider.sends_batches() && provider.source == source)
 }
 
 /// Finds a provider by name.
 ///
 /// # Errors
 /// When no provider has this name. The message lists all names.
-pub fn find(name: &str) -> Result<&'static Provider, UnknownProvider> {
-    ALL.into_iter().find(|p| p.name == name).ok_or_else(|| UnknownProvider(name.to_owned()))
+pub fn find_provider(name: &str) -> Result<&'static Provider, UnknownProvider> {
+    PROVIDERS.into_iter().find(|p| p.name == name).ok_or_else(|| UnknownProvider(name.to_owned()))
 }
 
 /// No provider has this name.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown provider '{0}'; the providers are: {names}", names = ALL.map(|p| p.name).join(", "))]
+#[error("unknown provider '{0}'; the providers are: {names}", names = PROVIDERS.map(|p| p.name).join(", "))]
 pub struct UnknownProvider(pub String);

@@ -17,7 +17,7 @@ pub const STRIPE: Provider = Provider {
     secret_parameter: "StripeWebhookSecret",
     secret_hint: "The signing secret (whsec_...) of the webhook endpoint, from Stripe's Workbench.",
     source: "stripe.com",
-    signature: SignatureScheme {
+    signature_scheme: SignatureScheme {
         header: "stripe-signature",
         header_format: HeaderFormat::Pairs { timestamp_key: "t", signature_key: "v1" },
         algorithms: &[Algorithm::HmacSha256],

@@ -143,7 +143,7 @@ impl VerifiedWebhook {
     fn detail(&self) -> Result<Detail, TranslationError> {
         match self.provider.body_format {
             BodyFormat::Json | BodyFormat::JsonOrFormField(_) if self.has_media_type(JSON_MEDIA_TYPE) => {
-                Ok(Detail::of(self.body().clone())?)
+                Ok(Detail::from_bytes(self.body().clone())?)
             }
             BodyFormat::JsonOrFormField(field) if self.has_media_type(FORM_MEDIA_TYPE) => {
                 // Accept only the first field: the content type is not signed, so an attacker could replay a JSON

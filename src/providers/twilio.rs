@@ -35,7 +35,7 @@ pub const TWILIO: Provider = Provider {
     secret_parameter: "TwilioWebhookSecret",
     secret_hint: "The auth token of the Twilio account.",
     source: "twilio.com",
-    signature: SignatureScheme {
+    signature_scheme: SignatureScheme {
         header: "x-twilio-signature",
         header_format: HeaderFormat::Prefixed(""),
         algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
@@ -114,7 +114,7 @@ fn signed_parameters(form: &Form) -> Vec<u8> {
 /// The `Detail` of a verified webhook.
 fn detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
     if webhook.has_media_type(JSON_MEDIA_TYPE) {
-        Ok(Detail::of(webhook.body().clone())?)
+        Ok(Detail::from_bytes(webhook.body().clone())?)
     } else if webhook.has_media_type(FORM_MEDIA_TYPE) {
         form_detail(&Form::parse(webhook.body()))
     } else {
@@ -151,7 +151,7 @@ fn form_detail(form: &Form) -> Result<Detail, TranslationError> {
         format!("{}:{value}", json_string(name))
     });
     let object = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
-    Ok(Detail::of(object.into())?)
+    Ok(Detail::from_bytes(object.into())?)
 }
 
 fn is_json(text: &str) -> bool {

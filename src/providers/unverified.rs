@@ -24,7 +24,7 @@ impl Provider {
         webhook: RawWebhook,
         now: Timestamp,
     ) -> Result<UnverifiedWebhook, VerificationError> {
-        let signature = self.signature.parse(&webhook, now)?;
+        let signature = self.signature_scheme.parse(&webhook, now)?;
         Ok(UnverifiedWebhook { provider: self, webhook, signature })
     }
 }
@@ -37,7 +37,7 @@ impl UnverifiedWebhook {
     #[expect(clippy::result_large_err, reason = "the caller tries the next secret on the returned webhook")]
     pub fn verify(self, secret: &Secret) -> Result<VerifiedWebhook, Self> {
         let Self { provider, webhook, signature } = self;
-        if provider.signature.is_valid(secret, &signature, &webhook) {
+        if provider.signature_scheme.is_valid(secret, &signature, &webhook) {
             Ok(VerifiedWebhook { provider, webhook })
         } else {
             Err(Self { provider, webhook, signature })

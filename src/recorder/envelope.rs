@@ -73,7 +73,7 @@ pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
 
 /// Returns the provider's own event id, for providers that also assign the event time.
 fn provider_event_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
-    let provider = providers::ALL.into_iter().find(|provider| provider.source == source);
+    let provider = providers::PROVIDERS.into_iter().find(|provider| provider.source == source);
     let provider = provider.filter(|provider| provider.identifies_events())?;
     resources.iter().find_map(|urn| provider.delivery_id_from_urn(urn)).filter(|id| !id.is_empty())
 }

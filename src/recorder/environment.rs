@@ -38,9 +38,9 @@ impl RecorderEnvironment {
         let archive = parse_s3_location(&url).map_err(|problem| invalid("ARCHIVE_URL", problem))?;
         let bus_name = || variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
         let event_bus = variables.flag("PUBLISH")?.then(bus_name);
-        let days = variables.number("RETENTION_DAYS", 0, 0..=MAX_RETENTION_DAYS, "days")?;
+        let days = variables.integer("RETENTION_DAYS", 0, 0..=MAX_RETENTION_DAYS, "days")?;
         let retention = (days > 0).then(|| SignedDuration::from_hours(24 * days));
-        let bytes = variables.number("RETENTION_BYTES", 0, 0..=i64::MAX, "bytes")?;
+        let bytes = variables.integer("RETENTION_BYTES", 0, 0..=i64::MAX, "bytes")?;
         let retention_bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0);
         Ok(Self {
             retention,

@@ -149,7 +149,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             let mut line = MetricLine::new(&self.name, request_id);
             line.field("outcome", "lag")
                 .dimension("consumer", &consumer.name)
-                .flag("ConsumersExpired", consumer.position < bounds.first)
+                .flag("ConsumersExpired", consumer.position < bounds.first_position)
                 .count("ConsumerLagEvents", events)
                 .seconds("ConsumerLagSeconds", seconds);
             lines.push(line.into());
@@ -192,12 +192,12 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
     /// Records one bus event.
     async fn record_event(&self, json: &str, deadline: Instant) -> Result<RecordSummary, RecordError> {
         let Some(record) = envelope::parse_event(json) else { return Err(RecordError::InvalidEvent) };
-        let batch = EventBatch { origin: None, events: vec![record], unrecognized: 0 };
+        let batch = EventBatch { origin: None, events: vec![record], unrecognized_count: 0 };
         let outcome = timeout_at(deadline, self.recorder.log.record(&batch)).await;
         match outcome.map_err(|_| RecordError::TimedOut)?? {
-            RecordOutcome::Inserted { events, repeats, .. } => Ok(RecordSummary {
+            RecordOutcome::Inserted { events, duplicates, .. } => Ok(RecordSummary {
                 new_events: events,
-                duplicates: repeats,
+                duplicates,
                 bytes: json.len(),
                 ..RecordSummary::default()
             }),
@@ -231,7 +231,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
             .flag("Failed", error.is_some())
             .milliseconds("RecordLatency", message_result.milliseconds);
         // Only polled pages report `Missed`, because each metric costs money.
-        if let Some(missed) = summary.missed {
+        if let Some(missed) = summary.missed_events {
             line.count("Missed", missed);
         }
         if self.recorder.bus.is_some() {

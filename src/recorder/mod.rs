@@ -79,7 +79,7 @@ pub struct RecordSummary {
     /// The number of events that a bus does not accept: unrecognized, too large, or invalid detail.
     pub unpublishable: usize,
     /// For a polled page: the number of events that had not been recorded; otherwise `None`.
-    pub missed: Option<usize>,
+    pub missed_events: Option<usize>,
     /// The size of the batch in bytes.
     pub bytes: usize,
 }
@@ -95,7 +95,7 @@ impl RecordSummary {
             unrecognized: self.unrecognized + other.unrecognized,
             published: self.published + other.published,
             unpublishable: self.unpublishable + other.unpublishable,
-            missed: match (self.missed, other.missed) {
+            missed_events: match (self.missed_events, other.missed_events) {
                 (Some(a), Some(b)) => Some(a + b),
                 (a, b) => a.or(b),
             },
@@ -152,7 +152,7 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
         aws_origin: &AwsOrigin,
         deadline: Instant,
     ) -> Result<RecordSummary, RecordError> {
-        let provider = providers::find(key.split('/').next().unwrap_or_default());
+        let provider = providers::find_provider(key.split('/').next().unwrap_or_default());
         let provider = provider.map_err(|_| RecordError::UnknownProvider(key.to_owned()))?;
         let payload = self.archive.get(key, deadline).await.map_err(RecordError::Archive)?;
         let payload = payload.ok_or_else(|| RecordError::NotFound(self.archive.object_url(key)))?;
@@ -161,9 +161,11 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
         let is_polled = archive::is_polled(key);
         let page = if is_polled { parse_polled_page(provider, &body, payload.received_at) } else { None };
         let mut batch = match page {
-            Some((records, unrecognized)) => {
-                log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
-            }
+            Some((records, unrecognized)) => log::EventBatch {
+                origin: origin.map(Cow::Owned),
+                events: records,
+                unrecognized_count: unrecognized,
+            },
             None => match provider.batch_format() {
                 Some(format) => parse_batch(format, origin, &body, payload.received_at),
                 None => single_event_batch(origin, provider, &payload),
@@ -173,20 +175,23 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
             record.account = Cow::Borrowed(&aws_origin.account);
             record.region = Cow::Borrowed(&aws_origin.region);
         }
-        let mut summary =
-            RecordSummary { bytes: body.len(), unrecognized: batch.unrecognized, ..RecordSummary::default() };
+        let mut summary = RecordSummary {
+            bytes: body.len(),
+            unrecognized: batch.unrecognized_count,
+            ..RecordSummary::default()
+        };
         let outcome = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
         let (batch_id, is_published) = match outcome.map_err(|_| RecordError::TimedOut)?? {
-            RecordOutcome::Inserted { batch, events, repeats } => {
-                (summary.new_events, summary.duplicates) = (events, repeats);
-                (batch, false)
+            RecordOutcome::Inserted { batch_id, events, duplicates } => {
+                (summary.new_events, summary.duplicates) = (events, duplicates);
+                (batch_id, false)
             }
-            RecordOutcome::AlreadyRecorded { batch, published } => {
+            RecordOutcome::AlreadyRecorded { batch_id, is_published } => {
                 summary.is_already_recorded = true;
-                (batch, published)
+                (batch_id, is_published)
             }
         };
-        summary.missed = is_polled.then_some(summary.new_events);
+        summary.missed_events = is_polled.then_some(summary.new_events);
         if let Some(bus) = self.bus.as_ref().filter(|_| !is_published) {
             let publish_events = async {
                 // Events recorded by an earlier batch are published with that batch.
@@ -196,7 +201,7 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
                     let mut new_keys: HashSet<_> =
                         new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
                     // Not yet reported: the earlier run stopped before publishing.
-                    summary.missed = is_polled.then_some(new_keys.len());
+                    summary.missed_events = is_polled.then_some(new_keys.len());
                     batch.events.retain(|record| {
                         let (time, id) = record.key();
                         new_keys.remove(&(time, id.to_owned()))
@@ -251,17 +256,17 @@ pub fn parse_batch<'a>(
     // EventBridge has whole seconds, so an event that returns through a bus has the same time.
     let received_at = Timestamp::from_second(received_at.as_second()).unwrap_or(received_at);
     let (records, unrecognized) = (format.parse_batch)(body, received_at);
-    log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized }
+    log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized_count: unrecognized }
 }
 
 /// Parses the JSON lines of the embedded bus. Invalid lines are skipped and counted.
 #[cfg(feature = "command")]
 pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
-    let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized: 0 };
+    let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized_count: 0 };
     for line in lines.lines().filter(|line| !line.is_empty()) {
         match envelope::parse_event(line) {
             Some(record) => batch.events.push(record),
-            None => batch.unrecognized += 1,
+            None => batch.unrecognized_count += 1,
         }
     }
     batch
@@ -277,7 +282,7 @@ fn single_event_batch(
     log::EventBatch {
         origin: origin.map(Cow::Owned),
         events: vec![record],
-        unrecognized: usize::from(!is_recognized),
+        unrecognized_count: usize::from(!is_recognized),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::auth::{ApiToken, Authenticator, TokenList};
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// Which clients may reach authentication.
+/// Which clients reach the token check: all, only those on this machine, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AccessPolicy {
     TokenRequired,

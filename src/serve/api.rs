@@ -19,7 +19,7 @@ struct ApiState {
 }
 
 pub(super) fn router(settings: &ServeSettings, service: SubscriberService<AnyLog>) -> Router {
-    let api = Api { service, access: build_authenticator(settings) };
+    let api = Api { service, authenticator: build_authenticator(settings) };
     let state = ApiState { api, policy: AccessPolicy::from_settings(settings) };
     let mut router = Router::new();
     for path in ROUTE_PREFIXES {

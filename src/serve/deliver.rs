@@ -43,7 +43,7 @@ pub(super) fn dispatcher(
     bus: Arc<ServedBus>,
 ) -> Result<(Arc<ServedDispatcher>, SubscriberService<AnyLog>), ServeError> {
     let key_file = &settings.delivery.key_file;
-    KeyRing::create_in_file(key_file)?;
+    KeyRing::load_or_create(key_file)?;
     let client = DeliveryClient::new(SsrfGuard::new(settings.delivery.allowed_networks.clone()))?;
     let clock: Clock = Arc::new(Timestamp::now);
     let keys = || KeySource::File(key_file.clone());
@@ -128,13 +128,13 @@ async fn create_from_next_events(
         }
     };
     log.wait_for_position(from).await?;
-    dispatcher.wait_for_room().await;
+    dispatcher.wait_for_capacity().await;
     let end = log.assign_positions().await?;
     let page_limit =
         PageLimit { max_events: READ_BATCH_EVENTS, max_detail_bytes: READ_BATCH_BYTES, from_end: false };
     let Some(events) = log.read_events(from..end, &EventFilter::default(), page_limit).await? else {
         // Retention has deleted the next events.
-        *position = Some(log.bounds().await?.first.max(from + 1));
+        *position = Some(log.bounds().await?.first_position.max(from + 1));
         return Ok(Vec::new());
     };
     let next_position = if page_limit.is_reached(&events) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use super::terminal::Terminal;
 use crate::providers::{PublicUrl, RequestUrl};
 use crate::secrets::Secret;
@@ -15,7 +15,7 @@ use crate::send::{SignedWebhook, TestWebhook, WebhookSender};
 pub(super) async fn run(
     address: SocketAddr,
     public_url: Option<&PublicUrl>,
-    endpoints: &Endpoints,
+    endpoints: &WebhookEndpoints,
     terminal: &Terminal,
 ) {
     let demo = Demo { address, public_url, terminal };
@@ -36,7 +36,7 @@ struct Demo<'a> {
 }
 
 impl Demo<'_> {
-    async fn send_all(&self, endpoints: &Endpoints) -> Result<(), String> {
+    async fn send_all(&self, endpoints: &WebhookEndpoints) -> Result<(), String> {
         for endpoint in endpoints.iter() {
             let title = endpoint.handler.provider.title;
             self.terminal.print_line(&format!("demo: a webhook, signed as {title} signs"));
@@ -53,7 +53,7 @@ impl Demo<'_> {
 
     async fn send_sample(
         &self,
-        endpoint: &Arc<Endpoint>,
+        endpoint: &Arc<WebhookEndpoint>,
         secret: &Secret,
         is_genuine: bool,
     ) -> Result<(), String> {
@@ -65,8 +65,8 @@ impl Demo<'_> {
             query: None,
         };
         // Signed for the public URL, sent to this machine.
-        let to = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
-        let webhook = TestWebhook { provider, event: None, body: None, to };
+        let url = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
+        let webhook = TestWebhook { provider, event: None, body: None, url };
         let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
         let sender = WebhookSender::new(&local_url).map_err(|error| error.to_string())?;
         let signed = SignedWebhook { url: local_url, ..signed };

@@ -30,7 +30,7 @@ pub fn secrets_path(folder: &Path) -> PathBuf {
 pub fn ensure_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
     let mut secrets = read_secrets(folder)?;
     let missing: Vec<_> =
-        providers::ALL.iter().filter(|p| secrets.get(p.name).is_none_or(String::is_empty)).collect();
+        providers::PROVIDERS.iter().filter(|p| secrets.get(p.name).is_none_or(String::is_empty)).collect();
     if !missing.is_empty() {
         for provider in missing {
             // Two random UUIDs: 244 bits from the system's generator.
@@ -79,7 +79,7 @@ mod tests {
     fn development_secrets_are_created_once_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let first = ensure_secrets(folder.path()).unwrap();
-        assert_eq!(first.len(), providers::ALL.len());
+        assert_eq!(first.len(), providers::PROVIDERS.len());
         assert_eq!(ensure_secrets(folder.path()).unwrap(), first);
         assert_eq!(read_secret(folder.path(), "github").unwrap(), first["github"]);
         assert_ne!(first["github"], first["stripe"]);

@@ -32,18 +32,18 @@ impl Bus for Arc<ServedBus> {
     }
 }
 
-pub(super) struct Endpoint {
+pub(super) struct WebhookEndpoint {
     pub(super) handler: WebhookHandler<StaticSecret, Arc<ServedBus>>,
     pub(super) secret: Secret,
     pub(super) has_development_secret: bool,
 }
 
-pub(super) struct Endpoints {
-    endpoints: Vec<Arc<Endpoint>>,
+pub(super) struct WebhookEndpoints {
+    endpoints: Vec<Arc<WebhookEndpoint>>,
     bus: Arc<ServedBus>,
 }
 
-impl Endpoints {
+impl WebhookEndpoints {
     pub(super) async fn open(settings: &ServeSettings, archive: &Archive) -> Result<Self, ServeError> {
         let bus = Arc::new(match &settings.bus {
             BusSetting::Local => ServedBus::Local(LocalBus::open(&settings.data)?),
@@ -66,12 +66,12 @@ impl Endpoints {
                 spill: None,
                 archive: provider.sends_batches().then(|| archive.clone()),
             };
-            Arc::new(Endpoint { handler, secret, has_development_secret: configured.is_none() })
+            Arc::new(WebhookEndpoint { handler, secret, has_development_secret: configured.is_none() })
         };
-        Ok(Self { endpoints: providers::ALL.into_iter().map(endpoint).collect(), bus })
+        Ok(Self { endpoints: providers::PROVIDERS.into_iter().map(endpoint).collect(), bus })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<WebhookEndpoint>> {
         self.endpoints.iter()
     }
 
@@ -90,7 +90,7 @@ impl Endpoints {
     /// The flushed length of the local bus's file.
     pub(super) fn file_length(&self) -> Option<watch::Receiver<u64>> {
         match &*self.bus {
-            ServedBus::Local(bus) => Some(bus.flushed_length()),
+            ServedBus::Local(bus) => Some(bus.subscribe_length()),
             ServedBus::EventBridge(_) => None,
         }
     }

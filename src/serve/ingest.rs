@@ -111,7 +111,7 @@ async fn wait_for_end_of_flood(length: &watch::Receiver<u64>, mut old_length: u6
 
 impl FileTail {
     async fn open(event_file: &Path, log: &AnyLog) -> Result<Self, TailError> {
-        let key = log.cursor_key().await?;
+        let key = log.cursor_signing_key().await?;
         let log_id = hex::encode(&Sha256::digest([b"which log".as_slice(), key.expose()].concat())[..8]);
         let checkpoint_file = event_file.with_file_name(CHECKPOINT_FILE);
         let text = std::fs::read_to_string(&checkpoint_file).unwrap_or_default();
@@ -151,8 +151,8 @@ impl FileTail {
         }
         let text = String::from_utf8_lossy(&lines);
         let batch = recorder::parse_event_lines(&text);
-        if batch.unrecognized > 0 {
-            let (from, count) = (self.offset, batch.unrecognized);
+        if batch.unrecognized_count > 0 {
+            let (from, count) = (self.offset, batch.unrecognized_count);
             warn!(from, lines = count, "skipped invalid lines in the bus file");
         }
         self.log.record(&batch).await?;

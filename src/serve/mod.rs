@@ -30,11 +30,11 @@ use tokio::sync::{mpsc, watch};
 use crate::archive::Archive;
 use crate::bus::OpenBusError;
 use crate::delivery::KeyFileError;
-use crate::files::make_private;
+use crate::files::create_private_folder;
 use crate::log::{AnyLog, LogError};
 use crate::recorder::Recorder;
 use development_secrets::DevelopmentSecretsError;
-use endpoints::Endpoints;
+use endpoints::WebhookEndpoints;
 use settings::ServeSettings;
 use terminal::Terminal;
 
@@ -72,12 +72,12 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let listen_error = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-    make_private(&settings.data)
+    create_private_folder(&settings.data)
         .map_err(|error| ServeError::DataFolder { path: settings.data.clone(), error })?;
     let (batch_sender, new_batches) = mpsc::unbounded_channel();
     let archive = endpoints::open_archive(&settings).await?;
     let notifying_archive = Archive::Notifying(Box::new(archive.clone()), batch_sender);
-    let endpoints = Endpoints::open(&settings, &notifying_archive).await?;
+    let endpoints = WebhookEndpoints::open(&settings, &notifying_archive).await?;
     let pollers = poll::pollers(&settings, &notifying_archive)?;
     let log_error = |error| ServeError::Log { log: settings.database.to_string(), error };
     let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(log_error)?;

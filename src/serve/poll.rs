@@ -10,7 +10,7 @@ use super::ServeError;
 use super::settings::ServeSettings;
 use super::terminal::Terminal;
 use crate::archive::Archive;
-use crate::files::make_private;
+use crate::files::create_private_folder;
 use crate::poller::{CheckpointStore, Poller};
 use crate::providers;
 use crate::secrets::Secret;
@@ -27,11 +27,12 @@ pub(super) fn pollers(
 ) -> Result<Vec<(Poller, Secret)>, ServeError> {
     let folder = settings.data.join(CHECKPOINT_FOLDER);
     let mut pollers = Vec::new();
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         let (Some(polling), Some(key)) = (&provider.polling, settings.polls.keys.get(provider.name)) else {
             continue;
         };
-        make_private(&folder).map_err(|error| ServeError::DataFolder { path: folder.clone(), error })?;
+        create_private_folder(&folder)
+            .map_err(|error| ServeError::DataFolder { path: folder.clone(), error })?;
         let poller = Poller {
             provider,
             polling,

@@ -83,7 +83,7 @@ async fn maintain(recorder: &ServedRecorder) {
 /// Archived batches that are not in the log.
 async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
     let mut keys = Vec::new();
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         let mut after: Option<String> = None;
         loop {
             match recorder.list_unrecorded(provider, after.as_deref(), Instant::now() + RECORD_TIMEOUT).await

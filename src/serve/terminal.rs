@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::development_secrets;
-use super::endpoints::Endpoints;
+use super::endpoints::WebhookEndpoints;
 use super::settings::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_log_file};
 use crate::bridge::RequestLog;
 use crate::delivery::FinishedAttempt;
@@ -50,7 +50,7 @@ impl Terminal {
         &self,
         settings: &ServeSettings,
         address: SocketAddr,
-        endpoints: &Endpoints,
+        endpoints: &WebhookEndpoints,
     ) {
         let text = if self.json {
             serde_json::json!({"listening": format!("http://{address}")}).to_string()
@@ -97,8 +97,9 @@ impl Terminal {
         duration: Duration,
     ) {
         // Most polled events are recorded already.
-        let has_nothing_new =
-            result.as_ref().is_ok_and(|summary| summary.is_already_recorded || summary.missed == Some(0));
+        let has_nothing_new = result
+            .as_ref()
+            .is_ok_and(|summary| summary.is_already_recorded || summary.missed_events == Some(0));
         if self.quiet || has_nothing_new {
             return;
         }
@@ -109,11 +110,11 @@ impl Terminal {
                 "events": summary.new_events,
                 "repeats": summary.duplicates,
                 "unrecognized": summary.unrecognized,
-                "missed": summary.missed,
+                "missed": summary.missed_events,
                 "milliseconds": milliseconds,
             }})
             .to_string(),
-            Ok(RecordSummary { missed: Some(missed), .. }) => {
+            Ok(RecordSummary { missed_events: Some(missed), .. }) => {
                 format!("{:<9} {key}  events whose webhooks were missed: {missed}", "missed")
             }
             Ok(RecordSummary { new_events: events, duplicates, unrecognized, .. }) => format!(
@@ -239,7 +240,7 @@ fn webhook_json(record: &RequestLog) -> String {
     .to_string()
 }
 
-fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Endpoints) -> String {
+fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &WebhookEndpoints) -> String {
     let mut text = format!("hookbridge listens on http://{address}\n\n");
     for endpoint in endpoints.iter() {
         let name = endpoint.handler.provider.name;

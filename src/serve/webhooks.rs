@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::admission::AdmissionControl;
-use super::endpoints::{Endpoint, Endpoints};
+use super::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use super::settings::ServeSettings;
 use super::terminal::Terminal;
 use crate::bridge::{WebhookRequest, WebhookResponse};
@@ -24,12 +24,12 @@ const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
 
 struct WebhookRoute {
     admission: Arc<AdmissionControl>,
-    endpoint: Arc<Endpoint>,
+    endpoint: Arc<WebhookEndpoint>,
     public_url: Option<PublicUrl>,
     terminal: Terminal,
 }
 
-pub(super) fn router(endpoints: &Endpoints, settings: &ServeSettings, terminal: &Terminal) -> Router {
+pub(super) fn router(endpoints: &WebhookEndpoints, settings: &ServeSettings, terminal: &Terminal) -> Router {
     let admission = Arc::new(AdmissionControl::new(settings.concurrency));
     let page = index_page();
     let mut router = Router::new().route("/", get(move || std::future::ready(Html(page))));
@@ -51,7 +51,8 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let (parts, body) = request.into_parts();
     let provider = route.endpoint.handler.provider;
     // An obviously invalid request takes no permit, and its body is not read.
-    let is_plausible = parts.method == Method::POST && parts.headers.contains_key(provider.signature.header);
+    let is_plausible =
+        parts.method == Method::POST && parts.headers.contains_key(provider.signature_scheme.header);
     let (body, _permit) = if is_plausible {
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
@@ -88,7 +89,7 @@ fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
 }
 
 async fn not_found() -> Response {
-    let endpoints = providers::ALL.map(|p| format!("/hooks/{}", p.name)).join(", ");
+    let endpoints = providers::PROVIDERS.map(|p| format!("/hooks/{}", p.name)).join(", ");
     let searches = crate::feed::SEARCH_PATHS.join(", ");
     text_response(
         StatusCode::NOT_FOUND,
@@ -110,5 +111,5 @@ fn index_page() -> String {
             p.title, p.name, p.documentation
         )
     };
-    include_str!("page.html").replace("{rows}", &providers::ALL.map(row).concat())
+    include_str!("page.html").replace("{rows}", &providers::PROVIDERS.map(row).concat())
 }

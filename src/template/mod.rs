@@ -21,10 +21,10 @@ pub struct UnknownTemplate(String);
 impl Template {
     /// All templates in listing order.
     pub fn all() -> Vec<Self> {
-        let pollers = providers::ALL
+        let pollers = providers::PROVIDERS
             .into_iter()
             .filter_map(|provider| Some(Self::Poller(provider, provider.polling.as_ref()?)));
-        providers::ALL
+        providers::PROVIDERS
             .into_iter()
             .map(Self::Provider)
             .chain(pollers)
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_placeholder_is_filled() {
-        for provider in providers::ALL {
+        for provider in providers::PROVIDERS {
             let text = provider_template(provider);
             assert!(!text.contains("{{"), "{}", provider.name);
             assert!(text.contains(provider.secret_parameter));

@@ -211,12 +211,12 @@ fn an_invalid_delivery_id_or_type_is_omitted_and_the_webhook_accepted() {
 #[test]
 fn a_stripe_timestamp_out_of_tolerance_is_401_in_both_directions() {
     let server = Server::start();
-    let stripe = providers::find("stripe").unwrap();
+    let stripe = providers::find_provider("stripe").unwrap();
     let body = br#"{"id":"evt_1","object":"event","type":"charge.succeeded"}"#;
     let sign_at = |time: Timestamp| {
         let url = "https://x.example/".parse().unwrap();
         let webhook = RawWebhook::new(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
-        stripe.signature.sign(&webhook, &Secret::new(SECRET), time).unwrap()
+        stripe.signature_scheme.sign(&webhook, &Secret::new(SECRET), time).unwrap()
     };
     let post =
         |header: &str| server.post("stripe", &[JSON, ("stripe-signature", header.as_bytes())], body).status;
@@ -247,12 +247,12 @@ fn a_stripe_timestamp_out_of_tolerance_is_401_in_both_directions() {
 
 /// Twilio's signature of the URL of `path` and of the fields of `form`; without a form, of a JSON body.
 fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
-    let twilio = providers::find("twilio").unwrap();
+    let twilio = providers::find_provider("twilio").unwrap();
     let url: RequestUrl = format!("http://{}{path}", server.address).parse().unwrap();
     let media_type = if form.is_some() { FORM } else { JSON };
     let body = form.unwrap_or_default().to_owned();
     let webhook = RawWebhook::new(url, RawWebhook::header_map([media_type]), body.into());
-    twilio.signature.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
+    twilio.signature_scheme.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
 }
 
 #[test]
@@ -295,10 +295,10 @@ fn a_twilio_form_signature_does_not_cover_a_json_body() {
     let json = br#"{"a":1}"#;
     let path_with_hash = format!("{path}?x=1&bodySHA256={}", hash_of(json));
     let hash_signature = {
-        let twilio = providers::find("twilio").unwrap();
+        let twilio = providers::find_provider("twilio").unwrap();
         let url: RequestUrl = format!("http://{}{path_with_hash}", server.address).parse().unwrap();
         let webhook = RawWebhook::new(url, RawWebhook::header_map([JSON]), bytes::Bytes::from_static(json));
-        twilio.signature.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
+        twilio.signature_scheme.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
     };
     assert_eq!(post(&path_with_hash, JSON, &hash_signature, json), 202);
     assert_eq!(post(&path_with_hash, JSON, &hash_signature, br#"{"a":2}"#), 401);

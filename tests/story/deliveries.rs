@@ -216,7 +216,7 @@ fn invalid_parameters_are_rejected() {
         ),
         "{types}"
     );
-    insta::assert_snapshot!(error(&["delivery", "cancel", "7"]), @"hookbridge: no such delivery that is pending");
+    insta::assert_snapshot!(error(&["delivery", "cancel", "7"]), @"hookbridge: no pending delivery matches");
     run_json(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
     run_json(folder, &["subscriber", "pause", "a"]);
     let details = run_json(folder, &["subscriber", "show", "a"]).remove(0);

@@ -125,7 +125,7 @@ async fn an_event_is_delivered_once_to_each_matching_subscriber(db: impl SqlExec
         harness.deliveries(DeliveryFilter { event: Some("1".into()), ..DeliveryFilter::default() }).await;
     let (_, attempts) = harness.service.store.find_delivery(matching[0].id).await.unwrap().unwrap();
     assert_eq!(
-        (attempts.len(), attempts[0].status, attempts[0].answer.as_deref()),
+        (attempts.len(), attempts[0].status, attempts[0].response_body.as_deref()),
         (1, Some(200), Some("thanks"))
     );
     assert_eq!(attempts[0].address, Some(receiver.address.to_string()));
@@ -199,7 +199,7 @@ async fn a_subscriber_down_for_a_day_receives_its_backlog_on_recovery(db: impl S
     receiver.clear();
     receiver.respond_with(200);
     let mut minutes = 0;
-    while harness.count(DeliveryState::Waiting).await > 0 {
+    while harness.count(DeliveryState::Pending).await > 0 {
         minutes += 1;
         assert!(minutes <= 10, "the backlog is delivered soon after the recovery");
         harness.set_clock(DAY + minutes * 60);
@@ -239,7 +239,7 @@ async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db:
     harness.service.resume("down").await.unwrap();
     harness.deliver_due().await;
     assert_eq!(harness.bus.take(), ["recovered"]);
-    assert_eq!(harness.count(DeliveryState::Waiting).await, 0, "the backlog is delivered");
+    assert_eq!(harness.count(DeliveryState::Pending).await, 0, "the backlog is delivered");
     assert_eq!(harness.count(DeliveryState::Delivered).await, 120);
     harness.receive_events(["more".into()]).await;
     assert_eq!(harness.bus.take(), [""; 0]);
@@ -266,7 +266,7 @@ async fn a_410_pauses_a_subscriber_and_a_429_delays_it(db: impl SqlExecutor + Cl
         .map(|delivery| (delivery.subscriber.clone().unwrap(), delivery))
         .collect();
     let next = |name: &str| by_name[name].next_attempt.unwrap().as_second() - CLOCK_START;
-    assert!(by_name.values().all(|delivery| delivery.state == DeliveryState::Waiting));
+    assert!(by_name.values().all(|delivery| delivery.state == DeliveryState::Pending));
     assert_eq!(next("busy"), 1800, "as Retry-After says");
     assert!((600..=630).contains(&next("moved")));
     assert_eq!(by_name["moved"].error.as_deref(), Some("redirect: redirects are not followed"));
@@ -411,7 +411,7 @@ async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Cl
             if hour_number % 40 == 20 {
                 // Cancels the newest pending delivery.
                 let waiting =
-                    DeliveryFilter { state: Some(DeliveryState::Waiting), ..DeliveryFilter::default() };
+                    DeliveryFilter { state: Some(DeliveryState::Pending), ..DeliveryFilter::default() };
                 if let Some(delivery) = harness.deliveries(waiting).await.first() {
                     let store = &harness.service.store;
                     assert_eq!(
@@ -470,7 +470,7 @@ async fn intermittent_failures_do_not_trigger_repeated_backlog_retries(db: impl 
     }
     let failed_attempts = receiver.ids().iter().filter(|id| id.starts_with("bad")).count();
     assert_eq!(failed_attempts, 5 * 4, "at once, after 10 minutes, after 1 hour and after 3 hours");
-    assert_eq!(harness.count(DeliveryState::Waiting).await, 5);
+    assert_eq!(harness.count(DeliveryState::Pending).await, 5);
 }
 
 async fn secrets_rotated_concurrently_all_sign(db: impl SqlExecutor + Clone) {
@@ -505,7 +505,7 @@ async fn secrets_rotated_concurrently_all_sign(db: impl SqlExecutor + Clone) {
     let pending = harness
         .deliveries(DeliveryFilter { event: Some("event-1".into()), ..DeliveryFilter::default() })
         .await;
-    assert_eq!(pending[0].state, DeliveryState::Waiting);
+    assert_eq!(pending[0].state, DeliveryState::Pending);
     assert!(
         pending[0].error.as_ref().unwrap().contains("was encrypted with the key"),
         "{:?}",

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::pin::pin;
 
 use hookbridge::log::{
-    COLUMNS, EventBatch, EventKey, EventStore, Order, PageRequest, RecordOutcome, RetentionPolicy, Search,
-    SearchColumns,
+    COLUMNS, EventBatch, EventKey, EventStore, PageRequest, RecordOutcome, RetentionPolicy, Search,
+    SearchColumns, SortOrder,
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -32,22 +32,23 @@ for_each_database! {
 async fn a_batch_is_recorded_once(log: impl EventStore) {
     let t = now();
     let first = batch("s3://raw/1", vec![new_event("a", t), new_event("b", t)]);
-    let RecordOutcome::Inserted { batch: number, events: 2, repeats: 0 } = log.record(&first).await.unwrap()
+    let RecordOutcome::Inserted { batch_id: number, events: 2, duplicates: 0 } =
+        log.record(&first).await.unwrap()
     else {
         panic!("two new events")
     };
     assert_eq!(
         log.record(&first).await.unwrap(),
-        RecordOutcome::AlreadyRecorded { batch: number, published: false }
+        RecordOutcome::AlreadyRecorded { batch_id: number, is_published: false }
     );
     log.mark_published(number).await.unwrap();
     assert_eq!(
         log.record(&first).await.unwrap(),
-        RecordOutcome::AlreadyRecorded { batch: number, published: true }
+        RecordOutcome::AlreadyRecorded { batch_id: number, is_published: true }
     );
     assert_eq!(all_events(&log).await.len(), 2);
     let empty = log.record(&batch("s3://raw/2", vec![])).await.unwrap();
-    assert!(matches!(empty, RecordOutcome::Inserted { events: 0, repeats: 0, .. }));
+    assert!(matches!(empty, RecordOutcome::Inserted { events: 0, duplicates: 0, .. }));
 }
 
 async fn an_event_in_two_batches_is_recorded_once(log: impl EventStore) {
@@ -57,11 +58,11 @@ async fn an_event_in_two_batches_is_recorded_once(log: impl EventStore) {
     let second =
         batch("2", vec![new_event("c", t), new_event("a", t), new_event("b", later), new_event("c", t)]);
     let outcome = log.record(&second).await.unwrap();
-    assert!(matches!(outcome, RecordOutcome::Inserted { events: 2, repeats: 2, .. }), "{outcome:?}");
+    assert!(matches!(outcome, RecordOutcome::Inserted { events: 2, duplicates: 2, .. }), "{outcome:?}");
     assert_eq!(ids(&all_events(&log).await), ["a", "b", "c", "b"], "an id at another time is another event");
-    let without_origin = EventBatch { origin: None, events: vec![new_event("a", t)], unrecognized: 0 };
+    let without_origin = EventBatch { origin: None, events: vec![new_event("a", t)], unrecognized_count: 0 };
     let outcome = log.record(&without_origin).await.unwrap();
-    assert!(matches!(outcome, RecordOutcome::Inserted { events: 0, repeats: 1, .. }), "{outcome:?}");
+    assert!(matches!(outcome, RecordOutcome::Inserted { events: 0, duplicates: 1, .. }), "{outcome:?}");
 }
 
 async fn an_event_of_any_age_is_recorded_once(log: impl EventStore) {
@@ -74,7 +75,10 @@ async fn an_event_of_any_age_is_recorded_once(log: impl EventStore) {
         log.record(&batch(&format!("{n}"), vec![new_event("a", time)])).await.unwrap();
         let outcome =
             log.record(&batch(&format!("{n} again"), vec![new_event("a", time), new_event("b", time)])).await;
-        assert!(matches!(outcome.unwrap(), RecordOutcome::Inserted { events: 1, repeats: 1, .. }), "{time}");
+        assert!(
+            matches!(outcome.unwrap(), RecordOutcome::Inserted { events: 1, duplicates: 1, .. }),
+            "{time}"
+        );
     }
 }
 
@@ -171,7 +175,7 @@ async fn every_filter_finds_its_events(log: impl EventStore) {
     log.record(&batch("2", vec![punctuated])).await.unwrap();
     let reason = COLUMNS.iter().position(|column| column.name == "reason").unwrap();
     let find = async |search: Search| {
-        let found = log.search(&search, &page(Order::NewestFirst, 10)).await.unwrap();
+        let found = log.search(&search, &page(SortOrder::NewestFirst, 10)).await.unwrap();
         assert_eq!(log.count(&search).await.unwrap(), found.len() as u64);
         ids(&found).join(" ")
     };
@@ -226,7 +230,7 @@ async fn pages_have_no_gap_and_no_repeat(log: impl EventStore) {
     let events =
         (0..50).map(|n| new_event(&format!("{n:02}"), t + SignedDuration::from_secs(n / 7))).collect();
     log.record(&batch("1", events)).await.unwrap();
-    for order in [Order::OldestFirst, Order::NewestFirst] {
+    for order in [SortOrder::OldestFirst, SortOrder::NewestFirst] {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
@@ -244,14 +248,14 @@ async fn pages_have_no_gap_and_no_repeat(log: impl EventStore) {
             .unwrap();
         }
         let mut expected: Vec<_> = (0..50).map(|n| format!("{n:02}")).collect();
-        if order == Order::NewestFirst {
+        if order == SortOrder::NewestFirst {
             expected.reverse();
             expected.push("zz".into());
         }
-        seen.retain(|id| order == Order::NewestFirst || id != "zz");
+        seen.retain(|id| order == SortOrder::NewestFirst || id != "zz");
         assert_eq!(seen, expected);
     }
-    let last_page = PageRequest { order: Order::OldestFirst, after: None, offset: 49, limit: 8 };
+    let last_page = PageRequest { order: SortOrder::OldestFirst, after: None, offset: 49, limit: 8 };
     assert_eq!(ids(&log.search(&unlimited_search(), &last_page).await.unwrap()), ["48", "49"]);
 }
 
@@ -304,7 +308,7 @@ async fn the_split_into_batches_makes_no_difference(log: impl EventStore) {
                     }
                 }
                 let search = Search { from, to: from + SignedDuration::from_hours(99), ..Search::default() };
-                log.search(&search, &page(Order::OldestFirst, 1000)).await
+                log.search(&search, &page(SortOrder::OldestFirst, 1000)).await
             })
         });
         let mut expected: Vec<EventKey> = batches

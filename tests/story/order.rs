@@ -41,7 +41,7 @@ pub async fn read(log: &impl EventReader, positions: Range<Position>) -> Vec<(Po
 }
 
 async fn positions_run_from_one_without_gaps(log: impl EventReader) {
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 1 });
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first_position: 1, end_position: 1 });
     assert_eq!(read(&log, 1..1).await, []);
     let t = now();
     let week = SignedDuration::from_hours(24 * 7);
@@ -62,7 +62,7 @@ async fn positions_run_from_one_without_gaps(log: impl EventReader) {
         (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>(),
         "in the order in which they were recorded"
     );
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 7 });
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first_position: 1, end_position: 7 });
 }
 
 async fn manually_deleted_events_do_not_hide_later_ones(log: impl EventReader + SqlExecutor) {
@@ -221,12 +221,16 @@ async fn dropped_events_are_reported_as_expired(log: impl EventReader) {
     let cutoff = now();
     log.record(&batch("2", vec![new_event("c", long_ago), new_event("d", now())])).await.unwrap();
     log.maintain(&RetentionPolicy { keep_since: Some(cutoff), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 3, end: 5 });
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first_position: 3, end_position: 5 });
     assert_eq!(log.read_events(1..5, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(log.read_events(2..3, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(read(&log, 3..5).await, [(3, "c".to_owned()), (4, "d".to_owned())]);
     log.maintain(&RetentionPolicy { keep_since: Some(now()), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 5, end: 5 }, "positions are not reused");
+    assert_eq!(
+        log.bounds().await.unwrap(),
+        Bounds { first_position: 5, end_position: 5 },
+        "positions are not reused"
+    );
     assert_eq!(log.read_events(4..5, &EventFilter::default(), PageLimit::UNLIMITED).await.unwrap(), None);
     assert_eq!(read(&log, 5..5).await, []);
     log.record(&batch("3", vec![new_event("e", now())])).await.unwrap();
@@ -275,12 +279,12 @@ async fn drops_oldest_events(log: impl EventReader, age: impl AsyncFnOnce()) {
     }
     age().await;
     log.maintain(&RetentionPolicy { max_bytes: Some(1 << 30), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2501 });
+    assert_eq!(log.bounds().await.unwrap(), Bounds { first_position: 1, end_position: 2501 });
     // About half of it.
     log.maintain(&RetentionPolicy { max_bytes: Some(3_000_000), ..RetentionPolicy::default() })
         .await
         .unwrap();
-    let Bounds { first, end } = log.bounds().await.unwrap();
+    let Bounds { first_position: first, end_position: end } = log.bounds().await.unwrap();
     assert!(first > 1 && first < 2400 && end == 2501, "{first} {end}");
     let remaining = read(&log, first..end).await;
     assert_eq!(remaining.last().unwrap().1, "0-4-99");
@@ -308,7 +312,11 @@ async fn an_oversized_postgres_log_drops_whole_weeks_except_the_current_one() {
     log.record(&batch("now", vec![new_event("now", now())])).await.unwrap();
     log.assign_positions().await.unwrap();
     log.maintain(&RetentionPolicy { max_bytes: Some(1), ..RetentionPolicy::default() }).await.unwrap();
-    assert_eq!(log.bounds().await.unwrap(), Bounds { first: 1, end: 2 }, "the current week is kept");
+    assert_eq!(
+        log.bounds().await.unwrap(),
+        Bounds { first_position: 1, end_position: 2 },
+        "the current week is kept"
+    );
     database.run("delete from hookbridge.batches; delete from hookbridge.events; update hookbridge.log set next = 1").await;
     drops_oldest_events(log, async || database.run("update hookbridge.batches set recorded = newest").await)
         .await;

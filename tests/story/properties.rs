@@ -20,12 +20,13 @@ fn now() -> Timestamp {
 }
 
 fn any_provider() -> impl Strategy<Value = &'static Provider> {
-    prop::sample::select(providers::ALL.to_vec())
+    prop::sample::select(providers::PROVIDERS.to_vec())
 }
 
 /// A provider that signs webhooks, rather than only sending its secret.
 fn any_signing_provider() -> impl Strategy<Value = &'static Provider> {
-    any_provider().prop_filter("signs", |p| !matches!(p.signature.header_format, HeaderFormat::Credentials))
+    any_provider()
+        .prop_filter("signs", |p| !matches!(p.signature_scheme.header_format, HeaderFormat::Credentials))
 }
 
 fn any_url() -> impl Strategy<Value = RequestUrl> {
@@ -39,8 +40,8 @@ fn any_body(min_length: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![bytes(), bytes().prop_map(|rest| [b"{", rest.as_slice()].concat())]
 }
 
-fn sign(provider: &'static Provider, secret: &[u8], to: RequestUrl, body: Vec<u8>) -> SignedWebhook {
-    let webhook = TestWebhook { provider, event: None, body: Some(body.into()), to };
+fn sign(provider: &'static Provider, secret: &[u8], url: RequestUrl, body: Vec<u8>) -> SignedWebhook {
+    let webhook = TestWebhook { provider, event: None, body: Some(body.into()), url };
     webhook.sign(&Secret::new(secret), now()).unwrap()
 }
 
@@ -173,7 +174,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         bit in 0..7_u32,
     ) {
-        let sparkpost = providers::find("sparkpost").unwrap();
+        let sparkpost = providers::find_provider("sparkpost").unwrap();
         let mut signed = sign(sparkpost, secret.as_bytes(), url, b"[]".to_vec());
         let (_, value) = signed.headers.last_mut().unwrap();
         // The scheme's name is case-insensitive.
@@ -209,7 +210,7 @@ proptest! {
         body in "[A-Za-z]{1,9}=[a-z+%]{0,20}",
         suffix in "[a-z]{1,4}",
     ) {
-        let twilio = providers::find("twilio").unwrap();
+        let twilio = providers::find_provider("twilio").unwrap();
         let mut signed = sign(twilio, &secret, url, body.into_bytes());
         signed.url.path.push_str(&suffix);
         prop_assert!(!is_verified(twilio, &secret, &signed));
@@ -223,7 +224,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         bit in 0..7_u32,
     ) {
-        let twilio = providers::find("twilio").unwrap();
+        let twilio = providers::find_provider("twilio").unwrap();
         let signed = sign(twilio, &secret, url, body);
         // The port is optional and not signed.
         let host = signed.url.authority.split(':').next().unwrap().len();
@@ -311,8 +312,8 @@ proptest! {
         let _ = Detail::parse(&bytes);
         let form = Form::parse(&bytes);
         prop_assert!(form.pairs().len() <= bytes.len());
-        for provider in providers::ALL {
-            let headers = RawWebhook::header_map([(provider.signature.header, &bytes)]);
+        for provider in providers::PROVIDERS {
+            let headers = RawWebhook::header_map([(provider.signature_scheme.header, &bytes)]);
             let url: RequestUrl = "https://x.example/".parse().unwrap();
             let webhook = RawWebhook::new(url, headers, Bytes::from(bytes.clone()));
             let _ = provider.parse_signature(webhook, now());

@@ -142,7 +142,7 @@ fn a_twilio_webhook_verifies_behind_a_custom_domain_with_a_query() {
 
 #[test]
 fn a_provider_template_grants_least_privilege() {
-    for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
+    for provider in providers::PROVIDERS.into_iter().filter(|p| !p.sends_batches()) {
         let text = Template::Provider(provider).text();
         assert_eq!(
             lines_with_prefix(&text, "Action: "),
@@ -195,7 +195,7 @@ fn a_provider_template_grants_least_privilege() {
 /// LocalStack applies neither concurrency nor alarms, so the template's text is checked.
 #[test]
 fn a_provider_template_has_sound_defaults_and_alarms() {
-    for provider in providers::ALL.into_iter().filter(|p| !p.sends_batches()) {
+    for provider in providers::PROVIDERS.into_iter().filter(|p| !p.sends_batches()) {
         let text = Template::Provider(provider).text();
         let secret = format!("  {}:\n    Type: String\n    NoEcho: true\n", provider.secret_parameter);
         assert!(text.contains(&secret), "{}: its secret parameter is not NoEcho", provider.name);

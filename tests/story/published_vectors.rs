@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Whether a webhook with these headers and its content type verifies.
 fn is_verified(provider: &str, secret: &str, url: &str, headers: &[(String, String)], body: &str) -> bool {
-    let provider = providers::find(provider).unwrap();
+    let provider = providers::find_provider(provider).unwrap();
     let url: RequestUrl = url.parse().unwrap();
     let webhook =
         RawWebhook::new(url, RawWebhook::header_map(headers.iter().cloned()), Bytes::from(body.to_owned()));

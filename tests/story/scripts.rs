@@ -65,8 +65,8 @@ fn deploy_on_a_terminal(stack: &str, secret: &str) -> String {
 
 /// Sends a signed webhook to a function URL; returns the status of the response.
 fn send_webhook(url: &str, secret: &str) -> u16 {
-    let provider = providers::find("github").unwrap();
-    let webhook = TestWebhook { provider, event: None, body: None, to: url.parse().unwrap() };
+    let provider = providers::find_provider("github").unwrap();
+    let webhook = TestWebhook { provider, event: None, body: None, url: url.parse().unwrap() };
     let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
     let headers: Vec<(&str, &[u8])> = signed.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
     let bytes = raw_http::request("POST", "/", &signed.url.authority, &headers, &signed.body);
@@ -108,7 +108,7 @@ fn publish_uploads_everything_and_prints_a_link_per_provider() {
         let key = keys.iter().find(|key| key.contains(&format!("/{function}-x86_64-"))).expect("the zip");
         key.replace('/', "%2F")
     };
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         let template = format!("hookbridge/{}/{}.yaml", env!("CARGO_PKG_VERSION"), provider.name);
         assert!(keys.contains(&template.as_str()), "{template}");
         let link =

@@ -20,7 +20,7 @@ const BODY: &[u8] = br#"{"zen":"Keep it logically awesome."}"#;
 #[test]
 fn the_demo_shows_a_webhook_of_every_provider_and_a_forged_one() {
     let server = Server::start_with(&["--demo"]);
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         server.wait_for_line(&format!("demo: a webhook, signed as {} signs", provider.title));
         if provider.sends_batches() {
             server.wait_for_line("answered 200 Batch stored");
@@ -185,7 +185,7 @@ fn the_index_page_and_unknown_paths_list_the_endpoints() {
         |path| raw_http::exchange(server.address, &raw_http::request("GET", path, "x", &[], b"")).unwrap();
     let page = get("/");
     assert_eq!(page.status, 200);
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         assert!(page.body.contains(&format!("/hooks/{}", provider.name)));
     }
     let missing = get("/hooks/gitlub");

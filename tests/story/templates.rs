@@ -31,7 +31,7 @@ fn the_committed_templates_match_the_command_s_output() {
 #[test]
 fn the_readme_lists_every_provider() {
     let readme = std::fs::read_to_string(checkout().join("README.md")).unwrap();
-    for provider in providers::ALL {
+    for provider in providers::PROVIDERS {
         let row = format!("| [{}]({}) | `{}` |", provider.title, provider.documentation, provider.source);
         assert!(readme.contains(&row), "README.md lacks a row that begins: {row}");
     }

@@ -34,8 +34,8 @@ struct Identity {
     inode: u64,
 }
 
-/// On Linux, `statx` queries only the inode number. Once the times of a file have been queried, the kernel gives the
-/// file a nanosecond-precise time on its next write, which adds a block to the flush.
+/// On Linux, `statx` queries only the inode number, never the times: after a query of a file's times, the kernel stores a
+/// nanosecond timestamp at the next write, and the next flush must write one more block.
 impl Identity {
     /// The identity of an open file.
     fn from_file(file: &File) -> std::io::Result<Self> {

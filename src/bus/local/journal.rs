@@ -189,10 +189,10 @@ fn starts_differently(events: &mut File, lines: &[u8]) -> std::io::Result<bool> 
 
 /// Renames the journal of another bus file, which may hold lines that the other file lost in a crash.
 fn move_aside(path: &Path) -> std::io::Result<()> {
-    let new_path = path.with_file_name(format!("{JOURNAL_FILE}.{}", Timestamp::now().as_nanosecond()));
-    std::fs::rename(path, &new_path)?;
-    let new_path = new_path.display().to_string();
-    warn!(aside = new_path, "the journal does not match events.jsonl and was moved aside");
+    let aside_path = path.with_file_name(format!("{JOURNAL_FILE}.{}", Timestamp::now().as_nanosecond()));
+    std::fs::rename(path, &aside_path)?;
+    let aside_path = aside_path.display().to_string();
+    warn!(aside = aside_path, "the journal does not match events.jsonl and was moved aside");
     Ok(())
 }
 

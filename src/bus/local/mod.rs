@@ -194,7 +194,7 @@ impl LocalBus {
     }
 
     /// Length of the durable part of the file, in bytes; it always ends at a line end.
-    pub fn flushed_length(&self) -> watch::Receiver<u64> {
+    pub fn subscribe_length(&self) -> watch::Receiver<u64> {
         self.shared.length.subscribe()
     }
 }
@@ -211,7 +211,7 @@ impl Drop for LocalBus {
 
 impl Bus for LocalBus {
     async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
-        let unavailable = |last: String| AwsError::Unavailable { attempts: 1, last };
+        let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         let received_at = Timestamp::now();
         let publish = async {
             let charged_bytes = (event.entry_size() + EVENT_OVERHEAD_BYTES).min(FLUSH_BATCH_BYTES);
@@ -271,7 +271,7 @@ impl Writer {
         let origin = AwsOriginRef { account: "000000000000", region: "local" };
         let envelope = Envelope::from_event(&pending.event, &id, origin, pending.received_at);
         let line_start = self.lines.len();
-        match envelope.write_kept_line(pending.event.detail.as_str(), &mut self.lines) {
+        match envelope.write_log_line(pending.event.detail.as_str(), &mut self.lines) {
             Ok(()) => self.completions.push(pending.completion),
             Err(error) => {
                 self.lines.truncate(line_start);
@@ -393,7 +393,7 @@ mod tests {
     async fn a_cancelled_first_publisher_still_requests_the_flush() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
-        let mut length = bus.flushed_length();
+        let mut length = bus.subscribe_length();
         let event = Arc::new(event(1));
         let mut publish = Box::pin(bus.publish(&event, soon()));
         tokio::select! {

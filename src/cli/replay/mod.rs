@@ -15,7 +15,8 @@ use crate::aws::AwsError;
 use crate::feed::cursor;
 use crate::input;
 use crate::log::{
-    AnyLog, Bounds, CursorKey, EventFilter, EventReader as _, OpenLogError, PageLimit, Position, TypePattern,
+    AnyLog, Bounds, CursorSigningKey, EventFilter, EventReader as _, OpenLogError, PageLimit, Position,
+    TypePattern,
 };
 use crate::output;
 use crate::serve::settings::default_log_file;
@@ -169,7 +170,7 @@ impl Replay {
         }
         let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
         let target = Arc::new(self.open_target().await?);
-        let key = log.cursor_key().await.map_err(&log_error)?;
+        let key = log.cursor_signing_key().await.map_err(&log_error)?;
         let filter = EventFilter {
             sources: self.sources.clone(),
             types: self.types.clone(),
@@ -177,7 +178,8 @@ impl Replay {
             to: self.to,
         };
         // The end is fixed now, because the replay itself may add events to the log.
-        let Bounds { first, end: log_end } = log.bounds().await.map_err(&log_error)?;
+        let Bounds { first_position: first, end_position: log_end } =
+            log.bounds().await.map_err(&log_error)?;
         let (next, end) = self.start_and_end(&key)?;
         let (mut next, end) = (next.unwrap_or(first), end.unwrap_or(log_end));
         if next > log_end || end > log_end {
@@ -256,7 +258,10 @@ impl Replay {
     }
 
     /// Returns the start and end positions from --state or --after; `None` means the default.
-    fn start_and_end(&self, key: &CursorKey) -> Result<(Option<Position>, Option<Position>), ReplayError> {
+    fn start_and_end(
+        &self,
+        key: &CursorSigningKey,
+    ) -> Result<(Option<Position>, Option<Position>), ReplayError> {
         let decode = |text: &str, origin| {
             cursor::decode_cursor(text, key).map(Some).ok_or(ReplayError::InvalidCursor(origin))
         };

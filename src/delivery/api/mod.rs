@@ -32,7 +32,7 @@ pub const ROUTE_PREFIXES: [&str; 2] = ["/subscribers", "/deliveries"];
 pub struct Api<S> {
     pub service: SubscriberService<S>,
     /// Tokens that are limited to some sources are rejected.
-    pub access: Authenticator,
+    pub authenticator: Authenticator,
 }
 
 /// A response. It may contain a new secret, so it has no `Debug`.
@@ -171,7 +171,7 @@ impl<S: SqlExecutor> Api<S> {
         authorization: Option<&str>,
         is_signed: bool,
     ) -> Result<Option<String>, ApiResponse> {
-        match self.access.authenticate(authorization, is_signed).await {
+        match self.authenticator.authenticate(authorization, is_signed).await {
             Ok(Some(AuthenticatedToken { token, scope: TokenScope::AllSources })) => Ok(token),
             Ok(Some(_)) => {
                 Err(ApiResponse::error(StatusCode::FORBIDDEN, "This token is limited to some sources."))

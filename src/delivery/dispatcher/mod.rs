@@ -47,7 +47,7 @@ const CLAIM_BATCH_SIZE: u32 = 500;
 /// The shortest time between two refreshes of the keys while a subscriber's secret cannot be decrypted.
 const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait for free in-flight slots.
-const ROOM_WAIT: Duration = Duration::from_millis(20);
+const CAPACITY_WAIT: Duration = Duration::from_millis(20);
 
 pub use in_flight::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
 pub use sweep::{SweepError, SweepReport};
@@ -122,7 +122,8 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         }
     }
 
-    /// Sends retries that are due soon through `queue`; without one, the caller polls [`Dispatcher::claim_due`].
+    /// Enqueues each retry that is due within the queue's horizon. Without a queue, the caller polls
+    /// [`Dispatcher::claim_due`].
     #[must_use]
     pub fn with_queue(self, queue: RetryQueue) -> Self {
         Self { queue: Some(queue), ..self }
@@ -162,13 +163,14 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         if pending.is_empty() && position.is_none() {
             return Ok(Vec::new());
         }
-        let open_circuits = if pending.is_empty() { Vec::new() } else { self.store.open_circuits().await? };
+        let inactive_subscribers =
+            if pending.is_empty() { Vec::new() } else { self.store.list_inactive_subscribers().await? };
         let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
         let pending: Vec<_> = pending
             .into_iter()
             .map(|(event, receiver)| {
                 let id = receiver.id;
-                let wanted = if open_circuits.contains(&id) { 0 } else { 1 };
+                let wanted = if inactive_subscribers.contains(&id) { 0 } else { 1 };
                 let mut slot = self.limits.reserve(id, receiver.settings.limit, wanted).pop();
                 slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
                 let is_claimed = slot.is_some();
@@ -285,8 +287,8 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     }
 
     /// Waits for free in-flight slots, at most 20 ms, so that a slow subscriber blocks the others only briefly.
-    pub async fn wait_for_room(&self) {
-        let _ = timeout(ROOM_WAIT, self.limits.wait_for_room()).await;
+    pub async fn wait_for_capacity(&self) {
+        let _ = timeout(CAPACITY_WAIT, self.limits.wait_for_capacity()).await;
     }
 
     /// Records attempts with the time of each delivery's next attempt, then updates the health of their subscribers.

@@ -16,7 +16,7 @@ const CLEANUP_BATCH_SIZE: usize = 5000;
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryState {
     /// Another attempt will be made
-    Waiting,
+    Pending,
     /// The subscriber answered with a status from 200 to 299
     Delivered,
     /// Every attempt of the seven days failed
@@ -28,7 +28,7 @@ pub enum DeliveryState {
 impl DeliveryState {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::Pending => "waiting",
             Self::Delivered => "delivered",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -37,7 +37,7 @@ impl DeliveryState {
 
     fn parse(text: &str) -> Self {
         match text {
-            "waiting" => Self::Waiting,
+            "waiting" => Self::Pending,
             "delivered" => Self::Delivered,
             "cancelled" => Self::Cancelled,
             _ => Self::Failed,
@@ -92,7 +92,7 @@ pub struct AttemptView {
     /// The address that was dialled.
     pub address: Option<String>,
     /// The first 16 KB of the response body.
-    pub answer: Option<String>,
+    pub response_body: Option<String>,
     pub next_attempt: Option<Timestamp>,
 }
 
@@ -265,7 +265,7 @@ fn delivery_view(mut row: Row) -> Result<DeliveryView, LogError> {
         attempts: row.number(5)?,
         created: row.time(6)?,
         last_attempt: row.optional_time(7)?,
-        next_attempt: if state == DeliveryState::Waiting { row.optional_time(8)? } else { None },
+        next_attempt: if state == DeliveryState::Pending { row.optional_time(8)? } else { None },
         status: row.optional_number(9)?,
         error: row.optional_text(10)?,
     })
@@ -279,7 +279,7 @@ fn attempt_view(mut row: Row) -> Result<AttemptView, LogError> {
         status: row.optional_number(3)?,
         error: row.optional_text(4)?,
         address: row.optional_text(5)?,
-        answer: row.optional_text(6)?,
+        response_body: row.optional_text(6)?,
         next_attempt: row.optional_time(7)?,
     })
 }

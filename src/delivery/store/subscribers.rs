@@ -72,7 +72,7 @@ impl<S: SqlExecutor> DeliveryStore<S> {
     }
 
     /// Subscribers that get no attempts now: paused, or with an open circuit.
-    pub async fn open_circuits(&self) -> Result<Vec<SubscriberId>, LogError> {
+    pub async fn list_inactive_subscribers(&self) -> Result<Vec<SubscriberId>, LogError> {
         let sql = "select id from {log}subscribers where state <> 'active' or open_until is not null";
         self.db.query(sql, vec![]).await?.iter().map(|row| row.number(0)).collect()
     }

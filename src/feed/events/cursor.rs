@@ -8,20 +8,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::log::{CursorKey, Position};
+use crate::log::{CursorSigningKey, Position};
 
 /// Domain separation: a MAC made with this key for another purpose is not a valid cursor.
 const MAC_PURPOSE: &[u8] = b"events cursor 1";
 const TAG_BYTES: usize = 16;
 
-pub(crate) fn encode_cursor(position: Position, key: &CursorKey) -> String {
+pub(crate) fn encode_cursor(position: Position, key: &CursorSigningKey) -> String {
     let mut bytes = position.to_be_bytes().to_vec();
     bytes.extend_from_slice(&cursor_mac(position, key).finalize().into_bytes()[..TAG_BYTES]);
     BASE64.encode(bytes)
 }
 
 /// Decodes a cursor made by [`encode_cursor`]; `None` for any other text.
-pub(crate) fn decode_cursor(text: &str, key: &CursorKey) -> Option<Position> {
+pub(crate) fn decode_cursor(text: &str, key: &CursorSigningKey) -> Option<Position> {
     let bytes = BASE64.decode(text).ok()?;
     let (position, tag) = bytes.split_first_chunk()?;
     let position = Position::from_be_bytes(*position);
@@ -29,7 +29,7 @@ pub(crate) fn decode_cursor(text: &str, key: &CursorKey) -> Option<Position> {
     is_authentic.then_some(position)
 }
 
-fn cursor_mac(position: Position, key: &CursorKey) -> Hmac<Sha256> {
+fn cursor_mac(position: Position, key: &CursorSigningKey) -> Hmac<Sha256> {
     #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).expect("a key of any length");
     mac.update(MAC_PURPOSE);
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn a_cursor_round_trips_and_forgeries_are_rejected() {
-        let key = CursorKey::new(vec![7; 32]);
+        let key = CursorSigningKey::new(vec![7; 32]);
         let cursor = encode_cursor(1 << 40, &key);
         assert_eq!(cursor.len(), 32);
         assert_eq!(decode_cursor(&cursor, &key), Some(1 << 40));
-        assert_eq!(decode_cursor(&cursor, &CursorKey::new(vec![8; 32])), None, "of another log");
+        assert_eq!(decode_cursor(&cursor, &CursorSigningKey::new(vec![8; 32])), None, "of another log");
         for index in 0..cursor.len() {
             assert_eq!(decode_cursor(&cursor[..index], &key), None, "truncated");
             let mut changed = cursor.clone().into_bytes();

@@ -14,10 +14,10 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
 use crate::log::{
-    Bounds, CursorKey, EventFilter, EventReader, LogError, PageLimit, Position, PositionedEvent,
+    Bounds, CursorSigningKey, EventFilter, EventReader, LogError, PageLimit, Position, PositionedEvent,
 };
 use format::{Format, ResponseKind};
-use query::{AllowedParameters, EventQuery, InvalidParameter, PageStart, Point};
+use query::{AllowedParameters, EventQuery, InvalidParameter, LogPoint, PageStart};
 
 const PATH: &str = "/events";
 /// Carries the cursor of the next page.
@@ -154,8 +154,8 @@ impl<'q> FilteredScan<'q> {
 
 impl<L: EventReader> Feed<L> {
     /// The key that signs this log's cursors.
-    pub(super) async fn cursor_key(&self) -> Result<&CursorKey, LogError> {
-        self.cursor_key.get_or_try_init(|| self.log.cursor_key()).await
+    pub(super) async fn cursor_signing_key(&self) -> Result<&CursorSigningKey, LogError> {
+        self.cursor_key.get_or_try_init(|| self.log.cursor_signing_key()).await
     }
 
     /// Handles `GET /events`.
@@ -177,10 +177,10 @@ impl<L: EventReader> Feed<L> {
         &self,
         request: &FeedRequest<'_>,
         scope: &TokenScope,
-    ) -> Result<(EventQuery, EventPage, CursorKey), PageError> {
+    ) -> Result<(EventQuery, EventPage, CursorSigningKey), PageError> {
         let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
         query.wait = query.wait.min(request.max_wait);
-        let key = self.cursor_key().await?.clone();
+        let key = self.cursor_signing_key().await?.clone();
         let page = if scope.restrict_sources(&mut query.filter.sources) {
             self.page_for(&query).await?
         } else {
@@ -193,7 +193,7 @@ impl<L: EventReader> Feed<L> {
 
     async fn page_for(&self, query: &EventQuery) -> Result<EventPage, PageError> {
         match &query.start {
-            PageStart::After(Point::Cursor(cursor)) => {
+            PageStart::After(LogPoint::Cursor(cursor)) => {
                 // Reading the page checks whether the position exists.
                 let from = self.decode_cursor(cursor).await?;
                 self.page_after(from, query).await
@@ -212,19 +212,19 @@ impl<L: EventReader> Feed<L> {
     /// The position in a cursor, which may be outside the log.
     async fn decode_cursor(&self, text: &str) -> Result<Position, PageError> {
         let message = "invalid cursor: damaged, truncated, or of another log; use a cursor of this log, start, now, or a time such as 2026-11-22T10:00:00Z";
-        let position = cursor::decode_cursor(text, self.cursor_key().await?);
+        let position = cursor::decode_cursor(text, self.cursor_signing_key().await?);
         position.ok_or_else(|| PageError::BadRequest(message.into()))
     }
 
     /// Resolves a point to a position within the log.
-    pub(super) async fn resolve_point(&self, point: &Point) -> Result<Position, PageError> {
+    pub(super) async fn resolve_point(&self, point: &LogPoint) -> Result<Position, PageError> {
         let position = match point {
-            Point::Cursor(cursor) => self.decode_cursor(cursor).await?,
-            Point::Start => return Ok(self.log.bounds().await?.first),
-            Point::Now => return Ok(self.log.assign_positions().await?),
-            Point::Time(time) => return Ok(self.log.first_position_since(*time).await?),
+            LogPoint::Cursor(cursor) => self.decode_cursor(cursor).await?,
+            LogPoint::Start => return Ok(self.log.bounds().await?.first_position),
+            LogPoint::Now => return Ok(self.log.assign_positions().await?),
+            LogPoint::Time(time) => return Ok(self.log.first_position_since(*time).await?),
         };
-        let Bounds { first, end } = self.log.bounds().await?;
+        let Bounds { first_position: first, end_position: end } = self.log.bounds().await?;
         match position {
             _ if position < first => Err(PageError::Expired),
             _ if position > end => Err(PageError::Ahead),
@@ -280,7 +280,7 @@ impl<L: EventReader> Feed<L> {
 
     /// The page before a position, in log order.
     async fn scan_backward(&self, to: Position, query: &EventQuery) -> Result<EventPage, PageError> {
-        let first = self.log.bounds().await?.first;
+        let first = self.log.bounds().await?.first_position;
         if to < first {
             return Err(PageError::Expired);
         }
@@ -339,7 +339,7 @@ pub(super) fn page_response(
     format: Format,
     query: &EventQuery,
     page: &EventPage,
-    key: &CursorKey,
+    key: &CursorSigningKey,
     lease: Option<&str>,
 ) -> FeedResponse {
     let next_cursor = cursor::encode_cursor(page.next_position, key);

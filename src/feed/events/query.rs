@@ -28,13 +28,13 @@ pub(in crate::feed) struct EventQuery {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::feed) enum PageStart {
-    After(Point),
-    Before(Point),
+    After(LogPoint),
+    Before(LogPoint),
 }
 
 /// A point between two events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::feed) enum Point {
+pub(in crate::feed) enum LogPoint {
     /// Before the oldest event in the log.
     Start,
     /// After the last event.
@@ -44,7 +44,7 @@ pub(in crate::feed) enum Point {
     Cursor(String),
 }
 
-impl Point {
+impl LogPoint {
     pub(in crate::feed) fn parse(text: &str) -> Self {
         match text {
             "start" => Self::Start,
@@ -71,14 +71,14 @@ impl EventQuery {
         parameters: AllowedParameters,
     ) -> Result<Self, InvalidParameter> {
         let mut query = Self {
-            start: PageStart::After(Point::Start),
+            start: PageStart::After(LogPoint::Start),
             limit: DEFAULT_LIMIT,
             filter: EventFilter::default(),
             wait: Duration::ZERO,
         };
         let mut names = Vec::new();
         for (name, value) in Form::parse(query_string.as_bytes()).pairs() {
-            let text = |bytes: &[u8]| {
+            let decode_text = |bytes: &[u8]| {
                 let text =
                     String::from_utf8(bytes.to_vec()).map_err(|_| invalid("the query", "is not UTF-8"))?;
                 if text.contains('\0') {
@@ -87,7 +87,7 @@ impl EventQuery {
                     Ok(text)
                 }
             };
-            let (name, value) = (text(name)?, text(value)?);
+            let (name, value) = (decode_text(name)?, decode_text(value)?);
             let is_list = matches!(name.as_str(), "type" | "types[]" | "source");
             if !is_list && names.contains(&name) {
                 return Err(invalid(&name, "is repeated"));
@@ -124,8 +124,8 @@ impl EventQuery {
             number.ok_or_else(|| invalid(name, &format!("must be a whole number from {min} to {max}")))
         };
         match (name, parameters) {
-            ("after", AllowedParameters::Log) => self.start = PageStart::After(Point::parse(value)),
-            ("before", AllowedParameters::Log) => self.start = PageStart::Before(Point::parse(value)),
+            ("after", AllowedParameters::Log) => self.start = PageStart::After(LogPoint::parse(value)),
+            ("before", AllowedParameters::Log) => self.start = PageStart::Before(LogPoint::parse(value)),
             ("limit", _) => self.limit = u32::try_from(number(1, MAX_LIMIT.into())?).unwrap_or(MAX_LIMIT),
             ("wait", _) => self.wait = Duration::from_secs(number(0, MAX_WAIT_SECONDS)?),
             ("from", _) => self.filter.from = Some(parse_time(name, value)?),
@@ -176,23 +176,26 @@ mod tests {
         let query = parse("").unwrap();
         assert_eq!(
             (query.start, query.limit, query.wait),
-            (PageStart::After(Point::Start), 100, Duration::ZERO)
+            (PageStart::After(LogPoint::Start), 100, Duration::ZERO)
         );
         assert_eq!(query.filter, EventFilter::default());
         let query = parse("after=now&limit=1000&wait=25&type=a.*&types%5B%5D=b&types[]=*&source=x&source=y&from=2026-11-22T10:00:00Z&to=2026-11-22T12:00:00+01:00").unwrap();
-        assert_eq!(query.start, PageStart::After(Point::Now));
+        assert_eq!(query.start, PageStart::After(LogPoint::Now));
         assert_eq!((query.limit, query.wait), (1000, Duration::from_secs(25)));
         let types: Vec<_> = query.filter.types.iter().map(|pattern| pattern.0.as_str()).collect();
         assert_eq!(types, ["a.*", "b", "*"]);
         assert_eq!(query.filter.sources, ["x", "y"]);
         assert_eq!(query.filter.to.unwrap().to_string(), "2026-11-22T11:00:00Z");
         let time = "2026-11-22T10:00:00Z".parse().unwrap();
-        assert_eq!(parse("before=2026-11-22T10:00:00Z").unwrap().start, PageStart::Before(Point::Time(time)));
+        assert_eq!(
+            parse("before=2026-11-22T10:00:00Z").unwrap().start,
+            PageStart::Before(LogPoint::Time(time))
+        );
         assert_eq!(
             parse("after=1970-01-01").unwrap().start,
-            PageStart::After(Point::Time(Timestamp::UNIX_EPOCH))
+            PageStart::After(LogPoint::Time(Timestamp::UNIX_EPOCH))
         );
-        assert_eq!(parse("after=x").unwrap().start, PageStart::After(Point::Cursor("x".into())));
+        assert_eq!(parse("after=x").unwrap().start, PageStart::After(LogPoint::Cursor("x".into())));
     }
 
     #[test]

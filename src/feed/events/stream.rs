@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode, header};
 
-use super::query::{AllowedParameters, EventQuery, PageStart, Point};
+use super::query::{AllowedParameters, EventQuery, LogPoint, PageStart};
 use super::{Feed, FeedRequest, FeedResponse, PATH, PageError, cursor};
 use crate::auth::TokenScope;
 use crate::feed::events::format::{Format, ResponseKind};
 use crate::feed::trim_slashes;
-use crate::log::{ConsumerStore, CursorKey, EventReader, Position, PositionedEvent};
+use crate::log::{ConsumerStore, CursorSigningKey, EventReader, Position, PositionedEvent};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The longest silence; proxies close connections that are idle for longer.
@@ -33,7 +33,7 @@ pub struct EventStream<L> {
     feed: Arc<Feed<L>>,
     query: EventQuery,
     next_position: Position,
-    key: CursorKey,
+    key: CursorSigningKey,
     is_finished: bool,
 }
 
@@ -50,7 +50,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         let open = async {
             let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
             if let Some(last_event_id) = request.header(LAST_EVENT_ID) {
-                query.start = PageStart::After(Point::parse(last_event_id));
+                query.start = PageStart::After(LogPoint::parse(last_event_id));
             }
             let PageStart::After(point) = &query.start else {
                 return Err(PageError::BadRequest("before cannot be combined with a stream".into()));
@@ -62,7 +62,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
             }
             let next_position = self.resolve_point(point).await?;
             query.wait = Duration::ZERO;
-            let key = self.cursor_key().await?.clone();
+            let key = self.cursor_signing_key().await?.clone();
             let mut stream =
                 EventStream { feed: self.clone(), query, next_position, key, is_finished: false };
             // Errors of the first read become the response's status.

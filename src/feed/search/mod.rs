@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
-use crate::log::{EventStore, LogError, Order, PageRequest};
+use crate::log::{EventStore, LogError, PageRequest, SortOrder};
 use crate::providers::sparkpost;
 use cursor::SearchCursor;
 use parameters::{InvalidParameter, SearchApi, SearchRequest};
@@ -51,7 +51,7 @@ impl<L: EventStore> Feed<L> {
             }
         };
         let page = PageRequest {
-            order: Order::NewestFirst,
+            order: SortOrder::NewestFirst,
             after,
             offset: search_request.offset(),
             // One more than the page, to know whether there is a next page.

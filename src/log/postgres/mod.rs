@@ -48,8 +48,8 @@ pub struct PostgresLog {
     append_watch: Arc<AppendWatch>,
 }
 
-/// A connection that returns to the pool only when it is idle. A cancelled query, for example at the end of a Lambda
-/// invocation, leaves its response in the connection, so the connection is closed instead.
+/// A connection that returns to the pool only if no query on it is unfinished; otherwise it is closed. A query that was
+/// cancelled, for example at the end of a Lambda invocation, leaves its response in the connection.
 struct CancelSafeConnection {
     connection: PoolConnection<Postgres>,
     is_idle: bool,
@@ -108,7 +108,11 @@ impl PostgresLog {
         let time_range = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
             // No new events, and no origin to store.
-            return Ok(RecordAttempt::Finished(RecordOutcome::Inserted { batch: 0, events: 0, repeats }));
+            return Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
+                batch_id: 0,
+                events: 0,
+                duplicates: repeats,
+            }));
         }
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let mut transaction = guard.connection.begin().await?;
@@ -142,9 +146,9 @@ impl PostgresLog {
         transaction.commit().await?;
         guard.is_idle = true;
         Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
-            batch: batch_id,
+            batch_id,
             events: records.len(),
-            repeats,
+            duplicates: repeats,
         }))
     }
 
@@ -329,7 +333,7 @@ async fn insert_batch(
     .bind(batch.origin.as_deref())
     .bind(to_i32(batch.events.len() - repeats))
     .bind(to_i32(repeats))
-    .bind(to_i32(batch.unrecognized))
+    .bind(to_i32(batch.unrecognized_count))
     .bind(time_range.map(|(oldest, _)| time(oldest)))
     .bind(time_range.map(|(_, newest)| time(newest)))
     .fetch_optional(&mut *connection)
@@ -341,7 +345,10 @@ async fn insert_batch(
         .bind(batch.origin.as_deref())
         .fetch_one(connection)
         .await?;
-    Ok(Err(RecordOutcome::AlreadyRecorded { batch: existing.try_get(0)?, published: existing.try_get(1)? }))
+    Ok(Err(RecordOutcome::AlreadyRecorded {
+        batch_id: existing.try_get(0)?,
+        is_published: existing.try_get(1)?,
+    }))
 }
 
 async fn insert_events(

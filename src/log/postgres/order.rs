@@ -14,7 +14,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::{CancelSafeConnection, DATABASE_TIMEOUT, PostgresLog, event_from_row};
-use crate::log::order::{Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent};
+use crate::log::order::{
+    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent,
+};
 use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
 use crate::log::{LogError, sql::Dialect as _, timestamp_from_micros};
@@ -99,8 +101,9 @@ async fn read(
 ) -> Result<RangeReadResult, LogError> {
     let query = QueryBuilder::new(page::batches_sql::<Postgres>(window, filter));
     let batch_rows = fetch_rows(connection, query).await?;
-    let batches = batch_rows.iter().map(batch_range_from_row).collect::<Result<Vec<_>, sqlx::Error>>()?;
-    let event_rows = match page::events_query::<Postgres>(&batches, window, filter, page_limit) {
+    let batch_ranges =
+        batch_rows.iter().map(batch_range_from_row).collect::<Result<Vec<_>, sqlx::Error>>()?;
+    let event_rows = match page::events_query::<Postgres>(&batch_ranges, window, filter, page_limit) {
         Some(query) => fetch_rows(connection, query).await?,
         None => Vec::new(),
     };
@@ -121,7 +124,7 @@ async fn read(
     let events =
         event_rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, sqlx::Error>>()?;
     let events = page::restore_order(events, page_limit);
-    let missing_count = page::count_missing(&batches, window, page_limit, scanned_count, &events);
+    let missing_count = page::count_missing(&batch_ranges, window, page_limit, scanned_count, &events);
     Ok(RangeReadResult { events: Some(events), missing_count })
 }
 
@@ -145,7 +148,7 @@ impl EventReader for PostgresLog {
         let end = self.assign_positions().await?;
         let rows = self.fetch_rows("select min(position) from hookbridge.batches".into()).await?;
         let first = rows.first().map(|row| row.try_get::<Option<Position>, _>(0)).transpose()?;
-        Ok(Bounds { first: first.flatten().unwrap_or(end), end })
+        Ok(Bounds { first_position: first.flatten().unwrap_or(end), end_position: end })
     }
 
     async fn read_events(
@@ -203,10 +206,11 @@ impl EventReader for PostgresLog {
         Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
     }
 
-    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
         let rows = self.fetch_rows("select cursor_key from hookbridge.log".into()).await?;
         let key = rows.first().map(|row| row.try_get(0)).transpose()?;
-        key.map(CursorKey::new).ok_or_else(|| LogError::Rejected("the log has no cursor signing key".into()))
+        key.map(CursorSigningKey::new)
+            .ok_or_else(|| LogError::Rejected("the log has no cursor signing key".into()))
     }
 
     async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {

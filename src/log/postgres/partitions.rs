@@ -205,7 +205,7 @@ async fn find_size_cutoff(
     if excess <= 0 {
         return Ok(None);
     }
-    let Bounds { first, end } = log.bounds().await?;
+    let Bounds { first_position: first, end_position: end } = log.bounds().await?;
     let excess_events = i128::from(end - first) * excess / i128::from(size);
     let first_retained = first + i64::try_from(excess_events).unwrap_or(end - first);
     let Some(start) = log.recorded_at(first_retained).await? else { return Ok(None) };

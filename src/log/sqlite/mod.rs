@@ -129,7 +129,7 @@ impl EventStore for SqliteLog {
         )
         .bind(batch.origin.as_deref())
         .bind(to_i64(batch.events.len()))
-        .bind(to_i64(batch.unrecognized))
+        .bind(to_i64(batch.unrecognized_count))
         .fetch_optional(&mut *transaction)
         .await?;
         let Some(row) = row else {
@@ -138,8 +138,8 @@ impl EventStore for SqliteLog {
                 .fetch_one(&mut *transaction)
                 .await?;
             return Ok(RecordOutcome::AlreadyRecorded {
-                batch: existing.try_get(0)?,
-                published: existing.try_get(1)?,
+                batch_id: existing.try_get(0)?,
+                is_published: existing.try_get(1)?,
             });
         };
         let batch_id: i64 = row.try_get(0)?;
@@ -200,7 +200,7 @@ impl EventStore for SqliteLog {
         if let Some(end) = end {
             self.append_watch.advance_to(end);
         }
-        Ok(RecordOutcome::Inserted { batch: batch_id, events, repeats })
+        Ok(RecordOutcome::Inserted { batch_id, events, duplicates: repeats })
     }
 
     async fn mark_published(&self, batch: i64) -> Result<(), LogError> {

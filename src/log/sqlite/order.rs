@@ -9,7 +9,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteLog, event_from_row};
-use crate::log::order::{Bounds, CursorKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent};
+use crate::log::order::{
+    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent,
+};
 use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
 use crate::log::{LogError, timestamp_from_micros};
@@ -73,7 +75,7 @@ impl EventReader for SqliteLog {
     async fn bounds(&self) -> Result<Bounds, LogError> {
         let sql = "select coalesce((select min(position) from batches), next), next from log";
         let row = sqlx::query(sql).fetch_one(&self.pool).await?;
-        Ok(Bounds { first: row.try_get(0)?, end: row.try_get(1)? })
+        Ok(Bounds { first_position: row.try_get(0)?, end_position: row.try_get(1)? })
     }
 
     async fn read_events(
@@ -91,7 +93,7 @@ impl EventReader for SqliteLog {
             }
         }
         // Checked after the read, so that an expiry during the read is noticed.
-        if positions.start < self.bounds().await?.first {
+        if positions.start < self.bounds().await?.first_position {
             return Ok(None);
         }
         Ok(Some(events))
@@ -129,9 +131,9 @@ impl EventReader for SqliteLog {
         Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
     }
 
-    async fn cursor_key(&self) -> Result<CursorKey, LogError> {
+    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
         let row = sqlx::query("select cursor_key from log").fetch_one(&self.pool).await?;
-        Ok(CursorKey::new(row.try_get(0)?))
+        Ok(CursorSigningKey::new(row.try_get(0)?))
     }
 
     async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {

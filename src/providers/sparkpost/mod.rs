@@ -24,7 +24,7 @@ pub const SPARKPOST: Provider = Provider {
     secret_parameter: "SparkPostWebhookSecret",
     secret_hint: "The credentials that SparkPost or Bird sends: user:password for basic authentication, or a fixed bearer token.",
     source: "sparkpost.com",
-    signature: SignatureScheme {
+    signature_scheme: SignatureScheme {
         header: "authorization",
         header_format: HeaderFormat::Credentials,
         algorithms: &[Algorithm::PlainSecret],

@@ -193,7 +193,7 @@ impl ServeFlags {
             None => LogAddress::File(data.join(LOG_FILE)),
         };
         let file_settings = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
-        let delivery = self.subscribers.resolve(file_settings, &default_key_file(&database, &data))?;
+        let delivery = self.subscribers.resolve(file_settings, &default_key_folder(&database, &data))?;
         let listen = self.listen.or(file.listen).map_or(DEFAULT_LISTEN, |listen| listen.0);
         let token = self.token.or(file.token).filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
@@ -236,7 +236,7 @@ pub fn default_log_file() -> PathBuf {
 }
 
 /// The folder of the key file if none is configured: the log's folder if the log is a file.
-pub fn default_key_file(database: &LogAddress, data: &Path) -> PathBuf {
+pub fn default_key_folder(database: &LogAddress, data: &Path) -> PathBuf {
     match database {
         LogAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
         LogAddress::Postgres(_) => data.to_owned(),
@@ -283,7 +283,7 @@ fn parse_per_provider(
         pairs.push((name.to_owned(), value.to_owned()));
     }
     let resolve_provider = |(name, value): (String, String)| {
-        let provider = providers::find(&name);
+        let provider = providers::find_provider(&name);
         Ok((provider.map_err(|error| SettingsError(format!("{setting}: {error}")))?, value))
     };
     pairs.into_iter().map(resolve_provider).collect()

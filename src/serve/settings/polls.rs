@@ -65,7 +65,7 @@ impl PollFlags {
         for (provider, key) in parse_per_provider("poll", "stripe=...", file.keys, self.poll)? {
             if provider.polling.is_none() {
                 let pollable: Vec<_> =
-                    providers::ALL.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
+                    providers::PROVIDERS.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
                 return Err(SettingsError(format!(
                     "poll: {} has no event list to poll; providers with one: {}",
                     provider.name,

@@ -41,7 +41,7 @@ impl CloudFunction {
         let config = config(endpoint).await;
         Self(BridgeFunction {
             handler: WebhookHandler {
-                provider: providers::find(provider).unwrap(),
+                provider: providers::find_provider(provider).unwrap(),
                 secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), cache_ttls),
                 bus: EventBridge::new(&config, "default".into()),
                 max_entry_bytes: 262_144,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hookbridge::log::{
-    EventBatch, EventStore, NewEvent, Order, PageRequest, Search, SearchColumns, StoredEvent,
+    EventBatch, EventStore, NewEvent, PageRequest, Search, SearchColumns, SortOrder, StoredEvent,
 };
 use jiff::Timestamp;
 
@@ -50,20 +50,20 @@ pub fn new_event(id: &str, time: Timestamp) -> NewEvent<'static> {
 }
 
 pub fn batch<'a>(origin: &str, events: Vec<NewEvent<'a>>) -> EventBatch<'a> {
-    EventBatch { origin: Some(Cow::Owned(origin.to_owned())), events, unrecognized: 0 }
+    EventBatch { origin: Some(Cow::Owned(origin.to_owned())), events, unrecognized_count: 0 }
 }
 
 pub fn unlimited_search() -> Search {
     Search { from: Timestamp::MIN, to: Timestamp::MAX, ..Search::default() }
 }
 
-pub fn page(order: Order, limit: u32) -> PageRequest {
+pub fn page(order: SortOrder, limit: u32) -> PageRequest {
     PageRequest { order, after: None, offset: 0, limit }
 }
 
 /// All events in log order.
 pub async fn all_events(log: &impl EventStore) -> Vec<StoredEvent> {
-    log.search(&unlimited_search(), &page(Order::OldestFirst, 100_000)).await.unwrap()
+    log.search(&unlimited_search(), &page(SortOrder::OldestFirst, 100_000)).await.unwrap()
 }
 
 pub fn ids(events: &[StoredEvent]) -> Vec<&str> {

@@ -48,10 +48,10 @@ pub fn github_signature(body: &[u8]) -> String {
 
 /// The signature header that a provider would send with `body`, made by the library.
 pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String {
-    let provider = providers::find(provider).unwrap();
+    let provider = providers::find_provider(provider).unwrap();
     let body = bytes::Bytes::copy_from_slice(body);
     let webhook = RawWebhook::new(url.parse().unwrap(), http::HeaderMap::new(), body);
-    provider.signature.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
+    provider.signature_scheme.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }
 
 /// Calls `poll` until it returns a value, for at most 90 s.

@@ -141,7 +141,7 @@ impl Server {
 }
 
 fn secret_flags() -> Vec<String> {
-    providers::ALL.iter().map(|Provider { name, .. }| format!("--secret={name}={SECRET}")).collect()
+    providers::PROVIDERS.iter().map(|Provider { name, .. }| format!("--secret={name}={SECRET}")).collect()
 }
 
 fn spawn(folder: &Path, secrets: &[String], flags: &[&str]) -> (Child, Mutex<mpsc::Receiver<String>>) {

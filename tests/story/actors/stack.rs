@@ -35,10 +35,10 @@ impl Stack {
     pub fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
         let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
         let polled_provider =
-            self.provider.strip_suffix("-poller").map(|name| providers::find(name).unwrap());
+            self.provider.strip_suffix("-poller").map(|name| providers::find_provider(name).unwrap());
         let secret_parameter = match polled_provider.and_then(|provider| provider.polling.as_ref()) {
             Some(polling) => polling.api_key_parameter,
-            None => providers::find(self.provider).map_or("", |provider| provider.secret_parameter),
+            None => providers::find_provider(self.provider).map_or("", |provider| provider.secret_parameter),
         };
         let base = [
             (secret_parameter, secret),
@@ -93,10 +93,10 @@ impl Stack {
 
     /// Sends a webhook to the function's URL, signed as if it had been sent to `public_url`.
     pub fn send(&self, secret: &str, body: &str, event: Option<&str>, public_url: Option<&str>) -> Reply {
-        let provider = providers::find(self.provider).unwrap();
+        let provider = providers::find_provider(self.provider).unwrap();
         let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
-        let to = public_url.map_or_else(|| url.clone(), |public_url| public_url.parse().unwrap());
-        let webhook = TestWebhook { provider, event, body: Some(body.to_owned().into()), to };
+        let signed_url = public_url.map_or_else(|| url.clone(), |public_url| public_url.parse().unwrap());
+        let webhook = TestWebhook { provider, event, body: Some(body.to_owned().into()), url: signed_url };
         let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
         let headers: Vec<(&str, &[u8])> =
             signed.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
