@@ -11,7 +11,7 @@ use super::s3;
 use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::{Detail, Event};
 
-/// An S3 bucket that stores details.
+/// The S3 bucket for event details that exceed the entry limit.
 pub struct ClaimCheckStore {
     client: aws_sdk_s3::Client,
     bucket: String,

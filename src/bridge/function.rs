@@ -83,16 +83,16 @@ impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
         deadline: SystemTime,
     ) -> (FunctionUrlResponse, String) {
         let deadline = handling_deadline(deadline);
-        let record = match WebhookRequest::from_function_url_event(event, self.public_url.as_ref()) {
+        let request_log = match WebhookRequest::from_function_url_event(event, self.public_url.as_ref()) {
             Ok(request) => self.handler.handle(request, deadline).await,
             Err(outcome) => RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) },
         };
-        let response = record.response();
+        let response = request_log.response();
         let headers = [("content-type", "text/plain; charset=utf-8")]
             .into_iter()
             .chain(response.extra_header)
             .collect();
-        let line = format_emf_line(&record, &self.function_name, request_id);
+        let line = format_emf_line(&request_log, &self.function_name, request_id);
         let (status_code, body) = (response.status, response.body);
         (FunctionUrlResponse { status_code, headers, body, is_base64_encoded: false }, line)
     }

@@ -126,7 +126,8 @@ impl SsrfGuard {
         self.allowed.iter().any(|net| net.contains(&address))
     }
 
-    /// Parses a URL and checks it without DNS: scheme, credentials, and the address if the host is one.
+    /// Parses a URL and makes the checks that need no DNS: the scheme is http(s), there are no credentials, and a host that is an
+    /// IP address is allowed.
     pub fn parse_url(&self, text: &str) -> Result<Url, BlockedUrlError> {
         let url = Url::parse(text.trim()).map_err(|_| BlockedUrlError::InvalidUrl)?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_key_is_sent_over_tls_or_to_loopback_only() {
+    fn a_base_url_is_an_https_or_loopback_origin() {
         for valid in [
             "https://api.eu.sparkpost.com",
             "https://api.stripe.com/",

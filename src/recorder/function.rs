@@ -108,7 +108,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
         Ok((response, lines))
     }
 
-    /// Runs the scheduled task: the lag report, or maintenance of the log.
+    /// Runs the scheduled task: the report of the consumers' lag, or maintenance of the log.
     async fn run_scheduled_task(
         &self,
         event: &str,

@@ -1,4 +1,5 @@
-//! Admission control for webhooks: limits on concurrency, body size and body time, before any of the body is parsed.
+//! Admission control for webhooks: limits on concurrency, on the size of a body, and on the time to receive it. All
+//! apply before the body is parsed.
 
 use axum::body::Body;
 use axum::http::StatusCode;

@@ -116,8 +116,8 @@ impl<S: SqlExecutor> DeliveryStore<S> {
             result => result,
         };
         let changed = result?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
-        let unchanged = attempts.into_iter().filter(|attempt| !changed.contains(&attempt.delivery)).collect();
-        if let Err(error) = self.update_attempt_counts(unchanged).await {
+        let superseded_attempts = attempts.into_iter().filter(|attempt| !changed.contains(&attempt.delivery)).collect();
+        if let Err(error) = self.update_attempt_counts(superseded_attempts).await {
             warn!(
                 error = error.to_string(),
                 "failed to update the attempt counts of deliveries that another worker has claimed"

@@ -171,8 +171,8 @@ impl PostgresLog {
         Ok(rows)
     }
 
-    /// Removes the records that the log already has.
-    async fn drop_known<'r, 'a>(
+    /// Returns the records that the log does not have yet.
+    async fn filter_new<'r, 'a>(
         &self,
         records: Vec<(usize, &'r NewEvent<'a>)>,
     ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, LogError> {
@@ -216,7 +216,7 @@ impl EventStore for PostgresLog {
         for _ in 0..MAX_ATTEMPTS {
             match self.try_record(batch, &records).await? {
                 RecordAttempt::Finished(outcome) => return Ok(outcome),
-                RecordAttempt::DuplicateEvents => records = self.drop_known(records).await?,
+                RecordAttempt::DuplicateEvents => records = self.filter_new(records).await?,
                 RecordAttempt::Conflict(error) => last_error = error,
                 RecordAttempt::MissingPartition => {
                     self.invalidate_known_weeks(&records);
