@@ -14,6 +14,7 @@ pub mod bridge;
 pub mod bus;
 #[cfg(feature = "command")]
 pub mod cli;
+pub mod db;
 pub mod delivery;
 pub mod event;
 pub mod feed;
@@ -22,7 +23,6 @@ pub mod files;
 pub mod http_client;
 pub mod input;
 pub mod lambda;
-pub mod lambda_log;
 pub mod log;
 pub mod output;
 pub mod poller;

@@ -9,8 +9,10 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["files", "http_client", "output"],
     &["event", "aws", "lambda"],
-    &["secrets", "log"],
-    &["archive", "auth", "bus", "input", "lambda_log", "providers"],
+    &["secrets"],
+    &["db"],
+    &["log"],
+    &["archive", "auth", "bus", "input", "providers"],
     &["bridge", "delivery", "feed", "poller", "recorder", "send", "template"],
     &["serve"],
     &["cli"],

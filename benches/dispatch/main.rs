@@ -20,15 +20,14 @@ use axum::body::Bytes;
 use axum::routing::post;
 use hookbridge::aws::AwsError;
 use hookbridge::bus::Bus;
+use hookbridge::db::Database;
 use hookbridge::delivery::{
     DeliveryClient, DeliveryStore, Dispatcher, KeyRing, KeySource, SIGNATURE_HEADERS, SigningSecret,
     SsrfGuard,
 };
 use hookbridge::event::Event;
 use hookbridge::http_client;
-use hookbridge::log::{
-    EventBatch, EventReader as _, EventStore as _, NewEvent, PostgresLog, SearchColumns, SqliteLog,
-};
+use hookbridge::log::{EventBatch, EventLog, NewEvent, SearchColumns};
 use jiff::Timestamp;
 
 const EVENTS: usize = 40_000;
@@ -213,17 +212,17 @@ impl Drop for ServerProcess {
 
 /// The log of the server, opened by the benchmark too.
 enum BenchLog {
-    Postgres(PostgresLog, sqlx::PgPool),
-    Sqlite(SqliteLog, sqlx::SqlitePool),
+    Postgres(EventLog, sqlx::PgPool),
+    Sqlite(EventLog, sqlx::SqlitePool),
 }
 
 impl BenchLog {
     async fn open(database: &str) -> Self {
         if database.starts_with("postgres") {
-            let log = PostgresLog::open(&database.parse().unwrap(), 1).await.unwrap();
+            let log = EventLog::new(Database::open(&database.parse().unwrap(), 1).await.unwrap());
             return Self::Postgres(log, sqlx::PgPool::connect(database).await.unwrap());
         }
-        let log = SqliteLog::open(database.as_ref()).await.unwrap();
+        let log = EventLog::new(Database::open(&database.parse().unwrap(), 1).await.unwrap());
         Self::Sqlite(log, sqlx::SqlitePool::connect(&format!("sqlite://{database}")).await.unwrap())
     }
 
@@ -296,15 +295,20 @@ async fn measure_claims(database: &str) {
          analyze hookbridge.deliveries"
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
-    let log = PostgresLog::open(&database.parse().unwrap(), 4).await.unwrap();
+    let log = EventLog::new(Database::open(&database.parse().unwrap(), 4).await.unwrap());
     let keys = KeySource::Static(KeyRing::parse("a key of at least thirty-two characters").unwrap());
     let client = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
     let mut idle_times = Vec::new();
     let mut claim_times = Vec::new();
     for _ in 0..20 {
         let (keys, client) = (KeySource::Static(keys.key_ring().await.unwrap()), client.clone());
-        let dispatcher =
-            Dispatcher::new(DeliveryStore::new(log.clone()), keys, client, NullBus, Arc::new(Timestamp::now));
+        let dispatcher = Dispatcher::new(
+            DeliveryStore::new(log.database().clone()),
+            keys,
+            client,
+            NullBus,
+            Arc::new(Timestamp::now),
+        );
         let started = Instant::now();
         assert!(dispatcher.claim_due().await.unwrap().is_empty());
         idle_times.push(started.elapsed());

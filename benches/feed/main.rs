@@ -12,7 +12,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hookbridge::log::{EventBatch, EventReader as _, EventStore as _, NewEvent, PostgresLog, SearchColumns};
+use hookbridge::db::Database;
+use hookbridge::log::{EventBatch, EventLog, NewEvent, SearchColumns};
 
 const ITERATIONS: usize = 500;
 const LONG_POLLS: usize = 1000;
@@ -36,7 +37,7 @@ fn main() {
         latency(&postgres, webhook)
     );
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let log = runtime.block_on(PostgresLog::open(&database.parse().unwrap(), 2)).unwrap();
+    let log = EventLog::new(runtime.block_on(Database::open(&database.parse().unwrap(), 2)).unwrap());
     let mut n = 0;
     let recorder = |_: SocketAddr| {
         n += 1;
@@ -158,7 +159,7 @@ fn webhook(address: SocketAddr) -> Instant {
 }
 
 /// Records an event outside the server's process, and returns the time of the commit.
-async fn record(log: &PostgresLog, n: usize) -> Instant {
+async fn record(log: &EventLog, n: usize) -> Instant {
     let record = NewEvent {
         time: jiff::Timestamp::now(),
         id: format!("{n}").into(),

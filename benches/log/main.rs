@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use generator::Generator;
 use hookbridge::auth::{Authenticator, TokenScope};
+use hookbridge::db::Database;
 use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
-use hookbridge::log::{EventReader as _, EventStore as _, PostgresLog, RecordOutcome};
+use hookbridge::log::{EventLog, RecordOutcome};
 use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};
@@ -35,7 +36,7 @@ fn env_number(name: &str, default: usize) -> usize {
 async fn main() {
     let url = std::env::var("BENCH_DATABASE").unwrap();
     let rows = env_number("BENCH_ROWS", 2_000_000).max(1_500_000);
-    let log = Arc::new(PostgresLog::open(&url.parse().unwrap(), 8).await.unwrap());
+    let log = Arc::new(EventLog::new(Database::open(&url.parse().unwrap(), 8).await.unwrap()));
     let pool = PgPool::connect(&url).await.unwrap();
     let mut generator = Generator::new(DAYS, rows / usize::try_from(DAYS).unwrap());
 
@@ -64,10 +65,10 @@ async fn main() {
         println!("a page at {position}: {:.2} of the time at 1 million rows", full / base);
     }
     search(&log, &pool).await;
-    log.close().await;
+    log.database().close().await;
 }
 
-async fn best_rate(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
+async fn best_rate(log: &Arc<EventLog>, generator: &mut Generator) -> f64 {
     let mut best = 0.0_f64;
     for _ in 0..3 {
         best = best.max(load_while_following(log, generator).await);
@@ -76,7 +77,7 @@ async fn best_rate(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
 }
 
 /// Records the measured batches while another task assigns positions, and returns events per second.
-async fn load_while_following(log: &Arc<PostgresLog>, generator: &mut Generator) -> f64 {
+async fn load_while_following(log: &Arc<EventLog>, generator: &mut Generator) -> f64 {
     let follower_log = log.clone();
     let follower = tokio::spawn(async move {
         loop {
@@ -90,7 +91,7 @@ async fn load_while_following(log: &Arc<PostgresLog>, generator: &mut Generator)
 }
 
 /// Records batches, and returns events per second.
-async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize) -> f64 {
+async fn load(log: &Arc<EventLog>, generator: &mut Generator, batches: usize) -> f64 {
     // Measured batches are generated before the measurement starts.
     let generated: Vec<_> = if batches == MEASURED_BATCHES {
         (0..batches).map(|_| generator.batch(BATCH_SIZE)).collect()
@@ -135,7 +136,7 @@ async fn load(log: &Arc<PostgresLog>, generator: &mut Generator, batches: usize)
 
 /// Measures what positions cost writers: alternates between runs with and without the index of positions and the task that
 /// assigns them.
-async fn positions_cost(log: &Arc<PostgresLog>, pool: &PgPool, generator: &mut Generator) {
+async fn positions_cost(log: &Arc<EventLog>, pool: &PgPool, generator: &mut Generator) {
     let (mut with_positions, mut without_positions) = (0.0_f64, 0.0_f64);
     for _ in 0..4 {
         sqlx::raw_sql("drop index hookbridge.events_order").execute(pool).await.unwrap();
@@ -186,7 +187,7 @@ async fn copy(pool: &PgPool, recorder_rate: f64) {
     sqlx::raw_sql("drop table baseline").execute(pool).await.unwrap();
 }
 
-async fn get(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
+async fn get(feed: &Feed, path: &str, query: &str) -> Vec<u8> {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
     let request =
         FeedRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
@@ -195,13 +196,13 @@ async fn get(feed: &Feed<PostgresLog>, path: &str, query: &str) -> Vec<u8> {
     response.body
 }
 
-async fn find(feed: &Feed<PostgresLog>, query: &str) {
+async fn find(feed: &Feed, query: &str) {
     get(feed, SEARCH_PATHS[0], query).await;
 }
 
 /// Measures a search page of one day per filter, against the search's two SQL statements written by hand.
-async fn search(log: &Arc<PostgresLog>, pool: &PgPool) {
-    let feed = Feed::new(PostgresLog::clone(log), Authenticator::Open);
+async fn search(log: &Arc<EventLog>, pool: &PgPool) {
+    let feed = Feed::new(EventLog::clone(log), Authenticator::Open);
     let to = Timestamp::now() - SignedDuration::from_hours(24);
     let from = to - SignedDuration::from_hours(24);
     let month = to - SignedDuration::from_hours(24 * 29);

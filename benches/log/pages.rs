@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hookbridge::auth::Authenticator;
 use hookbridge::feed::Feed;
-use hookbridge::log::{Bounds, EventReader as _, PostgresLog};
+use hookbridge::log::{Bounds, EventLog};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::Row as _;
@@ -27,7 +27,7 @@ struct Envelope<'a> {
 }
 
 /// Measures a page at the start, in the middle and at the end of the log, and returns the milliseconds.
-pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
+pub(crate) async fn compare(log: &EventLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
     let Bounds { first_position: first, end_position: end } = log.bounds().await.unwrap();
     let feed = Feed::new(log.clone(), Authenticator::Open);
     let mut times = Vec::new();
@@ -59,7 +59,7 @@ pub(crate) async fn compare(log: &PostgresLog, pool: &PgPool) -> Vec<(&'static s
 }
 
 /// Measures a page of one event type, starting in the middle of the log, against a page of all types.
-async fn compare_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, every_type_milliseconds: f64) {
+async fn compare_one_type(feed: &Feed, pool: &PgPool, from: i64, every_type_milliseconds: f64) {
     let query = format!("{}&limit={PAGE_SIZE}&type=bounce", cursor_at(feed, pool, from).await);
     let mut best = Duration::MAX;
     for _ in 0..15 {
@@ -77,7 +77,7 @@ async fn compare_one_type(feed: &Feed<PostgresLog>, pool: &PgPool, from: i64, ev
 }
 
 /// Returns the `after` parameter of the page that starts at `position`.
-async fn cursor_at(feed: &Feed<PostgresLog>, pool: &PgPool, position: i64) -> String {
+async fn cursor_at(feed: &Feed, pool: &PgPool, position: i64) -> String {
     // Paging backwards from the end would take long, so the search starts at the time of the batch.
     let batch = "select to_char(recorded at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), position from hookbridge.batches
         where recorded = (select recorded from hookbridge.batches where position <= $1 order by position desc limit 1)

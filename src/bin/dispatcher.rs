@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::bus::EventBridge;
+use hookbridge::db::Database;
 use hookbridge::delivery::{
     DeliveryClient, DeliveryStore, Dispatcher, DispatcherEnvironment, DispatcherFunction, KeySource,
     RetryQueue, SsrfGuard,
 };
-use hookbridge::lambda_log::LambdaLog;
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, lambda, output};
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ async fn run() -> Result<(), Error> {
     let environment = DispatcherEnvironment::from_variables(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let secret = environment.database_secret_arn.map(|arn| SecretsManager::new(&config, arn));
-    let store = DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), secret)?);
+    let store = DeliveryStore::new(Database::for_function(environment.database_url.as_ref(), secret)?);
     let keys = KeySource::from_secrets_manager(SecretsManager::new(&config, environment.subscriber_key_arn));
     let client = DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?;
     let bus = EventBridge::new(&config, environment.bus);

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::auth::Authenticator;
+use hookbridge::db::Database;
 use hookbridge::feed::{Feed, FeedEnvironment, FeedFunction};
-use hookbridge::lambda_log::LambdaLog;
+use hookbridge::log::EventLog;
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, output};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -25,7 +26,7 @@ async fn run() -> Result<(), Error> {
     let secret = |arn| SecretsManager::new(&config, arn);
     let authenticator = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
-    let log = LambdaLog::new(environment.database_url.as_ref(), credentials)?;
+    let log = EventLog::new(Database::for_function(environment.database_url.as_ref(), credentials)?);
     let function = Arc::new(FeedFunction {
         feed: Arc::new(Feed::new(log, authenticator)),
         is_streaming: environment.is_streaming,

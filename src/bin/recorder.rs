@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive};
 use hookbridge::bus::EventBridge;
-use hookbridge::lambda_log::LambdaLog;
+use hookbridge::db::Database;
+use hookbridge::log::EventLog;
 use hookbridge::recorder::{Recorder, RecorderEnvironment, RecorderFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, lambda, output};
@@ -27,7 +28,7 @@ async fn run() -> Result<(), Error> {
     let function = Arc::new(RecorderFunction {
         recorder: Recorder {
             archive: Archive::S3(S3Archive::new(&config, bucket, prefix)),
-            log: LambdaLog::new(environment.database_url.as_ref(), secret)?,
+            log: EventLog::new(Database::for_function(environment.database_url.as_ref(), secret)?),
             bus: environment.event_bus.map(|bus| Arc::new(EventBridge::new(&config, bus))),
         },
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),

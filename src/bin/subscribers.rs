@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::auth::Authenticator;
+use hookbridge::db::Database;
 use hookbridge::delivery::{
     Api, ApiFunction, DeliveryClient, DeliveryStore, KeySource, SsrfGuard, SubscriberService,
     SubscribersEnvironment,
 };
-use hookbridge::lambda_log::LambdaLog;
 use hookbridge::secrets::SecretsManager;
 use hookbridge::{aws, lambda, output};
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ async fn run() -> Result<(), Error> {
     let authenticator = Authenticator::for_function(environment.tokens_secret_arn.map(secret));
     let credentials = environment.database_secret_arn.map(secret);
     let service = SubscriberService {
-        store: DeliveryStore::new(LambdaLog::new(environment.database_url.as_ref(), credentials)?),
+        store: DeliveryStore::new(Database::for_function(environment.database_url.as_ref(), credentials)?),
         keys: KeySource::from_secrets_manager(secret(environment.subscriber_key_arn)),
         client: DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?,
         clock: Arc::new(Timestamp::now),

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::subscriber::format_fields;
+use crate::db::{Database, DatabaseError, OpenDatabaseError};
 use crate::delivery::{DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView, view};
 use crate::input;
-use crate::log::{AnyLog, LogError, OpenLogError};
 use crate::output;
 use crate::serve::settings::default_log_file;
 
@@ -94,9 +94,9 @@ pub struct SelectionArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     #[error(transparent)]
-    Log(#[from] OpenLogError),
+    Log(#[from] OpenDatabaseError),
     #[error(transparent)]
-    Store(#[from] LogError),
+    Store(#[from] DatabaseError),
     #[error("no subscriber {0}; list them with: hookbridge subscriber list")]
     UnknownSubscriber(String),
     #[error("give a delivery's id, or at least one of --subscriber, --event, --status and --since")]
@@ -109,8 +109,8 @@ pub enum DeliveryError {
 }
 
 impl StoreArgs {
-    async fn open_store(&self) -> Result<DeliveryStore<AnyLog>, DeliveryError> {
-        Ok(DeliveryStore::new(AnyLog::open_existing(&self.database, 2).await?.0))
+    async fn open_store(&self) -> Result<DeliveryStore, DeliveryError> {
+        Ok(DeliveryStore::new(Database::open_existing(&self.database, 2).await?.0))
     }
 }
 
@@ -123,10 +123,10 @@ impl SelectionArgs {
 }
 
 impl FilterArgs {
-    async fn into_filter(self, store: &DeliveryStore<AnyLog>) -> Result<DeliveryFilter, DeliveryError> {
+    async fn into_filter(self, store: &DeliveryStore) -> Result<DeliveryFilter, DeliveryError> {
         let Self { subscriber, event, status, since, until } = self;
         if let Some(name) = &subscriber
-            && !store.has_subscriber(name).await?
+            && !store.subscribers.has_name(name).await?
         {
             return Err(DeliveryError::UnknownSubscriber(name.clone()));
         }
@@ -142,7 +142,7 @@ impl DeliveryCommand {
                 let store = store_args.open_store().await?;
                 let (mut filter, mut remaining) = (filter_args.into_filter(&store).await?, limit as usize);
                 while remaining > 0 {
-                    let page = store.list_deliveries(&filter, remaining.min(PAGE_SIZE)).await?;
+                    let page = store.history.list(&filter, remaining.min(PAGE_SIZE)).await?;
                     let Some(last) = page.last() else { break };
                     filter.before_id = Some(last.id);
                     remaining -= page.len();
@@ -160,7 +160,8 @@ impl DeliveryCommand {
                 let (delivery, attempts) = store_args
                     .open_store()
                     .await?
-                    .find_delivery(id)
+                    .history
+                    .find(id)
                     .await?
                     .ok_or(DeliveryError::NotFound(id))?;
                 let mut object = view::delivery_with_attempts_json(&delivery, &attempts);

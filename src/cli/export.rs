@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use jiff::Timestamp;
 
+use crate::db::{Database, OpenDatabaseError};
 use crate::input;
-use crate::log::{
-    AnyLog, COLUMNS, EventStore as _, OpenLogError, PageRequest, Search, SortOrder, StoredEvent,
-};
+use crate::log::{COLUMNS, EventLog, PageRequest, Search, SortOrder, StoredEvent};
 use crate::output;
 use crate::recorder;
 use crate::serve::settings::default_log_file;
@@ -59,7 +58,7 @@ enum Format {
 pub enum ExportError {
     /// The log cannot be opened or read.
     #[error(transparent)]
-    Log(#[from] OpenLogError),
+    Log(#[from] OpenDatabaseError),
     /// The time range is reversed.
     #[error("--from is later than --to")]
     ReversedRange,
@@ -82,7 +81,8 @@ impl Export {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ExportError::ReversedRange);
         }
-        let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
+        let (db, log_error) = Database::open_existing(&self.database, 1).await?;
+        let log = EventLog::new(db);
         let output_name =
             self.output.as_ref().map_or("standard output".into(), |path| path.display().to_string());
         let output_error = |error| ExportError::Output { output: output_name.clone(), error };

@@ -12,7 +12,8 @@ use tokio::task::{JoinError, JoinSet};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
 use crate::bus::EventBridge;
-use crate::log::{AnyLog, EventReader as _, LogAddress, LogError};
+use crate::db::{Database, DatabaseAddress, DatabaseError, DatabaseUrlError};
+use crate::log::EventLog;
 use crate::output;
 use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, RecordSummary, Recorder};
@@ -47,7 +48,7 @@ pub struct Load {
 pub enum LoadError {
     /// The address of the log is not valid.
     #[error("invalid --database")]
-    Database(#[from] crate::log::postgres::DatabaseUrlError),
+    Database(#[from] DatabaseUrlError),
     /// The archive does not exist or cannot be read.
     #[error("cannot read {archive}: {error}")]
     Archive {
@@ -70,7 +71,7 @@ pub enum LoadError {
         /// The address.
         log: String,
         /// The cause.
-        error: LogError,
+        error: DatabaseError,
     },
     /// Some batches failed.
     #[error("cannot load {count} batches; the first: {first}")]
@@ -99,18 +100,17 @@ impl Load {
     /// # Errors
     /// The log or the archive cannot be opened, the archive is empty, or some batches failed.
     pub async fn run(self) -> Result<(), LoadError> {
-        let address: LogAddress = self.database.to_string_lossy().parse()?;
+        let address: DatabaseAddress = self.database.to_string_lossy().parse()?;
         let log_error = |error| LoadError::Log { log: address.to_string(), error };
-        let log = AnyLog::open(&address, u32::try_from(CONCURRENT_BATCHES).unwrap_or(u32::MAX))
-            .await
-            .map_err(log_error)?;
+        let connections = u32::try_from(CONCURRENT_BATCHES).unwrap_or(u32::MAX);
+        let log = EventLog::new(Database::open(&address, connections).await.map_err(log_error)?);
         let archive = match &self.archive {
             ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
             ArchiveUrl::S3 { bucket, prefix } => {
                 Archive::S3(S3Archive::new(&aws::command_config().await, bucket.clone(), prefix.clone()))
             }
         };
-        let recorder: Recorder<AnyLog, EventBridge> = Recorder { archive, log, bus: None };
+        let recorder: Recorder<EventBridge> = Recorder { archive, log, bus: None };
         let started = Instant::now();
         let progress = load(Arc::new(recorder), &self.archive, &log_error).await?;
         progress.print_summary(started.elapsed(), self.json);
@@ -122,9 +122,9 @@ impl Load {
 }
 
 async fn load(
-    recorder: Arc<Recorder<AnyLog, EventBridge>>,
+    recorder: Arc<Recorder<EventBridge>>,
     url: &ArchiveUrl,
-    log_error: &impl Fn(LogError) -> LoadError,
+    log_error: &impl Fn(DatabaseError) -> LoadError,
 ) -> Result<Progress, LoadError> {
     let mut progress = Progress::default();
     let mut last_report = Instant::now();
@@ -178,7 +178,7 @@ impl Progress {
     fn count(
         &mut self,
         result: Option<Result<BatchResult, JoinError>>,
-        log_error: &impl Fn(LogError) -> LoadError,
+        log_error: &impl Fn(DatabaseError) -> LoadError,
     ) -> Result<(), LoadError> {
         match result {
             Some(Ok((_, Ok(summary)))) => {
@@ -187,7 +187,9 @@ impl Progress {
             }
             Some(Ok((
                 _,
-                Err(RecordError::Log(error @ (LogError::Unavailable(_) | LogError::InvalidCredentials(_)))),
+                Err(RecordError::Log(
+                    error @ (DatabaseError::Unavailable(_) | DatabaseError::InvalidCredentials(_)),
+                )),
             ))) => {
                 return Err(log_error(error));
             }

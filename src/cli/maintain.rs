@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
-use crate::log::{AnyLog, EventStore as _, MaintenanceReport, OpenLogError, RetentionPolicy};
+use crate::db::{Database, OpenDatabaseError};
+use crate::log::{EventLog, MaintenanceReport, RetentionPolicy};
 use crate::output;
 use crate::serve::settings::default_log_file;
 
@@ -33,8 +34,9 @@ impl Maintain {
     ///
     /// # Errors
     /// The log cannot be opened, or its maintenance failed.
-    pub async fn run(self) -> Result<(), OpenLogError> {
-        let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
+    pub async fn run(self) -> Result<(), OpenDatabaseError> {
+        let (db, log_error) = Database::open_existing(&self.database, 1).await?;
+        let log = EventLog::new(db);
         let mut policy = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
         if let Some(days) = self.keep {
             policy = policy.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));

@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::aws;
+use crate::db::{Database, DatabaseAddress, OpenDatabaseError};
 use crate::delivery::{
     DeliveryClient, DeliverySignature, DeliveryStore, Envelope, KeySource, MAX_OVERLAP, SsrfGuard,
     Subscriber, SubscriberService, SubscriberServiceError, SubscriberUpdate, view,
 };
-use crate::log::{AnyLog, LogAddress, OpenLogError};
 use crate::output;
 use crate::secrets::{Secret, SecretsManager};
 use crate::serve::settings::{
@@ -147,7 +147,7 @@ pub struct RotateSecretArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum SubscriberCommandError {
     #[error(transparent)]
-    Log(#[from] OpenLogError),
+    Log(#[from] OpenDatabaseError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("cannot create the HTTP client")]
@@ -163,11 +163,12 @@ pub enum SubscriberCommandError {
 }
 
 impl StoreArgs {
-    async fn open_service(&self) -> Result<SubscriberService<AnyLog>, SubscriberCommandError> {
-        let address: LogAddress = self.database.to_string_lossy().parse().map_err(OpenLogError::from)?;
+    async fn open_service(&self) -> Result<SubscriberService, SubscriberCommandError> {
+        let address: DatabaseAddress =
+            self.database.to_string_lossy().parse().map_err(OpenDatabaseError::from)?;
         let key_folder = default_key_folder(&address, &default_data_folder());
         let settings = self.flags.clone().resolve(SubscriberFile::default(), &key_folder)?;
-        let (log, _) = AnyLog::open_existing(&self.database, 2).await?;
+        let (db, _) = Database::open_existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
             Some(arn) => KeySource::from_secrets_manager(SecretsManager::new(
                 &aws::command_config().await,
@@ -176,7 +177,7 @@ impl StoreArgs {
             None => KeySource::File(settings.key_file),
         };
         Ok(SubscriberService {
-            store: DeliveryStore::new(log),
+            store: DeliveryStore::new(db),
             keys,
             client: DeliveryClient::new(SsrfGuard::new(settings.allowed_networks))?,
             clock: Arc::new(Timestamp::now),
@@ -230,7 +231,7 @@ impl SubscriberCommand {
                 }
             }
             Self::List(store) => {
-                let subscribers = store.open_service().await?.store.list_subscribers(None).await;
+                let subscribers = store.open_service().await?.store.subscribers.list(None).await;
                 for subscriber in subscribers.map_err(SubscriberServiceError::from)? {
                     store.print_object(&to_json(&subscriber));
                 }

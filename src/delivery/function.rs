@@ -13,11 +13,11 @@ use tracing::warn;
 use super::dispatcher::{ArrivedEvent, DispatchError, Dispatcher, FinishedAttempt, SweepError, SweepReport};
 use super::queue::RetryMessage;
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
-use crate::log::{LogError, SqlExecutor};
 
-pub struct DispatcherFunction<S, B> {
-    pub dispatcher: Arc<Dispatcher<S, B>>,
+pub struct DispatcherFunction<B> {
+    pub dispatcher: Arc<Dispatcher<B>>,
     /// The function's name, a dimension of its metrics.
     pub name: String,
     /// How long finished deliveries and attempts are kept.
@@ -32,7 +32,7 @@ pub enum DispatcherInvocationError {
     #[error("sweep failed: {0}")]
     Sweep(#[from] SweepError),
     #[error("the database: {0}")]
-    Store(#[from] LogError),
+    Store(#[from] DatabaseError),
 }
 
 /// The payload of this stack's schedules.
@@ -51,7 +51,7 @@ struct EventEnvelope<'a> {
     detail_type: Cow<'a, str>,
 }
 
-impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
+impl<B: Bus> DispatcherFunction<B> {
     /// Handles one batch of messages before `deadline`, or a scheduled task. Returns the response and a log line for each
     /// attempt.
     ///
@@ -117,7 +117,7 @@ impl<S: SqlExecutor, B: Bus> DispatcherFunction<S, B> {
                 deliveries.extend(created);
                 accepted_message_ids.append(&mut event_message_ids);
             }
-            Err(DispatchError::Log(LogError::Rejected(_))) => {
+            Err(DispatchError::Log(DatabaseError::Rejected(_))) => {
                 // The database may reject only one of the events, so the deliveries of each are created alone.
                 for (event, message_id) in events.iter().zip(event_message_ids) {
                     match self.dispatcher.create_deliveries(std::slice::from_ref(event), None).await {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::store::FailureStreak;
+use super::subscriber::PauseReason;
 use crate::event::{Detail, Event};
 
 const SOURCE: &str = "hookbridge";
@@ -14,7 +15,7 @@ pub(super) enum HealthChange {
     /// Every attempt has failed while this part of the failure budget passed.
     Failing { percent: u8 },
     /// Deliveries wait until the subscriber is resumed.
-    Paused { reason: &'static str },
+    Paused { reason: PauseReason },
     /// An attempt succeeded after failures.
     Recovered,
 }
@@ -43,7 +44,7 @@ impl HealthEvent<'_> {
     pub(super) fn to_event(&self) -> Option<Event> {
         let (name, mut detail) = match self.change {
             HealthChange::Failing { percent } => ("failing", json!({"percent": percent})),
-            HealthChange::Paused { reason } => ("paused", json!({"reason": reason})),
+            HealthChange::Paused { reason } => ("paused", json!({"reason": reason.as_str()})),
             HealthChange::Recovered => ("recovered", json!({})),
         };
         detail["subscriber"] = self.subscriber.into();

@@ -41,6 +41,8 @@ pub use schedule::RETRY_SCHEDULE;
 pub use signature::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
 pub use signer::DeliverySignature;
 pub use ssrf::{BlockedUrlError, SsrfGuard};
-pub use store::{AttemptView, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView};
-pub use subscriber::{Envelope, SettingsError, Subscriber, SubscriberSettings};
+pub use store::{
+    AttemptView, DeliveryFilter, DeliveryHistory, DeliveryState, DeliveryStore, DeliveryView, SubscriberStore,
+};
+pub use subscriber::{Envelope, PauseReason, SettingsError, Subscriber, SubscriberSettings};
 pub use subscriber_service::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate};

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::store::{ClaimLease, RecordedAttempt};
+use super::store::{ClaimLease, LeaseKind, RecordedAttempt};
 use crate::aws::{AttemptFailure, AwsError, retry};
 
 /// Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
@@ -17,8 +17,6 @@ const MAX_SQS_DELAY: SignedDuration = SignedDuration::from_mins(15);
 /// How late a message may arrive before the sweep treats it as lost.
 const LATE_MESSAGE_ALLOWANCE: SignedDuration = SignedDuration::from_mins(10);
 const MAX_BATCH_ENTRIES: usize = 10;
-/// The suffix of a probe's lease token.
-const PROBE_SUFFIX: &str = "-probe";
 /// The time for one `SendMessageBatch`, including its retries.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,33 +29,26 @@ pub struct RetryMessage {
     pub lease: String,
     /// Microseconds since 1970.
     pub due: i64,
+    /// Whether the attempt probes if a subscriber with an open circuit has recovered.
+    #[serde(default, rename = "probe")]
+    pub is_probe: bool,
 }
 
 impl RetryMessage {
     /// The lease of a message whose delivery is due at `due`.
     pub(super) fn lease_until(due: Timestamp) -> ClaimLease {
-        ClaimLease::for_queue(LATE_MESSAGE_ALLOWANCE, due)
-    }
-
-    /// The lease of a message that probes whether a subscriber has recovered.
-    pub(super) fn probe_lease(now: Timestamp) -> ClaimLease {
-        let lease = Self::lease_until(now);
-        ClaimLease { token: format!("{}{PROBE_SUFFIX}", lease.token), ..lease }
-    }
-
-    pub(super) fn is_probe(&self) -> bool {
-        self.lease.ends_with(PROBE_SUFFIX)
+        ClaimLease::new(LeaseKind::Queue, LATE_MESSAGE_ALLOWANCE, due)
     }
 
     /// The message for the retry of a failed attempt, if it is due soon enough for the queue.
     pub(super) fn from_attempt(attempt: &RecordedAttempt) -> Option<Self> {
         let (lease, due) = attempt.next_lease.as_ref().zip(attempt.next_attempt)?;
-        Some(Self { delivery: attempt.delivery, lease: lease.token.clone(), due: due.as_microsecond() })
+        Some(Self::new(attempt.delivery, lease, due, false))
     }
 
     /// The message for a delivery that a sweep has leased.
-    pub(super) fn from_due((delivery, due): (i64, Timestamp), lease: &ClaimLease) -> Self {
-        Self { delivery, lease: lease.token.clone(), due: due.as_microsecond() }
+    pub(super) fn new(delivery: i64, lease: &ClaimLease, due: Timestamp, is_probe: bool) -> Self {
+        Self { delivery, lease: lease.token.clone(), due: due.as_microsecond(), is_probe }
     }
 
     /// Whether the delivery is not due yet.
@@ -135,7 +126,7 @@ mod tests {
     #[test]
     fn a_message_is_delayed_until_its_delivery_is_due_or_by_the_sqs_limit() {
         let now = Timestamp::from_second(1000).unwrap();
-        let message = |due| RetryMessage { delivery: 1, lease: "x".into(), due };
+        let message = |due| RetryMessage { delivery: 1, lease: "x".into(), due, is_probe: false };
         for (due, delay, is_early) in [
             (0, 0, false),
             (1_000_000_000, 0, false),

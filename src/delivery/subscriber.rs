@@ -96,8 +96,38 @@ pub struct Subscriber {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pause {
+    /// `None` if an earlier version paused the subscriber.
     pub since: Option<Timestamp>,
-    pub reason: Option<String>,
+    pub reason: Option<PauseReason>,
+}
+
+/// Why deliveries to a subscriber are paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseReason {
+    /// The operator paused it.
+    Operator,
+    /// It answered 410.
+    Gone,
+    /// Every attempt of its failure budget failed.
+    BudgetUsed,
+}
+
+impl PauseReason {
+    const ALL: [Self; 3] = [Self::Operator, Self::Gone, Self::BudgetUsed];
+
+    /// The text that is shown and stored; it must not change.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "paused by the operator",
+            Self::Gone => "it answered 410 Gone",
+            Self::BudgetUsed => "every attempt failed for too long",
+        }
+    }
+
+    /// Parses the stored text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
 }
 
 /// Consecutive failures of a subscriber.

@@ -13,25 +13,24 @@ use super::signer::{DeliverySignature, Signer};
 use super::ssrf::BlockedUrlError;
 use super::store::DeliveryStore;
 use super::subscriber::{
-    Envelope, Receiver, SettingsError, SignerError, StoredSecret, Subscriber, SubscriberSettings, check_name,
-    generate_secret,
+    Envelope, PauseReason, Receiver, SettingsError, SignerError, StoredSecret, Subscriber,
+    SubscriberSettings, check_name, generate_secret,
 };
+use crate::db::DatabaseError;
 use crate::event::PatternError;
-use crate::log::{LogError, SqlExecutor};
 use crate::secrets::Secret;
 
 const PING_TYPE: &str = "hookbridge.ping";
 /// A shorter secret could be guessed.
 const MIN_SECRET_BYTES: usize = 16;
 /// The reason stored for a manual pause.
-const PAUSED_BY_OPERATOR: &str = "paused by the operator";
 /// The maximum number of attempts to update a subscriber that is being updated concurrently.
 const MAX_UPDATE_ATTEMPTS: u32 = 10;
 /// The longest time for which a rotated secret keeps signing.
 pub const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-pub struct SubscriberService<S> {
-    pub store: DeliveryStore<S>,
+pub struct SubscriberService {
+    pub store: DeliveryStore,
     pub keys: KeySource,
     /// Sends pings, and holds the SSRF guard that checks URLs.
     pub client: DeliveryClient,
@@ -92,7 +91,7 @@ pub enum SubscriberServiceError {
     #[error("filter: {0}")]
     Filter(PatternError),
     #[error(transparent)]
-    Store(#[from] LogError),
+    Store(#[from] DatabaseError),
 }
 
 impl From<BlockedUrlError> for SubscriberServiceError {
@@ -121,13 +120,13 @@ impl SubscriberUpdate {
     }
 }
 
-impl<S: SqlExecutor> SubscriberService<S> {
+impl SubscriberService {
     fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
     pub async fn find(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
-        let found = self.store.list_subscribers(Some(name)).await?.pop();
+        let found = self.store.subscribers.list(Some(name)).await?.pop();
         found.ok_or_else(|| SubscriberServiceError::NotFound(name.to_owned()))
     }
 
@@ -157,7 +156,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
             encrypted: self.keys.fresh_key_ring().await?.encrypt(&secret, name)?,
             until: None,
         }];
-        let id = self.store.add_subscriber(name, url.as_str(), &settings, &stored, self.now()).await?;
+        let id = self.store.subscribers.add(name, url.as_str(), &settings, &stored, self.now()).await?;
         id.ok_or_else(|| SubscriberServiceError::NameTaken(name.to_owned()))?;
         Ok((self.find(name).await?, secret))
     }
@@ -200,7 +199,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
         for _ in 0..MAX_UPDATE_ATTEMPTS {
             let mut subscriber = self.find(name).await?;
             change(&mut subscriber)?;
-            if self.store.update_subscriber(&subscriber).await? {
+            if self.store.subscribers.update(&subscriber).await? {
                 return Ok(subscriber);
             }
         }
@@ -210,7 +209,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
     /// Stops sending. Pending deliveries wait, for at most seven days.
     pub async fn pause(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
-        if !self.store.pause_subscriber(subscriber.id, PAUSED_BY_OPERATOR, self.now()).await? {
+        if !self.store.subscribers.pause(subscriber.id, PauseReason::Operator, self.now()).await? {
             return Err(SubscriberServiceError::UnchangedState(name.to_owned(), "paused already"));
         }
         self.find(name).await
@@ -219,7 +218,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
     /// Resumes sending, starting with the pending deliveries.
     pub async fn resume(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
-        if !self.store.resume_subscriber(subscriber.id, self.now()).await? {
+        if !self.store.subscribers.resume(subscriber.id, self.now()).await? {
             return Err(SubscriberServiceError::UnchangedState(name.to_owned(), "not paused"));
         }
         self.find(name).await
@@ -256,7 +255,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
     /// error stops immediately.
     pub async fn reencrypt_secrets(&self) -> Result<usize, SubscriberServiceError> {
         let (mut reencrypted_count, mut last_error, keys) = (0, None, self.keys.fresh_key_ring().await?);
-        for subscriber in self.store.list_subscribers(None).await? {
+        for subscriber in self.store.subscribers.list(None).await? {
             let count_outdated = |subscriber: &Subscriber| {
                 subscriber.secrets.iter().filter(|stored| !keys.is_current(&stored.encrypted)).count()
             };
@@ -284,7 +283,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
     /// Deletes a subscriber and cancels its pending deliveries.
     pub async fn delete(&self, name: &str) -> Result<(), SubscriberServiceError> {
         let subscriber = self.find(name).await?;
-        Ok(self.store.delete_subscriber(subscriber.id).await?)
+        Ok(self.store.subscribers.delete(subscriber.id).await?)
     }
 
     /// Sends an event of type `hookbridge.ping`, which is not recorded. A success closes the subscriber's circuit.
@@ -305,7 +304,7 @@ impl<S: SqlExecutor> SubscriberService<S> {
         };
         let result = self.client.send(&receiver, request, now).await;
         if result.is_success() {
-            self.store.record_recovery(subscriber.id, now).await?;
+            self.store.subscribers.record_recovery(subscriber.id, now).await?;
         }
         Ok(result)
     }

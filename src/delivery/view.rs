@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::client::{AttemptResult, HttpResponse};
 use super::store::{AttemptView, DeliveryView};
-use super::subscriber::Subscriber;
+use super::subscriber::{PauseReason, Subscriber};
 
 fn timestamp_text(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| format!("{time:.3}"))
@@ -24,7 +24,7 @@ pub fn subscriber_json(subscriber: &Subscriber, now: Timestamp) -> Value {
         "url": subscriber.url,
         "state": if subscriber.paused.is_some() { "paused" } else { "active" },
         "paused_since": timestamp_text(subscriber.paused.as_ref().and_then(|pause| pause.since)),
-        "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.reason.as_deref()),
+        "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.reason).map(PauseReason::as_str),
         "settings": subscriber.settings,
         "secrets": subscriber.active_secrets(now).count(),
         // The time until which a rotated secret keeps signing.

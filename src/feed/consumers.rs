@@ -16,7 +16,8 @@ use super::events::query::{AllowedParameters, EventQuery, LogPoint};
 use super::events::{PageError, page_response};
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, TokenScope};
-use crate::log::{Bounds, Consumer, ConsumerStore, EventReader, Lag, LeaseOutcome, LogError, Position};
+use crate::db::DatabaseError;
+use crate::log::{Bounds, Consumer, Lag, LeaseOutcome, Position};
 
 /// Carries the lease of the returned events.
 const LEASE_HEADER: HeaderName = HeaderName::from_static("hookbridge-lease");
@@ -78,7 +79,7 @@ impl ConsumerError {
     }
 }
 
-impl<L: EventReader + ConsumerStore> Feed<L> {
+impl Feed {
     /// Routes requests below `/consumers`; `parts` are the path segments after it.
     pub(super) async fn route_consumers(
         &self,
@@ -142,7 +143,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         self.log.find_consumers(Some(name)).await?.pop().ok_or(ConsumerError::NotFound)
     }
 
-    async fn consumer_json(&self, consumer: &Consumer, bounds: Bounds) -> Result<Value, LogError> {
+    async fn consumer_json(&self, consumer: &Consumer, bounds: Bounds) -> Result<Value, DatabaseError> {
         let Lag { events, seconds } = consumer.lag(&self.log, bounds).await?;
         let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.3}"));
         Ok(json!({
@@ -242,7 +243,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         }
     }
 
-    async fn release_lease(&self, name: &str, lease: &str, position: Position) -> Result<(), LogError> {
+    async fn release_lease(&self, name: &str, lease: &str, position: Position) -> Result<(), DatabaseError> {
         self.log.acknowledge(name, lease, position).await.map(drop)
     }
 }

@@ -10,18 +10,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{EventStream, Feed, FeedRequest, FeedResponse, STREAM_HEADERS, is_stream_request};
 use crate::lambda::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
-use crate::log::{ConsumerStore, EventReader};
 
 /// The part of a request's time that a long poll leaves for reading the log.
 const LOG_READ_MARGIN: Duration = Duration::from_secs(3);
 
-pub struct FeedFunction<L> {
-    pub feed: Arc<Feed<L>>,
+pub struct FeedFunction {
+    pub feed: Arc<Feed>,
     /// Whether its URL streams (`InvokeMode: RESPONSE_STREAM`); then every response has the streaming format.
     pub is_streaming: bool,
 }
 
-impl<L: EventReader + ConsumerStore> FeedFunction<L> {
+impl FeedFunction {
     /// Handles one request before `invocation_deadline`.
     ///
     /// # Errors
@@ -88,11 +87,7 @@ fn streaming_response(
 
 /// Streams the log until `deadline`; then the client reconnects with its `Last-Event-ID`. The deadline also ends the stream of a
 /// client that has disconnected, which Lambda does not report.
-fn stream_body<L: EventReader + ConsumerStore>(
-    first_chunk: String,
-    mut events: EventStream<L>,
-    deadline: Instant,
-) -> Body {
+fn stream_body(first_chunk: String, mut events: EventStream, deadline: Instant) -> Body {
     let (mut sender, body) = channel();
     tokio::spawn(async move {
         let mut next_chunk = Some(first_chunk);

@@ -26,13 +26,13 @@ pub use response::FeedResponse;
 pub use search::SEARCH_PATHS;
 
 use crate::auth::{Authenticator, TokenScope};
-use crate::log::{ConsumerStore, CursorSigningKey, EventReader};
+use crate::log::{CursorSigningKey, EventLog};
 
 /// The most bytes of results in a response, counted as a JSON string: Lambda's limit is 6 MB.
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
 
-pub struct Feed<L> {
-    log: L,
+pub struct Feed {
+    log: EventLog,
     authenticator: Authenticator,
     cursor_key: OnceCell<CursorSigningKey>,
 }
@@ -57,8 +57,8 @@ impl<'a> FeedRequest<'a> {
     }
 }
 
-impl<L: EventReader + ConsumerStore> Feed<L> {
-    pub fn new(log: L, authenticator: Authenticator) -> Self {
+impl Feed {
+    pub fn new(log: EventLog, authenticator: Authenticator) -> Self {
         Self { log, authenticator, cursor_key: OnceCell::new() }
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::error;
 
 use super::FeedRequest;
-use crate::log::LogError;
+use crate::db::DatabaseError;
 
 /// Smaller bodies are not compressed.
 const MIN_GZIP_BYTES: usize = 1024;
@@ -78,11 +78,13 @@ impl FeedResponse {
     }
 
     /// The response when the log cannot be read.
-    pub(super) fn from_log_error(error: &LogError) -> Self {
+    pub(super) fn from_log_error(error: &DatabaseError) -> Self {
         error!(error = error.to_string(), "cannot read the log");
         let status = match error {
-            LogError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            LogError::InvalidCredentials(_) | LogError::Rejected(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            DatabaseError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            DatabaseError::InvalidCredentials(_) | DatabaseError::Rejected(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self::error(status, "The log is unavailable. Try again later.").with_header(header::RETRY_AFTER, "5")
     }

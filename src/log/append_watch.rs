@@ -9,7 +9,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{LogError, order::Position};
+use super::order::Position;
+use crate::db::DatabaseError;
 
 /// The pause between two polls of the database.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -42,7 +43,7 @@ impl AppendWatch {
     /// Waits until the log ends after `position`. `query_end` queries the database for the end of the log.
     pub(super) async fn wait_beyond<F>(&self, position: Position, query_end: impl Fn() -> F)
     where
-        F: Future<Output = Result<Position, LogError>>,
+        F: Future<Output = Result<Position, DatabaseError>>,
     {
         let mut end = self.end.subscribe();
         let mut pause = POLL_INTERVAL;
@@ -89,7 +90,7 @@ mod tests {
                 append_watch
                     .wait_beyond(position, || {
                         std::future::ready(match query_count.fetch_add(1, Ordering::Relaxed) {
-                            10 => Err(LogError::Unavailable("simulated failure".into())),
+                            10 => Err(DatabaseError::Unavailable("simulated failure".into())),
                             20 => Ok(8),
                             _ => Ok(7),
                         })

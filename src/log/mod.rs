@@ -1,46 +1,32 @@
 //! The event log: recorded events, searchable and in order.
 //!
-//! An [`EventStore`] records a batch completely or not at all, and only once: recording it again changes nothing. It
-//! skips an event that an earlier batch contained; two events are the same when their id and time are equal.
-//! [`EventReader`] reads events by position, [`ConsumerStore`] stores the cursors of named consumers, and
-//! [`SqlExecutor`] lets other modules keep their tables in the same database.
+//! An [`EventLog`] records a batch completely or not at all, and only once: recording it again changes nothing. It
+//! skips an event that an earlier batch contained; two events are the same when their id and time are equal. It reads
+//! events by position, searches them, and stores the cursors of named consumers.
 
-#[cfg(feature = "command")]
-mod any;
 mod append_watch;
 mod columns;
 mod consumers;
-mod error;
-mod migrations;
+mod event_log;
 mod new_event;
 mod order;
 mod page;
-pub mod postgres;
+mod postgres;
 mod search;
 mod sql;
 #[cfg(feature = "command")]
 mod sqlite;
-mod statements;
-mod week;
 
 use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 
-#[cfg(feature = "command")]
-pub use any::{AnyLog, LogAddress, OpenLogError};
 pub use columns::{COLUMNS, CaseFolding, Column, MatchMode};
-pub use consumers::{Consumer, ConsumerStore, Lag, LeaseOutcome};
-pub use error::LogError;
+pub use consumers::{Consumer, Lag, LeaseOutcome};
+pub use event_log::EventLog;
 pub use new_event::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable, sanitize_text};
-pub use order::{
-    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent, TypePattern,
-};
-pub use postgres::PostgresLog;
+pub use order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent, TypePattern};
 pub use search::{EventKey, PageRequest, Search, SortOrder, StoredEvent};
-#[cfg(feature = "command")]
-pub use sqlite::SqliteLog;
-pub use statements::{InputRows, Row, SqlExecutor, SqlValue, Statement};
 
 /// Events that are recorded in one transaction.
 pub struct EventBatch<'a> {
@@ -68,64 +54,9 @@ pub enum RecordOutcome {
     AlreadyRecorded {
         /// The id of the batch.
         batch_id: i64,
-        /// Whether [`EventStore::mark_published`] was called for it.
+        /// Whether [`EventLog::mark_published`] was called for it.
         is_published: bool,
     },
-}
-
-/// Records and searches events.
-pub trait EventStore: Send + Sync + 'static {
-    /// Records a batch completely or not at all, and only once.
-    ///
-    /// # Errors
-    /// The batch was not recorded, or the outcome is unknown. Recording it again is safe.
-    fn record(&self, batch: &EventBatch<'_>) -> impl Future<Output = Result<RecordOutcome, LogError>> + Send;
-
-    /// Stores that the events of a batch were published to the bus.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn mark_published(&self, batch: i64) -> impl Future<Output = Result<(), LogError>> + Send;
-
-    /// Returns the keys of the events that this batch added, without those of earlier batches.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn batch_event_keys(&self, batch: i64) -> impl Future<Output = Result<Vec<EventKey>, LogError>> + Send;
-
-    /// Returns the origins that have no recorded batch.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn find_unrecorded(
-        &self,
-        origins: Vec<String>,
-    ) -> impl Future<Output = Result<Vec<String>, LogError>> + Send;
-
-    /// Returns one page of the events that match a search.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn search(
-        &self,
-        search: &Search,
-        page: &PageRequest,
-    ) -> impl Future<Output = Result<Vec<StoredEvent>, LogError>> + Send;
-
-    /// Counts the events that match a search.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn count(&self, search: &Search) -> impl Future<Output = Result<u64, LogError>> + Send;
-
-    /// Creates upcoming partitions and applies retention.
-    ///
-    /// # Errors
-    /// The database failed. Steps that completed before the failure stay in effect.
-    fn maintain(
-        &self,
-        retention: &RetentionPolicy,
-    ) -> impl Future<Output = Result<MaintenanceReport, LogError>> + Send;
 }
 
 /// Limits on the age and size of the log; by default all events are kept.
@@ -155,9 +86,4 @@ pub struct MaintenanceReport {
     pub dropped_partitions: Vec<String>,
     /// The number of events that were deleted row by row.
     pub deleted_events: u64,
-}
-
-/// Converts stored microseconds since 1970; an invalid value becomes the epoch.
-fn timestamp_from_micros(microseconds: i64) -> Timestamp {
-    Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -3,12 +3,9 @@
 //! Positions start at 1 and have no gaps. A reader that sees an event sees every event before it: one sequencer at a
 //! time assigns the positions of a batch after its commit, so no event is ever inserted before one that was visible.
 
-use std::ops::Range;
-
 use jiff::Timestamp;
 
 use super::search::StoredEvent;
-use super::{EventStore, LogError};
 
 /// The position of an event in the log, starting at 1.
 pub type Position = i64;
@@ -98,73 +95,4 @@ impl std::fmt::Debug for CursorSigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CursorSigningKey")
     }
-}
-
-/// Reads events in the order of their positions.
-pub trait EventReader: EventStore {
-    /// Assigns positions to recorded batches that have none, and returns the position of the next event. Readers call
-    /// it too, so batches of a recorder that stopped early do not stay invisible.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn assign_positions(&self) -> impl Future<Output = Result<Position, LogError>> + Send;
-
-    /// Returns the range of stored positions.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn bounds(&self) -> impl Future<Output = Result<Bounds, LogError>> + Send;
-
-    /// Returns the events of these positions that match the filter, in order, up to `page_limit`; `None` when
-    /// some of the positions have expired. The end must not exceed the result of [`EventReader::assign_positions`].
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn read_events(
-        &self,
-        positions: Range<Position>,
-        filter: &EventFilter,
-        page_limit: PageLimit,
-    ) -> impl Future<Output = Result<Option<Vec<PositionedEvent>>, LogError>> + Send;
-
-    /// Returns the position of the first event that was recorded at this time or later.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn first_position_since(
-        &self,
-        time: Timestamp,
-    ) -> impl Future<Output = Result<Position, LogError>> + Send;
-
-    /// Returns when the event at this position, or the next stored one, was recorded; `None` after the end of the log.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn recorded_at(
-        &self,
-        position: Position,
-    ) -> impl Future<Output = Result<Option<Timestamp>, LogError>> + Send;
-
-    /// Returns the newest event with this id from one of the sources; no sources mean any source.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn find_event(
-        &self,
-        id: &str,
-        sources: &[String],
-    ) -> impl Future<Output = Result<Option<StoredEvent>, LogError>> + Send;
-
-    /// Returns the key that signs this log's cursors. The database stores it, so it moves with the log.
-    ///
-    /// # Errors
-    /// The database failed, see [`LogError`].
-    fn cursor_signing_key(&self) -> impl Future<Output = Result<CursorSigningKey, LogError>> + Send;
-
-    /// Waits until the log has an event at this position: immediately for events of this process, within a short
-    /// polling interval for others.
-    ///
-    /// # Errors
-    /// The log cannot be opened. While a query of the end of the log fails, the method keeps waiting.
-    fn wait_for_position(&self, position: Position) -> impl Future<Output = Result<(), LogError>> + Send;
 }

@@ -12,7 +12,7 @@ use sqlx::{Encode, QueryBuilder, Type};
 
 use super::order::{EventFilter, PageLimit, Position, PositionedEvent};
 use super::sql::{Dialect, push_in_list};
-use super::week::Week;
+use crate::db::Week;
 
 /// With more `union all` branches than this, all whole batches share one. SQLite accepts 500 branches, and each one
 /// binds the filter again.

@@ -17,15 +17,14 @@ use tracing::warn;
 use super::notification::Notification;
 use super::{AwsOrigin, RecordError, RecordSummary, Recorder, envelope};
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
-use crate::log::{
-    ConsumerStore, EventBatch, EventReader, Lag, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy,
-};
+use crate::log::{EventBatch, Lag, MaintenanceReport, RecordOutcome, RetentionPolicy};
 
 /// The `recorder` function: a recorder, its name and its retention settings.
-pub struct RecorderFunction<L, B> {
+pub struct RecorderFunction<B> {
     /// The recorder that processes messages.
-    pub recorder: Recorder<L, B>,
+    pub recorder: Recorder<B>,
     /// The function name, a dimension of the metrics.
     pub name: String,
     /// How long events are stored; without limit if `None`.
@@ -53,7 +52,7 @@ pub enum RecorderInvocationError {
     UnsupportedEvent,
     /// An operation on the log failed.
     #[error("cannot use the log: {0}")]
-    Log(#[from] LogError),
+    Log(#[from] DatabaseError),
 }
 
 /// Result of one message.
@@ -64,7 +63,7 @@ struct MessageResult {
     milliseconds: f64,
 }
 
-impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
+impl<B: Bus> RecorderFunction<B> {
     /// Processes one batch of messages before `deadline`, and returns the batch response and one log line per
     /// message. A scheduled event runs maintenance or the lag report instead.
     ///
@@ -141,7 +140,7 @@ impl<L: EventReader + ConsumerStore, B: Bus> RecorderFunction<L, B> {
 
     /// Returns one log line per named consumer. Each line is also a CloudWatch metric record of `ConsumerLagEvents`,
     /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed unread events), by function and by consumer.
-    async fn report_lag(&self, request_id: &str) -> Result<Vec<String>, LogError> {
+    async fn report_lag(&self, request_id: &str) -> Result<Vec<String>, DatabaseError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
         for consumer in self.recorder.log.find_consumers(None).await? {

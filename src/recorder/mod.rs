@@ -26,8 +26,9 @@ pub use polled_page::parse_polled_page;
 use crate::archive::{self, Archive, ArchivedPayload};
 use crate::aws::AwsError;
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::event::{Detail, Event};
-use crate::log::{self, EventStore, LogError, NewEvent, RecordOutcome, SearchColumns};
+use crate::log::{self, EventLog, NewEvent, RecordOutcome, SearchColumns};
 use crate::providers::{self, BatchFormat, Provider};
 
 /// Prefix of the resource that carries an event's id in the log. A recorder that receives the event through a rule
@@ -37,11 +38,11 @@ const LOG_URN_PREFIX: &str = "urn:hookbridge:log:";
 const MAX_CONCURRENT_PUBLISHES: usize = 10;
 
 /// Records batches of an archive in a log.
-pub struct Recorder<L, B> {
+pub struct Recorder<B> {
     /// The archive to read from.
     pub archive: Archive,
     /// The log to record in.
-    pub log: L,
+    pub log: EventLog,
     /// The bus to publish new events to.
     pub bus: Option<Arc<B>>,
 }
@@ -118,7 +119,7 @@ pub enum RecordError {
     Archive(AwsError),
     /// The log cannot record the batch.
     #[error("cannot use the log: {0}")]
-    Log(#[from] LogError),
+    Log(#[from] DatabaseError),
     /// The batch is recorded, but not every event is published.
     #[error("cannot publish to the bus: {0}")]
     Bus(AwsError),
@@ -141,7 +142,7 @@ pub struct ArchivePage {
     pub unrecorded_keys: Vec<String>,
 }
 
-impl<L: EventStore, B: Bus> Recorder<L, B> {
+impl<B: Bus> Recorder<B> {
     /// Records the batch with this key before `deadline`.
     ///
     /// # Errors
@@ -219,7 +220,7 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
 }
 
 #[cfg(feature = "command")]
-impl<L: EventStore, B: Bus> Recorder<L, B> {
+impl<B: Bus> Recorder<B> {
     /// Lists the next page of a provider's batches after a key; `None` after the last one.
     ///
     /// # Errors
@@ -236,8 +237,8 @@ impl<L: EventStore, B: Bus> Recorder<L, B> {
         let batch_count = keys.len();
         let mut unrecorded_keys = Vec::new();
         for keys in keys.chunks(1000) {
-            let origins = keys.iter().map(|key| self.archive.object_url(key)).collect();
-            let unrecorded: HashSet<String> = self.log.find_unrecorded(origins).await?.into_iter().collect();
+            let origins: Vec<_> = keys.iter().map(|key| self.archive.object_url(key)).collect();
+            let unrecorded: HashSet<String> = self.log.find_unrecorded(&origins).await?.into_iter().collect();
             unrecorded_keys.extend(
                 keys.iter().filter(|key| unrecorded.contains(&self.archive.object_url(key))).cloned(),
             );

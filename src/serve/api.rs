@@ -11,14 +11,13 @@ use axum::routing::any;
 use super::access::{AccessPolicy, build_authenticator, read_body};
 use super::settings::ServeSettings;
 use crate::delivery::{Api, ApiResponse, ROUTE_PREFIXES, SubscriberService};
-use crate::log::AnyLog;
 
 struct ApiState {
-    api: Api<AnyLog>,
+    api: Api,
     policy: AccessPolicy,
 }
 
-pub(super) fn router(settings: &ServeSettings, service: SubscriberService<AnyLog>) -> Router {
+pub(super) fn router(settings: &ServeSettings, service: SubscriberService) -> Router {
     let api = Api { service, authenticator: build_authenticator(settings) };
     let state = ApiState { api, policy: AccessPolicy::from_settings(settings) };
     let mut router = Router::new();

@@ -14,11 +14,12 @@ use super::ServeError;
 use super::endpoints::ServedBus;
 use super::settings::ServeSettings;
 use super::terminal::Terminal;
+use crate::db::Database;
 use crate::delivery::{
     ArrivedEvent, AttemptOutcome, Clock, DeliveryClient, DeliveryStore, DispatchError, Dispatcher,
     InFlightDelivery, KeyRing, KeySource, SsrfGuard, SubscriberService,
 };
-use crate::log::{AnyLog, EventFilter, EventReader as _, PageLimit, Position, PositionedEvent};
+use crate::log::{EventFilter, EventLog, PageLimit, Position, PositionedEvent};
 
 /// The most events that one query reads from the log.
 const READ_BATCH_EVENTS: usize = 500;
@@ -34,20 +35,20 @@ const RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long attempts in flight may take at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-type ServedDispatcher = Dispatcher<AnyLog, Arc<ServedBus>>;
+type ServedDispatcher = Dispatcher<Arc<ServedBus>>;
 
 /// The dispatcher and the subscriber service for these settings.
 pub(super) fn dispatcher(
     settings: &ServeSettings,
-    log: AnyLog,
+    db: Database,
     bus: Arc<ServedBus>,
-) -> Result<(Arc<ServedDispatcher>, SubscriberService<AnyLog>), ServeError> {
+) -> Result<(Arc<ServedDispatcher>, SubscriberService), ServeError> {
     let key_file = &settings.delivery.key_file;
     KeyRing::load_or_create(key_file)?;
     let client = DeliveryClient::new(SsrfGuard::new(settings.delivery.allowed_networks.clone()))?;
     let clock: Clock = Arc::new(Timestamp::now);
     let keys = || KeySource::File(key_file.clone());
-    let store = DeliveryStore::new(log);
+    let store = DeliveryStore::new(db);
     let dispatcher = Dispatcher::new(store.clone(), keys(), client.clone(), bus, clock.clone());
     Ok((Arc::new(dispatcher), SubscriberService { store, keys: keys(), client, clock }))
 }
@@ -55,12 +56,12 @@ pub(super) fn dispatcher(
 /// Delivers until `shutdown` becomes true, then waits for attempts in flight.
 pub(super) async fn run(
     dispatcher: Arc<ServedDispatcher>,
-    log: AnyLog,
+    log: EventLog,
     terminal: Terminal,
     mut shutdown: watch::Receiver<bool>,
 ) {
     // A SQLite log has one process, so claims of the previous run have no owner.
-    if let AnyLog::Sqlite(_) = &log
+    if log.database().is_embedded()
         && let Err(error) = dispatcher.store().release_all().await
     {
         warn!(
@@ -91,7 +92,7 @@ pub(super) async fn run(
 /// Creates the deliveries of recorded events, in log order.
 async fn create_deliveries(
     dispatcher: &Arc<ServedDispatcher>,
-    log: &AnyLog,
+    log: &EventLog,
     outcome_sender: &mpsc::UnboundedSender<AttemptOutcome>,
 ) {
     let mut position = None;
@@ -109,7 +110,7 @@ async fn create_deliveries(
 /// Waits for the next events and creates their deliveries.
 async fn create_from_next_events(
     dispatcher: &Arc<ServedDispatcher>,
-    log: &AnyLog,
+    log: &EventLog,
     position: &mut Option<Position>,
 ) -> Result<Vec<InFlightDelivery>, DispatchError> {
     let from = match *position {
@@ -127,7 +128,7 @@ async fn create_from_next_events(
             *position.insert(from)
         }
     };
-    log.wait_for_position(from).await?;
+    log.wait_for_position(from).await;
     dispatcher.wait_for_capacity().await;
     let end = log.assign_positions().await?;
     let page_limit =

@@ -22,18 +22,18 @@ use super::settings::ServeSettings;
 use crate::feed::{
     EventStream, Feed, FeedRequest, FeedResponse, SEARCH_PATHS, STREAM_HEADERS, is_stream_request,
 };
-use crate::log::AnyLog;
+use crate::log::EventLog;
 
 /// The longest wait of a long poll.
 const MAX_WAIT: Duration = Duration::from_secs(25);
 
 struct FeedState {
-    feed: Arc<Feed<AnyLog>>,
+    feed: Arc<Feed>,
     policy: AccessPolicy,
     shutdown: watch::Receiver<bool>,
 }
 
-pub(super) fn router(settings: &ServeSettings, log: AnyLog, shutdown: watch::Receiver<bool>) -> Router {
+pub(super) fn router(settings: &ServeSettings, log: EventLog, shutdown: watch::Receiver<bool>) -> Router {
     let state = Arc::new(FeedState {
         feed: Arc::new(Feed::new(log, build_authenticator(settings))),
         policy: AccessPolicy::from_settings(settings),
@@ -124,7 +124,7 @@ impl hyper::body::Body for ChannelBody {
 /// Streams until the client disconnects or the server shuts down.
 fn stream_response(
     first_chunk: String,
-    mut events: EventStream<AnyLog>,
+    mut events: EventStream,
     mut shutdown: watch::Receiver<bool>,
 ) -> Response {
     let (sender, receiver) = mpsc::channel(1);

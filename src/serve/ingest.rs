@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::log::{AnyLog, EventReader as _, EventStore as _, LogError};
+use crate::db::DatabaseError;
+use crate::log::EventLog;
 use crate::recorder;
 
 /// The most bytes that are recorded in one step.
@@ -32,14 +33,14 @@ enum TailError {
     #[error("{0}")]
     File(#[from] std::io::Error),
     #[error("the log: {0}")]
-    Log(#[from] LogError),
+    Log(#[from] DatabaseError),
 }
 
 /// The bus file, and the offset up to which its events are in the log.
 struct FileTail {
     event_file: PathBuf,
     checkpoint_file: PathBuf,
-    log: AnyLog,
+    log: EventLog,
     /// Identifies the log in the checkpoint file.
     log_id: String,
     offset: u64,
@@ -50,7 +51,7 @@ struct FileTail {
 /// Ingests until `shutdown` becomes true. `length` is the flushed length of the file.
 pub(super) async fn run(
     event_file: PathBuf,
-    log: AnyLog,
+    log: EventLog,
     mut length: watch::Receiver<u64>,
     mut shutdown: watch::Receiver<bool>,
 ) {
@@ -74,7 +75,7 @@ pub(super) async fn run(
 async fn ingest_available(
     tail: &mut Option<FileTail>,
     event_file: &Path,
-    log: &AnyLog,
+    log: &EventLog,
     length: &mut watch::Receiver<u64>,
 ) -> Result<(), TailError> {
     let tail = match tail {
@@ -110,7 +111,7 @@ async fn wait_for_end_of_flood(length: &watch::Receiver<u64>, mut old_length: u6
 }
 
 impl FileTail {
-    async fn open(event_file: &Path, log: &AnyLog) -> Result<Self, TailError> {
+    async fn open(event_file: &Path, log: &EventLog) -> Result<Self, TailError> {
         let key = log.cursor_signing_key().await?;
         let log_id = hex::encode(&Sha256::digest([b"which log".as_slice(), key.expose()].concat())[..8]);
         let checkpoint_file = event_file.with_file_name(CHECKPOINT_FILE);

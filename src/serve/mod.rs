@@ -29,9 +29,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::archive::Archive;
 use crate::bus::OpenBusError;
+use crate::db::{Database, DatabaseError};
 use crate::delivery::KeyFileError;
 use crate::files::create_private_folder;
-use crate::log::{AnyLog, LogError};
+use crate::log::EventLog;
 use crate::recorder::Recorder;
 use development_secrets::DevelopmentSecretsError;
 use endpoints::WebhookEndpoints;
@@ -49,7 +50,7 @@ pub enum ServeError {
     #[error("{path}: {error}; choose a folder you can write to with --archive")]
     Archive { path: PathBuf, error: std::io::Error },
     #[error("the log {log}: {error}; choose another with --database")]
-    Log { log: String, error: LogError },
+    Log { log: String, error: DatabaseError },
     #[error("cannot listen on {address}: {error}; choose another with --listen")]
     Listen { address: SocketAddr, error: std::io::Error },
     #[error(transparent)]
@@ -80,9 +81,10 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let endpoints = WebhookEndpoints::open(&settings, &notifying_archive).await?;
     let pollers = poll::pollers(&settings, &notifying_archive)?;
     let log_error = |error| ServeError::Log { log: settings.database.to_string(), error };
-    let log = AnyLog::open(&settings.database, LOG_CONNECTIONS).await.map_err(log_error)?;
-    log.listen_for_appends();
-    let (dispatcher, subscriber_service) = deliver::dispatcher(&settings, log.clone(), endpoints.bus())?;
+    let db = Database::open(&settings.database, LOG_CONNECTIONS).await.map_err(log_error)?;
+    let log = EventLog::new(db.clone());
+    log.listen_for_appends().await.map_err(log_error)?;
+    let (dispatcher, subscriber_service) = deliver::dispatcher(&settings, db, endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe());
     terminal.print_greeting(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), bus: None };

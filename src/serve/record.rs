@@ -10,7 +10,8 @@ use tracing::warn;
 use super::terminal::Terminal;
 use crate::aws::AwsError;
 use crate::bus::EventBridge;
-use crate::log::{AnyLog, EventReader as _, EventStore as _, LogError, RetentionPolicy};
+use crate::db::DatabaseError;
+use crate::log::RetentionPolicy;
 use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
 
@@ -22,7 +23,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Publishes nothing.
-pub(super) type ServedRecorder = Recorder<AnyLog, EventBridge>;
+pub(super) type ServedRecorder = Recorder<EventBridge>;
 
 /// A batch whose recording failed and is retried.
 struct BatchRetry {
@@ -122,7 +123,7 @@ async fn record_batch(
     terminal.print_recorded(&key, &result, started.elapsed());
     let is_transient = matches!(
         result,
-        Err(RecordError::Log(LogError::Unavailable(_))
+        Err(RecordError::Log(DatabaseError::Unavailable(_))
             | RecordError::Archive(AwsError::Unavailable { .. })
             | RecordError::TimedOut)
     );

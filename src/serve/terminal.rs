@@ -11,10 +11,10 @@ use super::development_secrets;
 use super::endpoints::WebhookEndpoints;
 use super::settings::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_log_file};
 use crate::bridge::RequestLog;
+use crate::db::DatabaseAddress;
 use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
 use crate::feed;
-use crate::log::LogAddress;
 use crate::output;
 use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
@@ -270,9 +270,9 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
     let search = feed::SEARCH_PATHS[0];
     let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");
     let database = match &settings.database {
-        LogAddress::File(path) if *path == default_log_file() => String::new(),
-        LogAddress::File(path) => format!(" --database {}", path.display()),
-        LogAddress::Postgres(_) => " --database postgres://...".into(),
+        DatabaseAddress::File(path) if *path == default_log_file() => String::new(),
+        DatabaseAddress::File(path) => format!(" --database {}", path.display()),
+        DatabaseAddress::Postgres(_) => " --database postgres://...".into(),
     };
     let _ = writeln!(text, "Deliver them: hookbridge subscriber create NAME --url https://...{database}");
     let secrets = development_secrets::secrets_path(&settings.data);

@@ -217,6 +217,9 @@ fn invalid_parameters_are_rejected() {
         "{types}"
     );
     insta::assert_snapshot!(error(&["delivery", "cancel", "7"]), @"hookbridge: no pending delivery matches");
+    for status in ["waiting", "delivered", "failed", "cancelled"] {
+        assert_eq!(run_json(folder, &["delivery", "list", "--status", status]), [Value::Null; 0]);
+    }
     run_json(folder, &["subscriber", "update", "a", "--type", "x.*", "--limit", "3"]);
     run_json(folder, &["subscriber", "pause", "a"]);
     let details = run_json(folder, &["subscriber", "show", "a"]).remove(0);

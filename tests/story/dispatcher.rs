@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use hookbridge::db::Database;
 use hookbridge::delivery::{
-    DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore, KeyRing, KeySource, SsrfGuard,
+    DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore, KeyRing, KeySource, PauseReason, SsrfGuard,
     SubscriberService, SubscriberUpdate,
 };
-use hookbridge::log::SqlExecutor;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -39,11 +39,14 @@ for_each_database! {
 }
 
 /// An earlier version wrote fewer settings, in another order.
-async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl SqlExecutor + Clone) {
+async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("a", receiver.url("a"), SubscriberUpdate::default()).await;
-    let sql = r#"update {log}subscribers set settings = '{"limit": 3, "types": ["push"]}' where name = 'a'"#;
-    harness.db.query(sql, vec![]).await.unwrap();
+    let schema = harness.db.dialect().schema;
+    let sql = format!(
+        r#"update {schema}subscribers set settings = '{{"limit": 3, "types": ["push"]}}' where name = 'a'"#
+    );
+    harness.db.execute(sql, vec![]).await.unwrap();
     let changes = SubscriberUpdate { timeout: Some(5), ..SubscriberUpdate::default() };
     let update = harness.service.update("a", changes);
     let updated = tokio::time::timeout(std::time::Duration::from_secs(20), update).await;
@@ -58,7 +61,7 @@ async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: impl SqlEx
     );
 }
 
-async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl SqlExecutor + Clone) {
+async fn concurrent_updates_of_a_subscriber_are_all_kept(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("a", receiver.url("a"), SubscriberUpdate::default()).await;
     let second = harness.another_dispatcher();
@@ -74,7 +77,7 @@ async fn concurrent_updates_of_a_subscriber_are_all_kept(db: impl SqlExecutor + 
     }
 }
 
-async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl SqlExecutor + Clone) {
+async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: Database) {
     let folder = tempfile::tempdir().unwrap();
     let client = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
     let keys = KeySource::File(folder.path().join("no-such-key"));
@@ -93,7 +96,7 @@ async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: impl SqlEx
     assert!(error.contains("no-such-key") && !error.contains("database"), "{error}");
 }
 
-async fn an_event_is_delivered_once_to_each_matching_subscriber(db: impl SqlExecutor + Clone) {
+async fn an_event_is_delivered_once_to_each_matching_subscriber(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("all", receiver.url("all"), SubscriberUpdate::default()).await;
     let leads = SubscriberUpdate {
@@ -123,7 +126,7 @@ async fn an_event_is_delivered_once_to_each_matching_subscriber(db: impl SqlExec
     assert_eq!(request.header("hookbridge-attempt"), "1");
     let matching =
         harness.deliveries(DeliveryFilter { event: Some("1".into()), ..DeliveryFilter::default() }).await;
-    let (_, attempts) = harness.service.store.find_delivery(matching[0].id).await.unwrap().unwrap();
+    let (_, attempts) = harness.service.store.history.find(matching[0].id).await.unwrap().unwrap();
     assert_eq!(
         (attempts.len(), attempts[0].status, attempts[0].response_body.as_deref()),
         (1, Some(200), Some("thanks"))
@@ -131,9 +134,7 @@ async fn an_event_is_delivered_once_to_each_matching_subscriber(db: impl SqlExec
     assert_eq!(attempts[0].address, Some(receiver.address.to_string()));
 }
 
-async fn a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_days(
-    db: impl SqlExecutor + Clone,
-) {
+async fn a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_days(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness
@@ -162,7 +163,7 @@ async fn a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_da
     }
     let delivery = harness.deliveries(DeliveryFilter::default()).await.remove(0);
     assert_eq!((delivery.state, delivery.attempts, delivery.next_attempt), (DeliveryState::Failed, 11, None));
-    let (_, attempts) = harness.service.store.find_delivery(delivery.id).await.unwrap().unwrap();
+    let (_, attempts) = harness.service.store.history.find(delivery.id).await.unwrap().unwrap();
     let numbers: Vec<_> = attempts.iter().map(|attempt| attempt.number).collect();
     assert_eq!(numbers, (1..=11).collect::<Vec<_>>());
     let started: Vec<_> = attempts.iter().map(|attempt| attempt.started.as_second() - CLOCK_START).collect();
@@ -176,7 +177,7 @@ async fn a_failing_delivery_is_attempted_on_the_documented_schedule_for_seven_da
     assert_eq!(receiver.received().len(), 11);
 }
 
-async fn a_subscriber_down_for_a_day_receives_its_backlog_on_recovery(db: impl SqlExecutor + Clone) {
+async fn a_subscriber_down_for_a_day_receives_its_backlog_on_recovery(db: Database) {
     let (harness, receiver, healthy) =
         (DispatchHarness::open(db), Receiver::start().await, Receiver::start().await);
     harness.subscriber("down", receiver.url("in"), SubscriberUpdate::default()).await;
@@ -210,7 +211,7 @@ async fn a_subscriber_down_for_a_day_receives_its_backlog_on_recovery(db: impl S
     assert_eq!(harness.count(DeliveryState::Delivered).await, 480);
 }
 
-async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db: impl SqlExecutor + Clone) {
+async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness
@@ -230,7 +231,10 @@ async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db:
     let expected = [(50, "failing 50".to_owned()), (90, "failing 90".to_owned()), (100, "paused".to_owned())];
     assert_eq!(health_events, expected);
     let subscriber = harness.service.find("down").await.unwrap();
-    assert_eq!(subscriber.paused.unwrap().reason.as_deref(), Some("every attempt failed for too long"));
+    assert_eq!(
+        subscriber.paused.unwrap().reason.map(PauseReason::as_str),
+        Some("every attempt failed for too long")
+    );
     let before = receiver.received().len();
     harness.set_clock(130 * 3600);
     harness.deliver_due().await;
@@ -245,7 +249,7 @@ async fn a_subscriber_that_uses_up_its_failure_budget_is_reported_and_paused(db:
     assert_eq!(harness.bus.take(), [""; 0]);
 }
 
-async fn a_410_pauses_a_subscriber_and_a_429_delays_it(db: impl SqlExecutor + Clone) {
+async fn a_410_pauses_a_subscriber_and_a_429_delays_it(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_by(|request| match request.path.as_str() {
         "/gone" => (410, vec![], String::new()),
@@ -272,14 +276,17 @@ async fn a_410_pauses_a_subscriber_and_a_429_delays_it(db: impl SqlExecutor + Cl
     assert_eq!(by_name["moved"].error.as_deref(), Some("redirect: redirects are not followed"));
     let gone = harness.service.find("gone").await.unwrap();
     let paused = gone.paused.unwrap();
-    assert_eq!((paused.since, paused.reason.as_deref()), (Some(harness.now()), Some("it answered 410 Gone")));
+    assert_eq!(
+        (paused.since, paused.reason.map(PauseReason::as_str)),
+        (Some(harness.now()), Some("it answered 410 Gone"))
+    );
     harness.set_clock(DAY);
     harness.deliver_due().await;
     let to_gone = receiver.received().iter().filter(|request| request.path == "/gone").count();
     assert_eq!(to_gone, 1);
 }
 
-async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: impl SqlExecutor + Clone) {
+async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
@@ -318,7 +325,7 @@ async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: impl SqlExec
     );
 }
 
-async fn a_dispatcher_interrupted_at_any_step_loses_no_delivery(db: impl SqlExecutor + Clone) {
+async fn a_dispatcher_interrupted_at_any_step_loses_no_delivery(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
     let (mut polls, mut interrupted) = (0, true);
@@ -345,7 +352,7 @@ async fn a_dispatcher_interrupted_at_any_step_loses_no_delivery(db: impl SqlExec
     assert_eq!(harness.count(DeliveryState::Delivered).await, polls, "every delivery is recorded");
 }
 
-async fn concurrent_dispatchers_deliver_each_event_once(db: impl SqlExecutor + Clone) {
+async fn concurrent_dispatchers_deliver_each_event_once(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness
         .subscriber(
@@ -372,7 +379,7 @@ async fn concurrent_dispatchers_deliver_each_event_once(db: impl SqlExecutor + C
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(0..50).collect());
 }
 
-async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Clone) {
+async fn after_random_outages_every_event_is_delivered(db: Database) {
     // Whether each of three subscribers is up, hour by hour, for five days; then all are.
     let outages = prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.3), 120), 3);
     let mut runner = TestRunner::new(Config { cases: 3, failure_persistence: None, ..Config::default() });
@@ -456,7 +463,7 @@ async fn after_random_outages_every_event_is_delivered(db: impl SqlExecutor + Cl
     }
 }
 
-async fn intermittent_failures_do_not_trigger_repeated_backlog_retries(db: impl SqlExecutor + Clone) {
+async fn intermittent_failures_do_not_trigger_repeated_backlog_retries(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_by(|request| {
         (if request.id().starts_with("bad") { 400 } else { 200 }, vec![], String::new())
@@ -473,7 +480,7 @@ async fn intermittent_failures_do_not_trigger_repeated_backlog_retries(db: impl 
     assert_eq!(harness.count(DeliveryState::Pending).await, 5);
 }
 
-async fn secrets_rotated_concurrently_all_sign(db: impl SqlExecutor + Clone) {
+async fn secrets_rotated_concurrently_all_sign(db: Database) {
     let (harness, receiver) = (Arc::new(DispatchHarness::open(db)), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
     let tasks = (0..5).map(|n| {
@@ -513,7 +520,7 @@ async fn secrets_rotated_concurrently_all_sign(db: impl SqlExecutor + Clone) {
     );
 }
 
-async fn expired_deliveries_are_deleted(db: impl SqlExecutor + Clone) {
+async fn expired_deliveries_are_deleted(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
@@ -544,6 +551,6 @@ async fn expired_deliveries_are_deleted(db: impl SqlExecutor + Clone) {
     harness.service.store.delete_expired(Timestamp::from_second(CLOCK_START + DAY).unwrap()).await.unwrap();
     let remaining = harness.deliveries(DeliveryFilter::default()).await;
     assert_eq!(remaining.iter().map(|delivery| delivery.event.as_str()).collect::<Vec<_>>(), ["event-2"]);
-    let (_, attempts) = harness.service.store.find_delivery(remaining[0].id).await.unwrap().unwrap();
+    let (_, attempts) = harness.service.store.history.find(remaining[0].id).await.unwrap().unwrap();
     assert_eq!(attempts.len(), 1);
 }

@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use hookbridge::log::{EventStore as _, RetentionPolicy, SqliteLog};
+use hookbridge::log::RetentionPolicy;
 use serde_json::{Value, json};
 
+use crate::actors::log::open_sqlite;
 use crate::actors::raw_http;
 use crate::actors::server::Server;
 
@@ -118,7 +119,7 @@ fn a_long_poll_returns_new_events_or_an_empty_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_events_make_short_pages_and_an_oversized_one_has_its_own() {
     let server = Server::start();
-    let log = SqliteLog::open(&server.folder.path().join("log.db")).await.unwrap();
+    let log = open_sqlite(&server.folder.path().join("log.db")).await;
     // 2 MB each, the fourth larger than a page, and two small ones.
     for (n, size) in [2_000_000, 2_000_000, 2_000_000, 7_000_000, 10, 10].into_iter().enumerate() {
         let mut event = crate::actors::log::new_event(&format!("{n}"), jiff::Timestamp::now());
@@ -191,7 +192,7 @@ async fn an_expired_cursor_is_410_and_so_is_a_future_one() {
     let first = server.get("/events?limit=1&after=start", &[]).1["cursor"].clone();
     let copy = server.folder.path().join("backup.db");
     wait_for_events(&server, 1);
-    let log = SqliteLog::open(&path).await.unwrap();
+    let log = open_sqlite(&path).await;
     sqlx::query(sqlx::AssertSqlSafe(format!("vacuum into '{}'", copy.display())))
         .execute(&sqlx::SqlitePool::connect(path.to_str().unwrap()).await.unwrap())
         .await
@@ -392,7 +393,7 @@ async fn events_dropped_by_retention_are_not_ingested_again() {
     assert_eq!(server.post("sparkpost", &headers, batch.as_bytes()).status, 200);
     server.push(1);
     wait_for_events(&server, 2);
-    let log = SqliteLog::open(&path).await.unwrap();
+    let log = open_sqlite(&path).await;
     log.maintain(&RetentionPolicy { keep_since: Some(jiff::Timestamp::now()), ..RetentionPolicy::default() })
         .await
         .unwrap();

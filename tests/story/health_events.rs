@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use hookbridge::db::Database;
 use hookbridge::delivery::{DeliveryFilter, DispatcherFunction, SubscriberUpdate};
-use hookbridge::log::SqlExecutor;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -24,15 +24,13 @@ fn with_failure_budget(hours: u32) -> SubscriberUpdate {
     SubscriberUpdate { failure_budget: Some(hours), ..SubscriberUpdate::default() }
 }
 
-fn function<S: SqlExecutor + Clone>(
-    harness: &DispatchHarness<S>,
-) -> Arc<DispatcherFunction<S, RecordingBus>> {
+fn function(harness: &DispatchHarness) -> Arc<DispatcherFunction<RecordingBus>> {
     let retention = SignedDuration::from_hours(24);
     let dispatcher = harness.dispatcher.clone();
     Arc::new(DispatcherFunction { dispatcher, name: "dispatcher".into(), retention })
 }
 
-async fn a_rarely_attempted_subscriber_is_reported_in_time(db: impl SqlExecutor + Clone) {
+async fn a_rarely_attempted_subscriber_is_reported_in_time(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness.subscriber("down", receiver.url("in"), with_failure_budget(100)).await;
@@ -52,7 +50,7 @@ async fn a_rarely_attempted_subscriber_is_reported_in_time(db: impl SqlExecutor 
     assert_eq!(health_events, expected);
 }
 
-async fn health_events_that_the_bus_rejected_are_published_later(db: impl SqlExecutor + Clone) {
+async fn health_events_that_the_bus_rejected_are_published_later(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness.subscriber("down", receiver.url("in"), with_failure_budget(24)).await;
@@ -102,7 +100,7 @@ async fn health_events_that_the_bus_rejected_are_published_later(db: impl SqlExe
     assert_eq!(harness.bus.take(), [""; 0]);
 }
 
-async fn a_ping_does_not_suppress_health_events(db: impl SqlExecutor + Clone) {
+async fn a_ping_does_not_suppress_health_events(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness.subscriber("down", receiver.url("in"), with_failure_budget(20)).await;
@@ -131,7 +129,7 @@ async fn a_ping_does_not_suppress_health_events(db: impl SqlExecutor + Clone) {
     }
 }
 
-async fn the_last_attempt_is_counted_as_given_up(db: impl SqlExecutor + Clone) {
+async fn the_last_attempt_is_counted_as_given_up(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     receiver.respond_with(500);
     harness.subscriber("down", receiver.url("in"), with_failure_budget(1000)).await;
@@ -155,7 +153,7 @@ async fn the_last_attempt_is_counted_as_given_up(db: impl SqlExecutor + Clone) {
     assert_eq!(harness.deliveries(DeliveryFilter::default()).await[0].state.as_str(), "failed");
 }
 
-async fn recorded_attempts_are_logged_when_the_deadline_cuts_off_the_rest(db: impl SqlExecutor + Clone) {
+async fn recorded_attempts_are_logged_when_the_deadline_cuts_off_the_rest(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     // A server that accepts connections and never responds.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

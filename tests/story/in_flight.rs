@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hookbridge::db::Database;
 use hookbridge::delivery::{
     AttemptOutcome, DeliveryFilter, DeliveryState, FinishedAttempt, InFlightDelivery, SubscriberUpdate,
 };
-use hookbridge::log::SqlExecutor;
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
@@ -29,11 +29,7 @@ for_each_database! {
 const LEASE_CHECK_EXPIRY: Duration = Duration::from_millis(150);
 
 /// Creates and claims the deliveries of `n` events of one type.
-async fn claim_deliveries<S: SqlExecutor + Clone>(
-    harness: &DispatchHarness<S>,
-    detail_type: &str,
-    n: i64,
-) -> Vec<InFlightDelivery> {
+async fn claim_deliveries(harness: &DispatchHarness, detail_type: &str, n: i64) -> Vec<InFlightDelivery> {
     let events: Vec<_> = event_ids(0..n)
         .map(|id| arrived_event(&format!("{detail_type}-{id}"), detail_type, &json!({})))
         .collect();
@@ -41,8 +37,8 @@ async fn claim_deliveries<S: SqlExecutor + Clone>(
 }
 
 /// Attempts deliveries one after the other; returns the finished attempts and the skipped deliveries.
-async fn attempt_all<S: SqlExecutor + Clone>(
-    harness: &DispatchHarness<S>,
+async fn attempt_all(
+    harness: &DispatchHarness,
     jobs: Vec<InFlightDelivery>,
 ) -> (Vec<FinishedAttempt>, Vec<InFlightDelivery>) {
     let mut outcomes = Vec::new();
@@ -60,7 +56,7 @@ fn deliveries_of(subscriber: &str) -> DeliveryFilter {
     DeliveryFilter { subscriber: Some(subscriber.into()), ..DeliveryFilter::default() }
 }
 
-async fn an_open_circuit_skips_in_flight_deliveries(db: impl SqlExecutor + Clone) {
+async fn an_open_circuit_skips_in_flight_deliveries(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     let one_at_a_time = SubscriberUpdate { limit: Some(1), ..SubscriberUpdate::default() };
     harness.subscriber("down", receiver.url("in"), one_at_a_time).await;
@@ -103,9 +99,7 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: impl SqlExecutor + Clone
     assert_eq!(harness.count(DeliveryState::Delivered).await, 17);
 }
 
-async fn in_flight_deliveries_that_are_cancelled_paused_or_deleted_are_not_sent(
-    db: impl SqlExecutor + Clone,
-) {
+async fn in_flight_deliveries_that_are_cancelled_paused_or_deleted_are_not_sent(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     let mut jobs = Vec::new();
     for name in ["cancelled", "paused", "removed"] {
@@ -141,7 +135,7 @@ async fn in_flight_deliveries_that_are_cancelled_paused_or_deleted_are_not_sent(
     assert_eq!(requests, ["/cancelled 1", "/paused 1", "/paused 1", "/paused 1"]);
 }
 
-async fn a_changed_subscriber_applies_to_in_flight_deliveries(db: impl SqlExecutor + Clone) {
+async fn a_changed_subscriber_applies_to_in_flight_deliveries(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("moves", receiver.url("old"), subscriber_update("a")).await;
     let jobs = claim_deliveries(&harness, "a", 2).await;
@@ -161,7 +155,7 @@ async fn a_changed_subscriber_applies_to_in_flight_deliveries(db: impl SqlExecut
     assert_eq!(harness.count(DeliveryState::Delivered).await, 2);
 }
 
-async fn the_concurrency_limit_holds_while_subscribers_change(db: impl SqlExecutor + Clone + 'static) {
+async fn the_concurrency_limit_holds_while_subscribers_change(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     let (in_flight, max_in_flight) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let max = max_in_flight.clone();
@@ -189,7 +183,7 @@ async fn the_concurrency_limit_holds_while_subscribers_change(db: impl SqlExecut
     assert_eq!((max_in_flight.load(Ordering::SeqCst), receiver.received().len()), (1, 16));
 }
 
-async fn claims_are_released_at_shutdown(db: impl SqlExecutor + Clone) {
+async fn claims_are_released_at_shutdown(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), subscriber_update("a")).await;
     let jobs = claim_deliveries(&harness, "a", 5).await;
@@ -202,7 +196,7 @@ async fn claims_are_released_at_shutdown(db: impl SqlExecutor + Clone) {
     assert_eq!(claim_deliveries(&harness, "a", 6).await.len(), 0, "a stopped dispatcher claims nothing");
 }
 
-async fn more_due_deliveries_than_slots_are_reported(db: impl SqlExecutor + Clone) {
+async fn more_due_deliveries_than_slots_are_reported(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), subscriber_update("a")).await;
     let jobs = claim_deliveries(&harness, "a", 36).await;

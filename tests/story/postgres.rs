@@ -1,9 +1,10 @@
 //! The log in PostgreSQL: weekly partitions, and errors.
 
-use hookbridge::log::{COLUMNS, EventStore as _, LogError, PostgresLog, RetentionPolicy, SqliteLog};
+use hookbridge::db::DatabaseError;
+use hookbridge::log::{COLUMNS, RetentionPolicy};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::actors::database::Database;
+use crate::actors::database::{Database, open_postgres};
 use crate::actors::log::{all_events, batch, new_event, now};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,9 +86,9 @@ async fn concurrent_processes_create_the_tables_once() {
     let database = Database::new().await;
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let url = database.url.parse().unwrap();
+        let url = database.url.clone();
         tasks.spawn(async move {
-            let log = PostgresLog::open(&url, 2).await?;
+            let log = open_postgres(&url, 2).await?;
             log.maintain(&RetentionPolicy::default()).await?;
             log.record(&batch(&format!("{n}"), vec![new_event("a", now())])).await
         });
@@ -105,17 +106,17 @@ async fn concurrent_processes_create_the_tables_once() {
 async fn an_error_contains_no_stored_data() {
     let server = crate::actors::test_environment("HOOKBRIDGE_TEST_DATABASE");
     let missing_database = format!("{}/absent", server.rsplit_once('/').unwrap().0);
-    let error = PostgresLog::open(&missing_database.parse().unwrap(), 1).await.err().unwrap();
+    let error = open_postgres(&missing_database, 1).await.err().unwrap();
     insta::assert_snapshot!(error, @r#"the database rejected the request: database "absent" does not exist (code 3D000)"#);
-    let closed_port = "postgres://user:secret@127.0.0.1:1/x".parse().unwrap();
-    let error = PostgresLog::open(&closed_port, 1).await.err().unwrap();
-    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
+    let closed_port = "postgres://user:secret@127.0.0.1:1/x";
+    let error = open_postgres(closed_port, 1).await.err().unwrap();
+    assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
     // Verification cannot be bypassed: a server without TLS cannot be verified.
     let without_tls = format!("{}?sslmode=verify-full", server.split('?').next().unwrap());
-    let error = PostgresLog::open(&without_tls.parse().unwrap(), 1).await.err().unwrap();
-    assert!(matches!(error, LogError::Unavailable(_)), "{error}");
+    let error = open_postgres(&without_tls, 1).await.err().unwrap();
+    assert!(matches!(error, DatabaseError::Unavailable(_)), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    let error = SqliteLog::open(folder.path()).await.err().unwrap();
+    let error = hookbridge::db::Database::open(&folder.path().into(), 1).await.err().unwrap();
     insta::assert_snapshot!(error, @"the database rejected the request: unable to open database file (code 14)");
 }

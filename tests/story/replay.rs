@@ -8,14 +8,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use hookbridge::log::{EventStore as _, SqliteLog};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::actors::aws::{Queue, endpoint};
-use crate::actors::log::{batch, new_event};
+use crate::actors::log::{batch, new_event, open_sqlite};
 use crate::actors::receiver::verifications;
 use crate::actors::run;
 use crate::actors::server::hookbridge;
@@ -23,7 +22,7 @@ use crate::actors::server::hookbridge;
 /// A log of forty events, two a minute, every other one a bounce.
 async fn log() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let log = SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
+    let log = open_sqlite(&folder.path().join("log.db")).await;
     for n in 0..40 {
         let time = start() + SignedDuration::from_secs(30 * n);
         let mut event = new_event(&format!("{n}"), time);

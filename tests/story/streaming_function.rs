@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use hookbridge::log::EventStore as _;
 use serde_json::{Value, json};
 
 use crate::actors::database::Database;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use hookbridge::log::{EventReader, EventStore as _};
+use hookbridge::log::EventLog;
 use serde_json::Value;
 
 use crate::actors::database::Database;
-use crate::actors::log::{batch, new_event, now};
+use crate::actors::log::{batch, new_event, now, open_sqlite};
 use crate::actors::receiver::{Receiver, verifications};
 use crate::actors::server::{Server, hookbridge};
 use crate::actors::{checkout, run, wait_until};
@@ -37,7 +37,7 @@ const OLD_BATCHES: &str = "
     values (T+0, 'a', '', '', 1, 0, '', '', R, ''), (T+2, 'b', '', '', 1, 1, '', '', R, ''),
            (T+1, 'c', '', '', 3, 2, '', '', R, ''), (T+3, 'd', '', '', 3, 0, '', '', R, '');";
 
-async fn assert_old_batches_have_positions(log: &impl EventReader) {
+async fn assert_old_batches_have_positions(log: &EventLog) {
     log.record(&batch("4", vec![new_event("e", now())])).await.unwrap();
     assert_eq!(log.assign_positions().await.unwrap(), 6);
     let ids = ["a", "b", "d", "c", "e"].map(str::to_owned);
@@ -48,7 +48,7 @@ async fn assert_old_batches_have_positions(log: &impl EventReader) {
 async fn a_log_of_the_first_version_gets_positions_in_postgres() {
     let database = Database::new().await;
     let mut connection = database.pool.acquire().await.unwrap();
-    let sql = include_str!("../../src/log/postgres/0001_events.sql");
+    let sql = include_str!("../../migrations/postgres/0001_events.sql");
     create_first_version(&mut *connection, "hookbridge.migrations", sql).await;
     let insert = OLD_BATCHES.replace("T+", "now() + interval '1 minute' * ").replace('R', "'{}'");
     database.run(&format!("set search_path = hookbridge; {insert}; reset search_path")).await;
@@ -84,12 +84,16 @@ async fn a_log_of_the_first_version_gets_positions_in_sqlite() {
     let path = folder.path().join("log.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-    create_first_version(&mut connection, "migrations", include_str!("../../src/log/sqlite/0001_events.sql"))
-        .await;
+    create_first_version(
+        &mut connection,
+        "migrations",
+        include_str!("../../migrations/sqlite/0001_events.sql"),
+    )
+    .await;
     let insert = OLD_BATCHES.replace("T+", "1000 + ").replace('R', "'[]'");
     sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    assert_old_batches_have_positions(&hookbridge::log::SqliteLog::open(&path).await.unwrap()).await;
+    assert_old_batches_have_positions(&open_sqlite(&path).await).await;
 }
 
 /// Unpacks the data folder that an earlier version made with this kind of database.

@@ -12,12 +12,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use crate::aws::AwsError;
+use crate::db::{Database, OpenDatabaseError};
 use crate::feed::cursor;
 use crate::input;
-use crate::log::{
-    AnyLog, Bounds, CursorSigningKey, EventFilter, EventReader as _, OpenLogError, PageLimit, Position,
-    TypePattern,
-};
+use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, TypePattern};
 use crate::output;
 use crate::serve::settings::default_log_file;
 use target::{Target, TargetError};
@@ -86,7 +84,7 @@ pub struct Replay {
 pub enum ReplayError {
     /// The log cannot be opened or read.
     #[error(transparent)]
-    Log(#[from] OpenLogError),
+    Log(#[from] OpenDatabaseError),
     /// The start cursor does not belong to this log.
     #[error(
         "{0} is not a cursor of this log: malformed, truncated or of another log; to start at a time, use --from"
@@ -168,7 +166,8 @@ impl Replay {
         if self.from.zip(self.to).is_some_and(|(from, to)| from > to) {
             return Err(ReplayError::ReversedRange);
         }
-        let (log, log_error) = AnyLog::open_existing(&self.database, 1).await?;
+        let (db, log_error) = Database::open_existing(&self.database, 1).await?;
+        let log = EventLog::new(db);
         let target = Arc::new(self.open_target().await?);
         let key = log.cursor_signing_key().await.map_err(&log_error)?;
         let filter = EventFilter {

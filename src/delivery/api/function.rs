@@ -8,15 +8,14 @@ use tokio::time::timeout_at;
 
 use super::{Api, ApiResponse};
 use crate::lambda::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
-use crate::log::SqlExecutor;
 
-pub struct ApiFunction<S> {
-    pub api: Api<S>,
+pub struct ApiFunction {
+    pub api: Api,
     /// The function's name, for the log.
     pub name: String,
 }
 
-impl<S: SqlExecutor> ApiFunction<S> {
+impl ApiFunction {
     /// Handles one request before `deadline`; returns the response and its log line.
     ///
     /// # Errors

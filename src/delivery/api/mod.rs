@@ -12,13 +12,13 @@ use tracing::error;
 pub use function::ApiFunction;
 
 use crate::auth::{AuthenticatedToken, Authenticator, TokenScope};
+use crate::db::DatabaseError;
 use crate::delivery::store::{DeliveryFilter, DeliveryState};
 use crate::delivery::subscriber::SignerError;
 use crate::delivery::subscriber_service::{
     MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate,
 };
 use crate::delivery::view;
-use crate::log::{LogError, SqlExecutor};
 use crate::secrets::Secret;
 
 const DEFAULT_PAGE_SIZE: usize = 100;
@@ -29,8 +29,8 @@ const DEFAULT_OVERLAP_HOURS: i64 = 24;
 /// The first path segments of the API.
 pub const ROUTE_PREFIXES: [&str; 2] = ["/subscribers", "/deliveries"];
 
-pub struct Api<S> {
-    pub service: SubscriberService<S>,
+pub struct Api {
+    pub service: SubscriberService,
     /// Tokens that are limited to some sources are rejected.
     pub authenticator: Authenticator,
 }
@@ -91,8 +91,8 @@ impl From<String> for ApiError {
     }
 }
 
-impl From<LogError> for ApiError {
-    fn from(error: LogError) -> Self {
+impl From<DatabaseError> for ApiError {
+    fn from(error: DatabaseError) -> Self {
         Self::Service(error.into())
     }
 }
@@ -161,7 +161,7 @@ fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
     Ok(ApiResponse::json(StatusCode::OK, value))
 }
 
-impl<S: SqlExecutor> Api<S> {
+impl Api {
     /// Authenticates a client by its `Authorization` header or AWS signature. Returns the name of its token.
     ///
     /// # Errors
@@ -212,7 +212,7 @@ impl<S: SqlExecutor> Api<S> {
         let now = (self.service.clock)();
         match (segments, method) {
             ([], &Method::GET) => {
-                let subscribers = self.service.store.list_subscribers(None).await?;
+                let subscribers = self.service.store.subscribers.list(None).await?;
                 let data: Vec<_> =
                     subscribers.iter().map(|subscriber| view::subscriber_json(subscriber, now)).collect();
                 ok(&json!({"object": "list", "data": data}))
@@ -295,7 +295,7 @@ impl<S: SqlExecutor> Api<S> {
                         "limit is out of range, expected 1 to {MAX_PAGE_SIZE}"
                     )));
                 }
-                let mut deliveries = store.list_deliveries(&query.into_filter(), limit + 1).await?;
+                let mut deliveries = store.history.list(&query.into_filter(), limit + 1).await?;
                 let has_more = deliveries.len() > limit;
                 deliveries.truncate(limit);
                 let data: Vec<_> = deliveries.iter().map(view::delivery_json).collect();
@@ -323,7 +323,7 @@ impl<S: SqlExecutor> Api<S> {
                 let not_found = || ApiError::NotFound(format!("no delivery {}", segments[0]));
                 let id = segments[0].parse().map_err(|_| not_found())?;
                 if let [_, action] = segments {
-                    store.find_delivery(id).await?.ok_or_else(not_found)?;
+                    store.history.find(id).await?.ok_or_else(not_found)?;
                     let changed =
                         self.change_deliveries(action, &DeliveryFilter::default(), Some(id), now).await?;
                     if changed == 0 {
@@ -335,7 +335,7 @@ impl<S: SqlExecutor> Api<S> {
                         return Ok(ApiResponse::error(StatusCode::CONFLICT, message));
                     }
                 }
-                let (delivery, attempts) = store.find_delivery(id).await?.ok_or_else(not_found)?;
+                let (delivery, attempts) = store.history.find(id).await?.ok_or_else(not_found)?;
                 ok(&view::delivery_with_attempts_json(&delivery, &attempts))
             }
             ([], _) | ([_], _) => Err(ApiError::MethodNotAllowed("GET")),
@@ -350,7 +350,7 @@ impl<S: SqlExecutor> Api<S> {
             return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));
         }
         match &query.subscriber {
-            Some(name) if !self.service.store.has_subscriber(name).await? => {
+            Some(name) if !self.service.store.subscribers.has_name(name).await? => {
                 Err(SubscriberServiceError::NotFound(name.clone()).into())
             }
             _ => Ok(()),
@@ -363,7 +363,7 @@ impl<S: SqlExecutor> Api<S> {
         filter: &DeliveryFilter,
         id: Option<i64>,
         now: Timestamp,
-    ) -> Result<usize, LogError> {
+    ) -> Result<usize, DatabaseError> {
         match action {
             "retry" => self.service.store.retry_deliveries(filter, id, now).await,
             _ => self.service.store.cancel_deliveries(filter, id).await,

@@ -15,11 +15,11 @@ use tracing::warn;
 
 use super::{DispatchError, Dispatcher, RECORD_BATCH_SIZE};
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::delivery::client::{AttemptResult, DeliveryRequest};
 use crate::delivery::concurrency::InFlightSlot;
 use crate::delivery::store::{ClaimLease, OutgoingEvent};
 use crate::delivery::subscriber::{Receiver, SubscriberId};
-use crate::log::{LogError, SqlExecutor};
 
 /// How long a lease check stays valid.
 const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
@@ -85,7 +85,7 @@ impl FinishedAttempt {
     }
 }
 
-impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
+impl<B: Bus> Dispatcher<B> {
     /// Attempts a delivery when its subscriber's concurrency limit permits. Skips it if its lease was lost, if the circuit opened
     /// since it was claimed, or if the lease would expire before the end of the attempt.
     pub async fn attempt(&self, mut delivery: InFlightDelivery) -> AttemptOutcome {
@@ -146,7 +146,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         self: &Arc<Self>,
         deliveries: Vec<InFlightDelivery>,
         recorded: &mut Vec<FinishedAttempt>,
-    ) -> Result<(), LogError> {
+    ) -> Result<(), DatabaseError> {
         // Dropping the set aborts its attempts when this future is cancelled.
         let mut tasks = JoinSet::new();
         for delivery in deliveries {

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::delivery::client::DeliveryClient;
 use crate::delivery::concurrency::{InFlightSlot, SubscriberLimits};
 use crate::delivery::health_events::HealthEvent;
@@ -30,11 +31,11 @@ use crate::delivery::key_source::{KeySource, KeySourceError};
 use crate::delivery::queue::{RetryMessage, RetryQueue};
 use crate::delivery::schedule;
 use crate::delivery::store::{
-    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, LeaseKind, OutgoingEvent,
     PendingDelivery, RecordedAttempt,
 };
 use crate::delivery::subscriber::{Receiver, SubscriberId};
-use crate::log::{LogError, Position, SqlExecutor};
+use crate::log::Position;
 
 /// Longer than any attempt, including the time to record it.
 const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
@@ -56,8 +57,8 @@ pub use sweep::{SweepError, SweepReport};
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Creates deliveries, attempts them, and records the results.
-pub struct Dispatcher<S, B> {
-    store: DeliveryStore<S>,
+pub struct Dispatcher<B> {
+    store: DeliveryStore,
     keys: KeySource,
     client: DeliveryClient,
     bus: B,
@@ -82,7 +83,7 @@ struct SubscriberCache {
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(#[from] DatabaseError),
     /// The keys that decrypt the subscribers' secrets could not be read.
     #[error(transparent)]
     Keys(#[from] KeySourceError),
@@ -97,15 +98,9 @@ pub struct ArrivedEvent {
     pub json: String,
 }
 
-impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
+impl<B: Bus> Dispatcher<B> {
     /// `bus` receives the subscriber health events.
-    pub fn new(
-        store: DeliveryStore<S>,
-        keys: KeySource,
-        client: DeliveryClient,
-        bus: B,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(store: DeliveryStore, keys: KeySource, client: DeliveryClient, bus: B, clock: Clock) -> Self {
         let (subscribers, limits, lease_checks, has_more, bus_down_until) = Default::default();
         Self {
             store,
@@ -129,7 +124,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         Self { queue: Some(queue), ..self }
     }
 
-    pub fn store(&self) -> &DeliveryStore<S> {
+    pub fn store(&self) -> &DeliveryStore {
         &self.store
     }
 
@@ -164,7 +159,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             return Ok(Vec::new());
         }
         let inactive_subscribers =
-            if pending.is_empty() { Vec::new() } else { self.store.list_inactive_subscribers().await? };
+            if pending.is_empty() { Vec::new() } else { self.store.subscribers.list_inactive().await? };
         let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
         let pending: Vec<_> = pending
             .into_iter()
@@ -182,7 +177,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             })
             .collect();
         let now = self.now();
-        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let lease = ClaimLease::new(LeaseKind::Attempt, CLAIM_LEASE, now);
         let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
         let messages: HashMap<&str, Arc<OutgoingEvent>> =
             messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
@@ -240,17 +235,19 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         (receiver, read_at): (&Arc<Receiver>, Instant),
         due: DueSubscriber,
         now: Timestamp,
-    ) -> Result<Vec<InFlightDelivery>, LogError> {
+    ) -> Result<Vec<InFlightDelivery>, DatabaseError> {
         let wanted = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
         let slots = self.limits.reserve(receiver.id, receiver.settings.limit, wanted);
         if slots.is_empty() {
             self.has_more.store(true, Relaxed);
             return Ok(Vec::new());
         }
-        if due.needs_probe && !self.store.acquire_probe(receiver.id, now, CIRCUIT_OPEN_DURATION).await? {
+        if due.needs_probe
+            && !self.store.subscribers.acquire_probe(receiver.id, now, CIRCUIT_OPEN_DURATION).await?
+        {
             return Ok(Vec::new());
         }
-        let lease = ClaimLease::new(CLAIM_LEASE, now);
+        let lease = ClaimLease::new(LeaseKind::Attempt, CLAIM_LEASE, now);
         let claimed = self.store.claim(due, slots.len(), &lease, (now, now)).await?;
         if claimed.len() == slots.len() {
             self.has_more.store(true, Relaxed);
@@ -295,7 +292,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     ///
     /// # Errors
     /// Nothing was recorded.
-    pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), LogError> {
+    pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), DatabaseError> {
         let records: Vec<_> = finished.iter().map(|attempt| self.recorded_attempt(attempt)).collect();
         let changed = self.store.record_attempts(&records).await?;
         for (attempt, record) in finished.iter_mut().zip(&records) {
@@ -364,7 +361,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
 
     /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
     async fn cached_subscribers(&self) -> Result<MutexGuard<'_, SubscriberCache>, DispatchError> {
-        let revision = self.store.revision().await?;
+        let revision = self.store.subscribers.revision().await?;
         let mut cache = self.subscribers.lock().await;
         let all_decrypted = cache.receivers.values().all(|receiver| receiver.has_decrypted_secrets());
         let needs_refresh = !all_decrypted
@@ -378,7 +375,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         if cache.revision != Some(revision) || may_have_new_keys {
             let keys = self.keys.key_ring().await?;
             let mut receivers = HashMap::new();
-            for subscriber in self.store.list_subscribers(None).await? {
+            for subscriber in self.store.subscribers.list(None).await? {
                 match Receiver::from_subscriber(&subscriber, &keys, self.now()) {
                     Ok(receiver) => {
                         receivers.insert(subscriber.id, Arc::new(receiver));

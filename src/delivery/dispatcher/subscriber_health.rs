@@ -15,22 +15,19 @@ use tracing::warn;
 
 use super::{CIRCUIT_OPEN_DURATION, DispatchError, Dispatcher, FinishedAttempt};
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::delivery::health_events::{HealthChange, HealthEvent};
 use crate::delivery::store::FailureStreak;
-use crate::delivery::subscriber::{Receiver, Subscriber, SubscriberHealth, SubscriberSettings};
-use crate::log::{LogError, SqlExecutor};
+use crate::delivery::subscriber::{PauseReason, Receiver, Subscriber, SubscriberHealth, SubscriberSettings};
 
 /// Consecutive failures that open the circuit; then only a probe is sent.
 const CIRCUIT_BREAKER_FAILURES: i64 = 10;
 /// Backoff before publishing health events again after a bus failure.
 const BUS_BACKOFF: SignedDuration = SignedDuration::from_secs(30);
-// Stored as the reason for a pause and compared with stored reasons, so these texts must not change.
-const PAUSED_GONE: &str = "it answered 410 Gone";
-const PAUSED_BUDGET_USED: &str = "every attempt failed for too long";
 
-impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
+impl<B: Bus> Dispatcher<B> {
     /// Updates a subscriber's concurrency limit, circuit and failure budget after `attempts`, in the order in which they ended.
-    pub(super) async fn update_health(&self, attempts: &[&FinishedAttempt]) -> Result<(), LogError> {
+    pub(super) async fn update_health(&self, attempts: &[&FinishedAttempt]) -> Result<(), DatabaseError> {
         let Some(last) = attempts.last() else { return Ok(()) };
         let (receiver, now) = (&last.delivery.receiver, self.now());
         let id = receiver.id;
@@ -45,7 +42,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         let failed: Vec<_> =
             attempts.iter().rev().take_while(|attempt| !attempt.result.is_success()).collect();
         if failed.len() < attempts.len()
-            && let Some(recovery) = self.store.record_recovery(id, now).await?
+            && let Some(recovery) = self.store.subscribers.record_recovery(id, now).await?
         {
             if recovery.had_failures {
                 self.has_more.store(true, Relaxed);
@@ -53,7 +50,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             if recovery.needs_event
                 && self.publish_health_event(receiver, HealthChange::Recovered, None).await
             {
-                self.store.mark_recovery_reported(id).await?;
+                self.store.subscribers.mark_recovery_reported(id).await?;
             }
         }
         let Some(first_failure) = failed.last() else { return Ok(()) };
@@ -61,6 +58,7 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         let count = i64::try_from(failed.len()).unwrap_or(i64::MAX);
         let streak = self
             .store
+            .subscribers
             .record_failures(id, count, first_failure.started, (CIRCUIT_BREAKER_FAILURES, open_until))
             .await?;
         let Some(streak) = streak else { return Ok(()) };
@@ -68,9 +66,13 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             self.limits.open_circuit(id);
         }
         if failed.iter().any(|attempt| attempt.result.is_gone()) {
-            if self.store.pause_subscriber(id, PAUSED_GONE, now).await? {
-                self.publish_failure(receiver, HealthChange::Paused { reason: PAUSED_GONE }, Some(streak))
-                    .await?;
+            if self.store.subscribers.pause(id, PauseReason::Gone, now).await? {
+                self.publish_failure(
+                    receiver,
+                    HealthChange::Paused { reason: PauseReason::Gone },
+                    Some(streak),
+                )
+                .await?;
             }
             return Ok(());
         }
@@ -80,12 +82,12 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     /// Publishes health events that are pending, until `deadline`: a threshold of the failure budget was passed between two
     /// attempts, or the bus did not accept the event before. Active subscribers without pending deliveries are skipped.
     pub(super) async fn publish_pending_health_events(&self, deadline: Instant) -> Result<(), DispatchError> {
-        for candidate in self.store.list_subscribers(None).await? {
+        for candidate in self.store.subscribers.list(None).await? {
             if self.pending_health_change(&candidate).is_none() {
                 continue;
             }
             // Re-read: it may have recovered meanwhile.
-            let Some(subscriber) = self.store.list_subscribers(Some(&candidate.name)).await?.pop() else {
+            let Some(subscriber) = self.store.subscribers.list(Some(&candidate.name)).await?.pop() else {
                 continue;
             };
             let Some((change, streak)) = self.pending_health_change(&subscriber) else { continue };
@@ -108,10 +110,10 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
     ) -> Option<(HealthChange, Option<FailureStreak>)> {
         let SubscriberHealth { failures, failing_since, reported_percent, .. } = subscriber.health;
         let streak = failing_since.map(|since| FailureStreak { failures, since, reported_percent });
-        let change = match subscriber.paused.as_ref().map(|pause| pause.reason.as_deref()) {
-            Some(stored) => {
-                let reason =
-                    [PAUSED_GONE, PAUSED_BUDGET_USED].into_iter().find(|reason| stored == Some(reason))?;
+        let change = match subscriber.paused.as_ref().map(|pause| pause.reason) {
+            // A subscriber never gets an event about what its operator did.
+            Some(reason) => {
+                let reason = reason.filter(|reason| *reason != PauseReason::Operator)?;
                 HealthChange::Paused { reason }
             }
             // Only a failed attempt can use up the budget, not the passing of time.
@@ -129,11 +131,11 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         receiver: &Receiver,
         streak: FailureStreak,
         now: Timestamp,
-    ) -> Result<(), LogError> {
+    ) -> Result<(), DatabaseError> {
         let change = match used_budget_percent(&receiver.settings, streak, now, &[100, 90, 50]) {
             Some(100) => {
-                self.store.pause_subscriber(receiver.id, PAUSED_BUDGET_USED, now).await?;
-                HealthChange::Paused { reason: PAUSED_BUDGET_USED }
+                self.store.subscribers.pause(receiver.id, PauseReason::BudgetUsed, now).await?;
+                HealthChange::Paused { reason: PauseReason::BudgetUsed }
             }
             Some(percent) => HealthChange::Failing { percent },
             None => return Ok(()),
@@ -150,10 +152,10 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         receiver: &Receiver,
         change: HealthChange,
         streak: Option<FailureStreak>,
-    ) -> Result<bool, LogError> {
+    ) -> Result<bool, DatabaseError> {
         let is_published = self.publish_health_event(receiver, change, streak).await;
         if is_published {
-            self.store.mark_reported(receiver.id, change.budget_percent()).await?;
+            self.store.subscribers.mark_reported(receiver.id, change.budget_percent()).await?;
         }
         Ok(is_published)
     }

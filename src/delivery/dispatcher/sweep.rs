@@ -7,10 +7,10 @@ use tracing::warn;
 use super::{CIRCUIT_OPEN_DURATION, CLAIM_LEASE, DispatchError, Dispatcher, InFlightDelivery};
 use crate::aws::AwsError;
 use crate::bus::Bus;
+use crate::db::DatabaseError;
 use crate::delivery::key_source::KeySourceError;
 use crate::delivery::queue::{RetryMessage, RetryQueue};
-use crate::delivery::store::{ClaimLease, DueSubscriber};
-use crate::log::{LogError, SqlExecutor};
+use crate::delivery::store::{ClaimLease, DueSubscriber, LeaseKind};
 
 /// The maximum number of deliveries of one subscriber that are enqueued before those of the next subscriber.
 const SWEEP_BATCH_SIZE: usize = 500;
@@ -25,7 +25,7 @@ pub struct SweepReport {
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     #[error(transparent)]
-    Store(#[from] LogError),
+    Store(#[from] DatabaseError),
     #[error(transparent)]
     Keys(#[from] KeySourceError),
     #[error("retry queue: {0}")]
@@ -41,7 +41,7 @@ impl From<DispatchError> for SweepError {
     }
 }
 
-impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
+impl<B: Bus> Dispatcher<B> {
     /// Fails expired deliveries, enqueues those that are due soon until `deadline`, and publishes pending health events.
     ///
     /// # Errors
@@ -97,17 +97,18 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
         until: Timestamp,
     ) -> Result<usize, SweepError> {
         let (limit, until, lease) = if due.needs_probe {
-            if !self.store.acquire_probe(due.subscriber, now, CIRCUIT_OPEN_DURATION).await? {
+            if !self.store.subscribers.acquire_probe(due.subscriber, now, CIRCUIT_OPEN_DURATION).await? {
                 return Ok(0);
             }
-            (1, now, RetryMessage::probe_lease(now))
+            (1, now, RetryMessage::lease_until(now))
         } else {
             (SWEEP_BATCH_SIZE, until, RetryMessage::lease_until(until))
         };
         let claimed = self.store.claim_ids(due, limit, &lease, (now, until)).await?;
-        queue
-            .send(claimed.iter().map(|delivery| RetryMessage::from_due(*delivery, &lease)).collect(), now)
-            .await?;
+        let message = |(id, next_attempt): &(i64, Timestamp)| {
+            RetryMessage::new(*id, &lease, *next_attempt, due.needs_probe)
+        };
+        queue.send(claimed.iter().map(message).collect(), now).await?;
         Ok(claimed.len())
     }
 
@@ -126,8 +127,8 @@ impl<S: SqlExecutor, B: Bus> Dispatcher<S, B> {
             }
             return Ok(None);
         }
-        let lease = ClaimLease::new(CLAIM_LEASE, now);
-        let Some(claimed) = self.store.claim_queued(retry.delivery, retry.is_probe(), &lease, now).await?
+        let lease = ClaimLease::new(LeaseKind::Attempt, CLAIM_LEASE, now);
+        let Some(claimed) = self.store.claim_queued(retry.delivery, retry.is_probe, &lease, now).await?
         else {
             return Ok(None);
         };

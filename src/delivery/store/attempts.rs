@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::DeliveryStore;
-use super::deliveries::{ClaimLease, MAX_ROWS_PER_STATEMENT};
+use super::{ClaimLease, DeliveryState, DeliveryStore};
+use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, SqlDialect, Statement};
 use crate::delivery::subscriber::SubscriberId;
-use crate::log::{InputRows, LogError, SqlExecutor, Statement};
 
 /// An attempt and its consequence for the delivery.
 #[derive(Clone, Debug)]
@@ -45,24 +44,25 @@ impl RecordedAttempt {
     }
 
     /// The delivery's state after the attempt.
-    fn state(&self) -> &'static str {
+    fn state(&self) -> DeliveryState {
         match self.next_attempt {
-            Some(_) => "waiting",
-            None if self.is_given_up() => "failed",
-            None => "delivered",
+            Some(_) => DeliveryState::Pending,
+            None if self.is_given_up() => DeliveryState::Failed,
+            None => DeliveryState::Delivered,
         }
     }
 }
 
-impl<S: SqlExecutor> DeliveryStore<S> {
+impl DeliveryStore {
     /// Records attempts and each delivery's next attempt, all or nothing. If another worker has claimed a delivery meanwhile, its
     /// attempt is recorded and the delivery is unchanged. Returns the deliveries that changed.
-    pub async fn record_attempts(&self, attempts: &[RecordedAttempt]) -> Result<HashSet<i64>, LogError> {
+    pub async fn record_attempts(&self, attempts: &[RecordedAttempt]) -> Result<HashSet<i64>, DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
         let mut statements = Vec::new();
         // All workers lock the rows in the same order, which avoids deadlocks.
         let mut attempts: Vec<_> = attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
-        for batch in attempts.chunks(MAX_ROWS_PER_STATEMENT) {
+        for batch in attempts.chunks(MAX_INPUT_ROWS) {
             let each = || batch.iter().copied();
             let attempt_rows = InputRows::default()
                 .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
@@ -80,18 +80,21 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                     each().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),
                 );
             let insert =
-                format!("insert into {{log}}attempts ({0}) select {0} from v", attempt_rows.column_names());
-            statements.push(Statement::with_rows(&attempt_rows.into(), insert));
+                format!("insert into {schema}attempts ({0}) select {0} from v", attempt_rows.column_names());
+            statements.push(Statement::with_rows(attempt_rows, insert));
             let next_attempt =
                 |attempt: &RecordedAttempt| attempt.next_attempt.unwrap_or(attempt.started).as_microsecond();
             let next_token =
                 |attempt: &RecordedAttempt| attempt.next_lease.as_ref().map(|lease| lease.token.clone());
+            let next_kind = |attempt: &RecordedAttempt| {
+                attempt.next_lease.as_ref().map(|lease| lease.kind.as_str().to_owned())
+            };
             let next_lease_until =
                 |attempt: &RecordedAttempt| Some(attempt.next_lease.as_ref()?.until.as_microsecond());
             let delivery_rows = InputRows::default()
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
                 .with_text_column("held", each().map(|attempt| Some(attempt.lease.clone())))
-                .with_text_column("state", each().map(|attempt| Some(attempt.state().to_owned())))
+                .with_text_column("state", each().map(|attempt| Some(attempt.state().as_str().to_owned())))
                 .with_number_column("attempts", each().map(|attempt| Some(attempt.number)))
                 .with_number_column(
                     "since",
@@ -100,23 +103,28 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
                 .with_number_column("next_attempt", each().map(|attempt| Some(next_attempt(attempt))))
                 .with_text_column("new_held", each().map(next_token))
+                .with_text_column("new_kind", each().map(next_kind))
                 .with_number_column("new_until", each().map(next_lease_until));
             // `|| ''` keeps the planner on the primary key instead of the partial index.
-            let update = "update {log}deliveries as d set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
-                  next_attempt = v.next_attempt, held = v.new_held, held_until = v.new_until
-                from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id";
-            statements.push(Statement::with_rows(&delivery_rows.into(), update));
+            let update = format!(
+                "update {schema}deliveries as d
+                   set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
+                     next_attempt = v.next_attempt, held = v.new_held, lease_kind = v.new_kind, held_until = v.new_until
+                 from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning d.id"
+            );
+            statements.push(Statement::with_rows(delivery_rows, update));
         }
         if statements.is_empty() {
             return Ok(HashSet::new());
         }
         let result = match self.db.execute_transaction(statements.clone()).await {
             // Another transaction may have blocked this one.
-            Err(LogError::Unavailable(_)) => self.db.execute_transaction(statements).await,
+            Err(DatabaseError::Unavailable(_)) => self.db.execute_transaction(statements).await,
             result => result,
         };
-        let changed = result?.iter().flatten().map(|row| row.number(0)).collect::<Result<HashSet<_>, _>>()?;
-        let superseded_attempts = attempts.into_iter().filter(|attempt| !changed.contains(&attempt.delivery)).collect();
+        let changed = result?.iter().flatten().map(|row| row.get("id")).collect::<Result<HashSet<_>, _>>()?;
+        let superseded_attempts =
+            attempts.into_iter().filter(|attempt| !changed.contains(&attempt.delivery)).collect();
         if let Err(error) = self.update_attempt_counts(superseded_attempts).await {
             warn!(
                 error = error.to_string(),
@@ -127,10 +135,11 @@ impl<S: SqlExecutor> DeliveryStore<S> {
     }
 
     /// Updates the attempt counts of deliveries that another worker claimed, or that were cancelled.
-    async fn update_attempt_counts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), LogError> {
+    async fn update_attempt_counts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), DatabaseError> {
         if attempts.is_empty() {
             return Ok(());
         }
+        let SqlDialect { schema, .. } = self.db.dialect();
         let rows = InputRows::default()
             .with_number_column("id", attempts.iter().map(|attempt| Some(attempt.delivery)))
             .with_number_column("attempts", attempts.iter().map(|attempt| Some(attempt.number)))
@@ -138,8 +147,10 @@ impl<S: SqlExecutor> DeliveryStore<S> {
                 "tried",
                 attempts.iter().map(|attempt| Some(attempt.started.as_microsecond())),
             );
-        let update = "update {log}deliveries as d set attempts = v.attempts, tried = v.tried
-            from v where d.id = v.id and d.attempts < v.attempts";
-        self.db.execute_transaction(vec![Statement::with_rows(&rows.into(), update)]).await.map(drop)
+        let update = format!(
+            "update {schema}deliveries as d set attempts = v.attempts, tried = v.tried
+             from v where d.id = v.id and d.attempts < v.attempts"
+        );
+        self.db.execute_transaction(vec![Statement::with_rows(rows, update)]).await.map(drop)
     }
 }

@@ -13,9 +13,8 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
-use crate::log::{
-    Bounds, CursorSigningKey, EventFilter, EventReader, LogError, PageLimit, Position, PositionedEvent,
-};
+use crate::db::DatabaseError;
+use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, PositionedEvent};
 use format::{Format, ResponseKind};
 use query::{AllowedParameters, EventQuery, InvalidParameter, LogPoint, PageStart};
 
@@ -46,11 +45,11 @@ pub(super) enum PageError {
     Expired,
     /// The cursor is beyond the end of the log.
     Ahead,
-    Failed(LogError),
+    Failed(DatabaseError),
 }
 
-impl From<LogError> for PageError {
-    fn from(error: LogError) -> Self {
+impl From<DatabaseError> for PageError {
+    fn from(error: DatabaseError) -> Self {
         Self::Failed(error)
     }
 }
@@ -106,7 +105,7 @@ impl<'q> FilteredScan<'q> {
     /// Reads the next events; when the page is full, also returns the position after the last one.
     async fn read(
         &mut self,
-        log: &impl EventReader,
+        log: &EventLog,
         window: Range<Position>,
     ) -> Result<(Vec<PositionedEvent>, Option<Position>), PageError> {
         let mut events =
@@ -152,9 +151,9 @@ impl<'q> FilteredScan<'q> {
     }
 }
 
-impl<L: EventReader> Feed<L> {
+impl Feed {
     /// The key that signs this log's cursors.
-    pub(super) async fn cursor_signing_key(&self) -> Result<&CursorSigningKey, LogError> {
+    pub(super) async fn cursor_signing_key(&self) -> Result<&CursorSigningKey, DatabaseError> {
         self.cursor_key.get_or_try_init(|| self.log.cursor_signing_key()).await
     }
 

@@ -13,7 +13,7 @@ use super::{Feed, FeedRequest, FeedResponse, PATH, PageError, cursor};
 use crate::auth::TokenScope;
 use crate::feed::events::format::{Format, ResponseKind};
 use crate::feed::trim_slashes;
-use crate::log::{ConsumerStore, CursorSigningKey, EventReader, Position, PositionedEvent};
+use crate::log::{CursorSigningKey, Position, PositionedEvent};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The longest silence; proxies close connections that are idle for longer.
@@ -29,15 +29,15 @@ pub fn is_stream_request(request: &FeedRequest<'_>) -> bool {
         && Format::negotiate(request.header(header::ACCEPT)) == ResponseKind::Stream
 }
 
-pub struct EventStream<L> {
-    feed: Arc<Feed<L>>,
+pub struct EventStream {
+    feed: Arc<Feed>,
     query: EventQuery,
     next_position: Position,
     key: CursorSigningKey,
     is_finished: bool,
 }
 
-impl<L: EventReader + ConsumerStore> Feed<L> {
+impl Feed {
     /// Opens a stream for an authenticated request: returns its first chunk, and the stream of the remaining chunks.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
         self: &Arc<Self>,
         request: FeedRequest<'_>,
         scope: TokenScope,
-    ) -> Result<(String, EventStream<L>), FeedResponse> {
+    ) -> Result<(String, EventStream), FeedResponse> {
         let open = async {
             let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
             if let Some(last_event_id) = request.header(LAST_EVENT_ID) {
@@ -74,7 +74,7 @@ impl<L: EventReader + ConsumerStore> Feed<L> {
     }
 }
 
-impl<L: EventReader + ConsumerStore> EventStream<L> {
+impl EventStream {
     /// The next chunk: events, or a comment after a silence. `None` at the end of the stream.
     pub async fn next_chunk(&mut self) -> Option<String> {
         if self.is_finished {

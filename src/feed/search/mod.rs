@@ -8,14 +8,15 @@ use jiff::Timestamp;
 
 use super::response::FeedResponse;
 use super::{Feed, FeedRequest, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
-use crate::log::{EventStore, LogError, PageRequest, SortOrder};
+use crate::db::DatabaseError;
+use crate::log::{PageRequest, SortOrder};
 use crate::providers::sparkpost;
 use cursor::SearchCursor;
 use parameters::{InvalidParameter, SearchApi, SearchRequest};
 
 pub const SEARCH_PATHS: [&str; 2] = ["/api/v1/events/message", "/api/v1/message-events"];
 
-impl<L: EventStore> Feed<L> {
+impl Feed {
     /// Handles a search at one of [`SEARCH_PATHS`].
     pub(super) async fn search(&self, request: &FeedRequest<'_>, scope: &TokenScope) -> FeedResponse {
         let api = if request.path == SEARCH_PATHS[0] { SearchApi::Events } else { SearchApi::MessageEvents };
@@ -39,7 +40,7 @@ impl<L: EventStore> Feed<L> {
     async fn search_page(
         &self,
         search_request: &SearchRequest,
-    ) -> Result<Result<String, InvalidParameter>, LogError> {
+    ) -> Result<Result<String, InvalidParameter>, DatabaseError> {
         let (after, known_total) = match &search_request.cursor {
             Some(cursor) => (Some(cursor.after.clone()), Some(cursor.total)),
             None => (None, None),

@@ -1,72 +1,38 @@
 //! The event log in PostgreSQL 15 or later.
 //!
-//! [`PostgresLog::record`](EventStore::record) writes a batch in one transaction: first its row in `batches`, for which
+//! [`PostgresLog::record`] writes a batch in one transaction: first its row in `batches`, for which
 //! a second recorder of the same batch waits; then its events by `COPY`, or by `INSERT` for a few. Most batches contain
 //! only new events, so it does not look for duplicates first. If the write hits a duplicate key, it rolls back, looks
 //! up the events that exist, and records the others.
 
-mod connect;
 mod order;
 mod partitions;
 mod rows;
-mod statements;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 
-pub use connect::{DatabaseUrl, DatabaseUrlError};
+#[cfg(feature = "command")]
+pub(super) use order::listen_for_appends;
 
-use super::append_watch::AppendWatch;
+use super::event_log::LogState;
 use super::search::{EventKey, PageRequest, Search, StoredEvent};
 use super::sql::{self, Dialect};
-use super::week::Week;
-use super::{
-    COLUMNS, EventBatch, EventReader as _, EventStore, LogError, MaintenanceReport, NewEvent, RecordOutcome,
-    RetentionPolicy,
-};
+use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
+use crate::db::{CancelSafeConnection, DATABASE_TIMEOUT, DatabaseError, timestamp_from_micros};
 
 /// The maximum number of attempts to record a batch when other recorders write the same events.
 const MAX_ATTEMPTS: usize = 8;
-/// Timeout for a connection and for a search statement.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// Appended to the settings of a search to rule out sequential scans.
 const DISABLE_SEQ_SCAN: &str = "; set local enable_seqscan = off";
 
-/// An open log in a PostgreSQL database.
-#[derive(Clone)]
-pub struct PostgresLog {
-    pool: PgPool,
-    /// The weeks that are known to have a partition.
-    known_weeks: Arc<Mutex<HashSet<Week>>>,
-    append_watch: Arc<AppendWatch>,
-}
-
-/// A connection that returns to the pool only if no query on it is unfinished; otherwise it is closed. A query that was
-/// cancelled, for example at the end of a Lambda invocation, leaves its response in the connection.
-struct CancelSafeConnection {
-    connection: PoolConnection<Postgres>,
-    is_idle: bool,
-}
-
-impl CancelSafeConnection {
-    async fn acquire(pool: &PgPool) -> Result<Self, LogError> {
-        Ok(Self { connection: pool.acquire().await?, is_idle: false })
-    }
-}
-
-impl Drop for CancelSafeConnection {
-    fn drop(&mut self) {
-        if !self.is_idle {
-            self.connection.close_on_drop();
-        }
-    }
+/// The log in a PostgreSQL database.
+pub(super) struct PostgresLog<'s> {
+    pub(super) pool: PgPool,
+    pub(super) state: &'s LogState,
 }
 
 /// Result of one attempt to record a batch.
@@ -75,34 +41,17 @@ enum RecordAttempt {
     /// The log already has some of the events.
     DuplicateEvents,
     /// A concurrent transaction caused a conflict.
-    Conflict(LogError),
+    Conflict(DatabaseError),
     /// Some events went to the default partition instead of the partition of their week.
     MissingPartition,
 }
 
-impl PostgresLog {
-    /// Connects with at most `connections` connections and applies pending migrations.
-    ///
-    /// # Errors
-    /// The database is unreachable, rejects the credentials, or a migration fails.
-    pub async fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, LogError> {
-        Ok(Self {
-            pool: connect::open_pool(url, connections).await?,
-            known_weeks: Arc::default(),
-            append_watch: Arc::default(),
-        })
-    }
-
-    /// Closes every connection.
-    pub async fn close(&self) {
-        self.pool.close().await;
-    }
-
+impl PostgresLog<'_> {
     async fn try_record(
         &self,
         batch: &EventBatch<'_>,
         records: &[(usize, &NewEvent<'_>)],
-    ) -> Result<RecordAttempt, LogError> {
+    ) -> Result<RecordAttempt, DatabaseError> {
         let repeats = batch.events.len() - records.len();
         // The records are sorted by time.
         let time_range = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
@@ -157,7 +106,7 @@ impl PostgresLog {
         &self,
         mut query: QueryBuilder<Postgres>,
         settings: &str,
-    ) -> Result<Vec<PgRow>, LogError> {
+    ) -> Result<Vec<PgRow>, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let begin = format!(
             "begin read only; set local statement_timeout = {}{settings}",
@@ -175,7 +124,7 @@ impl PostgresLog {
     async fn filter_new<'r, 'a>(
         &self,
         records: Vec<(usize, &'r NewEvent<'a>)>,
-    ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, LogError> {
+    ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, DatabaseError> {
         let times: Vec<i64> = records.iter().map(|(_, record)| record.time.as_microsecond()).collect();
         let ids: Vec<&str> = records.iter().map(|(_, record)| &*record.id).collect();
         let (Some((_, first)), Some((_, last))) = (records.first(), records.last()) else {
@@ -203,16 +152,15 @@ impl PostgresLog {
             .map(|(_, record)| record)
             .collect())
     }
-}
 
-impl EventStore for PostgresLog {
-    async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
+    pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
         // Sorted by key, so that two recorders of the same events do not deadlock.
         let mut records: Vec<_> = batch.events.iter().enumerate().collect();
         records.sort_by_key(|(_, record)| record.key());
         records.dedup_by_key(|(_, record)| record.key());
         self.create_missing_partitions(&records).await?;
-        let mut last_error = LogError::Unavailable("other recorders kept writing the same events".into());
+        let mut last_error =
+            DatabaseError::Unavailable("other recorders kept writing the same events".into());
         for _ in 0..MAX_ATTEMPTS {
             match self.try_record(batch, &records).await? {
                 RecordAttempt::Finished(outcome) => return Ok(outcome),
@@ -227,29 +175,28 @@ impl EventStore for PostgresLog {
         Err(last_error)
     }
 
-    async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
+    pub(super) async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
         sqlx::query("update hookbridge.batches set published = true where id = $1")
-            .bind(batch)
+            .bind(batch_id)
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
-    async fn batch_event_keys(&self, batch: i64) -> Result<Vec<EventKey>, LogError> {
+    pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {}, id from hookbridge.events where batch = $1
                and time >= (select coalesce(oldest, '-infinity') from hookbridge.batches where id = $1)
                and time <= (select coalesce(newest, 'infinity') from hookbridge.batches where id = $1)",
             Postgres::epoch_micros("time")
         )));
-        let rows = rows.bind(batch).fetch_all(&self.pool).await?;
-        let key = |row: &PgRow| {
-            Ok(EventKey { time: super::timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
-        };
+        let rows = rows.bind(batch_id).fetch_all(&self.pool).await?;
+        let key =
+            |row: &PgRow| Ok(EventKey { time: timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? });
         rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
     }
 
-    async fn find_unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+    pub(super) async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
         let rows = sqlx::query(
             "select origin from unnest($1::text[]) with ordinality as o (origin, at)
              where not exists (select from hookbridge.batches b where b.origin = o.origin) order by at",
@@ -258,18 +205,25 @@ impl EventStore for PostgresLog {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
+    pub(super) async fn search(
+        &self,
+        search: &Search,
+        page: &PageRequest,
+    ) -> Result<Vec<StoredEvent>, DatabaseError> {
         let rows = self.query_read_only(sql::search_query(search, page), search_settings(search)).await?;
         rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
     }
 
-    async fn count(&self, search: &Search) -> Result<u64, LogError> {
+    pub(super) async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
         let rows = self.query_read_only(sql::count_query(search), search_settings(search)).await?;
         let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
         Ok(count.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+    pub(super) async fn maintain(
+        &self,
+        retention: &RetentionPolicy,
+    ) -> Result<MaintenanceReport, DatabaseError> {
         // Without a position, events would expire before any reader could see them.
         self.assign_positions().await?;
         partitions::maintain(self, retention).await
@@ -306,7 +260,7 @@ fn search_settings(search: &Search) -> &'static str {
 /// Reads an event from the columns that start at `at`.
 fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
     Ok(StoredEvent {
-        key: EventKey { time: super::timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
+        key: EventKey { time: timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
         source: row.try_get(at + 2)?,
         detail_type: row.try_get(at + 3)?,
         account: row.try_get(at + 4)?,
@@ -322,7 +276,7 @@ async fn insert_batch(
     batch: &EventBatch<'_>,
     repeats: usize,
     time_range: Option<(Timestamp, Timestamp)>,
-) -> Result<Result<i64, RecordOutcome>, LogError> {
+) -> Result<Result<i64, RecordOutcome>, DatabaseError> {
     let to_i32 = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
     let time = |time: Timestamp| format!("{time:.6}");

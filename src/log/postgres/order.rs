@@ -6,46 +6,52 @@
 //! committed batch.
 
 use std::ops::Range;
+#[cfg(feature = "command")]
+use std::sync::Weak;
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgListener, PgRow, Postgres};
+use sqlx::postgres::{PgConnection, PgRow, Postgres};
+#[cfg(feature = "command")]
+use sqlx::postgres::{PgListener, PgPool};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 use tokio::time::timeout;
+#[cfg(feature = "command")]
 use tracing::warn;
 
-use super::{CancelSafeConnection, DATABASE_TIMEOUT, PostgresLog, event_from_row};
-use crate::log::order::{
-    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent,
-};
+use super::{PostgresLog, event_from_row};
+use crate::db::{CancelSafeConnection, DATABASE_TIMEOUT, DatabaseError, timestamp_from_micros};
+#[cfg(feature = "command")]
+use crate::log::event_log::LogState;
+use crate::log::order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent};
 use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
-use crate::log::{LogError, sql::Dialect as _, timestamp_from_micros};
+use crate::log::sql::Dialect as _;
 
+#[cfg(feature = "command")]
 /// The `NOTIFY` channel that carries the end of the log.
 const CHANNEL: &str = "hookbridge_log";
 
-impl PostgresLog {
-    /// Listens for appends by other processes until the log is dropped. Without this, and where a proxy does not pass
-    /// notifications on, readers poll the database.
-    pub fn listen_for_appends(&self) {
-        let (pool, append_watch) = (self.pool.clone(), std::sync::Arc::downgrade(&self.append_watch));
-        tokio::spawn(async move {
-            let listen_loop = async {
-                let mut listener = PgListener::connect_with(&pool).await?;
-                listener.listen(CHANNEL).await?;
-                loop {
-                    let notification = listener.recv().await?;
-                    let Some(append_watch) = append_watch.upgrade() else { return Ok::<_, sqlx::Error>(()) };
-                    append_watch.advance_to(notification.payload().parse().unwrap_or_default());
-                }
-            };
-            if let Err(error) = listen_loop.await {
-                let error = LogError::from(error).to_string();
-                warn!(error, "LISTEN failed; polling the end of the log instead");
+/// Listens for appends by other processes until the log is dropped.
+#[cfg(feature = "command")]
+pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
+    tokio::spawn(async move {
+        let listen_loop = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(CHANNEL).await?;
+            loop {
+                let notification = listener.recv().await?;
+                let Some(state) = state.upgrade() else { return Ok::<_, sqlx::Error>(()) };
+                state.append_watch.advance_to(notification.payload().parse().unwrap_or_default());
             }
-        });
-    }
+        };
+        if let Err(error) = listen_loop.await {
+            let error = DatabaseError::from(error).to_string();
+            warn!(error, "LISTEN failed; polling the end of the log instead");
+        }
+    });
+}
 
+impl PostgresLog<'_> {
     /// Reads the events of one range through a session that sees every partition. `ranges` holds all requested
     /// positions and the part to read now.
     async fn read_range(
@@ -53,7 +59,7 @@ impl PostgresLog {
         ranges: (&Range<Position>, &Range<Position>),
         filter: &EventFilter,
         page_limit: PageLimit,
-    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
+    ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let mut result = read(&mut guard.connection, ranges, filter, page_limit).await?;
         guard.is_idle = result.missing_count <= 0;
@@ -76,7 +82,7 @@ impl PostgresLog {
     }
 
     /// Runs one statement and returns its rows.
-    async fn fetch_rows(&self, sql: String) -> Result<Vec<PgRow>, LogError> {
+    async fn fetch_rows(&self, sql: String) -> Result<Vec<PgRow>, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let rows = fetch_rows(&mut guard.connection, QueryBuilder::new(sql)).await?;
         guard.is_idle = true;
@@ -98,7 +104,7 @@ async fn read(
     (positions, window): (&Range<Position>, &Range<Position>),
     filter: &EventFilter,
     page_limit: PageLimit,
-) -> Result<RangeReadResult, LogError> {
+) -> Result<RangeReadResult, DatabaseError> {
     let query = QueryBuilder::new(page::batches_sql::<Postgres>(window, filter));
     let batch_rows = fetch_rows(connection, query).await?;
     let batch_ranges =
@@ -128,8 +134,8 @@ async fn read(
     Ok(RangeReadResult { events: Some(events), missing_count })
 }
 
-impl EventReader for PostgresLog {
-    async fn assign_positions(&self) -> Result<Position, LogError> {
+impl PostgresLog<'_> {
+    pub(in crate::log) async fn assign_positions(&self) -> Result<Position, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let connection = &mut *guard.connection;
         loop {
@@ -138,29 +144,29 @@ impl EventReader for PostgresLog {
             let (end, is_more): (Position, bool) = (row.try_get(0)?, row.try_get(1)?);
             if !is_more {
                 guard.is_idle = true;
-                self.append_watch.advance_to(end);
+                self.state.append_watch.advance_to(end);
                 return Ok(end);
             }
         }
     }
 
-    async fn bounds(&self) -> Result<Bounds, LogError> {
+    pub(in crate::log) async fn bounds(&self) -> Result<Bounds, DatabaseError> {
         let end = self.assign_positions().await?;
         let rows = self.fetch_rows("select min(position) from hookbridge.batches".into()).await?;
         let first = rows.first().map(|row| row.try_get::<Option<Position>, _>(0)).transpose()?;
         Ok(Bounds { first_position: first.flatten().unwrap_or(end), end_position: end })
     }
 
-    async fn read_events(
+    pub(in crate::log) async fn read_events(
         &self,
-        positions: Range<Position>,
+        positions: &Range<Position>,
         filter: &EventFilter,
         page_limit: PageLimit,
-    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
+    ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut events = Vec::new();
-        for part in page::scan_ranges(&positions, filter, page_limit) {
+        for part in page::scan_ranges(positions, filter, page_limit) {
             let remaining = page::remaining(page_limit, &events);
-            let Some(part_events) = self.read_range((&positions, &part), filter, remaining).await? else {
+            let Some(part_events) = self.read_range((positions, &part), filter, remaining).await? else {
                 return Ok(None);
             };
             events = page::merge(events, part_events, page_limit);
@@ -171,7 +177,10 @@ impl EventReader for PostgresLog {
         Ok(Some(events))
     }
 
-    async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
+    pub(in crate::log) async fn first_position_since(
+        &self,
+        time: Timestamp,
+    ) -> Result<Position, DatabaseError> {
         let end = self.assign_positions().await?;
         let sql = format!(
             "select position from hookbridge.batches where position is not null and recorded >= {}
@@ -182,7 +191,10 @@ impl EventReader for PostgresLog {
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
     }
 
-    async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+    pub(in crate::log) async fn recorded_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<Timestamp>, DatabaseError> {
         let time = Postgres::epoch_micros("recorded");
         let sql = format!(
             "select {time} from hookbridge.batches where position + events > {position}
@@ -194,7 +206,11 @@ impl EventReader for PostgresLog {
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
     }
 
-    async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
+    pub(in crate::log) async fn find_event(
+        &self,
+        id: &str,
+        sources: &[String],
+    ) -> Result<Option<StoredEvent>, DatabaseError> {
         let mut query = QueryBuilder::new(format!(
             "select {}, id, source, type, account, region, resources, detail from hookbridge.events where id = ",
             Postgres::epoch_micros("time")
@@ -206,23 +222,18 @@ impl EventReader for PostgresLog {
         Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
     }
 
-    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
+    pub(in crate::log) async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
         let rows = self.fetch_rows("select cursor_key from hookbridge.log".into()).await?;
         let key = rows.first().map(|row| row.try_get(0)).transpose()?;
         key.map(CursorSigningKey::new)
-            .ok_or_else(|| LogError::Rejected("the log has no cursor signing key".into()))
-    }
-
-    async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {
-        self.append_watch.wait_beyond(position, || self.assign_positions()).await;
-        Ok(())
+            .ok_or_else(|| DatabaseError::Rejected("the log has no cursor signing key".into()))
     }
 }
 
 async fn fetch_rows(
     connection: &mut PgConnection,
     mut query: QueryBuilder<Postgres>,
-) -> Result<Vec<PgRow>, LogError> {
+) -> Result<Vec<PgRow>, DatabaseError> {
     Ok(query.build().persistent(false).fetch_all(connection).await?)
 }
 

@@ -9,9 +9,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tracing::warn;
 
-use super::{CancelSafeConnection, PostgresLog};
-use crate::log::week::Week;
-use crate::log::{Bounds, EventReader as _, LogError, MaintenanceReport, NewEvent, RetentionPolicy};
+use super::PostgresLog;
+use crate::db::{CancelSafeConnection, DatabaseError, Week, timestamp_from_micros};
+use crate::log::{Bounds, MaintenanceReport, NewEvent, RetentionPolicy};
 
 /// The advisory lock that serializes the creation of partitions.
 const ADVISORY_LOCK: i64 = 0x686f_6f6b;
@@ -22,10 +22,10 @@ const WEEKS_AHEAD: i64 = 4;
 /// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
 const WEEKS_BACK: i64 = 522;
 
-impl PostgresLog {
+impl PostgresLog<'_> {
     /// Forgets the weeks of these events, so that the next batch checks again whether their partitions exist.
     pub(super) fn invalidate_known_weeks(&self, records: &[(usize, &NewEvent<'_>)]) {
-        let mut known = self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (_, record) in records {
             known.remove(&Week::containing(record.time));
         }
@@ -36,11 +36,11 @@ impl PostgresLog {
     pub(super) async fn create_missing_partitions(
         &self,
         records: &[(usize, &NewEvent<'_>)],
-    ) -> Result<(), LogError> {
+    ) -> Result<(), DatabaseError> {
         let now = Week::containing(Timestamp::now());
         let mut missing = Vec::new();
         {
-            let known = self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let known = self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // The records are sorted by time, so equal weeks are adjacent.
             for (_, record) in records {
                 let week = Week::containing(record.time);
@@ -56,7 +56,7 @@ impl PostgresLog {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         for week in missing {
             create_partition(&mut guard.connection, week).await?;
-            self.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
+            self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
         }
         guard.is_idle = true;
         Ok(())
@@ -79,7 +79,7 @@ pub(super) async fn has_events_in_default_partition(
 }
 
 /// Creates the partition of a week, unless it exists. Returns whether it was created.
-async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<bool, LogError> {
+async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<bool, DatabaseError> {
     let table = week.events_partition_name();
     let exists_sql = "select exists (select from pg_inherits i
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
@@ -114,7 +114,7 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
     .await?;
     transaction.commit().await?;
     if let Err(error) = invalidate_catalog_caches(connection).await {
-        let error = LogError::from(error).to_string();
+        let error = DatabaseError::from(error).to_string();
         warn!(
             error,
             table, "could not invalidate other sessions' catalog caches; one may miss the new partition"
@@ -137,9 +137,9 @@ async fn invalidate_catalog_caches(connection: &mut PgConnection) -> Result<(), 
 /// Creates the partitions of this week, of the next weeks and of misplaced events in the default partition; then
 /// applies retention.
 pub(super) async fn maintain(
-    log: &PostgresLog,
+    log: &PostgresLog<'_>,
     retention: &RetentionPolicy,
-) -> Result<MaintenanceReport, LogError> {
+) -> Result<MaintenanceReport, DatabaseError> {
     let size_cutoff = match retention.max_bytes {
         Some(bytes) => find_size_cutoff(log, bytes, Week::containing(Timestamp::now())).await?,
         None => None,
@@ -152,8 +152,7 @@ pub(super) async fn maintain(
         from hookbridge.events_default where isfinite(time) order by 1";
     let rows = sqlx::query(sql).fetch_all(&mut *connection).await?;
     let starts: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let misplaced_weeks =
-        starts.into_iter().map(|start| Week::containing(crate::log::timestamp_from_micros(start)));
+    let misplaced_weeks = starts.into_iter().map(|start| Week::containing(timestamp_from_micros(start)));
     let misplaced_weeks = misplaced_weeks
         .filter(|week| (now.add_weeks(-WEEKS_BACK)..=now.add_weeks(WEEKS_AHEAD)).contains(week));
     for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)).chain(misplaced_weeks) {
@@ -171,7 +170,7 @@ pub(super) async fn maintain(
 }
 
 /// Moves misplaced events of a week from the default partition into the partition of that week.
-async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<(), LogError> {
+async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<(), DatabaseError> {
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let condition = format!("time >= '{from}' and time < '{to}'");
     let exists_sql = format!("select exists (select from hookbridge.events_default where {condition})");
@@ -188,10 +187,10 @@ async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<
 /// Finds the cutoff time that brings the log down to `max_bytes`, estimated from the average event size; `None` when
 /// the log is small enough. The cutoff is the end of a week, because PostgreSQL drops whole weeks.
 async fn find_size_cutoff(
-    log: &PostgresLog,
+    log: &PostgresLog<'_>,
     max_bytes: u64,
     now: Week,
-) -> Result<Option<Timestamp>, LogError> {
+) -> Result<Option<Timestamp>, DatabaseError> {
     // Deletes do not shrink a partition's file. So a partition counts by its rows, at 1.5 times the row size of the
     // densest partition, if that is less than its file.
     let sql = "with week as (
@@ -221,7 +220,7 @@ async fn drop_before(
     connection: &mut PgConnection,
     cutoff: Timestamp,
     report: &mut MaintenanceReport,
-) -> Result<(), LogError> {
+) -> Result<(), DatabaseError> {
     // Batches from the archive keep their row, so that they are not recorded again. Other empty batches are deleted.
     let expire_sql = format!(
         "update hookbridge.batches set position = null, events = 0, oldest = null, newest = null
@@ -252,7 +251,7 @@ async fn drop_before(
 }
 
 /// Whether every event in a partition belongs to an expired batch. Batch ids ascend roughly in the order of recording.
-async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, LogError> {
+async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, DatabaseError> {
     let sql = format!(
         "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"
     );
@@ -261,7 +260,7 @@ async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, 
 
 /// Drops the partition of a week and returns `None`. If a new event arrived in it meanwhile, it drops nothing and
 /// returns `Some(0)`.
-async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Option<u64>, LogError> {
+async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Option<u64>, DatabaseError> {
     let mut transaction = connection.begin().await?;
     // Lock the parent before the partition, in the same order as recorders, to avoid a deadlock.
     let lock_sql = format!(
@@ -283,7 +282,7 @@ async fn delete_expired(
     connection: &mut PgConnection,
     table: &str,
     cutoff: Timestamp,
-) -> Result<Option<u64>, LogError> {
+) -> Result<Option<u64>, DatabaseError> {
     let delete_sql = format!(
         "delete from hookbridge.{table} e where time < timestamptz '{cutoff:.6}'
            and not exists (select from hookbridge.batches b where b.id = e.batch and b.events > 0)"

@@ -4,125 +4,31 @@
 //! has.
 
 mod order;
-mod statements;
-
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::append_watch::AppendWatch;
-use super::migrations;
+use super::event_log::LogState;
 use super::search::{EventKey, PageRequest, Search, StoredEvent};
 use super::sql::{self, Dialect};
-use super::{COLUMNS, EventBatch, EventStore, LogError, MaintenanceReport, RecordOutcome, RetentionPolicy};
+use super::{COLUMNS, EventBatch, MaintenanceReport, RecordOutcome, RetentionPolicy};
+use crate::db::{DatabaseError, SqliteFile, timestamp_from_micros};
 
-const MIGRATIONS: [(i64, &str, &str); 7] = [
-    (1, "events", include_str!("0001_events.sql")),
-    (2, "order", include_str!("0002_order.sql")),
-    (3, "consumers", include_str!("0003_consumers.sql")),
-    (4, "deliveries", include_str!("0004_deliveries.sql")),
-    (5, "fewer_indexes", include_str!("0005_fewer_indexes.sql")),
-    (6, "pauses", include_str!("0006_pauses.sql")),
-    (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
-];
 /// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
 const INSERT_BATCH_SIZE: usize = 500;
 
-/// An open log in an SQLite file.
-#[derive(Clone)]
-pub struct SqliteLog {
-    pool: SqlitePool,
-    /// Serializes writers here instead of by SQLite's busy handler, which only retries.
-    write_lock: Arc<tokio::sync::Mutex<()>>,
-    append_watch: Arc<AppendWatch>,
+/// The log in a SQLite file.
+pub(super) struct SqliteLog<'s> {
+    pub(super) file: SqliteFile,
+    pub(super) state: &'s LogState,
 }
 
-impl SqliteLog {
-    /// Opens the file, creates it if necessary, and applies pending migrations.
-    ///
-    /// # Errors
-    /// The file cannot be opened or created, or a migration fails.
-    pub async fn open(path: &Path) -> Result<Self, LogError> {
-        create_private_file(path);
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on disk before the call returns.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(20))
-            .with_regexp();
-        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
-        let mut connection = pool.acquire().await?;
-        if let Err(LogError::Rejected(_)) =
-            migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
-        {
-            // Another process may have run the migrations at the same time; in SQLite they take no lock.
-            migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
-        }
-        drop(connection);
-        Ok(Self { pool, write_lock: Arc::default(), append_watch: Arc::default() })
-    }
-}
-
-impl SqliteLog {
-    /// Deletes events older than `cutoff` whose batches have expired. It deletes in chunks, so that recorders do not
-    /// wait for the whole deletion.
-    async fn delete_expired_events(&self, cutoff: Timestamp) -> Result<u64, LogError> {
-        let mut total = 0;
-        loop {
-            let _write_guard = self.write_lock.lock().await;
-            let query = sqlx::query(
-                "delete from events where rowid in (
-                   select rowid from events e where time < ?
-                     and not exists (select 1 from batches b where b.id = e.batch and b.events > 0) limit 5000)",
-            );
-            let deleted = query.bind(cutoff.as_microsecond()).execute(&self.pool).await?.rows_affected();
-            total += deleted;
-            if deleted == 0 {
-                return Ok(total);
-            }
-        }
-    }
-
-    /// Whether the file is larger than the limit, free pages excluded.
-    async fn is_larger_than(&self, max_bytes: Option<u64>) -> Result<bool, LogError> {
-        let Some(max_bytes) = max_bytes else { return Ok(false) };
-        let sql = "select (p.page_count - f.freelist_count) * s.page_size
-            from pragma_page_count p, pragma_freelist_count f, pragma_page_size s";
-        let size: i64 = sqlx::query(sql).fetch_one(&self.pool).await?.try_get(0)?;
-        Ok(u64::try_from(size).unwrap_or_default() > max_bytes)
-    }
-}
-
-impl Dialect for Sqlite {
-    const EVENTS_TABLE: &'static str = "events";
-    const BATCHES_TABLE: &'static str = "batches";
-    // The unary plus keeps the planner from using the key index.
-    const TIME_WITHOUT_KEY_INDEX: &'static str = "+time";
-    const REGEX_OPERATOR: &'static str = "regexp";
-    const RETURNS_SCANNED_COUNT: bool = false;
-
-    fn epoch_micros(column: &str) -> String {
-        column.to_owned()
-    }
-
-    fn timestamp_literal(time: Timestamp) -> String {
-        time.as_microsecond().to_string()
-    }
-}
-
-impl EventStore for SqliteLog {
-    async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
+impl SqliteLog<'_> {
+    pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
         let to_i64 = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let _write_guard = self.write_lock.lock().await;
-        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let _write_guard = self.file.write_lock.lock().await;
+        let mut transaction = self.file.pool.begin_with("begin immediate").await?;
         let row = sqlx::query(
             "insert into batches (origin, events, unrecognized) values (?, ?, ?)
              on conflict (origin) do nothing returning id",
@@ -198,56 +104,66 @@ impl EventStore for SqliteLog {
         }
         transaction.commit().await?;
         if let Some(end) = end {
-            self.append_watch.advance_to(end);
+            self.state.append_watch.advance_to(end);
         }
         Ok(RecordOutcome::Inserted { batch_id, events, duplicates: repeats })
     }
 
-    async fn mark_published(&self, batch: i64) -> Result<(), LogError> {
-        let _write_guard = self.write_lock.lock().await;
-        sqlx::query("update batches set published = 1 where id = ?").bind(batch).execute(&self.pool).await?;
+    pub(super) async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
+        let _write_guard = self.file.write_lock.lock().await;
+        sqlx::query("update batches set published = 1 where id = ?")
+            .bind(batch_id)
+            .execute(&self.file.pool)
+            .await?;
         Ok(())
     }
 
-    async fn batch_event_keys(&self, batch: i64) -> Result<Vec<EventKey>, LogError> {
-        let rows = sqlx::query("select time, id from events where batch = ?").bind(batch);
-        let rows = rows.fetch_all(&self.pool).await?;
+    pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
+        let rows = sqlx::query("select time, id from events where batch = ?").bind(batch_id);
+        let rows = rows.fetch_all(&self.file.pool).await?;
         let key = |row: &SqliteRow| {
-            Ok(EventKey { time: super::timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
+            Ok(EventKey { time: timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
         };
         rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
     }
 
-    async fn find_unrecorded(&self, origins: Vec<String>) -> Result<Vec<String>, LogError> {
+    pub(super) async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
         let list = serde_json::Value::from(origins).to_string();
         let rows = sqlx::query(
             "select value from json_each(?) where not exists (select 1 from batches where origin = value)",
         );
-        let rows = rows.bind(list).fetch_all(&self.pool).await?;
+        let rows = rows.bind(list).fetch_all(&self.file.pool).await?;
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    async fn search(&self, search: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
-        let rows = sql::search_query::<Sqlite>(search, page).build().fetch_all(&self.pool).await?;
+    pub(super) async fn search(
+        &self,
+        search: &Search,
+        page: &PageRequest,
+    ) -> Result<Vec<StoredEvent>, DatabaseError> {
+        let rows = sql::search_query::<Sqlite>(search, page).build().fetch_all(&self.file.pool).await?;
         rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
     }
 
-    async fn count(&self, search: &Search) -> Result<u64, LogError> {
-        let row = sql::count_query::<Sqlite>(search).build().fetch_one(&self.pool).await?;
+    pub(super) async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
+        let row = sql::count_query::<Sqlite>(search).build().fetch_one(&self.file.pool).await?;
         Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
     }
 
-    async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
+    pub(super) async fn maintain(
+        &self,
+        retention: &RetentionPolicy,
+    ) -> Result<MaintenanceReport, DatabaseError> {
         let mut report = MaintenanceReport::default();
         if let Some(cutoff) = retention.keep_since {
-            let _write_guard = self.write_lock.lock().await;
-            expire_batches(&self.pool, "recorded < ?", Some(cutoff)).await?;
+            let _write_guard = self.file.write_lock.lock().await;
+            expire_batches(&self.file.pool, "recorded < ?", Some(cutoff)).await?;
         }
         while self.is_larger_than(retention.max_bytes).await? {
             // About a thousand positions per round, at least one batch.
             let condition = "position < (select min(position) + 1000 from batches)";
-            let _write_guard = self.write_lock.lock().await;
-            let mut transaction = self.pool.begin_with("begin immediate").await?;
+            let _write_guard = self.file.write_lock.lock().await;
+            let mut transaction = self.file.pool.begin_with("begin immediate").await?;
             let expired_ids = expire_batches(&mut *transaction, condition, None).await?;
             let delete_sql = "delete from events where batch in (select value from json_each(?))";
             let list = serde_json::Value::from(expired_ids.as_slice()).to_string();
@@ -263,16 +179,51 @@ impl EventStore for SqliteLog {
         }
         Ok(report)
     }
+
+    /// Deletes events older than `cutoff` whose batches have expired. It deletes in chunks, so that recorders do not
+    /// wait for the whole deletion.
+    async fn delete_expired_events(&self, cutoff: Timestamp) -> Result<u64, DatabaseError> {
+        let mut total = 0;
+        loop {
+            let _write_guard = self.file.write_lock.lock().await;
+            let query = sqlx::query(
+                "delete from events where rowid in (
+                   select rowid from events e where time < ?
+                     and not exists (select 1 from batches b where b.id = e.batch and b.events > 0) limit 5000)",
+            );
+            let deleted = query.bind(cutoff.as_microsecond()).execute(&self.file.pool).await?.rows_affected();
+            total += deleted;
+            if deleted == 0 {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Whether the file is larger than the limit, free pages excluded.
+    async fn is_larger_than(&self, max_bytes: Option<u64>) -> Result<bool, DatabaseError> {
+        let Some(max_bytes) = max_bytes else { return Ok(false) };
+        let sql = "select (p.page_count - f.freelist_count) * s.page_size
+            from pragma_page_count p, pragma_freelist_count f, pragma_page_size s";
+        let size: i64 = sqlx::query(sql).fetch_one(&self.file.pool).await?.try_get(0)?;
+        Ok(u64::try_from(size).unwrap_or_default() > max_bytes)
+    }
 }
 
-/// Creates the file, if it is missing, readable by its owner only, because the log contains personal data. Errors are
-/// ignored here; opening the database reports them.
-fn create_private_file(path: &Path) {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let _ = options.open(path);
+impl Dialect for Sqlite {
+    const EVENTS_TABLE: &'static str = "events";
+    const BATCHES_TABLE: &'static str = "batches";
+    // The unary plus keeps the planner from using the key index.
+    const TIME_WITHOUT_KEY_INDEX: &'static str = "+time";
+    const REGEX_OPERATOR: &'static str = "regexp";
+    const RETURNS_SCANNED_COUNT: bool = false;
+
+    fn epoch_micros(column: &str) -> String {
+        column.to_owned()
+    }
+
+    fn timestamp_literal(time: Timestamp) -> String {
+        time.as_microsecond().to_string()
+    }
 }
 
 /// Removes batches from the readable range and returns their ids. The rows of the batches stay, so that batches of an
@@ -281,7 +232,7 @@ async fn expire_batches<'c>(
     connection: impl sqlx::Executor<'c, Database = Sqlite>,
     condition: &str,
     cutoff: Option<Timestamp>,
-) -> Result<Vec<i64>, LogError> {
+) -> Result<Vec<i64>, DatabaseError> {
     let sql = format!(
         "update batches set position = null, events = 0, oldest = null, newest = null
          where position is not null and {condition} returning id"
@@ -297,7 +248,7 @@ async fn expire_batches<'c>(
 fn event_from_row(row: &SqliteRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
     let resources: String = row.try_get(at + 6)?;
     Ok(StoredEvent {
-        key: EventKey { time: super::timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
+        key: EventKey { time: timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
         source: row.try_get(at + 2)?,
         detail_type: row.try_get(at + 3)?,
         account: row.try_get(at + 4)?,

@@ -9,12 +9,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteLog, event_from_row};
-use crate::log::order::{
-    Bounds, CursorSigningKey, EventFilter, EventReader, PageLimit, Position, PositionedEvent,
-};
+use crate::db::{DatabaseError, timestamp_from_micros};
+use crate::log::order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent};
 use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
-use crate::log::{LogError, timestamp_from_micros};
 
 /// Assigns the next positions to a batch and returns the new end of the log.
 pub(super) async fn assign_positions(
@@ -22,7 +20,7 @@ pub(super) async fn assign_positions(
     batch: i64,
     event_count: i64,
     (oldest, newest): (Option<i64>, Option<i64>),
-) -> Result<Position, LogError> {
+) -> Result<Position, DatabaseError> {
     // SQLite's own clock has only millisecond precision. Recording times must ascend with positions.
     let sql = "update log set next = next + ?, sequenced = max(sequenced, ?) returning next, sequenced";
     let now = Timestamp::now().as_microsecond();
@@ -39,9 +37,9 @@ pub(super) async fn assign_positions(
     Ok(next)
 }
 
-impl SqliteLog {
-    async fn fetch_rows(&self, sql: String) -> Result<Vec<SqliteRow>, LogError> {
-        Ok(QueryBuilder::<Sqlite>::new(sql).build().fetch_all(&self.pool).await?)
+impl SqliteLog<'_> {
+    async fn fetch_rows(&self, sql: String) -> Result<Vec<SqliteRow>, DatabaseError> {
+        Ok(QueryBuilder::<Sqlite>::new(sql).build().fetch_all(&self.file.pool).await?)
     }
 
     /// Reads the events of one range of positions.
@@ -50,42 +48,40 @@ impl SqliteLog {
         window: &Range<Position>,
         filter: &EventFilter,
         page_limit: PageLimit,
-    ) -> Result<Vec<PositionedEvent>, LogError> {
+    ) -> Result<Vec<PositionedEvent>, DatabaseError> {
         let batch_rows = self.fetch_rows(page::batches_sql::<Sqlite>(window, filter)).await?;
         let batches = batch_rows.iter().map(batch_range_from_row).collect::<Result<Vec<_>, sqlx::Error>>()?;
         let Some(mut query) = page::events_query::<Sqlite>(&batches, window, filter, page_limit) else {
             return Ok(Vec::new());
         };
-        let event_rows = query.build().persistent(false).fetch_all(&self.pool).await?;
+        let event_rows = query.build().persistent(false).fetch_all(&self.file.pool).await?;
         let event = |row: &SqliteRow| {
             Ok(PositionedEvent { position: row.try_get(0)?, event: event_from_row(row, 1)? })
         };
         let events = event_rows.iter().map(event).collect::<Result<_, sqlx::Error>>()?;
         Ok(page::restore_order(events, page_limit))
     }
-}
 
-impl EventReader for SqliteLog {
-    async fn assign_positions(&self) -> Result<Position, LogError> {
-        let end = sqlx::query("select next from log").fetch_one(&self.pool).await?.try_get(0)?;
-        self.append_watch.advance_to(end);
+    pub(in crate::log) async fn assign_positions(&self) -> Result<Position, DatabaseError> {
+        let end = sqlx::query("select next from log").fetch_one(&self.file.pool).await?.try_get(0)?;
+        self.state.append_watch.advance_to(end);
         Ok(end)
     }
 
-    async fn bounds(&self) -> Result<Bounds, LogError> {
+    pub(in crate::log) async fn bounds(&self) -> Result<Bounds, DatabaseError> {
         let sql = "select coalesce((select min(position) from batches), next), next from log";
-        let row = sqlx::query(sql).fetch_one(&self.pool).await?;
+        let row = sqlx::query(sql).fetch_one(&self.file.pool).await?;
         Ok(Bounds { first_position: row.try_get(0)?, end_position: row.try_get(1)? })
     }
 
-    async fn read_events(
+    pub(in crate::log) async fn read_events(
         &self,
-        positions: Range<Position>,
+        positions: &Range<Position>,
         filter: &EventFilter,
         page_limit: PageLimit,
-    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
+    ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut events = Vec::new();
-        for part in page::scan_ranges(&positions, filter, page_limit) {
+        for part in page::scan_ranges(positions, filter, page_limit) {
             let part_events = self.read_range(&part, filter, page::remaining(page_limit, &events)).await?;
             events = page::merge(events, part_events, page_limit);
             if page_limit.is_reached(&events) {
@@ -99,7 +95,10 @@ impl EventReader for SqliteLog {
         Ok(Some(events))
     }
 
-    async fn first_position_since(&self, time: Timestamp) -> Result<Position, LogError> {
+    pub(in crate::log) async fn first_position_since(
+        &self,
+        time: Timestamp,
+    ) -> Result<Position, DatabaseError> {
         let end = self.assign_positions().await?;
         let sql = format!(
             "select position from batches where position is not null and recorded >= {}
@@ -110,7 +109,10 @@ impl EventReader for SqliteLog {
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
     }
 
-    async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+    pub(in crate::log) async fn recorded_at(
+        &self,
+        position: Position,
+    ) -> Result<Option<Timestamp>, DatabaseError> {
         let sql = format!(
             "select recorded from batches where position + events > {position}
                and position >= coalesce((select max(position) from batches where position <= {position}), {position})
@@ -120,25 +122,24 @@ impl EventReader for SqliteLog {
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
     }
 
-    async fn find_event(&self, id: &str, sources: &[String]) -> Result<Option<StoredEvent>, LogError> {
+    pub(in crate::log) async fn find_event(
+        &self,
+        id: &str,
+        sources: &[String],
+    ) -> Result<Option<StoredEvent>, DatabaseError> {
         let mut query = QueryBuilder::<Sqlite>::new(
             "select time, id, source, type, account, region, resources, detail from events where id = ",
         );
         query.push_bind(id.to_owned());
         crate::log::sql::push_in_list(&mut query, "source", sources);
         query.push(" order by time desc limit 1");
-        let rows = query.build().fetch_all(&self.pool).await?;
+        let rows = query.build().fetch_all(&self.file.pool).await?;
         Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
     }
 
-    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
-        let row = sqlx::query("select cursor_key from log").fetch_one(&self.pool).await?;
+    pub(in crate::log) async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
+        let row = sqlx::query("select cursor_key from log").fetch_one(&self.file.pool).await?;
         Ok(CursorSigningKey::new(row.try_get(0)?))
-    }
-
-    async fn wait_for_position(&self, position: Position) -> Result<(), LogError> {
-        self.append_watch.wait_beyond(position, || self.assign_positions()).await;
-        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use polls::{PollFile, PollFlags};
 
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
-use crate::log::LogAddress;
+use crate::db::DatabaseAddress;
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::Secret;
 
@@ -134,7 +134,7 @@ pub struct ServeSettings {
     pub secrets: BTreeMap<&'static str, String>,
     pub bus: BusSetting,
     pub archive: ArchiveUrl,
-    pub database: LogAddress,
+    pub database: DatabaseAddress,
     pub token: Option<String>,
     pub polls: PollSettings,
     pub delivery: DeliverySettings,
@@ -190,7 +190,7 @@ impl ServeFlags {
         };
         let database = match self.database.or(file.database).filter(|url| !url.is_empty()) {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("database: {error}")))?,
-            None => LogAddress::File(data.join(LOG_FILE)),
+            None => DatabaseAddress::File(data.join(LOG_FILE)),
         };
         let file_settings = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
         let delivery = self.subscribers.resolve(file_settings, &default_key_folder(&database, &data))?;
@@ -236,10 +236,10 @@ pub fn default_log_file() -> PathBuf {
 }
 
 /// The folder of the key file if none is configured: the log's folder if the log is a file.
-pub fn default_key_folder(database: &LogAddress, data: &Path) -> PathBuf {
+pub fn default_key_folder(database: &DatabaseAddress, data: &Path) -> PathBuf {
     match database {
-        LogAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
-        LogAddress::Postgres(_) => data.to_owned(),
+        DatabaseAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
+        DatabaseAddress::Postgres(_) => data.to_owned(),
     }
 }
 

@@ -1,9 +1,14 @@
 //! PostgreSQL, with a new database for each test.
 
-use hookbridge::log::PostgresLog;
+use hookbridge::db::DatabaseError;
+use hookbridge::log::EventLog;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::aws::name;
+
+pub async fn open_postgres(url: &str, connections: u32) -> Result<EventLog, DatabaseError> {
+    hookbridge::db::Database::open(&url.parse().unwrap(), connections).await.map(EventLog::new)
+}
 
 pub struct Database {
     pub url: String,
@@ -23,8 +28,8 @@ impl Database {
         Self { url, pool }
     }
 
-    pub async fn log(&self) -> PostgresLog {
-        PostgresLog::open(&self.url.parse().unwrap(), 8).await.unwrap()
+    pub async fn log(&self) -> EventLog {
+        open_postgres(&self.url, 8).await.unwrap()
     }
 
     /// The first column of a query's result, as text.

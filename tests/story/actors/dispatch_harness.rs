@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use hookbridge::aws::AwsError;
 use hookbridge::bus::Bus;
+use hookbridge::db::Database;
 use hookbridge::delivery::{
     ArrivedEvent, Clock, DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView,
     Dispatcher, KeyRing, KeySource, SsrfGuard, SubscriberService, SubscriberUpdate,
 };
 use hookbridge::event::Event;
-use hookbridge::log::SqlExecutor;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -50,10 +50,10 @@ impl RecordingBus {
     }
 }
 
-pub struct DispatchHarness<S> {
-    pub db: S,
-    pub dispatcher: Arc<Dispatcher<S, RecordingBus>>,
-    pub service: SubscriberService<S>,
+pub struct DispatchHarness {
+    pub db: Database,
+    pub dispatcher: Arc<Dispatcher<RecordingBus>>,
+    pub service: SubscriberService,
     pub bus: RecordingBus,
     pub clock: Arc<AtomicI64>,
 }
@@ -62,12 +62,12 @@ pub struct DispatchHarness<S> {
 pub const CLOCK_START: i64 = 1_800_000_000;
 pub const DAY: i64 = 86_400;
 
-impl<S: SqlExecutor + Clone> DispatchHarness<S> {
-    pub fn open(db: S) -> Self {
+impl DispatchHarness {
+    pub fn open(db: Database) -> Self {
         Self::with_clock(db, Arc::new(AtomicI64::new(CLOCK_START * 1_000_000)), RecordingBus::default())
     }
 
-    fn with_clock(db: S, clock: Arc<AtomicI64>, bus: RecordingBus) -> Self {
+    fn with_clock(db: Database, clock: Arc<AtomicI64>, bus: RecordingBus) -> Self {
         let shared_clock = clock.clone();
         let now: Clock =
             Arc::new(move || Timestamp::from_microsecond(shared_clock.load(Ordering::SeqCst)).unwrap());
@@ -134,7 +134,7 @@ impl<S: SqlExecutor + Clone> DispatchHarness<S> {
     }
 
     pub async fn deliveries(&self, filter: DeliveryFilter) -> Vec<DeliveryView> {
-        self.service.store.list_deliveries(&filter, 10_000).await.unwrap()
+        self.service.store.history.list(&filter, 10_000).await.unwrap()
     }
 
     pub async fn count(&self, state: DeliveryState) -> usize {

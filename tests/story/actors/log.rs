@@ -1,11 +1,13 @@
 //! The log in PostgreSQL and in SQLite, and events to record.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hookbridge::db::Database;
 use hookbridge::log::{
-    EventBatch, EventStore, NewEvent, PageRequest, Search, SearchColumns, SortOrder, StoredEvent,
+    EventBatch, EventLog, NewEvent, PageRequest, Search, SearchColumns, SortOrder, StoredEvent,
 };
 use jiff::Timestamp;
 
@@ -16,20 +18,41 @@ macro_rules! for_each_database {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 let database = crate::actors::database::Database::new().await;
-                super::$test(database.log().await).await;
+                super::$test(crate::actors::log::FromLog::from_log(database.log().await)).await;
             })*
         }
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 let folder = tempfile::tempdir().unwrap();
-                let log = hookbridge::log::SqliteLog::open(&folder.path().join("log.db")).await.unwrap();
-                super::$test(log).await;
+                let log = crate::actors::log::open_sqlite(&folder.path().join("log.db")).await;
+                super::$test(crate::actors::log::FromLog::from_log(log)).await;
             })*
         }
     };
 }
 pub(crate) use for_each_database;
+
+/// The argument of a test that runs on every database: the log, or its database.
+pub trait FromLog {
+    fn from_log(log: EventLog) -> Self;
+}
+
+impl FromLog for EventLog {
+    fn from_log(log: EventLog) -> Self {
+        log
+    }
+}
+
+impl FromLog for Database {
+    fn from_log(log: EventLog) -> Self {
+        log.database().clone()
+    }
+}
+
+pub async fn open_sqlite(path: &Path) -> EventLog {
+    EventLog::new(Database::open(&path.into(), 1).await.unwrap())
+}
 
 pub fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
@@ -62,7 +85,7 @@ pub fn page(order: SortOrder, limit: u32) -> PageRequest {
 }
 
 /// All events in log order.
-pub async fn all_events(log: &impl EventStore) -> Vec<StoredEvent> {
+pub async fn all_events(log: &EventLog) -> Vec<StoredEvent> {
     log.search(&unlimited_search(), &page(SortOrder::OldestFirst, 100_000)).await.unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! Database errors, redacted.
 
-/// A failed log operation.
+/// A failed database operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
+pub enum DatabaseError {
     /// The database is unreachable, overloaded or ended the statement. A retry may succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -14,7 +14,7 @@ pub enum LogError {
     Rejected(String),
 }
 
-impl From<sqlx::Error> for LogError {
+impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database_error) => {

@@ -10,48 +10,48 @@ const FIRST_MONDAY_EPOCH_SECONDS: i64 = -3 * 86_400;
 
 /// A week, as its number since the week of 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Week(i64);
+pub(crate) struct Week(i64);
 
 impl Week {
     /// Returns the week that contains a time.
-    pub(super) fn containing(time: Timestamp) -> Self {
+    pub(crate) fn containing(time: Timestamp) -> Self {
         Self((time.as_second() - FIRST_MONDAY_EPOCH_SECONDS).div_euclid(SECONDS_PER_WEEK))
     }
 
     /// Returns the week that is `weeks` weeks later.
-    pub(super) fn add_weeks(self, weeks: i64) -> Self {
+    pub(crate) fn add_weeks(self, weeks: i64) -> Self {
         Self(self.0 + weeks)
     }
 
     /// Returns the Monday of the week.
-    pub(super) fn monday(self) -> civil::Date {
+    pub(crate) fn monday(self) -> civil::Date {
         let start = FIRST_MONDAY_EPOCH_SECONDS + self.0 * SECONDS_PER_WEEK;
         let epoch = civil::date(1970, 1, 1);
         epoch.checked_add((start / 86_400).days()).unwrap_or(epoch)
     }
 
     /// Returns the start of the week.
-    pub(super) fn start(self) -> Timestamp {
+    pub(crate) fn start(self) -> Timestamp {
         self.monday().to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |start| start.timestamp())
     }
 
     /// Returns the name of the week's `events` partition: `events_YYYYMMDD` with its Monday.
-    pub(super) fn events_partition_name(self) -> String {
+    pub(crate) fn events_partition_name(self) -> String {
         self.partition_name(EVENTS_TABLE)
     }
 
     /// Parses the name of an `events` partition.
-    pub(super) fn from_events_partition_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_events_partition_name(name: &str) -> Option<Self> {
         Self::from_partition_name(name, EVENTS_TABLE)
     }
 
     /// Returns the name of the week's partition of a table: the table's name and the Monday.
-    pub(super) fn partition_name(self, table: &str) -> String {
+    pub(crate) fn partition_name(self, table: &str) -> String {
         format!("{table}_{}", self.monday().strftime("%Y%m%d"))
     }
 
     /// Parses the name of a partition of a table.
-    pub(super) fn from_partition_name(name: &str, table: &str) -> Option<Self> {
+    pub(crate) fn from_partition_name(name: &str, table: &str) -> Option<Self> {
         let date = civil::Date::strptime("%Y%m%d", name.strip_prefix(table)?.strip_prefix('_')?).ok()?;
         let week = Self::containing(date.to_zoned(TimeZone::UTC).ok()?.timestamp());
         (week.monday() == date).then_some(week)

@@ -1,25 +1,33 @@
-//! PostgreSQL connections: URL, TLS, migrations and the pool.
+//! PostgreSQL: URL, TLS, migrations, the pool, and statements.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{
+    PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode, Postgres,
+};
+use sqlx::query::Query;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::timeout;
 
-use super::DATABASE_TIMEOUT;
-use crate::log::{LogError, migrations};
+use super::statement::ColumnValues;
+use super::{DatabaseError, Row, SqlValue, Statement, migrations};
+
+/// Timeout for a connection and for a search statement.
+pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All migrations in order. A released migration is never edited.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
-    (1, "events", include_str!("0001_events.sql")),
-    (2, "order", include_str!("0002_order.sql")),
-    (3, "consumers", include_str!("0003_consumers.sql")),
-    (4, "deliveries", include_str!("0004_deliveries.sql")),
-    (5, "fewer_indexes", include_str!("0005_fewer_indexes.sql")),
-    (6, "pauses", include_str!("0006_pauses.sql")),
-    (7, "subscriber versions", include_str!("0007_subscriber_versions.sql")),
+const MIGRATIONS: [(i64, &str, &str); 8] = [
+    (1, "events", include_str!("../../migrations/postgres/0001_events.sql")),
+    (2, "order", include_str!("../../migrations/postgres/0002_order.sql")),
+    (3, "consumers", include_str!("../../migrations/postgres/0003_consumers.sql")),
+    (4, "deliveries", include_str!("../../migrations/postgres/0004_deliveries.sql")),
+    (5, "fewer_indexes", include_str!("../../migrations/postgres/0005_fewer_indexes.sql")),
+    (6, "pauses", include_str!("../../migrations/postgres/0006_pauses.sql")),
+    (7, "subscriber versions", include_str!("../../migrations/postgres/0007_subscriber_versions.sql")),
+    (8, "lease kinds", include_str!("../../migrations/postgres/0008_lease_kinds.sql")),
 ];
 
 /// The certificate authorities of Amazon RDS and Aurora in all regions. Source: "Using SSL/TLS to encrypt a
@@ -103,7 +111,7 @@ impl std::fmt::Debug for DatabaseUrl {
 }
 
 /// Whether all migrations are applied. Then no DDL runs, so a read-only user can open the log.
-async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> {
+async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let exists = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
     if !exists.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
         return Ok(false);
@@ -118,12 +126,13 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, LogError> 
 ///
 /// # Errors
 /// The database is unreachable, rejects the credentials, or a migration fails.
-pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, LogError> {
+pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, DatabaseError> {
     // No session settings, because a connection pooler rejects them.
     let options = (*url.0).clone().application_name("hookbridge");
     // The first connection bypasses the pool, which would keep retrying an unreachable address.
     let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
-    let mut connection = connection.map_err(|_| LogError::Unavailable("connecting timed out".into()))??;
+    let mut connection =
+        connection.map_err(|_| DatabaseError::Unavailable("connecting timed out".into()))??;
     if !is_up_to_date(&mut connection).await? {
         migrations::run(&mut connection, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
     }
@@ -133,6 +142,88 @@ pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result
         .acquire_timeout(DATABASE_TIMEOUT)
         .idle_timeout(Duration::from_secs(300));
     Ok(pool.connect_lazy_with(options))
+}
+
+/// A connection that returns to the pool only if no query on it is unfinished; otherwise it is closed. A query that was
+/// cancelled, for example at the end of a Lambda invocation, leaves its response in the connection.
+pub(crate) struct CancelSafeConnection {
+    pub(crate) connection: PoolConnection<Postgres>,
+    pub(crate) is_idle: bool,
+}
+
+impl CancelSafeConnection {
+    pub(crate) async fn acquire(pool: &PgPool) -> Result<Self, DatabaseError> {
+        Ok(Self { connection: pool.acquire().await?, is_idle: false })
+    }
+}
+
+impl Drop for CancelSafeConnection {
+    fn drop(&mut self) {
+        if !self.is_idle {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// Runs one statement and returns its rows.
+pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+    let mut guard = CancelSafeConnection::acquire(pool).await?;
+    let rows = fetch_rows(&mut guard.connection, statement).await?;
+    guard.is_idle = true;
+    Ok(rows)
+}
+
+/// Runs the statements in one transaction and returns the rows of each.
+pub(super) async fn execute_transaction(
+    pool: &PgPool,
+    statements: &[Statement],
+) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    if let [statement] = statements {
+        return Ok(vec![query(pool, statement).await?]);
+    }
+    let mut guard = CancelSafeConnection::acquire(pool).await?;
+    let mut transaction = guard.connection.begin().await?;
+    let mut results = Vec::with_capacity(statements.len());
+    for statement in statements {
+        results.push(fetch_rows(&mut transaction, statement).await?);
+    }
+    transaction.commit().await?;
+    guard.is_idle = true;
+    Ok(results)
+}
+
+async fn fetch_rows(
+    connection: &mut PgConnection,
+    Statement { sql, values, input_rows }: &Statement,
+) -> Result<Vec<Row>, DatabaseError> {
+    let sql = match input_rows {
+        None => sql.clone(),
+        Some(rows) => {
+            let cast = |(index, (_, cells)): (usize, &(_, ColumnValues))| match cells {
+                ColumnValues::Texts(_) => format!("${}::text[]", index + 1),
+                ColumnValues::Numbers(_) => format!("${}::bigint[]", index + 1),
+            };
+            let arrays = rows.columns.iter().enumerate().map(cast).collect::<Vec<_>>().join(", ");
+            format!("with v ({}) as (select * from unnest({arrays})) {sql}", rows.column_names())
+        }
+    };
+    // Safe: the text of a statement consists of constants; values are bound. Not prepared: a generic plan would not know the
+    // small limits in the parameters, and a cached plan would be based on earlier table sizes.
+    let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+    for (_, cells) in input_rows.iter().flat_map(|rows| &rows.columns) {
+        query = match cells {
+            ColumnValues::Texts(texts) => query.bind(texts),
+            ColumnValues::Numbers(numbers) => query.bind(numbers),
+        };
+    }
+    for value in values {
+        query = match value {
+            SqlValue::Text(text) => query.bind(text),
+            SqlValue::Number(number) => query.bind(number),
+            SqlValue::Bytes(bytes) => query.bind(bytes),
+        };
+    }
+    Ok(query.fetch_all(connection).await?.into_iter().map(Row::Postgres).collect())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
-use super::LogError;
+use super::DatabaseError;
 
 /// Applies the pending migrations. In PostgreSQL, concurrent runs wait for each other; in SQLite they do not.
 pub(super) async fn run<C: Migrate>(
@@ -11,7 +11,7 @@ pub(super) async fn run<C: Migrate>(
     migrations: &[(i64, &'static str, &'static str)],
     table: &'static str,
     schema: Option<&'static str>,
-) -> Result<(), LogError> {
+) -> Result<(), DatabaseError> {
     let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, (*sql).into_sql_str(), false)
     };
@@ -22,9 +22,9 @@ pub(super) async fn run<C: Migrate>(
     }
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-        MigrateError::VersionMissing(version) => LogError::Rejected(format!(
+        MigrateError::VersionMissing(version) => DatabaseError::Rejected(format!(
             "the schema is newer than this binary (migration {version}); upgrade hookbridge"
         )),
-        error => LogError::Rejected(error.to_string()),
+        error => DatabaseError::Rejected(error.to_string()),
     })
 }

@@ -1,0 +1,49 @@
+//! Credentials of a PostgreSQL database in Secrets Manager.
+
+use serde::Deserialize;
+
+use super::{DatabaseError, DatabaseUrl, DatabaseUrlError};
+use crate::secrets::{SecretStore, SecretsManager, VersionStage};
+
+/// A database secret in the format that Secrets Manager uses for RDS. `DATABASE_URL` may replace the optional fields.
+///
+/// Source: "JSON structure of AWS Secrets Manager database credential secrets", AWS Secrets Manager User Guide.
+#[derive(Deserialize)]
+struct DatabaseCredentials {
+    username: String,
+    password: String,
+    host: Option<String>,
+    port: Option<u16>,
+    dbname: Option<String>,
+}
+
+/// The URL with the current credentials of the secret. The secret holds a URL, or RDS's JSON; its credentials take precedence over
+/// those of `base_url`, whose host takes precedence over the secret's.
+pub(super) async fn read_url(
+    base_url: Option<&DatabaseUrl>,
+    secret: &SecretsManager,
+) -> Result<DatabaseUrl, DatabaseError> {
+    let invalid_secret =
+        |problem: &str| DatabaseError::Rejected(format!("invalid database secret: {problem}"));
+    let version = secret.fetch(VersionStage::Current).await;
+    let version = version
+        .map_err(|error| DatabaseError::Unavailable(format!("cannot read the database secret: {error}")))?;
+    let version = version.ok_or_else(|| invalid_secret("it has no value"))?;
+    let text = std::str::from_utf8(version.secret.expose()).map_err(|_| invalid_secret("it is not text"))?;
+    if !text.trim_start().starts_with('{') {
+        return text.trim().parse().map_err(|error: DatabaseUrlError| invalid_secret(&error.to_string()));
+    }
+    let expected_format = "expected RDS JSON with username and password";
+    let credentials: DatabaseCredentials =
+        serde_json::from_str(text).map_err(|_| invalid_secret(expected_format))?;
+    let url = match (base_url, &credentials.host) {
+        (Some(url), _) => url.clone(),
+        (None, Some(host)) => {
+            let port = credentials.port.unwrap_or(5432);
+            let name = credentials.dbname.as_deref().unwrap_or("postgres");
+            DatabaseUrl::from_parts(host, port, name)
+        }
+        (None, None) => return Err(invalid_secret("it has no host, and DATABASE_URL is not set")),
+    };
+    Ok(url.with_credentials(&credentials.username, &credentials.password))
+}

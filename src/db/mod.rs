@@ -1,0 +1,294 @@
+//! The database: PostgreSQL 15 or later, or a SQLite file in the command.
+//!
+//! A [`Database`] owns the connection pool. It runs statements that both databases understand: their text is built with the
+//! [`SqlDialect`] of the database, their values are bound, and result rows are read by column name. A module whose SQL differs
+//! between the databases asks for the [`Pool`] instead ([`Database::with_pool`]).
+//!
+//! When PostgreSQL rejects credentials that came from Secrets Manager, the database reads the secret again, reconnects, and
+//! repeats the operation once.
+
+mod address;
+mod credentials;
+mod error;
+mod migrations;
+mod partitions;
+mod postgres;
+mod row;
+#[cfg(feature = "command")]
+mod sqlite;
+mod statement;
+mod week;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+use tracing::warn;
+
+pub use address::DatabaseAddress;
+#[cfg(feature = "command")]
+pub use address::OpenDatabaseError;
+pub use error::DatabaseError;
+pub(crate) use postgres::{CancelSafeConnection, DATABASE_TIMEOUT};
+pub use postgres::{DatabaseUrl, DatabaseUrlError};
+pub use row::{FromColumn, Row, timestamp_from_micros};
+#[cfg(feature = "command")]
+pub(crate) use sqlite::SqliteFile;
+pub use statement::{InputRows, MAX_INPUT_ROWS, SqlDialect, SqlValue, Statement};
+pub(crate) use week::Week;
+
+use crate::secrets::SecretsManager;
+
+/// Maximum number of database connections per function instance.
+const FUNCTION_CONNECTIONS: u32 = 4;
+
+/// A database with its connection pool. Clones share the pool.
+#[derive(Clone)]
+pub struct Database(Arc<Connector>);
+
+struct Connector {
+    source: Source,
+    max_connections: u32,
+    pool: RwLock<Option<Pool>>,
+    /// Held while the pool is opened, so that concurrent operations open one pool.
+    opening: Mutex<()>,
+}
+
+enum Source {
+    Address(DatabaseAddress),
+    /// A secret with credentials, and the URL to use them with if the secret has no host.
+    Secret(Option<DatabaseUrl>, SecretsManager),
+}
+
+/// An open connection pool.
+#[derive(Clone)]
+pub(crate) enum Pool {
+    Postgres(sqlx::PgPool),
+    #[cfg(feature = "command")]
+    Sqlite(SqliteFile),
+}
+
+/// Neither the URL nor the secret of the database is configured, or the URL is invalid.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseConfigError {
+    #[error("environment variables DATABASE_URL and DATABASE_SECRET_ARN: one of them must be set")]
+    Missing,
+    #[error("invalid environment variable DATABASE_URL")]
+    Url(#[from] DatabaseUrlError),
+}
+
+impl Database {
+    fn new(source: Source, max_connections: u32) -> Self {
+        let (pool, opening) = Default::default();
+        Self(Arc::new(Connector { source, max_connections, pool, opening }))
+    }
+
+    /// Opens a database with at most `max_connections` connections. Creates the tables, and for SQLite the file and its folder,
+    /// if they do not exist.
+    ///
+    /// # Errors
+    /// The database cannot be opened, or the folder or the tables cannot be created.
+    pub async fn open(address: &DatabaseAddress, max_connections: u32) -> Result<Self, DatabaseError> {
+        let database = Self::new(Source::Address(address.clone()), max_connections);
+        database.pool().await?;
+        Ok(database)
+    }
+
+    /// The database of a Lambda function: by its URL, by a secret, or by a URL without credentials and a secret with them. It is
+    /// opened at the first use, because a database that scales to zero may take longer to resume than a function may take to
+    /// initialize.
+    ///
+    /// # Errors
+    /// Both are missing, or the URL is invalid.
+    pub fn for_function(
+        url: Option<&SecretString>,
+        secret: Option<SecretsManager>,
+    ) -> Result<Self, DatabaseConfigError> {
+        let url = url.map(|url| url.expose_secret().parse()).transpose()?;
+        let source = match (url, secret) {
+            (url, Some(secret)) => Source::Secret(url, secret),
+            (Some(url), None) => Source::Address(DatabaseAddress::Postgres(url)),
+            (None, None) => return Err(DatabaseConfigError::Missing),
+        };
+        Ok(Self::new(source, FUNCTION_CONNECTIONS))
+    }
+
+    /// Whether the database is a file that belongs to one `hookbridge serve`.
+    pub fn is_embedded(&self) -> bool {
+        match &self.0.source {
+            #[cfg(feature = "command")]
+            Source::Address(DatabaseAddress::File(_)) => true,
+            Source::Address(DatabaseAddress::Postgres(_)) | Source::Secret(..) => false,
+        }
+    }
+
+    /// The dialect for the text of statements.
+    pub fn dialect(&self) -> SqlDialect {
+        #[cfg(feature = "command")]
+        if self.is_embedded() {
+            return SqlDialect::SQLITE;
+        }
+        SqlDialect::POSTGRES
+    }
+
+    /// Runs one statement that reads, and returns its rows.
+    ///
+    /// # Errors
+    /// The database failed, see [`DatabaseError`].
+    pub async fn query(
+        &self,
+        sql: impl Into<String>,
+        values: Vec<SqlValue>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.run_query(&Statement::new(sql, values)).await
+    }
+
+    /// Runs one statement that reads `input_rows` from the table `v`, and returns its rows.
+    ///
+    /// # Errors
+    /// The database failed, see [`DatabaseError`].
+    pub async fn query_with_rows(
+        &self,
+        input_rows: InputRows,
+        sql: impl Into<String>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.run_query(&Statement::with_rows(input_rows, sql)).await
+    }
+
+    async fn run_query(&self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+        self.with_pool(|pool| async move {
+            match pool {
+                Pool::Postgres(pool) => postgres::query(&pool, statement).await,
+                #[cfg(feature = "command")]
+                Pool::Sqlite(file) => file.query(statement).await,
+            }
+        })
+        .await
+    }
+
+    /// Runs one statement that writes, and returns the rows of its `returning` clause.
+    ///
+    /// # Errors
+    /// The database failed, see [`DatabaseError`].
+    pub async fn execute(
+        &self,
+        sql: impl Into<String>,
+        values: Vec<SqlValue>,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let mut results = self.execute_transaction(vec![Statement::new(sql, values)]).await?;
+        Ok(results.pop().unwrap_or_default())
+    }
+
+    /// Runs statements that write in one transaction, and returns the rows of each.
+    ///
+    /// # Errors
+    /// Nothing was written, or the outcome is unknown.
+    pub async fn execute_transaction(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let statements = statements.as_slice();
+        self.with_pool(|pool| async move {
+            match pool {
+                Pool::Postgres(pool) => postgres::execute_transaction(&pool, statements).await,
+                #[cfg(feature = "command")]
+                Pool::Sqlite(file) => file.execute_transaction(statements).await,
+            }
+        })
+        .await
+    }
+
+    /// Creates upcoming weekly partitions of a table by its column `started`, and drops those that ended by `oldest`. SQLite has
+    /// no partitions: there it does nothing.
+    ///
+    /// # Errors
+    /// The database failed, see [`DatabaseError`].
+    pub async fn maintain_partitions(
+        &self,
+        table: &'static str,
+        oldest: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.with_pool(|pool| async move {
+            match pool {
+                Pool::Postgres(pool) => partitions::maintain(&pool, table, oldest).await,
+                #[cfg(feature = "command")]
+                Pool::Sqlite(_) => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        let pool = self.0.pool.write().unwrap_or_else(PoisonError::into_inner).take();
+        match pool {
+            Some(Pool::Postgres(pool)) => pool.close().await,
+            #[cfg(feature = "command")]
+            Some(Pool::Sqlite(file)) => file.pool.close().await,
+            None => {}
+        }
+    }
+
+    /// Runs an operation on the pool; repeats it once with new credentials if the database rejected those from the secret.
+    pub(crate) async fn with_pool<T, F>(
+        &self,
+        operation: impl Fn(Pool) -> F + Send,
+    ) -> Result<T, DatabaseError>
+    where
+        F: Future<Output = Result<T, DatabaseError>> + Send,
+    {
+        let pool = self.pool().await?;
+        match (operation(pool.clone()).await, &self.0.source) {
+            (Err(error @ DatabaseError::InvalidCredentials(_)), Source::Secret(..)) => {
+                warn!(error = error.to_string(), "database credentials rejected; refreshing them");
+                self.forget_pool(&pool);
+                operation(self.pool().await?).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// The open pool; opens it at the first use.
+    async fn pool(&self) -> Result<Pool, DatabaseError> {
+        let current = || self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(pool) = current() {
+            return Ok(pool);
+        }
+        let _guard = self.0.opening.lock().await;
+        if let Some(pool) = current() {
+            return Ok(pool);
+        }
+        let pool = match &self.0.source {
+            Source::Address(DatabaseAddress::Postgres(url)) => {
+                Pool::Postgres(postgres::open_pool(url, self.0.max_connections).await?)
+            }
+            #[cfg(feature = "command")]
+            Source::Address(DatabaseAddress::File(path)) => Pool::Sqlite(SqliteFile::open(path).await?),
+            Source::Secret(url, secret) => {
+                let url = credentials::read_url(url.as_ref(), secret).await?;
+                Pool::Postgres(postgres::open_pool(&url, self.0.max_connections).await?)
+            }
+        };
+        *self.0.pool.write().unwrap_or_else(PoisonError::into_inner) = Some(pool.clone());
+        Ok(pool)
+    }
+
+    /// Discards a pool whose credentials were rejected, unless another operation has replaced it already.
+    fn forget_pool(&self, rejected: &Pool) {
+        let mut current = self.0.pool.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| current.is_same(rejected)) {
+            *current = None;
+        }
+    }
+}
+
+impl Pool {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Postgres(a), Self::Postgres(b)) => Arc::ptr_eq(&a.connect_options(), &b.connect_options()),
+            #[cfg(feature = "command")]
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Weekly partitions of PostgreSQL tables that are partitioned by a column of microseconds since 1970.
+
+use jiff::Timestamp;
+use sqlx::{PgPool, Row as _};
+
+use super::{CancelSafeConnection, DatabaseError, Week};
+
+/// The number of future weeks that have a partition.
+const WEEKS_AHEAD: i64 = 4;
+
+/// Creates the partitions of this week and of the next, and drops those that ended by `oldest`.
+pub(super) async fn maintain(
+    pool: &PgPool,
+    table: &'static str,
+    oldest: Timestamp,
+) -> Result<(), DatabaseError> {
+    let mut guard = CancelSafeConnection::acquire(pool).await?;
+    let connection = &mut *guard.connection;
+    let now = Week::containing(Timestamp::now());
+    for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)) {
+        let (from, to) = (week.start().as_microsecond(), week.add_weeks(1).start().as_microsecond());
+        let create_sql = format!(
+            "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",
+            week.partition_name(table)
+        );
+        // Safe: the names are constants and dates.
+        match sqlx::raw_sql(sqlx::AssertSqlSafe(create_sql)).execute(&mut *connection).await {
+            // The default partition already has rows of this week, so they stay there.
+            Err(error)
+                if error
+                    .as_database_error()
+                    .is_some_and(|error| error.code().as_deref() == Some("23514")) => {}
+            result => {
+                result?;
+            }
+        }
+    }
+    let partitions_sql = format!(
+        "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = 'hookbridge.{table}'::regclass"
+    );
+    for row in sqlx::query(sqlx::AssertSqlSafe(partitions_sql)).fetch_all(&mut *connection).await? {
+        let partition: String = row.try_get(0)?;
+        if Week::from_partition_name(&partition, table)
+            .is_some_and(|week| week.add_weeks(1).start() <= oldest)
+        {
+            let drop_sql = format!("drop table if exists hookbridge.{partition}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(drop_sql)).execute(&mut *connection).await?;
+        }
+    }
+    guard.is_idle = true;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Result rows of statements that both databases understand.
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+#[cfg(feature = "command")]
+use sqlx::sqlite::SqliteRow;
+
+use super::DatabaseError;
+
+/// A result row, read by column name.
+pub enum Row {
+    #[doc(hidden)]
+    Postgres(PgRow),
+    #[cfg(feature = "command")]
+    #[doc(hidden)]
+    Sqlite(SqliteRow),
+}
+
+impl Row {
+    /// Returns the value of a column.
+    ///
+    /// # Errors
+    /// The column does not exist, or its value has another type.
+    pub fn get<T: FromColumn>(&self, column: &str) -> Result<T, DatabaseError> {
+        Ok(T::from_column(self, column)?)
+    }
+}
+
+/// A type of column values: `i64`, `String`, bytes, a time that is stored in microseconds since 1970, and an `Option` of each.
+pub trait FromColumn: Sized {
+    #[doc(hidden)]
+    fn from_column(row: &Row, column: &str) -> sqlx::Result<Self>;
+}
+
+macro_rules! from_column {
+    ($($type:ty)*) => {$(
+        impl FromColumn for $type {
+            fn from_column(row: &Row, column: &str) -> sqlx::Result<Self> {
+                match row {
+                    Row::Postgres(row) => row.try_get(column),
+                    #[cfg(feature = "command")]
+                    Row::Sqlite(row) => row.try_get(column),
+                }
+            }
+        }
+    )*};
+}
+
+from_column!(i64 Option<i64> String Option<String> Vec<u8> Option<Vec<u8>>);
+
+impl FromColumn for Timestamp {
+    fn from_column(row: &Row, column: &str) -> sqlx::Result<Self> {
+        i64::from_column(row, column).map(timestamp_from_micros)
+    }
+}
+
+impl FromColumn for Option<Timestamp> {
+    fn from_column(row: &Row, column: &str) -> sqlx::Result<Self> {
+        Ok(Option::from_column(row, column)?.map(timestamp_from_micros))
+    }
+}
+
+/// Converts stored microseconds since 1970; an invalid value becomes the epoch.
+pub fn timestamp_from_micros(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}

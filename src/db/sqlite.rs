@@ -1,0 +1,127 @@
+//! SQLite: the file, migrations, and statements.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::Mutex;
+
+use super::statement::ColumnValues;
+use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
+use crate::files::create_private_folder;
+
+const MIGRATIONS: [(i64, &str, &str); 8] = [
+    (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),
+    (2, "order", include_str!("../../migrations/sqlite/0002_order.sql")),
+    (3, "consumers", include_str!("../../migrations/sqlite/0003_consumers.sql")),
+    (4, "deliveries", include_str!("../../migrations/sqlite/0004_deliveries.sql")),
+    (5, "fewer_indexes", include_str!("../../migrations/sqlite/0005_fewer_indexes.sql")),
+    (6, "pauses", include_str!("../../migrations/sqlite/0006_pauses.sql")),
+    (7, "subscriber versions", include_str!("../../migrations/sqlite/0007_subscriber_versions.sql")),
+    (8, "lease kinds", include_str!("../../migrations/sqlite/0008_lease_kinds.sql")),
+];
+
+/// An open SQLite file.
+#[derive(Clone)]
+pub(crate) struct SqliteFile {
+    pub(crate) pool: SqlitePool,
+    /// Serializes writers here instead of by SQLite's busy handler, which only retries.
+    pub(crate) write_lock: Arc<Mutex<()>>,
+}
+
+impl SqliteFile {
+    /// Opens the file, creates it and its folder if necessary, and applies pending migrations.
+    pub(super) async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let folder_error = |error| DatabaseError::Rejected(format!("{}: {error}", folder.display()));
+            create_private_folder(folder).map_err(folder_error)?;
+        }
+        create_private_file(path);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is on disk before the call returns.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(20))
+            .with_regexp();
+        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        let mut connection = pool.acquire().await?;
+        if let Err(DatabaseError::Rejected(_)) =
+            migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
+        {
+            // Another process may have run the migrations at the same time; in SQLite they take no lock.
+            migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
+        }
+        drop(connection);
+        Ok(Self { pool, write_lock: Arc::default() })
+    }
+
+    pub(super) async fn query(&self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+        let mut connection = self.pool.acquire().await?;
+        fetch_rows(&mut connection, statement).await
+    }
+
+    pub(super) async fn execute_transaction(
+        &self,
+        statements: &[Statement],
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        let _write_guard = self.write_lock.lock().await;
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let mut results = Vec::with_capacity(statements.len());
+        for statement in statements {
+            results.push(fetch_rows(&mut transaction, statement).await?);
+        }
+        transaction.commit().await?;
+        Ok(results)
+    }
+}
+
+/// Creates the file, if it is missing, readable by its owner only, because the log contains personal data. Errors are
+/// ignored here; opening the database reports them.
+fn create_private_file(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
+}
+
+async fn fetch_rows(
+    connection: &mut SqliteConnection,
+    Statement { sql, values, input_rows }: &Statement,
+) -> Result<Vec<Row>, DatabaseError> {
+    let rows = input_rows.as_deref();
+    let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values_clause(rows)));
+    // Safe: the text of a statement consists of constants; values are bound.
+    let mut query: Query<'_, Sqlite, SqliteArguments> =
+        sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+    for row in 0..rows.map_or(0, InputRows::len) {
+        for (_, cells) in rows.into_iter().flat_map(|rows| &rows.columns) {
+            query = match cells {
+                ColumnValues::Texts(texts) => query.bind(texts[row].as_deref()),
+                ColumnValues::Numbers(numbers) => query.bind(numbers[row]),
+            };
+        }
+    }
+    for value in values {
+        query = match value {
+            SqlValue::Text(text) => query.bind(text.as_deref()),
+            SqlValue::Number(number) => query.bind(number),
+            SqlValue::Bytes(bytes) => query.bind(bytes.as_deref()),
+        };
+    }
+    Ok(query.fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect())
+}
+
+/// Builds the table `v` with one parameter per value, row by row. The parameters are not numbered: SQLite searches all
+/// earlier parameters for each numbered one.
+fn values_clause(rows: &InputRows) -> String {
+    let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
+    format!("with v({}) as (values {})", rows.column_names(), vec![row; rows.len()].join(", "))
+}

@@ -1,0 +1,167 @@
+//! Statements that PostgreSQL and SQLite both understand.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+/// The maximum number of [`InputRows`] of one statement: SQLite binds at most 32,766 values.
+pub const MAX_INPUT_ROWS: usize = 2000;
+
+/// The parts of a statement's text that differ between the databases.
+#[derive(Clone, Copy, Debug)]
+pub struct SqlDialect {
+    /// The prefix of a table's name.
+    pub schema: &'static str,
+    /// The current time in microseconds since 1970, by the database's clock.
+    pub now: &'static str,
+    /// At the end of a `select`: skips rows that another transaction has locked. SQLite has one writer at a time.
+    pub skip_locked: &'static str,
+}
+
+impl SqlDialect {
+    pub(super) const POSTGRES: Self = Self {
+        schema: "hookbridge.",
+        now: "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+        skip_locked: "for update skip locked",
+    };
+    #[cfg(feature = "command")]
+    pub(super) const SQLITE: Self =
+        Self { schema: "", now: "cast(unixepoch('subsec') * 1000000 as integer)", skip_locked: "" };
+}
+
+/// A parameter or a column value.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SqlValue {
+    /// Text or null.
+    Text(Option<String>),
+    /// An integer or null.
+    Number(Option<i64>),
+    /// Bytes or null.
+    Bytes(Option<Vec<u8>>),
+}
+
+impl From<&str> for SqlValue {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for SqlValue {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for SqlValue {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for SqlValue {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for SqlValue {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// Stored as microseconds since 1970.
+impl From<Timestamp> for SqlValue {
+    fn from(time: Timestamp) -> Self {
+        Self::Number(Some(time.as_microsecond()))
+    }
+}
+
+/// Stored as microseconds since 1970.
+impl From<Option<Timestamp>> for SqlValue {
+    fn from(time: Option<Timestamp>) -> Self {
+        Self::Number(time.map(Timestamp::as_microsecond))
+    }
+}
+
+impl From<Vec<u8>> for SqlValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Some(bytes))
+    }
+}
+
+/// The values of one column of [`InputRows`].
+#[derive(Clone)]
+pub(super) enum ColumnValues {
+    Texts(Vec<Option<String>>),
+    Numbers(Vec<Option<i64>>),
+}
+
+/// Input rows of a statement, stored column by column.
+#[derive(Clone, Default)]
+pub struct InputRows {
+    pub(super) columns: Vec<(&'static str, ColumnValues)>,
+}
+
+impl InputRows {
+    /// Adds a text column.
+    #[must_use]
+    pub fn with_text_column(
+        mut self,
+        name: &'static str,
+        cells: impl Iterator<Item = Option<String>>,
+    ) -> Self {
+        self.columns.push((name, ColumnValues::Texts(cells.collect())));
+        self
+    }
+
+    /// Adds an integer column.
+    #[must_use]
+    pub fn with_number_column(
+        mut self,
+        name: &'static str,
+        cells: impl Iterator<Item = Option<i64>>,
+    ) -> Self {
+        self.columns.push((name, ColumnValues::Numbers(cells.collect())));
+        self
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.columns.first().map_or(0, |(_, cells)| match cells {
+            ColumnValues::Texts(texts) => texts.len(),
+            ColumnValues::Numbers(numbers) => numbers.len(),
+        })
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The column names, separated by commas.
+    pub fn column_names(&self) -> String {
+        self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A statement: SQL text with the parameters `$1`, `$2` and so on, and their values. The text consists of constants only.
+#[derive(Clone)]
+pub struct Statement {
+    pub(super) sql: String,
+    pub(super) values: Vec<SqlValue>,
+    /// Available as the table `v`; used instead of parameters.
+    pub(super) input_rows: Option<Arc<InputRows>>,
+}
+
+impl Statement {
+    /// Creates a statement with parameters.
+    pub fn new(sql: impl Into<String>, values: Vec<SqlValue>) -> Self {
+        Self { sql: sql.into(), values, input_rows: None }
+    }
+
+    /// Creates a statement that reads `input_rows` from the table `v`.
+    pub fn with_rows(input_rows: InputRows, sql: impl Into<String>) -> Self {
+        Self { sql: sql.into(), values: Vec::new(), input_rows: Some(input_rows.into()) }
+    }
+}

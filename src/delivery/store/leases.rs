@@ -1,0 +1,283 @@
+//! Leases: a worker claims due deliveries, and only the holder of the lease may record the next attempt.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{DeliveryStore, OutgoingEvent};
+use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, SqlValue, Statement};
+use crate::delivery::subscriber::SubscriberId;
+
+/// Why a delivery is leased. A worker may claim a delivery whose message waits in the retry queue when that message arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseKind {
+    /// A worker attempts it.
+    Attempt,
+    /// A message in the retry queue waits for it.
+    Queue,
+}
+
+impl LeaseKind {
+    /// The value of the column `lease_kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempt => "attempt",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// A lease: token and expiry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimLease {
+    /// Random.
+    pub token: String,
+    pub kind: LeaseKind,
+    pub until: Timestamp,
+}
+
+impl ClaimLease {
+    pub fn new(kind: LeaseKind, time: SignedDuration, now: Timestamp) -> Self {
+        let until = now.checked_add(time).unwrap_or(now);
+        Self { token: format!("{:032x}", fastrand::u128(..)), kind, until }
+    }
+}
+
+/// A subscriber with due deliveries.
+#[derive(Clone, Copy, Debug)]
+pub struct DueSubscriber {
+    pub subscriber: SubscriberId,
+    /// Whether its circuit is open, so that only a probe may be sent.
+    pub needs_probe: bool,
+    /// After an outage: deliveries whose last attempt was before this time are due now.
+    retry_tried_before: Option<Timestamp>,
+}
+
+/// A leased delivery with its event.
+#[derive(Clone, Debug)]
+pub struct ClaimedDelivery {
+    pub id: i64,
+    pub subscriber: SubscriberId,
+    pub message: OutgoingEvent,
+    pub attempts: i64,
+    /// The start of the delivery's seven days.
+    pub first_attempt: Timestamp,
+}
+
+impl DeliveryStore {
+    /// Subscribers with deliveries that are due before `until`.
+    pub async fn due_subscribers(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<DueSubscriber>, DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        // Two index scans, each as short as possible.
+        let has_due = |condition: &str| {
+            format!(
+                "(select d.id from {schema}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {condition}
+                   and (d.held_until is null or d.held_until <= $1) order by d.next_attempt limit 1) is not null"
+            )
+        };
+        let sql = format!(
+            "select s.id, s.open_until, s.releasing from {schema}subscribers s
+             where s.state = 'active' and (s.open_until is null or s.open_until <= $1)
+               and ({} or s.releasing is not null and {}) order by s.id",
+            has_due("d.next_attempt <= $2"),
+            has_due("d.tried < s.releasing")
+        );
+        let rows = self.db.query(sql, vec![now.into(), until.into()]).await?;
+        let to_due_subscriber = |row: &Row| {
+            let open_until: Option<Timestamp> = row.get("open_until")?;
+            Ok(DueSubscriber {
+                subscriber: row.get("id")?,
+                needs_probe: open_until.is_some(),
+                retry_tried_before: row.get("releasing")?,
+            })
+        };
+        rows.iter().map(to_due_subscriber).collect()
+    }
+
+    /// Leases up to `limit` deliveries of a subscriber that are due before `until`, the earliest first.
+    pub async fn claim(
+        &self,
+        due: DueSubscriber,
+        limit: usize,
+        lease: &ClaimLease,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<ClaimedDelivery>, DatabaseError> {
+        let rows = self.acquire_leases(due, limit, lease, (now, until)).await?;
+        self.load_events(due.subscriber, rows).await
+    }
+
+    /// Leases deliveries like [`DeliveryStore::claim`], and returns only their ids and due times.
+    pub async fn claim_ids(
+        &self,
+        due: DueSubscriber,
+        limit: usize,
+        lease: &ClaimLease,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<(i64, Timestamp)>, DatabaseError> {
+        let rows = self.acquire_leases(due, limit, lease, (now, until)).await?;
+        rows.iter().map(|row| Ok((row.get("id")?, row.get("next_attempt")?))).collect()
+    }
+
+    async fn acquire_leases(
+        &self,
+        DueSubscriber { subscriber, retry_tried_before, .. }: DueSubscriber,
+        limit: usize,
+        lease: &ClaimLease,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let SqlDialect { schema, skip_locked, .. } = self.db.dialect();
+        // After an outage, deliveries that failed before the recovery are due now.
+        let (condition, reschedule) = match retry_tried_before {
+            Some(_) => (
+                "(next_attempt <= $3 or tried < $7)",
+                ", next_attempt = case when tried < $7 then $2 else next_attempt end",
+            ),
+            None => ("next_attempt <= $3", ""),
+        };
+        let sql = format!(
+            "with due as (
+               select id from {schema}deliveries where subscriber = $1 and state = 'waiting' and {condition}
+                 and (held_until is null or held_until <= $2)
+                 and subscriber in (select s.id from {schema}subscribers s where s.id = $1 and s.state = 'active')
+               order by next_attempt limit {limit} {skip_locked})
+             update {schema}deliveries set held = $4, lease_kind = $5, held_until = $6{reschedule}
+             where id in (select id from due) returning id, message, attempts, since, next_attempt"
+        );
+        let mut values: Vec<SqlValue> = vec![
+            subscriber.into(),
+            now.into(),
+            until.into(),
+            lease.token.as_str().into(),
+            lease.kind.as_str().into(),
+            lease.until.into(),
+        ];
+        values.extend(retry_tried_before.map(SqlValue::from));
+        let rows = self.db.execute(sql, values).await?;
+        if let Some(retry_tried_before) = retry_tried_before
+            && rows.len() < limit
+        {
+            self.subscribers.end_backlog_flush(subscriber, retry_tried_before).await?;
+        }
+        Ok(rows)
+    }
+
+    /// Leases the delivery of a queue message if it is due, no worker has claimed it, and its subscriber is active and its
+    /// circuit closed (a probe ignores the circuit). A duplicate message finds the delivery leased, or no longer due.
+    pub async fn claim_queued(
+        &self,
+        delivery: i64,
+        is_probe: bool,
+        lease: &ClaimLease,
+        now: Timestamp,
+    ) -> Result<Option<ClaimedDelivery>, DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let circuit_condition = if is_probe { "" } else { "and open_until is null" };
+        let sql = format!(
+            "update {schema}deliveries set held = $2, lease_kind = $3, held_until = $4
+             where id = $1 and state = 'waiting' and next_attempt <= $5
+               and (held is null or held_until <= $5 or lease_kind = $6)
+               and subscriber in (select id from {schema}subscribers where state = 'active' {circuit_condition})
+             returning id, message, attempts, since, next_attempt, subscriber"
+        );
+        let values = vec![
+            delivery.into(),
+            lease.token.as_str().into(),
+            lease.kind.as_str().into(),
+            lease.until.into(),
+            now.into(),
+            LeaseKind::Queue.as_str().into(),
+        ];
+        let rows = self.db.execute(sql, values).await?;
+        let Some(subscriber) = rows.first().map(|row| row.get("subscriber")).transpose()? else {
+            return Ok(None);
+        };
+        Ok(self.load_events(subscriber, rows).await?.pop())
+    }
+
+    async fn load_events(
+        &self,
+        subscriber: SubscriberId,
+        rows: Vec<Row>,
+    ) -> Result<Vec<ClaimedDelivery>, DatabaseError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let ids = rows.iter().map(|row| row.get("message")).collect::<Result<HashSet<i64>, _>>()?;
+        let input = InputRows::default().with_number_column("id", ids.into_iter().map(Some));
+        let sql =
+            format!("select m.id, m.event, m.type, m.body from v join {schema}messages m on m.id = v.id");
+        let mut messages: HashMap<i64, OutgoingEvent> = HashMap::new();
+        for row in self.db.query_with_rows(input, sql).await? {
+            let message = OutgoingEvent {
+                event: row.get("event")?,
+                detail_type: row.get("type")?,
+                body: row.get("body")?,
+            };
+            messages.insert(row.get("id")?, message);
+        }
+        let to_claimed = |row: &Row| {
+            let id: i64 = row.get("message")?;
+            let Some(message) = messages.get(&id) else { return Ok(None) };
+            Ok(Some(ClaimedDelivery {
+                id: row.get("id")?,
+                subscriber,
+                message: message.clone(),
+                attempts: row.get("attempts")?,
+                first_attempt: row.get("since")?,
+            }))
+        };
+        rows.iter().map(to_claimed).filter_map(Result::transpose).collect()
+    }
+
+    /// The current leases of these deliveries.
+    pub async fn active_leases(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let mut leases = HashSet::new();
+        for batch in deliveries.chunks(MAX_INPUT_ROWS) {
+            let input = InputRows::default().with_number_column("id", batch.iter().copied().map(Some));
+            let sql = format!(
+                "select d.id, d.held from v join {schema}deliveries d on d.id = v.id
+                 where d.held is not null and d.state || '' = 'waiting'"
+            );
+            for row in self.db.query_with_rows(input, sql).await? {
+                leases.insert((row.get("id")?, row.get("held")?));
+            }
+        }
+        Ok(leases)
+    }
+
+    /// Releases leases of deliveries that were not attempted.
+    pub async fn release(&self, lease: &ClaimLease, deliveries: &[i64]) -> Result<(), DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let mut statements = Vec::new();
+        for batch in deliveries.chunks(MAX_INPUT_ROWS) {
+            let input = InputRows::default()
+                .with_number_column("id", batch.iter().copied().map(Some))
+                .with_text_column("held", batch.iter().map(|_| Some(lease.token.clone())));
+            let sql = format!(
+                "update {schema}deliveries as d set held = null, lease_kind = null, held_until = null
+                 from v where d.id = v.id and d.held = v.held"
+            );
+            statements.push(Statement::with_rows(input, sql));
+        }
+        if statements.is_empty() {
+            return Ok(());
+        }
+        self.db.execute_transaction(statements).await.map(drop)
+    }
+
+    /// Releases all leases, after a restart of the only worker.
+    pub async fn release_all(&self) -> Result<(), DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let sql = format!(
+            "update {schema}deliveries set held = null, lease_kind = null, held_until = null
+             where state = 'waiting' and held is not null"
+        );
+        self.db.execute(sql, vec![]).await.map(drop)
+    }
+}

@@ -1,0 +1,175 @@
+//! The log: one implementation for each database behind the same methods.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+
+use super::append_watch::AppendWatch;
+use super::postgres::PostgresLog;
+#[cfg(feature = "command")]
+use super::sqlite::SqliteLog;
+use super::{
+    Bounds, CursorSigningKey, EventBatch, EventFilter, EventKey, MaintenanceReport, PageLimit, PageRequest,
+    Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, StoredEvent,
+};
+use crate::db::{Database, DatabaseError, Pool, Week};
+
+/// The event log in a database. Clones share their state. Every method fails with the error of the database.
+#[derive(Clone)]
+pub struct EventLog {
+    db: Database,
+    state: Arc<LogState>,
+}
+
+/// What a log remembers between operations.
+#[derive(Default)]
+pub(super) struct LogState {
+    /// The weeks that are known to have a partition.
+    pub(super) known_weeks: Mutex<HashSet<Week>>,
+    pub(super) append_watch: AppendWatch,
+}
+
+/// Runs a method of the implementation for the log's database.
+macro_rules! on_database {
+    ($self:ident, $log:ident => $operation:expr) => {{
+        let state: &LogState = &$self.state;
+        $self
+            .db
+            .with_pool(|pool| async move {
+                match pool {
+                    Pool::Postgres(pool) => {
+                        let $log = PostgresLog { pool, state };
+                        $operation.await
+                    }
+                    #[cfg(feature = "command")]
+                    Pool::Sqlite(file) => {
+                        let $log = SqliteLog { file, state };
+                        $operation.await
+                    }
+                }
+            })
+            .await
+    }};
+}
+
+impl EventLog {
+    /// Creates the log that stores its tables in `db`.
+    pub fn new(db: Database) -> Self {
+        Self { db, state: Arc::default() }
+    }
+
+    /// The database of the log.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
+    /// Records a batch completely or not at all, and only once. After an error the batch was not recorded, or the outcome is
+    /// unknown; recording it again is safe.
+    pub async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
+        on_database!(self, log => log.record(batch))
+    }
+
+    /// Stores that the events of a batch were published to the bus.
+    pub async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
+        on_database!(self, log => log.mark_published(batch_id))
+    }
+
+    /// Returns the keys of the events that this batch added, without those of earlier batches.
+    pub async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
+        on_database!(self, log => log.batch_event_keys(batch_id))
+    }
+
+    /// Returns the origins that have no recorded batch.
+    pub async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
+        on_database!(self, log => log.find_unrecorded(origins))
+    }
+
+    /// Returns one page of the events that match a search.
+    pub async fn search(
+        &self,
+        search: &Search,
+        page: &PageRequest,
+    ) -> Result<Vec<StoredEvent>, DatabaseError> {
+        on_database!(self, log => log.search(search, page))
+    }
+
+    /// Counts the events that match a search.
+    pub async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
+        on_database!(self, log => log.count(search))
+    }
+
+    /// Creates upcoming partitions and applies retention. Steps that completed before a failure stay in effect.
+    pub async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, DatabaseError> {
+        on_database!(self, log => log.maintain(retention))
+    }
+
+    /// Assigns positions to recorded batches that have none, and returns the position of the next event. Readers call it too, so
+    /// batches of a recorder that stopped early do not stay invisible.
+    pub async fn assign_positions(&self) -> Result<Position, DatabaseError> {
+        on_database!(self, log => log.assign_positions())
+    }
+
+    /// Returns the range of stored positions.
+    pub async fn bounds(&self) -> Result<Bounds, DatabaseError> {
+        on_database!(self, log => log.bounds())
+    }
+
+    /// Returns the events of these positions that match the filter, in order, up to `page_limit`; `None` when some of the
+    /// positions have expired. The end must not exceed the result of [`EventLog::assign_positions`].
+    pub async fn read_events(
+        &self,
+        positions: Range<Position>,
+        filter: &EventFilter,
+        page_limit: PageLimit,
+    ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
+        let positions = &positions;
+        on_database!(self, log => log.read_events(positions, filter, page_limit))
+    }
+
+    /// Returns the position of the first event that was recorded at this time or later.
+    pub async fn first_position_since(&self, time: Timestamp) -> Result<Position, DatabaseError> {
+        on_database!(self, log => log.first_position_since(time))
+    }
+
+    /// Returns when the event at this position, or the next stored one, was recorded; `None` after the end of the log.
+    pub async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, DatabaseError> {
+        on_database!(self, log => log.recorded_at(position))
+    }
+
+    /// Returns the newest event with this id from one of the sources; no sources mean any source.
+    pub async fn find_event(
+        &self,
+        id: &str,
+        sources: &[String],
+    ) -> Result<Option<StoredEvent>, DatabaseError> {
+        on_database!(self, log => log.find_event(id, sources))
+    }
+
+    /// Returns the key that signs this log's cursors. The database stores it, so it moves with the log.
+    pub async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
+        on_database!(self, log => log.cursor_signing_key())
+    }
+
+    /// Waits until the log has an event at this position: immediately for events of this process, within a short polling interval
+    /// for others. While the end of the log cannot be queried, it keeps waiting.
+    pub async fn wait_for_position(&self, position: Position) {
+        self.state.append_watch.wait_beyond(position, || self.assign_positions()).await;
+    }
+
+    /// Starts to listen for appends by other processes, where the database supports it. Without this, and where a proxy does not
+    /// pass notifications on, readers poll the database.
+    #[cfg(feature = "command")]
+    pub async fn listen_for_appends(&self) -> Result<(), DatabaseError> {
+        let state = Arc::downgrade(&self.state);
+        self.db
+            .with_pool(|pool| {
+                if let Pool::Postgres(pool) = pool {
+                    super::postgres::listen_for_appends(pool, state.clone());
+                }
+                std::future::ready(Ok(()))
+            })
+            .await
+    }
+}
