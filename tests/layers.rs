@@ -7,13 +7,14 @@ use std::path::Path;
 
 /// The modules of `src/`, from the lowest layer to the highest.
 const LAYERS: &[&[&str]] = &[
-    &["files", "http_client", "output"],
+    &["util"],
     &["event", "aws", "lambda"],
     &["secrets"],
     &["db"],
     &["log"],
-    &["archive", "auth", "bus", "input", "providers"],
-    &["bridge", "delivery", "feed", "poller", "recorder", "send", "template"],
+    &["archive", "bus", "providers"],
+    &["bridge", "delivery", "poller", "recorder", "template"],
+    &["api"],
     &["serve"],
     &["cli"],
 ];

@@ -26,8 +26,8 @@ use hookbridge::delivery::{
     SsrfGuard,
 };
 use hookbridge::event::Event;
-use hookbridge::http_client;
 use hookbridge::log::{EventBatch, EventLog, NewEvent, SearchColumns};
+use hookbridge::util::http_client;
 use jiff::Timestamp;
 
 const EVENTS: usize = 40_000;

@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use generator::Generator;
-use hookbridge::auth::{Authenticator, TokenScope};
+use hookbridge::api::{Api, ApiRequest, AuthenticatedToken, Authenticator, SEARCH_PATHS};
 use hookbridge::db::Database;
-use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
 use hookbridge::log::{EventLog, RecordOutcome};
 use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::recorder;
@@ -187,28 +186,28 @@ async fn copy(pool: &PgPool, recorder_rate: f64) {
     sqlx::raw_sql("drop table baseline").execute(pool).await.unwrap();
 }
 
-async fn get(feed: &Feed, path: &str, query: &str) -> Vec<u8> {
+async fn get(api: &Api, path: &str, query: &str) -> Vec<u8> {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
     let request =
-        FeedRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
-    let response = feed.handle(request, &TokenScope::AllSources).await;
+        ApiRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
+    let response = api.handle(request, &AuthenticatedToken::all_sources()).await;
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     response.body
 }
 
-async fn find(feed: &Feed, query: &str) {
-    get(feed, SEARCH_PATHS[0], query).await;
+async fn find(api: &Api, query: &str) {
+    get(api, SEARCH_PATHS[0], query).await;
 }
 
 /// Measures a search page of one day per filter, against the search's two SQL statements written by hand.
 async fn search(log: &Arc<EventLog>, pool: &PgPool) {
-    let feed = Feed::new(EventLog::clone(log), Authenticator::Open);
+    let api = Api::new(Authenticator::Open).with_log(EventLog::clone(log));
     let to = Timestamp::now() - SignedDuration::from_hours(24);
     let from = to - SignedDuration::from_hours(24);
     let month = to - SignedDuration::from_hours(24 * 29);
     let filter = "recipients=recipient77@domain7.example";
     let started = Instant::now();
-    find(&feed, &format!("from={month:.6}&to={to:.6}&{filter}")).await;
+    find(&api, &format!("from={month:.6}&to={to:.6}&{filter}")).await;
     println!("29 days, {filter}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
     for (filter, sql) in [
         ("events=bounce", "type in ('bounce')"),
@@ -221,11 +220,11 @@ async fn search(log: &Arc<EventLog>, pool: &PgPool) {
         let range = format!(
             "time >= timestamptz '{from:.6}' and time < timestamptz '{to:.6}' and source in ('sparkpost.com') and {sql}"
         );
-        let (mut feed_time, mut sql_time) = (Duration::MAX, Duration::MAX);
+        let (mut api_time, mut sql_time) = (Duration::MAX, Duration::MAX);
         for _ in 0..5 {
             let started = Instant::now();
-            find(&feed, &format!("from={from:.6}&to={to:.6}&{filter}")).await;
-            feed_time = feed_time.min(started.elapsed());
+            find(&api, &format!("from={from:.6}&to={to:.6}&{filter}")).await;
+            api_time = api_time.min(started.elapsed());
             let started = Instant::now();
             let count = format!("select count(*) from hookbridge.events where {range}");
             let page = format!(
@@ -240,8 +239,8 @@ async fn search(log: &Arc<EventLog>, pool: &PgPool) {
         }
         println!(
             "one day, {filter}: {:.1} ms, {:.2} of the same SQL by hand, wanted at most 1.5",
-            feed_time.as_secs_f64() * 1000.0,
-            feed_time.as_secs_f64() / sql_time.as_secs_f64()
+            api_time.as_secs_f64() * 1000.0,
+            api_time.as_secs_f64() / sql_time.as_secs_f64()
         );
     }
 }

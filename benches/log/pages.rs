@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hookbridge::auth::Authenticator;
-use hookbridge::feed::Feed;
+use hookbridge::api::{Api, Authenticator};
 use hookbridge::log::{Bounds, EventLog};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,42 +28,42 @@ struct Envelope<'a> {
 /// Measures a page at the start, in the middle and at the end of the log, and returns the milliseconds.
 pub(crate) async fn compare(log: &EventLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
     let Bounds { first_position: first, end_position: end } = log.bounds().await.unwrap();
-    let feed = Feed::new(log.clone(), Authenticator::Open);
+    let api = Api::new(Authenticator::Open).with_log(log.clone());
     let mut times = Vec::new();
     for (label, from) in
         [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE_SIZE)]
     {
         // The cursor of the preceding page.
-        let query = if from == first { "after=start".to_owned() } else { cursor_at(&feed, pool, from).await };
-        let (mut feed_time, mut sql_time) = (Duration::MAX, Duration::MAX);
+        let query = if from == first { "after=start".to_owned() } else { cursor_at(&api, pool, from).await };
+        let (mut api_time, mut sql_time) = (Duration::MAX, Duration::MAX);
         for _ in 0..15 {
             let started = Instant::now();
-            let page = crate::get(&feed, "/events", &format!("{query}&limit={PAGE_SIZE}")).await;
-            feed_time = feed_time.min(started.elapsed());
+            let page = crate::get(&api, "/events", &format!("{query}&limit={PAGE_SIZE}")).await;
+            api_time = api_time.min(started.elapsed());
             let started = Instant::now();
             let expected = page_by_hand(pool, from).await;
             sql_time = sql_time.min(started.elapsed());
             assert!(page.windows(64).any(|window| window == &expected[1..65]), "the same events");
             assert!(page.len().abs_diff(expected.len()) < 200, "{} and {} bytes", page.len(), expected.len());
         }
-        let milliseconds = feed_time.as_secs_f64() * 1000.0;
+        let milliseconds = api_time.as_secs_f64() * 1000.0;
         println!(
             "a page of {PAGE_SIZE} at {label}: {milliseconds:.2} ms, {:.2} of the same rows by hand, wanted at most 1.5",
-            feed_time.as_secs_f64() / sql_time.as_secs_f64()
+            api_time.as_secs_f64() / sql_time.as_secs_f64()
         );
         times.push((label, milliseconds));
     }
-    compare_one_type(&feed, pool, (first + end) / 2, times[1].1).await;
+    compare_one_type(&api, pool, (first + end) / 2, times[1].1).await;
     times
 }
 
 /// Measures a page of one event type, starting in the middle of the log, against a page of all types.
-async fn compare_one_type(feed: &Feed, pool: &PgPool, from: i64, every_type_milliseconds: f64) {
-    let query = format!("{}&limit={PAGE_SIZE}&type=bounce", cursor_at(feed, pool, from).await);
+async fn compare_one_type(api: &Api, pool: &PgPool, from: i64, every_type_milliseconds: f64) {
+    let query = format!("{}&limit={PAGE_SIZE}&type=bounce", cursor_at(api, pool, from).await);
     let mut best = Duration::MAX;
     for _ in 0..15 {
         let started = Instant::now();
-        let page = crate::get(feed, "/events", &query).await;
+        let page = crate::get(api, "/events", &query).await;
         best = best.min(started.elapsed());
         let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
         assert_eq!(page["data"].as_array().unwrap().len(), 1000);
@@ -77,7 +76,7 @@ async fn compare_one_type(feed: &Feed, pool: &PgPool, from: i64, every_type_mill
 }
 
 /// Returns the `after` parameter of the page that starts at `position`.
-async fn cursor_at(feed: &Feed, pool: &PgPool, position: i64) -> String {
+async fn cursor_at(api: &Api, pool: &PgPool, position: i64) -> String {
     // Paging backwards from the end would take long, so the search starts at the time of the batch.
     let batch = "select to_char(recorded at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), position from hookbridge.batches
         where recorded = (select recorded from hookbridge.batches where position <= $1 order by position desc limit 1)
@@ -87,7 +86,7 @@ async fn cursor_at(feed: &Feed, pool: &PgPool, position: i64) -> String {
     let mut query = format!("after={time}");
     while reached < position {
         let limit = (position - reached).min(PAGE_SIZE);
-        let page = crate::get(feed, "/events", &format!("{query}&limit={limit}")).await;
+        let page = crate::get(api, "/events", &format!("{query}&limit={limit}")).await;
         let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
         query = format!("after={}", page["cursor"].as_str().unwrap());
         reached += limit;

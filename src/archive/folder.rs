@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ArchiveEntry, ArchivedPayload, PutOutcome, object_key};
 use crate::aws::AwsError;
-use crate::files::create_private_folder;
+use crate::util::files::create_private_folder;
 
 /// Subfolder for files that are being written.
 const PARTIAL_FOLDER: &str = ".partial";

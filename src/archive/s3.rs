@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::key::{ID_ENCODE_SET, object_key};
 use super::{ArchiveEntry, ArchivedPayload, PutOutcome};
 use crate::aws::{AttemptFailure, AwsError, retry};
-use crate::output::error_chain;
+use crate::util::error::error_chain;
 
 /// Prefix of header names in an object's metadata.
 const METADATA_PREFIX: &str = "header-";

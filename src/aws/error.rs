@@ -4,7 +4,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use crate::output::error_chain;
+use crate::util::error::error_chain;
 
 /// Why an AWS request failed. The texts are for operators and contain no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
+use hookbridge::aws;
 use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
-use hookbridge::{aws, output};
+use hookbridge::util::output;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 

@@ -12,7 +12,8 @@ use hookbridge::delivery::{
     RetryQueue, SsrfGuard,
 };
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, lambda, output};
+use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use jiff::Timestamp;
 use lambda_runtime::Error;
 

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive, s3_client};
+use hookbridge::aws;
 use hookbridge::poller::{CheckpointStore, Poller, PollerEnvironment, PollerFunction};
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, output};
+use hookbridge::util::output;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 

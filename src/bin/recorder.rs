@@ -11,7 +11,8 @@ use hookbridge::db::Database;
 use hookbridge::log::EventLog;
 use hookbridge::recorder::{Recorder, RecorderEnvironment, RecorderFunction};
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, lambda, output};
+use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]

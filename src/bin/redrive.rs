@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use hookbridge::bridge::RedriveFunction;
 use hookbridge::bus::EventBridge;
-use hookbridge::{aws, lambda, output};
+use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use lambda_runtime::Error;
 
 #[tokio::main(flavor = "current_thread")]

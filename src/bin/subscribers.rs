@@ -5,14 +5,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use hookbridge::auth::Authenticator;
+use hookbridge::api::{Api, ApiFunction, Authenticator};
+use hookbridge::aws;
 use hookbridge::db::Database;
 use hookbridge::delivery::{
-    Api, ApiFunction, DeliveryClient, DeliveryStore, KeySource, SsrfGuard, SubscriberService,
-    SubscribersEnvironment,
+    DeliveryClient, DeliveryStore, KeySource, SsrfGuard, SubscriberService, SubscribersEnvironment,
 };
 use hookbridge::secrets::SecretsManager;
-use hookbridge::{aws, lambda, output};
+use hookbridge::util::output;
 use jiff::Timestamp;
 use lambda_runtime::Error;
 
@@ -34,13 +34,7 @@ async fn run() -> Result<(), Error> {
         client: DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?,
         clock: Arc::new(Timestamp::now),
     };
-    let function = Arc::new(ApiFunction {
-        api: Api { service, authenticator },
-        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
-    });
-    lambda::run_function(move |event, request_id, deadline| {
-        let function = function.clone();
-        async move { function.invoke(event.get(), &request_id, deadline).await }
-    })
-    .await
+    let api = Api::new(authenticator).with_subscribers(service);
+    let audit_name = Some(std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default());
+    ApiFunction { api, is_streaming: false, audit_name }.run().await
 }

@@ -7,12 +7,12 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::cli::arguments;
 use crate::cli::subscriber::format_fields;
 use crate::db::{Database, DatabaseError, OpenDatabaseError};
 use crate::delivery::{DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView, view};
-use crate::input;
-use crate::output;
-use crate::serve::settings::default_log_file;
+use crate::serve::config::default_log_file;
+use crate::util::output;
 
 const PAGE_SIZE: usize = 500;
 
@@ -54,10 +54,10 @@ struct FilterArgs {
     #[arg(long, value_name = "STATUS")]
     status: Option<DeliveryState>,
     /// Only deliveries created at this time or later: 2026-11-22, or 2026-11-22T10:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     since: Option<Timestamp>,
     /// Only deliveries created before this time
-    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     until: Option<Timestamp>,
 }
 

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use jiff::Timestamp;
 
+use crate::cli::arguments;
 use crate::db::{Database, OpenDatabaseError};
-use crate::input;
 use crate::log::{COLUMNS, EventLog, PageRequest, Search, SortOrder, StoredEvent};
-use crate::output;
 use crate::recorder;
-use crate::serve::settings::default_log_file;
+use crate::serve::config::default_log_file;
+use crate::util::output;
 
 /// Number of events per read.
 const PAGE_SIZE: u32 = 5000;
@@ -28,13 +28,13 @@ pub struct Export {
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
     /// Start of the range (inclusive): 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
-    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     from: Option<Timestamp>,
     /// End of the range (exclusive)
-    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     to: Option<Timestamp>,
     /// Write only events of this type; repeatable.
-    #[arg(long = "type", value_name = "TYPE", value_parser = input::parse_event_type)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = arguments::parse_event_type)]
     types: Vec<String>,
     /// The log: `postgres://USER:PASSWORD@HOST/DATABASE`, or an SQLite file.
     #[arg(long, env = "HOOKBRIDGE_DATABASE", hide_env_values = true, value_name = "URL", default_value_os_t = default_log_file())]

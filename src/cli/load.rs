@@ -14,10 +14,10 @@ use crate::aws;
 use crate::bus::EventBridge;
 use crate::db::{Database, DatabaseAddress, DatabaseError, DatabaseUrlError};
 use crate::log::EventLog;
-use crate::output;
 use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, RecordSummary, Recorder};
-use crate::serve::settings::default_log_file;
+use crate::serve::config::default_log_file;
+use crate::util::output;
 
 /// Number of batches that are recorded concurrently.
 const CONCURRENT_BATCHES: usize = 8;

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 
 use crate::db::{Database, OpenDatabaseError};
 use crate::log::{EventLog, MaintenanceReport, RetentionPolicy};
-use crate::output;
-use crate::serve::settings::default_log_file;
+use crate::serve::config::default_log_file;
+use crate::util::output;
 
 /// Create upcoming weekly partitions and drop those older than --keep (the stack runs this daily).
 #[derive(clap::Args)]

@@ -14,11 +14,11 @@ use crate::delivery::{
     DeliveryClient, DeliverySignature, DeliveryStore, Envelope, KeySource, MAX_OVERLAP, SsrfGuard,
     Subscriber, SubscriberService, SubscriberServiceError, SubscriberUpdate, view,
 };
-use crate::output;
 use crate::secrets::{Secret, SecretsManager};
-use crate::serve::settings::{
+use crate::serve::config::{
     SettingsError, SubscriberFile, SubscriberFlags, default_data_folder, default_key_folder, default_log_file,
 };
+use crate::util::output;
 
 /// Manage subscribers
 #[derive(Subcommand)]

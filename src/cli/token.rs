@@ -3,9 +3,10 @@
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::{ApiToken, TokenList};
+use crate::api::{ApiToken, TokenList};
 use crate::aws;
-use crate::output;
+use crate::util::error::error_chain;
+use crate::util::output;
 
 /// Create or revoke an API token.
 ///
@@ -91,7 +92,7 @@ async fn edit_secret(
     let (mut last_version, mut rejections) = (String::new(), 0);
     for _ in 0..MAX_EDIT_ATTEMPTS {
         let response = client.get_secret_value().secret_id(secret).send().await;
-        let response = response.map_err(|error| secret_error(output::error_chain(&error)))?;
+        let response = response.map_err(|error| secret_error(error_chain(&error)))?;
         let list: Result<TokenList, _> = serde_json::from_str(response.secret_string().unwrap_or_default());
         let mut list = list.map_err(|_| TokenError::InvalidList(secret.to_owned()))?;
         edit(&mut list)?;
@@ -107,7 +108,7 @@ async fn edit_secret(
         match request.send().await {
             Ok(_) => return Ok(()),
             Err(error) if error.code() == Some("ResourceExistsException") => rejections += 1,
-            Err(error) => return Err(secret_error(output::error_chain(&error))),
+            Err(error) => return Err(secret_error(error_chain(&error))),
         }
     }
     Err(TokenError::Conflict(secret.to_owned()))

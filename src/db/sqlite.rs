@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::statement::ColumnValues;
 use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
-use crate::files::create_private_folder;
+use crate::util::files::create_private_folder;
 
 const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),

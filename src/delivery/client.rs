@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::ssrf::{BlockedUrlError, SsrfGuard};
 use super::subscriber::Receiver;
-use crate::http_client;
+use crate::util::http_client;
 
 /// Bytes of the response body that are recorded.
 const MAX_RECORDED_BODY_BYTES: usize = 16 * 1024;

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::key_ring::{KeyError, KeyRing, random_bytes};
-use crate::files::create_private_folder;
+use crate::util::files::create_private_folder;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {

@@ -1,9 +1,8 @@
 //! Delivery: sends events to subscribers as signed webhooks, at least once, and records every attempt.
 //!
 //! [`Dispatcher`] creates, claims and attempts deliveries. [`DeliveryStore`] stores them in the log's database.
-//! [`SubscriberService`] manages subscribers for the commands and for the HTTP API ([`Api`]).
+//! [`SubscriberService`] manages subscribers for the commands and for the HTTP API.
 
-mod api;
 mod client;
 mod concurrency;
 mod dispatcher;
@@ -24,7 +23,6 @@ mod subscriber;
 mod subscriber_service;
 pub mod view;
 
-pub use api::{Api, ApiFunction, ApiResponse, ROUTE_PREFIXES};
 pub use client::DeliveryClient;
 pub use dispatcher::{
     ArrivedEvent, AttemptOutcome, Clock, DispatchError, Dispatcher, FinishedAttempt, InFlightDelivery,
@@ -44,5 +42,5 @@ pub use ssrf::{BlockedUrlError, SsrfGuard};
 pub use store::{
     AttemptView, DeliveryFilter, DeliveryHistory, DeliveryState, DeliveryStore, DeliveryView, SubscriberStore,
 };
-pub use subscriber::{Envelope, PauseReason, SettingsError, Subscriber, SubscriberSettings};
+pub use subscriber::{Envelope, PauseReason, SettingsError, SignerError, Subscriber, SubscriberSettings};
 pub use subscriber_service::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate};

@@ -11,8 +11,8 @@ use super::signature::InvalidSecretError;
 use super::signer::{DeliverySignature, Signer};
 use crate::event::{Pattern, PatternError, glob_match};
 use crate::secrets::Secret;
+use crate::util::names::{MAX_NAME_CHARS, is_valid_name};
 
-const MAX_NAME_CHARS: usize = 64;
 /// The range of each numeric setting: concurrent attempts, seconds, hours.
 const BOUNDS: [(&str, std::ops::RangeInclusive<u32>); 3] =
     [("limit", 1..=1000), ("timeout", 1..=30), ("failure_budget", 1..=24 * 365)];
@@ -160,11 +160,7 @@ pub enum SettingsError {
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), SettingsError> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let has_valid_start = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-    (has_valid_start && name.len() <= MAX_NAME_CHARS && name.chars().all(is_allowed))
-        .then_some(())
-        .ok_or(SettingsError::InvalidName)
+    is_valid_name(name).then_some(()).ok_or(SettingsError::InvalidName)
 }
 
 impl SubscriberSettings {

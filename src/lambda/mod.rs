@@ -18,7 +18,7 @@ pub use messages::{BatchResponse, SqsEvent, SqsMessage};
 pub use metrics::MetricLine;
 pub use url::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse};
 
-use crate::output;
+use crate::util::output;
 
 /// Time reserved at the end of an invocation for its response.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(400);

@@ -1,6 +1,5 @@
 //! Poll checkpoint, stored in a file or an S3 object.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
@@ -10,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::aws::{AttemptFailure, AwsError, retry};
-use crate::output::error_chain;
+use crate::util::error::error_chain;
+use crate::util::files::replace_file;
 
 /// The progress of a poller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,15 +97,8 @@ impl CheckpointStore {
         let text = serde_json::to_vec(checkpoint).map_err(|error| AwsError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
-                let temporary_path = path.with_extension("new");
-                let result = std::fs::File::create(&temporary_path).and_then(|mut file| {
-                    file.write_all(&text)?;
-                    // Synced before the rename, because a partly written checkpoint would stop the poller.
-                    file.sync_all()
-                });
-                result
-                    .and_then(|()| std::fs::rename(&temporary_path, path))
-                    .map_err(|error| AwsError::Rejected(error.to_string()))
+                // Replaced whole, because a partly written checkpoint would stop the poller.
+                replace_file(path, &text).map_err(|error| AwsError::Rejected(error.to_string()))
             }
             Self::Object { client, bucket, key } => {
                 retry("PutObject", deadline, || async {

@@ -26,9 +26,9 @@ pub use request::{BaseUrl, BaseUrlError, is_valid_api_key};
 
 use crate::archive::{Archive, ArchiveEntry};
 use crate::aws::AwsError;
-use crate::output::error_chain;
 use crate::providers::{JSON_MEDIA_TYPE, PageError, PollingApi, Provider};
 use crate::secrets::Secret;
+use crate::util::error::error_chain;
 use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
 /// A poll requests another page only with at least this much time left.

@@ -6,9 +6,9 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{PollError, Poller};
-use crate::http_client;
-use crate::output::error_chain;
 use crate::secrets::Secret;
+use crate::util::error::error_chain;
+use crate::util::http_client;
 
 /// The maximum size of a response in bytes.
 pub(super) const MAX_RESPONSE_BYTES: usize = 32 << 20;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Secret, SecretError, SecretStore, SecretVersion, VersionStage};
 use crate::aws::ErrorClass;
-use crate::output::error_chain;
+use crate::util::error::error_chain;
 
 /// A client of one secret in Secrets Manager.
 pub struct SecretsManager {

@@ -1,11 +1,10 @@
 //! Development secrets: generated once for every provider and stored in the data folder, readable by the owner only.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::providers;
+use crate::util::files::replace_file;
 
 const SECRETS_FILE: &str = "secrets.json";
 
@@ -57,17 +56,8 @@ fn read_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSe
     }
 }
 
-/// Writes a new file and renames it over the old one, so that a crash leaves either of them whole.
 fn write_secrets(folder: &Path, secrets: &BTreeMap<String, String>) -> std::io::Result<()> {
-    let new_path = folder.join(format!("{SECRETS_FILE}.new"));
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new_path)?;
-    file.write_all(serde_json::to_string_pretty(secrets)?.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(new_path, secrets_path(folder))
+    replace_file(&secrets_path(folder), serde_json::to_string_pretty(secrets)?.as_bytes())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-use super::settings::{BusSetting, ServeSettings};
+use super::config::{BusSetting, ServeSettings};
 use super::{ServeError, development_secrets};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;

@@ -1,25 +1,16 @@
 //! `hookbridge serve`: everything in one process on one machine.
 //!
-//! HTTP: `webhooks`, [`admission`], `feed`, `api`, `access`, [`listener`]. Background tasks: `ingest` (bus to log), `record`
-//! (archive to log), `poll` (providers to archive), `deliver` (log to subscribers). Setup: [`settings`],
-//! [`development_secrets`], `endpoints`, `runtime`, `terminal`, `demo`.
+//! [`http`] accepts webhooks and serves the API; `background` records, polls and delivers. [`config`] holds the settings, of
+//! flags, environment and file; [`test_webhook`] signs and sends webhooks as a provider does.
 
-mod access;
-pub mod admission;
-mod api;
-mod deliver;
-mod demo;
+mod background;
+pub mod config;
 pub mod development_secrets;
 mod endpoints;
-mod feed;
-mod ingest;
-pub mod listener;
-mod poll;
-mod record;
+pub mod http;
 mod runtime;
-pub mod settings;
 mod terminal;
-mod webhooks;
+pub mod test_webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -31,12 +22,14 @@ use crate::archive::Archive;
 use crate::bus::OpenBusError;
 use crate::db::{Database, DatabaseError};
 use crate::delivery::KeyFileError;
-use crate::files::create_private_folder;
 use crate::log::EventLog;
 use crate::recorder::Recorder;
+use crate::util::files::create_private_folder;
+use background::{deliver, demo, poll, record, tail};
+use config::ServeSettings;
 use development_secrets::DevelopmentSecretsError;
 use endpoints::WebhookEndpoints;
-use settings::ServeSettings;
+use http::{api, listener, webhooks};
 use terminal::Terminal;
 
 pub use runtime::build_runtime;
@@ -94,13 +87,16 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     for (poller, key) in pollers {
         tokio::spawn(poll::run(poller, key, terminal.clone(), shutdown.clone()));
     }
-    let ingest_task = endpoints
+    let tail_task = endpoints
         .event_file()
         .zip(endpoints.file_length())
-        .map(|(file, length)| tokio::spawn(ingest::run(file, log.clone(), length, shutdown.clone())));
-    let router = webhooks::router(&endpoints, &settings, &terminal)
-        .merge(api::router(&settings, subscriber_service))
-        .merge(feed::router(&settings, log, shutdown.clone()));
+        .map(|(file, length)| tokio::spawn(tail::run(file, log.clone(), length, shutdown.clone())));
+    let router = webhooks::router(&endpoints, &settings, &terminal).merge(api::router(
+        &settings,
+        log,
+        subscriber_service,
+        shutdown.clone(),
+    ));
     let listener_task = tokio::spawn(listener::serve(listener, router, shutdown));
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
@@ -109,8 +105,8 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let _ = listener_task.await;
     let _ = recorder_task.await;
     let _ = dispatcher_task.await;
-    if let Some(ingest_task) = ingest_task {
-        let _ = ingest_task.await;
+    if let Some(tail_task) = tail_task {
+        let _ = tail_task.await;
     }
     terminal.finish().await;
     Ok(())

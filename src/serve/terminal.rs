@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::config::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_log_file};
 use super::development_secrets;
 use super::endpoints::WebhookEndpoints;
-use super::settings::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_log_file};
+use crate::api::SEARCH_PATHS;
 use crate::bridge::RequestLog;
 use crate::db::DatabaseAddress;
 use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
-use crate::feed;
-use crate::output;
 use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
+use crate::util::output;
 
 /// Longer events are truncated on the terminal; the file has the whole event.
 const MAX_SHOWN_EVENT_CHARS: usize = 1000;
@@ -267,7 +267,7 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
     }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
     let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
-    let search = feed::SEARCH_PATHS[0];
+    let search = SEARCH_PATHS[0];
     let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");
     let database = match &settings.database {
         DatabaseAddress::File(path) if *path == default_log_file() => String::new(),

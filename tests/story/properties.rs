@@ -9,7 +9,7 @@ use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::providers::{self, Form, HeaderFormat, Provider, RawWebhook, RequestUrl};
 use hookbridge::recorder;
 use hookbridge::secrets::Secret;
-use hookbridge::send::{SignedWebhook, TestWebhook};
+use hookbridge::serve::test_webhook::{SignedWebhook, TestWebhook};
 use jiff::Timestamp;
 use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use hookbridge::providers::{self, RequestUrl};
 use hookbridge::secrets::Secret;
-use hookbridge::send::TestWebhook;
+use hookbridge::serve::test_webhook::TestWebhook;
 
 use crate::actors::aws::{aws, endpoint, name};
 use crate::actors::database::Database;

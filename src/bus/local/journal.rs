@@ -18,7 +18,7 @@ use tracing::warn;
 use super::file_identity::FileIdentity;
 use super::flusher::Flusher;
 use super::journal_record::{HEADER_BYTES, JournalRecord, parse_records, record_size};
-use crate::files::open_private;
+use crate::util::files::open_private;
 
 /// The journal's name in the data folder.
 const JOURNAL_FILE: &str = "events.journal";

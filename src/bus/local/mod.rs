@@ -29,7 +29,7 @@ use self::ids::EventIdGenerator;
 use super::Bus;
 use crate::aws::AwsError;
 use crate::event::{AwsOriginRef, Envelope, Event};
-use crate::files::open_private;
+use crate::util::files::open_private;
 
 /// The file's name in the data folder.
 const EVENTS_FILE: &str = "events.jsonl";

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
+use crate::api::cursor;
 use crate::aws::AwsError;
+use crate::cli::arguments;
 use crate::db::{Database, OpenDatabaseError};
-use crate::feed::cursor;
-use crate::input;
 use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, TypePattern};
-use crate::output;
-use crate::serve::settings::default_log_file;
+use crate::serve::config::default_log_file;
+use crate::util::files::replace_file;
+use crate::util::output;
 use target::{Target, TargetError};
 
 /// Positions per read.
@@ -35,13 +36,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 #[command(group = clap::ArgGroup::new("target").required(true).args(["to_bus", "to_url", "to_queue"]))]
 pub struct Replay {
     /// Start of the range (inclusive): 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
-    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     from: Option<Timestamp>,
     /// End of the range (exclusive)
-    #[arg(long, value_name = "TIME", value_parser = input::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     to: Option<Timestamp>,
     /// Send only events of this type, or of this prefix if it ends in *; repeatable.
-    #[arg(long = "type", value_name = "TYPE", value_parser = input::parse_type_pattern)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = arguments::parse_type_pattern)]
     types: Vec<TypePattern>,
     /// Send only events of this source; repeatable.
     #[arg(long = "source", value_name = "SOURCE")]
@@ -294,10 +295,7 @@ impl Replay {
     fn save_checkpoint(&self, cursor: &str, end_cursor: &str) -> Result<(), ReplayError> {
         let Some(path) = &self.state else { return Ok(()) };
         let state_error = |error| ReplayError::State { path: path.clone(), error };
-        let mut temporary_path = path.clone().into_os_string();
-        temporary_path.push(".new");
         let text = format!("{cursor} {end_cursor} {}\n", self.fingerprint());
-        std::fs::write(&temporary_path, text).map_err(&state_error)?;
-        std::fs::rename(&temporary_path, path).map_err(state_error)
+        replace_file(path, text.as_bytes()).map_err(state_error)
     }
 }

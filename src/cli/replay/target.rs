@@ -13,8 +13,9 @@ use crate::aws::{AttemptFailure, AwsError, retry, retry_with_attempt_limit};
 use crate::bus::{Bus as _, EventBridge};
 use crate::delivery::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
 use crate::log::{NewEvent, SearchColumns, StoredEvent};
-use crate::output::error_chain;
-use crate::{http_client, recorder};
+use crate::recorder;
+use crate::util::error::error_chain;
+use crate::util::http_client;
 
 /// Timeout for one event, retries included.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(60);

@@ -110,7 +110,7 @@ impl DeliveryStore {
                 "update {schema}deliveries as d
                    set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
                      next_attempt = v.next_attempt, held = v.new_held, lease_kind = v.new_kind, held_until = v.new_until
-                 from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning d.id"
+                 from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id"
             );
             statements.push(Statement::with_rows(delivery_rows, update));
         }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use hookbridge::providers::{self, RequestUrl};
 use hookbridge::secrets::Secret;
-use hookbridge::send::TestWebhook;
+use hookbridge::serve::test_webhook::TestWebhook;
 use hookbridge::template::Template;
 use serde_json::{Value, json};
 

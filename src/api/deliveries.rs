@@ -1,0 +1,158 @@
+//! `/deliveries`: list, inspect, retry and cancel deliveries.
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::{deserialize_time, parse_body, parse_value};
+use super::error::ApiError;
+use super::{ApiRequest, ApiResponse};
+use crate::delivery::{DeliveryFilter, DeliveryState, SubscriberService, SubscriberServiceError, view};
+
+const DEFAULT_PAGE_SIZE: usize = 100;
+const MAX_PAGE_SIZE: usize = 1000;
+
+/// The query of the routes below `/deliveries`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct DeliveryQuery {
+    subscriber: Option<String>,
+    event: Option<String>,
+    status: Option<DeliveryState>,
+    #[serde(deserialize_with = "deserialize_time")]
+    since: Option<Timestamp>,
+    #[serde(deserialize_with = "deserialize_time")]
+    until: Option<Timestamp>,
+    before: Option<i64>,
+    limit: Option<usize>,
+}
+
+/// Handles a request; `segments` are the path segments after `/deliveries`.
+pub(super) async fn route(
+    service: &SubscriberService,
+    request: &ApiRequest<'_>,
+    segments: &[&str],
+) -> Result<ApiResponse, ApiError> {
+    let store = &service.store;
+    let now = (service.clock)();
+    match (segments, request.method) {
+        ([], &Method::GET) => {
+            let query = DeliveryQuery::parse(request.query)?;
+            check_subscriber_exists(service, &query).await?;
+            let limit = query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
+            if !(1..=MAX_PAGE_SIZE).contains(&limit) {
+                return Err(ApiError::BadRequest(format!(
+                    "limit is out of range, expected 1 to {MAX_PAGE_SIZE}"
+                )));
+            }
+            let mut deliveries = store
+                .history
+                .list(&query.into_filter(), limit + 1)
+                .await
+                .map_err(SubscriberServiceError::from)?;
+            let has_more = deliveries.len() > limit;
+            deliveries.truncate(limit);
+            let data: Vec<_> = deliveries.iter().map(view::delivery_json).collect();
+            ok(&json!({"object": "list", "data": data, "has_more": has_more}))
+        }
+        ([action @ ("retry" | "cancel")], &Method::POST) => {
+            let mut query: DeliveryQuery = parse_body(request.body)?;
+            check_subscriber_exists(service, &query).await?;
+            let (has_subscriber, has_event) = (query.subscriber.is_some(), query.event.is_some());
+            if !has_subscriber && !has_event && query.since.is_none() && query.status.is_none() {
+                let message = "select deliveries with at least one of subscriber, event, status and since";
+                return Err(ApiError::BadRequest(message.into()));
+            }
+            if query.limit.is_some() || query.before.is_some() {
+                return Err(ApiError::BadRequest("limit and before are only for GET /deliveries".into()));
+            }
+            if *action == "retry" {
+                query.status = query.status.or(Some(DeliveryState::Failed));
+            }
+            let changed = change_deliveries(service, action, &query.into_filter(), None, now).await?;
+            ok(&json!({"object": "done", "deliveries": changed}))
+        }
+        ([_], &Method::GET) | ([_, "retry" | "cancel"], &Method::POST) => {
+            let not_found = || ApiError::NotFound(format!("no delivery {}", segments[0]));
+            let id = segments[0].parse().map_err(|_| not_found())?;
+            if let [_, action] = segments {
+                store.history.find(id).await.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)?;
+                let changed =
+                    change_deliveries(service, action, &DeliveryFilter::default(), Some(id), now).await?;
+                if changed == 0 {
+                    let message = if *action == "retry" {
+                        "the delivery is in flight, or its subscriber was deleted"
+                    } else {
+                        "the delivery is not pending"
+                    };
+                    return Err(ApiError::Conflict(message));
+                }
+            }
+            let (delivery, attempts) =
+                store.history.find(id).await.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)?;
+            ok(&view::delivery_with_attempts_json(&delivery, &attempts))
+        }
+        ([], _) | ([_], _) => Err(ApiError::MethodNotAllowed("GET")),
+        ([_, "retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        _ => Err(ApiError::NotFound("Not found. Paths of a delivery: retry, cancel.".into())),
+    }
+}
+
+fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::no_store(StatusCode::OK, value))
+}
+
+/// Rejects a query for an unknown subscriber. Deleting a subscriber renames it.
+async fn check_subscriber_exists(service: &SubscriberService, query: &DeliveryQuery) -> Result<(), ApiError> {
+    if [&query.subscriber, &query.event].into_iter().flatten().any(|text| text.contains('\0')) {
+        return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));
+    }
+    match &query.subscriber {
+        Some(name)
+            if !service.store.subscribers.has_name(name).await.map_err(SubscriberServiceError::from)? =>
+        {
+            Err(SubscriberServiceError::NotFound(name.clone()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn change_deliveries(
+    service: &SubscriberService,
+    action: &str,
+    filter: &DeliveryFilter,
+    id: Option<i64>,
+    now: Timestamp,
+) -> Result<usize, ApiError> {
+    let changed = match action {
+        "retry" => service.store.retry_deliveries(filter, id, now).await,
+        _ => service.store.cancel_deliveries(filter, id).await,
+    };
+    Ok(changed.map_err(SubscriberServiceError::from)?)
+}
+
+impl DeliveryQuery {
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        let mut fields = serde_json::Map::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_encoding::percent_decode_str(&value.replace('+', " "))
+                .decode_utf8_lossy()
+                .into_owned();
+            let value = match name {
+                "before" | "limit" => value.parse::<i64>().map(Value::from).unwrap_or_default(),
+                _ => value.into(),
+            };
+            if value.is_null() || fields.insert(name.to_owned(), value).is_some() {
+                return Err(ApiError::BadRequest(format!("{name} is not a number or is repeated")));
+            }
+        }
+        parse_value(Value::Object(fields))
+    }
+
+    fn into_filter(self) -> DeliveryFilter {
+        let Self { subscriber, event, status, since, until, before, limit: _ } = self;
+        DeliveryFilter { subscriber, event, state: status, since, until, before_id: before }
+    }
+}

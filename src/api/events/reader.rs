@@ -1,0 +1,230 @@
+//! Reads pages of the log: after or before a point, with filters, and waiting for new events.
+
+use std::ops::Range;
+
+use tokio::sync::OnceCell;
+use tokio::time::{Duration, Instant, sleep, timeout_at};
+
+use super::query::{EventQuery, LogPoint, PageStart};
+use crate::api::error::ApiError;
+use crate::api::{MAX_RESPONSE_BYTES, cursor, json_string_bytes};
+use crate::db::DatabaseError;
+use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, PositionedEvent};
+
+/// The most positions that one query scans for events that match a filter.
+const MAX_SCAN_STEP: i64 = 20_000;
+/// How long one request scans before it returns the events found so far.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause after a spurious wake-up, before the next query.
+const DATABASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The log with its cursors.
+pub(in crate::api) struct LogReader {
+    pub(in crate::api) log: EventLog,
+    signing_key: OnceCell<CursorSigningKey>,
+}
+
+pub(in crate::api) struct EventPage {
+    pub(in crate::api) events: Vec<PositionedEvent>,
+    /// The position at which the scan started.
+    pub(in crate::api) start_position: Position,
+    /// The position of the next page.
+    pub(in crate::api) next_position: Position,
+    /// Whether the log continues at `next_position`; with a filter, none of the further events may match.
+    pub(in crate::api) has_more: bool,
+}
+
+/// The scan for one page: the remaining limits of the page, and how far the next query scans.
+struct FilteredScan<'q> {
+    filter: &'q EventFilter,
+    page_limit: PageLimit,
+    /// The number of positions that the next query scans; it grows with each query.
+    step: i64,
+    deadline: Instant,
+    is_empty: bool,
+}
+
+impl<'q> FilteredScan<'q> {
+    fn for_page(query: &'q EventQuery, from_end: bool) -> Self {
+        let page_limit =
+            PageLimit { max_events: query.limit as usize, max_detail_bytes: MAX_RESPONSE_BYTES, from_end };
+        Self {
+            filter: &query.filter,
+            page_limit,
+            step: query.limit.into(),
+            deadline: Instant::now() + SCAN_TIMEOUT,
+            is_empty: true,
+        }
+    }
+
+    /// Reads the next events; when the page is full, also returns the position after the last one.
+    async fn read(
+        &mut self,
+        log: &EventLog,
+        window: Range<Position>,
+    ) -> Result<(Vec<PositionedEvent>, Option<Position>), ApiError> {
+        let mut events =
+            log.read_events(window, self.filter, self.page_limit).await?.ok_or(ApiError::CursorExpired)?;
+        let is_limit_reached = self.page_limit.is_reached(&events);
+        if self.page_limit.from_end {
+            events.reverse();
+        }
+        // A function returns the page as a JSON string, in which a detail can double in size. This upper bound is cheap to
+        // compute, and usually shows that all events fit.
+        let max_size: usize = events.iter().map(|positioned| 2 * positioned.event.detail.len() + 1024).sum();
+        let (mut size, mut count, mut page_end) = (0, 0, None);
+        if max_size <= self.page_limit.max_detail_bytes {
+            (size, count) = (max_size, events.len());
+        }
+        for positioned in &events[count..] {
+            let new_size = size + json_string_bytes(&positioned.event.detail) + 1024;
+            // An oversized event gets a page for itself.
+            if new_size > self.page_limit.max_detail_bytes && !(self.is_empty && count == 0) {
+                page_end = Some(positioned.position + i64::from(self.page_limit.from_end));
+                break;
+            }
+            size = new_size;
+            count += 1;
+        }
+        events.truncate(count);
+        if let Some(last) = events.last().filter(|_| is_limit_reached) {
+            let last_end = last.position + i64::from(!self.page_limit.from_end);
+            page_end = page_end.or(Some(last_end));
+        }
+        if self.page_limit.from_end {
+            events.reverse();
+        }
+        self.is_empty &= events.is_empty();
+        self.page_limit.max_events -= events.len();
+        self.page_limit.max_detail_bytes = self.page_limit.max_detail_bytes.saturating_sub(size);
+        self.step = (self.step * 4).min(MAX_SCAN_STEP);
+        Ok((events, page_end))
+    }
+
+    fn has_timed_out(&self) -> bool {
+        Instant::now() > self.deadline
+    }
+}
+
+impl LogReader {
+    pub(in crate::api) fn new(log: EventLog) -> Self {
+        Self { log, signing_key: OnceCell::new() }
+    }
+
+    /// The key that signs this log's cursors.
+    pub(in crate::api) async fn cursor_signing_key(&self) -> Result<&CursorSigningKey, DatabaseError> {
+        self.signing_key.get_or_try_init(|| self.log.cursor_signing_key()).await
+    }
+
+    /// The page at the start of a query.
+    pub(in crate::api) async fn page_for(&self, query: &EventQuery) -> Result<EventPage, ApiError> {
+        match &query.start {
+            PageStart::After(LogPoint::Cursor(cursor)) => {
+                // Reading the page checks whether the position exists.
+                let from = self.decode_cursor(cursor).await?;
+                self.page_after(from, query).await
+            }
+            PageStart::After(point) => {
+                let from = self.resolve_point(point).await?;
+                self.page_after(from, query).await
+            }
+            PageStart::Before(point) => {
+                let to = self.resolve_point(point).await?;
+                self.scan_backward(to, query).await
+            }
+        }
+    }
+
+    /// The position in a cursor, which may be outside the log.
+    async fn decode_cursor(&self, text: &str) -> Result<Position, ApiError> {
+        let message = "invalid cursor: damaged, truncated, or of another log; use a cursor of this log, start, now, or a time such as 2026-11-22T10:00:00Z";
+        let position = cursor::decode_cursor(text, self.cursor_signing_key().await?);
+        position.ok_or_else(|| ApiError::BadRequest(message.into()))
+    }
+
+    /// Resolves a point to a position within the log.
+    pub(in crate::api) async fn resolve_point(&self, point: &LogPoint) -> Result<Position, ApiError> {
+        let position = match point {
+            LogPoint::Cursor(cursor) => self.decode_cursor(cursor).await?,
+            LogPoint::Start => return Ok(self.log.bounds().await?.first_position),
+            LogPoint::Now => return Ok(self.log.assign_positions().await?),
+            LogPoint::Time(time) => return Ok(self.log.first_position_since(*time).await?),
+        };
+        let Bounds { first_position: first, end_position: end } = self.log.bounds().await?;
+        match position {
+            _ if position < first => Err(ApiError::CursorExpired),
+            _ if position > end => Err(ApiError::CursorAhead),
+            _ => Ok(position),
+        }
+    }
+
+    /// The page after a position; if it is empty, waits for events up to `query.wait`.
+    pub(in crate::api) async fn page_after(
+        &self,
+        from: Position,
+        query: &EventQuery,
+    ) -> Result<EventPage, ApiError> {
+        let deadline = Instant::now() + query.wait;
+        let mut from = from;
+        loop {
+            let page = self.scan_forward(from, query).await?;
+            let is_complete = !page.events.is_empty() || page.has_more;
+            if is_complete
+                || timeout_at(deadline, self.log.wait_for_position(page.next_position)).await.is_err()
+            {
+                return Ok(page);
+            }
+            if page.next_position == from && self.log.assign_positions().await? <= from {
+                // Spurious wake-up; the log may have been restored from a backup.
+                sleep(DATABASE_POLL_INTERVAL).await;
+            }
+            from = page.next_position;
+        }
+    }
+
+    async fn scan_forward(&self, from: Position, query: &EventQuery) -> Result<EventPage, ApiError> {
+        let end = self.log.assign_positions().await?;
+        if from > end {
+            return Err(ApiError::CursorAhead);
+        }
+        let mut page =
+            EventPage { events: Vec::new(), start_position: from, next_position: from, has_more: false };
+        let mut scan = FilteredScan::for_page(query, false);
+        while page.next_position < end {
+            let window = page.next_position..end.min(page.next_position + scan.step);
+            page.next_position = window.end;
+            let (events, page_end) = scan.read(&self.log, window).await?;
+            page.next_position = page_end.unwrap_or(page.next_position);
+            page.events.extend(events);
+            if page_end.is_some() || scan.has_timed_out() {
+                break;
+            }
+        }
+        page.has_more = page.next_position < end;
+        Ok(page)
+    }
+
+    /// The page before a position, in log order.
+    async fn scan_backward(&self, to: Position, query: &EventQuery) -> Result<EventPage, ApiError> {
+        let first = self.log.bounds().await?.first_position;
+        if to < first {
+            return Err(ApiError::CursorExpired);
+        }
+        let mut page =
+            EventPage { events: Vec::new(), start_position: to, next_position: to, has_more: false };
+        let mut scan = FilteredScan::for_page(query, true);
+        while page.next_position > first {
+            let window = first.max(page.next_position - scan.step)..page.next_position;
+            page.next_position = window.start;
+            let (mut events, page_end) = scan.read(&self.log, window).await?;
+            page.next_position = page_end.unwrap_or(page.next_position);
+            events.append(&mut page.events);
+            page.events = events;
+            if page_end.is_some() || scan.has_timed_out() {
+                break;
+            }
+        }
+        page.has_more = page.next_position > first;
+        Ok(page)
+    }
+}

@@ -1,0 +1,97 @@
+//! The log as server-sent events: the events after a point, then new ones as they are recorded.
+//!
+//! Source: "Server-sent events", WHATWG HTML Standard. Each event's `id` is the cursor after it, which a browser sends as
+//! `Last-Event-ID` when it reconnects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Method, header};
+
+use super::query::{AllowedParameters, EventQuery, LogPoint, PageStart};
+use super::reader::LogReader;
+use super::{PATH, restrict_sources};
+use crate::api::error::ApiError;
+use crate::api::events::format::{Format, ResponseKind};
+use crate::api::{ApiRequest, TokenScope, cursor, trim_slash};
+use crate::log::{CursorSigningKey, Position, PositionedEvent};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The longest silence; proxies close connections that are idle for longer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+pub const STREAM_HEADERS: [(HeaderName, &str); 2] =
+    [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+
+/// Whether a request asks for a stream of a resource that can be streamed.
+pub fn is_stream_request(request: &ApiRequest<'_>) -> bool {
+    request.method == Method::GET
+        && trim_slash(request.path) == PATH
+        && Format::negotiate(request.header(header::ACCEPT)) == ResponseKind::Stream
+}
+
+pub struct EventStream {
+    reader: Arc<LogReader>,
+    query: EventQuery,
+    next_position: Position,
+    key: CursorSigningKey,
+    is_finished: bool,
+}
+
+impl EventStream {
+    /// Opens the stream of a request: returns its first chunk, and the stream of the remaining chunks.
+    ///
+    /// # Errors
+    /// The first read failed.
+    pub(in crate::api) async fn open(
+        reader: &Arc<LogReader>,
+        request: &ApiRequest<'_>,
+        scope: &TokenScope,
+    ) -> Result<(String, Self), ApiError> {
+        let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
+        if let Some(last_event_id) = request.header(LAST_EVENT_ID) {
+            query.start = PageStart::After(LogPoint::parse(last_event_id));
+        }
+        let PageStart::After(point) = &query.start else {
+            return Err(ApiError::BadRequest("before cannot be combined with a stream".into()));
+        };
+        let next_position = reader.resolve_point(point).await?;
+        restrict_sources(scope, &mut query)?;
+        query.wait = Duration::ZERO;
+        let key = reader.cursor_signing_key().await?.clone();
+        let mut stream = Self { reader: reader.clone(), query, next_position, key, is_finished: false };
+        // Errors of the first read become the response's status.
+        let first_chunk = stream.read().await?;
+        stream.query.wait = KEEP_ALIVE_INTERVAL;
+        Ok((first_chunk, stream))
+    }
+
+    /// The next chunk: events, or a comment after a silence. `None` at the end of the stream.
+    pub async fn next_chunk(&mut self) -> Option<String> {
+        if self.is_finished {
+            return None;
+        }
+        Some(self.read().await.unwrap_or_else(|error| {
+            self.is_finished = true;
+            let response = error.into_response();
+            format!("event: error\ndata: {}\n\n", String::from_utf8_lossy(&response.body))
+        }))
+    }
+
+    async fn read(&mut self) -> Result<String, ApiError> {
+        let page = self.reader.page_after(self.next_position, &self.query).await?;
+        self.next_position = page.next_position;
+        let mut text: String = page.events.iter().map(|positioned| self.event_chunk(positioned)).collect();
+        if text.is_empty() {
+            // An event without data updates the client's last id and is not dispatched.
+            text = format!(": nothing new\nid: {}\n\n", cursor::encode_cursor(self.next_position, &self.key));
+        }
+        Ok(text)
+    }
+
+    fn event_chunk(&self, positioned: &PositionedEvent) -> String {
+        let line = positioned.event.to_json_line();
+        let cursor = cursor::encode_cursor(positioned.position + 1, &self.key);
+        format!("id: {cursor}\ndata: {}\n", String::from_utf8_lossy(&line))
+    }
+}

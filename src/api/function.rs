@@ -1,0 +1,145 @@
+//! The Lambda functions `feed` and `subscribers`: an API behind a Function URL, buffered or streaming.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderName, StatusCode};
+use lambda_runtime::streaming::{Body, channel};
+use lambda_runtime::{Error, FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse, service_fn};
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::ApiError;
+use super::{
+    Api, ApiRequest, ApiResponse, AuthenticatedToken, EventStream, STREAM_HEADERS, is_stream_request,
+};
+use crate::lambda::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
+use crate::util::output;
+
+/// The part of a request's time that a long poll leaves for reading the log.
+const LOG_READ_MARGIN: Duration = Duration::from_secs(3);
+
+type Response = FunctionResponse<FunctionUrlResponse, Body>;
+
+pub struct ApiFunction {
+    pub api: Api,
+    /// Whether its URL streams (`InvokeMode: RESPONSE_STREAM`); then every response has the streaming format.
+    pub is_streaming: bool,
+    /// The function's name, if it writes an audit log: one line for each request.
+    pub audit_name: Option<String>,
+}
+
+impl ApiFunction {
+    /// Serves invocations.
+    ///
+    /// # Errors
+    /// The Runtime API is unreachable.
+    pub async fn run(self) -> Result<(), Error> {
+        let function = Arc::new(self);
+        lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+            let function = function.clone();
+            Box::pin(async move {
+                let context = event.context;
+                let response = function.invoke(event.payload.get(), &context.request_id, context.deadline());
+                Ok::<_, Error>(response.await?)
+            })
+        }))
+        .await
+    }
+
+    /// Handles one request before `invocation_deadline`.
+    async fn invoke(
+        &self,
+        event: &str,
+        request_id: &str,
+        invocation_deadline: SystemTime,
+    ) -> Result<Response, FunctionUrlEventError> {
+        let request = FunctionUrlRequest::parse(event)?;
+        let is_signed = request.iam_user_arn.is_some();
+        let token = self.api.authenticate(&request.headers, &request.path, is_signed).await;
+        let mut line = json!({"function": self.audit_name, "request_id": request_id});
+        let (status, response) = match token {
+            Ok(token) => {
+                line["token"] = token.token.as_deref().into();
+                line["caller"] = request.iam_user_arn.as_deref().into();
+                line["method"] = request.method.as_str().into();
+                line["path"] = request.path.as_str().into();
+                self.respond(&request, &token, handling_deadline(invocation_deadline)).await
+            }
+            // The path of an unauthenticated request is not logged: it is arbitrary text.
+            Err(rejection) => self.to_response(rejection),
+        };
+        if self.audit_name.is_some() {
+            line["status"] = status.as_u16().into();
+            output::print_line(&line.to_string());
+        }
+        Ok(response)
+    }
+
+    /// Handles a request of an authenticated client.
+    async fn respond(
+        &self,
+        url_request: &FunctionUrlRequest<'_>,
+        token: &AuthenticatedToken,
+        deadline: Instant,
+    ) -> (StatusCode, Response) {
+        // The body is decoded only for a client that has been authenticated.
+        let Ok(body) = url_request.body() else {
+            let error = ApiError::BadRequest("The body is not valid base64.".into());
+            return self.to_response(error.into_response());
+        };
+        let request = ApiRequest {
+            method: &url_request.method,
+            path: &url_request.path,
+            query: &url_request.query,
+            headers: &url_request.headers,
+            body: &body,
+            max_wait: deadline.saturating_duration_since(Instant::now()).saturating_sub(LOG_READ_MARGIN),
+        };
+        if self.is_streaming && is_stream_request(&request) {
+            return match self.api.open_stream(request, token).await {
+                Ok((first_chunk, events)) => {
+                    let headers = STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into();
+                    let body = stream_body(first_chunk, events, deadline);
+                    (StatusCode::OK, streaming_response(StatusCode::OK, headers, body))
+                }
+                Err(response) => self.to_response(response),
+            };
+        }
+        let response = timeout_at(deadline, self.api.handle(request, token)).await;
+        self.to_response(response.unwrap_or_else(|_| ApiError::TimedOut.into_response()))
+    }
+
+    fn to_response(&self, response: ApiResponse) -> (StatusCode, Response) {
+        let ApiResponse { status, headers, body, .. } = response;
+        let response = if self.is_streaming {
+            streaming_response(status, headers, body.into())
+        } else {
+            FunctionResponse::BufferedResponse(FunctionUrlResponse::new(status, headers, body))
+        };
+        (status, response)
+    }
+}
+
+fn streaming_response(status_code: StatusCode, headers: Vec<(HeaderName, String)>, stream: Body) -> Response {
+    let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value.try_into().ok()?)));
+    let metadata_prelude = MetadataPrelude { status_code, headers: headers.collect(), cookies: Vec::new() };
+    FunctionResponse::StreamingResponse(StreamResponse { metadata_prelude, stream })
+}
+
+/// Streams the log until `deadline`; then the client reconnects with its `Last-Event-ID`. The deadline also ends the stream of a
+/// client that has disconnected, which Lambda does not report.
+fn stream_body(first_chunk: String, mut events: EventStream, deadline: Instant) -> Body {
+    let (mut sender, body) = channel();
+    tokio::spawn(async move {
+        let mut next_chunk = Some(first_chunk);
+        while let Some(chunk) = next_chunk {
+            if sender.send_data(chunk.into()).await.is_err() {
+                return;
+            }
+            next_chunk = timeout_at(deadline, events.next_chunk()).await.unwrap_or_default();
+        }
+    });
+    body
+}

@@ -1,0 +1,206 @@
+//! The HTTP API: the log (`events`, `consumers`, `search`), subscribers and their deliveries.
+//!
+//! An [`Api`] is served by `hookbridge serve` and by the functions `feed` and `subscribers`, each with the resources that it has.
+//! This module authenticates requests and routes them by path; every response, also an error, is an [`ApiResponse`]. Responses
+//! contain personal data, so callers authenticate a request before they read or decode its body. `openapi.json` describes all
+//! routes.
+
+mod auth;
+mod body;
+mod consumers;
+#[cfg(feature = "command")]
+pub(crate) mod cursor;
+#[cfg(not(feature = "command"))]
+mod cursor;
+mod deliveries;
+mod environment;
+mod error;
+mod events;
+mod function;
+mod response;
+mod search;
+mod subscribers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode, header};
+use tracing::error;
+
+pub use auth::{ApiToken, AuthenticatedToken, Authenticator, TokenList, TokenScope};
+pub use environment::FeedEnvironment;
+pub use events::query::MAX_WAIT;
+pub use events::stream::{EventStream, STREAM_HEADERS, is_stream_request};
+pub use function::ApiFunction;
+pub use response::ApiResponse;
+pub use search::SEARCH_PATHS;
+
+use crate::delivery::SubscriberService;
+use crate::log::EventLog;
+use error::ApiError;
+use events::reader::LogReader;
+
+/// The most bytes of results in a response, counted as a JSON string: Lambda's limit is 6 MB.
+const MAX_RESPONSE_BYTES: usize = 5_000_000;
+/// The longest body of a request.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The resources of the log: first path segments.
+const LOG_PATHS: [&str; 4] = ["/events", "/consumers", SEARCH_PATHS[0], SEARCH_PATHS[1]];
+/// The resources of the subscribers.
+const SUBSCRIBER_PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
+const OPENAPI_PATH: &str = "/openapi.json";
+
+/// The API with the resources that it serves.
+pub struct Api {
+    authenticator: Authenticator,
+    log: Option<Arc<LogReader>>,
+    subscribers: Option<SubscriberService>,
+}
+
+#[derive(Clone, Copy)]
+pub struct ApiRequest<'a> {
+    pub method: &'a Method,
+    /// Begins with a slash.
+    pub path: &'a str,
+    /// Without the question mark.
+    pub query: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+    /// The longest time for which the request may wait.
+    pub max_wait: Duration,
+}
+
+impl<'a> ApiRequest<'a> {
+    /// A header's text; a header that is not text counts as absent.
+    fn header(&self, name: header::HeaderName) -> Option<&'a str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap_or(""))
+    }
+}
+
+impl Api {
+    /// Creates an API without resources.
+    pub fn new(authenticator: Authenticator) -> Self {
+        Self { authenticator, log: None, subscribers: None }
+    }
+
+    /// Adds events, consumers and the search.
+    #[must_use]
+    pub fn with_log(self, log: EventLog) -> Self {
+        Self { log: Some(Arc::new(LogReader::new(log))), ..self }
+    }
+
+    /// Adds subscribers and deliveries.
+    #[must_use]
+    pub fn with_subscribers(self, service: SubscriberService) -> Self {
+        Self { subscribers: Some(service), ..self }
+    }
+
+    /// The paths of the resources that this API serves.
+    pub fn paths(&self) -> Vec<&'static str> {
+        let log = self.log.iter().flat_map(|_| LOG_PATHS);
+        let subscribers = self.subscribers.iter().flat_map(|_| SUBSCRIBER_PATHS);
+        log.chain(subscribers).chain([OPENAPI_PATH]).collect()
+    }
+
+    /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`). Callers do
+    /// this before they read or decode the body.
+    ///
+    /// # Errors
+    /// The response: 401; 403 for a token whose scope excludes the path; 503 when the tokens cannot be read.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        is_signed: bool,
+    ) -> Result<AuthenticatedToken, ApiResponse> {
+        let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+        match self.authenticator.authenticate(authorization, is_signed).await {
+            Ok(Some(token)) if token.scope != TokenScope::AllSources && is_subscriber_path(path) => {
+                Err(ApiError::Forbidden("This token is limited to some sources.").into_response())
+            }
+            Ok(Some(token)) => Ok(token),
+            Ok(None) => Err(ApiError::Unauthorized.into_response()),
+            Err(error) => {
+                error!(
+                    error = error.to_string(),
+                    "cannot authenticate requests: the token secret is unavailable"
+                );
+                Err(ApiError::Unavailable.into_response())
+            }
+        }
+    }
+
+    /// Handles a request of a client that [`authenticate`](Self::authenticate) has accepted.
+    pub async fn handle(&self, request: ApiRequest<'_>, token: &AuthenticatedToken) -> ApiResponse {
+        let request = ApiRequest { path: trim_slash(request.path), ..request };
+        // HEAD is handled like GET, except where GET has side effects.
+        let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
+        let request = if is_head { ApiRequest { method: &Method::GET, ..request } } else { request };
+        let response = self.route(&request, &token.scope).await.unwrap_or_else(ApiError::into_response);
+        let mut response = response.finalize(&request);
+        if is_head {
+            response.body = Vec::new();
+        }
+        response
+    }
+
+    async fn route(&self, request: &ApiRequest<'_>, scope: &TokenScope) -> Result<ApiResponse, ApiError> {
+        if request.body.len() > MAX_BODY_BYTES {
+            return Err(ApiError::BodyTooLarge);
+        }
+        let segments: Vec<_> = request.path.split('/').skip(1).collect();
+        match (segments.as_slice(), &self.log, &self.subscribers) {
+            (["events"], Some(log), _) => events::list_events(log, request, scope).await,
+            (["events", id], Some(log), _) => events::get_event(log, request, scope, id).await,
+            (["consumers", segments @ ..], Some(log), _) => {
+                consumers::route(log, request, scope, segments).await
+            }
+            (_, Some(log), _) if SEARCH_PATHS.contains(&request.path) => {
+                search::search(log, request, scope).await
+            }
+            (["subscribers", segments @ ..], _, Some(service)) => {
+                subscribers::route(service, request, segments).await
+            }
+            (["deliveries", segments @ ..], _, Some(service)) => {
+                deliveries::route(service, request, segments).await
+            }
+            (["openapi.json"], ..) if request.method == Method::GET => {
+                Ok(ApiResponse::json(StatusCode::OK, include_str!("openapi.json")))
+            }
+            (["openapi.json"], ..) => Err(ApiError::MethodNotAllowed("GET")),
+            _ => Err(ApiError::NotFound(format!("Not found. Paths: {}.", self.paths().join(", ")))),
+        }
+    }
+
+    /// Opens a stream of events for a client that [`authenticate`](Self::authenticate) has accepted: returns its first chunk, and
+    /// the stream of the remaining chunks.
+    ///
+    /// # Errors
+    /// The response to return instead.
+    pub async fn open_stream(
+        &self,
+        request: ApiRequest<'_>,
+        token: &AuthenticatedToken,
+    ) -> Result<(String, EventStream), ApiResponse> {
+        match &self.log {
+            Some(log) => {
+                EventStream::open(log, &request, &token.scope).await.map_err(ApiError::into_response)
+            }
+            None => Err(self.handle(request, token).await),
+        }
+    }
+}
+
+fn is_subscriber_path(path: &str) -> bool {
+    let first_segment = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    SUBSCRIBER_PATHS.iter().any(|resource| resource[1..] == *first_segment)
+}
+
+fn trim_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
+/// The size of a JSON text when it is encoded as a JSON string.
+fn json_string_bytes(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count()
+}

@@ -1,0 +1,162 @@
+//! HTTP responses: JSON, ETag and gzip, error bodies.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{self, HeaderName};
+use http::{Method, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::ApiRequest;
+
+/// Smaller bodies are not compressed.
+const MIN_GZIP_BYTES: usize = 1024;
+
+/// A response. It may contain a new secret, so it has no `Debug`.
+pub struct ApiResponse {
+    pub status: StatusCode,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Vec<u8>,
+    etag: EtagSource,
+}
+
+/// The source of a response's `ETag`.
+enum EtagSource {
+    /// Parts that identify the body.
+    Known(String),
+    /// A hash of the body.
+    Body,
+    /// No tag.
+    None,
+}
+
+impl ApiResponse {
+    pub(super) fn json(status: StatusCode, body: impl Into<Vec<u8>>) -> Self {
+        Self::new("application/json", status, body)
+    }
+
+    pub(super) fn new(media_type: &str, status: StatusCode, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![
+            (header::CONTENT_TYPE, media_type.to_owned()),
+            // Personal data: only the client may store it, and it must revalidate.
+            (header::CACHE_CONTROL, "private, no-cache".to_owned()),
+        ];
+        Self { status, headers, body: body.into(), etag: EtagSource::Body }
+    }
+
+    /// A response that no client may store: subscribers and their secrets.
+    pub(super) fn no_store(status: StatusCode, value: &serde_json::Value) -> Self {
+        let headers = vec![
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+            (header::CACHE_CONTROL, "no-store".to_owned()),
+        ];
+        Self { status, headers, body: format!("{value}\n").into_bytes(), etag: EtagSource::None }
+    }
+
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), etag: EtagSource::Body }
+    }
+
+    /// Sets a tag from parts that identify the body.
+    pub(super) fn with_etag(mut self, parts: &[&str]) -> Self {
+        self.etag = EtagSource::Known(etag(parts.join("\n").as_bytes()));
+        self
+    }
+
+    pub(super) fn without_etag(mut self) -> Self {
+        self.etag = EtagSource::None;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// Applies the request's conditions: 304 for a matching tag, gzip if accepted.
+    pub(super) fn finalize(mut self, request: &ApiRequest<'_>) -> Self {
+        if self.status != StatusCode::OK || request.method != Method::GET {
+            return self;
+        }
+        let tag = match std::mem::replace(&mut self.etag, EtagSource::None) {
+            EtagSource::Known(tag) => Some(tag),
+            EtagSource::Body => Some(etag(&self.body)),
+            EtagSource::None => None,
+        };
+        self = self.with_header(header::VARY, "accept, accept-encoding");
+        if let Some(tag) = tag {
+            let is_unmodified =
+                request.header(header::IF_NONE_MATCH).is_some_and(|known| matches_etag(known, &tag));
+            self = self.with_header(header::ETAG, &tag);
+            if is_unmodified {
+                self.status = StatusCode::NOT_MODIFIED;
+                self.body = Vec::new();
+                return self;
+            }
+        }
+        if self.body.len() >= MIN_GZIP_BYTES
+            && request.header(header::ACCEPT_ENCODING).is_some_and(accepts_gzip)
+            && let Some(compressed) = gzip(&self.body)
+        {
+            self.body = compressed;
+            self = self.with_header(header::CONTENT_ENCODING, "gzip");
+        }
+        self
+    }
+}
+
+/// A weak tag, because the compressed and the plain body share it.
+fn etag(content: &[u8]) -> String {
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..16]))
+}
+
+/// Whether `If-None-Match` contains a tag, by weak comparison. Source: RFC 9110, section 13.1.2.
+fn matches_etag(if_none_match: &str, tag: &str) -> bool {
+    let opaque_tag = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    if_none_match.trim() == "*" || if_none_match.split(',').any(|known| opaque_tag(known) == opaque_tag(tag))
+}
+
+/// Whether `Accept-Encoding` accepts gzip. Source: RFC 9110, section 12.5.3.
+fn accepts_gzip(accept_encoding: &str) -> bool {
+    accept_encoding.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
+        let is_excluded = parts.any(|weight| {
+            weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
+        });
+        is_gzip && !is_excluded
+    })
+}
+
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    // Writing to memory cannot fail.
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_an_etag_matches() {
+        for known in ["\"a\"", "W/\"a\"", "\"b\", W/\"a\"", "*"] {
+            assert!(matches_etag(known, "W/\"a\""), "{known}");
+        }
+        for known in ["", "a", "\"b\"", "W/\"aa\""] {
+            assert!(!matches_etag(known, "W/\"a\""), "{known}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_only_if_accepted() {
+        for accepted in ["gzip", "br, GZIP;q=0.5", "*", "gzip;q=1"] {
+            assert!(accepts_gzip(accepted), "{accepted}");
+        }
+        for accepted in ["", "br", "identity", "gzip;q=0", "gzip; q=0.000, br"] {
+            assert!(!accepts_gzip(accepted), "{accepted}");
+        }
+    }
+}

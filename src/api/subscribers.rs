@@ -1,0 +1,107 @@
+//! `/subscribers`: create, change, pause, test and delete subscribers, and rotate their secrets.
+
+use http::{Method, StatusCode};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::{parse_body, parse_value};
+use super::error::ApiError;
+use super::{ApiRequest, ApiResponse};
+use crate::delivery::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate, view};
+use crate::secrets::Secret;
+
+const DEFAULT_OVERLAP_HOURS: i64 = 24;
+
+/// The fields of `POST /subscribers` that are not settings.
+#[derive(Deserialize)]
+struct CreateRequest {
+    name: String,
+    #[serde(default)]
+    secret: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RotateSecretRequest {
+    overlap_hours: Option<i64>,
+}
+
+/// Handles a request; `segments` are the path segments after `/subscribers`.
+pub(super) async fn route(
+    service: &SubscriberService,
+    request: &ApiRequest<'_>,
+    segments: &[&str],
+) -> Result<ApiResponse, ApiError> {
+    let now = (service.clock)();
+    match (segments, request.method) {
+        ([], &Method::GET) => {
+            let subscribers =
+                service.store.subscribers.list(None).await.map_err(SubscriberServiceError::from)?;
+            let data: Vec<_> =
+                subscribers.iter().map(|subscriber| view::subscriber_json(subscriber, now)).collect();
+            ok(&json!({"object": "list", "data": data}))
+        }
+        ([], &Method::POST) => {
+            let mut settings: serde_json::Map<String, Value> = parse_body(request.body)?;
+            let fields = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
+            let CreateRequest { name, secret } = parse_value(Value::Object(fields.collect()))?;
+            let changes: SubscriberUpdate =
+                parse_value(Value::Object(settings)).map_err(|error| match error {
+                    // The message lists only the settings; `CreateRequest` has two more fields.
+                    ApiError::BadRequest(message) if message.starts_with("unknown field ") => {
+                        let fields = "expected one of `name`, `secret`, ";
+                        ApiError::BadRequest(message.replace("expected one of ", fields))
+                    }
+                    error => error,
+                })?;
+            let is_imported = secret.is_some();
+            let (created, secret) = service.create(&name, changes, secret.map(Secret::new)).await?;
+            let json = view::subscriber_json(&created, now);
+            let json = if is_imported { json } else { with_secret(json, &secret) };
+            Ok(ApiResponse::no_store(StatusCode::CREATED, &json))
+        }
+        ([], _) => Err(ApiError::MethodNotAllowed("GET, POST")),
+        ([name], &Method::GET) => ok(&view::subscriber_json(&service.find(name).await?, now)),
+        ([name], &Method::PATCH) => {
+            ok(&view::subscriber_json(&service.update(name, parse_body(request.body)?).await?, now))
+        }
+        ([name], &Method::DELETE) => {
+            service.delete(name).await?;
+            Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
+        }
+        ([_], _) => Err(ApiError::MethodNotAllowed("GET, PATCH, DELETE")),
+        ([name, "pause"], &Method::POST) => ok(&view::subscriber_json(&service.pause(name).await?, now)),
+        ([name, "resume"], &Method::POST) => ok(&view::subscriber_json(&service.resume(name).await?, now)),
+        ([name, "test"], &Method::POST) => ok(&view::ping_json(&service.send_ping(name).await?)),
+        ([name, "rotate-secret"], &Method::POST) => {
+            let RotateSecretRequest { overlap_hours } = if request.body.is_empty() {
+                RotateSecretRequest::default()
+            } else {
+                parse_body(request.body)?
+            };
+            let hours = overlap_hours.unwrap_or(DEFAULT_OVERLAP_HOURS);
+            let max_hours = MAX_OVERLAP.as_hours();
+            if !(0..=max_hours).contains(&hours) {
+                return Err(ApiError::BadRequest(format!(
+                    "overlap_hours is out of range, expected 0 to {max_hours}"
+                )));
+            }
+            let secret = service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
+            ok(&with_secret(view::subscriber_json(&service.find(name).await?, now), &secret))
+        }
+        ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        _ => Err(ApiError::NotFound(
+            "Not found. Paths of a subscriber: pause, resume, rotate-secret, test.".into(),
+        )),
+    }
+}
+
+fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::no_store(StatusCode::OK, value))
+}
+
+fn with_secret(mut json: Value, secret: &Secret) -> Value {
+    json["secret"] = String::from_utf8_lossy(secret.expose()).into();
+    json
+}

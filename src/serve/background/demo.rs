@@ -1,0 +1,81 @@
+//! `serve --demo`: sends the server one signed webhook of every provider and one forged webhook, over HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::providers::{PublicUrl, RequestUrl};
+use crate::secrets::Secret;
+use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
+use crate::serve::terminal::Terminal;
+use crate::serve::test_webhook::{SignedWebhook, TestWebhook, WebhookSender};
+
+/// Runs the demo and prints its outcome; the server continues in any case.
+pub(in crate::serve) async fn run(
+    address: SocketAddr,
+    public_url: Option<&PublicUrl>,
+    endpoints: &WebhookEndpoints,
+    terminal: &Terminal,
+) {
+    let demo = Demo { address, public_url, terminal };
+    let result = match demo.send_all(endpoints).await {
+        Ok(()) => {
+            "demo: done. The events are in the events file. The server keeps running; stop it with Ctrl-C."
+                .to_owned()
+        }
+        Err(error) => format!("demo: failed: {error}. The server keeps running; stop it with Ctrl-C."),
+    };
+    terminal.print_line(&result);
+}
+
+struct Demo<'a> {
+    address: SocketAddr,
+    public_url: Option<&'a PublicUrl>,
+    terminal: &'a Terminal,
+}
+
+impl Demo<'_> {
+    async fn send_all(&self, endpoints: &WebhookEndpoints) -> Result<(), String> {
+        for endpoint in endpoints.iter() {
+            let title = endpoint.handler.provider.title;
+            self.terminal.print_line(&format!("demo: a webhook, signed as {title} signs"));
+            self.send_sample(endpoint, &endpoint.secret, true).await?;
+        }
+        if let Some(endpoint) = endpoints.iter().next() {
+            let title = endpoint.handler.provider.title;
+            self.terminal
+                .print_line(&format!("demo: a forged {title} webhook, signed with a guessed secret"));
+            self.send_sample(endpoint, &Secret::new("a guess"), false).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_sample(
+        &self,
+        endpoint: &Arc<WebhookEndpoint>,
+        secret: &Secret,
+        is_genuine: bool,
+    ) -> Result<(), String> {
+        let provider = endpoint.handler.provider;
+        let local_url = RequestUrl {
+            scheme: "http",
+            authority: self.address.to_string(),
+            path: format!("/hooks/{}", provider.name),
+            query: None,
+        };
+        // Signed for the public URL, sent to this machine.
+        let url = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
+        let webhook = TestWebhook { provider, event: None, body: None, url };
+        let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
+        let sender = WebhookSender::new(&local_url).map_err(|error| error.to_string())?;
+        let signed = SignedWebhook { url: local_url, ..signed };
+        let (status, body) = sender.send(signed).await.map_err(|error| error.to_string())?;
+        self.terminal.print_line(&format!("    answered {status} {}\n", body.trim_end()));
+        if is_genuine == (200..300).contains(&status) {
+            Ok(())
+        } else {
+            Err(format!("the response to the {} webhook had an unexpected status: {status}", provider.title))
+        }
+    }
+}

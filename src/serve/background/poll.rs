@@ -1,0 +1,76 @@
+//! Polls the providers' event lists for events whose webhooks were missed.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::archive::Archive;
+use crate::poller::{CheckpointStore, Poller};
+use crate::providers;
+use crate::secrets::Secret;
+use crate::serve::ServeError;
+use crate::serve::config::ServeSettings;
+use crate::serve::terminal::Terminal;
+use crate::util::files::create_private_folder;
+
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
+/// The next poll continues a poll that takes longer.
+const POLL_TIMEOUT: Duration = Duration::from_secs(600);
+const CHECKPOINT_FOLDER: &str = "polls";
+
+/// The configured pollers with their API keys.
+pub(in crate::serve) fn pollers(
+    settings: &ServeSettings,
+    archive: &Archive,
+) -> Result<Vec<(Poller, Secret)>, ServeError> {
+    let folder = settings.data.join(CHECKPOINT_FOLDER);
+    let mut pollers = Vec::new();
+    for provider in providers::PROVIDERS {
+        let (Some(polling), Some(key)) = (&provider.polling, settings.polls.keys.get(provider.name)) else {
+            continue;
+        };
+        create_private_folder(&folder)
+            .map_err(|error| ServeError::DataFolder { path: folder.clone(), error })?;
+        let poller = Poller {
+            provider,
+            polling,
+            base_url: settings.polls.urls.get(provider.name).cloned(),
+            archive: archive.clone(),
+            checkpoint_store: CheckpointStore::File(folder.join(format!("{}.json", provider.name))),
+            delay: SignedDuration::from_secs(i64::from(settings.polls.delay_seconds)),
+            lookback: SignedDuration::from_hours(24 * i64::from(settings.polls.back_days)),
+            event_types: settings.polls.types.get(provider.name).cloned().unwrap_or_default(),
+        };
+        pollers.push((poller, key.clone()));
+    }
+    Ok(pollers)
+}
+
+/// Polls until `shutdown` becomes true. An interrupted poll resumes in the next run.
+pub(in crate::serve) async fn run(
+    poller: Poller,
+    key: Secret,
+    terminal: Terminal,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let work = async {
+        let mut is_healthy = false;
+        loop {
+            let result = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
+            match &result {
+                // Only the first success and the first after a failure are printed.
+                Ok(summary) if !is_healthy => terminal.print_polled(poller.provider.name, summary),
+                Ok(_) => {}
+                Err(error) => terminal.print_poll_error(poller.provider.name, error),
+            }
+            is_healthy = result.is_ok();
+            sleep(POLL_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
+    }
+}

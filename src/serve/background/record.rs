@@ -1,0 +1,135 @@
+//! Records archived batches in the log: new ones as they arrive, and at startup those that an earlier run did not reach.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use crate::aws::AwsError;
+use crate::bus::EventBridge;
+use crate::db::DatabaseError;
+use crate::log::RetentionPolicy;
+use crate::providers;
+use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
+use crate::serve::terminal::Terminal;
+
+/// The time for one batch.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The first pause after a transient failure; it doubles up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+/// Publishes nothing.
+pub(in crate::serve) type ServedRecorder = Recorder<EventBridge>;
+
+/// A batch whose recording failed and is retried.
+struct BatchRetry {
+    key: String,
+    due: Instant,
+    backoff: Duration,
+}
+
+/// Records until `shutdown` becomes true. `new_batches` receives the keys of new batches.
+pub(in crate::serve) async fn run(
+    recorder: ServedRecorder,
+    mut new_batches: mpsc::UnboundedReceiver<String>,
+    terminal: Terminal,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let work = async {
+        maintain(&recorder).await;
+        let mut next_maintenance = Instant::now() + MAINTENANCE_INTERVAL;
+        let mut retries: VecDeque<BatchRetry> = VecDeque::new();
+        for key in unrecorded_batches(&recorder).await {
+            retries.extend(record_batch(&recorder, key, MIN_BACKOFF, &terminal).await);
+        }
+        loop {
+            let due = retries.front().map_or(next_maintenance, |retry| retry.due.min(next_maintenance));
+            let retry = tokio::select! {
+                key = new_batches.recv() => match key {
+                    Some(key) => record_batch(&recorder, key, MIN_BACKOFF, &terminal).await,
+                    None => return,
+                },
+                () = sleep_until(due) => match retries.pop_front() {
+                    Some(retry) if retry.due <= Instant::now() => {
+                        record_batch(&recorder, retry.key, retry.backoff, &terminal).await
+                    }
+                    retry => {
+                        next_maintenance = Instant::now() + MAINTENANCE_INTERVAL;
+                        maintain(&recorder).await;
+                        retries.extend(retry);
+                        None
+                    }
+                },
+            };
+            retries.extend(retry);
+        }
+    };
+    // The next run records a batch whose recording is interrupted here.
+    tokio::select! {
+        () = work => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
+    }
+}
+
+async fn maintain(recorder: &ServedRecorder) {
+    if let Err(error) = recorder.log.maintain(&RetentionPolicy::default()).await {
+        warn!(error = error.to_string(), "log maintenance failed");
+    }
+}
+
+/// Archived batches that are not in the log.
+async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
+    let mut keys = Vec::new();
+    for provider in providers::PROVIDERS {
+        let mut after: Option<String> = None;
+        loop {
+            match recorder.list_unrecorded(provider, after.as_deref(), Instant::now() + RECORD_TIMEOUT).await
+            {
+                Ok(Some(ArchivePage { last_key, unrecorded_keys, .. })) => {
+                    keys.extend(unrecorded_keys);
+                    after = Some(last_key);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let error = error.to_string();
+                    warn!(error, "failed to scan the archive for unrecorded batches");
+                    return keys;
+                }
+            }
+        }
+    }
+    keys
+}
+
+/// Records one batch; returns when to retry after a transient failure.
+async fn record_batch(
+    recorder: &ServedRecorder,
+    key: String,
+    backoff: Duration,
+    terminal: &Terminal,
+) -> Option<BatchRetry> {
+    let started = Instant::now();
+    let result = recorder.record_archived(&key, &AwsOrigin::default(), started + RECORD_TIMEOUT).await;
+    if result.is_ok()
+        && let Err(error) = recorder.log.assign_positions().await
+    {
+        // The batch is recorded; the next reader assigns its positions.
+        warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
+    }
+    terminal.print_recorded(&key, &result, started.elapsed());
+    let is_transient = matches!(
+        result,
+        Err(RecordError::Log(DatabaseError::Unavailable(_))
+            | RecordError::Archive(AwsError::Unavailable { .. })
+            | RecordError::TimedOut)
+    );
+    is_transient.then(|| BatchRetry {
+        key,
+        due: Instant::now() + backoff,
+        backoff: MAX_BACKOFF.min(backoff * 2),
+    })
+}

@@ -1,0 +1,142 @@
+//! HTTP routes of the API: the log, its search, subscribers and deliveries.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use hyper::body::Frame;
+use tokio::sync::{mpsc, watch};
+
+use super::access::{AccessPolicy, build_authenticator, read_body};
+use crate::api::{Api, ApiRequest, ApiResponse, EventStream, MAX_WAIT, STREAM_HEADERS, is_stream_request};
+use crate::delivery::SubscriberService;
+use crate::log::EventLog;
+use crate::serve::config::ServeSettings;
+
+struct ApiState {
+    api: Api,
+    policy: AccessPolicy,
+    shutdown: watch::Receiver<bool>,
+}
+
+pub(in crate::serve) fn router(
+    settings: &ServeSettings,
+    log: EventLog,
+    service: SubscriberService,
+    shutdown: watch::Receiver<bool>,
+) -> Router {
+    let api = Api::new(build_authenticator(settings)).with_log(log).with_subscribers(service);
+    let paths = api.paths();
+    let state = Arc::new(ApiState { api, policy: AccessPolicy::from_settings(settings), shutdown });
+    let mut router = Router::new();
+    for path in paths {
+        for suffix in ["", "/", "/{*rest}"] {
+            router = router.route(&format!("{path}{suffix}"), any(handle));
+        }
+    }
+    router.with_state(state)
+}
+
+async fn handle(State(state): State<Arc<ApiState>>, request: axum::extract::Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Some(response) = state.policy.reject(&parts.headers) {
+        return response;
+    }
+    // The body is read only for a client that has been authenticated.
+    let token = match state.api.authenticate(&parts.headers, parts.uri.path(), false).await {
+        Ok(token) => token,
+        Err(response) => return into_axum_response(response),
+    };
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let request = api_request(&parts, &body, Duration::ZERO);
+    if is_stream_request(&request) {
+        return match state.api.open_stream(request, &token).await {
+            Ok((first_chunk, events)) => stream_response(first_chunk, events, state.shutdown.clone()),
+            Err(response) => into_axum_response(response),
+        };
+    }
+    let mut shutdown = state.shutdown.clone();
+    let response = tokio::select! {
+        response = state.api.handle(api_request(&parts, &body, MAX_WAIT), &token) => Some(response),
+        // At shutdown a waiting GET is handled again without waiting.
+        _ = shutdown.wait_for(|is_requested| *is_requested), if parts.method == Method::GET => None,
+    };
+    into_axum_response(match response {
+        Some(response) => response,
+        None => state.api.handle(request, &token).await,
+    })
+}
+
+fn api_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> ApiRequest<'a> {
+    ApiRequest {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+        body,
+        max_wait,
+    }
+}
+
+fn into_axum_response(response: ApiResponse) -> Response {
+    let ApiResponse { status, headers, body, .. } = response;
+    let mut response = (status, body).into_response();
+    // axum sets application/octet-stream for bytes.
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+/// A body that streams the chunks of a channel.
+struct ChannelBody(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for ChannelBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+/// Streams until the client disconnects or the server shuts down.
+fn stream_response(
+    first_chunk: String,
+    mut events: EventStream,
+    mut shutdown: watch::Receiver<bool>,
+) -> Response {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut next_chunk = Some(first_chunk);
+        while let Some(chunk) = next_chunk {
+            if sender.send(chunk.into()).await.is_err() {
+                return;
+            }
+            next_chunk = tokio::select! {
+                chunk = events.next_chunk() => chunk,
+                () = sender.closed() => return,
+                _ = shutdown.wait_for(|is_requested| *is_requested) => return,
+            };
+        }
+    });
+    (STREAM_HEADERS, Body::new(ChannelBody(receiver))).into_response()
+}

@@ -1,0 +1,119 @@
+//! HTTP routes of webhooks: `/hooks/{provider}`, and an index page at `/`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{any, get};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::admission::AdmissionControl;
+use crate::bridge::{WebhookRequest, WebhookResponse};
+use crate::providers::{self, PublicUrl, RawWebhook, RequestUrl};
+use crate::serve::config::ServeSettings;
+use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
+use crate::serve::terminal::Terminal;
+
+/// Slightly below the timeout of most providers.
+const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
+
+struct WebhookRoute {
+    admission: Arc<AdmissionControl>,
+    endpoint: Arc<WebhookEndpoint>,
+    public_url: Option<PublicUrl>,
+    terminal: Terminal,
+}
+
+pub(in crate::serve) fn router(
+    endpoints: &WebhookEndpoints,
+    settings: &ServeSettings,
+    terminal: &Terminal,
+) -> Router {
+    let admission = Arc::new(AdmissionControl::new(settings.concurrency));
+    let page = index_page();
+    let mut router = Router::new().route("/", get(move || std::future::ready(Html(page))));
+    for endpoint in endpoints.iter() {
+        let route = WebhookRoute {
+            admission: admission.clone(),
+            endpoint: endpoint.clone(),
+            public_url: settings.public_url.clone(),
+            terminal: terminal.clone(),
+        };
+        let path = format!("/hooks/{}", endpoint.handler.provider.name);
+        router = router.merge(Router::new().route(&path, any(handle_webhook)).with_state(Arc::new(route)));
+    }
+    router.fallback(not_found)
+}
+
+async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::extract::Request) -> Response {
+    let deadline = Instant::now() + HANDLING_TIMEOUT;
+    let (parts, body) = request.into_parts();
+    let provider = route.endpoint.handler.provider;
+    // An obviously invalid request takes no permit, and its body is not read.
+    let is_plausible =
+        parts.method == Method::POST && parts.headers.contains_key(provider.signature_scheme.header);
+    let (body, _permit) = if is_plausible {
+        match route.admission.admit(body, deadline).await {
+            Ok((body, permit)) => (body, Some(permit)),
+            Err(rejected) => {
+                route.terminal.print_rejected(provider.name, rejected.status().as_u16());
+                return rejected.into_response();
+            }
+        }
+    } else {
+        (Bytes::new(), None)
+    };
+    let webhook = RawWebhook::new(request_url(&parts, route.public_url.as_ref()), parts.headers, body);
+    let record =
+        route.endpoint.handler.handle(WebhookRequest { method: parts.method, webhook }, deadline).await;
+    route.terminal.print_webhook(&record);
+    let WebhookResponse { status, extra_header, body } = record.response();
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, axum::response::AppendHeaders(extra_header), body).into_response()
+}
+
+/// The URL that the provider requested.
+fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let url = RequestUrl {
+        scheme: "http",
+        authority: host.to_owned(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+    };
+    match public_url {
+        Some(public) => public.rewrite(url),
+        None => url,
+    }
+}
+
+async fn not_found() -> Response {
+    let endpoints = providers::PROVIDERS.map(|p| format!("/hooks/{}", p.name)).join(", ");
+    let searches = crate::api::SEARCH_PATHS.join(", ");
+    text_response(
+        StatusCode::NOT_FOUND,
+        &format!(
+            "Not Found. Paths: /, {endpoints}, /events, /consumers, /openapi.json, {searches}, /subscribers, /deliveries"
+        ),
+    )
+}
+
+fn text_response(status: StatusCode, body: &str) -> Response {
+    (status, format!("{body}\n")).into_response()
+}
+
+/// Lists the endpoints. It contains no event and no secret, so it needs no token.
+fn index_page() -> String {
+    let row = |p: &providers::Provider| {
+        format!(
+            "<tr><td>{}</td><td><code>POST /hooks/{}</code></td><td><a href=\"{}\">signature documentation</a></td></tr>\n",
+            p.title, p.name, p.documentation
+        )
+    };
+    include_str!("page.html").replace("{rows}", &providers::PROVIDERS.map(row).concat())
+}

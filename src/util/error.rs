@@ -1,0 +1,13 @@
+//! Texts of errors.
+
+/// An error and its causes in one line, by `Display`: the SDK's `Debug` output can contain a response.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
