@@ -22,7 +22,7 @@ use hookbridge::aws::AwsError;
 use hookbridge::bus::Bus;
 use hookbridge::db::Database;
 use hookbridge::delivery::{
-    DeliveryClient, DeliveryStore, Dispatcher, KeyRing, KeySource, SIGNATURE_HEADERS, SigningSecret,
+    DeliveryClient, DeliveryStore, DeliveryWorker, KeyRing, KeySource, SIGNATURE_HEADERS, SigningSecret,
     SsrfGuard,
 };
 use hookbridge::event::Event;
@@ -302,7 +302,7 @@ async fn measure_claims(database: &str) {
     let mut claim_times = Vec::new();
     for _ in 0..20 {
         let (keys, client) = (KeySource::Static(keys.key_ring().await.unwrap()), client.clone());
-        let dispatcher = Dispatcher::new(
+        let dispatcher = DeliveryWorker::new(
             DeliveryStore::new(log.database().clone()),
             keys,
             client,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use hookbridge::bus::EventBridge;
 use hookbridge::db::Database;
 use hookbridge::delivery::{
-    DeliveryClient, DeliveryStore, Dispatcher, DispatcherEnvironment, DispatcherFunction, KeySource,
-    RetryQueue, SsrfGuard,
+    DeliveryClient, DeliveryStore, DeliveryWorker, DispatcherEnvironment, DispatcherFunction, KeySource,
+    SsrfGuard, WakeQueue,
 };
 use hookbridge::secrets::SecretsManager;
 use hookbridge::util::output;
@@ -31,10 +31,10 @@ async fn run() -> Result<(), Error> {
     let keys = KeySource::from_secrets_manager(SecretsManager::new(&config, environment.subscriber_key_arn));
     let client = DeliveryClient::new(SsrfGuard::new(environment.allowed_networks))?;
     let bus = EventBridge::new(&config, environment.bus);
-    let dispatcher = Dispatcher::new(store, keys, client, bus, Arc::new(Timestamp::now))
-        .with_queue(RetryQueue::new(&config, environment.queue_url));
+    let worker = DeliveryWorker::new(store, keys, client, bus, Arc::new(Timestamp::now))
+        .with_wake_queue(WakeQueue::new(&config, environment.queue_url));
     let function = Arc::new(DispatcherFunction {
-        dispatcher: Arc::new(dispatcher),
+        worker: Arc::new(worker),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
         retention: environment.retention,
     });

@@ -27,7 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (5, "fewer_indexes", include_str!("../../migrations/postgres/0005_fewer_indexes.sql")),
     (6, "pauses", include_str!("../../migrations/postgres/0006_pauses.sql")),
     (7, "subscriber versions", include_str!("../../migrations/postgres/0007_subscriber_versions.sql")),
-    (8, "lease kinds", include_str!("../../migrations/postgres/0008_lease_kinds.sql")),
+    (8, "queue leases", include_str!("../../migrations/postgres/0008_queue_leases.sql")),
 ];
 
 /// The certificate authorities of Amazon RDS and Aurora in all regions. Source: "Using SSL/TLS to encrypt a

@@ -2,22 +2,27 @@
 //! retention.
 
 use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use jiff::SignedDuration;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::dispatcher::{ArrivedEvent, DispatchError, Dispatcher, FinishedAttempt, SweepError, SweepReport};
-use super::queue::RetryMessage;
+use super::wake_queue::WakeMessage;
+use super::worker::{
+    ArrivedEvent, AttemptRunner, DeliveryWorker, FinishedAttempt, SweepError, SweepReport, WorkerError,
+};
 use crate::bus::Bus;
 use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 
+/// The time before the deadline after which nothing more is claimed: the longest attempt, and the time to record it.
+const CLAIM_MARGIN: Duration = Duration::from_secs(40);
+
 pub struct DispatcherFunction<B> {
-    pub dispatcher: Arc<Dispatcher<B>>,
+    pub worker: Arc<DeliveryWorker<B>>,
     /// The function's name, a dimension of its metrics.
     pub name: String,
     /// How long finished deliveries and attempts are kept.
@@ -71,82 +76,84 @@ impl<B: Bus> DispatcherFunction<B> {
             ));
         };
         let ids: Vec<_> = messages.records.iter().map(|message| message.message_id.clone()).collect();
-        let mut recorded = Vec::new();
-        let handling = self.handle_messages(messages.records, &mut recorded);
-        // Deliveries that were interrupted stay leased until the sweep finds them; their messages return to the queue.
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (function, attempt_lines, id) = (self.clone(), lines.clone(), request_id.to_owned());
+        let runner = AttemptRunner::start(self.worker.clone(), move |attempt| {
+            let line = function.attempt_log_line(attempt, &id);
+            attempt_lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        });
+        // Attempts that are cut off stay leased until the sweep finds them; the messages return to the queue.
+        let handling = self.handle_messages(messages.records, runner, deadline);
         let response = timeout_at(deadline, handling).await.unwrap_or_else(|_| {
             warn!(request_id, "deadline reached before the batch was finished");
             let mut response = BatchResponse::default();
             ids.into_iter().for_each(|id| response.add_failure(id));
             response
         });
-        Ok((response, recorded.iter().map(|attempt| self.attempt_log_line(attempt, request_id)).collect()))
+        let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((response, lines))
     }
 
+    /// Creates and attempts the deliveries of events. If the worker is woken, it also attempts what is due.
     async fn handle_messages(
         &self,
         messages: Vec<SqsMessage>,
-        recorded: &mut Vec<FinishedAttempt>,
+        runner: AttemptRunner<B>,
+        deadline: Instant,
     ) -> BatchResponse {
         let mut response = BatchResponse::default();
-        let (mut events, mut event_message_ids, mut deliveries, mut accepted_message_ids) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut events, mut event_message_ids, mut wake_message_ids) = (Vec::new(), Vec::new(), Vec::new());
         for message in messages {
-            if let Ok(retry) = serde_json::from_str::<RetryMessage>(&message.body) {
-                match self.dispatcher.claim_from_queue(retry).await {
-                    Ok(delivery) => {
-                        deliveries.extend(delivery);
-                        accepted_message_ids.push(message.message_id);
-                    }
-                    Err(error) => self.fail_message(&mut response, message.message_id, &error.to_string()),
-                }
+            if serde_json::from_str::<WakeMessage>(&message.body).is_ok() {
+                wake_message_ids.push(message.message_id);
             } else if let Ok(EventEnvelope { id, detail_type }) = serde_json::from_str(&message.body) {
                 let (id, detail_type) = (id.into_owned(), detail_type.into_owned());
                 event_message_ids.push(message.message_id);
                 events.push(ArrivedEvent { id, detail_type, json: message.body });
             } else {
-                self.fail_message(
-                    &mut response,
-                    message.message_id,
-                    "neither a bus event nor a retry message",
-                );
+                fail_message(&mut response, message.message_id, "neither a bus event nor a wake message");
             }
         }
-        match self.dispatcher.create_deliveries(&events, None).await {
-            Ok(created) => {
-                deliveries.extend(created);
-                accepted_message_ids.append(&mut event_message_ids);
-            }
-            Err(DispatchError::Log(DatabaseError::Rejected(_))) => {
-                // The database may reject only one of the events, so the deliveries of each are created alone.
-                for (event, message_id) in events.iter().zip(event_message_ids) {
-                    match self.dispatcher.create_deliveries(std::slice::from_ref(event), None).await {
-                        Ok(created) => {
-                            deliveries.extend(created);
-                            accepted_message_ids.push(message_id);
-                        }
-                        Err(error) => self.fail_message(&mut response, message_id, &error.to_string()),
-                    }
-                }
-            }
-            Err(error) => {
-                event_message_ids
-                    .into_iter()
-                    .for_each(|id| self.fail_message(&mut response, id, &error.to_string()));
+        self.create_deliveries(&events, event_message_ids, &runner, &mut response).await;
+        if !wake_message_ids.is_empty() {
+            let claim_deadline = deadline.checked_sub(CLAIM_MARGIN).unwrap_or(deadline);
+            if let Err(error) = runner.attempt_due(claim_deadline).await {
+                let error = error.to_string();
+                wake_message_ids.into_iter().for_each(|id| fail_message(&mut response, id, &error));
             }
         }
-        if let Err(error) = self.dispatcher.deliver(deliveries, recorded).await {
-            // Attempts that were not recorded stay leased until the sweep finds them.
-            accepted_message_ids
-                .into_iter()
-                .for_each(|id| self.fail_message(&mut response, id, &error.to_string()));
+        runner.finish().await;
+        if self.worker.has_more_due()
+            && let Err(error) = self.worker.wake().await
+        {
+            warn!(error = error.to_string(), "failed to wake a worker; the sweep will");
         }
         response
     }
 
-    fn fail_message(&self, response: &mut BatchResponse, message_id: String, error: &str) {
-        warn!(message_id, error, "message returned to the queue");
-        response.add_failure(message_id);
+    async fn create_deliveries(
+        &self,
+        events: &[ArrivedEvent],
+        message_ids: Vec<String>,
+        runner: &AttemptRunner<B>,
+        response: &mut BatchResponse,
+    ) {
+        match self.worker.create_deliveries(events, None).await {
+            Ok(created) => runner.submit(created),
+            Err(WorkerError::Database(DatabaseError::Rejected(_))) => {
+                // The database may reject only one of the events, so the deliveries of each are created alone.
+                for (event, message_id) in events.iter().zip(message_ids) {
+                    match self.worker.create_deliveries(std::slice::from_ref(event), None).await {
+                        Ok(created) => runner.submit(created),
+                        Err(error) => fail_message(response, message_id, &error.to_string()),
+                    }
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                message_ids.into_iter().for_each(|id| fail_message(response, id, &error));
+            }
+        }
     }
 
     async fn run_scheduled_task(
@@ -159,13 +166,13 @@ impl<B: Bus> DispatcherFunction<B> {
             serde_json::from_str(event).map_err(|_| DispatcherInvocationError::UnknownEvent)?;
         match &*scheduled.task {
             "sweep" => {
-                let SweepReport { queued, given_up } = self.dispatcher.sweep(deadline).await?;
+                let SweepReport { queued, given_up } = self.worker.sweep(deadline).await?;
                 let metrics = [("DeliveriesQueued", queued), ("DeliveriesGivenUp", given_up)];
                 Ok(vec![self.count_metrics_line(&metrics, request_id, "swept")])
             }
             "maintain" => {
-                let oldest = self.dispatcher.now().checked_sub(self.retention);
-                self.dispatcher.store().delete_expired(oldest.unwrap_or_default()).await?;
+                let oldest = self.worker.now().checked_sub(self.retention);
+                self.worker.store().delete_expired(oldest.unwrap_or_default()).await?;
                 Ok(vec![self.count_metrics_line(&[], request_id, "maintained")])
             }
             _ => Err(DispatcherInvocationError::UnknownEvent),
@@ -206,4 +213,9 @@ impl<B: Bus> DispatcherFunction<B> {
         }
         line.into()
     }
+}
+
+fn fail_message(response: &mut BatchResponse, message_id: String, error: &str) {
+    warn!(message_id, error, "message returned to the queue");
+    response.add_failure(message_id);
 }

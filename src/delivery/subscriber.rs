@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::key_ring::{EncryptedSecret, KeyError, KeyRing, random_bytes};
+use super::encryption::{EncryptedSecret, KeyError, KeyRing, random_bytes};
 use super::signature::InvalidSecretError;
 use super::signer::{DeliverySignature, Signer};
 use crate::event::{Pattern, PatternError, glob_match};

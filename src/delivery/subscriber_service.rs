@@ -5,9 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{AttemptResult, DeliveryClient, DeliveryRequest};
-use super::dispatcher::Clock;
-use super::key_ring::{KeyError, KeyRing};
-use super::key_source::{KeySource, KeySourceError};
+use super::encryption::{KeyError, KeyRing};
+use super::encryption::{KeySource, KeySourceError};
 use super::signature::InvalidSecretError;
 use super::signer::{DeliverySignature, Signer};
 use super::ssrf::BlockedUrlError;
@@ -16,6 +15,7 @@ use super::subscriber::{
     Envelope, PauseReason, Receiver, SettingsError, SignerError, StoredSecret, Subscriber,
     SubscriberSettings, check_name, generate_secret,
 };
+use super::worker::Clock;
 use crate::db::DatabaseError;
 use crate::event::PatternError;
 use crate::secrets::Secret;

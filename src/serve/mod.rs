@@ -77,13 +77,12 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let db = Database::open(&settings.database, LOG_CONNECTIONS).await.map_err(log_error)?;
     let log = EventLog::new(db.clone());
     log.listen_for_appends().await.map_err(log_error)?;
-    let (dispatcher, subscriber_service) = deliver::dispatcher(&settings, db, endpoints.bus())?;
+    let (worker, subscriber_service) = deliver::worker(&settings, db, endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe());
     terminal.print_greeting(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), bus: None };
     let recorder_task = tokio::spawn(record::run(recorder, new_batches, terminal.clone(), shutdown.clone()));
-    let dispatcher_task =
-        tokio::spawn(deliver::run(dispatcher, log.clone(), terminal.clone(), shutdown.clone()));
+    let delivery_task = tokio::spawn(deliver::run(worker, log.clone(), terminal.clone(), shutdown.clone()));
     for (poller, key) in pollers {
         tokio::spawn(poll::run(poller, key, terminal.clone(), shutdown.clone()));
     }
@@ -104,7 +103,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     // A panic in the listener's task has been printed already.
     let _ = listener_task.await;
     let _ = recorder_task.await;
-    let _ = dispatcher_task.await;
+    let _ = delivery_task.await;
     if let Some(tail_task) = tail_task {
         let _ = tail_task.await;
     }

@@ -64,7 +64,7 @@ async fn a_subscriber_stored_by_an_earlier_version_can_be_changed(db: Database) 
 async fn concurrent_updates_of_a_subscriber_are_all_kept(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("a", receiver.url("a"), SubscriberUpdate::default()).await;
-    let second = harness.another_dispatcher();
+    let second = harness.another_worker();
     for round in 1..=20 {
         let limit = SubscriberUpdate { limit: Some(round), ..SubscriberUpdate::default() };
         let budget = SubscriberUpdate { failure_budget: Some(100 + round), ..SubscriberUpdate::default() };
@@ -81,7 +81,7 @@ async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: Database) 
     let folder = tempfile::tempdir().unwrap();
     let client = DeliveryClient::new(SsrfGuard::new(vec![])).unwrap();
     let keys = KeySource::File(folder.path().join("no-such-key"));
-    let dispatcher = hookbridge::delivery::Dispatcher::new(
+    let dispatcher = hookbridge::delivery::DeliveryWorker::new(
         DeliveryStore::new(db.clone()),
         keys,
         client,
@@ -111,8 +111,8 @@ async fn an_event_is_delivered_once_to_each_matching_subscriber(db: Database) {
         arrived_event("3", "order.created", &json!({"shop": "shop1"})),
     ];
     for _ in 0..2 {
-        let jobs = harness.dispatcher.create_deliveries(&events, None).await.unwrap();
-        harness.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+        let jobs = harness.worker.create_deliveries(&events, None).await.unwrap();
+        harness.deliver(jobs).await;
     }
     harness.deliver_due().await;
     let mut deliveries: Vec<_> =
@@ -305,7 +305,7 @@ async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: Database) {
     // Delivered and cancelled deliveries are sent again after a retry.
     receiver.clear();
     assert_eq!(
-        store.retry_deliveries(&DeliveryFilter::default(), Some(id), harness.dispatcher.now()).await.unwrap(),
+        store.retry_deliveries(&DeliveryFilter::default(), Some(id), harness.worker.now()).await.unwrap(),
         1
     );
     let delivered = DeliveryFilter {
@@ -313,13 +313,13 @@ async fn cancelled_deliveries_are_not_sent_and_retried_ones_are(db: Database) {
         state: Some(DeliveryState::Delivered),
         ..DeliveryFilter::default()
     };
-    assert_eq!(store.retry_deliveries(&delivered, None, harness.dispatcher.now()).await.unwrap(), 2);
+    assert_eq!(store.retry_deliveries(&delivered, None, harness.worker.now()).await.unwrap(), 2);
     harness.deliver_due().await;
     assert_eq!(receiver.ids().into_iter().collect::<BTreeSet<_>>(), event_ids(1..4).collect());
     assert_eq!(harness.count(DeliveryState::Delivered).await, 3);
     harness.service.delete("one").await.unwrap();
     assert_eq!(
-        store.retry_deliveries(&of_event("event-0"), None, harness.dispatcher.now()).await.unwrap(),
+        store.retry_deliveries(&of_event("event-0"), None, harness.worker.now()).await.unwrap(),
         0,
         "a deleted subscriber receives nothing"
     );
@@ -330,7 +330,7 @@ async fn a_dispatcher_interrupted_at_any_step_loses_no_delivery(db: Database) {
     harness.subscriber("one", receiver.url("in"), SubscriberUpdate::default()).await;
     let (mut polls, mut interrupted) = (0, true);
     while interrupted {
-        let (harness, n) = (harness.another_dispatcher(), i64::try_from(polls).unwrap());
+        let (harness, n) = (harness.another_worker(), i64::try_from(polls).unwrap());
         let mut future = pin!(async {
             harness.receive_events(event_ids(n..n + 1)).await;
             harness.deliver_due().await;
@@ -340,7 +340,7 @@ async fn a_dispatcher_interrupted_at_any_step_loses_no_delivery(db: Database) {
     }
     assert!(polls > 3, "{polls}");
     // The events were not acknowledged, so they arrive again, later.
-    let harness = harness.another_dispatcher();
+    let harness = harness.another_worker();
     harness.set_clock(120);
     let event_count = i64::try_from(polls).unwrap();
     harness.receive_events(event_ids(0..event_count)).await;
@@ -361,7 +361,7 @@ async fn concurrent_dispatchers_deliver_each_event_once(db: Database) {
             SubscriberUpdate { limit: Some(3), ..SubscriberUpdate::default() },
         )
         .await;
-    let harnesses: Vec<_> = (0..4).map(|_| Arc::new(harness.another_dispatcher())).collect();
+    let harnesses: Vec<_> = (0..4).map(|_| Arc::new(harness.another_worker())).collect();
     let tasks = harnesses.iter().map(|harness| {
         let harness = harness.clone();
         tokio::spawn(async move {
@@ -533,14 +533,14 @@ async fn expired_deliveries_are_deleted(db: Database) {
         .retry_deliveries(
             &DeliveryFilter { event: Some("event-0".into()), ..DeliveryFilter::default() },
             None,
-            harness.dispatcher.now(),
+            harness.worker.now(),
         )
         .await
         .unwrap();
     harness.service.pause("one").await.unwrap();
     harness.set_clock(7 * DAY + 2 * 3600);
     assert_eq!(
-        harness.service.store.fail_expired(harness.dispatcher.now()).await.unwrap(),
+        harness.service.store.fail_expired(harness.worker.now()).await.unwrap(),
         2,
         "both were pending for seven days"
     );

@@ -26,8 +26,8 @@ fn with_failure_budget(hours: u32) -> SubscriberUpdate {
 
 fn function(harness: &DispatchHarness) -> Arc<DispatcherFunction<RecordingBus>> {
     let retention = SignedDuration::from_hours(24);
-    let dispatcher = harness.dispatcher.clone();
-    Arc::new(DispatcherFunction { dispatcher, name: "dispatcher".into(), retention })
+    let worker = harness.worker.clone();
+    Arc::new(DispatcherFunction { worker, name: "dispatcher".into(), retention })
 }
 
 async fn a_rarely_attempted_subscriber_is_reported_in_time(db: Database) {

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::actors::dispatch_harness::{DispatchHarness, arrived_event, event_ids};
+use crate::actors::dispatch_harness::{DispatchHarness, deliver, arrived_event, event_ids};
 use crate::actors::log::for_each_database;
 use crate::actors::receiver::{ReceivedRequest, Receiver};
 
@@ -33,7 +33,7 @@ async fn claim_deliveries(harness: &DispatchHarness, detail_type: &str, n: i64) 
     let events: Vec<_> = event_ids(0..n)
         .map(|id| arrived_event(&format!("{detail_type}-{id}"), detail_type, &json!({})))
         .collect();
-    harness.dispatcher.create_deliveries(&events, None).await.unwrap()
+    harness.worker.create_deliveries(&events, None).await.unwrap()
 }
 
 /// Attempts deliveries one after the other; returns the finished attempts and the skipped deliveries.
@@ -43,7 +43,7 @@ async fn attempt_all(
 ) -> (Vec<FinishedAttempt>, Vec<InFlightDelivery>) {
     let mut outcomes = Vec::new();
     for job in jobs {
-        outcomes.push(harness.dispatcher.attempt(job).await);
+        outcomes.push(harness.worker.attempt(job).await);
     }
     AttemptOutcome::partition(outcomes)
 }
@@ -62,15 +62,15 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: Database) {
     harness.subscriber("down", receiver.url("in"), one_at_a_time).await;
     receiver.respond_with(500);
     let events: Vec<_> = event_ids(0..16).map(|id| arrived_event(&id, "lead.created", &json!({}))).collect();
-    let mut jobs = harness.dispatcher.create_deliveries(&events, None).await.unwrap();
+    let mut jobs = harness.worker.create_deliveries(&events, None).await.unwrap();
     assert_eq!(jobs.len(), 16, "all are claimed");
     let remaining_jobs = jobs.split_off(10);
     let (mut finished, skipped) = attempt_all(&harness, jobs).await;
     assert_eq!((finished.len(), skipped.len()), (10, 0));
-    harness.dispatcher.record(&mut finished).await.unwrap();
+    harness.worker.record(&mut finished).await.unwrap();
     let (finished, skipped) = attempt_all(&harness, remaining_jobs).await;
     assert_eq!((finished.len(), skipped.len()), (0, 6));
-    harness.dispatcher.release(skipped).await;
+    harness.worker.release(skipped).await;
     assert_eq!(receiver.received().len(), 10);
     // A skipped delivery has used no attempt.
     receiver.respond_with(200);
@@ -83,7 +83,7 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: Database) {
     assert_eq!((harness.count(DeliveryState::Delivered).await, first_try), (16, 6));
     // A delivery whose lease would expire during the attempt is skipped; it is due again once its lease is released.
     let jobs = harness
-        .dispatcher
+        .worker
         .create_deliveries(&[arrived_event("late", "lead.created", &json!({}))], None)
         .await
         .unwrap();
@@ -94,7 +94,7 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: Database) {
     }
     let (_, skipped) = attempt_all(&harness, jobs).await;
     assert_eq!(skipped.len(), 1);
-    harness.dispatcher.release(skipped).await;
+    harness.worker.release(skipped).await;
     harness.deliver_due().await;
     assert_eq!(harness.count(DeliveryState::Delivered).await, 17);
 }
@@ -123,7 +123,7 @@ async fn in_flight_deliveries_that_are_cancelled_paused_or_deleted_are_not_sent(
     );
     let (finished, skipped) = attempt_all(&harness, jobs).await;
     assert_eq!((finished.len(), skipped.len(), receiver.received().len()), (0, 9, 0));
-    harness.dispatcher.release(skipped).await;
+    harness.worker.release(skipped).await;
     harness.service.resume("paused").await.unwrap();
     harness.deliver_due().await;
     let mut requests: Vec<_> = receiver
@@ -144,7 +144,7 @@ async fn a_changed_subscriber_applies_to_in_flight_deliveries(db: Database) {
     harness.service.update("moves", new_url).await.unwrap();
     harness.service.rotate_secret("moves", SignedDuration::from_hours(1)).await.unwrap();
     let (mut finished, _) = attempt_all(&harness, jobs).await;
-    harness.dispatcher.record(&mut finished).await.unwrap();
+    harness.worker.record(&mut finished).await.unwrap();
     let received = receiver.received();
     assert!(received.len() == 2 && received.iter().all(|request| request.path == "/new"), "{received:?}");
     let signatures = |request: &ReceivedRequest| request.header("webhook-signature").split(' ').count();
@@ -170,12 +170,8 @@ async fn the_concurrency_limit_holds_while_subscribers_change(db: Database) {
     let mut deliveries = tokio::task::JoinSet::new();
     for n in 0..8 {
         let jobs = claim_deliveries(&harness, &format!("slow-{n}"), 2).await;
-        let dispatcher = harness.dispatcher.clone();
-        deliveries.spawn(async move {
-            let mut recorded = Vec::new();
-            dispatcher.deliver(jobs, &mut recorded).await.unwrap();
-            recorded.len()
-        });
+        let worker = harness.worker.clone();
+        deliveries.spawn(async move { deliver(&worker, jobs).await });
         harness.service.pause("other").await.unwrap();
         harness.service.resume("other").await.unwrap();
     }
@@ -187,11 +183,11 @@ async fn claims_are_released_at_shutdown(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), subscriber_update("a")).await;
     let jobs = claim_deliveries(&harness, "a", 5).await;
-    harness.dispatcher.shut_down();
+    harness.worker.shut_down();
     let (finished, skipped) = attempt_all(&harness, jobs).await;
     assert_eq!((finished.len(), skipped.len()), (0, 5));
-    harness.dispatcher.release(skipped).await;
-    harness.another_dispatcher().deliver_due().await;
+    harness.worker.release(skipped).await;
+    harness.another_worker().deliver_due().await;
     assert_eq!((receiver.received().len(), harness.count(DeliveryState::Delivered).await), (5, 5));
     assert_eq!(claim_deliveries(&harness, "a", 6).await.len(), 0, "a stopped dispatcher claims nothing");
 }
@@ -200,14 +196,14 @@ async fn more_due_deliveries_than_slots_are_reported(db: Database) {
     let (harness, receiver) = (DispatchHarness::open(db), Receiver::start().await);
     harness.subscriber("one", receiver.url("in"), subscriber_update("a")).await;
     let jobs = claim_deliveries(&harness, "a", 36).await;
-    assert_eq!((jobs.len(), harness.dispatcher.has_more_due()), (16, true));
-    assert_eq!(harness.dispatcher.claim_due().await.unwrap().len(), 0);
-    assert!(harness.dispatcher.has_more_due(), "there was no free slot");
-    harness.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+    assert_eq!((jobs.len(), harness.worker.has_more_due()), (16, true));
+    assert_eq!(harness.worker.claim_due().await.unwrap().len(), 0);
+    assert!(harness.worker.has_more_due(), "there was no free slot");
+    harness.deliver(jobs).await;
     for (expected, has_more) in [(16, true), (4, false), (0, false)] {
-        let jobs = harness.dispatcher.claim_due().await.unwrap();
-        assert_eq!((jobs.len(), harness.dispatcher.has_more_due()), (expected, has_more));
-        harness.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+        let jobs = harness.worker.claim_due().await.unwrap();
+        assert_eq!((jobs.len(), harness.worker.has_more_due()), (expected, has_more));
+        harness.deliver(jobs).await;
     }
     assert_eq!((receiver.received().len(), harness.count(DeliveryState::Delivered).await), (36, 36));
 }

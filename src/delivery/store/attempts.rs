@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::{ClaimLease, DeliveryState, DeliveryStore};
+use super::{DeliveryState, DeliveryStore};
 use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, SqlDialect, Statement};
 use crate::delivery::subscriber::SubscriberId;
 
@@ -33,8 +33,6 @@ pub struct RecordedAttempt {
     pub first_attempt: Timestamp,
     /// `None` if this was the last attempt.
     pub next_attempt: Option<Timestamp>,
-    /// The lease of the queue message that carries the next attempt.
-    pub next_lease: Option<ClaimLease>,
 }
 
 impl RecordedAttempt {
@@ -84,13 +82,6 @@ impl DeliveryStore {
             statements.push(Statement::with_rows(attempt_rows, insert));
             let next_attempt =
                 |attempt: &RecordedAttempt| attempt.next_attempt.unwrap_or(attempt.started).as_microsecond();
-            let next_token =
-                |attempt: &RecordedAttempt| attempt.next_lease.as_ref().map(|lease| lease.token.clone());
-            let next_kind = |attempt: &RecordedAttempt| {
-                attempt.next_lease.as_ref().map(|lease| lease.kind.as_str().to_owned())
-            };
-            let next_lease_until =
-                |attempt: &RecordedAttempt| Some(attempt.next_lease.as_ref()?.until.as_microsecond());
             let delivery_rows = InputRows::default()
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
                 .with_text_column("held", each().map(|attempt| Some(attempt.lease.clone())))
@@ -101,15 +92,12 @@ impl DeliveryStore {
                     each().map(|attempt| Some(attempt.first_attempt.as_microsecond())),
                 )
                 .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .with_number_column("next_attempt", each().map(|attempt| Some(next_attempt(attempt))))
-                .with_text_column("new_held", each().map(next_token))
-                .with_text_column("new_kind", each().map(next_kind))
-                .with_number_column("new_until", each().map(next_lease_until));
+                .with_number_column("next_attempt", each().map(|attempt| Some(next_attempt(attempt))));
             // `|| ''` keeps the planner on the primary key instead of the partial index.
             let update = format!(
                 "update {schema}deliveries as d
                    set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
-                     next_attempt = v.next_attempt, held = v.new_held, lease_kind = v.new_kind, held_until = v.new_until
+                     next_attempt = v.next_attempt, held = null, held_until = null
                  from v where d.id = v.delivery and d.held = v.held and d.state || '' = 'waiting' returning id"
             );
             statements.push(Statement::with_rows(delivery_rows, update));

@@ -91,8 +91,6 @@ impl DeliveryStore {
         let first_insert = statements.len();
         for batch in pending.chunks(MAX_INPUT_ROWS) {
             let lease_token = |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.token.clone());
-            let lease_kind =
-                |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.kind.as_str().to_owned());
             let lease_until =
                 |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.until.as_microsecond());
             let rows = InputRows::default()
@@ -100,12 +98,11 @@ impl DeliveryStore {
                 .with_number_column("subscriber", batch.iter().map(|pending| Some(pending.subscriber)))
                 .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())))
                 .with_text_column("held", batch.iter().map(lease_token))
-                .with_text_column("lease_kind", batch.iter().map(lease_kind))
                 .with_number_column("held_until", batch.iter().map(lease_until));
             let insert = format!(
                 "insert into {schema}deliveries
-                   (event, subscriber, message, created, since, next_attempt, held, lease_kind, held_until)
-                 select v.event, v.subscriber, m.id, v.created, v.created, v.created, v.held, v.lease_kind, v.held_until
+                   (event, subscriber, message, created, since, next_attempt, held, held_until)
+                 select v.event, v.subscriber, m.id, v.created, v.created, v.created, v.held, v.held_until
                  from v join {schema}messages m on m.event = v.event
                  where true on conflict (event, subscriber) do nothing returning id, event, subscriber, held"
             );
@@ -138,7 +135,7 @@ impl DeliveryStore {
         values.push(now.into());
         let sql = format!(
             "update {schema}deliveries
-               set state = 'waiting', since = ${0}, next_attempt = ${0}, held = null, lease_kind = null, held_until = null
+               set state = 'waiting', since = ${0}, next_attempt = ${0}, held = null, held_until = null
              where id in (select d.id from {schema}deliveries d {condition})
                and subscriber in (select id from {schema}subscribers where state <> 'deleted')
                and (held_until is null or held_until <= ${0} or state <> 'waiting' or next_attempt > ${0})
@@ -164,7 +161,7 @@ impl DeliveryStore {
         let SqlDialect { schema, .. } = self.db.dialect();
         let (condition, values) = where_clause(schema, filter, id);
         let sql = format!(
-            "update {schema}deliveries set state = 'cancelled', held = null, lease_kind = null, held_until = null
+            "update {schema}deliveries set state = 'cancelled', held = null, held_until = null
              where state = 'waiting' and id in (select d.id from {schema}deliveries d {condition}) returning id"
         );
         Ok(self.db.execute(sql, values).await?.len())
@@ -184,7 +181,7 @@ impl DeliveryStore {
         // The last attempt starts at the end of the seven days.
         let oldest = now.checked_sub(RETRY_WINDOW + LAST_ATTEMPT_GRACE).unwrap_or(now);
         let sql = format!(
-            "update {schema}deliveries set state = 'failed', held = null, lease_kind = null where id in (
+            "update {schema}deliveries set state = 'failed', held = null where id in (
                select id from {schema}deliveries where state = 'waiting' and since < $1
                  and (held_until is null or held_until <= $2) order by since limit {MAX_INPUT_ROWS} {skip_locked})
              returning id"

@@ -7,39 +7,23 @@ use jiff::{SignedDuration, Timestamp};
 use super::{DeliveryStore, OutgoingEvent};
 use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, SqlValue, Statement};
 use crate::delivery::subscriber::SubscriberId;
+use crate::delivery::wake_queue::WAKE_INTERVAL;
 
-/// Why a delivery is leased. A worker may claim a delivery whose message waits in the retry queue when that message arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseKind {
-    /// A worker attempts it.
-    Attempt,
-    /// A message in the retry queue waits for it.
-    Queue,
-}
-
-impl LeaseKind {
-    /// The value of the column `lease_kind`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Attempt => "attempt",
-            Self::Queue => "queue",
-        }
-    }
-}
+/// The most due deliveries of a subscriber that a sweep counts.
+const MAX_COUNTED_DELIVERIES: usize = 50_000;
 
 /// A lease: token and expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimLease {
     /// Random.
     pub token: String,
-    pub kind: LeaseKind,
     pub until: Timestamp,
 }
 
 impl ClaimLease {
-    pub fn new(kind: LeaseKind, time: SignedDuration, now: Timestamp) -> Self {
+    pub fn new(time: SignedDuration, now: Timestamp) -> Self {
         let until = now.checked_add(time).unwrap_or(now);
-        Self { token: format!("{:032x}", fastrand::u128(..)), kind, until }
+        Self { token: format!("{:032x}", fastrand::u128(..)), until }
     }
 }
 
@@ -110,16 +94,34 @@ impl DeliveryStore {
         self.load_events(due.subscriber, rows).await
     }
 
-    /// Leases deliveries like [`DeliveryStore::claim`], and returns only their ids and due times.
-    pub async fn claim_ids(
+    /// Counts the deliveries of a subscriber that are due until `until`, by the end of the interval in which they become due.
+    pub async fn count_due(
         &self,
-        due: DueSubscriber,
-        limit: usize,
-        lease: &ClaimLease,
-        (now, until): (Timestamp, Timestamp),
-    ) -> Result<Vec<(i64, Timestamp)>, DatabaseError> {
-        let rows = self.acquire_leases(due, limit, lease, (now, until)).await?;
-        rows.iter().map(|row| Ok((row.get("id")?, row.get("next_attempt")?))).collect()
+        DueSubscriber { subscriber, needs_probe, retry_tried_before }: DueSubscriber,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(Timestamp, usize)>, DatabaseError> {
+        if needs_probe {
+            return Ok(vec![(now, 1)]);
+        }
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
+        let backlog = if retry_tried_before.is_some() { "or tried < $4" } else { "" };
+        let sql = format!(
+            "select due, count(*) as deliveries from (
+               select case when next_attempt > $2 then (next_attempt - $2) / {interval} + 1 else 0 end as due
+               from {schema}deliveries where subscriber = $1 and state = 'waiting' and (next_attempt <= $3 {backlog})
+                 and (held_until is null or held_until <= $2) limit {MAX_COUNTED_DELIVERIES}) d
+             group by due order by due"
+        );
+        let mut values: Vec<SqlValue> = vec![subscriber.into(), now.into(), until.into()];
+        values.extend(retry_tried_before.map(SqlValue::from));
+        let to_count = |row: &Row| {
+            let (due, deliveries): (i64, i64) = (row.get("due")?, row.get("deliveries")?);
+            let time = now.checked_add(WAKE_INTERVAL * i32::try_from(due).unwrap_or_default()).unwrap_or(now);
+            Ok((time, usize::try_from(deliveries).unwrap_or_default()))
+        };
+        self.db.query(sql, values).await?.iter().map(to_count).collect()
     }
 
     async fn acquire_leases(
@@ -133,8 +135,8 @@ impl DeliveryStore {
         // After an outage, deliveries that failed before the recovery are due now.
         let (condition, reschedule) = match retry_tried_before {
             Some(_) => (
-                "(next_attempt <= $3 or tried < $7)",
-                ", next_attempt = case when tried < $7 then $2 else next_attempt end",
+                "(next_attempt <= $3 or tried < $6)",
+                ", next_attempt = case when tried < $6 then $2 else next_attempt end",
             ),
             None => ("next_attempt <= $3", ""),
         };
@@ -144,7 +146,7 @@ impl DeliveryStore {
                  and (held_until is null or held_until <= $2)
                  and subscriber in (select s.id from {schema}subscribers s where s.id = $1 and s.state = 'active')
                order by next_attempt limit {limit} {skip_locked})
-             update {schema}deliveries set held = $4, lease_kind = $5, held_until = $6{reschedule}
+             update {schema}deliveries set held = $4, held_until = $5{reschedule}
              where id in (select id from due) returning id, message, attempts, since, next_attempt"
         );
         let mut values: Vec<SqlValue> = vec![
@@ -152,7 +154,6 @@ impl DeliveryStore {
             now.into(),
             until.into(),
             lease.token.as_str().into(),
-            lease.kind.as_str().into(),
             lease.until.into(),
         ];
         values.extend(retry_tried_before.map(SqlValue::from));
@@ -163,39 +164,6 @@ impl DeliveryStore {
             self.subscribers.end_backlog_flush(subscriber, retry_tried_before).await?;
         }
         Ok(rows)
-    }
-
-    /// Leases the delivery of a queue message if it is due, no worker has claimed it, and its subscriber is active and its
-    /// circuit closed (a probe ignores the circuit). A duplicate message finds the delivery leased, or no longer due.
-    pub async fn claim_queued(
-        &self,
-        delivery: i64,
-        is_probe: bool,
-        lease: &ClaimLease,
-        now: Timestamp,
-    ) -> Result<Option<ClaimedDelivery>, DatabaseError> {
-        let SqlDialect { schema, .. } = self.db.dialect();
-        let circuit_condition = if is_probe { "" } else { "and open_until is null" };
-        let sql = format!(
-            "update {schema}deliveries set held = $2, lease_kind = $3, held_until = $4
-             where id = $1 and state = 'waiting' and next_attempt <= $5
-               and (held is null or held_until <= $5 or lease_kind = $6)
-               and subscriber in (select id from {schema}subscribers where state = 'active' {circuit_condition})
-             returning id, message, attempts, since, next_attempt, subscriber"
-        );
-        let values = vec![
-            delivery.into(),
-            lease.token.as_str().into(),
-            lease.kind.as_str().into(),
-            lease.until.into(),
-            now.into(),
-            LeaseKind::Queue.as_str().into(),
-        ];
-        let rows = self.db.execute(sql, values).await?;
-        let Some(subscriber) = rows.first().map(|row| row.get("subscriber")).transpose()? else {
-            return Ok(None);
-        };
-        Ok(self.load_events(subscriber, rows).await?.pop())
     }
 
     async fn load_events(
@@ -260,7 +228,7 @@ impl DeliveryStore {
                 .with_number_column("id", batch.iter().copied().map(Some))
                 .with_text_column("held", batch.iter().map(|_| Some(lease.token.clone())));
             let sql = format!(
-                "update {schema}deliveries as d set held = null, lease_kind = null, held_until = null
+                "update {schema}deliveries as d set held = null, held_until = null
                  from v where d.id = v.id and d.held = v.held"
             );
             statements.push(Statement::with_rows(input, sql));
@@ -275,7 +243,7 @@ impl DeliveryStore {
     pub async fn release_all(&self) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
-            "update {schema}deliveries set held = null, lease_kind = null, held_until = null
+            "update {schema}deliveries set held = null, held_until = null
              where state = 'waiting' and held is not null"
         );
         self.db.execute(sql, vec![]).await.map(drop)

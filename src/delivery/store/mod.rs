@@ -9,7 +9,7 @@ mod subscribers;
 pub(super) use attempts::RecordedAttempt;
 pub(super) use deliveries::{CreatedDelivery, OutgoingEvent, PendingDelivery};
 pub use history::{AttemptView, DeliveryFilter, DeliveryHistory, DeliveryState, DeliveryView};
-pub(super) use leases::{ClaimLease, ClaimedDelivery, DueSubscriber, LeaseKind};
+pub(super) use leases::{ClaimLease, ClaimedDelivery, DueSubscriber};
 pub(super) use subscribers::FailureStreak;
 pub use subscribers::SubscriberStore;
 

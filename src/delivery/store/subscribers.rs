@@ -156,7 +156,7 @@ impl SubscriberStore {
             ),
             Statement::new(
                 format!(
-                    "update {schema}deliveries set state = 'cancelled', held = null, lease_kind = null
+                    "update {schema}deliveries set state = 'cancelled', held = null
                      where subscriber = $1 and state = 'waiting'"
                 ),
                 vec![id.into()],

@@ -8,8 +8,8 @@ use hookbridge::aws::AwsError;
 use hookbridge::bus::Bus;
 use hookbridge::db::Database;
 use hookbridge::delivery::{
-    ArrivedEvent, Clock, DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView,
-    Dispatcher, KeyRing, KeySource, SsrfGuard, SubscriberService, SubscriberUpdate,
+    ArrivedEvent, AttemptRunner, Clock, DeliveryClient, InFlightDelivery, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView,
+    DeliveryWorker, KeyRing, KeySource, SsrfGuard, SubscriberService, SubscriberUpdate,
 };
 use hookbridge::event::Event;
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ impl RecordingBus {
 
 pub struct DispatchHarness {
     pub db: Database,
-    pub dispatcher: Arc<Dispatcher<RecordingBus>>,
+    pub worker: Arc<DeliveryWorker<RecordingBus>>,
     pub service: SubscriberService,
     pub bus: RecordingBus,
     pub clock: Arc<AtomicI64>,
@@ -73,7 +73,7 @@ impl DispatchHarness {
             Arc::new(move || Timestamp::from_microsecond(shared_clock.load(Ordering::SeqCst)).unwrap());
         let keys = KeyRing::parse("a key of at least thirty-two characters").unwrap();
         let client = DeliveryClient::new(SsrfGuard::new(vec!["127.0.0.0/8".parse().unwrap()])).unwrap();
-        let dispatcher = Dispatcher::new(
+        let worker = DeliveryWorker::new(
             DeliveryStore::new(db.clone()),
             KeySource::Static(keys.clone()),
             client.clone(),
@@ -86,16 +86,16 @@ impl DispatchHarness {
             client,
             clock: now,
         };
-        Self { db, dispatcher: Arc::new(dispatcher), service, bus, clock }
+        Self { db, worker: Arc::new(worker), service, bus, clock }
     }
 
     /// A second dispatcher on the same database, with the same clock.
-    pub fn another_dispatcher(&self) -> Self {
+    pub fn another_worker(&self) -> Self {
         Self::with_clock(self.db.clone(), self.clock.clone(), self.bus.clone())
     }
 
     pub fn now(&self) -> Timestamp {
-        self.dispatcher.now()
+        self.worker.now()
     }
 
     pub fn seconds(&self) -> i64 {
@@ -114,22 +114,27 @@ impl DispatchHarness {
     pub async fn receive_events(&self, ids: impl IntoIterator<Item = String>) {
         let events: Vec<_> =
             ids.into_iter().map(|id| arrived_event(&id, "lead.created", &json!({}))).collect();
-        let jobs = self.dispatcher.create_deliveries(&events, None).await.unwrap();
-        self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+        let jobs = self.worker.create_deliveries(&events, None).await.unwrap();
+        self.deliver(jobs).await;
+    }
+
+    /// Attempts deliveries and returns the number of recorded attempts.
+    pub async fn deliver(&self, jobs: Vec<InFlightDelivery>) -> usize {
+        deliver(&self.worker, jobs).await
     }
 
     pub async fn sweep(&self) {
-        self.dispatcher.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
+        self.worker.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
     }
 
     /// Attempts all due deliveries.
     pub async fn deliver_due(&self) {
         loop {
-            let jobs = self.dispatcher.claim_due().await.unwrap();
+            let jobs = self.worker.claim_due().await.unwrap();
             if jobs.is_empty() {
                 return;
             }
-            self.dispatcher.deliver(jobs, &mut Vec::new()).await.unwrap();
+            self.deliver(jobs).await;
         }
     }
 
@@ -140,6 +145,18 @@ impl DispatchHarness {
     pub async fn count(&self, state: DeliveryState) -> usize {
         self.deliveries(DeliveryFilter { state: Some(state), ..DeliveryFilter::default() }).await.len()
     }
+}
+
+/// Attempts deliveries and returns the number of recorded attempts.
+pub async fn deliver(worker: &Arc<DeliveryWorker<RecordingBus>>, jobs: Vec<InFlightDelivery>) -> usize {
+    let recorded = Arc::new(AtomicI64::new(0));
+    let counter = recorded.clone();
+    let runner = AttemptRunner::start(worker.clone(), move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+    });
+    runner.submit(jobs);
+    runner.finish().await;
+    usize::try_from(recorded.load(Ordering::SeqCst)).unwrap()
 }
 
 pub fn arrived_event(id: &str, detail_type: &str, detail: &Value) -> ArrivedEvent {

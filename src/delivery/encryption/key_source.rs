@@ -57,7 +57,7 @@ impl KeySource {
     }
 
     /// Fetches the keys, bypassing the cache: a secret encrypted with a key that was removed meanwhile would be lost.
-    pub(super) async fn fresh_key_ring(&self) -> Result<KeyRing, KeySourceError> {
+    pub(in crate::delivery) async fn fresh_key_ring(&self) -> Result<KeyRing, KeySourceError> {
         match self {
             Self::SecretsManager(secret, _) => fetch_key_ring(secret).await,
             _ => self.key_ring().await,
@@ -65,7 +65,7 @@ impl KeySource {
     }
 
     /// Refreshes the cached keys, at most once in [`MIN_REFRESH_INTERVAL`]. Returns whether the keys may have changed.
-    pub(super) async fn refresh(&self) -> bool {
+    pub(in crate::delivery) async fn refresh(&self) -> bool {
         let (secret, cache) = match self {
             Self::Static(_) => return false,
             #[cfg(feature = "command")]

@@ -1,4 +1,4 @@
-//! In-flight deliveries: from claim to attempt.
+//! Attempts of claimed deliveries.
 //!
 //! A claimed delivery can wait for a permit. Meanwhile it may be cancelled, or its subscriber paused, deleted or changed. So a
 //! lease check that is older than [`LEASE_CHECK_TTL`] is repeated before the delivery is sent.
@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{DispatchError, Dispatcher, RECORD_BATCH_SIZE};
+use super::{DeliveryWorker, WorkerError};
 use crate::bus::Bus;
-use crate::db::DatabaseError;
 use crate::delivery::client::{AttemptResult, DeliveryRequest};
 use crate::delivery::concurrency::InFlightSlot;
 use crate::delivery::store::{ClaimLease, OutgoingEvent};
@@ -85,7 +83,7 @@ impl FinishedAttempt {
     }
 }
 
-impl<B: Bus> Dispatcher<B> {
+impl<B: Bus> DeliveryWorker<B> {
     /// Attempts a delivery when its subscriber's concurrency limit permits. Skips it if its lease was lost, if the circuit opened
     /// since it was claimed, or if the lease would expire before the end of the attempt.
     pub async fn attempt(&self, mut delivery: InFlightDelivery) -> AttemptOutcome {
@@ -116,7 +114,7 @@ impl<B: Bus> Dispatcher<B> {
     }
 
     /// Whether the delivery is still leased; refreshes its subscriber. One check covers all in-flight deliveries of a subscriber.
-    async fn holds_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, DispatchError> {
+    async fn holds_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, WorkerError> {
         if delivery.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
             return Ok(true);
         }
@@ -128,44 +126,16 @@ impl<B: Bus> Dispatcher<B> {
             checked_at.elapsed() >= LEASE_CHECK_TTL || checked_at < delivery.claimed_at
         }) {
             let checked_at = Instant::now();
-            let receiver = self.receiver(id).await?.filter(|receiver| !receiver.is_paused);
+            let receiver = self.receivers.find(id).await?.filter(|receiver| !receiver.is_paused);
             let leases = self.store.active_leases(&self.limits.deliveries(id)).await?;
             *check = LeaseCheck { checked_at: Some(checked_at), receiver, leases };
         }
-        let Some(receiver) = &check.receiver else { return Ok(false) };
+        let Some(receiver) = &check.receiver else {
+            self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            return Ok(false);
+        };
         delivery.receiver = receiver.clone();
         Ok(check.leases.contains(&(delivery.id, delivery.lease.token.clone())))
-    }
-
-    /// Attempts all deliveries and records each attempt soon after it ends. Recorded attempts are appended to `recorded`, even
-    /// if this fails later or is cancelled.
-    ///
-    /// # Errors
-    /// The database failed. Attempts that were not recorded are repeated.
-    pub async fn deliver(
-        self: &Arc<Self>,
-        deliveries: Vec<InFlightDelivery>,
-        recorded: &mut Vec<FinishedAttempt>,
-    ) -> Result<(), DatabaseError> {
-        // Dropping the set aborts its attempts when this future is cancelled.
-        let mut tasks = JoinSet::new();
-        for delivery in deliveries {
-            let dispatcher = self.clone();
-            tasks.spawn(async move { dispatcher.attempt(delivery).await });
-        }
-        while let Some(outcome) = tasks.join_next().await {
-            let mut outcomes: Vec<_> = outcome.into_iter().collect();
-            while outcomes.len() < RECORD_BATCH_SIZE
-                && let Some(outcome) = tasks.try_join_next()
-            {
-                outcomes.extend(outcome);
-            }
-            let (mut finished, skipped) = AttemptOutcome::partition(outcomes);
-            self.record(&mut finished).await?;
-            recorded.append(&mut finished);
-            self.release(skipped).await;
-        }
-        Ok(())
     }
 
     pub async fn release(&self, deliveries: Vec<InFlightDelivery>) {

@@ -55,7 +55,7 @@ pub enum KeyError {
 }
 
 /// Random bytes from the operating system.
-pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
+pub(in crate::delivery) fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| KeyError::RandomSource(error.to_string()))?;
     Ok(bytes)

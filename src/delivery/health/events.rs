@@ -3,15 +3,15 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::store::FailureStreak;
-use super::subscriber::PauseReason;
+use crate::delivery::store::FailureStreak;
+use crate::delivery::subscriber::PauseReason;
 use crate::event::{Detail, Event};
 
 const SOURCE: &str = "hookbridge";
 const TYPE_PREFIX: &str = "hookbridge.subscriber.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HealthChange {
+pub(in crate::delivery) enum HealthChange {
     /// Every attempt has failed while this part of the failure budget passed.
     Failing { percent: u8 },
     /// Deliveries wait until the subscriber is resumed.
@@ -22,7 +22,7 @@ pub(super) enum HealthChange {
 
 impl HealthChange {
     /// The used part of the failure budget in percent. A paused subscriber has used all of it.
-    pub(super) fn budget_percent(self) -> i64 {
+    pub(in crate::delivery) fn budget_percent(self) -> i64 {
         match self {
             Self::Failing { percent } => percent.into(),
             Self::Paused { .. } => 100,
@@ -31,7 +31,7 @@ impl HealthChange {
     }
 }
 
-pub(super) struct HealthEvent<'a> {
+pub(in crate::delivery) struct HealthEvent<'a> {
     pub subscriber: &'a str,
     pub change: HealthChange,
     pub streak: Option<FailureStreak>,
@@ -41,7 +41,7 @@ pub(super) struct HealthEvent<'a> {
 }
 
 impl HealthEvent<'_> {
-    pub(super) fn to_event(&self) -> Option<Event> {
+    pub(in crate::delivery) fn to_event(&self) -> Option<Event> {
         let (name, mut detail) = match self.change {
             HealthChange::Failing { percent } => ("failing", json!({"percent": percent})),
             HealthChange::Paused { reason } => ("paused", json!({"reason": reason.as_str()})),
@@ -62,11 +62,11 @@ impl HealthEvent<'_> {
         })
     }
 
-    pub(super) fn is_health_event(detail_type: &str) -> bool {
+    pub(in crate::delivery) fn is_health_event(detail_type: &str) -> bool {
         detail_type.starts_with(TYPE_PREFIX)
     }
 
-    pub(super) fn is_about(json: &str, subscriber: &str) -> bool {
+    pub(in crate::delivery) fn is_about(json: &str, subscriber: &str) -> bool {
         let names_subscriber = |event: Value| event["detail"]["subscriber"] == subscriber;
         serde_json::from_str(json).is_ok_and(names_subscriber)
     }

@@ -1,89 +1,78 @@
-//! The dispatcher: creates deliveries for events, claims due ones, attempts them, and records the results.
+//! The delivery worker: creates deliveries for events, leases due ones, attempts them, and records the results.
 //!
-//! `in_flight` attempts claimed deliveries, `sweep` enqueues deliveries that become due soon, `subscriber_health` updates the
-//! circuit breaker and the failure budget.
+//! `hookbridge serve` and the function `dispatcher` run the same worker. An [`AttemptRunner`] attempts what the worker has
+//! claimed (`attempt`) and records it; `sweep` wakes workers for retries.
 //!
 //! A delivery is stored before its first attempt, leased during each attempt, and recorded with the time of the next one before
 //! anything else happens. If a worker dies, its lease expires and another worker attempts the delivery again. So an attempt can
 //! be repeated, and none is lost.
 
-mod in_flight;
-mod subscriber_health;
+mod attempt;
+mod receivers;
+mod runner;
 mod sweep;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
+use crate::aws::AwsError;
 use crate::bus::Bus;
 use crate::db::DatabaseError;
 use crate::delivery::client::DeliveryClient;
 use crate::delivery::concurrency::{InFlightSlot, SubscriberLimits};
-use crate::delivery::health_events::HealthEvent;
-use crate::delivery::key_source::{KeySource, KeySourceError};
-use crate::delivery::queue::{RetryMessage, RetryQueue};
+use crate::delivery::encryption::{KeySource, KeySourceError};
+use crate::delivery::health::{HealthEvent, HealthMonitor, circuit_breaker};
 use crate::delivery::schedule;
 use crate::delivery::store::{
-    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, LeaseKind, OutgoingEvent,
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
     PendingDelivery, RecordedAttempt,
 };
 use crate::delivery::subscriber::{Receiver, SubscriberId};
+use crate::delivery::wake_queue::WakeQueue;
 use crate::log::Position;
+pub use attempt::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
+use receivers::{ReceiverCache, Receivers};
+pub use runner::AttemptRunner;
+pub use sweep::{SweepError, SweepReport};
 
 /// Longer than any attempt, including the time to record it.
 const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
-/// How long the circuit stays open before the next probe.
-const CIRCUIT_OPEN_DURATION: SignedDuration = SignedDuration::from_mins(2);
-/// The maximum number of attempts that are recorded in one transaction.
-const RECORD_BATCH_SIZE: usize = 500;
 /// The maximum number of deliveries of one subscriber that are claimed at once.
 const CLAIM_BATCH_SIZE: u32 = 500;
-/// The shortest time between two refreshes of the keys while a subscriber's secret cannot be decrypted.
-const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait for free in-flight slots.
 const CAPACITY_WAIT: Duration = Duration::from_millis(20);
-
-pub use in_flight::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
-pub use sweep::{SweepError, SweepReport};
 
 /// Returns the current time; tests provide their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Creates deliveries, attempts them, and records the results.
-pub struct Dispatcher<B> {
+pub struct DeliveryWorker<B> {
     store: DeliveryStore,
-    keys: KeySource,
+    receivers: ReceiverCache,
     client: DeliveryClient,
-    bus: B,
+    health: HealthMonitor<B>,
     clock: Clock,
-    queue: Option<RetryQueue>,
-    subscribers: Mutex<SubscriberCache>,
+    wake_queue: Option<WakeQueue>,
     limits: SubscriberLimits,
-    lease_checks: in_flight::LeaseChecks,
+    lease_checks: attempt::LeaseChecks,
     has_more: AtomicBool,
-    bus_down_until: std::sync::Mutex<Option<Timestamp>>,
-}
-
-/// The subscribers as of the last revision.
-#[derive(Default)]
-struct SubscriberCache {
-    revision: Option<i64>,
-    keys_refreshed_at: Option<Instant>,
-    receivers: HashMap<SubscriberId, Arc<Receiver>>,
+    /// Notified when deliveries may be due that could not be claimed before.
+    claim_again: Notify,
 }
 
 /// Why deliveries were not created or claimed.
 #[derive(Debug, thiserror::Error)]
-pub enum DispatchError {
+pub enum WorkerError {
     #[error(transparent)]
-    Log(#[from] DatabaseError),
+    Database(#[from] DatabaseError),
     /// The keys that decrypt the subscribers' secrets could not be read.
     #[error(transparent)]
     Keys(#[from] KeySourceError),
@@ -98,30 +87,48 @@ pub struct ArrivedEvent {
     pub json: String,
 }
 
-impl<B: Bus> Dispatcher<B> {
+impl<B: Bus> DeliveryWorker<B> {
     /// `bus` receives the subscriber health events.
     pub fn new(store: DeliveryStore, keys: KeySource, client: DeliveryClient, bus: B, clock: Clock) -> Self {
-        let (subscribers, limits, lease_checks, has_more, bus_down_until) = Default::default();
-        Self {
-            store,
-            keys,
-            client,
+        let limits = SubscriberLimits::default();
+        let (lease_checks, has_more, claim_again, bus_down_until) = Default::default();
+        let health = HealthMonitor {
+            store: store.clone(),
+            limits: limits.clone(),
             bus,
+            clock: clock.clone(),
+            bus_down_until,
+        };
+        Self {
+            receivers: ReceiverCache::new(store.subscribers.clone(), keys, clock.clone()),
+            store,
+            client,
+            health,
             clock,
-            queue: None,
-            subscribers,
+            wake_queue: None,
             limits,
             lease_checks,
             has_more,
-            bus_down_until,
+            claim_again,
         }
     }
 
-    /// Enqueues each retry that is due within the queue's horizon. Without a queue, the caller polls
-    /// [`Dispatcher::claim_due`].
+    /// Wakes a worker through `queue` when the retries of this one become due. Without a queue, the caller polls
+    /// [`DeliveryWorker::claim_due`].
     #[must_use]
-    pub fn with_queue(self, queue: RetryQueue) -> Self {
-        Self { queue: Some(queue), ..self }
+    pub fn with_wake_queue(self, queue: WakeQueue) -> Self {
+        Self { wake_queue: Some(queue), ..self }
+    }
+
+    /// Wakes a worker now.
+    ///
+    /// # Errors
+    /// SQS failed; the next sweep wakes one.
+    pub async fn wake(&self) -> Result<(), AwsError> {
+        match &self.wake_queue {
+            Some(queue) => queue.send(vec![self.now()], self.now()).await,
+            None => Ok(()),
+        }
     }
 
     pub fn store(&self) -> &DeliveryStore {
@@ -141,8 +148,8 @@ impl<B: Bus> Dispatcher<B> {
         &self,
         events: &[ArrivedEvent],
         position: Option<Position>,
-    ) -> Result<Vec<InFlightDelivery>, DispatchError> {
-        let (read_at, receivers) = (Instant::now(), self.receivers().await?);
+    ) -> Result<Vec<InFlightDelivery>, WorkerError> {
+        let (read_at, receivers) = (Instant::now(), self.receivers.all().await?);
         let (mut messages, mut pending) = (Vec::new(), Vec::new());
         for event in events {
             let matching = matching_receivers(event, &receivers);
@@ -177,7 +184,7 @@ impl<B: Bus> Dispatcher<B> {
             })
             .collect();
         let now = self.now();
-        let lease = ClaimLease::new(LeaseKind::Attempt, CLAIM_LEASE, now);
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
         let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
         let messages: HashMap<&str, Arc<OutgoingEvent>> =
             messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
@@ -205,7 +212,7 @@ impl<B: Bus> Dispatcher<B> {
     ///
     /// # Errors
     /// Nothing was claimed.
-    pub async fn claim_due(&self) -> Result<Vec<InFlightDelivery>, DispatchError> {
+    pub async fn claim_due(&self) -> Result<Vec<InFlightDelivery>, WorkerError> {
         self.has_more.store(false, Relaxed);
         let now = self.now();
         let mut deliveries = Vec::new();
@@ -213,7 +220,7 @@ impl<B: Bus> Dispatcher<B> {
         if due.is_empty() {
             return Ok(deliveries);
         }
-        let (read_at, receivers) = (Instant::now(), self.receivers().await?);
+        let (read_at, receivers) = (Instant::now(), self.receivers.all().await?);
         for due in due {
             let Some(receiver) = receivers.get(&due.subscriber) else { continue };
             match self.claim_subscriber((receiver, read_at), due, now).await {
@@ -243,11 +250,11 @@ impl<B: Bus> Dispatcher<B> {
             return Ok(Vec::new());
         }
         if due.needs_probe
-            && !self.store.subscribers.acquire_probe(receiver.id, now, CIRCUIT_OPEN_DURATION).await?
+            && !self.store.subscribers.acquire_probe(receiver.id, now, circuit_breaker::OPEN_DURATION).await?
         {
             return Ok(Vec::new());
         }
-        let lease = ClaimLease::new(LeaseKind::Attempt, CLAIM_LEASE, now);
+        let lease = ClaimLease::new(CLAIM_LEASE, now);
         let claimed = self.store.claim(due, slots.len(), &lease, (now, now)).await?;
         if claimed.len() == slots.len() {
             self.has_more.store(true, Relaxed);
@@ -299,10 +306,9 @@ impl<B: Bus> Dispatcher<B> {
             drop(attempt.delivery.slot.take());
             attempt.is_given_up = record.is_given_up() && changed.contains(&record.delivery);
         }
-        if let Some(queue) = &self.queue {
-            let retries = records.iter().filter_map(RetryMessage::from_attempt).collect();
-            if let Err(error) = queue.send(retries, self.now()).await {
-                // The sweep enqueues them after their leases have expired.
+        if let Some(queue) = &self.wake_queue {
+            let retries = records.iter().filter_map(|record| record.next_attempt);
+            if let Err(error) = queue.wake_at(retries, self.now()).await {
                 warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
             }
         }
@@ -311,9 +317,13 @@ impl<B: Bus> Dispatcher<B> {
             by_subscriber.entry(attempt.delivery.receiver.id).or_default().push(attempt);
         }
         for attempts in by_subscriber.values() {
-            // The attempts are recorded; the next attempt updates the health.
-            if let Err(error) = self.update_health(attempts).await {
-                warn!(error = error.to_string(), "failed to update subscriber health");
+            let Some(last) = attempts.last() else { continue };
+            let results: Vec<_> = attempts.iter().map(|attempt| (attempt.started, &attempt.result)).collect();
+            match self.health.update(&last.delivery.receiver, &results).await {
+                Ok(true) => self.has_more.store(true, Relaxed),
+                Ok(false) => {}
+                // The attempts are recorded; the next attempt updates the health.
+                Err(error) => warn!(error = error.to_string(), "failed to update subscriber health"),
             }
         }
         Ok(())
@@ -330,8 +340,6 @@ impl<B: Bus> Dispatcher<B> {
         } else {
             schedule::next_attempt(first_attempt, self.now(), result.retry_after(), fastrand::f64())
         };
-        let queued_attempt = next_attempt
-            .filter(|due| self.queue.is_some() && RetryQueue::is_within_horizon(*due, self.now()));
         RecordedAttempt {
             delivery: delivery.id,
             lease: delivery.lease.token.clone(),
@@ -347,62 +355,12 @@ impl<B: Bus> Dispatcher<B> {
             is_success,
             first_attempt,
             next_attempt,
-            next_lease: queued_attempt.map(RetryMessage::lease_until),
         }
-    }
-
-    async fn receivers(&self) -> Result<HashMap<SubscriberId, Arc<Receiver>>, DispatchError> {
-        Ok(self.cached_subscribers().await?.receivers.clone())
-    }
-
-    async fn receiver(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, DispatchError> {
-        Ok(self.cached_subscribers().await?.receivers.get(&id).cloned())
-    }
-
-    /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
-    async fn cached_subscribers(&self) -> Result<MutexGuard<'_, SubscriberCache>, DispatchError> {
-        let revision = self.store.subscribers.revision().await?;
-        let mut cache = self.subscribers.lock().await;
-        let all_decrypted = cache.receivers.values().all(|receiver| receiver.has_decrypted_secrets());
-        let needs_refresh = !all_decrypted
-            && cache
-                .keys_refreshed_at
-                .is_none_or(|refreshed_at| refreshed_at.elapsed() >= KEY_REFRESH_INTERVAL);
-        let may_have_new_keys = needs_refresh && self.keys.refresh().await;
-        if needs_refresh {
-            cache.keys_refreshed_at = Some(Instant::now());
-        }
-        if cache.revision != Some(revision) || may_have_new_keys {
-            let keys = self.keys.key_ring().await?;
-            let mut receivers = HashMap::new();
-            for subscriber in self.store.subscribers.list(None).await? {
-                match Receiver::from_subscriber(&subscriber, &keys, self.now()) {
-                    Ok(receiver) => {
-                        receivers.insert(subscriber.id, Arc::new(receiver));
-                    }
-                    Err(error) => {
-                        let subscriber = subscriber.name;
-                        warn!(
-                            subscriber,
-                            error = error.to_string(),
-                            "subscriber skipped: its filter pattern is invalid"
-                        );
-                    }
-                }
-            }
-            let mut checks = self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner);
-            checks.retain(|id, _| receivers.contains_key(id));
-            (cache.revision, cache.receivers) = (Some(revision), receivers);
-        }
-        Ok(cache)
     }
 }
 
 /// The subscribers whose types and filter match an event. The event is parsed only if a filter needs it.
-fn matching_receivers<'r>(
-    event: &ArrivedEvent,
-    receivers: &'r HashMap<SubscriberId, Arc<Receiver>>,
-) -> Vec<&'r Arc<Receiver>> {
+fn matching_receivers<'r>(event: &ArrivedEvent, receivers: &'r Receivers) -> Vec<&'r Arc<Receiver>> {
     let mut parsed: Option<Value> = None;
     let mut matching = Vec::new();
     for receiver in receivers.values() {

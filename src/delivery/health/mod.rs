@@ -1,0 +1,200 @@
+//! Subscriber health: concurrency, circuit breaker, failure budget, and health events.
+//!
+//! A subscriber whose every attempt has failed for its failure budget is paused, as is one that answers 410. Health events go to
+//! the bus when 50 and 90 percent of the budget are used, when the subscriber is paused, and when it recovers. The next sweep
+//! publishes those that the bus did not accept.
+
+pub(super) mod circuit_breaker;
+mod events;
+mod failure_budget;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+use tracing::warn;
+
+use events::HealthChange;
+pub(super) use events::HealthEvent;
+use failure_budget::{REPORTED_PERCENTAGES, reached_percentage};
+
+use super::client::AttemptResult;
+use super::concurrency::SubscriberLimits;
+use super::store::{DeliveryStore, FailureStreak};
+use super::subscriber::{PauseReason, Receiver, Subscriber, SubscriberHealth, SubscriberId};
+use super::worker::Clock;
+use crate::bus::Bus;
+use crate::db::DatabaseError;
+
+/// Backoff before publishing health events again after a bus failure.
+const BUS_BACKOFF: SignedDuration = SignedDuration::from_secs(30);
+/// The time to publish one health event.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Follows the attempts of all subscribers.
+pub(super) struct HealthMonitor<B> {
+    pub(super) store: DeliveryStore,
+    pub(super) limits: SubscriberLimits,
+    pub(super) bus: B,
+    pub(super) clock: Clock,
+    /// Set after a failure of the bus.
+    pub(super) bus_down_until: Mutex<Option<Timestamp>>,
+}
+
+impl<B: Bus> HealthMonitor<B> {
+    /// Updates a subscriber's concurrency limit, circuit and failure budget after attempts, given with their start in the order in
+    /// which they ended. Returns whether the subscriber has recovered, so that its backlog is due.
+    pub(super) async fn update(
+        &self,
+        receiver: &Receiver,
+        attempts: &[(Timestamp, &AttemptResult)],
+    ) -> Result<bool, DatabaseError> {
+        let (id, now) = (receiver.id, (self.clock)());
+        for (_, result) in attempts {
+            if result.is_success() {
+                self.limits.raise(id, receiver.settings.limit);
+            } else if result.is_overload() {
+                self.limits.halve(id);
+            }
+        }
+        // From the last attempt back to the last success.
+        let failed: Vec<_> = attempts.iter().rev().take_while(|(_, result)| !result.is_success()).collect();
+        let has_recovered = failed.len() < attempts.len() && self.record_recovery(receiver, now).await?;
+        let Some((first_failure, _)) = failed.last() else { return Ok(has_recovered) };
+        let count = i64::try_from(failed.len()).unwrap_or(i64::MAX);
+        let circuit = (circuit_breaker::FAILURE_THRESHOLD, circuit_breaker::open_until(now));
+        let streak = self.store.subscribers.record_failures(id, count, *first_failure, circuit).await?;
+        let Some(streak) = streak else { return Ok(has_recovered) };
+        if streak.failures >= circuit_breaker::FAILURE_THRESHOLD {
+            self.limits.open_circuit(id);
+        }
+        if failed.iter().any(|(_, result)| result.is_gone()) {
+            if self.store.subscribers.pause(id, PauseReason::Gone, now).await? {
+                let change = HealthChange::Paused { reason: PauseReason::Gone };
+                self.publish_failure((id, &receiver.name), change, Some(streak)).await?;
+            }
+        } else {
+            self.check_failure_budget(receiver, streak, now).await?;
+        }
+        Ok(has_recovered)
+    }
+
+    /// Records a success and reports the recovery. Returns whether there were failures before it.
+    async fn record_recovery(&self, receiver: &Receiver, now: Timestamp) -> Result<bool, DatabaseError> {
+        let Some(recovery) = self.store.subscribers.record_recovery(receiver.id, now).await? else {
+            return Ok(false);
+        };
+        if recovery.needs_event
+            && self.publish((receiver.id, &receiver.name), HealthChange::Recovered, None).await
+        {
+            self.store.subscribers.mark_recovery_reported(receiver.id).await?;
+        }
+        Ok(recovery.had_failures)
+    }
+
+    /// Publishes each threshold of the failure budget that the subscriber has passed, and pauses it when the budget is used up.
+    async fn check_failure_budget(
+        &self,
+        receiver: &Receiver,
+        streak: FailureStreak,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        let change = if reached_percentage(&receiver.settings, streak, now, &[100]).is_some() {
+            self.store.subscribers.pause(receiver.id, PauseReason::BudgetUsed, now).await?;
+            HealthChange::Paused { reason: PauseReason::BudgetUsed }
+        } else {
+            match reached_percentage(&receiver.settings, streak, now, &REPORTED_PERCENTAGES) {
+                Some(percent) => HealthChange::Failing { percent },
+                None => return Ok(()),
+            }
+        };
+        if streak.reported_percent < change.budget_percent() {
+            self.publish_failure((receiver.id, &receiver.name), change, Some(streak)).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes health events that are pending, until `deadline`: a threshold of the failure budget was passed between two
+    /// attempts, or the bus did not accept the event before. Active subscribers without pending deliveries are skipped.
+    pub(super) async fn publish_pending(&self, deadline: Instant) -> Result<(), DatabaseError> {
+        for candidate in self.store.subscribers.list(None).await? {
+            if self.pending_change(&candidate).is_none() {
+                continue;
+            }
+            // Re-read: it may have recovered meanwhile.
+            let Some(subscriber) = self.store.subscribers.list(Some(&candidate.name)).await?.pop() else {
+                continue;
+            };
+            let Some((change, streak)) = self.pending_change(&subscriber) else { continue };
+            let should_report =
+                subscriber.paused.is_some() || self.store.count_pending(subscriber.id).await? > 0;
+            if Instant::now() >= deadline
+                || should_report
+                    && !self.publish_failure((subscriber.id, &subscriber.name), change, streak).await?
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The health change that has not been published yet.
+    fn pending_change(&self, subscriber: &Subscriber) -> Option<(HealthChange, Option<FailureStreak>)> {
+        let SubscriberHealth { failures, failing_since, reported_percent, .. } = subscriber.health;
+        let streak = failing_since.map(|since| FailureStreak { failures, since, reported_percent });
+        let change = match subscriber.paused.as_ref().map(|pause| pause.reason) {
+            // A pause by the operator is not reported.
+            Some(reason) => {
+                HealthChange::Paused { reason: reason.filter(|reason| *reason != PauseReason::Operator)? }
+            }
+            // Only a failed attempt can use up the budget, not the passing of time.
+            None => {
+                let (settings, now) = (&subscriber.settings, (self.clock)());
+                let percent = reached_percentage(settings, streak?, now, &REPORTED_PERCENTAGES)?;
+                HealthChange::Failing { percent }
+            }
+        };
+        (reported_percent < change.budget_percent()).then_some((change, streak))
+    }
+
+    /// Publishes a failure and marks it as reported; returns false if the bus did not accept it, so that the next sweep retries.
+    async fn publish_failure(
+        &self,
+        subscriber: (SubscriberId, &str),
+        change: HealthChange,
+        streak: Option<FailureStreak>,
+    ) -> Result<bool, DatabaseError> {
+        let is_published = self.publish(subscriber, change, streak).await;
+        if is_published {
+            self.store.subscribers.mark_reported(subscriber.0, change.budget_percent()).await?;
+        }
+        Ok(is_published)
+    }
+
+    /// Publishes a health event and returns whether the bus accepted it. After a failure the bus is not tried again for
+    /// [`BUS_BACKOFF`], because waiting for it delays deliveries.
+    async fn publish(
+        &self,
+        (id, name): (SubscriberId, &str),
+        change: HealthChange,
+        streak: Option<FailureStreak>,
+    ) -> bool {
+        let now = (self.clock)();
+        let is_down = |until: &Timestamp| now < *until;
+        if self.bus_down_until.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(is_down) {
+            return false;
+        }
+        let pending = self.store.count_pending(id).await.unwrap_or_default();
+        let health_event = HealthEvent { subscriber: name, change, streak, pending, now };
+        let Some(event) = health_event.to_event() else { return true };
+        let result = self.bus.publish(&Arc::new(event), Instant::now() + PUBLISH_TIMEOUT).await;
+        if let Err(error) = &result {
+            let until = now.checked_add(BUS_BACKOFF).ok();
+            *self.bus_down_until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+            let error = error.to_string();
+            warn!(subscriber = name, error, "failed to publish a subscriber health event");
+        }
+        result.is_ok()
+    }
+}

@@ -1,0 +1,127 @@
+//! The SQS queue that wakes the worker when retries become due. A message says only when: the worker then claims whatever is
+//! due, so a message that is lost, repeated or forged changes no delivery.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::aws::{AttemptFailure, AwsError, retry};
+
+/// Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
+const MAX_SQS_DELAY: SignedDuration = SignedDuration::from_mins(15);
+/// Retries that are due in the same interval share a message.
+pub(super) const WAKE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+const MAX_BATCH_ENTRIES: usize = 10;
+/// The time for one `SendMessageBatch`, including its retries.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A message. Earlier versions wrote more fields, which are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WakeMessage {
+    /// Microseconds since 1970.
+    pub due: i64,
+}
+
+pub struct WakeQueue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+}
+
+impl WakeQueue {
+    pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
+        // The SDK's own retries are off: it does not know how long this invocation has left.
+        let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
+        Self { client: aws_sdk_sqs::Client::from_conf(config), url }
+    }
+
+    /// Wakes a worker once for each interval in which one of these times falls. Times that SQS cannot delay to are left to the
+    /// sweep.
+    pub(super) async fn wake_at(
+        &self,
+        times: impl Iterator<Item = Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), AwsError> {
+        self.send(wake_times(times, now).into_iter().collect(), now).await
+    }
+
+    /// Sends one message for each of these times, ten to a request.
+    ///
+    /// # Errors
+    /// At least one message may not have been sent.
+    pub(super) async fn send(&self, times: Vec<Timestamp>, now: Timestamp) -> Result<(), AwsError> {
+        for batch in times.chunks(MAX_BATCH_ENTRIES) {
+            let to_entry = |(index, time): (usize, &Timestamp)| {
+                let message = WakeMessage { due: time.as_microsecond() };
+                let body = serde_json::to_string(&message)
+                    .map_err(|error| AwsError::Malformed(error.to_string()))?;
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+                let entry = entry.delay_seconds(delay_seconds(*time, now)).build();
+                entry.map_err(|error| AwsError::Malformed(error.to_string()))
+            };
+            let entries = batch.iter().enumerate().map(to_entry).collect::<Result<Vec<_>, _>>()?;
+            let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
+            // A worker that is woken twice finds nothing due the second time.
+            retry("SendMessageBatch", Instant::now() + SEND_TIMEOUT, || async {
+                let output =
+                    request.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
+                match output.failed().first() {
+                    None => Ok(()),
+                    Some(failed) => {
+                        Err(AttemptFailure::Transient(format!("a message was not taken: {}", failed.code())))
+                    }
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// The ends of the intervals in which these times fall.
+fn wake_times(times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTreeSet<Timestamp> {
+    let horizon = now.checked_add(MAX_SQS_DELAY).unwrap_or(now);
+    let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
+    let interval_end = |time: Timestamp| {
+        let micros = time.as_microsecond().div_euclid(interval) + 1;
+        Timestamp::from_microsecond(micros * interval).unwrap_or(time)
+    };
+    times.map(interval_end).filter(|time| *time <= horizon).collect()
+}
+
+/// The SQS delay in whole seconds, rounded up, so that the message does not arrive early.
+fn delay_seconds(time: Timestamp, now: Timestamp) -> i32 {
+    let delay = time.duration_since(now).clamp(SignedDuration::ZERO, MAX_SQS_DELAY);
+    i32::try_from(delay.as_secs() + i64::from(delay.subsec_nanos() > 0)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn at(seconds: f64) -> Timestamp {
+        Timestamp::from_second(0).unwrap() + SignedDuration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn a_message_arrives_when_its_deliveries_are_due_and_is_shared_by_those_of_an_interval() {
+        let times = [1.0, 9.9, 600.0, 609.0, 900.0, 100_000.0].map(at).into_iter();
+        let wakes = wake_times(times, at(0.0));
+        assert_eq!(wakes.into_iter().collect::<Vec<_>>(), [10.0, 610.0].map(at), "SQS delays by 15 minutes");
+        for (time, delay) in [(0.0, 0), (-5.0, 0), (0.001, 1), (600.0, 600), (9000.0, 900)] {
+            assert_eq!(delay_seconds(at(time), at(0.0)), delay, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_version_wakes_the_worker() {
+        let message = r#"{"delivery": 1, "hold": "queue-1", "due": 7}"#;
+        assert_eq!(serde_json::from_str::<WakeMessage>(message).unwrap(), WakeMessage { due: 7 });
+        assert!(serde_json::from_str::<WakeMessage>(r#"{"id": "1", "detail-type": "push"}"#).is_err());
+    }
+}

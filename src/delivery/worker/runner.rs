@@ -1,0 +1,102 @@
+//! Runs attempts concurrently and records them in batches.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::{AttemptOutcome, DeliveryWorker, FinishedAttempt, InFlightDelivery, WorkerError};
+use crate::bus::Bus;
+
+/// The maximum number of attempts that are recorded in one transaction.
+const RECORD_BATCH_SIZE: usize = 500;
+/// The pause after a failure of the database.
+const ERROR_BACKOFF: Duration = Duration::from_secs(2);
+/// The longest wait for a reason to claim again.
+const DUE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The attempts of a worker. Dropping it aborts those that run; their deliveries stay leased and are attempted again.
+pub struct AttemptRunner<B> {
+    worker: Arc<DeliveryWorker<B>>,
+    attempts: Mutex<JoinSet<()>>,
+    outcomes: mpsc::UnboundedSender<AttemptOutcome>,
+    recorder: JoinSet<()>,
+}
+
+impl<B: Bus> AttemptRunner<B> {
+    /// Starts to record attempts. `on_recorded` is called for each recorded attempt.
+    pub fn start(
+        worker: Arc<DeliveryWorker<B>>,
+        on_recorded: impl FnMut(&FinishedAttempt) + Send + 'static,
+    ) -> Self {
+        let (outcomes, receiver) = mpsc::unbounded_channel();
+        let mut recorder = JoinSet::new();
+        recorder.spawn(record_outcomes(worker.clone(), receiver, on_recorded));
+        Self { worker, attempts: Mutex::default(), outcomes, recorder }
+    }
+
+    /// Attempts deliveries.
+    pub fn submit(&self, deliveries: Vec<InFlightDelivery>) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        while attempts.try_join_next().is_some() {}
+        for delivery in deliveries {
+            let (worker, outcomes) = (self.worker.clone(), self.outcomes.clone());
+            attempts.spawn(async move {
+                // The recorder is gone when the runner was dropped.
+                let _ = outcomes.send(worker.attempt(delivery).await);
+            });
+        }
+    }
+
+    /// Claims and attempts what is due, until nothing more can be claimed or `deadline` has passed.
+    ///
+    /// # Errors
+    /// The database or the keys failed.
+    pub async fn attempt_due(&self, deadline: Instant) -> Result<(), WorkerError> {
+        loop {
+            self.submit(self.worker.claim_due().await?);
+            if !self.worker.has_more_due() || Instant::now() >= deadline {
+                return Ok(());
+            }
+            self.wait_for_due().await;
+        }
+    }
+
+    /// Waits until deliveries may be due that were not due, or could not be claimed, before; at most a second.
+    pub async fn wait_for_due(&self) {
+        let _ = timeout(DUE_POLL_INTERVAL, self.worker.claim_again.notified()).await;
+    }
+
+    /// Waits until every attempt is recorded.
+    pub async fn finish(self) {
+        let Self { outcomes, mut recorder, attempts: _attempts, .. } = self;
+        drop(outcomes);
+        recorder.join_next().await;
+    }
+}
+
+/// Records outcomes in batches and releases the leases of skipped deliveries, until all senders are dropped.
+async fn record_outcomes<B: Bus>(
+    worker: Arc<DeliveryWorker<B>>,
+    mut receiver: mpsc::UnboundedReceiver<AttemptOutcome>,
+    mut on_recorded: impl FnMut(&FinishedAttempt),
+) {
+    let mut outcomes = Vec::new();
+    while receiver.recv_many(&mut outcomes, RECORD_BATCH_SIZE).await > 0 {
+        let (mut attempts, skipped) = AttemptOutcome::partition(std::mem::take(&mut outcomes));
+        while let Err(error) = worker.record(&mut attempts).await {
+            warn!(error = error.to_string(), "failed to record attempts; retrying");
+            sleep(ERROR_BACKOFF).await;
+        }
+        attempts.iter().for_each(&mut on_recorded);
+        let has_skipped = !skipped.is_empty();
+        worker.release(skipped).await;
+        // Otherwise the next poll is soon enough.
+        if has_skipped || worker.has_more_due() {
+            worker.claim_again.notify_one();
+        }
+    }
+}
