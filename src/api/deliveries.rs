@@ -73,7 +73,9 @@ pub(super) async fn route(
             let changed = change_deliveries(service, action, &query.into_filter(), None, now).await?;
             ok(&json!({"object": "done", "deliveries": changed}))
         }
-        ([_], &Method::GET) | ([_, "retry" | "cancel"], &Method::POST) => {
+        ([_, "retry" | "cancel"], &Method::POST) | ([_], &Method::GET)
+            if !matches!(segments, ["retry" | "cancel"]) =>
+        {
             let not_found = || ApiError::NotFound(format!("no delivery {}", segments[0]));
             let id = segments[0].parse().map_err(|_| not_found())?;
             if let [_, action] = segments {
@@ -93,8 +95,8 @@ pub(super) async fn route(
                 store.history.find(id).await.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)?;
             ok(&view::delivery_with_attempts_json(&delivery, &attempts))
         }
-        ([], _) | ([_], _) => Err(ApiError::MethodNotAllowed("GET")),
-        ([_, "retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        (["retry" | "cancel"] | [_, "retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        ([] | [_], _) => Err(ApiError::MethodNotAllowed("GET")),
         _ => Err(ApiError::NotFound("Not found. Paths of a delivery: retry, cancel.".into())),
     }
 }

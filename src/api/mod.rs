@@ -165,11 +165,24 @@ impl Api {
                 deliveries::route(service, request, segments).await
             }
             (["openapi.json"], ..) if request.method == Method::GET => {
-                Ok(ApiResponse::json(StatusCode::OK, include_str!("openapi.json")))
+                Ok(ApiResponse::json(StatusCode::OK, self.openapi_document()))
             }
             (["openapi.json"], ..) => Err(ApiError::MethodNotAllowed("GET")),
             _ => Err(ApiError::NotFound(format!("Not found. Paths: {}.", self.paths().join(", ")))),
         }
+    }
+
+    /// The OpenAPI 3.1 document of the resources that this API serves.
+    fn openapi_document(&self) -> String {
+        let document = include_str!("openapi.json");
+        if self.log.is_some() && self.subscribers.is_some() {
+            return document.to_owned();
+        }
+        let mut value: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+        if let Some(paths) = value["paths"].as_object_mut() {
+            paths.retain(|path, _| is_subscriber_path(path) == self.subscribers.is_some());
+        }
+        value.to_string()
     }
 
     /// Opens a stream of events for a client that [`authenticate`](Self::authenticate) has accepted: returns its first chunk, and
