@@ -224,6 +224,7 @@ fn event(id: &str, body: &str) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_bucket_stores_a_repeated_batch_once() {
     let bucket = bucket().await;
     let first = bucket.function.invoke(&event("b1", BATCH)).await;
@@ -242,6 +243,7 @@ async fn a_bucket_stores_a_repeated_batch_once() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_failing_bucket_is_retried_and_then_500() {
     let bucket = bucket().await;
     let object_count = || {
@@ -271,6 +273,7 @@ async fn a_failing_bucket_is_retried_and_then_500() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_batch_without_the_secret_makes_no_s3_request() {
     let bucket = bucket().await;
     let mut event = event("b1", BATCH);

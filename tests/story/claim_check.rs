@@ -42,6 +42,7 @@ fn keys(bucket: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_oversized_detail_is_stored_byte_for_byte_once() {
     let (proxy, bucket, function) = function().await;
     let body = large_body();
@@ -63,6 +64,7 @@ async fn an_oversized_detail_is_stored_byte_for_byte_once() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_detail_that_the_bus_finds_too_large_is_stored() {
     let (proxy, bucket, function) = function().await;
     proxy.next("PutEvents", [Fault::TotalSize]);
@@ -72,6 +74,7 @@ async fn a_detail_that_the_bus_finds_too_large_is_stored() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_transient_bucket_failure_is_retried_and_a_lasting_one_is_500() {
     let (proxy, bucket, function) = function().await;
     proxy.next("PutObject", [Fault::InternalError, Fault::Truncated]);

@@ -28,6 +28,7 @@ fn network() -> [String; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_event_log_stack_without_a_database_creates_one() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || run_test(&database)).await.unwrap();

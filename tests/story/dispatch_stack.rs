@@ -11,6 +11,7 @@ use crate::actors::stack::Stack;
 use crate::actors::{run, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_bus_event_reaches_a_subscriber_that_fails_at_first() {
     let (database, receiver) = (Database::new().await, Receiver::start().await);
     tokio::task::spawn_blocking(move || run_test(&database, &receiver)).await.unwrap();

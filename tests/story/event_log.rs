@@ -30,6 +30,7 @@ fn event(start: jiff::Timestamp, id: u32, kind: &str, fields: &Value) -> Value {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn concurrently_created_tokens_are_all_stored() {
     let secret = secret(r#"{"tokens": []}"#);
     let create = |name: String| {
@@ -50,6 +51,7 @@ fn concurrently_created_tokens_are_all_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn a_sparkpost_batch_is_searchable() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || run_test(&database)).await.unwrap();

@@ -24,6 +24,7 @@ fn with_value(mut event: Value, pointer: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn every_invocation_is_answered_from_the_status_table() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let function = CloudFunction::with_endpoint(&proxy.url(), "github", &secret(SECRET)).await;
@@ -72,6 +73,7 @@ async fn every_invocation_is_answered_from_the_status_table() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn the_log_line_states_the_outcome_and_no_content() {
     let function = CloudFunction::with_endpoint(&endpoint(), "github", &secret(SECRET)).await;
     let mut event = signed_event(BODY);
@@ -96,6 +98,7 @@ async fn the_log_line_states_the_outcome_and_no_content() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let function = CloudFunction::with_endpoint(&proxy.url(), "stripe", &secret(SECRET)).await;

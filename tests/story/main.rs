@@ -1,5 +1,5 @@
-//! End-to-end tests against real parts: a running `hookbridge serve`, PostgreSQL, LocalStack, the providers' SDKs. `scripts/test`
-//! starts what they need.
+//! End-to-end tests. `cargo test` runs those that need only Rust: a running `hookbridge serve`, SQLite, local files. The others are
+//! ignored with what they need: PostgreSQL, LocalStack, the providers' SDKs. `scripts/test` starts these and runs every test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(missing_docs, reason = "a test's name says what it promises")]

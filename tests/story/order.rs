@@ -304,6 +304,7 @@ async fn an_oversized_sqlite_log_drops_its_oldest_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn an_oversized_postgres_log_drops_whole_weeks_except_the_current_one() {
     let database = Database::new().await;
     let log = database.log().await;
@@ -407,6 +408,7 @@ async fn assert_all_saw_the_log(readers: JoinSet<Vec<(Position, String)>>, log: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn no_postgres_reader_skips_an_event() {
     let database = Database::new().await;
     // Several logs, like several processes.
@@ -469,6 +471,7 @@ async fn no_postgres_reader_skips_an_event() {
 /// In rare cases a PostgreSQL session does not see a new partition. The test simulates that by hiding rows from one session, by
 /// its process id.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn an_event_missed_by_one_session_is_read_by_another() {
     let database = Database::new().await;
     let log = database.log().await;

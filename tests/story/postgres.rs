@@ -8,6 +8,7 @@ use crate::actors::database::{Database, open_postgres};
 use crate::actors::log::{all_events, batch, new_event, now};
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn a_search_reads_only_the_partitions_of_its_range() {
     let database = Database::new().await;
     let log = database.log().await;
@@ -27,6 +28,7 @@ async fn a_search_reads_only_the_partitions_of_its_range() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn events_in_the_default_partition_move_to_their_week() {
     let database = Database::new().await;
     let log = database.log().await;
@@ -53,6 +55,7 @@ async fn events_in_the_default_partition_move_to_their_week() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn an_event_outside_its_partition_is_moved_to_it() {
     let database = Database::new().await;
     let log = database.log().await;
@@ -82,6 +85,7 @@ async fn an_event_outside_its_partition_is_moved_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn concurrent_processes_create_the_tables_once() {
     let database = Database::new().await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -103,6 +107,7 @@ async fn concurrent_processes_create_the_tables_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn an_error_contains_no_stored_data() {
     let server = crate::actors::test_environment("HOOKBRIDGE_TEST_DATABASE");
     let missing_database = format!("{}/absent", server.rsplit_once('/').unwrap().0);

@@ -11,6 +11,7 @@ use crate::actors::aws::{Queue, aws, name, text};
 use crate::actors::stack::Stack;
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_none() {
     let mut stack = Stack::deploy("github", "the old secret", &[]);
     assert!(stack.output("LambdaFunctionARN").ends_with(&stack.output("LambdaFunctionName")));
@@ -49,6 +50,7 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_non
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn an_unpublished_event_waits_in_the_stack_s_queue() {
     let stack = Stack::deploy("github", "a secret", &[("TimeoutSeconds", "3")]);
     let event_type = name("push");
@@ -70,6 +72,7 @@ fn an_unpublished_event_waits_in_the_stack_s_queue() {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn an_oversized_event_is_stored_in_the_stack_s_overflow_bucket() {
     let bucket = name("overflow");
     aws(&["s3", "mb", &format!("s3://{bucket}")]);
@@ -87,6 +90,7 @@ fn an_oversized_event_is_stored_in_the_stack_s_overflow_bucket() {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn a_sparkpost_batch_reaches_the_bucket_of_the_stack() {
     let stack = Stack::deploy("sparkpost", "hooks:password", &[("ArchivePrefix", "raw/mail")]);
     let body = r#"[{"msys":{"message_event":{"type":"bounce","who":"Grüße ✓"}}}]"#;
@@ -106,6 +110,7 @@ fn a_sparkpost_batch_reaches_the_bucket_of_the_stack() {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn a_stripe_webhook_reaches_a_custom_bus() {
     let bus = name("orders");
     let created = aws(&["events", "create-event-bus", "--name", &bus]);
@@ -125,6 +130,7 @@ fn a_stripe_webhook_reaches_a_custom_bus() {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn a_twilio_webhook_verifies_behind_a_custom_domain_with_a_query() {
     let public = "https://hooks.example/voice";
     let stack = Stack::deploy("twilio", "12345", &[("PublicUrl", public)]);

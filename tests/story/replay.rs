@@ -142,6 +142,7 @@ async fn an_interrupted_replay_resumes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the providers' SDKs: run scripts/test"]
 async fn signed_replays_verify_with_the_standard_webhooks_libraries() {
     let (folder, receiver) = (log().await, Receiver::default());
     let url = receiver.start().await;
@@ -164,6 +165,7 @@ async fn signed_replays_verify_with_the_standard_webhooks_libraries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn events_are_replayed_to_a_bus_and_a_queue() {
     endpoint();
     let folder = log().await;

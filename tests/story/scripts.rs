@@ -75,6 +75,7 @@ fn send_webhook(url: &str, secret: &str) -> u16 {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn deploy_leads_from_a_clone_to_a_working_url() {
     let _building = BUILD_LOCK.lock();
     let stack = name("deployed");
@@ -96,6 +97,7 @@ fn deploy_leads_from_a_clone_to_a_working_url() {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn publish_uploads_everything_and_prints_a_link_per_provider() {
     let _building = BUILD_LOCK.lock();
     let bucket = name("published");
@@ -123,6 +125,7 @@ fn publish_uploads_everything_and_prints_a_link_per_provider() {
 }
 
 #[test]
+#[ignore = "needs LocalStack: run scripts/test"]
 fn a_failing_script_reports_the_reason() {
     let error_of = |name: &str, arguments: &[&str]| {
         let output = script(name).args(arguments).stdin(Stdio::null()).output().unwrap();
@@ -158,6 +161,7 @@ fn deploy_with_database(template: &str, database: &Database, parameters: &[&str]
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn deploy_creates_the_event_log_stack() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {
@@ -175,6 +179,7 @@ async fn deploy_creates_the_event_log_stack() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn deploy_creates_the_dispatcher_stack() {
     let database = Database::new().await;
     tokio::task::spawn_blocking(move || {

@@ -50,6 +50,7 @@ async fn redrive(proxy: &FaultProxy, batch: &str) -> (Value, Vec<Value>) {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_unpublished_event_is_spilled_as_an_entry() {
     for fault in [
         Fault::Throttled,
@@ -93,6 +94,7 @@ async fn an_unpublished_event_is_spilled_as_an_entry() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn permanently_rejected_events_are_not_spilled() {
     let (proxy, queue, function) = function().await;
     for (fault, status) in [(Fault::EntryFailed("MalformedDetail"), 400), (Fault::TotalSize, 413)] {
@@ -105,6 +107,7 @@ async fn permanently_rejected_events_are_not_spilled() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_transient_queue_failure_is_retried_and_a_lasting_one_is_500() {
     let (proxy, queue, function) = function().await;
     proxy.always("PutEvents", Fault::InternalError);
@@ -123,6 +126,7 @@ async fn a_transient_queue_failure_is_retried_and_a_lasting_one_is_500() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_event_too_large_for_the_region_is_stored_and_its_claim_check_spilled() {
     let (proxy, queue, mut function) = function().await;
     let bucket = name("overflow");
@@ -142,6 +146,7 @@ async fn an_event_too_large_for_the_region_is_stored_and_its_claim_check_spilled
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn redrive_publishes_a_spilled_event_unchanged() {
     let (proxy, queue, function) = function().await;
     let event_type = name("push");
@@ -164,6 +169,7 @@ async fn redrive_publishes_a_spilled_event_unchanged() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn redrive_returns_only_unpublished_events_to_the_queue() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let entry = r#"{"Source":"x","DetailType":"push","Resources":["urn:webhook:x:1"],"Detail":"{}"}"#;
@@ -195,6 +201,7 @@ async fn redrive_returns_only_unpublished_events_to_the_queue() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn redrive_rejects_events_that_are_not_from_sqs() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());

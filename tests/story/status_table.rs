@@ -31,6 +31,7 @@ async fn function() -> (FaultProxy, CloudFunction) {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn published_is_202() {
     let (proxy, function) = function().await;
     let response = function.invoke(&signed_event()).await;
@@ -43,6 +44,7 @@ async fn published_is_202() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_request_without_a_wellformed_signature_makes_no_aws_call() {
     let (proxy, function) = function().await;
     let bad = ["", "sha256=", "sha1=0000000000000000000000000000000000000000", "sha256=xyz"];
@@ -55,6 +57,7 @@ async fn a_request_without_a_wellformed_signature_makes_no_aws_call() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_hundred_forged_webhooks_cost_three_calls_and_are_401() {
     let (proxy, function) = function().await;
     for _ in 0..100 {
@@ -66,6 +69,7 @@ async fn a_hundred_forged_webhooks_cost_three_calls_and_are_401() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn transient_errors_are_retried() {
     for fault in [
         Fault::Throttled,
@@ -85,6 +89,7 @@ async fn transient_errors_are_retried() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn permanent_errors_are_not_retried() {
     for (fault, status) in [
         (Fault::ClientError("AccessDeniedException"), 500),
@@ -107,6 +112,7 @@ async fn permanent_errors_are_not_retried() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_lasting_bus_failure_is_500_with_retry_after_before_the_deadline() {
     for fault in [
         Fault::Throttled,
@@ -131,6 +137,7 @@ async fn a_lasting_bus_failure_is_500_with_retry_after_before_the_deadline() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_event_too_large_for_the_bus_is_413() {
     let (proxy, function) = function().await;
     proxy.next("PutEvents", [Fault::TotalSize]);
@@ -158,6 +165,7 @@ async fn an_event_too_large_for_the_bus_is_413() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_verified_webhook_that_is_not_an_event_is_400_with_its_id_logged() {
     let (proxy, function) = function().await;
     let signature = github_signature(b"[]");
@@ -177,6 +185,7 @@ async fn a_verified_webhook_that_is_not_an_event_is_400_with_its_id_logged() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn another_method_is_405_with_allow() {
     let (proxy, function) = function().await;
     let mut event = signed_event();
@@ -187,6 +196,7 @@ async fn another_method_is_405_with_allow() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_missing_secret_at_startup_is_500_with_retry_after_and_recovers() {
     let slow = Fault::Slow(Duration::from_secs(60));
     for fault in [
@@ -213,6 +223,7 @@ async fn a_missing_secret_at_startup_is_500_with_retry_after_and_recovers() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_cached_secret_survives_an_outage_of_secrets_manager() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let cache_ttls = CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() };
@@ -227,6 +238,7 @@ async fn a_cached_secret_survives_an_outage_of_secrets_manager() {
 
 /// The unavailable secret may have signed the webhook, and providers do not retry a 401.
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_unverifiable_signature_is_500_while_secrets_manager_is_unavailable() {
     for fault in [Fault::Throttled, Fault::InternalError, Fault::Truncated] {
         let proxy = FaultProxy::in_front_of(&endpoint()).await;
@@ -250,6 +262,7 @@ async fn an_unverifiable_signature_is_500_while_secrets_manager_is_unavailable()
 
 /// A cold start fetches two secret versions; here the second fetch fails.
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn an_unavailable_previous_secret_rejects_no_webhook() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");
@@ -269,6 +282,7 @@ fn signed_with(secret: &str) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_slow_secrets_manager_is_answered_before_the_deadline() {
     let (proxy, function) = function().await;
     assert_eq!(function.invoke(&signed_event()).await.status, 202);
@@ -280,6 +294,7 @@ async fn a_slow_secrets_manager_is_answered_before_the_deadline() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_changed_secret_is_fetched_after_its_time_to_live() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");
@@ -302,6 +317,7 @@ async fn a_changed_secret_is_fetched_after_its_time_to_live() {
 }
 
 #[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn a_secret_rotation_rejects_no_webhook() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let arn = secret("the old secret");

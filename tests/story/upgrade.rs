@@ -45,6 +45,7 @@ async fn assert_old_batches_have_positions(log: &EventLog) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn a_log_of_the_first_version_gets_positions_in_postgres() {
     let database = Database::new().await;
     let mut connection = database.pool.acquire().await.unwrap();
@@ -57,6 +58,7 @@ async fn a_log_of_the_first_version_gets_positions_in_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn a_recorder_of_the_first_version_can_still_record() {
     let database = Database::new().await;
     let log = database.log().await;
@@ -152,6 +154,7 @@ async fn assert_current_version_reads(folder: tempfile::TempDir, database: &str)
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the providers' SDKs: run scripts/test"]
 async fn a_data_folder_of_an_earlier_version_opens_unchanged() {
     let folder = earlier_data("sqlite");
     let database = folder.path().join("log.db");
@@ -159,6 +162,7 @@ async fn a_data_folder_of_an_earlier_version_opens_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
 async fn a_postgres_database_of_an_earlier_version_opens_unchanged() {
     let (folder, database) = (earlier_data("postgres"), Database::new().await);
     let dump: &Path = &folder.path().join("postgres.sql");

@@ -16,6 +16,7 @@ macro_rules! for_each_database {
     ($($test:ident)*) => {
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs PostgreSQL: run scripts/test"]
             async fn $test() {
                 let database = crate::actors::database::Database::new().await;
                 super::$test(crate::actors::log::FromLog::from_log(database.log().await)).await;
