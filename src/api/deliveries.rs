@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::body::{deserialize_time, parse_body, parse_value};
 use super::error::ApiError;
 use super::{ApiRequest, ApiResponse};
-use crate::delivery::{DeliveryFilter, DeliveryState, SubscriberService, SubscriberServiceError, view};
+use crate::delivery::{
+    AttemptView, DeliveryFilter, DeliveryState, DeliveryView, SubscriberService, SubscriberServiceError, view,
+};
 
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
@@ -34,71 +36,77 @@ pub(super) async fn route(
     request: &ApiRequest<'_>,
     segments: &[&str],
 ) -> Result<ApiResponse, ApiError> {
-    let store = &service.store;
-    let now = (service.clock)();
     match (segments, request.method) {
-        ([], &Method::GET) => {
-            let query = DeliveryQuery::parse(request.query)?;
-            check_subscriber_exists(service, &query).await?;
-            let limit = query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
-            if !(1..=MAX_PAGE_SIZE).contains(&limit) {
-                return Err(ApiError::BadRequest(format!(
-                    "limit is out of range, expected 1 to {MAX_PAGE_SIZE}"
-                )));
-            }
-            let mut deliveries = store
-                .history
-                .list(&query.into_filter(), limit + 1)
-                .await
-                .map_err(SubscriberServiceError::from)?;
-            let has_more = deliveries.len() > limit;
-            deliveries.truncate(limit);
-            let data: Vec<_> = deliveries.iter().map(view::delivery_json).collect();
-            ok(&json!({"object": "list", "data": data, "has_more": has_more}))
-        }
-        ([action @ ("retry" | "cancel")], &Method::POST) => {
-            let mut query: DeliveryQuery = parse_body(request.body)?;
-            check_subscriber_exists(service, &query).await?;
-            let (has_subscriber, has_event) = (query.subscriber.is_some(), query.event.is_some());
-            if !has_subscriber && !has_event && query.since.is_none() && query.status.is_none() {
-                let message = "select deliveries with at least one of subscriber, event, status and since";
-                return Err(ApiError::BadRequest(message.into()));
-            }
-            if query.limit.is_some() || query.before.is_some() {
-                return Err(ApiError::BadRequest("limit and before are only for GET /deliveries".into()));
-            }
-            if *action == "retry" {
-                query.status = query.status.or(Some(DeliveryState::Failed));
-            }
-            let changed = change_deliveries(service, action, &query.into_filter(), None, now).await?;
-            ok(&json!({"object": "done", "deliveries": changed}))
-        }
-        ([_, "retry" | "cancel"], &Method::POST) | ([_], &Method::GET)
-            if !matches!(segments, ["retry" | "cancel"]) =>
-        {
-            let not_found = || ApiError::NotFound(format!("no delivery {}", segments[0]));
-            let id = segments[0].parse().map_err(|_| not_found())?;
-            if let [_, action] = segments {
-                store.history.find(id).await.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)?;
-                let changed =
-                    change_deliveries(service, action, &DeliveryFilter::default(), Some(id), now).await?;
-                if changed == 0 {
-                    let message = if *action == "retry" {
-                        "the delivery is in flight, or its subscriber was deleted"
-                    } else {
-                        "the delivery is not pending"
-                    };
-                    return Err(ApiError::Conflict(message));
-                }
-            }
-            let (delivery, attempts) =
-                store.history.find(id).await.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)?;
-            ok(&view::delivery_with_attempts_json(&delivery, &attempts))
-        }
-        (["retry" | "cancel"] | [_, "retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        ([], &Method::GET) => list(service, request).await,
+        ([action @ ("retry" | "cancel")], &Method::POST) => change_selected(service, request, action).await,
+        (["retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        ([id], &Method::GET) => show(service, id).await,
+        ([id, action @ ("retry" | "cancel")], &Method::POST) => change_one(service, id, action).await,
+        ([_, "retry" | "cancel"], _) => Err(ApiError::MethodNotAllowed("POST")),
         ([] | [_], _) => Err(ApiError::MethodNotAllowed("GET")),
         _ => Err(ApiError::NotFound("Not found. Paths of a delivery: retry, cancel.".into())),
     }
+}
+
+async fn list(service: &SubscriberService, request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
+    let query = DeliveryQuery::parse(request.query)?;
+    check_subscriber_exists(service, &query).await?;
+    let limit = query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
+    if !(1..=MAX_PAGE_SIZE).contains(&limit) {
+        return Err(ApiError::BadRequest(format!("limit is out of range, expected 1 to {MAX_PAGE_SIZE}")));
+    }
+    let deliveries = service.store.history.list(&query.into_filter(), limit + 1).await;
+    let mut deliveries = deliveries.map_err(SubscriberServiceError::from)?;
+    let has_more = deliveries.len() > limit;
+    deliveries.truncate(limit);
+    let data: Vec<_> = deliveries.iter().map(view::delivery_json).collect();
+    ok(&json!({"object": "list", "data": data, "has_more": has_more}))
+}
+
+/// Retries or cancels the deliveries that the body selects.
+async fn change_selected(
+    service: &SubscriberService,
+    request: &ApiRequest<'_>,
+    action: &str,
+) -> Result<ApiResponse, ApiError> {
+    let mut query: DeliveryQuery = parse_body(request.body)?;
+    check_subscriber_exists(service, &query).await?;
+    let (has_subscriber, has_event) = (query.subscriber.is_some(), query.event.is_some());
+    if !has_subscriber && !has_event && query.since.is_none() && query.status.is_none() {
+        let message = "select deliveries with at least one of subscriber, event, status and since";
+        return Err(ApiError::BadRequest(message.into()));
+    }
+    if query.limit.is_some() || query.before.is_some() {
+        return Err(ApiError::BadRequest("limit and before are only for GET /deliveries".into()));
+    }
+    if action == "retry" {
+        query.status = query.status.or(Some(DeliveryState::Failed));
+    }
+    let changed = change_deliveries(service, action, &query.into_filter(), None).await?;
+    ok(&json!({"object": "done", "deliveries": changed}))
+}
+
+/// Retries or cancels one delivery.
+async fn change_one(service: &SubscriberService, id: &str, action: &str) -> Result<ApiResponse, ApiError> {
+    let (delivery, _) = find(service, id).await?;
+    if change_deliveries(service, action, &DeliveryFilter::default(), Some(delivery.id)).await? == 0 {
+        return Err(ApiError::Conflict(match action {
+            "retry" => "the delivery is in flight, or its subscriber was deleted",
+            _ => "the delivery is not pending",
+        }));
+    }
+    show(service, id).await
+}
+
+async fn show(service: &SubscriberService, id: &str) -> Result<ApiResponse, ApiError> {
+    let (delivery, attempts) = find(service, id).await?;
+    ok(&view::delivery_with_attempts_json(&delivery, &attempts))
+}
+
+async fn find(service: &SubscriberService, id: &str) -> Result<(DeliveryView, Vec<AttemptView>), ApiError> {
+    let not_found = || ApiError::NotFound(format!("no delivery {id}"));
+    let found = service.store.history.find(id.parse().map_err(|_| not_found())?).await;
+    found.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)
 }
 
 fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
@@ -125,8 +133,8 @@ async fn change_deliveries(
     action: &str,
     filter: &DeliveryFilter,
     id: Option<i64>,
-    now: Timestamp,
 ) -> Result<usize, ApiError> {
+    let now = (service.clock)();
     let changed = match action {
         "retry" => service.store.retry_deliveries(filter, id, now).await,
         _ => service.store.cancel_deliveries(filter, id).await,

@@ -42,25 +42,7 @@ pub(super) async fn route(
                 subscribers.iter().map(|subscriber| view::subscriber_json(subscriber, now)).collect();
             ok(&json!({"object": "list", "data": data}))
         }
-        ([], &Method::POST) => {
-            let mut settings: serde_json::Map<String, Value> = parse_body(request.body)?;
-            let fields = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
-            let CreateRequest { name, secret } = parse_value(Value::Object(fields.collect()))?;
-            let changes: SubscriberUpdate =
-                parse_value(Value::Object(settings)).map_err(|error| match error {
-                    // The message lists only the settings; `CreateRequest` has two more fields.
-                    ApiError::BadRequest(message) if message.starts_with("unknown field ") => {
-                        let fields = "expected one of `name`, `secret`, ";
-                        ApiError::BadRequest(message.replace("expected one of ", fields))
-                    }
-                    error => error,
-                })?;
-            let is_imported = secret.is_some();
-            let (created, secret) = service.create(&name, changes, secret.map(Secret::new)).await?;
-            let json = view::subscriber_json(&created, now);
-            let json = if is_imported { json } else { with_secret(json, &secret) };
-            Ok(ApiResponse::no_store(StatusCode::CREATED, &json))
-        }
+        ([], &Method::POST) => create(service, request).await,
         ([], _) => Err(ApiError::MethodNotAllowed("GET, POST")),
         ([name], &Method::GET) => ok(&view::subscriber_json(&service.find(name).await?, now)),
         ([name], &Method::PATCH) => {
@@ -74,27 +56,49 @@ pub(super) async fn route(
         ([name, "pause"], &Method::POST) => ok(&view::subscriber_json(&service.pause(name).await?, now)),
         ([name, "resume"], &Method::POST) => ok(&view::subscriber_json(&service.resume(name).await?, now)),
         ([name, "test"], &Method::POST) => ok(&view::ping_json(&service.send_ping(name).await?)),
-        ([name, "rotate-secret"], &Method::POST) => {
-            let RotateSecretRequest { overlap_hours } = if request.body.is_empty() {
-                RotateSecretRequest::default()
-            } else {
-                parse_body(request.body)?
-            };
-            let hours = overlap_hours.unwrap_or(DEFAULT_OVERLAP_HOURS);
-            let max_hours = MAX_OVERLAP.as_hours();
-            if !(0..=max_hours).contains(&hours) {
-                return Err(ApiError::BadRequest(format!(
-                    "overlap_hours is out of range, expected 0 to {max_hours}"
-                )));
-            }
-            let secret = service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
-            ok(&with_secret(view::subscriber_json(&service.find(name).await?, now), &secret))
-        }
+        ([name, "rotate-secret"], &Method::POST) => rotate_secret(service, request, name).await,
         ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(ApiError::MethodNotAllowed("POST")),
         _ => Err(ApiError::NotFound(
             "Not found. Paths of a subscriber: pause, resume, rotate-secret, test.".into(),
         )),
     }
+}
+
+async fn create(service: &SubscriberService, request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
+    let mut settings: serde_json::Map<String, Value> = parse_body(request.body)?;
+    let fields = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
+    let CreateRequest { name, secret } = parse_value(Value::Object(fields.collect()))?;
+    let changes: SubscriberUpdate = parse_value(Value::Object(settings)).map_err(|error| match error {
+        // The message lists only the settings; `CreateRequest` has two more fields.
+        ApiError::BadRequest(message) if message.starts_with("unknown field ") => {
+            let fields = "expected one of `name`, `secret`, ";
+            ApiError::BadRequest(message.replace("expected one of ", fields))
+        }
+        error => error,
+    })?;
+    let is_imported = secret.is_some();
+    let (created, secret) = service.create(&name, changes, secret.map(Secret::new)).await?;
+    let json = view::subscriber_json(&created, (service.clock)());
+    let json = if is_imported { json } else { with_secret(json, &secret) };
+    Ok(ApiResponse::no_store(StatusCode::CREATED, &json))
+}
+
+async fn rotate_secret(
+    service: &SubscriberService,
+    request: &ApiRequest<'_>,
+    name: &str,
+) -> Result<ApiResponse, ApiError> {
+    let RotateSecretRequest { overlap_hours } =
+        if request.body.is_empty() { RotateSecretRequest::default() } else { parse_body(request.body)? };
+    let hours = overlap_hours.unwrap_or(DEFAULT_OVERLAP_HOURS);
+    let max_hours = MAX_OVERLAP.as_hours();
+    if !(0..=max_hours).contains(&hours) {
+        return Err(ApiError::BadRequest(format!(
+            "overlap_hours is out of range, expected 0 to {max_hours}"
+        )));
+    }
+    let secret = service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
+    ok(&with_secret(view::subscriber_json(&service.find(name).await?, (service.clock)()), &secret))
 }
 
 fn ok(value: &Value) -> Result<ApiResponse, ApiError> {

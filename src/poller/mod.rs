@@ -11,6 +11,7 @@ mod function;
 mod request;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -156,51 +157,18 @@ impl Poller {
     pub async fn poll(&self, key: &Secret, deadline: Instant) -> Result<PollSummary, PollError> {
         let client = ProviderClient::new(self, key)?;
         let now = truncate_to_second(Timestamp::now());
-        let latest = minus(now, self.delay);
-        let oldest_available = minus(
-            now,
-            SignedDuration::from_hours(24 * i64::from(self.polling.retention_days)) - RETENTION_MARGIN,
-        );
-        let stored =
-            self.checkpoint_store.load(deadline).await.map_err(|error| self.checkpoint_error(error))?;
-        let mut checkpoint = stored.unwrap_or_else(|| {
-            // The first poll covers at least one minute, to verify that polling works.
-            let start = minus(latest, self.lookback.max(SignedDuration::from_mins(1))).max(oldest_available);
-            Checkpoint { start, until: start, current_range: None }
-        });
-        checkpoint.start = checkpoint.start.min(checkpoint.until);
-        let is_future = |time: Timestamp| minus(time, OVERLAP) > now;
-        if is_future(checkpoint.until)
-            || checkpoint.current_range.as_ref().is_some_and(|range| is_future(range.until))
-        {
-            // The clock was wrong when this checkpoint was saved, so the polled range is unknown. The log skips
-            // events that it already has.
-            warn!(
-                provider = self.provider.name,
-                "the checkpoint is in the future (clock skew?); polling again from its start"
-            );
-            let start = checkpoint.start.min(latest);
-            checkpoint = Checkpoint { start, until: start, current_range: None };
-        }
+        let retention = SignedDuration::from_hours(24 * i64::from(self.polling.retention_days));
+        let available = minus(now, retention - RETENTION_MARGIN)..minus(now, self.delay);
+        let mut checkpoint = self.load_checkpoint(now, &available, deadline).await?;
         let mut summary =
             PollSummary { pages: 0, events: 0, polled_until: checkpoint.until, has_more: false };
         let mut requested_queries = HashSet::new();
         loop {
             let range = match checkpoint.current_range.take() {
                 Some(range) => range,
-                None if checkpoint.until < latest => {
-                    if checkpoint.until < oldest_available {
-                        let (from, to) = (checkpoint.until.to_string(), oldest_available.to_string());
-                        warn!(
-                            provider = self.provider.name,
-                            from, to, "events are lost: the provider no longer has them"
-                        );
-                        checkpoint.until = oldest_available;
-                    }
-                    let from = minus(checkpoint.until, OVERLAP).max(checkpoint.start).max(oldest_available);
-                    let end = checkpoint.until.checked_add(MAX_RANGE).unwrap_or(latest);
+                None if checkpoint.until < available.end => {
                     requested_queries.clear();
-                    TimeRange { from, until: latest.min(end), next_query: None }
+                    self.next_range(&mut checkpoint, &available)
                 }
                 None => return Ok(summary),
             };
@@ -221,14 +189,8 @@ impl Poller {
                 && range.next_query.is_some()
             {
                 // The page query may have expired, or the page is invalid: the next poll restarts the range.
-                let restarted = Checkpoint {
-                    current_range: Some(TimeRange { next_query: None, ..range.clone() }),
-                    ..checkpoint.clone()
-                };
-                self.checkpoint_store
-                    .save(&restarted, deadline)
-                    .await
-                    .map_err(|error| self.checkpoint_error(error))?;
+                let current_range = Some(TimeRange { next_query: None, ..range.clone() });
+                self.save_checkpoint(&Checkpoint { current_range, ..checkpoint.clone() }, deadline).await?;
             }
             let (body, event_count, next_query) = page?;
             if event_count > 0 {
@@ -241,11 +203,57 @@ impl Poller {
                 None => checkpoint.until = range.until,
             }
             summary.polled_until = checkpoint.until;
-            self.checkpoint_store
-                .save(&checkpoint, deadline)
-                .await
-                .map_err(|error| self.checkpoint_error(error))?;
+            self.save_checkpoint(&checkpoint, deadline).await?;
         }
+    }
+
+    /// Loads the checkpoint, or creates the first one. `available` is the time range of the events that can be polled now.
+    async fn load_checkpoint(
+        &self,
+        now: Timestamp,
+        available: &Range<Timestamp>,
+        deadline: Instant,
+    ) -> Result<Checkpoint, PollError> {
+        let stored =
+            self.checkpoint_store.load(deadline).await.map_err(|error| self.checkpoint_error(error))?;
+        let mut checkpoint = stored.unwrap_or_else(|| {
+            // The first poll covers at least one minute, to verify that polling works.
+            let lookback = self.lookback.max(SignedDuration::from_mins(1));
+            let start = minus(available.end, lookback).max(available.start);
+            Checkpoint { start, until: start, current_range: None }
+        });
+        checkpoint.start = checkpoint.start.min(checkpoint.until);
+        let is_future = |time: Timestamp| minus(time, OVERLAP) > now;
+        if is_future(checkpoint.until)
+            || checkpoint.current_range.as_ref().is_some_and(|range| is_future(range.until))
+        {
+            // The clock was wrong when this checkpoint was saved, so the polled range is unknown. The log skips
+            // events that it already has.
+            warn!(
+                provider = self.provider.name,
+                "the checkpoint is in the future (clock skew?); polling again from its start"
+            );
+            let start = checkpoint.start.min(available.end);
+            checkpoint = Checkpoint { start, until: start, current_range: None };
+        }
+        Ok(checkpoint)
+    }
+
+    /// The range to poll after those that the checkpoint covers.
+    fn next_range(&self, checkpoint: &mut Checkpoint, available: &Range<Timestamp>) -> TimeRange {
+        if checkpoint.until < available.start {
+            let (from, to) = (checkpoint.until.to_string(), available.start.to_string());
+            let provider = self.provider.name;
+            warn!(provider, from, to, "events are lost: the provider no longer has them");
+            checkpoint.until = available.start;
+        }
+        let from = minus(checkpoint.until, OVERLAP).max(checkpoint.start).max(available.start);
+        let end = checkpoint.until.checked_add(MAX_RANGE).unwrap_or(available.end);
+        TimeRange { from, until: available.end.min(end), next_query: None }
+    }
+
+    async fn save_checkpoint(&self, checkpoint: &Checkpoint, deadline: Instant) -> Result<(), PollError> {
+        self.checkpoint_store.save(checkpoint, deadline).await.map_err(|error| self.checkpoint_error(error))
     }
 
     /// Returns the time up to which every event has been polled; `None` without a readable checkpoint.

@@ -193,29 +193,35 @@ impl<B: Bus> Recorder<B> {
             }
         };
         summary.missed_events = is_polled.then_some(summary.new_events);
-        if let Some(bus) = self.bus.as_ref().filter(|_| !is_published) {
-            let publish_events = async {
-                // Events recorded by an earlier batch are published with that batch.
-                let is_all_new = !summary.is_already_recorded && summary.duplicates == 0;
-                if !is_all_new {
-                    let new_keys = self.log.batch_event_keys(batch_id).await?.into_iter();
-                    let mut new_keys: HashSet<_> =
-                        new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
-                    // Not yet reported: the earlier run stopped before publishing.
-                    summary.missed_events = is_polled.then_some(new_keys.len());
-                    batch.events.retain(|record| {
-                        let (time, id) = record.key();
-                        new_keys.remove(&(time, id.to_owned()))
-                    });
-                }
-                let counts = publish(bus, &batch.events, deadline).await?;
-                self.log.mark_published(batch_id).await?;
-                Ok::<_, RecordError>(counts)
-            };
-            let published = tokio::time::timeout_at(deadline, publish_events).await;
-            (summary.published, summary.unpublishable) = published.map_err(|_| RecordError::TimedOut)??;
+        if !is_published && self.bus.is_some() {
+            let publish = self.publish_batch(batch_id, batch.events, &mut summary, deadline);
+            tokio::time::timeout_at(deadline, publish).await.map_err(|_| RecordError::TimedOut)??;
         }
         Ok(summary)
+    }
+
+    /// Publishes the events that a batch added to the log, and marks the batch as published.
+    async fn publish_batch(
+        &self,
+        batch_id: i64,
+        mut events: Vec<NewEvent<'_>>,
+        summary: &mut RecordSummary,
+        deadline: Instant,
+    ) -> Result<(), RecordError> {
+        let Some(bus) = &self.bus else { return Ok(()) };
+        // Events recorded by an earlier batch are published with that batch.
+        if summary.is_already_recorded || summary.duplicates > 0 {
+            let new_keys = self.log.batch_event_keys(batch_id).await?.into_iter();
+            let mut new_keys: HashSet<_> = new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
+            // Not yet reported: the earlier run stopped before publishing.
+            summary.missed_events = summary.missed_events.map(|_| new_keys.len());
+            events.retain(|record| {
+                let (time, id) = record.key();
+                new_keys.remove(&(time, id.to_owned()))
+            });
+        }
+        (summary.published, summary.unpublishable) = publish(bus, &events, deadline).await?;
+        Ok(self.log.mark_published(batch_id).await?)
     }
 }
 

@@ -74,9 +74,7 @@ fn run_test(database: &Database, receiver: &Receiver) {
     put("lead.created", 1);
     put("order.created", 2);
     let first_attempt = "select id::text from hookbridge.deliveries where attempts = 1";
-    wait_until("the first attempt is not recorded", || {
-        runtime.block_on(database.texts(first_attempt)).pop()
-    });
+    wait_until("the first attempt is not recorded", || runtime.block_on(database.texts(first_attempt)).pop());
     let received = receiver.received();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].event()["detail"], json!({"n": 2}), "only events that match the filter");

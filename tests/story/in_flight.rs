@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::actors::dispatch_harness::{DispatchHarness, deliver, arrived_event, event_ids};
+use crate::actors::dispatch_harness::{DispatchHarness, arrived_event, deliver, event_ids};
 use crate::actors::log::for_each_database;
 use crate::actors::receiver::{ReceivedRequest, Receiver};
 

@@ -18,7 +18,9 @@ fn the_api_matches_its_openapi_document() {
     (0..5).for_each(|n| server.push(n));
     let document = server.get("/openapi.json", &[("authorization", b"Bearer open sesame")]).1;
     let paths = document["paths"].as_object().unwrap();
-    assert!(paths.contains_key("/events") && paths.contains_key("/deliveries") && document["openapi"] == "3.1.0");
+    assert!(
+        paths.contains_key("/events") && paths.contains_key("/deliveries") && document["openapi"] == "3.1.0"
+    );
     let schemathesis = format!("{}/tools/bin/schemathesis", test_environment("HOOKBRIDGE_TEST_ENV"));
     let output = run(Command::new(schemathesis)
         .current_dir(server.folder.path())

@@ -15,7 +15,9 @@ use crate::api::cursor;
 use crate::aws::AwsError;
 use crate::cli::arguments;
 use crate::db::{Database, OpenDatabaseError};
-use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, TypePattern};
+use crate::log::{
+    Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, PositionedEvent, TypePattern,
+};
 use crate::serve::config::default_log_file;
 use crate::util::files::replace_file;
 use crate::util::output;
@@ -158,6 +160,48 @@ impl RateLimiter {
     }
 }
 
+impl ReplayReport {
+    fn print(self, as_json: bool, cursor: &str, replay_urn: &str, duration: Duration) {
+        let (Self { events, skipped }, seconds) = (self, duration.as_secs_f64());
+        output::print_line(&if as_json {
+            serde_json::json!({"events": events, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
+                .to_string()
+        } else {
+            let skipped = match skipped {
+                0 => String::new(),
+                count => format!("; {count} skipped: unrecognized, too large or not a JSON object"),
+            };
+            format!("{events} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
+        });
+    }
+}
+
+/// Sends events concurrently and counts them. Fails with the id of an event that the target did not accept, when all others are
+/// sent.
+async fn send_group(
+    target: &Arc<Target>,
+    group: &[PositionedEvent],
+    replay_urn: &str,
+    rate_limiter: &mut RateLimiter,
+    report: &mut ReplayReport,
+) -> Result<(), (String, AwsError)> {
+    let mut tasks = JoinSet::new();
+    for positioned in group {
+        rate_limiter.wait().await;
+        let (target, event, urn) = (target.clone(), positioned.event.clone(), replay_urn.to_owned());
+        tasks.spawn(async move { (event.key.id.clone(), target.put(event, &urn).await) });
+    }
+    let mut failure = None;
+    for (id, result) in tasks.join_all().await {
+        match result {
+            Ok(()) => report.events += 1,
+            Err(AwsError::Malformed(_) | AwsError::TooLarge) => report.skipped += 1,
+            Err(error) => failure = failure.or(Some((id, error))),
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
 impl Replay {
     /// Sends the events, reports progress and prints a summary.
     ///
@@ -200,27 +244,11 @@ impl Replay {
             let events = events.ok_or(ReplayError::EventsExpired)?;
             // The next group starts when the whole group is sent, so that the cursor never passes an unsent event.
             for group in events.chunks(usize::from(self.at_once)) {
-                let mut tasks = JoinSet::new();
-                for positioned in group {
-                    rate_limiter.wait().await;
-                    let (target, event, urn) = (target.clone(), positioned.event.clone(), replay_urn.clone());
-                    tasks.spawn(async move { (event.key.id.clone(), target.put(event, &urn).await) });
-                }
-                for (id, result) in tasks.join_all().await {
-                    match result {
-                        Ok(()) => report.events += 1,
-                        Err(AwsError::Malformed(_) | AwsError::TooLarge) => report.skipped += 1,
-                        Err(error) => {
-                            let cursor = cursor::encode_cursor(next, &key);
-                            self.save_checkpoint(&cursor, &end_cursor)?;
-                            return Err(ReplayError::EventRejected {
-                                id,
-                                error,
-                                sent: report.events,
-                                cursor,
-                            });
-                        }
-                    }
+                let sent = send_group(&target, group, &replay_urn, &mut rate_limiter, &mut report).await;
+                if let Err((id, error)) = sent {
+                    let cursor = cursor::encode_cursor(next, &key);
+                    self.save_checkpoint(&cursor, &end_cursor)?;
+                    return Err(ReplayError::EventRejected { id, error, sent: report.events, cursor });
                 }
                 next = group.last().map_or(next, |last| last.position + 1);
                 if last_report.elapsed() >= PROGRESS_INTERVAL {
@@ -235,17 +263,7 @@ impl Replay {
         }
         let cursor = cursor::encode_cursor(next, &key);
         self.save_checkpoint(&cursor, &end_cursor)?;
-        let (ReplayReport { events, skipped }, seconds) = (report, started.elapsed().as_secs_f64());
-        output::print_line(&if self.json {
-            serde_json::json!({"events": events, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
-                .to_string()
-        } else {
-            let skipped = match skipped {
-                0 => String::new(),
-                count => format!("; {count} skipped: unrecognized, too large or not a JSON object"),
-            };
-            format!("{events} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
-        });
+        report.print(self.json, &cursor, &replay_urn, started.elapsed());
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::where_clause;
-use super::{ClaimLease, DeliveryFilter, DeliveryStore};
-use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, Statement};
+use super::{ClaimLease, DeliveryFilter, DeliveryHistory, SubscriberStore};
+use crate::db::{Database, DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, Statement};
 use crate::delivery::schedule::RETRY_WINDOW;
 use crate::delivery::subscriber::SubscriberId;
 use crate::log::Position;
@@ -55,7 +55,19 @@ pub struct CreatedDelivery {
     pub subscriber: SubscriberId,
 }
 
+/// Deliveries, with the stores of their subscribers and of their history. Every method fails with the error of the database.
+#[derive(Clone)]
+pub struct DeliveryStore {
+    pub(super) db: Database,
+    pub subscribers: SubscriberStore,
+    pub history: DeliveryHistory,
+}
+
 impl DeliveryStore {
+    pub fn new(db: Database) -> Self {
+        Self { subscribers: SubscriberStore::new(db.clone()), history: DeliveryHistory::new(db.clone()), db }
+    }
+
     /// The log position up to which deliveries have been created, exclusive.
     pub async fn position(&self) -> Result<Option<Position>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();

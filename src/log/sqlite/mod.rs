@@ -7,12 +7,12 @@ mod order;
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::event_log::LogState;
 use super::search::{EventKey, PageRequest, Search, StoredEvent};
 use super::sql::{self, Dialect};
-use super::{COLUMNS, EventBatch, MaintenanceReport, RecordOutcome, RetentionPolicy};
+use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
 use crate::db::{DatabaseError, SqliteFile, timestamp_from_micros};
 
 /// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
@@ -26,7 +26,6 @@ pub(super) struct SqliteLog<'s> {
 
 impl SqliteLog<'_> {
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
-        let to_i64 = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let _write_guard = self.file.write_lock.lock().await;
         let mut transaction = self.file.pool.begin_with("begin immediate").await?;
         let row = sqlx::query(
@@ -49,33 +48,7 @@ impl SqliteLog<'_> {
             });
         };
         let batch_id: i64 = row.try_get(0)?;
-        let mut events = 0;
-        let records: Vec<_> = batch.events.iter().enumerate().collect();
-        for chunk in records.chunks(INSERT_BATCH_SIZE) {
-            let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-            let mut query = QueryBuilder::<Sqlite>::new(format!(
-                "insert into events (time, id, source, type, batch, place, account, region, resources, detail, {}) ",
-                columns.join(", ")
-            ));
-            query.push_values(chunk, |mut row, (place, record)| {
-                row.push_bind(record.time.as_microsecond())
-                    .push_bind(record.id.to_string())
-                    .push_bind(record.source.to_string())
-                    .push_bind(record.detail_type.to_string())
-                    .push_bind(batch_id)
-                    .push_bind(to_i64(*place))
-                    .push_bind(record.account.to_string())
-                    .push_bind(record.region.to_string())
-                    .push_bind(serde_json::Value::from(record.resources.clone()).to_string())
-                    .push_bind(record.detail.to_string());
-                for value in record.search_columns.values() {
-                    row.push_bind(value.map(str::to_owned));
-                }
-            });
-            query.push(" on conflict do nothing");
-            events += query.build().execute(&mut *transaction).await?.rows_affected();
-        }
-        let events = usize::try_from(events).unwrap_or_default();
+        let events = insert_events(&mut transaction, batch_id, &batch.events).await?;
         let repeats = batch.events.len() - events;
         if repeats > 0 {
             sqlx::query("update batches set events = ?, repeats = ? where id = ?")
@@ -224,6 +197,45 @@ impl Dialect for Sqlite {
     fn timestamp_literal(time: Timestamp) -> String {
         time.as_microsecond().to_string()
     }
+}
+
+fn to_i64(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Inserts the events that the log does not have, and returns their number.
+async fn insert_events(
+    connection: &mut SqliteConnection,
+    batch_id: i64,
+    events: &[NewEvent<'_>],
+) -> Result<usize, DatabaseError> {
+    let mut inserted = 0;
+    let events: Vec<_> = events.iter().enumerate().collect();
+    for chunk in events.chunks(INSERT_BATCH_SIZE) {
+        let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "insert into events (time, id, source, type, batch, place, account, region, resources, detail, {}) ",
+            columns.join(", ")
+        ));
+        query.push_values(chunk, |mut row, (place, event)| {
+            row.push_bind(event.time.as_microsecond())
+                .push_bind(event.id.to_string())
+                .push_bind(event.source.to_string())
+                .push_bind(event.detail_type.to_string())
+                .push_bind(batch_id)
+                .push_bind(to_i64(*place))
+                .push_bind(event.account.to_string())
+                .push_bind(event.region.to_string())
+                .push_bind(serde_json::Value::from(event.resources.clone()).to_string())
+                .push_bind(event.detail.to_string());
+            for value in event.search_columns.values() {
+                row.push_bind(value.map(str::to_owned));
+            }
+        });
+        query.push(" on conflict do nothing");
+        inserted += query.build().execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(usize::try_from(inserted).unwrap_or_default())
 }
 
 /// Removes batches from the readable range and returns their ids. The rows of the batches stay, so that batches of an

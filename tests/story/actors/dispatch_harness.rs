@@ -8,8 +8,9 @@ use hookbridge::aws::AwsError;
 use hookbridge::bus::Bus;
 use hookbridge::db::Database;
 use hookbridge::delivery::{
-    ArrivedEvent, AttemptRunner, Clock, DeliveryClient, InFlightDelivery, DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView,
-    DeliveryWorker, KeyRing, KeySource, SsrfGuard, SubscriberService, SubscriberUpdate,
+    ArrivedEvent, AttemptRunner, Clock, DeliveryClient, DeliveryFilter, DeliveryState, DeliveryStore,
+    DeliveryView, DeliveryWorker, InFlightDelivery, KeyRing, KeySource, SsrfGuard, SubscriberService,
+    SubscriberUpdate,
 };
 use hookbridge::event::Event;
 use jiff::Timestamp;
