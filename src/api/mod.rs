@@ -1,7 +1,7 @@
 //! The HTTP API: the log (`events`, `consumers`, `search`), subscribers and their deliveries.
 //!
 //! An [`Api`] is served by `hookbridge serve` and by the functions `feed` and `subscribers`, each with the resources that it has.
-//! This module authenticates requests and routes them by path; every response, also an error, is an [`ApiResponse`]. Responses
+//! This module authenticates requests, `routes` routes them by path; every response, also an error, is an [`ApiResponse`]. Responses
 //! contain personal data, so callers authenticate a request before they read or decode its body. `openapi.json` describes all
 //! routes.
 
@@ -18,18 +18,19 @@ mod error;
 mod events;
 mod function;
 mod response;
+mod routes;
 mod search;
 mod subscribers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, header};
 use tracing::error;
 
 pub use auth::{ApiToken, AuthenticatedToken, Authenticator, TokenList, TokenScope};
 pub use environment::FeedEnvironment;
-pub use events::query::MAX_WAIT;
+pub use events::long_poll::MAX_WAIT;
 pub use events::stream::{EventStream, STREAM_HEADERS, is_stream_request};
 pub use function::ApiFunction;
 pub use response::ApiResponse;
@@ -39,17 +40,12 @@ use crate::delivery::SubscriberService;
 use crate::log::EventLog;
 use error::ApiError;
 use events::reader::LogReader;
+use routes::is_subscriber_path;
 
 /// The most bytes of results in a response, counted as a JSON string: Lambda's limit is 6 MB.
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
 /// The longest body of a request.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// The resources of the log: first path segments.
-const LOG_PATHS: [&str; 4] = ["/events", "/consumers", SEARCH_PATHS[0], SEARCH_PATHS[1]];
-/// The resources of the subscribers.
-const SUBSCRIBER_PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
-const OPENAPI_PATH: &str = "/openapi.json";
-
 /// The API with the resources that it serves.
 pub struct Api {
     authenticator: Authenticator,
@@ -95,13 +91,6 @@ impl Api {
         Self { subscribers: Some(service), ..self }
     }
 
-    /// The paths of the resources that this API serves.
-    pub fn paths(&self) -> Vec<&'static str> {
-        let log = self.log.iter().flat_map(|_| LOG_PATHS);
-        let subscribers = self.subscribers.iter().flat_map(|_| SUBSCRIBER_PATHS);
-        log.chain(subscribers).chain([OPENAPI_PATH]).collect()
-    }
-
     /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`). Callers do
     /// this before they read or decode the body.
     ///
@@ -144,47 +133,6 @@ impl Api {
         response
     }
 
-    async fn route(&self, request: &ApiRequest<'_>, scope: &TokenScope) -> Result<ApiResponse, ApiError> {
-        if request.body.len() > MAX_BODY_BYTES {
-            return Err(ApiError::BodyTooLarge);
-        }
-        let segments: Vec<_> = request.path.split('/').skip(1).collect();
-        match (segments.as_slice(), &self.log, &self.subscribers) {
-            (["events"], Some(log), _) => events::list_events(log, request, scope).await,
-            (["events", id], Some(log), _) => events::get_event(log, request, scope, id).await,
-            (["consumers", segments @ ..], Some(log), _) => {
-                consumers::route(log, request, scope, segments).await
-            }
-            (_, Some(log), _) if SEARCH_PATHS.contains(&request.path) => {
-                search::search(log, request, scope).await
-            }
-            (["subscribers", segments @ ..], _, Some(service)) => {
-                subscribers::route(service, request, segments).await
-            }
-            (["deliveries", segments @ ..], _, Some(service)) => {
-                deliveries::route(service, request, segments).await
-            }
-            (["openapi.json"], ..) if request.method == Method::GET => {
-                Ok(ApiResponse::json(StatusCode::OK, self.openapi_document()))
-            }
-            (["openapi.json"], ..) => Err(ApiError::MethodNotAllowed("GET")),
-            _ => Err(ApiError::NotFound(format!("Not found. Paths: {}.", self.paths().join(", ")))),
-        }
-    }
-
-    /// The OpenAPI 3.1 document of the resources that this API serves.
-    fn openapi_document(&self) -> String {
-        let document = include_str!("openapi.json");
-        if self.log.is_some() && self.subscribers.is_some() {
-            return document.to_owned();
-        }
-        let mut value: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
-        if let Some(paths) = value["paths"].as_object_mut() {
-            paths.retain(|path, _| is_subscriber_path(path) == self.subscribers.is_some());
-        }
-        value.to_string()
-    }
-
     /// Opens a stream of events for a client that [`authenticate`](Self::authenticate) has accepted: returns its first chunk, and
     /// the stream of the remaining chunks.
     ///
@@ -202,11 +150,6 @@ impl Api {
             None => Err(self.handle(request, token).await),
         }
     }
-}
-
-fn is_subscriber_path(path: &str) -> bool {
-    let first_segment = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    SUBSCRIBER_PATHS.iter().any(|resource| resource[1..] == *first_segment)
 }
 
 fn trim_slash(path: &str) -> &str {

@@ -8,6 +8,12 @@ use super::{CancelSafeConnection, DatabaseError, Week};
 /// The number of future weeks that have a partition.
 const WEEKS_AHEAD: i64 = 4;
 
+/// SQL with names that cannot be bound. It is safe: a table's name is a constant, and [`Week`] or the database's catalog provides
+/// the names of partitions.
+fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(sql)
+}
+
 /// Creates the partitions of this week and of the next, and drops those that ended by `oldest`.
 pub(super) async fn maintain(
     pool: &PgPool,
@@ -23,8 +29,7 @@ pub(super) async fn maintain(
             "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",
             week.partition_name(table)
         );
-        // Safe: the names are constants and dates.
-        match sqlx::raw_sql(sqlx::AssertSqlSafe(create_sql)).execute(&mut *connection).await {
+        match sqlx::raw_sql(trusted_sql(create_sql)).execute(&mut *connection).await {
             // The default partition already has rows of this week, so they stay there.
             Err(error)
                 if error
@@ -39,13 +44,13 @@ pub(super) async fn maintain(
         "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
          where i.inhparent = 'hookbridge.{table}'::regclass"
     );
-    for row in sqlx::query(sqlx::AssertSqlSafe(partitions_sql)).fetch_all(&mut *connection).await? {
+    for row in sqlx::query(trusted_sql(partitions_sql)).fetch_all(&mut *connection).await? {
         let partition: String = row.try_get(0)?;
         if Week::from_partition_name(&partition, table)
             .is_some_and(|week| week.add_weeks(1).start() <= oldest)
         {
             let drop_sql = format!("drop table if exists hookbridge.{partition}");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(drop_sql)).execute(&mut *connection).await?;
+            sqlx::raw_sql(trusted_sql(drop_sql)).execute(&mut *connection).await?;
         }
     }
     guard.is_idle = true;

@@ -5,7 +5,6 @@
 //! events by position, searches them, and stores the cursors of named consumers.
 
 mod append_watch;
-mod columns;
 mod consumers;
 mod event_log;
 mod new_event;
@@ -13,6 +12,7 @@ mod order;
 mod page;
 mod postgres;
 mod search;
+mod search_columns;
 mod sql;
 #[cfg(feature = "command")]
 mod sqlite;
@@ -21,12 +21,12 @@ use std::borrow::Cow;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use columns::{COLUMNS, CaseFolding, Column, MatchMode};
 pub use consumers::{Consumer, Lag, LeaseOutcome};
 pub use event_log::EventLog;
 pub use new_event::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable, sanitize_text};
 pub use order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent, TypePattern};
 pub use search::{EventKey, PageRequest, Search, SortOrder, StoredEvent};
+pub use search_columns::{COLUMNS, CaseFolding, Column, MatchMode};
 
 /// Events that are recorded in one transaction.
 pub struct EventBatch<'a> {

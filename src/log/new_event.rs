@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::columns::{COLUMNS, CaseFolding};
+use super::search_columns::{COLUMNS, CaseFolding};
 
 /// The maximum length of a column value in bytes. A PostgreSQL B-tree index accepts at most 2,704 bytes.
 const MAX_TEXT_BYTES: usize = 1024;

@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use super::columns::{COLUMNS, CaseFolding, MatchMode};
 use super::search::{PageRequest, Search, SortOrder};
+use super::search_columns::{COLUMNS, CaseFolding, MatchMode};
 
 /// The SQL differences between PostgreSQL and SQLite.
 pub(super) trait Dialect: Database {

@@ -1,6 +1,7 @@
 //! `GET /events`: the log in order after a cursor, with long polling, and `GET /events/{id}`.
 
 pub(super) mod format;
+pub(super) mod long_poll;
 pub(super) mod query;
 pub(super) mod reader;
 pub(super) mod stream;

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::long_poll::MAX_WAIT;
 use crate::log::{EventFilter, TypePattern};
 use crate::providers::Form;
 use crate::util::time;
 
 pub(in crate::api) const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
-/// The longest long poll. Below the idle timeout of 30 s that many proxies have.
-pub const MAX_WAIT: Duration = Duration::from_secs(25);
 /// The most types or sources in one filter.
 const MAX_FILTER_VALUES: usize = 100;
 

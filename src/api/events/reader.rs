@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use tokio::sync::OnceCell;
-use tokio::time::{Duration, Instant, sleep, timeout_at};
+use tokio::time::{Duration, Instant};
 
 use super::query::{EventQuery, LogPoint, PageStart};
 use crate::api::error::ApiError;
@@ -15,8 +15,6 @@ use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Pos
 const MAX_SCAN_STEP: i64 = 20_000;
 /// How long one request scans before it returns the events found so far.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause after a spurious wake-up, before the next query.
-const DATABASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The log with its cursors.
 pub(in crate::api) struct LogReader {
@@ -158,31 +156,11 @@ impl LogReader {
         }
     }
 
-    /// The page after a position; if it is empty, waits for events up to `query.wait`.
-    pub(in crate::api) async fn page_after(
+    pub(super) async fn scan_forward(
         &self,
         from: Position,
         query: &EventQuery,
     ) -> Result<EventPage, ApiError> {
-        let deadline = Instant::now() + query.wait;
-        let mut from = from;
-        loop {
-            let page = self.scan_forward(from, query).await?;
-            let is_complete = !page.events.is_empty() || page.has_more;
-            if is_complete
-                || timeout_at(deadline, self.log.wait_for_position(page.next_position)).await.is_err()
-            {
-                return Ok(page);
-            }
-            if page.next_position == from && self.log.assign_positions().await? <= from {
-                // Spurious wake-up; the log may have been restored from a backup.
-                sleep(DATABASE_POLL_INTERVAL).await;
-            }
-            from = page.next_position;
-        }
-    }
-
-    async fn scan_forward(&self, from: Position, query: &EventQuery) -> Result<EventPage, ApiError> {
         let end = self.log.assign_positions().await?;
         if from > end {
             return Err(ApiError::CursorAhead);

@@ -112,6 +112,7 @@ impl PostgresLog<'_> {
             "begin read only; set local statement_timeout = {}{settings}",
             DATABASE_TIMEOUT.as_millis()
         );
+        // Safe: only constants.
         let begin = sqlx::AssertSqlSafe(begin);
         let mut transaction = guard.connection.begin_with(begin).await?;
         let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
@@ -140,6 +141,7 @@ impl PostgresLog<'_> {
             Postgres::timestamp_literal(first.time),
             Postgres::timestamp_literal(last.time)
         );
+        // Safe: only constants, and times as this crate formats them.
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
         let rows = query.bind(times).bind(ids).fetch_all(&self.pool).await?;
         let known: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
@@ -184,6 +186,7 @@ impl PostgresLog<'_> {
     }
 
     pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
+        // Safe: only constants.
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "select {}, id from hookbridge.events where batch = $1
                and time >= (select coalesce(oldest, '-infinity') from hookbridge.batches where id = $1)

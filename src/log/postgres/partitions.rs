@@ -22,6 +22,12 @@ const WEEKS_AHEAD: i64 = 4;
 /// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
 const WEEKS_BACK: i64 = 522;
 
+/// SQL with values that cannot be bound. It is safe: the texts of this module contain only constants, batch ids, times, and names
+/// of partitions, which [`Week`] or the database's catalog provides.
+fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(sql)
+}
+
 impl PostgresLog<'_> {
     /// Forgets the weeks of these events, so that the next batch checks again whether their partitions exist.
     pub(super) fn invalidate_known_weeks(&self, records: &[(usize, &NewEvent<'_>)]) {
@@ -75,7 +81,7 @@ pub(super) async fn has_events_in_default_partition(
     let exists_sql = format!(
         "select exists (select from hookbridge.events_default where batch = {batch} and time >= '{from}' and time < '{to}')"
     );
-    sqlx::query(sqlx::AssertSqlSafe(exists_sql)).persistent(false).fetch_one(connection).await?.try_get(0)
+    sqlx::query(trusted_sql(exists_sql)).persistent(false).fetch_one(connection).await?.try_get(0)
 }
 
 /// Creates the partition of a week, unless it exists. Returns whether it was created.
@@ -101,7 +107,7 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
         return Ok(false);
     }
     // The exclusive lock keeps new events out of the default partition while its rows of this week move.
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+    sqlx::raw_sql(trusted_sql(format!(
         "create table hookbridge.{table} (like hookbridge.events including all);
          lock table hookbridge.events_default in access exclusive mode;
          with misplaced as (
@@ -174,12 +180,12 @@ async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let condition = format!("time >= '{from}' and time < '{to}'");
     let exists_sql = format!("select exists (select from hookbridge.events_default where {condition})");
-    if sqlx::query(sqlx::AssertSqlSafe(exists_sql)).fetch_one(&mut *connection).await?.try_get(0)? {
+    if sqlx::query(trusted_sql(exists_sql)).fetch_one(&mut *connection).await?.try_get(0)? {
         let move_sql = format!(
             "with misplaced as (delete from hookbridge.events_default where {condition} returning *)
              insert into hookbridge.events select * from misplaced"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(move_sql)).execute(connection).await?;
+        sqlx::raw_sql(trusted_sql(move_sql)).execute(connection).await?;
     }
     Ok(())
 }
@@ -227,7 +233,7 @@ async fn drop_before(
          where position is not null and recorded < timestamptz '{cutoff:.6}';
          delete from hookbridge.batches where events = 0 and origin is null"
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(expire_sql)).execute(&mut *connection).await?;
+    sqlx::raw_sql(trusted_sql(expire_sql)).execute(&mut *connection).await?;
     let tables_sql = "select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'hookbridge.events'::regclass order by 1";
     let mut last_error = None;
@@ -255,7 +261,7 @@ async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, 
     let sql = format!(
         "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"
     );
-    Ok(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await?.try_get(0)?)
+    Ok(sqlx::query(trusted_sql(sql)).fetch_one(connection).await?.try_get(0)?)
 }
 
 /// Drops the partition of a week and returns `None`. If a new event arrived in it meanwhile, it drops nothing and
@@ -267,12 +273,12 @@ async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Op
         "{SET_LOCK_TIMEOUT}; lock table only hookbridge.events in access exclusive mode;
          lock table hookbridge.{table} in access exclusive mode"
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(lock_sql)).execute(&mut *transaction).await?;
+    sqlx::raw_sql(trusted_sql(lock_sql)).execute(&mut *transaction).await?;
     if !is_expired(&mut transaction, table).await? {
         return Ok(Some(0));
     }
     let drop_sql = format!("drop table hookbridge.{table}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(drop_sql)).execute(&mut *transaction).await?;
+    sqlx::raw_sql(trusted_sql(drop_sql)).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(None)
 }
@@ -287,6 +293,6 @@ async fn delete_expired(
         "delete from hookbridge.{table} e where time < timestamptz '{cutoff:.6}'
            and not exists (select from hookbridge.batches b where b.id = e.batch and b.events > 0)"
     );
-    let result = sqlx::raw_sql(sqlx::AssertSqlSafe(delete_sql)).execute(connection).await?;
+    let result = sqlx::raw_sql(trusted_sql(delete_sql)).execute(connection).await?;
     Ok(Some(result.rows_affected()))
 }

@@ -249,6 +249,7 @@ async fn expire_batches<'c>(
         "update batches set position = null, events = 0, oldest = null, newest = null
          where position is not null and {condition} returning id"
     );
+    // Safe: the condition is a constant of the caller.
     let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
     if let Some(cutoff) = cutoff {
         query = query.bind(cutoff.as_microsecond());
