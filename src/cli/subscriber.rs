@@ -16,7 +16,7 @@ use crate::delivery::{
 };
 use crate::secrets::{Secret, SecretsManager};
 use crate::serve::config::{
-    SettingsError, SubscriberFile, SubscriberFlags, default_data_folder, default_key_folder, default_log_file,
+    SettingsError, SubscriberFlags, default_data_folder, default_key_folder, default_log_file,
 };
 use crate::util::output;
 
@@ -167,7 +167,7 @@ impl StoreArgs {
         let address: DatabaseAddress =
             self.database.to_string_lossy().parse().map_err(OpenDatabaseError::from)?;
         let key_folder = default_key_folder(&address, &default_data_folder());
-        let settings = self.flags.clone().resolve(SubscriberFile::default(), &key_folder)?;
+        let settings = self.flags.clone().resolve(&key_folder)?;
         let (db, _) = Database::open_existing(&self.database, 2).await?;
         let keys = match &self.subscriber_key_arn {
             Some(arn) => KeySource::from_secrets_manager(SecretsManager::new(

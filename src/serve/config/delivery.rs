@@ -28,24 +28,18 @@ pub struct DeliverySettings {
 }
 
 impl SubscriberFlags {
-    /// Validates the flags, with the file's values as fallback. `key_folder` is the folder of the key file if none is configured.
+    /// Validates the flags. `key_folder` is the folder of the key file if none is configured.
     ///
     /// # Errors
     /// The first invalid setting.
-    pub fn resolve(self, file: SubscriberFile, key_folder: &Path) -> Result<DeliverySettings, SettingsError> {
-        let ranges = if self.allow_to.is_empty() { file.allow_to } else { self.allow_to };
-        let networks = ranges.iter().filter(|range| !range.is_empty()).map(|range| parse_network(range));
+    pub fn resolve(self, key_folder: &Path) -> Result<DeliverySettings, SettingsError> {
+        let networks =
+            self.allow_to.iter().filter(|range| !range.is_empty()).map(|range| parse_network(range));
         Ok(DeliverySettings {
             allowed_networks: networks.collect::<Result<_, _>>()?,
-            key_file: self.subscriber_key.or(file.key).unwrap_or_else(|| key_folder.join(KEY_FILE)),
+            key_file: self.subscriber_key.unwrap_or_else(|| key_folder.join(KEY_FILE)),
         })
     }
-}
-
-#[derive(Default)]
-pub struct SubscriberFile {
-    pub allow_to: Vec<String>,
-    pub key: Option<PathBuf>,
 }
 
 fn parse_network(text: &str) -> Result<IpNet, SettingsError> {

@@ -9,12 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::builder::FalseyValueParser;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-pub use delivery::{DeliverySettings, SubscriberFile, SubscriberFlags};
+pub use delivery::{DeliverySettings, SubscriberFlags};
 pub use listen::{DEFAULT_LISTEN, ListenAddress, ListenAddressError};
 pub use polls::PollSettings;
-use polls::{PollFile, PollFlags};
 
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
@@ -26,10 +25,13 @@ use crate::secrets::Secret;
 ///
 /// Without settings it listens on 127.0.0.1:8787, creates a development secret for every provider, and prints how to send a first
 /// webhook.
-#[derive(clap::Args, Default)]
+// The same struct is the TOML file, whose keys are the flags' names: repeated PROVIDER=VALUE flags are tables there.
+#[derive(clap::Args, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ServeFlags {
     /// TOML file with the same settings: `listen = "..."`, and so on; secrets as `[secret]` `github = "..."`.
     #[arg(long, env = "HOOKBRIDGE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
     config: Option<PathBuf>,
     /// Address and port to listen on [default: 127.0.0.1:8787].
     #[arg(long, env = "HOOKBRIDGE_LISTEN", value_name = "ADDRESS")]
@@ -46,6 +48,7 @@ pub struct ServeFlags {
         value_name = "PROVIDER=VALUE",
         value_delimiter = '\n'
     )]
+    #[serde(deserialize_with = "deserialize_pairs")]
     secret: Vec<String>,
     /// Bus to publish events on: `local` (a file in the data folder) or `eventbridge:NAME` [default: local].
     #[arg(long, env = "HOOKBRIDGE_BUS", value_name = "BUS")]
@@ -59,10 +62,39 @@ pub struct ServeFlags {
     /// API token required to read the log; without one, only local requests are accepted.
     #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    #[command(flatten)]
-    poll: PollFlags,
-    #[command(flatten)]
-    subscribers: SubscriberFlags,
+    /// API key to poll a provider (stripe or sparkpost) for events whose webhooks were missed; repeat for several, in the
+    /// environment one per line. With --bus eventbridge the log has no Stripe webhooks, so every polled Stripe event is new to
+    /// it.
+    #[arg(
+        long,
+        env = "HOOKBRIDGE_POLL",
+        hide_env_values = true,
+        value_name = "PROVIDER=KEY",
+        value_delimiter = '\n'
+    )]
+    #[serde(deserialize_with = "deserialize_pairs")]
+    poll: Vec<String>,
+    /// Scheme and host of a provider's API, if not the default: `sparkpost=https://api.eu.sparkpost.com`.
+    #[arg(long, env = "HOOKBRIDGE_POLL_URL", value_name = "PROVIDER=URL", value_delimiter = '\n')]
+    #[serde(deserialize_with = "deserialize_pairs")]
+    poll_url: Vec<String>,
+    /// Event types to poll for, as configured for the provider's webhooks: stripe=invoice.paid,charge.failed.
+    #[arg(long, env = "HOOKBRIDGE_POLL_TYPES", value_name = "PROVIDER=TYPE,...", value_delimiter = '\n')]
+    #[serde(deserialize_with = "deserialize_pairs")]
+    poll_types: Vec<String>,
+    /// Seconds to wait for a webhook before its event counts as missed [default: 300].
+    #[arg(long, env = "HOOKBRIDGE_POLL_DELAY", value_name = "SECONDS")]
+    poll_delay: Option<u32>,
+    /// Days of the past that the first poll covers [default: 0].
+    #[arg(long, env = "HOOKBRIDGE_POLL_BACK", value_name = "DAYS")]
+    poll_back: Option<u32>,
+    /// Allow subscribers at these internal addresses, also without TLS: 127.0.0.1, or 10.1.0.0/16; repeat for several.
+    #[arg(long, env = "HOOKBRIDGE_ALLOW_TO", value_name = "RANGE", value_delimiter = ',')]
+    allow_to: Vec<String>,
+    /// File with the key that encrypts subscribers' secrets; `hookbridge serve` creates it [default: subscriber.key, beside the
+    /// log's file, or in the data folder if the log is a database].
+    #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_KEY", value_name = "FILE")]
+    subscriber_key: Option<PathBuf>,
     /// Public URL of the tunnel or proxy in front, as providers that sign URLs see it.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
@@ -80,32 +112,6 @@ pub struct ServeFlags {
     json: bool,
     /// Print nothing about single webhooks.
     #[arg(long, env = "HOOKBRIDGE_QUIET", value_parser = FalseyValueParser::new())]
-    quiet: bool,
-}
-
-/// The TOML file. Its keys are the flags' names.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct ConfigFile {
-    listen: Option<ListenAddress>,
-    data: Option<PathBuf>,
-    secret: BTreeMap<String, String>,
-    bus: Option<String>,
-    archive: Option<String>,
-    database: Option<String>,
-    token: Option<String>,
-    poll: BTreeMap<String, String>,
-    poll_url: BTreeMap<String, String>,
-    poll_types: BTreeMap<String, String>,
-    poll_delay: Option<u32>,
-    poll_back: Option<u32>,
-    allow_to: Vec<String>,
-    subscriber_key: Option<PathBuf>,
-    public_url: Option<String>,
-    max_entry_bytes: Option<usize>,
-    concurrency: Option<usize>,
-    demo: bool,
-    json: bool,
     quiet: bool,
 }
 
@@ -153,49 +159,78 @@ pub struct ServeSettings {
 pub struct SettingsError(String);
 
 impl ServeFlags {
+    /// These settings, with those of the file for settings that are missing here.
+    fn or(self, file: Self) -> Self {
+        let list = |flags: Vec<String>, file: Vec<String>| if flags.is_empty() { file } else { flags };
+        // A provider's value of the file is followed, and so overridden, by that of a flag.
+        let pairs = |flags: Vec<String>, file: Vec<String>| [file, flags].concat();
+        Self {
+            config: self.config,
+            listen: self.listen.or(file.listen),
+            data: self.data.or(file.data),
+            secret: pairs(self.secret, file.secret),
+            bus: self.bus.or(file.bus),
+            archive: self.archive.or(file.archive),
+            database: self.database.or(file.database),
+            token: self.token.or(file.token),
+            poll: pairs(self.poll, file.poll),
+            poll_url: pairs(self.poll_url, file.poll_url),
+            poll_types: pairs(self.poll_types, file.poll_types),
+            poll_delay: self.poll_delay.or(file.poll_delay),
+            poll_back: self.poll_back.or(file.poll_back),
+            allow_to: list(self.allow_to, file.allow_to),
+            subscriber_key: self.subscriber_key.or(file.subscriber_key),
+            public_url: self.public_url.or(file.public_url),
+            max_entry_bytes: self.max_entry_bytes.or(file.max_entry_bytes),
+            concurrency: self.concurrency.or(file.concurrency),
+            demo: self.demo || file.demo,
+            json: self.json || file.json,
+            quiet: self.quiet || file.quiet,
+        }
+    }
+
     /// Merges flags, environment and file, and validates the result.
     ///
     /// # Errors
     /// The first invalid setting, with the expected form.
     pub fn resolve(self) -> Result<ServeSettings, SettingsError> {
-        let file = self.config.as_ref().map_or_else(|| Ok(ConfigFile::default()), read_config)?;
-        let max_entry_bytes =
-            self.max_entry_bytes.or(file.max_entry_bytes).unwrap_or(DEFAULT_MAX_ENTRY_BYTES);
+        let flags = match &self.config {
+            Some(path) => {
+                let file = read_config(path)?;
+                self.or(file)
+            }
+            None => self,
+        };
+        let max_entry_bytes = flags.max_entry_bytes.unwrap_or(DEFAULT_MAX_ENTRY_BYTES);
         parse_max_entry_bytes(&max_entry_bytes.to_string())
             .map_err(|error| SettingsError(format!("max-entry-bytes: {error}")))?;
-        let concurrency = self.concurrency.or(file.concurrency).unwrap_or(256);
+        let concurrency = flags.concurrency.unwrap_or(256);
         if concurrency == 0 || concurrency > 65_536 {
             return Err(SettingsError(format!(
                 "concurrency: {concurrency} is out of range, expected 1 to 65536"
             )));
         }
         let mut secrets = BTreeMap::new();
-        for (provider, value) in parse_per_provider("secret", "github=...", file.secret, self.secret)? {
+        for (provider, value) in parse_per_provider("secret", "github=...", &flags.secret)? {
             if Secret::new(value.as_str()).is_empty() {
                 return Err(SettingsError(format!("secret: the secret of {} is empty", provider.name)));
             }
             secrets.insert(provider.name, value);
         }
-        let polls = self.poll.resolve(PollFile {
-            keys: file.poll,
-            urls: file.poll_url,
-            types: file.poll_types,
-            delay: file.poll_delay,
-            back: file.poll_back,
-        })?;
-        let data = self.data.or(file.data).unwrap_or_else(default_data_folder);
-        let archive = match self.archive.or(file.archive).filter(|url| !url.is_empty()) {
+        let polls = PollSettings::from_flags(&flags)?;
+        let data = flags.data.unwrap_or_else(default_data_folder);
+        let archive = match flags.archive.filter(|url| !url.is_empty()) {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("archive: {error}")))?,
             None => ArchiveUrl::Folder(data.join("archive")),
         };
-        let database = match self.database.or(file.database).filter(|url| !url.is_empty()) {
+        let database = match flags.database.filter(|url| !url.is_empty()) {
             Some(url) => url.parse().map_err(|error| SettingsError(format!("database: {error}")))?,
             None => DatabaseAddress::File(data.join(LOG_FILE)),
         };
-        let file_settings = SubscriberFile { allow_to: file.allow_to, key: file.subscriber_key };
-        let delivery = self.subscribers.resolve(file_settings, &default_key_folder(&database, &data))?;
-        let listen = self.listen.or(file.listen).map_or(DEFAULT_LISTEN, |listen| listen.0);
-        let token = self.token.or(file.token).filter(|token| !token.is_empty());
+        let subscribers = SubscriberFlags { allow_to: flags.allow_to, subscriber_key: flags.subscriber_key };
+        let delivery = subscribers.resolve(&default_key_folder(&database, &data))?;
+        let listen = flags.listen.map_or(DEFAULT_LISTEN, |listen| listen.0);
+        let token = flags.token.filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
             return Err(SettingsError(format!(
                 "listen: {listen} can be reached from other machines, and the log contains personal data: set an API token, for example with --token \"$(openssl rand -hex 32)\""
@@ -210,8 +245,8 @@ impl ServeFlags {
             data,
             archive,
             secrets,
-            bus: parse_bus(self.bus.or(file.bus).as_deref().unwrap_or("local"))?,
-            public_url: match self.public_url.or(file.public_url).filter(|url| !url.is_empty()) {
+            bus: parse_bus(flags.bus.as_deref().unwrap_or("local"))?,
+            public_url: match flags.public_url.filter(|url| !url.is_empty()) {
                 Some(url) => {
                     Some(url.parse().map_err(|e| SettingsError(format!("public-url: '{url}': {e}")))?)
                 }
@@ -219,9 +254,9 @@ impl ServeFlags {
             },
             max_entry_bytes,
             concurrency,
-            demo: self.demo || file.demo,
-            json: self.json || file.json,
-            quiet: self.quiet || file.quiet,
+            demo: flags.demo,
+            json: flags.json,
+            quiet: flags.quiet,
         })
     }
 }
@@ -245,7 +280,7 @@ pub fn default_key_folder(database: &DatabaseAddress, data: &Path) -> PathBuf {
 
 pub(super) const LOG_FILE: &str = "log.db";
 
-fn read_config(path: &PathBuf) -> Result<ConfigFile, SettingsError> {
+fn read_config(path: &PathBuf) -> Result<ServeFlags, SettingsError> {
     let file_error = |message: String| SettingsError(format!("{}: {message}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| file_error(error.to_string()))?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
@@ -268,25 +303,26 @@ fn read_config(path: &PathBuf) -> Result<ConfigFile, SettingsError> {
     })
 }
 
-/// Merges a per-provider setting: the file's values, overridden by flags.
+/// Reads a table of values by provider as the pairs of the flag.
+fn deserialize_pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let table = BTreeMap::<String, String>::deserialize(deserializer)?;
+    Ok(table.into_iter().map(|(provider, value)| format!("{provider}={value}")).collect())
+}
+
+/// Parses the pairs PROVIDER=VALUE of a setting.
 fn parse_per_provider(
     setting: &str,
     example: &str,
-    file: BTreeMap<String, String>,
-    flags: Vec<String>,
+    pairs: &[String],
 ) -> Result<Vec<(&'static Provider, String)>, SettingsError> {
-    let mut pairs: Vec<(String, String)> = file.into_iter().collect();
-    for pair in flags.into_iter().filter(|pair| !pair.is_empty()) {
+    let parse_pair = |pair: &String| {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
             SettingsError(format!("{setting}: expected PROVIDER=VALUE, for example {example}"))
         })?;
-        pairs.push((name.to_owned(), value.to_owned()));
-    }
-    let resolve_provider = |(name, value): (String, String)| {
-        let provider = providers::find_provider(&name);
-        Ok((provider.map_err(|error| SettingsError(format!("{setting}: {error}")))?, value))
+        let provider = providers::find_provider(name);
+        Ok((provider.map_err(|error| SettingsError(format!("{setting}: {error}")))?, value.to_owned()))
     };
-    pairs.into_iter().map(resolve_provider).collect()
+    pairs.iter().filter(|pair| !pair.is_empty()).map(parse_pair).collect()
 }
 
 fn parse_bus(text: &str) -> Result<BusSetting, SettingsError> {
@@ -314,7 +350,7 @@ mod tests {
         let command = <ServeFlags as clap::Args>::augment_args(clap::Command::new("serve"));
         let is_unknown = |key: &str| {
             // No setting is a list of lists.
-            let error = toml::from_str::<ConfigFile>(&format!("{key} = [[[]]]")).err().unwrap();
+            let error = toml::from_str::<ServeFlags>(&format!("{key} = [[[]]]")).err().unwrap();
             error.message().starts_with("unknown field")
         };
         assert!(is_unknown("lisen"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{SettingsError, parse_per_provider};
+use super::{ServeFlags, SettingsError, parse_per_provider};
 use crate::poller::{BaseUrl, is_valid_api_key, parse_event_types};
 use crate::providers;
 use crate::secrets::Secret;
@@ -11,41 +11,6 @@ use crate::secrets::Secret;
 const MAX_DELAY_SECONDS: u32 = 86_400;
 /// The longest time for which a provider keeps its event list.
 const MAX_BACK_DAYS: u32 = 30;
-
-#[derive(clap::Args, Default)]
-pub(super) struct PollFlags {
-    /// API key to poll a provider (stripe or sparkpost) for events whose webhooks were missed; repeat for several, in the
-    /// environment one per line. With --bus eventbridge the log has no Stripe webhooks, so every polled Stripe event is new to
-    /// it.
-    #[arg(
-        long,
-        env = "HOOKBRIDGE_POLL",
-        hide_env_values = true,
-        value_name = "PROVIDER=KEY",
-        value_delimiter = '\n'
-    )]
-    pub(super) poll: Vec<String>,
-    /// Scheme and host of a provider's API, if not the default: `sparkpost=https://api.eu.sparkpost.com`.
-    #[arg(long, env = "HOOKBRIDGE_POLL_URL", value_name = "PROVIDER=URL", value_delimiter = '\n')]
-    pub(super) poll_url: Vec<String>,
-    /// Event types to poll for, as configured for the provider's webhooks: stripe=invoice.paid,charge.failed.
-    #[arg(long, env = "HOOKBRIDGE_POLL_TYPES", value_name = "PROVIDER=TYPE,...", value_delimiter = '\n')]
-    pub(super) poll_types: Vec<String>,
-    /// Seconds to wait for a webhook before its event counts as missed [default: 300].
-    #[arg(long, env = "HOOKBRIDGE_POLL_DELAY", value_name = "SECONDS")]
-    pub(super) poll_delay: Option<u32>,
-    /// Days of the past that the first poll covers [default: 0].
-    #[arg(long, env = "HOOKBRIDGE_POLL_BACK", value_name = "DAYS")]
-    pub(super) poll_back: Option<u32>,
-}
-
-pub(super) struct PollFile {
-    pub(super) keys: BTreeMap<String, String>,
-    pub(super) urls: BTreeMap<String, String>,
-    pub(super) types: BTreeMap<String, String>,
-    pub(super) delay: Option<u32>,
-    pub(super) back: Option<u32>,
-}
 
 pub struct PollSettings {
     /// By provider.
@@ -58,11 +23,10 @@ pub struct PollSettings {
     pub back_days: u32,
 }
 
-impl PollFlags {
-    /// Merges flags and file, and validates the result.
-    pub(super) fn resolve(self, file: PollFile) -> Result<PollSettings, SettingsError> {
+impl PollSettings {
+    pub(super) fn from_flags(flags: &ServeFlags) -> Result<Self, SettingsError> {
         let mut keys = BTreeMap::new();
-        for (provider, key) in parse_per_provider("poll", "stripe=...", file.keys, self.poll)? {
+        for (provider, key) in parse_per_provider("poll", "stripe=...", &flags.poll)? {
             if provider.polling.is_none() {
                 let pollable: Vec<_> =
                     providers::PROVIDERS.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
@@ -82,15 +46,14 @@ impl PollFlags {
             keys.insert(provider.name, key);
         }
         let mut urls = BTreeMap::new();
-        for (provider, url) in parse_per_provider("poll-url", "stripe=https://...", file.urls, self.poll_url)?
-        {
+        for (provider, url) in parse_per_provider("poll-url", "stripe=https://...", &flags.poll_url)? {
             // The value is not shown: it may be a misplaced key.
             let url_error = |error| SettingsError(format!("poll-url: {}: {error}", provider.name));
             urls.insert(provider.name, url.parse().map_err(url_error)?);
         }
         let mut types = BTreeMap::new();
         for (provider, list) in
-            parse_per_provider("poll-types", "stripe=invoice.paid,...", file.types, self.poll_types)?
+            parse_per_provider("poll-types", "stripe=invoice.paid,...", &flags.poll_types)?
         {
             types.insert(provider.name, parse_event_types(&list));
         }
@@ -99,14 +62,14 @@ impl PollFlags {
                 "poll: no API key for {name}, so its other poll settings have no effect"
             )));
         }
-        let delay = self.poll_delay.or(file.delay).unwrap_or(300);
-        let back = self.poll_back.or(file.back).unwrap_or(0);
+        let delay = flags.poll_delay.unwrap_or(300);
+        let back = flags.poll_back.unwrap_or(0);
         if delay > MAX_DELAY_SECONDS || back > MAX_BACK_DAYS {
             return Err(SettingsError(format!(
                 "poll-delay must be at most {MAX_DELAY_SECONDS} seconds, poll-back at most {MAX_BACK_DAYS} days"
             )));
         }
-        Ok(PollSettings { keys, urls, types, delay_seconds: delay, back_days: back })
+        Ok(Self { keys, urls, types, delay_seconds: delay, back_days: back })
     }
 }
 
@@ -115,27 +78,21 @@ impl PollFlags {
 mod tests {
     use super::*;
 
-    fn error_message(flags: PollFlags) -> String {
-        let file = PollFile {
-            keys: BTreeMap::new(),
-            urls: BTreeMap::new(),
-            types: BTreeMap::new(),
-            delay: None,
-            back: None,
-        };
-        flags.resolve(file).err().unwrap().to_string()
+    fn error_message(flags: &ServeFlags) -> String {
+        PollSettings::from_flags(flags).err().unwrap().to_string()
     }
 
     #[test]
     fn errors_never_contain_the_api_key() {
-        let poll = |text: &str| error_message(PollFlags { poll: vec![text.into()], ..PollFlags::default() });
+        let poll =
+            |text: &str| error_message(&ServeFlags { poll: vec![text.into()], ..ServeFlags::default() });
         insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no event list to poll; providers with one: sparkpost, stripe");
         insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty or contains a space or control character");
         insta::assert_snapshot!(poll("hunter2"), @"poll: expected PROVIDER=VALUE, for example stripe=...");
         let poll_url = vec!["stripe=http://api.stripe.com/hunter2".into()];
-        insta::assert_snapshot!(error_message(PollFlags { poll_url, ..PollFlags::default() }), @"poll-url: stripe: the format is https://HOST, without a path (http:// only for this machine)");
+        insta::assert_snapshot!(error_message(&ServeFlags { poll_url, ..ServeFlags::default() }), @"poll-url: stripe: the format is https://HOST, without a path (http:// only for this machine)");
         let poll_types = vec!["stripe=invoice.paid".into()];
-        insta::assert_snapshot!(error_message(PollFlags { poll_types, ..PollFlags::default() }), @"poll: no API key for stripe, so its other poll settings have no effect");
-        insta::assert_snapshot!(error_message(PollFlags { poll_delay: Some(100_000), ..PollFlags::default() }), @"poll-delay must be at most 86400 seconds, poll-back at most 30 days");
+        insta::assert_snapshot!(error_message(&ServeFlags { poll_types, ..ServeFlags::default() }), @"poll: no API key for stripe, so its other poll settings have no effect");
+        insta::assert_snapshot!(error_message(&ServeFlags { poll_delay: Some(100_000), ..ServeFlags::default() }), @"poll-delay must be at most 86400 seconds, poll-back at most 30 days");
     }
 }
