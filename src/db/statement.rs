@@ -14,6 +14,10 @@ pub struct SqlDialect {
     pub schema: &'static str,
     /// The current time in microseconds since 1970, by the database's clock.
     pub now: &'static str,
+    /// The microseconds since 1970 of a column of the log's times, which PostgreSQL stores as `timestamptz`.
+    pub micros_of: fn(&str) -> String,
+    /// The time that an expression of microseconds since 1970 names, in the type of the log's times.
+    pub time_of: fn(&str) -> String,
     /// At the end of a `select`: skips rows that another transaction has locked. SQLite has one writer at a time.
     pub skip_locked: &'static str,
 }
@@ -22,11 +26,18 @@ impl SqlDialect {
     pub(super) const POSTGRES: Self = Self {
         schema: "hookbridge.",
         now: "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
+        micros_of: |column| format!("(extract(epoch from {column}) * 1000000)::bigint"),
+        time_of: |micros| format!("timestamptz 'epoch' + {micros} * interval '1 microsecond'"),
         skip_locked: "for update skip locked",
     };
     #[cfg(feature = "command")]
-    pub(super) const SQLITE: Self =
-        Self { schema: "", now: "cast(unixepoch('subsec') * 1000000 as integer)", skip_locked: "" };
+    pub(super) const SQLITE: Self = Self {
+        schema: "",
+        now: "cast(unixepoch('subsec') * 1000000 as integer)",
+        micros_of: str::to_owned,
+        time_of: str::to_owned,
+        skip_locked: "",
+    };
 }
 
 /// A parameter or a column value.

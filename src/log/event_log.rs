@@ -14,7 +14,7 @@ use super::{
     Bounds, CursorSigningKey, EventBatch, EventFilter, EventKey, MaintenanceReport, PageLimit, PageRequest,
     Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, StoredEvent,
 };
-use crate::db::{Database, DatabaseError, Pool, Week};
+use crate::db::{Database, DatabaseError, InputRows, Pool, SqlDialect, Week};
 
 /// The event log in a database. Clones share their state. Every method fails with the error of the database.
 #[derive(Clone)]
@@ -73,7 +73,9 @@ impl EventLog {
 
     /// Stores that the events of a batch were published to the bus.
     pub async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
-        on_database!(self, log => log.mark_published(batch_id))
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let sql = format!("update {schema}batches set published = true where id = $1");
+        self.db.execute(sql, vec![batch_id.into()]).await.map(drop)
     }
 
     /// Returns the keys of the events that this batch added, without those of earlier batches.
@@ -83,7 +85,18 @@ impl EventLog {
 
     /// Returns the origins that have no recorded batch.
     pub async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
-        on_database!(self, log => log.find_unrecorded(origins))
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let sql = format!(
+            "select v.origin from v where not exists (select 1 from {schema}batches b where b.origin = v.origin)
+             order by place"
+        );
+        let rows = InputRows::default()
+            .with_text_column("origin", origins.iter().cloned().map(Some))
+            .with_number_column("place", (0..).take(origins.len()).map(Some));
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.db.query_with_rows(rows, sql).await?.iter().map(|row| row.get("origin")).collect()
     }
 
     /// Returns one page of the events that match a search.
@@ -130,12 +143,29 @@ impl EventLog {
 
     /// Returns the position of the first event that was recorded at this time or later.
     pub async fn first_position_since(&self, time: Timestamp) -> Result<Position, DatabaseError> {
-        on_database!(self, log => log.first_position_since(time))
+        let end = self.assign_positions().await?;
+        let SqlDialect { schema, time_of, .. } = self.db.dialect();
+        let sql = format!(
+            "select position from {schema}batches where position is not null and recorded >= {}
+             order by recorded, position limit 1",
+            time_of("$1")
+        );
+        // Nothing was recorded before 1970, and PostgreSQL does not know every time before the year 1.
+        let rows = self.db.query(sql, vec![time.max(Timestamp::UNIX_EPOCH).into()]).await?;
+        rows.first().map_or(Ok(end), |row| row.get("position"))
     }
 
     /// Returns when the event at this position, or the next stored one, was recorded; `None` after the end of the log.
     pub async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, DatabaseError> {
-        on_database!(self, log => log.recorded_at(position))
+        let SqlDialect { schema, micros_of, .. } = self.db.dialect();
+        let sql = format!(
+            "select {} as recorded from {schema}batches where position + events > $1
+               and position >= coalesce((select max(position) from {schema}batches where position <= $1), $1)
+             order by position limit 1",
+            micros_of("recorded")
+        );
+        let rows = self.db.query(sql, vec![position.into()]).await?;
+        rows.first().map(|row| row.get("recorded")).transpose()
     }
 
     /// Returns the newest event with this id from one of the sources; no sources mean any source.
@@ -149,7 +179,10 @@ impl EventLog {
 
     /// Returns the key that signs this log's cursors. The database stores it, so it moves with the log.
     pub async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
-        on_database!(self, log => log.cursor_signing_key())
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let rows = self.db.query(format!("select cursor_key from {schema}log"), vec![]).await?;
+        let missing = || DatabaseError::Rejected("the log has no cursor signing key".into());
+        Ok(CursorSigningKey::new(rows.first().ok_or_else(missing)?.get("cursor_key")?))
     }
 
     /// Waits until the log has an event at this position: immediately for events of this process, within a short polling interval

@@ -177,14 +177,6 @@ impl PostgresLog<'_> {
         Err(last_error)
     }
 
-    pub(super) async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
-        sqlx::query("update hookbridge.batches set published = true where id = $1")
-            .bind(batch_id)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
     pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
         // Safe: only constants.
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
@@ -197,15 +189,6 @@ impl PostgresLog<'_> {
         let key =
             |row: &PgRow| Ok(EventKey { time: timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? });
         rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
-    }
-
-    pub(super) async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
-        let rows = sqlx::query(
-            "select origin from unnest($1::text[]) with ordinality as o (origin, at)
-             where not exists (select from hookbridge.batches b where b.origin = o.origin) order by at",
-        );
-        let rows = rows.bind(origins).fetch_all(&self.pool).await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn search(

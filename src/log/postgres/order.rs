@@ -9,7 +9,6 @@ use std::ops::Range;
 #[cfg(feature = "command")]
 use std::sync::Weak;
 
-use jiff::Timestamp;
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 #[cfg(feature = "command")]
 use sqlx::postgres::{PgListener, PgPool};
@@ -22,7 +21,7 @@ use super::{PostgresLog, event_from_row};
 use crate::db::{CancelSafeConnection, DATABASE_TIMEOUT, DatabaseError, timestamp_from_micros};
 #[cfg(feature = "command")]
 use crate::log::event_log::LogState;
-use crate::log::order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent};
+use crate::log::order::{Bounds, EventFilter, PageLimit, Position, PositionedEvent};
 use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
 use crate::log::sql::Dialect as _;
@@ -177,35 +176,6 @@ impl PostgresLog<'_> {
         Ok(Some(events))
     }
 
-    pub(in crate::log) async fn first_position_since(
-        &self,
-        time: Timestamp,
-    ) -> Result<Position, DatabaseError> {
-        let end = self.assign_positions().await?;
-        let sql = format!(
-            "select position from hookbridge.batches where position is not null and recorded >= {}
-             order by recorded, position limit 1",
-            Postgres::timestamp_literal(time)
-        );
-        let rows = self.fetch_rows(sql).await?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
-    }
-
-    pub(in crate::log) async fn recorded_at(
-        &self,
-        position: Position,
-    ) -> Result<Option<Timestamp>, DatabaseError> {
-        let time = Postgres::epoch_micros("recorded");
-        let sql = format!(
-            "select {time} from hookbridge.batches where position + events > {position}
-               and position >= coalesce(
-                 (select max(position) from hookbridge.batches where position <= {position}), {position})
-             order by position limit 1"
-        );
-        let rows = self.fetch_rows(sql).await?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
-    }
-
     pub(in crate::log) async fn find_event(
         &self,
         id: &str,
@@ -220,13 +190,6 @@ impl PostgresLog<'_> {
         query.push(" order by time desc limit 1");
         let rows = self.query_read_only(query, super::DISABLE_SEQ_SCAN).await?;
         Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
-    }
-
-    pub(in crate::log) async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
-        let rows = self.fetch_rows("select cursor_key from hookbridge.log".into()).await?;
-        let key = rows.first().map(|row| row.try_get(0)).transpose()?;
-        key.map(CursorSigningKey::new)
-            .ok_or_else(|| DatabaseError::Rejected("the log has no cursor signing key".into()))
     }
 }
 

@@ -213,8 +213,11 @@ async fn find_size_cutoff(
     let Bounds { first_position: first, end_position: end } = log.bounds().await?;
     let excess_events = i128::from(end - first) * excess / i128::from(size);
     let first_retained = first + i64::try_from(excess_events).unwrap_or(end - first);
-    let Some(start) = log.recorded_at(first_retained).await? else { return Ok(None) };
-    let week = Week::containing(start);
+    let sql = "select (extract(epoch from recorded) * 1000000)::bigint from hookbridge.batches
+        where position + events > $1 order by position limit 1";
+    let row = sqlx::query(sql).bind(first_retained).fetch_optional(&log.pool).await?;
+    let Some(row) = row else { return Ok(None) };
+    let week = Week::containing(timestamp_from_micros(row.try_get(0)?));
     // The current week is never dropped.
     Ok(Some(week.add_weeks(1).min(now).start()))
 }

@@ -82,15 +82,6 @@ impl SqliteLog<'_> {
         Ok(RecordOutcome::Inserted { batch_id, events, duplicates: repeats })
     }
 
-    pub(super) async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
-        let _write_guard = self.file.write_lock.lock().await;
-        sqlx::query("update batches set published = 1 where id = ?")
-            .bind(batch_id)
-            .execute(&self.file.pool)
-            .await?;
-        Ok(())
-    }
-
     pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
         let rows = sqlx::query("select time, id from events where batch = ?").bind(batch_id);
         let rows = rows.fetch_all(&self.file.pool).await?;
@@ -98,15 +89,6 @@ impl SqliteLog<'_> {
             Ok(EventKey { time: timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
         };
         rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
-    }
-
-    pub(super) async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
-        let list = serde_json::Value::from(origins).to_string();
-        let rows = sqlx::query(
-            "select value from json_each(?) where not exists (select 1 from batches where origin = value)",
-        );
-        let rows = rows.bind(list).fetch_all(&self.file.pool).await?;
-        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn search(

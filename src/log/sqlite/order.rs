@@ -10,7 +10,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::{SqliteLog, event_from_row};
 use crate::db::{DatabaseError, timestamp_from_micros};
-use crate::log::order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent};
+use crate::log::order::{Bounds, EventFilter, PageLimit, Position, PositionedEvent};
 use crate::log::page::{self, BatchRange};
 use crate::log::search::StoredEvent;
 
@@ -95,33 +95,6 @@ impl SqliteLog<'_> {
         Ok(Some(events))
     }
 
-    pub(in crate::log) async fn first_position_since(
-        &self,
-        time: Timestamp,
-    ) -> Result<Position, DatabaseError> {
-        let end = self.assign_positions().await?;
-        let sql = format!(
-            "select position from batches where position is not null and recorded >= {}
-             order by recorded, position limit 1",
-            time.as_microsecond()
-        );
-        let rows = self.fetch_rows(sql).await?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(end))
-    }
-
-    pub(in crate::log) async fn recorded_at(
-        &self,
-        position: Position,
-    ) -> Result<Option<Timestamp>, DatabaseError> {
-        let sql = format!(
-            "select recorded from batches where position + events > {position}
-               and position >= coalesce((select max(position) from batches where position <= {position}), {position})
-             order by position limit 1"
-        );
-        let rows = self.fetch_rows(sql).await?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(timestamp_from_micros))
-    }
-
     pub(in crate::log) async fn find_event(
         &self,
         id: &str,
@@ -135,11 +108,6 @@ impl SqliteLog<'_> {
         query.push(" order by time desc limit 1");
         let rows = query.build().fetch_all(&self.file.pool).await?;
         Ok(rows.first().map(|row| event_from_row(row, 0)).transpose()?)
-    }
-
-    pub(in crate::log) async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
-        let row = sqlx::query("select cursor_key from log").fetch_one(&self.file.pool).await?;
-        Ok(CursorSigningKey::new(row.try_get(0)?))
     }
 }
 
