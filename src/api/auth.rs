@@ -1,4 +1,7 @@
-//! Authentication and authorization: hashed bearer tokens with per-source scopes.
+//! Authentication and authorization of API clients.
+//!
+//! A client sends a bearer token, or signs its request with AWS credentials (SigV4), which AWS verifies before it invokes the
+//! function. A token may be limited to the events of some sources. A token list stores only hashes of tokens.
 
 use std::sync::Arc;
 
@@ -11,16 +14,17 @@ use crate::secrets::{
 };
 
 pub enum Authenticator {
-    /// Admits every client; only for a server on loopback.
+    /// Accepts every client. `hookbridge serve` uses it without a token; its access policy then lets only local requests through,
+    /// or none.
     Open,
     Tokens(TokenList),
-    /// The tokens of a secret, or a signature that AWS has checked.
+    /// Accepts the tokens of a list in Secrets Manager, and requests whose SigV4 signature AWS has verified.
     SecretsManager(Box<CachedSecrets<SecretsManager>>),
-    /// Only a signature that AWS has checked.
+    /// Accepts only requests whose SigV4 signature AWS has verified.
     AwsSignature,
 }
 
-/// The list of tokens as stored in a secret:
+/// The list of API tokens, in the JSON form that the token secret contains:
 /// `{"tokens": [{"name": "ci", "sha256": "...", "sources": ["sparkpost.com"]}]}`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -28,14 +32,14 @@ pub struct TokenList {
     tokens: Vec<ApiToken>,
 }
 
-/// A token's entry, which contains only its hash.
+/// An entry of the token list. It contains the hash of the token, never the token.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiToken {
     pub name: String,
     /// The SHA-256 of the token in hexadecimal digits.
     pub sha256: String,
-    /// The sources that the token may read; `None` for all.
+    /// The event sources that the token may read, for example `sparkpost.com`; `None` allows every source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,
 }
@@ -48,7 +52,7 @@ pub enum TokenScope {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticatedToken {
-    /// The token's name; `None` for an AWS signature or an open server.
+    /// The token's name; `None` if AWS authenticated the client, or if the server accepts every client.
     pub token: Option<String>,
     pub scope: TokenScope,
 }
@@ -60,7 +64,8 @@ impl AuthenticatedToken {
 }
 
 impl TokenScope {
-    /// Restricts the requested sources (empty for all) to the scope; returns false if none of them is allowed.
+    /// Limits `requested` to the sources that the scope allows; an empty list requests every source. Returns false if none of the
+    /// requested sources is allowed.
     pub fn restrict_sources(&self, requested: &mut Vec<String>) -> bool {
         let Self::Sources(sources) = self else { return true };
         if requested.is_empty() {
@@ -88,7 +93,7 @@ impl TokenList {
         self.tokens.push(token);
     }
 
-    /// Removes the tokens of this name; returns false if there is none.
+    /// Removes all tokens with this name; returns false if there is none.
     pub fn remove(&mut self, name: &str) -> bool {
         let old_count = self.tokens.len();
         self.tokens.retain(|token| token.name != name);
@@ -96,13 +101,13 @@ impl TokenList {
     }
 
     fn from_secret(version: &SecretVersion) -> Result<Self, SecretError> {
-        // serde's message could quote a hash or a misplaced token.
+        // serde's error is dropped, because its message could quote a hash, or a token in the wrong place.
         serde_json::from_slice(version.secret.expose()).map_err(|_| {
             SecretError::Unreadable("the token secret does not contain the expected JSON".into())
         })
     }
 
-    /// Finds a token's entry. Every entry is compared, in constant time, so that the duration reveals no hash.
+    /// Looks up a token by its hash. It compares every entry in constant time, so that the response time reveals no hash.
     fn authenticate(&self, token: &str) -> Option<AuthenticatedToken> {
         let hash = hex::encode(Sha256::digest(token));
         let mut found = None;
@@ -119,14 +124,16 @@ impl TokenList {
 }
 
 impl Authenticator {
-    /// The authenticator of a function: accepts the tokens in the secret, or without a secret only AWS signatures.
+    /// Creates the authenticator of a Lambda function. It accepts requests that AWS has authenticated and, if `token_secret` is
+    /// set, the tokens in that secret.
     pub fn for_function(token_secret: Option<SecretsManager>) -> Self {
         token_secret.map_or(Self::AwsSignature, |token_secret| {
             Self::SecretsManager(Box::new(CachedSecrets::new(token_secret, CacheTtls::default())))
         })
     }
 
-    /// Authenticates a client by its `Authorization` header or AWS signature; `None` if it is rejected.
+    /// Authenticates a client by its `Authorization` header, or because AWS has verified its signature (`is_signed`). Returns
+    /// `None` for a client that it rejects.
     ///
     /// # Errors
     /// The token secret cannot be read.
@@ -151,7 +158,7 @@ impl Authenticator {
                 if found.is_some() {
                     return Ok(found);
                 }
-                // The token may be newer than the cached list.
+                // The token may have been created after the list was cached.
                 match cache.newer(&current).await? {
                     Some(newer) => Ok(TokenList::from_secret(&newer)?.authenticate(token)),
                     None => Ok(None),
@@ -161,7 +168,7 @@ impl Authenticator {
     }
 }
 
-/// The token of `Authorization: Bearer TOKEN`, or of the form `Authorization: TOKEN` that SparkPost's API uses.
+/// Extracts the token from `Authorization: Bearer TOKEN`, or from `Authorization: TOKEN`, the form that SparkPost's API uses.
 fn bearer_or_raw_token(authorization: &str) -> &str {
     match authorization.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::ApiError;
 use crate::util::time::parse_time_or_date;
 
-/// Parses a JSON object.
+/// Parses a request body, which must be a JSON object.
 pub(super) fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     parse_object(body).map_err(ApiError::BadRequest)
 }
@@ -27,8 +27,8 @@ pub(super) fn parse_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiErr
     serde_path_to_error::deserialize(value).map_err(|error| ApiError::BadRequest(field_error(&error)))
 }
 
-/// Names the field and the expected type. serde's message may quote the value, which may be a secret, so only the parts of it
-/// that cannot contain a value are used.
+/// Describes an error by the field and the expected type. serde's message may quote the field's value, which may be a secret, so
+/// the result contains only parts of the message that never include a value.
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let field = if path == "." { String::new() } else { format!("{path}: ") };
@@ -44,7 +44,7 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String 
     }
 }
 
-/// Parses a time in the same formats as the commands.
+/// Deserializes an optional time or date, in the same formats as the command line.
 pub(super) fn deserialize_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {

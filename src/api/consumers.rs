@@ -1,7 +1,7 @@
-//! Named consumers over HTTP: the server keeps their cursors.
+//! `/consumers`: named consumers, whose cursors are stored in the log.
 //!
-//! A consumer delivers each event at least once. One reader at a time holds the lease on a page of events; if it does not
-//! acknowledge them before the lease expires, the next reader receives them again.
+//! Several readers can share a consumer, but only one at a time holds the lease on a page of events. If it does not acknowledge
+//! the page before the lease expires, the next reader receives the same events. So each event is delivered at least once.
 
 use std::time::Duration;
 
@@ -21,20 +21,20 @@ use crate::db::DatabaseError;
 use crate::log::{Bounds, Consumer, Lag, LeaseOutcome, Position};
 use crate::util::names::{MAX_NAME_CHARS, is_valid_name};
 
-/// Carries the lease of the returned events.
+/// The response header with the id of the lease on the returned events, which an acknowledgement must repeat.
 const LEASE_HEADER: HeaderName = HeaderName::from_static("hookbridge-lease");
 const DEFAULT_LEASE_SECONDS: u64 = 60;
 const MAX_LEASE_SECONDS: u64 = 3600;
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The body of `PUT /consumers/{name}` and of `seek`.
+/// The request body of `PUT /consumers/{name}` and `POST /consumers/{name}/seek`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SeekRequest {
     after: String,
 }
 
-/// The body of `ack`.
+/// The request body of `POST /consumers/{name}/ack`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AckRequest {
@@ -85,7 +85,7 @@ fn not_found() -> ApiError {
     ApiError::NotFound("There is no consumer with this name; create it with PUT.".into())
 }
 
-/// The consumers of a log.
+/// The operations on the consumers of a log.
 struct Consumers<'r>(&'r LogReader);
 
 impl Consumers<'_> {
@@ -146,7 +146,7 @@ impl Consumers<'_> {
         let AckRequest { cursor, lease } = parse_body(body)?;
         let position = self.0.resolve_point(&LogPoint::Cursor(cursor)).await?;
         if !self.0.log.acknowledge(name, &lease, position).await? {
-            // A 404 takes precedence over `not_leased`.
+            // For a consumer that does not exist, this returns 404 instead of `not_leased`.
             self.find(name).await?;
             return Err(ApiError::NotLeased);
         }
@@ -159,7 +159,7 @@ impl Consumers<'_> {
         if self.0.log.seek(name, position).await? { self.show(name).await } else { Err(not_found()) }
     }
 
-    /// Returns the next events with a lease; an empty page has no lease.
+    /// Reads the next page of events and leases it to the reader; an empty page has no lease.
     async fn read_events(&self, name: &str, request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
         let (query, lease_duration) = parse_query(request.query)?;
         let deadline = Instant::now() + query.wait.min(request.max_wait);
@@ -175,7 +175,7 @@ impl Consumers<'_> {
                 sleep(LEASE_POLL_INTERVAL.min(wait)).await;
                 continue;
             }
-            // A waiting reader holds no lease.
+            // A reader that waits for events does not hold the lease.
             let query = EventQuery { wait, ..query.clone() };
             let page = self.0.page_after(consumer.position, &query).await?;
             let lease = format!("{:032x}", fastrand::u128(..));
@@ -184,12 +184,12 @@ impl Consumers<'_> {
                     return Err(ApiError::Leased(self.find(name).await?.leased_until));
                 }
                 LeaseOutcome::AlreadyLeased => {}
-                // Another reader moved the consumer while this one read.
+                // The consumer moved while this request read the page: another reader acknowledged events. Read again.
                 LeaseOutcome::Acquired(position) if position != consumer.position => {
                     self.release_lease(name, &lease, position).await?;
                 }
                 LeaseOutcome::Acquired(_) if page.events.is_empty() => {
-                    // No event matched the filter: move past the scanned range.
+                    // The page has no matching event: move the consumer past the scanned range.
                     self.release_lease(name, &lease, page.next_position).await?;
                     return Ok(page_response(request, format, &query, &page, &key, None));
                 }
@@ -206,7 +206,7 @@ impl Consumers<'_> {
     }
 }
 
-/// Parses the page query and the length of the lease.
+/// Parses the parameter `lease` (seconds) and, from the other parameters, the event query.
 fn parse_query(query: &str) -> Result<(EventQuery, Duration), ApiError> {
     let is_lease = |pair: &&str| pair.split('=').next() == Some("lease");
     let (lease_pairs, other_pairs): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease);
@@ -226,7 +226,7 @@ fn parse_query(query: &str) -> Result<(EventQuery, Duration), ApiError> {
     ))
 }
 
-/// Parses a JSON body. The error names the position, never the content.
+/// Parses a JSON body. The error names the line and the column, never the content.
 fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         let message = match error.classify() {

@@ -1,4 +1,4 @@
-//! Opaque, signed cursors.
+//! Cursors of `/events`: opaque, signed positions in the log.
 //!
 //! A cursor is the position of the next event, signed with a key that is stored in the log. So it stays valid when the log is
 //! moved or restored, and is invalid for every other log.

@@ -15,7 +15,7 @@ use crate::delivery::{
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
 
-/// The query of the routes below `/deliveries`.
+/// Selects deliveries: the query of `GET /deliveries`, and the body of `POST /deliveries/retry` and `POST /deliveries/cancel`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct DeliveryQuery {
@@ -63,7 +63,7 @@ async fn list(service: &SubscriberService, request: &ApiRequest<'_>) -> Result<A
     ok(&json!({"object": "list", "data": data, "has_more": has_more}))
 }
 
-/// Retries or cancels the deliveries that the body selects.
+/// Retries or cancels the deliveries that the request body selects.
 async fn change_selected(
     service: &SubscriberService,
     request: &ApiRequest<'_>,
@@ -113,7 +113,8 @@ fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
     Ok(ApiResponse::no_store(StatusCode::OK, value))
 }
 
-/// Rejects a query for an unknown subscriber. Deleting a subscriber renames it.
+/// Rejects a query that names an unknown subscriber. The deliveries of a deleted subscriber are found by the name that it got
+/// when it was deleted: `NAME (deleted ID)`.
 async fn check_subscriber_exists(service: &SubscriberService, query: &DeliveryQuery) -> Result<(), ApiError> {
     if [&query.subscriber, &query.event].into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));

@@ -12,12 +12,12 @@ pub struct FeedEnvironment {
     pub database_secret_arn: Option<String>,
     /// `TOKENS_SECRET_ARN`: the secret with the list of API tokens. Without it, only requests signed with AWS credentials pass.
     pub tokens_secret_arn: Option<String>,
-    /// `RESPONSE_STREAM` (`false`): whether the Function URL streams.
+    /// `RESPONSE_STREAM` (default `false`): whether the Function URL streams responses.
     pub is_streaming: bool,
 }
 
 impl FeedEnvironment {
-    /// Reads the environment through `variable`; an empty variable counts as unset.
+    /// Reads the environment through `variable`, which looks up a variable by its name. An empty value counts as unset.
     ///
     /// # Errors
     /// The first invalid variable.

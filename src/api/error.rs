@@ -14,22 +14,22 @@ pub(super) enum ApiError {
     Unauthorized,
     Forbidden(&'static str),
     NotFound(String),
-    /// The methods that are allowed.
+    /// Contains the allowed methods, for example `GET, POST`.
     MethodNotAllowed(&'static str),
     /// A stream was requested where only pages are available.
     StreamUnavailable,
     Conflict(&'static str),
-    /// Another reader holds the consumer's lease.
+    /// Another reader holds the consumer's lease, until this time if it is known.
     Leased(Option<Timestamp>),
     /// The consumer's lease has expired, or belongs to another reader.
     NotLeased,
-    /// Retention has deleted the next event.
+    /// Retention has deleted events after the cursor.
     CursorExpired,
     /// The cursor is beyond the end of the log.
     CursorAhead,
     BodyTooLarge,
     Unavailable,
-    /// The invocation ends before the request is handled.
+    /// The deadline of the Lambda invocation was reached before the response was complete.
     TimedOut,
     Log(DatabaseError),
     Service(SubscriberServiceError),
@@ -93,7 +93,8 @@ impl ApiError {
         }
     }
 
-    /// The message for people. Failures of the database and of the key are logged instead of shown.
+    /// The human-readable message. Errors of the database, and of the source of the encryption keys, are logged and replaced by a
+    /// general message.
     fn message(&self) -> String {
         match self {
             Self::BadRequest(message) | Self::NotFound(message) => message.clone(),

@@ -1,4 +1,5 @@
-//! The Lambda functions `feed` and `subscribers`: an API behind a Function URL, buffered or streaming.
+//! The Lambda functions `feed` and `subscribers`. Each serves a part of the API behind a Function URL, with buffered or streamed
+//! responses.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,21 +18,21 @@ use super::{
 use crate::lambda::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
 use crate::util::output;
 
-/// The part of a request's time that a long poll leaves for reading the log.
+/// How long before the deadline a long poll stops waiting, so that enough time is left to read the log.
 const LOG_READ_MARGIN: Duration = Duration::from_secs(3);
 
 type Response = FunctionResponse<FunctionUrlResponse, Body>;
 
 pub struct ApiFunction {
     pub api: Api,
-    /// Whether its URL streams (`InvokeMode: RESPONSE_STREAM`); then every response has the streaming format.
+    /// Whether the Function URL streams (`InvokeMode: RESPONSE_STREAM`). If so, every response has Lambda's streaming format.
     pub is_streaming: bool,
-    /// The function's name, if it writes an audit log: one line for each request.
+    /// The function's name in the audit log, which has one line for each request; `None` writes no audit log.
     pub audit_name: Option<String>,
 }
 
 impl ApiFunction {
-    /// Serves invocations.
+    /// Handles the function's invocations.
     ///
     /// # Errors
     /// The Runtime API is unreachable.
@@ -48,7 +49,7 @@ impl ApiFunction {
         .await
     }
 
-    /// Handles one request before `invocation_deadline`.
+    /// Handles one Function URL request and returns the response before `invocation_deadline`.
     async fn invoke(
         &self,
         event: &str,
@@ -128,8 +129,8 @@ fn streaming_response(status_code: StatusCode, headers: Vec<(HeaderName, String)
     FunctionResponse::StreamingResponse(StreamResponse { metadata_prelude, stream })
 }
 
-/// Streams the log until `deadline`; then the client reconnects with its `Last-Event-ID`. The deadline also ends the stream of a
-/// client that has disconnected, which Lambda does not report.
+/// Streams the log until `deadline`; then the client reconnects with its `Last-Event-ID`. Lambda does not report that a client
+/// has disconnected, so the deadline also ends the streams of such clients.
 fn stream_body(first_chunk: String, mut events: EventStream, deadline: Instant) -> Body {
     let (mut sender, body) = channel();
     tokio::spawn(async move {

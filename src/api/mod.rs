@@ -1,9 +1,11 @@
 //! The HTTP API: the log (`events`, `consumers`, `search`), subscribers and their deliveries.
 //!
-//! An [`Api`] is served by `hookbridge serve` and by the functions `feed` and `subscribers`, each with the resources that it has.
-//! This module authenticates requests, `routes` routes them by path; every response, also an error, is an [`ApiResponse`]. Responses
-//! contain personal data, so callers authenticate a request before they read or decode its body. `openapi.json` describes all
-//! routes.
+//! `hookbridge serve` serves an [`Api`] with all resources; the function `feed` serves those of the log, and the function
+//! `subscribers` those of subscribers and deliveries. Responses contain personal data, so a caller authenticates every request,
+//! before it reads or decodes the body.
+//!
+//! This module authenticates requests, and `routes` dispatches them by path. Every response is an [`ApiResponse`], errors
+//! included. `openapi.json` describes all routes.
 
 mod auth;
 mod body;
@@ -42,9 +44,10 @@ use error::ApiError;
 use events::reader::LogReader;
 use routes::is_subscriber_path;
 
-/// The most bytes of results in a response, counted as a JSON string: Lambda's limit is 6 MB.
+/// The maximum size of the events in a response, measured inside a JSON string: a function returns its body as one, and Lambda
+/// limits a response to 6 MB.
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
-/// The longest body of a request.
+/// The maximum size of a request body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The API with the resources that it serves.
 pub struct Api {
@@ -62,40 +65,40 @@ pub struct ApiRequest<'a> {
     pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
-    /// The longest time for which the request may wait.
+    /// The longest time for which a long poll may wait.
     pub max_wait: Duration,
 }
 
 impl<'a> ApiRequest<'a> {
-    /// A header's text; a header that is not text counts as absent.
+    /// Returns the text of a header: `None` if the header is absent, empty if its value is not text.
     fn header(&self, name: header::HeaderName) -> Option<&'a str> {
         self.headers.get(name).map(|value| value.to_str().unwrap_or(""))
     }
 }
 
 impl Api {
-    /// Creates an API without resources.
+    /// Creates an API that serves no resources yet.
     pub fn new(authenticator: Authenticator) -> Self {
         Self { authenticator, log: None, subscribers: None }
     }
 
-    /// Adds events, consumers and the search.
+    /// Adds the resources of the log: events, consumers and the search.
     #[must_use]
     pub fn with_log(self, log: EventLog) -> Self {
         Self { log: Some(Arc::new(LogReader::new(log))), ..self }
     }
 
-    /// Adds subscribers and deliveries.
+    /// Adds the resources of delivery: subscribers and deliveries.
     #[must_use]
     pub fn with_subscribers(self, service: SubscriberService) -> Self {
         Self { subscribers: Some(service), ..self }
     }
 
-    /// Authenticates a request by its `Authorization` header, or because AWS has checked its signature (`is_signed`). Callers do
+    /// Authenticates a request by its `Authorization` header, or because AWS has verified its signature (`is_signed`). Callers do
     /// this before they read or decode the body.
     ///
     /// # Errors
-    /// The response: 401; 403 for a token whose scope excludes the path; 503 when the tokens cannot be read.
+    /// The error response: 401; 403 for a token whose scope excludes the path; 503 if the tokens cannot be read.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -137,7 +140,7 @@ impl Api {
     /// the stream of the remaining chunks.
     ///
     /// # Errors
-    /// The response to return instead.
+    /// The response to return instead of a stream.
     pub async fn open_stream(
         &self,
         request: ApiRequest<'_>,

@@ -1,4 +1,4 @@
-//! HTTP responses: JSON, ETag and gzip, error bodies.
+//! HTTP responses of the API, and their conditional and compressed forms (`ETag`, gzip).
 
 use std::io::Write as _;
 
@@ -23,11 +23,11 @@ pub struct ApiResponse {
 
 /// The source of a response's `ETag`.
 enum EtagSource {
-    /// Parts that identify the body.
+    /// A tag that was computed from parts that identify the body.
     Known(String),
     /// A hash of the body.
     Body,
-    /// No tag.
+    /// The response has no `ETag`.
     None,
 }
 
@@ -39,13 +39,13 @@ impl ApiResponse {
     pub(super) fn new(media_type: &str, status: StatusCode, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![
             (header::CONTENT_TYPE, media_type.to_owned()),
-            // Personal data: only the client may store it, and it must revalidate.
+            // The response contains personal data: only the client may store it, and must revalidate it before each use.
             (header::CACHE_CONTROL, "private, no-cache".to_owned()),
         ];
         Self { status, headers, body: body.into(), etag: EtagSource::Body }
     }
 
-    /// A response that no client may store: subscribers and their secrets.
+    /// A response that no cache may store, because it describes subscribers or deliveries, and may contain a new secret.
     pub(super) fn no_store(status: StatusCode, value: &serde_json::Value) -> Self {
         let headers = vec![
             (header::CONTENT_TYPE, "application/json".to_owned()),
@@ -58,7 +58,7 @@ impl ApiResponse {
         Self { status, headers: Vec::new(), body: Vec::new(), etag: EtagSource::Body }
     }
 
-    /// Sets a tag from parts that identify the body.
+    /// Sets the `ETag` to a hash of `parts`, which must identify the body.
     pub(super) fn with_etag(mut self, parts: &[&str]) -> Self {
         self.etag = EtagSource::Known(etag(parts.join("\n").as_bytes()));
         self
@@ -74,7 +74,7 @@ impl ApiResponse {
         self
     }
 
-    /// Applies the request's conditions: 304 for a matching tag, gzip if accepted.
+    /// Applies the request's headers: returns 304 if `If-None-Match` matches, and compresses the body if the client accepts gzip.
     pub(super) fn finalize(mut self, request: &ApiRequest<'_>) -> Self {
         if self.status != StatusCode::OK || request.method != Method::GET {
             return self;
@@ -106,7 +106,7 @@ impl ApiResponse {
     }
 }
 
-/// A weak tag, because the compressed and the plain body share it.
+/// Computes a weak `ETag`. It is weak, because the compressed and the plain body share it.
 fn etag(content: &[u8]) -> String {
     format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..16]))
 }

@@ -8,9 +8,9 @@ use super::{
     search, subscribers,
 };
 
-/// The resources of the log: first path segments.
+/// The paths of the log's resources.
 const LOG_PATHS: [&str; 4] = ["/events", "/consumers", SEARCH_PATHS[0], SEARCH_PATHS[1]];
-/// The resources of the subscribers.
+/// The paths of subscribers and deliveries.
 const SUBSCRIBER_PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
 const OPENAPI_PATH: &str = "/openapi.json";
 
@@ -68,7 +68,7 @@ impl Api {
     }
 }
 
-/// Whether a path is one of subscribers or deliveries, which a token that is limited to some sources may not use.
+/// Whether a path belongs to subscribers or deliveries, which a token that is limited to some sources may not use.
 pub(super) fn is_subscriber_path(path: &str) -> bool {
     let first_segment = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     SUBSCRIBER_PATHS.iter().any(|resource| resource[1..] == *first_segment)

@@ -69,7 +69,7 @@ async fn create(service: &SubscriberService, request: &ApiRequest<'_>) -> Result
     let fields = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
     let CreateRequest { name, secret } = parse_value(Value::Object(fields.collect()))?;
     let changes: SubscriberUpdate = parse_value(Value::Object(settings)).map_err(|error| match error {
-        // The message lists only the settings; `CreateRequest` has two more fields.
+        // serde's message lists only the settings; the request may also have the two fields of `CreateRequest`.
         ApiError::BadRequest(message) if message.starts_with("unknown field ") => {
             let fields = "expected one of `name`, `secret`, ";
             ApiError::BadRequest(message.replace("expected one of ", fields))

@@ -1,6 +1,7 @@
-//! Claim checks for details that exceed the entry limit.
+//! Claim checks for events that are too large for a `PutEvents` entry.
 //!
-//! The detail goes to an S3 bucket, and the event carries a claim check: the bucket, the key and the size.
+//! An S3 bucket stores the `detail` of such an event. The event itself carries a claim check as its `detail`: the
+//! bucket, the key and the size.
 
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::json;
@@ -11,21 +12,21 @@ use super::s3;
 use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::{Detail, Event};
 
-/// The S3 bucket for event details that exceed the entry limit.
+/// The S3 bucket that stores the `detail` of events that are too large for an entry.
 pub struct ClaimCheckStore {
     client: aws_sdk_s3::Client,
     bucket: String,
 }
 
 impl ClaimCheckStore {
-    /// Creates a client of `bucket`, the bucket's name.
+    /// Creates a client of the bucket with this name.
     pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
         Self { client: s3::s3_client(config), bucket }
     }
 
-    /// Stores the detail of `event` unchanged as the object `<folder>/<SHA-256 of the detail>.json`. Returns the
-    /// event with a claim check as its detail: `{"overflow":{"bucket":...,"key":...,"size":bytes}}`. The key depends
-    /// on the content only, so a retry stores the same object again and no other detail can replace it.
+    /// Stores the `detail` of `event` unchanged as the object `<folder>/<SHA-256 of the detail>.json`, so that a retry
+    /// stores the same object and no other `detail` can replace it. Returns the event with the claim check as its
+    /// `detail`: `{"overflow":{"bucket":...,"key":...,"size":bytes}}`.
     ///
     /// # Errors
     /// When storing failed, or was not confirmed in time.

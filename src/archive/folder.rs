@@ -48,7 +48,7 @@ impl FolderArchive {
 
     /// Opens the archive for reading; changes nothing in the folder.
     pub fn new(folder: PathBuf) -> Self {
-        // Canonicalized, because the path is part of each entry's origin.
+        // Canonicalize the path, because it is part of the URL that identifies an entry in the log.
         Self { folder: folder.canonicalize().unwrap_or(folder) }
     }
 
@@ -105,7 +105,7 @@ impl FolderArchive {
         }
     }
 
-    /// Lists all keys of a provider after `after`, in one page.
+    /// Lists all keys of a provider that sort after `after`. Unlike a bucket, a folder has one page only.
     pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, AwsError> {
         let folder = self.folder.join(provider);
         let list_error = |error: std::io::Error| AwsError::Rejected(format!("{}: {error}", folder.display()));
@@ -119,7 +119,7 @@ impl FolderArchive {
             let file = file.map_err(list_error)?;
             let key = format!("{provider}/{}", file.file_name().to_string_lossy());
             let is_file = file.file_type().is_ok_and(|kind| kind.is_file());
-            // Ignore foreign files.
+            // Ignore files that the archive did not write.
             if !is_file || !key.ends_with(".json") {
                 continue;
             }
@@ -136,7 +136,7 @@ impl FolderArchive {
     }
 }
 
-/// Writes the headers before the body, so the headers always exist once the body does.
+/// Writes the headers before the body, so that a reader who finds the body also finds the headers.
 fn write_entry(
     path: &Path,
     headers: &Path,
@@ -184,7 +184,7 @@ fn write_file(
             Err(error) => return Err(error.error),
         }
     };
-    // Make the name durable too, even if another process has just created it.
+    // Sync the folder, so that the new directory entry is durable, even if another process has just created it.
     sync_folder(folder)?;
     Ok(outcome)
 }

@@ -1,4 +1,6 @@
 //! Object keys of archive entries.
+//!
+//! Different ids have different keys, except for ids that differ only in case, on a case-insensitive file system.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};
@@ -11,7 +13,7 @@ pub(super) const ID_ENCODE_SET: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(
 /// 255 bytes.
 const MAX_ID_BYTES: usize = 80;
 
-/// Name prefix of entries that the poller fetched. An encoded id contains no dot, so no sender can forge the prefix.
+/// Prefix of the name of a polled entry. An encoded id contains no dot, so no sender can forge the prefix.
 const POLLED_PREFIX: &str = "polled.";
 
 /// Whether the poller fetched the entry with this key.
@@ -19,12 +21,9 @@ pub fn is_polled(key: &str) -> bool {
     key.rsplit('/').next().is_some_and(|name| name.starts_with(POLLED_PREFIX))
 }
 
-/// The key of an entry: `<provider>/<id>.json`, or `<provider>/polled.<id>.json` if the poller fetched it.
-///
-/// Letters, digits, `-` and `_` of the id are unchanged, and all other bytes are percent-encoded (`%2F`). So no id
-/// leads out of the provider's folder, and different ids have different keys (except for ids that differ only in
-/// case, in a case-insensitive folder). An entry without an id is named by the hash of its body, and a long id by its
-/// own hash.
+/// The key of an entry: `<provider>/<id>.json`, or `<provider>/polled.<id>.json` if the poller fetched it. Bytes of the
+/// id other than letters, digits, `-` and `_` are percent-encoded (`%2F`), so that no id leads out of the provider's
+/// folder. A hash replaces a long id. The hash of the body replaces a missing id.
 pub fn object_key(entry: &ArchiveEntry) -> String {
     let name = match &entry.id {
         None => format!("sha256.{}", hex::encode(Sha256::digest(&entry.body))),

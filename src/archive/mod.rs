@@ -92,7 +92,8 @@ impl Archive {
             Self::Notifying(archive, sender) => {
                 let outcome = Box::pin(archive.put_if_absent(entry, deadline)).await?;
                 if outcome == PutOutcome::Created {
-                    // A closed receiver is fine: the next run rescans the archive.
+                    // An error means that the receiver is closed. The next run finds the entry, because it lists the
+                    // archive at startup.
                     let _ = sender.send(object_key(entry));
                 }
                 Ok(outcome)
@@ -114,8 +115,8 @@ impl Archive {
         }
     }
 
-    /// Lists keys of a provider's entries after `after`, in ascending order. Returns one page, which is empty only at
-    /// the end.
+    /// Lists one page of the keys of a provider's entries: the keys that sort after `after`, in ascending order. An
+    /// empty page means that no more keys follow.
     ///
     /// # Errors
     /// When the archive cannot be read before `deadline`.
@@ -144,7 +145,8 @@ impl Archive {
         }
     }
 
-    /// The key of an S3 object; `None` if the object does not belong to this archive.
+    /// Returns the [`object_key`] of an S3 object, which is the key of the object without the archive's prefix; `None`
+    /// if the object does not belong to this archive.
     pub fn key_for_s3_object<'a>(&self, bucket: &str, object: &'a str) -> Option<&'a str> {
         match self {
             Self::S3(archive) => archive.key_for_s3_object(bucket, object),

@@ -94,7 +94,7 @@ impl S3Archive {
             Ok(Some((received_at, headers, response.body)))
         });
         let Some((received_at, headers, body)) = result.await? else { return Ok(None) };
-        // The body is read outside of `retry`, because a large body may take longer than an attempt.
+        // Read the body outside of `retry`, because a large body may take longer than one attempt may.
         let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         match timeout_at(deadline, body.collect()).await {
             Ok(Ok(body)) => Ok(Some(ArchivedPayload { received_at, headers, body: body.into_bytes() })),
@@ -119,7 +119,8 @@ impl S3Archive {
                 result.map_err(|error| AttemptFailure::from_sdk_error(&error))
             });
             let page = page.await?;
-            // Ignore foreign objects, such as the empty object that the S3 console creates for a folder.
+            // Ignore objects that the archive did not write, such as the empty object that the S3 console creates for a
+            // folder.
             let keys = page.contents().iter().filter_map(|object| object.key()?.strip_prefix(&self.prefix));
             let keys: Vec<_> = keys.filter(|key| key.ends_with(".json")).map(str::to_owned).collect();
             let last = page.contents().last().and_then(|object| object.key());

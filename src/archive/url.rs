@@ -40,7 +40,7 @@ impl FromStr for ArchiveUrl {
     }
 }
 
-/// Parses the bucket and the prefix of a Lambda function's archive.
+/// Parses the archive URL of a Lambda function, which must name an S3 bucket. Returns the bucket and the key prefix.
 ///
 /// # Errors
 /// When the text is not an archive URL, or names a folder.

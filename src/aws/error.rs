@@ -1,4 +1,4 @@
-//! AWS errors, their classification as transient or permanent, and redaction of their messages.
+//! Classifies errors of AWS requests as transient or permanent, and removes messages that can quote a payload.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -45,7 +45,7 @@ impl AttemptFailure {
             SdkError::ConstructionFailure(_) => {
                 return Self::Permanent(AwsError::Rejected(error_chain(error)));
             }
-            // Not sent, connection broken, timed out, or an invalid response.
+            // The request was not sent, the connection broke, the request timed out, or the response is invalid.
             _ => return Self::Transient(error_chain(error)),
         };
         let code = service_error.err().code().unwrap_or("no code");
@@ -125,7 +125,8 @@ impl ErrorClass {
     }
 }
 
-/// The text for operators. A validation message can quote the payload, so the text has only its code.
+/// The text of an error for operators. The message of a validation error can quote the payload, so the text of such an
+/// error is only its code.
 pub(crate) fn error_text(code: &str, message: &str) -> String {
     if ["Validation", "Malformed", "Serialization", "InvalidMessage"].iter().any(|word| code.contains(word)) {
         code.to_owned()

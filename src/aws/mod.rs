@@ -1,4 +1,4 @@
-//! Shared by every use of AWS: SDK configuration, errors and their classes, retries.
+//! Support for all AWS requests: configures the SDK, classifies errors, and retries within a deadline.
 
 mod error;
 mod retry;
@@ -16,21 +16,20 @@ pub use retry::retry;
 #[cfg(feature = "command")]
 pub use retry::retry_with_attempt_limit;
 
-/// ring and not AWS-LC: AWS-LC gathers entropy at start, for up to hundreds of milliseconds on small functions.
+/// The TLS provider is ring, because AWS-LC gathers entropy at startup, for up to hundreds of milliseconds on small
+/// functions.
 const TLS_PROVIDER: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 
-/// The SDK configuration of a function: region and credentials from Lambda's environment, endpoints from
-/// `AWS_ENDPOINT_URL`.
-///
-/// All clients share one connector. A thread creates it during startup, because reading the root certificates takes
-/// longer than the rest of the startup. The SDK's default reads them once per client and again at the first request.
-/// Connections have no timeout; every request has one.
+/// The SDK configuration of a Lambda function: region and credentials come from Lambda's environment variables, endpoints
+/// from `AWS_ENDPOINT_URL`. Connections have no timeout, because every request has one.
 pub async fn function_config() -> SdkConfig {
+    // All clients share one connector. A thread creates it during startup, because reading the root certificates takes
+    // longer than the rest of the startup. The SDK's default reads them once per client and again at the first request.
     let connector = Arc::new(LazyLock::new(|| {
         SharedHttpConnector::new(Connector::builder().tls_provider(TLS_PROVIDER).build())
     }));
     let thread_connector = connector.clone();
-    // Without a thread, the first request creates the connector.
+    // If the thread cannot start, the first request creates the connector.
     let _ = std::thread::Builder::new()
         .name("certificates".into())
         .spawn(move || LazyLock::force(&thread_connector).clone());
@@ -42,7 +41,7 @@ pub async fn function_config() -> SdkConfig {
         .await
 }
 
-/// The SDK configuration of the command: credentials as the AWS CLI finds them.
+/// The SDK configuration of the command `hookbridge`, which finds credentials as the AWS CLI does.
 #[cfg(feature = "command")]
 pub async fn command_config() -> SdkConfig {
     let http_client = aws_smithy_http_client::Builder::new().tls_provider(TLS_PROVIDER).build_https();

@@ -16,10 +16,10 @@ const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(100);
 const MAX_ATTEMPT_TIME: Duration = Duration::from_secs(3);
 
 /// Makes an AWS request until it succeeds, fails permanently, or no further attempt fits before `deadline`.
-/// `operation` is its name in the log.
+/// `operation` is the name of the request in the log.
 ///
 /// # Errors
-/// The permanent error, or the last transient one.
+/// When an attempt fails permanently, or no attempt succeeds in time ([`AwsError::Unavailable`]).
 pub async fn retry<F, T>(operation: &str, deadline: Instant, attempt: impl Fn() -> F) -> Result<T, AwsError>
 where
     F: Future<Output = Result<T, AttemptFailure>>,
@@ -27,10 +27,10 @@ where
     run_attempts(RetryState::until(deadline), operation, attempt).await
 }
 
-/// Retries a request whose attempts may take up to `attempt_timeout`.
+/// Retries as [`retry`] does, for a request whose attempts may take up to `attempt_timeout`.
 ///
 /// # Errors
-/// The permanent error, or the last transient one.
+/// As for [`retry`].
 #[cfg(feature = "command")]
 pub async fn retry_with_attempt_limit<F, T>(
     operation: &str,

@@ -1,6 +1,6 @@
-//! Entry point of the Lambda function `dispatcher`.
+//! Entry point of the Lambda function `dispatcher`, which delivers events to subscribers as signed webhooks.
 //!
-//! It reads the environment, wires the components together and serves invocations.
+//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Entry point of the Lambda function `feed`.
+//! Entry point of the Lambda function `feed`, which serves the events of the log over HTTP.
 //!
-//! It reads the environment, wires the components together and serves invocations.
+//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 

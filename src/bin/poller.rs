@@ -1,6 +1,6 @@
-//! Entry point of the Lambda function `poller`.
+//! Entry point of the Lambda function `poller`, which polls a provider for events whose webhooks were missed.
 //!
-//! It reads the environment, wires the components together and serves invocations.
+//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Entry point of the Lambda function `recorder`.
+//! Entry point of the Lambda function `recorder`, which records archived batches and bus events in the log.
 //!
-//! It reads the environment, wires the components together and serves invocations.
+//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

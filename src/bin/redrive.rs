@@ -1,6 +1,6 @@
-//! Entry point of the Lambda function `redrive`.
+//! Entry point of the Lambda function `redrive`, which publishes the events of the spill queue.
 //!
-//! It reads the environment, wires the components together and serves invocations.
+//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

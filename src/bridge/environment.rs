@@ -7,9 +7,9 @@ use crate::lambda::{EnvironmentError, Variables};
 use crate::providers::{self, Provider, PublicUrl};
 use crate::secrets::CacheTtls;
 
-/// Default size limit of an entry, in bytes: EventBridge accepts it in every region.
+/// Default size limit of a `PutEvents` entry, in bytes. EventBridge accepts entries of this size in every region.
 pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
-/// Largest size limit that can be configured, in bytes: EventBridge accepts it in most regions.
+/// Largest size limit that can be configured, in bytes. EventBridge accepts entries of this size in most regions.
 const MAX_ENTRY_BYTES: usize = 1_048_576;
 /// Maximum of `SECRET_TTL_SECONDS`: one hour, as in AWS's own secret caches.
 const MAX_TTL_SECONDS: i64 = 3600;
@@ -23,28 +23,29 @@ pub struct BridgeEnvironment {
     pub provider: &'static Provider,
     /// `WEBHOOK_SECRET_ARN`: the Secrets Manager secret that the provider signs with.
     pub secret_arn: String,
-    /// `EVENT_BUS_NAME`: a name or an ARN; `default` when unset.
+    /// `EVENT_BUS_NAME`: the name or ARN of the EventBridge bus; `default` when unset.
     pub bus: String,
-    /// `MAX_ENTRY_BYTES`: 262,144 when unset.
+    /// `MAX_ENTRY_BYTES`: the size limit of a `PutEvents` entry, in bytes; 262,144 when unset.
     pub max_entry_bytes: usize,
     /// `PUBLIC_URL`: the URL of the custom domain in front of the function, if any.
     pub public_url: Option<PublicUrl>,
-    /// `OVERFLOW_BUCKET`: the bucket for details that exceed the entry limit.
+    /// `OVERFLOW_BUCKET`: the S3 bucket that stores the `detail` of an event that is too large for an entry.
     pub overflow_bucket: Option<String>,
-    /// `ARCHIVE_URL`: a bucket and a prefix. When set, the function archives webhooks instead of publishing them.
-    /// Required for a provider that sends batches.
+    /// `ARCHIVE_URL`: the bucket and the key prefix of the archive. When set, the function archives webhooks instead of
+    /// publishing them. Required for a provider that sends batches.
     pub archive: Option<(String, String)>,
-    /// `SPILL_QUEUE_URL`: the queue for events that the bus did not accept.
+    /// `SPILL_QUEUE_URL`: the SQS queue for events that the bus did not accept.
     pub spill_queue_url: Option<String>,
-    /// `SECRET_TTL_SECONDS` (default 300) and `PREVIOUS_SECRET_GRACE_SECONDS` (default 86,400).
+    /// `SECRET_TTL_SECONDS` (default 300): how long a secret is cached. `PREVIOUS_SECRET_GRACE_SECONDS` (default
+    /// 86,400): how long the previous secret stays valid after a rotation.
     pub cache_ttls: CacheTtls,
 }
 
 impl BridgeEnvironment {
-    /// Reads the configuration through `variable`. An empty variable counts as unset.
+    /// Reads the configuration; `variable` looks up one environment variable. An empty variable counts as unset.
     ///
     /// # Errors
-    /// Names the first variable that is missing or invalid.
+    /// When a variable is missing or invalid. The error names the first such variable.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
@@ -96,7 +97,7 @@ impl BridgeEnvironment {
     }
 }
 
-/// Parses `ARCHIVE_URL`, which a provider that sends batches requires.
+/// Parses `ARCHIVE_URL`, which is required if the provider sends batches.
 fn parse_archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
     match url {
         None if provider.sends_batches() => Err(format!(
@@ -108,7 +109,7 @@ fn parse_archive(provider: &Provider, url: Option<String>) -> Result<Option<(Str
     }
 }
 
-/// Parses an entry size limit in bytes.
+/// Parses a size limit of `PutEvents` entries, in bytes.
 ///
 /// # Errors
 /// When the text is not a number from 1 to 1,048,576.

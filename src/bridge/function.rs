@@ -1,8 +1,8 @@
-//! The bridge behind a Lambda Function URL.
+//! The Lambda function `bridge`: a [`WebhookHandler`] behind a Function URL.
 //!
-//! This module parses the event itself, because `lambda_http` ends the process on a body that is invalid base64,
-//! fails the invocation on a header with a control character, and rewrites the URL that Twilio signs. Every request
-//! from the internet gets a response from the status table.
+//! This module parses the invocation event without `lambda_http`. That crate ends the process on a body that is invalid
+//! base64, fails the invocation on a header with a control character, and rewrites the URL that Twilio signs. Here
+//! every request gets a response with a status that `docs/reference/status-codes.md` documents.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,9 +20,9 @@ use crate::lambda::handling_deadline;
 use crate::providers::{PublicUrl, RawWebhook, RequestUrl, VerificationError};
 use crate::secrets::SigningSecrets;
 
-/// The Lambda function `bridge`: a webhook handler behind a Function URL.
+/// The function `bridge`: its webhook handler and its settings.
 pub struct BridgeFunction<S, B> {
-    /// Handles the requests.
+    /// Verifies the webhooks and publishes or archives them.
     pub handler: WebhookHandler<S, B>,
     /// The URL of the custom domain in front of the function, if any.
     pub public_url: Option<PublicUrl>,
@@ -75,7 +75,7 @@ struct Http<'a> {
 }
 
 impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
-    /// Handles one invocation before `deadline`, and returns the response with its log line.
+    /// Handles one invocation before `deadline`, and returns the response and the log line.
     pub async fn invoke(
         &self,
         event: &str,
@@ -102,7 +102,8 @@ impl WebhookRequest {
     /// Parses the HTTP request in a Function URL event (payload format 2.0).
     ///
     /// # Errors
-    /// The outcome of an invalid event: not an HTTP request, or a POST body that is invalid base64.
+    /// When the event is not an HTTP request, or the body of a POST is invalid base64. The error is the request's
+    /// [`Outcome`].
     pub fn from_function_url_event(event: &str, public_url: Option<&PublicUrl>) -> Result<Self, Outcome> {
         let event: FunctionUrlEvent<'_> =
             serde_json::from_str(event).map_err(|_| Outcome::InvalidInvocation)?;

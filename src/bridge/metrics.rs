@@ -5,8 +5,8 @@ use crate::lambda::MetricLine;
 
 /// Formats the log line of one webhook. `function` is the function's name, `request_id` the id of the invocation.
 ///
-/// The metrics are `Received`, `Published`, `Refused`, `Failed` (counts) and `Latency` (milliseconds), by function.
-/// `Refused` is also reported by `reason`. `Spilled`, `Archived` and `Repeated` are present only when they are 1.
+/// The counts are `Received`, `Published`, `Refused`, `Failed` and, only when they are 1, `Spilled`, `Archived`,
+/// `Repeated`. `Latency` is in milliseconds. All have the dimension `function`; `Refused` is also counted by `reason`.
 pub fn format_emf_line(record: &RequestLog, function: &str, request_id: &str) -> String {
     let outcome = record.outcome.as_str();
     let mut line = MetricLine::new(function, request_id);

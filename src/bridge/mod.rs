@@ -4,8 +4,9 @@
 //! [`WebhookResponse`] to the sender and the [`RequestLog`] for the operator. The Lambda function and
 //! `hookbridge serve` both call [`WebhookHandler::handle`].
 //!
-//! The order of checks is security-relevant: the method, the form of the signature, the secret, the signature, and
-//! only then the body. The handler fetches no secret for a request that cannot be verified.
+//! The order of the steps is security-relevant: check the method, parse the signature, fetch the secret, verify the
+//! signature, and only then parse the body. The handler fetches no secret for a request without a well-formed
+//! signature.
 //!
 //! The handler boxes the futures of rare paths (archive, overflow bucket, spill queue). Otherwise the future of
 //! every webhook would reserve memory for all of their SDK calls.
@@ -39,33 +40,33 @@ use crate::event::Event;
 use crate::providers::{Provider, RawWebhook, UnverifiedWebhook, VerificationError, VerifiedWebhook};
 use crate::secrets::{SecretError, SigningSecrets};
 
-/// One endpoint, which turns the webhooks of one provider into events.
+/// Handles the webhooks of one provider: verifies each, then publishes its event or archives it.
 pub struct WebhookHandler<S, B> {
     /// The provider of the webhooks.
     pub provider: &'static Provider,
     /// The provider's signing secrets.
     pub secrets: S,
-    /// Receives the events.
+    /// The bus on which the handler publishes the events.
     pub bus: B,
     /// Maximum [`Event::entry_size`] of a published event, in bytes.
     pub max_entry_bytes: usize,
-    /// Stores details that exceed the entry limit.
+    /// Stores the `detail` of an event that is too large for a `PutEvents` entry.
     pub overflow: Option<ClaimCheckStore>,
-    /// Holds events that the bus did not accept.
+    /// The queue for events that the bus did not accept.
     pub spill: Option<SpillQueue>,
     /// When set, the handler archives webhooks instead of publishing them. Required for a provider that sends
     /// batches.
     pub archive: Option<Archive>,
 }
 
-/// Timeout of publishing to the bus before the handler spills the event.
+/// How long the handler tries to publish an event before it sends the event to the spill queue.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// An HTTP request to an endpoint, not yet verified.
 pub struct WebhookRequest {
     /// The HTTP method.
     pub method: Method,
-    /// The URL, headers and body, unreadable until verified.
+    /// The URL, headers and body, which are unreadable until the signature is verified.
     pub webhook: RawWebhook,
 }
 
@@ -120,15 +121,15 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 self.archive_webhook(&verified, id, deadline).await
             }
             None => {
-                // Free the headers and the URL while the event waits for the bus.
+                // Free the headers and the URL before waiting for the bus.
                 drop(verified);
                 self.publish_event(event, deadline).await
             }
         }
     }
 
-    /// Verifies the signature with the current, the previous and a newer secret, in this order. Returns `None` only
-    /// if all lookups succeeded, because a secret that could not be fetched may be the right one.
+    /// Tries the current secret, then the previous one, then a newer one. `None` means that the signature matches none
+    /// of them. An error means that a secret that may be the right one could not be fetched.
     async fn verify(&self, unverified: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
         let current = self.secrets.current().await?;
         let mut unverified = match unverified.verify(&current.secret) {
@@ -149,7 +150,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         }
     }
 
-    /// Archives a webhook or a batch under the provider's own id.
+    /// Archives a verified webhook or batch under `id`, which the provider assigned to it.
     async fn archive_webhook(
         &self,
         verified: &VerifiedWebhook,
@@ -209,11 +210,11 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             let result = self.bus.publish(event, deadline).await;
             return result.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
         };
-        // Limited, because a waiting request occupies a concurrency slot.
+        // Wait only briefly, because a waiting request counts against the function's reserved concurrency.
         let error =
             match self.bus.publish(event, midpoint(deadline).min(Instant::now() + PUBLISH_TIMEOUT)).await {
                 Ok(()) => return Outcome::Published,
-                // The bus would reject the event again on a redrive.
+                // Do not spill this event: the bus would reject it again on a redrive.
                 Err(error @ (AwsError::Malformed(_) | AwsError::TooLarge)) => {
                     return Outcome::PublishFailed(error);
                 }
@@ -231,7 +232,8 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         deadline: Instant,
     ) -> Outcome {
         let result = match &self.overflow {
-            // The bus of this region may reject an entry of this size, and no redrive would ever succeed.
+            // The bus was unavailable, and in this region it may reject an entry over 256 KiB. Then no redrive would
+            // succeed, so spill a claim check instead.
             Some(overflow) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
                 match overflow.store_detail(self.provider.name, &event, midpoint(deadline)).await {
                     Ok(claim_check) => queue.publish(&Arc::new(claim_check), deadline).await,
@@ -249,15 +251,15 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         }
     }
 
-    /// Adds the time of arrival to an event that has no time, if the entry limit allows. Without it, EventBridge
-    /// would use the time of the redrive.
+    /// Adds the time of arrival to an event that has no time, unless the event then exceeds the entry limit.
+    /// EventBridge would otherwise use the time of the redrive.
     fn with_arrival_time(&self, event: &Arc<Event>, received_at: Timestamp) -> Arc<Event> {
         let stamped = Event { time: event.time.or(Some(received_at)), ..Event::clone(event) };
         if stamped.entry_size() <= self.max_entry_bytes { Arc::new(stamped) } else { event.clone() }
     }
 }
 
-/// The instant halfway between now and `deadline`.
+/// The instant halfway between now and `deadline`. A first request that ends by then leaves time for a second one.
 fn midpoint(deadline: Instant) -> Instant {
     deadline - deadline.saturating_duration_since(Instant::now()) / 2
 }

@@ -1,4 +1,4 @@
-//! Outcome of handling a webhook, and its log record.
+//! The outcome of handling a webhook, and the log record of the webhook.
 
 use std::time::Duration;
 
@@ -24,30 +24,32 @@ pub enum Outcome {
     MethodNotAllowed,
     /// The request does not prove that it comes from the provider.
     VerificationFailed(VerificationError),
-    /// Verified, but the body is not a valid event.
+    /// The webhook is verified, but its body is not a valid event.
     TranslationFailed(TranslationError),
-    /// The entry is too large, and no overflow bucket is configured.
+    /// The event is too large for a `PutEvents` entry, and no overflow bucket is configured.
     TooLarge {
         /// Size of the entry, in bytes.
         size: usize,
-        /// The configured limit in bytes; `None` when the bus rejected the entry, whose limit depends on the region.
+        /// The configured limit in bytes; `None` when the bus rejected the entry, because the limit of the bus depends
+        /// on the region.
         limit: Option<usize>,
     },
-    /// The secret to verify the signature with cannot be read.
+    /// A secret that may verify the signature cannot be read.
     SecretUnavailable(SecretError),
-    /// Verified, but the bus did not accept the event.
+    /// The webhook is verified, but the bus did not accept its event.
     PublishFailed(AwsError),
-    /// Verified and too large for an entry, but the overflow bucket did not store the detail.
+    /// The webhook is verified and its event too large for an entry, but the overflow bucket did not store the
+    /// `detail`.
     OverflowFailed(AwsError),
-    /// Verified, but the archive did not store it.
+    /// The webhook is verified, but the archive did not store it.
     ArchiveFailed(AwsError),
     /// The invocation event is not an HTTP request.
     InvalidInvocation,
 }
 
 impl Outcome {
-    /// The outcome as one word for logs and metrics. `refused` requests are not proven to come from the provider.
-    /// `failed` requests do or may come from it, and were neither published, nor spilled, nor archived.
+    /// The outcome as one word for logs and metrics. A `refused` request is not proven to come from the provider. A
+    /// `failed` request comes or may come from the provider, but was neither published, nor spilled, nor archived.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -108,8 +110,8 @@ impl Outcome {
     }
 }
 
-/// The log record of one webhook. It holds neither the body nor a secret. The type and the id are set only if the
-/// webhook was verified.
+/// The log record of one webhook. It holds neither the body nor a secret. `event_type` and `delivery_id` are set only
+/// if the webhook was verified.
 #[derive(Clone, Debug)]
 pub struct RequestLog {
     /// The provider of the endpoint.

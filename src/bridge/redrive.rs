@@ -16,7 +16,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The Lambda function `redrive`: publishes the spilled events.
 pub struct RedriveFunction<B> {
-    /// Receives the events.
+    /// The bus on which the function publishes the events.
     pub bus: B,
     /// The function's name, written to the log.
     pub function_name: String,
@@ -46,7 +46,8 @@ impl<B: Bus> RedriveFunction<B> {
                 Ok(event) => {
                     let result =
                         self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
-                    // Other messages would wait for the same bus, so SQS redelivers them with this one.
+                    // The remaining messages would wait for the same unavailable bus, so report them as failed, too.
+                    // SQS delivers all of them again.
                     skip_remaining =
                         matches!(result, Err(AwsError::Unavailable { .. })) || Instant::now() >= deadline;
                     result.map_err(|error| error.to_string())

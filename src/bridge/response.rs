@@ -24,7 +24,7 @@ impl RequestLog {
     pub fn response(&self) -> WebhookResponse {
         match &self.outcome {
             Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
-            // Single-event senders get the same 202 either way.
+            // A provider of single events gets the same 202 whether its webhooks are published or archived.
             Outcome::Archived | Outcome::AlreadyArchived if !self.provider.sends_batches() => {
                 plain(202, "Message forwarded to Amazon EventBridge")
             }

@@ -1,7 +1,7 @@
 //! EventBridge as a [`Bus`].
 //!
 //! The client disables the SDK's retries, because the SDK does not see entries that fail inside a 200 response, and
-//! does not know the deadline of the invocation.
+//! does not know the deadline of the invocation. `aws::retry` retries instead.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct EventBridge {
 }
 
 impl EventBridge {
-    /// Creates a client of `bus`, a name or an ARN.
+    /// Creates a client of the bus with this name or ARN.
     pub fn new(config: &aws_config::SdkConfig, bus: String) -> Self {
         let config =
             aws_sdk_eventbridge::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();

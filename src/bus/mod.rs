@@ -23,8 +23,8 @@ use crate::event::Event;
 
 /// A destination of events.
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes one event, and returns before `deadline`. The event is shared, so a bus that writes it later needs
-    /// no copy.
+    /// Publishes one event, and returns before `deadline`. The event is an `Arc`, so that a bus that writes it later
+    /// needs no copy.
     ///
     /// # Errors
     /// When the bus rejected the event, or did not confirm it in time. An unconfirmed event may still be published.

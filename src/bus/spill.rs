@@ -1,6 +1,7 @@
 //! The spill queue: an SQS queue for unpublished events.
 //!
-//! The bridge sends an event here when the bus does not accept it. The function `redrive` publishes it later.
+//! The function `bridge` sends an event to this queue when the bus does not accept it. The function `redrive` publishes
+//! the event later.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::event::Event;
 /// Maximum size of a message, in bytes: "SendMessage", Amazon SQS API Reference.
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
-/// An SQS queue whose messages are `PutEvents` entries.
+/// An SQS queue whose messages are `PutEvents` entries as JSON.
 pub struct SpillQueue {
     client: aws_sdk_sqs::Client,
     url: String,

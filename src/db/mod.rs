@@ -35,7 +35,7 @@ pub use postgres::{DatabaseUrl, DatabaseUrlError};
 pub use row::{FromColumn, Row, timestamp_from_micros};
 #[cfg(feature = "command")]
 pub(crate) use sqlite::SqliteFile;
-pub use statement::{InputRows, MAX_INPUT_ROWS, SqlDialect, SqlValue, Statement};
+pub use statement::{InputRows, MAX_INPUT_ROWS, ReadLimits, SqlDialect, SqlValue, Statement};
 pub(crate) use week::Week;
 
 use crate::secrets::SecretsManager;
@@ -67,6 +67,24 @@ pub(crate) enum Pool {
     Postgres(sqlx::PgPool),
     #[cfg(feature = "command")]
     Sqlite(SqliteFile),
+}
+
+/// A connection of the pool, for statements that must use the same one.
+pub(crate) enum Session<'c> {
+    Postgres(&'c mut sqlx::PgConnection),
+    #[cfg(feature = "command")]
+    Sqlite(&'c mut sqlx::SqliteConnection),
+}
+
+impl Session<'_> {
+    /// Runs one statement and returns its rows.
+    pub(crate) async fn fetch(&mut self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+        match self {
+            Self::Postgres(connection) => postgres::fetch_rows(connection, statement).await,
+            #[cfg(feature = "command")]
+            Self::Sqlite(connection) => sqlite::fetch_rows(connection, statement).await,
+        }
+    }
 }
 
 /// Neither the URL nor the secret of the database is configured, or the URL is invalid.
@@ -141,7 +159,7 @@ impl Database {
         sql: impl Into<String>,
         values: Vec<SqlValue>,
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.run_query(&Statement::new(sql, values)).await
+        self.fetch(&Statement::new(sql, values)).await
     }
 
     /// Runs one statement that reads `input_rows` from the table `v`, and returns its rows.
@@ -153,10 +171,14 @@ impl Database {
         input_rows: InputRows,
         sql: impl Into<String>,
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.run_query(&Statement::with_rows(input_rows, sql)).await
+        self.fetch(&Statement::with_rows(input_rows, sql)).await
     }
 
-    async fn run_query(&self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+    /// Runs a statement that reads, and returns its rows.
+    ///
+    /// # Errors
+    /// The database failed, see [`DatabaseError`].
+    pub async fn fetch(&self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
         self.with_pool(|pool| async move {
             match pool {
                 Pool::Postgres(pool) => postgres::query(&pool, statement).await,

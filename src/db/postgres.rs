@@ -13,7 +13,7 @@ use sqlx::{Connection as _, Row as _};
 use tokio::time::timeout;
 
 use super::statement::ColumnValues;
-use super::{DatabaseError, Row, SqlValue, Statement, migrations};
+use super::{DatabaseError, ReadLimits, Row, SqlValue, Statement, migrations};
 
 /// Timeout for a connection and for a search statement.
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -168,7 +168,19 @@ impl Drop for CancelSafeConnection {
 /// Runs one statement and returns its rows.
 pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
     let mut guard = CancelSafeConnection::acquire(pool).await?;
-    let rows = fetch_rows(&mut guard.connection, statement).await?;
+    let rows = match statement.read_limits {
+        None => fetch_rows(&mut guard.connection, statement).await?,
+        Some(ReadLimits { avoids_table_scans }) => {
+            let timeout = DATABASE_TIMEOUT.as_millis();
+            let planner = if avoids_table_scans { "; set local enable_seqscan = off" } else { "" };
+            let begin = format!("begin read only; set local statement_timeout = {timeout}{planner}");
+            // Safe: only constants.
+            let mut transaction = guard.connection.begin_with(sqlx::AssertSqlSafe(begin)).await?;
+            let rows = fetch_rows(&mut transaction, statement).await?;
+            transaction.rollback().await?;
+            rows
+        }
+    };
     guard.is_idle = true;
     Ok(rows)
 }
@@ -192,9 +204,9 @@ pub(super) async fn execute_transaction(
     Ok(results)
 }
 
-async fn fetch_rows(
+pub(super) async fn fetch_rows(
     connection: &mut PgConnection,
-    Statement { sql, values, input_rows }: &Statement,
+    Statement { sql, values, input_rows, .. }: &Statement,
 ) -> Result<Vec<Row>, DatabaseError> {
     let sql = match input_rows {
         None => sql.clone(),

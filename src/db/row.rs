@@ -27,7 +27,7 @@ impl Row {
     }
 }
 
-/// A type of column values: `i64`, `String`, bytes, a time that is stored in microseconds since 1970, and an `Option` of each.
+/// A type of column values: `i64`, `String`, bytes, lists of strings, a time that is stored in microseconds since 1970, and an `Option` of each.
 pub trait FromColumn: Sized {
     #[doc(hidden)]
     fn from_column(row: &Row, column: &str) -> sqlx::Result<Self>;
@@ -48,6 +48,17 @@ macro_rules! from_column {
 }
 
 from_column!(i64 Option<i64> String Option<String> Vec<u8> Option<Vec<u8>>);
+
+/// A list: an array in PostgreSQL, a JSON array in SQLite.
+impl FromColumn for Vec<String> {
+    fn from_column(row: &Row, column: &str) -> sqlx::Result<Self> {
+        match row {
+            Row::Postgres(row) => row.try_get(column),
+            #[cfg(feature = "command")]
+            Row::Sqlite(row) => Ok(serde_json::from_str(row.try_get(column)?).unwrap_or_default()),
+        }
+    }
+}
 
 impl FromColumn for Timestamp {
     fn from_column(row: &Row, column: &str) -> sqlx::Result<Self> {

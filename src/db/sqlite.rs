@@ -92,9 +92,9 @@ fn create_private_file(path: &Path) {
     let _ = options.open(path);
 }
 
-async fn fetch_rows(
+pub(super) async fn fetch_rows(
     connection: &mut SqliteConnection,
-    Statement { sql, values, input_rows }: &Statement,
+    Statement { sql, values, input_rows, .. }: &Statement,
 ) -> Result<Vec<Row>, DatabaseError> {
     let rows = input_rows.as_deref();
     let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values_clause(rows)));

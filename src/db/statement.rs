@@ -14,10 +14,6 @@ pub struct SqlDialect {
     pub schema: &'static str,
     /// The current time in microseconds since 1970, by the database's clock.
     pub now: &'static str,
-    /// The microseconds since 1970 of a column of the log's times, which PostgreSQL stores as `timestamptz`.
-    pub micros_of: fn(&str) -> String,
-    /// The time that an expression of microseconds since 1970 names, in the type of the log's times.
-    pub time_of: fn(&str) -> String,
     /// At the end of a `select`: skips rows that another transaction has locked. SQLite has one writer at a time.
     pub skip_locked: &'static str,
 }
@@ -26,18 +22,11 @@ impl SqlDialect {
     pub(super) const POSTGRES: Self = Self {
         schema: "hookbridge.",
         now: "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
-        micros_of: |column| format!("(extract(epoch from {column}) * 1000000)::bigint"),
-        time_of: |micros| format!("timestamptz 'epoch' + {micros} * interval '1 microsecond'"),
         skip_locked: "for update skip locked",
     };
     #[cfg(feature = "command")]
-    pub(super) const SQLITE: Self = Self {
-        schema: "",
-        now: "cast(unixepoch('subsec') * 1000000 as integer)",
-        micros_of: str::to_owned,
-        time_of: str::to_owned,
-        skip_locked: "",
-    };
+    pub(super) const SQLITE: Self =
+        Self { schema: "", now: "cast(unixepoch('subsec') * 1000000 as integer)", skip_locked: "" };
 }
 
 /// A parameter or a column value.
@@ -163,16 +152,30 @@ pub struct Statement {
     pub(super) values: Vec<SqlValue>,
     /// Available as the table `v`; used instead of parameters.
     pub(super) input_rows: Option<Arc<InputRows>>,
+    pub(super) read_limits: Option<ReadLimits>,
+}
+
+/// Limits of a statement that may read much: PostgreSQL ends it after a timeout. SQLite has none.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// Whether the planner avoids to read whole tables.
+    pub avoids_table_scans: bool,
 }
 
 impl Statement {
     /// Creates a statement with parameters.
     pub fn new(sql: impl Into<String>, values: Vec<SqlValue>) -> Self {
-        Self { sql: sql.into(), values, input_rows: None }
+        Self { sql: sql.into(), values, input_rows: None, read_limits: None }
+    }
+
+    /// Limits the time of a statement that reads.
+    #[must_use]
+    pub fn with_read_limits(self, limits: ReadLimits) -> Self {
+        Self { read_limits: Some(limits), ..self }
     }
 
     /// Creates a statement that reads `input_rows` from the table `v`.
     pub fn with_rows(input_rows: InputRows, sql: impl Into<String>) -> Self {
-        Self { sql: sql.into(), values: Vec::new(), input_rows: Some(input_rows.into()) }
+        Self { sql: sql.into(), values: Vec::new(), input_rows: Some(input_rows.into()), read_limits: None }
     }
 }

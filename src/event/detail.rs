@@ -150,7 +150,7 @@ fn string_length(json: &[u8]) -> usize {
         if json[offset] == b'"' {
             return offset + 1;
         }
-        // A backslash and the character that it escapes.
+        // Skip a backslash and the character that it escapes.
         offset += 2;
     }
     json.len()

@@ -1,7 +1,7 @@
 //! `PutEvents` entries as JSON: the messages of the spill queue.
 //!
-//! `aws events put-events --entries` accepts the same JSON, so that an operator can also empty a queue by hand.
-//! Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
+//! `aws events put-events --entries` accepts the same JSON, so that an operator can also publish the messages of a
+//! queue by hand. Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ struct Entry<'a> {
     time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     resources: Cow<'a, [String]>,
-    /// The JSON in a string, which preserves every byte.
+    /// The JSON of the `detail`, as a string that preserves every byte.
     #[serde(borrow)]
     detail: Cow<'a, str>,
 }

@@ -1,4 +1,5 @@
-//! The EventBridge envelope: the stored and delivered form of events.
+//! The EventBridge envelope: the JSON object around a `detail`, in which EventBridge delivers events and the local bus
+//! stores them.
 
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
@@ -10,7 +11,7 @@ use super::line_breaks::{self, LineBreaks};
 /// Formats times as EventBridge does, to the second.
 const TIME_FORMAT: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
 
-/// The fields of an EventBridge envelope except the detail, under EventBridge's names.
+/// The fields of an EventBridge envelope except the `detail`, under EventBridge's names.
 #[derive(Serialize)]
 pub struct Envelope<'a> {
     version: &'static str,
@@ -63,7 +64,7 @@ impl<'a> Envelope<'a> {
     /// Never in practice, because all fields are strings.
     pub fn write_json(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         serde_json::to_writer(&mut *output, self)?;
-        // The detail replaces the closing brace.
+        // Append the field `detail` instead of the closing brace.
         output.pop();
         output.extend_from_slice(b",\"detail\":");
         output.extend_from_slice(detail.as_bytes());
@@ -84,7 +85,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// Appends the envelope as one line to `output`. If `detail` has line breaks, a field with their offsets
-    /// ([`LineBreaks`]) follows it, from which a reader restores the original.
+    /// ([`LineBreaks`]) follows it, from which a reader restores the original `detail`.
     ///
     /// # Errors
     /// Never in practice, because all fields are strings.

@@ -1,4 +1,4 @@
-//! Access to single fields of a detail by path.
+//! Access to single fields of an event's `detail` by path.
 
 use jiff::Timestamp;
 

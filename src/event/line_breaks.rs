@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// Start of the field with the offsets, which follows the detail of an event.
+/// JSON between the `detail` of an event and the offsets: a comma, and the name of the field that holds the offsets.
 pub(super) const LINE_BREAKS_FIELD: &str = ",\"detail-line-breaks\":";
 
 /// Offsets of the line feeds and carriage returns of a text, in bytes.
@@ -42,7 +42,8 @@ impl LineBreaks {
     }
 }
 
-/// Removes the field with the line-break offsets from an event's line, which leaves the event as targets receive it.
+/// Returns the line of an event without the field that holds the line-break offsets: the event as an EventBridge target
+/// receives it.
 pub fn strip_line_breaks_field(line: &str) -> Cow<'_, str> {
     let Some((event, field)) = line.rsplit_once(LINE_BREAKS_FIELD) else { return line.into() };
     match field.strip_suffix('}').map(serde_json::from_str::<LineBreaks>) {

@@ -1,8 +1,8 @@
 //! The core event model.
 //!
 //! A verified webhook becomes an [`Event`]. Its [`Detail`] is the provider's JSON, byte for byte and never
-//! re-serialised. [`Detail`] and [`Event::entry_size`] implement EventBridge's limits on entries. The local bus
-//! applies them too, so that a local run rejects the events that AWS would reject.
+//! re-serialised. [`Detail`] and [`Event::entry_size`] implement EventBridge's limits on `PutEvents` entries. The local
+//! bus applies these limits, too, so that a local run rejects the events that AWS would reject.
 
 mod detail;
 mod entry;

@@ -1,8 +1,9 @@
 //! EventBridge event patterns.
 //!
-//! A pattern is a JSON object that mirrors the event, with a list of allowed values or operators at each field. A
-//! list in the event matches if one of its elements matches. An object in a list must match all conditions on its
-//! own. Equal numbers must be written alike (`300` is not `300.0`), while `numeric` compares their values.
+//! A pattern is a JSON object that mirrors the event, with a list of allowed values or operators at each field. A list
+//! in the event matches if one of its elements matches. If the event has a list of objects, one of them must match all
+//! nested conditions on its own. Equal numbers must be written alike (`300` is not `300.0`), while `numeric` compares
+//! their values.
 //!
 //! Source: "Comparison operators for use in event patterns in Amazon EventBridge", Amazon EventBridge User Guide.
 
@@ -310,7 +311,7 @@ impl Matcher {
                 comparisons.iter().all(|(comparison, operand)| match comparison {
                     Comparison::Less => number < *operand,
                     Comparison::LessOrEqual => number <= *operand,
-                    // The exact value in the pattern, without a tolerance.
+                    // Compare exactly, without a tolerance for rounding.
                     Comparison::Equal => number.total_cmp(operand).is_eq(),
                     Comparison::Greater => number > *operand,
                     Comparison::GreaterOrEqual => number >= *operand,
@@ -471,7 +472,8 @@ mod tests {
         })
     }
 
-    /// A pattern of all leaves of an event. Leaf number `change`, if any, does not match the event.
+    /// A pattern that requires the value of every leaf of `event`. If `change` is the index of a leaf, the pattern
+    /// requires another value for that leaf and does not match the event.
     fn pattern_for(event: &Value, change: &mut Option<usize>) -> Value {
         if let Value::Object(fields) = event {
             return fields.iter().map(|(name, value)| (name.clone(), pattern_for(value, change))).collect();

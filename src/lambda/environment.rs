@@ -1,4 +1,4 @@
-//! Reading a function's environment variables.
+//! Reads the environment variables of a function.
 
 use std::ops::RangeInclusive;
 
@@ -25,12 +25,12 @@ impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// A required variable; `description` describes its value in the error.
+    /// Reads a required variable; `description` describes its value in the error.
     pub fn require(&self, name: &'static str, description: &str) -> Result<String, EnvironmentError> {
         self.get(name).ok_or_else(|| EnvironmentError::new(name, format!("not set; it names {description}")))
     }
 
-    /// A whole number of `unit` within `bounds`; `default` if the variable is unset.
+    /// Reads a whole number of `unit` within `bounds`; `default` if the variable is unset.
     pub fn integer(
         &self,
         name: &'static str,
@@ -47,7 +47,7 @@ impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
         })
     }
 
-    /// A boolean variable; false if unset.
+    /// Reads a boolean variable; false if unset.
     pub fn flag(&self, name: &'static str) -> Result<bool, EnvironmentError> {
         match self.get(name).as_deref() {
             None | Some("false") => Ok(false),

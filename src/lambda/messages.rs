@@ -1,11 +1,11 @@
-//! SQS batches.
+//! Events and responses of functions that SQS invokes with batches of messages.
 //!
 //! A function returns the ids of the messages that failed (`ReportBatchItemFailures`). SQS delivers these messages
 //! again, and moves them to the dead-letter queue after the maximum number of receives.
 
 use serde::{Deserialize, Serialize};
 
-/// The fields of an SQS event that are used.
+/// The fields of an SQS event that the functions use.
 #[derive(Deserialize)]
 pub struct SqsEvent {
     #[serde(rename = "Records")]
@@ -15,14 +15,14 @@ pub struct SqsEvent {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SqsMessage {
-    /// The same at every delivery of the message.
+    /// The id of the message, which is the same at every delivery.
     pub message_id: String,
     pub body: String,
     #[serde(default, rename = "eventSourceARN")]
     pub queue_arn: String,
 }
 
-/// The messages that failed.
+/// The response to an SQS batch: the ids of the messages that failed.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
@@ -36,7 +36,7 @@ struct FailedItem {
 }
 
 impl BatchResponse {
-    /// Returns a message to its queue.
+    /// Reports a message as failed, so that SQS delivers it again.
     pub fn add_failure(&mut self, message_id: String) {
         self.batch_item_failures.push(FailedItem { item_identifier: message_id });
     }

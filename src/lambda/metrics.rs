@@ -17,12 +17,12 @@ pub struct MetricLine {
     metrics: Vec<Value>,
     /// Fields that are a second dimension of every metric.
     dimensions: Vec<&'static str>,
-    /// Further directives, for metrics with a second dimension of their own.
+    /// Additional directives of the embedded metric format, for metrics with a second dimension of their own.
     directives: Vec<Value>,
 }
 
 impl MetricLine {
-    /// `function` is the function's name, `request_id` the id of the invocation.
+    /// Creates a line without metrics. `function` is the function's name, `request_id` the id of the invocation.
     pub fn new(function: &str, request_id: &str) -> Self {
         let fields = [("function", function), ("request_id", request_id)];
         let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
@@ -41,12 +41,12 @@ impl MetricLine {
         self.field(name, value)
     }
 
-    /// Adds a count.
+    /// Adds a metric that is a count.
     pub fn count(&mut self, name: &'static str, value: impl Into<Value>) -> &mut Self {
         self.metric(name, "Count", value)
     }
 
-    /// Adds a count of one or zero.
+    /// Adds a count of one if `value` is true, else of zero.
     pub fn flag(&mut self, name: &'static str, value: bool) -> &mut Self {
         self.count(name, u8::from(value))
     }
@@ -61,7 +61,7 @@ impl MetricLine {
         self.metric(name, "Seconds", value)
     }
 
-    /// Reports a count of this line a second time, by the field `dimension`.
+    /// Reports the count `name` of this line a second time, with the field `dimension` as a second dimension.
     pub fn count_by(&mut self, dimension: &'static str, name: &'static str) -> &mut Self {
         self.directives.push(json!({
             "Namespace": NAMESPACE,

@@ -1,5 +1,7 @@
-//! The Lambda runtime: environment variables (`environment`), deadlines, SQS batches (`messages`), Function URL
-//! requests (`url`), log lines with metrics (`metrics`).
+//! Runs the Lambda functions of hookbridge, and ends their work before the deadline of the invocation.
+//!
+//! The submodules read environment variables (`environment`), parse SQS batches (`messages`) and Function URL requests
+//! (`url`), and format log lines with metrics (`metrics`).
 
 mod environment;
 mod messages;
@@ -29,8 +31,8 @@ pub fn handling_deadline(deadline: SystemTime) -> Instant {
     Instant::now() + remaining.saturating_sub(RESPONSE_MARGIN)
 }
 
-/// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response with lines
-/// to log.
+/// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response and the
+/// lines to log.
 ///
 /// # Errors
 /// The Runtime API is unreachable.

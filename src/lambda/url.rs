@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 pub struct FunctionUrlRequest<'a> {
     pub method: Method,
-    /// Begins with a slash; as sent.
+    /// The path as sent, not decoded.
     pub path: String,
-    /// Without the question mark.
+    /// The query as sent, without the question mark.
     pub query: String,
     pub headers: HeaderMap,
     body: Cow<'a, str>,
     is_base64: bool,
-    /// The ARN of the caller, if AWS has checked its signature.
+    /// The ARN of the IAM caller; `None` unless AWS verified the caller's signature of the request.
     pub iam_user_arn: Option<String>,
 }
 
@@ -38,7 +38,7 @@ pub struct FunctionUrlResponse {
 #[error("the event is not a Function URL request")]
 pub struct FunctionUrlEventError;
 
-/// The fields that are used.
+/// The fields of a Function URL event that this module uses.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FunctionUrlEvent<'a> {
@@ -60,7 +60,7 @@ struct FunctionUrlEvent<'a> {
 struct RequestContext<'a> {
     #[serde(borrow)]
     http: HttpContext<'a>,
-    /// Set by AWS, and only after it has checked a signature.
+    /// Only Lambda sets this field, and only after AWS verified the signature of an IAM caller.
     authorizer: Option<Authorizer>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> FunctionUrlRequest<'a> {
 }
 
 impl FunctionUrlRequest<'_> {
-    /// Decodes the body. Callers do so after authentication.
+    /// Decodes the body. Callers authenticate the request first.
     pub fn body(&self) -> Result<Vec<u8>, FunctionUrlEventError> {
         if self.is_base64 {
             return BASE64.decode(self.body.as_bytes()).map_err(|_| FunctionUrlEventError);

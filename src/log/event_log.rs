@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 
 use super::append_watch::AppendWatch;
+use super::page;
 use super::postgres::PostgresLog;
+use super::sql::{self, LogDialect, SqlBuilder};
 #[cfg(feature = "command")]
 use super::sqlite::SqliteLog;
 use super::{
-    Bounds, CursorSigningKey, EventBatch, EventFilter, EventKey, MaintenanceReport, PageLimit, PageRequest,
-    Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, StoredEvent,
+    Bounds, COLUMNS, CursorSigningKey, EventBatch, EventFilter, EventKey, MaintenanceReport, PageLimit,
+    PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, StoredEvent,
 };
-use crate::db::{Database, DatabaseError, InputRows, Pool, SqlDialect, Week};
+use crate::db::{Database, DatabaseError, InputRows, Pool, ReadLimits, Row, SqlDialect, Week};
 
 /// The event log in a database. Clones share their state. Every method fails with the error of the database.
 #[derive(Clone)]
@@ -80,7 +82,16 @@ impl EventLog {
 
     /// Returns the keys of the events that this batch added, without those of earlier batches.
     pub async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
-        on_database!(self, log => log.batch_event_keys(batch_id))
+        let dialect = LogDialect::of(&self.db);
+        let (schema, micros) = (dialect.schema, dialect.micros_of("time"));
+        let (min, max) = (dialect.time_literal(Timestamp::MIN), dialect.time_literal(Timestamp::MAX));
+        let sql = format!(
+            "select {micros} as micros, id from {schema}events where batch = $1
+               and time >= (select coalesce(oldest, {min}) from {schema}batches where id = $1)
+               and time <= (select coalesce(newest, {max}) from {schema}batches where id = $1)"
+        );
+        let key = |row: &Row| Ok(EventKey { time: row.get("micros")?, id: row.get("id")? });
+        self.db.query(sql, vec![batch_id.into()]).await?.iter().map(key).collect()
     }
 
     /// Returns the origins that have no recorded batch.
@@ -105,12 +116,16 @@ impl EventLog {
         search: &Search,
         page: &PageRequest,
     ) -> Result<Vec<StoredEvent>, DatabaseError> {
-        on_database!(self, log => log.search(search, page))
+        let query = sql::search_query(LogDialect::of(&self.db), search, page);
+        self.fetch_limited(query, is_selective(search)).await?.iter().map(StoredEvent::from_row).collect()
     }
 
     /// Counts the events that match a search.
     pub async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
-        on_database!(self, log => log.count(search))
+        let query = sql::count_query(LogDialect::of(&self.db), search);
+        let rows = self.fetch_limited(query, is_selective(search)).await?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| row.get("events"))?;
+        Ok(count.try_into().unwrap_or_default())
     }
 
     /// Creates upcoming partitions and applies retention. Steps that completed before a failure stay in effect.
@@ -126,7 +141,12 @@ impl EventLog {
 
     /// Returns the range of stored positions.
     pub async fn bounds(&self) -> Result<Bounds, DatabaseError> {
-        on_database!(self, log => log.bounds())
+        let end_position = self.assign_positions().await?;
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let sql = format!("select min(position) as first from {schema}batches");
+        let first: Option<Position> =
+            self.db.query(sql, vec![]).await?.first().map_or(Ok(None), |row| row.get("first"))?;
+        Ok(Bounds { first_position: first.unwrap_or(end_position), end_position })
     }
 
     /// Returns the events of these positions that match the filter, in order, up to `page_limit`; `None` when some of the
@@ -137,35 +157,43 @@ impl EventLog {
         filter: &EventFilter,
         page_limit: PageLimit,
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
-        let positions = &positions;
-        on_database!(self, log => log.read_events(positions, filter, page_limit))
+        let mut events = Vec::new();
+        for part in page::scan_ranges(&positions, filter, page_limit) {
+            let (ranges, remaining) = ((&positions, &part), page::remaining(page_limit, &events));
+            let part_events = on_database!(self, log => log.read_range(ranges, filter, remaining))?;
+            let Some(part_events) = part_events else { return Ok(None) };
+            events = page::merge(events, part_events, page_limit);
+            if page_limit.is_reached(&events) {
+                break;
+            }
+        }
+        Ok(Some(events))
     }
 
     /// Returns the position of the first event that was recorded at this time or later.
     pub async fn first_position_since(&self, time: Timestamp) -> Result<Position, DatabaseError> {
         let end = self.assign_positions().await?;
-        let SqlDialect { schema, time_of, .. } = self.db.dialect();
+        let dialect = LogDialect::of(&self.db);
         let sql = format!(
-            "select position from {schema}batches where position is not null and recorded >= {}
+            "select position from {}batches where position is not null and recorded >= {}
              order by recorded, position limit 1",
-            time_of("$1")
+            dialect.schema,
+            dialect.time_literal(time)
         );
-        // Nothing was recorded before 1970, and PostgreSQL does not know every time before the year 1.
-        let rows = self.db.query(sql, vec![time.max(Timestamp::UNIX_EPOCH).into()]).await?;
-        rows.first().map_or(Ok(end), |row| row.get("position"))
+        self.db.query(sql, vec![]).await?.first().map_or(Ok(end), |row| row.get("position"))
     }
 
     /// Returns when the event at this position, or the next stored one, was recorded; `None` after the end of the log.
     pub async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, DatabaseError> {
-        let SqlDialect { schema, micros_of, .. } = self.db.dialect();
+        let dialect = LogDialect::of(&self.db);
+        let (schema, micros) = (dialect.schema, dialect.micros_of("recorded"));
         let sql = format!(
-            "select {} as recorded from {schema}batches where position + events > $1
+            "select {micros} as micros from {schema}batches where position + events > $1
                and position >= coalesce((select max(position) from {schema}batches where position <= $1), $1)
-             order by position limit 1",
-            micros_of("recorded")
+             order by position limit 1"
         );
         let rows = self.db.query(sql, vec![position.into()]).await?;
-        rows.first().map(|row| row.get("recorded")).transpose()
+        rows.first().map(|row| row.get("micros")).transpose()
     }
 
     /// Returns the newest event with this id from one of the sources; no sources mean any source.
@@ -174,7 +202,19 @@ impl EventLog {
         id: &str,
         sources: &[String],
     ) -> Result<Option<StoredEvent>, DatabaseError> {
-        on_database!(self, log => log.find_event(id, sources))
+        let mut query = sql::select_events(LogDialect::of(&self.db));
+        query.push(" and id = ").push_bind(id);
+        query.push_in_list("source", sources);
+        query.push(" order by time desc limit 1");
+        self.fetch_limited(query, true).await?.first().map(StoredEvent::from_row).transpose()
+    }
+
+    async fn fetch_limited(
+        &self,
+        query: SqlBuilder,
+        avoids_table_scans: bool,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.db.fetch(&query.build().with_read_limits(ReadLimits { avoids_table_scans })).await
     }
 
     /// Returns the key that signs this log's cursors. The database stores it, so it moves with the log.
@@ -205,4 +245,10 @@ impl EventLog {
             })
             .await
     }
+}
+
+/// Whether a search names a value that matches few events. When values are not in table order, as is normal for a Bloom filter
+/// index, the planner underestimates the index and would scan every partition.
+fn is_selective(search: &Search) -> bool {
+    search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective)
 }

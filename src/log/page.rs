@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use jiff::Timestamp;
-use sqlx::{Encode, QueryBuilder, Type};
 
 use super::order::{EventFilter, PageLimit, Position, PositionedEvent};
-use super::sql::{Dialect, push_in_list};
-use crate::db::Week;
+use super::search::StoredEvent;
+use super::sql::{LogDialect, SqlBuilder};
+use crate::db::{DatabaseError, Row, Session, Statement, Week};
 
 /// With more `union all` branches than this, all whole batches share one. SQLite accepts 500 branches, and each one
 /// binds the filter again.
@@ -20,13 +20,13 @@ const MAX_UNION_BRANCHES: usize = 20;
 
 /// A batch and the range of positions that it covers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BatchRange {
-    pub(super) id: i64,
+struct BatchRange {
+    id: i64,
     /// The position of its first event.
-    pub(super) position: Position,
-    pub(super) event_count: i64,
+    position: Position,
+    event_count: i64,
     /// The times of its oldest and newest event; `None` when an earlier version recorded the batch without them.
-    pub(super) time_range: Option<(Timestamp, Timestamp)>,
+    time_range: Option<(Timestamp, Timestamp)>,
 }
 
 /// Splits a position range into the parts to scan, one after the other, until the limit is reached. Positions have no
@@ -79,19 +79,19 @@ pub(super) fn merge(
 }
 
 /// Selects the batches of a window that the filter's time range does not exclude: id, position, events, oldest, newest.
-pub(super) fn batches_sql<DB: Dialect>(window: &Range<Position>, filter: &EventFilter) -> String {
-    let (from, to, table) = (window.start, window.end, DB::BATCHES_TABLE);
-    let (oldest, newest) = (DB::epoch_micros("oldest"), DB::epoch_micros("newest"));
+fn batches_sql(dialect: LogDialect, window: &Range<Position>, filter: &EventFilter) -> String {
+    let (from, to, table) = (window.start, window.end, format!("{}batches", dialect.schema));
+    let (oldest, newest) = (dialect.micros_of("oldest"), dialect.micros_of("newest"));
     let mut sql = format!(
-        "select id, position, events, {oldest}, {newest} from {table}
+        "select id, position, cast(events as bigint) as events, {oldest} as oldest_micros, {newest} as newest_micros from {table}
          where position >= coalesce((select max(position) from {table} where position <= {from}), {from})
            and position < {to}"
     );
     if let Some(time) = filter.from {
-        sql.push_str(&format!(" and (newest is null or newest >= {})", DB::timestamp_literal(time)));
+        sql.push_str(&format!(" and (newest is null or newest >= {})", dialect.time_literal(time)));
     }
     if let Some(time) = filter.to {
-        sql.push_str(&format!(" and (oldest is null or oldest < {})", DB::timestamp_literal(time)));
+        sql.push_str(&format!(" and (oldest is null or oldest < {})", dialect.time_literal(time)));
     }
     sql.push_str(" order by position");
     sql
@@ -150,9 +150,74 @@ fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<Union
     branches
 }
 
+/// The result of reading one range.
+pub(super) struct RangeReadResult {
+    /// `None` when some of the requested positions have expired.
+    pub(super) events: Option<Vec<PositionedEvent>>,
+    /// The number of events that the batches should have but the session did not see. Without a meaning where the dialect
+    /// returns no scanned count and there is a filter.
+    pub(super) missing_count: i64,
+}
+
+/// Reads the events of `window`, which is a part of the requested `positions`, in one session.
+pub(super) async fn read_range(
+    session: &mut Session<'_>,
+    dialect: LogDialect,
+    (positions, window): (&Range<Position>, &Range<Position>),
+    filter: &EventFilter,
+    page_limit: PageLimit,
+) -> Result<RangeReadResult, DatabaseError> {
+    let batches = Statement::new(batches_sql(dialect, window, filter), vec![]);
+    let batches = session.fetch(&batches).await?;
+    let batches = batches.iter().map(BatchRange::from_row).collect::<Result<Vec<_>, _>>()?;
+    let rows = match events_query(dialect, &batches, window, filter, page_limit) {
+        Some(query) => session.fetch(&query.build()).await?,
+        None => Vec::new(),
+    };
+    // Checked after the read, so that an expiry during the read is noticed.
+    let sql = format!(
+        "select coalesce(min(position), (select next from {0}log)) as first from {0}batches",
+        dialect.schema
+    );
+    let first = session.fetch(&Statement::new(sql, vec![])).await?;
+    let first: Position = first.first().map_or(Ok(0), |row| row.get("first"))?;
+    if positions.start < first {
+        return Ok(RangeReadResult { events: None, missing_count: 0 });
+    }
+    let scanned_count: Option<i64> = match rows.first() {
+        Some(row) if dialect.returns_scanned_count && *filter != EventFilter::default() => {
+            Some(row.get("scanned_count")?)
+        }
+        _ => None,
+    };
+    let event = |row: &Row| {
+        let position: Option<Position> = row.get("position")?;
+        let event = |position| Ok(PositionedEvent { position, event: StoredEvent::from_row(row)? });
+        position.map(event).transpose()
+    };
+    let events =
+        rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, DatabaseError>>()?;
+    let events = restore_order(events, page_limit);
+    let missing_count = count_missing(&batches, window, page_limit, scanned_count, &events);
+    Ok(RangeReadResult { events: Some(events), missing_count })
+}
+
+impl BatchRange {
+    fn from_row(row: &Row) -> Result<Self, DatabaseError> {
+        let (oldest, newest): (Option<Timestamp>, Option<Timestamp>) =
+            (row.get("oldest_micros")?, row.get("newest_micros")?);
+        Ok(Self {
+            id: row.get("id")?,
+            position: row.get("position")?,
+            event_count: row.get("events")?,
+            time_range: oldest.zip(newest),
+        })
+    }
+}
+
 /// The number of events that the batches have in the window but the query did not return. With a filter,
 /// `scanned_count` is the number of events that the statement scanned; without one, `events` show how far it scanned.
-pub(super) fn count_missing(
+fn count_missing(
     batches: &[BatchRange],
     window: &Range<Position>,
     page_limit: PageLimit,
@@ -173,7 +238,7 @@ pub(super) fn count_missing(
 }
 
 /// The condition that selects the events of a branch.
-fn position_condition<DB: Dialect>(branch: &UnionBranch) -> String {
+fn position_condition(dialect: LogDialect, branch: &UnionBranch) -> String {
     let ids: Vec<_> = branch.batch_ids.iter().map(i64::to_string).collect();
     let mut condition = format!("batch in ({})", ids.join(", "));
     if let Some(places) = &branch.places {
@@ -181,7 +246,7 @@ fn position_condition<DB: Dialect>(branch: &UnionBranch) -> String {
     }
     if let Some((oldest, newest)) = branch.time_range {
         let (time, oldest, newest) =
-            (DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(oldest), DB::timestamp_literal(newest));
+            (dialect.time_without_key_index, dialect.time_literal(oldest), dialect.time_literal(newest));
         condition.push_str(&format!(" and {time} >= {oldest} and {time} <= {newest}"));
     }
     condition
@@ -190,90 +255,84 @@ fn position_condition<DB: Dialect>(branch: &UnionBranch) -> String {
 /// Selects the events of these batches that are in the window and match the filter, up to `page_limit`. The columns
 /// are the position and the fields of [`super::search::StoredEvent`]. `None` when no batch has an event in the window.
 ///
-/// With a filter, and where [`Dialect::RETURNS_SCANNED_COUNT`] is true, the last column is the number of events that
+/// With a filter, and where [`LogDialect::returns_scanned_count`] is true, the last column is the number of events that
 /// were scanned regardless of the filter, and at least one row is returned. One statement counts and reads, so both see
 /// the same partitions.
-pub(super) fn events_query<DB>(
+fn events_query(
+    dialect: LogDialect,
     batches: &[BatchRange],
     window: &Range<Position>,
     filter: &EventFilter,
     page_limit: PageLimit,
-) -> Option<QueryBuilder<DB>>
-where
-    DB: Dialect,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-{
+) -> Option<SqlBuilder> {
     let branches = union_branches(batches, window);
     if branches.is_empty() {
         return None;
     }
+    let events_table = format!("{}events", dialect.schema);
     let positions: HashMap<i64, Position> = batches.iter().map(|batch| (batch.id, batch.position)).collect();
     let ids = branches.iter().flat_map(|branch| &branch.batch_ids);
     let rows = ids.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
     // The database sums the detail sizes, so that it cuts a page of large details before sending it.
     let direction = if page_limit.from_end { "desc" } else { "asc" };
-    let mut query = QueryBuilder::new(format!(
+    let mut query = SqlBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
         rows.collect::<Vec<_>>().join(", ")
     ));
     for (n, branch) in branches.iter().enumerate() {
-        query.push(if n > 0 { " union all " } else { "" }).push(format!(
-            "select batch, place, {} as time, id, source, type, account, region, resources, detail from {} where {}",
-            DB::epoch_micros("time"),
-            DB::EVENTS_TABLE,
-            position_condition::<DB>(branch)
+        query.push(if n > 0 { " union all " } else { "" }).push(&format!(
+            "select batch, place, {} as micros, id, source, type, account, region, resources, detail from {} where {}",
+            dialect.micros_of("time"),
+            events_table,
+            position_condition(dialect, branch)
         ));
-        push_filter(&mut query, filter);
+        push_filter(dialect, &mut query, filter);
     }
-    query.push(format!(
+    query.push(&format!(
         "), counted as (
            select cast(start as bigint) + place as position, event.*,
              sum(octet_length(detail)) over (order by start + place {direction}) - octet_length(detail) as before
            from event join span on span.id = batch
          ), page as (
-           select position, time, id, source, type, account, region, resources, detail from counted
+           select position, micros, id, source, type, account, region, resources, detail from counted
            where before < {} order by position {direction} limit {}
          ) ",
         to_i64(page_limit.max_detail_bytes),
         to_i64(page_limit.max_events)
     ));
-    if DB::RETURNS_SCANNED_COUNT && *filter != EventFilter::default() {
+    if dialect.returns_scanned_count && *filter != EventFilter::default() {
         let count = |branch: &UnionBranch| {
-            format!("(select count(*) from {} where {})", DB::EVENTS_TABLE, position_condition::<DB>(branch))
+            format!("(select count(*) from {} where {})", events_table, position_condition(dialect, branch))
         };
         let scanned_count = branches.iter().map(count).collect::<Vec<_>>().join(" + ");
-        query.push(format!(
+        query.push(&format!(
             "select page.*, scanned_count from (select {scanned_count} as scanned_count) as scan left join page on true"
         ));
     } else {
         query.push("select * from page");
     }
-    query.push(format!(" order by position {direction}"));
+    query.push(&format!(" order by position {direction}"));
     Some(query)
 }
 
-fn push_filter<DB>(query: &mut QueryBuilder<DB>, filter: &EventFilter)
-where
-    DB: Dialect,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-{
+fn push_filter(dialect: LogDialect, query: &mut SqlBuilder, filter: &EventFilter) {
     if let Some(time) = filter.from {
-        query.push(format!(" and {} >= {}", DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(time)));
+        query.push(&format!(" and {} >= {}", dialect.time_without_key_index, dialect.time_literal(time)));
     }
     if let Some(time) = filter.to {
-        query.push(format!(" and {} < {}", DB::TIME_WITHOUT_KEY_INDEX, DB::timestamp_literal(time)));
+        query.push(&format!(" and {} < {}", dialect.time_without_key_index, dialect.time_literal(time)));
     }
-    push_in_list(query, "source", &filter.sources);
+    query.push_in_list("source", &filter.sources);
     if !filter.types.is_empty() {
         query.push(" and (false");
         for pattern in &filter.types {
             match pattern.prefix() {
                 Some(prefix) => {
-                    query.push(format!(" or substr(type, 1, {}) = ", prefix.chars().count()));
-                    query.push_bind(prefix.to_owned());
+                    query.push(&format!(" or substr(type, 1, {}) = ", prefix.chars().count()));
+                    query.push_bind(prefix);
                 }
                 None => {
-                    query.push(" or type = ").push_bind(pattern.0.clone());
+                    query.push(" or type = ").push_bind(&pattern.0);
                 }
             }
         }
@@ -286,7 +345,7 @@ fn to_i64(value: usize) -> i64 {
 }
 
 /// Restores ascending order after a read from the end.
-pub(super) fn restore_order(mut events: Vec<PositionedEvent>, page_limit: PageLimit) -> Vec<PositionedEvent> {
+fn restore_order(mut events: Vec<PositionedEvent>, page_limit: PageLimit) -> Vec<PositionedEvent> {
     if page_limit.from_end {
         events.reverse();
     }

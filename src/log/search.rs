@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::db::{DatabaseError, Row};
 use crate::event::{AwsOriginRef, Envelope};
 
 /// A search: a time range and filters. The values of one filter are alternatives; all filters must match.
@@ -74,6 +75,19 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// Reads the event that a row of [`super::sql::select_events`] holds.
+    pub(super) fn from_row(row: &Row) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            key: EventKey { time: row.get("micros")?, id: row.get("id")? },
+            source: row.get("source")?,
+            detail_type: row.get("type")?,
+            account: row.get("account")?,
+            region: row.get("region")?,
+            resources: row.get("resources")?,
+            detail: row.get("detail")?,
+        })
+    }
+
     fn envelope(&self) -> Envelope<'_> {
         let origin = AwsOriginRef { account: &self.account, region: &self.region };
         let source_and_type = (self.source.as_str(), self.detail_type.as_str());

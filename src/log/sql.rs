@@ -1,56 +1,136 @@
-//! SQL for searches in both databases.
-//!
-//! A [`Dialect`] supplies the parts that differ. User input is always bound as a parameter.
+//! SQL for searches in both databases, with the parts that differ in a [`LogDialect`]. User input is always bound as a parameter.
 
 use jiff::Timestamp;
-use sqlx::{Database, Encode, QueryBuilder, Type};
 
+use super::is_recordable;
 use super::search::{PageRequest, Search, SortOrder};
 use super::search_columns::{COLUMNS, CaseFolding, MatchMode};
+use crate::db::{Database, SqlValue, Statement};
 
-/// The SQL differences between PostgreSQL and SQLite.
-pub(super) trait Dialect: Database {
-    /// The table of events.
-    const EVENTS_TABLE: &'static str;
-    /// The table of batches.
-    const BATCHES_TABLE: &'static str;
+/// The differences between the log's tables in PostgreSQL and in SQLite.
+#[derive(Clone, Copy)]
+pub(super) struct LogDialect {
+    /// The prefix of a table's name.
+    pub(super) schema: &'static str,
+    /// Whether times are `timestamptz`; otherwise they are microseconds since 1970.
+    has_time_type: bool,
     /// The event time as an expression that keeps the planner away from the key index, for reads by batch.
-    const TIME_WITHOUT_KEY_INDEX: &'static str;
+    pub(super) time_without_key_index: &'static str,
     /// The operator that matches a text against a regular expression.
-    const REGEX_OPERATOR: &'static str;
-
+    regex_operator: &'static str,
     /// Whether a session may miss partitions that another session has just created. Then a filtered read also returns
     /// the number of events that it scanned, so that a gap is noticed.
-    const RETURNS_SCANNED_COUNT: bool;
-
-    /// The value of a time column in microseconds since 1970.
-    fn epoch_micros(column: &str) -> String;
-
-    /// A time as a literal, which the planner compares with partition bounds.
-    fn timestamp_literal(time: Timestamp) -> String;
+    pub(super) returns_scanned_count: bool,
 }
 
-/// Selects one page of a search: time, id, source, type, account, region, resources, detail.
-pub(super) fn search_query<DB>(search: &Search, page: &PageRequest) -> QueryBuilder<DB>
-where
-    DB: Dialect,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-{
-    let mut query = QueryBuilder::new(format!(
-        "select {}, id, source, type, account, region, resources, detail from {}",
-        DB::epoch_micros("time"),
-        DB::EVENTS_TABLE
-    ));
-    push_conditions(&mut query, search);
+impl LogDialect {
+    pub(super) const POSTGRES: Self = Self {
+        schema: "hookbridge.",
+        has_time_type: true,
+        time_without_key_index: "time",
+        regex_operator: "~",
+        returns_scanned_count: true,
+    };
+    #[cfg(feature = "command")]
+    pub(super) const SQLITE: Self = Self {
+        schema: "",
+        has_time_type: false,
+        // The unary plus keeps the planner from using the key index.
+        time_without_key_index: "+time",
+        regex_operator: "regexp",
+        returns_scanned_count: false,
+    };
+
+    /// The dialect of a database.
+    pub(super) fn of(db: &Database) -> Self {
+        #[cfg(feature = "command")]
+        if db.is_embedded() {
+            return Self::SQLITE;
+        }
+        let _ = db;
+        Self::POSTGRES
+    }
+
+    /// The value of a time column in microseconds since 1970.
+    pub(super) fn micros_of(self, column: &str) -> String {
+        if self.has_time_type {
+            format!("(extract(epoch from {column}) * 1000000)::bigint")
+        } else {
+            column.to_owned()
+        }
+    }
+
+    /// A time as a literal, which the planner compares with partition bounds.
+    pub(super) fn time_literal(self, time: Timestamp) -> String {
+        if !self.has_time_type {
+            time.as_microsecond().to_string()
+        } else if is_recordable(time) {
+            format!("timestamptz '{time:.6}'")
+        } else {
+            // The log has no events before the year 1, whose text format differs.
+            "timestamptz '-infinity'".into()
+        }
+    }
+}
+
+/// SQL text with the values that are bound to it.
+pub(super) struct SqlBuilder {
+    text: String,
+    values: Vec<SqlValue>,
+}
+
+impl SqlBuilder {
+    pub(super) fn new(text: String) -> Self {
+        Self { text, values: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    pub(super) fn push_bind(&mut self, value: &str) -> &mut Self {
+        self.values.push(value.into());
+        self.text.push_str(&format!("${}", self.values.len()));
+        self
+    }
+
+    pub(super) fn push_in_list(&mut self, column: &str, values: &[String]) {
+        for (index, value) in values.iter().enumerate() {
+            self.push(&if index == 0 { format!(" and {column} in (") } else { ", ".into() }).push_bind(value);
+        }
+        if !values.is_empty() {
+            self.push(")");
+        }
+    }
+
+    pub(super) fn build(self) -> Statement {
+        Statement::new(self.text, self.values)
+    }
+}
+
+/// Selects events in the columns that [`super::StoredEvent::from_row`] reads, up to the conditions.
+pub(super) fn select_events(dialect: LogDialect) -> SqlBuilder {
+    SqlBuilder::new(format!(
+        "select {} as micros, id, source, type, account, region, resources, detail from {}events where true",
+        dialect.micros_of("time"),
+        dialect.schema
+    ))
+}
+
+/// Selects one page of a search.
+pub(super) fn search_query(dialect: LogDialect, search: &Search, page: &PageRequest) -> SqlBuilder {
+    let mut query = select_events(dialect);
+    push_conditions(dialect, &mut query, search);
     let (comparison, direction) = match page.order {
         SortOrder::NewestFirst => ("<", "desc"),
         SortOrder::OldestFirst => (">", "asc"),
     };
     if let Some(key) = &page.after {
-        query.push(format!(" and (time, id) {comparison} ({}, ", DB::timestamp_literal(key.time)));
-        query.push_bind(key.id.clone()).push(")");
+        query.push(&format!(" and (time, id) {comparison} ({}, ", dialect.time_literal(key.time)));
+        query.push_bind(&key.id).push(")");
     }
-    query.push(format!(
+    query.push(&format!(
         " order by time {direction}, id {direction} limit {} offset {}",
         page.limit, page.offset
     ));
@@ -58,29 +138,22 @@ where
 }
 
 /// Counts the events that match a search.
-pub(super) fn count_query<DB>(search: &Search) -> QueryBuilder<DB>
-where
-    DB: Dialect,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-{
-    let mut query = QueryBuilder::new(format!("select count(*) from {}", DB::EVENTS_TABLE));
-    push_conditions(&mut query, search);
+pub(super) fn count_query(dialect: LogDialect, search: &Search) -> SqlBuilder {
+    let mut query =
+        SqlBuilder::new(format!("select count(*) as events from {}events where true", dialect.schema));
+    push_conditions(dialect, &mut query, search);
     query
 }
 
-fn push_conditions<DB>(query: &mut QueryBuilder<DB>, search: &Search)
-where
-    DB: Dialect,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-{
-    query.push(format!(
-        " where time >= {} and time < {}",
-        DB::timestamp_literal(search.from),
-        DB::timestamp_literal(search.to)
+fn push_conditions(dialect: LogDialect, query: &mut SqlBuilder, search: &Search) {
+    query.push(&format!(
+        " and time >= {} and time < {}",
+        dialect.time_literal(search.from),
+        dialect.time_literal(search.to)
     ));
-    push_in_list(query, "source", &search.sources);
-    push_in_list(query, "id", &search.ids);
-    push_in_list(query, "type", &search.types);
+    query.push_in_list("source", &search.sources);
+    query.push_in_list("id", &search.ids);
+    query.push_in_list("type", &search.types);
     for (index, values) in &search.columns {
         let column = &COLUMNS[*index];
         let values: Vec<String> = match column.case_folding {
@@ -88,34 +161,18 @@ where
             CaseFolding::Preserve => values.clone(),
         };
         match column.match_mode {
-            MatchMode::Exact => push_in_list(query, column.name, &values),
+            MatchMode::Exact => query.push_in_list(column.name, &values),
             MatchMode::Words => {
                 query
-                    .push(format!(" and {} {} ", column.name, DB::REGEX_OPERATOR))
-                    .push_bind(whole_words_pattern(&values));
+                    .push(&format!(" and {} {} ", column.name, dialect.regex_operator))
+                    .push_bind(&whole_words_pattern(&values));
             }
         }
     }
     if let Some(text) = &search.reason_contains {
         let pattern = format!("(?i){}", escape_regex(text));
-        query.push(format!(" and reason {} ", DB::REGEX_OPERATOR)).push_bind(pattern);
+        query.push(&format!(" and reason {} ", dialect.regex_operator)).push_bind(&pattern);
     }
-}
-
-pub(super) fn push_in_list<DB>(query: &mut QueryBuilder<DB>, column: &str, values: &[String])
-where
-    DB: Dialect,
-    for<'q> String: Encode<'q, DB> + Type<DB>,
-{
-    if values.is_empty() {
-        return;
-    }
-    query.push(format!(" and {column} in ("));
-    let mut list = query.separated(", ");
-    for value in values {
-        list.push_bind(value.clone());
-    }
-    query.push(")");
 }
 
 /// A case-insensitive pattern that matches any of these texts as whole words. PostgreSQL and Rust's `regex` interpret

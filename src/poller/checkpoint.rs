@@ -1,4 +1,4 @@
-//! Poll checkpoint, stored in a file or an S3 object.
+//! Checkpoint of a poller, stored in a file or an S3 object.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub enum CheckpointStore {
     File(PathBuf),
     /// An object in an S3 bucket.
     Object {
-        /// An S3 client without its own retries.
+        /// An S3 client without the SDK's retries.
         client: aws_sdk_s3::Client,
         /// The bucket.
         bucket: String,
@@ -97,7 +97,7 @@ impl CheckpointStore {
         let text = serde_json::to_vec(checkpoint).map_err(|error| AwsError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
-                // Replaced whole, because a partly written checkpoint would stop the poller.
+                // Replace the file atomically, because a partly written checkpoint would stop the poller.
                 replace_file(path, &text).map_err(|error| AwsError::Rejected(error.to_string()))
             }
             Self::Object { client, bucket, key } => {

@@ -7,7 +7,7 @@ use crate::archive::parse_s3_location;
 use crate::lambda::{EnvironmentError, Variables};
 use crate::providers::{self, PollingApi, Provider};
 
-/// The maximum delay in seconds: a day.
+/// Maximum of `DELAY_SECONDS`: one day.
 const MAX_DELAY_SECONDS: i64 = 86_400;
 
 /// Settings of the `poller` function.
@@ -25,19 +25,19 @@ pub struct PollerEnvironment {
     pub archive: (String, String),
     /// `MARK_URL`: the bucket and the key of the checkpoint object.
     pub checkpoint: (String, String),
-    /// `DELAY_SECONDS` (300): how long the poller waits for a webhook before it polls the event.
+    /// `DELAY_SECONDS` (default 300): how long the poller waits for a webhook before it polls the event.
     pub delay: SignedDuration,
-    /// `BACK_DAYS` (0): how far back the first poll starts.
+    /// `BACK_DAYS` (default 0): how far back the first poll starts.
     pub lookback: SignedDuration,
     /// `EVENT_TYPES`: the event types to poll, separated by commas; all when unset.
     pub event_types: Vec<String>,
 }
 
 impl PollerEnvironment {
-    /// Reads the environment through `variable`. An empty variable counts as unset.
+    /// Reads the environment; `variable` looks up one environment variable. An empty variable counts as unset.
     ///
     /// # Errors
-    /// Names the first variable that is missing or invalid.
+    /// When a variable is missing or invalid. The error names the first such variable.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);

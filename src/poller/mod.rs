@@ -1,4 +1,4 @@
-//! Poller of event-list APIs, for events with missed webhooks.
+//! Polls event-list APIs of providers for events whose webhooks were missed.
 //!
 //! A [`Poller`] reads the events in time order, in ranges of at most an hour. It leaves out the last minutes, in which
 //! webhooks may still arrive. Ranges overlap, because a provider may list an event late. The poller archives each page
@@ -32,13 +32,13 @@ use crate::secrets::Secret;
 use crate::util::error::error_chain;
 use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
-/// A poll requests another page only with at least this much time left.
+/// A poll requests another page only if at least this much time remains before its deadline.
 const MIN_PAGE_TIME: Duration = Duration::from_secs(5);
 /// Overlap between consecutive ranges, because a provider may list an event late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 /// The maximum length of a range. Longer backlogs are polled in steps, and progress is saved after each page.
 const MAX_RANGE: SignedDuration = SignedDuration::from_hours(1);
-/// Safety margin before the provider's retention limit.
+/// The poller requests no events that the provider would delete within this time.
 const RETENTION_MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Polls one provider.
@@ -66,7 +66,7 @@ pub struct Poller {
 pub struct PollSummary {
     /// The number of pages received.
     pub pages: usize,
-    /// The number of events in these pages, known ones included.
+    /// The number of events in these pages, including events that the log already has.
     pub events: usize,
     /// The time up to which every event has been polled.
     pub polled_until: Timestamp,
@@ -77,7 +77,7 @@ pub struct PollSummary {
 /// Failure of a poll. Progress is saved, and the next poll resumes.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// The API key contains a character that no key has.
+    /// The API key is empty or contains a character that no key has.
     #[error("the API key is empty or contains a space, a line break or another character that no key has")]
     InvalidApiKey,
     /// The HTTP client cannot be built.
@@ -188,7 +188,8 @@ impl Poller {
                 && error.is_page_error()
                 && range.next_query.is_some()
             {
-                // The page query may have expired, or the page is invalid: the next poll restarts the range.
+                // The query may have expired, or the page is invalid. Save the range without its next page, so that the
+                // next poll restarts the range.
                 let current_range = Some(TimeRange { next_query: None, ..range.clone() });
                 self.save_checkpoint(&Checkpoint { current_range, ..checkpoint.clone() }, deadline).await?;
             }
@@ -239,7 +240,8 @@ impl Poller {
         Ok(checkpoint)
     }
 
-    /// The range to poll after those that the checkpoint covers.
+    /// Returns the next range to poll. If the provider no longer has the events after the checkpoint, first moves the
+    /// checkpoint to the oldest available time.
     fn next_range(&self, checkpoint: &mut Checkpoint, available: &Range<Timestamp>) -> TimeRange {
         if checkpoint.until < available.start {
             let (from, to) = (checkpoint.until.to_string(), available.start.to_string());
@@ -286,14 +288,14 @@ impl Poller {
     async fn archive_page(&self, body: Bytes, deadline: Instant) -> Result<(), PollError> {
         let entry = ArchiveEntry {
             provider: self.provider.name,
-            // Keyed by content, so that repeated polls archive an identical page once.
+            // Without an id, the key is the hash of the body, so that repeated polls archive an identical page once.
             id: None,
             is_polled: true,
             received_at: Timestamp::now(),
             headers: vec![("content-type", JSON_MEDIA_TYPE.to_owned())],
             body,
         };
-        // An existing object is a success too.
+        // An entry that already exists is a success, too.
         self.archive.put_if_absent(&entry, deadline).await.map(|_| ()).map_err(PollError::Archive)
     }
 }

@@ -17,7 +17,7 @@ pub(super) const MAX_RESPONSE_BYTES: usize = 32 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
-/// A text is not a valid [`BaseUrl`].
+/// The text is not a valid [`BaseUrl`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the format is https://HOST, without a path (http:// only for this machine)")]
 pub struct BaseUrlError;

@@ -1,15 +1,15 @@
 //! GitHub: repository, organisation and App webhooks.
+//!
+//! GitHub does not retry. After a response other than 2xx, or without a response within 10 s, the operator must request a
+//! redelivery within 3 days.
 
 use super::{
     Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Provider, SampleWebhook, SignatureScheme,
     SignedContent, SigningPart,
 };
 
-/// GitHub signs the raw body with HMAC-SHA256 and writes the signature in hex after `sha256=`. It signs the raw bytes
-/// of a form body (`application/x-www-form-urlencoded`) too, whose field `payload` holds the JSON.
-///
-/// GitHub does not retry. After a response other than 2xx, or none within 10 s, the operator must request a
-/// redelivery within 3 days.
+/// GitHub signs the raw body with HMAC-SHA256 and writes the signature in hex after `sha256=`. The body is JSON, or a form
+/// (`application/x-www-form-urlencoded`) whose field `payload` holds the JSON. The signature covers the encoded form.
 pub const GITHUB: Provider = Provider {
     name: "github",
     title: "GitHub",

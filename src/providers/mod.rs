@@ -1,8 +1,8 @@
 //! Webhook providers and signature verification.
 //!
 //! A provider is a constant that reads like the provider's documentation. The verification, the CloudFormation
-//! template, the README's table, the routes of `hookbridge serve` and `hookbridge send` all derive from it. A
-//! provider has code only where a constant cannot express its rules (Twilio's parameters).
+//! template, the README's table, the routes of `hookbridge serve` and `hookbridge send` all derive from it. A provider
+//! has code only where a constant cannot express its rules (for example Twilio's signed parameters).
 //!
 //! A [`RawWebhook`] is opaque. [`Provider::parse_signature`] parses its signature, and [`UnverifiedWebhook::verify`]
 //! checks it with a secret. Only the resulting [`VerifiedWebhook`] can be read, logged or translated. This module
@@ -44,7 +44,7 @@ pub struct Provider {
     pub documentation: &'static str,
     /// The CloudFormation parameter for the secret.
     pub secret_parameter: &'static str,
-    /// Where to find the secret, as a sentence.
+    /// A sentence for operators: where to find the secret.
     pub secret_hint: &'static str,
     /// The `Source` of the events.
     pub source: &'static str,
@@ -60,7 +60,7 @@ pub struct Provider {
     pub delivery_id: Option<FieldLocation>,
     /// The location of the event's time.
     pub event_time: Option<FieldLocation>,
-    /// The API to poll for events with missed webhooks, if the provider has one.
+    /// The event-list API, if the provider has one; the poller reads it to find events whose webhooks were missed.
     pub polling: Option<PollingApi>,
     /// The webhook that `hookbridge send` sends by default.
     pub sample: SampleWebhook,
@@ -72,7 +72,7 @@ impl Provider {
         self.batch_format().is_some()
     }
 
-    /// The format of its batches, if it sends batches.
+    /// The format of the provider's batches; `None` unless it sends batches.
     pub fn batch_format(&self) -> Option<&'static BatchFormat> {
         match &self.body_format {
             BodyFormat::Batch(format) => Some(format),
@@ -85,8 +85,8 @@ impl Provider {
         urn.strip_prefix("urn:webhook:")?.strip_prefix(self.name)?.strip_prefix(':')
     }
 
-    /// Whether the body contains both the event's id and its time, which identify the event in every delivery and in
-    /// polled pages. A delivery id in a header and the time of arrival do not.
+    /// Whether the body contains both the event's id and its time. These identify the event in every delivery and in
+    /// polled pages; a delivery id in a header and the time of arrival do not.
     pub fn identifies_events(&self) -> bool {
         matches!(
             (self.delivery_id, self.event_time),
@@ -102,9 +102,9 @@ pub struct SampleWebhook {
     pub event_type: &'static str,
     /// The body, in the provider's format.
     pub body: &'static str,
-    /// The event's id in the body, which differs for each event; empty if the body has none.
+    /// The event's id in `body`, which `hookbridge send` replaces by a new id; empty if `body` has none.
     pub id_placeholder: &'static str,
-    /// The event's time in the body, in epoch seconds; empty if the body has none.
+    /// The event's time in `body`, in epoch seconds, which `hookbridge send` replaces; empty if `body` has none.
     pub time_placeholder: &'static str,
 }
 
@@ -112,7 +112,7 @@ pub struct SampleWebhook {
 pub const PROVIDERS: [&Provider; 4] =
     [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
 
-/// The provider of batches whose events have this source.
+/// Finds the provider that sends batches and whose events have this `source`.
 pub fn find_batch_provider(source: &str) -> Option<&'static Provider> {
     PROVIDERS.into_iter().find(|provider| provider.sends_batches() && provider.source == source)
 }

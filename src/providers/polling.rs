@@ -1,4 +1,4 @@
-//! Descriptions of provider event-list APIs.
+//! Describes the event-list APIs of providers.
 
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -17,7 +17,7 @@ pub struct PollingApi {
     pub path: &'static str,
     /// The CloudFormation parameter for the API key.
     pub api_key_parameter: &'static str,
-    /// Where to find the API key and which permissions it needs, as a sentence.
+    /// A sentence for operators: where to find the API key and which permissions it needs.
     pub api_key_hint: &'static str,
     /// Prefix of the API key in the header `Authorization`.
     pub authorization_prefix: &'static str,
@@ -27,11 +27,11 @@ pub struct PollingApi {
     pub until_parameter: &'static str,
     /// Format of the two times.
     pub time_format: TimeFormat,
-    /// Constant query parameters, for example the page size.
+    /// Query parameters that every first request has, for example the page size.
     pub fixed_query: &'static str,
     /// Format of the filter by event type.
     pub type_filter: TypeFilter,
-    /// A note on the filter for operators: a sentence, or empty.
+    /// A sentence for operators about the filter; may be empty.
     pub type_filter_hint: &'static str,
     /// Name of the response field that holds the events.
     pub events_field: &'static str,

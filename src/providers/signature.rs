@@ -1,7 +1,7 @@
 //! Signature schemes and their verification.
 //!
 //! A [`SignatureScheme`] describes how a provider signs, in the terms of its documentation. The same description
-//! parses, verifies and creates signatures. A [`VerificationError`] says why a webhook is not verified.
+//! parses, verifies and creates signatures. A [`VerificationError`] says why a webhook cannot be verified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -32,7 +32,8 @@ pub struct SignatureScheme {
     pub signed_content: SignedContent,
     /// Maximum distance of the signed timestamp from now; `None` if the scheme signs no timestamp.
     pub timestamp_tolerance: Option<TimestampTolerance>,
-    /// The query parameter with the hex SHA-256 of a body that is not a form.
+    /// Name of the query parameter that contains the hex SHA-256 of a body that is not a form; `None` if the provider
+    /// has no such parameter.
     pub body_hash_parameter: Option<&'static str>,
 }
 
@@ -41,7 +42,7 @@ pub struct SignatureScheme {
 pub enum HeaderFormat {
     /// The encoded signature after a fixed prefix, for example `sha256=`. The prefix may be empty.
     Prefixed(&'static str),
-    /// Comma-separated `name=value` pairs: one timestamp, at least one signature, and ignored pairs.
+    /// Comma-separated `name=value` pairs: one timestamp, at least one signature, and other pairs, which are ignored.
     Pairs {
         /// Name of the timestamp in epoch seconds.
         timestamp_key: &'static str,
@@ -78,7 +79,7 @@ pub enum Encoding {
 pub enum SignedContent {
     /// The concatenation of these parts.
     Parts(&'static [SigningPart]),
-    /// Bytes that a function of the provider computes from a webhook.
+    /// The bytes that this function computes from a webhook.
     Custom(fn(&RawWebhook) -> Result<SigningInput, VerificationError>),
 }
 
@@ -110,7 +111,7 @@ pub struct TimestampTolerance {
     pub future_seconds: i64,
 }
 
-/// Why a webhook is not verified. The response to the sender never states the reason.
+/// Why a webhook cannot be verified. The response to the sender never states the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerificationError {
     /// The signature header is missing.
@@ -237,7 +238,7 @@ impl SignatureScheme {
 
     fn decode(&self, text: &str) -> Option<SignatureValue> {
         let bytes = match self.encoding {
-            // No provider sends upper case, which would be a second encoding of the same signature.
+            // Reject upper case: no provider sends it, and it would be a second encoding of the same signature.
             Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
             Encoding::Hex => {
                 let mut bytes = vec![0; text.len() / 2];

@@ -1,15 +1,16 @@
 //! Stripe: snapshot and thin events.
+//!
+//! During a rotation the signature header has one `v1` per secret. hookbridge ignores `v0`, which only test events have.
+//! Stripe's own libraries reject timestamps that are more than 300 s old; hookbridge also rejects those that are more
+//! than 300 s in the future.
 
 use super::{
     Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
     SampleWebhook, SignatureScheme, SignedContent, SigningPart, TimeFormat, TimestampTolerance, TypeFilter,
 };
 
-/// Stripe signs `<timestamp>.<body>` with HMAC-SHA256 and sends `t=<timestamp>,v1=<signature>` with a hex signature.
-/// During a rotation the header has one `v1` per secret. hookbridge ignores `v0`, a leftover of the test mode. The
-/// HMAC key is the whole secret including `whsec_`.
-///
-/// Stripe's own libraries reject timestamps older than 300 s. hookbridge also rejects those 300 s in the future.
+/// Stripe signs `<timestamp>.<body>` with HMAC-SHA256 and sends `t=<timestamp>,v1=<signature>` with a hex signature. The
+/// HMAC key is the whole secret, including `whsec_`.
 pub const STRIPE: Provider = Provider {
     name: "stripe",
     title: "Stripe",

@@ -21,7 +21,7 @@ pub enum BodyFormat {
     JsonOrFormField(&'static str),
     /// A JSON array of events, which the bridge archives as received and the recorder parses.
     Batch(&'static BatchFormat),
-    /// A format that a function of the provider translates.
+    /// Another format, which this function translates to the `Detail`.
     Custom(fn(&VerifiedWebhook) -> Result<Detail, TranslationError>),
 }
 
@@ -195,7 +195,7 @@ impl VerifiedWebhook {
     }
 }
 
-/// The fields of a detail, parsed on first use.
+/// The fields of a `Detail`, parsed on first use.
 struct LazyFields<'a> {
     detail: &'a Detail,
     fields: Option<Fields<'a>>,
@@ -207,7 +207,7 @@ impl<'a> LazyFields<'a> {
     }
 }
 
-/// Whether EventBridge accepts the text as a detail type, and it is safe in a log line.
+/// Whether EventBridge accepts the text as a `DetailType` and the text is safe in a log line.
 fn is_detail_type(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_DETAIL_TYPE_CHARS && !text.chars().any(char::is_control)
 }

@@ -1,9 +1,12 @@
-//! Twilio: calls, messages, and the debugger's JSON events.
+//! Twilio: calls, messages, and the JSON events of Twilio's debugger.
 //!
-//! Twilio signs the configured URL. The signature covers the body in one of two ways: it includes the parameters of a
-//! form, and for any other body the URL's `bodySHA256` must be the body's hash. This module rejects a body that is
-//! covered in neither way, even if the signature is valid. Otherwise an attacker could replay a captured signature
-//! with another body.
+//! Twilio signs the URL that the operator configured. The signature covers the body in one of two ways: it includes the
+//! parameters of a form, and for any other body the URL's `bodySHA256` must be the body's hash. This module rejects a
+//! body that is covered in neither way, even if the signature is valid. Otherwise an attacker could replay a captured
+//! signature with another body.
+//!
+//! The `Detail` of a JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
+//! repeated name. If `PayloadType` is JSON, the field `Payload` becomes its JSON value.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,9 +28,6 @@ const MAX_FIELDS: usize = 10_000;
 /// Twilio signs with HMAC-SHA1 in base64; its libraries also use HMAC-SHA256 with an account's shared key. The signed
 /// content is the full URL with its query. For a form, the names and values follow, sorted by name, with the distinct
 /// values of each name sorted. Twilio may or may not write the port in the signed URL, so hookbridge tries both.
-///
-/// The `Detail` of a JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
-/// repeated name. If `PayloadType` is JSON, the field `Payload` becomes its JSON value.
 pub const TWILIO: Provider = Provider {
     name: "twilio",
     title: "Twilio",
@@ -72,7 +72,7 @@ fn signed_content(webhook: &RawWebhook) -> Result<SigningInput, VerificationErro
     let suffix = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
     if webhook.url().path == "/" {
-        // If the operator configured the URL without its last slash, Twilio signs it without the slash.
+        // If the operator configured the URL without the slash of an empty path, Twilio signs it without the slash.
         let without_slash = RequestUrl { path: String::new(), ..webhook.url().clone() };
         urls.extend(without_slash.with_and_without_port());
     }

@@ -6,7 +6,7 @@ use super::signature::ParsedSignature;
 use super::{Provider, RawWebhook, VerificationError, VerifiedWebhook};
 use crate::secrets::Secret;
 
-/// A webhook with a well-formed signature. Only such a webhook justifies fetching the secret.
+/// A webhook with a well-formed signature. The bridge fetches the secret for such webhooks only.
 pub struct UnverifiedWebhook {
     provider: &'static Provider,
     webhook: RawWebhook,
@@ -14,8 +14,8 @@ pub struct UnverifiedWebhook {
 }
 
 impl Provider {
-    /// Parses the signature of a webhook that arrived at `now`. Reads the body only if the scheme ties it to the URL,
-    /// by a hash or by its parameters (Twilio).
+    /// Parses the signature of a webhook that arrived at `now`. Reads the body only for a scheme that signs the URL and
+    /// ties the body to it, by a hash or by form parameters (Twilio).
     ///
     /// # Errors
     /// When the signature is missing, malformed, outside the timestamp tolerance, or does not cover the body.

@@ -116,8 +116,8 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
-    /// Rewrites `request` to the URL that the sender used: with this scheme and host, and with this path as a prefix
-    /// unless the path of the request already has it (a proxy may or may not strip it).
+    /// Rewrites `request` to the URL that the sender used: with the scheme and host of the public URL, and with its
+    /// path as a prefix. A proxy may strip the prefix or not, so a path that has the prefix stays unchanged.
     pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
         let prefix_path = prefix.trim_end_matches('/');

@@ -28,16 +28,14 @@ struct Envelope<'a> {
     resources: Vec<String>,
     #[serde(borrow)]
     detail: &'a RawValue,
-    /// Present only in the file of the embedded bus.
+    /// The offsets of line breaks in `detail`; only in lines of the local bus file.
     #[serde(rename = "detail-line-breaks", default)]
     line_breaks: Option<LineBreaks>,
 }
 
-/// Parses an EventBridge envelope; `None` when the JSON is not one.
-///
-/// The id must be the same however an event arrives. An event that was published from the log keeps its log id, which
-/// one of its resources contains. An event whose provider assigns id and time keeps both, so that a redelivered webhook
-/// or a polled event is a duplicate.
+/// Parses an EventBridge envelope; `None` when the JSON is not one. The log recognizes a duplicate by its id and time. So
+/// an event that was published from the log gets the log id that one of its resources contains, and an event whose
+/// provider assigns id and time keeps both: a redelivered webhook or a polled event is then a duplicate.
 pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
     if !is_recordable(envelope.time) {

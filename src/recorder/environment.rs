@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use crate::archive::parse_s3_location;
 use crate::lambda::{EnvironmentError, Variables};
 
-/// The maximum retention in days: a hundred years.
+/// Maximum of `RETENTION_DAYS`: a hundred years.
 const MAX_RETENTION_DAYS: i64 = 36_500;
 
 /// Settings of the `recorder` function.
@@ -18,7 +18,7 @@ pub struct RecorderEnvironment {
     pub database_secret_arn: Option<String>,
     /// `ARCHIVE_URL`: the bucket and the key prefix of the archived batches.
     pub archive: (String, String),
-    /// The bus to publish events to: `EVENT_BUS_NAME` (`default`), when `PUBLISH` is `true`.
+    /// `EVENT_BUS_NAME` (default `default`): the bus to publish on; `None` unless `PUBLISH` is `true`.
     pub event_bus: Option<String>,
     /// `RETENTION_DAYS`: how long events are stored; without limit when unset or 0.
     pub retention: Option<SignedDuration>,
@@ -27,10 +27,10 @@ pub struct RecorderEnvironment {
 }
 
 impl RecorderEnvironment {
-    /// Reads the environment through `variable`. An empty variable counts as unset.
+    /// Reads the environment; `variable` looks up one environment variable. An empty variable counts as unset.
     ///
     /// # Errors
-    /// Names the first variable that is missing or invalid.
+    /// When a variable is missing or invalid. The error names the first such variable.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);

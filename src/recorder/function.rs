@@ -1,7 +1,7 @@
 //! The `recorder` Lambda function.
 //!
-//! SQS invokes it with S3 notifications and bus events, which it records. A schedule invokes it to maintain the log and
-//! to report the lag of named consumers.
+//! SQS invokes it with bus events, and with S3 notifications of archived batches; it records the events of both. A
+//! schedule invokes it to maintain the log and to report the lag of named consumers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct RecorderFunction<B> {
 struct ScheduledEvent<'a> {
     #[serde(rename = "detail-type", borrow)]
     detail_type: Option<Cow<'a, str>>,
-    /// The task of a schedule of our own stack: `lag`.
+    /// `lag` in the event of the schedule that requests the lag report; other scheduled events have no task.
     #[serde(borrow)]
     task: Option<Cow<'a, str>>,
 }
@@ -55,7 +55,7 @@ pub enum RecorderInvocationError {
     Log(#[from] DatabaseError),
 }
 
-/// Result of one message.
+/// The result of processing one message.
 struct MessageResult {
     message_id: String,
     object: Option<String>,
@@ -139,7 +139,8 @@ impl<B: Bus> RecorderFunction<B> {
     }
 
     /// Returns one log line per named consumer. Each line is also a CloudWatch metric record of `ConsumerLagEvents`,
-    /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed unread events), by function and by consumer.
+    /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed unread events), with the dimension
+    /// `function` and again with `function` and `consumer`.
     async fn report_lag(&self, request_id: &str) -> Result<Vec<String>, DatabaseError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
@@ -206,9 +207,9 @@ impl<B: Bus> RecorderFunction<B> {
         }
     }
 
-    /// Returns the JSON log line of a message. The line is also a CloudWatch metric record of `Recorded`, `Repeats`,
-    /// `Unrecognized`, `Failed` (counts) and `RecordLatency` (milliseconds), by function; and of `Missed` for a polled
-    /// page: the number of events that no webhook delivered.
+    /// Returns the JSON log line of a message. It is also a CloudWatch metric record with the dimension `function`:
+    /// `Recorded`, `Repeats`, `Unrecognized`, `Failed` (counts), `RecordLatency` (milliseconds), and, only for a polled
+    /// page, `Missed`, the number of events that no webhook delivered.
     fn log_line(&self, message_result: &MessageResult, request_id: &str) -> String {
         let (summary, error) = match &message_result.result {
             Ok(summary) => (*summary, None),

@@ -1,8 +1,8 @@
 //! Recorder of archived batches and bus events.
 //!
 //! A [`Recorder`] reads a batch from the archive, parses it, and records it completely and once. With a bus, it then
-//! publishes the new events and stores that it has. A run that stops early can be repeated: the log ends up the same,
-//! and events are published at least once. The recorder never changes the archive.
+//! publishes the new events and marks the batch as published. A run that stops early can be repeated: the log ends up
+//! the same, and events are published at least once. The recorder never changes the archive.
 
 mod envelope;
 mod environment;
@@ -77,9 +77,9 @@ pub struct RecordSummary {
     pub unrecognized: usize,
     /// The number of events that were published.
     pub published: usize,
-    /// The number of events that a bus does not accept: unrecognized, too large, or invalid detail.
+    /// The number of events that a bus does not accept: unrecognized, too large, or with an invalid `detail`.
     pub unpublishable: usize,
-    /// For a polled page: the number of events that had not been recorded; otherwise `None`.
+    /// For a polled page: the number of its events that the log did not have; otherwise `None`.
     pub missed_events: Option<usize>,
     /// The size of the batch in bytes.
     pub bytes: usize,
@@ -213,7 +213,7 @@ impl<B: Bus> Recorder<B> {
         if summary.is_already_recorded || summary.duplicates > 0 {
             let new_keys = self.log.batch_event_keys(batch_id).await?.into_iter();
             let mut new_keys: HashSet<_> = new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
-            // Not yet reported: the earlier run stopped before publishing.
+            // Report the missed events: an earlier run that recorded the batch stopped before it reported them.
             summary.missed_events = summary.missed_events.map(|_| new_keys.len());
             events.retain(|record| {
                 let (time, id) = record.key();
@@ -227,7 +227,8 @@ impl<B: Bus> Recorder<B> {
 
 #[cfg(feature = "command")]
 impl<B: Bus> Recorder<B> {
-    /// Lists the next page of a provider's batches after a key; `None` after the last one.
+    /// Lists the page of a provider's batches that sort after the key `after`, and finds those that the log does not
+    /// have; `None` after the last page.
     ///
     /// # Errors
     /// The archive or the log cannot be read.
@@ -260,13 +261,13 @@ pub fn parse_batch<'a>(
     body: &'a str,
     received_at: Timestamp,
 ) -> log::EventBatch<'a> {
-    // EventBridge has whole seconds, so an event that returns through a bus has the same time.
+    // Truncate to whole seconds, as EventBridge does, so that an event that returns through a bus has the same time.
     let received_at = Timestamp::from_second(received_at.as_second()).unwrap_or(received_at);
     let (records, unrecognized) = (format.parse_batch)(body, received_at);
     log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized_count: unrecognized }
 }
 
-/// Parses the JSON lines of the embedded bus. Invalid lines are skipped and counted.
+/// Parses lines of the local bus file. Invalid lines are skipped and counted as unrecognized.
 #[cfg(feature = "command")]
 pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized_count: 0 };
@@ -293,7 +294,7 @@ fn single_event_batch(
     }
 }
 
-/// Extracts the search columns from an event's detail; empty unless its source is a provider of batches.
+/// Extracts the search columns from an event's `detail`; empty unless its source is a provider that sends batches.
 pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
     let format = providers::find_batch_provider(source).and_then(Provider::batch_format);
     let format_and_element = format.zip(serde_json::from_str(detail).ok());
@@ -340,7 +341,7 @@ async fn publish<B: Bus>(
     Ok((published, unpublishable))
 }
 
-/// Converts a record into a bus event; `None` for unrecognized events and for details that EventBridge does not
+/// Converts a record into a bus event; `None` for an unrecognized event and for a `detail` that EventBridge does not
 /// accept.
 pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
     if record.detail_type == log::UNRECOGNIZED_TYPE {

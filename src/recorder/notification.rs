@@ -21,8 +21,8 @@ pub(super) struct S3Object<'a> {
     pub(super) key: String,
 }
 
-/// The fields of all message formats. Sources: "Event message structure", Amazon S3 User Guide; "Events structure
-/// reference", Amazon EventBridge User Guide.
+/// The fields that distinguish the message formats. Sources: "Event message structure", Amazon S3 User Guide; "Events
+/// structure reference", Amazon EventBridge User Guide.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(rename = "Records", borrow)]

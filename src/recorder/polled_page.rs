@@ -1,6 +1,6 @@
 //! Parser of pages from event-list APIs.
 //!
-//! Each event gets the same id and time as the one from its webhook.
+//! An event gets the same id and time from a page as from its webhook.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use crate::providers::{JSON_MEDIA_TYPE, Provider};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Parses a page into records and the number of unrecognized ones; `None` when the body is not a page of this
-/// provider. Events without a time get the day of `received_at`, so that repeated polls produce the same record.
+/// Parses a page into records and the number of unrecognized ones; `None` when the body is not a page of this provider.
+/// Events without a time get the start of the day of `received_at`, so that repeated polls produce the same record.
 pub fn parse_polled_page(
     provider: &'static Provider,
     response: &str,

@@ -13,7 +13,7 @@ pub(super) fn to_new_event(
     provider: &'static Provider,
     payload: &ArchivedPayload,
 ) -> (NewEvent<'static>, bool) {
-    // Whole seconds, as in EventBridge.
+    // Truncate to whole seconds, as EventBridge does.
     let received_at = Timestamp::from_second(payload.received_at.as_second()).unwrap_or(payload.received_at);
     let verified = VerifiedWebhook::from_archive(provider, &payload.headers, payload.body.clone());
     let base = |detail: String, detail_type: String| {

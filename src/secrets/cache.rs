@@ -1,4 +1,4 @@
-//! Cache of secret versions, with rotation grace.
+//! Cache of the versions of a signing secret.
 //!
 //! The cache guarantees:
 //! - Concurrent webhooks share one fetch.
@@ -38,7 +38,7 @@ impl Default for CacheTtls {
     }
 }
 
-/// Provides the secret versions that a signature may be made with.
+/// Provides the secret versions with which a provider may have signed.
 pub trait SigningSecrets: Send + Sync + 'static {
     /// The current version, which the caller tries first.
     fn current(&self) -> impl Future<Output = Result<Arc<SecretVersion>, SecretError>> + Send;
@@ -46,17 +46,17 @@ pub trait SigningSecrets: Send + Sync + 'static {
     /// The version before `current`, if it exists and its grace period has not expired.
     ///
     /// # Errors
-    /// When the lookup fails, so that the version may exist.
+    /// When the lookup fails: it is unknown whether the secret has a previous version.
     fn previous(
         &self,
         current: &SecretVersion,
     ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 
-    /// A version newer than `current`, if one exists. Lookups are rate-limited; in between, the result of the last
-    /// one applies.
+    /// A version newer than `current`, if one exists. Lookups are rate-limited: within the refresh interval, the result
+    /// of the last lookup applies again.
     ///
     /// # Errors
-    /// When the lookup fails, so that a newer version may exist.
+    /// When the lookup fails: it is unknown whether a newer version exists.
     fn newer(
         &self,
         current: &SecretVersion,
@@ -72,11 +72,11 @@ pub struct CachedSecrets<S> {
     refreshes: tokio::sync::Mutex<RefreshLimiter>,
 }
 
-/// The versions last read, which do not expire.
+/// The versions that the store returned last. They do not expire, so that they can replace a failed lookup.
 #[derive(Default)]
 struct LastKnown {
     current: Option<Arc<SecretVersion>>,
-    /// The version before `current`, once fetched or replaced.
+    /// The version before `current`, if the cache has fetched it or has replaced it by `current`.
     previous: Option<Arc<SecretVersion>>,
     /// Time at which the cache observed a change of `current`.
     changed_at: Option<Timestamp>,
@@ -86,7 +86,7 @@ struct LastKnown {
 #[derive(Default)]
 struct RefreshLimiter {
     newer: Option<RefreshRecord>,
-    /// Set only if the lookup failed.
+    /// The last lookup of the previous version, unless it succeeded.
     previous: Option<RefreshRecord>,
 }
 
@@ -124,7 +124,7 @@ impl<S: SecretStore> CachedSecrets<S> {
             let replaced = known.current.replace(version.clone());
             let is_rotated = replaced.as_ref().is_some_and(|replaced| replaced.id != version.id);
             if is_rotated {
-                // Until the next fetch of the previous version, the replaced version takes its role.
+                // The replaced version counts as the previous one until the store returns the previous version.
                 known.previous = replaced;
                 known.changed_at = Some(Timestamp::now());
             }
@@ -140,13 +140,14 @@ impl<S: SecretStore> CachedSecrets<S> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last lookup, if it is more recent than the refresh interval.
+    /// The last lookup, unless it is older than the refresh interval.
     fn recent<'a>(&self, last: Option<&'a RefreshRecord>) -> Option<&'a RefreshRecord> {
         last.filter(|refresh| refresh.fetched_at.elapsed() < self.ttls.refresh_interval)
     }
 
-    /// Whether the grace period still runs. It starts at the creation of the current version or, after a rollback to
-    /// an older version, at the time when the cache observed it.
+    /// Whether the grace period of the previous secret still runs. It starts when the current version was created or
+    /// when the cache observed the change to it, whichever is later: after a rollback, the current version can be an
+    /// old one.
     fn is_previous_accepted(&self, current: &SecretVersion) -> bool {
         let Ok(grace) = SignedDuration::try_from(self.ttls.previous_grace) else { return true };
         let rotated_at = current.created_at.max(self.last_known().changed_at);
@@ -207,7 +208,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         match (self.last_known().previous.clone(), result) {
             (Some(known), _) => Ok(Some(known)),
             (None, Err(error @ SecretError::Unavailable(_))) => Err(error),
-            // A definitive "unreadable" means that no previous version exists.
+            // A retry does not help if the previous version is unreadable, so it counts as missing.
             (None, _) => Ok(None),
         }
     }

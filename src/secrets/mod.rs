@@ -37,7 +37,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// Creates a secret from the exact bytes.
+    /// Creates a secret from these bytes, including a line break at their end.
     pub(crate) fn from_bytes(value: Vec<u8>) -> Self {
         Self(value.into())
     }

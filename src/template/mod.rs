@@ -1,7 +1,8 @@
-//! The CloudFormation templates: provider stacks and pollers, which are generated from the provider's constant, the
-//! event log, and the dispatcher.
+//! The CloudFormation templates of all stacks.
 //!
-//! A template is YAML with a few placeholders, so that it reads like its output. `cloudformation/` contains the output.
+//! The templates of provider stacks and pollers are generated: each is YAML with a few placeholders for the values of
+//! the provider's constant, so that it reads like its output. The templates of the event log and of dispatch are fixed.
+//! `cloudformation/` contains the output of all templates.
 
 use crate::providers::{self, PollingApi, Provider};
 
@@ -9,7 +10,7 @@ use crate::providers::{self, PollingApi, Provider};
 pub enum Template {
     Provider(&'static Provider),
     Poller(&'static Provider, &'static PollingApi),
-    /// Recorder, feed and their database.
+    /// The recorder, the feed and their database.
     EventLog,
     Dispatch,
 }
@@ -32,7 +33,7 @@ impl Template {
             .collect()
     }
 
-    /// `PROVIDER`, `PROVIDER-poller`, `event-log` or `dispatch`.
+    /// The name of the template: `PROVIDER`, `PROVIDER-poller`, `event-log` or `dispatch`.
     pub fn name(self) -> String {
         match self {
             Self::Provider(provider) => provider.name.into(),

@@ -1,6 +1,7 @@
-//! Texts of errors.
+//! Formats errors as text.
 
-/// An error and its causes in one line, by `Display`: the SDK's `Debug` output can contain a response.
+/// Formats an error and its causes in one line. It uses `Display`, because the SDK's `Debug` output can contain a
+/// response.
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Private files and folders, and files that are replaced whole.
+//! Creates files and folders that only their owner can read, and replaces files atomically.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -21,8 +21,8 @@ pub fn open_private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Replaces a file, which only its owner can read: writes a new file beside it, flushes it and renames it, so that a crash leaves
-/// the old or the new content whole.
+/// Replaces a file with one that only its owner can read. Writes a new file beside it, flushes it and renames it, so
+/// that a crash leaves either the complete old content or the complete new content.
 pub fn replace_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let new_path = path.with_added_extension("new");
     let mut file = open_private(&new_path)?;

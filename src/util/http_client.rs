@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// A client for a host: no redirects, a timeout of 30 s. It uses no proxy for a loopback host.
+/// Builds a client for requests to `host`, with a timeout of 30 s and without redirects. Uses no proxy for a loopback
+/// host.
 ///
 /// # Errors
 /// The system's root certificates cannot be read.
@@ -11,9 +12,9 @@ pub fn client_for(host: &str) -> Result<reqwest::Client, reqwest::Error> {
     if is_loopback(host) { builder.no_proxy().build() } else { builder.build() }
 }
 
-/// The settings of every client: user agent, no redirects.
+/// Creates a builder with the settings of every client: the user agent, and no redirects.
 pub fn client_builder() -> reqwest::ClientBuilder {
-    // Fails if a provider is already installed; it is the same provider.
+    // The call fails if a TLS provider is already installed, which is then the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())

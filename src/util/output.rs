@@ -1,7 +1,7 @@
 //! Terminal output and logging setup.
 //!
-//! Only events of this crate are logged, whatever `RUST_LOG` says, because the SDK's debug output can contain requests and
-//! responses, and so secrets.
+//! The log contains only messages of this crate, whatever `RUST_LOG` says, because the SDK's debug messages can contain
+//! requests and responses, and so secrets.
 
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
@@ -23,7 +23,8 @@ pub fn init_function_logging() {
     tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
-/// The exit code of a function. A function returns only if it could not start; then the error is logged.
+/// Converts the result of a function to an exit code, and logs the error. A function returns only if it could not
+/// start.
 pub fn exit_code(result: Result<(), lambda_runtime::Error>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

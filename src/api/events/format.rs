@@ -1,4 +1,4 @@
-//! Formats of events: EventBridge's envelope, or CloudEvents.
+//! Response formats of events, chosen by the `Accept` header: EventBridge's envelope, or CloudEvents.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
@@ -34,8 +34,8 @@ pub(in crate::api) enum ResponseKind {
 }
 
 impl Format {
-    /// Chooses by `Accept`: the supported media type with the highest weight, the first of equals; a list if none is supported.
-    /// Source: RFC 9110, section 12.5.1.
+    /// Chooses the format by the `Accept` header: the supported media type with the highest weight, the first one if several have
+    /// it, and a list if no type is supported. Source: RFC 9110, section 12.5.1.
     pub(in crate::api) fn negotiate(accept: Option<&str>) -> ResponseKind {
         let mut best = (0.0, ResponseKind::Page(Self::List));
         for range in accept.unwrap_or_default().split(',') {
@@ -55,7 +55,7 @@ impl Format {
         best.1
     }
 
-    /// Like [`negotiate`](Self::negotiate), where streaming is not available.
+    /// Like [`negotiate`](Self::negotiate), for paths that cannot stream: a request for a stream gets a list.
     pub(in crate::api) fn for_page(accept: Option<&str>) -> Self {
         match Self::negotiate(accept) {
             ResponseKind::Page(format) => format,
@@ -78,7 +78,7 @@ impl Format {
         }
     }
 
-    /// Appends one event.
+    /// Appends one event to `buffer`.
     pub(in crate::api) fn write(self, event: &StoredEvent, buffer: &mut Vec<u8>) {
         match self {
             Self::List => event.write_json(buffer),

@@ -7,13 +7,13 @@ use super::reader::{EventPage, LogReader};
 use crate::api::error::ApiError;
 use crate::log::Position;
 
-/// The longest long poll. Below the idle timeout of 30 s that many proxies have.
+/// The longest time that a long poll may wait. It is less than 30 s, after which many proxies close an idle connection.
 pub const MAX_WAIT: Duration = Duration::from_secs(25);
 /// The pause after a spurious wake-up, before the next query.
 const DATABASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl LogReader {
-    /// The page after a position; if it is empty, waits for events up to `query.wait`.
+    /// Reads the page after a position. If the page is empty, waits for events, at most for `query.wait`.
     pub(in crate::api) async fn page_after(
         &self,
         from: Position,
@@ -30,7 +30,7 @@ impl LogReader {
                 return Ok(page);
             }
             if page.next_position == from && self.log.assign_positions().await? <= from {
-                // Spurious wake-up; the log may have been restored from a backup.
+                // The wake-up was spurious, for example because an older backup of the log was restored.
                 sleep(DATABASE_POLL_INTERVAL).await;
             }
             from = page.next_position;

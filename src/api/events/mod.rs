@@ -1,4 +1,4 @@
-//! `GET /events`: the log in order after a cursor, with long polling, and `GET /events/{id}`.
+//! `GET /events` reads the log in order, after or before a cursor, with long polling. `GET /events/{id}` reads one event.
 
 pub(super) mod format;
 pub(super) mod long_poll;
@@ -17,7 +17,7 @@ use query::{AllowedParameters, EventQuery, InvalidParameter, PageStart};
 use reader::{EventPage, LogReader};
 
 const PATH: &str = "/events";
-/// Carries the cursor of the next page.
+/// The response header with the cursor of the next page.
 const CURSOR_HEADER: HeaderName = HeaderName::from_static("hookbridge-cursor");
 
 impl From<InvalidParameter> for ApiError {
@@ -76,7 +76,7 @@ pub(super) async fn get_event(
     Ok(ApiResponse::new(format.media_type(), StatusCode::OK, format.to_bytes(&event)))
 }
 
-/// The response for a page, with the consumer's lease if there is one.
+/// Builds the response for a page. `lease` is the id of the lease, if a named consumer reads the page.
 pub(super) fn page_response(
     request: &ApiRequest<'_>,
     format: Format,
@@ -114,12 +114,12 @@ pub(super) fn page_response(
     };
     let (first, last) = (event_id(page.events.first()), event_id(page.events.last()));
     let response = match lease {
-        // The holder of a lease must receive the events.
+        // No 304 is returned for a leased page: the holder of the lease must receive the events.
         Some(_) => response.without_etag(),
         None => response.with_etag(&[&range, &first, &last, request.query]),
     };
     if request.path != PATH {
-        // A consumer's next page has the same URL.
+        // A response to a consumer has no `Link`, because the consumer's next page has the same URL.
         return response;
     }
     let direction = if matches!(query.start, PageStart::After(_)) { "after" } else { "before" };

@@ -13,7 +13,7 @@ use crate::util::time;
 
 pub(in crate::api) const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
-/// The most types or sources in one filter.
+/// The maximum number of types, and of sources, in one filter.
 const MAX_FILTER_VALUES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(in crate::api) enum PageStart {
     Before(LogPoint),
 }
 
-/// A point between two events.
+/// A point in the log, between two events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) enum LogPoint {
     /// Before the oldest event in the log.
@@ -52,14 +52,14 @@ impl LogPoint {
     }
 }
 
-/// The text of a 400 response.
+/// An invalid parameter. The text is the message of the 400 response.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::api) struct InvalidParameter(pub(in crate::api) String);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) enum AllowedParameters {
     Log,
-    /// Those of a named consumer: without `after` and `before`, because the server keeps its cursor.
+    /// The parameters of a named consumer: without `after` and `before`, because the server stores the consumer's cursor.
     Consumer,
 }
 
@@ -153,7 +153,7 @@ fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
     parse_time_or_date(value).ok_or_else(invalid_time)
 }
 
-/// A time or a date. An unencoded plus sign was decoded as a space.
+/// Parses a time or a date. A plus sign that was not percent-encoded has been decoded as a space; it is restored.
 fn parse_time_or_date(text: &str) -> Option<Timestamp> {
     time::parse_time_or_date(&text.replace(' ', "+"))
 }

@@ -1,4 +1,4 @@
-//! Reads pages of the log: after or before a point, with filters, and waiting for new events.
+//! Reads pages of the log: the events after or before a point that match a filter.
 
 use std::ops::Range;
 
@@ -11,12 +11,12 @@ use crate::api::{MAX_RESPONSE_BYTES, cursor, json_string_bytes};
 use crate::db::DatabaseError;
 use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, PositionedEvent};
 
-/// The most positions that one query scans for events that match a filter.
+/// The maximum number of positions that one database query scans for events that match a filter.
 const MAX_SCAN_STEP: i64 = 20_000;
 /// How long one request scans before it returns the events found so far.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The log with its cursors.
+/// Reads a log and its cursors.
 pub(in crate::api) struct LogReader {
     pub(in crate::api) log: EventLog,
     signing_key: OnceCell<CursorSigningKey>,
@@ -26,13 +26,13 @@ pub(in crate::api) struct EventPage {
     pub(in crate::api) events: Vec<PositionedEvent>,
     /// The position at which the scan started.
     pub(in crate::api) start_position: Position,
-    /// The position of the next page.
+    /// The position from which the next page is read.
     pub(in crate::api) next_position: Position,
-    /// Whether the log continues at `next_position`; with a filter, none of the further events may match.
+    /// Whether the log has more events in the direction of the scan. If there is a filter, possibly none of them matches.
     pub(in crate::api) has_more: bool,
 }
 
-/// The scan for one page: the remaining limits of the page, and how far the next query scans.
+/// The state of the scan for one page, which reads ranges of the log until the page is full.
 struct FilteredScan<'q> {
     filter: &'q EventFilter,
     page_limit: PageLimit,
@@ -55,7 +55,7 @@ impl<'q> FilteredScan<'q> {
         }
     }
 
-    /// Reads the next events; when the page is full, also returns the position after the last one.
+    /// Reads the matching events of `window`. If they fill the page, also returns the position from which the next page is read.
     async fn read(
         &mut self,
         log: &EventLog,
@@ -67,8 +67,8 @@ impl<'q> FilteredScan<'q> {
         if self.page_limit.from_end {
             events.reverse();
         }
-        // A function returns the page as a JSON string, in which a detail can double in size. This upper bound is cheap to
-        // compute, and usually shows that all events fit.
+        // A function returns the page as a JSON string, in which the size of an event's detail can double. This upper bound is
+        // cheap to compute, and usually shows that all events fit.
         let max_size: usize = events.iter().map(|positioned| 2 * positioned.event.detail.len() + 1024).sum();
         let (mut size, mut count, mut page_end) = (0, 0, None);
         if max_size <= self.page_limit.max_detail_bytes {
@@ -76,7 +76,7 @@ impl<'q> FilteredScan<'q> {
         }
         for positioned in &events[count..] {
             let new_size = size + json_string_bytes(&positioned.event.detail) + 1024;
-            // An oversized event gets a page for itself.
+            // An event that is larger than the limit gets a page for itself.
             if new_size > self.page_limit.max_detail_bytes && !(self.is_empty && count == 0) {
                 page_end = Some(positioned.position + i64::from(self.page_limit.from_end));
                 break;
@@ -114,11 +114,11 @@ impl LogReader {
         self.signing_key.get_or_try_init(|| self.log.cursor_signing_key()).await
     }
 
-    /// The page at the start of a query.
+    /// Reads the page that a query requests.
     pub(in crate::api) async fn page_for(&self, query: &EventQuery) -> Result<EventPage, ApiError> {
         match &query.start {
             PageStart::After(LogPoint::Cursor(cursor)) => {
-                // Reading the page checks whether the position exists.
+                // Unlike `resolve_point`, this does not check whether the position exists: reading the page does.
                 let from = self.decode_cursor(cursor).await?;
                 self.page_after(from, query).await
             }
@@ -133,7 +133,7 @@ impl LogReader {
         }
     }
 
-    /// The position in a cursor, which may be outside the log.
+    /// Decodes a cursor into its position, which may be outside the log.
     async fn decode_cursor(&self, text: &str) -> Result<Position, ApiError> {
         let message = "invalid cursor: damaged, truncated, or of another log; use a cursor of this log, start, now, or a time such as 2026-11-22T10:00:00Z";
         let position = cursor::decode_cursor(text, self.cursor_signing_key().await?);
@@ -182,7 +182,7 @@ impl LogReader {
         Ok(page)
     }
 
-    /// The page before a position, in log order.
+    /// Reads the page before a position. Its events are in log order.
     async fn scan_backward(&self, to: Position, query: &EventQuery) -> Result<EventPage, ApiError> {
         let first = self.log.bounds().await?.first_position;
         if to < first {

@@ -17,13 +17,13 @@ use crate::api::{ApiRequest, TokenScope, cursor, trim_slash};
 use crate::log::{CursorSigningKey, Position, PositionedEvent};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// The longest silence; proxies close connections that are idle for longer.
+/// The longest time without data, because proxies close connections that are idle for longer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 pub const STREAM_HEADERS: [(HeaderName, &str); 2] =
     [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
 
-/// Whether a request asks for a stream of a resource that can be streamed.
+/// Whether a request asks for a stream of `/events`, the only path that streams.
 pub fn is_stream_request(request: &ApiRequest<'_>) -> bool {
     request.method == Method::GET
         && trim_slash(request.path) == PATH
@@ -60,13 +60,13 @@ impl EventStream {
         query.wait = Duration::ZERO;
         let key = reader.cursor_signing_key().await?.clone();
         let mut stream = Self { reader: reader.clone(), query, next_position, key, is_finished: false };
-        // Errors of the first read become the response's status.
+        // The first read happens before the response starts, so that its error becomes the response's status.
         let first_chunk = stream.read().await?;
         stream.query.wait = KEEP_ALIVE_INTERVAL;
         Ok((first_chunk, stream))
     }
 
-    /// The next chunk: events, or a comment after a silence. `None` at the end of the stream.
+    /// Returns the next chunk: new events, or a keep-alive comment if there were none for 15 s. `None` at the end of the stream.
     pub async fn next_chunk(&mut self) -> Option<String> {
         if self.is_finished {
             return None;
@@ -83,7 +83,7 @@ impl EventStream {
         self.next_position = page.next_position;
         let mut text: String = page.events.iter().map(|positioned| self.event_chunk(positioned)).collect();
         if text.is_empty() {
-            // An event without data updates the client's last id and is not dispatched.
+            // By the specification, a client stores the id of an event without data, and does not dispatch the event.
             text = format!(": nothing new\nid: {}\n\n", cursor::encode_cursor(self.next_position, &self.key));
         }
         Ok(text)

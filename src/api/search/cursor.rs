@@ -1,4 +1,4 @@
-//! Cursors of the search.
+//! Cursors of the search. Unlike those of `/events`, they are not signed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::log::EventKey;
 
-/// The last event of a page, and the total at the first page.
+/// The key of the last event of a page, and the total number of results, which is counted for the first page only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SearchCursor {
     pub(super) after: EventKey,

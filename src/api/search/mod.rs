@@ -1,4 +1,4 @@
-//! SparkPost's search API: `GET /api/v1/events/message`, and the older `GET /api/v1/message-events`.
+//! SparkPost's search API, answered from the log: `GET /api/v1/events/message`, and the older `GET /api/v1/message-events`.
 
 mod cursor;
 mod parameters;
@@ -90,7 +90,7 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
             serde_json::json!([{"href": url, "rel": "next"}]).to_string()
         }
     };
-    // The two queries ran concurrently; events may have been recorded in between.
+    // The count and the search ran concurrently, so the search may have found events that were recorded after the count.
     let total = total.max(count as u64);
     Ok(format!(r#"{{"results":[{results}],"total_count":{total},"links":{links}}}"#))
 }

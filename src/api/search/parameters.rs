@@ -29,11 +29,11 @@ pub(super) struct SearchRequest {
     pub(super) cursor: Option<SearchCursor>,
     /// The page number, from 1; only for [`SearchApi::MessageEvents`].
     page: u32,
-    /// The parameters as sent, except for the page's position and the time range.
+    /// The parameters that the next page's URL repeats: as sent, without the page's position and the time range.
     other_parameters: Vec<(String, String)>,
 }
 
-/// The text of a 400 response.
+/// An invalid parameter. The text is the message of the 400 response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidParameter(pub(super) String);
 
@@ -41,10 +41,10 @@ const MAX_PER_PAGE: u32 = 10_000;
 const DEFAULT_PER_PAGE: u32 = 1000;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
-/// The most values of one filter.
+/// The maximum number of values in one filter.
 const MAX_FILTER_VALUES: usize = 1000;
 
-/// The unreserved characters of RFC 3986, and the colon of times, are not encoded.
+/// The characters to percent-encode: all except the unreserved characters of RFC 3986 and the colon, which times contain.
 const QUERY_ENCODE_SET: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
@@ -62,7 +62,7 @@ const LEGACY_NAMES: [(&str, &str); 9] = [
 ];
 
 impl SearchRequest {
-    /// Parses a query. The default range ends before `now`.
+    /// Parses a query string. The default range is the day before `now`, without its last minute.
     pub(super) fn parse(api: SearchApi, query: &str, now: Timestamp) -> Result<Self, InvalidParameter> {
         let mut pairs = Vec::new();
         for (name, value) in Form::parse(query.as_bytes()).pairs() {
@@ -168,7 +168,8 @@ impl SearchRequest {
         u64::from(self.page - 1) * u64::from(self.per_page)
     }
 
-    /// The path and query of the page after `cursor`. The query contains the range, because the default range moves.
+    /// The path and query of the page after `cursor`. The query contains the time range, because the default range depends on the
+    /// time of the request.
     pub(super) fn next_url(&self, cursor: &SearchCursor) -> String {
         let position = match self.api {
             SearchApi::Events => ("cursor", cursor.encode()),
@@ -208,12 +209,12 @@ fn parameter_names(api: SearchApi) -> String {
     names.join(", ")
 }
 
-/// Parses `2026-11-22T10:00:00Z`, or the form without seconds and zone, which is UTC.
+/// Parses a time such as `2026-11-22T10:00:00Z`. It also accepts `2026-11-22T10:00`, without seconds and zone, as UTC.
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
     let civil =
         || value.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     let invalid_time = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
-    // An unencoded plus sign was decoded as a space.
+    // A plus sign that was not percent-encoded has been decoded as a space; it is restored.
     value.replace(' ', "+").parse().ok().or_else(civil).ok_or_else(invalid_time)
 }
 

@@ -12,11 +12,11 @@ use serde::de::IgnoredAny;
 use super::file_identity::FileIdentity;
 use super::journal::Journal;
 
-/// Flush once this many bytes are buffered.
+/// Capacity of the buffer of pending events, in bytes, and the number of bytes of lines at which the writer flushes.
 pub(super) const FLUSH_BATCH_BYTES: usize = 4 << 20;
-/// Length of the tail that a crash can leave incomplete outside the journal, in bytes: twice the largest flush. A
-/// flush ends with a line of at most 9 MiB: an entry of 1 MiB of line breaks, with up to eight bytes to locate each
-/// of them.
+/// Maximum length of the end of the file that a crash can damage and the journal cannot restore, in bytes: twice the
+/// largest flush. The last line of a flush has at most 9 MiB: an entry of 1 MiB of line breaks, and up to eight bytes
+/// for the offset of each of them.
 const MAX_UNFLUSHED_BYTES: u64 = 2 * (FLUSH_BATCH_BYTES as u64 + (9 << 20));
 
 /// The bus file. Its first `length` bytes are durable, either in the file or in the journal.
@@ -28,13 +28,13 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Takes over `file`, which `path` names. Recovers lines that a crash lost, and truncates incomplete lines, which
-    /// were never acknowledged.
+    /// Opens the bus file from `file`, the open file at `path`. Recovers lines that a crash lost, and truncates
+    /// incomplete lines, which were never acknowledged.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
         let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
         let length = end_of_last_complete_line(&mut file)?;
         file.set_len(length)?;
-        // The next journal record starts here, so everything before it must be durable.
+        // The next record of the journal begins at `length`, so all bytes before this offset must be durable.
         file.sync_all()?;
         Ok(Self { identity: FileIdentity::new(path, &file)?, file, length, journal })
     }
@@ -51,7 +51,7 @@ impl EventFile {
             Ok(()) => self.length += lines.len() as u64,
             Err(_) => {
                 self.journal.rollback();
-                // If truncating fails too, the next append overwrites the remains.
+                // If truncating fails too, the next append overwrites the partly written lines.
                 self.file.set_len(self.length)?;
             }
         }
@@ -79,15 +79,15 @@ impl EventFile {
     }
 }
 
-/// The offset after the last complete line. Incomplete or damaged lines before it stay, because the blocks of a flush
-/// reach the disk in any order and the complete lines may have been acknowledged.
+/// The offset after the last complete line. Damaged lines before that offset stay in the file: a crash can damage them
+/// and keep later lines, which may have been acknowledged, because the blocks of a flush reach the disk in any order.
 fn end_of_last_complete_line(file: &mut File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
     let tail_start = length.saturating_sub(MAX_UNFLUSHED_BYTES);
     file.seek(SeekFrom::Start(tail_start))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
-    // The tail starts in the middle of a line, unless it starts at the beginning of the file.
+    // Skip the first line of the tail, which may be cut off, unless the tail is the whole file.
     let first_line = match tail_start {
         0 => 0,
         _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),

@@ -1,4 +1,4 @@
-//! Detection of a moved or deleted open file.
+//! Detects that an open file was moved or deleted.
 
 use std::fs::{File, Metadata};
 use std::io::Error;
@@ -27,15 +27,15 @@ impl FileIdentity {
     }
 }
 
-/// The device and inode number, unique on one machine.
+/// The device number and the inode number, which identify a file on one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// On Linux, `statx` queries only the inode number, never the times: after a query of a file's times, the kernel stores a
-/// nanosecond timestamp at the next write, and the next flush must write one more block.
+/// On Linux, `statx` reads the inode number only. If it read the file's times, the kernel would store a new nanosecond
+/// timestamp at the next write, and the next flush would have to write one more block.
 impl Identity {
     /// The identity of an open file.
     fn from_file(file: &File) -> std::io::Result<Self> {
@@ -68,7 +68,7 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// Other systems do not allow moving an open file.
+    /// Returns the same identity for every file, because other systems do not allow moving an open file.
     #[cfg(not(unix))]
     fn from_metadata(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 #[cfg(target_os = "linux")]
 use rustix::fs::{Advice, fadvise};
 
-/// Fsyncs the bus file when one journal half fills up, while the other is being written.
+/// Fsyncs the bus file in a background thread: when one half of the journal is full and the writer fills the other.
 pub(super) struct Flusher {
     requests: Option<Sender<u64>>,
     results: Receiver<std::io::Result<()>>,
@@ -40,7 +40,7 @@ impl Flusher {
         Ok(Self { requests: Some(requests), results, thread: Some(thread), is_flushing: false, error: None })
     }
 
-    /// Starts a flush of the file, whose first `end` bytes are written. Waits for the previous flush first.
+    /// Waits for the previous flush, and starts a flush of the file. `end` is the number of bytes in the file.
     pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
         self.wait()?;
         self.is_flushing = self.requests.as_ref().is_some_and(|requests| requests.send(end).is_ok());

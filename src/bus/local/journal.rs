@@ -1,9 +1,9 @@
 //! Write-ahead journal for the local bus file.
 //!
-//! Flushing a growing file also flushes its length and its new blocks. The writer therefore makes lines durable in
-//! the journal first, whose blocks are preallocated, and then writes them to the bus file. A background thread
-//! flushes the bus file when half of the journal is full. On open, the journal restores lines that the bus file lost
-//! in a crash.
+//! Flushing a growing file also flushes its new length and the allocation of its new blocks. The writer therefore first
+//! makes lines durable in the journal, whose blocks are preallocated, and then writes them to the bus file. A
+//! background thread flushes the bus file when half of the journal is full. On open, the journal restores lines that
+//! the bus file lost in a crash.
 //!
 //! The writer fills the two halves of the journal in turn. It reuses a half only after the bus file holds all of its
 //! lines durably. Each half is a sequence of records (`journal_record`).
@@ -24,7 +24,8 @@ use crate::util::files::open_private;
 const JOURNAL_FILE: &str = "events.journal";
 /// Size of one half, in bytes.
 const HALF_BYTES: u64 = 8 << 20;
-/// Maximum number of bytes before a half's first record in the bus file whose checksum identifies the bus file.
+/// The first record of a half contains a checksum of the bytes before its lines in the bus file, at most this many.
+/// Recovery compares the checksum to detect that the journal belongs to another bus file.
 const MAX_PRECEDING_BYTES: u64 = 4096;
 
 /// The journal of a bus file.
@@ -39,7 +40,7 @@ pub(super) struct Journal {
     used_bytes: u64,
     /// Distinguishes the records of this run from those of earlier runs.
     run_id: u64,
-    /// The encoded record, reused by every write.
+    /// Buffer for the encoded record, reused by every write.
     record_buffer: Vec<u8>,
     flusher: Flusher,
 }
@@ -92,8 +93,9 @@ impl Journal {
         &self.file_identity
     }
 
-    /// Makes the lines durable that start at `offset` in the bus file. Returns `false` if they do not fit into a half.
-    /// After `true` the caller must call [`Journal::commit`] or [`Journal::rollback`], and after an error the latter.
+    /// Writes `lines`, which belong at `offset` in the bus file, durably to the journal. Returns `false` if they do not
+    /// fit into a half. After `true` the caller must call [`Journal::commit`] or [`Journal::rollback`], and after an
+    /// error the latter.
     pub(super) fn write(&mut self, lines: &[u8], offset: u64, events: &mut File) -> std::io::Result<bool> {
         let size = record_size(lines.len());
         if size > self.half_bytes {
@@ -112,12 +114,12 @@ impl Journal {
         Ok(true)
     }
 
-    /// Commits the last record: the bus file holds its lines.
+    /// Commits the last record, whose lines the bus file now holds.
     pub(super) fn commit(&mut self, lines: &[u8]) {
         self.used_bytes += record_size(lines.len());
     }
 
-    /// Rolls back the last record, complete or not, whose lines the bus file does not hold. If erasing the record
+    /// Erases the last record, complete or not, because the bus file does not hold its lines. If erasing the record
     /// fails, the journal cannot switch to the other half until the next start.
     pub(super) fn rollback(&mut self) {
         if self.used_bytes == self.half_bytes {
@@ -154,7 +156,8 @@ impl Journal {
     }
 }
 
-/// Restores lost lines in `events`. Returns `false` if the journal belongs to another file.
+/// Restores the lines that `events`, the bus file, lost in a crash. Returns `false` if the journal belongs to another
+/// bus file.
 fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     let (first_half, second_half) = journal.split_at(journal.len() / 2);
     let mut halves = [parse_records(first_half), parse_records(second_half)];

@@ -2,9 +2,10 @@
 //!
 //! The bus acknowledges an event only after its line is durable.
 //!
-//! One writer thread owns the file. It takes all pending events, writes their lines together and flushes once, so
-//! that many webhooks share the cost of a flush. It flushes to a `journal`, which is cheaper than a flush of the
-//! growing file. The first publisher requests the flush, after yielding once so that other ready publishers join it.
+//! One writer thread owns the file. It takes all pending events, writes their lines together and flushes once, so that
+//! many webhooks share the cost of a flush. It flushes to a `journal`, which is cheaper than a flush of the growing
+//! file. The first publisher of such a group requests the flush; it first yields to the scheduler, so that other
+//! publishers that are ready join the group.
 
 mod event_file;
 mod file_identity;
@@ -31,11 +32,12 @@ use crate::aws::AwsError;
 use crate::event::{AwsOriginRef, Envelope, Event};
 use crate::util::files::open_private;
 
-/// The file's name in the data folder.
+/// Name of the bus file in the data folder.
 const EVENTS_FILE: &str = "events.jsonl";
-/// Lines that a subscriber may lag behind before it loses the oldest ones.
+/// Number of lines by which a receiver of [`LocalBus::subscribe`] may lag before it loses the oldest ones.
 const LINE_CHANNEL_CAPACITY: usize = 1024;
-/// Bytes charged per event on top of its own size: the rest of its line, and of the read buffer that it keeps alive.
+/// Bytes that an event occupies in the buffer in addition to its entry size: the rest of its line, and the rest of the
+/// request's read buffer, which the event keeps in memory.
 const EVENT_OVERHEAD_BYTES: usize = 8 << 10;
 
 /// A bus that appends events to a file in a folder.
@@ -79,7 +81,7 @@ struct PendingPublish {
     completion: oneshot::Sender<WriteResult>,
 }
 
-/// Requests the pending flush on drop, so it happens even if the first publisher is cancelled.
+/// Requests the next flush when dropped, so that the flush happens even if the first publisher is cancelled.
 struct FlushOnDrop<'a>(&'a Shared);
 
 impl Drop for FlushOnDrop<'_> {
@@ -94,7 +96,7 @@ impl Drop for FlushOnDrop<'_> {
     }
 }
 
-/// Whether an event was written, or why not.
+/// The result of writing one event, with the text of the error.
 type WriteResult = Result<(), Arc<str>>;
 
 impl Shared {
@@ -162,7 +164,7 @@ impl LocalBus {
             Err(TryLockError::WouldBlock) => return Err(OpenBusError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
-        // Make the name of a new file durable, too.
+        // Sync the folder, so that the directory entry of a new file is durable, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
         let file = EventFile::open(path.clone(), file).map_err(io_error)?;
         let (lines, _) = broadcast::channel(LINE_CHANNEL_CAPACITY);
@@ -193,7 +195,7 @@ impl LocalBus {
         self.shared.lines.subscribe()
     }
 
-    /// Length of the durable part of the file, in bytes; it always ends at a line end.
+    /// Watches the length of the durable part of the file, in bytes. The durable part always ends with a complete line.
     pub fn subscribe_length(&self) -> watch::Receiver<u64> {
         self.shared.length.subscribe()
     }
@@ -219,7 +221,7 @@ impl Bus for LocalBus {
             let (completion, completed) = oneshot::channel();
             let pending = PendingPublish { event: event.clone(), received_at, charged_bytes, completion };
             if let Some(flush) = self.shared.add(pending) {
-                // Yield once so other ready publishers join this flush.
+                // Yield once, so that other publishers that are ready join this flush.
                 yield_now().await;
                 drop(flush);
             }
@@ -240,7 +242,7 @@ struct Writer {
     ids: EventIdGenerator,
     /// The lines of the next flush.
     lines: Vec<u8>,
-    /// Notifies the publishers of these lines.
+    /// The channels that notify the publishers of these lines.
     completions: Vec<oneshot::Sender<WriteResult>>,
 }
 

@@ -12,23 +12,19 @@ mod rows;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgPool, PgRow, Postgres};
-use sqlx::{Connection as _, QueryBuilder, Row as _};
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Connection as _, Row as _};
 
 #[cfg(feature = "command")]
 pub(super) use order::listen_for_appends;
 
 use super::event_log::LogState;
-use super::search::{EventKey, PageRequest, Search, StoredEvent};
-use super::sql::{self, Dialect};
-use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
-use crate::db::{CancelSafeConnection, DATABASE_TIMEOUT, DatabaseError, timestamp_from_micros};
+use super::sql::LogDialect;
+use super::{EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
+use crate::db::{CancelSafeConnection, DatabaseError};
 
 /// The maximum number of attempts to record a batch when other recorders write the same events.
 const MAX_ATTEMPTS: usize = 8;
-/// Appended to the settings of a search to rule out sequential scans.
-const DISABLE_SEQ_SCAN: &str = "; set local enable_seqscan = off";
-
 /// The log in a PostgreSQL database.
 pub(super) struct PostgresLog<'s> {
     pub(super) pool: PgPool,
@@ -101,26 +97,6 @@ impl PostgresLog<'_> {
         }))
     }
 
-    /// Runs a query in a read-only transaction with a statement timeout.
-    async fn query_read_only(
-        &self,
-        mut query: QueryBuilder<Postgres>,
-        settings: &str,
-    ) -> Result<Vec<PgRow>, DatabaseError> {
-        let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
-        let begin = format!(
-            "begin read only; set local statement_timeout = {}{settings}",
-            DATABASE_TIMEOUT.as_millis()
-        );
-        // Safe: only constants.
-        let begin = sqlx::AssertSqlSafe(begin);
-        let mut transaction = guard.connection.begin_with(begin).await?;
-        let rows = query.build().persistent(false).fetch_all(&mut *transaction).await?;
-        transaction.rollback().await?;
-        guard.is_idle = true;
-        Ok(rows)
-    }
-
     /// Returns the records that the log does not have yet.
     async fn filter_new<'r, 'a>(
         &self,
@@ -138,8 +114,8 @@ impl PostgresLog<'_> {
              join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
                + (key.time / 1000000) * interval '1 second' + (key.time % 1000000) * interval '1 microsecond'
              where e.time >= {} and e.time <= {}",
-            Postgres::timestamp_literal(first.time),
-            Postgres::timestamp_literal(last.time)
+            LogDialect::POSTGRES.time_literal(first.time),
+            LogDialect::POSTGRES.time_literal(last.time)
         );
         // Safe: only constants, and times as this crate formats them.
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
@@ -177,35 +153,6 @@ impl PostgresLog<'_> {
         Err(last_error)
     }
 
-    pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
-        // Safe: only constants.
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select {}, id from hookbridge.events where batch = $1
-               and time >= (select coalesce(oldest, '-infinity') from hookbridge.batches where id = $1)
-               and time <= (select coalesce(newest, 'infinity') from hookbridge.batches where id = $1)",
-            Postgres::epoch_micros("time")
-        )));
-        let rows = rows.bind(batch_id).fetch_all(&self.pool).await?;
-        let key =
-            |row: &PgRow| Ok(EventKey { time: timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? });
-        rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
-    }
-
-    pub(super) async fn search(
-        &self,
-        search: &Search,
-        page: &PageRequest,
-    ) -> Result<Vec<StoredEvent>, DatabaseError> {
-        let rows = self.query_read_only(sql::search_query(search, page), search_settings(search)).await?;
-        rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
-    }
-
-    pub(super) async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
-        let rows = self.query_read_only(sql::count_query(search), search_settings(search)).await?;
-        let count: i64 = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
-        Ok(count.try_into().unwrap_or_default())
-    }
-
     pub(super) async fn maintain(
         &self,
         retention: &RetentionPolicy,
@@ -214,46 +161,6 @@ impl PostgresLog<'_> {
         self.assign_positions().await?;
         partitions::maintain(self, retention).await
     }
-}
-
-impl Dialect for Postgres {
-    const EVENTS_TABLE: &'static str = "hookbridge.events";
-    const BATCHES_TABLE: &'static str = "hookbridge.batches";
-    const TIME_WITHOUT_KEY_INDEX: &'static str = "time";
-    const REGEX_OPERATOR: &'static str = "~";
-    const RETURNS_SCANNED_COUNT: bool = true;
-
-    fn epoch_micros(column: &str) -> String {
-        format!("(extract(epoch from {column}) * 1000000)::bigint")
-    }
-
-    fn timestamp_literal(time: Timestamp) -> String {
-        if !super::is_recordable(time) {
-            // The log has no events before the year 1, whose text format differs.
-            return "timestamptz '-infinity'".into();
-        }
-        format!("timestamptz '{time:.6}'")
-    }
-}
-
-/// The planner settings of a search. When values are not in table order, as is normal for a Bloom filter index, the
-/// planner underestimates the index and would scan every partition.
-fn search_settings(search: &Search) -> &'static str {
-    let is_selective = search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective);
-    if is_selective { DISABLE_SEQ_SCAN } else { "" }
-}
-
-/// Reads an event from the columns that start at `at`.
-fn event_from_row(row: &PgRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
-    Ok(StoredEvent {
-        key: EventKey { time: timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
-        source: row.try_get(at + 2)?,
-        detail_type: row.try_get(at + 3)?,
-        account: row.try_get(at + 4)?,
-        region: row.try_get(at + 5)?,
-        resources: row.try_get(at + 6)?,
-        detail: row.try_get(at + 7)?,
-    })
 }
 
 /// Inserts the batch row, or returns the existing one.

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::PostgresLog;
 use crate::db::{CancelSafeConnection, DatabaseError, Week, timestamp_from_micros};
-use crate::log::{Bounds, MaintenanceReport, NewEvent, RetentionPolicy};
+use crate::log::{MaintenanceReport, NewEvent, RetentionPolicy};
 
 /// The advisory lock that serializes the creation of partitions.
 const ADVISORY_LOCK: i64 = 0x686f_6f6b;
@@ -210,7 +210,9 @@ async fn find_size_cutoff(
     if excess <= 0 {
         return Ok(None);
     }
-    let Bounds { first_position: first, end_position: end } = log.bounds().await?;
+    let end = log.assign_positions().await?;
+    let sql = "select coalesce(min(position), $1) from hookbridge.batches";
+    let first: i64 = sqlx::query(sql).bind(end).fetch_one(&log.pool).await?.try_get(0)?;
     let excess_events = i128::from(end - first) * excess / i128::from(size);
     let first_retained = first + i64::try_from(excess_events).unwrap_or(end - first);
     let sql = "select (extract(epoch from recorded) * 1000000)::bigint from hookbridge.batches

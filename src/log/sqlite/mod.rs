@@ -6,14 +6,11 @@
 mod order;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::event_log::LogState;
-use super::search::{EventKey, PageRequest, Search, StoredEvent};
-use super::sql::{self, Dialect};
 use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
-use crate::db::{DatabaseError, SqliteFile, timestamp_from_micros};
+use crate::db::{DatabaseError, SqliteFile};
 
 /// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
 const INSERT_BATCH_SIZE: usize = 500;
@@ -82,29 +79,6 @@ impl SqliteLog<'_> {
         Ok(RecordOutcome::Inserted { batch_id, events, duplicates: repeats })
     }
 
-    pub(super) async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
-        let rows = sqlx::query("select time, id from events where batch = ?").bind(batch_id);
-        let rows = rows.fetch_all(&self.file.pool).await?;
-        let key = |row: &SqliteRow| {
-            Ok(EventKey { time: timestamp_from_micros(row.try_get(0)?), id: row.try_get(1)? })
-        };
-        rows.iter().map(key).collect::<Result<_, sqlx::Error>>().map_err(Into::into)
-    }
-
-    pub(super) async fn search(
-        &self,
-        search: &Search,
-        page: &PageRequest,
-    ) -> Result<Vec<StoredEvent>, DatabaseError> {
-        let rows = sql::search_query::<Sqlite>(search, page).build().fetch_all(&self.file.pool).await?;
-        rows.iter().map(|row| Ok(event_from_row(row, 0)?)).collect()
-    }
-
-    pub(super) async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
-        let row = sql::count_query::<Sqlite>(search).build().fetch_one(&self.file.pool).await?;
-        Ok(row.try_get::<i64, _>(0)?.try_into().unwrap_or_default())
-    }
-
     pub(super) async fn maintain(
         &self,
         retention: &RetentionPolicy,
@@ -164,23 +138,6 @@ impl SqliteLog<'_> {
     }
 }
 
-impl Dialect for Sqlite {
-    const EVENTS_TABLE: &'static str = "events";
-    const BATCHES_TABLE: &'static str = "batches";
-    // The unary plus keeps the planner from using the key index.
-    const TIME_WITHOUT_KEY_INDEX: &'static str = "+time";
-    const REGEX_OPERATOR: &'static str = "regexp";
-    const RETURNS_SCANNED_COUNT: bool = false;
-
-    fn epoch_micros(column: &str) -> String {
-        column.to_owned()
-    }
-
-    fn timestamp_literal(time: Timestamp) -> String {
-        time.as_microsecond().to_string()
-    }
-}
-
 fn to_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -237,18 +194,4 @@ async fn expire_batches<'c>(
         query = query.bind(cutoff.as_microsecond());
     }
     Ok(query.fetch_all(connection).await?)
-}
-
-/// Reads an event from the columns that start at `at`.
-fn event_from_row(row: &SqliteRow, at: usize) -> Result<StoredEvent, sqlx::Error> {
-    let resources: String = row.try_get(at + 6)?;
-    Ok(StoredEvent {
-        key: EventKey { time: timestamp_from_micros(row.try_get(at)?), id: row.try_get(at + 1)? },
-        source: row.try_get(at + 2)?,
-        detail_type: row.try_get(at + 3)?,
-        account: row.try_get(at + 4)?,
-        region: row.try_get(at + 5)?,
-        resources: serde_json::from_str(&resources).unwrap_or_default(),
-        detail: row.try_get(at + 7)?,
-    })
 }

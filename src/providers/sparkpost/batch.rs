@@ -1,7 +1,6 @@
 //! Parser of SparkPost event batches.
 //!
-//! Parsing never fails and never drops an element: an unrecognized element becomes a record that contains it
-//! unchanged.
+//! Parsing never fails and never drops an event: an unrecognized element becomes a record that contains it unchanged.
 //!
 //! Source of the format: "Webhook Event Reference", <https://developers.sparkpost.com/api/webhooks/>.
 
@@ -15,7 +14,7 @@ use crate::event::{MAX_DETAIL_TYPE_CHARS, RawObject, is_too_deep, parse_timestam
 use crate::log::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable};
 use crate::providers::BatchFormat;
 
-/// The maximum length of an event id in bytes. Longer ids are replaced by a content hash.
+/// The maximum length of an event id in bytes. A hash of the element replaces a longer id.
 const MAX_ID_BYTES: usize = 256;
 
 /// How the recorder parses SparkPost's batches, bus events and polled events.
@@ -25,14 +24,14 @@ pub(super) static BATCH_FORMAT: BatchFormat = BatchFormat { parse_batch, parse_e
 /// of their own.
 fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = split_elements(body) else {
-        // The body is not JSON, so the detail is a JSON string that contains it.
+        // The body is not JSON, so the `detail` is a JSON string that contains the body.
         let detail = serde_json::Value::from(body).to_string();
         return (vec![unrecognized(Cow::Owned(detail), received)], 1);
     };
     let mut unrecognized_count = 0;
     let records = elements.into_iter().filter_map(|element| {
         if is_too_deep(element.get()) {
-            // As a JSON string, because clients could not parse a page of the log that nests this deeply.
+            // Record a JSON string, because clients could not parse a page of the log that nests this deeply.
             unrecognized_count += 1;
             let detail = serde_json::Value::from(element.get()).to_string();
             return Some(unrecognized(Cow::Owned(detail), received));
@@ -46,7 +45,7 @@ fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     (records, unrecognized_count)
 }
 
-/// Parses one event, as found in a batch or in the detail of a bus event.
+/// Parses one event, as found in a batch or as the `detail` of a bus event.
 fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
     parse_element(element, received).ok().flatten()
 }
@@ -70,7 +69,7 @@ fn parse_polled_events(results: &[&RawValue], received: Timestamp) -> (Vec<NewEv
     (records, unrecognized_count)
 }
 
-/// The name of the group that wraps an event of this type in a webhook.
+/// The name of the group: the object that wraps an event of this type in a webhook.
 fn event_group(event_type: Option<&str>) -> &'static str {
     match event_type.unwrap_or_default() {
         "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
@@ -86,7 +85,7 @@ fn event_group(event_type: Option<&str>) -> &'static str {
 /// An element that is not a known event.
 struct UnrecognizedElement;
 
-/// Splits a JSON array into its elements; another JSON value is the only element. `None` for invalid JSON.
+/// Splits a JSON array into its elements; any other JSON value counts as the only element. `None` for invalid JSON.
 fn split_elements(json: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(json).or_else(|_| serde_json::from_str(json).map(|element| vec![element])).ok()
 }
@@ -99,7 +98,7 @@ fn parse_element(
     let groups =
         RawObject::parse(element.get()).and_then(|element| RawObject::parse(element.get("msys")?.get()));
     let groups = groups.ok_or(UnrecognizedElement)?;
-    // SparkPost sends one group per element.
+    // SparkPost wraps each event in one group, for example `message_event`.
     let Some((group, event)) = groups.first() else { return Ok(None) };
     let event = RawObject::parse(event.get()).ok_or(UnrecognizedElement)?;
     let value = |name: &str| event.get(name).and_then(scalar_text);
@@ -110,7 +109,7 @@ fn parse_element(
         .get("timestamp")
         .and_then(|time| parse_timestamp(time.get()))
         .filter(|time| is_recordable(*time));
-    // Whole seconds, as in webhooks: the API adds milliseconds to the same time.
+    // Truncate to whole seconds, as in webhooks: for the same event, the Events API adds milliseconds.
     let time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
     Ok(Some(NewEvent {
         time,

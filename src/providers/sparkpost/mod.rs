@@ -1,6 +1,7 @@
 //! SparkPost and Bird: batches of email events.
 //!
-//! `batch` parses batches and polled events, `search_result` writes an event as SparkPost's Events API does.
+//! `batch` parses batches and polled events, `search_result` writes an event as SparkPost's Events API does. SparkPost
+//! tests an endpoint with a batch without events.
 
 mod batch;
 mod search_result;
@@ -14,9 +15,7 @@ use super::{
 
 /// SparkPost signs nothing. It sends configured credentials: `Basic` with a user and a password, or `Bearer` with a
 /// token. A batch is a JSON array of up to a few hundred events. SparkPost retries a batch up to 12 times in 8 hours,
-/// with the same id, after a response other than 200 or none within 10 s.
-///
-/// SparkPost tests an endpoint with a batch without events.
+/// with the same id, after a response other than 200 or without a response within 10 s.
 pub const SPARKPOST: Provider = Provider {
     name: "sparkpost",
     title: "SparkPost",

@@ -47,7 +47,7 @@ pub fn message_event_json(event: &StoredEvent) -> String {
     serialize_with_id(result, event)
 }
 
-/// The result for an event that is too large for a response; `hookbridge export` has the whole event.
+/// The result for an event that is too large for a response; `hookbridge export` exports the whole event.
 pub fn summary_json(event: &StoredEvent) -> String {
     serialize_with_id(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
 }
@@ -59,7 +59,7 @@ fn serialize_with_id(mut result: Map<String, Value>, event: &StoredEvent) -> Str
     Value::Object(result).to_string()
 }
 
-/// A whole number without leading zeros or a plus sign; anything else stays text.
+/// Parses a whole number without leading zeros or a plus sign; `None` for any other text, which stays a string.
 fn parse_number(text: &str) -> Option<Value> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then(|| number.into())
