@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_classified_by_code_and_not_by_message() {
+    fn errors_are_classified_by_status_and_code() {
         for (status, code, message, class) in [
             (400, "ThrottlingException", "Rate exceeded", ErrorClass::Transient),
             (400, "KmsThrottled", "", ErrorClass::Transient),

@@ -14,7 +14,7 @@ pub use error::{AttemptFailure, AwsError};
 pub(crate) use error::{ErrorClass, error_text};
 pub use retry::retry;
 #[cfg(feature = "command")]
-pub use retry::retry_with_attempt_limit;
+pub use retry::retry_with_attempt_timeout;
 
 /// The TLS provider is ring, because AWS-LC gathers entropy at startup, for up to hundreds of milliseconds on small
 /// functions.

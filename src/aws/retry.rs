@@ -13,7 +13,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// A retry starts only with at least this much time left.
 const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(100);
 /// Timeout of an attempt, so that another attempt fits before the deadline.
-const MAX_ATTEMPT_TIME: Duration = Duration::from_secs(3);
+const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Makes an AWS request until it succeeds, fails permanently, or no further attempt fits before `deadline`.
 /// `operation` is the name of the request in the log.
@@ -32,7 +32,7 @@ where
 /// # Errors
 /// As for [`retry`].
 #[cfg(feature = "command")]
-pub async fn retry_with_attempt_limit<F, T>(
+pub async fn retry_with_attempt_timeout<F, T>(
     operation: &str,
     deadline: Instant,
     attempt_timeout: Duration,
@@ -74,7 +74,7 @@ struct RetryState {
 
 impl RetryState {
     fn until(deadline: Instant) -> Self {
-        Self { deadline, attempt_timeout: MAX_ATTEMPT_TIME, attempts: 0 }
+        Self { deadline, attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT, attempts: 0 }
     }
 
     /// Waits until the next attempt may start and returns its time limit; `None` if no attempt fits before the

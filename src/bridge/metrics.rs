@@ -23,7 +23,7 @@ pub fn format_emf_line(record: &RequestLog, function: &str, request_id: &str) ->
         "spilled" => line.flag("Spilled", true),
         "archived" => line.flag("Archived", true),
         "repeated" => line.flag("Repeated", true),
-        "refused" => line.count_by("reason", "Refused"),
+        "refused" => line.also_count_by("reason", "Refused"),
         _ => &mut line,
     };
     let optional = [

@@ -203,7 +203,7 @@ impl Progress {
     }
 
     fn text(&self) -> String {
-        let RecordSummary { new_events, duplicates, unrecognized, .. } = self.summary;
+        let RecordSummary { new_events, duplicates, unrecognized_events: unrecognized, .. } = self.summary;
         format!(
             "{} batches, {} already recorded; {new_events} new events, {duplicates} duplicates, {unrecognized} unrecognized and recorded unchanged",
             self.batches, self.recorded_before
@@ -211,7 +211,7 @@ impl Progress {
     }
 
     fn print_summary(&self, elapsed: Duration, json: bool) {
-        let RecordSummary { new_events, duplicates, unrecognized, .. } = self.summary;
+        let RecordSummary { new_events, duplicates, unrecognized_events: unrecognized, .. } = self.summary;
         output::print_line(&if json {
             serde_json::json!({
                 "batches": self.batches,

@@ -32,7 +32,7 @@ impl FromStr for DatabaseAddress {
     }
 }
 
-/// The address of a file.
+/// The path of a SQLite file as an address.
 #[cfg(feature = "command")]
 impl From<&Path> for DatabaseAddress {
     fn from(path: &Path) -> Self {
@@ -72,8 +72,8 @@ pub enum OpenDatabaseError {
 
 #[cfg(feature = "command")]
 impl Database {
-    /// Opens an existing database with at most `connections` connections. Returns it with a function that adds its address to
-    /// errors.
+    /// Opens an existing database with at most `connections` connections. Returns it with a function that adds the database's
+    /// address to an error.
     ///
     /// # Errors
     /// The address is not valid, the file does not exist, or the database cannot be opened.

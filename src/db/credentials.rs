@@ -1,4 +1,4 @@
-//! Credentials of a PostgreSQL database in Secrets Manager.
+//! Reads the credentials of a PostgreSQL database from Secrets Manager.
 
 use serde::Deserialize;
 
@@ -17,8 +17,9 @@ struct DatabaseCredentials {
     dbname: Option<String>,
 }
 
-/// The URL with the current credentials of the secret. The secret holds a URL, or RDS's JSON; its credentials take precedence over
-/// those of `base_url`, whose host takes precedence over the secret's.
+/// Builds the database URL from the current version of a secret. If the secret contains a URL, that URL is used as it is. If it
+/// contains RDS's JSON, the user and the password come from it; host, port and database come from `base_url`, or else from the
+/// JSON.
 pub(super) async fn read_url(
     base_url: Option<&DatabaseUrl>,
     secret: &SecretsManager,

@@ -1,12 +1,12 @@
-//! Database errors, redacted.
+//! Database errors, classified by whether a retry may succeed. Their messages do not quote data.
 
 /// A failed database operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
-    /// The database is unreachable, overloaded or ended the statement. A retry may succeed.
+    /// The database is unreachable or overloaded, or it aborted the statement. A retry may succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// The database rejects the credentials.
+    /// The database rejected the credentials.
     #[error("the database rejected the credentials: {0}")]
     InvalidCredentials(String),
     /// The database rejected the statement. A retry fails in the same way.
@@ -20,7 +20,7 @@ impl From<sqlx::Error> for DatabaseError {
             sqlx::Error::Database(database_error) => {
                 let code = database_error.code().unwrap_or_default();
                 let text = format!("{} (code {code})", redacted_message(&code, database_error.message()));
-                // Class 28, "invalid authorization specification".
+                // SQLSTATE class 28: "invalid authorization specification".
                 if code.len() == 5 && code.starts_with("28") {
                     Self::InvalidCredentials(text)
                 } else if is_transient_code(&code) {
@@ -42,9 +42,9 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-/// Whether a retry may succeed. Source: "PostgreSQL Error Codes", PostgreSQL manual: 08 connection, 25P03 idle
-/// transaction timeout, 40 transaction rollback, 53 insufficient resources, 55P03 lock not available, 57 operator
-/// intervention, 58 system error. SQLite: 5 busy, 6 locked, 261 and 517 their extended codes.
+/// Whether a retry may succeed after this error code. SQLSTATE: 08 connection, 25P03 idle transaction timeout, 40 transaction
+/// rollback, 53 insufficient resources, 55P03 lock not available, 57 operator intervention, 58 system error ("PostgreSQL Error
+/// Codes", PostgreSQL manual). SQLite: 5 busy, 6 locked, 261 and 517 their extended codes.
 fn is_transient_code(code: &str) -> bool {
     ["08", "25P03", "40", "53", "55P03", "57", "58"]
         .iter()
@@ -52,7 +52,7 @@ fn is_transient_code(code: &str) -> bool {
         || matches!(code, "5" | "6" | "261" | "517")
 }
 
-/// The database's message; redacted for class 22 (data exceptions), which quotes the data.
+/// Returns the database's message, or a general one for SQLSTATE class 22 (data exceptions), whose messages quote data.
 fn redacted_message<'a>(code: &str, text: &'a str) -> &'a str {
     if code.starts_with("22") { "invalid data" } else { text }
 }

@@ -1,10 +1,10 @@
-//! The database: PostgreSQL 15 or later, or a SQLite file in the command.
+//! The database: PostgreSQL 15 or later. The command `hookbridge` can also use a SQLite file.
 //!
 //! A [`Database`] owns the connection pool. It runs statements that both databases understand: their text is built with the
 //! [`SqlDialect`] of the database, their values are bound, and result rows are read by column name. A module whose SQL differs
-//! between the databases asks for the [`Pool`] instead ([`Database::with_pool`]).
+//! between the databases uses the [`Pool`] instead ([`Database::with_pool`]).
 //!
-//! When PostgreSQL rejects credentials that came from Secrets Manager, the database reads the secret again, reconnects, and
+//! When PostgreSQL rejects credentials that came from Secrets Manager, [`Database`] reads the secret again, reconnects, and
 //! repeats the operation once.
 
 mod address;
@@ -57,7 +57,7 @@ struct Connector {
 
 enum Source {
     Address(DatabaseAddress),
-    /// A secret with credentials, and the URL to use them with if the secret has no host.
+    /// A secret with the credentials, and optionally the URL whose host, port and database they are used with.
     Secret(Option<DatabaseUrl>, SecretsManager),
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Pool {
     Sqlite(SqliteFile),
 }
 
-/// A connection of the pool, for statements that must use the same one.
+/// A connection from the pool, for statements that must run on the same connection.
 pub(crate) enum Session<'c> {
     Postgres(&'c mut sqlx::PgConnection),
     #[cfg(feature = "command")]
@@ -87,7 +87,7 @@ impl Session<'_> {
     }
 }
 
-/// Neither the URL nor the secret of the database is configured, or the URL is invalid.
+/// Why a function has no database: neither its URL nor its secret is configured, or the URL is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseConfigError {
     #[error("environment variables DATABASE_URL and DATABASE_SECRET_ARN: one of them must be set")]
@@ -113,12 +113,12 @@ impl Database {
         Ok(database)
     }
 
-    /// The database of a Lambda function: by its URL, by a secret, or by a URL without credentials and a secret with them. It is
-    /// opened at the first use, because a database that scales to zero may take longer to resume than a function may take to
-    /// initialize.
+    /// Creates the database of a Lambda function, from a URL, from a secret, or from a URL and a secret with its credentials. It
+    /// is opened at the first use, because a database that scales to zero may take longer to resume than Lambda allows a function
+    /// to initialize.
     ///
     /// # Errors
-    /// Both are missing, or the URL is invalid.
+    /// `url` and `secret` are both `None`, or the URL is invalid.
     pub fn for_function(
         url: Option<&SecretString>,
         secret: Option<SecretsManager>,
@@ -132,7 +132,7 @@ impl Database {
         Ok(Self::new(source, FUNCTION_CONNECTIONS))
     }
 
-    /// Whether the database is a file that belongs to one `hookbridge serve`.
+    /// Whether the database is a SQLite file, which belongs to one `hookbridge serve`.
     pub fn is_embedded(&self) -> bool {
         match &self.0.source {
             #[cfg(feature = "command")]
@@ -141,7 +141,7 @@ impl Database {
         }
     }
 
-    /// The dialect for the text of statements.
+    /// The dialect in which the text of statements for this database is built.
     pub fn dialect(&self) -> SqlDialect {
         #[cfg(feature = "command")]
         if self.is_embedded() {
@@ -150,7 +150,7 @@ impl Database {
         SqlDialect::POSTGRES
     }
 
-    /// Runs one statement that reads, and returns its rows.
+    /// Runs one statement and returns its rows. It is for reads: in SQLite, only `execute` makes writers wait for each other.
     ///
     /// # Errors
     /// The database failed, see [`DatabaseError`].
@@ -162,7 +162,7 @@ impl Database {
         self.fetch(&Statement::new(sql, values)).await
     }
 
-    /// Runs one statement that reads `input_rows` from the table `v`, and returns its rows.
+    /// Runs one statement that reads `input_rows` from the table `v`, and returns its result rows.
     ///
     /// # Errors
     /// The database failed, see [`DatabaseError`].
@@ -174,7 +174,7 @@ impl Database {
         self.fetch(&Statement::with_rows(input_rows, sql)).await
     }
 
-    /// Runs a statement that reads, and returns its rows.
+    /// Runs one statement that only reads, and returns its rows.
     ///
     /// # Errors
     /// The database failed, see [`DatabaseError`].
@@ -189,7 +189,7 @@ impl Database {
         .await
     }
 
-    /// Runs one statement that writes, and returns the rows of its `returning` clause.
+    /// Runs one statement that changes data, and returns the rows of its `returning` clause.
     ///
     /// # Errors
     /// The database failed, see [`DatabaseError`].
@@ -202,7 +202,7 @@ impl Database {
         Ok(results.pop().unwrap_or_default())
     }
 
-    /// Runs statements that write in one transaction, and returns the rows of each.
+    /// Runs statements that change data, all in one transaction, and returns the result rows of each.
     ///
     /// # Errors
     /// Nothing was written, or the outcome is unknown.
@@ -221,8 +221,8 @@ impl Database {
         .await
     }
 
-    /// Creates upcoming weekly partitions of a table by its column `started`, and drops those that ended by `oldest`. SQLite has
-    /// no partitions: there it does nothing.
+    /// Creates the weekly partitions that a table needs soon, by its column `started`, and drops those that ended by `oldest`.
+    /// Does nothing in SQLite, which has no partitions.
     ///
     /// # Errors
     /// The database failed, see [`DatabaseError`].
@@ -252,7 +252,8 @@ impl Database {
         }
     }
 
-    /// Runs an operation on the pool; repeats it once with new credentials if the database rejected those from the secret.
+    /// Runs an operation on the pool. If the database rejects credentials that came from a secret, reads the secret again and
+    /// repeats the operation once.
     pub(crate) async fn with_pool<T, F>(
         &self,
         operation: impl Fn(Pool) -> F + Send,
@@ -271,7 +272,7 @@ impl Database {
         }
     }
 
-    /// The open pool; opens it at the first use.
+    /// Returns the pool, and opens it at the first use.
     async fn pool(&self) -> Result<Pool, DatabaseError> {
         let current = || self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(pool) = current() {

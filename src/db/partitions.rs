@@ -8,13 +8,13 @@ use super::{CancelSafeConnection, DatabaseError, Week};
 /// The number of future weeks that have a partition.
 const WEEKS_AHEAD: i64 = 4;
 
-/// SQL with names that cannot be bound. It is safe: a table's name is a constant, and [`Week`] or the database's catalog provides
-/// the names of partitions.
+/// Marks SQL as safe although it contains names, which cannot be bound: the names of tables are constants, and those of
+/// partitions come from [`Week`] or the database's catalog.
 fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
 
-/// Creates the partitions of this week and of the next, and drops those that ended by `oldest`.
+/// Creates the partitions of this week and of the next four, and drops those that ended by `oldest`.
 pub(super) async fn maintain(
     pool: &PgPool,
     table: &'static str,
@@ -30,7 +30,7 @@ pub(super) async fn maintain(
             week.partition_name(table)
         );
         match sqlx::raw_sql(trusted_sql(create_sql)).execute(&mut *connection).await {
-            // The default partition already has rows of this week, so they stay there.
+            // The default partition already has rows of this week. They stay there, and the week gets no partition.
             Err(error)
                 if error
                     .as_database_error()

@@ -1,4 +1,4 @@
-//! PostgreSQL: URL, TLS, migrations, the pool, and statements.
+//! PostgreSQL: parses the database's URL, requires TLS, opens the pool, applies migrations and runs statements.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::statement::ColumnValues;
 use super::{DatabaseError, ReadLimits, Row, SqlValue, Statement, migrations};
 
-/// Timeout for a connection and for a search statement.
+/// The timeout for getting a connection, and for a search statement.
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All migrations in order. A released migration is never edited.
@@ -47,7 +47,7 @@ pub struct DatabaseUrlError;
 impl FromStr for DatabaseUrl {
     type Err = DatabaseUrlError;
 
-    /// Without `sslmode` in the URL, the client verifies the server's certificate and host name, except on this
+    /// If the URL has no `sslmode`, the client verifies the server's certificate and host name, unless the server is this
     /// machine.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
@@ -110,7 +110,7 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Whether all migrations are applied. Then no DDL runs, so a read-only user can open the log.
+/// Whether all migrations have been applied. If so, opening the database runs no DDL, and a read-only user can open it.
 async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let exists = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
     if !exists.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
@@ -127,7 +127,7 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseEr
 /// # Errors
 /// The database is unreachable, rejects the credentials, or a migration fails.
 pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, DatabaseError> {
-    // No session settings, because a connection pooler rejects them.
+    // The client sets no session parameters when it connects, because a connection pooler rejects them.
     let options = (*url.0).clone().application_name("hookbridge");
     // The first connection bypasses the pool, which would keep retrying an unreachable address.
     let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
@@ -144,7 +144,7 @@ pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result
     Ok(pool.connect_lazy_with(options))
 }
 
-/// A connection that returns to the pool only if no query on it is unfinished; otherwise it is closed. A query that was
+/// A connection that is closed when it is dropped, unless `is_idle` is set: then it returns to the pool. A query that was
 /// cancelled, for example at the end of a Lambda invocation, leaves its response in the connection.
 pub(crate) struct CancelSafeConnection {
     pub(crate) connection: PoolConnection<Postgres>,
@@ -174,7 +174,7 @@ pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Ro
             let timeout = DATABASE_TIMEOUT.as_millis();
             let planner = if avoids_table_scans { "; set local enable_seqscan = off" } else { "" };
             let begin = format!("begin read only; set local statement_timeout = {timeout}{planner}");
-            // Safe: only constants.
+            // Safe: the text consists of constants.
             let mut transaction = guard.connection.begin_with(sqlx::AssertSqlSafe(begin)).await?;
             let rows = fetch_rows(&mut transaction, statement).await?;
             transaction.rollback().await?;
@@ -219,8 +219,8 @@ pub(super) async fn fetch_rows(
             format!("with v ({}) as (select * from unnest({arrays})) {sql}", rows.column_names())
         }
     };
-    // Safe: the text of a statement consists of constants; values are bound. Not prepared: a generic plan would not know the
-    // small limits in the parameters, and a cached plan would be based on earlier table sizes.
+    // Safe: the text of a statement consists of constants; values are bound. The statement is not prepared: a generic plan would
+    // not know the small limits in the parameters, and a cached plan would be based on earlier table sizes.
     let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
     for (_, cells) in input_rows.iter().flat_map(|rows| &rows.columns) {
         query = match cells {

@@ -27,7 +27,8 @@ impl Row {
     }
 }
 
-/// A type of column values: `i64`, `String`, bytes, lists of strings, a time that is stored in microseconds since 1970, and an `Option` of each.
+/// A type of column values: `i64`, `String`, bytes, lists of strings, or times that are stored as microseconds since 1970; all
+/// but lists also as an `Option`.
 pub trait FromColumn: Sized {
     #[doc(hidden)]
     fn from_column(row: &Row, column: &str) -> sqlx::Result<Self>;
@@ -49,7 +50,7 @@ macro_rules! from_column {
 
 from_column!(i64 Option<i64> String Option<String> Vec<u8> Option<Vec<u8>>);
 
-/// A list: an array in PostgreSQL, a JSON array in SQLite.
+/// A list of strings is stored as an array in PostgreSQL, and as a JSON array in SQLite.
 impl FromColumn for Vec<String> {
     fn from_column(row: &Row, column: &str) -> sqlx::Result<Self> {
         match row {
@@ -72,7 +73,7 @@ impl FromColumn for Option<Timestamp> {
     }
 }
 
-/// Converts stored microseconds since 1970; an invalid value becomes the epoch.
+/// Converts microseconds since 1970, as stored, to a time; an invalid value becomes 1970-01-01.
 pub fn timestamp_from_micros(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

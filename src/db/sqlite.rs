@@ -1,4 +1,4 @@
-//! SQLite: the file, migrations, and statements.
+//! SQLite: opens the file, applies migrations and runs statements.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
 #[derive(Clone)]
 pub(crate) struct SqliteFile {
     pub(crate) pool: SqlitePool,
-    /// Serializes writers here instead of by SQLite's busy handler, which only retries.
+    /// Held by a writer, so that the writers of this process queue; SQLite's busy handler would only make them retry.
     pub(crate) write_lock: Arc<Mutex<()>>,
 }
 
@@ -55,7 +55,7 @@ impl SqliteFile {
         if let Err(DatabaseError::Rejected(_)) =
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
         {
-            // Another process may have run the migrations at the same time; in SQLite they take no lock.
+            // Another process may have run the migrations at the same time, because in SQLite they take no lock. Try once more.
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
         }
         drop(connection);
@@ -82,8 +82,8 @@ impl SqliteFile {
     }
 }
 
-/// Creates the file, if it is missing, readable by its owner only, because the log contains personal data. Errors are
-/// ignored here; opening the database reports them.
+/// Creates the file if it is missing, readable by its owner only, because the log contains personal data. Errors are ignored
+/// here: opening the database reports them.
 fn create_private_file(path: &Path) {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -119,8 +119,8 @@ pub(super) async fn fetch_rows(
     Ok(query.fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect())
 }
 
-/// Builds the table `v` with one parameter per value, row by row. The parameters are not numbered: SQLite searches all
-/// earlier parameters for each numbered one.
+/// Builds the `with` clause of the table `v`, with one parameter per value, row by row. The parameters have no numbers (`?`),
+/// because SQLite searches all earlier parameters for each numbered one.
 fn values_clause(rows: &InputRows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
     format!("with v({}) as (values {})", rows.column_names(), vec![row; rows.len()].join(", "))

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// The maximum number of [`InputRows`] of one statement: SQLite binds at most 32,766 values.
+/// The maximum number of rows in the [`InputRows`] of one statement. SQLite binds at most 32,766 values.
 pub const MAX_INPUT_ROWS: usize = 2000;
 
 /// The parts of a statement's text that differ between the databases.
 #[derive(Clone, Copy, Debug)]
 pub struct SqlDialect {
-    /// The prefix of a table's name.
+    /// The prefix of table names: the schema with a full stop, or nothing.
     pub schema: &'static str,
     /// The current time in microseconds since 1970, by the database's clock.
     pub now: &'static str,
-    /// At the end of a `select`: skips rows that another transaction has locked. SQLite has one writer at a time.
+    /// The end of a `select` that locks its rows and skips rows that another transaction has locked. It is empty for SQLite,
+    /// which has one writer at a time.
     pub skip_locked: &'static str,
 }
 
@@ -97,7 +98,7 @@ pub(super) enum ColumnValues {
     Numbers(Vec<Option<i64>>),
 }
 
-/// Input rows of a statement, stored column by column.
+/// Rows that a statement reads from the table `v`, stored column by column.
 #[derive(Clone, Default)]
 pub struct InputRows {
     pub(super) columns: Vec<(&'static str, ColumnValues)>,
@@ -150,15 +151,15 @@ impl InputRows {
 pub struct Statement {
     pub(super) sql: String,
     pub(super) values: Vec<SqlValue>,
-    /// Available as the table `v`; used instead of parameters.
+    /// The rows of the table `v`. A statement with input rows has no other parameters.
     pub(super) input_rows: Option<Arc<InputRows>>,
     pub(super) read_limits: Option<ReadLimits>,
 }
 
-/// Limits of a statement that may read much: PostgreSQL ends it after a timeout. SQLite has none.
+/// The limits of a statement that may read much data: PostgreSQL aborts it after a timeout. They have no effect in SQLite.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
-    /// Whether the planner avoids to read whole tables.
+    /// Whether the planner must avoid sequential scans of whole tables.
     pub avoids_table_scans: bool,
 }
 
@@ -168,7 +169,7 @@ impl Statement {
         Self { sql: sql.into(), values, input_rows: None, read_limits: None }
     }
 
-    /// Limits the time of a statement that reads.
+    /// Sets the limits of a statement that only reads.
     #[must_use]
     pub fn with_read_limits(self, limits: ReadLimits) -> Self {
         Self { read_limits: Some(limits), ..self }

@@ -1,4 +1,4 @@
-//! Weeks of the log's partitions: Monday to Monday, UTC.
+//! Weeks, from Monday to Monday in UTC, and the names of the weekly partitions.
 
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 
@@ -8,7 +8,7 @@ const EVENTS_TABLE: &str = "events";
 /// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
 const FIRST_MONDAY_EPOCH_SECONDS: i64 = -3 * 86_400;
 
-/// A week, as its number since the week of 1970-01-01.
+/// A week, identified by the number of weeks since the week of 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Week(i64);
 
@@ -35,7 +35,7 @@ impl Week {
         self.monday().to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |start| start.timestamp())
     }
 
-    /// Returns the name of the week's `events` partition: `events_YYYYMMDD` with its Monday.
+    /// Returns the name of the week's `events` partition: `events_YYYYMMDD`, with the date of its Monday.
     pub(crate) fn events_partition_name(self) -> String {
         self.partition_name(EVENTS_TABLE)
     }
@@ -45,7 +45,7 @@ impl Week {
         Self::from_partition_name(name, EVENTS_TABLE)
     }
 
-    /// Returns the name of the week's partition of a table: the table's name and the Monday.
+    /// Returns the name of the week's partition of a table: the table's name and the date of the Monday.
     pub(crate) fn partition_name(self, table: &str) -> String {
         format!("{table}_{}", self.monday().strftime("%Y%m%d"))
     }

@@ -22,7 +22,7 @@ const MAX_PATTERN_BYTES: usize = 4096;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     text: String,
-    fields: Fields,
+    fields: ObjectPattern,
 }
 
 /// Why a text is not a valid pattern.
@@ -32,16 +32,16 @@ pub struct PatternError(String);
 
 /// The conditions on an object, all of which must hold.
 #[derive(Clone, Debug, PartialEq)]
-struct Fields(Vec<Condition>);
+struct ObjectPattern(Vec<Condition>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Condition {
     /// The field matches at least one of the matchers.
     Values(String, Vec<Matcher>),
     /// The field is an object that meets the conditions.
-    Nested(String, Fields),
+    Nested(String, ObjectPattern),
     /// The object meets at least one of the alternatives (`$or`).
-    Either(Vec<Fields>),
+    Either(Vec<ObjectPattern>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +111,11 @@ pub fn glob_match(text: &str, glob: &str) -> bool {
     matches_pieces(text, &pieces)
 }
 
-fn parse_fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result<Fields, PatternError> {
+fn parse_fields(
+    object: &Map<String, Value>,
+    path: &str,
+    depth: usize,
+) -> Result<ObjectPattern, PatternError> {
     if object.is_empty() {
         let subject = if path.is_empty() { "it" } else { path };
         return Err(PatternError(format!("{subject} is an empty object")));
@@ -137,7 +141,7 @@ fn parse_fields(object: &Map<String, Value>, path: &str, depth: usize) -> Result
             _ => Err(PatternError(format!("{path} is neither a list of values nor an object"))),
         }
     };
-    Ok(Fields(object.iter().map(condition).collect::<Result<_, _>>()?))
+    Ok(ObjectPattern(object.iter().map(condition).collect::<Result<_, _>>()?))
 }
 
 fn parse_or(alternatives: &[Value], path: &str, depth: usize) -> Result<Condition, PatternError> {
@@ -258,7 +262,7 @@ fn parse_numeric(value: &Value) -> Option<Vec<(Comparison, f64)>> {
     values.chunks(2).map(pair).collect()
 }
 
-impl Fields {
+impl ObjectPattern {
     fn all_match(&self, object: &Map<String, Value>) -> bool {
         self.0.iter().all(|condition| match condition {
             Condition::Either(alternatives) => alternatives.iter().any(|fields| fields.all_match(object)),

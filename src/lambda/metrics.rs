@@ -62,7 +62,7 @@ impl MetricLine {
     }
 
     /// Reports the count `name` of this line a second time, with the field `dimension` as a second dimension.
-    pub fn count_by(&mut self, dimension: &'static str, name: &'static str) -> &mut Self {
+    pub fn also_count_by(&mut self, dimension: &'static str, name: &'static str) -> &mut Self {
         self.directives.push(json!({
             "Namespace": NAMESPACE,
             "Dimensions": [["function", dimension]],

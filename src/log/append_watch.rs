@@ -1,7 +1,7 @@
-//! Wake-up of readers that wait for new events.
+//! Wakes readers that wait for new events.
 //!
-//! The recorder of the same process wakes them immediately. For appends by other processes, one of the waiting readers
-//! polls the database on behalf of all.
+//! A recorder in the same process wakes them immediately. To notice appends by other processes, one of the waiting readers polls
+//! the database for all of them.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const POLL_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// The last known end of a log, which readers watch.
 pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
-    /// Only one waiter polls at a time.
+    /// Held by the reader that polls the database, so that only one polls at a time.
     poll_lock: Mutex<()>,
 }
 
@@ -54,7 +54,7 @@ impl AppendWatch {
                 query_end().await
             };
             tokio::select! {
-                // `self` owns the sender, so this never fails.
+                // `self` owns the sender, so waiting for a change never fails.
                 _ = end.changed() => {}
                 result = poll => match result {
                     Ok(end) => {

@@ -16,11 +16,11 @@ use crate::db::{DatabaseError, Row, SqlDialect};
 pub struct Consumer {
     /// The name of the consumer.
     pub name: String,
-    /// The position of the first event that it has not acknowledged.
+    /// The position of the first event that the consumer has not acknowledged.
     pub position: Position,
     /// When the current lease expires; `None` without a lease.
     pub leased_until: Option<Timestamp>,
-    /// The time of its last acknowledgement.
+    /// The time of the consumer's last acknowledgement.
     pub acknowledged_at: Option<Timestamp>,
 }
 
@@ -29,12 +29,12 @@ pub struct Consumer {
 pub struct Lag {
     /// The number of stored events that the consumer has not acknowledged.
     pub events: i64,
-    /// The age in seconds of the oldest of these events, since it was recorded; 0 without such events.
+    /// The time in seconds since the oldest of these events was recorded; 0 if there are none.
     pub seconds: f64,
 }
 
 impl Consumer {
-    /// Computes the lag in a log with these bounds.
+    /// Computes how far the consumer is behind the end of `log`, whose bounds the caller has read.
     ///
     /// # Errors
     /// The database failed, see [`DatabaseError`].
@@ -56,7 +56,7 @@ pub enum LeaseOutcome {
     AlreadyLeased,
 }
 
-/// Named consumers. Every method fails with the error of the database.
+/// Operations on named consumers. If the database fails, a method returns the database's error.
 impl EventLog {
     /// Creates a consumer at a position, unless the name exists. Returns whether it was created.
     pub async fn create_consumer(&self, name: &str, position: Position) -> Result<bool, DatabaseError> {
@@ -69,7 +69,7 @@ impl EventLog {
         Ok(!rows.is_empty())
     }
 
-    /// Returns the consumer with this name, or all consumers without a name.
+    /// Returns the consumer with this name, or all consumers if `name` is `None`.
     pub async fn find_consumers(&self, name: Option<&str>) -> Result<Vec<Consumer>, DatabaseError> {
         let SqlDialect { schema, now, .. } = self.database().dialect();
         let (clause, values) = match name {
@@ -90,7 +90,7 @@ impl EventLog {
         Ok(!self.database().execute(sql, vec![name.into()]).await?.is_empty())
     }
 
-    /// Acquires the lease `lease` of a consumer for `duration`, unless another reader holds one.
+    /// Acquires the lease of a consumer for `duration`, unless another reader holds it. `lease` is the id of the new lease.
     pub async fn acquire_lease(
         &self,
         name: &str,
@@ -108,8 +108,8 @@ impl EventLog {
             .map_or(Ok(LeaseOutcome::AlreadyLeased), |row| row.get("position").map(LeaseOutcome::Acquired))
     }
 
-    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false when another
-    /// reader has acquired the lease meanwhile.
+    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false, and changes nothing, if `lease`
+    /// is no longer the lease of the consumer.
     pub async fn acknowledge(
         &self,
         name: &str,

@@ -1,4 +1,5 @@
-//! The log: one implementation for each database behind the same methods.
+//! [`EventLog`]: the operations of the log. They share SQL where both databases understand it; [`PostgresLog`] and `SqliteLog`
+//! implement the others.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -18,14 +19,14 @@ use super::{
 };
 use crate::db::{Database, DatabaseError, InputRows, Pool, ReadLimits, Row, SqlDialect, Week};
 
-/// The event log in a database. Clones share their state. Every method fails with the error of the database.
+/// The event log in a database. Clones share their state. If the database fails, a method returns the database's error.
 #[derive(Clone)]
 pub struct EventLog {
     db: Database,
     state: Arc<LogState>,
 }
 
-/// What a log remembers between operations.
+/// The state that a log keeps between operations.
 #[derive(Default)]
 pub(super) struct LogState {
     /// The weeks that are known to have a partition.
@@ -33,7 +34,7 @@ pub(super) struct LogState {
     pub(super) append_watch: AppendWatch,
 }
 
-/// Runs a method of the implementation for the log's database.
+/// Runs an operation that each database implements: `$log` is a `PostgresLog` or a `SqliteLog`.
 macro_rules! on_database {
     ($self:ident, $log:ident => $operation:expr) => {{
         let state: &LogState = &$self.state;
@@ -57,7 +58,7 @@ macro_rules! on_database {
 }
 
 impl EventLog {
-    /// Creates the log that stores its tables in `db`.
+    /// Creates the log whose tables are in `db`.
     pub fn new(db: Database) -> Self {
         Self { db, state: Arc::default() }
     }
@@ -73,14 +74,14 @@ impl EventLog {
         on_database!(self, log => log.record(batch))
     }
 
-    /// Stores that the events of a batch were published to the bus.
+    /// Marks the events of a batch as published to the bus.
     pub async fn mark_published(&self, batch_id: i64) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("update {schema}batches set published = true where id = $1");
         self.db.execute(sql, vec![batch_id.into()]).await.map(drop)
     }
 
-    /// Returns the keys of the events that this batch added, without those of earlier batches.
+    /// Returns the keys of the events that this batch added to the log, without those that earlier batches had added.
     pub async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
         let dialect = LogDialect::of(&self.db);
         let (schema, micros) = (dialect.schema, dialect.micros_of("time"));
@@ -94,7 +95,7 @@ impl EventLog {
         self.db.query(sql, vec![batch_id.into()]).await?.iter().map(key).collect()
     }
 
-    /// Returns the origins that have no recorded batch.
+    /// Returns those of `origins` of which the log has no batch.
     pub async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -134,7 +135,7 @@ impl EventLog {
     }
 
     /// Assigns positions to recorded batches that have none, and returns the position of the next event. Readers call it too, so
-    /// batches of a recorder that stopped early do not stay invisible.
+    /// that the batches of a recorder that stopped before it called this do not stay invisible.
     pub async fn assign_positions(&self) -> Result<Position, DatabaseError> {
         on_database!(self, log => log.assign_positions())
     }
@@ -150,7 +151,7 @@ impl EventLog {
     }
 
     /// Returns the events of these positions that match the filter, in order, up to `page_limit`; `None` when some of the
-    /// positions have expired. The end must not exceed the result of [`EventLog::assign_positions`].
+    /// positions have expired. The end of the range must not exceed the result of [`EventLog::assign_positions`].
     pub async fn read_events(
         &self,
         positions: Range<Position>,
@@ -196,7 +197,7 @@ impl EventLog {
         rows.first().map(|row| row.get("micros")).transpose()
     }
 
-    /// Returns the newest event with this id from one of the sources; no sources mean any source.
+    /// Returns the newest event with this id from one of `sources`; an empty list accepts every source.
     pub async fn find_event(
         &self,
         id: &str,
@@ -217,7 +218,7 @@ impl EventLog {
         self.db.fetch(&query.build().with_read_limits(ReadLimits { avoids_table_scans })).await
     }
 
-    /// Returns the key that signs this log's cursors. The database stores it, so it moves with the log.
+    /// Returns the key that signs this log's cursors. It is stored in the database, so it moves with the log.
     pub async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let rows = self.db.query(format!("select cursor_key from {schema}log"), vec![]).await?;
@@ -225,14 +226,14 @@ impl EventLog {
         Ok(CursorSigningKey::new(rows.first().ok_or_else(missing)?.get("cursor_key")?))
     }
 
-    /// Waits until the log has an event at this position: immediately for events of this process, within a short polling interval
-    /// for others. While the end of the log cannot be queried, it keeps waiting.
+    /// Waits until the log has an event at this position. Events of this process are noticed immediately, others within a short
+    /// polling interval. While the end of the log cannot be queried, it keeps waiting.
     pub async fn wait_for_position(&self, position: Position) {
         self.state.append_watch.wait_beyond(position, || self.assign_positions()).await;
     }
 
-    /// Starts to listen for appends by other processes, where the database supports it. Without this, and where a proxy does not
-    /// pass notifications on, readers poll the database.
+    /// Starts to listen for appends by other processes, if the database is PostgreSQL. Otherwise, or if a proxy does not forward
+    /// notifications, readers poll the database.
     #[cfg(feature = "command")]
     pub async fn listen_for_appends(&self) -> Result<(), DatabaseError> {
         let state = Arc::downgrade(&self.state);
@@ -247,8 +248,8 @@ impl EventLog {
     }
 }
 
-/// Whether a search names a value that matches few events. When values are not in table order, as is normal for a Bloom filter
-/// index, the planner underestimates the index and would scan every partition.
+/// Whether a search names a value of a selective column, for which there is a Bloom filter index. Such values are normally not in
+/// table order, so the planner underestimates the index and would scan every partition.
 fn is_selective(search: &Search) -> bool {
     search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective)
 }

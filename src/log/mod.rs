@@ -1,8 +1,8 @@
-//! The event log: recorded events, searchable and in order.
+//! The event log: stores events, returns them in order, and searches them.
 //!
-//! An [`EventLog`] records a batch completely or not at all, and only once: recording it again changes nothing. It
-//! skips an event that an earlier batch contained; two events are the same when their id and time are equal. It reads
-//! events by position, searches them, and stores the cursors of named consumers.
+//! An [`EventLog`] records a batch completely or not at all, and only once: recording it again changes nothing. It skips an event
+//! that an earlier batch contained; two events are the same when their id and time are equal. It reads events by position,
+//! searches them, and stores the cursors of named consumers.
 
 mod append_watch;
 mod consumers;
@@ -47,7 +47,7 @@ pub enum RecordOutcome {
         batch_id: i64,
         /// The number of new events.
         events: usize,
-        /// The number of events that the log already had or that the batch repeats.
+        /// The number of events that were skipped, because the log already had them or the batch contains them twice.
         duplicates: usize,
     },
     /// The batch was recorded earlier; nothing changed.
@@ -84,6 +84,6 @@ pub struct MaintenanceReport {
     pub created_partitions: Vec<String>,
     /// The partitions that were dropped.
     pub dropped_partitions: Vec<String>,
-    /// The number of events that were deleted row by row.
+    /// The number of events that were deleted row by row, not with their partition.
     pub deleted_events: u64,
 }

@@ -13,10 +13,10 @@ const MAX_TEXT_BYTES: usize = 1024;
 /// year 1.
 const MIN_EPOCH_SECONDS: i64 = -62_135_596_800;
 
-/// The detail type of unrecognized elements.
+/// The detail type of elements of a batch that no parser recognized.
 pub const UNRECOGNIZED_TYPE: &str = "unrecognized";
 
-/// Derives an id from the content, so that equal content is the same event.
+/// Derives an event's id from its content, so that equal contents have the same id.
 pub fn content_id(content: &str) -> String {
     format!("sha256.{}", hex::encode(Sha256::digest(content)))
 }
@@ -28,28 +28,28 @@ pub fn is_recordable(time: Timestamp) -> bool {
 
 /// An event with its EventBridge envelope fields and its search columns.
 pub struct NewEvent<'a> {
-    /// When it happened, within [the recordable range](is_recordable), to the microsecond.
+    /// When the event happened, to the microsecond; the time must be [recordable](is_recordable).
     pub time: Timestamp,
-    /// The event id, the same for a redelivered event; at most 1,024 bytes.
+    /// The event id, at most 1,024 bytes. A redelivered event has the same id.
     pub id: Cow<'a, str>,
     /// The source, for example `sparkpost.com`.
     pub source: Cow<'a, str>,
     /// The detail type, for example `bounce`.
     pub detail_type: Cow<'a, str>,
-    /// The AWS account that received it; may be empty.
+    /// The AWS account that received the event; may be empty.
     pub account: Cow<'a, str>,
-    /// The AWS region that received it; may be empty.
+    /// The AWS region that received the event; may be empty.
     pub region: Cow<'a, str>,
     /// The resources, usually URNs.
     pub resources: Vec<String>,
-    /// The detail as JSON text, unchanged.
+    /// The event's `detail` as JSON text, unchanged.
     pub detail: Cow<'a, str>,
-    /// The values of the indexed columns.
+    /// The values of the search columns.
     pub search_columns: SearchColumns<'a>,
 }
 
 impl<'a> NewEvent<'a> {
-    /// An event that a source did not describe: its id is derived from the detail.
+    /// Creates an event for content that has no id: the id is derived from the detail.
     pub fn from_content(
         source: &'static str,
         detail_type: impl Into<Cow<'a, str>>,
@@ -76,7 +76,7 @@ impl NewEvent<'_> {
         (self.time.as_microsecond(), &self.id)
     }
 
-    /// Copies the borrowed fields.
+    /// Copies borrowed fields, so that the event borrows nothing.
     pub fn into_owned(self) -> NewEvent<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         NewEvent {
@@ -93,7 +93,7 @@ impl NewEvent<'_> {
     }
 }
 
-/// Omits the detail and the search columns, which may contain personal data.
+/// Omits the `detail` and the search columns, which may contain personal data.
 impl std::fmt::Debug for NewEvent<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewEvent")
@@ -106,7 +106,7 @@ impl std::fmt::Debug for NewEvent<'_> {
     }
 }
 
-/// The values of [`COLUMNS`], in their order.
+/// An event's values for the search columns, in the order of [`COLUMNS`].
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SearchColumns<'a>([Option<Cow<'a, str>>; COLUMNS.len()]);
 

@@ -1,7 +1,7 @@
-//! Gap-free event positions and ordered reads.
+//! The positions of events, and the parameters and results of ordered reads.
 //!
-//! Positions start at 1 and have no gaps. A reader that sees an event sees every event before it: one sequencer at a
-//! time assigns the positions of a batch after its commit, so no event is ever inserted before one that was visible.
+//! Positions start at 1 and have no gaps. A reader that sees an event sees every event before it: positions are assigned in the
+//! order in which batches become visible, so no event is ever inserted before one that was visible.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ pub type Position = i64;
 pub struct Bounds {
     /// The position of the first stored event; equals `end_position` when the log is empty.
     pub first_position: Position,
-    /// The position of the next event.
+    /// The position of the next event that is recorded.
     pub end_position: Position,
 }
 
@@ -48,7 +48,7 @@ impl TypePattern {
 pub struct PageLimit {
     /// The maximum number of events.
     pub max_events: usize,
-    /// The byte limit for details: the read stops after the event that reaches it.
+    /// The limit on the total size of the events' `detail`, in bytes: the read stops after the event that reaches it.
     pub max_detail_bytes: usize,
     /// Whether to read the last events of the range instead of the first.
     pub from_end: bool,

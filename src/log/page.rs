@@ -1,8 +1,8 @@
-//! SQL for reading a range of positions.
+//! SQL for reading the events of a range of positions, the window.
 //!
-//! A position is the position of a batch plus the place of an event in it. So a read first selects the batches of the
-//! window, then their events by batch and place, which an index covers. The time ranges of the batches limit the scan
-//! to the partitions of their weeks.
+//! The position of an event is the position of its batch plus its place, which is its index in the batch. So a read first selects
+//! the batches of the window, then their events by batch and place, for which there is an index. The time ranges of the batches
+//! limit the scan to the partitions of their weeks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -14,24 +14,24 @@ use super::search::StoredEvent;
 use super::sql::{LogDialect, SqlBuilder};
 use crate::db::{DatabaseError, Row, Session, Statement, Week};
 
-/// With more `union all` branches than this, all whole batches share one. SQLite accepts 500 branches, and each one
-/// binds the filter again.
+/// The maximum number of `union all` branches for batches that are completely in the window; more of them share one branch.
+/// SQLite accepts 500 branches, and each branch binds the filter's values again.
 const MAX_UNION_BRANCHES: usize = 20;
 
 /// A batch and the range of positions that it covers.
 #[derive(Clone, Copy, Debug)]
 struct BatchRange {
     id: i64,
-    /// The position of its first event.
+    /// The position of the batch's first event.
     position: Position,
     event_count: i64,
-    /// The times of its oldest and newest event; `None` when an earlier version recorded the batch without them.
+    /// The times of the batch's oldest and newest event; `None` if an earlier version of hookbridge recorded it without them.
     time_range: Option<(Timestamp, Timestamp)>,
 }
 
-/// Splits a position range into the parts to scan, one after the other, until the limit is reached. Positions have no
-/// gaps, so without a filter the first part normally has every event. The further parts, each twice as long, are for
-/// logs from which events were deleted by hand. With a filter, the whole range is one part.
+/// Splits a range of positions into parts, which the caller scans in turn until the limit is reached. With a filter, the range is
+/// one part. Otherwise the first part normally has enough events, because positions have no gaps. The next parts, each twice as
+/// long, are for logs from which events were deleted by hand.
 pub(super) fn scan_ranges(
     positions: &Range<Position>,
     filter: &EventFilter,
@@ -65,7 +65,7 @@ pub(super) fn remaining(page_limit: PageLimit, events: &[PositionedEvent]) -> Pa
     }
 }
 
-/// Joins the events found so far with those of the next part, in scan order.
+/// Joins the events found so far with those of the next part, in the order of their positions.
 pub(super) fn merge(
     mut events: Vec<PositionedEvent>,
     mut next: Vec<PositionedEvent>,
@@ -78,7 +78,8 @@ pub(super) fn merge(
     events
 }
 
-/// Selects the batches of a window that the filter's time range does not exclude: id, position, events, oldest, newest.
+/// Builds the query for the batches of a window that may have events in the filter's time range: id, position, number of events,
+/// oldest and newest time.
 fn batches_sql(dialect: LogDialect, window: &Range<Position>, filter: &EventFilter) -> String {
     let (from, to, table) = (window.start, window.end, format!("{}batches", dialect.schema));
     let (oldest, newest) = (dialect.micros_of("oldest"), dialect.micros_of("newest"));
@@ -102,12 +103,12 @@ fn batches_sql(dialect: LogDialect, window: &Range<Position>, filter: &EventFilt
 struct UnionBranch {
     time_range: Option<(Timestamp, Timestamp)>,
     batch_ids: Vec<i64>,
-    /// For a batch that is partly in the window: the places of that part.
+    /// The places in the window, for a batch that is only partly in it.
     places: Option<Range<i64>>,
 }
 
-/// Groups batches into branches: each batch that is partly in the window has its own, the others are grouped by the
-/// weeks of their events.
+/// Groups batches into branches: each batch that is partly in the window gets its own, the others are grouped by the weeks of
+/// their events.
 fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<UnionBranch> {
     let mut branches = Vec::new();
     let mut by_weeks: BTreeMap<Option<(Week, Week)>, UnionBranch> = BTreeMap::new();
@@ -154,8 +155,8 @@ fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<Union
 pub(super) struct RangeReadResult {
     /// `None` when some of the requested positions have expired.
     pub(super) events: Option<Vec<PositionedEvent>>,
-    /// The number of events that the batches should have but the session did not see. Without a meaning where the dialect
-    /// returns no scanned count and there is a filter.
+    /// The number of events that the batches should have but the session did not see. It has no meaning for a read with a filter
+    /// if [`LogDialect::returns_scanned_count`] is false.
     pub(super) missing_count: i64,
 }
 
@@ -174,7 +175,7 @@ pub(super) async fn read_range(
         Some(query) => session.fetch(&query.build()).await?,
         None => Vec::new(),
     };
-    // Checked after the read, so that an expiry during the read is noticed.
+    // The first position is read after the events, so that an expiry during the read is noticed.
     let sql = format!(
         "select coalesce(min(position), (select next from {0}log)) as first from {0}batches",
         dialect.schema
@@ -215,8 +216,8 @@ impl BatchRange {
     }
 }
 
-/// The number of events that the batches have in the window but the query did not return. With a filter,
-/// `scanned_count` is the number of events that the statement scanned; without one, `events` show how far it scanned.
+/// The number of events that the batches have in the window but the statement did not see. With a filter, `scanned_count` is the
+/// number of events that it saw; without one, it returned the events that it saw, and they show how far it scanned.
 fn count_missing(
     batches: &[BatchRange],
     window: &Range<Position>,
@@ -237,7 +238,7 @@ fn count_missing(
     expected - scanned_count.unwrap_or(to_i64(events.len()))
 }
 
-/// The condition that selects the events of a branch.
+/// The SQL condition that selects the events of a branch.
 fn position_condition(dialect: LogDialect, branch: &UnionBranch) -> String {
     let ids: Vec<_> = branch.batch_ids.iter().map(i64::to_string).collect();
     let mut condition = format!("batch in ({})", ids.join(", "));
@@ -252,12 +253,9 @@ fn position_condition(dialect: LogDialect, branch: &UnionBranch) -> String {
     condition
 }
 
-/// Selects the events of these batches that are in the window and match the filter, up to `page_limit`. The columns
-/// are the position and the fields of [`super::search::StoredEvent`]. `None` when no batch has an event in the window.
-///
-/// With a filter, and where [`LogDialect::returns_scanned_count`] is true, the last column is the number of events that
-/// were scanned regardless of the filter, and at least one row is returned. One statement counts and reads, so both see
-/// the same partitions.
+/// Builds the query for the events of these batches that are in the window and match the filter, up to `page_limit`; `None` if
+/// the batches have no events there. With a filter and [`LogDialect::returns_scanned_count`], the last column is the number of
+/// events in the window before filtering, and at least one row is returned.
 fn events_query(
     dialect: LogDialect,
     batches: &[BatchRange],
@@ -273,7 +271,7 @@ fn events_query(
     let positions: HashMap<i64, Position> = batches.iter().map(|batch| (batch.id, batch.position)).collect();
     let ids = branches.iter().flat_map(|branch| &branch.batch_ids);
     let rows = ids.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
-    // The database sums the detail sizes, so that it cuts a page of large details before sending it.
+    // The database sums the sizes of the column `detail`, so that it ends the page at the byte limit before it sends the rows.
     let direction = if page_limit.from_end { "desc" } else { "asc" };
     let mut query = SqlBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
@@ -301,6 +299,7 @@ fn events_query(
         to_i64(page_limit.max_events)
     ));
     if dialect.returns_scanned_count && *filter != EventFilter::default() {
+        // Counted in the same statement, so that the count and the page see the same partitions.
         let count = |branch: &UnionBranch| {
             format!("(select count(*) from {} where {})", events_table, position_condition(dialect, branch))
         };

@@ -18,9 +18,9 @@ pub struct Search {
     pub ids: Vec<String>,
     /// The accepted detail types; empty accepts all.
     pub types: Vec<String>,
-    /// Accepted values by index into [`super::COLUMNS`].
+    /// The accepted values of search columns, with the index of each column in [`super::COLUMNS`].
     pub columns: Vec<(usize, Vec<String>)>,
-    /// A text that the bounce reason contains, in any case.
+    /// Text that the event's bounce reason must contain; case is ignored.
     pub reason_contains: Option<String>,
 }
 
@@ -29,7 +29,7 @@ pub struct Search {
 pub struct PageRequest {
     /// The sort order.
     pub order: SortOrder,
-    /// Returns only events after this key in sort order.
+    /// If set, only events that come after this key in the sort order are returned.
     pub after: Option<EventKey>,
     /// The number of events to skip.
     pub offset: u64,
@@ -64,18 +64,18 @@ pub struct StoredEvent {
     pub source: String,
     /// The detail type, for example `bounce`.
     pub detail_type: String,
-    /// The AWS account that received it; may be empty.
+    /// The AWS account that received the event; may be empty.
     pub account: String,
-    /// The AWS region that received it; may be empty.
+    /// The AWS region that received the event; may be empty.
     pub region: String,
     /// The resources, usually URNs.
     pub resources: Vec<String>,
-    /// The detail as JSON text, unchanged.
+    /// The event's `detail` as JSON text, unchanged.
     pub detail: String,
 }
 
 impl StoredEvent {
-    /// Reads the event that a row of [`super::sql::select_events`] holds.
+    /// Reads an event from a row that a query of [`super::sql::select_events`] returned.
     pub(super) fn from_row(row: &Row) -> Result<Self, DatabaseError> {
         Ok(Self {
             key: EventKey { time: row.get("micros")?, id: row.get("id")? },
@@ -94,19 +94,19 @@ impl StoredEvent {
         Envelope::new(&self.key.id, source_and_type, origin, self.key.time.to_string(), &self.resources)
     }
 
-    /// Appends the EventBridge envelope to `buffer`. The detail stays byte for byte the same.
+    /// Appends the event as an EventBridge envelope to `buffer`. The `detail` stays byte for byte the same.
     pub fn write_json(&self, buffer: &mut Vec<u8>) {
         // Serializing an envelope of strings does not fail.
         let _ = self.envelope().write_json(&self.detail, buffer);
     }
 
-    /// Returns the envelope as one line that ends in a line break. Line breaks in the detail become spaces.
+    /// Returns the envelope as one line that ends in a line break. Line breaks in the `detail` become spaces.
     pub fn to_json_line(&self) -> Vec<u8> {
         self.envelope().to_line(&self.detail).unwrap_or_default()
     }
 }
 
-/// Omits the detail, which may contain personal data.
+/// Omits the `detail`, which may contain personal data.
 impl std::fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoredEvent")

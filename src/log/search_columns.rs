@@ -1,4 +1,4 @@
-//! Indexed message-event fields: source field, column and search parameter.
+//! The search columns: the fields of message events that are stored in columns of their own, and their search parameters.
 //!
 //! Source: "Events API", <https://developers.sparkpost.com/api/events/>, and the fields of its events.
 

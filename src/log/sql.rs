@@ -1,4 +1,5 @@
-//! SQL for searches in both databases, with the parts that differ in a [`LogDialect`]. User input is always bound as a parameter.
+//! SQL for searches in both databases. A [`LogDialect`] supplies the parts that differ. User input is always bound as a
+//! parameter.
 
 use jiff::Timestamp;
 
@@ -10,16 +11,16 @@ use crate::db::{Database, SqlValue, Statement};
 /// The differences between the log's tables in PostgreSQL and in SQLite.
 #[derive(Clone, Copy)]
 pub(super) struct LogDialect {
-    /// The prefix of a table's name.
+    /// The prefix of table names: the schema with a full stop, or nothing.
     pub(super) schema: &'static str,
     /// Whether times are `timestamptz`; otherwise they are microseconds since 1970.
     has_time_type: bool,
-    /// The event time as an expression that keeps the planner away from the key index, for reads by batch.
+    /// An expression for the event time with which the planner does not use the key index, because reads by batch use another.
     pub(super) time_without_key_index: &'static str,
     /// The operator that matches a text against a regular expression.
     regex_operator: &'static str,
-    /// Whether a session may miss partitions that another session has just created. Then a filtered read also returns
-    /// the number of events that it scanned, so that a gap is noticed.
+    /// Whether a filtered read also returns the number of events that it scanned. It does in a database where a session may miss
+    /// a partition that another session has just created, so that missing events are noticed.
     pub(super) returns_scanned_count: bool,
 }
 
@@ -51,7 +52,7 @@ impl LogDialect {
         Self::POSTGRES
     }
 
-    /// The value of a time column in microseconds since 1970.
+    /// SQL for the value of a time column in microseconds since 1970.
     pub(super) fn micros_of(self, column: &str) -> String {
         if self.has_time_type {
             format!("(extract(epoch from {column}) * 1000000)::bigint")
@@ -60,14 +61,14 @@ impl LogDialect {
         }
     }
 
-    /// A time as a literal, which the planner compares with partition bounds.
+    /// SQL for a time as a literal, which the planner can compare with the bounds of partitions.
     pub(super) fn time_literal(self, time: Timestamp) -> String {
         if !self.has_time_type {
             time.as_microsecond().to_string()
         } else if is_recordable(time) {
             format!("timestamptz '{time:.6}'")
         } else {
-            // The log has no events before the year 1, whose text format differs.
+            // The log has no events before the year 1, and PostgreSQL writes such times in another format.
             "timestamptz '-infinity'".into()
         }
     }
@@ -109,7 +110,8 @@ impl SqlBuilder {
     }
 }
 
-/// Selects events in the columns that [`super::StoredEvent::from_row`] reads, up to the conditions.
+/// Begins a query for events, with the columns that [`super::StoredEvent::from_row`] reads. The caller appends the conditions,
+/// each with ` and `.
 pub(super) fn select_events(dialect: LogDialect) -> SqlBuilder {
     SqlBuilder::new(format!(
         "select {} as micros, id, source, type, account, region, resources, detail from {}events where true",
@@ -118,7 +120,7 @@ pub(super) fn select_events(dialect: LogDialect) -> SqlBuilder {
     ))
 }
 
-/// Selects one page of a search.
+/// Builds the query for one page of a search.
 pub(super) fn search_query(dialect: LogDialect, search: &Search, page: &PageRequest) -> SqlBuilder {
     let mut query = select_events(dialect);
     push_conditions(dialect, &mut query, search);
@@ -137,7 +139,7 @@ pub(super) fn search_query(dialect: LogDialect, search: &Search, page: &PageRequ
     query
 }
 
-/// Counts the events that match a search.
+/// Builds the query that counts the events that match a search.
 pub(super) fn count_query(dialect: LogDialect, search: &Search) -> SqlBuilder {
     let mut query =
         SqlBuilder::new(format!("select count(*) as events from {}events where true", dialect.schema));
@@ -175,8 +177,8 @@ fn push_conditions(dialect: LogDialect, query: &mut SqlBuilder, search: &Search)
     }
 }
 
-/// A case-insensitive pattern that matches any of these texts as whole words. PostgreSQL and Rust's `regex` interpret
-/// it in the same way.
+/// Builds a case-insensitive pattern that matches any of these texts as whole words. PostgreSQL and Rust's `regex` interpret it
+/// in the same way.
 fn whole_words_pattern(values: &[String]) -> String {
     let alternatives: Vec<_> = values.iter().map(|value| escape_regex(value)).collect();
     format!(r"(?i)(^|\W)({})(\W|$)", alternatives.join("|"))
@@ -185,7 +187,7 @@ fn whole_words_pattern(values: &[String]) -> String {
 fn escape_regex(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars().filter(|char| *char != '\0') {
-        // `\<` and `\>` are word boundaries in one of the two engines.
+        // `<` and `>` are not escaped: in one of the two engines, `\<` and `\>` are word boundaries.
         if char.is_ascii_punctuation() && !matches!(char, '_' | '<' | '>') {
             pattern.push('\\');
         }

@@ -227,7 +227,7 @@ impl<B: Bus> RecorderFunction<B> {
             .field("bytes", summary.bytes)
             .count("Recorded", summary.new_events)
             .count("Repeats", summary.duplicates)
-            .count("Unrecognized", if summary.is_already_recorded { 0 } else { summary.unrecognized })
+            .count("Unrecognized", if summary.is_already_recorded { 0 } else { summary.unrecognized_events })
             .flag("Failed", error.is_some())
             .milliseconds("RecordLatency", message_result.milliseconds);
         // Only polled pages report `Missed`, because each metric costs money.
@@ -235,7 +235,8 @@ impl<B: Bus> RecorderFunction<B> {
             line.count("Missed", missed);
         }
         if self.recorder.bus.is_some() {
-            line.field("published", summary.published).field("unpublishable", summary.unpublishable);
+            line.field("published", summary.published_events)
+                .field("unpublishable", summary.unpublishable_events);
         }
         if let Some(error) = error {
             line.field("error", error.as_str());

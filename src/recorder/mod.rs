@@ -74,11 +74,11 @@ pub struct RecordSummary {
     /// The number of events that the log already had.
     pub duplicates: usize,
     /// The number of events that no parser recognized; they are recorded unchanged.
-    pub unrecognized: usize,
+    pub unrecognized_events: usize,
     /// The number of events that were published.
-    pub published: usize,
+    pub published_events: usize,
     /// The number of events that a bus does not accept: unrecognized, too large, or with an invalid `detail`.
-    pub unpublishable: usize,
+    pub unpublishable_events: usize,
     /// For a polled page: the number of its events that the log did not have; otherwise `None`.
     pub missed_events: Option<usize>,
     /// The size of the batch in bytes.
@@ -93,9 +93,9 @@ impl RecordSummary {
             is_already_recorded: self.is_already_recorded || other.is_already_recorded,
             new_events: self.new_events + other.new_events,
             duplicates: self.duplicates + other.duplicates,
-            unrecognized: self.unrecognized + other.unrecognized,
-            published: self.published + other.published,
-            unpublishable: self.unpublishable + other.unpublishable,
+            unrecognized_events: self.unrecognized_events + other.unrecognized_events,
+            published_events: self.published_events + other.published_events,
+            unpublishable_events: self.unpublishable_events + other.unpublishable_events,
             missed_events: match (self.missed_events, other.missed_events) {
                 (Some(a), Some(b)) => Some(a + b),
                 (a, b) => a.or(b),
@@ -178,7 +178,7 @@ impl<B: Bus> Recorder<B> {
         }
         let mut summary = RecordSummary {
             bytes: body.len(),
-            unrecognized: batch.unrecognized_count,
+            unrecognized_events: batch.unrecognized_count,
             ..RecordSummary::default()
         };
         let outcome = tokio::time::timeout_at(deadline, self.log.record(&batch)).await;
@@ -220,7 +220,7 @@ impl<B: Bus> Recorder<B> {
                 new_keys.remove(&(time, id.to_owned()))
             });
         }
-        (summary.published, summary.unpublishable) = publish(bus, &events, deadline).await?;
+        (summary.published_events, summary.unpublishable_events) = publish(bus, &events, deadline).await?;
         Ok(self.log.mark_published(batch_id).await?)
     }
 }

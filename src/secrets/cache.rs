@@ -69,7 +69,7 @@ pub struct CachedSecrets<S> {
     ttls: CacheTtls,
     cache: Cache<VersionStage, Option<Arc<SecretVersion>>>,
     last_known: Mutex<LastKnown>,
-    refreshes: tokio::sync::Mutex<RefreshLimiter>,
+    refreshes: tokio::sync::Mutex<RecentLookups>,
 }
 
 /// The versions that the store returned last. They do not expire, so that they can replace a failed lookup.
@@ -84,19 +84,19 @@ struct LastKnown {
 
 /// The last lookups caused by signature mismatches.
 #[derive(Default)]
-struct RefreshLimiter {
-    newer: Option<RefreshRecord>,
+struct RecentLookups {
+    newer: Option<LookupRecord>,
     /// The last lookup of the previous version, unless it succeeded.
-    previous: Option<RefreshRecord>,
+    previous: Option<LookupRecord>,
 }
 
 /// A lookup in the store: its time and its result.
-struct RefreshRecord {
+struct LookupRecord {
     fetched_at: Instant,
     result: Result<(), SecretError>,
 }
 
-impl RefreshRecord {
+impl LookupRecord {
     /// A lookup that starts now. It counts as failed until it completes, so a cancelled lookup counts as failed.
     fn start() -> Self {
         Self { fetched_at: Instant::now(), result: Err(SecretError::Unavailable("timed out".into())) }
@@ -141,7 +141,7 @@ impl<S: SecretStore> CachedSecrets<S> {
     }
 
     /// The last lookup, unless it is older than the refresh interval.
-    fn recent<'a>(&self, last: Option<&'a RefreshRecord>) -> Option<&'a RefreshRecord> {
+    fn recent<'a>(&self, last: Option<&'a LookupRecord>) -> Option<&'a LookupRecord> {
         last.filter(|refresh| refresh.fetched_at.elapsed() < self.ttls.refresh_interval)
     }
 
@@ -187,7 +187,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         let result = match self.recent(refreshes.previous.as_ref()) {
             Some(refresh) => refresh.result.clone(),
             None => {
-                refreshes.previous = Some(RefreshRecord::start());
+                refreshes.previous = Some(LookupRecord::start());
                 let fetched =
                     self.store.fetch(VersionStage::Previous).await.map(|version| version.map(Arc::new));
                 if let Ok(version) = fetched {
@@ -201,7 +201,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
                     warn!(%error, "cannot fetch the previous secret version");
                 }
                 refreshes.previous =
-                    Some(RefreshRecord { fetched_at: Instant::now(), result: result.clone() });
+                    Some(LookupRecord { fetched_at: Instant::now(), result: result.clone() });
                 result
             }
         };
@@ -223,13 +223,13 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         if let Some(refresh) = self.recent(refreshes.newer.as_ref()) {
             return refresh.result.clone().map(|()| None);
         }
-        refreshes.newer = Some(RefreshRecord::start());
+        refreshes.newer = Some(LookupRecord::start());
         let fetched = self.fetch_current().await;
         if let Err(error) = &fetched {
             warn!(%error, "cannot check for a newer secret version");
         }
         let result = fetched.as_ref().map(drop).map_err(Clone::clone);
-        refreshes.newer = Some(RefreshRecord { fetched_at: Instant::now(), result });
+        refreshes.newer = Some(LookupRecord { fetched_at: Instant::now(), result });
         let version = fetched?;
         self.cache.insert(VersionStage::Current, Some(version.clone())).await;
         Ok((version.id != current.id).then_some(version))

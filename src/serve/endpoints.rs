@@ -90,7 +90,7 @@ impl WebhookEndpoints {
     /// The flushed length of the local bus's file.
     pub(super) fn file_length(&self) -> Option<watch::Receiver<u64>> {
         match &*self.bus {
-            ServedBus::Local(bus) => Some(bus.subscribe_length()),
+            ServedBus::Local(bus) => Some(bus.watch_length()),
             ServedBus::EventBridge(_) => None,
         }
     }

@@ -109,7 +109,7 @@ impl Terminal {
                 "batch": key,
                 "events": summary.new_events,
                 "repeats": summary.duplicates,
-                "unrecognized": summary.unrecognized,
+                "unrecognized": summary.unrecognized_events,
                 "missed": summary.missed_events,
                 "milliseconds": milliseconds,
             }})
@@ -117,7 +117,9 @@ impl Terminal {
             Ok(RecordSummary { missed_events: Some(missed), .. }) => {
                 format!("{:<9} {key}  events whose webhooks were missed: {missed}", "missed")
             }
-            Ok(RecordSummary { new_events: events, duplicates, unrecognized, .. }) => format!(
+            Ok(RecordSummary {
+                new_events: events, duplicates, unrecognized_events: unrecognized, ..
+            }) => format!(
                 "{:<9} {key}  {events} events, {duplicates} duplicates, {unrecognized} unrecognized in {milliseconds:.1} ms",
                 "recorded"
             ),

@@ -46,19 +46,19 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, and restores the lines that `events`, the bus file, lost in a crash.
-    pub(super) fn open(folder: &Path, events: &mut File) -> std::io::Result<Self> {
-        Self::open_with_half_size(folder, events, HALF_BYTES)
+    /// Opens the journal in `folder`, and restores the lines that the bus file lost in a crash.
+    pub(super) fn open(folder: &Path, bus_file: &mut File) -> std::io::Result<Self> {
+        Self::open_with_half_size(folder, bus_file, HALF_BYTES)
     }
 
-    fn open_with_half_size(folder: &Path, events: &mut File, half_bytes: u64) -> std::io::Result<Self> {
+    fn open_with_half_size(folder: &Path, bus_file: &mut File, half_bytes: u64) -> std::io::Result<Self> {
         let path = folder.join(JOURNAL_FILE);
         let mut file = open_private(&path)?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
         let has_journal_size = content.len() as u64 == 2 * half_bytes;
         let must_preserve =
-            if has_journal_size { !recover(&content, events)? } else { content.iter().any(|b| *b != 0) };
+            if has_journal_size { !recover(&content, bus_file)? } else { content.iter().any(|b| *b != 0) };
         if must_preserve {
             move_aside(&path)?;
             file = open_private(&path)?;
@@ -75,7 +75,7 @@ impl Journal {
             #[cfg(unix)]
             File::open(folder)?.sync_all()?;
         }
-        let flusher = Flusher::spawn(events.try_clone()?)?;
+        let flusher = Flusher::spawn(bus_file.try_clone()?)?;
         Ok(Self {
             file_identity: FileIdentity::new(path, &file)?,
             file,
@@ -96,7 +96,7 @@ impl Journal {
     /// Writes `lines`, which belong at `offset` in the bus file, durably to the journal. Returns `false` if they do not
     /// fit into a half. After `true` the caller must call [`Journal::commit`] or [`Journal::rollback`], and after an
     /// error the latter.
-    pub(super) fn write(&mut self, lines: &[u8], offset: u64, events: &mut File) -> std::io::Result<bool> {
+    pub(super) fn write(&mut self, lines: &[u8], offset: u64, bus_file: &mut File) -> std::io::Result<bool> {
         let size = record_size(lines.len());
         if size > self.half_bytes {
             return Ok(false);
@@ -105,7 +105,7 @@ impl Journal {
             self.flusher.start_flush(offset)?;
             (self.is_second_half, self.used_bytes) = (!self.is_second_half, 0);
         }
-        let preceding_checksum = if self.used_bytes == 0 { checksum_before(offset, events)? } else { 0 };
+        let preceding_checksum = if self.used_bytes == 0 { checksum_before(offset, bus_file)? } else { 0 };
         JournalRecord { run_id: self.run_id, file_offset: offset, preceding_checksum, lines }
             .encode(&mut self.record_buffer);
         self.file.seek(SeekFrom::Start(self.next_record_offset()))?;
@@ -140,9 +140,9 @@ impl Journal {
     }
 
     /// Flushes the bus file, after which the current half may be overwritten.
-    pub(super) fn checkpoint(&mut self, events: &File) -> std::io::Result<()> {
+    pub(super) fn checkpoint(&mut self, bus_file: &File) -> std::io::Result<()> {
         self.flusher.wait()?;
-        let result = events.sync_data();
+        let result = bus_file.sync_data();
         self.flusher.record_error(result.as_ref().err());
         result?;
         self.used_bytes = 0;
@@ -150,15 +150,15 @@ impl Journal {
     }
 
     /// Flushes the bus file and empties the journal, so that a bus file removed later leaves nothing to restore.
-    pub(super) fn close(&mut self, events: &File) -> std::io::Result<()> {
-        self.checkpoint(events)?;
+    pub(super) fn close(&mut self, bus_file: &File) -> std::io::Result<()> {
+        self.checkpoint(bus_file)?;
         invalidate_halves(&mut self.file, self.half_bytes)
     }
 }
 
-/// Restores the lines that `events`, the bus file, lost in a crash. Returns `false` if the journal belongs to another
+/// Restores the lines that the bus file lost in a crash. Returns `false` if the journal belongs to another
 /// bus file.
-fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
+fn recover(journal: &[u8], bus_file: &mut File) -> std::io::Result<bool> {
     let (first_half, second_half) = journal.split_at(journal.len() / 2);
     let mut halves = [parse_records(first_half), parse_records(second_half)];
     halves.sort_by_key(|records| records.first().map(|record| record.file_offset));
@@ -168,25 +168,25 @@ fn recover(journal: &[u8], events: &mut File) -> std::io::Result<bool> {
     let is_contiguous = older.last().is_some_and(|last| last.is_followed_by(first_newer));
     let older = if is_contiguous { older } else { Vec::new() };
     let first = older.first().unwrap_or(first_newer);
-    if events.metadata()?.len() < first.file_offset
-        || checksum_before(first.file_offset, events)? != first.preceding_checksum
-        || (first.file_offset == 0 && starts_differently(events, first.lines)?)
+    if bus_file.metadata()?.len() < first.file_offset
+        || checksum_before(first.file_offset, bus_file)? != first.preceding_checksum
+        || (first.file_offset == 0 && starts_differently(bus_file, first.lines)?)
     {
         return Ok(false);
     }
     for record in older.iter().chain(&newer) {
-        events.seek(SeekFrom::Start(record.file_offset))?;
-        events.write_all(record.lines)?;
+        bus_file.seek(SeekFrom::Start(record.file_offset))?;
+        bus_file.write_all(record.lines)?;
     }
-    events.sync_data()?;
+    bus_file.sync_data()?;
     Ok(true)
 }
 
-/// Whether `events` starts with bytes that differ from `lines` and are not zero. Blocks lost in a crash read as zeros.
-fn starts_differently(events: &mut File, lines: &[u8]) -> std::io::Result<bool> {
+/// Whether the bus file starts with bytes that differ from `lines` and are not zero. Blocks lost in a crash read as zeros.
+fn starts_differently(bus_file: &mut File, lines: &[u8]) -> std::io::Result<bool> {
     let mut start = Vec::new();
-    events.seek(SeekFrom::Start(0))?;
-    events.take(lines.len() as u64).read_to_end(&mut start)?;
+    bus_file.seek(SeekFrom::Start(0))?;
+    bus_file.take(lines.len() as u64).read_to_end(&mut start)?;
     Ok(start.iter().zip(lines).any(|(actual, expected)| actual != expected && *actual != 0))
 }
 
@@ -209,10 +209,10 @@ fn invalidate_halves(file: &mut File, half_bytes: u64) -> std::io::Result<()> {
 }
 
 /// The checksum of the bytes before `offset`, at most [`MAX_PRECEDING_BYTES`] of them.
-fn checksum_before(offset: u64, events: &mut File) -> std::io::Result<u32> {
+fn checksum_before(offset: u64, bus_file: &mut File) -> std::io::Result<u32> {
     let mut preceding = Vec::new();
-    events.seek(SeekFrom::Start(offset.saturating_sub(MAX_PRECEDING_BYTES)))?;
-    events.take(offset.min(MAX_PRECEDING_BYTES)).read_to_end(&mut preceding)?;
+    bus_file.seek(SeekFrom::Start(offset.saturating_sub(MAX_PRECEDING_BYTES)))?;
+    bus_file.take(offset.min(MAX_PRECEDING_BYTES)).read_to_end(&mut preceding)?;
     Ok(crc32fast::hash(&preceding))
 }
 

@@ -62,7 +62,7 @@ struct Shared {
 /// The events for the next flush.
 #[derive(Default)]
 struct PendingBuffer {
-    publishes: Vec<PendingPublish>,
+    pending_events: Vec<PendingEvent>,
     /// Whether a publisher requested the flush.
     is_flush_requested: bool,
     /// Whether the writer thread waits for `work_available`.
@@ -72,7 +72,7 @@ struct PendingBuffer {
 }
 
 /// A pending event.
-struct PendingPublish {
+struct PendingEvent {
     event: Arc<Event>,
     /// Time of arrival.
     received_at: Timestamp,
@@ -105,27 +105,27 @@ impl Shared {
     }
 
     /// Adds an event to the next flush. The first publisher gets a [`FlushOnDrop`], which requests the flush on drop.
-    fn add(&self, pending: PendingPublish) -> Option<FlushOnDrop<'_>> {
+    fn add(&self, pending: PendingEvent) -> Option<FlushOnDrop<'_>> {
         let mut buffer = self.lock_buffer();
-        buffer.publishes.push(pending);
-        let is_first = buffer.publishes.len() == 1;
+        buffer.pending_events.push(pending);
+        let is_first = buffer.pending_events.len() == 1;
         drop(buffer);
         is_first.then(|| FlushOnDrop(self))
     }
 
-    /// Waits for a flush request and moves the pending events into `publishes`, which must be empty. Returns `false`
+    /// Waits for a flush request and moves the pending events into `pending_events`, which must be empty. Returns `false`
     /// when the bus is closed and no event is pending.
-    fn take_pending(&self, publishes: &mut Vec<PendingPublish>) -> bool {
+    fn take_pending(&self, pending_events: &mut Vec<PendingEvent>) -> bool {
         let mut buffer = self.lock_buffer();
         while !buffer.is_flush_requested && !buffer.is_closed {
             buffer.is_writer_waiting = true;
             buffer = self.work_available.wait(buffer).unwrap_or_else(PoisonError::into_inner);
         }
         buffer.is_flush_requested = false;
-        std::mem::swap(&mut buffer.publishes, publishes);
+        std::mem::swap(&mut buffer.pending_events, pending_events);
         drop(buffer);
-        self.free_bytes.add_permits(publishes.iter().map(|publish| publish.charged_bytes).sum());
-        !publishes.is_empty()
+        self.free_bytes.add_permits(pending_events.iter().map(|publish| publish.charged_bytes).sum());
+        !pending_events.is_empty()
     }
 }
 
@@ -196,7 +196,7 @@ impl LocalBus {
     }
 
     /// Watches the length of the durable part of the file, in bytes. The durable part always ends with a complete line.
-    pub fn subscribe_length(&self) -> watch::Receiver<u64> {
+    pub fn watch_length(&self) -> watch::Receiver<u64> {
         self.shared.length.subscribe()
     }
 }
@@ -219,7 +219,7 @@ impl Bus for LocalBus {
             let charged_bytes = (event.entry_size() + EVENT_OVERHEAD_BYTES).min(FLUSH_BATCH_BYTES);
             self.shared.free_bytes.acquire_many(u32::try_from(charged_bytes).ok()?).await.ok()?.forget();
             let (completion, completed) = oneshot::channel();
-            let pending = PendingPublish { event: event.clone(), received_at, charged_bytes, completion };
+            let pending = PendingEvent { event: event.clone(), received_at, charged_bytes, completion };
             if let Some(flush) = self.shared.add(pending) {
                 // Yield once, so that other publishers that are ready join this flush.
                 yield_now().await;
@@ -253,9 +253,9 @@ impl Writer {
 
     /// Writes pending events until the bus is closed.
     fn run(mut self, shared: &Shared) {
-        let mut publishes = Vec::new();
-        while shared.take_pending(&mut publishes) {
-            for pending in publishes.drain(..) {
+        let mut pending_events = Vec::new();
+        while shared.take_pending(&mut pending_events) {
+            for pending in pending_events.drain(..) {
                 self.add(pending);
                 if self.lines.len() >= FLUSH_BATCH_BYTES {
                     self.flush(shared);
@@ -268,7 +268,7 @@ impl Writer {
         }
     }
 
-    fn add(&mut self, pending: PendingPublish) {
+    fn add(&mut self, pending: PendingEvent) {
         let id = self.ids.next_id();
         let origin = AwsOriginRef { account: "000000000000", region: "local" };
         let envelope = Envelope::from_event(&pending.event, &id, origin, pending.received_at);
@@ -330,13 +330,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bus = Arc::new(LocalBus::open(folder.path()).unwrap());
         let mut lines = bus.subscribe();
-        let publishes: Vec<_> = (0..500)
+        let pending_events: Vec<_> = (0..500)
             .map(|n| {
                 let bus = bus.clone();
                 tokio::spawn(async move { bus.publish(&Arc::new(event(n)), soon()).await })
             })
             .collect();
-        for pending in publishes {
+        for pending in pending_events {
             pending.await.unwrap().unwrap();
         }
         let text = std::fs::read_to_string(bus.path()).unwrap();
@@ -395,7 +395,7 @@ mod tests {
     async fn a_cancelled_first_publisher_still_requests_the_flush() {
         let folder = tempfile::tempdir().unwrap();
         let bus = LocalBus::open(folder.path()).unwrap();
-        let mut length = bus.subscribe_length();
+        let mut length = bus.watch_length();
         let event = Arc::new(event(1));
         let mut publish = Box::pin(bus.publish(&event, soon()));
         tokio::select! {

@@ -9,7 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::Instant;
 
 use crate::aws;
-use crate::aws::{AttemptFailure, AwsError, retry, retry_with_attempt_limit};
+use crate::aws::{AttemptFailure, AwsError, retry, retry_with_attempt_timeout};
 use crate::bus::{Bus as _, EventBridge};
 use crate::delivery::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
 use crate::log::{NewEvent, SearchColumns, StoredEvent};
@@ -96,7 +96,7 @@ impl Target {
             }
             Self::Url(client, url, secret) => {
                 let (id, envelope) = (event.key.id.clone(), envelope(&mut event, replay_urn)?);
-                retry_with_attempt_limit("POST", deadline, RESPONSE_TIMEOUT, || async {
+                retry_with_attempt_timeout("POST", deadline, RESPONSE_TIMEOUT, || async {
                     let request = client.post(url.clone()).header(CONTENT_TYPE, "application/json");
                     let mut request = request.header(REPLAY_HEADER, replay_urn);
                     if let Some(secret) = secret {

@@ -77,8 +77,8 @@ impl PostgresLog<'_> {
             guard.is_idle = true;
             return match code.as_deref() {
                 Some("23505") => Ok(RecordAttempt::DuplicateEvents),
-                // 23514: the partition of a week was created while its events were being inserted into the default
-                // partition.
+                // 40P01: deadlock. 40001: serialization failure. 23514: the partition of a week was created while its events were
+                // being inserted into the default partition.
                 Some("40P01" | "40001" | "23514") => Ok(RecordAttempt::Conflict(error.into())),
                 _ => Err(error.into()),
             };
@@ -117,7 +117,7 @@ impl PostgresLog<'_> {
             LogDialect::POSTGRES.time_literal(first.time),
             LogDialect::POSTGRES.time_literal(last.time)
         );
-        // Safe: only constants, and times as this crate formats them.
+        // Safe: the text consists of constants, and of times that this crate formats.
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
         let rows = query.bind(times).bind(ids).fetch_all(&self.pool).await?;
         let known: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
@@ -157,7 +157,7 @@ impl PostgresLog<'_> {
         &self,
         retention: &RetentionPolicy,
     ) -> Result<MaintenanceReport, DatabaseError> {
-        // Without a position, events would expire before any reader could see them.
+        // Readers see only events that have a position; without this, events could expire before any reader sees them.
         self.assign_positions().await?;
         partitions::maintain(self, retention).await
     }
@@ -171,7 +171,7 @@ async fn insert_batch(
     time_range: Option<(Timestamp, Timestamp)>,
 ) -> Result<Result<i64, RecordOutcome>, DatabaseError> {
     let to_i32 = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
+    // Times are bound as text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
     let time = |time: Timestamp| format!("{time:.6}");
     let row = sqlx::query(
         "insert into hookbridge.batches (origin, events, repeats, unrecognized, oldest, newest)

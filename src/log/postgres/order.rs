@@ -1,9 +1,8 @@
 //! Event positions and ordered reads in PostgreSQL.
 //!
-//! Positions are assigned after the commit, by one sequencer at a time. A number taken before the commit would let a
-//! slow transaction insert events before those that a reader has already seen. Recorders do not wait for each other:
-//! the next recorder or reader calls `hookbridge.sequence` (`0002_order.sql`), which assigns positions to every
-//! committed batch.
+//! Positions are assigned after the commit, by one sequencer at a time. A position taken before the commit would let a slow
+//! transaction insert events before those that a reader has already seen. Recorders do not wait for each other: the next recorder
+//! or reader calls `hookbridge.sequence` (`0002_order.sql`), which assigns positions to every committed batch.
 
 use std::ops::Range;
 #[cfg(feature = "command")]
@@ -26,7 +25,7 @@ use crate::log::page;
 use crate::log::sql::LogDialect;
 
 #[cfg(feature = "command")]
-/// The `NOTIFY` channel that carries the end of the log.
+/// The channel on which the database notifies listeners (`NOTIFY`) of the new end of the log.
 const CHANNEL: &str = "hookbridge_log";
 
 /// Listens for appends by other processes until the log is dropped.
@@ -50,8 +49,8 @@ pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
 }
 
 impl PostgresLog<'_> {
-    /// Reads the events of one range through a session that sees every partition. `ranges` holds all requested
-    /// positions and the part to read now.
+    /// Reads the events of one range, in a new session if the first one does not see every partition. `ranges` holds all
+    /// requested positions and the part to read now.
     pub(in crate::log) async fn read_range(
         &self,
         ranges: (&Range<Position>, &Range<Position>),
@@ -61,8 +60,8 @@ impl PostgresLog<'_> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let mut result = read(&mut guard.connection, ranges, filter, page_limit).await?;
         guard.is_idle = result.missing_count <= 0;
-        // This session's catalog cache may miss a partition that another session has just attached. A new session reads
-        // the catalogs again. If it misses as many events, they were deleted by hand.
+        // This session's catalog cache may miss a partition that another session has just attached. A new session reads the
+        // catalogs again. If the same number of events is missing there, they were deleted by hand.
         while result.missing_count > 0 {
             let options = self.pool.connect_options();
             let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;

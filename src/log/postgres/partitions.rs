@@ -22,14 +22,14 @@ const WEEKS_AHEAD: i64 = 4;
 /// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
 const WEEKS_BACK: i64 = 522;
 
-/// SQL with values that cannot be bound. It is safe: the texts of this module contain only constants, batch ids, times, and names
-/// of partitions, which [`Week`] or the database's catalog provides.
+/// Marks SQL as safe although it contains values that cannot be bound: constants, batch ids, times, and names of partitions,
+/// which come from [`Week`] or the database's catalog.
 fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
 
 impl PostgresLog<'_> {
-    /// Forgets the weeks of these events, so that the next batch checks again whether their partitions exist.
+    /// Forgets the weeks of these events, so that `create_missing_partitions` checks again whether their partitions exist.
     pub(super) fn invalidate_known_weeks(&self, records: &[(usize, &NewEvent<'_>)]) {
         let mut known = self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for (_, record) in records {
@@ -91,8 +91,8 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
     let qualified_name = format!("hookbridge.{table}");
     if sqlx::query(exists_sql).bind(&qualified_name).fetch_one(&mut *connection).await?.try_get(0)? {
-        // The session that creates the partition holds this lock until its commit has invalidated the other sessions'
-        // catalog caches. Waiting for it keeps events out of the partition while a reader may still miss it.
+        // The session that creates a partition holds this lock until its commit has invalidated the other sessions' catalog
+        // caches. Waiting for the lock keeps events out of the partition while a reader may still miss it.
         sqlx::query("select pg_advisory_xact_lock_shared($1)")
             .bind(ADVISORY_LOCK)
             .execute(&mut *connection)
@@ -129,8 +129,8 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
     Ok(true)
 }
 
-/// Invalidates other sessions' catalog caches with a no-op DDL statement. A session that read the catalogs while the
-/// partition was attached may have cached the older state.
+/// Invalidates other sessions' catalog caches with a DDL statement that changes nothing. A session that read the catalogs while
+/// the partition was being attached may have cached the older state.
 async fn invalidate_catalog_caches(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql(SET_LOCK_TIMEOUT).execute(&mut *transaction).await?;
@@ -140,8 +140,8 @@ async fn invalidate_catalog_caches(connection: &mut PgConnection) -> Result<(), 
     transaction.commit().await
 }
 
-/// Creates the partitions of this week, of the next weeks and of misplaced events in the default partition; then
-/// applies retention.
+/// Creates the partitions of this week, of the next four weeks, and of older weeks whose events are in the default partition;
+/// then applies retention.
 pub(super) async fn maintain(
     log: &PostgresLog<'_>,
     retention: &RetentionPolicy,
@@ -175,7 +175,7 @@ pub(super) async fn maintain(
     Ok(report)
 }
 
-/// Moves misplaced events of a week from the default partition into the partition of that week.
+/// Moves the events of a week that are in the default partition into the partition of that week.
 async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<(), DatabaseError> {
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let condition = format!("time >= '{from}' and time < '{to}'");
@@ -197,8 +197,8 @@ async fn find_size_cutoff(
     max_bytes: u64,
     now: Week,
 ) -> Result<Option<Timestamp>, DatabaseError> {
-    // Deletes do not shrink a partition's file. So a partition counts by its rows, at 1.5 times the row size of the
-    // densest partition, if that is less than its file.
+    // Deletes do not shrink a partition's file. So the size of a partition is estimated from its rows, at 1.5 times the row size
+    // of the densest partition, unless its file is smaller than that.
     let sql = "with week as (
           select pg_total_relation_size(c.oid)::float as size, c.reltuples as rows
           from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'hookbridge.events'::regclass
@@ -224,9 +224,9 @@ async fn find_size_cutoff(
     Ok(Some(week.add_weeks(1).min(now).start()))
 }
 
-/// Removes events that were recorded before `cutoff` and happened before it. First it removes the batches from the
-/// readable range; then it drops each partition that holds no readable event, and deletes the expired events of the
-/// other partitions row by row.
+/// Removes events that were recorded before `cutoff` and happened before it. First it removes their batches from the positions
+/// that readers can read; then it drops each partition without such a batch, and deletes the expired events of the other
+/// partitions row by row.
 async fn drop_before(
     connection: &mut PgConnection,
     cutoff: Timestamp,
@@ -261,7 +261,8 @@ async fn drop_before(
     last_error.map_or(Ok(()), Err)
 }
 
-/// Whether every event in a partition belongs to an expired batch. Batch ids ascend roughly in the order of recording.
+/// Whether every event in a partition belongs to an expired batch: its batch ids are lower than those of all batches that have
+/// events. Batch ids ascend roughly in the order of recording.
 async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, DatabaseError> {
     let sql = format!(
         "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"
@@ -269,8 +270,8 @@ async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, 
     Ok(sqlx::query(trusted_sql(sql)).fetch_one(connection).await?.try_get(0)?)
 }
 
-/// Drops the partition of a week and returns `None`. If a new event arrived in it meanwhile, it drops nothing and
-/// returns `Some(0)`.
+/// Drops the partition of a week and returns `None`. If a new event has been inserted into it meanwhile, it drops nothing and
+/// returns `Some(0)`, the number of deleted events.
 async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Option<u64>, DatabaseError> {
     let mut transaction = connection.begin().await?;
     // Lock the parent before the partition, in the same order as recorders, to avoid a deadlock.
@@ -288,7 +289,7 @@ async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Op
     Ok(None)
 }
 
-/// Deletes events that are older than `cutoff` and belong to expired batches. Returns their number, never `None`.
+/// Deletes events of a partition that are older than `cutoff` and belong to expired batches. Returns their number, never `None`.
 async fn delete_expired(
     connection: &mut PgConnection,
     table: &str,

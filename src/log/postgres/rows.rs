@@ -36,12 +36,12 @@ fn place_numbering<'p>(records: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) 
     move |index| to_i32(indexes.partition_point(|other| *other < index))
 }
 
-/// Builds an `INSERT` of a few records.
+/// Builds the `INSERT` statement for a few records.
 pub(super) fn insert_query(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
     let place_of = place_numbering(records);
     query.push_values(records, |mut row, (index, record)| {
-        // As text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
+        // Times are bound as text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
         row.push_bind(format!("{:.6}", record.time)).push_unseparated("::timestamptz");
         row.push_bind(record.id.to_string())
             .push_bind(record.source.to_string())

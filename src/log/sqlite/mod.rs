@@ -89,7 +89,7 @@ impl SqliteLog<'_> {
             expire_batches(&self.file.pool, "recorded < ?", Some(cutoff)).await?;
         }
         while self.is_larger_than(retention.max_bytes).await? {
-            // About a thousand positions per round, at least one batch.
+            // Each round expires about a thousand positions, and at least one batch.
             let condition = "position < (select min(position) + 1000 from batches)";
             let _write_guard = self.file.write_lock.lock().await;
             let mut transaction = self.file.pool.begin_with("begin immediate").await?;
@@ -109,8 +109,8 @@ impl SqliteLog<'_> {
         Ok(report)
     }
 
-    /// Deletes events older than `cutoff` whose batches have expired. It deletes in chunks, so that recorders do not
-    /// wait for the whole deletion.
+    /// Deletes events older than `cutoff` whose batches have expired. It deletes them in chunks, so that recorders do not wait
+    /// for the whole deletion.
     async fn delete_expired_events(&self, cutoff: Timestamp) -> Result<u64, DatabaseError> {
         let mut total = 0;
         loop {
@@ -128,7 +128,7 @@ impl SqliteLog<'_> {
         }
     }
 
-    /// Whether the file is larger than the limit, free pages excluded.
+    /// Whether the file is larger than the limit; free pages do not count.
     async fn is_larger_than(&self, max_bytes: Option<u64>) -> Result<bool, DatabaseError> {
         let Some(max_bytes) = max_bytes else { return Ok(false) };
         let sql = "select (p.page_count - f.freelist_count) * s.page_size
@@ -177,8 +177,8 @@ async fn insert_events(
     Ok(usize::try_from(inserted).unwrap_or_default())
 }
 
-/// Removes batches from the readable range and returns their ids. The rows of the batches stay, so that batches of an
-/// archive are not recorded again.
+/// Removes the batches that match `condition` from the positions that readers can read, and returns their ids. The rows of the
+/// batches stay, so that archived batches are not recorded again.
 async fn expire_batches<'c>(
     connection: impl sqlx::Executor<'c, Database = Sqlite>,
     condition: &str,
@@ -188,7 +188,7 @@ async fn expire_batches<'c>(
         "update batches set position = null, events = 0, oldest = null, newest = null
          where position is not null and {condition} returning id"
     );
-    // Safe: the condition is a constant of the caller.
+    // Safe: the condition is a constant in the caller.
     let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
     if let Some(cutoff) = cutoff {
         query = query.bind(cutoff.as_microsecond());
