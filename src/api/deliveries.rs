@@ -1,12 +1,13 @@
 //! `/deliveries`: list, inspect, retry and cancel deliveries.
 
-use http::{Method, StatusCode};
+use http::Method;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{deserialize_time, parse_body, parse_value};
 use super::error::ApiError;
+use super::response::ok;
 use super::{ApiRequest, ApiResponse};
 use crate::delivery::{
     AttemptView, DeliveryFilter, DeliveryState, DeliveryView, SubscriberService, SubscriberServiceError, view,
@@ -107,10 +108,6 @@ async fn find(service: &SubscriberService, id: &str) -> Result<(DeliveryView, Ve
     let not_found = || ApiError::NotFound(format!("no delivery {id}"));
     let found = service.store.history.find(id.parse().map_err(|_| not_found())?).await;
     found.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)
-}
-
-fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
-    Ok(ApiResponse::no_store(StatusCode::OK, value))
 }
 
 /// Rejects a query that names an unknown subscriber. The deliveries of a deleted subscriber are found by the name that it got

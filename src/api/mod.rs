@@ -49,6 +49,7 @@ use routes::is_subscriber_path;
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
 /// The maximum size of a request body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
 /// The API with the resources that it serves.
 pub struct Api {
     authenticator: Authenticator,
@@ -59,9 +60,9 @@ pub struct Api {
 #[derive(Clone, Copy)]
 pub struct ApiRequest<'a> {
     pub method: &'a Method,
-    /// Begins with a slash.
+    /// The path, which begins with a slash.
     pub path: &'a str,
-    /// Without the question mark.
+    /// The query string, without the question mark.
     pub query: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::ApiRequest;
+use super::error::ApiError;
 
 /// Smaller bodies are not compressed.
 const MIN_GZIP_BYTES: usize = 1024;
@@ -104,6 +105,11 @@ impl ApiResponse {
         }
         self
     }
+}
+
+/// Builds a 200 response that no cache may store.
+pub(super) fn ok(value: &serde_json::Value) -> Result<ApiResponse, ApiError> {
+    Ok(ApiResponse::no_store(StatusCode::OK, value))
 }
 
 /// Computes a weak `ETag`. It is weak, because the compressed and the plain body share it.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::body::{parse_body, parse_value};
 use super::error::ApiError;
+use super::response::ok;
 use super::{ApiRequest, ApiResponse};
 use crate::delivery::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate, view};
 use crate::secrets::Secret;
@@ -99,10 +100,6 @@ async fn rotate_secret(
     }
     let secret = service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
     ok(&with_secret(view::subscriber_json(&service.find(name).await?, (service.clock)()), &secret))
-}
-
-fn ok(value: &Value) -> Result<ApiResponse, ApiError> {
-    Ok(ApiResponse::no_store(StatusCode::OK, value))
 }
 
 fn with_secret(mut json: Value, secret: &Secret) -> Value {

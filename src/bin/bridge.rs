@@ -7,18 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
-use hookbridge::aws;
 use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
 use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

@@ -12,15 +12,12 @@ use hookbridge::delivery::{
     SsrfGuard, WakeQueue,
 };
 use hookbridge::secrets::SecretsManager;
-use hookbridge::util::output;
 use hookbridge::{aws, lambda};
 use jiff::Timestamp;
 use lambda_runtime::Error;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

@@ -5,17 +5,14 @@
 use std::process::ExitCode;
 
 use hookbridge::api::{Api, ApiFunction, Authenticator, FeedEnvironment};
-use hookbridge::aws;
 use hookbridge::db::Database;
 use hookbridge::log::EventLog;
 use hookbridge::secrets::SecretsManager;
-use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use lambda_runtime::Error;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

@@ -6,17 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive, s3_client};
-use hookbridge::aws;
 use hookbridge::poller::{CheckpointStore, Poller, PollerEnvironment, PollerFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

@@ -11,14 +11,11 @@ use hookbridge::db::Database;
 use hookbridge::log::EventLog;
 use hookbridge::recorder::{Recorder, RecorderEnvironment, RecorderFunction};
 use hookbridge::secrets::SecretsManager;
-use hookbridge::util::output;
 use hookbridge::{aws, lambda};
 use lambda_runtime::Error;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

@@ -7,14 +7,11 @@ use std::sync::Arc;
 
 use hookbridge::bridge::RedriveFunction;
 use hookbridge::bus::EventBridge;
-use hookbridge::util::output;
 use hookbridge::{aws, lambda};
 use lambda_runtime::Error;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

@@ -6,20 +6,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::api::{Api, ApiFunction, Authenticator};
-use hookbridge::aws;
 use hookbridge::db::Database;
 use hookbridge::delivery::{
     DeliveryClient, DeliveryStore, KeySource, SsrfGuard, SubscriberService, SubscribersEnvironment,
 };
 use hookbridge::secrets::SecretsManager;
-use hookbridge::util::output;
+use hookbridge::{aws, lambda};
 use jiff::Timestamp;
 use lambda_runtime::Error;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    output::init_function_logging();
-    output::exit_code(run().await)
+fn main() -> ExitCode {
+    lambda::main(run())
 }
 
 async fn run() -> Result<(), Error> {

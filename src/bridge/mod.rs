@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 pub use environment::{BridgeEnvironment, DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
-pub use function::{BridgeFunction, FunctionUrlResponse};
+pub use function::BridgeFunction;
 pub use metrics::format_emf_line;
 pub use outcome::{Outcome, RequestLog};
 pub use redrive::RedriveFunction;

@@ -1,4 +1,4 @@
-//! `hookbridge export`: recorded events as JSON lines or CSV.
+//! `hookbridge export`: writes recorded events as JSON lines or CSV.
 
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
@@ -15,7 +15,7 @@ use crate::recorder;
 use crate::serve::config::default_log_file;
 use crate::util::output;
 
-/// Number of events per read.
+/// The number of events per read.
 const PAGE_SIZE: u32 = 5000;
 /// The interval of progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ pub enum ExportError {
 }
 
 impl Export {
-    /// Writes the events, and reports progress when standard output does not show them on the terminal.
+    /// Writes the events. Reports progress if they go to a file, or if standard error is a terminal and standard output is not.
     ///
     /// # Errors
     /// The range is reversed, the log cannot be read, or the output cannot be written.

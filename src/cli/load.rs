@@ -1,4 +1,4 @@
-//! `hookbridge load`: import of archived batches into the log.
+//! `hookbridge load`: imports archived batches into the log.
 //!
 //! An interrupted load can be restarted: it skips recorded batches without reading them.
 
@@ -19,13 +19,13 @@ use crate::recorder::{ArchivePage, AwsOrigin, RecordError, RecordSummary, Record
 use crate::serve::config::default_log_file;
 use crate::util::output;
 
-/// Number of batches that are recorded concurrently.
+/// The number of batches that are recorded concurrently.
 const CONCURRENT_BATCHES: usize = 8;
-/// Timeout for one batch.
+/// The timeout for recording one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The interval of progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Number of failed batches that the error message names.
+/// The maximum number of failed batches that the error message names.
 const MAX_NAMED_FAILURES: usize = 10;
 
 /// Load archived batches into the log. Batches already recorded are skipped, so a load can be interrupted and

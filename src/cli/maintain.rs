@@ -1,4 +1,4 @@
-//! `hookbridge log maintain`: upcoming partitions and retention.
+//! `hookbridge log maintain`: creates upcoming partitions and applies retention.
 
 use std::path::PathBuf;
 

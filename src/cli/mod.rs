@@ -84,7 +84,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Becomes true at the first Ctrl-C or SIGTERM; the second Ctrl-C ends the process at once.
+/// Returns a channel whose value becomes true at the first Ctrl-C or SIGTERM. A second signal ends the process immediately.
 fn shutdown_signal() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {

@@ -303,7 +303,7 @@ fn parse_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// Formats a JSON object as one line per field that has a value: `name`, `id` or `number` first.
+/// Formats a JSON object as one line for each field that has a value; `name`, `id` or `number` is first.
 pub(crate) fn format_fields(object: &Value) -> String {
     let mut lines = Vec::new();
     let mut fields: Vec<_> = object.as_object().into_iter().flatten().collect();

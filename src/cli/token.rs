@@ -36,7 +36,7 @@ pub enum TokenError {
     Secret(String, String),
     #[error("secret {0}: invalid token list; the secret was not changed")]
     InvalidList(String),
-    /// Concurrent edits won every time.
+    /// At every attempt, a concurrent edit was stored first.
     #[error("secret {0} is being updated concurrently; try again")]
     Conflict(String),
     /// A list that cannot be serialised is never stored.
@@ -76,19 +76,17 @@ impl TokenCommand {
     }
 }
 
-/// Edits the token list in `secret` without losing a concurrent edit.
-///
-/// The id of the new version is derived from the version that was read, and Secrets Manager stores a version id only
-/// once ("ClientRequestToken", PutSecretValue). Of two edits of one version it rejects the second, which is then retried
-/// on the stored list.
+/// Edits the token list in `secret` without losing a concurrent edit. The new version's id is derived from the version that was
+/// read, and Secrets Manager stores a version id only once ("ClientRequestToken", PutSecretValue). So it rejects the second of
+/// two edits of the same version, which is then retried on the stored list.
 async fn edit_secret(
     client: &aws_sdk_secretsmanager::Client,
     secret: &str,
     edit: impl Fn(&mut TokenList) -> Result<(), TokenError>,
 ) -> Result<(), TokenError> {
     let secret_error = |error: String| TokenError::Secret(secret.to_owned(), error);
-    // The last version read, and the number of rejected edits of it. They make the next attempt use another version
-    // id, because after a rollback the version may have had a successor already.
+    // The last version that was read, and the number of rejected edits of it. They give the next attempt another version id,
+    // because after a rollback the version may already have had a successor.
     let (mut last_version, mut rejections) = (String::new(), 0);
     for _ in 0..MAX_EDIT_ATTEMPTS {
         let response = client.get_secret_value().secret_id(secret).send().await;
@@ -119,7 +117,7 @@ fn next_version_id(version: &str, rejections: u32) -> String {
     hex::encode(Sha256::digest(format!("{version} {rejections}")))
 }
 
-/// 244 random bits.
+/// Generates a token of 244 random bits.
 fn random_token() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }

@@ -50,7 +50,7 @@ impl std::fmt::Display for DatabaseAddress {
     }
 }
 
-/// Failure to open or use an existing database. Shown to the user of `--database`.
+/// Why an existing database cannot be opened or used. The messages refer to the option `--database`.
 #[cfg(feature = "command")]
 #[derive(Debug, thiserror::Error)]
 pub enum OpenDatabaseError {

@@ -43,7 +43,7 @@ use crate::secrets::SecretsManager;
 /// Maximum number of database connections per function instance.
 const FUNCTION_CONNECTIONS: u32 = 4;
 
-/// A database with its connection pool. Clones share the pool.
+/// A database with its connection pool. Clones share the pool. If the database fails, a method returns the database's error.
 #[derive(Clone)]
 pub struct Database(Arc<Connector>);
 
@@ -52,7 +52,7 @@ struct Connector {
     max_connections: u32,
     pool: RwLock<Option<Pool>>,
     /// Held while the pool is opened, so that concurrent operations open one pool.
-    opening: Mutex<()>,
+    open_lock: Mutex<()>,
 }
 
 enum Source {
@@ -98,8 +98,8 @@ pub enum DatabaseConfigError {
 
 impl Database {
     fn new(source: Source, max_connections: u32) -> Self {
-        let (pool, opening) = Default::default();
-        Self(Arc::new(Connector { source, max_connections, pool, opening }))
+        let (pool, open_lock) = Default::default();
+        Self(Arc::new(Connector { source, max_connections, pool, open_lock }))
     }
 
     /// Opens a database with at most `max_connections` connections. Creates the tables, and for SQLite the file and its folder,
@@ -151,9 +151,6 @@ impl Database {
     }
 
     /// Runs one statement and returns its rows. It is for reads: in SQLite, only `execute` makes writers wait for each other.
-    ///
-    /// # Errors
-    /// The database failed, see [`DatabaseError`].
     pub async fn query(
         &self,
         sql: impl Into<String>,
@@ -163,9 +160,6 @@ impl Database {
     }
 
     /// Runs one statement that reads `input_rows` from the table `v`, and returns its result rows.
-    ///
-    /// # Errors
-    /// The database failed, see [`DatabaseError`].
     pub async fn query_with_rows(
         &self,
         input_rows: InputRows,
@@ -175,10 +169,8 @@ impl Database {
     }
 
     /// Runs one statement that only reads, and returns its rows.
-    ///
-    /// # Errors
-    /// The database failed, see [`DatabaseError`].
     pub async fn fetch(&self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+        debug_assert!(statement.sql.starts_with("select"), "a statement that writes is run by execute");
         self.with_pool(|pool| async move {
             match pool {
                 Pool::Postgres(pool) => postgres::query(&pool, statement).await,
@@ -190,9 +182,6 @@ impl Database {
     }
 
     /// Runs one statement that changes data, and returns the rows of its `returning` clause.
-    ///
-    /// # Errors
-    /// The database failed, see [`DatabaseError`].
     pub async fn execute(
         &self,
         sql: impl Into<String>,
@@ -223,9 +212,6 @@ impl Database {
 
     /// Creates the weekly partitions that a table needs soon, by its column `started`, and drops those that ended by `oldest`.
     /// Does nothing in SQLite, which has no partitions.
-    ///
-    /// # Errors
-    /// The database failed, see [`DatabaseError`].
     pub async fn maintain_partitions(
         &self,
         table: &'static str,
@@ -278,7 +264,7 @@ impl Database {
         if let Some(pool) = current() {
             return Ok(pool);
         }
-        let _guard = self.0.opening.lock().await;
+        let _guard = self.0.open_lock.lock().await;
         if let Some(pool) = current() {
             return Ok(pool);
         }

@@ -5,7 +5,7 @@ use sqlx::{PgPool, Row as _};
 
 use super::{CancelSafeConnection, DatabaseError, Week};
 
-/// The number of future weeks that have a partition.
+/// The number of future weeks whose partitions are created in advance.
 const WEEKS_AHEAD: i64 = 4;
 
 /// Marks SQL as safe although it contains names, which cannot be bound: the names of tables are constants, and those of

@@ -15,16 +15,7 @@ use super::statement::ColumnValues;
 use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
 use crate::util::files::create_private_folder;
 
-const MIGRATIONS: [(i64, &str, &str); 8] = [
-    (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),
-    (2, "order", include_str!("../../migrations/sqlite/0002_order.sql")),
-    (3, "consumers", include_str!("../../migrations/sqlite/0003_consumers.sql")),
-    (4, "deliveries", include_str!("../../migrations/sqlite/0004_deliveries.sql")),
-    (5, "fewer_indexes", include_str!("../../migrations/sqlite/0005_fewer_indexes.sql")),
-    (6, "pauses", include_str!("../../migrations/sqlite/0006_pauses.sql")),
-    (7, "subscriber versions", include_str!("../../migrations/sqlite/0007_subscriber_versions.sql")),
-    (8, "queue leases", include_str!("../../migrations/sqlite/0008_queue_leases.sql")),
-];
+const MIGRATIONS: migrations::Migrations = migrations::migrations!("sqlite");
 
 /// An open SQLite file.
 #[derive(Clone)]

@@ -14,29 +14,29 @@ use super::ssrf::{BlockedUrlError, SsrfGuard};
 use super::subscriber::Receiver;
 use crate::util::http_client;
 
-/// Bytes of the response body that are recorded.
+/// The maximum number of bytes of a response body that are recorded.
 const MAX_RECORDED_BODY_BYTES: usize = 16 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Carries the event's type, which the envelope `body` omits.
+/// The request header with the event's type, which a body in the form [`Envelope::Body`](super::Envelope::Body) does not contain.
 const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("hookbridge-event-type");
-/// Carries the number of the attempt, from 1.
+/// The request header with the number of the attempt, from 1.
 const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("hookbridge-attempt");
 
 #[derive(Clone, Copy)]
 pub struct DeliveryRequest<'a> {
-    /// The same at every attempt, so that the subscriber can recognise duplicates.
+    /// The event's id. It is the same at every attempt, so that the subscriber can recognise duplicates.
     pub event_id: &'a str,
     pub detail_type: &'a str,
-    /// JSON, in the form that EventBridge's targets receive.
+    /// The event as JSON, in the form that EventBridge's targets receive.
     pub event: &'a str,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt_number: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
     pub duration: Duration,
-    /// The address that was dialled, if known.
+    /// The IP address that was dialled, if known.
     pub address: Option<String>,
     pub outcome: Result<HttpResponse, AttemptError>,
 }
@@ -44,13 +44,13 @@ pub struct AttemptResult {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
-    /// The first 16 KB; invalid UTF-8 is replaced.
+    /// The first 16 KB of the response body; invalid UTF-8 is replaced.
     pub body: String,
-    /// From the header `Retry-After`.
+    /// The delay that the header `Retry-After` requests.
     pub retry_after: Option<SignedDuration>,
 }
 
-/// Why there is no response. The texts contain nothing of the request.
+/// Why an attempt got no response. The messages contain no part of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptError {
     /// The SSRF guard blocked the URL or its address.
@@ -58,7 +58,7 @@ pub enum AttemptError {
     Blocked(BlockedUrlError),
     #[error("connect: {0}")]
     Connect(String),
-    /// The subscriber's timeout, in seconds.
+    /// There was no response within the subscriber's timeout, in seconds.
     #[error("timeout: no response within {0} s")]
     Timeout(u32),
     /// The response was not HTTP, or the connection broke.
@@ -117,13 +117,13 @@ impl AttemptResult {
 #[derive(Clone)]
 pub struct DeliveryClient {
     client: reqwest::Client,
-    /// For URLs without TLS, which only allowed networks may have.
+    /// Sends requests to `http://` URLs, and dials only networks that the operator has allowed.
     plaintext_client: reqwest::Client,
     guard: SsrfGuard,
 }
 
 impl DeliveryClient {
-    /// Dials only addresses that `guard` permits, uses no proxy and follows no redirect.
+    /// Creates a client that dials only addresses that `guard` permits, uses no proxy and follows no redirect.
     ///
     /// # Errors
     /// The system's root certificates cannot be read.
@@ -225,13 +225,13 @@ impl DeliveryClient {
             }
         })
         .await;
-        // PostgreSQL's type `text` rejects the zero byte.
+        // NUL characters are replaced, because PostgreSQL's type `text` rejects them.
         let body = String::from_utf8_lossy(&recorded).replace('\0', "\u{fffd}");
         Ok(HttpResponse { status: status.as_u16(), body, retry_after })
     }
 }
 
-/// The wait that a failure response asks for. Source: RFC 9110, 10.2.3.
+/// The delay that a failure response requests by `Retry-After`. Source: RFC 9110, section 10.2.3.
 fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     if status.is_success() {
         return None;
@@ -244,7 +244,7 @@ fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) ->
     Some(time.duration_since(now)).filter(SignedDuration::is_positive)
 }
 
-/// Classifies a failure of the HTTP client. The text contains nothing of the request.
+/// Classifies a failure of the HTTP client. The message contains no part of the request.
 fn attempt_error(error: reqwest::Error) -> AttemptError {
     let error = error.without_url();
     let mut cause = error.source();

@@ -16,9 +16,9 @@ use super::subscriber::SubscriberId;
 const SLOTS_PER_PERMIT: u32 = 16;
 /// The maximum number of bytes in flight, for all subscribers. Each subscriber may always have one delivery in flight.
 const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
-/// The same for one subscriber.
+/// The maximum number of bytes in flight for one subscriber.
 const MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER: usize = MAX_IN_FLIGHT_BYTES / 4;
-/// Size assumed for an event before it is read; few events are larger.
+/// The size that is assumed for an event before it is read; few events are larger.
 const ASSUMED_EVENT_BYTES: usize = 256 << 10;
 
 #[derive(Clone, Default)]
@@ -32,13 +32,13 @@ struct Shared {
     is_shut_down: AtomicBool,
 }
 
-/// Room for one claimed delivery. Dropping it frees the room.
+/// Room for one claimed delivery. Dropping the slot frees the room.
 pub(super) struct InFlightSlot {
     limits: SubscriberLimits,
     subscriber: SubscriberId,
     permits: Arc<Semaphore>,
     opened: Arc<Notify>,
-    times_opened: u64,
+    circuit_open_count: u64,
     bytes: usize,
     delivery: Option<i64>,
 }
@@ -59,7 +59,7 @@ struct SubscriberLimit {
     permits: Arc<Semaphore>,
     permits_to_forget: u32,
     /// How often the circuit opened. Slots that were reserved before it last opened are revoked.
-    times_opened: u64,
+    circuit_open_count: u64,
     /// Notified when the circuit opens.
     opened: Arc<Notify>,
 }
@@ -97,7 +97,10 @@ impl InFlightSlot {
     }
 
     fn is_revoked(&self) -> bool {
-        self.limits.lock().get(&self.subscriber).is_none_or(|state| state.times_opened != self.times_opened)
+        self.limits
+            .lock()
+            .get(&self.subscriber)
+            .is_none_or(|state| state.circuit_open_count != self.circuit_open_count)
     }
 }
 
@@ -127,7 +130,7 @@ impl std::fmt::Debug for InFlightSlot {
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        // Under the lock, so that the count of permits is right for the next caller.
+        // The permit returns under the lock, so that the next caller sees the right number of permits.
         let mut limits = self.limits.lock();
         match limits.get_mut(&self.subscriber) {
             Some(state) if state.permits_to_forget > 0 => {
@@ -142,7 +145,7 @@ impl Drop for AttemptPermit {
 impl SubscriberLimit {
     fn new(concurrency: u32) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency as usize));
-        let (in_flight, in_flight_bytes, deliveries, permits_to_forget, times_opened, opened) =
+        let (in_flight, in_flight_bytes, deliveries, permits_to_forget, circuit_open_count, opened) =
             Default::default();
         Self {
             in_flight,
@@ -151,7 +154,7 @@ impl SubscriberLimit {
             concurrency,
             permits,
             permits_to_forget,
-            times_opened,
+            circuit_open_count,
             opened,
         }
     }
@@ -177,7 +180,7 @@ impl SubscriberLimit {
 
     fn open_circuit(&mut self) {
         self.set_concurrency(1);
-        self.times_opened += 1;
+        self.circuit_open_count += 1;
         self.opened.notify_waiters();
     }
 }
@@ -210,14 +213,14 @@ impl SubscriberLimits {
             subscriber: id,
             permits: state.permits.clone(),
             opened: state.opened.clone(),
-            times_opened: state.times_opened,
+            circuit_open_count: state.circuit_open_count,
             bytes: 0,
             delivery: None,
         };
         (0..reserved).map(slot).collect()
     }
 
-    /// The deliveries in flight for a subscriber.
+    /// The ids of a subscriber's deliveries in flight.
     pub(super) fn deliveries(&self, id: SubscriberId) -> Vec<i64> {
         self.lock().get(&id).map(|state| state.deliveries.clone()).unwrap_or_default()
     }

@@ -16,15 +16,15 @@ pub struct DispatcherEnvironment {
     pub database_url: Option<SecretString>,
     /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
     pub database_secret_arn: Option<String>,
-    /// `SUBSCRIBER_KEY_ARN`: the secret with the encryption key.
+    /// `SUBSCRIBER_KEY_ARN`: the secret with the key that encrypts the subscribers' secrets.
     pub subscriber_key_arn: String,
-    /// `QUEUE_URL`: the queue that invokes the function, for retries that are due soon.
+    /// `QUEUE_URL`: the queue that invokes the function. The function sends messages to it that wake it when retries are due.
     pub queue_url: String,
-    /// `EVENT_BUS_NAME` (`default`): the bus for subscriber health events.
+    /// `EVENT_BUS_NAME` (default `default`): the bus for subscriber health events.
     pub bus: String,
     /// `ALLOW_TO`: internal networks that deliveries may dial, separated by commas.
     pub allowed_networks: Vec<IpNet>,
-    /// `RETENTION_DAYS` (90): how long finished deliveries and attempts are kept.
+    /// `RETENTION_DAYS` (default 90): how long finished deliveries and attempts are kept.
     pub retention: SignedDuration,
 }
 
@@ -34,7 +34,7 @@ pub struct SubscribersEnvironment {
     pub database_url: Option<SecretString>,
     /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
     pub database_secret_arn: Option<String>,
-    /// `SUBSCRIBER_KEY_ARN`: the secret with the encryption key.
+    /// `SUBSCRIBER_KEY_ARN`: the secret with the key that encrypts the subscribers' secrets.
     pub subscriber_key_arn: String,
     /// `TOKENS_SECRET_ARN`: the secret with the list of API tokens. Without it, only requests signed with AWS credentials pass.
     pub tokens_secret_arn: Option<String>,
@@ -45,7 +45,7 @@ pub struct SubscribersEnvironment {
 const SUBSCRIBER_KEY_DESCRIPTION: &str = "the secret with the encryption key of subscribers' secrets";
 
 impl SubscribersEnvironment {
-    /// Reads the environment through `variable`; an empty variable counts as unset.
+    /// Reads the environment through `variable`, which looks up a variable by its name. An empty value counts as unset.
     ///
     /// # Errors
     /// The first variable that is missing or invalid.
@@ -75,7 +75,7 @@ fn parse_allowed_networks(
 }
 
 impl DispatcherEnvironment {
-    /// Reads the environment through `variable`; an empty variable counts as unset.
+    /// Reads the environment through `variable`, which looks up a variable by its name. An empty value counts as unset.
     ///
     /// # Errors
     /// The first variable that is missing or invalid.
@@ -83,7 +83,7 @@ impl DispatcherEnvironment {
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
-        // The minimum is longer than the retry window of seven days.
+        // The minimum of 8 days is longer than the retry window of seven days.
         let days =
             variables.integer("RETENTION_DAYS", DEFAULT_RETENTION_DAYS, 8..=MAX_RETENTION_DAYS, "days")?;
         Ok(Self {

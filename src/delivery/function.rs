@@ -1,4 +1,4 @@
-//! The Lambda function `dispatcher`. SQS invokes it with bus events and retry messages; schedules invoke it for the sweep and for
+//! The Lambda function `dispatcher`. SQS invokes it with bus events and wake messages; schedules invoke it for the sweep and for
 //! retention.
 
 use std::borrow::Cow;
@@ -11,19 +11,17 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::wake_queue::WakeMessage;
-use super::worker::{
-    ArrivedEvent, AttemptRunner, DeliveryWorker, FinishedAttempt, SweepError, SweepReport, WorkerError,
-};
+use super::worker::{ArrivedEvent, AttemptRunner, DeliveryWorker, FinishedAttempt, SweepReport, WorkerError};
 use crate::bus::Bus;
 use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 
-/// The time before the deadline after which nothing more is claimed: the longest attempt, and the time to record it.
+/// How long before the deadline the function stops claiming deliveries: the longest attempt, and the time to record it.
 const CLAIM_MARGIN: Duration = Duration::from_secs(40);
 
 pub struct DispatcherFunction<B> {
     pub worker: Arc<DeliveryWorker<B>>,
-    /// The function's name, a dimension of its metrics.
+    /// The function's name, which is a dimension of its metrics.
     pub name: String,
     /// How long finished deliveries and attempts are kept.
     pub retention: SignedDuration,
@@ -35,12 +33,12 @@ pub enum DispatcherInvocationError {
     #[error("unknown event: expected SQS records or a scheduled task (sweep, maintain)")]
     UnknownEvent,
     #[error("sweep failed: {0}")]
-    Sweep(#[from] SweepError),
+    Sweep(#[from] WorkerError),
     #[error("the database: {0}")]
     Store(#[from] DatabaseError),
 }
 
-/// The payload of this stack's schedules.
+/// The payload with which the stack's schedules invoke the function.
 #[derive(Deserialize)]
 struct ScheduledEvent<'a> {
     #[serde(borrow)]
@@ -82,7 +80,8 @@ impl<B: Bus> DispatcherFunction<B> {
             let line = function.attempt_log_line(attempt, &id);
             attempt_lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         });
-        // Attempts that are cut off stay leased until the sweep finds them; the messages return to the queue.
+        // At the deadline, running attempts are aborted and all messages return to the queue. The deliveries stay leased until
+        // their leases expire and the sweep finds them.
         let handling = self.handle_messages(messages.records, runner, deadline);
         let response = timeout_at(deadline, handling).await.unwrap_or_else(|_| {
             warn!(request_id, "deadline reached before the batch was finished");
@@ -94,7 +93,7 @@ impl<B: Bus> DispatcherFunction<B> {
         Ok((response, lines))
     }
 
-    /// Creates and attempts the deliveries of events. If the worker is woken, it also attempts what is due.
+    /// Creates and attempts the deliveries of events. If there is a wake message, it also attempts the deliveries that are due.
     async fn handle_messages(
         &self,
         messages: Vec<SqsMessage>,
@@ -194,8 +193,8 @@ impl<B: Bus> DispatcherFunction<B> {
         line.into()
     }
 
-    /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and, for
-    /// the last attempt of a failed delivery, `DeliveriesGivenUp`.
+    /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and,
+    /// for the last attempt of a failed delivery, `DeliveriesGivenUp`.
     fn attempt_log_line(&self, attempt: &FinishedAttempt, request_id: &str) -> String {
         let ((event, detail_type, subscriber), result) = (attempt.labels(), attempt.result());
         let mut line = MetricLine::new(&self.name, request_id);

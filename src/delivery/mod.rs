@@ -38,5 +38,5 @@ pub use subscriber_service::{MAX_OVERLAP, SubscriberService, SubscriberServiceEr
 pub use wake_queue::{WakeMessage, WakeQueue};
 pub use worker::{
     ArrivedEvent, AttemptOutcome, AttemptRunner, Clock, DeliveryWorker, FinishedAttempt, InFlightDelivery,
-    SweepError, SweepReport, WorkerError,
+    SweepReport, WorkerError,
 };

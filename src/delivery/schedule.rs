@@ -1,7 +1,7 @@
 //! The retry schedule.
 //!
-//! Counted from the first attempt: 10 minutes, 1 hour, 3 hours, 1 day, then daily until 7 days. Jitter delays each retry but the
-//! last, so that deliveries that failed together are not retried together.
+//! A failed delivery is retried 10 minutes, 1 hour, 3 hours and 1 day after its first attempt, then daily until 7 days after it.
+//! Jitter delays each retry but the last, so that deliveries that failed together are not retried together.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,7 +18,7 @@ pub const RETRY_SCHEDULE: [SignedDuration; 10] = [
     SignedDuration::from_hours(6 * 24),
     RETRY_WINDOW,
 ];
-/// How long a delivery is attempted.
+/// How long a delivery is retried, counted from its first attempt.
 pub(super) const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The maximum jitter as a fraction of the delay.
 const JITTER_RATIO: f64 = 0.05;
@@ -27,8 +27,8 @@ const MAX_JITTER: SignedDuration = SignedDuration::from_mins(10);
 /// The longest `Retry-After` that is honoured.
 const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
-/// The time of the next attempt for a delivery that was first attempted at `first` and failed at `now`; `None` after the last
-/// one. `retry_after` is the subscriber's `Retry-After`, `random` a random number from 0 to 1.
+/// The time of the next attempt for a delivery that was first attempted at `first` and failed at `now`; `None` if there is none.
+/// `retry_after` is the subscriber's `Retry-After`, and `random` a random number from 0 to 1.
 pub(super) fn next_attempt(
     first: Timestamp,
     now: Timestamp,

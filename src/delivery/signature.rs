@@ -1,8 +1,8 @@
 //! The signature of Standard Webhooks.
 //!
-//! Source: "Standard Webhooks", <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>:
-//! HMAC-SHA256 over the id, the time in seconds and the body, with a full stop between them, in base64 behind `v1,`. The key
-//! is the base64 behind `whsec_`, of 24 to 64 bytes.
+//! A signature is `v1,` followed by the base64 of an HMAC-SHA256 over the id, the time in seconds and the body, joined by full
+//! stops. A secret is `whsec_` followed by the base64 of the key, which has 24 to 64 bytes. Source: "Standard Webhooks",
+//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
 use std::str::FromStr;
 
@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 use crate::secrets::{Secret, compute_mac};
 
-/// The event's id, equal for all attempts; the time of the attempt; the signature.
+/// The headers of a signed request: the event's id, which is the same for all attempts; the time of the attempt; the signature.
 pub const SIGNATURE_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("webhook-id"),
     HeaderName::from_static("webhook-timestamp"),
@@ -28,7 +28,7 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 #[derive(Clone, Debug)]
 pub struct SigningSecret(Secret);
 
-/// The text is not a secret. The error does not contain it.
+/// The text is not a valid [`SigningSecret`]. The error does not contain the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a signing secret is whsec_ followed by the base64 of 24 to 64 random bytes, for example whsec_$(openssl rand -base64 32)"
@@ -50,8 +50,8 @@ pub(super) fn encode_secret(key: &[u8]) -> String {
 }
 
 impl SigningSecret {
-    /// The values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. Full stops in the id become `_`, because the scheme
-    /// uses them as separators.
+    /// Computes the values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. Full stops in the id become `_`, because
+    /// the scheme uses full stops as separators.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
         let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body];

@@ -1,7 +1,7 @@
 //! Signature headers of an outgoing webhook, in the subscriber's signature scheme.
 //!
-//! Sources: module `signature` for Standard Webhooks. `sha256` and `sha1`: "Validating webhook deliveries", GitHub Docs: the HMAC
-//! of the body, keyed with the secret's text, in hexadecimal digits.
+//! The module `signature` describes the scheme `standard`. The schemes `sha256` and `sha1` are those of GitHub: the HMAC of the
+//! body, keyed with the secret's text, in hexadecimal digits. Source: "Validating webhook deliveries", GitHub Docs.
 
 use hmac::Hmac;
 use http::{HeaderName, HeaderValue};
@@ -39,8 +39,8 @@ pub enum Signer {
 }
 
 impl Signer {
-    /// Creates a signer from the active secrets, the newest first. A scheme with room for one signature uses the oldest, so that
-    /// the receiver has time to accept both before the new one is used.
+    /// Creates a signer. `secrets` are the active secrets, newest first. A scheme with room for one signature uses the oldest,
+    /// which gives the receiver time to accept the new secret as well before it is used.
     ///
     /// # Errors
     /// A secret is not in the form that Standard Webhooks requires.
@@ -56,8 +56,8 @@ impl Signer {
         })
     }
 
-    /// The headers for a body that is sent at `now`. Every scheme sends the id and the time, so that receivers can recognise
-    /// duplicates.
+    /// Computes the headers for a body that is sent at `now`. Every scheme sends the id and the time, so that receivers can
+    /// recognise duplicates.
     pub fn headers(&self, id: &str, now: Timestamp, body: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
         let [id_header, time_header, signature_header] = SIGNATURE_HEADERS;
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
@@ -80,7 +80,7 @@ impl Signer {
                 headers.push((HUB_SHA1, format!("sha1={}", hex::encode(mac))));
             }
         }
-        // An id from another bus may contain characters that are not allowed in a header.
+        // A header with an invalid value is omitted: an event id from another bus may contain characters that a header must not.
         let to_header = |(name, text): (HeaderName, String)| Some((name, HeaderValue::try_from(text).ok()?));
         headers.into_iter().filter_map(to_header).collect()
     }

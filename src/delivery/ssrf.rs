@@ -14,7 +14,7 @@ use ipnet::{IpNet, Ipv6Net};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// IPv4 ranges that are never dialled: description, first address, prefix length.
+/// IPv4 ranges that are dialled only if the operator has allowed them: description, first address, prefix length.
 const BLOCKED_V4: [(&str, [u8; 4], u8); 16] = [
     ("this network", [0, 0, 0, 0], 8),
     ("a private network", [10, 0, 0, 0], 8),
@@ -34,7 +34,7 @@ const BLOCKED_V4: [(&str, [u8; 4], u8); 16] = [
     ("broadcast", [255, 255, 255, 255], 32),
 ];
 
-/// IPv6 ranges that are never dialled: description, first address, prefix length.
+/// IPv6 ranges that are dialled only if the operator has allowed them: description, first address, prefix length.
 const BLOCKED_V6: [(&str, [u16; 8], u8); 14] = [
     ("the unspecified address", [0; 8], 128),
     ("a loopback address", [0, 0, 0, 0, 0, 0, 0, 1], 128),
@@ -74,16 +74,16 @@ type Lookup = dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync;
 #[derive(Clone)]
 pub struct SsrfGuard {
     allowed: Arc<[IpNet]>,
-    /// Blocks every address outside `allowed`.
+    /// Whether every address outside `allowed` is blocked, even a public one.
     allowed_only: bool,
-    /// Resolves names without DNS.
+    /// Resolves some names without DNS.
     static_names: Option<Arc<Lookup>>,
     /// The last resolved address of each name, for the attempt's record.
     last_resolved: Arc<Mutex<HashMap<String, IpAddr>>>,
 }
 
 impl SsrfGuard {
-    /// Permits these ranges in addition to public addresses.
+    /// Creates a guard that permits public addresses and these ranges.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self {
             allowed: allowed.into(),
@@ -102,7 +102,7 @@ impl SsrfGuard {
         Self { static_names: Some(Arc::new(lookup)), ..self }
     }
 
-    /// Permits only the allowed ranges: for requests without TLS.
+    /// Permits only the allowed ranges, not all public addresses. Used for requests without TLS.
     #[must_use]
     pub fn allowed_only(self) -> Self {
         Self { allowed_only: true, ..self }
@@ -161,7 +161,7 @@ impl SsrfGuard {
         self.check_addresses(url, &addresses)
     }
 
-    /// Checks resolved addresses; without TLS, only allowed ranges pass.
+    /// Checks the addresses of a URL's host. If the URL has no TLS, only allowed ranges pass.
     fn check_addresses(&self, url: &Url, addresses: &[IpAddr]) -> Result<(), BlockedUrlError> {
         addresses.iter().try_for_each(|address| self.check_address(*address))?;
         if url.scheme() != "https" && !addresses.iter().all(|address| self.allows(*address)) {
@@ -170,12 +170,12 @@ impl SsrfGuard {
         Ok(())
     }
 
-    /// Checks a URL whose host is an address. The client's resolver checks names.
+    /// Checks a URL whose host is an IP address. The addresses of a name are checked when the HTTP client resolves it.
     pub fn check_literal(&self, url: &Url) -> Result<(), BlockedUrlError> {
         address_literal(url).map_or(Ok(()), |address| self.check_addresses(url, &[address]))
     }
 
-    /// The last checked address of a URL's host.
+    /// The IP address of a URL's host: the host itself, or the first address to which its name was last resolved.
     pub fn last_address(&self, url: &Url) -> Option<IpAddr> {
         let resolved_address = || {
             let resolved = self.last_resolved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +202,7 @@ impl SsrfGuard {
     }
 }
 
-/// The client dials only the addresses that this returns.
+/// Resolves names for the HTTP client, which dials only the addresses that this returns.
 impl Resolve for SsrfGuard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
@@ -214,7 +214,7 @@ impl Resolve for SsrfGuard {
     }
 }
 
-/// The address if the host is one. The URL parser normalises decimal, octal and hexadecimal spellings.
+/// The IP address in a URL, if the host is one. The URL parser has normalised decimal, octal and hexadecimal spellings.
 fn address_literal(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }

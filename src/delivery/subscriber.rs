@@ -13,7 +13,7 @@ use crate::event::{Pattern, PatternError, glob_match};
 use crate::secrets::Secret;
 use crate::util::names::{MAX_NAME_CHARS, is_valid_name};
 
-/// The range of each numeric setting: concurrent attempts, seconds, hours.
+/// The name and the range of each numeric setting, in concurrent attempts, seconds and hours.
 const BOUNDS: [(&str, std::ops::RangeInclusive<u32>); 3] =
     [("limit", 1..=1000), ("timeout", 1..=30), ("failure_budget", 1..=24 * 365)];
 
@@ -36,7 +36,7 @@ pub struct SubscriberSettings {
     pub envelope: Envelope,
     /// The maximum number of concurrent attempts.
     pub limit: u32,
-    /// Seconds.
+    /// The time to wait for a response, in seconds.
     pub timeout: u32,
     /// Hours of consecutive failure after which the subscriber is paused.
     pub failure_budget: u32,
@@ -68,12 +68,12 @@ pub enum Envelope {
     Body,
 }
 
-/// A subscriber's secret, encrypted.
+/// A subscriber's secret, in encrypted form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSecret {
     #[serde(flatten)]
     pub encrypted: EncryptedSecret,
-    /// The end of its overlap, for a rotated secret.
+    /// If the secret has been replaced by a rotation: the time until which it still signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
@@ -84,19 +84,19 @@ pub struct Subscriber {
     pub name: String,
     pub url: String,
     pub settings: SubscriberSettings,
-    /// The newest first.
+    /// The secrets, newest first.
     pub secrets: Vec<StoredSecret>,
     /// Set while the subscriber is paused.
     pub paused: Option<Pause>,
     pub created: Timestamp,
     pub health: SubscriberHealth,
-    /// The number of updates of its URL, settings and secrets so far.
+    /// The number of updates of the URL, settings and secrets so far. It reveals concurrent updates.
     pub version: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pause {
-    /// `None` if an earlier version paused the subscriber.
+    /// `None` if an earlier version of hookbridge paused the subscriber.
     pub since: Option<Timestamp>,
     pub reason: Option<PauseReason>,
 }
@@ -104,18 +104,18 @@ pub struct Pause {
 /// Why deliveries to a subscriber are paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PauseReason {
-    /// The operator paused it.
+    /// The operator paused the subscriber.
     Operator,
-    /// It answered 410.
+    /// The subscriber answered 410 (Gone).
     Gone,
-    /// Every attempt of its failure budget failed.
+    /// Every attempt failed for as long as the failure budget allows.
     BudgetUsed,
 }
 
 impl PauseReason {
     const ALL: [Self; 3] = [Self::Operator, Self::Gone, Self::BudgetUsed];
 
-    /// The text that is shown and stored; it must not change.
+    /// The text that is shown and stored; it must not change, because stored texts are parsed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "paused by the operator",
@@ -134,11 +134,11 @@ impl PauseReason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscriberHealth {
     pub failures: i64,
-    /// The time of the first failure.
+    /// The time of the first of these failures.
     pub failing_since: Option<Timestamp>,
     /// While set, the circuit is open; the next probe is sent at this time.
     pub open_until: Option<Timestamp>,
-    /// The part of the failure budget that was reported, in percent; -1 while a recovery is still to be reported.
+    /// The largest part of the failure budget that has been reported, in percent; -1 while a recovery is still to be reported.
     pub reported_percent: i64,
 }
 
@@ -198,7 +198,7 @@ impl SubscriberSettings {
 }
 
 impl Subscriber {
-    /// The secrets that sign at `now`.
+    /// The secrets that sign requests at `now`.
     pub fn active_secrets(&self, now: Timestamp) -> impl Iterator<Item = &StoredSecret> {
         self.secrets.iter().filter(move |stored| stored.until.is_none_or(|until| now < until))
     }
@@ -234,8 +234,8 @@ pub enum SignerError {
 }
 
 impl Receiver {
-    /// Parses a subscriber's filter and decrypts the secrets that sign at `now`. If a secret cannot be decrypted, deliveries are
-    /// still created, and fail until the key is available.
+    /// Parses a subscriber's filter and decrypts the secrets that sign at `now`. If a secret cannot be decrypted, its deliveries
+    /// are still created, but their attempts fail until the key is available.
     pub fn from_subscriber(
         subscriber: &Subscriber,
         keys: &KeyRing,

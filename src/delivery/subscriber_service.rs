@@ -21,12 +21,11 @@ use crate::event::PatternError;
 use crate::secrets::Secret;
 
 const PING_TYPE: &str = "hookbridge.ping";
-/// A shorter secret could be guessed.
+/// The minimum length of a secret that the caller provides, because a shorter one could be guessed.
 const MIN_SECRET_BYTES: usize = 16;
-/// The reason stored for a manual pause.
 /// The maximum number of attempts to update a subscriber that is being updated concurrently.
 const MAX_UPDATE_ATTEMPTS: u32 = 10;
-/// The longest time for which a rotated secret keeps signing.
+/// The longest time for which a previous secret keeps signing after a rotation.
 pub const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 pub struct SubscriberService {
@@ -37,7 +36,7 @@ pub struct SubscriberService {
     pub clock: Clock,
 }
 
-/// A partial update. Missing fields keep their value, or take the default of a new subscriber.
+/// A partial update. Missing fields keep their value; those of a new subscriber get their default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubscriberUpdate {
@@ -50,7 +49,7 @@ pub struct SubscriberUpdate {
     pub envelope: Option<Envelope>,
     /// The maximum number of concurrent attempts.
     pub limit: Option<u32>,
-    /// Seconds.
+    /// The time to wait for a response, in seconds.
     pub timeout: Option<u32>,
     /// Hours of consecutive failure after which the subscriber is paused.
     pub failure_budget: Option<u32>,
@@ -64,7 +63,7 @@ pub enum SubscriberServiceError {
     NameTaken(String),
     #[error("url: required")]
     MissingUrl,
-    /// A concurrent update was first at every attempt.
+    /// At every attempt, a concurrent update was stored first.
     #[error("subscriber {0} is being updated concurrently; try again")]
     Conflict(String),
     #[error("subscriber {0} is {1}")]
@@ -130,8 +129,8 @@ impl SubscriberService {
         found.ok_or_else(|| SubscriberServiceError::NotFound(name.to_owned()))
     }
 
-    /// Creates a subscriber and returns its secret, which is shown once. `existing_secret` is a secret that the receiver already
-    /// has.
+    /// Creates a subscriber and returns it with its secret, which is shown only once. `existing_secret` is a secret that the
+    /// receiver already has.
     pub async fn create(
         &self,
         name: &str,
@@ -182,7 +181,7 @@ impl SubscriberService {
         .await
     }
 
-    /// Builds the receiver, which validates the filter and the secret.
+    /// Builds the receiver, and thereby validates the filter and the secrets.
     fn receiver(&self, subscriber: &Subscriber, keys: &KeyRing) -> Result<Receiver, SubscriberServiceError> {
         let receiver = Receiver::from_subscriber(subscriber, keys, self.now())
             .map_err(SubscriberServiceError::Filter)?;
@@ -190,7 +189,7 @@ impl SubscriberService {
         Ok(receiver)
     }
 
-    /// Applies a change to the stored subscriber, and retries when a concurrent update was first.
+    /// Applies a change to the stored subscriber, and retries if a concurrent update was stored first.
     async fn update_stored(
         &self,
         name: &str,
@@ -206,7 +205,7 @@ impl SubscriberService {
         Err(SubscriberServiceError::Conflict(name.to_owned()))
     }
 
-    /// Stops sending. Pending deliveries wait, for at most seven days.
+    /// Pauses a subscriber. Its pending deliveries wait, for at most seven days.
     pub async fn pause(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
         if !self.store.subscribers.pause(subscriber.id, PauseReason::Operator, self.now()).await? {
@@ -215,7 +214,7 @@ impl SubscriberService {
         self.find(name).await
     }
 
-    /// Resumes sending, starting with the pending deliveries.
+    /// Resumes a subscriber. Its pending deliveries are attempted first.
     pub async fn resume(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
         if !self.store.subscribers.resume(subscriber.id, self.now()).await? {
@@ -224,7 +223,7 @@ impl SubscriberService {
         self.find(name).await
     }
 
-    /// Creates a new secret, which is shown once. The previous one keeps signing for `overlap`.
+    /// Creates a new secret, which is shown only once. The previous secret keeps signing for `overlap`.
     pub async fn rotate_secret(
         &self,
         name: &str,
@@ -248,7 +247,7 @@ impl SubscriberService {
         Ok(secret)
     }
 
-    /// Re-encrypts every secret that is not encrypted with the current key, and returns how many there were.
+    /// Re-encrypts every secret that is not encrypted with the current key, and returns the number of these secrets.
     ///
     /// # Errors
     /// [`SubscriberServiceError::Reencrypt`]: the secrets of one subscriber failed and all others are re-encrypted. Any other

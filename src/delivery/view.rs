@@ -11,7 +11,7 @@ fn timestamp_text(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| format!("{time:.3}"))
 }
 
-/// Microseconds as milliseconds with at most three decimals.
+/// Converts microseconds to milliseconds, as a JSON number with at most three decimals.
 fn milliseconds_json(micros: i64) -> Value {
     serde_json::from_str(&format!("{}.{:03}", micros / 1000, micros % 1000)).unwrap_or_default()
 }
@@ -27,7 +27,7 @@ pub fn subscriber_json(subscriber: &Subscriber, now: Timestamp) -> Value {
         "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.reason).map(PauseReason::as_str),
         "settings": subscriber.settings,
         "secrets": subscriber.active_secrets(now).count(),
-        // The time until which a rotated secret keeps signing.
+        // The time until which a previous secret keeps signing after a rotation.
         "overlap_until": timestamp_text(subscriber.active_secrets(now).filter_map(|stored| stored.until).max()),
         "created": timestamp_text(Some(subscriber.created)),
         "failures": health.failures,

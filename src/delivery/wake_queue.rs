@@ -1,5 +1,5 @@
-//! The SQS queue that wakes the worker when retries become due. A message says only when: the worker then claims whatever is
-//! due, so a message that is lost, repeated or forged changes no delivery.
+//! The SQS queue that wakes a worker when retries become due. A message contains only a time. The worker that receives it claims
+//! whatever is due, so a message that is lost, repeated or forged changes no delivery.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use tokio::time::Instant;
 
 use crate::aws::{AttemptFailure, AwsError, retry};
 
-/// Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
+/// The longest delay of an SQS message. Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
 const MAX_SQS_DELAY: SignedDuration = SignedDuration::from_mins(15);
 /// Retries that are due in the same interval share a message.
 pub(super) const WAKE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 const MAX_BATCH_ENTRIES: usize = 10;
-/// The time for one `SendMessageBatch`, including its retries.
+/// The timeout for one `SendMessageBatch`, including its retries.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A message. Earlier versions wrote more fields, which are ignored.
+/// A message that wakes a worker. Earlier versions of hookbridge wrote more fields, which are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WakeMessage {
-    /// Microseconds since 1970.
+    /// The time at which retries are due, in microseconds since 1970.
     pub due: i64,
 }
 
@@ -39,8 +39,8 @@ impl WakeQueue {
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }
 
-    /// Wakes a worker once for each interval in which one of these times falls. Times that SQS cannot delay to are left to the
-    /// sweep.
+    /// Wakes a worker once for each interval that contains at least one of these times. It skips times that are further away than
+    /// SQS can delay a message; the sweep wakes a worker for them.
     pub(super) async fn wake_at(
         &self,
         times: impl Iterator<Item = Timestamp>,
@@ -49,7 +49,7 @@ impl WakeQueue {
         self.send(wake_times(times, now).into_iter().collect(), now).await
     }
 
-    /// Sends one message for each of these times, ten to a request.
+    /// Sends one message for each of these times, in requests of up to ten messages.
     ///
     /// # Errors
     /// At least one message may not have been sent.
@@ -65,7 +65,7 @@ impl WakeQueue {
             };
             let entries = batch.iter().enumerate().map(to_entry).collect::<Result<Vec<_>, _>>()?;
             let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-            // A worker that is woken twice finds nothing due the second time.
+            // A retry may send a message twice. A worker that is woken twice finds nothing due the second time.
             retry("SendMessageBatch", Instant::now() + SEND_TIMEOUT, || async {
                 let output =
                     request.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
@@ -82,7 +82,7 @@ impl WakeQueue {
     }
 }
 
-/// The ends of the intervals in which these times fall.
+/// The ends of the intervals that contain these times, except ends that are further away than [`MAX_SQS_DELAY`].
 fn wake_times(times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTreeSet<Timestamp> {
     let horizon = now.checked_add(MAX_SQS_DELAY).unwrap_or(now);
     let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);

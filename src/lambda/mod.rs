@@ -8,18 +8,21 @@ mod messages;
 mod metrics;
 mod url;
 
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tracing::error;
 
 pub use environment::{EnvironmentError, Variables};
 pub use messages::{BatchResponse, SqsEvent, SqsMessage};
 pub use metrics::MetricLine;
 pub use url::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse};
 
+use crate::util::error::error_chain;
 use crate::util::output;
 
 /// Time reserved at the end of an invocation for its response.
@@ -29,6 +32,19 @@ const RESPONSE_MARGIN: Duration = Duration::from_millis(400);
 pub fn handling_deadline(deadline: SystemTime) -> Instant {
     let remaining = deadline.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + remaining.saturating_sub(RESPONSE_MARGIN)
+}
+
+/// The `main` of a function: logs JSON lines, and the error of a function that could not start.
+pub fn main(run: impl Future<Output = Result<(), Error>>) -> ExitCode {
+    output::init_function_logging();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{}", error_chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response and the

@@ -1,7 +1,8 @@
 //! Function URL requests and responses. Source: "Request payload format" and "Response payload format" (2.0), AWS
 //! Lambda Developer Guide.
 //!
-//! The function `bridge` has its own parser, which also reads the host and never fails an invocation.
+//! Written without `lambda_http`, which ends the process on a body that is invalid base64, fails the invocation on a header with a
+//! control character, and rewrites the URL that Twilio signs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub struct FunctionUrlRequest<'a> {
     pub method: Method,
+    /// The domain name that the client requested.
+    pub host: String,
     /// The path as sent, not decoded.
     pub path: String,
     /// The query as sent, without the question mark.
@@ -46,10 +49,9 @@ struct FunctionUrlEvent<'a> {
     raw_path: Cow<'a, str>,
     #[serde(borrow, default)]
     raw_query_string: Cow<'a, str>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(borrow, default)]
-    body: Cow<'a, str>,
+    headers: Option<BTreeMap<String, String>>,
+    #[serde(borrow)]
+    body: Option<Cow<'a, str>>,
     #[serde(default)]
     is_base64_encoded: bool,
     #[serde(borrow)]
@@ -57,7 +59,10 @@ struct FunctionUrlEvent<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RequestContext<'a> {
+    #[serde(borrow, default)]
+    domain_name: Cow<'a, str>,
     #[serde(borrow)]
     http: HttpContext<'a>,
     /// Only Lambda sets this field, and only after AWS verified the signature of an IAM caller.
@@ -93,10 +98,11 @@ impl<'a> FunctionUrlRequest<'a> {
         Ok(Self {
             method: Method::from_bytes(event.request_context.http.method.as_bytes())
                 .map_err(|_| FunctionUrlEventError)?,
+            host: event.request_context.domain_name.into_owned(),
             path: event.raw_path.into_owned(),
             query: event.raw_query_string.into_owned(),
-            headers: event.headers.iter().filter_map(header).collect(),
-            body: event.body,
+            headers: event.headers.iter().flatten().filter_map(header).collect(),
+            body: event.body.unwrap_or_default(),
             is_base64: event.is_base64_encoded,
             iam_user_arn: identity.map(|identity| identity.user_arn.unwrap_or_default()),
         })

@@ -9,7 +9,7 @@ pub struct Column {
     pub name: &'static str,
     /// The event field that provides the value.
     pub field: &'static str,
-    /// For an event without this field: the address column whose domain is used instead.
+    /// The address column whose domain is used for an event that does not have this field.
     pub fallback_domain_of: Option<&'static str>,
     /// The name of the search parameter.
     pub query_parameter: &'static str,
@@ -28,7 +28,7 @@ pub struct Column {
 pub enum MatchMode {
     /// The value equals the column.
     Exact,
-    /// The value is a word or a sequence of words of the column, in any case.
+    /// The value is a word or a sequence of words of the column; upper and lower case are equal.
     Words,
 }
 

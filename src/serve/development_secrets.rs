@@ -25,7 +25,7 @@ pub fn secrets_path(folder: &Path) -> PathBuf {
     folder.join(SECRETS_FILE)
 }
 
-/// A secret for every provider: the stored ones, and new ones for providers that have none.
+/// Returns a secret for every provider. It creates and stores the secrets of providers that have none.
 pub fn ensure_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
     let mut secrets = read_secrets(folder)?;
     let missing: Vec<_> =

@@ -79,7 +79,7 @@ impl WebhookEndpoints {
         self.bus.clone()
     }
 
-    /// The file of the local bus.
+    /// The file of the local bus; `None` if the bus is EventBridge.
     pub(super) fn event_file(&self) -> Option<PathBuf> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.path().to_owned()),
@@ -95,7 +95,7 @@ impl WebhookEndpoints {
         }
     }
 
-    /// New events of the local bus.
+    /// Subscribes to the new events of the local bus.
     pub(super) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<str>>> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.subscribe()),

@@ -1,7 +1,7 @@
 //! `hookbridge serve`: everything in one process on one machine.
 //!
-//! [`http`] accepts webhooks and serves the API; `background` records, polls and delivers. [`config`] holds the settings, of
-//! flags, environment and file; [`test_webhook`] signs and sends webhooks as a provider does.
+//! [`http`] accepts webhooks and serves the API; `background` records, polls and delivers. [`config`] holds the settings from
+//! flags, environment variables and the configuration file; [`test_webhook`] signs and sends webhooks as a provider does.
 
 mod background;
 pub mod config;

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime with threads for half of the cores: a webhook needs little processor time, the bus's writer thread and the kernel's
-/// network stack need the rest, and idle threads that wake each other cost more than they bring.
+/// Builds a runtime with one thread for every two cores. A webhook needs little processor time; the bus's writer thread and the
+/// kernel's network stack need the rest, and idle threads that wake each other cost more time than they save.
 ///
 /// # Errors
 /// The operating system provides no threads.

@@ -21,7 +21,7 @@ use crate::util::output;
 
 /// Longer events are truncated on the terminal; the file has the whole event.
 const MAX_SHOWN_EVENT_CHARS: usize = 1000;
-/// Further lines are dropped, so that a slow terminal never delays a webhook.
+/// The capacity of the queue of lines. If it is full, further lines are dropped, so that a slow terminal never delays a webhook.
 const MAX_QUEUED_LINES: usize = 4096;
 
 #[derive(Clone)]
@@ -39,7 +39,7 @@ enum TerminalMessage {
 type EventReceiver = Option<broadcast::Receiver<Arc<str>>>;
 
 impl Terminal {
-    /// Prints `events` as they arrive, before the outcome of their webhooks.
+    /// Starts the task that prints all lines. It prints `events` before the outcome of their webhooks.
     pub(super) fn start(json: bool, quiet: bool, events: EventReceiver) -> Self {
         let (messages, receiver) = mpsc::channel(MAX_QUEUED_LINES);
         tokio::spawn(write_lines(receiver, events.filter(|_| !quiet), json));
@@ -60,7 +60,7 @@ impl Terminal {
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
-    /// Prints a text for people; with `--json` it prints nothing.
+    /// Prints a line of text, or nothing with `--json`.
     pub(super) fn print_line(&self, text: &str) {
         if !self.json {
             // A full queue drops the line.
@@ -96,7 +96,7 @@ impl Terminal {
         result: &Result<RecordSummary, RecordError>,
         duration: Duration,
     ) {
-        // Most polled events are recorded already.
+        // A batch without new events is not printed: most polled events are recorded already.
         let has_nothing_new = result
             .as_ref()
             .is_ok_and(|summary| summary.is_already_recorded || summary.missed_events == Some(0));
@@ -190,7 +190,7 @@ impl Terminal {
 
 async fn write_lines(mut messages: mpsc::Receiver<TerminalMessage>, mut events: EventReceiver, json: bool) {
     while let Some(message) = messages.recv().await {
-        // An event is on the bus before its webhook's outcome is printed.
+        // Arrived events are printed first: an event is on the bus before the outcome of its webhook is in the queue.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
             let event = strip_line_breaks_field(&event);
             output::print_line(&if json { format!("{{\"event\":{event}}}") } else { event_text(&event) });

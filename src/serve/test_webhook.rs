@@ -1,7 +1,7 @@
 //! `hookbridge send`: signs a webhook as its provider does, and sends it.
 //!
-//! It signs with the scheme that the bridge verifies with, so it tests the path of a webhook, not our reading of the
-//! provider's documentation. Published vectors and the providers' SDKs test the latter.
+//! It signs with the same signature scheme with which the bridge verifies. So it tests the path of a webhook, but not whether the
+//! scheme agrees with the provider's documentation; published vectors and the providers' SDKs test that.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -16,9 +16,9 @@ use crate::util::http_client;
 
 pub struct TestWebhook<'a> {
     pub provider: &'static Provider,
-    /// `None` for the sample's type.
+    /// The event type; `None` for that of the provider's sample.
     pub event: Option<&'a str>,
-    /// `None` for the provider's sample.
+    /// The request body; `None` for the provider's sample.
     pub body: Option<Bytes>,
     pub url: RequestUrl,
 }
@@ -27,7 +27,7 @@ pub struct TestWebhook<'a> {
 pub struct SignedWebhook {
     /// Includes the hash of the body if the provider signs it in the URL.
     pub url: RequestUrl,
-    /// Names in lower case.
+    /// The names are in lower case.
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
 }

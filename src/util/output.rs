@@ -4,11 +4,8 @@
 //! requests and responses, and so secrets.
 
 use std::io::{ErrorKind, Write as _};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::error_chain;
-use tracing::error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -21,18 +18,6 @@ fn log_targets() -> Targets {
 pub fn init_function_logging() {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     tracing_subscriber::registry().with(log_targets()).with(lines).init();
-}
-
-/// Converts the result of a function to an exit code, and logs the error. A function returns only if it could not
-/// start.
-pub fn exit_code(result: Result<(), lambda_runtime::Error>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!("{}", error_chain(&*error));
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// Logs readable lines to standard error.

@@ -28,7 +28,7 @@ pub(super) async fn search(
     request: &ApiRequest<'_>,
     scope: &TokenScope,
 ) -> Result<ApiResponse, ApiError> {
-    let api = if request.path == SEARCH_PATHS[0] { SearchApi::Events } else { SearchApi::MessageEvents };
+    let api = if request.path == SEARCH_PATHS[0] { SearchApi::Current } else { SearchApi::Legacy };
     if request.method != Method::GET {
         return Err(ApiError::MethodNotAllowed("GET"));
     }
@@ -54,7 +54,7 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
         order: SortOrder::NewestFirst,
         after,
         offset: search_request.offset(),
-        // One more than the page, to know whether there is a next page.
+        // One event more than the page has, to know whether there is a next page.
         limit: search_request.per_page + 1,
     };
     let (total, events) = tokio::try_join!(total, log.search(&search_request.search, &page))?;
@@ -68,7 +68,7 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
         size += json_string_bytes(&result) + 1;
         if size > MAX_RESPONSE_BYTES {
             // Numbered pages have a fixed size; only cursor pages may be cut short.
-            if search_request.api == SearchApi::MessageEvents {
+            if search_request.api == SearchApi::Legacy {
                 let message = "per_page is too large for the events found; use a smaller one";
                 return Err(ApiError::BadRequest(message.into()));
             }
@@ -83,12 +83,10 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
     let last = events.get(count.wrapping_sub(1)).filter(|_| count < events.len());
     let next_url = last.map(|last| search_request.next_url(&SearchCursor { after: last.key.clone(), total }));
     let links = match (search_request.api, next_url) {
-        (SearchApi::Events, None) => "{}".to_owned(),
-        (SearchApi::Events, Some(url)) => serde_json::json!({"next": url}).to_string(),
-        (SearchApi::MessageEvents, None) => "[]".to_owned(),
-        (SearchApi::MessageEvents, Some(url)) => {
-            serde_json::json!([{"href": url, "rel": "next"}]).to_string()
-        }
+        (SearchApi::Current, None) => "{}".to_owned(),
+        (SearchApi::Current, Some(url)) => serde_json::json!({"next": url}).to_string(),
+        (SearchApi::Legacy, None) => "[]".to_owned(),
+        (SearchApi::Legacy, Some(url)) => serde_json::json!([{"href": url, "rel": "next"}]).to_string(),
     };
     // The count and the search ran concurrently, so the search may have found events that were recorded after the count.
     let total = total.max(count as u64);

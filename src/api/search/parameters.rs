@@ -16,9 +16,9 @@ use crate::providers::sparkpost::SPARKPOST;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SearchApi {
     /// `GET /api/v1/events/message`: pages by cursor.
-    Events,
+    Current,
     /// `GET /api/v1/message-events`: pages by number.
-    MessageEvents,
+    Legacy,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct SearchRequest {
     pub(super) search: Search,
     pub(super) per_page: u32,
     pub(super) cursor: Option<SearchCursor>,
-    /// The page number, from 1; only for [`SearchApi::MessageEvents`].
+    /// The page number, from 1; only for [`SearchApi::Legacy`].
     page: u32,
     /// The parameters that the next page's URL repeats: as sent, without the page's position and the time range.
     other_parameters: Vec<(String, String)>,
@@ -71,7 +71,7 @@ impl SearchRequest {
             };
             pairs.push((text(name)?, text(value)?));
         }
-        let delimiter = pairs.iter().find(|(name, _)| name == "delimiter" && api == SearchApi::Events);
+        let delimiter = pairs.iter().find(|(name, _)| name == "delimiter" && api == SearchApi::Current);
         let delimiter = delimiter.map_or(",", |(_, value)| value.as_str()).to_owned();
         if delimiter.is_empty() {
             return Err(invalid("delimiter", "is empty"));
@@ -128,28 +128,28 @@ impl SearchRequest {
             (_, "to") => self.search.to = parse_time(name, value)?,
             (_, "per_page") => self.per_page = number(MAX_PER_PAGE)?,
             (_, "events") => self.search.types = values()?,
-            (SearchApi::Events, "delimiter") => {}
-            (SearchApi::Events, "event_ids") => self.search.ids = values()?,
-            (SearchApi::Events, "cursor") if value == "initial" => {}
-            (SearchApi::Events, "cursor") => {
+            (SearchApi::Current, "delimiter") => {}
+            (SearchApi::Current, "event_ids") => self.search.ids = values()?,
+            (SearchApi::Current, "cursor") if value == "initial" => {}
+            (SearchApi::Current, "cursor") => {
                 let cursor = SearchCursor::decode(value);
                 self.cursor =
                     Some(cursor.ok_or_else(|| {
                         invalid(name, "must be 'initial' or a cursor that this API returned")
                     })?);
             }
-            (SearchApi::MessageEvents, "page") => self.page = number(u32::MAX)?,
-            (SearchApi::MessageEvents, "reason") => {
+            (SearchApi::Legacy, "page") => self.page = number(u32::MAX)?,
+            (SearchApi::Legacy, "reason") => {
                 self.search.reason_contains = Some(values()?.join(delimiter));
             }
-            (SearchApi::MessageEvents, "timezone") if value.eq_ignore_ascii_case("UTC") => {}
-            (SearchApi::MessageEvents, "timezone") => {
+            (SearchApi::Legacy, "timezone") if value.eq_ignore_ascii_case("UTC") => {}
+            (SearchApi::Legacy, "timezone") => {
                 return Err(invalid(name, "must be UTC"));
             }
             (api, _) => {
                 let filter = match api {
-                    SearchApi::Events => Some(name),
-                    SearchApi::MessageEvents => {
+                    SearchApi::Current => Some(name),
+                    SearchApi::Legacy => {
                         LEGACY_NAMES.iter().find(|(legacy, _)| *legacy == name).map(|(_, filter)| *filter)
                     }
                 };
@@ -172,8 +172,8 @@ impl SearchRequest {
     /// time of the request.
     pub(super) fn next_url(&self, cursor: &SearchCursor) -> String {
         let position = match self.api {
-            SearchApi::Events => ("cursor", cursor.encode()),
-            SearchApi::MessageEvents => ("page", (self.page + 1).to_string()),
+            SearchApi::Current => ("cursor", cursor.encode()),
+            SearchApi::Legacy => ("page", (self.page + 1).to_string()),
         };
         let (from, to) = (self.search.from.to_string(), self.search.to.to_string());
         let other_pairs = self.other_parameters.iter().map(|(name, value)| (name.as_str(), value.clone()));
@@ -181,8 +181,8 @@ impl SearchRequest {
         let encode = |text: &str| utf8_percent_encode(text, &QUERY_ENCODE_SET).to_string();
         let pairs: Vec<_> = pairs.map(|(name, value)| format!("{name}={}", encode(&value))).collect();
         let path = match self.api {
-            SearchApi::Events => SEARCH_PATHS[0],
-            SearchApi::MessageEvents => SEARCH_PATHS[1],
+            SearchApi::Current => SEARCH_PATHS[0],
+            SearchApi::Legacy => SEARCH_PATHS[1],
         };
         format!("{path}?{}", pairs.join("&"))
     }
@@ -196,11 +196,11 @@ fn invalid(name: &str, problem: &str) -> InvalidParameter {
 fn parameter_names(api: SearchApi) -> String {
     let mut names = vec!["events", "from", "per_page", "to"];
     match api {
-        SearchApi::Events => {
+        SearchApi::Current => {
             names.extend(["cursor", "delimiter", "event_ids"]);
             names.extend(COLUMNS.iter().map(|column| column.query_parameter));
         }
-        SearchApi::MessageEvents => {
+        SearchApi::Legacy => {
             names.extend(["page", "reason", "timezone"]);
             names.extend(LEGACY_NAMES.map(|(legacy, _)| legacy));
         }
@@ -231,19 +231,18 @@ mod tests {
 
     #[test]
     fn the_default_range_is_the_last_day_up_to_a_minute_ago() {
-        let search_request = parse(SearchApi::Events, "").unwrap();
+        let search_request = parse(SearchApi::Current, "").unwrap();
         assert_eq!(search_request.search.from.to_string(), "2026-11-21T10:00:00Z");
         assert_eq!(search_request.search.to.to_string(), "2026-11-22T09:59:00Z");
         assert_eq!((search_request.per_page, search_request.cursor), (1000, None));
-        let recent = parse(SearchApi::Events, "from=2026-11-22T09:59:30Z").unwrap().search;
+        let recent = parse(SearchApi::Current, "from=2026-11-22T09:59:30Z").unwrap().search;
         assert_eq!(recent.from, recent.to, "an empty range");
     }
 
     #[test]
     fn the_openapi_document_has_every_parameter() {
         let document: serde_json::Value = serde_json::from_str(include_str!("../openapi.json")).unwrap();
-        for (api, path) in [(SearchApi::Events, SEARCH_PATHS[0]), (SearchApi::MessageEvents, SEARCH_PATHS[1])]
-        {
+        for (api, path) in [(SearchApi::Current, SEARCH_PATHS[0]), (SearchApi::Legacy, SEARCH_PATHS[1])] {
             let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
             let mut described: Vec<_> =
                 parameters.iter().map(|parameter| parameter["name"].as_str().unwrap()).collect();
@@ -256,23 +255,21 @@ mod tests {
     fn every_filter_is_parsed() {
         for column in &COLUMNS {
             let search_request =
-                parse(SearchApi::Events, &format!("{}=a,b%20c,", column.query_parameter)).unwrap();
+                parse(SearchApi::Current, &format!("{}=a,b%20c,", column.query_parameter)).unwrap();
             let (index, values) = &search_request.search.columns[0];
             assert_eq!(
                 (COLUMNS[*index].name, values.as_slice()),
                 (column.name, &["a".to_owned(), "b c".into()][..])
             );
         }
-        let search_request = parse(SearchApi::Events, "events=open;x,y&delimiter=%3B&event_ids=1").unwrap();
+        let search_request = parse(SearchApi::Current, "events=open;x,y&delimiter=%3B&event_ids=1").unwrap();
         assert_eq!(
             (search_request.search.types, search_request.search.ids),
             (vec!["open".into(), "x,y".into()], vec!["1".into()])
         );
-        let legacy = parse(
-            SearchApi::MessageEvents,
-            "reason=a,b&page=3&per_page=10&campaign_ids=c&from=2016-02-02T19:50",
-        )
-        .unwrap();
+        let legacy =
+            parse(SearchApi::Legacy, "reason=a,b&page=3&per_page=10&campaign_ids=c&from=2016-02-02T19:50")
+                .unwrap();
         assert_eq!((legacy.offset(), legacy.search.reason_contains.as_deref()), (20, Some("a,b")));
         assert_eq!(legacy.search.from.to_string(), "2016-02-02T19:50:00Z");
     }
@@ -281,10 +278,10 @@ mod tests {
     fn the_next_page_repeats_the_same_search() {
         let cursor =
             SearchCursor { after: EventKey { time: Timestamp::UNIX_EPOCH, id: "x".into() }, total: 9 };
-        let search_request = parse(SearchApi::Events, "subjects=a%26b&per_page=2").unwrap();
+        let search_request = parse(SearchApi::Current, "subjects=a%26b&per_page=2").unwrap();
         let next_url = search_request.next_url(&cursor);
         insta::assert_snapshot!(next_url, @"/api/v1/events/message?subjects=a%26b&per_page=2&from=2026-11-21T10:00:00Z&to=2026-11-22T09:59:00Z&cursor=OSAwIHg");
-        let next_request = parse(SearchApi::Events, next_url.split_once('?').unwrap().1).unwrap();
+        let next_request = parse(SearchApi::Current, next_url.split_once('?').unwrap().1).unwrap();
         assert_eq!(
             (&next_request.search, next_request.per_page, next_request.cursor),
             (&search_request.search, 2, Some(cursor))
@@ -293,7 +290,7 @@ mod tests {
 
     #[test]
     fn invalid_parameters_are_named() {
-        let error_message = |query| parse(SearchApi::Events, query).unwrap_err();
+        let error_message = |query| parse(SearchApi::Current, query).unwrap_err();
         insta::assert_snapshot!(error_message("recipient=a"), @"recipient is unknown; known parameters: ab_test_versions, ab_tests, bounce_classes, campaigns, cursor, delimiter, event_ids, events, from, from_addresses, ip_pools, mailbox_provider_regions, mailbox_providers, messages, per_page, reasons, recipient_domains, recipients, sending_domains, sending_ips, subaccounts, subjects, templates, to, transmissions");
         insta::assert_snapshot!(error_message("per_page=0"), @"per_page must be a whole number from 1 to 10000");
         insta::assert_snapshot!(error_message("per_page=10001"), @"per_page must be a whole number from 1 to 10000");

@@ -1,4 +1,4 @@
-//! `hookbridge replay`: redelivery of recorded events.
+//! `hookbridge replay`: sends recorded events again.
 
 mod target;
 
@@ -23,9 +23,9 @@ use crate::util::files::replace_file;
 use crate::util::output;
 use target::{Target, TargetError};
 
-/// Positions per read.
+/// The number of positions per read.
 const READ_WINDOW: i64 = 1000;
-/// Timer slack that the rate limiter tolerates.
+/// How late a timer may fire without lowering the rate of events: the rate limiter makes up for a delay of at most this.
 const MAX_TIMER_SLACK: Duration = Duration::from_millis(20);
 /// The interval of progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ pub struct Replay {
     #[arg(long, value_name = "URL")]
     to_url: Option<String>,
     /// With --to-url, sign each request with this secret, whsec_..., by the Standard Webhooks specification.
-    // A string until it is used, because clap would print an invalid value in its error message.
+    // Kept as text until it is used, because clap would print an invalid value in its error message.
     #[arg(long, env = "HOOKBRIDGE_REPLAY_SECRET", hide_env_values = true, value_name = "SECRET")]
     secret: Option<String>,
     /// Send each event to the SQS queue with this URL, in the EventBridge envelope.
@@ -154,7 +154,7 @@ impl RateLimiter {
     async fn wait(&mut self) {
         let Some(interval) = self.interval else { return };
         tokio::time::sleep_until(self.next_due.into()).await;
-        // Do not burst to catch up.
+        // A longer delay is not made up for: that would be a burst of events.
         let earliest = Instant::now().checked_sub(MAX_TIMER_SLACK).unwrap_or(self.next_due);
         self.next_due = (self.next_due + interval).max(earliest);
     }
@@ -176,8 +176,8 @@ impl ReplayReport {
     }
 }
 
-/// Sends events concurrently and counts them. Fails with the id of an event that the target did not accept, when all others are
-/// sent.
+/// Sends events concurrently and counts them. If the target does not accept an event, all others are sent first; then the
+/// function fails with the id of that event.
 async fn send_group(
     target: &Arc<Target>,
     group: &[PositionedEvent],

@@ -1,4 +1,4 @@
-//! Replay targets: bus, URL, queue.
+//! The targets of a replay: an EventBridge bus, a URL or an SQS queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::recorder;
 use crate::util::error::error_chain;
 use crate::util::http_client;
 
-/// Timeout for one event, retries included.
+/// The timeout for one event, retries included.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// Timeout for one HTTP request.
+/// The timeout for one HTTP request.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The header that marks a replayed event without parsing it.
+/// The header by which a receiver recognises a replayed event without parsing the body.
 const REPLAY_HEADER: HeaderName = HeaderName::from_static("hookbridge-replay");
 
 /// A destination for replayed events.
@@ -34,7 +34,7 @@ pub(super) enum Target {
     Url(reqwest::Client, reqwest::Url, Option<SigningSecret>),
 }
 
-/// Invalid target.
+/// Why a target is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// The target URL is not valid.

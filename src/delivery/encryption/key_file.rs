@@ -1,4 +1,4 @@
-//! The key file of `hookbridge serve`, which is created when it is first needed.
+//! The file with the encryption keys of `hookbridge serve`, which creates the file when it first needs a key.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};

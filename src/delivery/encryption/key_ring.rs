@@ -1,7 +1,8 @@
 //! Encryption keys for subscribers' secrets at rest.
 //!
-//! XChaCha20-Poly1305 with a random nonce per secret, bound to the subscriber's name. A key ring is a text with one key per line,
-//! each of at least 32 random characters. The first key encrypts; every key decrypts. A stored secret names its key.
+//! Each secret is encrypted with XChaCha20-Poly1305 and a random nonce, and bound to the subscriber's name. A key ring is a text
+//! with one key per line, each of at least 32 random characters. The first key encrypts; every key decrypts. A stored secret
+//! contains the id of its key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,7 +16,7 @@ use crate::secrets::Secret;
 const MIN_KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
-/// Keys; the first one encrypts.
+/// The encryption keys. The first one encrypts; all of them decrypt.
 #[derive(Clone)]
 pub struct KeyRing(Vec<Key>);
 
@@ -33,7 +34,7 @@ pub struct EncryptedSecret {
     data: String,
 }
 
-/// Why a key, or a secret encrypted with it, cannot be used. The texts contain neither.
+/// Why a key, or a secret encrypted with it, cannot be used. The messages contain neither.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(

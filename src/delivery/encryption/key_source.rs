@@ -14,10 +14,10 @@ const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
 pub enum KeySource {
     Static(KeyRing),
-    /// Read at each use, so that a key can be added while the process runs.
+    /// A file, which is read at each use, so that a key can be added while the process runs.
     #[cfg(feature = "command")]
     File(std::path::PathBuf),
-    /// Read when it is first needed, then cached.
+    /// A secret, which is read when it is first needed, then cached.
     SecretsManager(SecretsManager, Box<Mutex<Option<(KeyRing, Instant)>>>),
 }
 
@@ -56,7 +56,8 @@ impl KeySource {
         Ok(ring)
     }
 
-    /// Fetches the keys, bypassing the cache: a secret encrypted with a key that was removed meanwhile would be lost.
+    /// Fetches the keys without the cache, for encryption: a secret that is encrypted with a key that has been removed meanwhile
+    /// would be lost.
     pub(in crate::delivery) async fn fresh_key_ring(&self) -> Result<KeyRing, KeySourceError> {
         match self {
             Self::SecretsManager(secret, _) => fetch_key_ring(secret).await,

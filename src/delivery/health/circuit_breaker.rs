@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Consecutive failures that open the circuit.
+/// The number of consecutive failures at which the circuit opens.
 pub(in crate::delivery) const FAILURE_THRESHOLD: i64 = 10;
 /// How long the circuit stays open before the next probe.
 pub(in crate::delivery) const OPEN_DURATION: SignedDuration = SignedDuration::from_mins(2);
 
-/// When a circuit that opens now lets the next probe through.
+/// The time at which a circuit that opens at `now` lets the next probe through.
 pub(in crate::delivery) fn open_until(now: Timestamp) -> Timestamp {
     now.checked_add(OPEN_DURATION).unwrap_or(now)
 }

@@ -12,9 +12,9 @@ const TYPE_PREFIX: &str = "hookbridge.subscriber.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::delivery) enum HealthChange {
-    /// Every attempt has failed while this part of the failure budget passed.
+    /// Every attempt has failed for this part of the failure budget.
     Failing { percent: u8 },
-    /// Deliveries wait until the subscriber is resumed.
+    /// The subscriber is paused: its deliveries wait until it is resumed.
     Paused { reason: PauseReason },
     /// An attempt succeeded after failures.
     Recovered,
@@ -35,7 +35,7 @@ pub(in crate::delivery) struct HealthEvent<'a> {
     pub subscriber: &'a str,
     pub change: HealthChange,
     pub streak: Option<FailureStreak>,
-    /// Pending deliveries of the subscriber.
+    /// The number of pending deliveries of the subscriber.
     pub pending: i64,
     pub now: Timestamp,
 }

@@ -5,10 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::delivery::store::FailureStreak;
 use crate::delivery::subscriber::SubscriberSettings;
 
-/// The parts of the budget, in percent, that are reported while a subscriber fails, the larger first.
+/// The parts of the budget, in percent, that are reported while a subscriber fails, largest first.
 pub(super) const REPORTED_PERCENTAGES: [u8; 2] = [90, 50];
 
-/// The first of `percentages` (descending) that the used part of the budget has reached.
+/// The largest of `percentages` (in descending order) that the used part of the budget has reached.
 pub(super) fn reached_percentage(
     settings: &SubscriberSettings,
     streak: FailureStreak,

@@ -1,8 +1,8 @@
 //! Subscriber health: concurrency, circuit breaker, failure budget, and health events.
 //!
-//! A subscriber whose every attempt has failed for its failure budget is paused, as is one that answers 410. Health events go to
-//! the bus when 50 and 90 percent of the budget are used, when the subscriber is paused, and when it recovers. The next sweep
-//! publishes those that the bus did not accept.
+//! A subscriber is paused when every attempt has failed for as long as its failure budget allows, or when it answers 410. Health
+//! events go to the bus when 50 and 90 percent of the budget are used, when the subscriber is paused, and when it recovers. If
+//! the bus does not accept an event, the next sweep publishes it; a recovery is published after the next success.
 
 pub(super) mod circuit_breaker;
 mod events;
@@ -29,22 +29,22 @@ use crate::db::DatabaseError;
 
 /// Backoff before publishing health events again after a bus failure.
 const BUS_BACKOFF: SignedDuration = SignedDuration::from_secs(30);
-/// The time to publish one health event.
+/// The timeout for publishing one health event.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Follows the attempts of all subscribers.
+/// Updates the health of subscribers after their attempts, and publishes health events.
 pub(super) struct HealthMonitor<B> {
     pub(super) store: DeliveryStore,
     pub(super) limits: SubscriberLimits,
     pub(super) bus: B,
     pub(super) clock: Clock,
-    /// Set after a failure of the bus.
+    /// After a failure of the bus: the time until which no health event is published.
     pub(super) bus_down_until: Mutex<Option<Timestamp>>,
 }
 
 impl<B: Bus> HealthMonitor<B> {
-    /// Updates a subscriber's concurrency limit, circuit and failure budget after attempts, given with their start in the order in
-    /// which they ended. Returns whether the subscriber has recovered, so that its backlog is due.
+    /// Updates a subscriber's concurrency limit, circuit and failure budget after attempts. `attempts` contains their start times
+    /// and results, in the order in which they ended. Returns whether the subscriber has recovered, so that its backlog is due.
     pub(super) async fn update(
         &self,
         receiver: &Receiver,
@@ -58,7 +58,7 @@ impl<B: Bus> HealthMonitor<B> {
                 self.limits.halve(id);
             }
         }
-        // From the last attempt back to the last success.
+        // The failures since the last success, latest first.
         let failed: Vec<_> = attempts.iter().rev().take_while(|(_, result)| !result.is_success()).collect();
         let has_recovered = failed.len() < attempts.len() && self.record_recovery(receiver, now).await?;
         let Some((first_failure, _)) = failed.last() else { return Ok(has_recovered) };
@@ -93,7 +93,8 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(recovery.had_failures)
     }
 
-    /// Publishes each threshold of the failure budget that the subscriber has passed, and pauses it when the budget is used up.
+    /// Pauses the subscriber if its failure budget is used up. Publishes an event for the pause, or for a threshold of the budget
+    /// that the subscriber has newly passed.
     async fn check_failure_budget(
         &self,
         receiver: &Receiver,
@@ -115,14 +116,15 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(())
     }
 
-    /// Publishes health events that are pending, until `deadline`: a threshold of the failure budget was passed between two
-    /// attempts, or the bus did not accept the event before. Active subscribers without pending deliveries are skipped.
+    /// Publishes pending health events until `deadline`. An event is pending if the subscriber passed a threshold of its failure
+    /// budget between two attempts, or if the bus did not accept the event before. Active subscribers without pending deliveries
+    /// are skipped.
     pub(super) async fn publish_pending(&self, deadline: Instant) -> Result<(), DatabaseError> {
         for candidate in self.store.subscribers.list(None).await? {
             if self.pending_change(&candidate).is_none() {
                 continue;
             }
-            // Re-read: it may have recovered meanwhile.
+            // Read the subscriber again: it may have recovered since the list was read.
             let Some(subscriber) = self.store.subscribers.list(Some(&candidate.name)).await?.pop() else {
                 continue;
             };
@@ -148,7 +150,7 @@ impl<B: Bus> HealthMonitor<B> {
             Some(reason) => {
                 HealthChange::Paused { reason: reason.filter(|reason| *reason != PauseReason::Operator)? }
             }
-            // Only a failed attempt can use up the budget, not the passing of time.
+            // Only a failed attempt can use up the budget, not the passing of time, so 100 percent is not checked here.
             None => {
                 let (settings, now) = (&subscriber.settings, (self.clock)());
                 let percent = reached_percentage(settings, streak?, now, &REPORTED_PERCENTAGES)?;
@@ -158,7 +160,8 @@ impl<B: Bus> HealthMonitor<B> {
         (reported_percent < change.budget_percent()).then_some((change, streak))
     }
 
-    /// Publishes a failure and marks it as reported; returns false if the bus did not accept it, so that the next sweep retries.
+    /// Publishes a `Failing` or `Paused` change, and marks it as reported. Returns false if the bus did not accept it; then the
+    /// next sweep publishes it.
     async fn publish_failure(
         &self,
         subscriber: (SubscriberId, &str),

@@ -17,21 +17,21 @@ pub struct RecordedAttempt {
     pub lease: String,
     pub subscriber: SubscriberId,
     pub event: String,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub number: i64,
     pub started: Timestamp,
-    /// Microseconds.
+    /// The duration in microseconds.
     pub duration: i64,
     pub status: Option<u16>,
     pub error: Option<String>,
     /// The address that was dialled.
     pub address: Option<String>,
-    /// The first 16 KB.
+    /// The first 16 KB of the response body.
     pub response_body: Option<String>,
     pub is_success: bool,
-    /// The start of the delivery's seven days.
+    /// The start of the delivery's seven days of retries.
     pub first_attempt: Timestamp,
-    /// `None` if this was the last attempt.
+    /// The time of the next attempt; `None` if this was the last one.
     pub next_attempt: Option<Timestamp>,
 }
 
@@ -106,7 +106,7 @@ impl DeliveryStore {
             return Ok(HashSet::new());
         }
         let result = match self.db.execute_transaction(statements.clone()).await {
-            // Another transaction may have blocked this one.
+            // Another transaction may have blocked this one, so it is repeated once.
             Err(DatabaseError::Unavailable(_)) => self.db.execute_transaction(statements).await,
             result => result,
         };

@@ -42,7 +42,7 @@ pub struct PendingDelivery<'a> {
     /// The event's id.
     pub event: &'a str,
     pub subscriber: SubscriberId,
-    /// Whether it is created with a lease.
+    /// Whether the delivery is created with a lease, so that this worker attempts it.
     pub is_claimed: bool,
 }
 
@@ -55,7 +55,7 @@ pub struct CreatedDelivery {
     pub subscriber: SubscriberId,
 }
 
-/// Deliveries, with the stores of their subscribers and of their history. Every method fails with the error of the database.
+/// Stores deliveries, their subscribers and their history. If the database fails, a method returns the database's error.
 #[derive(Clone)]
 pub struct DeliveryStore {
     pub(super) db: Database,
@@ -75,7 +75,7 @@ impl DeliveryStore {
         rows.first().map_or(Ok(None), |row| row.get("position"))
     }
 
-    /// Creates deliveries, each once even if several workers create the same, and returns those that were created with a lease.
+    /// Creates deliveries, each only once even if several workers create it, and returns those that were created with a lease.
     /// `position` is the log position after the last event, if the events come from the log. After an error, no delivery was
     /// created.
     pub async fn create_deliveries(
@@ -134,8 +134,8 @@ impl DeliveryStore {
         rows.map(|row| claimed_from_row(&row)).filter_map(Result::transpose).collect()
     }
 
-    /// Makes deliveries due now, whatever their state, with a new window of seven days, and closes the circuits of their
-    /// subscribers. Returns how many there were.
+    /// Makes deliveries due now, whatever their state, with a new window of seven days, unless they are in flight. Their
+    /// subscribers' open circuits let a probe through at once. Returns the number of deliveries.
     pub async fn retry_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -158,13 +158,13 @@ impl DeliveryStore {
         let subscribers =
             rows.iter().map(|row| row.get("subscriber")).collect::<Result<BTreeSet<i64>, _>>()?;
         if !subscribers.is_empty() {
-            // A manual retry does not wait for the open circuit.
-            self.subscribers.end_open_circuits(subscribers.into_iter(), now).await?;
+            // A manual retry does not wait until an open circuit lets the next probe through.
+            self.subscribers.allow_probes_now(subscribers.into_iter(), now).await?;
         }
         Ok(rows.len())
     }
 
-    /// Cancels pending deliveries and returns how many there were.
+    /// Cancels pending deliveries and returns their number.
     pub async fn cancel_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -187,10 +187,10 @@ impl DeliveryStore {
         self.db.query(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.get("pending"))
     }
 
-    /// Fails deliveries whose seven days are over, and returns how many there were.
+    /// Fails pending deliveries whose seven days are over, and returns their number.
     pub async fn fail_expired(&self, now: Timestamp) -> Result<usize, DatabaseError> {
         let SqlDialect { schema, skip_locked, .. } = self.db.dialect();
-        // The last attempt starts at the end of the seven days.
+        // The last attempt starts at the end of the seven days, so a delivery expires a little later.
         let oldest = now.checked_sub(RETRY_WINDOW + LAST_ATTEMPT_GRACE).unwrap_or(now);
         let sql = format!(
             "update {schema}deliveries set state = 'failed', held = null where id in (
@@ -232,7 +232,7 @@ impl DeliveryStore {
     }
 }
 
-/// The delivery of an inserted row; `None` if it was created without a lease.
+/// The delivery in an inserted row; `None` if the row was created without a lease.
 fn claimed_from_row(row: &Row) -> Result<Option<CreatedDelivery>, DatabaseError> {
     let token: Option<String> = row.get("held")?;
     let created =

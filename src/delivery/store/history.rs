@@ -70,7 +70,7 @@ pub struct DeliveryView {
     pub created: Timestamp,
     pub last_attempt: Option<Timestamp>,
     pub next_attempt: Option<Timestamp>,
-    /// The status of the last attempt.
+    /// The HTTP status of the last attempt.
     pub status: Option<i64>,
     /// The error of the last attempt.
     pub error: Option<String>,
@@ -78,10 +78,10 @@ pub struct DeliveryView {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptView {
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub number: i64,
     pub started: Timestamp,
-    /// Microseconds.
+    /// The duration in microseconds.
     pub duration: i64,
     pub status: Option<i64>,
     pub error: Option<String>,
@@ -135,7 +135,7 @@ impl DeliveryHistory {
         Self { db }
     }
 
-    /// Deliveries, the newest first.
+    /// Returns the first `limit` deliveries that match the filter, newest first.
     pub async fn list(
         &self,
         filter: &DeliveryFilter,
@@ -148,7 +148,7 @@ impl DeliveryHistory {
         self.query_views(&page, values).await
     }
 
-    /// A delivery with its attempts.
+    /// Returns a delivery with its attempts; `None` if it does not exist.
     pub async fn find(&self, id: i64) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("select d.* from {schema}deliveries d where d.id = $1");
@@ -184,7 +184,8 @@ impl DeliveryHistory {
     }
 }
 
-/// The condition on `deliveries d` for one delivery, or for those of a filter, and its parameters.
+/// Builds the SQL condition on `deliveries d`, and its parameters, for the delivery `id`, or else for those that match the
+/// filter.
 pub(super) fn where_clause(
     schema: &str,
     filter: &DeliveryFilter,

@@ -1,4 +1,4 @@
-//! Leases: a worker claims due deliveries, and only the holder of the lease may record the next attempt.
+//! Leases: a worker claims due deliveries, and its attempts change a delivery only while it holds the delivery's lease.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,13 +9,13 @@ use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, SqlVa
 use crate::delivery::subscriber::SubscriberId;
 use crate::delivery::wake_queue::WAKE_INTERVAL;
 
-/// The most due deliveries of a subscriber that a sweep counts.
+/// The maximum number of due deliveries of a subscriber that a sweep counts.
 const MAX_COUNTED_DELIVERIES: usize = 50_000;
 
-/// A lease: token and expiry.
+/// A lease on deliveries: its token, and the time until which it is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimLease {
-    /// Random.
+    /// A random text that identifies the lease.
     pub token: String,
     pub until: Timestamp,
 }
@@ -34,7 +34,7 @@ pub struct DueSubscriber {
     /// Whether its circuit is open, so that only a probe may be sent.
     pub needs_probe: bool,
     /// After an outage: deliveries whose last attempt was before this time are due now.
-    retry_tried_before: Option<Timestamp>,
+    backlog_attempted_before: Option<Timestamp>,
 }
 
 /// A leased delivery with its event.
@@ -44,19 +44,20 @@ pub struct ClaimedDelivery {
     pub subscriber: SubscriberId,
     pub message: OutgoingEvent,
     pub attempts: i64,
-    /// The start of the delivery's seven days.
+    /// The start of the delivery's seven days of retries.
     pub first_attempt: Timestamp,
 }
 
 impl DeliveryStore {
-    /// Subscribers with deliveries that are due before `until`.
+    /// Returns the active subscribers that have deliveries due by `until` without a lease, except those whose open circuit lets
+    /// no probe through yet.
     pub async fn due_subscribers(
         &self,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<DueSubscriber>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        // Two index scans, each as short as possible.
+        // Each of the two conditions below is one index scan, as short as possible.
         let has_due = |condition: &str| {
             format!(
                 "(select d.id from {schema}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {condition}
@@ -76,13 +77,13 @@ impl DeliveryStore {
             Ok(DueSubscriber {
                 subscriber: row.get("id")?,
                 needs_probe: open_until.is_some(),
-                retry_tried_before: row.get("releasing")?,
+                backlog_attempted_before: row.get("releasing")?,
             })
         };
         rows.iter().map(to_due_subscriber).collect()
     }
 
-    /// Leases up to `limit` deliveries of a subscriber that are due before `until`, the earliest first.
+    /// Leases up to `limit` deliveries of a subscriber that are due by `until`, earliest first.
     pub async fn claim(
         &self,
         due: DueSubscriber,
@@ -94,10 +95,11 @@ impl DeliveryStore {
         self.load_events(due.subscriber, rows).await
     }
 
-    /// Counts the deliveries of a subscriber that are due until `until`, by the end of the interval in which they become due.
+    /// Counts the deliveries of a subscriber that are due by `until`, grouped by the end of the interval in which they become
+    /// due.
     pub async fn count_due(
         &self,
-        DueSubscriber { subscriber, needs_probe, retry_tried_before }: DueSubscriber,
+        DueSubscriber { subscriber, needs_probe, backlog_attempted_before }: DueSubscriber,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<(Timestamp, usize)>, DatabaseError> {
@@ -106,7 +108,7 @@ impl DeliveryStore {
         }
         let SqlDialect { schema, .. } = self.db.dialect();
         let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
-        let backlog = if retry_tried_before.is_some() { "or tried < $4" } else { "" };
+        let backlog = if backlog_attempted_before.is_some() { "or tried < $4" } else { "" };
         let sql = format!(
             "select due, count(*) as deliveries from (
                select case when next_attempt > $2 then (next_attempt - $2) / {interval} + 1 else 0 end as due
@@ -115,7 +117,7 @@ impl DeliveryStore {
              group by due order by due"
         );
         let mut values: Vec<SqlValue> = vec![subscriber.into(), now.into(), until.into()];
-        values.extend(retry_tried_before.map(SqlValue::from));
+        values.extend(backlog_attempted_before.map(SqlValue::from));
         let to_count = |row: &Row| {
             let (due, deliveries): (i64, i64) = (row.get("due")?, row.get("deliveries")?);
             let time = now.checked_add(WAKE_INTERVAL * i32::try_from(due).unwrap_or_default()).unwrap_or(now);
@@ -126,14 +128,14 @@ impl DeliveryStore {
 
     async fn acquire_leases(
         &self,
-        DueSubscriber { subscriber, retry_tried_before, .. }: DueSubscriber,
+        DueSubscriber { subscriber, backlog_attempted_before, .. }: DueSubscriber,
         limit: usize,
         lease: &ClaimLease,
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<Row>, DatabaseError> {
         let SqlDialect { schema, skip_locked, .. } = self.db.dialect();
         // After an outage, deliveries that failed before the recovery are due now.
-        let (condition, reschedule) = match retry_tried_before {
+        let (condition, reschedule) = match backlog_attempted_before {
             Some(_) => (
                 "(next_attempt <= $3 or tried < $6)",
                 ", next_attempt = case when tried < $6 then $2 else next_attempt end",
@@ -156,12 +158,12 @@ impl DeliveryStore {
             lease.token.as_str().into(),
             lease.until.into(),
         ];
-        values.extend(retry_tried_before.map(SqlValue::from));
+        values.extend(backlog_attempted_before.map(SqlValue::from));
         let rows = self.db.execute(sql, values).await?;
-        if let Some(retry_tried_before) = retry_tried_before
+        if let Some(backlog_attempted_before) = backlog_attempted_before
             && rows.len() < limit
         {
-            self.subscribers.end_backlog_flush(subscriber, retry_tried_before).await?;
+            self.subscribers.end_backlog_flush(subscriber, backlog_attempted_before).await?;
         }
         Ok(rows)
     }
@@ -202,7 +204,7 @@ impl DeliveryStore {
         rows.iter().map(to_claimed).filter_map(Result::transpose).collect()
     }
 
-    /// The current leases of these deliveries.
+    /// Returns the leases of these deliveries: the id of the delivery and the token of the lease.
     pub async fn active_leases(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut leases = HashSet::new();
@@ -239,7 +241,7 @@ impl DeliveryStore {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Releases all leases, after a restart of the only worker.
+    /// Releases all leases. For a restart of the only worker, when no lease has an owner any more.
     pub async fn release_all(&self) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(

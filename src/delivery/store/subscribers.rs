@@ -10,7 +10,7 @@ use crate::delivery::subscriber::{
 const COLUMNS: &str =
     "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
      paused, paused_why, version";
-/// Consecutive failures for this long, and more than one, count as an outage.
+/// Two or more consecutive failures over at least this time count as an outage, as does an open circuit.
 const MIN_OUTAGE: SignedDuration = SignedDuration::from_mins(10);
 /// The shortest time between two immediate retries of a recovered subscriber's whole backlog.
 const BACKLOG_FLUSH_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
@@ -20,7 +20,7 @@ const BACKLOG_FLUSH_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 pub struct FailureStreak {
     pub failures: i64,
     pub since: Timestamp,
-    /// The part of the failure budget that was reported, in percent; -1 while a recovery is still to be reported.
+    /// The largest part of the failure budget that has been reported, in percent; -1 while a recovery is still to be reported.
     pub reported_percent: i64,
 }
 
@@ -28,7 +28,7 @@ pub struct FailureStreak {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
     pub had_failures: bool,
-    /// Whether a failure or a resumption was reported and the recovery was not.
+    /// Whether the recovery must be reported: a failure was reported, or the subscriber was resumed, and no recovery since.
     pub needs_event: bool,
 }
 
@@ -43,7 +43,7 @@ impl SubscriberStore {
         Self { db }
     }
 
-    /// Increases with every change of a subscriber.
+    /// Returns a number that increases with every change of a subscriber.
     pub async fn revision(&self) -> Result<i64, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let rows = self.db.query(format!("select revision from {schema}dispatch"), vec![]).await?;
@@ -69,7 +69,7 @@ impl SubscriberStore {
         rows.first().map(|row| row.get("id")).transpose()
     }
 
-    /// The subscriber of this name, or all of them.
+    /// Returns the subscriber with this name, or all subscribers if `name` is `None`. Deleted subscribers are left out.
     pub async fn list(&self, name: Option<&str>) -> Result<Vec<Subscriber>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let (condition, values) = match name {
@@ -81,7 +81,7 @@ impl SubscriberStore {
         rows.iter().map(subscriber_from_row).collect()
     }
 
-    /// Subscribers that get no attempts now: paused, or with an open circuit.
+    /// Returns the subscribers that get no attempts now: paused or deleted, or with an open circuit.
     pub async fn list_inactive(&self) -> Result<Vec<SubscriberId>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql =
@@ -89,8 +89,8 @@ impl SubscriberStore {
         self.db.query(sql, vec![]).await?.iter().map(|row| row.get("id")).collect()
     }
 
-    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, if a concurrent update was first:
-    /// the stored version is no longer `subscriber.version`.
+    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, if a concurrent update was stored
+    /// first: then the stored version is no longer `subscriber.version`.
     pub async fn update(&self, subscriber: &Subscriber) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -123,8 +123,8 @@ impl SubscriberStore {
         Ok(!self.change_subscriber(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Resumes a subscriber with a clean failure count and all pending deliveries due; its recovery is reported after its next
-    /// success. Returns false if it is not paused.
+    /// Resumes a subscriber: resets its failure count, makes all its pending deliveries due, and has its recovery reported after
+    /// its next success. Returns false if it is not paused.
     pub async fn resume(&self, id: SubscriberId, now: Timestamp) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -135,7 +135,7 @@ impl SubscriberStore {
         Ok(!self.change_subscriber(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
     }
 
-    /// Whether a subscriber has this name. A deleted subscriber's name carries its id.
+    /// Whether a subscriber, even a deleted one, has this name. Deleting a subscriber changes its name to `NAME (deleted ID)`.
     pub async fn has_name(&self, name: &str) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("select id from {schema}subscribers where name = $1");
@@ -146,7 +146,7 @@ impl SubscriberStore {
     pub async fn delete(&self, id: SubscriberId) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let statements = vec![
-            // Recorded deliveries still refer to the row.
+            // The row is kept, because recorded deliveries refer to it.
             Statement::new(
                 format!(
                     "update {schema}subscribers
@@ -181,7 +181,7 @@ impl SubscriberStore {
             where id = $1 returning failures, failing_since, told"
         );
         let values = vec![id.into(), failures.into(), since.into(), threshold.into(), open_until.into()];
-        let rows = self.db.query(sql, values).await?;
+        let rows = self.db.execute(sql, values).await?;
         let to_streak = |row: &Row| {
             Ok(FailureStreak {
                 failures: row.get("failures")?,
@@ -213,7 +213,7 @@ impl SubscriberStore {
         if !recovery.had_failures {
             return Ok(Some(recovery));
         }
-        // Isolated failures do not trigger a backlog flush.
+        // The backlog is retried at once only after an outage, not after isolated failures.
         let sql = format!(
             "update {schema}subscribers set failures = 0, failing_since = null, open_until = null,
               told = case when told <> 0 and state = 'active' then -1 else told end,
@@ -225,13 +225,13 @@ impl SubscriberStore {
         );
         let ago = |time: SignedDuration| now.checked_sub(time).unwrap_or(now);
         let values = vec![id.into(), now.into(), ago(MIN_OUTAGE).into(), ago(BACKLOG_FLUSH_INTERVAL).into()];
-        Ok((!self.db.query(sql, values).await?.is_empty()).then_some(recovery))
+        Ok((!self.db.execute(sql, values).await?.is_empty()).then_some(recovery))
     }
 
     pub async fn mark_recovery_reported(&self, id: SubscriberId) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("update {schema}subscribers set told = 0 where id = $1 and told = -1");
-        self.db.query(sql, vec![id.into()]).await.map(drop)
+        self.db.execute(sql, vec![id.into()]).await.map(drop)
     }
 
     /// Marks a part of the failure budget as reported.
@@ -241,7 +241,7 @@ impl SubscriberStore {
             "update {schema}subscribers set told = $2
             where id = $1 and told < $2 and (failing_since is not null or state = 'paused')"
         );
-        self.db.query(sql, vec![id.into(), percent.into()]).await.map(drop)
+        self.db.execute(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
     /// Acquires the probe of a subscriber whose circuit is half-open, and opens the circuit for another `open_duration`. Returns
@@ -257,11 +257,11 @@ impl SubscriberStore {
         let sql = format!(
             "update {schema}subscribers set open_until = $3 where id = $1 and open_until <= $2 returning id"
         );
-        Ok(!self.db.query(sql, vec![id.into(), now.into(), next_probe.into()]).await?.is_empty())
+        Ok(!self.db.execute(sql, vec![id.into(), now.into(), next_probe.into()]).await?.is_empty())
     }
 
-    /// Closes the open circuits of these subscribers at `now`.
-    pub(super) async fn end_open_circuits(
+    /// Ends the waiting time of these subscribers' open circuits, so that each lets a probe through at `now`.
+    pub(super) async fn allow_probes_now(
         &self,
         ids: impl Iterator<Item = SubscriberId>,
         now: Timestamp,

@@ -1,7 +1,7 @@
 //! Attempts of claimed deliveries.
 //!
-//! A claimed delivery can wait for a permit. Meanwhile it may be cancelled, or its subscriber paused, deleted or changed. So a
-//! lease check that is older than [`LEASE_CHECK_TTL`] is repeated before the delivery is sent.
+//! A claimed delivery may have to wait for a permit. Meanwhile it may be cancelled, or its subscriber paused, deleted or changed.
+//! So the lease is checked again before the delivery is sent, unless the last check is newer than [`LEASE_CHECK_TTL`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -33,9 +33,9 @@ pub struct InFlightDelivery {
     pub(super) message: Arc<OutgoingEvent>,
     pub(super) attempts: i64,
     pub(super) first_attempt: Timestamp,
-    /// Just before the subscriber was read.
+    /// The time just before the subscriber was read from the store.
     pub(super) subscriber_read_at: Instant,
-    /// A lease check after this instant sees the claim.
+    /// The time after the claim: a lease check that starts later sees the claim.
     pub(super) claimed_at: Instant,
     /// Released when the attempt is recorded.
     pub(super) slot: Option<InFlightSlot>,
@@ -45,7 +45,7 @@ pub struct FinishedAttempt {
     pub(super) delivery: InFlightDelivery,
     pub(super) started: Timestamp,
     pub(super) result: AttemptResult,
-    /// Whether the last attempt failed. Known once it is recorded.
+    /// Whether this was the delivery's last attempt, and it failed. Known once the attempt is recorded.
     pub(super) is_given_up: bool,
 }
 
@@ -55,13 +55,13 @@ pub enum AttemptOutcome {
     Skipped(InFlightDelivery),
 }
 
-/// Cached lease check for one subscriber.
+/// The cached lease check of one subscriber.
 #[derive(Default)]
 pub(super) struct LeaseCheck {
     checked_at: Option<Instant>,
     /// `None` if the subscriber is paused or deleted.
     receiver: Option<Arc<Receiver>>,
-    /// Deliveries with the tokens of their leases.
+    /// The ids of deliveries with the tokens of their leases.
     leases: HashSet<(i64, String)>,
 }
 
@@ -92,7 +92,7 @@ impl<B: Bus> DeliveryWorker<B> {
             None => None,
         };
         let Some(permit) = permit else { return AttemptOutcome::Skipped(delivery) };
-        match self.holds_lease(&mut delivery).await {
+        match self.refresh_and_check_lease(&mut delivery).await {
             Ok(true) => {}
             Ok(false) => return AttemptOutcome::Skipped(delivery),
             Err(error) => {
@@ -113,8 +113,9 @@ impl<B: Bus> DeliveryWorker<B> {
         AttemptOutcome::Attempted(FinishedAttempt { delivery, started, result, is_given_up: false })
     }
 
-    /// Whether the delivery is still leased; refreshes its subscriber. One check covers all in-flight deliveries of a subscriber.
-    async fn holds_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, WorkerError> {
+    /// Whether this worker still holds the lease; also updates the delivery's receiver. One check covers all in-flight deliveries
+    /// of a subscriber.
+    async fn refresh_and_check_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, WorkerError> {
         if delivery.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
             return Ok(true);
         }

@@ -3,9 +3,9 @@
 //! `hookbridge serve` and the function `dispatcher` run the same worker. An [`AttemptRunner`] attempts what the worker has
 //! claimed (`attempt`) and records it; `sweep` wakes workers for retries.
 //!
-//! A delivery is stored before its first attempt, leased during each attempt, and recorded with the time of the next one before
-//! anything else happens. If a worker dies, its lease expires and another worker attempts the delivery again. So an attempt can
-//! be repeated, and none is lost.
+//! A delivery is stored before its first attempt and leased during each attempt. An attempt is recorded together with the time of
+//! the next one, before anything else happens. If a worker dies, its lease expires and another worker attempts the delivery
+//! again. So an attempt can be repeated, but no delivery is lost.
 
 mod attempt;
 mod receivers;
@@ -41,9 +41,9 @@ use crate::log::Position;
 pub use attempt::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
 use receivers::{ReceiverCache, Receivers};
 pub use runner::AttemptRunner;
-pub use sweep::{SweepError, SweepReport};
+pub use sweep::SweepReport;
 
-/// Longer than any attempt, including the time to record it.
+/// How long a claim lasts. It is longer than any attempt, including the time to record it.
 const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
 /// The maximum number of deliveries of one subscriber that are claimed at once.
 const CLAIM_BATCH_SIZE: u32 = 500;
@@ -64,18 +64,20 @@ pub struct DeliveryWorker<B> {
     limits: SubscriberLimits,
     lease_checks: attempt::LeaseChecks,
     has_more: AtomicBool,
-    /// Notified when deliveries may be due that could not be claimed before.
-    claim_again: Notify,
+    /// Notified when deliveries that could not be claimed before may be claimed now.
+    claimable: Notify,
 }
 
-/// Why deliveries were not created or claimed.
+/// Why deliveries were not created or claimed, or a sweep was not completed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The keys that decrypt the subscribers' secrets could not be read.
+    /// The keys that decrypt the subscribers' secrets could not be read from their source.
     #[error(transparent)]
     Keys(#[from] KeySourceError),
+    #[error("retry queue: {0}")]
+    Queue(#[from] AwsError),
 }
 
 /// An event to deliver.
@@ -88,10 +90,10 @@ pub struct ArrivedEvent {
 }
 
 impl<B: Bus> DeliveryWorker<B> {
-    /// `bus` receives the subscriber health events.
+    /// Creates a worker. It publishes subscriber health events on `bus`.
     pub fn new(store: DeliveryStore, keys: KeySource, client: DeliveryClient, bus: B, clock: Clock) -> Self {
         let limits = SubscriberLimits::default();
-        let (lease_checks, has_more, claim_again, bus_down_until) = Default::default();
+        let (lease_checks, has_more, claimable, bus_down_until) = Default::default();
         let health = HealthMonitor {
             store: store.clone(),
             limits: limits.clone(),
@@ -109,18 +111,17 @@ impl<B: Bus> DeliveryWorker<B> {
             limits,
             lease_checks,
             has_more,
-            claim_again,
+            claimable,
         }
     }
 
-    /// Wakes a worker through `queue` when the retries of this one become due. Without a queue, the caller polls
-    /// [`DeliveryWorker::claim_due`].
+    /// Wakes workers through `queue` when retries become due. Without a queue, the caller polls [`DeliveryWorker::claim_due`].
     #[must_use]
     pub fn with_wake_queue(self, queue: WakeQueue) -> Self {
         Self { wake_queue: Some(queue), ..self }
     }
 
-    /// Wakes a worker now.
+    /// Wakes a worker now, through the queue. Does nothing without a queue.
     ///
     /// # Errors
     /// SQS failed; the next sweep wakes one.
@@ -189,7 +190,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let messages: HashMap<&str, Arc<OutgoingEvent>> =
             messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
         let to_in_flight = |created: CreatedDelivery| {
-            // Deliveries that already existed belong to another worker.
+            // `created` has only new deliveries; those that already existed belong to another worker.
             let message = messages.get(created.event.as_str())?.clone();
             let mut slot = slots.remove(&(created.event, created.subscriber))?;
             slot.assign(created.id);
@@ -225,7 +226,7 @@ impl<B: Bus> DeliveryWorker<B> {
             let Some(receiver) = receivers.get(&due.subscriber) else { continue };
             match self.claim_subscriber((receiver, read_at), due, now).await {
                 Ok(claimed) => deliveries.extend(claimed),
-                // Deliveries that are claimed already are attempted first.
+                // An error is returned only if nothing is claimed: claimed deliveries must be attempted.
                 Err(error) if deliveries.is_empty() => return Err(error.into()),
                 Err(error) => {
                     warn!(error = error.to_string(), "failed to claim all due deliveries");
@@ -359,7 +360,7 @@ impl<B: Bus> DeliveryWorker<B> {
     }
 }
 
-/// The subscribers whose types and filter match an event. The event is parsed only if a filter needs it.
+/// The subscribers whose event types and filter match an event. The event is parsed only if a filter needs it.
 fn matching_receivers<'r>(event: &ArrivedEvent, receivers: &'r Receivers) -> Vec<&'r Arc<Receiver>> {
     let mut parsed: Option<Value> = None;
     let mut matching = Vec::new();

@@ -1,4 +1,4 @@
-//! The subscribers with their decrypted secrets, cached until one changes.
+//! The subscribers with their decrypted secrets, cached until a subscriber changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) struct ReceiverCache {
     cached: Mutex<CachedReceivers>,
 }
 
-/// The subscribers as of the last revision.
+/// The subscribers as they were at `revision`.
 #[derive(Default)]
 struct CachedReceivers {
     revision: Option<i64>,

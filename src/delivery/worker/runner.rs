@@ -15,10 +15,11 @@ use crate::bus::Bus;
 const RECORD_BATCH_SIZE: usize = 500;
 /// The pause after a failure of the database.
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
-/// The longest wait for a reason to claim again.
+/// How often due deliveries are claimed, if no notification arrives earlier.
 const DUE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The attempts of a worker. Dropping it aborts those that run; their deliveries stay leased and are attempted again.
+/// Runs the attempts of a worker. Dropping it aborts running attempts; their deliveries stay leased, and are attempted again when
+/// the leases have expired.
 pub struct AttemptRunner<B> {
     worker: Arc<DeliveryWorker<B>>,
     attempts: Mutex<JoinSet<()>>,
@@ -27,7 +28,7 @@ pub struct AttemptRunner<B> {
 }
 
 impl<B: Bus> AttemptRunner<B> {
-    /// Starts to record attempts. `on_recorded` is called for each recorded attempt.
+    /// Starts the task that records attempts. `on_recorded` is called for each recorded attempt.
     pub fn start(
         worker: Arc<DeliveryWorker<B>>,
         on_recorded: impl FnMut(&FinishedAttempt) + Send + 'static,
@@ -38,20 +39,20 @@ impl<B: Bus> AttemptRunner<B> {
         Self { worker, attempts: Mutex::default(), outcomes, recorder }
     }
 
-    /// Attempts deliveries.
+    /// Starts to attempt deliveries, and returns immediately.
     pub fn submit(&self, deliveries: Vec<InFlightDelivery>) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         while attempts.try_join_next().is_some() {}
         for delivery in deliveries {
             let (worker, outcomes) = (self.worker.clone(), self.outcomes.clone());
             attempts.spawn(async move {
-                // The recorder is gone when the runner was dropped.
+                // Sending fails only if the recorder is gone, because the runner was dropped.
                 let _ = outcomes.send(worker.attempt(delivery).await);
             });
         }
     }
 
-    /// Claims and attempts what is due, until nothing more can be claimed or `deadline` has passed.
+    /// Claims and attempts due deliveries, until nothing more can be claimed or `deadline` has passed.
     ///
     /// # Errors
     /// The database or the keys failed.
@@ -65,9 +66,9 @@ impl<B: Bus> AttemptRunner<B> {
         }
     }
 
-    /// Waits until deliveries may be due that were not due, or could not be claimed, before; at most a second.
+    /// Waits until deliveries that could not be claimed before may be claimed, but at most a second.
     pub async fn wait_for_due(&self) {
-        let _ = timeout(DUE_POLL_INTERVAL, self.worker.claim_again.notified()).await;
+        let _ = timeout(DUE_POLL_INTERVAL, self.worker.claimable.notified()).await;
     }
 
     /// Waits until every attempt is recorded.
@@ -94,9 +95,9 @@ async fn record_outcomes<B: Bus>(
         attempts.iter().for_each(&mut on_recorded);
         let has_skipped = !skipped.is_empty();
         worker.release(skipped).await;
-        // Otherwise the next poll is soon enough.
+        // If nothing was skipped and no more is due, the next poll is soon enough.
         if has_skipped || worker.has_more_due() {
-            worker.claim_again.notify_one();
+            worker.claimable.notify_one();
         }
     }
 }

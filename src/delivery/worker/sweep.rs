@@ -1,5 +1,5 @@
-//! Sweep, once a minute: wakes workers for what is due until the next sweep, fails deliveries whose seven days are over, and
-//! publishes pending health events.
+//! The sweep: wakes workers for deliveries that become due before the next sweep, fails deliveries whose seven days are over, and
+//! publishes pending health events. The function `dispatcher` sweeps once a minute.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,28 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::DeliveryWorker;
-use crate::aws::AwsError;
+use super::{DeliveryWorker, WorkerError};
 use crate::bus::Bus;
-use crate::db::DatabaseError;
 
-/// A little more than the interval of the sweeps.
+/// How far a sweep looks ahead: a little more than the interval between sweeps.
 const SWEEP_HORIZON: SignedDuration = SignedDuration::from_secs(70);
 /// The number of due deliveries for which one worker is woken.
 const DELIVERIES_PER_WAKE: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepReport {
-    /// Deliveries that are due until the next sweep.
+    /// The number of deliveries that become due before the next sweep.
     pub queued: usize,
-    /// Deliveries that failed for good, because they waited for too long.
+    /// The number of deliveries that failed because their seven days were over.
     pub given_up: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    #[error(transparent)]
-    Store(#[from] DatabaseError),
-    #[error("retry queue: {0}")]
-    Queue(#[from] AwsError),
 }
 
 impl<B: Bus> DeliveryWorker<B> {
     /// Sweeps until `deadline`.
     ///
     /// # Errors
-    /// The next sweep does what this one did not.
-    pub async fn sweep(&self, deadline: Instant) -> Result<SweepReport, SweepError> {
+    /// The sweep is incomplete; the next one does the rest.
+    pub async fn sweep(&self, deadline: Instant) -> Result<SweepReport, WorkerError> {
         let report = self.wake_workers().await;
         if let Err(error) = self.health.publish_pending(deadline).await {
             warn!(error = error.to_string(), "failed to publish pending subscriber health events");
@@ -46,7 +36,7 @@ impl<B: Bus> DeliveryWorker<B> {
         report
     }
 
-    async fn wake_workers(&self) -> Result<SweepReport, SweepError> {
+    async fn wake_workers(&self) -> Result<SweepReport, WorkerError> {
         let mut report = SweepReport { queued: 0, given_up: 0 };
         let now = self.now();
         loop {

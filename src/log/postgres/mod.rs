@@ -48,20 +48,20 @@ impl PostgresLog<'_> {
         batch: &EventBatch<'_>,
         records: &[(usize, &NewEvent<'_>)],
     ) -> Result<RecordAttempt, DatabaseError> {
-        let repeats = batch.events.len() - records.len();
+        let duplicates = batch.events.len() - records.len();
         // The records are sorted by time.
         let time_range = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
         if records.is_empty() && batch.origin.is_none() {
-            // No new events, and no origin to store.
+            // Nothing is stored: the batch has no new events, and no origin that must be known as recorded.
             return Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
                 batch_id: 0,
                 events: 0,
-                duplicates: repeats,
+                duplicates,
             }));
         }
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let mut transaction = guard.connection.begin().await?;
-        let batch_id = match insert_batch(&mut transaction, batch, repeats, time_range).await? {
+        let batch_id = match insert_batch(&mut transaction, batch, duplicates, time_range).await? {
             Ok(batch_id) => batch_id,
             Err(existing) => {
                 transaction.rollback().await?;
@@ -90,11 +90,7 @@ impl PostgresLog<'_> {
         }
         transaction.commit().await?;
         guard.is_idle = true;
-        Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
-            batch_id,
-            events: records.len(),
-            duplicates: repeats,
-        }))
+        Ok(RecordAttempt::Finished(RecordOutcome::Inserted { batch_id, events: records.len(), duplicates }))
     }
 
     /// Returns the records that the log does not have yet.
@@ -132,7 +128,7 @@ impl PostgresLog<'_> {
     }
 
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
-        // Sorted by key, so that two recorders of the same events do not deadlock.
+        // The records are sorted by key, so that two recorders of the same events do not deadlock.
         let mut records: Vec<_> = batch.events.iter().enumerate().collect();
         records.sort_by_key(|(_, record)| record.key());
         records.dedup_by_key(|(_, record)| record.key());
@@ -163,11 +159,11 @@ impl PostgresLog<'_> {
     }
 }
 
-/// Inserts the batch row, or returns the existing one.
+/// Inserts the row of the batch and returns its id; if the batch has a row already, returns that outcome.
 async fn insert_batch(
     connection: &mut PgConnection,
     batch: &EventBatch<'_>,
-    repeats: usize,
+    duplicates: usize,
     time_range: Option<(Timestamp, Timestamp)>,
 ) -> Result<Result<i64, RecordOutcome>, DatabaseError> {
     let to_i32 = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
@@ -178,8 +174,8 @@ async fn insert_batch(
          values ($1, $2, $3, $4, $5::timestamptz, $6::timestamptz) on conflict (origin) do nothing returning id",
     )
     .bind(batch.origin.as_deref())
-    .bind(to_i32(batch.events.len() - repeats))
-    .bind(to_i32(repeats))
+    .bind(to_i32(batch.events.len() - duplicates))
+    .bind(to_i32(duplicates))
     .bind(to_i32(batch.unrecognized_count))
     .bind(time_range.map(|(oldest, _)| time(oldest)))
     .bind(time_range.map(|(_, newest)| time(newest)))

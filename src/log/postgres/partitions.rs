@@ -17,7 +17,7 @@ use crate::log::{MaintenanceReport, NewEvent, RetentionPolicy};
 const ADVISORY_LOCK: i64 = 0x686f_6f6b;
 /// A session that waits for a table lock blocks every later session, so DDL fails early and is retried later.
 const SET_LOCK_TIMEOUT: &str = "set local lock_timeout = '3s'";
-/// The number of future weeks that have a partition.
+/// The number of future weeks whose partitions are created in advance.
 const WEEKS_AHEAD: i64 = 4;
 /// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
 const WEEKS_BACK: i64 = 522;
@@ -232,7 +232,8 @@ async fn drop_before(
     cutoff: Timestamp,
     report: &mut MaintenanceReport,
 ) -> Result<(), DatabaseError> {
-    // Batches from the archive keep their row, so that they are not recorded again. Other empty batches are deleted.
+    // Batches from the archive keep their row, so that they are not recorded again. The rows of other expired batches are
+    // deleted.
     let expire_sql = format!(
         "update hookbridge.batches set position = null, events = 0, oldest = null, newest = null
          where position is not null and recorded < timestamptz '{cutoff:.6}';

@@ -1,6 +1,7 @@
 //! The delivery loop of `hookbridge serve`: creates deliveries from the log and attempts them.
 //!
-//! Its position is stored in the log's database, so events that were recorded while no server ran are delivered by the next one.
+//! The loop's position is stored in the log's database, so events that were recorded while no server ran are delivered by the
+//! next one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,20 +22,20 @@ use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::ServedBus;
 use crate::serve::terminal::Terminal;
 
-/// The most events that one query reads from the log.
+/// The maximum number of events that one query reads from the log.
 const READ_BATCH_EVENTS: usize = 500;
-/// The most bytes of details that one query reads from the log.
+/// The maximum total size of the events' `detail` that one query reads from the log.
 const READ_BATCH_BYTES: usize = 4 << 20;
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
 const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long finished deliveries and attempts are kept.
 const RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// How long attempts in flight may take at shutdown.
+/// How long attempts in flight may take to finish at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 type ServedWorker = DeliveryWorker<Arc<ServedBus>>;
 
-/// The worker and the subscriber service for these settings.
+/// Creates the worker and the subscriber service for these settings.
 pub(in crate::serve) fn worker(
     settings: &ServeSettings,
     db: Database,
@@ -57,7 +58,7 @@ pub(in crate::serve) async fn run(
     terminal: Terminal,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    // A SQLite log has one process, so claims of the previous run have no owner.
+    // Only one process uses a SQLite log, so claims of the previous run have no owner any more.
     if log.database().is_embedded()
         && let Err(error) = worker.store().release_all().await
     {
@@ -128,7 +129,7 @@ async fn create_from_next_events(
     let page_limit =
         PageLimit { max_events: READ_BATCH_EVENTS, max_detail_bytes: READ_BATCH_BYTES, from_end: false };
     let Some(events) = log.read_events(from..end, &EventFilter::default(), page_limit).await? else {
-        // Retention has deleted the next events.
+        // Retention has deleted the next events: continue with the oldest event that is left.
         *position = Some(log.bounds().await?.first_position.max(from + 1));
         return Ok(Vec::new());
     };
@@ -164,7 +165,7 @@ async fn retry_due(worker: &Arc<ServedWorker>, runner: &AttemptRunner<Arc<Served
     }
 }
 
-/// Fails expired deliveries and deletes old records.
+/// Fails expired deliveries and deletes old records, once an hour.
 async fn apply_retention(worker: &Arc<ServedWorker>) {
     loop {
         if let Err(error) = worker.sweep(Instant::now() + RETENTION_INTERVAL).await {

@@ -64,7 +64,7 @@ impl Demo<'_> {
             path: format!("/hooks/{}", provider.name),
             query: None,
         };
-        // Signed for the public URL, sent to this machine.
+        // The webhook is signed for the public URL, but sent to this machine.
         let url = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
         let webhook = TestWebhook { provider, event: None, body: None, url };
         let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;

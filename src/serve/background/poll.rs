@@ -16,11 +16,11 @@ use crate::serve::terminal::Terminal;
 use crate::util::files::create_private_folder;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// The next poll continues a poll that takes longer.
+/// The longest time for one poll. If a poll takes longer, the next one continues it.
 const POLL_TIMEOUT: Duration = Duration::from_secs(600);
 const CHECKPOINT_FOLDER: &str = "polls";
 
-/// The configured pollers with their API keys.
+/// Creates a poller for each provider with an API key in the settings. Returns the pollers with their keys.
 pub(in crate::serve) fn pollers(
     settings: &ServeSettings,
     archive: &Archive,

@@ -15,14 +15,14 @@ use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
 use crate::serve::terminal::Terminal;
 
-/// The time for one batch.
+/// The timeout for recording one batch.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The first pause after a transient failure; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// Publishes nothing.
+/// The recorder of `hookbridge serve`. It has no bus, so it publishes nothing.
 pub(in crate::serve) type ServedRecorder = Recorder<EventBridge>;
 
 /// A batch whose recording failed and is retried.
@@ -81,7 +81,7 @@ async fn maintain(recorder: &ServedRecorder) {
     }
 }
 
-/// Archived batches that are not in the log.
+/// Returns the keys of archived batches that are not in the log.
 async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
     let mut keys = Vec::new();
     for provider in providers::PROVIDERS {
@@ -105,7 +105,7 @@ async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
     keys
 }
 
-/// Records one batch; returns when to retry after a transient failure.
+/// Records one batch. After a transient failure, returns the batch and the time at which to retry.
 async fn record_batch(
     recorder: &ServedRecorder,
     key: String,

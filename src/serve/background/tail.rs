@@ -1,7 +1,7 @@
 //! Tails the local bus file into the log.
 //!
-//! A checkpoint file holds the offset, so the next run ingests the events that this one did not reach. Without the checkpoint the
-//! whole file is read again; recorded events are recognised and stay unchanged.
+//! A checkpoint file holds the offset, so the next run ingests the events that this one did not reach. If the checkpoint is
+//! missing, the whole file is read again: the log recognises the events that it has.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -17,11 +17,11 @@ use crate::db::DatabaseError;
 use crate::log::EventLog;
 use crate::recorder;
 
-/// The most bytes that are recorded in one step.
+/// The maximum number of bytes that are recorded in one step.
 const MAX_STEP_BYTES: u64 = 1 << 20;
-/// A higher write rate counts as a flood.
+/// The growth rate of the bus file from which the arrival of webhooks counts as a flood.
 const FLOOD_BYTES_PER_SECOND: f64 = 16e6;
-/// During a flood, the pause between steps is this multiple of the last step's time, but at most [`MAX_FLOOD_PAUSE`].
+/// During a flood, the pause after a step is this multiple of the step's duration, but at most [`MAX_FLOOD_PAUSE`].
 const FLOOD_PAUSE_FACTOR: u32 = 32;
 const MAX_FLOOD_PAUSE: Duration = Duration::from_secs(5);
 const FLOOD_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -44,11 +44,11 @@ struct FileTail {
     /// Identifies the log in the checkpoint file.
     log_id: String,
     offset: u64,
-    /// The checkpoint lines of other logs.
+    /// The lines of the checkpoint file that belong to other logs.
     other_checkpoints: String,
 }
 
-/// Ingests until `shutdown` becomes true. `length` is the flushed length of the file.
+/// Records the events of the bus file until `shutdown` becomes true. `length` is the flushed length of the file.
 pub(in crate::serve) async fn run(
     event_file: PathBuf,
     log: EventLog,
@@ -83,7 +83,7 @@ async fn ingest_available(
         None => tail.insert(FileTail::open(event_file, log).await?),
     };
     if tail.offset > *length.borrow() {
-        // The file was replaced.
+        // The file is shorter than before, so it was replaced: read it from the start.
         tail.offset = 0;
     }
     while tail.offset < *length.borrow_and_update() {
@@ -136,7 +136,7 @@ impl FileTail {
         let mut file = File::open(&self.event_file)?;
         file.seek(SeekFrom::Start(self.offset))?;
         let mut read_limit = MAX_STEP_BYTES;
-        // At least one line, however long.
+        // Read at least one line, however long it is.
         while !lines.contains(&b'\n') && self.offset + (lines.len() as u64) < file_length {
             let remaining = file_length - self.offset - lines.len() as u64;
             if file.by_ref().take(read_limit.min(remaining)).read_to_end(&mut lines)? == 0 {

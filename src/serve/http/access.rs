@@ -35,7 +35,7 @@ impl AccessPolicy {
         }
     }
 
-    /// The response to a client that the policy rejects.
+    /// Returns the error response for a request that the policy rejects; `None` if the policy allows the request.
     pub(in crate::serve) fn reject(self, headers: &HeaderMap) -> Option<Response> {
         let is_allowed = match self {
             Self::TokenRequired => true,
@@ -47,7 +47,7 @@ impl AccessPolicy {
     }
 }
 
-/// Authenticates by the configured token, or admits every client if there is none.
+/// Builds an authenticator that accepts the configured token, or every client if no token is configured.
 pub(in crate::serve) fn build_authenticator(settings: &ServeSettings) -> Authenticator {
     match &settings.token {
         Some(token) => Authenticator::Tokens(TokenList::new(vec![ApiToken::new("serve", token, vec![])])),
@@ -72,7 +72,7 @@ pub(in crate::serve) fn rejection(status: StatusCode, message: &str) -> Response
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Whether the request names a loopback host and did not pass a proxy.
+/// Whether a request names a loopback host, did not pass a proxy, and was not sent by a page of another site.
 fn is_loopback_origin(headers: &HeaderMap) -> bool {
     let proxy_headers = ["forwarded", "x-forwarded-for", "x-forwarded-host", "via"];
     if proxy_headers.iter().any(|name| headers.contains_key(*name)) {

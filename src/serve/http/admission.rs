@@ -9,10 +9,10 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-/// The largest body: the limit of a Function URL.
+/// The maximum size of a request body: the limit of a Function URL.
 const MAX_BODY_BYTES: usize = 6_291_456;
 
-/// Shared by all endpoints of a server.
+/// Admits the requests of a server, up to a limit that all its webhook endpoints share.
 pub struct AdmissionControl(Semaphore);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

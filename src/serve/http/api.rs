@@ -94,7 +94,7 @@ fn api_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> ApiR
 fn into_axum_response(response: ApiResponse) -> Response {
     let ApiResponse { status, headers, body, .. } = response;
     let mut response = (status, body).into_response();
-    // axum sets application/octet-stream for bytes.
+    // axum sets application/octet-stream for bytes; the response has its own type.
     response.headers_mut().remove(header::CONTENT_TYPE);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -103,6 +103,7 @@ fn into_axum_response(response: ApiResponse) -> Response {
     }
     response
 }
+
 /// A body that streams the chunks of a channel.
 struct ChannelBody(mpsc::Receiver<Bytes>);
 
@@ -118,7 +119,7 @@ impl hyper::body::Body for ChannelBody {
     }
 }
 
-/// Streams until the client disconnects or the server shuts down.
+/// Streams events until the client disconnects or the server shuts down.
 fn stream_response(
     first_chunk: String,
     mut events: EventStream,

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::warn;
 
-/// Applies to new and to kept-alive connections.
+/// The time to receive the headers of a request, on new and on kept-alive connections.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 64 * 1024;
-/// How long requests in flight may take at shutdown.
+/// How long requests in flight may take to finish at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Accepts connections until `shutdown` becomes true, then waits for the requests in flight.
@@ -31,13 +31,13 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most likely out of file descriptors; closing connections frees some.
+                // Most likely the process is out of file descriptors; connections that close free some.
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        // Without Nagle's delay for small responses.
+        // Disables Nagle's algorithm, which would delay small responses.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));

@@ -19,7 +19,7 @@ use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
 
-/// Slightly below the timeout of most providers.
+/// The time to answer a webhook: slightly less than the timeout of most providers.
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
 
 struct WebhookRoute {
@@ -77,7 +77,7 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     (status, axum::response::AppendHeaders(extra_header), body).into_response()
 }
 
-/// The URL that the provider requested.
+/// The URL that the provider requested. If `public_url` is set, the request's own URL is rewritten with it.
 fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = RequestUrl {
@@ -107,7 +107,7 @@ fn text_response(status: StatusCode, body: &str) -> Response {
     (status, format!("{body}\n")).into_response()
 }
 
-/// Lists the endpoints. It contains no event and no secret, so it needs no token.
+/// Builds a page that lists the endpoints. It contains no event and no secret, so it needs no token.
 fn index_page() -> String {
     let row = |p: &providers::Provider| {
         format!(

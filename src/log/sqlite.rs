@@ -3,14 +3,17 @@
 //! SQLite allows one writer at a time. A batch is one transaction, and its `insert` skips events that the log already
 //! has.
 
-mod order;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::event_log::LogState;
+use super::order::{EventFilter, PageLimit, Position, PositionedEvent};
+use super::page;
+use super::sql::LogDialect;
 use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
-use crate::db::{DatabaseError, SqliteFile};
+use crate::db::{DatabaseError, Session, SqliteFile};
 
 /// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
 const INSERT_BATCH_SIZE: usize = 500;
@@ -46,11 +49,11 @@ impl SqliteLog<'_> {
         };
         let batch_id: i64 = row.try_get(0)?;
         let events = insert_events(&mut transaction, batch_id, &batch.events).await?;
-        let repeats = batch.events.len() - events;
-        if repeats > 0 {
+        let duplicates = batch.events.len() - events;
+        if duplicates > 0 {
             sqlx::query("update batches set events = ?, repeats = ? where id = ?")
                 .bind(to_i64(events))
-                .bind(to_i64(repeats))
+                .bind(to_i64(duplicates))
                 .bind(batch_id)
                 .execute(&mut *transaction)
                 .await?;
@@ -69,14 +72,14 @@ impl SqliteLog<'_> {
             let times = batch.events.iter().map(|record| record.time.as_microsecond());
             let (oldest, newest) = (times.clone().min(), times.max());
             end = Some(
-                order::assign_positions(&mut transaction, batch_id, to_i64(events), (oldest, newest)).await?,
+                assign_batch_positions(&mut transaction, batch_id, to_i64(events), (oldest, newest)).await?,
             );
         }
         transaction.commit().await?;
         if let Some(end) = end {
             self.state.append_watch.advance_to(end);
         }
-        Ok(RecordOutcome::Inserted { batch_id, events, duplicates: repeats })
+        Ok(RecordOutcome::Inserted { batch_id, events, duplicates })
     }
 
     pub(super) async fn maintain(
@@ -107,6 +110,24 @@ impl SqliteLog<'_> {
             report.deleted_events += self.delete_expired_events(cutoff).await?;
         }
         Ok(report)
+    }
+
+    /// Reads the events of one range. `ranges` holds all requested positions and the part to read now.
+    pub(super) async fn read_range(
+        &self,
+        ranges: (&Range<Position>, &Range<Position>),
+        filter: &EventFilter,
+        page_limit: PageLimit,
+    ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
+        let mut connection = self.file.pool.acquire().await?;
+        let mut session = Session::Sqlite(&mut connection);
+        Ok(page::read_range(&mut session, LogDialect::SQLITE, ranges, filter, page_limit).await?.events)
+    }
+
+    pub(super) async fn assign_positions(&self) -> Result<Position, DatabaseError> {
+        let end = sqlx::query("select next from log").fetch_one(&self.file.pool).await?.try_get(0)?;
+        self.state.append_watch.advance_to(end);
+        Ok(end)
     }
 
     /// Deletes events older than `cutoff` whose batches have expired. It deletes them in chunks, so that recorders do not wait
@@ -140,6 +161,29 @@ impl SqliteLog<'_> {
 
 fn to_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Assigns the next positions to a batch and returns the new end of the log.
+async fn assign_batch_positions(
+    connection: &mut SqliteConnection,
+    batch: i64,
+    event_count: i64,
+    (oldest, newest): (Option<i64>, Option<i64>),
+) -> Result<Position, DatabaseError> {
+    // SQLite's own clock has only millisecond precision. Recording times must ascend with positions.
+    let sql = "update log set next = next + ?, sequenced = max(sequenced, ?) returning next, sequenced";
+    let now = Timestamp::now().as_microsecond();
+    let row = sqlx::query(sql).bind(event_count).bind(now).fetch_one(&mut *connection).await?;
+    let (next, recorded_at): (Position, i64) = (row.try_get(0)?, row.try_get(1)?);
+    sqlx::query("update batches set position = ?, recorded = ?, oldest = ?, newest = ? where id = ?")
+        .bind(next - event_count)
+        .bind(recorded_at)
+        .bind(oldest)
+        .bind(newest)
+        .bind(batch)
+        .execute(connection)
+        .await?;
+    Ok(next)
 }
 
 /// Inserts the events that the log does not have, and returns their number.
