@@ -5,38 +5,6 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::DatabaseError;
 
-/// Version, name and SQL of a migration. A released migration is never edited: databases store its checksum.
-pub(super) type Migrations = [(i64, &'static str, &'static str); 8];
-
-/// The migrations of a database, in order.
-macro_rules! migrations {
-    ($database:literal) => {
-        [
-            (1, "events", include_str!(concat!("../../migrations/", $database, "/0001_events.sql"))),
-            (2, "order", include_str!(concat!("../../migrations/", $database, "/0002_order.sql"))),
-            (3, "consumers", include_str!(concat!("../../migrations/", $database, "/0003_consumers.sql"))),
-            (4, "deliveries", include_str!(concat!("../../migrations/", $database, "/0004_deliveries.sql"))),
-            (
-                5,
-                "fewer_indexes",
-                include_str!(concat!("../../migrations/", $database, "/0005_fewer_indexes.sql")),
-            ),
-            (6, "pauses", include_str!(concat!("../../migrations/", $database, "/0006_pauses.sql"))),
-            (
-                7,
-                "subscriber versions",
-                include_str!(concat!("../../migrations/", $database, "/0007_subscriber_versions.sql")),
-            ),
-            (
-                8,
-                "queue leases",
-                include_str!(concat!("../../migrations/", $database, "/0008_queue_leases.sql")),
-            ),
-        ]
-    };
-}
-pub(super) use migrations;
-
 /// Applies the pending ones of `migrations` (version, name, SQL). In PostgreSQL, concurrent runs wait for each other; in SQLite
 /// they do not.
 pub(super) async fn run<C: Migrate>(

@@ -18,7 +18,17 @@ use super::{DatabaseError, ReadLimits, Row, SqlValue, Statement, migrations};
 /// The timeout for getting a connection, and for a search statement.
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
-const MIGRATIONS: migrations::Migrations = migrations::migrations!("postgres");
+/// All migrations in order. A released migration is never edited.
+const MIGRATIONS: [(i64, &str, &str); 8] = [
+    (1, "events", include_str!("../../migrations/postgres/0001_events.sql")),
+    (2, "order", include_str!("../../migrations/postgres/0002_order.sql")),
+    (3, "consumers", include_str!("../../migrations/postgres/0003_consumers.sql")),
+    (4, "deliveries", include_str!("../../migrations/postgres/0004_deliveries.sql")),
+    (5, "fewer_indexes", include_str!("../../migrations/postgres/0005_fewer_indexes.sql")),
+    (6, "pauses", include_str!("../../migrations/postgres/0006_pauses.sql")),
+    (7, "subscriber versions", include_str!("../../migrations/postgres/0007_subscriber_versions.sql")),
+    (8, "queue leases", include_str!("../../migrations/postgres/0008_queue_leases.sql")),
+];
 
 /// The certificate authorities of Amazon RDS and Aurora in all regions. Source: "Using SSL/TLS to encrypt a
 /// connection to a DB instance", Amazon RDS User Guide, which names
@@ -222,7 +232,6 @@ pub(super) async fn fetch_rows(
         query = match value {
             SqlValue::Text(text) => query.bind(text),
             SqlValue::Number(number) => query.bind(number),
-            SqlValue::Bytes(bytes) => query.bind(bytes),
         };
     }
     Ok(query.fetch_all(connection).await?.into_iter().map(Row::Postgres).collect())

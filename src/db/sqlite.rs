@@ -15,7 +15,16 @@ use super::statement::ColumnValues;
 use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
 use crate::util::files::create_private_folder;
 
-const MIGRATIONS: migrations::Migrations = migrations::migrations!("sqlite");
+const MIGRATIONS: [(i64, &str, &str); 8] = [
+    (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),
+    (2, "order", include_str!("../../migrations/sqlite/0002_order.sql")),
+    (3, "consumers", include_str!("../../migrations/sqlite/0003_consumers.sql")),
+    (4, "deliveries", include_str!("../../migrations/sqlite/0004_deliveries.sql")),
+    (5, "fewer_indexes", include_str!("../../migrations/sqlite/0005_fewer_indexes.sql")),
+    (6, "pauses", include_str!("../../migrations/sqlite/0006_pauses.sql")),
+    (7, "subscriber versions", include_str!("../../migrations/sqlite/0007_subscriber_versions.sql")),
+    (8, "queue leases", include_str!("../../migrations/sqlite/0008_queue_leases.sql")),
+];
 
 /// An open SQLite file.
 #[derive(Clone)]
@@ -102,9 +111,8 @@ pub(super) async fn fetch_rows(
     }
     for value in values {
         query = match value {
-            SqlValue::Text(text) => query.bind(text.as_deref()),
+            SqlValue::Text(text) => query.bind(text),
             SqlValue::Number(number) => query.bind(number),
-            SqlValue::Bytes(bytes) => query.bind(bytes.as_deref()),
         };
     }
     Ok(query.fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect())

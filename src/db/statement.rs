@@ -33,40 +33,24 @@ impl SqlDialect {
 /// A parameter or a column value.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SqlValue {
-    /// Text or null.
-    Text(Option<String>),
-    /// An integer or null.
-    Number(Option<i64>),
-    /// Bytes or null.
-    Bytes(Option<Vec<u8>>),
+    Text(String),
+    Number(i64),
 }
 
 impl From<&str> for SqlValue {
     fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
+        Self::Text(text.to_owned())
     }
 }
 
 impl From<String> for SqlValue {
     fn from(text: String) -> Self {
-        Self::Text(Some(text))
-    }
-}
-
-impl From<Option<String>> for SqlValue {
-    fn from(text: Option<String>) -> Self {
         Self::Text(text)
     }
 }
 
 impl From<i64> for SqlValue {
     fn from(number: i64) -> Self {
-        Self::Number(Some(number))
-    }
-}
-
-impl From<Option<i64>> for SqlValue {
-    fn from(number: Option<i64>) -> Self {
         Self::Number(number)
     }
 }
@@ -74,20 +58,7 @@ impl From<Option<i64>> for SqlValue {
 /// Stored as microseconds since 1970.
 impl From<Timestamp> for SqlValue {
     fn from(time: Timestamp) -> Self {
-        Self::Number(Some(time.as_microsecond()))
-    }
-}
-
-/// Stored as microseconds since 1970.
-impl From<Option<Timestamp>> for SqlValue {
-    fn from(time: Option<Timestamp>) -> Self {
-        Self::Number(time.map(Timestamp::as_microsecond))
-    }
-}
-
-impl From<Vec<u8>> for SqlValue {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(Some(bytes))
+        Self::Number(time.as_microsecond())
     }
 }
 
