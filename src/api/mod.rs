@@ -42,7 +42,7 @@ use crate::delivery::SubscriberService;
 use crate::log::EventLog;
 use error::ApiError;
 use events::reader::LogReader;
-use routes::is_subscriber_path;
+use routes::{LogResources, ResourceGroup, SubscriberResources};
 
 /// The maximum size of the events in a response, measured inside a JSON string: a function returns its body as one, and Lambda
 /// limits a response to 6 MB.
@@ -53,8 +53,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The API with the resources that it serves.
 pub struct Api {
     authenticator: Authenticator,
-    log: Option<Arc<LogReader>>,
-    subscribers: Option<SubscriberService>,
+    groups: Vec<Box<dyn ResourceGroup>>,
 }
 
 #[derive(Clone, Copy)]
@@ -80,19 +79,21 @@ impl<'a> ApiRequest<'a> {
 impl Api {
     /// Creates an API that serves no resources yet.
     pub fn new(authenticator: Authenticator) -> Self {
-        Self { authenticator, log: None, subscribers: None }
+        Self { authenticator, groups: Vec::new() }
     }
 
     /// Adds the resources of the log: events, consumers and the search.
     #[must_use]
-    pub fn with_log(self, log: EventLog) -> Self {
-        Self { log: Some(Arc::new(LogReader::new(log))), ..self }
+    pub fn with_log(mut self, log: EventLog) -> Self {
+        self.groups.push(Box::new(LogResources(Arc::new(LogReader::new(log)))));
+        self
     }
 
     /// Adds the resources of delivery: subscribers and deliveries.
     #[must_use]
-    pub fn with_subscribers(self, service: SubscriberService) -> Self {
-        Self { subscribers: Some(service), ..self }
+    pub fn with_subscribers(mut self, service: SubscriberService) -> Self {
+        self.groups.push(Box::new(SubscriberResources(service)));
+        self
     }
 
     /// Authenticates a request by its `Authorization` header, or because AWS has verified its signature (`is_signed`). Callers do
@@ -108,7 +109,10 @@ impl Api {
     ) -> Result<AuthenticatedToken, ApiResponse> {
         let authorization = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
         match self.authenticator.authenticate(authorization, is_signed).await {
-            Ok(Some(token)) if token.scope != TokenScope::AllSources && is_subscriber_path(path) => {
+            Ok(Some(token))
+                if token.scope != TokenScope::AllSources
+                    && self.find_group(path).is_some_and(|group| !group.allows_limited_tokens()) =>
+            {
                 Err(ApiError::Forbidden("This token is limited to some sources.").into_response())
             }
             Ok(Some(token)) => Ok(token),
@@ -147,10 +151,8 @@ impl Api {
         request: ApiRequest<'_>,
         token: &AuthenticatedToken,
     ) -> Result<(String, EventStream), ApiResponse> {
-        match &self.log {
-            Some(log) => {
-                EventStream::open(log, &request, &token.scope).await.map_err(ApiError::into_response)
-            }
+        match self.groups.iter().find_map(|group| group.open_stream(&request, &token.scope)) {
+            Some(stream) => stream.await.map_err(ApiError::into_response),
             None => Err(self.handle(request, token).await),
         }
     }

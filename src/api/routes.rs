@@ -1,25 +1,126 @@
 //! The routes of the API, and the OpenAPI document that describes them.
+//!
+//! An [`Api`] has groups of resources. They are trait objects, so that the functions `feed` and `subscribers` do not contain each
+//! other's code.
+
+use std::pin::Pin;
+use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
 use super::error::ApiError;
+use super::events::reader::LogReader;
 use super::{
-    Api, ApiRequest, ApiResponse, MAX_BODY_BYTES, SEARCH_PATHS, TokenScope, consumers, deliveries, events,
-    search, subscribers,
+    Api, ApiRequest, ApiResponse, EventStream, MAX_BODY_BYTES, SEARCH_PATHS, TokenScope, consumers,
+    deliveries, events, search, subscribers,
 };
+use crate::delivery::SubscriberService;
 
-/// The paths of the log's resources.
-const LOG_PATHS: [&str; 4] = ["/events", "/consumers", SEARCH_PATHS[0], SEARCH_PATHS[1]];
-/// The paths of subscribers and deliveries.
-const SUBSCRIBER_PATHS: [&str; 2] = ["/subscribers", "/deliveries"];
 const OPENAPI_PATH: &str = "/openapi.json";
+
+pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
+
+/// Resources that are served together.
+pub(super) trait ResourceGroup: Send + Sync {
+    /// The paths of the resources; the group also handles the paths below them.
+    fn paths(&self) -> &'static [&'static str];
+
+    /// Whether a token that is limited to some sources may use the resources.
+    fn allows_limited_tokens(&self) -> bool;
+
+    /// Handles a request; `segments` are those of its path.
+    fn route<'a>(
+        &'a self,
+        request: &'a ApiRequest<'a>,
+        scope: &'a TokenScope,
+        segments: &'a [&'a str],
+    ) -> BoxFuture<'a, ApiResponse>;
+
+    /// Opens a stream of events; `None` if the group has none.
+    fn open_stream<'a>(
+        &'a self,
+        _request: &'a ApiRequest<'a>,
+        _scope: &'a TokenScope,
+    ) -> Option<BoxFuture<'a, (String, EventStream)>> {
+        None
+    }
+}
+
+/// Events, consumers and the search.
+pub(super) struct LogResources(pub(super) Arc<LogReader>);
+
+impl ResourceGroup for LogResources {
+    fn paths(&self) -> &'static [&'static str] {
+        &["/events", "/consumers", SEARCH_PATHS[0], SEARCH_PATHS[1]]
+    }
+
+    fn allows_limited_tokens(&self) -> bool {
+        true
+    }
+
+    fn route<'a>(
+        &'a self,
+        request: &'a ApiRequest<'a>,
+        scope: &'a TokenScope,
+        segments: &'a [&'a str],
+    ) -> BoxFuture<'a, ApiResponse> {
+        let log = &self.0;
+        match segments {
+            ["events"] => Box::pin(events::list_events(log, request, scope)),
+            ["events", id] => Box::pin(events::get_event(log, request, scope, id)),
+            ["consumers", segments @ ..] => Box::pin(consumers::route(log, request, scope, segments)),
+            _ if SEARCH_PATHS.contains(&request.path) => Box::pin(search::search(log, request, scope)),
+            _ => Box::pin(std::future::ready(Err(not_found(self.paths())))),
+        }
+    }
+
+    fn open_stream<'a>(
+        &'a self,
+        request: &'a ApiRequest<'a>,
+        scope: &'a TokenScope,
+    ) -> Option<BoxFuture<'a, (String, EventStream)>> {
+        Some(Box::pin(EventStream::open(&self.0, request, scope)))
+    }
+}
+
+/// Subscribers and deliveries.
+pub(super) struct SubscriberResources(pub(super) SubscriberService);
+
+impl ResourceGroup for SubscriberResources {
+    fn paths(&self) -> &'static [&'static str] {
+        &["/subscribers", "/deliveries"]
+    }
+
+    fn allows_limited_tokens(&self) -> bool {
+        false
+    }
+
+    fn route<'a>(
+        &'a self,
+        request: &'a ApiRequest<'a>,
+        _scope: &'a TokenScope,
+        segments: &'a [&'a str],
+    ) -> BoxFuture<'a, ApiResponse> {
+        match segments {
+            ["subscribers", segments @ ..] => Box::pin(subscribers::route(&self.0, request, segments)),
+            ["deliveries", segments @ ..] => Box::pin(deliveries::route(&self.0, request, segments)),
+            _ => Box::pin(std::future::ready(Err(not_found(self.paths())))),
+        }
+    }
+}
 
 impl Api {
     /// The paths of the resources that this API serves.
     pub fn paths(&self) -> Vec<&'static str> {
-        let log = self.log.iter().flat_map(|_| LOG_PATHS);
-        let subscribers = self.subscribers.iter().flat_map(|_| SUBSCRIBER_PATHS);
-        log.chain(subscribers).chain([OPENAPI_PATH]).collect()
+        self.groups.iter().flat_map(|group| group.paths()).copied().chain([OPENAPI_PATH]).collect()
+    }
+
+    /// The group that serves a path.
+    pub(super) fn find_group(&self, path: &str) -> Option<&dyn ResourceGroup> {
+        let is_below = |resource: &str| {
+            path.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.groups.iter().map(AsRef::as_ref).find(|group| group.paths().iter().any(|path| is_below(path)))
     }
 
     pub(super) async fn route(
@@ -30,46 +131,29 @@ impl Api {
         if request.body.len() > MAX_BODY_BYTES {
             return Err(ApiError::BodyTooLarge);
         }
+        if request.path == OPENAPI_PATH {
+            let is_get = request.method == Method::GET;
+            let document = || ApiResponse::json(StatusCode::OK, self.openapi_document());
+            return is_get.then(document).ok_or(ApiError::MethodNotAllowed("GET"));
+        }
         let segments: Vec<_> = request.path.split('/').skip(1).collect();
-        match (segments.as_slice(), &self.log, &self.subscribers) {
-            (["events"], Some(log), _) => events::list_events(log, request, scope).await,
-            (["events", id], Some(log), _) => events::get_event(log, request, scope, id).await,
-            (["consumers", segments @ ..], Some(log), _) => {
-                consumers::route(log, request, scope, segments).await
-            }
-            (_, Some(log), _) if SEARCH_PATHS.contains(&request.path) => {
-                search::search(log, request, scope).await
-            }
-            (["subscribers", segments @ ..], _, Some(service)) => {
-                subscribers::route(service, request, segments).await
-            }
-            (["deliveries", segments @ ..], _, Some(service)) => {
-                deliveries::route(service, request, segments).await
-            }
-            (["openapi.json"], ..) if request.method == Method::GET => {
-                Ok(ApiResponse::json(StatusCode::OK, self.openapi_document()))
-            }
-            (["openapi.json"], ..) => Err(ApiError::MethodNotAllowed("GET")),
-            _ => Err(ApiError::NotFound(format!("Not found. Paths: {}.", self.paths().join(", ")))),
+        match self.find_group(request.path) {
+            Some(group) => group.route(request, scope, &segments).await,
+            None => Err(not_found(&self.paths())),
         }
     }
 
     /// The OpenAPI 3.1 document of the resources that this API serves.
     fn openapi_document(&self) -> String {
-        let document = include_str!("openapi.json");
-        if self.log.is_some() && self.subscribers.is_some() {
-            return document.to_owned();
+        let mut document: serde_json::Value =
+            serde_json::from_str(include_str!("openapi.json")).unwrap_or_default();
+        if let Some(paths) = document["paths"].as_object_mut() {
+            paths.retain(|path, _| self.find_group(path).is_some());
         }
-        let mut value: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
-        if let Some(paths) = value["paths"].as_object_mut() {
-            paths.retain(|path, _| is_subscriber_path(path) == self.subscribers.is_some());
-        }
-        value.to_string()
+        document.to_string()
     }
 }
 
-/// Whether a path belongs to subscribers or deliveries, which a token that is limited to some sources may not use.
-pub(super) fn is_subscriber_path(path: &str) -> bool {
-    let first_segment = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    SUBSCRIBER_PATHS.iter().any(|resource| resource[1..] == *first_segment)
+fn not_found(paths: &[&str]) -> ApiError {
+    ApiError::NotFound(format!("Not found. Paths: {}.", paths.join(", ")))
 }

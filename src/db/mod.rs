@@ -2,7 +2,7 @@
 //!
 //! A [`Database`] owns the connection pool. It runs statements that both databases understand: their text is built with the
 //! [`SqlDialect`] of the database, their values are bound, and result rows are read by column name. A module whose SQL differs
-//! between the databases uses the [`Pool`] instead ([`Database::with_pool`]).
+//! between the databases uses the `Pool` instead (`Database::with_pool`).
 //!
 //! When PostgreSQL rejects credentials that came from Secrets Manager, [`Database`] reads the secret again, reconnects, and
 //! repeats the operation once.
