@@ -143,7 +143,7 @@ async fn load(
             progress.recorded_before += batch_count - unrecorded_keys.len();
             for key in unrecorded_keys {
                 if tasks.len() == CONCURRENT_BATCHES {
-                    progress.count(tasks.join_next().await, log_error)?;
+                    progress.add_result(tasks.join_next().await, log_error)?;
                 }
                 if last_report.elapsed() >= PROGRESS_INTERVAL {
                     last_report = Instant::now();
@@ -160,7 +160,7 @@ async fn load(
         }
     }
     while !tasks.is_empty() {
-        progress.count(tasks.join_next().await, log_error)?;
+        progress.add_result(tasks.join_next().await, log_error)?;
     }
     recorder.log.assign_positions().await.map_err(log_error)?;
     if progress.batches == 0 {
@@ -174,8 +174,8 @@ async fn load(
 type BatchResult = (String, Result<RecordSummary, RecordError>);
 
 impl Progress {
-    /// Counts a finished batch. An unavailable log ends the load.
-    fn count(
+    /// Adds the result of a finished batch. An unavailable log ends the load.
+    fn add_result(
         &mut self,
         result: Option<Result<BatchResult, JoinError>>,
         log_error: &impl Fn(DatabaseError) -> LoadError,

@@ -210,16 +210,16 @@ impl Database {
         .await
     }
 
-    /// Creates the weekly partitions that a table needs soon, by its column `started`, and drops those that ended by `oldest`.
-    /// Does nothing in SQLite, which has no partitions.
+    /// Creates the weekly partitions that a table needs soon, by its column `started`, and drops those whose week ended at or
+    /// before `keep_from`. Does nothing in SQLite, which has no partitions.
     pub async fn maintain_partitions(
         &self,
         table: &'static str,
-        oldest: Timestamp,
+        keep_from: Timestamp,
     ) -> Result<(), DatabaseError> {
         self.with_pool(|pool| async move {
             match pool {
-                Pool::Postgres(pool) => partitions::maintain(&pool, table, oldest).await,
+                Pool::Postgres(pool) => partitions::maintain(&pool, table, keep_from).await,
                 #[cfg(feature = "command")]
                 Pool::Sqlite(_) => Ok(()),
             }

@@ -14,11 +14,12 @@ fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
 
-/// Creates the partitions of this week and of the next four, and drops those that ended by `oldest`.
+/// Creates the partitions of this week and of the next four, and drops those whose week ended at or before
+/// `keep_from`.
 pub(super) async fn maintain(
     pool: &PgPool,
     table: &'static str,
-    oldest: Timestamp,
+    keep_from: Timestamp,
 ) -> Result<(), DatabaseError> {
     let mut guard = CancelSafeConnection::acquire(pool).await?;
     let connection = &mut *guard.connection;
@@ -47,7 +48,7 @@ pub(super) async fn maintain(
     for row in sqlx::query(trusted_sql(partitions_sql)).fetch_all(&mut *connection).await? {
         let partition: String = row.try_get(0)?;
         if Week::from_partition_name(&partition, table)
-            .is_some_and(|week| week.add_weeks(1).start() <= oldest)
+            .is_some_and(|week| week.add_weeks(1).start() <= keep_from)
         {
             let drop_sql = format!("drop table if exists hookbridge.{partition}");
             sqlx::raw_sql(trusted_sql(drop_sql)).execute(&mut *connection).await?;

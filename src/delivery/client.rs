@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::ssrf::{BlockedUrlError, SsrfGuard};
-use super::subscriber::Receiver;
+use super::subscriber::PreparedSubscriber;
 use crate::util::http_client;
 
 /// The maximum number of bytes of a response body that are recorded.
@@ -150,43 +150,44 @@ impl DeliveryClient {
     /// Makes one attempt, signed at `now`, within the subscriber's timeout.
     pub async fn send(
         &self,
-        receiver: &Receiver,
+        subscriber: &PreparedSubscriber,
         request: DeliveryRequest<'_>,
         now: Timestamp,
     ) -> AttemptResult {
         let started = Instant::now();
-        let limit = Duration::from_secs(u64::from(receiver.settings.timeout));
+        let limit = Duration::from_secs(u64::from(subscriber.settings.timeout));
         let mut address = None;
         let outcome = match timeout(
             limit,
-            self.exchange(receiver, request, now, &mut address, started + limit),
+            self.exchange(subscriber, request, now, &mut address, started + limit),
         )
         .await
         {
             Ok(outcome) => outcome,
-            Err(_) => Err(AttemptError::Timeout(receiver.settings.timeout)),
+            Err(_) => Err(AttemptError::Timeout(subscriber.settings.timeout)),
         };
         let is_blocked = matches!(outcome, Err(AttemptError::Blocked(_)));
         let address = address.or_else(|| {
-            Some(self.guard.last_address(receiver.url.as_ref()?).filter(|_| !is_blocked)?.to_string())
+            Some(self.guard.last_address(subscriber.url.as_ref()?).filter(|_| !is_blocked)?.to_string())
         });
         AttemptResult { duration: started.elapsed(), address, outcome }
     }
 
     async fn exchange(
         &self,
-        receiver: &Receiver,
+        subscriber: &PreparedSubscriber,
         request: DeliveryRequest<'_>,
         now: Timestamp,
         address: &mut Option<String>,
         deadline: Instant,
     ) -> Result<HttpResponse, AttemptError> {
-        let url = receiver.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
+        let url = subscriber.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
         self.guard.check_literal(url)?;
         let client = if url.scheme() == "https" { &self.client } else { &self.plaintext_client };
         let not_sent = |message: &str| AttemptError::NotSent(message.to_owned());
-        let body = receiver.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
-        let signer = receiver.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
+        let body =
+            subscriber.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
+        let signer = subscriber.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
         let headers: HeaderMap = signer.headers(request.event_id, now, body.as_bytes()).into_iter().fold(
             HeaderMap::new(),
             |mut headers, (name, value)| {

@@ -171,7 +171,8 @@ impl SubscriberLimit {
             self.permits.add_permits((added - reclaimed) as usize);
         } else {
             let removed = self.concurrency - concurrency;
-            // Permits in use are forgotten when they return.
+            // This forgets idle permits only. Those in use are counted in `permits_to_forget`, and forgotten when they are
+            // dropped.
             let forgotten = u32::try_from(self.permits.forget_permits(removed as usize)).unwrap_or(removed);
             self.permits_to_forget += removed - forgotten;
         }

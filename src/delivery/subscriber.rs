@@ -211,7 +211,7 @@ pub(super) fn generate_secret() -> Result<Secret, KeyError> {
 
 /// A subscriber prepared for delivery: parsed URL and filter, decrypted secrets.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct PreparedSubscriber {
     pub id: SubscriberId,
     pub name: String,
     /// `None` if the stored text is not a URL.
@@ -233,14 +233,10 @@ pub enum SignerError {
     Secret(#[from] InvalidSecretError),
 }
 
-impl Receiver {
+impl PreparedSubscriber {
     /// Parses a subscriber's filter and decrypts the secrets that sign at `now`. If a secret cannot be decrypted, its deliveries
     /// are still created, but their attempts fail until the key is available.
-    pub fn from_subscriber(
-        subscriber: &Subscriber,
-        keys: &KeyRing,
-        now: Timestamp,
-    ) -> Result<Self, PatternError> {
+    pub fn new(subscriber: &Subscriber, keys: &KeyRing, now: Timestamp) -> Result<Self, PatternError> {
         let decrypt =
             |stored: &StoredSecret| Ok((keys.decrypt(&stored.encrypted, &subscriber.name)?, stored.until));
         Ok(Self {

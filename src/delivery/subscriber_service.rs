@@ -12,7 +12,7 @@ use super::signer::{DeliverySignature, Signer};
 use super::ssrf::BlockedUrlError;
 use super::store::DeliveryStore;
 use super::subscriber::{
-    Envelope, PauseReason, Receiver, SettingsError, SignerError, StoredSecret, Subscriber,
+    Envelope, PauseReason, PreparedSubscriber, SettingsError, SignerError, StoredSecret, Subscriber,
     SubscriberSettings, check_name, generate_secret,
 };
 use super::worker::Clock;
@@ -176,17 +176,21 @@ impl SubscriberService {
             }
             changes.clone().apply(&mut subscriber.settings);
             subscriber.settings.validate()?;
-            self.receiver(subscriber, &keys).map(drop)
+            self.prepare(subscriber, &keys).map(drop)
         })
         .await
     }
 
-    /// Builds the receiver, and thereby validates the filter and the secrets.
-    fn receiver(&self, subscriber: &Subscriber, keys: &KeyRing) -> Result<Receiver, SubscriberServiceError> {
-        let receiver = Receiver::from_subscriber(subscriber, keys, self.now())
-            .map_err(SubscriberServiceError::Filter)?;
-        receiver.signer(self.now())?;
-        Ok(receiver)
+    /// Prepares the subscriber, and thereby validates the filter and the secrets.
+    fn prepare(
+        &self,
+        subscriber: &Subscriber,
+        keys: &KeyRing,
+    ) -> Result<PreparedSubscriber, SubscriberServiceError> {
+        let prepared =
+            PreparedSubscriber::new(subscriber, keys, self.now()).map_err(SubscriberServiceError::Filter)?;
+        prepared.signer(self.now())?;
+        Ok(prepared)
     }
 
     /// Applies a change to the stored subscriber, and retries if a concurrent update was stored first.
@@ -288,7 +292,7 @@ impl SubscriberService {
     /// Sends an event of type `hookbridge.ping`, which is not recorded. A success closes the subscriber's circuit.
     pub async fn send_ping(&self, name: &str) -> Result<AttemptResult, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
-        let (receiver, now) = (self.receiver(&subscriber, &self.keys.fresh_key_ring().await?)?, self.now());
+        let (prepared, now) = (self.prepare(&subscriber, &self.keys.fresh_key_ring().await?)?, self.now());
         let id = format!("ping-{:032x}", fastrand::u128(..));
         let event = json!({
             "version": "0", "id": id, "detail-type": PING_TYPE, "source": "hookbridge", "account": "",
@@ -301,7 +305,7 @@ impl SubscriberService {
             event: &event.to_string(),
             attempt_number: 1,
         };
-        let result = self.client.send(&receiver, request, now).await;
+        let result = self.client.send(&prepared, request, now).await;
         if result.is_success() {
             self.store.subscribers.record_recovery(subscriber.id, now).await?;
         }

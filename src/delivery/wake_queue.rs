@@ -39,14 +39,14 @@ impl WakeQueue {
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }
 
-    /// Wakes a worker once for each interval that contains at least one of these times. It skips times that are further away than
-    /// SQS can delay a message; the sweep wakes a worker for them.
+    /// Wakes a worker when deliveries are due at these times, once per [`WAKE_INTERVAL`]. It skips times that are further away
+    /// than SQS can delay a message; the sweep wakes a worker for them.
     pub(super) async fn wake_at(
         &self,
-        times: impl Iterator<Item = Timestamp>,
+        due_times: impl Iterator<Item = Timestamp>,
         now: Timestamp,
     ) -> Result<(), AwsError> {
-        self.send(wake_times(times, now).into_iter().collect(), now).await
+        self.send(wake_times(due_times, now).into_iter().collect(), now).await
     }
 
     /// Sends one message for each of these times, in requests of up to ten messages.
@@ -82,15 +82,16 @@ impl WakeQueue {
     }
 }
 
-/// The ends of the intervals that contain these times, except ends that are further away than [`MAX_SQS_DELAY`].
-fn wake_times(times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTreeSet<Timestamp> {
+/// When to wake a worker for deliveries that are due at these times: each time rounded up to a multiple of [`WAKE_INTERVAL`],
+/// without those further away than [`MAX_SQS_DELAY`].
+fn wake_times(due_times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTreeSet<Timestamp> {
     let horizon = now.checked_add(MAX_SQS_DELAY).unwrap_or(now);
     let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
     let interval_end = |time: Timestamp| {
         let micros = time.as_microsecond().div_euclid(interval) + 1;
         Timestamp::from_microsecond(micros * interval).unwrap_or(time)
     };
-    times.map(interval_end).filter(|time| *time <= horizon).collect()
+    due_times.map(interval_end).filter(|time| *time <= horizon).collect()
 }
 
 /// The SQS delay in whole seconds, rounded up, so that the message does not arrive early.

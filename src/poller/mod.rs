@@ -49,7 +49,7 @@ pub struct Poller {
     pub polling: &'static PollingApi,
     /// Scheme and host of the API, if not the default; SparkPost has one per region.
     pub base_url: Option<BaseUrl>,
-    /// The archive for the pages.
+    /// The archive that stores the pages of events that the API returns.
     pub archive: Archive,
     /// The storage of the checkpoint.
     pub checkpoint_store: CheckpointStore,

@@ -28,8 +28,8 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens the bus file from `file`, the open file at `path`. Recovers lines that a crash lost, and truncates
-    /// incomplete lines, which were never acknowledged.
+    /// Opens the bus file from `file`, the open file at `path`. Restores from the journal the lines that a crash lost, and
+    /// cuts off an incomplete last line, which was never acknowledged.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
         let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
         let length = end_of_last_complete_line(&mut file)?;
@@ -181,8 +181,8 @@ mod tests {
         let mut read_only = EventFile { file: File::open(&path).unwrap(), ..event_file };
         assert!(read_only.append(b"{}\n").is_err());
         let file = File::options().read(true).write(true).open(&path).unwrap();
-        let mut repaired = EventFile { file, ..read_only };
-        repaired.append(b"{\"after\":1}\n").unwrap();
+        let mut writable = EventFile { file, ..read_only };
+        writable.append(b"{\"after\":1}\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"before\":1}\n{\"after\":1}\n");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The bus acknowledges an event only after its line is durable.
 //!
-//! One writer thread owns the file. It takes all pending events, writes their lines together and flushes once, so that
+//! One thread, the [`flusher`], owns the file. It takes all pending events, writes their lines together and flushes once, so that
 //! many webhooks share the cost of a flush. It flushes to a `journal`, which is cheaper than a flush of the growing
 //! file. The first publisher of such a group requests the flush; it first yields to the scheduler, so that other
 //! publishers that are ready join the group.

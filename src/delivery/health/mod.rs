@@ -22,7 +22,7 @@ use failure_budget::{REPORTED_PERCENTAGES, reached_percentage};
 use super::client::AttemptResult;
 use super::concurrency::SubscriberLimits;
 use super::store::{DeliveryStore, FailureStreak};
-use super::subscriber::{PauseReason, Receiver, Subscriber, SubscriberHealth, SubscriberId};
+use super::subscriber::{PauseReason, PreparedSubscriber, Subscriber, SubscriberHealth, SubscriberId};
 use super::worker::Clock;
 use crate::bus::Bus;
 use crate::db::DatabaseError;
@@ -47,20 +47,20 @@ impl<B: Bus> HealthMonitor<B> {
     /// and results, in the order in which they ended. Returns whether the subscriber has recovered, so that its backlog is due.
     pub(super) async fn update(
         &self,
-        receiver: &Receiver,
+        subscriber: &PreparedSubscriber,
         attempts: &[(Timestamp, &AttemptResult)],
     ) -> Result<bool, DatabaseError> {
-        let (id, now) = (receiver.id, (self.clock)());
+        let (id, now) = (subscriber.id, (self.clock)());
         for (_, result) in attempts {
             if result.is_success() {
-                self.limits.raise(id, receiver.settings.limit);
+                self.limits.raise(id, subscriber.settings.limit);
             } else if result.is_overload() {
                 self.limits.halve(id);
             }
         }
         // The failures since the last success, latest first.
         let failed: Vec<_> = attempts.iter().rev().take_while(|(_, result)| !result.is_success()).collect();
-        let has_recovered = failed.len() < attempts.len() && self.record_recovery(receiver, now).await?;
+        let has_recovered = failed.len() < attempts.len() && self.record_recovery(subscriber, now).await?;
         let Some((first_failure, _)) = failed.last() else { return Ok(has_recovered) };
         let count = i64::try_from(failed.len()).unwrap_or(i64::MAX);
         let circuit = (circuit_breaker::FAILURE_THRESHOLD, circuit_breaker::open_until(now));
@@ -72,23 +72,27 @@ impl<B: Bus> HealthMonitor<B> {
         if failed.iter().any(|(_, result)| result.is_gone()) {
             if self.store.subscribers.pause(id, PauseReason::Gone, now).await? {
                 let change = HealthChange::Paused { reason: PauseReason::Gone };
-                self.publish_failure((id, &receiver.name), change, Some(streak)).await?;
+                self.publish_failure((id, &subscriber.name), change, Some(streak)).await?;
             }
         } else {
-            self.check_failure_budget(receiver, streak, now).await?;
+            self.check_failure_budget(subscriber, streak, now).await?;
         }
         Ok(has_recovered)
     }
 
     /// Records a success and reports the recovery. Returns whether there were failures before it.
-    async fn record_recovery(&self, receiver: &Receiver, now: Timestamp) -> Result<bool, DatabaseError> {
-        let Some(recovery) = self.store.subscribers.record_recovery(receiver.id, now).await? else {
+    async fn record_recovery(
+        &self,
+        subscriber: &PreparedSubscriber,
+        now: Timestamp,
+    ) -> Result<bool, DatabaseError> {
+        let Some(recovery) = self.store.subscribers.record_recovery(subscriber.id, now).await? else {
             return Ok(false);
         };
         if recovery.needs_event
-            && self.publish((receiver.id, &receiver.name), HealthChange::Recovered, None).await
+            && self.publish((subscriber.id, &subscriber.name), HealthChange::Recovered, None).await
         {
-            self.store.subscribers.mark_recovery_reported(receiver.id).await?;
+            self.store.subscribers.mark_recovery_reported(subscriber.id).await?;
         }
         Ok(recovery.had_failures)
     }
@@ -97,21 +101,21 @@ impl<B: Bus> HealthMonitor<B> {
     /// that the subscriber has newly passed.
     async fn check_failure_budget(
         &self,
-        receiver: &Receiver,
+        subscriber: &PreparedSubscriber,
         streak: FailureStreak,
         now: Timestamp,
     ) -> Result<(), DatabaseError> {
-        let change = if reached_percentage(&receiver.settings, streak, now, &[100]).is_some() {
-            self.store.subscribers.pause(receiver.id, PauseReason::BudgetUsed, now).await?;
+        let change = if reached_percentage(&subscriber.settings, streak, now, &[100]).is_some() {
+            self.store.subscribers.pause(subscriber.id, PauseReason::BudgetUsed, now).await?;
             HealthChange::Paused { reason: PauseReason::BudgetUsed }
         } else {
-            match reached_percentage(&receiver.settings, streak, now, &REPORTED_PERCENTAGES) {
+            match reached_percentage(&subscriber.settings, streak, now, &REPORTED_PERCENTAGES) {
                 Some(percent) => HealthChange::Failing { percent },
                 None => return Ok(()),
             }
         };
         if streak.reported_percent < change.budget_percent() {
-            self.publish_failure((receiver.id, &receiver.name), change, Some(streak)).await?;
+            self.publish_failure((subscriber.id, &subscriber.name), change, Some(streak)).await?;
         }
         Ok(())
     }

@@ -128,8 +128,8 @@ impl SubscriberStore {
     pub async fn resume(&self, id: SubscriberId, now: Timestamp) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
-            "update {schema}subscribers set state = 'active', paused = null, paused_why = null, failures = 0, failing_since = null, open_until = null,
-              told = -1, releasing = $2
+            "update {schema}subscribers set state = 'active', paused = null, paused_why = null, failures = 0,
+              failing_since = null, open_until = null, told = -1, releasing = $2
             where id = $1 and state = 'paused' returning id"
         );
         Ok(!self.change_subscriber(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())

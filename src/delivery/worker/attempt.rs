@@ -17,7 +17,7 @@ use crate::bus::Bus;
 use crate::delivery::client::{AttemptResult, DeliveryRequest};
 use crate::delivery::concurrency::InFlightSlot;
 use crate::delivery::store::{ClaimLease, OutgoingEvent};
-use crate::delivery::subscriber::{Receiver, SubscriberId};
+use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 
 /// How long a lease check stays valid.
 const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ const RECORD_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 pub struct InFlightDelivery {
     pub(super) id: i64,
     pub(super) lease: ClaimLease,
-    pub(super) receiver: Arc<Receiver>,
+    pub(super) subscriber: Arc<PreparedSubscriber>,
     pub(super) message: Arc<OutgoingEvent>,
     pub(super) attempts: i64,
     pub(super) first_attempt: Timestamp,
@@ -60,7 +60,7 @@ pub enum AttemptOutcome {
 pub(super) struct LeaseCheck {
     checked_at: Option<Instant>,
     /// `None` if the subscriber is paused or deleted.
-    receiver: Option<Arc<Receiver>>,
+    subscriber: Option<Arc<PreparedSubscriber>>,
     /// The ids of deliveries with the tokens of their leases.
     leases: HashSet<(i64, String)>,
 }
@@ -75,7 +75,7 @@ impl FinishedAttempt {
 
     /// The event's id, its type, and the subscriber's name.
     pub fn labels(&self) -> (&str, &str, &str) {
-        (&self.delivery.message.event, &self.delivery.message.detail_type, &self.delivery.receiver.name)
+        (&self.delivery.message.event, &self.delivery.message.detail_type, &self.delivery.subscriber.name)
     }
 
     pub fn result(&self) -> &AttemptResult {
@@ -100,26 +100,26 @@ impl<B: Bus> DeliveryWorker<B> {
                 return AttemptOutcome::Skipped(delivery);
             }
         }
-        let (receiver, started) = (delivery.receiver.clone(), self.now());
-        let attempt_limit = SignedDuration::from_secs(receiver.settings.timeout.into()) + RECORD_MARGIN;
+        let (subscriber, started) = (delivery.subscriber.clone(), self.now());
+        let attempt_limit = SignedDuration::from_secs(subscriber.settings.timeout.into()) + RECORD_MARGIN;
         if started.checked_add(attempt_limit).is_ok_and(|end| end > delivery.lease.until) {
             return AttemptOutcome::Skipped(delivery);
         }
         let OutgoingEvent { event: id, detail_type, body: event } = &*delivery.message;
         let request =
             DeliveryRequest { event_id: id, detail_type, event, attempt_number: delivery.attempts + 1 };
-        let result = self.client.send(&receiver, request, started).await;
+        let result = self.client.send(&subscriber, request, started).await;
         drop(permit);
         AttemptOutcome::Attempted(FinishedAttempt { delivery, started, result, is_given_up: false })
     }
 
-    /// Whether this worker still holds the lease; also updates the delivery's receiver. One check covers all in-flight deliveries
-    /// of a subscriber.
+    /// Whether this worker still holds the lease; also updates the delivery's subscriber. One check covers all in-flight
+    /// deliveries of a subscriber.
     async fn refresh_and_check_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, WorkerError> {
         if delivery.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
             return Ok(true);
         }
-        let id = delivery.receiver.id;
+        let id = delivery.subscriber.id;
         let check =
             self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone();
         let mut check = check.lock().await;
@@ -127,15 +127,15 @@ impl<B: Bus> DeliveryWorker<B> {
             checked_at.elapsed() >= LEASE_CHECK_TTL || checked_at < delivery.claimed_at
         }) {
             let checked_at = Instant::now();
-            let receiver = self.receivers.find(id).await?.filter(|receiver| !receiver.is_paused);
+            let subscriber = self.subscribers.find(id).await?.filter(|subscriber| !subscriber.is_paused);
             let leases = self.store.active_leases(&self.limits.deliveries(id)).await?;
-            *check = LeaseCheck { checked_at: Some(checked_at), receiver, leases };
+            *check = LeaseCheck { checked_at: Some(checked_at), subscriber, leases };
         }
-        let Some(receiver) = &check.receiver else {
+        let Some(subscriber) = &check.subscriber else {
             self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             return Ok(false);
         };
-        delivery.receiver = receiver.clone();
+        delivery.subscriber = subscriber.clone();
         Ok(check.leases.contains(&(delivery.id, delivery.lease.token.clone())))
     }
 

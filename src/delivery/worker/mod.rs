@@ -8,8 +8,8 @@
 //! again. So an attempt can be repeated, but no delivery is lost.
 
 mod attempt;
-mod receivers;
 mod runner;
+mod subscribers;
 mod sweep;
 
 use std::collections::HashMap;
@@ -35,12 +35,12 @@ use crate::delivery::store::{
     ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
     PendingDelivery, RecordedAttempt,
 };
-use crate::delivery::subscriber::{Receiver, SubscriberId};
+use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 use crate::delivery::wake_queue::WakeQueue;
 use crate::log::Position;
 pub use attempt::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
-use receivers::{ReceiverCache, Receivers};
 pub use runner::AttemptRunner;
+use subscribers::{PreparedSubscribers, SubscriberCache};
 pub use sweep::SweepReport;
 
 /// How long a claim lasts. It is longer than any attempt, including the time to record it.
@@ -56,7 +56,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Creates deliveries, attempts them, and records the results.
 pub struct DeliveryWorker<B> {
     store: DeliveryStore,
-    receivers: ReceiverCache,
+    subscribers: SubscriberCache,
     client: DeliveryClient,
     health: HealthMonitor<B>,
     clock: Clock,
@@ -102,7 +102,7 @@ impl<B: Bus> DeliveryWorker<B> {
             bus_down_until,
         };
         Self {
-            receivers: ReceiverCache::new(store.subscribers.clone(), keys, clock.clone()),
+            subscribers: SubscriberCache::new(store.subscribers.clone(), keys, clock.clone()),
             store,
             client,
             health,
@@ -150,17 +150,17 @@ impl<B: Bus> DeliveryWorker<B> {
         events: &[ArrivedEvent],
         position: Option<Position>,
     ) -> Result<Vec<InFlightDelivery>, WorkerError> {
-        let (read_at, receivers) = (Instant::now(), self.receivers.all().await?);
+        let (read_at, subscribers) = (Instant::now(), self.subscribers.all().await?);
         let (mut messages, mut pending) = (Vec::new(), Vec::new());
         for event in events {
-            let matching = matching_receivers(event, &receivers);
+            let matching = matching_subscribers(event, &subscribers);
             if !matching.is_empty() {
                 messages.push(OutgoingEvent {
                     event: event.id.clone(),
                     detail_type: event.detail_type.clone(),
                     body: event.json.clone(),
                 });
-                pending.extend(matching.into_iter().map(|receiver| (event, receiver)));
+                pending.extend(matching.into_iter().map(|subscriber| (event, subscriber)));
             }
         }
         if pending.is_empty() && position.is_none() {
@@ -171,10 +171,10 @@ impl<B: Bus> DeliveryWorker<B> {
         let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
         let pending: Vec<_> = pending
             .into_iter()
-            .map(|(event, receiver)| {
-                let id = receiver.id;
+            .map(|(event, subscriber)| {
+                let id = subscriber.id;
                 let wanted = if inactive_subscribers.contains(&id) { 0 } else { 1 };
-                let mut slot = self.limits.reserve(id, receiver.settings.limit, wanted).pop();
+                let mut slot = self.limits.reserve(id, subscriber.settings.limit, wanted).pop();
                 slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
                 let is_claimed = slot.is_some();
                 if !is_claimed && wanted > 0 {
@@ -197,7 +197,7 @@ impl<B: Bus> DeliveryWorker<B> {
             Some(InFlightDelivery {
                 id: created.id,
                 lease: lease.clone(),
-                receiver: receivers.get(&created.subscriber)?.clone(),
+                subscriber: subscribers.get(&created.subscriber)?.clone(),
                 message,
                 attempts: 0,
                 first_attempt: now,
@@ -221,10 +221,10 @@ impl<B: Bus> DeliveryWorker<B> {
         if due.is_empty() {
             return Ok(deliveries);
         }
-        let (read_at, receivers) = (Instant::now(), self.receivers.all().await?);
+        let (read_at, subscribers) = (Instant::now(), self.subscribers.all().await?);
         for due in due {
-            let Some(receiver) = receivers.get(&due.subscriber) else { continue };
-            match self.claim_subscriber((receiver, read_at), due, now).await {
+            let Some(subscriber) = subscribers.get(&due.subscriber) else { continue };
+            match self.claim_subscriber((subscriber, read_at), due, now).await {
                 Ok(claimed) => deliveries.extend(claimed),
                 // An error is returned only if nothing is claimed: claimed deliveries must be attempted.
                 Err(error) if deliveries.is_empty() => return Err(error.into()),
@@ -240,18 +240,22 @@ impl<B: Bus> DeliveryWorker<B> {
     /// Claims due deliveries of one subscriber, up to its concurrency limit.
     async fn claim_subscriber(
         &self,
-        (receiver, read_at): (&Arc<Receiver>, Instant),
+        (subscriber, read_at): (&Arc<PreparedSubscriber>, Instant),
         due: DueSubscriber,
         now: Timestamp,
     ) -> Result<Vec<InFlightDelivery>, DatabaseError> {
         let wanted = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
-        let slots = self.limits.reserve(receiver.id, receiver.settings.limit, wanted);
+        let slots = self.limits.reserve(subscriber.id, subscriber.settings.limit, wanted);
         if slots.is_empty() {
             self.has_more.store(true, Relaxed);
             return Ok(Vec::new());
         }
         if due.needs_probe
-            && !self.store.subscribers.acquire_probe(receiver.id, now, circuit_breaker::OPEN_DURATION).await?
+            && !self
+                .store
+                .subscribers
+                .acquire_probe(subscriber.id, now, circuit_breaker::OPEN_DURATION)
+                .await?
         {
             return Ok(Vec::new());
         }
@@ -260,13 +264,13 @@ impl<B: Bus> DeliveryWorker<B> {
         if claimed.len() == slots.len() {
             self.has_more.store(true, Relaxed);
         }
-        let to_in_flight = |(claimed, slot)| self.in_flight((receiver, read_at), &lease, claimed, slot);
+        let to_in_flight = |(claimed, slot)| self.in_flight((subscriber, read_at), &lease, claimed, slot);
         Ok(claimed.into_iter().zip(slots).map(to_in_flight).collect())
     }
 
     fn in_flight(
         &self,
-        (receiver, read_at): (&Arc<Receiver>, Instant),
+        (subscriber, read_at): (&Arc<PreparedSubscriber>, Instant),
         lease: &ClaimLease,
         claimed: ClaimedDelivery,
         mut slot: InFlightSlot,
@@ -276,7 +280,7 @@ impl<B: Bus> DeliveryWorker<B> {
         InFlightDelivery {
             id: claimed.id,
             lease: lease.clone(),
-            receiver: receiver.clone(),
+            subscriber: subscriber.clone(),
             message: Arc::new(claimed.message),
             attempts: claimed.attempts,
             first_attempt: claimed.first_attempt,
@@ -315,12 +319,12 @@ impl<B: Bus> DeliveryWorker<B> {
         }
         let mut by_subscriber: HashMap<SubscriberId, Vec<&FinishedAttempt>> = HashMap::new();
         for attempt in finished.iter().filter(|attempt| !attempt.result.is_local_failure()) {
-            by_subscriber.entry(attempt.delivery.receiver.id).or_default().push(attempt);
+            by_subscriber.entry(attempt.delivery.subscriber.id).or_default().push(attempt);
         }
         for attempts in by_subscriber.values() {
             let Some(last) = attempts.last() else { continue };
             let results: Vec<_> = attempts.iter().map(|attempt| (attempt.started, &attempt.result)).collect();
-            match self.health.update(&last.delivery.receiver, &results).await {
+            match self.health.update(&last.delivery.subscriber, &results).await {
                 Ok(true) => self.has_more.store(true, Relaxed),
                 Ok(false) => {}
                 // The attempts are recorded; the next attempt updates the health.
@@ -344,7 +348,7 @@ impl<B: Bus> DeliveryWorker<B> {
         RecordedAttempt {
             delivery: delivery.id,
             lease: delivery.lease.token.clone(),
-            subscriber: delivery.receiver.id,
+            subscriber: delivery.subscriber.id,
             event: delivery.message.event.clone(),
             number: delivery.attempts + 1,
             started: *started,
@@ -361,19 +365,22 @@ impl<B: Bus> DeliveryWorker<B> {
 }
 
 /// The subscribers whose event types and filter match an event. The event is parsed only if a filter needs it.
-fn matching_receivers<'r>(event: &ArrivedEvent, receivers: &'r Receivers) -> Vec<&'r Arc<Receiver>> {
+fn matching_subscribers<'s>(
+    event: &ArrivedEvent,
+    subscribers: &'s PreparedSubscribers,
+) -> Vec<&'s Arc<PreparedSubscriber>> {
     let mut parsed: Option<Value> = None;
     let mut matching = Vec::new();
-    for receiver in receivers.values() {
-        let matches_settings = receiver.matches(&event.detail_type, || {
+    for subscriber in subscribers.values() {
+        let matches_settings = subscriber.matches(&event.detail_type, || {
             parsed.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
         // Health events go only to subscribers that opt in by type, and never to the subscriber they are about (that would loop).
         let is_eligible = !HealthEvent::is_health_event(&event.detail_type)
-            || receiver.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
-                && !HealthEvent::is_about(&event.json, &receiver.name);
+            || subscriber.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
+                && !HealthEvent::is_about(&event.json, &subscriber.name);
         if matches_settings && is_eligible {
-            matching.push(receiver);
+            matching.push(subscriber);
         }
     }
     matching

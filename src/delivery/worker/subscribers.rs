@@ -11,46 +11,49 @@ use tracing::warn;
 use super::{Clock, WorkerError};
 use crate::delivery::encryption::KeySource;
 use crate::delivery::store::SubscriberStore;
-use crate::delivery::subscriber::{Receiver, SubscriberId};
+use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 
 /// The shortest time between two refreshes of the keys while a subscriber's secret cannot be decrypted.
 const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-pub(super) type Receivers = HashMap<SubscriberId, Arc<Receiver>>;
+pub(super) type PreparedSubscribers = HashMap<SubscriberId, Arc<PreparedSubscriber>>;
 
-pub(super) struct ReceiverCache {
+pub(super) struct SubscriberCache {
     store: SubscriberStore,
     keys: KeySource,
     clock: Clock,
-    cached: Mutex<CachedReceivers>,
+    cached: Mutex<CachedSubscribers>,
 }
 
 /// The subscribers as they were at `revision`.
 #[derive(Default)]
-struct CachedReceivers {
+struct CachedSubscribers {
     revision: Option<i64>,
     keys_refreshed_at: Option<Instant>,
-    receivers: Receivers,
+    subscribers: PreparedSubscribers,
 }
 
-impl ReceiverCache {
+impl SubscriberCache {
     pub(super) fn new(store: SubscriberStore, keys: KeySource, clock: Clock) -> Self {
         Self { store, keys, clock, cached: Mutex::default() }
     }
 
-    pub(super) async fn all(&self) -> Result<Receivers, WorkerError> {
-        Ok(self.current().await?.receivers.clone())
+    pub(super) async fn all(&self) -> Result<PreparedSubscribers, WorkerError> {
+        Ok(self.current().await?.subscribers.clone())
     }
 
-    pub(super) async fn find(&self, id: SubscriberId) -> Result<Option<Arc<Receiver>>, WorkerError> {
-        Ok(self.current().await?.receivers.get(&id).cloned())
+    pub(super) async fn find(
+        &self,
+        id: SubscriberId,
+    ) -> Result<Option<Arc<PreparedSubscriber>>, WorkerError> {
+        Ok(self.current().await?.subscribers.get(&id).cloned())
     }
 
     /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
-    async fn current(&self) -> Result<MutexGuard<'_, CachedReceivers>, WorkerError> {
+    async fn current(&self) -> Result<MutexGuard<'_, CachedSubscribers>, WorkerError> {
         let revision = self.store.revision().await?;
         let mut cached = self.cached.lock().await;
-        let all_decrypted = cached.receivers.values().all(|receiver| receiver.has_decrypted_secrets());
+        let all_decrypted = cached.subscribers.values().all(|subscriber| subscriber.has_decrypted_secrets());
         let is_refresh_due = |refreshed_at: Instant| refreshed_at.elapsed() >= KEY_REFRESH_INTERVAL;
         let needs_refresh = !all_decrypted && cached.keys_refreshed_at.is_none_or(is_refresh_due);
         let may_have_new_keys = needs_refresh && self.keys.refresh().await;
@@ -58,18 +61,18 @@ impl ReceiverCache {
             cached.keys_refreshed_at = Some(Instant::now());
         }
         if cached.revision != Some(revision) || may_have_new_keys {
-            (cached.revision, cached.receivers) = (Some(revision), self.read().await?);
+            (cached.revision, cached.subscribers) = (Some(revision), self.read().await?);
         }
         Ok(cached)
     }
 
-    async fn read(&self) -> Result<Receivers, WorkerError> {
+    async fn read(&self) -> Result<PreparedSubscribers, WorkerError> {
         let keys = self.keys.key_ring().await?;
-        let mut receivers = HashMap::new();
+        let mut subscribers = HashMap::new();
         for subscriber in self.store.list(None).await? {
-            match Receiver::from_subscriber(&subscriber, &keys, (self.clock)()) {
-                Ok(receiver) => {
-                    receivers.insert(subscriber.id, Arc::new(receiver));
+            match PreparedSubscriber::new(&subscriber, &keys, (self.clock)()) {
+                Ok(prepared) => {
+                    subscribers.insert(prepared.id, Arc::new(prepared));
                 }
                 Err(error) => {
                     let (subscriber, error) = (subscriber.name, error.to_string());
@@ -77,6 +80,6 @@ impl ReceiverCache {
                 }
             }
         }
-        Ok(receivers)
+        Ok(subscribers)
     }
 }
