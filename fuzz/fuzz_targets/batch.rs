@@ -8,7 +8,7 @@ use hookbridge::recorder::parse_batch;
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     let body = String::from_utf8_lossy(body);
     let batch = parse_batch(SPARKPOST.batch_format().unwrap(), None, &body, jiff::Timestamp::UNIX_EPOCH);
-    assert!(batch.unrecognized <= batch.events.len());
+    assert!(batch.unrecognized_count <= batch.events.len());
     for record in &batch.events {
         assert!(serde_json::from_str::<serde::de::IgnoredAny>(&record.detail).is_ok());
         assert!(!record.id.is_empty() && record.id.len() <= 1024 && !record.id.contains('\0'));

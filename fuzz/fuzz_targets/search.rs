@@ -2,130 +2,67 @@
 
 #![no_main]
 
-use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hookbridge::auth::{Authenticator, TokenScope};
-use hookbridge::feed::{Feed, FeedRequest, SEARCH_PATHS};
-use hookbridge::log::{
-    Bounds, CursorSigningKey, EventBatch, EventFilter, EventKey, EventReader, EventStore, LogError,
-    MaintenanceReport, PageLimit, PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy,
-    Row, Search, SqlExecutor, Statement, StoredEvent,
-};
-use jiff::Timestamp;
+use hookbridge::api::{Api, ApiRequest, Authenticator, SEARCH_PATHS};
+use hookbridge::db::Database;
+use hookbridge::log::{EventBatch, EventLog, NewEvent};
+use http::{HeaderMap, HeaderValue, Method, header};
+use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::{Builder, Runtime};
 
-fn event(n: i64) -> StoredEvent {
-    StoredEvent {
-        key: EventKey { time: Timestamp::UNIX_EPOCH, id: n.to_string() },
-        source: String::new(),
-        detail_type: String::new(),
-        account: String::new(),
-        region: String::new(),
-        resources: vec![],
-        detail: "{}".into(),
-    }
-}
+/// More events than a page has by default.
+const EVENTS: i64 = 1500;
 
-static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
+/// The API over an SQLite log in a temporary folder, and the runtime that serves its requests.
+static SERVER: LazyLock<(Runtime, Api)> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let api = runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let log = EventLog::new(Database::open(&folder.join("log.db").as_path().into(), 1).await.unwrap());
+        let now = Timestamp::now();
+        let event = |age: i64| {
+            let time = now - SignedDuration::from_secs(age);
+            NewEvent::from_content("sparkpost.com", "bounce", format!("{{\"n\":{age}}}").into(), time)
+        };
+        let events = (0..EVENTS).map(event).collect();
+        let batch = EventBatch { origin: Some("fuzz".into()), events, unrecognized_count: 0 };
+        log.record(&batch).await.unwrap();
+        Api::new(Authenticator::Open).with_log(log)
+    });
+    (runtime, api)
+});
 
-/// A log with one event more than any page holds.
-struct Full;
-
-impl EventStore for Full {
-    async fn record(&self, _: &EventBatch<'_>) -> Result<RecordOutcome, LogError> {
-        unreachable!()
-    }
-    async fn mark_published(&self, _: i64) -> Result<(), LogError> {
-        unreachable!()
-    }
-    async fn batch_event_keys(&self, _: i64) -> Result<Vec<hookbridge::log::EventKey>, LogError> {
-        unreachable!()
-    }
-    async fn find_unrecorded(&self, _: Vec<String>) -> Result<Vec<String>, LogError> {
-        unreachable!()
-    }
-    async fn search(&self, _: &Search, page: &PageRequest) -> Result<Vec<StoredEvent>, LogError> {
-        Ok((0..page.limit.min(3)).map(|n| event(n.into())).collect())
-    }
-    async fn count(&self, _: &Search) -> Result<u64, LogError> {
-        Ok(3)
-    }
-    async fn maintain(&self, _: &RetentionPolicy) -> Result<MaintenanceReport, LogError> {
-        unreachable!()
-    }
-}
-
-impl EventReader for Full {
-    async fn assign_positions(&self) -> Result<Position, LogError> {
-        Ok(2000)
-    }
-    async fn bounds(&self) -> Result<Bounds, LogError> {
-        Ok(Bounds { first_position: 1, end_position: 2000 })
-    }
-    async fn read_events(
-        &self,
-        window: Range<Position>,
-        _: &EventFilter,
-        most: PageLimit,
-    ) -> Result<Option<Vec<PositionedEvent>>, LogError> {
-        assert!((1..=2000).contains(&window.start) && window.end <= 2000);
-        let mut events: Vec<_> =
-            window.map(|position| PositionedEvent { position, event: event(position) }).collect();
-        if most.from_end {
-            events.drain(..events.len().saturating_sub(most.max_events));
-        }
-        events.truncate(most.max_events);
-        Ok(Some(events))
-    }
-    async fn first_position_since(&self, _: Timestamp) -> Result<Position, LogError> {
-        Ok(7)
-    }
-    async fn recorded_at(&self, _: Position) -> Result<Option<Timestamp>, LogError> {
-        unreachable!()
-    }
-    async fn find_event(&self, _: &str, _: &[String]) -> Result<Option<StoredEvent>, LogError> {
-        unreachable!()
-    }
-    async fn cursor_signing_key(&self) -> Result<CursorSigningKey, LogError> {
-        Ok(CursorSigningKey::new(vec![7; 32]))
-    }
-    async fn wait_for_position(&self, _: Position) -> Result<(), LogError> {
-        std::future::pending().await
-    }
-}
-
-impl SqlExecutor for Full {
-    async fn execute_transaction(&self, _: Vec<Statement>) -> Result<Vec<Vec<Row>>, LogError> {
-        unreachable!()
-    }
-
-    async fn maintain_partitions(&self, _: &'static str, _: Timestamp) -> Result<(), LogError> {
-        unreachable!()
-    }
-}
-
-fn answer(path: &str, query: &str) -> (u16, String) {
-    let feed = Feed::new(Full, Authenticator::Open);
-    let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-    let request =
-        FeedRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
-    let answer = RUNTIME.block_on(feed.handle(request, &TokenScope::AllSources));
-    (answer.status.as_u16(), String::from_utf8(answer.body).unwrap())
+fn get(path: &str, query: &str) -> (u16, Vec<u8>) {
+    let (runtime, api) = &*SERVER;
+    let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
+    let request = ApiRequest {
+        method: &Method::GET,
+        path,
+        query,
+        headers: &headers,
+        body: b"",
+        max_wait: Duration::ZERO,
+    };
+    let response = runtime.block_on(async {
+        let token = api.authenticate(&headers, path, false).await.ok().unwrap();
+        api.handle(request, &token).await
+    });
+    (response.status.as_u16(), response.body)
 }
 
 libfuzzer_sys::fuzz_target!(|query: &str| {
     for path in SEARCH_PATHS.into_iter().chain(["/events"]) {
-        let (status, body) = answer(path, query);
-        let page: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert!(status == 200 || status == 400);
+        let (status, body) = get(path, query);
+        assert!(status == 200 || status == 400, "{status}");
+        let page: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let next = page["links"]["next"].as_str().or_else(|| page["links"][0]["href"].as_str());
         if let Some((path, query)) = next.and_then(|next| next.split_once('?')) {
-            assert_eq!(answer(path, query).0, 200, "{query}");
+            assert_eq!(get(path, query).0, 200, "{query}");
         }
         if let Some(cursor) = page["cursor"].as_str() {
-            assert_eq!(answer(path, &format!("after={cursor}")).0, 200, "{cursor}");
+            assert_eq!(get(path, &format!("after={cursor}")).0, 200, "{cursor}");
         }
     }
 });
