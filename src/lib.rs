@@ -1,9 +1,9 @@
 //! hookbridge: webhooks into AWS, and events out of it.
 //!
 //! [`bridge`] receives a webhook, verifies it with a signature scheme of [`providers`] and a secret of [`secrets`], and
-//! publishes an [`event`] on a [`bus`]. [`recorder`] and [`poller`] fill the [`log`], [`api`] serves it over HTTP,
-//! [`delivery`] sends its events to subscribers. [`serve`] runs all of these in one process; the programs in `src/bin`
-//! run them on AWS Lambda, through [`lambda`].
+//! publishes an [`event`] on a [`bus`]. [`recorder`] and [`poller`] fill the [`log`], [`api`] serves the log over HTTP, and
+//! [`delivery`] sends events to subscribers. [`serve`] runs all these modules in one process. The programs in `src/bin`
+//! run these modules as functions on AWS Lambda, through [`lambda`].
 //!
 //! `ARCHITECTURE.md` shows the layers: a module imports only modules below it.
 

@@ -1,6 +1,6 @@
 //! Measures deliveries per second, from an event in the log to the recorded attempt. The baselines are one loop that posts signed
-//! bodies with the same HTTP client, and as many such loops as there are concurrent attempts. Also measures the cost of a million
-//! pending deliveries.
+//! bodies with the same HTTP client, and as many such loops as there are concurrent attempts. Also measures how long the claim of
+//! due deliveries takes, and how much memory `serve` needs, while a million deliveries are pending.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,21 +30,21 @@ use hookbridge::log::{EventBatch, EventLog, NewEvent, SearchColumns};
 use hookbridge::util::http_client;
 use jiff::Timestamp;
 
-const EVENTS: usize = 40_000;
+const EVENT_COUNT: usize = 40_000;
 const CONCURRENCY: usize = 64;
-const PENDING: usize = 1_000_000;
-/// Subscribers of the pending deliveries.
-const SUBSCRIBERS: usize = 100;
+const PENDING_DELIVERIES: usize = 1_000_000;
+/// Number of subscribers among which the pending deliveries are divided.
+const SUBSCRIBER_COUNT: usize = 100;
 const DUE_PER_SUBSCRIBER: usize = 5;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn main() {
     let database = std::env::var("BENCH_DATABASE").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (url, received_count) = receiver();
-    // Runs before and after each measurement, because the machine's speed varies.
+    let (url, received_count) = start_subscriber_server();
+    // The baselines run before and after each measurement, because the machine's speed varies.
     let baseline = || {
-        [(1, EVENTS / 4), (CONCURRENCY, EVENTS)]
+        [(1, EVENT_COUNT / 4), (CONCURRENCY, EVENT_COUNT)]
             .map(|(n, events)| runtime.block_on(post_rate(&url, n, events)))
     };
     for (name, flags) in [("SQLite", vec![]), ("PostgreSQL", vec!["--database", database.as_str()])] {
@@ -52,21 +52,22 @@ fn main() {
         let server = ServerProcess::new(&flags);
         let log = runtime.block_on(server.log(&flags));
         server.command(&flags, &["create", "bench", "--url", &url, "--limit", &CONCURRENCY.to_string()]);
-        // One event to warm up, so that one-time work is not measured.
+        // Deliver one event before the measurement, so that one-time work is not measured.
         let before = received_count.load(Ordering::SeqCst);
         runtime.block_on(log.record(0..1));
         wait_until(|| received_count.load(Ordering::SeqCst) > before);
         let (started, before) = (Instant::now(), received_count.load(Ordering::SeqCst));
-        let event_count = EVENTS + 1;
+        let total_count = EVENT_COUNT + 1;
         runtime.block_on(async {
-            for start in (1..event_count).step_by(1000) {
-                log.record(start..(start + 1000).min(event_count)).await;
+            for start in (1..total_count).step_by(1000) {
+                log.record(start..(start + 1000).min(total_count)).await;
             }
         });
-        // Queries the database only near the end, because counting rows slows it down.
-        wait_until(|| received_count.load(Ordering::SeqCst) >= before + EVENTS);
-        wait_until(|| runtime.block_on(log.attempts()) >= event_count);
-        let rate = EVENTS as f64 / started.elapsed().as_secs_f64();
+        // Wait for the last delivery before counting attempts in the database, because counting rows slows the database
+        // down.
+        wait_until(|| received_count.load(Ordering::SeqCst) >= before + EVENT_COUNT);
+        wait_until(|| runtime.block_on(log.attempts()) >= total_count);
+        let rate = EVENT_COUNT as f64 / started.elapsed().as_secs_f64();
         server.command(&flags, &["delete", "bench"]);
         drop(server);
         let baseline_after = baseline();
@@ -82,13 +83,13 @@ fn main() {
     let server = ServerProcess::new(&["--database", &database]);
     std::thread::sleep(Duration::from_secs(5));
     println!(
-        "PostgreSQL: serve with {PENDING} pending deliveries: {} MiB at rest",
+        "PostgreSQL: serve with {PENDING_DELIVERIES} pending deliveries: {} MiB at rest",
         server.resident_mebibytes()
     );
 }
 
-/// A subscriber's server on its own threads.
-fn receiver() -> (String, Arc<AtomicUsize>) {
+/// Starts a subscriber's HTTP server on its own threads. Returns its URL and the number of received requests.
+fn start_subscriber_server() -> (String, Arc<AtomicUsize>) {
     let received_count = Arc::new(AtomicUsize::new(0));
     let (url_sender, url_receiver) = std::sync::mpsc::channel();
     let counter = received_count.clone();
@@ -154,7 +155,7 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A running `hookbridge serve` with its own folder.
+/// A running `hookbridge serve` with its own data folder.
 struct ServerProcess {
     process: Child,
     folder: tempfile::TempDir,
@@ -210,7 +211,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// The log of the server, opened by the benchmark too.
+/// The server's log, in which the benchmark records events and counts attempts.
 enum BenchLog {
     Postgres(EventLog, sqlx::PgPool),
     Sqlite(EventLog, sqlx::SqlitePool),
@@ -277,17 +278,18 @@ impl Bus for NullBus {
     }
 }
 
-/// Measures the time to claim the due deliveries among a million pending ones.
+/// Measures how long the worker takes to claim the due deliveries among a million pending deliveries, with none due and with
+/// [`DUE_PER_SUBSCRIBER`] due for each subscriber.
 async fn measure_claims(database: &str) {
     let pool = sqlx::PgPool::connect(database).await.unwrap();
-    let (subscribers, due) = (SUBSCRIBERS, DUE_PER_SUBSCRIBER);
+    let (subscribers, due) = (SUBSCRIBER_COUNT, DUE_PER_SUBSCRIBER);
     let fill = format!(
         "truncate hookbridge.deliveries, hookbridge.messages, hookbridge.attempts;
          insert into hookbridge.subscribers (name, url, settings, secrets, created)
            select 'waiting-' || n, 'https://192.0.2.1/', '{{}}', '[]', 0 from generate_series(1, {subscribers}) n;
          update hookbridge.dispatch set revision = revision + 1;
          insert into hookbridge.messages (event, type, body, created)
-           select n, 'bench', '{{\"detail\":{{}}}}', 0 from generate_series(1, {PENDING}) n;
+           select n, 'bench', '{{\"detail\":{{}}}}', 0 from generate_series(1, {PENDING_DELIVERIES}) n;
          insert into hookbridge.deliveries (event, subscriber, message, created, since, next_attempt, attempts, tried)
            select m.event, s.id, m.id, now.at, now.at, now.at + 86400000000 + m.id, 1, now.at
            from (select (extract(epoch from now()) * 1000000)::bigint as at) now, hookbridge.messages m
@@ -327,7 +329,7 @@ async fn measure_claims(database: &str) {
         times[times.len() / 2].as_secs_f64() * 1000.0
     };
     println!(
-        "PostgreSQL: a sweep over {PENDING} pending deliveries, none due: {:.1} ms, wanted at most 50",
+        "PostgreSQL: a sweep over {PENDING_DELIVERIES} pending deliveries, none due: {:.1} ms, wanted at most 50",
         median(idle_times)
     );
     println!(

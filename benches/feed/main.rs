@@ -1,4 +1,5 @@
-//! Measures the latency of a long poll, and the cost of a thousand of them: `hookbridge serve` with SQLite and with PostgreSQL.
+//! Measures `hookbridge serve` with SQLite and with PostgreSQL: the latency of a long poll, and the processor time that a
+//! thousand idle long polls use.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,7 +26,7 @@ fn main() {
     let sqlite = ServerProcess::new(&[]);
     println!(
         "SQLite: from the webhook's 202 to a waiting reader's first byte: {}",
-        latency(&sqlite, webhook)
+        latency(&sqlite, send_webhook)
     );
     println!(
         "SQLite: {LONG_POLLS} long polls use {:.4} of a core, wanted at most 0.1",
@@ -34,14 +35,14 @@ fn main() {
     let postgres = ServerProcess::new(&["--database", &database]);
     println!(
         "PostgreSQL: from the webhook's 202 to a waiting reader's first byte: {}",
-        latency(&postgres, webhook)
+        latency(&postgres, send_webhook)
     );
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let log = EventLog::new(runtime.block_on(Database::open(&database.parse().unwrap(), 2)).unwrap());
     let mut n = 0;
     let recorder = |_: SocketAddr| {
         n += 1;
-        runtime.block_on(record(&log, n))
+        runtime.block_on(record_event(&log, n))
     };
     println!(
         "PostgreSQL: from another process's commit to a waiting reader's first byte: {}",
@@ -107,14 +108,15 @@ fn read_response(mut stream: TcpStream) -> String {
     response
 }
 
-fn cursor(response: &str) -> String {
+fn parse_cursor(response: &str) -> String {
     let (_, rest) = response.rsplit_once("\"cursor\":\"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// The median and the 99th percentile of the times from the return of `trigger` to the first byte.
+/// The median and the 99th percentile of the latency: the time from the instant that `trigger` returns to the first byte of the
+/// long poll's response.
 fn latency(server: &ServerProcess, mut trigger: impl FnMut(SocketAddr) -> Instant) -> String {
-    let mut next = cursor(&read_response(send_request(server.address, "after=now")));
+    let mut next = parse_cursor(&read_response(send_request(server.address, "after=now")));
     let mut times = Vec::new();
     for _ in 0..ITERATIONS {
         let stream = send_request(server.address, &format!("after={next}&wait=25"));
@@ -128,7 +130,7 @@ fn latency(server: &ServerProcess, mut trigger: impl FnMut(SocketAddr) -> Instan
         let triggered_at = trigger(server.address);
         let (first_byte, response) = reader.join().unwrap();
         times.push(first_byte.saturating_duration_since(triggered_at));
-        next = cursor(&response);
+        next = parse_cursor(&response);
     }
     times.sort_unstable();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
@@ -136,8 +138,8 @@ fn latency(server: &ServerProcess, mut trigger: impl FnMut(SocketAddr) -> Instan
     format!("p50 {:.2} ms, p99 {:.2} ms, wanted at most 25 ms", milliseconds(p50), milliseconds(p99))
 }
 
-/// Sends a webhook, and returns the time of the response.
-fn webhook(address: SocketAddr) -> Instant {
+/// Sends a webhook, and returns the instant at which the response arrived.
+fn send_webhook(address: SocketAddr) -> Instant {
     let body = r#"{"ref":"refs/heads/main"}"#;
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
@@ -158,8 +160,8 @@ fn webhook(address: SocketAddr) -> Instant {
     Instant::now()
 }
 
-/// Records an event outside the server's process, and returns the time of the commit.
-async fn record(log: &EventLog, n: usize) -> Instant {
+/// Records an event outside the server's process, and returns the instant after the commit.
+async fn record_event(log: &EventLog, n: usize) -> Instant {
     let record = NewEvent {
         time: jiff::Timestamp::now(),
         id: format!("{n}").into(),

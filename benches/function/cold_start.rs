@@ -1,5 +1,5 @@
-//! Measures the memory of the function, and the time from `exec` to the first response, with the secret fetched and the event
-//! published.
+//! Measures the time from `exec` to the first response, for which the function has fetched the secret and published the event.
+//! The baseline is a function that does only this (`examples/plain_function.rs`). Also measures the memory of the function.
 
 use super::runtime_api::FunctionProcess;
 use super::{event, median, stub};
@@ -15,7 +15,7 @@ pub async fn compare(aws: &stub::Aws) {
     let (mut bridge_times, mut plain_times) = (Vec::new(), Vec::new());
     let mut memory_kib = 0;
     for _ in 0..ITERATIONS {
-        // Alternates, so that other load on the machine affects both.
+        // Alternate between the two functions, so that other load on the machine affects both.
         let mut function = FunctionProcess::start(&plain_program, &environment, event.clone()).await;
         plain_times.push(function.first_response().await);
         drop(function);

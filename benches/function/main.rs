@@ -1,4 +1,5 @@
-//! Measures the function's speed, as ratios within one run. `scripts/bench` builds the binaries and runs it.
+//! Measures the speed of the function `bridge`, each time against a baseline of the same run. `scripts/bench` builds the
+//! binaries and runs this benchmark.
 //!
 //! A local stub replaces AWS and responds at once over TLS, so that AWS's latency is not measured.
 

@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, mpsc};
 
-/// A running function; killed when dropped.
+/// A running function. Dropping this value kills the process.
 pub struct FunctionProcess {
     pub process: Child,
     started: Instant,
@@ -27,7 +27,7 @@ struct Api {
 }
 
 impl FunctionProcess {
-    /// Starts `program` with `first` as its first event.
+    /// Starts the function `program`, which receives `first` as its first event.
     pub async fn start(program: &str, environment: &[(&'static str, String)], first: String) -> Self {
         let (events, event_receiver) = mpsc::channel(1);
         let (response_sender, responses) = mpsc::channel(1);
@@ -60,7 +60,7 @@ impl FunctionProcess {
         received_at.duration_since(self.started).as_secs_f64() * 1e3
     }
 
-    /// Invokes the function again.
+    /// Invokes the function with a further event, and waits for its response.
     pub async fn invoke(&mut self, event: String) {
         self.events.send(event).await.unwrap();
         self.next_response().await;
@@ -72,7 +72,7 @@ impl FunctionProcess {
         received_at
     }
 
-    /// Resident memory in KiB, private and file-backed.
+    /// The resident memory of the process in KiB, including file-backed pages.
     pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub const SECRET: &str = "a secret for measuring";
 
-/// A running stub: its URL, and the path of a bundle of root certificates that includes its own.
+/// A running stub: its URL, and the path of a bundle of root certificates that includes the stub's certificate.
 pub struct Aws {
     pub url: String,
     pub bundle: PathBuf,
@@ -23,7 +23,7 @@ impl Aws {
     pub async fn start(folder: &Path) -> Self {
         let certificate =
             rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).unwrap();
-        // Includes the system's roots, because reading them is part of a cold start.
+        // Include the system's root certificates in the bundle, because reading them is part of a cold start.
         let system = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
         let system = system.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
         let bundle = folder.join("roots.pem");

@@ -1,4 +1,4 @@
-//! Generates batches like SparkPost's, with the fields and sizes of its documentation, and increasing ids and times.
+//! Generates batches like SparkPost's: with the fields and sizes of SparkPost's documentation, and increasing ids and times.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,7 @@ pub(crate) struct Generator {
 }
 
 impl Generator {
-    /// Starts `days` days ago, with `events_per_day` events a day.
+    /// Creates a generator whose first event is `days` days old, and whose times contain about `events_per_day` events a day.
     pub(crate) fn new(days: u64, events_per_day: usize) -> Self {
         let now = jiff::Timestamp::now().as_millisecond().cast_unsigned();
         let step = 86_400_000 / events_per_day as u64;

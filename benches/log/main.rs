@@ -1,6 +1,6 @@
 //! Measures the speed of recording and reading, as ratios within one run on one machine: the recorder against PostgreSQL's
-//! server-side COPY of the same rows into a table with the same key; many rows against one million; the search against
-//! hand-written SQL.
+//! server-side COPY of the same rows into a table with the same key; a log with many rows against the log with one million; the
+//! search against hand-written SQL.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 #![allow(clippy::cast_precision_loss, reason = "rates need no more digits")]
@@ -75,7 +75,7 @@ async fn best_rate(log: &Arc<EventLog>, generator: &mut Generator) -> f64 {
     best
 }
 
-/// Records the measured batches while another task assigns positions, and returns events per second.
+/// Records the measured batches while another task assigns positions, and returns the recorded events per second.
 async fn load_while_following(log: &Arc<EventLog>, generator: &mut Generator) -> f64 {
     let follower_log = log.clone();
     let follower = tokio::spawn(async move {
@@ -89,7 +89,7 @@ async fn load_while_following(log: &Arc<EventLog>, generator: &mut Generator) ->
     rate
 }
 
-/// Records batches, and returns events per second.
+/// Records batches, and returns the recorded events per second.
 async fn load(log: &Arc<EventLog>, generator: &mut Generator, batches: usize) -> f64 {
     // Measured batches are generated before the measurement starts.
     let generated: Vec<_> = if batches == MEASURED_BATCHES {
@@ -133,8 +133,8 @@ async fn load(log: &Arc<EventLog>, generator: &mut Generator, batches: usize) ->
     recorded as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Measures what positions cost writers: alternates between runs with and without the index of positions and the task that
-/// assigns them.
+/// Measures how much positions slow recording down: alternates between runs with and without the index of positions and the
+/// task that assigns positions.
 async fn positions_cost(log: &Arc<EventLog>, pool: &PgPool, generator: &mut Generator) {
     let (mut with_positions, mut without_positions) = (0.0_f64, 0.0_f64);
     for _ in 0..4 {
@@ -156,7 +156,7 @@ async fn positions_cost(log: &Arc<EventLog>, pool: &PgPool, generator: &mut Gene
     );
 }
 
-/// Measures the server's COPY of the same rows from a file, after a COPY to that file.
+/// Copies recorded rows to a file, and compares the speed of PostgreSQL's COPY from that file with `recorder_rate`.
 async fn copy(pool: &PgPool, recorder_rate: f64) {
     let file = std::env::var("BENCH_SERVER_FILE").unwrap();
     let rows = MEASURED_BATCHES * BATCH_SIZE;
@@ -199,7 +199,8 @@ async fn find(api: &Api, query: &str) {
     get(api, SEARCH_PATHS[0], query).await;
 }
 
-/// Measures a search page of one day per filter, against the search's two SQL statements written by hand.
+/// Measures, for each filter, the first page of a search over one day. The baseline is the two SQL statements of that search,
+/// written by hand.
 async fn search(log: &Arc<EventLog>, pool: &PgPool) {
     let api = Api::new(Authenticator::Open).with_log(EventLog::clone(log));
     let to = Timestamp::now() - SignedDuration::from_hours(24);

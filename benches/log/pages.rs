@@ -1,4 +1,4 @@
-//! Measures a page of `GET /events` against the same rows by hand-written SQL and serialization.
+//! Measures a page of `GET /events`. The baseline is hand-written SQL and serialization of the same rows.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ struct Envelope<'a> {
     detail: Box<RawValue>,
 }
 
-/// Measures a page at the start, in the middle and at the end of the log, and returns the milliseconds.
+/// Measures a page at the start, in the middle and at the end of the log, and returns the milliseconds of each page.
 pub(crate) async fn compare(log: &EventLog, pool: &PgPool) -> Vec<(&'static str, f64)> {
     let Bounds { first_position: first, end_position: end } = log.bounds().await.unwrap();
     let api = Api::new(Authenticator::Open).with_log(log.clone());
@@ -33,7 +33,7 @@ pub(crate) async fn compare(log: &EventLog, pool: &PgPool) -> Vec<(&'static str,
     for (label, from) in
         [("the start", first), ("the middle", (first + end) / 2), ("the end", end - PAGE_SIZE)]
     {
-        // The cursor of the preceding page.
+        // The `after` parameter with which the page starts at position `from`.
         let query = if from == first { "after=start".to_owned() } else { cursor_at(&api, pool, from).await };
         let (mut api_time, mut sql_time) = (Duration::MAX, Duration::MAX);
         for _ in 0..15 {
@@ -77,7 +77,8 @@ async fn compare_one_type(api: &Api, pool: &PgPool, from: i64, every_type_millis
 
 /// Returns the `after` parameter of the page that starts at `position`.
 async fn cursor_at(api: &Api, pool: &PgPool, position: i64) -> String {
-    // Paging backwards from the end would take long, so the search starts at the time of the batch.
+    // Paging from the start of the log would take long. Start at the time of the last batch before `position` instead, and
+    // page forward from there.
     let batch = "select to_char(recorded at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), position from hookbridge.batches
         where recorded = (select recorded from hookbridge.batches where position <= $1 order by position desc limit 1)
         order by position limit 1";

@@ -1,6 +1,6 @@
-//! Measures the webhooks per second that `hookbridge serve` verifies and stores durably. The baselines are the same server without
-//! verification and storage (same threads, allocator, connections, limits and router; the body is read), and a minimal server with
-//! the same libraries on all cores.
+//! Measures the webhooks per second that `hookbridge serve` verifies and stores durably. There are two baselines. The first is
+//! the same server without verification and storage (same threads, allocator, connections, limits and router; it reads the body).
+//! The second is a minimal server with the same libraries on all cores.
 
 #![allow(
     clippy::unwrap_used,
@@ -77,10 +77,10 @@ async fn compare() {
     let (mut rates, mut stored_count) = ([0.0; 3], 0);
     for _ in 0..ROUNDS {
         for (rate, server) in rates.iter_mut().zip(["same-server", "plain-server", "serve"]) {
-            // A new server for each round, because unfinished work of one round would slow the next.
+            // Start a new server for each round, because unfinished work of one round would slow the next round.
             let folder = tempfile::tempdir().unwrap();
             let process = ServerProcess::new(command(server, folder.path()));
-            *rate += load(process.address, &request).await / ROUNDS as f64;
+            *rate += measure_request_rate(process.address, &request).await / ROUNDS as f64;
             let events = std::fs::read_to_string(folder.path().join("events.jsonl"));
             stored_count += events.map_or(0, |events| events.lines().count());
         }
@@ -148,8 +148,8 @@ fn request() -> Vec<u8> {
     .into_bytes()
 }
 
-/// Requests per second over connections that each wait for a response before the next request.
-async fn load(address: SocketAddr, request: &[u8]) -> f64 {
+/// The requests per second over [`CONNECTIONS`] connections, each of which waits for a response before its next request.
+async fn measure_request_rate(address: SocketAddr, request: &[u8]) -> f64 {
     let started = Instant::now();
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {

@@ -1,4 +1,5 @@
-//! Arbitrary bytes as a detail: an accepted detail is preserved byte for byte, and its fields can be read.
+//! Arbitrary bytes as the `detail` of an event: an accepted detail is preserved byte for byte, and reading its fields does not
+//! panic.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Arbitrary text as a queue message with an entry: an accepted entry round-trips.
+//! Arbitrary text as a message of the spill queue: an event that is parsed from a message is equal after it is serialized and
+//! parsed again.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Arbitrary bytes as a page of a provider's event list: the next request goes to the same host, and a database accepts every
-//! record.
+//! Arbitrary bytes as a page of a provider's event list: the query of the next page cannot change the request's host or path, and
+//! a database accepts every parsed event.
 
 #![no_main]
 

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::{Builder, Runtime};
 
-/// More events than a page has by default.
-const EVENTS: i64 = 1500;
+/// The number of recorded events: more than a page has by default, so that some responses link to a next page.
+const EVENT_COUNT: i64 = 1500;
 
 /// The API over an SQLite log in a temporary folder, and the runtime that serves its requests.
 static SERVER: LazyLock<(Runtime, Api)> = LazyLock::new(|| {
@@ -26,7 +26,7 @@ static SERVER: LazyLock<(Runtime, Api)> = LazyLock::new(|| {
             let time = now - SignedDuration::from_secs(age);
             NewEvent::from_content("sparkpost.com", "bounce", format!("{{\"n\":{age}}}").into(), time)
         };
-        let events = (0..EVENTS).map(event).collect();
+        let events = (0..EVENT_COUNT).map(event).collect();
         let batch = EventBatch { origin: Some("fuzz".into()), events, unrecognized_count: 0 };
         log.record(&batch).await.unwrap();
         Api::new(Authenticator::Open).with_log(log)

@@ -1,4 +1,5 @@
-//! Arbitrary bytes as the signature, content type, query and body of a webhook of every provider: none passes verification.
+//! Arbitrary bytes as the signature, content type, query and body of a webhook of every provider: no webhook passes
+//! verification.
 
 #![no_main]
 

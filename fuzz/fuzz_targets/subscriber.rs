@@ -1,4 +1,5 @@
-//! Arbitrary bytes as a subscriber's pattern, its event and its URL: nothing panics, and no internal address passes.
+//! Arbitrary bytes as an event pattern, an event and a subscriber's URL: parsing and matching do not panic, and a URL with an
+//! internal address is rejected.
 
 #![no_main]
 

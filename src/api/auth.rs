@@ -1,7 +1,7 @@
 //! Authentication and authorization of API clients.
 //!
 //! A client sends a bearer token, or signs its request with AWS credentials (SigV4), which AWS verifies before it invokes the
-//! function. A token may be limited to the events of some sources. A token list stores only hashes of tokens.
+//! function. A token may be limited to the events of some sources. The token list stores only the hashes of tokens.
 
 use std::sync::Arc;
 
@@ -14,9 +14,10 @@ use crate::secrets::{
 };
 
 pub enum Authenticator {
-    /// Accepts every client. `hookbridge serve` uses it without a token; its access policy then lets only local requests through,
-    /// or none.
+    /// Accepts every client. `hookbridge serve` uses this variant if no token is configured; its access policy
+    /// (`serve/http/access.rs`) then rejects requests that are not local, and with `--public-url` all requests.
     Open,
+    /// Accepts the tokens of this list.
     Tokens(TokenList),
     /// Accepts the tokens of a list in Secrets Manager, and requests whose SigV4 signature AWS has verified.
     SecretsManager(Box<CachedSecrets<SecretsManager>>),
@@ -24,7 +25,7 @@ pub enum Authenticator {
     AwsSignature,
 }
 
-/// The list of API tokens, in the JSON form that the token secret contains:
+/// The list of API tokens. The token secret in Secrets Manager contains the list as JSON:
 /// `{"tokens": [{"name": "ci", "sha256": "...", "sources": ["sparkpost.com"]}]}`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -44,28 +45,30 @@ pub struct ApiToken {
     pub sources: Option<Vec<String>>,
 }
 
+/// The sources whose events a token may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenScope {
     AllSources,
     Sources(Vec<String>),
 }
 
+/// An authenticated client and what the client may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticatedToken {
-    /// The token's name; `None` if AWS authenticated the client, or if the server accepts every client.
-    pub token: Option<String>,
+    /// The token's name in the token list; `None` if AWS authenticated the client, or if the server accepts every client.
+    pub name: Option<String>,
     pub scope: TokenScope,
 }
 
 impl AuthenticatedToken {
     pub fn all_sources() -> Self {
-        Self { token: None, scope: TokenScope::AllSources }
+        Self { name: None, scope: TokenScope::AllSources }
     }
 }
 
 impl TokenScope {
-    /// Limits `requested` to the sources that the scope allows; an empty list requests every source. Returns false if none of the
-    /// requested sources is allowed.
+    /// Removes the sources that the scope does not allow from `requested`. An empty `requested` stands for every source; if the
+    /// scope is limited, the allowed sources replace it. Returns false if no source is left.
     pub fn restrict_sources(&self, requested: &mut Vec<String>) -> bool {
         let Self::Sources(sources) = self else { return true };
         if requested.is_empty() {
@@ -101,13 +104,14 @@ impl TokenList {
     }
 
     fn from_secret(version: &SecretVersion) -> Result<Self, SecretError> {
-        // serde's error is dropped, because its message could quote a hash, or a token in the wrong place.
+        // serde's error is dropped, because its message could quote a token's hash, or a token that was stored in place of its
+        // hash.
         serde_json::from_slice(version.secret.expose()).map_err(|_| {
             SecretError::Unreadable("the token secret does not contain the expected JSON".into())
         })
     }
 
-    /// Looks up a token by its hash. It compares every entry in constant time, so that the response time reveals no hash.
+    /// Looks up a token by its hash. Every entry is compared in constant time, so that the response time reveals no hash.
     fn authenticate(&self, token: &str) -> Option<AuthenticatedToken> {
         let hash = hex::encode(Sha256::digest(token));
         let mut found = None;
@@ -117,23 +121,23 @@ impl TokenList {
             }
         }
         found.map(|entry| AuthenticatedToken {
-            token: Some(entry.name.clone()),
+            name: Some(entry.name.clone()),
             scope: entry.sources.clone().map_or(TokenScope::AllSources, TokenScope::Sources),
         })
     }
 }
 
 impl Authenticator {
-    /// Creates the authenticator of a Lambda function. It accepts requests that AWS has authenticated and, if `token_secret` is
-    /// set, the tokens in that secret.
+    /// Creates the authenticator of a Lambda function. The authenticator accepts requests whose SigV4 signature AWS has verified
+    /// and, if `token_secret` is set, the tokens in that secret.
     pub fn for_function(token_secret: Option<SecretsManager>) -> Self {
         token_secret.map_or(Self::AwsSignature, |token_secret| {
             Self::SecretsManager(Box::new(CachedSecrets::new(token_secret, CacheTtls::default())))
         })
     }
 
-    /// Authenticates a client by its `Authorization` header, or because AWS has verified its signature (`is_signed`). Returns
-    /// `None` for a client that it rejects.
+    /// Authenticates a client by its `Authorization` header or, if `is_signed`, by its SigV4 signature, which AWS has verified.
+    /// Returns `None` for a rejected client.
     ///
     /// # Errors
     /// The token secret cannot be read.
@@ -158,7 +162,7 @@ impl Authenticator {
                 if found.is_some() {
                     return Ok(found);
                 }
-                // The token may have been created after the list was cached.
+                // The token may have been created after the token list was cached, so look for a newer version of the list.
                 match cache.newer(&current).await? {
                     Some(newer) => Ok(TokenList::from_secret(&newer)?.authenticate(token)),
                     None => Ok(None),
@@ -191,7 +195,7 @@ mod tests {
             authenticator.authenticate(authorization, is_signed).await.unwrap().map(|token| token.scope)
         };
         let scope_of = async |authorization: Option<&str>| authenticate(&tokens, authorization, false).await;
-        let name = tokens.authenticate(Some("limited"), false).await.unwrap().unwrap().token;
+        let name = tokens.authenticate(Some("limited"), false).await.unwrap().unwrap().name;
         assert_eq!(name.as_deref(), Some("ci"));
         assert_eq!(scope_of(Some("Bearer all")).await, Some(TokenScope::AllSources));
         assert_eq!(scope_of(Some("bearer  all ")).await, Some(TokenScope::AllSources));

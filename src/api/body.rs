@@ -1,4 +1,4 @@
-//! Parsing of request bodies, with errors that name the field and never quote a value.
+//! Parses request bodies. An error names the field and never quotes its value.
 
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
@@ -23,12 +23,13 @@ fn parse_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
     Ok(parsed)
 }
 
+/// Deserializes a JSON value. An error names the field and never quotes its value.
 pub(super) fn parse_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|error| ApiError::BadRequest(field_error(&error)))
 }
 
-/// Describes an error by the field and the expected type. serde's message may quote the field's value, which may be a secret, so
-/// the result contains only parts of the message that never include a value.
+/// Describes an error by the field and the expected type. serde's message may quote the field's value, which may be a secret. So
+/// the description contains only parts of serde's message that never include a value.
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let field = if path == "." { String::new() } else { format!("{path}: ") };
@@ -44,7 +45,7 @@ fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String 
     }
 }
 
-/// Deserializes an optional time or date, in the same formats as the command line.
+/// Deserializes an optional time or date, in the formats that the command line accepts: `2026-11-22T10:00:00Z` or `2026-11-22`.
 pub(super) fn deserialize_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Timestamp>, D::Error> {

@@ -1,7 +1,8 @@
-//! `/consumers`: named consumers, whose cursors are stored in the log.
+//! `/consumers`: named consumers, whose cursors are stored in the log's database.
 //!
-//! Several readers can share a consumer, but only one at a time holds the lease on a page of events. If it does not acknowledge
-//! the page before the lease expires, the next reader receives the same events. So each event is delivered at least once.
+//! Several readers can share a consumer, but only one at a time holds the lease on a page of events. If that reader does not
+//! acknowledge the page before the lease expires, the next reader receives the same events. So readers receive each event at
+//! least once.
 
 use std::time::Duration;
 
@@ -21,10 +22,11 @@ use crate::db::DatabaseError;
 use crate::log::{Bounds, Consumer, Lag, LeaseOutcome, Position};
 use crate::util::names::{MAX_NAME_CHARS, is_valid_name};
 
-/// The response header with the id of the lease on the returned events, which an acknowledgement must repeat.
+/// The response header with the id of the lease on the returned events. The acknowledgement of these events must contain the id.
 const LEASE_HEADER: HeaderName = HeaderName::from_static("hookbridge-lease");
 const DEFAULT_LEASE_SECONDS: u64 = 60;
 const MAX_LEASE_SECONDS: u64 = 3600;
+/// The pause between two checks whether another reader's lease has ended.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The request body of `PUT /consumers/{name}` and `POST /consumers/{name}/seek`.
@@ -81,6 +83,7 @@ pub(super) async fn route(
     }
 }
 
+/// The error for a name that no consumer has.
 fn not_found() -> ApiError {
     ApiError::NotFound("There is no consumer with this name; create it with PUT.".into())
 }
@@ -110,15 +113,15 @@ impl Consumers<'_> {
 
     async fn consumer_json(&self, consumer: &Consumer, bounds: Bounds) -> Result<Value, DatabaseError> {
         let Lag { events, seconds } = consumer.lag(&self.0.log, bounds).await?;
-        let time = |time: Option<Timestamp>| time.map(|time| format!("{time:.3}"));
+        let format_time = |time: Option<Timestamp>| time.map(|time| format!("{time:.3}"));
         Ok(json!({
             "object": "consumer",
             "name": consumer.name,
             "cursor": cursor::encode_cursor(consumer.position, self.0.cursor_signing_key().await?),
             "lag": {"events": events, "seconds": seconds},
             "expired": consumer.position < bounds.first_position,
-            "leased_until": time(consumer.leased_until),
-            "acknowledged": time(consumer.acknowledged_at),
+            "leased_until": format_time(consumer.leased_until),
+            "acknowledged": format_time(consumer.acknowledged_at),
         }))
     }
 
@@ -146,7 +149,7 @@ impl Consumers<'_> {
         let AckRequest { cursor, lease } = parse_body(body)?;
         let position = self.0.resolve_point(&LogPoint::Cursor(cursor)).await?;
         if !self.0.log.acknowledge(name, &lease, position).await? {
-            // For a consumer that does not exist, this returns 404 instead of `not_leased`.
+            // If the consumer does not exist, `find` returns the error 404, which says more than `not_leased`.
             self.find(name).await?;
             return Err(ApiError::NotLeased);
         }
@@ -159,7 +162,7 @@ impl Consumers<'_> {
         if self.0.log.seek(name, position).await? { self.show(name).await } else { Err(not_found()) }
     }
 
-    /// Reads the next page of events and leases it to the reader; an empty page has no lease.
+    /// Reads the consumer's next page of events and leases the page to the reader. An empty page has no lease.
     async fn read_events(&self, name: &str, request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
         let (query, lease_duration) = parse_query(request.query)?;
         let deadline = Instant::now() + query.wait.min(request.max_wait);
@@ -175,7 +178,7 @@ impl Consumers<'_> {
                 sleep(LEASE_POLL_INTERVAL.min(wait)).await;
                 continue;
             }
-            // A reader that waits for events does not hold the lease.
+            // The lease is acquired after the wait for events, so that a waiting reader does not block other readers.
             let query = EventQuery { wait, ..query.clone() };
             let page = self.0.page_after(consumer.position, &query).await?;
             let lease = format!("{:032x}", fastrand::u128(..));
@@ -184,7 +187,8 @@ impl Consumers<'_> {
                     return Err(ApiError::Leased(self.find(name).await?.leased_until));
                 }
                 LeaseOutcome::AlreadyLeased => {}
-                // The consumer moved while this request read the page: another reader acknowledged events. Read again.
+                // The consumer moved while this request read the page, for example because another reader acknowledged events:
+                // read the page again from the new position.
                 LeaseOutcome::Acquired(position) if position != consumer.position => {
                     self.release_lease(name, &lease, position).await?;
                 }
@@ -201,12 +205,13 @@ impl Consumers<'_> {
         }
     }
 
+    /// Moves the consumer to `position` and releases the lease.
     async fn release_lease(&self, name: &str, lease: &str, position: Position) -> Result<(), DatabaseError> {
         self.0.log.acknowledge(name, lease, position).await.map(drop)
     }
 }
 
-/// Parses the parameter `lease` (seconds) and, from the other parameters, the event query.
+/// Parses a query string: the parameter `lease`, the duration of the lease in seconds, and the parameters of an event query.
 fn parse_query(query: &str) -> Result<(EventQuery, Duration), ApiError> {
     let is_lease = |pair: &&str| pair.split('=').next() == Some("lease");
     let (lease_pairs, other_pairs): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease);

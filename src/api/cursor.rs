@@ -1,7 +1,7 @@
-//! Cursors of `/events`: opaque, signed positions in the log.
+//! Cursors of `/events` and of named consumers: opaque, signed positions in the log.
 //!
-//! A cursor is the position of the next event, signed with a key that is stored in the log. So it stays valid when the log is
-//! moved or restored, and is invalid for every other log.
+//! A cursor is the position of the next event, signed with a key that is stored in the log's database. So a cursor stays valid
+//! after the log is moved or restored, and is invalid for every other log.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -10,8 +10,10 @@ use sha2::Sha256;
 
 use crate::log::{CursorSigningKey, Position};
 
-/// Domain separation: a MAC made with this key for another purpose is not a valid cursor.
+/// The first part of the signed bytes, for domain separation: a MAC that was made with the same key for another purpose is not a
+/// valid cursor.
 const MAC_PURPOSE: &[u8] = b"events cursor 1";
+/// The length to which the MAC in a cursor is truncated.
 const TAG_BYTES: usize = 16;
 
 pub(crate) fn encode_cursor(position: Position, key: &CursorSigningKey) -> String {
@@ -20,7 +22,7 @@ pub(crate) fn encode_cursor(position: Position, key: &CursorSigningKey) -> Strin
     BASE64.encode(bytes)
 }
 
-/// Decodes a cursor made by [`encode_cursor`]; `None` for any other text.
+/// Decodes a cursor that [`encode_cursor`] made with this key. Returns `None` for any other text.
 pub(crate) fn decode_cursor(text: &str, key: &CursorSigningKey) -> Option<Position> {
     let bytes = BASE64.decode(text).ok()?;
     let (position, tag) = bytes.split_first_chunk()?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::body::{deserialize_time, parse_body, parse_value};
 use super::error::ApiError;
-use super::response::ok;
+use super::response::ok_response;
 use super::{ApiRequest, ApiResponse};
 use crate::delivery::{
     AttemptView, DeliveryFilter, DeliveryState, DeliveryView, SubscriberService, SubscriberServiceError, view,
@@ -16,7 +16,7 @@ use crate::delivery::{
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
 
-/// Selects deliveries: the query of `GET /deliveries`, and the body of `POST /deliveries/retry` and `POST /deliveries/cancel`.
+/// The query of `GET /deliveries`, and the body of `POST /deliveries/retry` and `POST /deliveries/cancel`: selects deliveries.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct DeliveryQuery {
@@ -61,7 +61,7 @@ async fn list(service: &SubscriberService, request: &ApiRequest<'_>) -> Result<A
     let has_more = deliveries.len() > limit;
     deliveries.truncate(limit);
     let data: Vec<_> = deliveries.iter().map(view::delivery_json).collect();
-    ok(&json!({"object": "list", "data": data, "has_more": has_more}))
+    ok_response(&json!({"object": "list", "data": data, "has_more": has_more}))
 }
 
 /// Retries or cancels the deliveries that the request body selects.
@@ -84,12 +84,12 @@ async fn change_selected(
         query.status = query.status.or(Some(DeliveryState::Failed));
     }
     let changed = change_deliveries(service, action, &query.into_filter(), None).await?;
-    ok(&json!({"object": "done", "deliveries": changed}))
+    ok_response(&json!({"object": "done", "deliveries": changed}))
 }
 
 /// Retries or cancels one delivery.
 async fn change_one(service: &SubscriberService, id: &str, action: &str) -> Result<ApiResponse, ApiError> {
-    let (delivery, _) = find(service, id).await?;
+    let (delivery, _) = find_with_attempts(service, id).await?;
     if change_deliveries(service, action, &DeliveryFilter::default(), Some(delivery.id)).await? == 0 {
         return Err(ApiError::Conflict(match action {
             "retry" => "the delivery is in flight, or its subscriber was deleted",
@@ -100,18 +100,21 @@ async fn change_one(service: &SubscriberService, id: &str, action: &str) -> Resu
 }
 
 async fn show(service: &SubscriberService, id: &str) -> Result<ApiResponse, ApiError> {
-    let (delivery, attempts) = find(service, id).await?;
-    ok(&view::delivery_with_attempts_json(&delivery, &attempts))
+    let (delivery, attempts) = find_with_attempts(service, id).await?;
+    ok_response(&view::delivery_with_attempts_json(&delivery, &attempts))
 }
 
-async fn find(service: &SubscriberService, id: &str) -> Result<(DeliveryView, Vec<AttemptView>), ApiError> {
+async fn find_with_attempts(
+    service: &SubscriberService,
+    id: &str,
+) -> Result<(DeliveryView, Vec<AttemptView>), ApiError> {
     let not_found = || ApiError::NotFound(format!("no delivery {id}"));
     let found = service.store.history.find(id.parse().map_err(|_| not_found())?).await;
     found.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)
 }
 
-/// Rejects a query that names an unknown subscriber. The deliveries of a deleted subscriber are found by the name that it got
-/// when it was deleted: `NAME (deleted ID)`.
+/// Rejects a query that names an unknown subscriber or contains a NUL character. A deleted subscriber's deliveries are found by
+/// the name that deletion gave the subscriber: `NAME (deleted ID)`.
 async fn check_subscriber_exists(service: &SubscriberService, query: &DeliveryQuery) -> Result<(), ApiError> {
     if [&query.subscriber, &query.event].into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));
@@ -126,6 +129,8 @@ async fn check_subscriber_exists(service: &SubscriberService, query: &DeliveryQu
     }
 }
 
+/// Retries or cancels (`action`) the deliveries that match `filter` and, if `id` is given, have that id. Returns the number of
+/// deliveries that changed.
 async fn change_deliveries(
     service: &SubscriberService,
     action: &str,

@@ -19,7 +19,7 @@ pub(super) enum ApiError {
     /// A stream was requested where only pages are available.
     StreamUnavailable,
     Conflict(&'static str),
-    /// Another reader holds the consumer's lease, until this time if it is known.
+    /// Another reader holds the consumer's lease. The time, if it is known, is when the lease expires.
     Leased(Option<Timestamp>),
     /// The consumer's lease has expired, or belongs to another reader.
     NotLeased,
@@ -28,10 +28,13 @@ pub(super) enum ApiError {
     /// The cursor is beyond the end of the log.
     CursorAhead,
     BodyTooLarge,
+    /// The token secret cannot be read, so requests cannot be authenticated.
     Unavailable,
-    /// The deadline of the Lambda invocation was reached before the response was complete.
+    /// The Lambda invocation's deadline passed before the response was complete.
     TimedOut,
+    /// The log's database failed.
     Log(DatabaseError),
+    /// An operation on subscribers or deliveries failed.
     Service(SubscriberServiceError),
 }
 
@@ -93,8 +96,8 @@ impl ApiError {
         }
     }
 
-    /// The human-readable message. Errors of the database, and of the source of the encryption keys, are logged and replaced by a
-    /// general message.
+    /// The message for the client. If the database or the source of the encryption keys fails, the error is logged, and the
+    /// client receives a general message instead.
     fn message(&self) -> String {
         match self {
             Self::BadRequest(message) | Self::NotFound(message) => message.clone(),

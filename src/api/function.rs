@@ -25,17 +25,18 @@ type Response = FunctionResponse<FunctionUrlResponse, Body>;
 
 pub struct ApiFunction {
     pub api: Api,
-    /// Whether the Function URL streams (`InvokeMode: RESPONSE_STREAM`). If so, every response has Lambda's streaming format.
+    /// Whether the Function URL streams responses (`InvokeMode: RESPONSE_STREAM`). If so, every response has Lambda's streaming
+    /// format.
     pub is_streaming: bool,
     /// The function's name in the audit log, which has one line for each request; `None` writes no audit log.
     pub audit_name: Option<String>,
 }
 
 impl ApiFunction {
-    /// Handles the function's invocations.
+    /// Handles the function's invocations until the process ends.
     ///
     /// # Errors
-    /// The Runtime API is unreachable.
+    /// Lambda's Runtime API is unreachable.
     pub async fn run(self) -> Result<(), Error> {
         let function = Arc::new(self);
         lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
@@ -49,7 +50,8 @@ impl ApiFunction {
         .await
     }
 
-    /// Handles one Function URL request and returns the response before `invocation_deadline`.
+    /// Authenticates and handles one Function URL request, and prints its line of the audit log. Returns the response before
+    /// `invocation_deadline`.
     async fn invoke(
         &self,
         event: &str,
@@ -59,21 +61,21 @@ impl ApiFunction {
         let request = FunctionUrlRequest::parse(event)?;
         let is_signed = request.iam_user_arn.is_some();
         let token = self.api.authenticate(&request.headers, &request.path, is_signed).await;
-        let mut line = json!({"function": self.audit_name, "request_id": request_id});
+        let mut audit_line = json!({"function": self.audit_name, "request_id": request_id});
         let (status, response) = match token {
             Ok(token) => {
-                line["token"] = token.token.as_deref().into();
-                line["caller"] = request.iam_user_arn.as_deref().into();
-                line["method"] = request.method.as_str().into();
-                line["path"] = request.path.as_str().into();
+                audit_line["token"] = token.name.as_deref().into();
+                audit_line["caller"] = request.iam_user_arn.as_deref().into();
+                audit_line["method"] = request.method.as_str().into();
+                audit_line["path"] = request.path.as_str().into();
                 self.respond(&request, &token, handling_deadline(invocation_deadline)).await
             }
-            // The path of an unauthenticated request is not logged: it is arbitrary text.
+            // The path of an unauthenticated request is not logged, because anybody can send any text as a path.
             Err(rejection) => self.to_response(rejection),
         };
         if self.audit_name.is_some() {
-            line["status"] = status.as_u16().into();
-            output::print_line(&line.to_string());
+            audit_line["status"] = status.as_u16().into();
+            output::print_line(&audit_line.to_string());
         }
         Ok(response)
     }
@@ -130,7 +132,7 @@ fn streaming_response(status_code: StatusCode, headers: Vec<(HeaderName, String)
 }
 
 /// Streams the log until `deadline`; then the client reconnects with its `Last-Event-ID`. Lambda does not report that a client
-/// has disconnected, so the deadline also ends the streams of such clients.
+/// has disconnected, so the stream of a disconnected client, too, runs until `deadline`.
 fn stream_body(first_chunk: String, mut events: EventStream, deadline: Instant) -> Body {
     let (mut sender, body) = channel();
     tokio::spawn(async move {

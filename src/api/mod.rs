@@ -1,11 +1,11 @@
 //! The HTTP API: the log (`events`, `consumers`, `search`), subscribers and their deliveries.
 //!
-//! `hookbridge serve` serves an [`Api`] with all resources; the function `feed` serves those of the log, and the function
-//! `subscribers` those of subscribers and deliveries. Responses contain personal data, so a caller authenticates every request,
-//! before it reads or decodes the body.
+//! `hookbridge serve` serves an [`Api`] with all resources; the function `feed` serves the resources of the log, and the function
+//! `subscribers` serves subscribers and deliveries. Responses contain personal data, so `serve` and the functions authenticate
+//! every request before they read or decode its body.
 //!
-//! This module authenticates requests, and `routes` dispatches them by path. Every response is an [`ApiResponse`], errors
-//! included. `openapi.json` describes all routes.
+//! This module authenticates requests, and `routes` dispatches authenticated requests by path. Every response is an
+//! [`ApiResponse`], errors included. `openapi.json` describes all routes.
 
 mod auth;
 mod body;
@@ -44,8 +44,8 @@ use error::ApiError;
 use events::reader::LogReader;
 use routes::{LogResources, ResourceGroup, SubscriberResources};
 
-/// The maximum size of the events in a response, measured inside a JSON string: a function returns its body as one, and Lambda
-/// limits a response to 6 MB.
+/// The maximum size of the events in a response, measured after escaping for a JSON string. A Lambda function returns the
+/// response body as a JSON string, and Lambda limits the whole response to 6 MB.
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
 /// The maximum size of a request body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -56,6 +56,7 @@ pub struct Api {
     groups: Vec<Box<dyn ResourceGroup>>,
 }
 
+/// A request to the API, independent of the HTTP server or Lambda event from which it came.
 #[derive(Clone, Copy)]
 pub struct ApiRequest<'a> {
     pub method: &'a Method,
@@ -70,7 +71,7 @@ pub struct ApiRequest<'a> {
 }
 
 impl<'a> ApiRequest<'a> {
-    /// Returns the text of a header: `None` if the header is absent, empty if its value is not text.
+    /// Returns the value of a header: `None` if the header is absent, an empty text if the value is not ASCII text.
     fn header(&self, name: header::HeaderName) -> Option<&'a str> {
         self.headers.get(name).map(|value| value.to_str().unwrap_or(""))
     }
@@ -96,11 +97,12 @@ impl Api {
         self
     }
 
-    /// Authenticates a request by its `Authorization` header, or because AWS has verified its signature (`is_signed`). Callers do
-    /// this before they read or decode the body.
+    /// Authenticates a request by its `Authorization` header or, if `is_signed`, by its SigV4 signature, which AWS has verified.
+    /// Also checks that the token's scope allows the path. Callers authenticate a request before they read or decode its body.
     ///
     /// # Errors
-    /// The error response: 401; 403 for a token whose scope excludes the path; 503 if the tokens cannot be read.
+    /// The error response: 401 for a missing or invalid token; 403 for a token whose scope excludes the path; 503 if the token
+    /// secret cannot be read.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -130,7 +132,7 @@ impl Api {
     /// Handles a request of a client that [`authenticate`](Self::authenticate) has accepted.
     pub async fn handle(&self, request: ApiRequest<'_>, token: &AuthenticatedToken) -> ApiResponse {
         let request = ApiRequest { path: trim_slash(request.path), ..request };
-        // HEAD is handled like GET, except where GET has side effects.
+        // HEAD is handled like GET, except below `/consumers/`: there GET can acquire a lease, and HEAD is rejected.
         let is_head = request.method == Method::HEAD && !request.path.starts_with("/consumers/");
         let request = if is_head { ApiRequest { method: &Method::GET, ..request } } else { request };
         let response = self.route(&request, &token.scope).await.unwrap_or_else(ApiError::into_response);
@@ -162,7 +164,7 @@ fn trim_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// The size of a JSON text when it is encoded as a JSON string.
+/// The size of a JSON text after escaping for a JSON string.
 fn json_string_bytes(text: &str) -> usize {
     text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count()
 }

@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 use super::ApiRequest;
 use super::error::ApiError;
 
-/// Smaller bodies are not compressed.
+/// The minimum size of a response body that is compressed.
 const MIN_GZIP_BYTES: usize = 1024;
 
-/// A response. It may contain a new secret, so it has no `Debug`.
+/// A response of the API. The body may contain a new signing secret, so the type has no `Debug`, which could log the secret.
 pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: Vec<(HeaderName, String)>,
@@ -24,7 +24,7 @@ pub struct ApiResponse {
 
 /// The source of a response's `ETag`.
 enum EtagSource {
-    /// A tag that was computed from parts that identify the body.
+    /// A tag that was computed from values that identify the body.
     Known(String),
     /// A hash of the body.
     Body,
@@ -46,7 +46,8 @@ impl ApiResponse {
         Self { status, headers, body: body.into(), etag: EtagSource::Body }
     }
 
-    /// A response that no cache may store, because it describes subscribers or deliveries, and may contain a new secret.
+    /// Builds a JSON response that no cache may store, because it describes subscribers or deliveries and may contain a new
+    /// secret.
     pub(super) fn no_store(status: StatusCode, value: &serde_json::Value) -> Self {
         let headers = vec![
             (header::CONTENT_TYPE, "application/json".to_owned()),
@@ -59,7 +60,7 @@ impl ApiResponse {
         Self { status, headers: Vec::new(), body: Vec::new(), etag: EtagSource::Body }
     }
 
-    /// Sets the `ETag` to a hash of `parts`, which must identify the body.
+    /// Sets the `ETag` to a hash of `parts`. Two responses with the same parts must have the same body.
     pub(super) fn with_etag(mut self, parts: &[&str]) -> Self {
         self.etag = EtagSource::Known(etag(parts.join("\n").as_bytes()));
         self
@@ -75,7 +76,8 @@ impl ApiResponse {
         self
     }
 
-    /// Applies the request's headers: returns 304 if `If-None-Match` matches, and compresses the body if the client accepts gzip.
+    /// Completes a 200 response to a GET request: adds `ETag` and `Vary`, returns 304 instead if `If-None-Match` matches the
+    /// `ETag`, and compresses the body if the client accepts gzip.
     pub(super) fn finalize(mut self, request: &ApiRequest<'_>) -> Self {
         if self.status != StatusCode::OK || request.method != Method::GET {
             return self;
@@ -108,22 +110,23 @@ impl ApiResponse {
 }
 
 /// Builds a 200 response that no cache may store.
-pub(super) fn ok(value: &serde_json::Value) -> Result<ApiResponse, ApiError> {
+pub(super) fn ok_response(value: &serde_json::Value) -> Result<ApiResponse, ApiError> {
     Ok(ApiResponse::no_store(StatusCode::OK, value))
 }
 
-/// Computes a weak `ETag`. It is weak, because the compressed and the plain body share it.
+/// Computes a weak `ETag`. A strong one is not possible, because the compressed and the plain body have the same `ETag`.
 fn etag(content: &[u8]) -> String {
     format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..16]))
 }
 
-/// Whether `If-None-Match` contains a tag, by weak comparison. Source: RFC 9110, section 13.1.2.
+/// Whether an `If-None-Match` header contains this tag or is `*`. The comparison is weak: it ignores the prefix `W/`. Source: RFC
+/// 9110, section 13.1.2.
 fn matches_etag(if_none_match: &str, tag: &str) -> bool {
     let opaque_tag = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*" || if_none_match.split(',').any(|known| opaque_tag(known) == opaque_tag(tag))
 }
 
-/// Whether `Accept-Encoding` accepts gzip. Source: RFC 9110, section 12.5.3.
+/// Whether an `Accept-Encoding` header accepts gzip. Source: RFC 9110, section 12.5.3.
 fn accepts_gzip(accept_encoding: &str) -> bool {
     accept_encoding.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);

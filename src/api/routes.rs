@@ -1,7 +1,7 @@
 //! The routes of the API, and the OpenAPI document that describes them.
 //!
-//! An [`Api`] has groups of resources. They are trait objects, so that the functions `feed` and `subscribers` do not contain each
-//! other's code.
+//! An [`Api`] has groups of resources. The groups are trait objects, so that the functions `feed` and `subscribers` do not
+//! contain each other's code.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ const OPENAPI_PATH: &str = "/openapi.json";
 
 pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
 
-/// Resources that are served together.
+/// Resources that an [`Api`] serves together or not at all.
 pub(super) trait ResourceGroup: Send + Sync {
-    /// The paths of the resources; the group also handles the paths below them.
+    /// The paths of the resources. The group also handles every path below one of these, such as `/events/{id}` below `/events`.
     fn paths(&self) -> &'static [&'static str];
 
     /// Whether a token that is limited to some sources may use the resources.
     fn allows_limited_tokens(&self) -> bool;
 
-    /// Handles a request; `segments` are those of its path.
+    /// Handles a request. `segments` are the segments of the request's path.
     fn route<'a>(
         &'a self,
         request: &'a ApiRequest<'a>,
@@ -36,7 +36,7 @@ pub(super) trait ResourceGroup: Send + Sync {
         segments: &'a [&'a str],
     ) -> BoxFuture<'a, ApiResponse>;
 
-    /// Opens a stream of events; `None` if the group has none.
+    /// Opens a stream of events. Returns `None` if the group cannot stream.
     fn open_stream<'a>(
         &'a self,
         _request: &'a ApiRequest<'a>,
@@ -46,7 +46,7 @@ pub(super) trait ResourceGroup: Send + Sync {
     }
 }
 
-/// Events, consumers and the search.
+/// The resources of the log: events, consumers and the search.
 pub(super) struct LogResources(pub(super) Arc<LogReader>);
 
 impl ResourceGroup for LogResources {
@@ -83,7 +83,7 @@ impl ResourceGroup for LogResources {
     }
 }
 
-/// Subscribers and deliveries.
+/// The resources of delivery: subscribers and deliveries.
 pub(super) struct SubscriberResources(pub(super) SubscriberService);
 
 impl ResourceGroup for SubscriberResources {
@@ -110,7 +110,7 @@ impl ResourceGroup for SubscriberResources {
 }
 
 impl Api {
-    /// The paths of the resources that this API serves.
+    /// The paths of the resources that this API serves, and the path of the OpenAPI document.
     pub fn paths(&self) -> Vec<&'static str> {
         self.groups.iter().flat_map(|group| group.paths()).copied().chain([OPENAPI_PATH]).collect()
     }
@@ -120,9 +120,13 @@ impl Api {
         let is_below = |resource: &str| {
             path.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        self.groups.iter().map(AsRef::as_ref).find(|group| group.paths().iter().any(|path| is_below(path)))
+        self.groups
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|group| group.paths().iter().any(|resource| is_below(resource)))
     }
 
+    /// Dispatches a request to the group of its path, or returns the OpenAPI document.
     pub(super) async fn route(
         &self,
         request: &ApiRequest<'_>,

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use super::body::{parse_body, parse_value};
 use super::error::ApiError;
-use super::response::ok;
+use super::response::ok_response;
 use super::{ApiRequest, ApiResponse};
 use crate::delivery::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate, view};
 use crate::secrets::Secret;
 
+/// How long the previous secret keeps signing after a rotation if the request does not say.
 const DEFAULT_OVERLAP_HOURS: i64 = 24;
 
-/// The fields of `POST /subscribers` that are not settings.
+/// The fields in the body of `POST /subscribers` that are not settings of the subscriber.
 #[derive(Deserialize)]
 struct CreateRequest {
     name: String,
@@ -22,6 +23,7 @@ struct CreateRequest {
     secret: Option<String>,
 }
 
+/// The request body of `POST /subscribers/{name}/rotate-secret`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RotateSecretRequest {
@@ -41,22 +43,26 @@ pub(super) async fn route(
                 service.store.subscribers.list(None).await.map_err(SubscriberServiceError::from)?;
             let data: Vec<_> =
                 subscribers.iter().map(|subscriber| view::subscriber_json(subscriber, now)).collect();
-            ok(&json!({"object": "list", "data": data}))
+            ok_response(&json!({"object": "list", "data": data}))
         }
         ([], &Method::POST) => create(service, request).await,
         ([], _) => Err(ApiError::MethodNotAllowed("GET, POST")),
-        ([name], &Method::GET) => ok(&view::subscriber_json(&service.find(name).await?, now)),
+        ([name], &Method::GET) => ok_response(&view::subscriber_json(&service.find(name).await?, now)),
         ([name], &Method::PATCH) => {
-            ok(&view::subscriber_json(&service.update(name, parse_body(request.body)?).await?, now))
+            ok_response(&view::subscriber_json(&service.update(name, parse_body(request.body)?).await?, now))
         }
         ([name], &Method::DELETE) => {
             service.delete(name).await?;
             Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
         }
         ([_], _) => Err(ApiError::MethodNotAllowed("GET, PATCH, DELETE")),
-        ([name, "pause"], &Method::POST) => ok(&view::subscriber_json(&service.pause(name).await?, now)),
-        ([name, "resume"], &Method::POST) => ok(&view::subscriber_json(&service.resume(name).await?, now)),
-        ([name, "test"], &Method::POST) => ok(&view::ping_json(&service.send_ping(name).await?)),
+        ([name, "pause"], &Method::POST) => {
+            ok_response(&view::subscriber_json(&service.pause(name).await?, now))
+        }
+        ([name, "resume"], &Method::POST) => {
+            ok_response(&view::subscriber_json(&service.resume(name).await?, now))
+        }
+        ([name, "test"], &Method::POST) => ok_response(&view::ping_json(&service.send_ping(name).await?)),
         ([name, "rotate-secret"], &Method::POST) => rotate_secret(service, request, name).await,
         ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(ApiError::MethodNotAllowed("POST")),
         _ => Err(ApiError::NotFound(
@@ -70,17 +76,18 @@ async fn create(service: &SubscriberService, request: &ApiRequest<'_>) -> Result
     let fields = ["name", "secret"].into_iter().filter_map(|name| settings.remove_entry(name));
     let CreateRequest { name, secret } = parse_value(Value::Object(fields.collect()))?;
     let changes: SubscriberUpdate = parse_value(Value::Object(settings)).map_err(|error| match error {
-        // serde's message lists only the settings; the request may also have the two fields of `CreateRequest`.
+        // serde's message lists only the settings as expected fields. The two fields of `CreateRequest` are added to that list.
         ApiError::BadRequest(message) if message.starts_with("unknown field ") => {
             let fields = "expected one of `name`, `secret`, ";
             ApiError::BadRequest(message.replace("expected one of ", fields))
         }
         error => error,
     })?;
-    let is_imported = secret.is_some();
+    // The response contains the secret only if the server generated it.
+    let has_client_secret = secret.is_some();
     let (created, secret) = service.create(&name, changes, secret.map(Secret::new)).await?;
     let json = view::subscriber_json(&created, (service.clock)());
-    let json = if is_imported { json } else { with_secret(json, &secret) };
+    let json = if has_client_secret { json } else { with_secret(json, &secret) };
     Ok(ApiResponse::no_store(StatusCode::CREATED, &json))
 }
 
@@ -99,9 +106,10 @@ async fn rotate_secret(
         )));
     }
     let secret = service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
-    ok(&with_secret(view::subscriber_json(&service.find(name).await?, (service.clock)()), &secret))
+    ok_response(&with_secret(view::subscriber_json(&service.find(name).await?, (service.clock)()), &secret))
 }
 
+/// Adds the signing secret to a subscriber's JSON.
 fn with_secret(mut json: Value, secret: &Secret) -> Value {
     json["secret"] = String::from_utf8_lossy(secret.expose()).into();
     json

@@ -1,7 +1,7 @@
 //! Claim checks for events that are too large for a `PutEvents` entry.
 //!
-//! An S3 bucket stores the `detail` of such an event. The event itself carries a claim check as its `detail`: the
-//! bucket, the key and the size.
+//! An S3 bucket stores the `detail` of such a large event. The published event carries a claim check as its `detail`: the bucket,
+//! the object key and the size in bytes.
 
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::json;
@@ -12,24 +12,24 @@ use super::s3;
 use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::{Detail, Event};
 
-/// The S3 bucket that stores the `detail` of events that are too large for an entry.
+/// The S3 bucket that stores the `detail` of events that are too large for a `PutEvents` entry.
 pub struct ClaimCheckStore {
     client: aws_sdk_s3::Client,
     bucket: String,
 }
 
 impl ClaimCheckStore {
-    /// Creates a client of the bucket with this name.
+    /// Creates a client of the S3 bucket with this name.
     pub fn new(config: &aws_config::SdkConfig, bucket: String) -> Self {
         Self { client: s3::s3_client(config), bucket }
     }
 
-    /// Stores the `detail` of `event` unchanged as the object `<folder>/<SHA-256 of the detail>.json`, so that a retry
-    /// stores the same object and no other `detail` can replace it. Returns the event with the claim check as its
-    /// `detail`: `{"overflow":{"bucket":...,"key":...,"size":bytes}}`.
+    /// Stores the `detail` of `event` unchanged as the object `<folder>/<SHA-256 of the detail>.json`, so that a retry stores the
+    /// same object and no other `detail` can replace it. Returns a copy of the event with the claim check as its `detail`:
+    /// `{"overflow":{"bucket":...,"key":...,"size":bytes}}`.
     ///
     /// # Errors
-    /// When storing failed, or was not confirmed in time.
+    /// Storing the object failed, or S3 did not confirm it before `deadline`.
     pub async fn store_detail(
         &self,
         folder: &str,

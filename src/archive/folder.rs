@@ -12,11 +12,11 @@ use super::{ArchiveEntry, ArchivedPayload, PutOutcome, object_key};
 use crate::aws::AwsError;
 use crate::util::files::create_private_folder;
 
-/// Subfolder for files that are being written.
+/// Subfolder for partial files, which are still being written.
 const PARTIAL_FOLDER: &str = ".partial";
-/// Subfolder for the headers of entries.
+/// Subfolder for the archived headers of entries.
 const HEADERS_FOLDER: &str = ".headers";
-/// Age at which a partial file counts as left behind by a crash.
+/// Age after which a partial file is considered left behind by a crash.
 const STALE_PARTIAL_AGE: Duration = Duration::from_secs(3600);
 
 /// An archive in a local folder.
@@ -26,17 +26,17 @@ pub struct FolderArchive {
 }
 
 impl FolderArchive {
-    /// Opens the archive for writing. Creates the folder if needed, and removes partial files that a crash left
+    /// Opens the archive for writing. Creates the folder if it does not exist, and removes partial files that a crash left
     /// behind.
     ///
     /// # Errors
-    /// When the folder cannot be created or written to.
+    /// The folder cannot be created or written to.
     pub fn open(folder: PathBuf) -> std::io::Result<Self> {
         let partial = folder.join(PARTIAL_FOLDER);
         create_private_folder(&partial)?;
         for file in std::fs::read_dir(&partial)? {
             let file = file?;
-            // Another process may have renamed the file in the meantime.
+            // Skip the file if it is gone: another process has finished writing it and has renamed it.
             let Ok(modified) = file.metadata().and_then(|metadata| metadata.modified()) else { continue };
             if modified.elapsed().is_ok_and(|age| age > STALE_PARTIAL_AGE) {
                 std::fs::remove_file(file.path())?;
@@ -48,7 +48,7 @@ impl FolderArchive {
 
     /// Opens the archive for reading; changes nothing in the folder.
     pub fn new(folder: PathBuf) -> Self {
-        // Canonicalize the path, because it is part of the URL that identifies an entry in the log.
+        // Canonicalize the path, because it is part of the URL by which the log identifies an entry.
         Self { folder: folder.canonicalize().unwrap_or(folder) }
     }
 
@@ -85,7 +85,7 @@ impl FolderArchive {
             let modified = std::fs::metadata(&path)?.modified()?;
             let headers: BTreeMap<String, String> = match std::fs::read(&headers) {
                 Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
-                // Entries that another program wrote have no headers.
+                // Entries that another program put into the folder have no headers.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
                 Err(error) => return Err(error),
             };
@@ -105,7 +105,8 @@ impl FolderArchive {
         }
     }
 
-    /// Lists all keys of a provider that sort after `after`. Unlike a bucket, a folder has one page only.
+    /// Lists all keys of a provider that sort after `after`. An S3 bucket lists keys page by page, a folder lists them in one
+    /// page.
     pub(super) fn list_keys(&self, provider: &str, after: Option<&str>) -> Result<Vec<String>, AwsError> {
         let folder = self.folder.join(provider);
         let list_error = |error: std::io::Error| AwsError::Rejected(format!("{}: {error}", folder.display()));
@@ -119,7 +120,7 @@ impl FolderArchive {
             let file = file.map_err(list_error)?;
             let key = format!("{provider}/{}", file.file_name().to_string_lossy());
             let is_file = file.file_type().is_ok_and(|kind| kind.is_file());
-            // Ignore files that the archive did not write.
+            // Ignore folders and files that are not archive entries.
             if !is_file || !key.ends_with(".json") {
                 continue;
             }
@@ -136,7 +137,7 @@ impl FolderArchive {
     }
 }
 
-/// Writes the headers before the body, so that a reader who finds the body also finds the headers.
+/// Writes the headers of an entry before its body, so that a reader that finds the body also finds the headers.
 fn write_entry(
     path: &Path,
     headers: &Path,
@@ -151,13 +152,13 @@ fn write_entry(
     write_file(path, partial, &entry.body, received_at)
 }
 
-/// The path of an entry's headers. It lies outside the provider's folder, which holds bodies only.
+/// Returns the path of an entry's headers. This path lies outside the provider's folder, which contains only bodies.
 fn headers_path(key: &str) -> String {
     format!("{HEADERS_FOLDER}/{key}")
 }
 
-/// Writes and flushes a partial file, then renames it without overwriting, so partial files are never visible. The
-/// file's modification time is the time of arrival.
+/// Writes and flushes a partial file, then renames it to `path` unless that file exists. So a file at `path` is always complete.
+/// The file's modification time is the time of arrival, `received_at`.
 fn write_file(
     path: &Path,
     partial: &Path,
@@ -189,6 +190,7 @@ fn write_file(
     Ok(outcome)
 }
 
+/// Flushes a folder, so that the names of its files are durable.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }

@@ -1,29 +1,30 @@
 //! Object keys of archive entries.
 //!
-//! Different ids have different keys, except for ids that differ only in case, on a case-insensitive file system.
+//! Entries with different ids get different keys. But on a case-insensitive file system, keys that differ only in case name the
+//! same file.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};
 
 use super::ArchiveEntry;
 
-/// Characters of an id that are percent-encoded.
+/// The characters of an id that are percent-encoded in a key.
 pub(super) const ID_ENCODE_SET: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_');
-/// Longest id in bytes that is not hashed. Percent-encoding triples its length at most, and a file name has at most
-/// 255 bytes.
+/// Maximum length in bytes of an id that a key contains; a key contains the hash of a longer id. Percent-encoding at most triples
+/// the length, and a file name has at most 255 bytes.
 const MAX_ID_BYTES: usize = 80;
 
-/// Prefix of the name of a polled entry. An encoded id contains no dot, so no sender can forge the prefix.
+/// Prefix of the file name of a polled entry. The encoded id of a webhook contains no dot, so no sender can forge the prefix.
 const POLLED_PREFIX: &str = "polled.";
 
-/// Whether the poller fetched the entry with this key.
+/// Whether the poller fetched the entry with this key from a provider's API.
 pub fn is_polled(key: &str) -> bool {
     key.rsplit('/').next().is_some_and(|name| name.starts_with(POLLED_PREFIX))
 }
 
-/// The key of an entry: `<provider>/<id>.json`, or `<provider>/polled.<id>.json` if the poller fetched it. Bytes of the
-/// id other than letters, digits, `-` and `_` are percent-encoded (`%2F`), so that no id leads out of the provider's
-/// folder. A hash replaces a long id. The hash of the body replaces a missing id.
+/// Returns the key of an entry: `<provider>/<id>.json`, or `<provider>/polled.<id>.json` if the poller fetched the entry. Bytes
+/// of the id other than letters, digits, `-` and `_` are percent-encoded (`%2F`), so that no id leads out of the provider's
+/// folder. A hash replaces an id of more than 80 bytes. The hash of the body replaces a missing id.
 pub fn object_key(entry: &ArchiveEntry) -> String {
     let name = match &entry.id {
         None => format!("sha256.{}", hex::encode(Sha256::digest(&entry.body))),

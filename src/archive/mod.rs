@@ -1,7 +1,7 @@
-//! Raw payload archives and the claim-check store.
+//! Archives of raw payloads, and the claim-check store.
 //!
-//! An [`Archive`] stores complete entries only, under the key that [`object_key`] derives from the entry's id, and
-//! never overwrites an entry. Storing the same entry again therefore changes nothing.
+//! An [`Archive`] stores only complete entries, each under the key that [`object_key`] derives from the entry's id, and never
+//! overwrites an entry. Storing an entry again therefore changes nothing.
 
 mod claim_check;
 #[cfg(feature = "command")]
@@ -28,15 +28,15 @@ use crate::aws::AwsError;
 /// A raw payload to archive: the body of a verified webhook, or a response of a provider's event-list API.
 #[derive(Clone)]
 pub struct ArchiveEntry {
-    /// The provider's name, the first part of the key.
+    /// The provider's name, which is the first part of the entry's key.
     pub provider: &'static str,
-    /// The provider's own id of the payload; without one, the key holds the SHA-256 of the body.
+    /// The id that the provider gave the payload. If it is `None`, the entry's key contains the SHA-256 of the body instead.
     pub id: Option<Vec<u8>>,
     /// Whether the poller fetched the payload; otherwise the provider sent it as a webhook.
     pub is_polled: bool,
-    /// Time of arrival.
+    /// When the payload arrived.
     pub received_at: Timestamp,
-    /// Headers that describe the body, by their lower-case names.
+    /// The HTTP headers that describe the body, with lower-case names.
     pub headers: Vec<(&'static str, String)>,
     /// The raw body.
     pub body: Bytes,
@@ -53,9 +53,9 @@ pub enum PutOutcome {
 
 /// An entry as read from an archive.
 pub struct ArchivedPayload {
-    /// Time of arrival.
+    /// When the payload arrived.
     pub received_at: Timestamp,
-    /// The archived headers.
+    /// The HTTP headers that were archived with the body.
     pub headers: Vec<(String, String)>,
     /// The raw body.
     pub body: Bytes,
@@ -69,7 +69,7 @@ pub enum Archive {
     /// A local folder.
     #[cfg(feature = "command")]
     Folder(FolderArchive),
-    /// Wraps an archive and reports the key of every new entry.
+    /// Wraps an archive and sends the key of every new entry to a channel.
     #[cfg(feature = "command")]
     Notifying(Box<Archive>, UnboundedSender<String>),
 }
@@ -78,7 +78,7 @@ impl Archive {
     /// Stores an entry unless its key exists, and returns before `deadline`.
     ///
     /// # Errors
-    /// When storing failed, or was not confirmed in time. An unconfirmed entry may still be stored.
+    /// Storing the entry failed, or was not confirmed before `deadline`. An unconfirmed entry may still be stored.
     pub async fn put_if_absent(
         &self,
         entry: &ArchiveEntry,
@@ -92,8 +92,8 @@ impl Archive {
             Self::Notifying(archive, sender) => {
                 let outcome = Box::pin(archive.put_if_absent(entry, deadline)).await?;
                 if outcome == PutOutcome::Created {
-                    // An error means that the receiver is closed. The next run finds the entry, because it lists the
-                    // archive at startup.
+                    // `send` fails only if the receiver is closed. The next run of `hookbridge serve` finds the entry, because it
+                    // lists the archive at startup.
                     let _ = sender.send(object_key(entry));
                 }
                 Ok(outcome)
@@ -101,10 +101,10 @@ impl Archive {
         }
     }
 
-    /// Reads the entry with this [`object_key`]; `None` if it does not exist.
+    /// Reads the entry with this [`object_key`]; `None` if the archive has no such entry.
     ///
     /// # Errors
-    /// When the archive cannot be read before `deadline`.
+    /// The archive cannot be read before `deadline`.
     pub async fn get(&self, key: &str, deadline: Instant) -> Result<Option<ArchivedPayload>, AwsError> {
         match self {
             Self::S3(bucket) => bucket.get(key, deadline).await,
@@ -119,7 +119,7 @@ impl Archive {
     /// empty page means that no more keys follow.
     ///
     /// # Errors
-    /// When the archive cannot be read before `deadline`.
+    /// The archive cannot be read before `deadline`.
     #[cfg(feature = "command")]
     pub async fn list_keys(
         &self,
@@ -134,7 +134,7 @@ impl Archive {
         }
     }
 
-    /// The URL of an entry.
+    /// Returns the URL of the entry with this key.
     pub fn object_url(&self, key: &str) -> String {
         match self {
             Self::S3(bucket) => bucket.object_url(key),

@@ -12,10 +12,11 @@ use super::{ArchiveEntry, ArchivedPayload, PutOutcome};
 use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::util::error::error_chain;
 
-/// Prefix of header names in an object's metadata.
+/// Prefix of the names of the HTTP headers in an object's metadata.
 const METADATA_PREFIX: &str = "header-";
 
-/// Creates a client without the SDK's retries, because the SDK does not know the deadline of the invocation.
+/// Creates an S3 client without the SDK's retries, because the SDK does not know the deadline of the caller. `aws::retry` retries
+/// instead.
 pub fn s3_client(config: &aws_config::SdkConfig) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
     aws_sdk_s3::Client::from_conf(config)
@@ -41,7 +42,7 @@ impl S3Archive {
         deadline: Instant,
     ) -> Result<PutOutcome, AwsError> {
         let key = format!("{}{}", self.prefix, object_key(entry));
-        // The key holds only the hash of a long id, so the metadata holds the id itself, encoded as ASCII.
+        // The key contains only the hash of a long id, so the metadata contains the id itself, percent-encoded.
         let id = percent_encode(entry.id.as_deref().unwrap_or_default(), &ID_ENCODE_SET).to_string();
         retry("PutObject", deadline, || async {
             let request = self.client.put_object().bucket(&self.bucket).key(&key).if_none_match("*");
@@ -94,7 +95,7 @@ impl S3Archive {
             Ok(Some((received_at, headers, response.body)))
         });
         let Some((received_at, headers, body)) = result.await? else { return Ok(None) };
-        // Read the body outside of `retry`, because a large body may take longer than one attempt may.
+        // Read the body outside of `retry`, because a large body may take longer than `retry` allows one attempt to take.
         let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         match timeout_at(deadline, body.collect()).await {
             Ok(Ok(body)) => Ok(Some(ArchivedPayload { received_at, headers, body: body.into_bytes() })),

@@ -1,16 +1,16 @@
-//! Archive URLs: `s3://bucket/prefix` or a folder.
+//! The location of an archive, written as `s3://bucket/prefix` or the path of a folder.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The location of an archive: `s3://bucket/prefix`, or a folder.
+/// The location of an archive: `s3://bucket/prefix`, or the path of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveUrl {
     /// An S3 bucket.
     S3 {
         /// The bucket's name.
         bucket: String,
-        /// Prefix of all keys, empty or with a slash at its end.
+        /// The prefix of all object keys of the archive: empty, or text that ends with a slash.
         prefix: String,
     },
     /// A local folder.
@@ -40,10 +40,11 @@ impl FromStr for ArchiveUrl {
     }
 }
 
-/// Parses the archive URL of a Lambda function, which must name an S3 bucket. Returns the bucket and the key prefix.
+/// Parses an archive URL in the environment of a Lambda function, which must name an S3 bucket. Returns the bucket and the key
+/// prefix.
 ///
 /// # Errors
-/// When the text is not an archive URL, or names a folder.
+/// The text is not an archive URL, or it names a folder.
 pub fn parse_s3_location(text: &str) -> Result<(String, String), String> {
     match text.parse().map_err(|error: ArchiveUrlError| error.to_string())? {
         ArchiveUrl::S3 { bucket, prefix } => Ok((bucket, prefix)),

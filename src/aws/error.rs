@@ -27,7 +27,7 @@ pub enum AwsError {
     TooLarge,
 }
 
-/// Why one attempt failed.
+/// Why one attempt of an AWS request failed.
 pub enum AttemptFailure {
     /// A retry may succeed.
     Transient(String),
@@ -58,7 +58,7 @@ impl AttemptFailure {
     }
 }
 
-/// The class of an error that an AWS service returned: whether a retry may succeed.
+/// The class of an error that an AWS service returned. The class determines whether a retry may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorClass {
     /// A retry may succeed: the service throttles, is overloaded or failed internally.
@@ -108,8 +108,8 @@ const TOO_LARGE_CODES: [&str; 4] = [
     "RequestEntityTooLargeException",
 ];
 
-/// PutEvents has no code of its own for a request over the size limit: it returns a `ValidationException` with this
-/// message.
+/// The code and the message with which PutEvents rejects a request over the size limit. PutEvents has no code of its own for
+/// this case.
 const ENTRIES_TOO_LARGE: (&str, &str) =
     ("ValidationException", "Total size of the entries in the request is over the limit.");
 

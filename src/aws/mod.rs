@@ -16,15 +16,16 @@ pub use retry::retry;
 #[cfg(feature = "command")]
 pub use retry::retry_with_attempt_timeout;
 
-/// The TLS provider is ring, because AWS-LC gathers entropy at startup, for up to hundreds of milliseconds on small
-/// functions.
+/// The TLS provider is ring, because AWS-LC gathers entropy at startup. On functions with little memory, that takes up to
+/// hundreds of milliseconds.
 const TLS_PROVIDER: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 
 /// The SDK configuration of a Lambda function: region and credentials come from Lambda's environment variables, endpoints
-/// from `AWS_ENDPOINT_URL`. Connections have no timeout, because every request has one.
+/// from `AWS_ENDPOINT_URL`. Connecting has no timeout of its own, because every request has a timeout.
 pub async fn function_config() -> SdkConfig {
-    // All clients share one connector. A thread creates it during startup, because reading the root certificates takes
-    // longer than the rest of the startup. The SDK's default reads them once per client and again at the first request.
+    // All clients share one connector. A thread creates the connector during startup, because reading the root certificates
+    // takes longer than the rest of the startup. Without a shared connector, the SDK would read the root certificates once
+    // per client and again at the first request.
     let connector = Arc::new(LazyLock::new(|| {
         SharedHttpConnector::new(Connector::builder().tls_provider(TLS_PROVIDER).build())
     }));

@@ -7,12 +7,12 @@ use tracing::warn;
 
 use super::{AttemptFailure, AwsError};
 
-/// Maximum pause before the first retry. The maximum doubles with each retry, up to [`MAX_BACKOFF`].
+/// Maximum pause before the first retry. The maximum pause doubles with each further retry, up to [`MAX_BACKOFF`].
 const BASE_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// A retry starts only with at least this much time left.
+/// A retry starts only if at least this much time is left before the deadline.
 const MIN_ATTEMPT_TIME: Duration = Duration::from_millis(100);
-/// Timeout of an attempt, so that another attempt fits before the deadline.
+/// Timeout of one attempt. Without this timeout, one slow attempt could leave no time for another before the deadline.
 const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Makes an AWS request until it succeeds, fails permanently, or no further attempt fits before `deadline`.
@@ -65,7 +65,8 @@ where
     Err(AwsError::Unavailable { attempts: state.attempts, last_error })
 }
 
-/// The attempts of one request. Pauses have full jitter, so that functions that failed together do not retry together.
+/// The attempts of one request. Pauses have full jitter, so that functions whose requests failed at the same time do not
+/// retry at the same time.
 struct RetryState {
     deadline: Instant,
     attempt_timeout: Duration,

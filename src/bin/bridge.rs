@@ -31,11 +31,11 @@ async fn run() -> Result<(), Error> {
             ),
             bus: EventBridge::new(&config, environment.bus),
             max_entry_bytes: environment.max_entry_bytes,
-            overflow: environment.overflow_bucket.map(|bucket| ClaimCheckStore::new(&config, bucket)),
+            overflow_store: environment.overflow_bucket.map(|bucket| ClaimCheckStore::new(&config, bucket)),
             archive: environment
                 .archive
                 .map(|(bucket, prefix)| Archive::S3(S3Archive::new(&config, bucket, prefix))),
-            spill: environment.spill_queue_url.map(|url| SpillQueue::new(&config, url)),
+            spill_queue: environment.spill_queue_url.map(|url| SpillQueue::new(&config, url)),
         },
         public_url: environment.public_url,
         function_name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),

@@ -11,7 +11,7 @@ use crate::secrets::CacheTtls;
 pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
 /// Largest size limit that can be configured, in bytes. EventBridge accepts entries of this size in most regions.
 const MAX_ENTRY_BYTES: usize = 1_048_576;
-/// Maximum of `SECRET_TTL_SECONDS`: one hour, as in AWS's own secret caches.
+/// Maximum of `SECRET_TTL_SECONDS`: one hour, for which AWS's own caching libraries keep a secret.
 const MAX_TTL_SECONDS: i64 = 3600;
 /// Maximum of `PREVIOUS_SECRET_GRACE_SECONDS`: one year.
 const MAX_GRACE_SECONDS: i64 = 31_536_000;
@@ -31,8 +31,8 @@ pub struct BridgeEnvironment {
     pub public_url: Option<PublicUrl>,
     /// `OVERFLOW_BUCKET`: the S3 bucket that stores the `detail` of an event that is too large for an entry.
     pub overflow_bucket: Option<String>,
-    /// `ARCHIVE_URL`: the bucket and the key prefix of the archive. When set, the function archives webhooks instead of
-    /// publishing them. Required for a provider that sends batches.
+    /// `ARCHIVE_URL`: the bucket and the key prefix of the archive. When the variable is set, the function archives webhooks
+    /// instead of publishing them. Required for a provider that sends batches.
     pub archive: Option<(String, String)>,
     /// `SPILL_QUEUE_URL`: the SQS queue for events that the bus did not accept.
     pub spill_queue_url: Option<String>,

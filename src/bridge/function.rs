@@ -54,7 +54,7 @@ impl WebhookRequest {
         let request = FunctionUrlRequest::parse(event).map_err(|_| Outcome::InvalidInvocation)?;
         let body = match request.body() {
             Ok(body) => body,
-            // The provider cannot have signed a body that does not decode.
+            // Text that is not valid base64 stands for no body that the provider could have signed.
             Err(_) if request.method == Method::POST => {
                 return Err(Outcome::VerificationFailed(VerificationError::BodyNotSigned));
             }

@@ -51,9 +51,9 @@ pub struct WebhookHandler<S, B> {
     /// Maximum [`Event::entry_size`] of a published event, in bytes.
     pub max_entry_bytes: usize,
     /// Stores the `detail` of an event that is too large for a `PutEvents` entry.
-    pub overflow: Option<ClaimCheckStore>,
+    pub overflow_store: Option<ClaimCheckStore>,
     /// The queue for events that the bus did not accept.
-    pub spill: Option<SpillQueue>,
+    pub spill_queue: Option<SpillQueue>,
     /// When set, the handler archives webhooks instead of publishing them. Required for a provider that sends
     /// batches.
     pub archive: Option<Archive>,
@@ -74,13 +74,18 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     /// Handles a request before `deadline`, and returns its log record.
     pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
         let started = Instant::now();
-        let mut record = RequestLog::new(self.provider, request.webhook.body_len());
-        record.outcome = self.process(request, deadline, &mut record).await;
-        record.elapsed = started.elapsed();
-        record
+        let mut request_log = RequestLog::new(self.provider, request.webhook.body_len());
+        request_log.outcome = self.process(request, deadline, &mut request_log).await;
+        request_log.elapsed = started.elapsed();
+        request_log
     }
 
-    async fn process(&self, request: WebhookRequest, deadline: Instant, record: &mut RequestLog) -> Outcome {
+    async fn process(
+        &self,
+        request: WebhookRequest,
+        deadline: Instant,
+        request_log: &mut RequestLog,
+    ) -> Outcome {
         if request.method != Method::POST {
             return Outcome::MethodNotAllowed;
         }
@@ -97,7 +102,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             }
         };
         if verified.is_batch() {
-            (record.event_type, record.delivery_id) = verified.header_metadata();
+            (request_log.event_type, request_log.delivery_id) = verified.header_metadata();
             return match verified.non_empty_batch() {
                 Ok(Some(_)) => {
                     self.archive_webhook(&verified, verified.batch_id().map(<[u8]>::to_vec), deadline).await
@@ -109,15 +114,15 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         let event = match verified.to_event() {
             Ok(event) => event,
             Err(error) => {
-                (record.event_type, record.delivery_id) = verified.header_metadata();
+                (request_log.event_type, request_log.delivery_id) = verified.header_metadata();
                 return Outcome::TranslationFailed(error);
             }
         };
-        record.set_event(&event);
+        request_log.set_event(&event);
         match &self.archive {
             Some(_) => {
                 // The object key uses the delivery id that the log record already holds.
-                let id = record.delivery_id.clone().map(String::into_bytes);
+                let id = request_log.delivery_id.clone().map(String::into_bytes);
                 self.archive_webhook(&verified, id, deadline).await
             }
             None => {
@@ -128,8 +133,8 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         }
     }
 
-    /// Tries the current secret, then the previous one, then a newer one. `None` means that the signature matches none
-    /// of them. An error means that a secret that may be the right one could not be fetched.
+    /// Verifies the signature with the current secret, then with the previous secret, then with a newer secret. `None` means
+    /// that the signature matches none of these secrets. An error means that a secret that may match could not be fetched.
     async fn verify(&self, unverified: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
         let current = self.secrets.current().await?;
         let mut unverified = match unverified.verify(&current.secret) {
@@ -150,7 +155,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         }
     }
 
-    /// Archives a verified webhook or batch under `id`, which the provider assigned to it.
+    /// Archives a verified webhook or batch under the `id` that the provider assigned to the webhook or batch.
     async fn archive_webhook(
         &self,
         verified: &VerifiedWebhook,
@@ -187,10 +192,12 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 outcome => return outcome,
             }
         };
-        match &self.overflow {
+        match &self.overflow_store {
             None => too_large,
-            Some(overflow) => {
-                match Box::pin(overflow.store_detail(self.provider.name, &event, midpoint(deadline))).await {
+            Some(overflow_store) => {
+                match Box::pin(overflow_store.store_detail(self.provider.name, &event, midpoint(deadline)))
+                    .await
+                {
                     Ok(claim_check) => {
                         self.publish_or_spill(&Arc::new(claim_check), received_at, deadline).await
                     }
@@ -206,11 +213,11 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         received_at: Timestamp,
         deadline: Instant,
     ) -> Outcome {
-        let Some(queue) = &self.spill else {
+        let Some(queue) = &self.spill_queue else {
             let result = self.bus.publish(event, deadline).await;
             return result.map_or_else(Outcome::PublishFailed, |()| Outcome::Published);
         };
-        // Wait only briefly, because a waiting request counts against the function's reserved concurrency.
+        // Wait for the bus only briefly, because a waiting request counts against the function's reserved concurrency.
         let error =
             match self.bus.publish(event, midpoint(deadline).min(Instant::now() + PUBLISH_TIMEOUT)).await {
                 Ok(()) => return Outcome::Published,
@@ -231,11 +238,11 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         error: AwsError,
         deadline: Instant,
     ) -> Outcome {
-        let result = match &self.overflow {
-            // The bus was unavailable, and in this region it may reject an entry over 256 KiB. Then no redrive would
-            // succeed, so spill a claim check instead.
-            Some(overflow) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match overflow.store_detail(self.provider.name, &event, midpoint(deadline)).await {
+        let result = match &self.overflow_store {
+            // In some regions, EventBridge rejects entries over 256 KiB. The bus failed before it could accept or reject
+            // this entry, and every redrive of a rejected entry would fail, so spill a claim check instead.
+            Some(overflow_store) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
+                match overflow_store.store_detail(self.provider.name, &event, midpoint(deadline)).await {
                     Ok(claim_check) => queue.publish(&Arc::new(claim_check), deadline).await,
                     Err(error) => Err(error),
                 }
@@ -254,12 +261,17 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     /// Adds the time of arrival to an event that has no time, unless the event then exceeds the entry limit.
     /// EventBridge would otherwise use the time of the redrive.
     fn with_arrival_time(&self, event: &Arc<Event>, received_at: Timestamp) -> Arc<Event> {
-        let stamped = Event { time: event.time.or(Some(received_at)), ..Event::clone(event) };
-        if stamped.entry_size() <= self.max_entry_bytes { Arc::new(stamped) } else { event.clone() }
+        let event_with_time = Event { time: event.time.or(Some(received_at)), ..Event::clone(event) };
+        if event_with_time.entry_size() <= self.max_entry_bytes {
+            Arc::new(event_with_time)
+        } else {
+            event.clone()
+        }
     }
 }
 
-/// The instant halfway between now and `deadline`. A first request that ends by then leaves time for a second one.
+/// The instant halfway between now and `deadline`. A first AWS request that ends at that instant or earlier leaves time for a
+/// second request before `deadline`.
 fn midpoint(deadline: Instant) -> Instant {
     deadline - deadline.saturating_duration_since(Instant::now()) / 2
 }

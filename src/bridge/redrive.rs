@@ -46,8 +46,8 @@ impl<B: Bus> RedriveFunction<B> {
                 Ok(event) => {
                     let result =
                         self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
-                    // The remaining messages would wait for the same unavailable bus, so report them as failed, too.
-                    // SQS delivers all of them again.
+                    // The remaining messages would wait for the same unavailable bus, so report them as failed, too: SQS
+                    // then delivers them again.
                     skip_remaining =
                         matches!(result, Err(AwsError::Unavailable { .. })) || Instant::now() >= deadline;
                     result.map_err(|error| error.to_string())

@@ -20,7 +20,7 @@ pub struct WebhookResponse {
 }
 
 impl RequestLog {
-    /// The response to the sender. It never says why verification failed, nor which internal part failed.
+    /// The response to the sender. The response never says why verification failed, nor which internal part failed.
     pub fn response(&self) -> WebhookResponse {
         match &self.outcome {
             Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
@@ -28,7 +28,8 @@ impl RequestLog {
             Outcome::Archived | Outcome::AlreadyArchived if !self.provider.sends_batches() => {
                 plain(202, "Message forwarded to Amazon EventBridge")
             }
-            // 200 and not 202: SparkPost's documentation disagrees on whether other 2xx codes acknowledge a batch.
+            // 200 and not 202, because SparkPost's documentation contradicts itself on whether other 2xx codes acknowledge a
+            // batch.
             Outcome::Archived => plain(200, "Batch stored"),
             Outcome::AlreadyArchived => plain(200, "Batch stored before"),
             Outcome::EmptyBatch => plain(200, "Nothing to store"),

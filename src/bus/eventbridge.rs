@@ -1,7 +1,7 @@
 //! EventBridge as a [`Bus`].
 //!
-//! The client disables the SDK's retries, because the SDK does not see entries that fail inside a 200 response, and
-//! does not know the deadline of the invocation. `aws::retry` retries instead.
+//! The client disables the SDK's retries, because the SDK does not retry an entry that fails inside a 200 response, and does not
+//! know the deadline of the Lambda invocation. `aws::retry` retries instead.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl EventBridge {
     }
 }
 
-/// Classifies the error of an entry that failed inside a successful request.
+/// Decides whether a retry may succeed after an entry failed inside a successful `PutEvents` request.
 ///
 /// Source of the transient codes: "PutEvents", Amazon EventBridge API Reference.
 fn classify_entry_error(code: &str, message: &str) -> AttemptFailure {

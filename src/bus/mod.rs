@@ -1,8 +1,7 @@
 //! Event buses: EventBridge, a local file, and the spill queue.
 //!
-//! A [`Bus`] never loses an event that it accepted, and returns before the deadline of the call. It delivers at least
-//! once: a retry publishes an event again if the response to the first attempt was lost. Consumers recognise
-//! duplicates by the event's `resources`.
+//! A [`Bus`] never loses an event that it accepted. It delivers each event at least once: if the response to an attempt was lost,
+//! a retry publishes the event again. Consumers recognise duplicates by the id in the event's `resources`.
 
 mod eventbridge;
 #[cfg(feature = "command")]
@@ -23,11 +22,11 @@ use crate::event::Event;
 
 /// A destination of events.
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes one event, and returns before `deadline`. The event is an `Arc`, so that a bus that writes it later
-    /// needs no copy.
+    /// Publishes one event, and returns before `deadline`. The event is an `Arc`, so that a bus that writes the event later needs
+    /// no copy of it.
     ///
     /// # Errors
-    /// When the bus rejected the event, or did not confirm it in time. An unconfirmed event may still be published.
+    /// The bus rejected the event, or did not confirm it before `deadline`. An unconfirmed event may still be published.
     fn publish(
         &self,
         event: &Arc<Event>,

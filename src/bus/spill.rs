@@ -1,7 +1,7 @@
-//! The spill queue: an SQS queue for unpublished events.
+//! The spill queue: an SQS queue for events that could not be published.
 //!
-//! The function `bridge` sends an event to this queue when the bus does not accept it. The function `redrive` publishes
-//! the event later.
+//! The Lambda function `bridge` sends an event to this queue if EventBridge does not accept the event. The Lambda function
+//! `redrive` publishes the event later.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::Bus;
 use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::Event;
 
-/// Maximum size of a message, in bytes: "SendMessage", Amazon SQS API Reference.
+/// Maximum size of an SQS message, in bytes. Source: "SendMessage", Amazon SQS API Reference.
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
 /// An SQS queue whose messages are `PutEvents` entries as JSON.
@@ -24,7 +24,7 @@ pub struct SpillQueue {
 impl SpillQueue {
     /// Creates a client of the queue with this URL.
     pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
-        // The SDK does not know the deadline of the invocation, so `aws::retry` retries instead.
+        // The SDK does not know the deadline of the Lambda invocation, so `aws::retry` retries instead.
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::log::TypePattern;
 use crate::util::time::parse_time_or_date;
 
-/// Parses a time, or a date: the start of that day in UTC.
+/// Parses a time, or a date, which means the start of that day in UTC.
 pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let invalid = || format!("invalid time '{text}', expected 2026-11-22 or 2026-11-22T10:00:00Z");
     parse_time_or_date(text).ok_or_else(invalid)

@@ -196,16 +196,16 @@ impl DeliveryCommand {
     }
 }
 
-/// Prints the number of changed deliveries. Fails if there are none; `changeable` names, for the error, the state that allows
-/// the operation.
+/// Prints the number of changed deliveries. Fails if no delivery was changed; the error then says which state
+/// (`required_state`) a delivery must have for the operation.
 fn print_result(
     as_json: bool,
     count: usize,
     outcome: &str,
-    changeable: &'static str,
+    required_state: &'static str,
 ) -> Result<(), DeliveryError> {
     if count == 0 {
-        return Err(DeliveryError::NothingChanged(changeable));
+        return Err(DeliveryError::NothingChanged(required_state));
     }
     if as_json {
         output::print_line(&json!({"object": "done", "deliveries": count}).to_string());

@@ -15,9 +15,9 @@ use crate::recorder;
 use crate::serve::config::default_log_file;
 use crate::util::output;
 
-/// The number of events per read.
+/// The maximum number of events that one query of the log returns.
 const PAGE_SIZE: u32 = 5000;
-/// The interval of progress messages.
+/// The minimum time between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Write the events of a time range, oldest first, as JSON lines (EventBridge envelope) or CSV (search columns and
@@ -73,7 +73,8 @@ pub enum ExportError {
 }
 
 impl Export {
-    /// Writes the events. Reports progress if they go to a file, or if standard error is a terminal and standard output is not.
+    /// Writes the events. Reports progress if the output is a file, or if standard error is a terminal and standard output is
+    /// not.
     ///
     /// # Errors
     /// The range is reversed, the log cannot be read, or the output cannot be written.
@@ -116,7 +117,7 @@ impl Export {
                     Format::Csv => write_row(&mut out, &csv_row(event)),
                 };
                 match result {
-                    // The reader closed the pipe, as `head` does.
+                    // The program that reads the output closed the pipe, as `head` does.
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                     result => result.map_err(output_error)?,
                 }

@@ -1,6 +1,6 @@
 //! `hookbridge load`: imports archived batches into the log.
 //!
-//! An interrupted load can be restarted: it skips recorded batches without reading them.
+//! An interrupted load can be restarted: the new load skips recorded batches without reading them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::util::output;
 const CONCURRENT_BATCHES: usize = 8;
 /// The timeout for recording one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
-/// The interval of progress messages.
+/// The minimum time between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of failed batches that the error message names.
 const MAX_NAMED_FAILURES: usize = 10;
@@ -78,7 +78,7 @@ pub enum LoadError {
     Batches {
         /// The number of failed batches.
         count: usize,
-        /// The keys and errors of the first ones.
+        /// The keys and errors of the first failed batches.
         first: String,
     },
 }
@@ -174,7 +174,8 @@ async fn load(
 type BatchResult = (String, Result<RecordSummary, RecordError>);
 
 impl Progress {
-    /// Adds the result of a finished batch. An unavailable log ends the load.
+    /// Adds the result of a finished batch. Fails, and so ends the load, if the log is unavailable or rejects the credentials;
+    /// any other failure of a batch is only counted.
     fn add_result(
         &mut self,
         result: Option<Result<BatchResult, JoinError>>,

@@ -303,7 +303,8 @@ fn parse_json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))
 }
 
-/// Formats a JSON object as one line for each field that has a value; `name`, `id` or `number` is first.
+/// Formats a JSON object as one line for each field that has a value. The field `name`, `id` or `number` comes first, and the
+/// field `object` is left out.
 pub(crate) fn format_fields(object: &Value) -> String {
     let mut lines = Vec::new();
     let mut fields: Vec<_> = object.as_object().into_iter().flatten().collect();
@@ -312,7 +313,7 @@ pub(crate) fn format_fields(object: &Value) -> String {
         match value {
             Value::Null => {}
             Value::String(text) => {
-                // Continuation lines are indented, so that they do not look like fields.
+                // Indent the second and further lines of a text, so that they do not look like fields.
                 let text = escape_control_characters(text).replace('\n', &format!("\n{:17}", ""));
                 lines.push(format!("{name:<16} {text}"));
             }
@@ -332,7 +333,8 @@ fn is_bidi_control(char: char) -> bool {
     matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes control characters in untrusted text, except line feeds and tabs.
+/// Escapes control characters, except line feeds and tabs, and characters that change the direction of text, so that
+/// untrusted text cannot manipulate the terminal.
 fn escape_control_characters(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -27,7 +27,7 @@ pub struct TokenCommand {
     revoke: bool,
 }
 
-/// Maximum number of attempts to edit the token list, which is retried after a concurrent edit.
+/// Maximum number of attempts to edit the token list. An attempt fails if another client edits the list at the same time.
 const MAX_EDIT_ATTEMPTS: u32 = 10;
 
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +36,10 @@ pub enum TokenError {
     Secret(String, String),
     #[error("secret {0}: invalid token list; the secret was not changed")]
     InvalidList(String),
-    /// At every attempt, a concurrent edit was stored first.
+    /// At each of `MAX_EDIT_ATTEMPTS` attempts, another client's edit was stored first.
     #[error("secret {0} is being updated concurrently; try again")]
     Conflict(String),
-    /// A list that cannot be serialised is never stored.
+    /// The edited list cannot be serialised. The secret is unchanged.
     #[error("the list of tokens")]
     Serialize(#[from] serde_json::Error),
     #[error("secret {0}: no token named {1}")]
@@ -76,17 +76,18 @@ impl TokenCommand {
     }
 }
 
-/// Edits the token list in `secret` without losing a concurrent edit. The new version's id is derived from the version that was
-/// read, and Secrets Manager stores a version id only once ("ClientRequestToken", PutSecretValue). So it rejects the second of
-/// two edits of the same version, which is then retried on the stored list.
+/// Edits the token list in `secret` without losing a concurrent edit. The id of the new version derives from the id of the
+/// version that was read, and Secrets Manager stores a version id only once ("ClientRequestToken", PutSecretValue). Therefore
+/// Secrets Manager rejects the second of two edits of the same version, and this function retries that edit on the list that
+/// the first edit stored.
 async fn edit_secret(
     client: &aws_sdk_secretsmanager::Client,
     secret: &str,
     edit: impl Fn(&mut TokenList) -> Result<(), TokenError>,
 ) -> Result<(), TokenError> {
     let secret_error = |error: String| TokenError::Secret(secret.to_owned(), error);
-    // The last version that was read, and the number of rejected edits of it. They give the next attempt another version id,
-    // because after a rollback the version may already have had a successor.
+    // The last version that was read, and the number of rejected edits of that version. The number makes the next attempt use
+    // another version id. Otherwise every attempt would fail after a rollback to a version that was edited before.
     let (mut last_version, mut rejections) = (String::new(), 0);
     for _ in 0..MAX_EDIT_ATTEMPTS {
         let response = client.get_secret_value().secret_id(secret).send().await;

@@ -1,4 +1,4 @@
-//! The address of a database: a PostgreSQL URL or a file.
+//! The address of a database: a PostgreSQL URL or the path of a SQLite file.
 
 #[cfg(feature = "command")]
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::str::FromStr;
 use super::{Database, DatabaseError};
 use super::{DatabaseUrl, DatabaseUrlError};
 
-/// The address of a database.
+/// Where a database is: a PostgreSQL URL or the path of a SQLite file.
 #[derive(Clone, Debug)]
 pub enum DatabaseAddress {
-    /// A PostgreSQL database, by its URL.
+    /// The URL of a PostgreSQL database.
     Postgres(DatabaseUrl),
-    /// A local SQLite file.
+    /// The path of a local SQLite file.
     #[cfg(feature = "command")]
     File(PathBuf),
 }
@@ -32,7 +32,7 @@ impl FromStr for DatabaseAddress {
     }
 }
 
-/// The path of a SQLite file as an address.
+/// Converts the path of a SQLite file into an address.
 #[cfg(feature = "command")]
 impl From<&Path> for DatabaseAddress {
     fn from(path: &Path) -> Self {
@@ -72,8 +72,8 @@ pub enum OpenDatabaseError {
 
 #[cfg(feature = "command")]
 impl Database {
-    /// Opens an existing database with at most `connections` connections. Returns it with a function that adds the database's
-    /// address to an error.
+    /// Opens an existing database with at most `connections` connections. Returns the database and a function that adds its
+    /// address to a database error.
     ///
     /// # Errors
     /// The address is not valid, the file does not exist, or the database cannot be opened.

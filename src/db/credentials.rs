@@ -5,7 +5,8 @@ use serde::Deserialize;
 use super::{DatabaseError, DatabaseUrl, DatabaseUrlError};
 use crate::secrets::{SecretStore, SecretsManager, VersionStage};
 
-/// A database secret in the format that Secrets Manager uses for RDS. `DATABASE_URL` may replace the optional fields.
+/// A database secret in the JSON format that Secrets Manager uses for RDS. The optional fields are used only if `DATABASE_URL` is
+/// not set.
 ///
 /// Source: "JSON structure of AWS Secrets Manager database credential secrets", AWS Secrets Manager User Guide.
 #[derive(Deserialize)]
@@ -17,9 +18,9 @@ struct DatabaseCredentials {
     dbname: Option<String>,
 }
 
-/// Builds the database URL from the current version of a secret. If the secret contains a URL, that URL is used as it is. If it
-/// contains RDS's JSON, the user and the password come from it; host, port and database come from `base_url`, or else from the
-/// JSON.
+/// Builds the database URL from the current version of `secret`. A secret that contains a URL is used as it is. If the secret
+/// contains RDS's JSON, the user and the password come from the JSON; host, port and database come from `base_url`, or from the
+/// JSON if `base_url` is `None`.
 pub(super) async fn read_url(
     base_url: Option<&DatabaseUrl>,
     secret: &SecretsManager,

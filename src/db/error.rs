@@ -1,4 +1,4 @@
-//! Database errors, classified by whether a retry may succeed. Their messages do not quote data.
+//! Database errors, classified by whether a retry may succeed. Their messages do not quote stored data.
 
 /// A failed database operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +44,7 @@ impl From<sqlx::Error> for DatabaseError {
 
 /// Whether a retry may succeed after this error code. SQLSTATE: 08 connection, 25P03 idle transaction timeout, 40 transaction
 /// rollback, 53 insufficient resources, 55P03 lock not available, 57 operator intervention, 58 system error ("PostgreSQL Error
-/// Codes", PostgreSQL manual). SQLite: 5 busy, 6 locked, 261 and 517 their extended codes.
+/// Codes", PostgreSQL manual). SQLite: 5 busy, 6 locked, 261 busy recovery, 517 busy snapshot.
 fn is_transient_code(code: &str) -> bool {
     ["08", "25P03", "40", "53", "55P03", "57", "58"]
         .iter()
@@ -52,7 +52,8 @@ fn is_transient_code(code: &str) -> bool {
         || matches!(code, "5" | "6" | "261" | "517")
 }
 
-/// Returns the database's message, or a general one for SQLSTATE class 22 (data exceptions), whose messages quote data.
+/// Returns the database's error message; for SQLSTATE class 22 (data exceptions), a general text instead, because PostgreSQL's
+/// messages of this class quote data.
 fn redacted_message<'a>(code: &str, text: &'a str) -> &'a str {
     if code.starts_with("22") { "invalid data" } else { text }
 }

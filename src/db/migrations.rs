@@ -5,8 +5,8 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
 use super::DatabaseError;
 
-/// Applies the pending ones of `migrations` (version, name, SQL). In PostgreSQL, concurrent runs wait for each other; in SQLite
-/// they do not.
+/// Applies those `migrations` (version, name, SQL) that `table` does not list as applied. In PostgreSQL, concurrent runs wait for
+/// each other; in SQLite they do not.
 pub(super) async fn run<C: Migrate>(
     connection: &mut C,
     migrations: &[(i64, &'static str, &'static str)],

@@ -1,8 +1,8 @@
 //! The database: PostgreSQL 15 or later. The command `hookbridge` can also use a SQLite file.
 //!
-//! A [`Database`] owns the connection pool. It runs statements that both databases understand: their text is built with the
-//! [`SqlDialect`] of the database, their values are bound, and result rows are read by column name. A module whose SQL differs
-//! between the databases uses the `Pool` instead (`Database::with_pool`).
+//! A [`Database`] owns the connection pool. It runs statements that PostgreSQL and SQLite both understand: their text is built
+//! with the [`SqlDialect`] of the database, their values are bound, and result rows are read by column name. A module whose SQL
+//! differs between PostgreSQL and SQLite uses the `Pool` instead (`Database::with_pool`).
 //!
 //! When PostgreSQL rejects credentials that came from Secrets Manager, [`Database`] reads the secret again, reconnects, and
 //! repeats the operation once.
@@ -40,7 +40,7 @@ pub(crate) use week::Week;
 
 use crate::secrets::SecretsManager;
 
-/// Maximum number of database connections per function instance.
+/// The maximum number of database connections of one instance of a Lambda function.
 const FUNCTION_CONNECTIONS: u32 = 4;
 
 /// A database with its connection pool. Clones share the pool. If the database fails, a method returns the database's error.
@@ -48,16 +48,16 @@ const FUNCTION_CONNECTIONS: u32 = 4;
 pub struct Database(Arc<Connector>);
 
 struct Connector {
-    source: Source,
+    source: ConnectionSource,
     max_connections: u32,
     pool: RwLock<Option<Pool>>,
     /// Held while the pool is opened, so that concurrent operations open one pool.
     open_lock: Mutex<()>,
 }
 
-enum Source {
+enum ConnectionSource {
     Address(DatabaseAddress),
-    /// A secret with the credentials, and optionally the URL whose host, port and database they are used with.
+    /// A secret with the credentials, and optionally a URL with the host, port and database that the secret may lack.
     Secret(Option<DatabaseUrl>, SecretsManager),
 }
 
@@ -87,7 +87,7 @@ impl Session<'_> {
     }
 }
 
-/// Why a function has no database: neither its URL nor its secret is configured, or the URL is invalid.
+/// Why a Lambda function has no database: neither a URL nor a secret is configured, or the URL is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseConfigError {
     #[error("environment variables DATABASE_URL and DATABASE_SECRET_ARN: one of them must be set")]
@@ -97,25 +97,25 @@ pub enum DatabaseConfigError {
 }
 
 impl Database {
-    fn new(source: Source, max_connections: u32) -> Self {
+    fn new(source: ConnectionSource, max_connections: u32) -> Self {
         let (pool, open_lock) = Default::default();
         Self(Arc::new(Connector { source, max_connections, pool, open_lock }))
     }
 
-    /// Opens a database with at most `max_connections` connections. Creates the tables, and for SQLite the file and its folder,
-    /// if they do not exist.
+    /// Opens a database with at most `max_connections` connections, and applies pending migrations. Creates a SQLite file and its
+    /// folder if they do not exist.
     ///
     /// # Errors
     /// The database cannot be opened, or the folder or the tables cannot be created.
     pub async fn open(address: &DatabaseAddress, max_connections: u32) -> Result<Self, DatabaseError> {
-        let database = Self::new(Source::Address(address.clone()), max_connections);
+        let database = Self::new(ConnectionSource::Address(address.clone()), max_connections);
         database.pool().await?;
         Ok(database)
     }
 
-    /// Creates the database of a Lambda function, from a URL, from a secret, or from a URL and a secret with its credentials. It
-    /// is opened at the first use, because a database that scales to zero may take longer to resume than Lambda allows a function
-    /// to initialize.
+    /// Creates the database of a Lambda function, from a URL, from a secret, or from a URL and a secret with its credentials. The
+    /// first operation opens the database, because a database that scales to zero may take longer to resume than Lambda allows a
+    /// function to initialize.
     ///
     /// # Errors
     /// `url` and `secret` are both `None`, or the URL is invalid.
@@ -125,8 +125,8 @@ impl Database {
     ) -> Result<Self, DatabaseConfigError> {
         let url = url.map(|url| url.expose_secret().parse()).transpose()?;
         let source = match (url, secret) {
-            (url, Some(secret)) => Source::Secret(url, secret),
-            (Some(url), None) => Source::Address(DatabaseAddress::Postgres(url)),
+            (url, Some(secret)) => ConnectionSource::Secret(url, secret),
+            (Some(url), None) => ConnectionSource::Address(DatabaseAddress::Postgres(url)),
             (None, None) => return Err(DatabaseConfigError::Missing),
         };
         Ok(Self::new(source, FUNCTION_CONNECTIONS))
@@ -136,8 +136,8 @@ impl Database {
     pub fn is_embedded(&self) -> bool {
         match &self.0.source {
             #[cfg(feature = "command")]
-            Source::Address(DatabaseAddress::File(_)) => true,
-            Source::Address(DatabaseAddress::Postgres(_)) | Source::Secret(..) => false,
+            ConnectionSource::Address(DatabaseAddress::File(_)) => true,
+            ConnectionSource::Address(DatabaseAddress::Postgres(_)) | ConnectionSource::Secret(..) => false,
         }
     }
 
@@ -150,7 +150,8 @@ impl Database {
         SqlDialect::POSTGRES
     }
 
-    /// Runs one statement and returns its rows. It is for reads: in SQLite, only `execute` makes writers wait for each other.
+    /// Runs one statement that only reads, and returns its rows. A statement that writes needs `execute`, which makes the writers
+    /// of a SQLite file wait for each other.
     pub async fn query(
         &self,
         sql: impl Into<String>,
@@ -159,7 +160,7 @@ impl Database {
         self.fetch(&Statement::new(sql, values)).await
     }
 
-    /// Runs one statement that reads `input_rows` from the table `v`, and returns its result rows.
+    /// Runs one statement that only reads, with `input_rows` as the table `v`, and returns its result rows.
     pub async fn query_with_rows(
         &self,
         input_rows: InputRows,
@@ -191,10 +192,10 @@ impl Database {
         Ok(results.pop().unwrap_or_default())
     }
 
-    /// Runs statements that change data, all in one transaction, and returns the result rows of each.
+    /// Runs statements that change data in one transaction, and returns the result rows of each statement.
     ///
     /// # Errors
-    /// Nothing was written, or the outcome is unknown.
+    /// The database failed. Nothing was written, or the outcome is unknown.
     pub async fn execute_transaction(
         &self,
         statements: Vec<Statement>,
@@ -210,8 +211,9 @@ impl Database {
         .await
     }
 
-    /// Creates the weekly partitions that a table needs soon, by its column `started`, and drops those whose week ended at or
-    /// before `keep_from`. Does nothing in SQLite, which has no partitions.
+    /// Creates the partitions of this week and of the next four weeks for a table that is partitioned by a column of
+    /// microseconds, and drops the partitions whose week ended at or before `keep_from`. Does nothing in SQLite, which has no
+    /// partitions.
     pub async fn maintain_partitions(
         &self,
         table: &'static str,
@@ -238,8 +240,8 @@ impl Database {
         }
     }
 
-    /// Runs an operation on the pool. If the database rejects credentials that came from a secret, reads the secret again and
-    /// repeats the operation once.
+    /// Runs an operation on the pool. If the database rejects credentials that came from a secret, reads the secret again, opens
+    /// a new pool and repeats the operation once.
     pub(crate) async fn with_pool<T, F>(
         &self,
         operation: impl Fn(Pool) -> F + Send,
@@ -249,7 +251,7 @@ impl Database {
     {
         let pool = self.pool().await?;
         match (operation(pool.clone()).await, &self.0.source) {
-            (Err(error @ DatabaseError::InvalidCredentials(_)), Source::Secret(..)) => {
+            (Err(error @ DatabaseError::InvalidCredentials(_)), ConnectionSource::Secret(..)) => {
                 warn!(error = error.to_string(), "database credentials rejected; refreshing them");
                 self.forget_pool(&pool);
                 operation(self.pool().await?).await
@@ -258,7 +260,7 @@ impl Database {
         }
     }
 
-    /// Returns the pool, and opens it at the first use.
+    /// Returns the pool. Opens it if it is not open.
     async fn pool(&self) -> Result<Pool, DatabaseError> {
         let current = || self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(pool) = current() {
@@ -269,12 +271,14 @@ impl Database {
             return Ok(pool);
         }
         let pool = match &self.0.source {
-            Source::Address(DatabaseAddress::Postgres(url)) => {
+            ConnectionSource::Address(DatabaseAddress::Postgres(url)) => {
                 Pool::Postgres(postgres::open_pool(url, self.0.max_connections).await?)
             }
             #[cfg(feature = "command")]
-            Source::Address(DatabaseAddress::File(path)) => Pool::Sqlite(SqliteFile::open(path).await?),
-            Source::Secret(url, secret) => {
+            ConnectionSource::Address(DatabaseAddress::File(path)) => {
+                Pool::Sqlite(SqliteFile::open(path).await?)
+            }
+            ConnectionSource::Secret(url, secret) => {
                 let url = credentials::read_url(url.as_ref(), secret).await?;
                 Pool::Postgres(postgres::open_pool(&url, self.0.max_connections).await?)
             }
@@ -283,7 +287,7 @@ impl Database {
         Ok(pool)
     }
 
-    /// Discards a pool whose credentials were rejected, unless another operation has replaced it already.
+    /// Discards `rejected`, the pool whose credentials were rejected, unless another operation has already replaced it.
     fn forget_pool(&self, rejected: &Pool) {
         let mut current = self.0.pool.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| current.is_same(rejected)) {

@@ -5,16 +5,16 @@ use sqlx::{PgPool, Row as _};
 
 use super::{CancelSafeConnection, DatabaseError, Week};
 
-/// The number of future weeks whose partitions are created in advance.
+/// The number of weeks after the current one whose partitions are created in advance.
 const WEEKS_AHEAD: i64 = 4;
 
-/// Marks SQL as safe although it contains names, which cannot be bound: the names of tables are constants, and those of
-/// partitions come from [`Week`] or the database's catalog.
+/// Marks SQL as safe although it contains names, which cannot be bound: table names are constants, and partition names come from
+/// [`Week`] or the database's catalog.
 fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(sql)
 }
 
-/// Creates the partitions of this week and of the next four, and drops those whose week ended at or before
+/// Creates the partitions of this week and of the next four weeks, and drops the partitions whose week ended at or before
 /// `keep_from`.
 pub(super) async fn maintain(
     pool: &PgPool,
@@ -23,15 +23,15 @@ pub(super) async fn maintain(
 ) -> Result<(), DatabaseError> {
     let mut guard = CancelSafeConnection::acquire(pool).await?;
     let connection = &mut *guard.connection;
-    let now = Week::containing(Timestamp::now());
-    for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)) {
+    let current_week = Week::containing(Timestamp::now());
+    for week in (0..=WEEKS_AHEAD).map(|weeks| current_week.add_weeks(weeks)) {
         let (from, to) = (week.start().as_microsecond(), week.add_weeks(1).start().as_microsecond());
         let create_sql = format!(
             "create table if not exists hookbridge.{} partition of hookbridge.{table} for values from ({from}) to ({to})",
             week.partition_name(table)
         );
         match sqlx::raw_sql(trusted_sql(create_sql)).execute(&mut *connection).await {
-            // The default partition already has rows of this week. They stay there, and the week gets no partition.
+            // The default partition already has rows of this week. The rows stay there, and the week gets no partition.
             Err(error)
                 if error
                     .as_database_error()
@@ -54,6 +54,6 @@ pub(super) async fn maintain(
             sqlx::raw_sql(trusted_sql(drop_sql)).execute(&mut *connection).await?;
         }
     }
-    guard.is_idle = true;
+    guard.is_reusable = true;
     Ok(())
 }

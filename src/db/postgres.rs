@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::statement::ColumnValues;
 use super::{DatabaseError, ReadLimits, Row, SqlValue, Statement, migrations};
 
-/// The timeout for getting a connection, and for a search statement.
+/// The timeout for getting a connection, and for a statement with [`ReadLimits`].
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All migrations in order. A released migration is never edited.
@@ -75,8 +75,8 @@ impl DatabaseUrl {
     }
 }
 
-/// Turns on verification of the server's certificate and host name, unless the URL sets `sslmode` or the server is
-/// this machine. For RDS hosts it trusts AWS's own certificate authorities.
+/// Turns on verification of the server's certificate and host name, unless the URL sets `sslmode` or the server is this machine.
+/// For RDS hosts the client trusts [`RDS_CERTIFICATES`], unless the URL sets `sslrootcert`.
 fn require_tls(
     options: PgConnectOptions,
     has_ssl_mode: bool,
@@ -110,7 +110,7 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
-/// Whether all migrations have been applied. If so, opening the database runs no DDL, and a read-only user can open it.
+/// Whether all migrations have been applied. Opening such a database runs no DDL, so that a read-only user can open it.
 async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let exists = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
     if !exists.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
@@ -122,12 +122,12 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseEr
     Ok(applied == MIGRATIONS.map(|(version, ..)| version))
 }
 
-/// Connects once, applies pending migrations and returns a pool of at most `max_connections` connections.
+/// Connects once to apply pending migrations, and returns a pool of at most `max_connections` connections.
 ///
 /// # Errors
 /// The database is unreachable, rejects the credentials, or a migration fails.
 pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, DatabaseError> {
-    // The client sets no session parameters when it connects, because a connection pooler rejects them.
+    // Set no session parameters for the connection, because a connection pooler may reject them.
     let options = (*url.0).clone().application_name("hookbridge");
     // The first connection bypasses the pool, which would keep retrying an unreachable address.
     let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
@@ -144,22 +144,23 @@ pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result
     Ok(pool.connect_lazy_with(options))
 }
 
-/// A connection that is closed when it is dropped, unless `is_idle` is set: then it returns to the pool. A query that was
-/// cancelled, for example at the end of a Lambda invocation, leaves its response in the connection.
+/// A connection of a pool. On drop, it returns to the pool if `is_reusable` is true; otherwise it is closed. A query that was
+/// cancelled, for example at the end of a Lambda invocation, leaves its response in the connection, so no other query may use it.
 pub(crate) struct CancelSafeConnection {
     pub(crate) connection: PoolConnection<Postgres>,
-    pub(crate) is_idle: bool,
+    /// Whether the connection may return to the pool. The caller sets it after its last query has completed.
+    pub(crate) is_reusable: bool,
 }
 
 impl CancelSafeConnection {
     pub(crate) async fn acquire(pool: &PgPool) -> Result<Self, DatabaseError> {
-        Ok(Self { connection: pool.acquire().await?, is_idle: false })
+        Ok(Self { connection: pool.acquire().await?, is_reusable: false })
     }
 }
 
 impl Drop for CancelSafeConnection {
     fn drop(&mut self) {
-        if !self.is_idle {
+        if !self.is_reusable {
             self.connection.close_on_drop();
         }
     }
@@ -181,11 +182,11 @@ pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Ro
             rows
         }
     };
-    guard.is_idle = true;
+    guard.is_reusable = true;
     Ok(rows)
 }
 
-/// Runs the statements in one transaction and returns the rows of each.
+/// Runs the statements in one transaction and returns the rows of each statement.
 pub(super) async fn execute_transaction(
     pool: &PgPool,
     statements: &[Statement],
@@ -200,10 +201,11 @@ pub(super) async fn execute_transaction(
         results.push(fetch_rows(&mut transaction, statement).await?);
     }
     transaction.commit().await?;
-    guard.is_idle = true;
+    guard.is_reusable = true;
     Ok(results)
 }
 
+/// Runs one statement on this connection and returns its rows.
 pub(super) async fn fetch_rows(
     connection: &mut PgConnection,
     Statement { sql, values, input_rows, .. }: &Statement,
@@ -219,8 +221,9 @@ pub(super) async fn fetch_rows(
             format!("with v ({}) as (select * from unnest({arrays})) {sql}", rows.column_names())
         }
     };
-    // Safe: the text of a statement consists of constants; values are bound. The statement is not prepared: a generic plan would
-    // not know the small limits in the parameters, and a cached plan would be based on earlier table sizes.
+    // Safe: the text of a `Statement` contains no text from users, and its values are bound. Do not prepare the statement: a
+    // generic plan would not know the values of its parameters, such as a small `limit`, and a cached plan would be based on
+    // earlier table sizes.
     let mut query: Query<'_, Postgres, PgArguments> = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
     for (_, cells) in input_rows.iter().flat_map(|rows| &rows.columns) {
         query = match cells {

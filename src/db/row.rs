@@ -27,8 +27,8 @@ impl Row {
     }
 }
 
-/// A type of column values: `i64`, `String`, bytes, lists of strings, or times that are stored as microseconds since 1970; all
-/// but lists also as an `Option`.
+/// A type that a column value converts to: `i64`, `String`, bytes (`Vec<u8>`), a time that is stored as microseconds since 1970,
+/// an `Option` of one of these for a column that may be null, or a list of strings.
 pub trait FromColumn: Sized {
     #[doc(hidden)]
     fn from_column(row: &Row, column: &str) -> sqlx::Result<Self>;
@@ -73,7 +73,7 @@ impl FromColumn for Option<Timestamp> {
     }
 }
 
-/// Converts microseconds since 1970, as stored, to a time; an invalid value becomes 1970-01-01.
+/// Converts microseconds since 1970 to a time. A value outside the range of [`Timestamp`] becomes 1970-01-01.
 pub fn timestamp_from_micros(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -30,12 +30,12 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
 #[derive(Clone)]
 pub(crate) struct SqliteFile {
     pub(crate) pool: SqlitePool,
-    /// Held by a writer, so that the writers of this process queue; SQLite's busy handler would only make them retry.
+    /// Held by a writer, so that other writers of this process wait in a queue. SQLite's busy handler would only make them retry.
     pub(crate) write_lock: Arc<Mutex<()>>,
 }
 
 impl SqliteFile {
-    /// Opens the file, creates it and its folder if necessary, and applies pending migrations.
+    /// Opens the SQLite file and applies pending migrations. Creates the file and its folder if they do not exist.
     pub(super) async fn open(path: &Path) -> Result<Self, DatabaseError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             let folder_error = |error| DatabaseError::Rejected(format!("{}: {error}", folder.display()));
@@ -46,7 +46,7 @@ impl SqliteFile {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // A commit is on disk before the call returns.
+            // A commit returns only after its data is on disk.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(20))
             .with_regexp();
@@ -55,7 +55,8 @@ impl SqliteFile {
         if let Err(DatabaseError::Rejected(_)) =
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
         {
-            // Another process may have run the migrations at the same time, because in SQLite they take no lock. Try once more.
+            // Migrations of SQLite take no lock, so this run may have failed because another process ran them at the same time.
+            // Try once more.
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await?;
         }
         drop(connection);
@@ -82,8 +83,8 @@ impl SqliteFile {
     }
 }
 
-/// Creates the file if it is missing, readable by its owner only, because the log contains personal data. Errors are ignored
-/// here: opening the database reports them.
+/// Creates the file if it does not exist, readable and writable by its owner only, because the log contains personal data.
+/// Ignores errors, because opening the database reports them.
 fn create_private_file(path: &Path) {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -92,13 +93,14 @@ fn create_private_file(path: &Path) {
     let _ = options.open(path);
 }
 
+/// Runs one statement and returns its rows.
 pub(super) async fn fetch_rows(
     connection: &mut SqliteConnection,
     Statement { sql, values, input_rows, .. }: &Statement,
 ) -> Result<Vec<Row>, DatabaseError> {
     let rows = input_rows.as_deref();
     let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values_clause(rows)));
-    // Safe: the text of a statement consists of constants; values are bound.
+    // Safe: the text of a `Statement` contains no text from users, and its values are bound.
     let mut query: Query<'_, Sqlite, SqliteArguments> =
         sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
     for row in 0..rows.map_or(0, InputRows::len) {
@@ -118,8 +120,8 @@ pub(super) async fn fetch_rows(
     Ok(query.fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect())
 }
 
-/// Builds the `with` clause of the table `v`, with one parameter per value, row by row. The parameters have no numbers (`?`),
-/// because SQLite searches all earlier parameters for each numbered one.
+/// Builds the `with` clause of the table `v`, with one parameter per value, row by row. The parameters are `?` without numbers,
+/// because for each numbered parameter SQLite searches all parameters before it.
 fn values_clause(rows: &InputRows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
     format!("with v({}) as (values {})", rows.column_names(), vec![row; rows.len()].join(", "))

@@ -1,4 +1,4 @@
-//! Statements that PostgreSQL and SQLite both understand.
+//! SQL statements that PostgreSQL and SQLite both understand.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ pub const MAX_INPUT_ROWS: usize = 2000;
 pub struct SqlDialect {
     /// The prefix of table names: the schema with a full stop, or nothing.
     pub schema: &'static str,
-    /// The current time in microseconds since 1970, by the database's clock.
+    /// An SQL expression for the current time in microseconds since 1970, by the database's clock.
     pub now: &'static str,
-    /// The end of a `select` that locks its rows and skips rows that another transaction has locked. It is empty for SQLite,
-    /// which has one writer at a time.
+    /// The clause at the end of a `select` that locks the selected rows and skips rows that another transaction has locked. Empty
+    /// for SQLite, which has one writer at a time.
     pub skip_locked: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl SqlDialect {
         Self { schema: "", now: "cast(unixepoch('subsec') * 1000000 as integer)", skip_locked: "" };
 }
 
-/// A parameter or a column value.
+/// The value of a statement's parameter.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SqlValue {
     Text(String),
@@ -55,7 +55,7 @@ impl From<i64> for SqlValue {
     }
 }
 
-/// Stored as microseconds since 1970.
+/// Converts a time to microseconds since 1970, as the database stores it.
 impl From<Timestamp> for SqlValue {
     fn from(time: Timestamp) -> Self {
         Self::Number(time.as_microsecond())
@@ -69,7 +69,7 @@ pub(super) enum ColumnValues {
     Numbers(Vec<Option<i64>>),
 }
 
-/// Rows that a statement reads from the table `v`, stored column by column.
+/// Rows that are sent with a statement, which reads them as the table `v`. They are stored column by column.
 #[derive(Clone, Default)]
 pub struct InputRows {
     pub(super) columns: Vec<(&'static str, ColumnValues)>,
@@ -117,7 +117,8 @@ impl InputRows {
     }
 }
 
-/// A statement: SQL text with the parameters `$1`, `$2` and so on, and their values. The text consists of constants only.
+/// A statement: SQL text with the parameters `$1`, `$2` and so on, and their values. The text consists of constants, and of
+/// numbers and times that this crate formats. Text from users is always bound as a value.
 #[derive(Clone)]
 pub struct Statement {
     pub(super) sql: String,
@@ -127,10 +128,11 @@ pub struct Statement {
     pub(super) read_limits: Option<ReadLimits>,
 }
 
-/// The limits of a statement that may read much data: PostgreSQL aborts it after a timeout. They have no effect in SQLite.
+/// The limits of a statement that may read much data. PostgreSQL aborts a statement with limits after `DATABASE_TIMEOUT`. Limits
+/// have no effect in SQLite.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
-    /// Whether the planner must avoid sequential scans of whole tables.
+    /// Whether PostgreSQL's planner must avoid sequential scans of whole tables.
     pub avoids_table_scans: bool,
 }
 
@@ -140,7 +142,7 @@ impl Statement {
         Self { sql: sql.into(), values, input_rows: None, read_limits: None }
     }
 
-    /// Sets the limits of a statement that only reads.
+    /// Sets the limits of the statement, which must only read.
     #[must_use]
     pub fn with_read_limits(self, limits: ReadLimits) -> Self {
         Self { read_limits: Some(limits), ..self }

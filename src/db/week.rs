@@ -1,11 +1,11 @@
-//! Weeks, from Monday to Monday in UTC, and the names of the weekly partitions.
+//! Weeks, from Monday to Monday in UTC, and the names of the weekly partitions of PostgreSQL tables.
 
 use jiff::{Timestamp, ToSpan as _, civil, tz::TimeZone};
 
 const SECONDS_PER_WEEK: i64 = 7 * 86_400;
-/// The table of events.
+/// The name of the log's table of events.
 const EVENTS_TABLE: &str = "events";
-/// 1970-01-01 was a Thursday; the Monday before it was three days earlier.
+/// The start of week 0, in seconds since 1970. 1970-01-01 was a Thursday, so the Monday before it was three days earlier.
 const FIRST_MONDAY_EPOCH_SECONDS: i64 = -3 * 86_400;
 
 /// A week, identified by the number of weeks since the week of 1970-01-01.
@@ -23,14 +23,14 @@ impl Week {
         Self(self.0 + weeks)
     }
 
-    /// Returns the Monday of the week.
+    /// Returns the date of the week's Monday.
     pub(crate) fn monday(self) -> civil::Date {
         let start = FIRST_MONDAY_EPOCH_SECONDS + self.0 * SECONDS_PER_WEEK;
         let epoch = civil::date(1970, 1, 1);
         epoch.checked_add((start / 86_400).days()).unwrap_or(epoch)
     }
 
-    /// Returns the start of the week.
+    /// Returns the start of the week: Monday, 00:00 UTC.
     pub(crate) fn start(self) -> Timestamp {
         self.monday().to_zoned(TimeZone::UTC).map_or(Timestamp::UNIX_EPOCH, |start| start.timestamp())
     }
@@ -40,17 +40,17 @@ impl Week {
         self.partition_name(EVENTS_TABLE)
     }
 
-    /// Parses the name of an `events` partition.
+    /// Returns the week of an `events` partition with this name; `None` if the name is not one of a weekly partition.
     pub(crate) fn from_events_partition_name(name: &str) -> Option<Self> {
         Self::from_partition_name(name, EVENTS_TABLE)
     }
 
-    /// Returns the name of the week's partition of a table: the table's name and the date of the Monday.
+    /// Returns the name of the week's partition of `table`: the table's name, an underscore and the date of the week's Monday.
     pub(crate) fn partition_name(self, table: &str) -> String {
         format!("{table}_{}", self.monday().strftime("%Y%m%d"))
     }
 
-    /// Parses the name of a partition of a table.
+    /// Returns the week of the partition of `table` with this name; `None` if the name is not one of a weekly partition.
     pub(crate) fn from_partition_name(name: &str, table: &str) -> Option<Self> {
         let date = civil::Date::strptime("%Y%m%d", name.strip_prefix(table)?.strip_prefix('_')?).ok()?;
         let week = Self::containing(date.to_zoned(TimeZone::UTC).ok()?.timestamp());

@@ -1,7 +1,8 @@
 //! The HTTP client of deliveries: sends one signed request and classifies the response.
 //!
-//! A status from 200 to 299 is a success, every other one a failure, redirects included. The first 16 KB of the response body are
-//! recorded; the client stops reading there, and at the subscriber's timeout.
+//! A response with a status from 200 to 299 is a success. Every other status is a failure, redirects included. The client reads
+//! and records at most the first 16 KB of the response body, for at most half of the time that is left until the subscriber's
+//! timeout.
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub struct DeliveryRequest<'a> {
     pub event_id: &'a str,
     pub detail_type: &'a str,
     /// The event as JSON, in the form that EventBridge's targets receive.
-    pub event: &'a str,
+    pub event_json: &'a str,
     /// The number of the attempt, from 1.
     pub attempt_number: i64,
 }
@@ -36,7 +37,7 @@ pub struct DeliveryRequest<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
     pub duration: Duration,
-    /// The IP address that was dialled, if known.
+    /// The IP address that was dialled, if known. If there was a response, the port follows the address.
     pub address: Option<String>,
     pub outcome: Result<HttpResponse, AttemptError>,
 }
@@ -53,12 +54,12 @@ pub struct HttpResponse {
 /// Why an attempt got no response. The messages contain no part of the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptError {
-    /// The SSRF guard blocked the URL or its address.
+    /// The SSRF guard blocked the URL or an address of its host.
     #[error("refused: {0}")]
     Blocked(BlockedUrlError),
     #[error("connect: {0}")]
     Connect(String),
-    /// There was no response within the subscriber's timeout, in seconds.
+    /// No response arrived within the subscriber's timeout, which is this number of seconds.
     #[error("timeout: no response within {0} s")]
     Timeout(u32),
     /// The response was not HTTP, or the connection broke.
@@ -80,16 +81,17 @@ impl AttemptResult {
         matches!(&self.outcome, Ok(response) if (200..300).contains(&response.status))
     }
 
-    /// Whether the attempt failed before anything was sent, by no fault of the subscriber.
+    /// Whether the request could not be built or signed. Such a failure does not count against the subscriber's health.
     pub fn is_local_failure(&self) -> bool {
         matches!(self.outcome, Err(AttemptError::NotSent(_)))
     }
 
-    /// Whether the subscriber answered 410: it wants no further events.
+    /// Whether the subscriber answered 410 (Gone), which means that it wants no further events.
     pub fn is_gone(&self) -> bool {
         matches!(&self.outcome, Ok(response) if response.status == 410)
     }
 
+    /// Whether the subscriber seems overloaded: it answered 429, 502, 503 or 504, or did not answer within its timeout.
     pub fn is_overload(&self) -> bool {
         match &self.outcome {
             Ok(response) => matches!(response.status, 429 | 502 | 503 | 504),
@@ -123,7 +125,7 @@ pub struct DeliveryClient {
 }
 
 impl DeliveryClient {
-    /// Creates a client that dials only addresses that `guard` permits, uses no proxy and follows no redirect.
+    /// Creates a client that dials only the addresses that `guard` permits, uses no proxy, and follows no redirect.
     ///
     /// # Errors
     /// The system's root certificates cannot be read.
@@ -147,7 +149,7 @@ impl DeliveryClient {
         &self.guard
     }
 
-    /// Makes one attempt, signed at `now`, within the subscriber's timeout.
+    /// Sends one request, signed with the time `now`, and waits for the response until the subscriber's timeout.
     pub async fn send(
         &self,
         subscriber: &PreparedSubscriber,
@@ -155,11 +157,11 @@ impl DeliveryClient {
         now: Timestamp,
     ) -> AttemptResult {
         let started = Instant::now();
-        let limit = Duration::from_secs(u64::from(subscriber.settings.timeout));
+        let time_limit = Duration::from_secs(u64::from(subscriber.settings.timeout));
         let mut address = None;
         let outcome = match timeout(
-            limit,
-            self.exchange(subscriber, request, now, &mut address, started + limit),
+            time_limit,
+            self.exchange(subscriber, request, now, &mut address, started + time_limit),
         )
         .await
         {
@@ -186,7 +188,7 @@ impl DeliveryClient {
         let client = if url.scheme() == "https" { &self.client } else { &self.plaintext_client };
         let not_sent = |message: &str| AttemptError::NotSent(message.to_owned());
         let body =
-            subscriber.request_body(request.event).ok_or_else(|| not_sent("the event has no detail"))?;
+            subscriber.request_body(request.event_json).ok_or_else(|| not_sent("the event has no detail"))?;
         let signer = subscriber.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
         let headers: HeaderMap = signer.headers(request.event_id, now, body.as_bytes()).into_iter().fold(
             HeaderMap::new(),
@@ -214,7 +216,8 @@ impl DeliveryClient {
         let status = response.status();
         let retry_after = parse_retry_after(status, response.headers(), now);
         let mut recorded = Vec::new();
-        // The status decides the outcome. The body is read on a best-effort basis, in half of the remaining time.
+        // Only the status decides the outcome, so an error while the body is read is ignored. Reading may take half of the time
+        // that is left until the deadline.
         let read_limit = deadline.saturating_duration_since(Instant::now()) / 2;
         let _ = timeout(read_limit, async {
             while let Ok(Some(chunk)) = response.chunk().await {
@@ -245,7 +248,7 @@ fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) ->
     Some(time.duration_since(now)).filter(SignedDuration::is_positive)
 }
 
-/// Classifies a failure of the HTTP client. The message contains no part of the request.
+/// Converts an error of the HTTP client to an [`AttemptError`], whose message contains no part of the request.
 fn attempt_error(error: reqwest::Error) -> AttemptError {
     let error = error.without_url();
     let mut cause = error.source();

@@ -1,8 +1,9 @@
 //! Per-subscriber concurrency limits: a slow subscriber cannot starve the others.
 //!
-//! A claimed delivery holds an in-flight slot until its attempt is recorded, and a permit while the attempt runs. The number of
-//! permits adapts (AIMD): an overload response halves it, each success raises it by one up to the subscriber's limit. When the
-//! circuit breaker opens, the limit falls to one and slots that were reserved before get no permit.
+//! A claimed delivery holds an in-flight slot until its attempt is recorded, and a permit while the attempt runs. The number of a
+//! subscriber's permits adapts (AIMD): a timeout or a response with status 429, 502, 503 or 504 halves the number, and each
+//! success raises it by one, up to the subscriber's setting `limit`. When the circuit breaker opens, the number falls to one, and
+//! slots that were reserved before get no permit.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,13 +13,15 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::subscriber::SubscriberId;
 
-/// In-flight slots per permit. Besides the running attempt they hold deliveries that wait for a permit or are being recorded.
+/// The number of in-flight slots per permit. One slot is for the delivery that is being attempted; the others are for deliveries
+/// that wait for a permit or whose attempt is being recorded.
 const SLOTS_PER_PERMIT: u32 = 16;
-/// The maximum number of bytes in flight, for all subscribers. Each subscriber may always have one delivery in flight.
+/// The maximum total size of the events in flight, for all subscribers together. A subscriber that has no delivery in flight may
+/// always have one, even beyond this limit.
 const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
-/// The maximum number of bytes in flight for one subscriber.
+/// The maximum total size of the events in flight for one subscriber.
 const MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER: usize = MAX_IN_FLIGHT_BYTES / 4;
-/// The size that is assumed for an event before it is read; few events are larger.
+/// The size that is assumed for an event until its size is known; few events are larger.
 const ASSUMED_EVENT_BYTES: usize = 256 << 10;
 
 #[derive(Clone, Default)]
@@ -28,22 +31,27 @@ pub(super) struct SubscriberLimits(Arc<Shared>);
 struct Shared {
     limits: Mutex<HashMap<SubscriberId, SubscriberLimit>>,
     in_flight_bytes: AtomicUsize,
+    /// Notified when a slot is freed and at least half of its subscriber's slots are free.
     room_freed: Notify,
     is_shut_down: AtomicBool,
 }
 
-/// Room for one claimed delivery. Dropping the slot frees the room.
+/// A place for one claimed delivery. Dropping the slot frees the place.
 pub(super) struct InFlightSlot {
     limits: SubscriberLimits,
     subscriber: SubscriberId,
     permits: Arc<Semaphore>,
-    opened: Arc<Notify>,
+    /// Notified when the subscriber's circuit opens.
+    circuit_opened: Arc<Notify>,
+    /// The subscriber's `circuit_open_count` when the slot was reserved.
     circuit_open_count: u64,
+    /// The size of the slot's event.
     bytes: usize,
-    delivery: Option<i64>,
+    /// The id of the delivery that holds the slot.
+    delivery_id: Option<i64>,
 }
 
-/// Permission to run one attempt. Dropping it returns the permit.
+/// Permission to run one attempt. Dropping the permit returns it to the subscriber's permits.
 pub(super) struct AttemptPermit {
     limits: SubscriberLimits,
     subscriber: SubscriberId,
@@ -53,26 +61,28 @@ pub(super) struct AttemptPermit {
 struct SubscriberLimit {
     in_flight: u32,
     in_flight_bytes: usize,
-    deliveries: Vec<i64>,
+    /// The ids of the deliveries in flight.
+    delivery_ids: Vec<i64>,
     /// The maximum number of attempts that run at the same time.
     concurrency: u32,
     permits: Arc<Semaphore>,
+    /// The number of permits in use that are removed when their attempts end, because `concurrency` was lowered meanwhile.
     permits_to_forget: u32,
-    /// How often the circuit opened. Slots that were reserved before it last opened are revoked.
+    /// How often the circuit has opened. A slot is revoked if the circuit has opened since the slot was reserved.
     circuit_open_count: u64,
     /// Notified when the circuit opens.
-    opened: Arc<Notify>,
+    circuit_opened: Arc<Notify>,
 }
 
 impl InFlightSlot {
-    pub(super) fn assign(&mut self, delivery: i64) {
-        self.delivery = Some(delivery);
+    pub(super) fn assign_delivery(&mut self, delivery_id: i64) {
+        self.delivery_id = Some(delivery_id);
         if let Some(state) = self.limits.lock().get_mut(&self.subscriber) {
-            state.deliveries.push(delivery);
+            state.delivery_ids.push(delivery_id);
         }
     }
 
-    /// Charges the event's size against the byte limits.
+    /// Adds the event's size to the bytes in flight, which limit the reservation of further slots.
     pub(super) fn add_bytes(&mut self, bytes: usize) {
         self.limits.0.in_flight_bytes.fetch_add(bytes, Relaxed);
         self.bytes += bytes;
@@ -83,7 +93,7 @@ impl InFlightSlot {
 
     /// Waits for a permit; `None` if the circuit opened after the slot was reserved.
     pub(super) async fn acquire_permit(&self) -> Option<AttemptPermit> {
-        let circuit_opened = self.opened.notified();
+        let circuit_opened = self.circuit_opened.notified();
         if self.is_revoked() {
             return None;
         }
@@ -107,15 +117,15 @@ impl InFlightSlot {
 impl Drop for InFlightSlot {
     fn drop(&mut self) {
         self.limits.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
-        let has_room = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
+        let is_half_free = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
             state.in_flight = state.in_flight.saturating_sub(1);
             state.in_flight_bytes = state.in_flight_bytes.saturating_sub(self.bytes);
-            if let Some(index) = state.deliveries.iter().position(|id| Some(*id) == self.delivery) {
-                state.deliveries.swap_remove(index);
+            if let Some(index) = state.delivery_ids.iter().position(|id| Some(*id) == self.delivery_id) {
+                state.delivery_ids.swap_remove(index);
             }
-            state.has_room()
+            state.is_half_free()
         });
-        if has_room {
+        if is_half_free {
             self.limits.0.room_freed.notify_waiters();
         }
     }
@@ -130,7 +140,7 @@ impl std::fmt::Debug for InFlightSlot {
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        // The permit returns under the lock, so that the next caller sees the right number of permits.
+        // The permit returns while the lock is held, so that the next holder of the lock sees the right number of permits.
         let mut limits = self.limits.lock();
         match limits.get_mut(&self.subscriber) {
             Some(state) if state.permits_to_forget > 0 => {
@@ -145,21 +155,22 @@ impl Drop for AttemptPermit {
 impl SubscriberLimit {
     fn new(concurrency: u32) -> Self {
         let permits = Arc::new(Semaphore::new(concurrency as usize));
-        let (in_flight, in_flight_bytes, deliveries, permits_to_forget, circuit_open_count, opened) =
+        let (in_flight, in_flight_bytes, delivery_ids, permits_to_forget, circuit_open_count, circuit_opened) =
             Default::default();
         Self {
             in_flight,
             in_flight_bytes,
-            deliveries,
+            delivery_ids,
             concurrency,
             permits,
             permits_to_forget,
             circuit_open_count,
-            opened,
+            circuit_opened,
         }
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether at least half of the slots are free.
+    fn is_half_free(&self) -> bool {
         self.in_flight <= SLOTS_PER_PERMIT * self.concurrency / 2
     }
 
@@ -171,8 +182,8 @@ impl SubscriberLimit {
             self.permits.add_permits((added - reclaimed) as usize);
         } else {
             let removed = self.concurrency - concurrency;
-            // This forgets idle permits only. Those in use are counted in `permits_to_forget`, and forgotten when they are
-            // dropped.
+            // `forget_permits` removes only idle permits. The other permits to remove are in use: `permits_to_forget` counts
+            // them, and each is removed when its attempt ends.
             let forgotten = u32::try_from(self.permits.forget_permits(removed as usize)).unwrap_or(removed);
             self.permits_to_forget += removed - forgotten;
         }
@@ -182,7 +193,7 @@ impl SubscriberLimit {
     fn open_circuit(&mut self) {
         self.set_concurrency(1);
         self.circuit_open_count += 1;
-        self.opened.notify_waiters();
+        self.circuit_opened.notify_waiters();
     }
 }
 
@@ -191,7 +202,8 @@ impl SubscriberLimits {
         self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves up to `wanted` slots for a subscriber whose concurrency limit is `limit`.
+    /// Reserves up to `wanted` slots for a subscriber whose setting `limit` is `limit`. Returns fewer if there are fewer free
+    /// slots, or if the bytes in flight leave no room.
     pub(super) fn reserve(&self, id: SubscriberId, limit: u32, wanted: u32) -> Vec<InFlightSlot> {
         let mut limits = self.lock();
         if self.0.is_shut_down.load(Relaxed) {
@@ -204,53 +216,54 @@ impl SubscriberLimits {
         let free_bytes = MAX_IN_FLIGHT_BYTES.saturating_sub(self.0.in_flight_bytes.load(Relaxed));
         let free_bytes =
             free_bytes.min(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER.saturating_sub(state.in_flight_bytes));
-        let affordable = u32::try_from(free_bytes / ASSUMED_EVENT_BYTES).unwrap_or(u32::MAX);
-        let affordable = affordable.max(u32::from(state.in_flight == 0));
+        let slots_within_byte_limit = u32::try_from(free_bytes / ASSUMED_EVENT_BYTES).unwrap_or(u32::MAX);
+        let slots_within_byte_limit = slots_within_byte_limit.max(u32::from(state.in_flight == 0));
         let free_slots = (SLOTS_PER_PERMIT * state.concurrency).saturating_sub(state.in_flight);
-        let reserved = free_slots.min(wanted).min(affordable);
+        let reserved = free_slots.min(wanted).min(slots_within_byte_limit);
         state.in_flight += reserved;
         let slot = |_| InFlightSlot {
             limits: self.clone(),
             subscriber: id,
             permits: state.permits.clone(),
-            opened: state.opened.clone(),
+            circuit_opened: state.circuit_opened.clone(),
             circuit_open_count: state.circuit_open_count,
             bytes: 0,
-            delivery: None,
+            delivery_id: None,
         };
         (0..reserved).map(slot).collect()
     }
 
-    /// The ids of a subscriber's deliveries in flight.
-    pub(super) fn deliveries(&self, id: SubscriberId) -> Vec<i64> {
-        self.lock().get(&id).map(|state| state.deliveries.clone()).unwrap_or_default()
+    /// Returns the ids of a subscriber's deliveries in flight.
+    pub(super) fn delivery_ids(&self, id: SubscriberId) -> Vec<i64> {
+        self.lock().get(&id).map(|state| state.delivery_ids.clone()).unwrap_or_default()
     }
 
-    /// Waits until every subscriber has half of its slots free.
+    /// Waits until every subscriber has at least half of its slots free.
     pub(super) async fn wait_for_capacity(&self) {
         loop {
             let room_freed = self.0.room_freed.notified();
-            if self.lock().values().all(SubscriberLimit::has_room) {
+            if self.lock().values().all(SubscriberLimit::is_half_free) {
                 return;
             }
             room_freed.await;
         }
     }
 
-    /// Raises a subscriber's concurrency by one, up to `limit`.
+    /// Raises a subscriber's number of permits by one, up to `limit`.
     pub(super) fn raise(&self, id: SubscriberId, limit: u32) {
         if let Some(state) = self.lock().get_mut(&id) {
             state.set_concurrency((state.concurrency + 1).min(limit));
         }
     }
 
+    /// Halves a subscriber's number of permits, but leaves at least one.
     pub(super) fn halve(&self, id: SubscriberId) {
         if let Some(state) = self.lock().get_mut(&id) {
             state.set_concurrency((state.concurrency / 2).max(1));
         }
     }
 
-    /// Lowers a subscriber's concurrency to one and revokes its reserved slots.
+    /// Lowers a subscriber's number of permits to one and revokes its reserved slots.
     pub(super) fn open_circuit(&self, id: SubscriberId) {
         if let Some(state) = self.lock().get_mut(&id) {
             state.open_circuit();
@@ -273,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    /// The permits that are available immediately.
+    /// Returns the permits that `slots` can acquire immediately.
     async fn available_permits(slots: &[InFlightSlot]) -> Vec<AttemptPermit> {
         let mut permits = Vec::new();
         for slot in slots {
@@ -305,7 +318,7 @@ mod tests {
         let slots = limits.reserve(1, 4, 9);
         let mut running = available_permits(&slots).await;
         assert_eq!(running.len(), 4);
-        // Halving takes effect as permits return.
+        // Halving stops no running attempt: surplus permits are removed as attempts end.
         limits.halve(1);
         running.truncate(3);
         assert_eq!(available_permits(&slots).await.len(), 0);
@@ -322,7 +335,7 @@ mod tests {
         assert_eq!(available_permits(&slots).await.len(), 2, "never more than its limit");
         drop(running);
         assert_eq!(available_permits(&slots).await.len(), 3);
-        // A lowered limit applies when the next slot is reserved.
+        // A lowered setting `limit` applies from the next reservation of a slot on.
         drop(limits.reserve(1, 1, 1));
         assert_eq!(available_permits(&slots).await.len(), 1);
         limits.open_circuit(1);
@@ -398,9 +411,9 @@ mod tests {
         let limits = SubscriberLimits::default();
         let mut slots = limits.reserve(1, 4, 3);
         for (slot, delivery) in slots.iter_mut().zip([7, 8, 9]) {
-            slot.assign(delivery);
+            slot.assign_delivery(delivery);
         }
         drop(slots.remove(1));
-        assert_eq!((limits.deliveries(1), limits.deliveries(2)), (vec![7, 9], vec![]));
+        assert_eq!((limits.delivery_ids(1), limits.delivery_ids(2)), (vec![7, 9], vec![]));
     }
 }

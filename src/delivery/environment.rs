@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::lambda::{EnvironmentError, Variables};
 
-/// A hundred years.
+/// The maximum of `RETENTION_DAYS`: a hundred years.
 const MAX_RETENTION_DAYS: i64 = 36_500;
 const DEFAULT_RETENTION_DAYS: i64 = 90;
 
@@ -14,13 +14,14 @@ const DEFAULT_RETENTION_DAYS: i64 = 90;
 pub struct DispatcherEnvironment {
     /// `DATABASE_URL`; may contain a password.
     pub database_url: Option<SecretString>,
-    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
+    /// `DATABASE_SECRET_ARN`: the Secrets Manager secret with the database credentials.
     pub database_secret_arn: Option<String>,
-    /// `SUBSCRIBER_KEY_ARN`: the secret with the key that encrypts the subscribers' secrets.
+    /// `SUBSCRIBER_KEY_ARN`: the Secrets Manager secret with the keys that encrypt the subscribers' signing secrets.
     pub subscriber_key_arn: String,
-    /// `QUEUE_URL`: the queue that invokes the function. The function sends messages to it that wake it when retries are due.
+    /// `QUEUE_URL`: the SQS queue that invokes the function. Through this queue, the function also sends itself the messages that
+    /// wake it when retries are due.
     pub queue_url: String,
-    /// `EVENT_BUS_NAME` (default `default`): the bus for subscriber health events.
+    /// `EVENT_BUS_NAME` (default `default`): the bus on which subscriber health events are published.
     pub bus: String,
     /// `ALLOW_TO`: internal networks that deliveries may dial, separated by commas.
     pub allowed_networks: Vec<IpNet>,
@@ -32,11 +33,12 @@ pub struct DispatcherEnvironment {
 pub struct SubscribersEnvironment {
     /// `DATABASE_URL`; may contain a password.
     pub database_url: Option<SecretString>,
-    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
+    /// `DATABASE_SECRET_ARN`: the Secrets Manager secret with the database credentials.
     pub database_secret_arn: Option<String>,
-    /// `SUBSCRIBER_KEY_ARN`: the secret with the key that encrypts the subscribers' secrets.
+    /// `SUBSCRIBER_KEY_ARN`: the Secrets Manager secret with the keys that encrypt the subscribers' signing secrets.
     pub subscriber_key_arn: String,
-    /// `TOKENS_SECRET_ARN`: the secret with the list of API tokens. Without it, only requests signed with AWS credentials pass.
+    /// `TOKENS_SECRET_ARN`: the Secrets Manager secret with the list of API tokens. If unset, the function accepts only requests
+    /// that are signed with AWS credentials.
     pub tokens_secret_arn: Option<String>,
     /// `ALLOW_TO`: internal networks that subscriber URLs may name, separated by commas.
     pub allowed_networks: Vec<IpNet>,
@@ -45,10 +47,11 @@ pub struct SubscribersEnvironment {
 const SUBSCRIBER_KEY_DESCRIPTION: &str = "the secret with the encryption key of subscribers' secrets";
 
 impl SubscribersEnvironment {
-    /// Reads the environment through `variable`, which looks up a variable by its name. An empty value counts as unset.
+    /// Reads the settings from environment variables. `variable` returns the value of the environment variable with a given name.
+    /// An empty value counts as unset.
     ///
     /// # Errors
-    /// The first variable that is missing or invalid.
+    /// Returns an error for the first variable that is missing or invalid.
     pub fn from_variables(
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, EnvironmentError> {
@@ -75,15 +78,16 @@ fn parse_allowed_networks(
 }
 
 impl DispatcherEnvironment {
-    /// Reads the environment through `variable`, which looks up a variable by its name. An empty value counts as unset.
+    /// Reads the settings from environment variables. `variable` returns the value of the environment variable with a given name.
+    /// An empty value counts as unset.
     ///
     /// # Errors
-    /// The first variable that is missing or invalid.
+    /// Returns an error for the first variable that is missing or invalid.
     pub fn from_variables(
         variable: impl Fn(&'static str) -> Option<String>,
     ) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
-        // The minimum of 8 days is longer than the retry window of seven days.
+        // The minimum is 8 days, one more than the retry window, so that no attempt is deleted while its delivery is retried.
         let days =
             variables.integer("RETENTION_DAYS", DEFAULT_RETENTION_DAYS, 8..=MAX_RETENTION_DAYS, "days")?;
         Ok(Self {

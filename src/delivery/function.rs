@@ -1,5 +1,6 @@
-//! The Lambda function `dispatcher`. SQS invokes it with bus events and wake messages; schedules invoke it for the sweep and for
-//! retention.
+//! The Lambda function `dispatcher`. SQS invokes the function with bus events and wake messages. The stack's schedules invoke it
+//! with the task `sweep`, and with the task `maintain`, which deletes finished deliveries and attempts older than the retention
+//! period.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +17,8 @@ use crate::bus::Bus;
 use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 
-/// How long before the deadline the function stops claiming deliveries: the longest attempt, and the time to record it.
+/// The function stops claiming deliveries this long before its deadline: as long as making and recording the longest attempt
+/// takes.
 const CLAIM_MARGIN: Duration = Duration::from_secs(40);
 
 pub struct DispatcherFunction<B> {
@@ -55,11 +57,12 @@ struct EventEnvelope<'a> {
 }
 
 impl<B: Bus> DispatcherFunction<B> {
-    /// Handles one batch of messages before `deadline`, or a scheduled task. Returns the response and a log line for each
-    /// attempt.
+    /// Handles one batch of SQS messages or one scheduled task, before `deadline`. Returns the response to SQS and the log lines:
+    /// one for each attempt, or one for the task.
     ///
     /// # Errors
-    /// Nothing was acknowledged: SQS delivers every message again.
+    /// The scheduled task failed, or `event` is neither a batch nor a scheduled task. If a message of a batch fails, the response
+    /// names it and SQS delivers it again.
     pub async fn invoke(
         self: &Arc<Self>,
         event: &str,
@@ -80,8 +83,8 @@ impl<B: Bus> DispatcherFunction<B> {
             let line = function.attempt_log_line(attempt, &id);
             attempt_lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         });
-        // At the deadline, running attempts are aborted and all messages return to the queue. The deliveries stay leased until
-        // their leases expire and the sweep finds them.
+        // At the deadline, running attempts are aborted and all messages return to the queue. The deliveries of aborted attempts
+        // stay leased; when the leases have expired, the sweep finds these deliveries.
         let handling = self.handle_messages(messages.records, runner, deadline);
         let response = timeout_at(deadline, handling).await.unwrap_or_else(|_| {
             warn!(request_id, "deadline reached before the batch was finished");
@@ -93,7 +96,8 @@ impl<B: Bus> DispatcherFunction<B> {
         Ok((response, lines))
     }
 
-    /// Creates and attempts the deliveries of events. If there is a wake message, it also attempts the deliveries that are due.
+    /// Creates and attempts the deliveries of the bus events in the batch. If the batch contains a wake message, also claims and
+    /// attempts due deliveries.
     async fn handle_messages(
         &self,
         messages: Vec<SqsMessage>,
@@ -140,7 +144,8 @@ impl<B: Bus> DispatcherFunction<B> {
         match self.worker.create_deliveries(events, None).await {
             Ok(created) => runner.submit(created),
             Err(WorkerError::Database(DatabaseError::Rejected(_))) => {
-                // The database may reject only one of the events, so the deliveries of each are created alone.
+                // The database may have rejected only one event, so the deliveries of each event are created in a transaction of
+                // their own.
                 for (event, message_id) in events.iter().zip(message_ids) {
                     match self.worker.create_deliveries(std::slice::from_ref(event), None).await {
                         Ok(created) => runner.submit(created),
@@ -165,20 +170,20 @@ impl<B: Bus> DispatcherFunction<B> {
             serde_json::from_str(event).map_err(|_| DispatcherInvocationError::UnknownEvent)?;
         match &*scheduled.task {
             "sweep" => {
-                let SweepReport { queued, given_up } = self.worker.sweep(deadline).await?;
-                let metrics = [("DeliveriesQueued", queued), ("DeliveriesGivenUp", given_up)];
+                let SweepReport { due_count, given_up_count } = self.worker.sweep(deadline).await?;
+                let metrics = [("DeliveriesQueued", due_count), ("DeliveriesGivenUp", given_up_count)];
                 Ok(vec![self.count_metrics_line(&metrics, request_id, "swept")])
             }
             "maintain" => {
-                let oldest = self.worker.now().checked_sub(self.retention);
-                self.worker.store().delete_expired(oldest.unwrap_or_default()).await?;
+                let keep_from = self.worker.now().checked_sub(self.retention);
+                self.worker.store().delete_expired(keep_from.unwrap_or_default()).await?;
                 Ok(vec![self.count_metrics_line(&[], request_id, "maintained")])
             }
             _ => Err(DispatcherInvocationError::UnknownEvent),
         }
     }
 
-    /// A log line that carries counts as metrics.
+    /// Returns the log line of a scheduled task, which carries `counts` as metrics.
     fn count_metrics_line(
         &self,
         counts: &[(&'static str, usize)],
@@ -193,8 +198,8 @@ impl<B: Bus> DispatcherFunction<B> {
         line.into()
     }
 
-    /// The log line of an attempt with its metrics: `Delivered`, `DeliveryFailed` (counts), `DeliveryLatency` (milliseconds) and,
-    /// for the last attempt of a failed delivery, `DeliveriesGivenUp`.
+    /// Returns the log line of an attempt, which carries the attempt's metrics: `Delivered`, `DeliveryFailed` (counts),
+    /// `DeliveryLatency` (milliseconds) and, for the last attempt of a failed delivery, `DeliveriesGivenUp`.
     fn attempt_log_line(&self, attempt: &FinishedAttempt, request_id: &str) -> String {
         let ((event, detail_type, subscriber), result) = (attempt.labels(), attempt.result());
         let mut line = MetricLine::new(&self.name, request_id);
@@ -204,11 +209,11 @@ impl<B: Bus> DispatcherFunction<B> {
             .field("event_type", detail_type)
             .field("status", result.outcome.as_ref().ok().map(|response| response.status))
             .field("error", result.error_text())
-            .flag("Delivered", result.is_success())
-            .flag("DeliveryFailed", !result.is_success())
+            .count_if("Delivered", result.is_success())
+            .count_if("DeliveryFailed", !result.is_success())
             .milliseconds("DeliveryLatency", result.duration.as_secs_f64() * 1000.0);
         if attempt.is_given_up() {
-            line.flag("DeliveriesGivenUp", true);
+            line.count_if("DeliveriesGivenUp", true);
         }
         line.into()
     }

@@ -1,11 +1,12 @@
 //! The retry schedule.
 //!
-//! A failed delivery is retried 10 minutes, 1 hour, 3 hours and 1 day after its first attempt, then daily until 7 days after it.
-//! Jitter delays each retry but the last, so that deliveries that failed together are not retried together.
+//! A delivery whose first attempt fails is retried 10 minutes, 1 hour, 3 hours and 1 day after that attempt, then daily up to 7
+//! days after that attempt. Jitter delays each retry but the last, so that deliveries that failed together are not retried
+//! together.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Due times of the retries, counted from the first attempt.
+/// The due times of the retries, as durations after the first attempt.
 pub const RETRY_SCHEDULE: [SignedDuration; 10] = [
     SignedDuration::from_mins(10),
     SignedDuration::from_hours(1),
@@ -20,22 +21,23 @@ pub const RETRY_SCHEDULE: [SignedDuration; 10] = [
 ];
 /// How long a delivery is retried, counted from its first attempt.
 pub(super) const RETRY_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// The maximum jitter as a fraction of the delay.
+/// The maximum jitter of a retry, as a fraction of the time between the first attempt and the retry.
 const JITTER_RATIO: f64 = 0.05;
-/// The maximum jitter of any retry.
+/// The upper limit of a retry's jitter, even if `JITTER_RATIO` gives more.
 const MAX_JITTER: SignedDuration = SignedDuration::from_mins(10);
-/// The longest `Retry-After` that is honoured.
+/// The longest `Retry-After` that is honoured; a longer one is shortened to this.
 const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
-/// The time of the next attempt for a delivery that was first attempted at `first` and failed at `now`; `None` if there is none.
-/// `retry_after` is the subscriber's `Retry-After`, and `random` a random number from 0 to 1.
+/// Returns the time of the next attempt for a delivery that was first attempted at `first_attempt` and whose last attempt failed
+/// at `now`; `None` if the seven days of retries are over. `retry_after` is the delay that the subscriber requested by
+/// `Retry-After`. `random` is a random number from 0 to 1 for the jitter.
 pub(super) fn next_attempt(
-    first: Timestamp,
+    first_attempt: Timestamp,
     now: Timestamp,
     retry_after: Option<SignedDuration>,
     random: f64,
 ) -> Option<Timestamp> {
-    let elapsed = now.duration_since(first);
+    let elapsed = now.duration_since(first_attempt);
     let earliest = elapsed + retry_after.unwrap_or_default().clamp(SignedDuration::ZERO, MAX_RETRY_AFTER);
     let scheduled = *RETRY_SCHEDULE.iter().find(|scheduled| **scheduled > elapsed)?;
     let jitter = if scheduled == RETRY_WINDOW {
@@ -43,7 +45,7 @@ pub(super) fn next_attempt(
     } else {
         MAX_JITTER.min(scheduled.mul_f64(JITTER_RATIO)).mul_f64(random)
     };
-    first.checked_add((scheduled + jitter).max(earliest).min(RETRY_WINDOW)).ok()
+    first_attempt.checked_add((scheduled + jitter).max(earliest).min(RETRY_WINDOW)).ok()
 }
 
 #[cfg(test)]
@@ -51,7 +53,7 @@ pub(super) fn next_attempt(
 mod tests {
     use super::*;
 
-    /// All attempts of a delivery that never succeeds, in seconds from the first.
+    /// Returns the times of all attempts of a delivery that never succeeds, in seconds after the first attempt.
     fn attempt_seconds(retry_after: Option<i64>, random: f64) -> Vec<i64> {
         let first = Timestamp::from_second(1_700_000_000).unwrap();
         let mut times = vec![first];

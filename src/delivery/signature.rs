@@ -1,8 +1,8 @@
 //! The signature of Standard Webhooks.
 //!
-//! A signature is `v1,` followed by the base64 of an HMAC-SHA256 over the id, the time in seconds and the body, joined by full
-//! stops. A secret is `whsec_` followed by the base64 of the key, which has 24 to 64 bytes. Source: "Standard Webhooks",
-//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
+//! A signature is `v1,` followed by the base64 of an HMAC-SHA256 over the event's id, the Unix time in seconds and the body,
+//! joined by full stops. A secret is `whsec_` followed by the base64 of the key, which has 24 to 64 bytes. Source: "Standard
+//! Webhooks", <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
 use std::str::FromStr;
 
@@ -50,8 +50,8 @@ pub(super) fn encode_secret(key: &[u8]) -> String {
 }
 
 impl SigningSecret {
-    /// Computes the values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. Full stops in the id become `_`, because
-    /// the scheme uses full stops as separators.
+    /// Computes the values of [`SIGNATURE_HEADERS`] for a body that is sent at `now`. Full stops in the id are replaced by `_`,
+    /// because full stops separate the parts of the signed text.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> [String; 3] {
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
         let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body];

@@ -39,11 +39,11 @@ pub enum Signer {
 }
 
 impl Signer {
-    /// Creates a signer. `secrets` are the active secrets, newest first. A scheme with room for one signature uses the oldest,
-    /// which gives the receiver time to accept the new secret as well before it is used.
+    /// Creates a signer. `secrets` are the active secrets, newest first. A scheme whose header has room for one signature uses
+    /// the oldest active secret, so that the subscriber has time to accept the new secret before requests are signed with it.
     ///
     /// # Errors
-    /// A secret is not in the form that Standard Webhooks requires.
+    /// A secret is missing, or the scheme is `Standard` and a secret does not have the form that Standard Webhooks requires.
     pub fn new(scheme: DeliverySignature, mut secrets: Vec<Secret>) -> Result<Self, InvalidSecretError> {
         let parse =
             |secret: &Secret| std::str::from_utf8(secret.expose()).map_err(|_| InvalidSecretError)?.parse();
@@ -56,8 +56,8 @@ impl Signer {
         })
     }
 
-    /// Computes the headers for a body that is sent at `now`. Every scheme sends the id and the time, so that receivers can
-    /// recognise duplicates.
+    /// Computes the headers of a request that is sent at `now`: the signature, and in every scheme the event's id and the time.
+    /// By the id, subscribers can recognise duplicates.
     pub fn headers(&self, id: &str, now: Timestamp, body: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
         let [id_header, time_header, signature_header] = SIGNATURE_HEADERS;
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());
@@ -80,7 +80,8 @@ impl Signer {
                 headers.push((HUB_SHA1, format!("sha1={}", hex::encode(mac))));
             }
         }
-        // A header with an invalid value is omitted: an event id from another bus may contain characters that a header must not.
+        // A header with an invalid value is omitted: the id of an event from another bus may contain characters that are invalid
+        // in a header.
         let to_header = |(name, text): (HeaderName, String)| Some((name, HeaderValue::try_from(text).ok()?));
         headers.into_iter().filter_map(to_header).collect()
     }

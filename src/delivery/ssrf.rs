@@ -1,8 +1,9 @@
 //! SSRF protection: decides which URLs and addresses deliveries may dial.
 //!
-//! A URL is checked when it is registered, and its address again when it is dialled. The HTTP client resolves names through this
-//! guard and dials only the addresses that it checked, so a DNS change cannot redirect a request (DNS rebinding). A name is
-//! blocked if any of its addresses is. An allow-list (`--allow-to`, `ALLOW_TO`) permits internal ranges.
+//! hookbridge checks a subscriber's URL when the URL is registered, and the address again when it is dialled. The HTTP client
+//! resolves host names through this guard and dials only the addresses that the guard has checked. So a change in DNS cannot
+//! redirect a request to an internal address (DNS rebinding). A host name is blocked if any of its addresses is blocked. An
+//! allow-list (`--allow-to`, `ALLOW_TO`) permits internal ranges of addresses.
 //!
 //! Source: "IANA IPv4 Special-Purpose Address Registry" and "IANA IPv6 Special-Purpose Address Registry".
 
@@ -76,14 +77,14 @@ pub struct SsrfGuard {
     allowed: Arc<[IpNet]>,
     /// Whether every address outside `allowed` is blocked, even a public one.
     allowed_only: bool,
-    /// Resolves some names without DNS.
+    /// Returns the addresses of a host name; the guard resolves a name by DNS if this function returns `None`.
     static_names: Option<Arc<Lookup>>,
-    /// The last resolved address of each name, for the attempt's record.
+    /// The first address to which each host name was last resolved. An attempt without a response records this address.
     last_resolved: Arc<Mutex<HashMap<String, IpAddr>>>,
 }
 
 impl SsrfGuard {
-    /// Creates a guard that permits public addresses and these ranges.
+    /// Creates a guard that permits public addresses and the ranges in `allowed`.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self {
             allowed: allowed.into(),
@@ -93,7 +94,7 @@ impl SsrfGuard {
         }
     }
 
-    /// Resolves some names without DNS.
+    /// Makes the guard resolve a host name by `lookup`, and by DNS only if `lookup` returns `None`.
     #[must_use]
     pub fn with_static_names(
         self,
@@ -102,7 +103,8 @@ impl SsrfGuard {
         Self { static_names: Some(Arc::new(lookup)), ..self }
     }
 
-    /// Permits only the allowed ranges, not all public addresses. Used for requests without TLS.
+    /// Makes the guard permit only the allowed ranges, and no other public address. The HTTP client for `http://` URLs uses such
+    /// a guard.
     #[must_use]
     pub fn allowed_only(self) -> Self {
         Self { allowed_only: true, ..self }
@@ -126,8 +128,8 @@ impl SsrfGuard {
         self.allowed.iter().any(|net| net.contains(&address))
     }
 
-    /// Parses a URL and makes the checks that need no DNS: the scheme is http(s), there are no credentials, and a host that is an
-    /// IP address is allowed.
+    /// Parses a URL and makes the checks that need no DNS: the scheme is `https`, or `http` if any range is allowed; the URL
+    /// contains no credentials; and if the host is an IP address, the address is permitted.
     pub fn parse_url(&self, text: &str) -> Result<Url, BlockedUrlError> {
         let url = Url::parse(text.trim()).map_err(|_| BlockedUrlError::InvalidUrl)?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -146,7 +148,7 @@ impl SsrfGuard {
         Ok(url)
     }
 
-    /// Parses a URL and checks the addresses that its host resolves to now.
+    /// Makes the checks of [`SsrfGuard::parse_url`], and checks the addresses to which the URL's host currently resolves.
     pub async fn resolve_and_check(&self, text: &str) -> Result<Url, BlockedUrlError> {
         let url = self.parse_url(text)?;
         self.resolve_url(&url).await?;
@@ -161,7 +163,7 @@ impl SsrfGuard {
         self.check_addresses(url, &addresses)
     }
 
-    /// Checks the addresses of a URL's host. If the URL has no TLS, only allowed ranges pass.
+    /// Checks the addresses of a URL's host. If the URL is not `https://`, only addresses in the allowed ranges pass.
     fn check_addresses(&self, url: &Url, addresses: &[IpAddr]) -> Result<(), BlockedUrlError> {
         addresses.iter().try_for_each(|address| self.check_address(*address))?;
         if url.scheme() != "https" && !addresses.iter().all(|address| self.allows(*address)) {
@@ -170,12 +172,14 @@ impl SsrfGuard {
         Ok(())
     }
 
-    /// Checks a URL whose host is an IP address. The addresses of a name are checked when the HTTP client resolves it.
+    /// Checks a URL whose host is an IP address. A URL with a host name always passes, because its addresses are checked when the
+    /// HTTP client resolves the name.
     pub fn check_literal(&self, url: &Url) -> Result<(), BlockedUrlError> {
         address_literal(url).map_or(Ok(()), |address| self.check_addresses(url, &[address]))
     }
 
-    /// The IP address of a URL's host: the host itself, or the first address to which its name was last resolved.
+    /// Returns the IP address of a URL's host: the host itself if it is an address, or the first address to which the host name
+    /// was last resolved.
     pub fn last_address(&self, url: &Url) -> Option<IpAddr> {
         let resolved_address = || {
             let resolved = self.last_resolved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +206,7 @@ impl SsrfGuard {
     }
 }
 
-/// Resolves names for the HTTP client, which dials only the addresses that this returns.
+/// Resolves host names for the HTTP client, which dials only the addresses that `resolve` returns.
 impl Resolve for SsrfGuard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
@@ -214,12 +218,13 @@ impl Resolve for SsrfGuard {
     }
 }
 
-/// The IP address in a URL, if the host is one. The URL parser has normalised decimal, octal and hexadecimal spellings.
+/// Returns the host of a URL if the host is an IP address. The URL parser has already normalised decimal, octal and hexadecimal
+/// spellings.
 fn address_literal(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
-/// The blocked range that contains an address, with its description.
+/// Returns the blocked range that contains an address, with the range's description.
 fn blocked_range(address: IpAddr) -> Option<(&'static str, IpNet)> {
     match address {
         IpAddr::V4(address) => blocked_v4_range(address),

@@ -13,17 +13,17 @@ use crate::event::{Pattern, PatternError, glob_match};
 use crate::secrets::Secret;
 use crate::util::names::{MAX_NAME_CHARS, is_valid_name};
 
-/// The name and the range of each numeric setting, in concurrent attempts, seconds and hours.
-const BOUNDS: [(&str, std::ops::RangeInclusive<u32>); 3] =
+/// The name and the allowed range of each numeric setting. The units are concurrent attempts, seconds and hours, in this order.
+const SETTING_RANGES: [(&str, std::ops::RangeInclusive<u32>); 3] =
     [("limit", 1..=1000), ("timeout", 1..=30), ("failure_budget", 1..=24 * 365)];
 
-/// The fields of an event that a filter may name, and `$or`.
+/// The top-level fields that a filter may contain: the fields of an event, and the operator `$or`.
 const EVENT_FIELDS: [&str; 10] =
     ["detail", "detail-type", "source", "account", "region", "resources", "time", "id", "version", "$or"];
 
 pub(super) type SubscriberId = i64;
 
-/// A subscriber's filter and delivery settings, as stored (JSON).
+/// A subscriber's filter and delivery settings. They are stored as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubscriberSettings {
@@ -38,7 +38,7 @@ pub struct SubscriberSettings {
     pub limit: u32,
     /// The time to wait for a response, in seconds.
     pub timeout: u32,
-    /// Hours of consecutive failure after which the subscriber is paused.
+    /// If every attempt fails for this number of hours, the subscriber is paused.
     pub failure_budget: u32,
 }
 
@@ -90,7 +90,8 @@ pub struct Subscriber {
     pub paused: Option<Pause>,
     pub created: Timestamp,
     pub health: SubscriberHealth,
-    /// The number of updates of the URL, settings and secrets so far. It reveals concurrent updates.
+    /// The number of updates of the URL, settings and secrets so far. An update is stored only if this number has not changed
+    /// since the subscriber was read.
     pub version: i64,
 }
 
@@ -115,7 +116,7 @@ pub enum PauseReason {
 impl PauseReason {
     const ALL: [Self; 3] = [Self::Operator, Self::Gone, Self::BudgetUsed];
 
-    /// The text that is shown and stored; it must not change, because stored texts are parsed.
+    /// Returns the text that is shown and stored. The texts must not change, because stored texts are parsed.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "paused by the operator",
@@ -130,19 +131,19 @@ impl PauseReason {
     }
 }
 
-/// Consecutive failures of a subscriber.
+/// A subscriber's failures since its last success, its circuit, and what health events have reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscriberHealth {
     pub failures: i64,
-    /// The time of the first of these failures.
+    /// The start of the first attempt that failed since the last success.
     pub failing_since: Option<Timestamp>,
-    /// While set, the circuit is open; the next probe is sent at this time.
+    /// Set while the circuit is open: the time from which the next probe may be sent.
     pub open_until: Option<Timestamp>,
-    /// The largest part of the failure budget that has been reported, in percent; -1 while a recovery is still to be reported.
+    /// The percentage of the failure budget that health events have reported; -1 if a recovery has not been reported yet.
     pub reported_percent: i64,
 }
 
-/// An invalid name or setting. The text contains no secret.
+/// An invalid name or setting. No message contains a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     #[error(
@@ -179,7 +180,9 @@ impl SubscriberSettings {
         {
             return Err(SettingsError::UnknownField(unknown.clone()));
         }
-        for ((name, bounds), value) in BOUNDS.iter().zip([self.limit, self.timeout, self.failure_budget]) {
+        for ((name, bounds), value) in
+            SETTING_RANGES.iter().zip([self.limit, self.timeout, self.failure_budget])
+        {
             if !bounds.contains(&value) {
                 return Err(SettingsError::OutOfRange {
                     name,
@@ -198,7 +201,7 @@ impl SubscriberSettings {
 }
 
 impl Subscriber {
-    /// The secrets that sign requests at `now`.
+    /// Returns the secrets that sign requests at `now`.
     pub fn active_secrets(&self, now: Timestamp) -> impl Iterator<Item = &StoredSecret> {
         self.secrets.iter().filter(move |stored| stored.until.is_none_or(|until| now < until))
     }
@@ -209,7 +212,7 @@ pub(super) fn generate_secret() -> Result<Secret, KeyError> {
     Ok(Secret::new(super::signature::encode_secret(&random_bytes::<32>()?)))
 }
 
-/// A subscriber prepared for delivery: parsed URL and filter, decrypted secrets.
+/// A subscriber prepared for delivery: its URL and filter are parsed, and its secrets decrypted.
 #[derive(Debug)]
 pub struct PreparedSubscriber {
     pub id: SubscriberId,
@@ -234,8 +237,8 @@ pub enum SignerError {
 }
 
 impl PreparedSubscriber {
-    /// Parses a subscriber's filter and decrypts the secrets that sign at `now`. If a secret cannot be decrypted, its deliveries
-    /// are still created, but their attempts fail until the key is available.
+    /// Parses a subscriber's filter and decrypts the secrets that sign at `now`. If a secret cannot be decrypted, the worker
+    /// still creates the subscriber's deliveries, but their attempts fail until the missing key is added.
     pub fn new(subscriber: &Subscriber, keys: &KeyRing, now: Timestamp) -> Result<Self, PatternError> {
         let decrypt =
             |stored: &StoredSecret| Ok((keys.decrypt(&stored.encrypted, &subscriber.name)?, stored.until));
@@ -262,14 +265,16 @@ impl PreparedSubscriber {
         Ok(Signer::new(self.settings.signature, secrets)?)
     }
 
-    /// Whether the event's type and the filter match. `event` is called only if there is a filter.
+    /// Whether the subscriber's event types and filter match an event. `event` returns the event; it is called only if there is a
+    /// filter.
     pub fn matches<'a>(&self, detail_type: &str, event: impl FnOnce() -> &'a Value) -> bool {
         let types = &self.settings.types;
         (types.is_empty() || types.iter().any(|glob| glob_match(detail_type, glob)))
             && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(event()))
     }
 
-    /// The request body for an event, in the subscriber's envelope; `None` if the event has no detail.
+    /// Returns the request body for an event, in the subscriber's envelope; `None` if the envelope needs the event's detail and
+    /// the event has none.
     pub fn request_body(&self, event: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct WithDetail<'a> {

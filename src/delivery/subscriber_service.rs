@@ -1,4 +1,5 @@
-//! Operations on subscribers (create, update, pause, rotate, delete, ping), shared by the command and the HTTP API.
+//! Operations on subscribers (create, update, pause, rotate, delete, ping), shared by the command `hookbridge subscriber` and the
+//! HTTP API.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -20,10 +21,10 @@ use crate::db::DatabaseError;
 use crate::event::PatternError;
 use crate::secrets::Secret;
 
-const PING_TYPE: &str = "hookbridge.ping";
+const PING_EVENT_TYPE: &str = "hookbridge.ping";
 /// The minimum length of a secret that the caller provides, because a shorter one could be guessed.
 const MIN_SECRET_BYTES: usize = 16;
-/// The maximum number of attempts to update a subscriber that is being updated concurrently.
+/// How often an update is attempted while concurrent updates of the same subscriber are stored first.
 const MAX_UPDATE_ATTEMPTS: u32 = 10;
 /// The longest time for which a previous secret keeps signing after a rotation.
 pub const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -36,14 +37,15 @@ pub struct SubscriberService {
     pub clock: Clock,
 }
 
-/// A partial update. Missing fields keep their value; those of a new subscriber get their default.
+/// The fields to change in an update, or to set in a new subscriber. In an update, a missing field keeps its value. In a new
+/// subscriber, a missing field gets its default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubscriberUpdate {
     pub url: Option<String>,
     /// Globs of event types; an empty list matches every type.
     pub types: Option<Vec<String>>,
-    /// An EventBridge event pattern; `{}` removes it.
+    /// An EventBridge event pattern; `{}` removes the filter.
     pub filter: Option<Value>,
     pub signature: Option<DeliverySignature>,
     pub envelope: Option<Envelope>,
@@ -51,7 +53,7 @@ pub struct SubscriberUpdate {
     pub limit: Option<u32>,
     /// The time to wait for a response, in seconds.
     pub timeout: Option<u32>,
-    /// Hours of consecutive failure after which the subscriber is paused.
+    /// If every attempt fails for this number of hours, the subscriber is paused.
     pub failure_budget: Option<u32>,
 }
 
@@ -63,7 +65,7 @@ pub enum SubscriberServiceError {
     NameTaken(String),
     #[error("url: required")]
     MissingUrl,
-    /// At every attempt, a concurrent update was stored first.
+    /// At each of the `MAX_UPDATE_ATTEMPTS`, a concurrent update was stored first.
     #[error("subscriber {0} is being updated concurrently; try again")]
     Conflict(String),
     #[error("subscriber {0} is {1}")]
@@ -82,7 +84,7 @@ pub enum SubscriberServiceError {
     Keys(#[from] KeySourceError),
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The secrets of one subscriber could not be re-encrypted.
+    /// The secrets of at least one subscriber could not be re-encrypted. The error names the last such subscriber.
     #[error("cannot re-encrypt the secrets of {0} (all others are done): {1}")]
     Reencrypt(String, KeyError),
     #[error(transparent)]
@@ -129,8 +131,8 @@ impl SubscriberService {
         found.ok_or_else(|| SubscriberServiceError::NotFound(name.to_owned()))
     }
 
-    /// Creates a subscriber and returns it with its secret, which is shown only once. `existing_secret` is a secret that the
-    /// receiver already has.
+    /// Creates a subscriber and returns it with its secret, which is shown only once. If `existing_secret` is set, requests are
+    /// signed with this secret, which the subscriber has already; otherwise a new secret is generated.
     pub async fn create(
         &self,
         name: &str,
@@ -181,7 +183,7 @@ impl SubscriberService {
         .await
     }
 
-    /// Prepares the subscriber, and thereby validates the filter and the secrets.
+    /// Prepares a subscriber for delivery. Fails if its filter is invalid, or if its secrets cannot sign requests.
     fn prepare(
         &self,
         subscriber: &Subscriber,
@@ -193,7 +195,7 @@ impl SubscriberService {
         Ok(prepared)
     }
 
-    /// Applies a change to the stored subscriber, and retries if a concurrent update was stored first.
+    /// Applies `change` to the stored subscriber and stores the result. Retries if a concurrent update was stored first.
     async fn update_stored(
         &self,
         name: &str,
@@ -209,7 +211,7 @@ impl SubscriberService {
         Err(SubscriberServiceError::Conflict(name.to_owned()))
     }
 
-    /// Pauses a subscriber. Its pending deliveries wait, for at most seven days.
+    /// Pauses a subscriber. Its pending deliveries wait; a delivery whose seven days of retries end during the pause fails.
     pub async fn pause(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
         if !self.store.subscribers.pause(subscriber.id, PauseReason::Operator, self.now()).await? {
@@ -218,7 +220,7 @@ impl SubscriberService {
         self.find(name).await
     }
 
-    /// Resumes a subscriber. Its pending deliveries are attempted first.
+    /// Resumes a subscriber. All its pending deliveries become due.
     pub async fn resume(&self, name: &str) -> Result<Subscriber, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
         if !self.store.subscribers.resume(subscriber.id, self.now()).await? {
@@ -227,7 +229,8 @@ impl SubscriberService {
         self.find(name).await
     }
 
-    /// Creates a new secret, which is shown only once. The previous secret keeps signing for `overlap`.
+    /// Replaces a subscriber's secret by a new one, and returns the new secret, which is shown only once. The previous secret
+    /// keeps signing for `overlap`, at most [`MAX_OVERLAP`].
     pub async fn rotate_secret(
         &self,
         name: &str,
@@ -251,11 +254,12 @@ impl SubscriberService {
         Ok(secret)
     }
 
-    /// Re-encrypts every secret that is not encrypted with the current key, and returns the number of these secrets.
+    /// Re-encrypts the secrets of every subscriber that has a secret encrypted with an old key. Returns the number of secrets
+    /// that were encrypted with an old key.
     ///
     /// # Errors
-    /// [`SubscriberServiceError::Reencrypt`]: the secrets of one subscriber failed and all others are re-encrypted. Any other
-    /// error stops immediately.
+    /// [`SubscriberServiceError::Reencrypt`]: the secrets of at least one subscriber cannot be re-encrypted; those of the other
+    /// subscribers are. Any other error stops the re-encryption immediately.
     pub async fn reencrypt_secrets(&self) -> Result<usize, SubscriberServiceError> {
         let (mut reencrypted_count, mut last_error, keys) = (0, None, self.keys.fresh_key_ring().await?);
         for subscriber in self.store.subscribers.list(None).await? {
@@ -289,20 +293,21 @@ impl SubscriberService {
         Ok(self.store.subscribers.delete(subscriber.id).await?)
     }
 
-    /// Sends an event of type `hookbridge.ping`, which is not recorded. A success closes the subscriber's circuit.
+    /// Sends an event of type `hookbridge.ping` once, and returns the result. The attempt is not recorded. A success resets the
+    /// subscriber's failures and closes its circuit.
     pub async fn send_ping(&self, name: &str) -> Result<AttemptResult, SubscriberServiceError> {
         let subscriber = self.find(name).await?;
         let (prepared, now) = (self.prepare(&subscriber, &self.keys.fresh_key_ring().await?)?, self.now());
         let id = format!("ping-{:032x}", fastrand::u128(..));
         let event = json!({
-            "version": "0", "id": id, "detail-type": PING_TYPE, "source": "hookbridge", "account": "",
+            "version": "0", "id": id, "detail-type": PING_EVENT_TYPE, "source": "hookbridge", "account": "",
             "time": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "region": "", "resources": [],
             "detail": {"subscriber": name},
         });
         let request = DeliveryRequest {
             event_id: &id,
-            detail_type: PING_TYPE,
-            event: &event.to_string(),
+            detail_type: PING_EVENT_TYPE,
+            event_json: &event.to_string(),
             attempt_number: 1,
         };
         let result = self.client.send(&prepared, request, now).await;

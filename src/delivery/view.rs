@@ -1,4 +1,4 @@
-//! JSON representations of subscribers, deliveries and attempts, without secrets.
+//! JSON representations of subscribers, ping results, deliveries and attempts. None of them contains a secret.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub fn subscriber_json(subscriber: &Subscriber, now: Timestamp) -> Value {
         "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.reason).map(PauseReason::as_str),
         "settings": subscriber.settings,
         "secrets": subscriber.active_secrets(now).count(),
-        // The time until which a previous secret keeps signing after a rotation.
+        // After a secret rotation: the time at which the last previous secret stops signing.
         "overlap_until": timestamp_text(subscriber.active_secrets(now).filter_map(|stored| stored.until).max()),
         "created": timestamp_text(Some(subscriber.created)),
         "failures": health.failures,
@@ -76,7 +76,7 @@ fn attempt_json(attempt: &AttemptView) -> Value {
     json!({
         "number": attempt.number,
         "started": timestamp_text(Some(attempt.started)),
-        "milliseconds": milliseconds_json(attempt.duration),
+        "milliseconds": milliseconds_json(attempt.duration_micros),
         "status": attempt.status,
         "error": attempt.error,
         "address": attempt.address,

@@ -1,5 +1,6 @@
-//! The SQS queue that wakes a worker when retries become due. A message contains only a time. The worker that receives it claims
-//! whatever is due, so a message that is lost, repeated or forged changes no delivery.
+//! The SQS queue whose messages wake a worker when retries become due. A message names no delivery, only a time: the worker that
+//! receives the message claims the deliveries that are due. So a lost, repeated or forged message cannot lose or repeat a
+//! delivery.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,18 +13,18 @@ use tokio::time::Instant;
 
 use crate::aws::{AttemptFailure, AwsError, retry};
 
-/// The longest delay of an SQS message. Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
+/// The longest delay that SQS supports for a message. Source: "Amazon SQS message timers", Amazon SQS Developer Guide.
 const MAX_SQS_DELAY: SignedDuration = SignedDuration::from_mins(15);
-/// Retries that are due in the same interval share a message.
+/// Retries that become due within the same interval of this length share one message.
 pub(super) const WAKE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 const MAX_BATCH_ENTRIES: usize = 10;
 /// The timeout for one `SendMessageBatch`, including its retries.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A message that wakes a worker. Earlier versions of hookbridge wrote more fields, which are ignored.
+/// A message that wakes a worker. Messages of earlier hookbridge versions have more fields, which are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WakeMessage {
-    /// The time at which retries are due, in microseconds since 1970.
+    /// The time at which retries are due, in microseconds since 1970-01-01 UTC.
     pub due: i64,
 }
 
@@ -34,13 +35,14 @@ pub struct WakeQueue {
 
 impl WakeQueue {
     pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
-        // The SDK's own retries are off: it does not know how long this invocation has left.
+        // The SDK's own retries are off, because the SDK knows no deadline. `retry` retries instead, for at most `SEND_TIMEOUT`.
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }
 
-    /// Wakes a worker when deliveries are due at these times, once per [`WAKE_INTERVAL`]. It skips times that are further away
-    /// than SQS can delay a message; the sweep wakes a worker for them.
+    /// Sends messages that wake a worker when deliveries become due. `due_times` are the deliveries' due times; those within the
+    /// same [`WAKE_INTERVAL`] share one message. Due times more than [`MAX_SQS_DELAY`] away get no message; the sweep sends one
+    /// later.
     pub(super) async fn wake_at(
         &self,
         due_times: impl Iterator<Item = Timestamp>,
@@ -49,7 +51,7 @@ impl WakeQueue {
         self.send(wake_times(due_times, now).into_iter().collect(), now).await
     }
 
-    /// Sends one message for each of these times, in requests of up to ten messages.
+    /// Sends one message for each of `times`, at most ten messages per request. SQS delivers each message not before its time.
     ///
     /// # Errors
     /// At least one message may not have been sent.
@@ -65,7 +67,7 @@ impl WakeQueue {
             };
             let entries = batch.iter().enumerate().map(to_entry).collect::<Result<Vec<_>, _>>()?;
             let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
-            // A retry may send a message twice. A worker that is woken twice finds nothing due the second time.
+            // A retry may send a message twice. The second message is harmless: the worker that it wakes finds nothing due.
             retry("SendMessageBatch", Instant::now() + SEND_TIMEOUT, || async {
                 let output =
                     request.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
@@ -82,8 +84,8 @@ impl WakeQueue {
     }
 }
 
-/// When to wake a worker for deliveries that are due at these times: each time rounded up to a multiple of [`WAKE_INTERVAL`],
-/// without those further away than [`MAX_SQS_DELAY`].
+/// Returns the times at which to wake a worker: the deliveries' due times, each rounded up to the next multiple of
+/// [`WAKE_INTERVAL`]. Times more than [`MAX_SQS_DELAY`] away are left out.
 fn wake_times(due_times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTreeSet<Timestamp> {
     let horizon = now.checked_add(MAX_SQS_DELAY).unwrap_or(now);
     let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
@@ -94,7 +96,8 @@ fn wake_times(due_times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTr
     due_times.map(interval_end).filter(|time| *time <= horizon).collect()
 }
 
-/// The SQS delay in whole seconds, rounded up, so that the message does not arrive early.
+/// Returns the delay in whole seconds after which SQS delivers a message for `time`. The delay is rounded up, so that the message
+/// does not arrive before `time`.
 fn delay_seconds(time: Timestamp, now: Timestamp) -> i32 {
     let delay = time.duration_since(now).clamp(SignedDuration::ZERO, MAX_SQS_DELAY);
     i32::try_from(delay.as_secs() + i64::from(delay.subsec_nanos() > 0)).unwrap_or_default()

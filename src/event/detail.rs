@@ -6,8 +6,8 @@ use bytes::Bytes;
 use bytes_utils::Str;
 use serde::de::IgnoredAny;
 
-/// Maximum nesting depth in EventBridge. Source of this limit and of the integer range: "PutEvents", Amazon
-/// EventBridge API Reference.
+/// The nesting depth up to which EventBridge accepts a `Detail`. Source of this limit and of the integer range: "PutEvents",
+/// Amazon EventBridge API Reference.
 const MAX_DEPTH: usize = 1000;
 
 /// A JSON object that EventBridge accepts, exactly as the sender wrote it: at most 1,000 levels deep, with every
@@ -101,7 +101,7 @@ impl std::fmt::Debug for Detail {
 
 /// Whether `json`, which must be valid, is nested deeper than EventBridge accepts.
 pub fn is_too_deep(json: &str) -> bool {
-    // Each level takes two brackets, so a shorter text cannot be too deep.
+    // Each nesting level takes two brackets, so a shorter text cannot exceed the limit.
     json.len() > 2 * MAX_DEPTH && scan(json.as_bytes(), |_, _| Ok(())).is_err()
 }
 

@@ -55,7 +55,7 @@ impl Event {
             resources: Cow::Borrowed(&self.resources),
             detail: Cow::Borrowed(self.detail.as_str()),
         })?;
-        // JSON allows these two characters, and SQS messages do not: "SendMessage", Amazon SQS API Reference.
+        // JSON allows U+FFFE and U+FFFF, and SQS messages do not ("SendMessage", Amazon SQS API Reference), so escape them.
         Ok(if text.contains(['\u{fffe}', '\u{ffff}']) {
             text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
         } else {

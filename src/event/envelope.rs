@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Event;
 use super::line_breaks::{self, LineBreaks};
 
-/// Formats times as EventBridge does, to the second.
+/// Formats times without fractions of a second, as EventBridge does.
 const TIME_FORMAT: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
 
 /// The fields of an EventBridge envelope except the `detail`, under EventBridge's names.
@@ -35,8 +35,8 @@ pub struct AwsOriginRef<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Creates the envelope of `event`. An event without a time gets `received_at`. Times have a precision of one
-    /// second, as on EventBridge.
+    /// Creates the envelope of `event`. An event without a time gets the time `received_at`. The envelope omits fractions of a
+    /// second, as EventBridge does.
     pub fn from_event(
         event: &'a Event,
         id: &'a str,
@@ -84,13 +84,13 @@ impl<'a> Envelope<'a> {
         Ok(line)
     }
 
-    /// Appends the envelope as one line to `output`. If `detail` has line breaks, a field with their offsets
-    /// ([`LineBreaks`]) follows it, from which a reader restores the original `detail`.
+    /// Appends the envelope as one line to `output`. If `detail` has line breaks, the line ends with a field of their offsets
+    /// ([`LineBreaks`]), from which a reader restores the original `detail`.
     ///
     /// # Errors
     /// Never in practice, because all fields are strings.
-    pub fn write_log_line(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        // White space around the JSON is not preserved.
+    pub fn write_bus_file_line(&self, detail: &str, output: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        // The line does not preserve white space around `detail`.
         let detail = detail.trim_matches([' ', '\t', '\n', '\r']);
         let start = output.len();
         self.write_json(detail, output)?;
@@ -141,7 +141,7 @@ mod tests {
         let envelope = Envelope::from_event(&event, "7", origin, received_at);
         let line = String::from_utf8(envelope.to_line(event.detail.as_str()).unwrap()).unwrap();
         let mut file_line = b"before\n".to_vec();
-        envelope.write_log_line(event.detail.as_str(), &mut file_line).unwrap();
+        envelope.write_bus_file_line(event.detail.as_str(), &mut file_line).unwrap();
         let file_line = String::from_utf8(file_line).unwrap();
         let breaks = r#","detail-line-breaks":{"\n":[1,19,31],"\r":[18]}}"#;
         assert_eq!(file_line, format!("before\n{}{breaks}\n", &line[..line.len() - 2]));

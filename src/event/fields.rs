@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Detail, RawObject};
 
-/// The top-level fields of a [`Detail`]. Nested values are parsed only when a path leads to them.
+/// The top-level fields of a [`Detail`]. A nested object is parsed only when a caller asks for a path through it.
 pub struct Fields<'a>(Option<RawObject<'a>>);
 
 impl<'a> Fields<'a> {

@@ -1,7 +1,8 @@
 //! Reversible removal of line breaks from JSON.
 //!
-//! JSON contains line breaks only between tokens, so replacing each with a space keeps its meaning. A line of the bus
-//! file stores the offsets of the replaced line breaks, from which a reader restores the JSON byte for byte.
+//! JSON contains line breaks only between tokens, so replacing each line break with a space does not change the JSON's
+//! meaning. A line of the bus file stores the offsets of the replaced line breaks, from which a reader restores the JSON
+//! byte for byte.
 
 use std::borrow::Cow;
 
@@ -23,7 +24,7 @@ pub struct LineBreaks {
 impl LineBreaks {
     /// Finds the line breaks of a text; `None` if it has none.
     pub fn find(text: &str) -> Option<Self> {
-        // Most texts have no line breaks, so skip the two full scans.
+        // Most texts have no line breaks, so one scan for both characters saves two separate scans.
         memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
         let offsets_of = |byte| memchr::memchr_iter(byte, text.as_bytes()).collect();
         Some(Self { line_feeds: offsets_of(b'\n'), carriage_returns: offsets_of(b'\r') })

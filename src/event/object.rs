@@ -34,8 +34,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
             type Value = RawObject<'de>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
@@ -48,12 +48,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
                 Ok(RawObject(fields))
             }
         }
-        deserializer.deserialize_map(Fields)
+        deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
-/// The text of a string, number or boolean; `None` for any other value. Each byte of a lone surrogate, as in a
-/// truncated text, becomes U+FFFD.
+/// The text of a string, number or boolean; `None` for any other value. An escaped lone surrogate (`\ud83d`), which a string
+/// that was cut inside an emoji contains, becomes three U+FFFD characters.
 pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
     let json = value.get();
     match json.as_bytes().first()? {
@@ -73,7 +73,7 @@ pub fn scalar_text(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The bytes of a string. serde_json also returns them for strings that are not valid Unicode.
+/// The bytes of a JSON string. `serde_json` returns bytes even for a string whose escapes are not valid Unicode.
 struct StringBytes(Vec<u8>);
 
 impl<'de> Deserialize<'de> for StringBytes {

@@ -13,7 +13,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-/// Maximum nesting depth of a pattern, which exceeds that of real events.
+/// Maximum nesting depth of a pattern. Real events are nested less deeply.
 const MAX_DEPTH: usize = 64;
 /// Maximum length of a pattern in bytes: EventBridge's limit for a rule.
 const MAX_PATTERN_BYTES: usize = 4096;
@@ -94,7 +94,7 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    /// Whether the pattern matches an event in the form that targets receive.
+    /// Whether the pattern matches `event`, an event's JSON as an EventBridge target receives it.
     pub fn matches(&self, event: &Value) -> bool {
         event.as_object().is_some_and(|event| self.fields.all_match(event))
     }
@@ -449,7 +449,7 @@ mod tests {
         }
     }
 
-    /// Reference implementation of globs, which tries every length for a star.
+    /// Reference implementation of [`glob_match`] for tests: tries every number of characters that a star can match.
     fn glob_match_exhaustively(text: &[char], glob: &[char]) -> bool {
         match (text, glob) {
             (_, ['*', glob @ ..]) => {
@@ -476,14 +476,17 @@ mod tests {
         })
     }
 
-    /// A pattern that requires the value of every leaf of `event`. If `change` is the index of a leaf, the pattern
+    /// A pattern that requires the value of every leaf of `event`. If `changed_leaf` is the index of a leaf, the pattern
     /// requires another value for that leaf and does not match the event.
-    fn pattern_for(event: &Value, change: &mut Option<usize>) -> Value {
+    fn pattern_for(event: &Value, changed_leaf: &mut Option<usize>) -> Value {
         if let Value::Object(fields) = event {
-            return fields.iter().map(|(name, value)| (name.clone(), pattern_for(value, change))).collect();
+            return fields
+                .iter()
+                .map(|(name, value)| (name.clone(), pattern_for(value, changed_leaf)))
+                .collect();
         }
-        let is_changed = *change == Some(0);
-        *change = change.and_then(|index| index.checked_sub(1));
+        let is_changed = *changed_leaf == Some(0);
+        *changed_leaf = changed_leaf.and_then(|index| index.checked_sub(1));
         if is_changed { json!(["something else"]) } else { json!(["something else", event]) }
     }
 

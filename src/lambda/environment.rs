@@ -48,7 +48,7 @@ impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
     }
 
     /// Reads a boolean variable; false if unset.
-    pub fn flag(&self, name: &'static str) -> Result<bool, EnvironmentError> {
+    pub fn boolean(&self, name: &'static str) -> Result<bool, EnvironmentError> {
         match self.get(name).as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),

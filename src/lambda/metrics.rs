@@ -15,9 +15,9 @@ const NAMESPACE: &str = "hookbridge";
 pub struct MetricLine {
     fields: Map<String, Value>,
     metrics: Vec<Value>,
-    /// Fields that are a second dimension of every metric.
+    /// Names of fields, each of which is a second dimension of every metric, next to `function`.
     dimensions: Vec<&'static str>,
-    /// Additional directives of the embedded metric format, for metrics with a second dimension of their own.
+    /// Additional directives of the embedded metric format: one for each metric that alone has a second dimension.
     directives: Vec<Value>,
 }
 
@@ -35,7 +35,7 @@ impl MetricLine {
         self
     }
 
-    /// Adds a field that is also a second dimension of every metric.
+    /// Adds a field that is also a second dimension of every metric of this line, next to `function`.
     pub fn dimension(&mut self, name: &'static str, value: &str) -> &mut Self {
         self.dimensions.push(name);
         self.field(name, value)
@@ -46,17 +46,17 @@ impl MetricLine {
         self.metric(name, "Count", value)
     }
 
-    /// Adds a count of one if `value` is true, else of zero.
-    pub fn flag(&mut self, name: &'static str, value: bool) -> &mut Self {
+    /// Adds a metric that counts one if `value` is true, else zero.
+    pub fn count_if(&mut self, name: &'static str, value: bool) -> &mut Self {
         self.count(name, u8::from(value))
     }
 
-    /// Adds a duration in milliseconds.
+    /// Adds a metric that is a duration in milliseconds.
     pub fn milliseconds(&mut self, name: &'static str, value: f64) -> &mut Self {
         self.metric(name, "Milliseconds", value)
     }
 
-    /// Adds a duration in seconds.
+    /// Adds a metric that is a duration in seconds.
     pub fn seconds(&mut self, name: &'static str, value: f64) -> &mut Self {
         self.metric(name, "Seconds", value)
     }

@@ -28,13 +28,14 @@ use crate::util::output;
 /// Time reserved at the end of an invocation for its response.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(400);
 
-/// The time by which handling must end, for an invocation that ends at `deadline`.
+/// The time at which the handling of an event must have ended: `RESPONSE_MARGIN` before the `deadline` of the invocation.
 pub fn handling_deadline(deadline: SystemTime) -> Instant {
     let remaining = deadline.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + remaining.saturating_sub(RESPONSE_MARGIN)
 }
 
-/// The `main` of a function: logs JSON lines, and the error of a function that could not start.
+/// The `main` of every Lambda function: sets up logging in JSON lines, runs `run`, and logs the error with which `run` ends,
+/// for example because the function could not start.
 pub fn main(run: impl Future<Output = Result<(), Error>>) -> ExitCode {
     output::init_function_logging();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -110,7 +110,7 @@ impl<'a> FunctionUrlRequest<'a> {
 }
 
 impl FunctionUrlRequest<'_> {
-    /// Decodes the body. Callers authenticate the request first.
+    /// Decodes the body. Callers authenticate the request before they call this method.
     pub fn body(&self) -> Result<Vec<u8>, FunctionUrlEventError> {
         if self.is_base64 {
             return BASE64.decode(self.body.as_bytes()).map_err(|_| FunctionUrlEventError);

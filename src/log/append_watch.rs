@@ -1,7 +1,7 @@
 //! Wakes readers that wait for new events.
 //!
-//! A recorder in the same process wakes them immediately. To notice appends by other processes, one of the waiting readers polls
-//! the database for all of them.
+//! A recorder in the same process wakes these readers immediately. So that appends by other processes are noticed, one of the
+//! waiting readers polls the database for all readers.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The pause after a failed poll.
 const POLL_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The last known end of a log, which readers watch.
+/// The last known end of a log. Waiting readers watch it for a change.
 pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
     /// Held by the reader that polls the database, so that only one polls at a time.
@@ -31,7 +31,7 @@ impl Default for AppendWatch {
 }
 
 impl AppendWatch {
-    /// Reports that the log ends at `end` or later, and wakes the waiting readers if that is new.
+    /// Reports that the log ends at `end` or later, and wakes the waiting readers if the log has grown.
     pub(super) fn advance_to(&self, end: Position) {
         self.end.send_if_modified(|known| {
             let has_grown = end > *known;
@@ -46,11 +46,11 @@ impl AppendWatch {
         F: Future<Output = Result<Position, DatabaseError>>,
     {
         let mut end = self.end.subscribe();
-        let mut pause = POLL_INTERVAL;
+        let mut poll_delay = POLL_INTERVAL;
         while *end.borrow_and_update() <= position {
             let poll = async {
                 let _poll_guard = self.poll_lock.lock().await;
-                sleep(pause).await;
+                sleep(poll_delay).await;
                 query_end().await
             };
             tokio::select! {
@@ -58,12 +58,12 @@ impl AppendWatch {
                 _ = end.changed() => {}
                 result = poll => match result {
                     Ok(end) => {
-                        pause = POLL_INTERVAL;
+                        poll_delay = POLL_INTERVAL;
                         self.advance_to(end);
                     }
                     Err(error) => {
                         warn!(error = error.to_string(), "cannot query the end of the log; readers keep waiting");
-                        pause = POLL_RETRY_INTERVAL;
+                        poll_delay = POLL_RETRY_INTERVAL;
                     }
                 },
             }

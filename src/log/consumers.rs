@@ -1,7 +1,7 @@
 //! Named consumers: readers whose cursor is stored in the log.
 //!
-//! One reader at a time holds the lease of a consumer. It reads events and acknowledges them before the lease expires;
-//! otherwise the next reader receives the same events. So each event is delivered at least once.
+//! One reader at a time holds the lease of a consumer. A reader that does not acknowledge its events before its lease expires
+//! leaves them to the next reader, which receives the same events. So each event is delivered at least once.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ pub struct Consumer {
     pub acknowledged_at: Option<Timestamp>,
 }
 
-/// How far a consumer is behind the end of the log.
+/// How far a consumer has fallen behind the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lag {
     /// The number of stored events that the consumer has not acknowledged.
     pub events: i64,
-    /// The time in seconds since the oldest of these events was recorded; 0 if there are none.
+    /// The seconds since the oldest unacknowledged event was recorded; 0 if every event is acknowledged.
     pub seconds: f64,
 }
 
@@ -58,7 +58,7 @@ pub enum LeaseOutcome {
 
 /// Operations on named consumers. If the database fails, a method returns the database's error.
 impl EventLog {
-    /// Creates a consumer at a position, unless the name exists. Returns whether it was created.
+    /// Creates a consumer that starts at `position`, unless a consumer with this name exists. Returns whether it was created.
     pub async fn create_consumer(&self, name: &str, position: Position) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, now, .. } = self.database().dialect();
         let sql = format!(
@@ -90,7 +90,8 @@ impl EventLog {
         Ok(!self.database().execute(sql, vec![name.into()]).await?.is_empty())
     }
 
-    /// Acquires the lease of a consumer for `duration`, unless another reader holds it. `lease` is the id of the new lease.
+    /// Acquires the lease of a consumer for `duration`, unless another reader holds the lease. `lease` is the id of the new
+    /// lease.
     pub async fn acquire_lease(
         &self,
         name: &str,
@@ -102,8 +103,8 @@ impl EventLog {
             "update {schema}consumers set lease = $2, leased_until = {now} + $3
              where name = $1 and (leased_until is null or leased_until <= {now}) returning position"
         );
-        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2);
-        let rows = self.database().execute(sql, vec![name.into(), lease.into(), micros.into()]).await?;
+        let lease_micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2);
+        let rows = self.database().execute(sql, vec![name.into(), lease.into(), lease_micros.into()]).await?;
         rows.first()
             .map_or(Ok(LeaseOutcome::AlreadyLeased), |row| row.get("position").map(LeaseOutcome::Acquired))
     }
@@ -117,7 +118,7 @@ impl EventLog {
         position: Position,
     ) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, now, .. } = self.database().dialect();
-        // The lease id stays, so a repeated acknowledgement is idempotent.
+        // The row keeps the lease id, so that repeating the acknowledgement succeeds and changes no position.
         let sql = format!(
             "update {schema}consumers set leased_until = null, acknowledged = {now},
                position = case when position < $3 then $3 else position end
@@ -127,7 +128,8 @@ impl EventLog {
         Ok(!self.database().execute(sql, values).await?.is_empty())
     }
 
-    /// Moves a consumer to a position and revokes the current lease. Returns false when the consumer does not exist.
+    /// Moves a consumer forward or back to a position and revokes its current lease. Returns false when the consumer does not
+    /// exist.
     pub async fn seek(&self, name: &str, position: Position) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.database().dialect();
         let sql = format!(

@@ -1,5 +1,5 @@
-//! [`EventLog`]: the operations of the log. They share SQL where both databases understand it; [`PostgresLog`] and `SqliteLog`
-//! implement the others.
+//! [`EventLog`]: the operations of the log. SQL that both databases understand stands here; [`PostgresLog`] and `SqliteLog`
+//! implement the operations whose SQL differs.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -19,17 +19,17 @@ use super::{
 };
 use crate::db::{Database, DatabaseError, InputRows, Pool, ReadLimits, Row, SqlDialect, Week};
 
-/// The event log in a database. Clones share their state. If the database fails, a method returns the database's error.
+/// The event log in a database. Clones share one `LogState`. If the database fails, a method returns the database's error.
 #[derive(Clone)]
 pub struct EventLog {
     db: Database,
     state: Arc<LogState>,
 }
 
-/// The state that a log keeps between operations.
+/// The state in memory that a log keeps between operations.
 #[derive(Default)]
 pub(super) struct LogState {
-    /// The weeks that are known to have a partition.
+    /// The weeks whose partition is known to exist in PostgreSQL.
     pub(super) known_weeks: Mutex<HashSet<Week>>,
     pub(super) append_watch: AppendWatch,
 }
@@ -68,8 +68,8 @@ impl EventLog {
         &self.db
     }
 
-    /// Records a batch completely or not at all, and only once. After an error the batch was not recorded, or the outcome is
-    /// unknown; recording it again is safe.
+    /// Records a batch completely or not at all, and only once. An error means that the batch was not recorded or that the
+    /// outcome is unknown; in both cases the caller can safely record the batch again.
     pub async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
         on_database!(self, log => log.record(batch))
     }
@@ -81,7 +81,8 @@ impl EventLog {
         self.db.execute(sql, vec![batch_id.into()]).await.map(drop)
     }
 
-    /// Returns the keys of the events that this batch added to the log, without those that earlier batches had added.
+    /// Returns the keys of the events that the batch with this id added to the log. Events of the batch that were in the log
+    /// before are not included.
     pub async fn batch_event_keys(&self, batch_id: i64) -> Result<Vec<EventKey>, DatabaseError> {
         let dialect = LogDialect::of(&self.db);
         let (schema, micros) = (dialect.schema, dialect.micros_of("time"));
@@ -91,11 +92,11 @@ impl EventLog {
                and time >= (select coalesce(oldest, {min}) from {schema}batches where id = $1)
                and time <= (select coalesce(newest, {max}) from {schema}batches where id = $1)"
         );
-        let key = |row: &Row| Ok(EventKey { time: row.get("micros")?, id: row.get("id")? });
-        self.db.query(sql, vec![batch_id.into()]).await?.iter().map(key).collect()
+        let key_from_row = |row: &Row| Ok(EventKey { time: row.get("micros")?, id: row.get("id")? });
+        self.db.query(sql, vec![batch_id.into()]).await?.iter().map(key_from_row).collect()
     }
 
-    /// Returns those of `origins` of which the log has no batch.
+    /// Returns those `origins` (archive URLs of batches) from which the log has recorded no batch, in their given order.
     pub async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -129,18 +130,19 @@ impl EventLog {
         Ok(count.try_into().unwrap_or_default())
     }
 
-    /// Creates upcoming partitions and applies retention. Steps that completed before a failure stay in effect.
+    /// Creates the partitions of coming weeks (PostgreSQL only) and removes the events that `retention` does not keep. If the run
+    /// fails, its completed steps stay in effect.
     pub async fn maintain(&self, retention: &RetentionPolicy) -> Result<MaintenanceReport, DatabaseError> {
         on_database!(self, log => log.maintain(retention))
     }
 
-    /// Assigns positions to recorded batches that have none, and returns the position of the next event. Readers call it too, so
-    /// that the batches of a recorder that stopped before it called this do not stay invisible.
+    /// Assigns positions to recorded batches that have none, and returns the position that the next event will get. Readers also
+    /// call this method: otherwise a batch would stay invisible if its recorder stopped before assigning positions.
     pub async fn assign_positions(&self) -> Result<Position, DatabaseError> {
         on_database!(self, log => log.assign_positions())
     }
 
-    /// Returns the range of stored positions.
+    /// Returns the first stored position and the position that the next event will get.
     pub async fn bounds(&self) -> Result<Bounds, DatabaseError> {
         let end_position = self.assign_positions().await?;
         let SqlDialect { schema, .. } = self.db.dialect();
@@ -150,8 +152,8 @@ impl EventLog {
         Ok(Bounds { first_position: first.unwrap_or(end_position), end_position })
     }
 
-    /// Returns the events of these positions that match the filter, in order, up to `page_limit`; `None` when some of the
-    /// positions have expired. The end of the range must not exceed the result of [`EventLog::assign_positions`].
+    /// Returns the events at `positions` that match the filter, in the order of their positions, up to `page_limit`; `None` if
+    /// some of `positions` have expired. The end of `positions` must not exceed the result of [`EventLog::assign_positions`].
     pub async fn read_events(
         &self,
         positions: Range<Position>,
@@ -160,7 +162,7 @@ impl EventLog {
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut events = Vec::new();
         for part in page::scan_ranges(&positions, filter, page_limit) {
-            let (ranges, remaining) = ((&positions, &part), page::remaining(page_limit, &events));
+            let (ranges, remaining) = ((&positions, &part), page::remaining_limit(page_limit, &events));
             let part_events = on_database!(self, log => log.read_range(ranges, filter, remaining))?;
             let Some(part_events) = part_events else { return Ok(None) };
             events = page::merge(events, part_events, page_limit);
@@ -171,7 +173,7 @@ impl EventLog {
         Ok(Some(events))
     }
 
-    /// Returns the position of the first event that was recorded at this time or later.
+    /// Returns the position of the first event that was recorded at `time` or later; the end of the log if there is none.
     pub async fn first_position_since(&self, time: Timestamp) -> Result<Position, DatabaseError> {
         let end = self.assign_positions().await?;
         let dialect = LogDialect::of(&self.db);
@@ -184,7 +186,8 @@ impl EventLog {
         self.db.query(sql, vec![]).await?.first().map_or(Ok(end), |row| row.get("position"))
     }
 
-    /// Returns when the event at this position, or the next stored one, was recorded; `None` after the end of the log.
+    /// Returns when the event at `position` was recorded. If that event has expired, returns the time of the first event after it
+    /// that is still stored; `None` at the end of the log.
     pub async fn recorded_at(&self, position: Position) -> Result<Option<Timestamp>, DatabaseError> {
         let dialect = LogDialect::of(&self.db);
         let (schema, micros) = (dialect.schema, dialect.micros_of("recorded"));
@@ -197,7 +200,7 @@ impl EventLog {
         rows.first().map(|row| row.get("micros")).transpose()
     }
 
-    /// Returns the newest event with this id from one of `sources`; an empty list accepts every source.
+    /// Returns the newest event with this id from one of `sources`; empty `sources` accept every source.
     pub async fn find_event(
         &self,
         id: &str,
@@ -218,22 +221,23 @@ impl EventLog {
         self.db.fetch(&query.build().with_read_limits(ReadLimits { avoids_table_scans })).await
     }
 
-    /// Returns the key that signs this log's cursors. It is stored in the database, so it moves with the log.
+    /// Returns the key that signs this log's cursors. The database stores the key, so cursors stay valid when the database is
+    /// moved.
     pub async fn cursor_signing_key(&self) -> Result<CursorSigningKey, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let rows = self.db.query(format!("select cursor_key from {schema}log"), vec![]).await?;
-        let missing = || DatabaseError::Rejected("the log has no cursor signing key".into());
-        Ok(CursorSigningKey::new(rows.first().ok_or_else(missing)?.get("cursor_key")?))
+        let missing_key_error = || DatabaseError::Rejected("the log has no cursor signing key".into());
+        Ok(CursorSigningKey::new(rows.first().ok_or_else(missing_key_error)?.get("cursor_key")?))
     }
 
-    /// Waits until the log has an event at this position. Events of this process are noticed immediately, others within a short
-    /// polling interval. While the end of the log cannot be queried, it keeps waiting.
+    /// Waits until the log has an event at this position. An event that this process records ends the wait immediately, an event
+    /// of another process within a short polling interval. If the end of the log cannot be queried, the method keeps waiting.
     pub async fn wait_for_position(&self, position: Position) {
         self.state.append_watch.wait_beyond(position, || self.assign_positions()).await;
     }
 
-    /// Starts to listen for appends by other processes, if the database is PostgreSQL. Otherwise, or if a proxy does not forward
-    /// notifications, readers poll the database.
+    /// Starts to listen for PostgreSQL's notifications (`NOTIFY`) of appends by other processes. If the database is SQLite, or a
+    /// proxy does not forward notifications, waiting readers poll the database instead.
     #[cfg(feature = "command")]
     pub async fn listen_for_appends(&self) -> Result<(), DatabaseError> {
         let state = Arc::downgrade(&self.state);
@@ -248,8 +252,9 @@ impl EventLog {
     }
 }
 
-/// Whether a search names a value of a selective column, for which there is a Bloom filter index. Such values are normally not in
-/// table order, so the planner underestimates the index and would scan every partition.
+/// Whether a search names a value of a selective column. In PostgreSQL such a column has a BRIN index of Bloom filters. Its
+/// values are normally not in the order of the table's rows, so the planner underestimates the index and would scan every
+/// partition.
 fn is_selective(search: &Search) -> bool {
     search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective)
 }

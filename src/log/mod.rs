@@ -1,8 +1,8 @@
 //! The event log: stores events, returns them in order, and searches them.
 //!
-//! An [`EventLog`] records a batch completely or not at all, and only once: recording it again changes nothing. It skips an event
-//! that an earlier batch contained; two events are the same when their id and time are equal. It reads events by position,
-//! searches them, and stores the cursors of named consumers.
+//! An [`EventLog`] records a batch completely or not at all, and only once: recording it again changes nothing. The log skips an
+//! event that an earlier batch contained; two events are the same if their id and time are equal. An [`EventLog`] also reads
+//! events by position, searches them, and stores the cursors of named consumers.
 
 mod append_watch;
 mod consumers;
@@ -32,7 +32,7 @@ pub use search_columns::{COLUMNS, CaseFolding, Column, MatchMode};
 pub struct EventBatch<'a> {
     /// The URL of the batch in the archive; `None` for events that did not come from the archive.
     pub origin: Option<Cow<'a, str>>,
-    /// The events, in the order of the batch.
+    /// The events, in the order in which the batch contains them.
     pub events: Vec<NewEvent<'a>>,
     /// The number of events that no parser recognized.
     pub unrecognized_count: usize,
@@ -54,23 +54,23 @@ pub enum RecordOutcome {
     AlreadyRecorded {
         /// The id of the batch.
         batch_id: i64,
-        /// Whether [`EventLog::mark_published`] was called for it.
+        /// Whether [`EventLog::mark_published`] was called for this batch.
         is_published: bool,
     },
 }
 
-/// Limits on the age and size of the log; by default all events are kept.
+/// Limits on the age and size of the log. The default policy keeps all events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetentionPolicy {
     /// Keeps events that were recorded, or happened, at this time or later.
     pub keep_since: Option<Timestamp>,
-    /// The maximum size in bytes, indexes included; the oldest events are removed first. PostgreSQL drops whole weeks
-    /// and keeps the current one.
+    /// The maximum size in bytes, indexes included; the oldest events are removed first. The log in PostgreSQL drops whole weeks,
+    /// but never the current week.
     pub max_bytes: Option<u64>,
 }
 
 impl RetentionPolicy {
-    /// Keeps events up to this age.
+    /// Keeps events that are at most this old, and allows older ones to be removed.
     #[must_use]
     pub fn with_max_age(self, age: SignedDuration) -> Self {
         Self { keep_since: Timestamp::now().checked_sub(age).ok(), ..self }
@@ -84,6 +84,6 @@ pub struct MaintenanceReport {
     pub created_partitions: Vec<String>,
     /// The partitions that were dropped.
     pub dropped_partitions: Vec<String>,
-    /// The number of events that were deleted row by row, not with their partition.
+    /// The number of events that were deleted row by row; events of dropped partitions are not counted.
     pub deleted_events: u64,
 }

@@ -1,4 +1,4 @@
-//! An event before it is recorded.
+//! Events before they are recorded.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::search_columns::{COLUMNS, CaseFolding};
 
-/// The maximum length of a column value in bytes. A PostgreSQL B-tree index accepts at most 2,704 bytes.
+/// The maximum length in bytes of a stored text other than the `detail`. An entry of a PostgreSQL B-tree index holds at most
+/// 2,704 bytes.
 const MAX_TEXT_BYTES: usize = 1024;
-/// 0001-01-01 in seconds since 1970. PostgreSQL timestamps begin in 4713 BC and have another text format before the
-/// year 1.
+/// The earliest recordable time: 0001-01-01, in seconds since 1970. PostgreSQL timestamps begin in 4713 BC, but those before the
+/// year 1 have another text format.
 const MIN_EPOCH_SECONDS: i64 = -62_135_596_800;
 
-/// The detail type of elements of a batch that no parser recognized.
+/// The detail type of an event that no parser recognized.
 pub const UNRECOGNIZED_TYPE: &str = "unrecognized";
 
 /// Derives an event's id from its content, so that equal contents have the same id.
@@ -21,7 +22,7 @@ pub fn content_id(content: &str) -> String {
     format!("sha256.{}", hex::encode(Sha256::digest(content)))
 }
 
-/// Whether both databases can store a time: from the year 1 on.
+/// Whether both databases can store a time: it lies in the year 1 or later.
 pub fn is_recordable(time: Timestamp) -> bool {
     time.as_second() >= MIN_EPOCH_SECONDS
 }
@@ -71,12 +72,12 @@ impl<'a> NewEvent<'a> {
 }
 
 impl NewEvent<'_> {
-    /// The identity of an event: the time in microseconds since 1970, and the id.
+    /// The identity of the event: its time in microseconds since 1970, and its id.
     pub fn key(&self) -> (i64, &str) {
         (self.time.as_microsecond(), &self.id)
     }
 
-    /// Copies borrowed fields, so that the event borrows nothing.
+    /// Copies every borrowed field, so that the returned event owns all its data.
     pub fn into_owned(self) -> NewEvent<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         NewEvent {
@@ -93,7 +94,7 @@ impl NewEvent<'_> {
     }
 }
 
-/// Omits the `detail` and the search columns, which may contain personal data.
+/// The `Debug` output omits the `detail` and the search columns, which may contain personal data.
 impl std::fmt::Debug for NewEvent<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewEvent")
@@ -106,7 +107,7 @@ impl std::fmt::Debug for NewEvent<'_> {
     }
 }
 
-/// An event's values for the search columns, in the order of [`COLUMNS`].
+/// The values that an event has in the search columns, in the order of [`COLUMNS`].
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SearchColumns<'a>([Option<Cow<'a, str>>; COLUMNS.len()]);
 
@@ -141,7 +142,7 @@ impl<'a> SearchColumns<'a> {
     }
 }
 
-/// Extracts the address from `Name <address>`.
+/// Extracts the address from `Name <address>`. Returns a value of another form unchanged.
 fn extract_address(value: Cow<'_, str>) -> Cow<'_, str> {
     match value.trim_end().strip_suffix('>').and_then(|inner| inner.rsplit_once('<')) {
         Some((_, address)) if !address.is_empty() => Cow::Owned(address.to_owned()),

@@ -1,7 +1,8 @@
 //! The positions of events, and the parameters and results of ordered reads.
 //!
-//! Positions start at 1 and have no gaps. A reader that sees an event sees every event before it: positions are assigned in the
-//! order in which batches become visible, so no event is ever inserted before one that was visible.
+//! Positions start at 1 and have no gaps. A reader that sees an event also sees every event before it: a batch gets its positions
+//! only after its commit, and they follow all positions assigned before. So no event ever appears before one that a reader has
+//! already seen.
 
 use jiff::Timestamp;
 
@@ -15,11 +16,11 @@ pub type Position = i64;
 pub struct Bounds {
     /// The position of the first stored event; equals `end_position` when the log is empty.
     pub first_position: Position,
-    /// The position of the next event that is recorded.
+    /// The position that the next event will get.
     pub end_position: Position,
 }
 
-/// Selects events. An event must match every field.
+/// Selects events. An event is selected only if it matches every field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// The accepted sources; empty accepts all.
@@ -32,18 +33,18 @@ pub struct EventFilter {
     pub to: Option<Timestamp>,
 }
 
-/// A detail type, or a prefix when it ends in `*`.
+/// A detail type; or, if the text ends in `*`, the prefix of detail types before the `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePattern(pub String);
 
 impl TypePattern {
-    /// The prefix; `None` for a complete detail type.
+    /// The prefix without its `*`; `None` if the pattern is a complete detail type.
     pub fn prefix(&self) -> Option<&str> {
         self.0.strip_suffix('*')
     }
 }
 
-/// Limits of one read.
+/// The limits of one read: how many events it returns, and from which end of the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     /// The maximum number of events.
@@ -59,7 +60,7 @@ impl PageLimit {
     pub const UNLIMITED: Self =
         Self { max_events: usize::MAX, max_detail_bytes: usize::MAX, from_end: false };
 
-    /// Whether these events reach the limit, so that more may follow.
+    /// Whether the events read so far reach a limit. If so, the range may contain more matching events.
     pub fn is_reached(&self, events: &[PositionedEvent]) -> bool {
         let bytes = || events.iter().map(|item| item.event.detail.len()).sum::<usize>();
         events.len() >= self.max_events || bytes() >= self.max_detail_bytes

@@ -1,8 +1,8 @@
-//! SQL for reading the events of a range of positions, the window.
+//! Reads the events whose positions lie in a range, which this module calls the window.
 //!
-//! The position of an event is the position of its batch plus its place, which is its index in the batch. So a read first selects
-//! the batches of the window, then their events by batch and place, for which there is an index. The time ranges of the batches
-//! limit the scan to the partitions of their weeks.
+//! The position of an event is the position of its batch's first event plus the event's place, its index in the batch. So a read
+//! first selects the batches of the window, then their events with the index on batch and place. The times of the oldest and
+//! newest events of the batches limit the scan to the partitions of those weeks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -14,8 +14,8 @@ use super::search::StoredEvent;
 use super::sql::{LogDialect, SqlBuilder};
 use crate::db::{DatabaseError, Row, Session, Statement, Week};
 
-/// The maximum number of `union all` branches for batches that are completely in the window; more of them share one branch.
-/// SQLite accepts 500 branches, and each branch binds the filter's values again.
+/// The maximum number of `union all` branches for batches that lie completely in the window. If these batches would need more
+/// branches, one branch selects them all. SQLite accepts at most 500 branches, and each branch binds the filter's values again.
 const MAX_UNION_BRANCHES: usize = 20;
 
 /// A batch and the range of positions that it covers.
@@ -29,9 +29,9 @@ struct BatchRange {
     time_range: Option<(Timestamp, Timestamp)>,
 }
 
-/// Splits a range of positions into parts, which the caller scans in turn until the limit is reached. With a filter, the range is
-/// one part. Otherwise the first part normally has enough events, because positions have no gaps. The next parts, each twice as
-/// long, are for logs from which events were deleted by hand.
+/// Splits a range of positions into parts, which the caller scans in turn until `page_limit` is reached. With a filter, the whole
+/// range is one part. Without a filter, the first part has `max_events` positions and normally as many events, because positions
+/// have no gaps. The next parts, each twice as long, are needed only if events were deleted by hand.
 pub(super) fn scan_ranges(
     positions: &Range<Position>,
     filter: &EventFilter,
@@ -55,8 +55,8 @@ pub(super) fn scan_ranges(
     parts
 }
 
-/// The part of a limit that remains after the events found so far.
-pub(super) fn remaining(page_limit: PageLimit, events: &[PositionedEvent]) -> PageLimit {
+/// Returns how much of `page_limit` remains after `events`, the events found so far.
+pub(super) fn remaining_limit(page_limit: PageLimit, events: &[PositionedEvent]) -> PageLimit {
     let bytes: usize = events.iter().map(|item| item.event.detail.len()).sum();
     PageLimit {
         max_events: page_limit.max_events - events.len(),
@@ -65,7 +65,7 @@ pub(super) fn remaining(page_limit: PageLimit, events: &[PositionedEvent]) -> Pa
     }
 }
 
-/// Joins the events found so far with those of the next part, in the order of their positions.
+/// Joins the events found so far with the events of the next scanned part, in the order of their positions.
 pub(super) fn merge(
     mut events: Vec<PositionedEvent>,
     mut next: Vec<PositionedEvent>,
@@ -78,8 +78,8 @@ pub(super) fn merge(
     events
 }
 
-/// Builds the query for the batches of a window that may have events in the filter's time range: id, position, number of events,
-/// oldest and newest time.
+/// Builds the query for the batches of a window that may have events in the filter's time range. Its columns are the id, the
+/// position, the number of events, and the times of the oldest and newest event.
 fn batches_sql(dialect: LogDialect, window: &Range<Position>, filter: &EventFilter) -> String {
     let (from, to, table) = (window.start, window.end, format!("{}batches", dialect.schema));
     let (oldest, newest) = (dialect.micros_of("oldest"), dialect.micros_of("newest"));
@@ -98,17 +98,18 @@ fn batches_sql(dialect: LogDialect, window: &Range<Position>, filter: &EventFilt
     sql
 }
 
-/// A branch of the `union all`: batches whose events one condition selects.
+/// A branch of the `union all`: the batches whose events one SQL condition selects.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct UnionBranch {
+    /// The times of the oldest and newest event of these batches; `None` if one of the times is unknown.
     time_range: Option<(Timestamp, Timestamp)>,
     batch_ids: Vec<i64>,
-    /// The places in the window, for a batch that is only partly in it.
+    /// If the branch is one batch that lies only partly in the window: the places of its events that lie in it.
     places: Option<Range<i64>>,
 }
 
-/// Groups batches into branches: each batch that is partly in the window gets its own, the others are grouped by the weeks of
-/// their events.
+/// Groups batches into branches. A batch that lies only partly in the window gets its own branch; the other batches share a
+/// branch if their oldest and newest events lie in the same weeks.
 fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<UnionBranch> {
     let mut branches = Vec::new();
     let mut by_weeks: BTreeMap<Option<(Week, Week)>, UnionBranch> = BTreeMap::new();
@@ -151,12 +152,12 @@ fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<Union
     branches
 }
 
-/// The result of reading one range.
+/// The result of reading one window.
 pub(super) struct RangeReadResult {
-    /// `None` when some of the requested positions have expired.
+    /// The events in the order of their positions; `None` if some of the requested positions have expired.
     pub(super) events: Option<Vec<PositionedEvent>>,
-    /// The number of events that the batches should have but the session did not see. It has no meaning for a read with a filter
-    /// if [`LogDialect::returns_scanned_count`] is false.
+    /// The number of events that the batches should have in the window but the session did not see. The number is meaningless if
+    /// the read has a filter and [`LogDialect::returns_scanned_count`] is false.
     pub(super) missing_count: i64,
 }
 
@@ -175,7 +176,7 @@ pub(super) async fn read_range(
         Some(query) => session.fetch(&query.build()).await?,
         None => Vec::new(),
     };
-    // The first position is read after the events, so that an expiry during the read is noticed.
+    // Read the first stored position after the events: if positions expired during the read, the result is `None`.
     let sql = format!(
         "select coalesce(min(position), (select next from {0}log)) as first from {0}batches",
         dialect.schema
@@ -191,13 +192,15 @@ pub(super) async fn read_range(
         }
         _ => None,
     };
-    let event = |row: &Row| {
+    let positioned_event_from_row = |row: &Row| {
         let position: Option<Position> = row.get("position")?;
-        let event = |position| Ok(PositionedEvent { position, event: StoredEvent::from_row(row)? });
-        position.map(event).transpose()
+        let with_position = |position| Ok(PositionedEvent { position, event: StoredEvent::from_row(row)? });
+        position.map(with_position).transpose()
     };
-    let events =
-        rows.iter().filter_map(|row| event(row).transpose()).collect::<Result<_, DatabaseError>>()?;
+    let events = rows
+        .iter()
+        .filter_map(|row| positioned_event_from_row(row).transpose())
+        .collect::<Result<_, DatabaseError>>()?;
     let events = restore_order(events, page_limit);
     let missing_count = count_missing(&batches, window, page_limit, scanned_count, &events);
     Ok(RangeReadResult { events: Some(events), missing_count })
@@ -216,8 +219,9 @@ impl BatchRange {
     }
 }
 
-/// The number of events that the batches have in the window but the statement did not see. With a filter, `scanned_count` is the
-/// number of events that it saw; without one, it returned the events that it saw, and they show how far it scanned.
+/// Returns how many events that `batches` have in the window the query did not see. With a filter, `scanned_count` is the number
+/// of events that the query saw before filtering. Without a filter, the query saw exactly the returned `events`; if these reach
+/// the page limit, positions beyond the last one read do not count.
 fn count_missing(
     batches: &[BatchRange],
     window: &Range<Position>,
@@ -225,20 +229,21 @@ fn count_missing(
     scanned_count: Option<i64>,
     events: &[PositionedEvent],
 ) -> i64 {
-    let scanned = match (events, page_limit.from_end) {
+    let scanned_positions = match (events, page_limit.from_end) {
         _ if scanned_count.is_some() || !page_limit.is_reached(events) => window.clone(),
         ([.., last], false) => window.start..last.position + 1,
         ([first, ..], true) => first.position..window.end,
         ([], _) => window.start..window.start,
     };
     let expected_in = |batch: &BatchRange| {
-        scanned.end.min(batch.position + batch.event_count) - scanned.start.max(batch.position)
+        scanned_positions.end.min(batch.position + batch.event_count)
+            - scanned_positions.start.max(batch.position)
     };
     let expected: i64 = batches.iter().map(|batch| expected_in(batch).max(0)).sum();
     expected - scanned_count.unwrap_or(to_i64(events.len()))
 }
 
-/// The SQL condition that selects the events of a branch.
+/// Builds the SQL condition that selects the events of a branch.
 fn position_condition(dialect: LogDialect, branch: &UnionBranch) -> String {
     let ids: Vec<_> = branch.batch_ids.iter().map(i64::to_string).collect();
     let mut condition = format!("batch in ({})", ids.join(", "));
@@ -253,9 +258,9 @@ fn position_condition(dialect: LogDialect, branch: &UnionBranch) -> String {
     condition
 }
 
-/// Builds the query for the events of these batches that are in the window and match the filter, up to `page_limit`; `None` if
-/// the batches have no events there. With a filter and [`LogDialect::returns_scanned_count`], the last column is the number of
-/// events in the window before filtering, and at least one row is returned.
+/// Builds the query for the events of `batches` that lie in the window and match the filter, up to `page_limit`; `None` if the
+/// batches have no events in the window. With a filter and [`LogDialect::returns_scanned_count`], the last column is the number
+/// of events in the window before filtering, and the query returns at least one row.
 fn events_query(
     dialect: LogDialect,
     batches: &[BatchRange],
@@ -271,7 +276,8 @@ fn events_query(
     let positions: HashMap<i64, Position> = batches.iter().map(|batch| (batch.id, batch.position)).collect();
     let ids = branches.iter().flat_map(|branch| &branch.batch_ids);
     let rows = ids.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
-    // The database sums the sizes of the column `detail`, so that it ends the page at the byte limit before it sends the rows.
+    // The query sums up the sizes of the `detail` values, so that the database ends the page at the byte limit and sends no more
+    // rows.
     let direction = if page_limit.from_end { "desc" } else { "asc" };
     let mut query = SqlBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
@@ -299,7 +305,7 @@ fn events_query(
         to_i64(page_limit.max_events)
     ));
     if dialect.returns_scanned_count && *filter != EventFilter::default() {
-        // Counted in the same statement, so that the count and the page see the same partitions.
+        // The same statement counts and reads, so that the count and the page see the same partitions.
         let count = |branch: &UnionBranch| {
             format!("(select count(*) from {} where {})", events_table, position_condition(dialect, branch))
         };
@@ -314,6 +320,7 @@ fn events_query(
     Some(query)
 }
 
+/// Appends the conditions of the filter to the query.
 fn push_filter(dialect: LogDialect, query: &mut SqlBuilder, filter: &EventFilter) {
     if let Some(time) = filter.from {
         query.push(&format!(" and {} >= {}", dialect.time_without_key_index, dialect.time_literal(time)));
@@ -343,7 +350,7 @@ fn to_i64(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Restores ascending order after a read from the end.
+/// Restores the ascending order of positions after a read from the end of the range.
 fn restore_order(mut events: Vec<PositionedEvent>, page_limit: PageLimit) -> Vec<PositionedEvent> {
     if page_limit.from_end {
         events.reverse();

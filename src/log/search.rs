@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::db::{DatabaseError, Row};
 use crate::event::{AwsOriginRef, Envelope};
 
-/// A search: a time range and filters. The values of one filter are alternatives; all filters must match.
+/// A search: a time range and filters. An event matches a filter if it matches one of the filter's values; it must match all
+/// filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// Start of the time range (inclusive).
@@ -31,9 +32,9 @@ pub struct PageRequest {
     pub order: SortOrder,
     /// If set, only events that come after this key in the sort order are returned.
     pub after: Option<EventKey>,
-    /// The number of events to skip.
+    /// The number of events to skip before the page.
     pub offset: u64,
-    /// The maximum number of events.
+    /// The maximum number of events in the page.
     pub limit: u32,
 }
 
@@ -106,7 +107,7 @@ impl StoredEvent {
     }
 }
 
-/// Omits the `detail`, which may contain personal data.
+/// The `Debug` output omits the `detail`, which may contain personal data.
 impl std::fmt::Debug for StoredEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoredEvent")

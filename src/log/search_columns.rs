@@ -1,15 +1,16 @@
-//! The search columns: the fields of message events that are stored in columns of their own, and their search parameters.
+//! The search columns: the fields of email message events that the log stores in database columns of their own, and their search
+//! parameters.
 //!
 //! Source: "Events API", <https://developers.sparkpost.com/api/events/>, and the fields of its events.
 
-/// A column that only message events fill, and its search parameter.
+/// A search column, which only email message events fill, and its search parameter.
 #[derive(Debug)]
 pub struct Column {
     /// The name of the column.
     pub name: &'static str,
     /// The event field that provides the value.
     pub field: &'static str,
-    /// The address column whose domain is used for an event that does not have this field.
+    /// The name of the address column whose domain becomes the value if the event does not have `field`.
     pub fallback_domain_of: Option<&'static str>,
     /// The name of the search parameter.
     pub query_parameter: &'static str,
@@ -17,7 +18,7 @@ pub struct Column {
     pub match_mode: MatchMode,
     /// Whether values are stored in lower case.
     pub case_folding: CaseFolding,
-    /// Whether the value is an email address; a display name before the address is removed.
+    /// Whether the value is an email address. Of `Name <address>`, only the address is stored.
     pub is_address: bool,
     /// Whether one value matches few events, so that the tables have an index for it.
     pub is_selective: bool,
@@ -26,18 +27,18 @@ pub struct Column {
 /// How a search value is compared with a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatchMode {
-    /// The value equals the column.
+    /// The search value equals the column's value.
     Exact,
-    /// The value is a word or a sequence of words of the column; upper and lower case are equal.
+    /// The search value occurs in the column's value as a whole word or a sequence of whole words; case is ignored.
     Words,
 }
 
 /// Whether a column is stored in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaseFolding {
-    /// Stored as the event has it.
+    /// Stored unchanged.
     Preserve,
-    /// Stored in lower case: addresses and domains.
+    /// Stored in lower case, as addresses and domains are.
     Lowercase,
 }
 
@@ -70,7 +71,7 @@ const fn domain(name: &'static str, address_column: &'static str, query_paramete
     }
 }
 
-/// All indexed columns. A domain column comes after its address column, because its value may be derived from it.
+/// All search columns. A domain column comes after its address column, because the domain may be derived from the address.
 pub const COLUMNS: [Column; 18] = [
     Column { is_selective: true, ..address("rcpt_to", "recipients") },
     domain("recipient_domain", "rcpt_to", "recipient_domains"),

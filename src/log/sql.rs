@@ -1,5 +1,5 @@
-//! SQL for searches in both databases. A [`LogDialect`] supplies the parts that differ. User input is always bound as a
-//! parameter.
+//! SQL for searches of the log in PostgreSQL and SQLite. A [`LogDialect`] supplies the parts that differ. User input is always
+//! bound as a parameter.
 
 use jiff::Timestamp;
 
@@ -13,14 +13,15 @@ use crate::db::{Database, SqlValue, Statement};
 pub(super) struct LogDialect {
     /// The prefix of table names: the schema with a full stop, or nothing.
     pub(super) schema: &'static str,
-    /// Whether times are `timestamptz`; otherwise they are microseconds since 1970.
+    /// Whether time columns are `timestamptz`; otherwise they are integers, microseconds since 1970.
     has_time_type: bool,
-    /// An expression for the event time with which the planner does not use the key index, because reads by batch use another.
+    /// An SQL expression for the event time. Where necessary, it keeps the planner from the index of the key (time, id), so that
+    /// reads by batch use the index on batch and place.
     pub(super) time_without_key_index: &'static str,
     /// The operator that matches a text against a regular expression.
     regex_operator: &'static str,
-    /// Whether a filtered read also returns the number of events that it scanned. It does in a database where a session may miss
-    /// a partition that another session has just created, so that missing events are noticed.
+    /// Whether a filtered read also returns the number of events that it scanned. The caller uses the number to notice missing
+    /// events in PostgreSQL, where a session may miss a partition that another session has just created.
     pub(super) returns_scanned_count: bool,
 }
 
@@ -52,7 +53,7 @@ impl LogDialect {
         Self::POSTGRES
     }
 
-    /// SQL for the value of a time column in microseconds since 1970.
+    /// Returns SQL that converts a time column to microseconds since 1970.
     pub(super) fn micros_of(self, column: &str) -> String {
         if self.has_time_type {
             format!("(extract(epoch from {column}) * 1000000)::bigint")
@@ -61,14 +62,15 @@ impl LogDialect {
         }
     }
 
-    /// SQL for a time as a literal, which the planner can compare with the bounds of partitions.
+    /// Returns a time as an SQL literal. Unlike a bound value, the planner can compare it with the bounds of partitions.
     pub(super) fn time_literal(self, time: Timestamp) -> String {
         if !self.has_time_type {
             time.as_microsecond().to_string()
         } else if is_recordable(time) {
             format!("timestamptz '{time:.6}'")
         } else {
-            // The log has no events before the year 1, and PostgreSQL writes such times in another format.
+            // PostgreSQL writes times before the year 1 in another format. The log has no such events, so `-infinity` is
+            // equivalent.
             "timestamptz '-infinity'".into()
         }
     }
@@ -90,12 +92,14 @@ impl SqlBuilder {
         self
     }
 
+    /// Binds a value and appends its parameter to the text.
     pub(super) fn push_bind(&mut self, value: &str) -> &mut Self {
         self.values.push(value.into());
         self.text.push_str(&format!("${}", self.values.len()));
         self
     }
 
+    /// Appends ` and column in (...)` with the values bound; appends nothing if `values` is empty.
     pub(super) fn push_in_list(&mut self, column: &str, values: &[String]) {
         for (index, value) in values.iter().enumerate() {
             self.push(&if index == 0 { format!(" and {column} in (") } else { ", ".into() }).push_bind(value);
@@ -110,8 +114,8 @@ impl SqlBuilder {
     }
 }
 
-/// Begins a query for events, with the columns that [`super::StoredEvent::from_row`] reads. The caller appends the conditions,
-/// each with ` and `.
+/// Begins a query for events, with the columns that [`super::StoredEvent::from_row`] reads. The caller appends conditions, each
+/// of which begins with ` and `.
 pub(super) fn select_events(dialect: LogDialect) -> SqlBuilder {
     SqlBuilder::new(format!(
         "select {} as micros, id, source, type, account, region, resources, detail from {}events where true",
@@ -147,6 +151,7 @@ pub(super) fn count_query(dialect: LogDialect, search: &Search) -> SqlBuilder {
     query
 }
 
+/// Appends the conditions of the search to the query.
 fn push_conditions(dialect: LogDialect, query: &mut SqlBuilder, search: &Search) {
     query.push(&format!(
         " and time >= {} and time < {}",
@@ -177,17 +182,18 @@ fn push_conditions(dialect: LogDialect, query: &mut SqlBuilder, search: &Search)
     }
 }
 
-/// Builds a case-insensitive pattern that matches any of these texts as whole words. PostgreSQL and Rust's `regex` interpret it
-/// in the same way.
+/// Builds a case-insensitive regular expression that finds any of these texts as a whole word or a sequence of whole words.
+/// PostgreSQL and Rust's `regex` interpret it in the same way.
 fn whole_words_pattern(values: &[String]) -> String {
     let alternatives: Vec<_> = values.iter().map(|value| escape_regex(value)).collect();
     format!(r"(?i)(^|\W)({})(\W|$)", alternatives.join("|"))
 }
 
+/// Escapes a text, so that a regular expression matches it literally. Removes NUL characters, which PostgreSQL rejects.
 fn escape_regex(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars().filter(|char| *char != '\0') {
-        // `<` and `>` are not escaped: in one of the two engines, `\<` and `\>` are word boundaries.
+        // Do not escape `<` and `>`: in one of the two regex engines, `\<` and `\>` are word boundaries.
         if char.is_ascii_punctuation() && !matches!(char, '_' | '<' | '>') {
             pattern.push('\\');
         }

@@ -1,7 +1,6 @@
 //! The event log in a local SQLite file.
 //!
-//! SQLite allows one writer at a time. A batch is one transaction, and its `insert` skips events that the log already
-//! has.
+//! SQLite allows one writer at a time. One transaction records a batch, and its `insert` skips events that the log already has.
 
 use std::ops::Range;
 
@@ -15,7 +14,7 @@ use super::sql::LogDialect;
 use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
 use crate::db::{DatabaseError, Session, SqliteFile};
 
-/// Rows per `insert`: SQLite accepts at most 32,766 parameters, and a row has about thirty.
+/// The maximum number of rows of one `insert`: SQLite accepts at most 32,766 parameters, and a row needs about thirty.
 const INSERT_BATCH_SIZE: usize = 500;
 
 /// The log in a SQLite file.
@@ -57,7 +56,7 @@ impl SqliteLog<'_> {
                 .bind(batch_id)
                 .execute(&mut *transaction)
                 .await?;
-            // Renumber the places without gaps.
+            // The skipped duplicates left gaps between the places: renumber the places without gaps.
             sqlx::query(
                 "update events set place = counted.place from (
                    select rowid as row, row_number() over (order by place) - 1 as place from events where batch = ?
@@ -92,7 +91,7 @@ impl SqliteLog<'_> {
             expire_batches(&self.file.pool, "recorded < ?", Some(cutoff)).await?;
         }
         while self.is_larger_than(retention.max_bytes).await? {
-            // Each round expires about a thousand positions, and at least one batch.
+            // Each round expires the batches that begin in the first thousand positions, at least one batch.
             let condition = "position < (select min(position) + 1000 from batches)";
             let _write_guard = self.file.write_lock.lock().await;
             let mut transaction = self.file.pool.begin_with("begin immediate").await?;
@@ -130,8 +129,8 @@ impl SqliteLog<'_> {
         Ok(end)
     }
 
-    /// Deletes events older than `cutoff` whose batches have expired. It deletes them in chunks, so that recorders do not wait
-    /// for the whole deletion.
+    /// Deletes events older than `cutoff` whose batches have expired. The deletion runs in chunks, so that recorders do not wait
+    /// for all of it.
     async fn delete_expired_events(&self, cutoff: Timestamp) -> Result<u64, DatabaseError> {
         let mut total = 0;
         loop {
@@ -149,7 +148,7 @@ impl SqliteLog<'_> {
         }
     }
 
-    /// Whether the file is larger than the limit; free pages do not count.
+    /// Whether the database file is larger than `max_bytes`. Pages of the file that hold no data do not count.
     async fn is_larger_than(&self, max_bytes: Option<u64>) -> Result<bool, DatabaseError> {
         let Some(max_bytes) = max_bytes else { return Ok(false) };
         let sql = "select (p.page_count - f.freelist_count) * s.page_size
@@ -170,7 +169,7 @@ async fn assign_batch_positions(
     event_count: i64,
     (oldest, newest): (Option<i64>, Option<i64>),
 ) -> Result<Position, DatabaseError> {
-    // SQLite's own clock has only millisecond precision. Recording times must ascend with positions.
+    // SQLite's own clock has only millisecond precision, so the time is bound. `max` makes recording times ascend with positions.
     let sql = "update log set next = next + ?, sequenced = max(sequenced, ?) returning next, sequenced";
     let now = Timestamp::now().as_microsecond();
     let row = sqlx::query(sql).bind(event_count).bind(now).fetch_one(&mut *connection).await?;
@@ -221,8 +220,8 @@ async fn insert_events(
     Ok(usize::try_from(inserted).unwrap_or_default())
 }
 
-/// Removes the batches that match `condition` from the positions that readers can read, and returns their ids. The rows of the
-/// batches stay, so that archived batches are not recorded again.
+/// Expires the batches that match `condition`, so that their positions can no longer be read, and returns their ids. Expired
+/// batches keep their row in `batches`, so that archived batches are not recorded again.
 async fn expire_batches<'c>(
     connection: impl sqlx::Executor<'c, Database = Sqlite>,
     condition: &str,

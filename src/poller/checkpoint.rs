@@ -1,4 +1,4 @@
-//! Checkpoint of a poller, stored in a file or an S3 object.
+//! The checkpoint of a poller, and its storage in a file or an S3 object.
 
 use std::path::PathBuf;
 
@@ -12,31 +12,31 @@ use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::util::error::error_chain;
 use crate::util::files::replace_file;
 
-/// The progress of a poller.
+/// How far a poller has polled its provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Start of the first polled range.
+    /// The start of the first range that was polled.
     pub start: Timestamp,
     /// The time up to which every event has been polled.
     pub until: Timestamp,
-    /// The range that is being polled; `None` between two ranges.
+    /// The range whose pages are being polled; `None` between two ranges.
     #[serde(rename = "span", default, skip_serializing_if = "Option::is_none")]
     pub current_range: Option<TimeRange>,
 }
 
-/// A time range to poll.
+/// A range of event times to poll.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeRange {
     /// Start of the range (inclusive).
     pub from: Timestamp,
     /// End of the range (exclusive).
     pub until: Timestamp,
-    /// The query of the next page; `None` for the first page.
+    /// The query string that requests the next page of the range; `None` before its first page.
     #[serde(rename = "page", default, skip_serializing_if = "Option::is_none")]
     pub next_query: Option<String>,
 }
 
-/// The storage of a checkpoint.
+/// Where a poller stores its checkpoint.
 pub enum CheckpointStore {
     /// A local file.
     File(PathBuf),
@@ -52,7 +52,7 @@ pub enum CheckpointStore {
 }
 
 impl CheckpointStore {
-    /// Loads the checkpoint; `None` if it does not exist.
+    /// Loads the stored checkpoint; `None` if there is none.
     ///
     /// # Errors
     /// The checkpoint cannot be read or is not valid.
@@ -97,7 +97,7 @@ impl CheckpointStore {
         let text = serde_json::to_vec(checkpoint).map_err(|error| AwsError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {
-                // Replace the file atomically, because a partly written checkpoint would stop the poller.
+                // Replace the file atomically, because the poller could not load a partly written checkpoint.
                 replace_file(path, &text).map_err(|error| AwsError::Rejected(error.to_string()))
             }
             Self::Object { client, bucket, key } => {

@@ -7,37 +7,38 @@ use crate::archive::parse_s3_location;
 use crate::lambda::{EnvironmentError, Variables};
 use crate::providers::{self, PollingApi, Provider};
 
-/// Maximum of `DELAY_SECONDS`: one day.
+/// The maximum value of `DELAY_SECONDS`: one day.
 const MAX_DELAY_SECONDS: i64 = 86_400;
 
 /// Settings of the `poller` function.
 #[derive(Debug)]
 pub struct PollerEnvironment {
-    /// `PROVIDER`: a provider with an event-list API.
+    /// `PROVIDER`: the provider to poll, which must have an event-list API.
     pub provider: &'static Provider,
-    /// The event-list API of this provider.
+    /// The event-list API of `provider`.
     pub polling: &'static PollingApi,
     /// `API_KEY_SECRET_ARN`: the Secrets Manager secret with the API key.
     pub api_key_arn: String,
-    /// `API_URL`: scheme and host of the API, if not the provider's default.
+    /// `API_URL`: the scheme and host of the event-list API; `None` for the provider's default.
     pub base_url: Option<BaseUrl>,
-    /// `ARCHIVE_URL`: the bucket and the key prefix for archived pages.
+    /// `ARCHIVE_URL`: the S3 bucket and the key prefix of the archive, which stores the polled pages.
     pub archive: (String, String),
-    /// `MARK_URL`: the bucket and the key of the checkpoint object.
+    /// `MARK_URL`: the S3 bucket and the key of the object that stores the checkpoint.
     pub checkpoint: (String, String),
-    /// `DELAY_SECONDS` (default 300): how long the poller waits for a webhook before it polls the event.
+    /// `DELAY_SECONDS` (default 300): how long after an event the poller waits for its webhook before it polls the event.
     pub delay: SignedDuration,
-    /// `BACK_DAYS` (default 0): how far back the first poll starts.
+    /// `BACK_DAYS` (default 0): how many days into the past the first poll reaches.
     pub lookback: SignedDuration,
-    /// `EVENT_TYPES`: the event types to poll, separated by commas; all when unset.
+    /// `EVENT_TYPES`: the event types to poll, separated by commas; all types if unset.
     pub event_types: Vec<String>,
 }
 
 impl PollerEnvironment {
-    /// Reads the environment; `variable` looks up one environment variable. An empty variable counts as unset.
+    /// Reads the settings from the environment; `variable` looks up one environment variable by name. An empty variable counts as
+    /// unset.
     ///
     /// # Errors
-    /// When a variable is missing or invalid. The error names the first such variable.
+    /// A variable is missing or invalid. The error names the first such variable.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);

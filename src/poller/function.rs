@@ -1,4 +1,4 @@
-//! The `poller` Lambda function, invoked by a schedule.
+//! The `poller` Lambda function, which a schedule invokes.
 
 use std::time::SystemTime;
 
@@ -8,20 +8,20 @@ use super::{PollSummary, Poller};
 use crate::lambda::{MetricLine, handling_deadline};
 use crate::secrets::{SecretStore, VersionStage};
 
-/// The `poller` function: a poller and the secret with its API key.
+/// The `poller` Lambda function: a poller, the secret with its API key, and the name of the function.
 pub struct PollerFunction<S> {
     /// The poller to run.
     pub poller: Poller,
     /// The secret with the API key. Each poll reads it again, so a rotated key takes effect at the next poll.
     pub api_key: S,
-    /// The function name, a dimension of the metrics.
+    /// The name of the Lambda function, which is a dimension of its metrics.
     pub name: String,
 }
 
 impl<S: SecretStore> PollerFunction<S> {
-    /// Polls before `deadline` and returns a log line. The line is also a CloudWatch metric record of `PollLagSeconds`
-    /// (how far polling lags beyond the configured delay) and `PollsFailed`. A failed poll does not fail the
-    /// invocation: the next poll resumes, and the alarms watch the two metrics.
+    /// Polls before `deadline` and returns a log line. The line is also a CloudWatch metric record of `PollLagSeconds` (how far
+    /// polling is behind now, minus the configured delay) and `PollsFailed`. A failed poll does not fail the invocation: the next
+    /// poll resumes where the failed one stopped, and alarms watch the two metrics.
     pub async fn invoke(&self, request_id: &str, deadline: SystemTime) -> String {
         let deadline = handling_deadline(deadline);
         let result = match self.api_key.fetch(VersionStage::Current).await {
@@ -49,7 +49,7 @@ impl<S: SecretStore> PollerFunction<S> {
         line.field("provider", self.poller.provider.name)
             .field("outcome", if result.is_ok() { "polled" } else { "failed" })
             .field("until", polled_until.map(|time| time.to_string()))
-            .flag("PollsFailed", result.is_err());
+            .count_if("PollsFailed", result.is_err());
         if let Some(lag) = lag {
             line.seconds("PollLagSeconds", lag.as_secs_f64().max(0.0));
         }

@@ -1,4 +1,4 @@
-//! HTTP client for provider event-list APIs.
+//! The HTTP client for the event-list APIs of providers.
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -10,10 +10,10 @@ use crate::secrets::Secret;
 use crate::util::error::error_chain;
 use crate::util::http_client;
 
-/// The maximum size of a response in bytes.
+/// The maximum size of the body of a response, in bytes.
 pub(super) const MAX_RESPONSE_BYTES: usize = 32 << 20;
 
-/// Scheme and host of a provider's API.
+/// The scheme and host of a provider's API, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
@@ -22,10 +22,10 @@ pub struct BaseUrl(String);
 #[error("the format is https://HOST, without a path (http:// only for this machine)")]
 pub struct BaseUrlError;
 
-/// An HTTP client with the URL and the authorization of one provider.
+/// An HTTP client with the URL of one provider's event-list API and the header `Authorization` for it.
 pub(super) struct ProviderClient {
     client: reqwest::Client,
-    /// The URL without the query.
+    /// The URL of the event-list API, without a query.
     pub(super) url: String,
     authorization: HeaderValue,
 }
@@ -44,6 +44,7 @@ impl ProviderClient {
         Ok(Self { client, url: format!("{base_url}{}", poller.polling.path), authorization })
     }
 
+    /// Requests the URL with `query` and returns the body of the response.
     pub(super) async fn fetch_body(&self, query: &str, deadline: Instant) -> Result<Bytes, PollError> {
         let url = || self.url.clone();
         let no_response = |cause: String| PollError::NoResponse { url: url(), cause };
@@ -82,7 +83,7 @@ impl std::str::FromStr for BaseUrl {
         let url = reqwest::Url::parse(text).map_err(|_| BaseUrlError)?;
         let is_host_only = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let has_no_credentials = url.username().is_empty() && url.password().is_none();
-        // The API key is sent without TLS only to this machine.
+        // Requests carry the API key, so `http://` is allowed only for this machine.
         let is_secure =
             url.scheme() == "https" || (url.scheme() == "http" && http_client::is_loopback(host_of(text)));
         if !is_host_only || !has_no_credentials || !is_secure || url.host_str().is_none() {
@@ -92,12 +93,12 @@ impl std::str::FromStr for BaseUrl {
     }
 }
 
-/// Whether a text is a possible API key: not empty, and only visible ASCII characters.
+/// Whether `key` can be an API key: it is not empty and contains only visible ASCII characters.
 pub fn is_valid_api_key(key: &Secret) -> bool {
     !key.is_empty() && key.expose().iter().all(u8::is_ascii_graphic)
 }
 
-/// Returns the host of a base URL without the port.
+/// Returns the host of a base URL, without scheme and port.
 fn host_of(base_url: &str) -> &str {
     let authority = base_url.split_once("://").map_or(base_url, |(_, rest)| rest).trim_end_matches('/');
     match authority.rsplit_once(':') {

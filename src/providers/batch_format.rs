@@ -8,14 +8,15 @@ use crate::log::NewEvent;
 /// Parsed events, and how many of them are unrecognized elements, which are recorded unchanged.
 type ParsedEvents<'a> = (Vec<NewEvent<'a>>, usize);
 
-/// The parsers of a provider that sends batches. They never fail and never drop an event. Each one assigns its
-/// `Timestamp` argument to events that have no time of their own.
+/// The parsers of a provider that sends batches. A parser of a batch or a page never fails and never drops an event. Each
+/// parser assigns its `Timestamp` argument to events that have no time of their own.
 #[derive(Debug)]
 pub struct BatchFormat {
     /// Parses the body of a batch.
     pub parse_batch: for<'a> fn(&'a str, Timestamp) -> ParsedEvents<'a>,
-    /// Parses one element of a batch, which is also the `detail` of a bus event; `None` if it is not an event.
+    /// Parses one element of a batch. A bus event of the provider has such an element as its `detail`. Returns `None` if the
+    /// element is not an event.
     pub parse_event: for<'a> fn(&'a RawValue, Timestamp) -> Option<NewEvent<'a>>,
-    /// Parses the events of a polled page. The same event has the same id and time as in a batch.
+    /// Parses the events of a polled page. An event gets the same id and time as when it arrives in a batch.
     pub parse_polled_events: fn(&[&RawValue], Timestamp) -> ParsedEvents<'static>,
 }

@@ -50,7 +50,7 @@ pub struct Provider {
     pub source: &'static str,
     /// The signature scheme.
     pub signature_scheme: SignatureScheme,
-    /// The format of bodies, and how the `Detail` derives from them.
+    /// The format of the webhook bodies, which determines how the bridge makes the `Detail` of an event from a body.
     pub body_format: BodyFormat,
     /// The location of the `DetailType`, if webhooks state it.
     pub event_type: Option<FieldLocation>,
@@ -85,8 +85,8 @@ impl Provider {
         urn.strip_prefix("urn:webhook:")?.strip_prefix(self.name)?.strip_prefix(':')
     }
 
-    /// Whether the body contains both the event's id and its time. These identify the event in every delivery and in
-    /// polled pages; a delivery id in a header and the time of arrival do not.
+    /// Whether the body contains both the event's id and its time. An id and a time in the body identify the event in every
+    /// delivery and in polled pages; a delivery id in a header and the time of arrival do not.
     pub fn identifies_events(&self) -> bool {
         matches!(
             (self.delivery_id, self.event_time),

@@ -11,23 +11,23 @@ use crate::event::{RawObject, scalar_text};
 pub struct PollingApi {
     /// URL of the API's documentation, the source of the fields below.
     pub documentation: &'static str,
-    /// Scheme and host.
+    /// Scheme and host of the API, without a path.
     pub base_url: &'static str,
-    /// The path.
+    /// The path of the event list.
     pub path: &'static str,
     /// The CloudFormation parameter for the API key.
     pub api_key_parameter: &'static str,
     /// A sentence for operators: where to find the API key and which permissions it needs.
     pub api_key_hint: &'static str,
-    /// Prefix of the API key in the header `Authorization`.
+    /// The text before the API key in the header `Authorization`, for example `Bearer `; may be empty.
     pub authorization_prefix: &'static str,
     /// Query parameter for the start of the time range, inclusive.
     pub from_parameter: &'static str,
     /// Query parameter for the end of the time range, exclusive.
     pub until_parameter: &'static str,
-    /// Format of the two times.
+    /// Format of the two ends of the time range.
     pub time_format: TimeFormat,
-    /// Query parameters that every first request has, for example the page size.
+    /// Query parameters of the request for the first page, for example the page size.
     pub fixed_query: &'static str,
     /// Format of the filter by event type.
     pub type_filter: TypeFilter,
@@ -62,7 +62,8 @@ pub enum TypeFilter {
 /// How a response refers to the next page.
 #[derive(Clone, Copy, Debug)]
 pub enum Pagination {
-    /// While `has_more` is true, the next query is the first one plus this parameter with the id of the last event.
+    /// While the response's `has_more` is true, the next query is the query for the first page plus this parameter, whose
+    /// value is the id of the last event in the response.
     AfterLastId(&'static str),
     /// The response's `links.next` is the URL of the next page; it is missing or null on the last page.
     NextLink,
@@ -74,13 +75,14 @@ pub enum PageError {
     /// The response has no list of events.
     #[error("the answer is not a page of events: no list under '{0}'")]
     MissingEvents(&'static str),
-    /// The response does not state whether a next page exists, or its reference is invalid.
+    /// The response does not state whether a next page exists, or its reference to the next page is invalid.
     #[error("the answer does not say whether there is another page, or where: {0}")]
     MissingNextPage(&'static str),
 }
 
 impl PollingApi {
-    /// The query for the first page of a time range, filtered by `types` unless they are empty.
+    /// The query for the first page of a time range. Selects only events of the given `types`, or of every type if `types` is
+    /// empty.
     pub fn first_page_query(&self, from: Timestamp, until: Timestamp, types: &[String]) -> String {
         let format_time = |time: Timestamp| match self.time_format {
             TimeFormat::EpochSeconds => time.as_second().to_string(),

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use super::RawWebhook;
 use crate::secrets::{Secret, compute_mac};
 
-/// Maximum length of a signature header, in bytes. The longest real ones have a few hundred.
+/// Maximum length of a signature header, in bytes. The longest signature headers of the providers have a few hundred bytes.
 const MAX_HEADER_BYTES: usize = 4096;
 
 /// How a provider signs its webhooks.
@@ -30,7 +30,7 @@ pub struct SignatureScheme {
     pub encoding: Encoding,
     /// The content that the signature covers.
     pub signed_content: SignedContent,
-    /// Maximum distance of the signed timestamp from now; `None` if the scheme signs no timestamp.
+    /// Maximum difference between the signed timestamp and the time of arrival; `None` if the scheme signs no timestamp.
     pub timestamp_tolerance: Option<TimestampTolerance>,
     /// Name of the query parameter that contains the hex SHA-256 of a body that is not a form; `None` if the provider
     /// has no such parameter.
@@ -83,7 +83,7 @@ pub enum SignedContent {
     Custom(fn(&RawWebhook) -> Result<SigningInput, VerificationError>),
 }
 
-/// Byte strings that a provider may have signed: each of the prefixes, followed by the suffix.
+/// Byte strings that a provider may have signed: each prefix, followed by the suffix. A signature over one of them is valid.
 pub struct SigningInput {
     /// At least one prefix, the most likely first.
     pub prefixes: Vec<Vec<u8>>,
@@ -102,12 +102,12 @@ pub enum SigningPart {
     Literal(&'static str),
 }
 
-/// Maximum distance of a signed timestamp from now, in seconds, inclusive.
+/// Maximum difference between a signed timestamp and the time of arrival, in seconds, inclusive.
 #[derive(Debug, Clone, Copy)]
 pub struct TimestampTolerance {
-    /// Maximum distance in the past.
+    /// Maximum age of the timestamp.
     pub past_seconds: i64,
-    /// Maximum distance in the future.
+    /// Maximum difference of a timestamp that is later than the time of arrival.
     pub future_seconds: i64,
 }
 
@@ -120,7 +120,7 @@ pub enum VerificationError {
     /// The signature header does not have the provider's format, or occurs twice.
     #[error("malformed signature")]
     MalformedSignature,
-    /// The signed timestamp is too far from now.
+    /// The signed timestamp differs too much from the time of arrival.
     #[error("timestamp outside the tolerance")]
     TimestampOutOfTolerance,
     /// The signature does not cover the body.
@@ -148,8 +148,8 @@ impl VerificationError {
 pub(super) struct ParsedSignature {
     signatures: Vec<SignatureValue>,
     timestamp: Option<String>,
-    /// The signed content, if a function of the provider computes it.
-    custom_input: Option<SigningInput>,
+    /// The signed content of a scheme with [`SignedContent::Custom`]; `None` for other schemes.
+    custom_signing_input: Option<SigningInput>,
 }
 
 /// One decoded signature.
@@ -190,10 +190,14 @@ impl SignatureScheme {
                 return Err(VerificationError::TimestampOutOfTolerance);
             }
         }
-        Ok(ParsedSignature { signatures, timestamp, custom_input: self.custom_input(webhook)? })
+        Ok(ParsedSignature {
+            signatures,
+            timestamp,
+            custom_signing_input: self.custom_signing_input(webhook)?,
+        })
     }
 
-    fn custom_input(&self, webhook: &RawWebhook) -> Result<Option<SigningInput>, VerificationError> {
+    fn custom_signing_input(&self, webhook: &RawWebhook) -> Result<Option<SigningInput>, VerificationError> {
         match self.signed_content {
             SignedContent::Parts(_) => Ok(None),
             SignedContent::Custom(signing_input) => signing_input(webhook).map(Some),
@@ -214,7 +218,7 @@ impl SignatureScheme {
                     if name == timestamp_key && timestamp.replace(text.to_owned()).is_some() {
                         return None;
                     }
-                    // Ignore malformed signatures; others may be valid.
+                    // Ignore a malformed signature, because another signature in the header may be valid.
                     if name == signature_key {
                         signatures.extend(self.decode(text));
                     }
@@ -223,13 +227,13 @@ impl SignatureScheme {
                 Some((signatures, Some(timestamp?)))
             }
             HeaderFormat::Credentials => {
-                let (scheme, text) = value.split_once(' ')?;
-                let credentials = match scheme.to_ascii_lowercase().as_str() {
+                let (auth_scheme, text) = value.split_once(' ')?;
+                let credentials = match auth_scheme.to_ascii_lowercase().as_str() {
                     "basic" => BASE64.decode(text).ok()?,
                     "bearer" => is_token(text).then(|| text.as_bytes().to_vec())?,
                     _ => return None,
                 };
-                // Compare hashes, so that the time of the comparison does not reveal the secret's length.
+                // Compare hashes, so that the duration of the comparison does not reveal the secret's length.
                 let bytes = Sha256::digest(credentials).to_vec();
                 Some((vec![SignatureValue { algorithm: Algorithm::PlainSecret, bytes }], None))
             }
@@ -238,7 +242,7 @@ impl SignatureScheme {
 
     fn decode(&self, text: &str) -> Option<SignatureValue> {
         let bytes = match self.encoding {
-            // Reject upper case: no provider sends it, and it would be a second encoding of the same signature.
+            // Reject upper case: no provider sends upper-case hex, and the same signature must not have two encodings.
             Encoding::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => return None,
             Encoding::Hex => {
                 let mut bytes = vec![0; text.len() / 2];
@@ -256,26 +260,31 @@ impl SignatureScheme {
         if secret.is_empty() {
             return false;
         }
-        match &parsed.custom_input {
-            // Try all prefixes, so that the time does not reveal which one matched.
+        match &parsed.custom_signing_input {
+            // Try all prefixes, so that the response time does not reveal which prefix matched.
             Some(SigningInput { prefixes, suffix }) => prefixes.iter().fold(false, |is_match, prefix| {
-                is_match | self.matches(secret, &parsed.signatures, &[prefix, suffix])
+                is_match | self.has_matching_signature(secret, &parsed.signatures, &[prefix, suffix])
             }),
             None => {
-                let pieces = self.pieces(webhook.body(), parsed.timestamp.as_deref());
-                self.matches(secret, &parsed.signatures, &pieces)
+                let pieces = self.signed_pieces(webhook.body(), parsed.timestamp.as_deref());
+                self.has_matching_signature(secret, &parsed.signatures, &pieces)
             }
         }
     }
 
-    fn matches(&self, secret: &Secret, signatures: &[SignatureValue], pieces: &[&[u8]]) -> bool {
+    fn has_matching_signature(
+        &self,
+        secret: &Secret,
+        signatures: &[SignatureValue],
+        pieces: &[&[u8]],
+    ) -> bool {
         let mut is_match = false;
         for algorithm in self.algorithms {
             let mut candidates =
                 signatures.iter().filter(|signature| signature.algorithm == *algorithm).peekable();
             if candidates.peek().is_some() {
                 let expected = algorithm.compute(secret, pieces);
-                // Compare all signatures, so that the time does not reveal which one matched.
+                // Compare all signatures, so that the response time does not reveal which signature matched.
                 is_match |= candidates.fold(false, |is_match, signature| {
                     is_match | bool::from(expected.ct_eq(&signature.bytes))
                 });
@@ -284,7 +293,7 @@ impl SignatureScheme {
         is_match
     }
 
-    fn pieces<'a>(&self, body: &'a [u8], timestamp: Option<&'a str>) -> Vec<&'a [u8]> {
+    fn signed_pieces<'a>(&self, body: &'a [u8], timestamp: Option<&'a str>) -> Vec<&'a [u8]> {
         let SignedContent::Parts(parts) = self.signed_content else { return Vec::new() };
         let piece = |part: &SigningPart| match *part {
             SigningPart::Body => body,
@@ -297,7 +306,7 @@ impl SignatureScheme {
     /// Creates the value of the signature header for `webhook`, as the provider would send it at the time `now`.
     ///
     /// # Errors
-    /// When the scheme cannot cover the body of `webhook`.
+    /// When the signature would not cover the body of `webhook`, for example Twilio's if the URL of a JSON body has no hash.
     pub fn sign(
         &self,
         webhook: &RawWebhook,
@@ -305,12 +314,12 @@ impl SignatureScheme {
         now: Timestamp,
     ) -> Result<String, VerificationError> {
         let timestamp = now.as_second().to_string();
-        let custom_input = self.custom_input(webhook)?;
-        let pieces = match &custom_input {
+        let custom_signing_input = self.custom_signing_input(webhook)?;
+        let pieces = match &custom_signing_input {
             Some(SigningInput { prefixes, suffix }) => {
                 prefixes.iter().take(1).chain([suffix]).map(Vec::as_slice).collect()
             }
-            None => self.pieces(webhook.body(), Some(timestamp.as_str())),
+            None => self.signed_pieces(webhook.body(), Some(timestamp.as_str())),
         };
         let signature =
             self.algorithms.first().map(|algorithm| algorithm.compute(secret, &pieces)).unwrap_or_default();

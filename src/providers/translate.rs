@@ -7,7 +7,7 @@ use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, pa
 
 /// The media type of JSON.
 pub const JSON_MEDIA_TYPE: &str = "application/json";
-/// The media type of a form.
+/// The media type of an HTML form.
 pub(super) const FORM_MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 /// Maximum length of a delivery id, and of an archived header value, in bytes.
 const MAX_METADATA_BYTES: usize = 256;
@@ -99,7 +99,8 @@ impl VerifiedWebhook {
         }
     }
 
-    /// The headers to archive with the body: those that the translation of the body needs. Omits overlong values.
+    /// The headers to archive with the body: the content type, and the headers with the event's type, delivery id and time.
+    /// Omits a header whose value is longer than `MAX_METADATA_BYTES`.
     pub fn archived_headers(&self) -> Vec<(&'static str, String)> {
         let provider = self.provider;
         let fields = [provider.event_type, provider.delivery_id, provider.event_time];
@@ -125,7 +126,7 @@ impl VerifiedWebhook {
     /// When the body does not have the provider's format, or EventBridge would reject it.
     pub fn to_event(&self) -> Result<Event, TranslationError> {
         let provider = self.provider;
-        let detail = self.detail()?;
+        let detail = self.parse_detail()?;
         let fields = LazyFields { detail: &detail, fields: None };
         let (detail_type, delivery_id, time) = self.metadata(fields);
         Ok(Event {
@@ -140,14 +141,14 @@ impl VerifiedWebhook {
         })
     }
 
-    fn detail(&self) -> Result<Detail, TranslationError> {
+    fn parse_detail(&self) -> Result<Detail, TranslationError> {
         match self.provider.body_format {
             BodyFormat::Json | BodyFormat::JsonOrFormField(_) if self.has_media_type(JSON_MEDIA_TYPE) => {
                 Ok(Detail::from_bytes(self.body().clone())?)
             }
             BodyFormat::JsonOrFormField(field) if self.has_media_type(FORM_MEDIA_TYPE) => {
-                // Accept only the first field: the content type is not signed, so an attacker could replay a JSON
-                // body that contains `&payload=` as a form.
+                // Accept only the first field. The content type is not signed: an attacker who gets `&payload={...}` into a
+                // signed JSON body could replay that body as a form, and the attacker's text would become the event.
                 let form = Form::parse(self.body());
                 let first = form.pairs().first().filter(|(name, _)| name == field.as_bytes());
                 let (_, json) = first.ok_or(TranslationError::MissingFormField(field))?;
@@ -156,14 +157,14 @@ impl VerifiedWebhook {
             BodyFormat::Json | BodyFormat::JsonOrFormField(_) | BodyFormat::Batch(_) => {
                 Err(TranslationError::UnsupportedContentType)
             }
-            BodyFormat::Custom(detail) => detail(self),
+            BodyFormat::Custom(parse_detail) => parse_detail(self),
         }
     }
 
     fn metadata(&self, mut fields: LazyFields<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
         let provider = self.provider;
         let event_type = provider.event_type.and_then(|field| self.field_text(field, &mut fields));
-        let detail_type = event_type.filter(|text| is_detail_type(text));
+        let detail_type = event_type.filter(|text| is_valid_detail_type(text));
         let delivery_id = provider.delivery_id.and_then(|field| self.field_text(field, &mut fields));
         let time = match provider.event_time {
             Some(FieldLocation::Header(name)) => self.webhook.header(name).and_then(parse_timestamp),
@@ -172,19 +173,19 @@ impl VerifiedWebhook {
         };
         (
             detail_type.unwrap_or_else(|| provider.default_event_type.to_owned()),
-            delivery_id.filter(|id| is_delivery_id(id)),
+            delivery_id.filter(|id| is_valid_delivery_id(id)),
             time,
         )
     }
 
-    /// The event type and the delivery id from the headers, for a webhook that the bridge does not translate.
+    /// The event type and the delivery id from the headers, for the log line of a webhook that the bridge does not translate.
     pub fn header_metadata(&self) -> (Option<String>, Option<String>) {
         let header = |field: Option<FieldLocation>| match field {
             Some(FieldLocation::Header(name)) => self.webhook.header(name).map(str::to_owned),
             Some(FieldLocation::Body(_)) | None => None,
         };
-        let event_type = header(self.provider.event_type).filter(|text| is_detail_type(text));
-        (event_type, header(self.provider.delivery_id).filter(|id| is_delivery_id(id)))
+        let event_type = header(self.provider.event_type).filter(|text| is_valid_detail_type(text));
+        (event_type, header(self.provider.delivery_id).filter(|id| is_valid_delivery_id(id)))
     }
 
     fn field_text(&self, field: FieldLocation, fields: &mut LazyFields<'_>) -> Option<String> {
@@ -208,11 +209,11 @@ impl<'a> LazyFields<'a> {
 }
 
 /// Whether EventBridge accepts the text as a `DetailType` and the text is safe in a log line.
-fn is_detail_type(text: &str) -> bool {
+fn is_valid_detail_type(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_DETAIL_TYPE_CHARS && !text.chars().any(char::is_control)
 }
 
-/// Whether the text is valid in a URN and a log line. The event omits any other id.
-fn is_delivery_id(text: &str) -> bool {
+/// Whether a delivery id is valid in a URN and a log line. An event omits an invalid delivery id.
+fn is_valid_delivery_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_METADATA_BYTES && text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -1,12 +1,12 @@
 //! Twilio: calls, messages, and the JSON events of Twilio's debugger.
 //!
-//! Twilio signs the URL that the operator configured. The signature covers the body in one of two ways: it includes the
-//! parameters of a form, and for any other body the URL's `bodySHA256` must be the body's hash. This module rejects a
-//! body that is covered in neither way, even if the signature is valid. Otherwise an attacker could replay a captured
-//! signature with another body.
+//! Twilio signs the URL that the operator configured. The signature covers the body in one of two ways. For a form, the
+//! signed content includes the form's parameters. For any other body, the URL's parameter `bodySHA256` must be the body's
+//! hash. This module rejects a body that is covered in neither way, even if the signature is valid. Otherwise an attacker
+//! could replay a captured signature with another body.
 //!
 //! The `Detail` of a JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
-//! repeated name. If `PayloadType` is JSON, the field `Payload` becomes its JSON value.
+//! repeated name. If the field `PayloadType` is `application/json`, the field `Payload` is not a string but its JSON value.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -22,7 +22,7 @@ use crate::event::Detail;
 
 const BODY_HASH_PARAMETER: &str = "bodySHA256";
 
-/// Maximum number of form fields. The largest forms of Twilio have a few hundred.
+/// Maximum number of form fields. The largest forms of Twilio have a few hundred fields.
 const MAX_FIELDS: usize = 10_000;
 
 /// Twilio signs with HMAC-SHA1 in base64; its libraries also use HMAC-SHA256 with an account's shared key. The signed
@@ -40,11 +40,11 @@ pub const TWILIO: Provider = Provider {
         header_format: HeaderFormat::Prefixed(""),
         algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
         encoding: Encoding::Base64,
-        signed_content: SignedContent::Custom(signed_content),
+        signed_content: SignedContent::Custom(signing_input),
         timestamp_tolerance: None,
         body_hash_parameter: Some(BODY_HASH_PARAMETER),
     },
-    body_format: BodyFormat::Custom(detail),
+    body_format: BodyFormat::Custom(parse_detail),
     event_type: None,
     default_event_type: "twilio-webhook-lambda",
     delivery_id: Some(FieldLocation::Header("i-twilio-idempotency-token")),
@@ -59,7 +59,7 @@ pub const TWILIO: Provider = Provider {
 };
 
 /// The byte strings that Twilio may have signed for this request.
-fn signed_content(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
+fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.has_media_type(FORM_MEDIA_TYPE);
     let has_body_hash = verify_body_hash(webhook)?;
     if !is_form && !has_body_hash && !webhook.body().is_empty() {
@@ -72,7 +72,7 @@ fn signed_content(webhook: &RawWebhook) -> Result<SigningInput, VerificationErro
     let suffix = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
     let mut urls = webhook.url().with_and_without_port().to_vec();
     if webhook.url().path == "/" {
-        // If the operator configured the URL without the slash of an empty path, Twilio signs it without the slash.
+        // If the operator configured a URL with an empty path, Twilio signs that URL without the slash that HTTP clients add.
         let without_slash = RequestUrl { path: String::new(), ..webhook.url().clone() };
         urls.extend(without_slash.with_and_without_port());
     }
@@ -80,13 +80,13 @@ fn signed_content(webhook: &RawWebhook) -> Result<SigningInput, VerificationErro
 }
 
 /// Whether the URL contains the hash of the body. A hash must be correct, unique, and at the end of the URL, where
-/// Twilio writes it. The signed content has no separator between the URL and the parameters, so a hash in the middle
-/// could be the text of a parameter.
+/// Twilio writes it. The signed content has no separator between the URL and the form's parameters, so a hash in the
+/// middle could be text of a form parameter that an attacker moved into the URL.
 fn verify_body_hash(webhook: &RawWebhook) -> Result<bool, VerificationError> {
     let mut hashes = webhook.url().query_values(BODY_HASH_PARAMETER);
     match (hashes.next(), hashes.next()) {
         (None, _) => Ok(false),
-        // Both sides come from the sender, so the comparison needs no constant time.
+        // The sender knows both hashes, so the comparison needs no constant time.
         (Some(hash), None)
             if hash.eq_ignore_ascii_case(&body_hash(webhook.body()))
                 && webhook.url().query.as_ref().is_some_and(|query| query.ends_with(hash)) =>
@@ -112,7 +112,7 @@ fn signed_parameters(form: &Form) -> Vec<u8> {
 }
 
 /// The `Detail` of a verified webhook.
-fn detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
+fn parse_detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
     if webhook.has_media_type(JSON_MEDIA_TYPE) {
         Ok(Detail::from_bytes(webhook.body().clone())?)
     } else if webhook.has_media_type(FORM_MEDIA_TYPE) {
@@ -173,7 +173,7 @@ mod tests {
     fn a_url_without_its_trailing_slash_verifies() {
         let signed_urls = |url: &str| {
             let webhook = RawWebhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
-            let prefixes = signed_content(&webhook).ok().unwrap().prefixes;
+            let prefixes = signing_input(&webhook).ok().unwrap().prefixes;
             prefixes.into_iter().map(|prefix| String::from_utf8(prefix).unwrap()).collect::<Vec<_>>()
         };
         for query in ["", "?shop=1"] {

@@ -14,8 +14,8 @@ pub struct UnverifiedWebhook {
 }
 
 impl Provider {
-    /// Parses the signature of a webhook that arrived at `now`. Reads the body only for a scheme that signs the URL and
-    /// ties the body to it, by a hash or by form parameters (Twilio).
+    /// Parses the signature of a webhook that arrived at `now`. Reads the body only for Twilio's scheme, whose signed content
+    /// includes the parameters of a form or the hash of any other body.
     ///
     /// # Errors
     /// When the signature is missing, malformed, outside the timestamp tolerance, or does not cover the body.

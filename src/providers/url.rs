@@ -9,14 +9,15 @@ pub struct RequestUrl {
     pub scheme: &'static str,
     /// The host, and the port if the URL states one.
     pub authority: String,
-    /// The path, which begins with `/`.
+    /// The path, which begins with `/`. It is empty only in the variant of a URL that Twilio signs without its slash.
     pub path: String,
     /// The query without its `?`; `None` if the URL has none.
     pub query: Option<String>,
 }
 
 impl RequestUrl {
-    /// The URL without a port, and the URL with a port (by default the one of the scheme). Senders may sign either.
+    /// The URL without a port, and the URL with its port (the scheme's default port if the URL states none). Twilio may sign
+    /// either.
     pub(super) fn with_and_without_port(&self) -> [String; 2] {
         let (host, port) = self.host_and_port();
         let port = port.unwrap_or(if self.scheme == "https" { "443" } else { "80" });
@@ -116,8 +117,8 @@ impl FromStr for PublicUrl {
 }
 
 impl PublicUrl {
-    /// Rewrites `request` to the URL that the sender used: with the scheme and host of the public URL, and with its
-    /// path as a prefix. A proxy may strip the prefix or not, so a path that has the prefix stays unchanged.
+    /// Rewrites `request` to the URL that the sender used: with the scheme and host of the public URL, and with the public
+    /// URL's path as a prefix. A proxy may strip the prefix or not, so a path that has the prefix stays unchanged.
     pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
         let prefix_path = prefix.trim_end_matches('/');

@@ -19,8 +19,8 @@ impl RawWebhook {
         Self { url, headers, body }
     }
 
-    /// Builds headers from arbitrary names and values. Drops invalid headers (control characters), and preserves
-    /// repeated ones.
+    /// Builds headers from arbitrary names and values. Drops headers that are invalid in HTTP (for example with control
+    /// characters), and preserves repeated headers.
     pub fn header_map<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
@@ -93,7 +93,7 @@ pub struct VerifiedWebhook {
 }
 
 impl VerifiedWebhook {
-    /// Creates a webhook from its archived headers and body. The bridge verified it before archiving it.
+    /// Creates a webhook from its archived headers and body. The bridge verified the webhook before it archived it.
     pub(crate) fn from_archive(
         provider: &'static Provider,
         headers: &[(String, String)],

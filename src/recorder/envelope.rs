@@ -1,4 +1,4 @@
-//! Parser of EventBridge envelopes.
+//! Parses EventBridge envelopes into log events.
 
 use std::borrow::Cow;
 
@@ -28,14 +28,15 @@ struct Envelope<'a> {
     resources: Vec<String>,
     #[serde(borrow)]
     detail: &'a RawValue,
-    /// The offsets of line breaks in `detail`; only in lines of the local bus file.
+    /// The offsets of the line breaks that were removed from `detail`; only lines of the local bus file have this field.
     #[serde(rename = "detail-line-breaks", default)]
     line_breaks: Option<LineBreaks>,
 }
 
-/// Parses an EventBridge envelope; `None` when the JSON is not one. The log recognizes a duplicate by its id and time. So
-/// an event that was published from the log gets the log id that one of its resources contains, and an event whose
-/// provider assigns id and time keeps both: a redelivered webhook or a polled event is then a duplicate.
+/// Parses an EventBridge envelope; `None` if `json` is not a valid envelope. The log recognizes a duplicate by its id and time.
+/// Therefore an event that was published from the log gets the log id in its `resources`, and an event to which its provider
+/// assigned an id and a time gets this id and time. Every other event keeps the envelope's `id`, which is new at each
+/// publication.
 pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
     if !is_recordable(envelope.time) {
@@ -69,7 +70,7 @@ pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     })
 }
 
-/// Returns the provider's own event id, for providers that also assign the event time.
+/// Returns the event id that the provider assigned; `None` unless the provider also assigns the event's time.
 fn provider_event_id<'r>(source: &str, resources: &'r [String]) -> Option<&'r str> {
     let provider = providers::PROVIDERS.into_iter().find(|provider| provider.source == source);
     let provider = provider.filter(|provider| provider.identifies_events())?;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use crate::archive::parse_s3_location;
 use crate::lambda::{EnvironmentError, Variables};
 
-/// Maximum of `RETENTION_DAYS`: a hundred years.
+/// The maximum value of `RETENTION_DAYS`: a hundred years.
 const MAX_RETENTION_DAYS: i64 = 36_500;
 
 /// Settings of the `recorder` function.
@@ -18,26 +18,27 @@ pub struct RecorderEnvironment {
     pub database_secret_arn: Option<String>,
     /// `ARCHIVE_URL`: the bucket and the key prefix of the archived batches.
     pub archive: (String, String),
-    /// `EVENT_BUS_NAME` (default `default`): the bus to publish on; `None` unless `PUBLISH` is `true`.
+    /// `EVENT_BUS_NAME` (default `default`): the EventBridge bus to publish new events to; `None` unless `PUBLISH` is `true`.
     pub event_bus: Option<String>,
-    /// `RETENTION_DAYS`: how long events are stored; without limit when unset or 0.
+    /// `RETENTION_DAYS`: how long the log keeps events; without limit if unset or 0.
     pub retention: Option<SignedDuration>,
-    /// `RETENTION_BYTES`: the maximum size of the log; without limit when unset or 0.
+    /// `RETENTION_BYTES`: the maximum size of the log in bytes; without limit if unset or 0.
     pub retention_bytes: Option<u64>,
 }
 
 impl RecorderEnvironment {
-    /// Reads the environment; `variable` looks up one environment variable. An empty variable counts as unset.
+    /// Reads the settings from the environment; `variable` looks up one environment variable by name. An empty variable counts as
+    /// unset.
     ///
     /// # Errors
-    /// When a variable is missing or invalid. The error names the first such variable.
+    /// A variable is missing or invalid. The error names the first such variable.
     pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let url = variables.require("ARCHIVE_URL", "the s3://BUCKET/PREFIX of the batches")?;
         let archive = parse_s3_location(&url).map_err(|problem| invalid("ARCHIVE_URL", problem))?;
         let bus_name = || variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
-        let event_bus = variables.flag("PUBLISH")?.then(bus_name);
+        let event_bus = variables.boolean("PUBLISH")?.then(bus_name);
         let days = variables.integer("RETENTION_DAYS", 0, 0..=MAX_RETENTION_DAYS, "days")?;
         let retention = (days > 0).then(|| SignedDuration::from_hours(24 * days));
         let bytes = variables.integer("RETENTION_BYTES", 0, 0..=i64::MAX, "bytes")?;

@@ -1,7 +1,7 @@
 //! The `recorder` Lambda function.
 //!
-//! SQS invokes it with bus events, and with S3 notifications of archived batches; it records the events of both. A
-//! schedule invokes it to maintain the log and to report the lag of named consumers.
+//! SQS invokes the function with bus events, and with S3 notifications of archived batches; the function records the events of
+//! both. Schedules invoke the function to maintain the log and to report the lag of named consumers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,30 +21,30 @@ use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 use crate::log::{EventBatch, Lag, MaintenanceReport, RecordOutcome, RetentionPolicy};
 
-/// The `recorder` function: a recorder, its name and its retention settings.
+/// The `recorder` Lambda function: a recorder, the name of the function and the retention settings of the log.
 pub struct RecorderFunction<B> {
     /// The recorder that processes messages.
     pub recorder: Recorder<B>,
-    /// The function name, a dimension of the metrics.
+    /// The name of the Lambda function, which is a dimension of its metrics.
     pub name: String,
-    /// How long events are stored; without limit if `None`.
+    /// How long the log keeps events; without limit if `None`.
     pub retention: Option<SignedDuration>,
     /// The maximum size of the log in bytes; without limit if `None`.
     pub retention_bytes: Option<u64>,
 }
 
-/// The fields of a scheduled event. Source: "Creating an Amazon EventBridge rule that runs on a schedule", Amazon
-/// EventBridge User Guide.
+/// The fields of an event from a schedule that invokes the function. Source: "Creating an Amazon EventBridge rule that runs on a
+/// schedule", Amazon EventBridge User Guide.
 #[derive(Deserialize)]
 struct ScheduledEvent<'a> {
     #[serde(rename = "detail-type", borrow)]
     detail_type: Option<Cow<'a, str>>,
-    /// `lag` in the event of the schedule that requests the lag report; other scheduled events have no task.
+    /// `lag` in the event of the schedule that requests the lag report; the event of the maintenance schedule has no task.
     #[serde(borrow)]
     task: Option<Cow<'a, str>>,
 }
 
-/// Failure of a whole invocation.
+/// Why a whole invocation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderInvocationError {
     /// The event is neither an SQS batch nor a scheduled event.
@@ -55,20 +55,23 @@ pub enum RecorderInvocationError {
     Log(#[from] DatabaseError),
 }
 
-/// The result of processing one message.
+/// The result of processing one SQS message.
 struct MessageResult {
     message_id: String,
+    /// The key of the archived object that the message names; `None` for a bus event.
     object: Option<String>,
     result: Result<RecordSummary, String>,
+    /// How long processing the message took.
     milliseconds: f64,
 }
 
 impl<B: Bus> RecorderFunction<B> {
-    /// Processes one batch of messages before `deadline`, and returns the batch response and one log line per
-    /// message. A scheduled event runs maintenance or the lag report instead.
+    /// Processes one batch of SQS messages before `deadline`, and returns the batch response and one log line per message. For a
+    /// scheduled event, runs maintenance of the log or the lag report instead, and returns their log lines.
     ///
     /// # Errors
-    /// The event is unsupported, or the log failed. SQS then redelivers every message.
+    /// The event is unsupported, or a scheduled task could not use the log. A failed message of a batch is no error: the batch
+    /// response names it, and SQS delivers it again.
     pub async fn invoke(
         self: &Arc<Self>,
         event: &str,
@@ -93,7 +96,7 @@ impl<B: Bus> RecorderFunction<B> {
         }
         let results = tasks.join_all().await;
         if let Ok(Err(error)) = timeout_at(deadline, self.recorder.log.assign_positions()).await {
-            // The events are recorded; the next reader or recorder assigns the positions.
+            // The events are recorded, so this is no failure: the next reader or recorder assigns their positions.
             warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
         }
         let mut response = BatchResponse::default();
@@ -107,7 +110,7 @@ impl<B: Bus> RecorderFunction<B> {
         Ok((response, lines))
     }
 
-    /// Runs the scheduled task: the report of the consumers' lag, or maintenance of the log.
+    /// Runs the task of a scheduled event: the report of the consumers' lag, or maintenance of the log.
     async fn run_scheduled_task(
         &self,
         event: &str,
@@ -139,8 +142,8 @@ impl<B: Bus> RecorderFunction<B> {
     }
 
     /// Returns one log line per named consumer. Each line is also a CloudWatch metric record of `ConsumerLagEvents`,
-    /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed unread events), with the dimension
-    /// `function` and again with `function` and `consumer`.
+    /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed events that the consumer has not acknowledged). Each
+    /// metric has the dimension `function`, and again the dimensions `function` and `consumer`.
     async fn report_lag(&self, request_id: &str) -> Result<Vec<String>, DatabaseError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
@@ -149,7 +152,7 @@ impl<B: Bus> RecorderFunction<B> {
             let mut line = MetricLine::new(&self.name, request_id);
             line.field("outcome", "lag")
                 .dimension("consumer", &consumer.name)
-                .flag("ConsumersExpired", consumer.position < bounds.first_position)
+                .count_if("ConsumersExpired", consumer.position < bounds.first_position)
                 .count("ConsumerLagEvents", events)
                 .seconds("ConsumerLagSeconds", seconds);
             lines.push(line.into());
@@ -157,6 +160,7 @@ impl<B: Bus> RecorderFunction<B> {
         Ok(lines)
     }
 
+    /// Processes one SQS message. Returns the key of the S3 object that the message names, if any, and the result.
     async fn process_message(
         &self,
         message: &SqsMessage,
@@ -172,7 +176,7 @@ impl<B: Bus> RecorderFunction<B> {
             }
             Some(Notification::ObjectsCreated(objects)) => {
                 let mut total = RecordSummary::default();
-                // S3 sends one record per message, although the format allows more.
+                // S3 sends one record per message, although the message format allows more.
                 for object in &objects {
                     let Some(key) = self.recorder.archive.key_for_s3_object(&object.bucket, &object.key)
                     else {
@@ -207,9 +211,9 @@ impl<B: Bus> RecorderFunction<B> {
         }
     }
 
-    /// Returns the JSON log line of a message. It is also a CloudWatch metric record with the dimension `function`:
-    /// `Recorded`, `Repeats`, `Unrecognized`, `Failed` (counts), `RecordLatency` (milliseconds), and, only for a polled
-    /// page, `Missed`, the number of events that no webhook delivered.
+    /// Returns the JSON log line of a message. The line is also a CloudWatch metric record with the dimension `function`:
+    /// `Recorded`, `Repeats`, `Unrecognized`, `Failed` (counts), `RecordLatency` (milliseconds), and, only for a polled page,
+    /// `Missed`, the number of events that the log did not have.
     fn log_line(&self, message_result: &MessageResult, request_id: &str) -> String {
         let (summary, error) = match &message_result.result {
             Ok(summary) => (*summary, None),
@@ -228,9 +232,9 @@ impl<B: Bus> RecorderFunction<B> {
             .count("Recorded", summary.new_events)
             .count("Repeats", summary.duplicates)
             .count("Unrecognized", if summary.is_already_recorded { 0 } else { summary.unrecognized_events })
-            .flag("Failed", error.is_some())
+            .count_if("Failed", error.is_some())
             .milliseconds("RecordLatency", message_result.milliseconds);
-        // Only polled pages report `Missed`, because each metric costs money.
+        // Report `Missed` only for polled pages, because each metric costs money.
         if let Some(missed) = summary.missed_events {
             line.count("Missed", missed);
         }

@@ -1,8 +1,9 @@
-//! Recorder of archived batches and bus events.
+//! Records archived batches and bus events in the log.
 //!
-//! A [`Recorder`] reads a batch from the archive, parses it, and records it completely and once. With a bus, it then
-//! publishes the new events and marks the batch as published. A run that stops early can be repeated: the log ends up
-//! the same, and events are published at least once. The recorder never changes the archive.
+//! A [`Recorder`] reads a batch from the archive, parses the batch, and records it completely and once. If the recorder has a
+//! bus, it then publishes the new events and marks the batch as published. A batch whose recording was interrupted can be
+//! recorded again: the log has each event once, and the bus receives each new event at least once. The recorder never changes the
+//! archive.
 
 mod envelope;
 mod environment;
@@ -31,51 +32,51 @@ use crate::event::{Detail, Event};
 use crate::log::{self, EventLog, NewEvent, RecordOutcome, SearchColumns};
 use crate::providers::{self, BatchFormat, Provider};
 
-/// Prefix of the resource that carries an event's id in the log. A recorder that receives the event through a rule
-/// gives it the same id.
+/// Prefix of the entry in a published event's `resources` that contains the event's id in the log. A recorder that later receives
+/// the event from an EventBridge rule takes the id from this entry, so that the log recognizes the duplicate.
 const LOG_URN_PREFIX: &str = "urn:hookbridge:log:";
-/// Maximum number of concurrent publish calls.
+/// The maximum number of events of a batch that are published concurrently.
 const MAX_CONCURRENT_PUBLISHES: usize = 10;
 
 /// Records batches of an archive in a log.
 pub struct Recorder<B> {
-    /// The archive to read from.
+    /// The archive from which the recorder reads batches.
     pub archive: Archive,
-    /// The log to record in.
+    /// The log in which the recorder records events.
     pub log: EventLog,
-    /// The bus to publish new events to.
+    /// The bus to which the recorder publishes new events; `None` to publish none.
     pub bus: Option<Arc<B>>,
 }
 
 /// The AWS account and region that received an event; empty outside of AWS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsOrigin {
-    /// The account id.
+    /// The id of the AWS account.
     pub account: String,
-    /// The region name.
+    /// The name of the AWS region.
     pub region: String,
 }
 
 impl AwsOrigin {
-    /// Extracts account and region from an ARN: `arn:partition:service:region:account:...`.
+    /// Extracts the account and the region from an ARN: `arn:partition:service:region:account:...`.
     pub fn from_arn(arn: &str) -> Self {
         let part = |index: usize| arn.split(':').nth(index).unwrap_or_default().to_owned();
         Self { account: part(4), region: part(3) }
     }
 }
 
-/// Result of recording an archived batch.
+/// The result of recording an archived batch or a bus event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordSummary {
     /// Whether the batch was recorded earlier.
     pub is_already_recorded: bool,
     /// The number of new events.
     pub new_events: usize,
-    /// The number of events that the log already had.
+    /// The number of events that were skipped, because the log already had them or the batch contains them twice.
     pub duplicates: usize,
     /// The number of events that no parser recognized; they are recorded unchanged.
     pub unrecognized_events: usize,
-    /// The number of events that were published.
+    /// The number of events that the bus accepted.
     pub published_events: usize,
     /// The number of events that a bus does not accept: unrecognized, too large, or with an invalid `detail`.
     pub unpublishable_events: usize,
@@ -86,7 +87,7 @@ pub struct RecordSummary {
 }
 
 impl RecordSummary {
-    /// Adds two summaries.
+    /// Adds the counts of two summaries.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
@@ -105,7 +106,7 @@ impl RecordSummary {
     }
 }
 
-/// Failure to record a batch. A retry is safe.
+/// Why a batch or bus event could not be recorded or published. A retry is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The archive has no object with this key.
@@ -120,7 +121,7 @@ pub enum RecordError {
     /// The log cannot record the batch.
     #[error("cannot use the log: {0}")]
     Log(#[from] DatabaseError),
-    /// The batch is recorded, but not every event is published.
+    /// The batch is recorded, but the bus did not accept every event.
     #[error("cannot publish to the bus: {0}")]
     Bus(AwsError),
     /// A message is not an EventBridge event.
@@ -131,22 +132,22 @@ pub enum RecordError {
     TimedOut,
 }
 
-/// A page of the archive's keys, in ascending order.
+/// One page of a provider's batches in the archive, and those of them that the log does not have.
 #[cfg(feature = "command")]
 pub struct ArchivePage {
     /// The last key of the page; the next page starts after it.
     pub last_key: String,
     /// The number of batches in the page.
     pub batch_count: usize,
-    /// The keys of the batches that the log does not have.
+    /// The keys of the batches that the log does not have, in ascending order.
     pub unrecorded_keys: Vec<String>,
 }
 
 impl<B: Bus> Recorder<B> {
-    /// Records the batch with this key before `deadline`.
+    /// Reads the batch with this key from the archive, records it and publishes its new events, all before `deadline`.
     ///
     /// # Errors
-    /// The archive, the log or the bus failed, the key is not a batch, or the deadline passed.
+    /// The archive, the log or the bus failed, the archive has no batch with this key, or the deadline passed.
     pub async fn record_archived(
         &self,
         key: &str,
@@ -209,11 +210,11 @@ impl<B: Bus> Recorder<B> {
         deadline: Instant,
     ) -> Result<(), RecordError> {
         let Some(bus) = &self.bus else { return Ok(()) };
-        // Events recorded by an earlier batch are published with that batch.
+        // Publish only the events that this batch added: an event that an earlier batch added is published with that batch.
         if summary.is_already_recorded || summary.duplicates > 0 {
             let new_keys = self.log.batch_event_keys(batch_id).await?.into_iter();
             let mut new_keys: HashSet<_> = new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
-            // Report the missed events: an earlier run that recorded the batch stopped before it reported them.
+            // Set the number of missed events again: a run that recorded the batch and then stopped has not reported the number.
             summary.missed_events = summary.missed_events.map(|_| new_keys.len());
             events.retain(|record| {
                 let (time, id) = record.key();
@@ -227,7 +228,7 @@ impl<B: Bus> Recorder<B> {
 
 #[cfg(feature = "command")]
 impl<B: Bus> Recorder<B> {
-    /// Lists the page of a provider's batches that sort after the key `after`, and finds those that the log does not
+    /// Lists one page of the provider's batches whose keys sort after `after`, and finds those batches that the log does not
     /// have; `None` after the last page.
     ///
     /// # Errors
@@ -254,20 +255,22 @@ impl<B: Bus> Recorder<B> {
     }
 }
 
-/// Parses a batch. `origin` is its URL in the archive; `received_at` is the time of events without a time of their own.
+/// Parses the batch in `body`. `origin` is the URL of the batch in the archive; events without a time of their own get the time
+/// `received_at`.
 pub fn parse_batch<'a>(
     format: &BatchFormat,
     origin: Option<String>,
     body: &'a str,
     received_at: Timestamp,
 ) -> log::EventBatch<'a> {
-    // Truncate to whole seconds, as EventBridge does, so that an event that returns through a bus has the same time.
+    // Truncate to whole seconds, as EventBridge does, so that an event that the recorder publishes and receives back from the bus
+    // has the same time.
     let received_at = Timestamp::from_second(received_at.as_second()).unwrap_or(received_at);
     let (records, unrecognized) = (format.parse_batch)(body, received_at);
     log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized_count: unrecognized }
 }
 
-/// Parses lines of the local bus file. Invalid lines are skipped and counted as unrecognized.
+/// Parses lines of the local bus file into a batch. Skips invalid lines and counts them as unrecognized.
 #[cfg(feature = "command")]
 pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized_count: 0 };
@@ -294,7 +297,7 @@ fn single_event_batch(
     }
 }
 
-/// Extracts the search columns from an event's `detail`; empty unless its source is a provider that sends batches.
+/// Extracts the values of the search columns from an event's `detail`; none unless `source` is a provider that sends batches.
 pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
     let format = providers::find_batch_provider(source).and_then(Provider::batch_format);
     let format_and_element = format.zip(serde_json::from_str(detail).ok());
@@ -303,7 +306,7 @@ pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
     event.map(|event| event.search_columns).unwrap_or_default()
 }
 
-/// Publishes records concurrently. Returns the number of published events and of those that a bus does not accept.
+/// Publishes events concurrently. Returns the number of published events and the number of events that a bus does not accept.
 async fn publish<B: Bus>(
     bus: &Arc<B>,
     records: &[NewEvent<'_>],
@@ -311,7 +314,7 @@ async fn publish<B: Bus>(
 ) -> Result<(usize, usize), RecordError> {
     let mut tasks = JoinSet::new();
     let (mut published, mut unpublishable) = (0, 0);
-    let mut count = |result: Result<(), AwsError>| match result {
+    let mut count_result = |result: Result<(), AwsError>| match result {
         Ok(()) => {
             published += 1;
             Ok(())
@@ -324,24 +327,24 @@ async fn publish<B: Bus>(
     };
     for record in records {
         let Some(event) = to_event(record) else {
-            count(Err(AwsError::TooLarge))?;
+            count_result(Err(AwsError::TooLarge))?;
             continue;
         };
         if tasks.len() == MAX_CONCURRENT_PUBLISHES
             && let Some(result) = tasks.join_next().await
         {
-            count(result.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
+            count_result(result.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
         }
         let bus = bus.clone();
         tasks.spawn(async move { bus.publish(&Arc::new(event), deadline).await });
     }
     while let Some(result) = tasks.join_next().await {
-        count(result.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
+        count_result(result.unwrap_or_else(|error| Err(AwsError::Rejected(error.to_string()))))?;
     }
     Ok((published, unpublishable))
 }
 
-/// Converts a record into a bus event; `None` for an unrecognized event and for a `detail` that EventBridge does not
+/// Converts a log event into a bus event; `None` if the event is unrecognized or its `detail` is one that EventBridge does not
 /// accept.
 pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
     if record.detail_type == log::UNRECOGNIZED_TYPE {

@@ -1,4 +1,4 @@
-//! SQS message bodies: S3 notifications or EventBridge events.
+//! The bodies of SQS messages to the recorder: S3 event notifications or EventBridge events.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ use serde::Deserialize;
 pub(super) enum Notification<'a> {
     /// S3 objects were created.
     ObjectsCreated(Vec<S3Object<'a>>),
-    /// An EventBridge event with its envelope.
+    /// The JSON of an EventBridge event, with its envelope.
     Event(&'a str),
-    /// Needs no action: an S3 test event, or the removal of an object.
+    /// A notification that needs no action: an S3 test event, or the removal of an object.
     Ignored,
 }
 
@@ -21,8 +21,8 @@ pub(super) struct S3Object<'a> {
     pub(super) key: String,
 }
 
-/// The fields that distinguish the message formats. Sources: "Event message structure", Amazon S3 User Guide; "Events
-/// structure reference", Amazon EventBridge User Guide.
+/// The JSON fields by which the two message formats are distinguished. Sources: "Event message structure", Amazon S3 User Guide;
+/// "Events structure reference", Amazon EventBridge User Guide.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(rename = "Records", borrow)]
@@ -62,7 +62,7 @@ struct Object<'a> {
 }
 
 impl<'a> Notification<'a> {
-    /// Parses a message body; `None` for an unknown format.
+    /// Parses the body of an SQS message; `None` if its format is unknown.
     pub(super) fn parse(body: &'a str) -> Option<Self> {
         let message: Message<'_> = serde_json::from_str(body).ok()?;
         if let Some(records) = message.records {
@@ -82,7 +82,7 @@ impl<'a> Notification<'a> {
     }
 }
 
-/// Decodes an object key, which S3 notifications URL-encode with `+` for a space.
+/// Decodes the object key in an S3 notification. S3 percent-encodes the key and writes a space as `+`.
 fn decode_key(encoded: &str) -> String {
     percent_decode_str(&encoded.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

@@ -1,6 +1,6 @@
-//! Parser of pages from event-list APIs.
+//! Parses polled pages: archived responses of providers' event-list APIs.
 //!
-//! An event gets the same id and time from a page as from its webhook.
+//! An event from a polled page gets the same id and time as the event from its webhook, so that the log recognizes the duplicate.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -12,8 +12,9 @@ use crate::providers::{JSON_MEDIA_TYPE, Provider};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Parses a page into records and the number of unrecognized ones; `None` when the body is not a page of this provider.
-/// Events without a time get the start of the day of `received_at`, so that repeated polls produce the same record.
+/// Parses the page in `response` into log events, and also returns the number of events that no parser recognized; `None` if
+/// `response` is not a page of this provider. An event without a time of its own gets the start of the day of `received_at`, so
+/// that repeated polls on the same day produce the same event.
 pub fn parse_polled_page(
     provider: &'static Provider,
     response: &str,

@@ -1,4 +1,4 @@
-//! Conversion of archived webhooks into log events.
+//! Converts archived webhooks into log events.
 
 use std::borrow::Cow;
 
@@ -8,22 +8,23 @@ use crate::archive::ArchivedPayload;
 use crate::log::{NewEvent, UNRECOGNIZED_TYPE, is_recordable, sanitize_text};
 use crate::providers::{Provider, VerifiedWebhook};
 
-/// Converts an archived webhook into the event that a bus would have received. Also returns whether it was recognized.
+/// Converts an archived webhook into a log event with the same source, type, `detail` and resources as the event that its webhook
+/// publishes. Also returns whether the provider's parser recognized the webhook.
 pub(super) fn to_new_event(
     provider: &'static Provider,
     payload: &ArchivedPayload,
 ) -> (NewEvent<'static>, bool) {
-    // Truncate to whole seconds, as EventBridge does.
+    // Truncate the time to whole seconds, as EventBridge does.
     let received_at = Timestamp::from_second(payload.received_at.as_second()).unwrap_or(payload.received_at);
     let verified = VerifiedWebhook::from_archive(provider, &payload.headers, payload.body.clone());
-    let base = |detail: String, detail_type: String| {
+    let event_from_content = |detail: String, detail_type: String| {
         NewEvent::from_content(provider.source, detail_type, Cow::Owned(detail), received_at)
     };
     let Ok(event) = verified.to_event() else {
         let body = serde_json::Value::from(String::from_utf8_lossy(&payload.body)).to_string();
-        return (base(body, UNRECOGNIZED_TYPE.to_owned()), false);
+        return (event_from_content(body, UNRECOGNIZED_TYPE.to_owned()), false);
     };
-    let mut record = base(event.detail.as_str().to_owned(), event.detail_type);
+    let mut record = event_from_content(event.detail.as_str().to_owned(), event.detail_type);
     let time = event.time.filter(|time| is_recordable(*time));
     record.time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received_at);
     if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_id_from_urn(urn)) {

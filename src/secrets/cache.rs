@@ -3,7 +3,8 @@
 //! The cache guarantees:
 //! - Concurrent webhooks share one fetch.
 //! - The last known secret stays valid while the store is unavailable.
-//! - A signature mismatch triggers a lookup of a newer version, rate-limited so that forged requests cause no load.
+//! - A signature mismatch triggers a lookup of a newer version. These lookups are rate-limited, so that forged requests
+//!   cause few requests to the secret store.
 //! - A failed lookup is an error and never means "no such version".
 //! - The previous version stays valid for a grace period after a rotation.
 
@@ -52,8 +53,8 @@ pub trait SigningSecrets: Send + Sync + 'static {
         current: &SecretVersion,
     ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 
-    /// A version newer than `current`, if one exists. Lookups are rate-limited: within the refresh interval, the result
-    /// of the last lookup applies again.
+    /// A version newer than `current`, if one exists. Lookups are rate-limited: within the refresh interval after a lookup,
+    /// this method reuses the result of that lookup.
     ///
     /// # Errors
     /// When the lookup fails: it is unknown whether a newer version exists.
@@ -69,14 +70,15 @@ pub struct CachedSecrets<S> {
     ttls: CacheTtls,
     cache: Cache<VersionStage, Option<Arc<SecretVersion>>>,
     last_known: Mutex<LastKnown>,
-    refreshes: tokio::sync::Mutex<RecentLookups>,
+    recent_lookups: tokio::sync::Mutex<RecentLookups>,
 }
 
-/// The versions that the store returned last. They do not expire, so that they can replace a failed lookup.
+/// The versions that the store returned last. These versions do not expire, so that the cache can use them when a lookup
+/// fails.
 #[derive(Default)]
 struct LastKnown {
     current: Option<Arc<SecretVersion>>,
-    /// The version before `current`, if the cache has fetched it or has replaced it by `current`.
+    /// The version before `current`, if the cache fetched that version from the store or replaced that version by `current`.
     previous: Option<Arc<SecretVersion>>,
     /// Time at which the cache observed a change of `current`.
     changed_at: Option<Timestamp>,
@@ -86,20 +88,21 @@ struct LastKnown {
 #[derive(Default)]
 struct RecentLookups {
     newer: Option<LookupRecord>,
-    /// The last lookup of the previous version, unless it succeeded.
+    /// The last lookup of the previous version; `None` after a successful lookup, whose result the cache holds.
     previous: Option<LookupRecord>,
 }
 
 /// A lookup in the store: its time and its result.
 struct LookupRecord {
-    fetched_at: Instant,
+    /// When the lookup completed, or, until it completes, when it started.
+    at: Instant,
     result: Result<(), SecretError>,
 }
 
 impl LookupRecord {
-    /// A lookup that starts now. It counts as failed until it completes, so a cancelled lookup counts as failed.
+    /// A lookup that starts now. A lookup counts as failed until it completes, so that a cancelled lookup counts as failed.
     fn start() -> Self {
-        Self { fetched_at: Instant::now(), result: Err(SecretError::Unavailable("timed out".into())) }
+        Self { at: Instant::now(), result: Err(SecretError::Unavailable("timed out".into())) }
     }
 }
 
@@ -111,7 +114,7 @@ impl<S: SecretStore> CachedSecrets<S> {
             ttls,
             cache: Cache::builder().max_capacity(2).time_to_live(ttls.time_to_live).build(),
             last_known: Mutex::default(),
-            refreshes: tokio::sync::Mutex::default(),
+            recent_lookups: tokio::sync::Mutex::default(),
         }
     }
 
@@ -140,14 +143,14 @@ impl<S: SecretStore> CachedSecrets<S> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last lookup, unless it is older than the refresh interval.
-    fn recent<'a>(&self, last: Option<&'a LookupRecord>) -> Option<&'a LookupRecord> {
-        last.filter(|refresh| refresh.fetched_at.elapsed() < self.ttls.refresh_interval)
+    /// Returns `last` if that lookup is not older than the refresh interval.
+    fn filter_recent_lookup<'a>(&self, last: Option<&'a LookupRecord>) -> Option<&'a LookupRecord> {
+        last.filter(|lookup| lookup.at.elapsed() < self.ttls.refresh_interval)
     }
 
-    /// Whether the grace period of the previous secret still runs. It starts when the current version was created or
-    /// when the cache observed the change to it, whichever is later: after a rollback, the current version can be an
-    /// old one.
+    /// Whether the grace period of the previous secret still runs. The period starts at the later of two times: the creation
+    /// of the current version, and the time at which the cache observed that this version became current. The second time
+    /// matters after a rollback, which makes an old version current.
     fn is_previous_accepted(&self, current: &SecretVersion) -> bool {
         let Ok(grace) = SignedDuration::try_from(self.ttls.previous_grace) else { return true };
         let rotated_at = current.created_at.max(self.last_known().changed_at);
@@ -160,7 +163,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         let fetch = async {
             match self.fetch_current().await {
                 Ok(version) => Ok(Some(version)),
-                // A definitive error, such as a deleted secret, also invalidates the last known version.
+                // Do not use the last known version after a permanent error, for example because the secret was deleted.
                 Err(error @ SecretError::Unreadable(_)) => Err(error),
                 Err(error) => match self.last_known().current.clone() {
                     Some(version) => {
@@ -180,18 +183,18 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         if !self.is_previous_accepted(current) {
             return Ok(None);
         }
-        let mut refreshes = self.refreshes.lock().await;
+        let mut recent_lookups = self.recent_lookups.lock().await;
         if let Some(known) = self.cache.get(&VersionStage::Previous).await {
             return Ok(known);
         }
-        let result = match self.recent(refreshes.previous.as_ref()) {
-            Some(refresh) => refresh.result.clone(),
+        let result = match self.filter_recent_lookup(recent_lookups.previous.as_ref()) {
+            Some(lookup) => lookup.result.clone(),
             None => {
-                refreshes.previous = Some(LookupRecord::start());
+                recent_lookups.previous = Some(LookupRecord::start());
                 let fetched =
                     self.store.fetch(VersionStage::Previous).await.map(|version| version.map(Arc::new));
                 if let Ok(version) = fetched {
-                    refreshes.previous = None;
+                    recent_lookups.previous = None;
                     self.cache.insert(VersionStage::Previous, version.clone()).await;
                     self.last_known().previous.clone_from(&version);
                     return Ok(version);
@@ -200,36 +203,35 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
                 if let Err(error) = &result {
                     warn!(%error, "cannot fetch the previous secret version");
                 }
-                refreshes.previous =
-                    Some(LookupRecord { fetched_at: Instant::now(), result: result.clone() });
+                recent_lookups.previous = Some(LookupRecord { at: Instant::now(), result: result.clone() });
                 result
             }
         };
         match (self.last_known().previous.clone(), result) {
             (Some(known), _) => Ok(Some(known)),
             (None, Err(error @ SecretError::Unavailable(_))) => Err(error),
-            // A retry does not help if the previous version is unreadable, so it counts as missing.
+            // An unreadable previous version counts as missing, because a retry would not help.
             (None, _) => Ok(None),
         }
     }
 
     async fn newer(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         // The lock makes concurrent callers share the result of one lookup.
-        let mut refreshes = self.refreshes.lock().await;
+        let mut recent_lookups = self.recent_lookups.lock().await;
         let known = self.last_known().current.clone();
         if let Some(known) = known.filter(|known| known.id != current.id) {
             return Ok(Some(known));
         }
-        if let Some(refresh) = self.recent(refreshes.newer.as_ref()) {
-            return refresh.result.clone().map(|()| None);
+        if let Some(lookup) = self.filter_recent_lookup(recent_lookups.newer.as_ref()) {
+            return lookup.result.clone().map(|()| None);
         }
-        refreshes.newer = Some(LookupRecord::start());
+        recent_lookups.newer = Some(LookupRecord::start());
         let fetched = self.fetch_current().await;
         if let Err(error) = &fetched {
             warn!(%error, "cannot check for a newer secret version");
         }
         let result = fetched.as_ref().map(drop).map_err(Clone::clone);
-        refreshes.newer = Some(LookupRecord { fetched_at: Instant::now(), result });
+        recent_lookups.newer = Some(LookupRecord { at: Instant::now(), result });
         let version = fetched?;
         self.cache.insert(VersionStage::Current, Some(version.clone())).await;
         Ok((version.id != current.id).then_some(version))

@@ -25,7 +25,7 @@ pub use static_secret::StaticSecret;
 pub struct Secret(SecretSlice<u8>);
 
 impl Secret {
-    /// Creates a secret from its configured value. Strips one line break at the end, as left by an editor or `echo`.
+    /// Creates a secret from its configured value. Strips one line break at the end, which an editor or `echo` may have added.
     pub fn new(value: impl Into<Vec<u8>>) -> Self {
         let mut value = value.into();
         if value.last() == Some(&b'\n') {
@@ -37,7 +37,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// Creates a secret from these bytes, including a line break at their end.
+    /// Creates a secret from exactly these bytes; unlike [`Secret::new`], keeps a line break at the end.
     pub(crate) fn from_bytes(value: Vec<u8>) -> Self {
         Self(value.into())
     }
@@ -64,7 +64,8 @@ impl std::fmt::Debug for Secret {
 pub struct SecretVersion {
     /// The store's id of this version.
     pub id: String,
-    /// Time of creation; for the current version this is the time of the last rotation.
+    /// Time of creation. For the current version this is the time of the last rotation, except after a rollback to an old
+    /// version.
     pub created_at: Option<Timestamp>,
     /// The value.
     pub secret: Secret,

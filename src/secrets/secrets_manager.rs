@@ -18,8 +18,8 @@ pub struct SecretsManager {
 }
 
 impl SecretsManager {
-    /// Creates a client of the secret `arn` (an ARN or a name). A call takes at most two attempts and 3 s, so that
-    /// the waiting webhook still gets its response in time.
+    /// Creates a client of the secret `arn` (an ARN or a name). Reading the secret takes at most two attempts and 3 s, so that
+    /// the webhook that needs the secret still gets its response in time.
     pub fn new(config: &aws_config::SdkConfig, arn: String) -> Self {
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(Duration::from_millis(1400))
@@ -55,7 +55,8 @@ impl SecretStore for SecretsManager {
                 Ok(Some(SecretVersion { id: response.version_id.unwrap_or_default(), created_at, secret }))
             }
             Err(error) => match error.code() {
-                // Secrets Manager returns the same code for a missing secret and a missing version.
+                // Secrets Manager returns the same code for a missing secret and for a missing version. For the previous version,
+                // treat the code as a missing version: the lookup of the current version detects a missing secret.
                 Some("ResourceNotFoundException") if stage == VersionStage::Previous => Ok(None),
                 code => Err(classify_error(code, &error)),
             },

@@ -1,4 +1,5 @@
-//! Development secrets: generated once for every provider and stored in the data folder, readable by the owner only.
+//! Development secrets: one signing secret for every provider, generated once and stored in the data folder, in a file that only
+//! its owner can read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,14 +26,14 @@ pub fn secrets_path(folder: &Path) -> PathBuf {
     folder.join(SECRETS_FILE)
 }
 
-/// Returns a secret for every provider. It creates and stores the secrets of providers that have none.
+/// Returns the development secret of every provider. Generates and stores the secrets that are missing.
 pub fn ensure_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
     let mut secrets = read_secrets(folder)?;
     let missing: Vec<_> =
         providers::PROVIDERS.iter().filter(|p| secrets.get(p.name).is_none_or(String::is_empty)).collect();
     if !missing.is_empty() {
         for provider in missing {
-            // Two random UUIDs: 244 bits from the system's generator.
+            // Two random UUIDs: 244 bits from the operating system's random number generator.
             let secret = format!("dev-{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
             secrets.insert(provider.name.to_owned(), secret);
         }

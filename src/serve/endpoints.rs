@@ -1,4 +1,4 @@
-//! One webhook handler per provider, and the bus that they share.
+//! The webhook endpoints: one handler per provider, and the bus that the handlers share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::providers;
 use crate::secrets::{Secret, StaticSecret};
 
+/// The bus on which `hookbridge serve` publishes events.
 pub(super) enum ServedBus {
     Local(LocalBus),
     EventBridge(EventBridge),
@@ -62,8 +63,8 @@ impl WebhookEndpoints {
                 secrets: StaticSecret::new(secret.clone()),
                 bus: bus.clone(),
                 max_entry_bytes: settings.max_entry_bytes,
-                overflow: None,
-                spill: None,
+                overflow_store: None,
+                spill_queue: None,
                 archive: provider.sends_batches().then(|| archive.clone()),
             };
             Arc::new(WebhookEndpoint { handler, secret, has_development_secret: configured.is_none() })
@@ -87,16 +88,16 @@ impl WebhookEndpoints {
         }
     }
 
-    /// The flushed length of the local bus's file.
-    pub(super) fn file_length(&self) -> Option<watch::Receiver<u64>> {
+    /// Watches the length of the durable part of the local bus's file; `None` if the bus is EventBridge.
+    pub(super) fn watch_file_length(&self) -> Option<watch::Receiver<u64>> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.watch_length()),
             ServedBus::EventBridge(_) => None,
         }
     }
 
-    /// Subscribes to the new events of the local bus.
-    pub(super) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<str>>> {
+    /// Subscribes to the new events of the local bus; `None` if the bus is EventBridge.
+    pub(super) fn subscribe_to_events(&self) -> Option<broadcast::Receiver<Arc<str>>> {
         match &*self.bus {
             ServedBus::Local(bus) => Some(bus.subscribe()),
             ServedBus::EventBridge(_) => None,
@@ -104,6 +105,7 @@ impl WebhookEndpoints {
     }
 }
 
+/// Opens the archive of the settings, a folder or an S3 bucket.
 pub(super) async fn open_archive(settings: &ServeSettings) -> Result<Archive, ServeError> {
     match &settings.archive {
         ArchiveUrl::Folder(folder) => {

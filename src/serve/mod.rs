@@ -34,7 +34,8 @@ use terminal::Terminal;
 
 pub use runtime::build_runtime;
 
-const LOG_CONNECTIONS: u32 = 8;
+/// The maximum number of connections to the log's database.
+const MAX_DATABASE_CONNECTIONS: u32 = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -61,7 +62,7 @@ pub enum ServeError {
 /// # Errors
 /// The server could not start.
 pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Result<(), ServeError> {
-    // Bind first, so that an accidental second start has no side effects.
+    // The address is bound first, so that a second server that is started by mistake fails before it changes anything.
     let address = settings.listen;
     let listen_error = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
@@ -72,13 +73,13 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let archive = endpoints::open_archive(&settings).await?;
     let notifying_archive = Archive::Notifying(Box::new(archive.clone()), batch_sender);
     let endpoints = WebhookEndpoints::open(&settings, &notifying_archive).await?;
-    let pollers = poll::pollers(&settings, &notifying_archive)?;
+    let pollers = poll::create_pollers(&settings, &notifying_archive)?;
     let log_error = |error| ServeError::Log { log: settings.database.to_string(), error };
-    let db = Database::open(&settings.database, LOG_CONNECTIONS).await.map_err(log_error)?;
+    let db = Database::open(&settings.database, MAX_DATABASE_CONNECTIONS).await.map_err(log_error)?;
     let log = EventLog::new(db.clone());
     log.listen_for_appends().await.map_err(log_error)?;
-    let (worker, subscriber_service) = deliver::worker(&settings, db, endpoints.bus())?;
-    let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe());
+    let (worker, subscriber_service) = deliver::create_worker(&settings, db, endpoints.bus())?;
+    let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe_to_events());
     terminal.print_greeting(&settings, address, &endpoints);
     let recorder = Recorder { archive, log: log.clone(), bus: None };
     let recorder_task = tokio::spawn(record::run(recorder, new_batches, terminal.clone(), shutdown.clone()));
@@ -88,7 +89,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     }
     let tail_task = endpoints
         .event_file()
-        .zip(endpoints.file_length())
+        .zip(endpoints.watch_file_length())
         .map(|(file, length)| tokio::spawn(tail::run(file, log.clone(), length, shutdown.clone())));
     let router = webhooks::router(&endpoints, &settings, &terminal).merge(api::router(
         &settings,
@@ -100,13 +101,13 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
     }
-    // A panic in the listener's task has been printed already.
+    // A task fails only by a panic, which has been printed already, so the results are ignored.
     let _ = listener_task.await;
     let _ = recorder_task.await;
     let _ = delivery_task.await;
     if let Some(tail_task) = tail_task {
         let _ = tail_task.await;
     }
-    terminal.finish().await;
+    terminal.flush().await;
     Ok(())
 }

@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Builds a runtime with one thread for every two cores. A webhook needs little processor time; the bus's writer thread and the
-/// kernel's network stack need the rest, and idle threads that wake each other cost more time than they save.
+/// Builds a runtime with one thread for every two cores. A webhook needs little processor time, and idle worker threads that wake
+/// each other cost more time than they save. The other cores are left to the local bus's writer thread and the kernel's network
+/// stack.
 ///
 /// # Errors
 /// The operating system provides no threads.

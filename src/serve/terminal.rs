@@ -1,4 +1,4 @@
-//! Terminal output of `serve`: one writer task for all lines, so that they do not interleave and never delay a webhook.
+//! Terminal output of `serve`: one task writes all lines, so that lines do not interleave and never delay a webhook.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -19,9 +19,10 @@ use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
 use crate::util::output;
 
-/// Longer events are truncated on the terminal; the file has the whole event.
+/// The terminal shows longer events truncated; the bus file has the whole events.
 const MAX_SHOWN_EVENT_CHARS: usize = 1000;
-/// The capacity of the queue of lines. If it is full, further lines are dropped, so that a slow terminal never delays a webhook.
+/// The capacity of the queue of lines to print. While the queue is full, new lines are dropped, so that a slow terminal never
+/// delays a webhook.
 const MAX_QUEUED_LINES: usize = 4096;
 
 #[derive(Clone)]
@@ -33,13 +34,14 @@ pub(super) struct Terminal {
 
 enum TerminalMessage {
     Text(String),
+    /// Requests a reply when all lines that were queued before this message are printed.
     Flush(oneshot::Sender<()>),
 }
 
 type EventReceiver = Option<broadcast::Receiver<Arc<str>>>;
 
 impl Terminal {
-    /// Starts the task that prints all lines. It prints `events` before the outcome of their webhooks.
+    /// Starts the task that prints all lines. The task prints each of `events` before the outcome of its webhook.
     pub(super) fn start(json: bool, quiet: bool, events: EventReceiver) -> Self {
         let (messages, receiver) = mpsc::channel(MAX_QUEUED_LINES);
         tokio::spawn(write_lines(receiver, events.filter(|_| !quiet), json));
@@ -63,12 +65,12 @@ impl Terminal {
     /// Prints a line of text, or nothing with `--json`.
     pub(super) fn print_line(&self, text: &str) {
         if !self.json {
-            // A full queue drops the line.
+            // If the queue is full, the line is dropped.
             let _ = self.messages.try_send(TerminalMessage::Text(text.to_owned()));
         }
     }
 
-    /// Prints a request that admission control rejected.
+    /// Prints that admission control rejected a webhook.
     pub(super) fn print_rejected(&self, provider: &str, status: u16) {
         if self.quiet {
             return;
@@ -81,6 +83,7 @@ impl Terminal {
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
+    /// Prints the outcome of a webhook.
     pub(super) fn print_webhook(&self, record: &RequestLog) {
         if self.quiet {
             return;
@@ -96,7 +99,7 @@ impl Terminal {
         result: &Result<RecordSummary, RecordError>,
         duration: Duration,
     ) {
-        // A batch without new events is not printed: most polled events are recorded already.
+        // A batch that was recorded before is not printed, nor is a polled page without missed events, as most are.
         let has_nothing_new = result
             .as_ref()
             .is_ok_and(|summary| summary.is_already_recorded || summary.missed_events == Some(0));
@@ -131,7 +134,7 @@ impl Terminal {
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
-    /// Prints the result of a poll.
+    /// Prints the result of a successful poll.
     pub(super) fn print_polled(&self, provider: &str, summary: &PollSummary) {
         let PollSummary { polled_until: until, events, .. } = summary;
         let text = if self.json {
@@ -153,6 +156,7 @@ impl Terminal {
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
+    /// Prints the result of a delivery attempt.
     pub(super) fn print_attempt(&self, finished: &FinishedAttempt) {
         if self.quiet {
             return;
@@ -180,7 +184,7 @@ impl Terminal {
     }
 
     /// Waits until all queued lines are printed.
-    pub(super) async fn finish(&self) {
+    pub(super) async fn flush(&self) {
         let (sender, flushed) = oneshot::channel();
         if self.messages.send(TerminalMessage::Flush(sender)).await.is_ok() {
             let _ = flushed.await;
@@ -190,7 +194,8 @@ impl Terminal {
 
 async fn write_lines(mut messages: mpsc::Receiver<TerminalMessage>, mut events: EventReceiver, json: bool) {
     while let Some(message) = messages.recv().await {
-        // Arrived events are printed first: an event is on the bus before the outcome of its webhook is in the queue.
+        // Events that were published so far are printed before `message`: an event is published before the outcome of its webhook
+        // is queued.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
             let event = strip_line_breaks_field(&event);
             output::print_line(&if json { format!("{{\"event\":{event}}}") } else { event_text(&event) });

@@ -1,7 +1,8 @@
 //! `hookbridge send`: signs a webhook as its provider does, and sends it.
 //!
-//! It signs with the same signature scheme with which the bridge verifies. So it tests the path of a webhook, but not whether the
-//! scheme agrees with the provider's documentation; published vectors and the providers' SDKs test that.
+//! `send` signs with the same `SignatureScheme` with which the bridge verifies. So a sent webhook tests the path of webhooks, but
+//! not whether the scheme agrees with the provider's documentation. Tests with published test vectors and with the providers'
+//! SDKs check the scheme.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,9 +15,10 @@ use crate::secrets::Secret;
 use crate::util::error::error_chain;
 use crate::util::http_client;
 
+/// A webhook to sign and send.
 pub struct TestWebhook<'a> {
     pub provider: &'static Provider,
-    /// The event type; `None` for that of the provider's sample.
+    /// The event type; `None` for the event type of the provider's sample.
     pub event: Option<&'a str>,
     /// The request body; `None` for the provider's sample.
     pub body: Option<Bytes>,
@@ -25,7 +27,7 @@ pub struct TestWebhook<'a> {
 
 /// A signed webhook, ready to be sent.
 pub struct SignedWebhook {
-    /// Includes the hash of the body if the provider signs it in the URL.
+    /// The URL to send to. Its query contains the hash of the body if the provider signs that hash instead of the body.
     pub url: RequestUrl,
     /// The names are in lower case.
     pub headers: Vec<(&'static str, String)>,
@@ -50,10 +52,10 @@ pub enum SendError {
 }
 
 impl TestWebhook<'_> {
-    /// Signs with `secret` at the time `now`.
+    /// Signs the webhook with `secret`, with `now` as the time of signing.
     ///
     /// # Errors
-    /// The provider cannot have sent such a webhook.
+    /// The provider never sends such a webhook.
     pub fn sign(self, secret: &Secret, now: Timestamp) -> Result<SignedWebhook, SendError> {
         let provider = self.provider;
         let title = provider.title;
@@ -100,7 +102,7 @@ impl TestWebhook<'_> {
     }
 }
 
-/// The sample's body with a new id and the current time, so that each one is a new event.
+/// The body of a sample, with a new id and the time `now`, so that each sent sample is a new event.
 fn sample_body(sample: &SampleWebhook, now: Timestamp) -> String {
     let mut body = sample.body.to_owned();
     if !sample.id_placeholder.is_empty() {
@@ -156,7 +158,7 @@ mod tests {
     use crate::providers;
 
     #[test]
-    fn samples_differ_in_id_and_keep_their_form() {
+    fn samples_differ_in_id_and_keep_their_length() {
         let now = Timestamp::from_second(1_795_341_600).unwrap();
         for provider in providers::PROVIDERS {
             let (first, second) = (sample_body(&provider.sample, now), sample_body(&provider.sample, now));

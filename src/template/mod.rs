@@ -1,8 +1,8 @@
 //! The CloudFormation templates of all stacks.
 //!
-//! The templates of provider stacks and pollers are generated: each is YAML with a few placeholders for the values of
-//! the provider's constant, so that it reads like its output. The templates of the event log and of dispatch are fixed.
-//! `cloudformation/` contains the output of all templates.
+//! The templates of provider stacks and pollers are generated. Their sources are YAML with a few placeholders for the values
+//! of the provider's constant, so that a source reads like the generated template. The templates of the event log and of
+//! delivery (`dispatch`) have no placeholders. `cloudformation/` contains the generated text of all templates.
 
 use crate::providers::{self, PollingApi, Provider};
 
@@ -20,7 +20,7 @@ pub enum Template {
 pub struct UnknownTemplate(String);
 
 impl Template {
-    /// All templates in listing order.
+    /// All templates, in the order in which an error message lists their names.
     pub fn all() -> Vec<Self> {
         let pollers = providers::PROVIDERS
             .into_iter()

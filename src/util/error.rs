@@ -1,7 +1,7 @@
 //! Formats errors as text.
 
-/// Formats an error and its causes in one line. It uses `Display`, because the SDK's `Debug` output can contain a
-/// response.
+/// Formats an error and its causes in one line, with their `Display` texts: the `Debug` text of an SDK error can contain a
+/// response, and so a secret.
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

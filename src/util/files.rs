@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-/// Creates a folder that only its owner can read, unless it exists.
+/// Creates a folder that only its owner can read. Leaves a folder that exists unchanged.
 pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -21,8 +21,9 @@ pub fn open_private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Replaces a file with one that only its owner can read. Writes a new file beside it, flushes it and renames it, so
-/// that a crash leaves either the complete old content or the complete new content.
+/// Replaces the content of the file `path`, so that a crash leaves either the complete old content or the complete new
+/// content: writes a new file in the same folder, flushes it to disk, and renames it to `path`. Only its owner can read the
+/// new file.
 pub fn replace_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let new_path = path.with_added_extension("new");
     let mut file = open_private(&new_path)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Builds a client for requests to `host`, with a timeout of 30 s and without redirects. Uses no proxy for a loopback
-/// host.
+/// Builds a client for requests to `host`. The client has a timeout of 30 s, follows no redirects, and uses no proxy if `host`
+/// is a loopback host.
 ///
 /// # Errors
 /// The system's root certificates cannot be read.
@@ -14,7 +14,7 @@ pub fn client_for(host: &str) -> Result<reqwest::Client, reqwest::Error> {
 
 /// Creates a builder with the settings of every client: the user agent, and no redirects.
 pub fn client_builder() -> reqwest::ClientBuilder {
-    // The call fails if a TLS provider is already installed, which is then the same provider.
+    // Ignore the error: it means that this TLS provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())

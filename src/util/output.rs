@@ -14,13 +14,13 @@ fn log_targets() -> Targets {
     Targets::new().with_target("hookbridge", LevelFilter::INFO)
 }
 
-/// Logs JSON lines to standard output, which Lambda sends to CloudWatch Logs.
+/// Sets up logging in JSON lines to standard output, which Lambda sends to CloudWatch Logs.
 pub fn init_function_logging() {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
     tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
-/// Logs readable lines to standard error.
+/// Sets up logging in readable lines to standard error.
 #[cfg(feature = "command")]
 pub fn init_terminal_logging() {
     let lines =
@@ -28,7 +28,7 @@ pub fn init_terminal_logging() {
     tracing_subscriber::registry().with(log_targets()).with(lines).init();
 }
 
-/// Set when a write to standard output failed for another reason than a closed pipe.
+/// Whether a write to standard output has failed for another reason than a closed pipe.
 static OUTPUT_FAILED: AtomicBool = AtomicBool::new(false);
 
 /// Writes one line to standard output. A closed pipe is ignored; other failures set [`output_failed`].

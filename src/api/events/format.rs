@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::log::StoredEvent;
 
+/// The characters that are percent-encoded in a CloudEvent's `source`, which must be a URI reference.
 const URI_ENCODE_SET: AsciiSet = CONTROLS
     .add(b' ')
     .add(b'"')
@@ -18,6 +19,7 @@ const URI_ENCODE_SET: AsciiSet = CONTROLS
     .add(b'}')
     .add(b'%');
 
+/// The format of a response with one event or a page of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Format {
     /// `{"object": "list", "data": [...]}` with EventBridge envelopes.
@@ -26,6 +28,7 @@ pub(in crate::api) enum Format {
     CloudEvents,
 }
 
+/// What a client asks for: a page of events, or a stream of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum ResponseKind {
     Page(Format),
@@ -34,8 +37,8 @@ pub(in crate::api) enum ResponseKind {
 }
 
 impl Format {
-    /// Chooses the format by the `Accept` header: the supported media type with the highest weight, the first one if several have
-    /// it, and a list if no type is supported. Source: RFC 9110, section 12.5.1.
+    /// Chooses the response by the `Accept` header: the supported media type with the highest weight (`q`), of several with that
+    /// weight the first. Without a supported media type, the response is a list. Source: RFC 9110, section 12.5.1.
     pub(in crate::api) fn negotiate(accept: Option<&str>) -> ResponseKind {
         let mut best = (0.0, ResponseKind::Page(Self::List));
         for range in accept.unwrap_or_default().split(',') {
@@ -71,6 +74,7 @@ impl Format {
         }
     }
 
+    /// The media type of a page of events.
     pub(in crate::api) fn page_media_type(self) -> &'static str {
         match self {
             Self::List => "application/json",
@@ -78,7 +82,7 @@ impl Format {
         }
     }
 
-    /// Appends one event to `buffer`.
+    /// Appends one event to `buffer`, as JSON in this format.
     pub(in crate::api) fn write(self, event: &StoredEvent, buffer: &mut Vec<u8>) {
         match self {
             Self::List => event.write_json(buffer),
@@ -94,7 +98,7 @@ impl Format {
 }
 
 /// The attributes of a CloudEvent, without its data. Source: "CloudEvents - Version 1.0.2", "JSON Event Format for CloudEvents".
-/// The account and the region are extension attributes.
+/// `awsaccount` and `awsregion` are extension attributes.
 #[derive(Serialize)]
 struct CloudEventAttributes<'a> {
     specversion: &'static str,
@@ -126,6 +130,7 @@ fn write_cloud_event(event: &StoredEvent, buffer: &mut Vec<u8>) {
     };
     // Serializing strings cannot fail.
     let _ = serde_json::to_writer(&mut *buffer, &attributes);
+    // Removes the closing brace of the attributes, so that `data` becomes the last member of the object.
     buffer.pop();
     buffer.extend_from_slice(b",\"data\":");
     buffer.extend_from_slice(event.detail.as_bytes());

@@ -7,13 +7,14 @@ use super::reader::{EventPage, LogReader};
 use crate::api::error::ApiError;
 use crate::log::Position;
 
-/// The longest time that a long poll may wait. It is less than 30 s, after which many proxies close an idle connection.
+/// The longest time that a long poll may wait: less than 30 s, after which many proxies close an idle connection.
 pub const MAX_WAIT: Duration = Duration::from_secs(25);
-/// The pause after a spurious wake-up, before the next query.
-const DATABASE_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The pause after a spurious wake-up, before the log is queried again.
+const SPURIOUS_WAKEUP_PAUSE: Duration = Duration::from_millis(250);
 
 impl LogReader {
-    /// Reads the page after a position. If the page is empty, waits for events, at most for `query.wait`.
+    /// Reads the page of events from the position `from` on. If no event there matches the query, waits for new events, at most
+    /// for `query.wait`.
     pub(in crate::api) async fn page_after(
         &self,
         from: Position,
@@ -30,8 +31,9 @@ impl LogReader {
                 return Ok(page);
             }
             if page.next_position == from && self.log.assign_positions().await? <= from {
-                // The wake-up was spurious, for example because an older backup of the log was restored.
-                sleep(DATABASE_POLL_INTERVAL).await;
+                // The wake-up was spurious: the log has no event at `from`, for example because an older backup of the log was
+                // restored.
+                sleep(SPURIOUS_WAKEUP_PAUSE).await;
             }
             from = page.next_position;
         }

@@ -13,11 +13,11 @@ use super::error::ApiError;
 use super::{ApiRequest, ApiResponse, TokenScope, cursor};
 use crate::log::{CursorSigningKey, PositionedEvent};
 use format::{Format, ResponseKind};
-use query::{AllowedParameters, EventQuery, InvalidParameter, PageStart};
+use query::{AllowedParameters, EventQuery, InvalidParameter, PageAnchor};
 use reader::{EventPage, LogReader};
 
-const PATH: &str = "/events";
-/// The response header with the cursor of the next page.
+const EVENTS_PATH: &str = "/events";
+/// The response header with the cursor at which the next page starts.
 const CURSOR_HEADER: HeaderName = HeaderName::from_static("hookbridge-cursor");
 
 impl From<InvalidParameter> for ApiError {
@@ -46,7 +46,7 @@ pub(super) async fn list_events(
     Ok(page_response(request, format, &query, &page, key, None))
 }
 
-/// Restricts a query to the sources that the token may read.
+/// Restricts a query to the sources that the token may read. Fails if the query names only other sources.
 fn restrict_sources(scope: &TokenScope, query: &mut EventQuery) -> Result<(), ApiError> {
     let is_readable = scope.restrict_sources(&mut query.filter.sources);
     let message = "none of the requested sources is allowed for this token";
@@ -76,7 +76,7 @@ pub(super) async fn get_event(
     Ok(ApiResponse::new(format.media_type(), StatusCode::OK, format.to_bytes(&event)))
 }
 
-/// Builds the response for a page. `lease` is the id of the lease, if a named consumer reads the page.
+/// Builds the response for a page. `lease` is the id of the lease on the page, if it is read through a named consumer.
 pub(super) fn page_response(
     request: &ApiRequest<'_>,
     format: Format,
@@ -118,11 +118,11 @@ pub(super) fn page_response(
         Some(_) => response.without_etag(),
         None => response.with_etag(&[&range, &first, &last, request.query]),
     };
-    if request.path != PATH {
+    if request.path != EVENTS_PATH {
         // A response to a consumer has no `Link`, because the consumer's next page has the same URL.
         return response;
     }
-    let direction = if matches!(query.start, PageStart::After(_)) { "after" } else { "before" };
+    let direction = if matches!(query.start, PageAnchor::After(_)) { "after" } else { "before" };
     let is_position = |pair: &&str| ["after", "before"].contains(&pair.split('=').next().unwrap_or_default());
     let other_pairs = request.query.split('&').filter(|pair| !pair.is_empty() && !is_position(pair));
     let pairs: Vec<_> =
@@ -130,5 +130,5 @@ pub(super) fn page_response(
     // The query is client input: characters that could end the URL or the header are dropped.
     let is_allowed = |char: &char| char.is_ascii_graphic() && !"<>\"".contains(*char);
     let link: String = pairs.join("&").chars().filter(is_allowed).collect();
-    response.with_header(header::LINK, &format!("<{PATH}?{link}>; rel=\"next\""))
+    response.with_header(header::LINK, &format!("<{EVENTS_PATH}?{link}>; rel=\"next\""))
 }

@@ -11,34 +11,39 @@ use crate::log::{EventFilter, TypePattern};
 use crate::providers::Form;
 use crate::util::time;
 
+/// The maximum of the parameter `limit`, the number of events on a page.
 pub(in crate::api) const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
-/// The maximum number of types, and of sources, in one filter.
+/// The maximum number of types in one filter, and also the maximum number of sources.
 const MAX_FILTER_VALUES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) struct EventQuery {
-    pub(in crate::api) start: PageStart,
+    pub(in crate::api) start: PageAnchor,
     pub(in crate::api) limit: u32,
     pub(in crate::api) filter: EventFilter,
     pub(in crate::api) wait: Duration,
 }
 
+/// Where a page of events begins or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::api) enum PageStart {
+pub(in crate::api) enum PageAnchor {
+    /// The page begins with the first event after this point.
     After(LogPoint),
+    /// The page ends with the last event before this point.
     Before(LogPoint),
 }
 
-/// A point in the log, between two events.
+/// A point in the log: before, between or after its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) enum LogPoint {
     /// Before the oldest event in the log.
     Start,
-    /// After the last event.
+    /// After the newest event.
     Now,
     /// Before the first event recorded at this time or later.
     Time(Timestamp),
+    /// A cursor, which is not decoded yet.
     Cursor(String),
 }
 
@@ -56,10 +61,13 @@ impl LogPoint {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::api) struct InvalidParameter(pub(in crate::api) String);
 
+/// The query parameters that a path accepts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) enum AllowedParameters {
+    /// All parameters of `GET /events`.
     Log,
-    /// The parameters of a named consumer: without `after` and `before`, because the server stores the consumer's cursor.
+    /// The parameters of `GET /consumers/{name}/events`: without `after` and `before`, because the server stores the consumer's
+    /// cursor.
     Consumer,
 }
 
@@ -69,7 +77,7 @@ impl EventQuery {
         parameters: AllowedParameters,
     ) -> Result<Self, InvalidParameter> {
         let mut query = Self {
-            start: PageStart::After(LogPoint::Start),
+            start: PageAnchor::After(LogPoint::Start),
             limit: DEFAULT_LIMIT,
             filter: EventFilter::default(),
             wait: Duration::ZERO,
@@ -86,8 +94,8 @@ impl EventQuery {
                 }
             };
             let (name, value) = (decode_text(name)?, decode_text(value)?);
-            let is_list = matches!(name.as_str(), "type" | "types[]" | "source");
-            if !is_list && names.contains(&name) {
+            let may_repeat = matches!(name.as_str(), "type" | "types[]" | "source");
+            if !may_repeat && names.contains(&name) {
                 return Err(invalid(&name, "is repeated"));
             }
             query.set_parameter(&name, &value, parameters)?;
@@ -117,15 +125,17 @@ impl EventQuery {
         value: &str,
         parameters: AllowedParameters,
     ) -> Result<(), InvalidParameter> {
-        let number = |min: u64, max: u64| {
+        let parse_number = |min: u64, max: u64| {
             let number = value.parse().ok().filter(|number| (min..=max).contains(number));
             number.ok_or_else(|| invalid(name, &format!("must be a whole number from {min} to {max}")))
         };
         match (name, parameters) {
-            ("after", AllowedParameters::Log) => self.start = PageStart::After(LogPoint::parse(value)),
-            ("before", AllowedParameters::Log) => self.start = PageStart::Before(LogPoint::parse(value)),
-            ("limit", _) => self.limit = u32::try_from(number(1, MAX_LIMIT.into())?).unwrap_or(MAX_LIMIT),
-            ("wait", _) => self.wait = Duration::from_secs(number(0, MAX_WAIT.as_secs())?),
+            ("after", AllowedParameters::Log) => self.start = PageAnchor::After(LogPoint::parse(value)),
+            ("before", AllowedParameters::Log) => self.start = PageAnchor::Before(LogPoint::parse(value)),
+            ("limit", _) => {
+                self.limit = u32::try_from(parse_number(1, MAX_LIMIT.into())?).unwrap_or(MAX_LIMIT);
+            }
+            ("wait", _) => self.wait = Duration::from_secs(parse_number(0, MAX_WAIT.as_secs())?),
             ("from", _) => self.filter.from = Some(parse_time(name, value)?),
             ("to", _) => self.filter.to = Some(parse_time(name, value)?),
             ("source" | "type" | "types[]", _) if value.is_empty() => return Err(invalid(name, "is empty")),
@@ -153,7 +163,8 @@ fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
     parse_time_or_date(value).ok_or_else(invalid_time)
 }
 
-/// Parses a time or a date. A plus sign that was not percent-encoded has been decoded as a space; it is restored.
+/// Parses a time or a date. Decoding the query turned a plus sign that was not percent-encoded, as in `+01:00`, into a space,
+/// which becomes a plus sign again.
 fn parse_time_or_date(text: &str) -> Option<Timestamp> {
     time::parse_time_or_date(&text.replace(' ', "+"))
 }
@@ -172,11 +183,11 @@ mod tests {
         let query = parse("").unwrap();
         assert_eq!(
             (query.start, query.limit, query.wait),
-            (PageStart::After(LogPoint::Start), 100, Duration::ZERO)
+            (PageAnchor::After(LogPoint::Start), 100, Duration::ZERO)
         );
         assert_eq!(query.filter, EventFilter::default());
         let query = parse("after=now&limit=1000&wait=25&type=a.*&types%5B%5D=b&types[]=*&source=x&source=y&from=2026-11-22T10:00:00Z&to=2026-11-22T12:00:00+01:00").unwrap();
-        assert_eq!(query.start, PageStart::After(LogPoint::Now));
+        assert_eq!(query.start, PageAnchor::After(LogPoint::Now));
         assert_eq!((query.limit, query.wait), (1000, Duration::from_secs(25)));
         let types: Vec<_> = query.filter.types.iter().map(|pattern| pattern.0.as_str()).collect();
         assert_eq!(types, ["a.*", "b", "*"]);
@@ -185,13 +196,13 @@ mod tests {
         let time = "2026-11-22T10:00:00Z".parse().unwrap();
         assert_eq!(
             parse("before=2026-11-22T10:00:00Z").unwrap().start,
-            PageStart::Before(LogPoint::Time(time))
+            PageAnchor::Before(LogPoint::Time(time))
         );
         assert_eq!(
             parse("after=1970-01-01").unwrap().start,
-            PageStart::After(LogPoint::Time(Timestamp::UNIX_EPOCH))
+            PageAnchor::After(LogPoint::Time(Timestamp::UNIX_EPOCH))
         );
-        assert_eq!(parse("after=x").unwrap().start, PageStart::After(LogPoint::Cursor("x".into())));
+        assert_eq!(parse("after=x").unwrap().start, PageAnchor::After(LogPoint::Cursor("x".into())));
     }
 
     #[test]

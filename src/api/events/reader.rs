@@ -1,11 +1,11 @@
-//! Reads pages of the log: the events after or before a point that match a filter.
+//! Reads pages of the log: the events after a point, or before it, that match a filter.
 
 use std::ops::Range;
 
 use tokio::sync::OnceCell;
 use tokio::time::{Duration, Instant};
 
-use super::query::{EventQuery, LogPoint, PageStart};
+use super::query::{EventQuery, LogPoint, PageAnchor};
 use crate::api::error::ApiError;
 use crate::api::{MAX_RESPONSE_BYTES, cursor, json_string_bytes};
 use crate::db::DatabaseError;
@@ -13,33 +13,38 @@ use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Pos
 
 /// The maximum number of positions that one database query scans for events that match a filter.
 const MAX_SCAN_STEP: i64 = 20_000;
-/// How long one request scans before it returns the events found so far.
+/// How long the scan for one page may take. After that time the page has the events found so far.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads a log and its cursors.
+/// Reads pages of a log and decodes its cursors.
 pub(in crate::api) struct LogReader {
     pub(in crate::api) log: EventLog,
     signing_key: OnceCell<CursorSigningKey>,
 }
 
+/// A page of events, in log order.
 pub(in crate::api) struct EventPage {
     pub(in crate::api) events: Vec<PositionedEvent>,
-    /// The position at which the scan started.
+    /// The position at which the scan for the page started.
     pub(in crate::api) start_position: Position,
     /// The position from which the next page is read.
     pub(in crate::api) next_position: Position,
-    /// Whether the log has more events in the direction of the scan. If there is a filter, possibly none of them matches.
+    /// Whether the log has more events in the direction of the scan, although possibly none that matches the filter.
     pub(in crate::api) has_more: bool,
 }
 
-/// The state of the scan for one page, which reads ranges of the log until the page is full.
+/// The scan for one page. It reads one range of positions after the other, until the page is full, the log has no further event,
+/// or `deadline` has passed.
 struct FilteredScan<'q> {
     filter: &'q EventFilter,
-    page_limit: PageLimit,
-    /// The number of positions that the next query scans; it grows with each query.
+    /// The limits of the page, less the events found so far.
+    remaining_limit: PageLimit,
+    /// The number of positions that the next query scans. Each query scans four times as many as the one before, up to
+    /// [`MAX_SCAN_STEP`].
     step: i64,
     deadline: Instant,
-    is_empty: bool,
+    /// Whether the scan has found no event so far.
+    has_found_nothing: bool,
 }
 
 impl<'q> FilteredScan<'q> {
@@ -48,37 +53,41 @@ impl<'q> FilteredScan<'q> {
             PageLimit { max_events: query.limit as usize, max_detail_bytes: MAX_RESPONSE_BYTES, from_end };
         Self {
             filter: &query.filter,
-            page_limit,
+            remaining_limit: page_limit,
             step: query.limit.into(),
             deadline: Instant::now() + SCAN_TIMEOUT,
-            is_empty: true,
+            has_found_nothing: true,
         }
     }
 
-    /// Reads the matching events of `window`. If they fill the page, also returns the position from which the next page is read.
+    /// Reads the events at the positions `window` that match the filter. If the page is full, also returns the position from
+    /// which the next page is read.
     async fn read(
         &mut self,
         log: &EventLog,
         window: Range<Position>,
     ) -> Result<(Vec<PositionedEvent>, Option<Position>), ApiError> {
-        let mut events =
-            log.read_events(window, self.filter, self.page_limit).await?.ok_or(ApiError::CursorExpired)?;
-        let is_limit_reached = self.page_limit.is_reached(&events);
-        if self.page_limit.from_end {
+        let mut events = log
+            .read_events(window, self.filter, self.remaining_limit)
+            .await?
+            .ok_or(ApiError::CursorExpired)?;
+        let is_limit_reached = self.remaining_limit.is_reached(&events);
+        if self.remaining_limit.from_end {
             events.reverse();
         }
-        // A function returns the page as a JSON string, in which the size of an event's detail can double. This upper bound is
-        // cheap to compute, and usually shows that all events fit.
-        let max_size: usize = events.iter().map(|positioned| 2 * positioned.event.detail.len() + 1024).sum();
+        // A Lambda function returns the page as a JSON string, in which escaping can double the size of an event's `detail`. The
+        // sum of the doubled sizes is cheap to compute, and usually shows that all events fit on the page.
+        let max_escaped_bytes: usize =
+            events.iter().map(|positioned| 2 * positioned.event.detail.len() + 1024).sum();
         let (mut size, mut count, mut page_end) = (0, 0, None);
-        if max_size <= self.page_limit.max_detail_bytes {
-            (size, count) = (max_size, events.len());
+        if max_escaped_bytes <= self.remaining_limit.max_detail_bytes {
+            (size, count) = (max_escaped_bytes, events.len());
         }
         for positioned in &events[count..] {
             let new_size = size + json_string_bytes(&positioned.event.detail) + 1024;
-            // An event that is larger than the limit gets a page for itself.
-            if new_size > self.page_limit.max_detail_bytes && !(self.is_empty && count == 0) {
-                page_end = Some(positioned.position + i64::from(self.page_limit.from_end));
+            // An event that is larger than the limit of a page gets a page for itself.
+            if new_size > self.remaining_limit.max_detail_bytes && !(self.has_found_nothing && count == 0) {
+                page_end = Some(positioned.position + i64::from(self.remaining_limit.from_end));
                 break;
             }
             size = new_size;
@@ -86,15 +95,15 @@ impl<'q> FilteredScan<'q> {
         }
         events.truncate(count);
         if let Some(last) = events.last().filter(|_| is_limit_reached) {
-            let last_end = last.position + i64::from(!self.page_limit.from_end);
+            let last_end = last.position + i64::from(!self.remaining_limit.from_end);
             page_end = page_end.or(Some(last_end));
         }
-        if self.page_limit.from_end {
+        if self.remaining_limit.from_end {
             events.reverse();
         }
-        self.is_empty &= events.is_empty();
-        self.page_limit.max_events -= events.len();
-        self.page_limit.max_detail_bytes = self.page_limit.max_detail_bytes.saturating_sub(size);
+        self.has_found_nothing &= events.is_empty();
+        self.remaining_limit.max_events -= events.len();
+        self.remaining_limit.max_detail_bytes = self.remaining_limit.max_detail_bytes.saturating_sub(size);
         self.step = (self.step * 4).min(MAX_SCAN_STEP);
         Ok((events, page_end))
     }
@@ -117,16 +126,16 @@ impl LogReader {
     /// Reads the page that a query requests.
     pub(in crate::api) async fn page_for(&self, query: &EventQuery) -> Result<EventPage, ApiError> {
         match &query.start {
-            PageStart::After(LogPoint::Cursor(cursor)) => {
-                // Unlike `resolve_point`, this does not check whether the position exists: reading the page does.
+            PageAnchor::After(LogPoint::Cursor(cursor)) => {
+                // Unlike `resolve_point`, `decode_cursor` does not check that the log has the position; `page_after` does.
                 let from = self.decode_cursor(cursor).await?;
                 self.page_after(from, query).await
             }
-            PageStart::After(point) => {
+            PageAnchor::After(point) => {
                 let from = self.resolve_point(point).await?;
                 self.page_after(from, query).await
             }
-            PageStart::Before(point) => {
+            PageAnchor::Before(point) => {
                 let to = self.resolve_point(point).await?;
                 self.scan_backward(to, query).await
             }
@@ -140,7 +149,7 @@ impl LogReader {
         position.ok_or_else(|| ApiError::BadRequest(message.into()))
     }
 
-    /// Resolves a point to a position within the log.
+    /// Resolves a point to a position within the log. Fails for a cursor whose position is outside the log.
     pub(in crate::api) async fn resolve_point(&self, point: &LogPoint) -> Result<Position, ApiError> {
         let position = match point {
             LogPoint::Cursor(cursor) => self.decode_cursor(cursor).await?,
@@ -156,6 +165,7 @@ impl LogReader {
         }
     }
 
+    /// Reads the page of events from the position `from` on, without waiting for new events.
     pub(super) async fn scan_forward(
         &self,
         from: Position,
@@ -182,7 +192,7 @@ impl LogReader {
         Ok(page)
     }
 
-    /// Reads the page before a position. Its events are in log order.
+    /// Reads the page of events that ends before the position `to`. The scan goes backward, but the page is in log order.
     async fn scan_backward(&self, to: Position, query: &EventQuery) -> Result<EventPage, ApiError> {
         let first = self.log.bounds().await?.first_position;
         if to < first {

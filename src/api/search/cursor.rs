@@ -1,4 +1,5 @@
-//! Cursors of the search. Unlike those of `/events`, they are not signed.
+//! Cursors of the search. Unlike the cursors of `/events`, a search cursor is not signed: a forged one only selects another page
+//! of the same search.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -6,7 +7,8 @@ use jiff::Timestamp;
 
 use crate::log::EventKey;
 
-/// The key of the last event of a page, and the total number of results, which is counted for the first page only.
+/// The sort key of the last event of a page, and the total number of results. The total is counted only for the first page; the
+/// cursor passes it on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SearchCursor {
     pub(super) after: EventKey,
@@ -19,7 +21,7 @@ impl SearchCursor {
         BASE64.encode(text)
     }
 
-    /// Decodes a cursor made by [`SearchCursor::encode`]; `None` for any other text.
+    /// Decodes a cursor that [`SearchCursor::encode`] made. Returns `None` for a malformed text.
     pub(super) fn decode(text: &str) -> Option<Self> {
         let bytes = BASE64.decode(text).ok()?;
         let text = String::from_utf8(bytes).ok()?;
@@ -36,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_round_trips_and_forgeries_are_rejected() {
+    fn a_cursor_round_trips_and_malformed_text_is_rejected() {
         let time = Timestamp::from_microsecond(-5).unwrap_or_default();
         let cursor = SearchCursor { after: EventKey { time, id: "a b ä".into() }, total: 7 };
         assert_eq!(SearchCursor::decode(&cursor.encode()), Some(cursor));

@@ -14,6 +14,7 @@ use crate::providers::sparkpost;
 use cursor::SearchCursor;
 use parameters::{InvalidParameter, SearchApi, SearchRequest};
 
+/// The paths of SparkPost's search API: the current one and the older one.
 pub const SEARCH_PATHS: [&str; 2] = ["/api/v1/events/message", "/api/v1/message-events"];
 
 impl From<InvalidParameter> for ApiError {
@@ -39,6 +40,7 @@ pub(super) async fn search(
     Ok(ApiResponse::json(StatusCode::OK, search_page(&reader.log, &search_request).await?))
 }
 
+/// Runs a search and returns the response body with one page of results.
 async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<String, ApiError> {
     let (after, known_total) = match &search_request.cursor {
         Some(cursor) => (Some(cursor.after.clone()), Some(cursor.total)),
@@ -54,7 +56,7 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
         order: SortOrder::NewestFirst,
         after,
         offset: search_request.offset(),
-        // One event more than the page has, to know whether there is a next page.
+        // One event more than the page can have: if the search finds it, there is a next page.
         limit: search_request.per_page + 1,
     };
     let (total, events) = tokio::try_join!(total, log.search(&search_request.search, &page))?;
@@ -67,7 +69,8 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
         }
         size += json_string_bytes(&result) + 1;
         if size > MAX_RESPONSE_BYTES {
-            // Numbered pages have a fixed size; only cursor pages may be cut short.
+            // A numbered page cannot end early, because the next page starts at a multiple of `per_page`; a page with a cursor
+            // can.
             if search_request.api == SearchApi::Legacy {
                 let message = "per_page is too large for the events found; use a smaller one";
                 return Err(ApiError::BadRequest(message.into()));
@@ -88,7 +91,7 @@ async fn search_page(log: &EventLog, search_request: &SearchRequest) -> Result<S
         (SearchApi::Legacy, None) => "[]".to_owned(),
         (SearchApi::Legacy, Some(url)) => serde_json::json!([{"href": url, "rel": "next"}]).to_string(),
     };
-    // The count and the search ran concurrently, so the search may have found events that were recorded after the count.
+    // The count and the search ran concurrently, so the search may have found events that the count missed.
     let total = total.max(count as u64);
     Ok(format!(r#"{{"results":[{results}],"total_count":{total},"links":{links}}}"#))
 }

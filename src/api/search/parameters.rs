@@ -21,6 +21,7 @@ pub(super) enum SearchApi {
     Legacy,
 }
 
+/// The parsed query of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SearchRequest {
     pub(super) api: SearchApi,
@@ -29,7 +30,8 @@ pub(super) struct SearchRequest {
     pub(super) cursor: Option<SearchCursor>,
     /// The page number, from 1; only for [`SearchApi::Legacy`].
     page: u32,
-    /// The parameters that the next page's URL repeats: as sent, without the page's position and the time range.
+    /// The other parameters of the request, which the next page's URL repeats unchanged: all except `cursor`, `page`, `from` and
+    /// `to`.
     other_parameters: Vec<(String, String)>,
 }
 
@@ -48,7 +50,7 @@ const MAX_FILTER_VALUES: usize = 1000;
 const QUERY_ENCODE_SET: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
-/// The filters of the older API: its parameter names, and the names of the same filters in the current API.
+/// The filters of the older API: the name of each filter there, and its name in the current API.
 const LEGACY_NAMES: [(&str, &str); 9] = [
     ("bounce_classes", "bounce_classes"),
     ("campaign_ids", "campaigns"),
@@ -62,7 +64,7 @@ const LEGACY_NAMES: [(&str, &str); 9] = [
 ];
 
 impl SearchRequest {
-    /// Parses a query string. The default range is the day before `now`, without its last minute.
+    /// Parses a query string. The default time range is the 24 hours before `now`, without the last minute.
     pub(super) fn parse(api: SearchApi, query: &str, now: Timestamp) -> Result<Self, InvalidParameter> {
         let mut pairs = Vec::new();
         for (name, value) in Form::parse(query.as_bytes()).pairs() {
@@ -92,7 +94,7 @@ impl SearchRequest {
             search_request.set_parameter(name, value, &delimiter)?;
         }
         if !pairs.iter().any(|(name, _)| name == "to") {
-            // A range that starts within the last minute is empty, not invalid.
+            // Without `to`, a time range that starts within the last minute is empty, not invalid.
             search_request.search.to = search_request.search.to.max(search_request.search.from);
         }
         let is_position_or_range = |name: &str| matches!(name, "cursor" | "page" | "from" | "to");
@@ -105,7 +107,7 @@ impl SearchRequest {
     }
 
     fn set_parameter(&mut self, name: &str, value: &str, delimiter: &str) -> Result<(), InvalidParameter> {
-        let values = || {
+        let parse_values = || {
             let values: Vec<_> = value
                 .split(delimiter)
                 .map(str::trim)
@@ -119,17 +121,17 @@ impl SearchRequest {
                 _ => Err(invalid(name, &format!("has more than {MAX_FILTER_VALUES} values"))),
             }
         };
-        let number = |max: u32| {
+        let parse_number = |max: u32| {
             let number = value.parse().ok().filter(|number| (1..=max).contains(number));
             number.ok_or_else(|| invalid(name, &format!("must be a whole number from 1 to {max}")))
         };
         match (self.api, name) {
             (_, "from") => self.search.from = parse_time(name, value)?,
             (_, "to") => self.search.to = parse_time(name, value)?,
-            (_, "per_page") => self.per_page = number(MAX_PER_PAGE)?,
-            (_, "events") => self.search.types = values()?,
+            (_, "per_page") => self.per_page = parse_number(MAX_PER_PAGE)?,
+            (_, "events") => self.search.types = parse_values()?,
             (SearchApi::Current, "delimiter") => {}
-            (SearchApi::Current, "event_ids") => self.search.ids = values()?,
+            (SearchApi::Current, "event_ids") => self.search.ids = parse_values()?,
             (SearchApi::Current, "cursor") if value == "initial" => {}
             (SearchApi::Current, "cursor") => {
                 let cursor = SearchCursor::decode(value);
@@ -138,9 +140,9 @@ impl SearchRequest {
                         invalid(name, "must be 'initial' or a cursor that this API returned")
                     })?);
             }
-            (SearchApi::Legacy, "page") => self.page = number(u32::MAX)?,
+            (SearchApi::Legacy, "page") => self.page = parse_number(u32::MAX)?,
             (SearchApi::Legacy, "reason") => {
-                self.search.reason_contains = Some(values()?.join(delimiter));
+                self.search.reason_contains = Some(parse_values()?.join(delimiter));
             }
             (SearchApi::Legacy, "timezone") if value.eq_ignore_ascii_case("UTC") => {}
             (SearchApi::Legacy, "timezone") => {
@@ -157,13 +159,13 @@ impl SearchRequest {
                 let index = index.ok_or_else(|| {
                     invalid(name, &format!("is unknown; known parameters: {}", parameter_names(api)))
                 })?;
-                self.search.columns.push((index, values()?));
+                self.search.columns.push((index, parse_values()?));
             }
         }
         Ok(())
     }
 
-    /// The number of events before the page.
+    /// The number of results on the pages before this one, for pages by number.
     pub(super) fn offset(&self) -> u64 {
         u64::from(self.page - 1) * u64::from(self.per_page)
     }
@@ -209,13 +211,15 @@ fn parameter_names(api: SearchApi) -> String {
     names.join(", ")
 }
 
-/// Parses a time such as `2026-11-22T10:00:00Z`. It also accepts `2026-11-22T10:00`, without seconds and zone, as UTC.
+/// Parses a time such as `2026-11-22T10:00:00Z`. Also accepts `2026-11-22T10:00`, without seconds and time zone, as a time in
+/// UTC.
 fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
-    let civil =
+    let parse_utc_civil_time =
         || value.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
     let invalid_time = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
-    // A plus sign that was not percent-encoded has been decoded as a space; it is restored.
-    value.replace(' ', "+").parse().ok().or_else(civil).ok_or_else(invalid_time)
+    // Decoding the query turned a plus sign that was not percent-encoded, as in `+01:00`, into a space, which becomes a plus sign
+    // again.
+    value.replace(' ', "+").parse().ok().or_else(parse_utc_civil_time).ok_or_else(invalid_time)
 }
 
 #[cfg(test)]

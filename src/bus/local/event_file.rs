@@ -1,7 +1,7 @@
-//! The file of the local bus.
+//! The bus file: the file to which the local bus appends events.
 //!
-//! An append is durable when it returns; a failed append leaves the file as it was. Opening the file recovers lost
-//! lines from the journal and truncates incomplete lines at its end.
+//! An append returns only after its lines are durable; a failed append leaves the bus file as it was. Opening the bus file
+//! restores from the journal the lines that a crash lost, and truncates incomplete lines at the end of the file.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,14 +12,14 @@ use serde::de::IgnoredAny;
 use super::file_identity::FileIdentity;
 use super::journal::Journal;
 
-/// Capacity of the buffer of pending events, in bytes, and the number of bytes of lines at which the writer flushes.
+/// Capacity of the buffer of pending events, in bytes. Also the number of bytes of collected lines at which the writer flushes.
 pub(super) const FLUSH_BATCH_BYTES: usize = 4 << 20;
-/// Maximum length of the end of the file that a crash can damage and the journal cannot restore, in bytes: twice the
-/// largest flush. The last line of a flush has at most 9 MiB: an entry of 1 MiB of line breaks, and up to eight bytes
-/// for the offset of each of them.
+/// Maximum number of bytes at the end of the file that a crash can damage and the journal cannot restore: twice the largest
+/// flush. The last line of a flush has at most 9 MiB: an entry of 1 MiB of line breaks, and up to eight bytes for the offset of
+/// each line break.
 const MAX_UNFLUSHED_BYTES: u64 = 2 * (FLUSH_BATCH_BYTES as u64 + (9 << 20));
 
-/// The bus file. Its first `length` bytes are durable, either in the file or in the journal.
+/// The bus file. The first `length` bytes of its content are durable, either in the file or in the journal.
 pub(super) struct EventFile {
     identity: FileIdentity,
     file: File,
@@ -29,7 +29,7 @@ pub(super) struct EventFile {
 
 impl EventFile {
     /// Opens the bus file from `file`, the open file at `path`. Restores from the journal the lines that a crash lost, and
-    /// cuts off an incomplete last line, which was never acknowledged.
+    /// truncates incomplete lines at the end, which the bus never acknowledged.
     pub(super) fn open(path: PathBuf, mut file: File) -> std::io::Result<Self> {
         let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
         let length = end_of_last_complete_line(&mut file)?;
@@ -39,12 +39,12 @@ impl EventFile {
         Ok(Self { identity: FileIdentity::new(path, &file)?, file, length, journal })
     }
 
-    /// Length of the durable part, in bytes.
+    /// Length of the durable part of the file, in bytes.
     pub(super) fn flushed_length(&self) -> u64 {
         self.length
     }
 
-    /// Appends lines and makes them durable. After a failure the file is as it was before.
+    /// Appends lines and makes them durable. A failed append leaves the file as it was before.
     pub(super) fn append(&mut self, lines: &[u8]) -> std::io::Result<()> {
         let result = self.write(lines);
         match result {
@@ -73,14 +73,15 @@ impl EventFile {
         Ok(())
     }
 
-    /// Flushes the file itself and empties the journal.
+    /// Flushes the bus file and empties the journal.
     pub(super) fn close(mut self) -> std::io::Result<()> {
         self.journal.close(&self.file)
     }
 }
 
-/// The offset after the last complete line. Damaged lines before that offset stay in the file: a crash can damage them
-/// and keep later lines, which may have been acknowledged, because the blocks of a flush reach the disk in any order.
+/// Returns the offset after the last complete line. Damaged lines before that offset stay in the file, because complete lines
+/// after them may have been acknowledged. A crash can damage a line and keep a later one, because the blocks of a flush reach the
+/// disk in any order.
 fn end_of_last_complete_line(file: &mut File) -> std::io::Result<u64> {
     let length = file.seek(SeekFrom::End(0))?;
     let tail_start = length.saturating_sub(MAX_UNFLUSHED_BYTES);
@@ -88,12 +89,12 @@ fn end_of_last_complete_line(file: &mut File) -> std::io::Result<u64> {
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     // Skip the first line of the tail, which may be cut off, unless the tail is the whole file.
-    let first_line = match tail_start {
+    let first_line_start = match tail_start {
         0 => 0,
         _ => memchr::memchr(b'\n', &tail).map_or(tail.len(), |at| at + 1),
     };
     let mut end = tail.len();
-    for line in tail[first_line..].split_inclusive(|b| *b == b'\n').rev() {
+    for line in tail[first_line_start..].split_inclusive(|b| *b == b'\n').rev() {
         if line.last() == Some(&b'\n') && serde_json::from_slice::<IgnoredAny>(line).is_ok() {
             break;
         }
@@ -177,7 +178,7 @@ mod tests {
         std::fs::write(&path, "{\"before\":1}\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
         let event_file = EventFile::open(path.clone(), file).unwrap();
-        // Writes to a read-only file fail, as on a full disk.
+        // Writes to a file that is open for reading only fail, as on a full disk.
         let mut read_only = EventFile { file: File::open(&path).unwrap(), ..event_file };
         assert!(read_only.append(b"{}\n").is_err());
         let file = File::options().read(true).write(true).open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Detects that an open file was moved or deleted.
+//! Detects that an open file was moved, replaced or deleted.
 
 use std::fs::{File, Metadata};
 use std::io::Error;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
-/// The identity of an open file, and the path that should name it.
+/// The identity of an open file, and the path under which it was opened.
 pub(super) struct FileIdentity {
     path: PathBuf,
     identity: Identity,
@@ -18,7 +18,8 @@ impl FileIdentity {
         Ok(Self { path, identity: Identity::from_file(file)? })
     }
 
-    /// Checks that the path still names the file, because readers would not find lines in a moved file.
+    /// Checks that the path still names the open file. Readers of the path would not find lines that are appended to a moved
+    /// file.
     pub(super) fn check_unmoved(&self) -> std::io::Result<()> {
         let is_unmoved = Identity::from_path(&self.path).is_ok_and(|current| current == self.identity);
         is_unmoved.then_some(()).ok_or_else(|| {
@@ -34,8 +35,8 @@ struct Identity {
     inode: u64,
 }
 
-/// On Linux, `statx` reads the inode number only. If it read the file's times, the kernel would store a new nanosecond
-/// timestamp at the next write, and the next flush would have to write one more block.
+/// On Linux, `statx` reads the device and the inode number only. If `statx` also read the file's timestamps, the kernel would
+/// store a new nanosecond timestamp at the next write to the file, and the next flush would have to write one more block.
 impl Identity {
     /// The identity of an open file.
     fn from_file(file: &File) -> std::io::Result<Self> {
@@ -46,7 +47,7 @@ impl Identity {
         file.metadata().map(|metadata| Self::from_metadata(&metadata))
     }
 
-    /// The identity of the file that the path names now.
+    /// The identity of the file that `path` names now.
     fn from_path(path: &Path) -> std::io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Ok(identity) = Self::from_statx(CWD, path, AtFlags::empty()) {
@@ -68,7 +69,7 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// Returns the same identity for every file, because other systems do not allow moving an open file.
+    /// Returns the same identity for every file, because systems other than Unix do not allow moving an open file.
     #[cfg(not(unix))]
     fn from_metadata(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }

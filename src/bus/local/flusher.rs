@@ -1,4 +1,4 @@
-//! Background fsync thread for the local bus file.
+//! The background thread that flushes the bus file (fsync).
 
 use std::fs::File;
 use std::io::Error;
@@ -10,13 +10,15 @@ use std::thread::JoinHandle;
 #[cfg(target_os = "linux")]
 use rustix::fs::{Advice, fadvise};
 
-/// Fsyncs the bus file in a background thread: when one half of the journal is full and the writer fills the other.
+/// Flushes the bus file in a background thread. The writer requests a flush when one half of the journal is full, and meanwhile
+/// fills the other half.
 pub(super) struct Flusher {
     requests: Option<Sender<u64>>,
     results: Receiver<std::io::Result<()>>,
     thread: Option<JoinHandle<()>>,
     is_flushing: bool,
-    /// The error of a failed flush. After a failed fsync the kernel may drop the dirty pages, so a retry is unsafe.
+    /// The error of a failed flush. After a failed fsync the kernel may discard the data that it could not write, so a second
+    /// fsync could succeed without that data.
     error: Option<String>,
 }
 
@@ -40,22 +42,22 @@ impl Flusher {
         Ok(Self { requests: Some(requests), results, thread: Some(thread), is_flushing: false, error: None })
     }
 
-    /// Waits for the previous flush, and starts a flush of the file. `end` is the number of bytes in the file.
+    /// Waits for the previous flush, and starts a flush of the bus file. `end` is the number of bytes in the file.
     pub(super) fn start_flush(&mut self, end: u64) -> std::io::Result<()> {
-        self.wait()?;
+        self.wait_for_flush()?;
         self.is_flushing = self.requests.as_ref().is_some_and(|requests| requests.send(end).is_ok());
         self.is_flushing.then_some(()).ok_or_else(|| Error::other("the flush thread has stopped"))
     }
 
-    /// Records an error, after which every flush fails and the journal overwrites nothing.
+    /// Records an error, if there is one. From then on every flush fails, so that the journal overwrites no half.
     pub(super) fn record_error(&mut self, error: Option<&Error>) {
         if let Some(error) = error {
             self.error = Some(error.to_string());
         }
     }
 
-    /// Waits for the running flush, and returns its error or an earlier one.
-    pub(super) fn wait(&mut self) -> std::io::Result<()> {
+    /// Waits for the running flush, and returns the error of this flush or the recorded error of an earlier one.
+    pub(super) fn wait_for_flush(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.is_flushing) {
             let result = self.results.recv().map_err(Error::other).flatten();
             self.record_error(result.as_ref().err());
@@ -69,18 +71,18 @@ impl Flusher {
     }
 }
 
-/// Drops the durable part of the file from the page cache. Otherwise each append takes a memory page that was unused
-/// for a long time, which a virtual machine often has to request from its host. This can take longer than the flush.
+/// Drops the durable part of the bus file from the page cache. Otherwise each append takes a memory page that was unused for a
+/// long time. A virtual machine often has to request such a page from its host, which can take longer than the flush.
 #[cfg(target_os = "linux")]
 fn drop_from_page_cache(events: &File, end: u64) {
-    // The call is a hint, so an error does not matter.
+    // The call is only a hint to the kernel, so an error does not matter.
     let _ = fadvise(events, 0, NonZeroU64::new(end), Advice::DontNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
 fn drop_from_page_cache(_: &File, _: u64) {}
 
-/// Stops the thread, which closes its handle to the bus file.
+/// Stops the flush thread, so that its handle to the bus file is closed.
 impl Drop for Flusher {
     fn drop(&mut self) {
         self.requests = None;

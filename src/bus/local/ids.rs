@@ -1,11 +1,11 @@
 //! Event ids in the form of random UUIDs.
 //!
-//! Only the first id needs random bytes from the operating system.
+//! Only the start of a generator needs random bytes from the operating system.
 
 use uuid::{Builder, Uuid};
 
-/// Generates ids from a random start and a counter. Ids never repeat within a generator, and 122 random bits keep
-/// those of different generators apart.
+/// Generates ids from a random start and a counter. A generator never repeats an id, and the 122 random bits of the start keep
+/// the ids of different generators apart.
 pub(super) struct EventIdGenerator {
     start: u128,
     next: u64,
@@ -19,7 +19,7 @@ impl EventIdGenerator {
     pub(super) fn next_id(&mut self) -> String {
         let count = u128::from(self.next);
         self.next += 1;
-        // The counter uses the low 60 bits, which hold neither the version nor the variant of a UUID.
+        // The counter changes only the low 60 bits, which hold neither the version nor the variant of a UUID.
         let id = self.start ^ (count & ((1 << 60) - 1));
         Builder::from_random_bytes(id.to_be_bytes()).into_uuid().to_string()
     }

@@ -1,12 +1,12 @@
 //! Write-ahead journal for the local bus file.
 //!
-//! Flushing a growing file also flushes its new length and the allocation of its new blocks. The writer therefore first
-//! makes lines durable in the journal, whose blocks are preallocated, and then writes them to the bus file. A
-//! background thread flushes the bus file when half of the journal is full. On open, the journal restores lines that
-//! the bus file lost in a crash.
+//! Flushing a growing file also flushes its new length and the allocation of its new blocks. To avoid this cost, the writer first
+//! makes lines durable in the journal, whose blocks are preallocated, and then writes them to the bus file without flushing it. A
+//! background thread flushes the bus file when half of the journal is full. When the journal is opened, it restores the lines
+//! that the bus file lost in a crash.
 //!
-//! The writer fills the two halves of the journal in turn. It reuses a half only after the bus file holds all of its
-//! lines durably. Each half is a sequence of records (`journal_record`).
+//! The writer fills the two halves of the journal in turn. It overwrites a half only after all lines of that half are durable in
+//! the bus file. Each half is a sequence of records (`journal_record`).
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,12 +20,13 @@ use super::flusher::Flusher;
 use super::journal_record::{HEADER_BYTES, JournalRecord, parse_records, record_size};
 use crate::util::files::open_private;
 
-/// The journal's name in the data folder.
+/// The name of the journal file in the data folder.
 const JOURNAL_FILE: &str = "events.journal";
-/// Size of one half, in bytes.
+/// Size of one half of the journal, in bytes.
 const HALF_BYTES: u64 = 8 << 20;
-/// The first record of a half contains a checksum of the bytes before its lines in the bus file, at most this many.
-/// Recovery compares the checksum to detect that the journal belongs to another bus file.
+/// The maximum number of bytes of the bus file that a preceding checksum covers. The first record of a half contains this
+/// checksum of the bytes before its lines in the bus file. Recovery compares it to detect that the journal belongs to another bus
+/// file.
 const MAX_PRECEDING_BYTES: u64 = 4096;
 
 /// The journal of a bus file.
@@ -36,7 +37,7 @@ pub(super) struct Journal {
     half_bytes: u64,
     /// Whether the second half is the current one.
     is_second_half: bool,
-    /// Used bytes of the current half.
+    /// The number of bytes at the start of the current half that records use.
     used_bytes: u64,
     /// Distinguishes the records of this run from those of earlier runs.
     run_id: u64,
@@ -67,7 +68,7 @@ impl Journal {
         if content.len() as u64 == 2 * half_bytes {
             invalidate_halves(&mut file, half_bytes)?;
         } else {
-            // The journal is new, or its creation was interrupted.
+            // The journal is new, or a crash interrupted its creation.
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
             std::io::copy(&mut std::io::repeat(0).take(2 * half_bytes), &mut file)?;
@@ -93,9 +94,9 @@ impl Journal {
         &self.file_identity
     }
 
-    /// Writes `lines`, which belong at `offset` in the bus file, durably to the journal. Returns `false` if they do not
-    /// fit into a half. After `true` the caller must call [`Journal::commit`] or [`Journal::rollback`], and after an
-    /// error the latter.
+    /// Writes `lines`, which belong at `offset` in the bus file, durably to the journal. Returns `false`, and writes nothing, if
+    /// the lines do not fit into a half. After `true` the caller must call [`Journal::commit`] or [`Journal::rollback`]. After an
+    /// error the caller must call [`Journal::rollback`].
     pub(super) fn write(&mut self, lines: &[u8], offset: u64, bus_file: &mut File) -> std::io::Result<bool> {
         let size = record_size(lines.len());
         if size > self.half_bytes {
@@ -114,13 +115,13 @@ impl Journal {
         Ok(true)
     }
 
-    /// Commits the last record, whose lines the bus file now holds.
+    /// Commits the record that was written last. The caller has written its lines to the bus file.
     pub(super) fn commit(&mut self, lines: &[u8]) {
         self.used_bytes += record_size(lines.len());
     }
 
-    /// Erases the last record, complete or not, because the bus file does not hold its lines. If erasing the record
-    /// fails, the journal cannot switch to the other half until the next start.
+    /// Erases the record that was written last, complete or not, so that recovery does not restore its lines. If erasing fails,
+    /// the journal cannot switch to the other half until the next start.
     pub(super) fn rollback(&mut self) {
         if self.used_bytes == self.half_bytes {
             return;
@@ -139,9 +140,9 @@ impl Journal {
         if self.is_second_half { self.half_bytes + self.used_bytes } else { self.used_bytes }
     }
 
-    /// Flushes the bus file, after which the current half may be overwritten.
+    /// Flushes the bus file, so that the next record can overwrite the current half from its start.
     pub(super) fn checkpoint(&mut self, bus_file: &File) -> std::io::Result<()> {
-        self.flusher.wait()?;
+        self.flusher.wait_for_flush()?;
         let result = bus_file.sync_data();
         self.flusher.record_error(result.as_ref().err());
         result?;
@@ -149,22 +150,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Flushes the bus file and empties the journal, so that a bus file removed later leaves nothing to restore.
+    /// Flushes the bus file and empties the journal. If the bus file is removed afterwards, the journal has no lines to restore.
     pub(super) fn close(&mut self, bus_file: &File) -> std::io::Result<()> {
         self.checkpoint(bus_file)?;
         invalidate_halves(&mut self.file, self.half_bytes)
     }
 }
 
-/// Restores the lines that the bus file lost in a crash. Returns `false` if the journal belongs to another
-/// bus file.
+/// Writes the lines of the journal to the bus file, which may have lost them in a crash. Returns `false`, and writes nothing, if
+/// the journal belongs to another bus file.
 fn recover(journal: &[u8], bus_file: &mut File) -> std::io::Result<bool> {
     let (first_half, second_half) = journal.split_at(journal.len() / 2);
     let mut halves = [parse_records(first_half), parse_records(second_half)];
     halves.sort_by_key(|records| records.first().map(|record| record.file_offset));
     let [older, newer] = halves;
     let Some(first_newer) = newer.first() else { return Ok(true) };
-    // If the halves are not contiguous, all lines before the newer half are durable in the bus file.
+    // If the newer half does not continue the older one, all lines before the newer half are already durable in the bus file.
     let is_contiguous = older.last().is_some_and(|last| last.is_followed_by(first_newer));
     let older = if is_contiguous { older } else { Vec::new() };
     let first = older.first().unwrap_or(first_newer);
@@ -182,7 +183,8 @@ fn recover(journal: &[u8], bus_file: &mut File) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the bus file starts with bytes that differ from `lines` and are not zero. Blocks lost in a crash read as zeros.
+/// Whether the bus file starts with bytes that differ from `lines` and are not zero. A block that was lost in a crash reads as
+/// zeros.
 fn starts_differently(bus_file: &mut File, lines: &[u8]) -> std::io::Result<bool> {
     let mut start = Vec::new();
     bus_file.seek(SeekFrom::Start(0))?;
@@ -190,7 +192,8 @@ fn starts_differently(bus_file: &mut File, lines: &[u8]) -> std::io::Result<bool
     Ok(start.iter().zip(lines).any(|(actual, expected)| actual != expected && *actual != 0))
 }
 
-/// Renames the journal of another bus file, which may hold lines that the other file lost in a crash.
+/// Renames a journal that belongs to another bus file. The journal is kept, because it may hold lines that the other bus file
+/// lost in a crash.
 fn move_aside(path: &Path) -> std::io::Result<()> {
     let aside_path = path.with_file_name(format!("{JOURNAL_FILE}.{}", Timestamp::now().as_nanosecond()));
     std::fs::rename(path, &aside_path)?;
@@ -199,7 +202,7 @@ fn move_aside(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Erases the first header of both halves, which invalidates all records.
+/// Erases the first record header of each half. This invalidates all records, because parsing of a half stops at an invalid one.
 fn invalidate_halves(file: &mut File, half_bytes: u64) -> std::io::Result<()> {
     for start in [0, half_bytes] {
         file.seek(SeekFrom::Start(start))?;
@@ -208,7 +211,7 @@ fn invalidate_halves(file: &mut File, half_bytes: u64) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// The checksum of the bytes before `offset`, at most [`MAX_PRECEDING_BYTES`] of them.
+/// Returns the checksum of the bytes of the bus file before `offset`, at most [`MAX_PRECEDING_BYTES`] of them.
 fn checksum_before(offset: u64, bus_file: &mut File) -> std::io::Result<u32> {
     let mut preceding = Vec::new();
     bus_file.seek(SeekFrom::Start(offset.saturating_sub(MAX_PRECEDING_BYTES)))?;
@@ -226,7 +229,7 @@ mod tests {
 
     const SMALL_HALF_BYTES: u64 = 4 * BLOCK_BYTES;
 
-    /// A bus file and its journal in a folder, with simulated crashes.
+    /// A bus file and its journal in a temporary folder. A test can simulate crashes of this bus.
     struct TestBus {
         folder: TempDir,
         events: File,
@@ -248,7 +251,7 @@ mod tests {
             Self { folder, events, journal, length }
         }
 
-        /// Appends lines of `size` bytes, different on every call.
+        /// Appends `size` bytes of lines to the bus file. Every call appends different lines.
         fn append(&mut self, size: usize) {
             let lines = self.lines(size);
             let is_journaled = self.journal.write(&lines, self.length, &mut self.events).unwrap();
@@ -261,7 +264,7 @@ mod tests {
             self.length += lines.len() as u64;
         }
 
-        /// Writes lines of `size` bytes to the journal, and rolls them back.
+        /// Writes a record with `size` bytes of lines to the journal, and rolls it back.
         fn write_and_roll_back(&mut self, size: usize) {
             let lines = self.lines(size);
             assert!(self.journal.write(&lines, self.length, &mut self.events).unwrap());
@@ -279,8 +282,8 @@ mod tests {
             std::fs::read(self.folder.path().join("events.jsonl")).unwrap()
         }
 
-        /// Simulates a power loss after which the bus file holds only its first `durable_length` bytes, and opens it
-        /// again. The bytes after them are truncated if `is_truncated`, else they read as zeros.
+        /// Simulates a power loss after which the bus file holds only its first `durable_length` bytes, and opens the bus file
+        /// again. The lost bytes are truncated if `is_truncated`; otherwise they read as zeros.
         fn crash_and_reopen(self, durable_length: u64, is_truncated: bool) -> Self {
             let Self { folder, events, journal, .. } = self;
             let length = events.metadata().unwrap().len();
@@ -351,7 +354,7 @@ mod tests {
     fn a_rolled_back_record_is_overwritten() {
         let mut bus = TestBus::new();
         bus.append(100);
-        // The publishers of these lines get an error.
+        // The publishers of the lines that are rolled back would get an error.
         bus.write_and_roll_back(8000);
         bus.append(20);
         bus.append(20);
@@ -364,7 +367,7 @@ mod tests {
         let mut bus = TestBus::new();
         bus.append(2 * 4096);
         bus.write_and_roll_back(100);
-        // The lines do not fit into the current half, whose other lines may not be durable yet.
+        // These lines do not fit into the current half. The lines before them may not be durable in the bus file yet.
         bus.append(2 * 4096);
         let before = bus.content();
         assert!(bus.crash_and_reopen(0, true).content() == before);

@@ -1,28 +1,30 @@
-//! Journal record format: a checksummed header and JSONL lines.
+//! The format of a journal record: a header with a checksum, and JSONL lines.
 //!
-//! A record is a header of [`HEADER_BYTES`] bytes followed by lines of the bus file, and starts at a block boundary.
-//! It is valid only if its checksum matches and its lines follow those of the previous record in the bus file.
+//! A record starts at a block boundary. It is a header of [`HEADER_BYTES`] bytes followed by lines of the bus file. A record is
+//! valid only if its checksum matches and its lines directly follow the lines of the previous record in the bus file.
 
-/// Alignment of records, so that a torn block damages one record at most.
+/// Alignment of records in bytes. Each record has its own blocks, so that a partly written block damages one record at most.
 pub(super) const BLOCK_BYTES: u64 = 4096;
-/// Length of the header in bytes. Its little-endian fields are [`MAGIC`] (u32), the run id (u64), the offset of the
-/// lines in the bus file (u64), their length (u64), the checksum of the bytes before them in the bus file (u32), and
-/// the checksum of the preceding fields and the lines (u32).
+/// Length of a record's header in bytes. The header's little-endian fields are [`MAGIC`] (u32), the run id (u64), the offset of
+/// the lines in the bus file (u64), the length of the lines (u64), the preceding checksum (u32), and the checksum of all these
+/// fields and the lines (u32).
 pub(super) const HEADER_BYTES: usize = 36;
-/// First field of a record; it identifies the version of the format.
+/// First field of a record. It identifies the journal format and its version.
 const MAGIC: u32 = 0x686b_6201;
 
-/// A record: lines, and their offset in the bus file.
+/// A journal record: lines, and their offset in the bus file.
 pub(super) struct JournalRecord<'a> {
+    /// Random id of the run of the process that wrote the record.
     pub(super) run_id: u64,
+    /// Offset of the lines in the bus file.
     pub(super) file_offset: u64,
-    /// Checksum of the bytes before the lines in the bus file, in the first record of a half; otherwise zero.
+    /// In the first record of a half, the checksum of the bytes before the lines in the bus file; otherwise zero.
     pub(super) preceding_checksum: u32,
     pub(super) lines: &'a [u8],
 }
 
 impl<'a> JournalRecord<'a> {
-    /// Parses the record at the start of `half`; `None` if it is invalid.
+    /// Parses the record at the start of `half`; `None` if the record is invalid.
     pub(super) fn parse(half: &'a [u8]) -> Option<Self> {
         let (header, body) = half.split_at_checked(HEADER_BYTES)?;
         let read_u64 = |at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?));
@@ -37,7 +39,7 @@ impl<'a> JournalRecord<'a> {
         })
     }
 
-    /// Replaces the content of `record` with the encoded record.
+    /// Replaces the content of the buffer `record` with this record in its encoded form.
     pub(super) fn encode(&self, record: &mut Vec<u8>) {
         record.clear();
         record.extend_from_slice(&MAGIC.to_le_bytes());
@@ -50,17 +52,18 @@ impl<'a> JournalRecord<'a> {
         record.extend_from_slice(self.lines);
     }
 
+    /// Offset in the bus file after the lines of this record.
     fn end_offset(&self) -> u64 {
         self.file_offset + self.lines.len() as u64
     }
 
-    /// Whether the same run wrote `next` directly after this record.
+    /// Whether `next` comes from the same run and its lines directly follow those of this record in the bus file.
     pub(super) fn is_followed_by(&self, next: &Self) -> bool {
         (self.run_id, self.end_offset()) == (next.run_id, next.file_offset)
     }
 }
 
-/// Parses the valid records of one half.
+/// Parses the records of one half, up to the first invalid one.
 pub(super) fn parse_records(half: &[u8]) -> Vec<JournalRecord<'_>> {
     let mut records: Vec<JournalRecord<'_>> = Vec::new();
     let mut remaining = half;

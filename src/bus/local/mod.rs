@@ -1,11 +1,11 @@
-//! The local bus, an append-only JSONL file.
+//! The local bus appends events as lines to a JSONL file, the bus file.
 //!
-//! The bus acknowledges an event only after its line is durable.
+//! The bus acknowledges an event only after the line of the event is durable.
 //!
-//! One thread, the [`flusher`], owns the file. It takes all pending events, writes their lines together and flushes once, so that
-//! many webhooks share the cost of a flush. It flushes to a `journal`, which is cheaper than a flush of the growing
-//! file. The first publisher of such a group requests the flush; it first yields to the scheduler, so that other
-//! publishers that are ready join the group.
+//! One thread, the [`Writer`], owns the bus file. It takes all pending events, writes their lines together and flushes once, so
+//! that many webhooks share the cost of a flush. The writer flushes the [`journal`], because a flush of the growing bus file
+//! costs more. The publisher of the first pending event requests the flush. Before its request, this publisher yields to the
+//! scheduler, so that the events of other publishers that are ready join the same flush.
 
 mod event_file;
 mod file_identity;
@@ -34,36 +34,37 @@ use crate::util::files::open_private;
 
 /// Name of the bus file in the data folder.
 const EVENTS_FILE: &str = "events.jsonl";
-/// Number of lines by which a receiver of [`LocalBus::subscribe`] may lag before it loses the oldest ones.
+/// Number of lines by which a receiver of [`LocalBus::subscribe`] may lag behind before it loses the oldest unread lines.
 const LINE_CHANNEL_CAPACITY: usize = 1024;
-/// Bytes that an event occupies in the buffer in addition to its entry size: the rest of its line, and the rest of the
-/// request's read buffer, which the event keeps in memory.
+/// Bytes that an event is charged in the buffer in addition to its entry size: for the other fields of its line, and for the rest
+/// of the HTTP request's read buffer, which the event keeps in memory.
 const EVENT_OVERHEAD_BYTES: usize = 8 << 10;
 
-/// A bus that appends events to a file in a folder.
+/// A bus that appends events to the bus file in a folder.
 pub struct LocalBus {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     path: PathBuf,
     writer: Option<JoinHandle<()>>,
 }
 
 /// State shared by publishers and the writer thread.
-struct Shared {
+struct SharedState {
     buffer: Mutex<PendingBuffer>,
     /// Wakes the writer thread.
     work_available: Condvar,
-    /// Free bytes of the buffer of pending events.
+    /// One permit for each free byte of the buffer of pending events.
     free_bytes: Semaphore,
-    lines: broadcast::Sender<Arc<str>>,
-    /// Length of the durable part of the file, in bytes.
-    length: watch::Sender<u64>,
+    /// Sends every durable line to the subscribers.
+    line_sender: broadcast::Sender<Arc<str>>,
+    /// Length of the durable part of the bus file, in bytes.
+    durable_length: watch::Sender<u64>,
 }
 
-/// The events for the next flush.
+/// The events that the next flush writes.
 #[derive(Default)]
 struct PendingBuffer {
     pending_events: Vec<PendingEvent>,
-    /// Whether a publisher requested the flush.
+    /// Whether a publisher has requested this flush.
     is_flush_requested: bool,
     /// Whether the writer thread waits for `work_available`.
     is_writer_waiting: bool,
@@ -71,18 +72,20 @@ struct PendingBuffer {
     is_closed: bool,
 }
 
-/// A pending event.
+/// An event that waits for the next flush.
 struct PendingEvent {
     event: Arc<Event>,
-    /// Time of arrival.
+    /// When the publisher passed the event to the bus.
     received_at: Timestamp,
-    /// Bytes charged against `Shared::free_bytes`.
+    /// Bytes of the buffer that the event occupies: the number of permits that it took from `SharedState::free_bytes`.
     charged_bytes: usize,
+    /// Sends the result of the flush to the publisher.
     completion: oneshot::Sender<WriteResult>,
 }
 
-/// Requests the next flush when dropped, so that the flush happens even if the first publisher is cancelled.
-struct FlushOnDrop<'a>(&'a Shared);
+/// Requests the next flush when it is dropped, so that the flush happens even if the first publisher is cancelled before its own
+/// request.
+struct FlushOnDrop<'a>(&'a SharedState);
 
 impl Drop for FlushOnDrop<'_> {
     fn drop(&mut self) {
@@ -96,16 +99,17 @@ impl Drop for FlushOnDrop<'_> {
     }
 }
 
-/// The result of writing one event, with the text of the error.
+/// The result of writing one event. The error is a text, because all publishers of a failed flush share it.
 type WriteResult = Result<(), Arc<str>>;
 
-impl Shared {
+impl SharedState {
     fn lock_buffer(&self) -> MutexGuard<'_, PendingBuffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an event to the next flush. The first publisher gets a [`FlushOnDrop`], which requests the flush on drop.
-    fn add(&self, pending: PendingEvent) -> Option<FlushOnDrop<'_>> {
+    /// Adds an event to the next flush. Returns a [`FlushOnDrop`] to the first publisher of this flush, which must drop it to
+    /// request the flush.
+    fn enqueue(&self, pending: PendingEvent) -> Option<FlushOnDrop<'_>> {
         let mut buffer = self.lock_buffer();
         buffer.pending_events.push(pending);
         let is_first = buffer.pending_events.len() == 1;
@@ -113,8 +117,8 @@ impl Shared {
         is_first.then(|| FlushOnDrop(self))
     }
 
-    /// Waits for a flush request and moves the pending events into `pending_events`, which must be empty. Returns `false`
-    /// when the bus is closed and no event is pending.
+    /// Waits for a flush request, moves the events of the buffer into `pending_events`, which must be empty, and releases their
+    /// bytes of the buffer. Returns `false` if the bus is closed and no event is pending.
     fn take_pending(&self, pending_events: &mut Vec<PendingEvent>) -> bool {
         let mut buffer = self.lock_buffer();
         while !buffer.is_flush_requested && !buffer.is_closed {
@@ -124,7 +128,7 @@ impl Shared {
         buffer.is_flush_requested = false;
         std::mem::swap(&mut buffer.pending_events, pending_events);
         drop(buffer);
-        self.free_bytes.add_permits(pending_events.iter().map(|publish| publish.charged_bytes).sum());
+        self.free_bytes.add_permits(pending_events.iter().map(|pending| pending.charged_bytes).sum());
         !pending_events.is_empty()
     }
 }
@@ -132,7 +136,7 @@ impl Shared {
 /// Why a [`LocalBus`] cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenBusError {
-    /// The file cannot be created, read or written.
+    /// The bus file cannot be created, read or written.
     #[error("{path}: {error}; choose a folder you can write to with --data")]
     Io {
         /// The file.
@@ -140,7 +144,7 @@ pub enum OpenBusError {
         /// The error of the operating system.
         error: std::io::Error,
     },
-    /// Another process holds the lock on the file.
+    /// Another process holds the lock on the bus file.
     #[error("{path} is in use by another hookbridge; stop that one, or choose another folder with --data")]
     InUse {
         /// The file.
@@ -149,15 +153,15 @@ pub enum OpenBusError {
 }
 
 impl LocalBus {
-    /// Opens the bus in `folder`, which must exist. Truncates an incomplete last line, which a crash left behind and
-    /// the bus never acknowledged.
+    /// Opens the bus in `folder`, which must exist. Restores lines that the bus file lost in a crash, and truncates incomplete
+    /// lines at its end, which the bus never acknowledged.
     ///
     /// # Errors
-    /// When the file cannot be opened or recovered, or another process has it open.
+    /// The bus file cannot be opened or recovered, or another process has locked it.
     pub fn open(folder: &Path) -> Result<Self, OpenBusError> {
         let path = folder.join(EVENTS_FILE);
         let io_error = |error| OpenBusError::Io { path: path.clone(), error };
-        // Owner-only permissions: payloads may be sensitive.
+        // Only the owner may read the file, because payloads may be sensitive.
         let file = open_private(&path).map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -167,15 +171,15 @@ impl LocalBus {
         // Sync the folder, so that the directory entry of a new file is durable, too.
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)?;
         let file = EventFile::open(path.clone(), file).map_err(io_error)?;
-        let (lines, _) = broadcast::channel(LINE_CHANNEL_CAPACITY);
+        let (line_sender, _) = broadcast::channel(LINE_CHANNEL_CAPACITY);
         let free_bytes = Semaphore::new(FLUSH_BATCH_BYTES);
-        let length = watch::Sender::new(file.flushed_length());
-        let shared = Arc::new(Shared {
+        let durable_length = watch::Sender::new(file.flushed_length());
+        let shared = Arc::new(SharedState {
             buffer: Mutex::default(),
             work_available: Condvar::new(),
             free_bytes,
-            lines,
-            length,
+            line_sender,
+            durable_length,
         });
         let writer_shared = shared.clone();
         let writer = std::thread::Builder::new()
@@ -185,23 +189,23 @@ impl LocalBus {
         Ok(Self { shared, path, writer: Some(writer) })
     }
 
-    /// The path of the file.
+    /// The path of the bus file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Subscribes to every line written from now on; a line arrives once it is durable.
+    /// Subscribes to every line that is written from now on. The receiver gets a line once the line is durable.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
-        self.shared.lines.subscribe()
+        self.shared.line_sender.subscribe()
     }
 
-    /// Watches the length of the durable part of the file, in bytes. The durable part always ends with a complete line.
+    /// Watches the length of the durable part of the bus file, in bytes. The durable part always ends with a complete line.
     pub fn watch_length(&self) -> watch::Receiver<u64> {
-        self.shared.length.subscribe()
+        self.shared.durable_length.subscribe()
     }
 }
 
-/// Stops the writer thread after it wrote the pending events.
+/// Stops the writer thread after it has written the pending events.
 impl Drop for LocalBus {
     fn drop(&mut self) {
         self.shared.lock_buffer().is_closed = true;
@@ -220,7 +224,7 @@ impl Bus for LocalBus {
             self.shared.free_bytes.acquire_many(u32::try_from(charged_bytes).ok()?).await.ok()?.forget();
             let (completion, completed) = oneshot::channel();
             let pending = PendingEvent { event: event.clone(), received_at, charged_bytes, completion };
-            if let Some(flush) = self.shared.add(pending) {
+            if let Some(flush) = self.shared.enqueue(pending) {
                 // Yield once, so that other publishers that are ready join this flush.
                 yield_now().await;
                 drop(flush);
@@ -236,13 +240,13 @@ impl Bus for LocalBus {
     }
 }
 
-/// The state of the writer thread, which owns the file.
+/// The writer thread, which owns the bus file.
 struct Writer {
     file: EventFile,
     ids: EventIdGenerator,
     /// The lines of the next flush.
     lines: Vec<u8>,
-    /// The channels that notify the publishers of these lines.
+    /// The channels to the publishers of `lines`. Each publisher receives the result of the flush.
     completions: Vec<oneshot::Sender<WriteResult>>,
 }
 
@@ -251,12 +255,12 @@ impl Writer {
         Self { file, ids: EventIdGenerator::new(), lines: Vec::new(), completions: Vec::new() }
     }
 
-    /// Writes pending events until the bus is closed.
-    fn run(mut self, shared: &Shared) {
+    /// Writes pending events until the bus is closed, then closes the bus file.
+    fn run(mut self, shared: &SharedState) {
         let mut pending_events = Vec::new();
         while shared.take_pending(&mut pending_events) {
             for pending in pending_events.drain(..) {
-                self.add(pending);
+                self.append_line(pending);
                 if self.lines.len() >= FLUSH_BATCH_BYTES {
                     self.flush(shared);
                 }
@@ -268,12 +272,13 @@ impl Writer {
         }
     }
 
-    fn add(&mut self, pending: PendingEvent) {
+    /// Appends the line of an event to `lines`. If the event cannot be serialized, its publisher gets the error at once.
+    fn append_line(&mut self, pending: PendingEvent) {
         let id = self.ids.next_id();
         let origin = AwsOriginRef { account: "000000000000", region: "local" };
         let envelope = Envelope::from_event(&pending.event, &id, origin, pending.received_at);
         let line_start = self.lines.len();
-        match envelope.write_log_line(pending.event.detail.as_str(), &mut self.lines) {
+        match envelope.write_bus_file_line(pending.event.detail.as_str(), &mut self.lines) {
             Ok(()) => self.completions.push(pending.completion),
             Err(error) => {
                 self.lines.truncate(line_start);
@@ -283,20 +288,20 @@ impl Writer {
     }
 
     /// Makes the lines durable, then notifies subscribers and publishers.
-    fn flush(&mut self, shared: &Shared) {
+    fn flush(&mut self, shared: &SharedState) {
         if self.lines.is_empty() {
             return;
         }
         let result: WriteResult = self.file.append(&self.lines).map_err(|error| error.to_string().into());
-        if result.is_ok() && shared.lines.receiver_count() > 0 {
+        if result.is_ok() && shared.line_sender.receiver_count() > 0 {
             for line in self.lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-                // Fails only if the last subscriber has just been dropped, which is fine.
-                let _ = shared.lines.send(String::from_utf8_lossy(line).into());
+                // `send` fails only if the last subscriber has just been dropped. Then no subscriber needs the line.
+                let _ = shared.line_sender.send(String::from_utf8_lossy(line).into());
             }
         }
-        shared.length.send_replace(self.file.flushed_length());
+        shared.durable_length.send_replace(self.file.flushed_length());
         for completion in self.completions.drain(..) {
-            // The publisher may have timed out; the event stays in the file.
+            // `send` fails if the publisher has timed out. Its event stays in the file.
             let _ = completion.send(result.clone());
         }
         self.lines.clear();

@@ -23,11 +23,11 @@ use crate::util::files::replace_file;
 use crate::util::output;
 use target::{Target, TargetError};
 
-/// The number of positions per read.
+/// The number of log positions that one read covers.
 const READ_WINDOW: i64 = 1000;
-/// How late a timer may fire without lowering the rate of events: the rate limiter makes up for a delay of at most this.
+/// The maximum timer delay that the rate limiter makes up for by sending later events earlier.
 const MAX_TIMER_SLACK: Duration = Duration::from_millis(20);
-/// The interval of progress messages.
+/// The minimum time between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Resend the events of a range to a bus, a URL or a queue, in log order.
@@ -59,7 +59,7 @@ pub struct Replay {
     #[arg(long, value_name = "URL")]
     to_url: Option<String>,
     /// With --to-url, sign each request with this secret, whsec_..., by the Standard Webhooks specification.
-    // Kept as text until it is used, because clap would print an invalid value in its error message.
+    // The secret is parsed when it is used and not by clap, because clap would print an invalid secret in its error message.
     #[arg(long, env = "HOOKBRIDGE_REPLAY_SECRET", hide_env_values = true, value_name = "SECRET")]
     secret: Option<String>,
     /// Send each event to the SQS queue with this URL, in the EventBridge envelope.
@@ -137,12 +137,12 @@ pub enum ReplayError {
 /// Counts of the replayed events.
 #[derive(Default)]
 struct ReplayReport {
-    events: u64,
+    sent: u64,
     /// Events that the target cannot carry: too large, or with a detail that is not a JSON object.
     skipped: u64,
 }
 
-/// Limits the rate of events.
+/// Limits the number of events that the replay sends per second.
 struct RateLimiter {
     /// The interval between two events; `None` without a limit.
     interval: Option<Duration>,
@@ -154,7 +154,7 @@ impl RateLimiter {
     async fn wait(&mut self) {
         let Some(interval) = self.interval else { return };
         tokio::time::sleep_until(self.next_due.into()).await;
-        // A longer delay is not made up for: that would be a burst of events.
+        // Make up for at most `MAX_TIMER_SLACK` of a delay, because making up for more would send a burst of events.
         let earliest = Instant::now().checked_sub(MAX_TIMER_SLACK).unwrap_or(self.next_due);
         self.next_due = (self.next_due + interval).max(earliest);
     }
@@ -162,22 +162,22 @@ impl RateLimiter {
 
 impl ReplayReport {
     fn print(self, as_json: bool, cursor: &str, replay_urn: &str, duration: Duration) {
-        let (Self { events, skipped }, seconds) = (self, duration.as_secs_f64());
+        let (Self { sent, skipped }, seconds) = (self, duration.as_secs_f64());
         output::print_line(&if as_json {
-            serde_json::json!({"events": events, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
+            serde_json::json!({"events": sent, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
                 .to_string()
         } else {
             let skipped = match skipped {
                 0 => String::new(),
                 count => format!("; {count} skipped: unrecognized, too large or not a JSON object"),
             };
-            format!("{events} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
+            format!("{sent} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
         });
     }
 }
 
-/// Sends events concurrently and counts them. If the target does not accept an event, all others are sent first; then the
-/// function fails with the id of that event.
+/// Sends the events of `group` concurrently and counts them. If the target does not accept an event, the function still sends
+/// all others of the group, and then fails with the id of that event.
 async fn send_group(
     target: &Arc<Target>,
     group: &[PositionedEvent],
@@ -189,12 +189,12 @@ async fn send_group(
     for positioned in group {
         rate_limiter.wait().await;
         let (target, event, urn) = (target.clone(), positioned.event.clone(), replay_urn.to_owned());
-        tasks.spawn(async move { (event.key.id.clone(), target.put(event, &urn).await) });
+        tasks.spawn(async move { (event.key.id.clone(), target.send(event, &urn).await) });
     }
     let mut failure = None;
     for (id, result) in tasks.join_all().await {
         match result {
-            Ok(()) => report.events += 1,
+            Ok(()) => report.sent += 1,
             Err(AwsError::Malformed(_) | AwsError::TooLarge) => report.skipped += 1,
             Err(error) => failure = failure.or(Some((id, error))),
         }
@@ -221,7 +221,7 @@ impl Replay {
             from: self.from,
             to: self.to,
         };
-        // The end is fixed now, because the replay itself may add events to the log.
+        // Fix the end of the range before the replay starts, because the replay itself may add events to the log.
         let Bounds { first_position: first, end_position: log_end } =
             log.bounds().await.map_err(&log_error)?;
         let (next, end) = self.start_and_end(&key)?;
@@ -242,20 +242,21 @@ impl Replay {
             let events =
                 log.read_events(window.clone(), &filter, PageLimit::UNLIMITED).await.map_err(&log_error)?;
             let events = events.ok_or(ReplayError::EventsExpired)?;
-            // The next group starts when the whole group is sent, so that the cursor never passes an unsent event.
+            // Start the next group only when every event of the last group is sent, so that the cursor never passes an unsent
+            // event.
             for group in events.chunks(usize::from(self.at_once)) {
                 let sent = send_group(&target, group, &replay_urn, &mut rate_limiter, &mut report).await;
                 if let Err((id, error)) = sent {
                     let cursor = cursor::encode_cursor(next, &key);
                     self.save_checkpoint(&cursor, &end_cursor)?;
-                    return Err(ReplayError::EventRejected { id, error, sent: report.events, cursor });
+                    return Err(ReplayError::EventRejected { id, error, sent: report.sent, cursor });
                 }
                 next = group.last().map_or(next, |last| last.position + 1);
                 if last_report.elapsed() >= PROGRESS_INTERVAL {
                     last_report = Instant::now();
                     let time = group.last().map(|last| last.event.key.time.to_string()).unwrap_or_default();
                     let cursor = cursor::encode_cursor(next, &key);
-                    output::print_error(&format!("{} events, up to {time}, cursor {cursor}", report.events));
+                    output::print_error(&format!("{} events, up to {time}, cursor {cursor}", report.sent));
                     self.save_checkpoint(&cursor, &end_cursor)?;
                 }
             }
@@ -275,7 +276,8 @@ impl Replay {
         }
     }
 
-    /// Returns the start and end positions from --state or --after; `None` means the default.
+    /// Returns the start and end positions from --state or --after. `None` as the start means the start of the log, and as the
+    /// end the end of the log.
     fn start_and_end(
         &self,
         key: &CursorSigningKey,
@@ -302,14 +304,15 @@ impl Replay {
         Ok((self.after.as_deref().map_or(Ok(None), |after| decode(after, "--after"))?, None))
     }
 
-    /// A hash of the selected events and the target, which identifies the replay.
+    /// A hash of the options that select the events and of those that name the target. A checkpoint file is valid only for
+    /// replays with the same hash.
     fn fingerprint(&self) -> String {
         let selection = format!("{:?} {:?} {:?} {:?}", self.from, self.to, self.types, self.sources);
         let target = format!("{:?} {:?} {:?}", self.to_bus, self.to_url, self.to_queue);
         hex::encode(&Sha256::digest(selection + &target)[..8])
     }
 
-    /// Saves the cursor and the end of the replay in the checkpoint file.
+    /// Saves the cursor, the end of the range and the fingerprint of the replay in the checkpoint file, if --state names one.
     fn save_checkpoint(&self, cursor: &str, end_cursor: &str) -> Result<(), ReplayError> {
         let Some(path) = &self.state else { return Ok(()) };
         let state_error = |error| ReplayError::State { path: path.clone(), error };

@@ -19,7 +19,7 @@ use crate::util::http_client;
 
 /// The timeout for one event, retries included.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// The timeout for one HTTP request.
+/// The timeout for one HTTP request to the target.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The header by which a receiver recognises a replayed event without parsing the body.
 const REPLAY_HEADER: HeaderName = HeaderName::from_static("hookbridge-replay");
@@ -30,7 +30,7 @@ pub(super) enum Target {
     Bus(Box<EventBridge>),
     /// An SQS queue, by its URL.
     Queue(Box<aws_sdk_sqs::Client>, String),
-    /// An HTTP endpoint; requests are signed if a secret is set.
+    /// An HTTP endpoint. With a secret, the replay signs each request.
     Url(reqwest::Client, reqwest::Url, Option<SigningSecret>),
 }
 
@@ -77,7 +77,7 @@ impl Target {
     }
 
     /// Sends an event with `replay_urn` as an additional resource.
-    pub(super) async fn put(&self, mut event: StoredEvent, replay_urn: &str) -> Result<(), AwsError> {
+    pub(super) async fn send(&self, mut event: StoredEvent, replay_urn: &str) -> Result<(), AwsError> {
         let deadline = Instant::now() + EVENT_TIMEOUT;
         match self {
             Self::Bus(bus) => {

@@ -1,4 +1,4 @@
-//! The file with the encryption keys of `hookbridge serve`, which creates the file when it first needs a key.
+//! The file with the keys that encrypt subscribers' secrets. `hookbridge serve` creates the file if it does not exist.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
@@ -24,7 +24,7 @@ impl KeyRing {
         Self::parse(&std::fs::read_to_string(path).map_err(io_error)?).map_err(key_error)
     }
 
-    /// Reads the key file, or creates one with a random key that only its owner can read.
+    /// Reads the key file. If the file does not exist, first creates it with a random key; only the file's owner can read it.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
         let io_error = |error| KeyFileError::Io { path: path.to_owned(), error };
         let key_error = |error| KeyFileError::Key { path: path.to_owned(), error };
@@ -36,8 +36,8 @@ impl KeyRing {
             create_private_folder(folder).map_err(io_error)?;
         }
         let text = format!("{}\n", hex::encode(random_bytes::<32>().map_err(key_error)?));
-        // The key is written to a temporary file, then linked without overwriting: another process may create the key file at the
-        // same time.
+        // The key is written to a temporary file, to which `path` then becomes a hard link. If another process has created the
+        // key file meanwhile, linking fails and that process's key is used.
         let temporary = path.with_extension(format!("new-{}", std::process::id()));
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true);

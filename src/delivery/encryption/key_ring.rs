@@ -1,8 +1,9 @@
-//! Encryption keys for subscribers' secrets at rest.
+//! The keys that encrypt subscribers' secrets at rest.
 //!
-//! Each secret is encrypted with XChaCha20-Poly1305 and a random nonce, and bound to the subscriber's name. A key ring is a text
-//! with one key per line, each of at least 32 random characters. The first key encrypts; every key decrypts. A stored secret
-//! contains the id of its key.
+//! Each secret is encrypted with XChaCha20-Poly1305 and a random nonce. The subscriber's name is authenticated with the secret,
+//! so a stored secret cannot be decrypted for another subscriber. A key ring is a text with one key per line, each of at least 32
+//! random characters. The first key encrypts new secrets; every key decrypts. A stored secret contains the id of the key that
+//! encrypted it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,7 +17,7 @@ use crate::secrets::Secret;
 const MIN_KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
-/// The encryption keys. The first one encrypts; all of them decrypt.
+/// The encryption keys. The first key encrypts new secrets; every key decrypts.
 #[derive(Clone)]
 pub struct KeyRing(Vec<Key>);
 
@@ -26,7 +27,7 @@ struct Key {
     cipher: XChaCha20Poly1305,
 }
 
-/// A ciphertext and the id of its key.
+/// An encrypted secret and the id of the key that encrypted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EncryptedSecret {
     key: String,
@@ -34,7 +35,7 @@ pub struct EncryptedSecret {
     data: String,
 }
 
-/// Why a key, or a secret encrypted with it, cannot be used. The messages contain neither.
+/// Why a key cannot be used, or a secret cannot be encrypted or decrypted. The messages contain no key and no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(
@@ -46,7 +47,7 @@ pub enum KeyError {
         "a subscriber's secret was encrypted with the key {0}, which is missing; add that key as a further line"
     )]
     UnknownKey(String),
-    /// The ciphertext, or the name it is bound to, was changed.
+    /// The ciphertext, or the name of its subscriber, was changed.
     #[error(
         "a subscriber's secret cannot be decrypted: the stored secret or the subscriber's name was changed"
     )]
@@ -55,7 +56,7 @@ pub enum KeyError {
     RandomSource(String),
 }
 
-/// Random bytes from the operating system.
+/// Returns random bytes from the operating system.
 pub(in crate::delivery) fn random_bytes<const N: usize>() -> Result<[u8; N], KeyError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| KeyError::RandomSource(error.to_string()))?;
@@ -76,7 +77,7 @@ impl KeyRing {
         Ok(Self(lines.into_iter().map(derive_key).collect()))
     }
 
-    /// Encrypts `secret` and binds it to the name of its subscriber.
+    /// Encrypts `secret` so that it can be decrypted only for the subscriber with this name.
     pub fn encrypt(&self, secret: &Secret, subscriber: &str) -> Result<EncryptedSecret, KeyError> {
         let nonce: [u8; NONCE_BYTES] = random_bytes()?;
         let key = self.0.first().ok_or(KeyError::InvalidKey)?;
@@ -98,13 +99,13 @@ impl KeyRing {
         Ok(Secret::from_bytes(secret))
     }
 
-    /// Whether the first key encrypted the secret.
+    /// Whether the secret was encrypted with the first key, which encrypts new secrets.
     pub fn is_current(&self, encrypted: &EncryptedSecret) -> bool {
         self.0.first().is_some_and(|key| key.id == encrypted.key)
     }
 }
 
-/// Omits the keys.
+/// Shows only the ids of the keys.
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()

@@ -1,4 +1,4 @@
-//! Sources of encryption keys: static, a file, or Secrets Manager.
+//! Sources of the key ring: a fixed value, a file, or Secrets Manager.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use tracing::warn;
 use super::key_ring::{KeyError, KeyRing};
 use crate::secrets::{SecretError, SecretStore as _, SecretsManager, VersionStage};
 
-/// The shortest time between two reads of the secret while a key is missing.
+/// The shortest time between two fetches of the key ring from Secrets Manager while a key is missing.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
 pub enum KeySource {
     Static(KeyRing),
-    /// A file, which is read at each use, so that a key can be added while the process runs.
+    /// A file, which is read whenever the key ring is needed, so that a key can be added while the process runs.
     #[cfg(feature = "command")]
     File(std::path::PathBuf),
-    /// A secret, which is read when it is first needed, then cached.
+    /// A secret in Secrets Manager. The key ring is fetched when it is first needed, then cached with the time of the fetch.
     SecretsManager(SecretsManager, Box<Mutex<Option<(KeyRing, Instant)>>>),
 }
 
@@ -25,7 +25,7 @@ pub enum KeySource {
 pub enum KeySourceError {
     #[error("cannot read the secret with the encryption key: {0}")]
     Secret(SecretError),
-    /// The secret has no value.
+    /// The secret in Secrets Manager has no value.
     #[error("the secret with the encryption key is empty")]
     EmptySecret,
     #[cfg(feature = "command")]
@@ -56,8 +56,8 @@ impl KeySource {
         Ok(ring)
     }
 
-    /// Fetches the keys without the cache, for encryption: a secret that is encrypted with a key that has been removed meanwhile
-    /// would be lost.
+    /// Reads the key ring without the cache. Encryption needs this: a cached key may have been removed from its source, and
+    /// nothing could decrypt a secret that was encrypted with a removed key.
     pub(in crate::delivery) async fn fresh_key_ring(&self) -> Result<KeyRing, KeySourceError> {
         match self {
             Self::SecretsManager(secret, _) => fetch_key_ring(secret).await,
@@ -65,7 +65,7 @@ impl KeySource {
         }
     }
 
-    /// Refreshes the cached keys, at most once in [`MIN_REFRESH_INTERVAL`]. Returns whether the keys may have changed.
+    /// Refreshes the cached key ring, at most once in [`MIN_REFRESH_INTERVAL`]. Returns whether the key ring may have changed.
     pub(in crate::delivery) async fn refresh(&self) -> bool {
         let (secret, cache) = match self {
             Self::Static(_) => return false,

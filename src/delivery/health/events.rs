@@ -12,16 +12,17 @@ const TYPE_PREFIX: &str = "hookbridge.subscriber.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::delivery) enum HealthChange {
-    /// Every attempt has failed for this part of the failure budget.
+    /// Every attempt has failed for so long that this percentage of the failure budget is used.
     Failing { percent: u8 },
-    /// The subscriber is paused: its deliveries wait until it is resumed.
+    /// The subscriber is paused: its deliveries wait until the subscriber is resumed.
     Paused { reason: PauseReason },
     /// An attempt succeeded after failures.
     Recovered,
 }
 
 impl HealthChange {
-    /// The used part of the failure budget in percent. A paused subscriber has used all of it.
+    /// The percentage of the failure budget that counts as reported once the event is published: 100 for a pause, 0 for a
+    /// recovery.
     pub(in crate::delivery) fn budget_percent(self) -> i64 {
         match self {
             Self::Failing { percent } => percent.into(),

@@ -1,14 +1,14 @@
-//! The failure budget: how long every attempt may fail before a subscriber is paused.
+//! The failure budget: how long every attempt to a subscriber may fail before the subscriber is paused.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::delivery::store::FailureStreak;
 use crate::delivery::subscriber::SubscriberSettings;
 
-/// The parts of the budget, in percent, that are reported while a subscriber fails, largest first.
+/// A health event is published when a failing subscriber has used this percentage of its failure budget. Largest first.
 pub(super) const REPORTED_PERCENTAGES: [u8; 2] = [90, 50];
 
-/// The largest of `percentages` (in descending order) that the used part of the budget has reached.
+/// Returns the largest of `percentages` (in descending order) that the used part of the failure budget has reached.
 pub(super) fn reached_percentage(
     settings: &SubscriberSettings,
     streak: FailureStreak,

@@ -1,8 +1,9 @@
 //! Subscriber health: concurrency, circuit breaker, failure budget, and health events.
 //!
-//! A subscriber is paused when every attempt has failed for as long as its failure budget allows, or when it answers 410. Health
-//! events go to the bus when 50 and 90 percent of the budget are used, when the subscriber is paused, and when it recovers. If
-//! the bus does not accept an event, the next sweep publishes it; a recovery is published after the next success.
+//! A subscriber is paused when every attempt has failed for as long as its failure budget allows, or when the subscriber answers
+//! 410. Health events go to the bus when 50 and 90 percent of the budget are used, when a subscriber is paused for one of these
+//! reasons, and when it recovers. If the bus does not accept an event, the next sweep publishes the event. A recovery event is
+//! instead published after the subscriber's next success.
 
 pub(super) mod circuit_breaker;
 mod events;
@@ -27,7 +28,7 @@ use super::worker::Clock;
 use crate::bus::Bus;
 use crate::db::DatabaseError;
 
-/// Backoff before publishing health events again after a bus failure.
+/// After a failure of the bus, no health event is published for this long.
 const BUS_BACKOFF: SignedDuration = SignedDuration::from_secs(30);
 /// The timeout for publishing one health event.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,8 +44,9 @@ pub(super) struct HealthMonitor<B> {
 }
 
 impl<B: Bus> HealthMonitor<B> {
-    /// Updates a subscriber's concurrency limit, circuit and failure budget after attempts. `attempts` contains their start times
-    /// and results, in the order in which they ended. Returns whether the subscriber has recovered, so that its backlog is due.
+    /// Updates a subscriber's concurrency limit, circuit breaker and failure budget after attempts, and publishes the resulting
+    /// health events. `attempts` contains the start time and the result of each attempt, in the order in which the attempts
+    /// ended. Returns whether the subscriber has recovered, so that more of its deliveries may be due.
     pub(super) async fn update(
         &self,
         subscriber: &PreparedSubscriber,
@@ -58,7 +60,7 @@ impl<B: Bus> HealthMonitor<B> {
                 self.limits.halve(id);
             }
         }
-        // The failures since the last success, latest first.
+        // The failed attempts since the last success, latest first.
         let failed: Vec<_> = attempts.iter().rev().take_while(|(_, result)| !result.is_success()).collect();
         let has_recovered = failed.len() < attempts.len() && self.record_recovery(subscriber, now).await?;
         let Some((first_failure, _)) = failed.last() else { return Ok(has_recovered) };
@@ -80,7 +82,8 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(has_recovered)
     }
 
-    /// Records a success and reports the recovery. Returns whether there were failures before it.
+    /// Records a success, and publishes a health event if the recovery must be reported. Returns whether failures preceded the
+    /// success.
     async fn record_recovery(
         &self,
         subscriber: &PreparedSubscriber,
@@ -97,8 +100,8 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(recovery.had_failures)
     }
 
-    /// Pauses the subscriber if its failure budget is used up. Publishes an event for the pause, or for a threshold of the budget
-    /// that the subscriber has newly passed.
+    /// Pauses the subscriber if its failure budget is used up. Publishes an event for the pause, or for the largest percentage of
+    /// the budget that has been reached and not yet reported.
     async fn check_failure_budget(
         &self,
         subscriber: &PreparedSubscriber,
@@ -120,9 +123,9 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(())
     }
 
-    /// Publishes pending health events until `deadline`. An event is pending if the subscriber passed a threshold of its failure
-    /// budget between two attempts, or if the bus did not accept the event before. Active subscribers without pending deliveries
-    /// are skipped.
+    /// Publishes, until `deadline`, the health events that have not been published. There is such an event if a subscriber
+    /// reached 50 or 90 percent of its failure budget between two attempts, or if the bus did not accept the event before. Active
+    /// subscribers without pending deliveries are skipped.
     pub(super) async fn publish_pending(&self, deadline: Instant) -> Result<(), DatabaseError> {
         for candidate in self.store.subscribers.list(None).await? {
             if self.pending_change(&candidate).is_none() {
@@ -145,16 +148,16 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(())
     }
 
-    /// The health change that has not been published yet.
+    /// Returns the subscriber's health change for which no health event has been published yet.
     fn pending_change(&self, subscriber: &Subscriber) -> Option<(HealthChange, Option<FailureStreak>)> {
         let SubscriberHealth { failures, failing_since, reported_percent, .. } = subscriber.health;
         let streak = failing_since.map(|since| FailureStreak { failures, since, reported_percent });
         let change = match subscriber.paused.as_ref().map(|pause| pause.reason) {
-            // A pause by the operator is not reported.
+            // No health event reports a pause by the operator.
             Some(reason) => {
                 HealthChange::Paused { reason: reason.filter(|reason| *reason != PauseReason::Operator)? }
             }
-            // Only a failed attempt can use up the budget, not the passing of time, so 100 percent is not checked here.
+            // Only a failed attempt pauses a subscriber, never the passing of time. So 100 percent is not checked here.
             None => {
                 let (settings, now) = (&subscriber.settings, (self.clock)());
                 let percent = reached_percentage(settings, streak?, now, &REPORTED_PERCENTAGES)?;
@@ -164,8 +167,8 @@ impl<B: Bus> HealthMonitor<B> {
         (reported_percent < change.budget_percent()).then_some((change, streak))
     }
 
-    /// Publishes a `Failing` or `Paused` change, and marks it as reported. Returns false if the bus did not accept it; then the
-    /// next sweep publishes it.
+    /// Publishes the health event of a `Failing` or `Paused` change, and marks the change as reported. Returns false if the bus
+    /// did not accept the event; the next sweep then publishes it.
     async fn publish_failure(
         &self,
         subscriber: (SubscriberId, &str),
@@ -179,8 +182,8 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(is_published)
     }
 
-    /// Publishes a health event and returns whether the bus accepted it. After a failure the bus is not tried again for
-    /// [`BUS_BACKOFF`], because waiting for it delays deliveries.
+    /// Publishes a health event and returns whether the bus accepted it. After a failure of the bus, returns false without trying
+    /// for [`BUS_BACKOFF`], because waiting for the bus delays deliveries.
     async fn publish(
         &self,
         (id, name): (SubscriberId, &str),

@@ -1,4 +1,4 @@
-//! Persistence for attempts: an attempt and the new state of its delivery are recorded in one transaction.
+//! Storage of attempts: an attempt and the new state of its delivery are recorded in one transaction.
 
 use std::collections::HashSet;
 
@@ -9,34 +9,34 @@ use super::{DeliveryState, DeliveryStore};
 use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, SqlDialect, Statement};
 use crate::delivery::subscriber::SubscriberId;
 
-/// An attempt and its consequence for the delivery.
+/// A finished attempt and the resulting state of its delivery.
 #[derive(Clone, Debug)]
 pub struct RecordedAttempt {
     pub delivery: i64,
-    /// The token of the lease under which it was made.
+    /// The token of the lease under which the attempt was made.
     pub lease: String,
     pub subscriber: SubscriberId,
-    pub event: String,
+    pub event_id: String,
     /// The number of the attempt, from 1.
     pub number: i64,
     pub started: Timestamp,
-    /// The duration in microseconds.
-    pub duration: i64,
+    /// The attempt's duration in microseconds.
+    pub duration_micros: i64,
     pub status: Option<u16>,
     pub error: Option<String>,
-    /// The address that was dialled.
+    /// The IP address that was dialled, with the port if there was a response.
     pub address: Option<String>,
     /// The first 16 KB of the response body.
     pub response_body: Option<String>,
     pub is_success: bool,
     /// The start of the delivery's seven days of retries.
     pub first_attempt: Timestamp,
-    /// The time of the next attempt; `None` if this was the last one.
+    /// The time of the next attempt; `None` if this attempt was the last one.
     pub next_attempt: Option<Timestamp>,
 }
 
 impl RecordedAttempt {
-    /// Whether this was the last attempt, and it failed.
+    /// Whether this attempt failed and was the delivery's last one.
     pub fn is_given_up(&self) -> bool {
         self.next_attempt.is_none() && !self.is_success
     }
@@ -52,12 +52,13 @@ impl RecordedAttempt {
 }
 
 impl DeliveryStore {
-    /// Records attempts and each delivery's next attempt, all or nothing. If another worker has claimed a delivery meanwhile, its
-    /// attempt is recorded and the delivery is unchanged. Returns the deliveries that changed.
+    /// Records attempts and the new state of their deliveries in one transaction. If a delivery has been claimed by another
+    /// worker or cancelled meanwhile, its attempt is recorded and counted, but its state is unchanged. Returns the ids of the
+    /// deliveries whose state was recorded.
     pub async fn record_attempts(&self, attempts: &[RecordedAttempt]) -> Result<HashSet<i64>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut statements = Vec::new();
-        // All workers lock the rows in the same order, which avoids deadlocks.
+        // All workers lock the rows of `deliveries` in the order of their ids, which avoids deadlocks.
         let mut attempts: Vec<_> = attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
         for batch in attempts.chunks(MAX_INPUT_ROWS) {
@@ -66,9 +67,9 @@ impl DeliveryStore {
                 .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
                 .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
                 .with_number_column("subscriber", each().map(|attempt| Some(attempt.subscriber)))
-                .with_text_column("event", each().map(|attempt| Some(attempt.event.clone())))
+                .with_text_column("event", each().map(|attempt| Some(attempt.event_id.clone())))
                 .with_number_column("number", each().map(|attempt| Some(attempt.number)))
-                .with_number_column("duration", each().map(|attempt| Some(attempt.duration)))
+                .with_number_column("duration", each().map(|attempt| Some(attempt.duration_micros)))
                 .with_number_column("status", each().map(|attempt| attempt.status.map(i64::from)))
                 .with_text_column("error", each().map(|attempt| attempt.error.clone()))
                 .with_text_column("address", each().map(|attempt| attempt.address.clone()))
@@ -93,7 +94,8 @@ impl DeliveryStore {
                 )
                 .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
                 .with_number_column("next_attempt", each().map(|attempt| Some(next_attempt(attempt))));
-            // `|| ''` keeps the planner on the primary key instead of the partial index.
+            // With `|| ''`, the condition does not match the partial indexes (`state = 'waiting'`), so the planner uses the
+            // primary key.
             let update = format!(
                 "update {schema}deliveries as d
                    set state = v.state, attempts = v.attempts, since = v.since, tried = v.tried,
@@ -106,7 +108,7 @@ impl DeliveryStore {
             return Ok(HashSet::new());
         }
         let result = match self.db.execute_transaction(statements.clone()).await {
-            // Another transaction may have blocked this one, so it is repeated once.
+            // Another transaction may have blocked this one, so the transaction is repeated once.
             Err(DatabaseError::Unavailable(_)) => self.db.execute_transaction(statements).await,
             result => result,
         };
@@ -122,7 +124,8 @@ impl DeliveryStore {
         Ok(changed)
     }
 
-    /// Updates the attempt counts of deliveries that another worker claimed, or that were cancelled.
+    /// Updates the attempt count and the time of the last attempt of deliveries that another worker has claimed or that were
+    /// cancelled.
     async fn update_attempt_counts(&self, attempts: Vec<&RecordedAttempt>) -> Result<(), DatabaseError> {
         if attempts.is_empty() {
             return Ok(());

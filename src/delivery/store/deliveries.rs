@@ -1,4 +1,5 @@
-//! Deliveries: idempotent creation, manual retry and cancel, expiry, retention.
+//! Storage of deliveries: creates each delivery once, retries and cancels deliveries for the operator, marks expired ones as
+//! failed, and deletes old ones.
 
 use std::collections::BTreeSet;
 
@@ -11,27 +12,27 @@ use crate::delivery::schedule::RETRY_WINDOW;
 use crate::delivery::subscriber::SubscriberId;
 use crate::log::Position;
 
-/// How long after the seven days the last attempt may still start.
+/// How long after the end of the seven days of retries the last attempt may still start.
 const LAST_ATTEMPT_GRACE: SignedDuration = SignedDuration::from_hours(1);
 /// The maximum number of rows that one statement deletes.
 const CLEANUP_BATCH_SIZE: usize = 5000;
 
-/// An event with pending deliveries.
+/// An event to deliver. It is stored once for all its deliveries.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OutgoingEvent {
     /// The event's id.
-    pub event: String,
+    pub id: String,
     pub detail_type: String,
     /// The event as JSON, in the form that EventBridge's targets receive.
-    pub body: String,
+    pub json: String,
 }
 
-/// Omits the body.
+/// Omits the JSON.
 impl std::fmt::Debug for OutgoingEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OutgoingEvent")
-            .field("event", &self.event)
-            .field("bytes", &self.body.len())
+            .field("id", &self.id)
+            .field("bytes", &self.json.len())
             .finish_non_exhaustive()
     }
 }
@@ -40,9 +41,9 @@ impl std::fmt::Debug for OutgoingEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingDelivery<'a> {
     /// The event's id.
-    pub event: &'a str,
+    pub event_id: &'a str,
     pub subscriber: SubscriberId,
-    /// Whether the delivery is created with a lease, so that this worker attempts it.
+    /// Whether the delivery is created with a lease, so that only this worker attempts it.
     pub is_claimed: bool,
 }
 
@@ -51,11 +52,11 @@ pub struct PendingDelivery<'a> {
 pub struct CreatedDelivery {
     pub id: i64,
     /// The event's id.
-    pub event: String,
+    pub event_id: String,
     pub subscriber: SubscriberId,
 }
 
-/// Stores deliveries, their subscribers and their history. If the database fails, a method returns the database's error.
+/// Stores deliveries, subscribers and attempts. If the database fails, every method returns the database's error.
 #[derive(Clone)]
 pub struct DeliveryStore {
     pub(super) db: Database,
@@ -68,16 +69,17 @@ impl DeliveryStore {
         Self { subscribers: SubscriberStore::new(db.clone()), history: DeliveryHistory::new(db.clone()), db }
     }
 
-    /// The log position up to which deliveries have been created, exclusive.
+    /// Returns the position of the first event in the log whose deliveries have not been created; `None` if there is no stored
+    /// position.
     pub async fn position(&self) -> Result<Option<Position>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let rows = self.db.query(format!("select position from {schema}dispatch"), vec![]).await?;
         rows.first().map_or(Ok(None), |row| row.get("position"))
     }
 
-    /// Creates deliveries, each only once even if several workers create it, and returns those that were created with a lease.
-    /// `position` is the log position after the last event, if the events come from the log. After an error, no delivery was
-    /// created.
+    /// Creates deliveries in one transaction, each only once even if several workers create it. Returns the deliveries that were
+    /// created with a lease. If the events come from the log, `position` is the log position after the last event; it is stored
+    /// in the same transaction.
     pub async fn create_deliveries(
         &self,
         messages: &[OutgoingEvent],
@@ -90,9 +92,9 @@ impl DeliveryStore {
         let mut statements = Vec::new();
         for batch in messages.chunks(MAX_INPUT_ROWS) {
             let rows = InputRows::default()
-                .with_text_column("event", batch.iter().map(|message| Some(message.event.clone())))
+                .with_text_column("event", batch.iter().map(|message| Some(message.id.clone())))
                 .with_text_column("type", batch.iter().map(|message| Some(message.detail_type.clone())))
-                .with_text_column("body", batch.iter().map(|message| Some(message.body.clone())))
+                .with_text_column("body", batch.iter().map(|message| Some(message.json.clone())))
                 .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())));
             let insert = format!(
                 "insert into {schema}messages (event, type, body, created) select event, type, body, created from v
@@ -106,7 +108,7 @@ impl DeliveryStore {
             let lease_until =
                 |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.until.as_microsecond());
             let rows = InputRows::default()
-                .with_text_column("event", batch.iter().map(|pending| Some(pending.event.to_owned())))
+                .with_text_column("event", batch.iter().map(|pending| Some(pending.event_id.to_owned())))
                 .with_number_column("subscriber", batch.iter().map(|pending| Some(pending.subscriber)))
                 .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())))
                 .with_text_column("held", batch.iter().map(lease_token))
@@ -134,8 +136,9 @@ impl DeliveryStore {
         rows.map(|row| claimed_from_row(&row)).filter_map(Result::transpose).collect()
     }
 
-    /// Makes deliveries due now, whatever their state, with a new window of seven days, unless they are in flight. Their
-    /// subscribers' open circuits let a probe through at once. Returns the number of deliveries.
+    /// Makes the delivery `id`, or else all deliveries that match `filter`, due now with a new seven days of retries. Their state
+    /// does not matter, but deliveries in flight and those of deleted subscribers are left unchanged. The subscribers' open
+    /// circuits let a probe through immediately. Returns the number of deliveries that were made due.
     pub async fn retry_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -158,13 +161,14 @@ impl DeliveryStore {
         let subscribers =
             rows.iter().map(|row| row.get("subscriber")).collect::<Result<BTreeSet<i64>, _>>()?;
         if !subscribers.is_empty() {
-            // A manual retry does not wait until an open circuit lets the next probe through.
+            // The operator's retry must not wait for the time at which an open circuit lets the next probe through.
             self.subscribers.allow_probes_now(subscribers.into_iter(), now).await?;
         }
         Ok(rows.len())
     }
 
-    /// Cancels pending deliveries and returns their number.
+    /// Cancels the delivery `id`, or else all deliveries that match `filter`, if they are pending. Returns the number of
+    /// cancelled deliveries.
     pub async fn cancel_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -187,26 +191,28 @@ impl DeliveryStore {
         self.db.query(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.get("pending"))
     }
 
-    /// Fails pending deliveries whose seven days are over, and returns their number.
+    /// Marks as failed the pending deliveries whose seven days of retries are over, at most `MAX_INPUT_ROWS` per call. Returns
+    /// the number of these deliveries.
     pub async fn fail_expired(&self, now: Timestamp) -> Result<usize, DatabaseError> {
         let SqlDialect { schema, skip_locked, .. } = self.db.dialect();
-        // The last attempt starts at the end of the seven days, so a delivery expires a little later.
-        let oldest = now.checked_sub(RETRY_WINDOW + LAST_ATTEMPT_GRACE).unwrap_or(now);
+        // The last attempt starts at the end of the seven days, so a delivery expires only an hour later.
+        let cutoff = now.checked_sub(RETRY_WINDOW + LAST_ATTEMPT_GRACE).unwrap_or(now);
         let sql = format!(
             "update {schema}deliveries set state = 'failed', held = null where id in (
                select id from {schema}deliveries where state = 'waiting' and since < $1
                  and (held_until is null or held_until <= $2) order by since limit {MAX_INPUT_ROWS} {skip_locked})
              returning id"
         );
-        Ok(self.db.execute(sql, vec![oldest.into(), now.into()]).await?.len())
+        Ok(self.db.execute(sql, vec![cutoff.into(), now.into()]).await?.len())
     }
 
-    /// Deletes attempts and finished deliveries older than `oldest`, and creates the partitions for coming attempts.
-    pub async fn delete_expired(&self, oldest: Timestamp) -> Result<(), DatabaseError> {
+    /// Deletes attempts, finished deliveries, and events without deliveries, if they are older than `keep_from`. Also creates the
+    /// weekly partitions for future attempts and drops those whose week ended at or before `keep_from`.
+    pub async fn delete_expired(&self, keep_from: Timestamp) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        self.db.maintain_partitions("attempts", oldest).await?;
-        // The lowest ids are the oldest rows, so no index on time is needed and rows that are kept are not read. Of the attempts,
-        // only rows outside the dropped weekly partitions are left.
+        self.db.maintain_partitions("attempts", keep_from).await?;
+        // The rows with the lowest ids are the oldest, so a batch is found without an index on `created`. Attempts have no id, so
+        // they are deleted by their start time; attempts in dropped partitions are gone already.
         let delete_oldest = |table: &str, condition: &str| {
             format!(
                 "delete from {schema}{table} where id in (
@@ -226,16 +232,19 @@ impl DeliveryStore {
             delete_oldest("deliveries", "a.state <> 'waiting'"),
             delete_oldest("messages", &has_no_delivery),
         ] {
-            while !self.db.execute(sql.as_str(), vec![oldest.into()]).await?.is_empty() {}
+            while !self.db.execute(sql.as_str(), vec![keep_from.into()]).await?.is_empty() {}
         }
         Ok(())
     }
 }
 
-/// The delivery in an inserted row; `None` if the row was created without a lease.
+/// Returns the delivery in an inserted row; `None` if the delivery was created without a lease.
 fn claimed_from_row(row: &Row) -> Result<Option<CreatedDelivery>, DatabaseError> {
     let token: Option<String> = row.get("held")?;
-    let created =
-        CreatedDelivery { id: row.get("id")?, event: row.get("event")?, subscriber: row.get("subscriber")? };
+    let created = CreatedDelivery {
+        id: row.get("id")?,
+        event_id: row.get("event")?,
+        subscriber: row.get("subscriber")?,
+    };
     Ok(token.map(|_| created))
 }

@@ -41,7 +41,7 @@ impl DeliveryState {
     }
 }
 
-/// A filter for deliveries; all conditions must hold.
+/// A filter for deliveries. A delivery must meet every condition that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     /// The subscriber's name.
@@ -49,11 +49,11 @@ pub struct DeliveryFilter {
     /// The event's id.
     pub event: Option<String>,
     pub state: Option<DeliveryState>,
-    /// Created at this time or later.
+    /// Matches deliveries that were created at this time or later.
     pub since: Option<Timestamp>,
-    /// Created before this time.
+    /// Matches deliveries that were created before this time.
     pub until: Option<Timestamp>,
-    /// With an id below this one.
+    /// Matches deliveries whose id is below this one.
     pub before_id: Option<i64>,
 }
 
@@ -63,7 +63,7 @@ pub struct DeliveryView {
     /// The event's id.
     pub event: String,
     pub detail_type: String,
-    /// The subscriber's name; `None` if its row is gone.
+    /// The subscriber's name; `None` if the database has no row for the subscriber.
     pub subscriber: Option<String>,
     pub state: DeliveryState,
     pub attempts: i64,
@@ -81,11 +81,11 @@ pub struct AttemptView {
     /// The number of the attempt, from 1.
     pub number: i64,
     pub started: Timestamp,
-    /// The duration in microseconds.
-    pub duration: i64,
+    /// The attempt's duration in microseconds.
+    pub duration_micros: i64,
     pub status: Option<i64>,
     pub error: Option<String>,
-    /// The address that was dialled.
+    /// The IP address that was dialled, with the port if there was a response.
     pub address: Option<String>,
     /// The first 16 KB of the response body.
     pub response_body: Option<String>,
@@ -95,36 +95,36 @@ pub struct AttemptView {
 impl DeliveryFilter {
     fn where_clause(&self, schema: &str) -> (String, Vec<SqlValue>) {
         let (mut sql, mut values) = (String::from("where true"), Vec::new());
-        let mut and = |text: &str, value: SqlValue| {
+        let mut add_condition = |text: &str, value: SqlValue| {
             values.push(value);
             sql.push_str(&format!(" and {text}").replace('?', &format!("${}", values.len())));
         };
         if let Some(name) = &self.subscriber {
-            and(
+            add_condition(
                 &format!("d.subscriber in (select id from {schema}subscribers where name = ?)"),
                 name.as_str().into(),
             );
         }
         if let Some(event) = &self.event {
-            and("d.event = ?", event.as_str().into());
+            add_condition("d.event = ?", event.as_str().into());
         }
         if let Some(state) = self.state {
-            and("d.state = ?", state.as_str().into());
+            add_condition("d.state = ?", state.as_str().into());
         }
         if let Some(since) = self.since {
-            and("d.created >= ?", since.into());
+            add_condition("d.created >= ?", since.into());
         }
         if let Some(until) = self.until {
-            and("d.created < ?", until.into());
+            add_condition("d.created < ?", until.into());
         }
         if let Some(before) = self.before_id {
-            and("d.id < ?", before.into());
+            add_condition("d.id < ?", before.into());
         }
         (sql, values)
     }
 }
 
-/// Reads deliveries with their attempts.
+/// Reads stored deliveries and their attempts.
 #[derive(Clone)]
 pub struct DeliveryHistory {
     db: Database,
@@ -135,7 +135,7 @@ impl DeliveryHistory {
         Self { db }
     }
 
-    /// Returns the first `limit` deliveries that match the filter, newest first.
+    /// Returns the newest `limit` deliveries that match the filter, newest first.
     pub async fn list(
         &self,
         filter: &DeliveryFilter,
@@ -148,7 +148,7 @@ impl DeliveryHistory {
         self.query_views(&page, values).await
     }
 
-    /// Returns a delivery with its attempts; `None` if it does not exist.
+    /// Returns a delivery with its attempts; `None` if the delivery does not exist.
     pub async fn find(&self, id: i64) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("select d.* from {schema}deliveries d where d.id = $1");
@@ -184,8 +184,8 @@ impl DeliveryHistory {
     }
 }
 
-/// Builds the SQL condition on `deliveries d`, and its parameters, for the delivery `id`, or else for those that match the
-/// filter.
+/// Builds a SQL `where` clause, in which `d` is the table `deliveries`, and the values of its parameters. The clause selects the
+/// delivery `id`, or, if `id` is `None`, the deliveries that match `filter`.
 pub(super) fn where_clause(
     schema: &str,
     filter: &DeliveryFilter,
@@ -219,7 +219,7 @@ fn attempt_view(row: &Row) -> Result<AttemptView, DatabaseError> {
     Ok(AttemptView {
         number: row.get("number")?,
         started: row.get("started")?,
-        duration: row.get("duration")?,
+        duration_micros: row.get("duration")?,
         status: row.get("status")?,
         error: row.get("error")?,
         address: row.get("address")?,

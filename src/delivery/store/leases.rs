@@ -1,4 +1,5 @@
-//! Leases: a worker claims due deliveries, and its attempts change a delivery only while it holds the delivery's lease.
+//! Leases: a worker leases the due deliveries that it claims. The result of an attempt changes a delivery only if the worker
+//! still holds the lease.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +10,7 @@ use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, SqlVa
 use crate::delivery::subscriber::SubscriberId;
 use crate::delivery::wake_queue::WAKE_INTERVAL;
 
-/// The maximum number of due deliveries of a subscriber that a sweep counts.
+/// The maximum number of due deliveries that a sweep counts for each subscriber.
 const MAX_COUNTED_DELIVERIES: usize = 50_000;
 
 /// A lease on deliveries: its token, and the time until which it is valid.
@@ -21,8 +22,8 @@ pub struct ClaimLease {
 }
 
 impl ClaimLease {
-    pub fn new(time: SignedDuration, now: Timestamp) -> Self {
-        let until = now.checked_add(time).unwrap_or(now);
+    pub fn new(duration: SignedDuration, now: Timestamp) -> Self {
+        let until = now.checked_add(duration).unwrap_or(now);
         Self { token: format!("{:032x}", fastrand::u128(..)), until }
     }
 }
@@ -31,9 +32,10 @@ impl ClaimLease {
 #[derive(Clone, Copy, Debug)]
 pub struct DueSubscriber {
     pub subscriber: SubscriberId,
-    /// Whether its circuit is open, so that only a probe may be sent.
+    /// Whether the subscriber's circuit was opened and no attempt has succeeded since, so that only one attempt (a probe) may be
+    /// made.
     pub needs_probe: bool,
-    /// After an outage: deliveries whose last attempt was before this time are due now.
+    /// Set after an outage or a pause: deliveries whose last attempt was before this time are due now.
     backlog_attempted_before: Option<Timestamp>,
 }
 
@@ -42,22 +44,23 @@ pub struct DueSubscriber {
 pub struct ClaimedDelivery {
     pub id: i64,
     pub subscriber: SubscriberId,
-    pub message: OutgoingEvent,
+    pub event: OutgoingEvent,
+    /// The number of attempts so far.
     pub attempts: i64,
     /// The start of the delivery's seven days of retries.
     pub first_attempt: Timestamp,
 }
 
 impl DeliveryStore {
-    /// Returns the active subscribers that have deliveries due by `until` without a lease, except those whose open circuit lets
-    /// no probe through yet.
+    /// Returns the active subscribers that have unleased deliveries due at or before `until`. Subscribers whose open circuit lets
+    /// no probe through yet are left out.
     pub async fn due_subscribers(
         &self,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<DueSubscriber>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        // Each of the two conditions below is one index scan, as short as possible.
+        // Each of the two conditions below scans one index, and stops at the first due delivery.
         let has_due = |condition: &str| {
             format!(
                 "(select d.id from {schema}deliveries d where d.subscriber = s.id and d.state = 'waiting' and {condition}
@@ -83,7 +86,7 @@ impl DeliveryStore {
         rows.iter().map(to_due_subscriber).collect()
     }
 
-    /// Leases up to `limit` deliveries of a subscriber that are due by `until`, earliest first.
+    /// Leases up to `limit` deliveries of a subscriber that are due at or before `until`, earliest first.
     pub async fn claim(
         &self,
         due: DueSubscriber,
@@ -95,8 +98,9 @@ impl DeliveryStore {
         self.load_events(due.subscriber, rows).await
     }
 
-    /// Counts the deliveries of a subscriber that are due by `until`, grouped by the end of the interval in which they become
-    /// due.
+    /// Counts the unleased deliveries of a subscriber that are due at or before `until`. Returns a count for each interval of
+    /// `WAKE_INTERVAL` from `now` on, with the time at which the interval ends. Deliveries that are due already are counted at
+    /// `now`.
     pub async fn count_due(
         &self,
         DueSubscriber { subscriber, needs_probe, backlog_attempted_before }: DueSubscriber,
@@ -134,7 +138,7 @@ impl DeliveryStore {
         (now, until): (Timestamp, Timestamp),
     ) -> Result<Vec<Row>, DatabaseError> {
         let SqlDialect { schema, skip_locked, .. } = self.db.dialect();
-        // After an outage, deliveries that failed before the recovery are due now.
+        // After an outage, deliveries whose last attempt was before the recovery are due now, whatever their `next_attempt`.
         let (condition, reschedule) = match backlog_attempted_before {
             Some(_) => (
                 "(next_attempt <= $3 or tried < $6)",
@@ -184,9 +188,9 @@ impl DeliveryStore {
         let mut messages: HashMap<i64, OutgoingEvent> = HashMap::new();
         for row in self.db.query_with_rows(input, sql).await? {
             let message = OutgoingEvent {
-                event: row.get("event")?,
+                id: row.get("event")?,
                 detail_type: row.get("type")?,
-                body: row.get("body")?,
+                json: row.get("body")?,
             };
             messages.insert(row.get("id")?, message);
         }
@@ -196,7 +200,7 @@ impl DeliveryStore {
             Ok(Some(ClaimedDelivery {
                 id: row.get("id")?,
                 subscriber,
-                message: message.clone(),
+                event: message.clone(),
                 attempts: row.get("attempts")?,
                 first_attempt: row.get("since")?,
             }))
@@ -204,7 +208,7 @@ impl DeliveryStore {
         rows.iter().map(to_claimed).filter_map(Result::transpose).collect()
     }
 
-    /// Returns the leases of these deliveries: the id of the delivery and the token of the lease.
+    /// Returns the delivery's id and the lease's token for each of `deliveries` that is pending and leased.
     pub async fn active_leases(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut leases = HashSet::new();
@@ -221,7 +225,7 @@ impl DeliveryStore {
         Ok(leases)
     }
 
-    /// Releases leases of deliveries that were not attempted.
+    /// Releases `lease` on deliveries that were not attempted, unless they have a newer lease.
     pub async fn release(&self, lease: &ClaimLease, deliveries: &[i64]) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut statements = Vec::new();
@@ -241,7 +245,8 @@ impl DeliveryStore {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Releases all leases. For a restart of the only worker, when no lease has an owner any more.
+    /// Releases all leases. It may be called only when the only worker has restarted, because then no lease has an owner any
+    /// more.
     pub async fn release_all(&self) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(

@@ -1,4 +1,4 @@
-//! Persistence for subscribers, deliveries and attempts, in the log's database.
+//! Storage of subscribers, deliveries and attempts, in the database of the event log.
 
 mod attempts;
 mod deliveries;

@@ -1,4 +1,4 @@
-//! Persistence for subscribers and their health.
+//! Storage of subscribers, their secrets and their health.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,29 +10,31 @@ use crate::delivery::subscriber::{
 const COLUMNS: &str =
     "id, name, url, settings, secrets, state, created, failures, failing_since, open_until, told,
      paused, paused_why, version";
-/// Two or more consecutive failures over at least this time count as an outage, as does an open circuit.
+/// An outage is a series of at least two failures that has lasted at least this long. An open circuit is an outage, too.
 const MIN_OUTAGE: SignedDuration = SignedDuration::from_mins(10);
-/// The shortest time between two immediate retries of a recovered subscriber's whole backlog.
+/// The shortest time between two flushes of a subscriber's backlog. A flush makes all pending deliveries due that were attempted
+/// before the subscriber recovered.
 const BACKLOG_FLUSH_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
-/// Consecutive failures of a subscriber.
+/// A subscriber's failures since its last success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureStreak {
     pub failures: i64,
     pub since: Timestamp,
-    /// The largest part of the failure budget that has been reported, in percent; -1 while a recovery is still to be reported.
+    /// The percentage of the failure budget that health events have reported; -1 if a recovery has not been reported yet.
     pub reported_percent: i64,
 }
 
-/// A subscriber's state before an attempt that succeeded.
+/// A subscriber's health just before an attempt succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
     pub had_failures: bool,
-    /// Whether the recovery must be reported: a failure was reported, or the subscriber was resumed, and no recovery since.
+    /// Whether a health event must report the recovery: a failure was reported or the subscriber was resumed, and no recovery has
+    /// been reported since.
     pub needs_event: bool,
 }
 
-/// Subscribers, their secrets and their health.
+/// Stores subscribers, their secrets and their health.
 #[derive(Clone)]
 pub struct SubscriberStore {
     db: Database,
@@ -43,14 +45,14 @@ impl SubscriberStore {
         Self { db }
     }
 
-    /// Returns a number that increases with every change of a subscriber.
+    /// Returns the revision: a number that increases whenever a subscriber is added, changed, paused, resumed or deleted.
     pub async fn revision(&self) -> Result<i64, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let rows = self.db.query(format!("select revision from {schema}dispatch"), vec![]).await?;
         rows.first().map_or(Ok(0), |row| row.get("revision"))
     }
 
-    /// Adds a subscriber; `None` if its name is taken.
+    /// Adds a subscriber and returns its id; `None` if the name is taken.
     pub async fn add(
         &self,
         name: &str,
@@ -81,7 +83,8 @@ impl SubscriberStore {
         rows.iter().map(subscriber_from_row).collect()
     }
 
-    /// Returns the subscribers that get no attempts now: paused or deleted, or with an open circuit.
+    /// Returns the subscribers whose new deliveries are not attempted immediately, because the subscriber is paused or deleted,
+    /// or has an open circuit.
     pub async fn list_inactive(&self) -> Result<Vec<SubscriberId>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql =
@@ -89,8 +92,8 @@ impl SubscriberStore {
         self.db.query(sql, vec![]).await?.iter().map(|row| row.get("id")).collect()
     }
 
-    /// Stores the URL, settings and secrets of a subscriber. Returns false, and stores nothing, if a concurrent update was stored
-    /// first: then the stored version is no longer `subscriber.version`.
+    /// Stores the URL, settings and secrets of a subscriber. Returns false and stores nothing if the stored version is not
+    /// `subscriber.version`, because a concurrent update was stored first.
     pub async fn update(&self, subscriber: &Subscriber) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -107,7 +110,7 @@ impl SubscriberStore {
         Ok(!self.change_subscriber(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Stops sending to a subscriber; its deliveries stay pending. Returns false if it is paused already.
+    /// Pauses a subscriber: its deliveries stay pending and are not attempted. Returns false if the subscriber is not active.
     pub async fn pause(
         &self,
         id: SubscriberId,
@@ -123,8 +126,8 @@ impl SubscriberStore {
         Ok(!self.change_subscriber(Statement::new(sql, values)).await?.is_empty())
     }
 
-    /// Resumes a subscriber: resets its failure count, makes all its pending deliveries due, and has its recovery reported after
-    /// its next success. Returns false if it is not paused.
+    /// Resumes a subscriber: resets its failure count and makes all its pending deliveries due. After the subscriber's next
+    /// success, a health event reports the recovery. Returns false if the subscriber is not paused.
     pub async fn resume(&self, id: SubscriberId, now: Timestamp) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -135,18 +138,18 @@ impl SubscriberStore {
         Ok(!self.change_subscriber(Statement::new(sql, vec![id.into(), now.into()])).await?.is_empty())
     }
 
-    /// Whether a subscriber, even a deleted one, has this name. Deleting a subscriber changes its name to `NAME (deleted ID)`.
+    /// Whether an existing or deleted subscriber has this name. Deleting a subscriber changes its name to `NAME (deleted ID)`.
     pub async fn has_name(&self, name: &str) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("select id from {schema}subscribers where name = $1");
         Ok(!self.db.query(sql, vec![name.into()]).await?.is_empty())
     }
 
-    /// Deletes a subscriber and cancels its pending deliveries. Its attempts stay recorded.
+    /// Deletes a subscriber and cancels its pending deliveries. Recorded attempts are kept.
     pub async fn delete(&self, id: SubscriberId) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let statements = vec![
-            // The row is kept, because recorded deliveries refer to it.
+            // The subscriber's row is kept, because stored deliveries refer to it.
             Statement::new(
                 format!(
                     "update {schema}subscribers
@@ -166,7 +169,8 @@ impl SubscriberStore {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Adds consecutive failures; from `threshold` on, the circuit is open until `open_until`.
+    /// Adds `failures` to the number of consecutive failures. If the sum reaches `threshold`, opens the circuit until
+    /// `open_until`.
     pub async fn record_failures(
         &self,
         id: SubscriberId,
@@ -192,8 +196,8 @@ impl SubscriberStore {
         rows.first().map(to_streak).transpose()
     }
 
-    /// Records a success; `None` if there were no failures and nothing is to be reported. After an outage, the deliveries that
-    /// failed during it are retried at once.
+    /// Records a success. Returns `None` if no failures preceded the success and no recovery is to be reported, or if another
+    /// worker has recorded the recovery. After an outage, makes the deliveries due that were attempted before this recovery.
     pub async fn record_recovery(
         &self,
         id: SubscriberId,
@@ -213,7 +217,7 @@ impl SubscriberStore {
         if !recovery.had_failures {
             return Ok(Some(recovery));
         }
-        // The backlog is retried at once only after an outage, not after isolated failures.
+        // The backlog becomes due at once only after an outage, not after isolated failures.
         let sql = format!(
             "update {schema}subscribers set failures = 0, failing_since = null, open_until = null,
               told = case when told <> 0 and state = 'active' then -1 else told end,
@@ -234,7 +238,7 @@ impl SubscriberStore {
         self.db.execute(sql, vec![id.into()]).await.map(drop)
     }
 
-    /// Marks a part of the failure budget as reported.
+    /// Stores that health events have reported `percent` of the failure budget as used.
     pub async fn mark_reported(&self, id: SubscriberId, percent: i64) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -244,8 +248,8 @@ impl SubscriberStore {
         self.db.execute(sql, vec![id.into(), percent.into()]).await.map(drop)
     }
 
-    /// Acquires the probe of a subscriber whose circuit is half-open, and opens the circuit for another `open_duration`. Returns
-    /// false if another worker has acquired the probe.
+    /// Acquires the right to send a probe to a subscriber whose circuit lets one through, and opens the circuit for another
+    /// `open_duration`. Returns false if another worker has acquired this right.
     pub async fn acquire_probe(
         &self,
         id: SubscriberId,
@@ -260,7 +264,7 @@ impl SubscriberStore {
         Ok(!self.db.execute(sql, vec![id.into(), now.into(), next_probe.into()]).await?.is_empty())
     }
 
-    /// Ends the waiting time of these subscribers' open circuits, so that each lets a probe through at `now`.
+    /// Sets the open circuits of the subscribers `ids` to let a probe through at `now`, without further waiting.
     pub(super) async fn allow_probes_now(
         &self,
         ids: impl Iterator<Item = SubscriberId>,
@@ -276,24 +280,26 @@ impl SubscriberStore {
         self.db.execute_transaction(vec![Statement::with_rows(rows, sql)]).await.map(drop)
     }
 
-    /// Ends the retry of a recovered subscriber's backlog, unless a later recovery has started another.
+    /// Records that all deliveries of a recovered subscriber's backlog are claimed, unless a later recovery has made a new
+    /// backlog due.
     pub(super) async fn end_backlog_flush(
         &self,
         id: SubscriberId,
-        tried_before: Timestamp,
+        backlog_attempted_before: Timestamp,
     ) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!("update {schema}subscribers set releasing = null where id = $1 and releasing = $2");
-        self.db.execute(sql, vec![id.into(), tried_before.into()]).await.map(drop)
+        self.db.execute(sql, vec![id.into(), backlog_attempted_before.into()]).await.map(drop)
     }
 
-    /// Increments the revision, which invalidates subscriber caches.
+    /// Returns a statement that increments the revision, which makes workers read their cached subscribers again.
     fn increment_revision(&self) -> Statement {
         let SqlDialect { schema, .. } = self.db.dialect();
         Statement::new(format!("update {schema}dispatch set revision = revision + 1"), vec![])
     }
 
-    /// Runs a statement that changes a subscriber, and increments the revision.
+    /// Runs a statement that changes a subscriber and increments the revision, in one transaction. Returns the rows of the
+    /// statement.
     async fn change_subscriber(&self, statement: Statement) -> Result<Vec<Row>, DatabaseError> {
         let mut results = self.db.execute_transaction(vec![statement, self.increment_revision()]).await?;
         Ok(if results.is_empty() { Vec::new() } else { results.swap_remove(0) })

@@ -1,7 +1,8 @@
 //! Attempts of claimed deliveries.
 //!
-//! A claimed delivery may have to wait for a permit. Meanwhile it may be cancelled, or its subscriber paused, deleted or changed.
-//! So the lease is checked again before the delivery is sent, unless the last check is newer than [`LEASE_CHECK_TTL`].
+//! A claimed delivery may have to wait until its subscriber's concurrency limit permits the attempt. During this wait, the
+//! delivery may be cancelled, or its subscriber paused, deleted or changed. So the worker checks the lease again before it sends
+//! the request, unless the last check is newer than [`LEASE_CHECK_TTL`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -19,25 +20,27 @@ use crate::delivery::concurrency::InFlightSlot;
 use crate::delivery::store::{ClaimLease, OutgoingEvent};
 use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 
-/// How long a lease check stays valid.
+/// How long the result of a lease check is reused.
 const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
-/// The part of a lease that is reserved for recording the attempt.
+/// The time at the end of a lease that is reserved for recording the attempt.
 const RECORD_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// A claimed delivery.
+/// A delivery that this worker has claimed, until its attempt is recorded or the delivery is released.
 #[derive(Debug)]
 pub struct InFlightDelivery {
     pub(super) id: i64,
     pub(super) lease: ClaimLease,
     pub(super) subscriber: Arc<PreparedSubscriber>,
-    pub(super) message: Arc<OutgoingEvent>,
+    pub(super) event: Arc<OutgoingEvent>,
+    /// The number of attempts so far.
     pub(super) attempts: i64,
+    /// The start of the delivery's seven days of retries.
     pub(super) first_attempt: Timestamp,
     /// The time just before the subscriber was read from the store.
     pub(super) subscriber_read_at: Instant,
-    /// The time after the claim: a lease check that starts later sees the claim.
+    /// The time just after the claim. A lease check that started earlier may not contain this delivery's lease.
     pub(super) claimed_at: Instant,
-    /// Released when the attempt is recorded.
+    /// The delivery's slot of the subscriber's concurrency limit; `None` once the attempt is recorded.
     pub(super) slot: Option<InFlightSlot>,
 }
 
@@ -45,37 +48,38 @@ pub struct FinishedAttempt {
     pub(super) delivery: InFlightDelivery,
     pub(super) started: Timestamp,
     pub(super) result: AttemptResult,
-    /// Whether this was the delivery's last attempt, and it failed. Known once the attempt is recorded.
+    /// Whether this attempt failed and was the delivery's last one. Set when the attempt is recorded.
     pub(super) is_given_up: bool,
 }
 
 pub enum AttemptOutcome {
     Attempted(FinishedAttempt),
-    /// Not attempted: the lease was lost, the circuit opened, or the lease would expire during the attempt.
+    /// No request was sent: the subscriber is paused or deleted, its circuit opened, or the lease was lost, could not be checked,
+    /// or would expire during the attempt.
     Skipped(InFlightDelivery),
 }
 
-/// The cached lease check of one subscriber.
+/// The last check of the leases of one subscriber's in-flight deliveries.
 #[derive(Default)]
 pub(super) struct LeaseCheck {
     checked_at: Option<Instant>,
     /// `None` if the subscriber is paused or deleted.
     subscriber: Option<Arc<PreparedSubscriber>>,
-    /// The ids of deliveries with the tokens of their leases.
+    /// The leases that were valid at the check: the delivery's id and the lease's token.
     leases: HashSet<(i64, String)>,
 }
 
 pub(super) type LeaseChecks = std::sync::Mutex<HashMap<SubscriberId, Arc<Mutex<LeaseCheck>>>>;
 
 impl FinishedAttempt {
-    /// Whether this was the last attempt, and it failed.
+    /// Whether this attempt failed and was the delivery's last one.
     pub fn is_given_up(&self) -> bool {
         self.is_given_up
     }
 
-    /// The event's id, its type, and the subscriber's name.
+    /// Returns the event's id, the event's type and the subscriber's name.
     pub fn labels(&self) -> (&str, &str, &str) {
-        (&self.delivery.message.event, &self.delivery.message.detail_type, &self.delivery.subscriber.name)
+        (&self.delivery.event.id, &self.delivery.event.detail_type, &self.delivery.subscriber.name)
     }
 
     pub fn result(&self) -> &AttemptResult {
@@ -84,8 +88,9 @@ impl FinishedAttempt {
 }
 
 impl<B: Bus> DeliveryWorker<B> {
-    /// Attempts a delivery when its subscriber's concurrency limit permits. Skips it if its lease was lost, if the circuit opened
-    /// since it was claimed, or if the lease would expire before the end of the attempt.
+    /// Waits until the subscriber's concurrency limit permits an attempt, then makes it. Skips the delivery if the subscriber is
+    /// paused or deleted, if its circuit opened after the claim, or if the lease was lost, cannot be checked, or would expire
+    /// before the end of the attempt.
     pub async fn attempt(&self, mut delivery: InFlightDelivery) -> AttemptOutcome {
         let permit = match &delivery.slot {
             Some(slot) => slot.acquire_permit().await,
@@ -105,16 +110,20 @@ impl<B: Bus> DeliveryWorker<B> {
         if started.checked_add(attempt_limit).is_ok_and(|end| end > delivery.lease.until) {
             return AttemptOutcome::Skipped(delivery);
         }
-        let OutgoingEvent { event: id, detail_type, body: event } = &*delivery.message;
-        let request =
-            DeliveryRequest { event_id: id, detail_type, event, attempt_number: delivery.attempts + 1 };
+        let OutgoingEvent { id, detail_type, json } = &*delivery.event;
+        let request = DeliveryRequest {
+            event_id: id,
+            detail_type,
+            event_json: json,
+            attempt_number: delivery.attempts + 1,
+        };
         let result = self.client.send(&subscriber, request, started).await;
         drop(permit);
         AttemptOutcome::Attempted(FinishedAttempt { delivery, started, result, is_given_up: false })
     }
 
-    /// Whether this worker still holds the lease; also updates the delivery's subscriber. One check covers all in-flight
-    /// deliveries of a subscriber.
+    /// Returns whether this worker still holds the delivery's lease and the subscriber is neither paused nor deleted. Also
+    /// updates `delivery.subscriber` to the stored subscriber. One check covers all in-flight deliveries of a subscriber.
     async fn refresh_and_check_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, WorkerError> {
         if delivery.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
             return Ok(true);
@@ -128,7 +137,7 @@ impl<B: Bus> DeliveryWorker<B> {
         }) {
             let checked_at = Instant::now();
             let subscriber = self.subscribers.find(id).await?.filter(|subscriber| !subscriber.is_paused);
-            let leases = self.store.active_leases(&self.limits.deliveries(id)).await?;
+            let leases = self.store.active_leases(&self.limits.delivery_ids(id)).await?;
             *check = LeaseCheck { checked_at: Some(checked_at), subscriber, leases };
         }
         let Some(subscriber) = &check.subscriber else {
@@ -139,6 +148,7 @@ impl<B: Bus> DeliveryWorker<B> {
         Ok(check.leases.contains(&(delivery.id, delivery.lease.token.clone())))
     }
 
+    /// Releases the leases of deliveries that were not attempted, so that any worker can claim these deliveries immediately.
     pub async fn release(&self, deliveries: Vec<InFlightDelivery>) {
         let mut by_lease: HashMap<String, (ClaimLease, Vec<i64>)> = HashMap::new();
         for delivery in deliveries {
@@ -158,7 +168,7 @@ impl<B: Bus> DeliveryWorker<B> {
         }
     }
 
-    /// Lets running attempts finish and starts no others.
+    /// Starts no further attempts; running attempts may finish.
     pub fn shut_down(&self) {
         self.limits.shut_down();
     }

@@ -1,11 +1,11 @@
 //! The delivery worker: creates deliveries for events, leases due ones, attempts them, and records the results.
 //!
-//! `hookbridge serve` and the function `dispatcher` run the same worker. An [`AttemptRunner`] attempts what the worker has
-//! claimed (`attempt`) and records it; `sweep` wakes workers for retries.
+//! `hookbridge serve` and the function `dispatcher` run the same worker. An [`AttemptRunner`] attempts the claimed deliveries
+//! (module `attempt`) and records the attempts. The module `sweep` wakes workers for retries.
 //!
-//! A delivery is stored before its first attempt and leased during each attempt. An attempt is recorded together with the time of
-//! the next one, before anything else happens. If a worker dies, its lease expires and another worker attempts the delivery
-//! again. So an attempt can be repeated, but no delivery is lost.
+//! A worker stores a delivery before the first attempt and leases the delivery for each attempt. In one transaction, the worker
+//! records an attempt and the time of the next one. If a worker dies, its leases expire and another worker attempts the
+//! deliveries again. So an attempt can be repeated, but no delivery is lost.
 
 mod attempt;
 mod runner;
@@ -43,14 +43,14 @@ pub use runner::AttemptRunner;
 use subscribers::{PreparedSubscribers, SubscriberCache};
 pub use sweep::SweepReport;
 
-/// How long a claim lasts. It is longer than any attempt, including the time to record it.
+/// How long the lease of a claimed delivery lasts: longer than making and recording any attempt takes.
 const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
 /// The maximum number of deliveries of one subscriber that are claimed at once.
 const CLAIM_BATCH_SIZE: u32 = 500;
-/// The longest wait for free in-flight slots.
+/// The longest wait until every subscriber has half of its in-flight slots free.
 const CAPACITY_WAIT: Duration = Duration::from_millis(20);
 
-/// Returns the current time; tests provide their own.
+/// Returns the current time. Tests pass a clock of their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Creates deliveries, attempts them, and records the results.
@@ -63,7 +63,8 @@ pub struct DeliveryWorker<B> {
     wake_queue: Option<WakeQueue>,
     limits: SubscriberLimits,
     lease_checks: attempt::LeaseChecks,
-    has_more: AtomicBool,
+    /// Whether due deliveries may be left that have not been claimed.
+    has_more_due: AtomicBool,
     /// Notified when deliveries that could not be claimed before may be claimed now.
     claimable: Notify,
 }
@@ -80,7 +81,7 @@ pub enum WorkerError {
     Queue(#[from] AwsError),
 }
 
-/// An event to deliver.
+/// An event whose deliveries are to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrivedEvent {
     pub id: String,
@@ -93,7 +94,7 @@ impl<B: Bus> DeliveryWorker<B> {
     /// Creates a worker. It publishes subscriber health events on `bus`.
     pub fn new(store: DeliveryStore, keys: KeySource, client: DeliveryClient, bus: B, clock: Clock) -> Self {
         let limits = SubscriberLimits::default();
-        let (lease_checks, has_more, claimable, bus_down_until) = Default::default();
+        let (lease_checks, has_more_due, claimable, bus_down_until) = Default::default();
         let health = HealthMonitor {
             store: store.clone(),
             limits: limits.clone(),
@@ -110,21 +111,22 @@ impl<B: Bus> DeliveryWorker<B> {
             wake_queue: None,
             limits,
             lease_checks,
-            has_more,
+            has_more_due,
             claimable,
         }
     }
 
-    /// Wakes workers through `queue` when retries become due. Without a queue, the caller polls [`DeliveryWorker::claim_due`].
+    /// Makes the worker send messages to `queue` that wake a worker when retries become due. Without a queue, the caller must
+    /// poll [`DeliveryWorker::claim_due`].
     #[must_use]
     pub fn with_wake_queue(self, queue: WakeQueue) -> Self {
         Self { wake_queue: Some(queue), ..self }
     }
 
-    /// Wakes a worker now, through the queue. Does nothing without a queue.
+    /// Sends a message that wakes a worker immediately. Does nothing if this worker has no wake queue.
     ///
     /// # Errors
-    /// SQS failed; the next sweep wakes one.
+    /// SQS did not accept the message; the next sweep wakes a worker.
     pub async fn wake(&self) -> Result<(), AwsError> {
         match &self.wake_queue {
             Some(queue) => queue.send(vec![self.now()], self.now()).await,
@@ -140,11 +142,12 @@ impl<B: Bus> DeliveryWorker<B> {
         (self.clock)()
     }
 
-    /// Creates the deliveries of `events`, each once, and returns those to attempt now. `position` is the log position after
-    /// the last event, if the events come from the log.
+    /// Creates a delivery of each event to each matching subscriber, unless this delivery exists. Returns the new deliveries that
+    /// this worker must attempt now. If the events come from the log, `position` is the log position after the last event; it is
+    /// stored with the deliveries.
     ///
     /// # Errors
-    /// No delivery was created.
+    /// The transaction failed. The call may be repeated, because deliveries that exist are not created again.
     pub async fn create_deliveries(
         &self,
         events: &[ArrivedEvent],
@@ -156,9 +159,9 @@ impl<B: Bus> DeliveryWorker<B> {
             let matching = matching_subscribers(event, &subscribers);
             if !matching.is_empty() {
                 messages.push(OutgoingEvent {
-                    event: event.id.clone(),
+                    id: event.id.clone(),
                     detail_type: event.detail_type.clone(),
-                    body: event.json.clone(),
+                    json: event.json.clone(),
                 });
                 pending.extend(matching.into_iter().map(|subscriber| (event, subscriber)));
             }
@@ -178,27 +181,28 @@ impl<B: Bus> DeliveryWorker<B> {
                 slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
                 let is_claimed = slot.is_some();
                 if !is_claimed && wanted > 0 {
-                    self.has_more.store(true, Relaxed);
+                    self.has_more_due.store(true, Relaxed);
                 }
                 slots.extend(slot.map(|slot| ((event.id.clone(), id), slot)));
-                PendingDelivery { event: event.id.as_str(), subscriber: id, is_claimed }
+                PendingDelivery { event_id: event.id.as_str(), subscriber: id, is_claimed }
             })
             .collect();
         let now = self.now();
         let lease = ClaimLease::new(CLAIM_LEASE, now);
         let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
         let messages: HashMap<&str, Arc<OutgoingEvent>> =
-            messages.iter().map(|message| (message.event.as_str(), Arc::new(message.clone()))).collect();
+            messages.iter().map(|message| (message.id.as_str(), Arc::new(message.clone()))).collect();
         let to_in_flight = |created: CreatedDelivery| {
-            // `created` has only new deliveries; those that already existed belong to another worker.
-            let message = messages.get(created.event.as_str())?.clone();
-            let mut slot = slots.remove(&(created.event, created.subscriber))?;
-            slot.assign(created.id);
+            // `created` contains only new deliveries. Deliveries that existed already are attempted by the worker that claims
+            // them.
+            let event = messages.get(created.event_id.as_str())?.clone();
+            let mut slot = slots.remove(&(created.event_id, created.subscriber))?;
+            slot.assign_delivery(created.id);
             Some(InFlightDelivery {
                 id: created.id,
                 lease: lease.clone(),
                 subscriber: subscribers.get(&created.subscriber)?.clone(),
-                message,
+                event,
                 attempts: 0,
                 first_attempt: now,
                 subscriber_read_at: read_at,
@@ -209,12 +213,12 @@ impl<B: Bus> DeliveryWorker<B> {
         Ok(created.into_iter().filter_map(to_in_flight).collect())
     }
 
-    /// Claims the deliveries that are due, up to the concurrency limit of each subscriber.
+    /// Claims due deliveries of all subscribers: for each, at most as many as it has free in-flight slots.
     ///
     /// # Errors
-    /// Nothing was claimed.
+    /// The database or the key source failed before any delivery was claimed.
     pub async fn claim_due(&self) -> Result<Vec<InFlightDelivery>, WorkerError> {
-        self.has_more.store(false, Relaxed);
+        self.has_more_due.store(false, Relaxed);
         let now = self.now();
         let mut deliveries = Vec::new();
         let due = self.store.due_subscribers(now, now).await?;
@@ -226,7 +230,7 @@ impl<B: Bus> DeliveryWorker<B> {
             let Some(subscriber) = subscribers.get(&due.subscriber) else { continue };
             match self.claim_subscriber((subscriber, read_at), due, now).await {
                 Ok(claimed) => deliveries.extend(claimed),
-                // An error is returned only if nothing is claimed: claimed deliveries must be attempted.
+                // The error is returned only if no delivery has been claimed yet, because claimed deliveries must be attempted.
                 Err(error) if deliveries.is_empty() => return Err(error.into()),
                 Err(error) => {
                     warn!(error = error.to_string(), "failed to claim all due deliveries");
@@ -237,7 +241,7 @@ impl<B: Bus> DeliveryWorker<B> {
         Ok(deliveries)
     }
 
-    /// Claims due deliveries of one subscriber, up to its concurrency limit.
+    /// Claims due deliveries of one subscriber: at most as many as it has free in-flight slots, and only one if it needs a probe.
     async fn claim_subscriber(
         &self,
         (subscriber, read_at): (&Arc<PreparedSubscriber>, Instant),
@@ -247,7 +251,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let wanted = if due.needs_probe { 1 } else { CLAIM_BATCH_SIZE };
         let slots = self.limits.reserve(subscriber.id, subscriber.settings.limit, wanted);
         if slots.is_empty() {
-            self.has_more.store(true, Relaxed);
+            self.has_more_due.store(true, Relaxed);
             return Ok(Vec::new());
         }
         if due.needs_probe
@@ -262,7 +266,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let lease = ClaimLease::new(CLAIM_LEASE, now);
         let claimed = self.store.claim(due, slots.len(), &lease, (now, now)).await?;
         if claimed.len() == slots.len() {
-            self.has_more.store(true, Relaxed);
+            self.has_more_due.store(true, Relaxed);
         }
         let to_in_flight = |(claimed, slot)| self.in_flight((subscriber, read_at), &lease, claimed, slot);
         Ok(claimed.into_iter().zip(slots).map(to_in_flight).collect())
@@ -275,13 +279,13 @@ impl<B: Bus> DeliveryWorker<B> {
         claimed: ClaimedDelivery,
         mut slot: InFlightSlot,
     ) -> InFlightDelivery {
-        slot.assign(claimed.id);
-        slot.add_bytes(claimed.message.body.len());
+        slot.assign_delivery(claimed.id);
+        slot.add_bytes(claimed.event.json.len());
         InFlightDelivery {
             id: claimed.id,
             lease: lease.clone(),
             subscriber: subscriber.clone(),
-            message: Arc::new(claimed.message),
+            event: Arc::new(claimed.event),
             attempts: claimed.attempts,
             first_attempt: claimed.first_attempt,
             subscriber_read_at: read_at,
@@ -290,20 +294,22 @@ impl<B: Bus> DeliveryWorker<B> {
         }
     }
 
-    /// Whether more deliveries may be due than were claimed: a limit was reached, or a subscriber recovered.
+    /// Whether due deliveries may be left that have not been claimed, because a limit was reached or a subscriber recovered.
     pub fn has_more_due(&self) -> bool {
-        self.has_more.load(Relaxed)
+        self.has_more_due.load(Relaxed)
     }
 
-    /// Waits for free in-flight slots, at most 20 ms, so that a slow subscriber blocks the others only briefly.
+    /// Waits until every subscriber has half of its in-flight slots free. The wait is at most 20 ms, so that a slow subscriber
+    /// blocks the others only briefly.
     pub async fn wait_for_capacity(&self) {
         let _ = timeout(CAPACITY_WAIT, self.limits.wait_for_capacity()).await;
     }
 
-    /// Records attempts with the time of each delivery's next attempt, then updates the health of their subscribers.
+    /// Records attempts with the time of each delivery's next attempt, sends messages that wake a worker at these times, and
+    /// updates the health of the subscribers.
     ///
     /// # Errors
-    /// Nothing was recorded.
+    /// The attempts could not be recorded, and no subscriber's health was updated.
     pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), DatabaseError> {
         let records: Vec<_> = finished.iter().map(|attempt| self.recorded_attempt(attempt)).collect();
         let changed = self.store.record_attempts(&records).await?;
@@ -325,9 +331,10 @@ impl<B: Bus> DeliveryWorker<B> {
             let Some(last) = attempts.last() else { continue };
             let results: Vec<_> = attempts.iter().map(|attempt| (attempt.started, &attempt.result)).collect();
             match self.health.update(&last.delivery.subscriber, &results).await {
-                Ok(true) => self.has_more.store(true, Relaxed),
+                Ok(true) => self.has_more_due.store(true, Relaxed),
                 Ok(false) => {}
-                // The attempts are recorded; the next attempt updates the health.
+                // The attempts are recorded already, so this error is only logged. The subscriber's next attempt updates its
+                // health again.
                 Err(error) => warn!(error = error.to_string(), "failed to update subscriber health"),
             }
         }
@@ -349,10 +356,10 @@ impl<B: Bus> DeliveryWorker<B> {
             delivery: delivery.id,
             lease: delivery.lease.token.clone(),
             subscriber: delivery.subscriber.id,
-            event: delivery.message.event.clone(),
+            event_id: delivery.event.id.clone(),
             number: delivery.attempts + 1,
             started: *started,
-            duration: i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX),
+            duration_micros: i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX),
             status: result.outcome.as_ref().ok().map(|response| response.status),
             error: result.error_text(),
             address: result.address.clone(),
@@ -364,7 +371,8 @@ impl<B: Bus> DeliveryWorker<B> {
     }
 }
 
-/// The subscribers whose event types and filter match an event. The event is parsed only if a filter needs it.
+/// Returns the subscribers that receive an event: their event types and filter match the event, and they may receive health
+/// events if the event is one. The event's JSON is parsed only if a subscriber has a filter.
 fn matching_subscribers<'s>(
     event: &ArrivedEvent,
     subscribers: &'s PreparedSubscribers,
@@ -375,7 +383,8 @@ fn matching_subscribers<'s>(
         let matches_settings = subscriber.matches(&event.detail_type, || {
             parsed.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
-        // Health events go only to subscribers that opt in by type, and never to the subscriber they are about (that would loop).
+        // A health event goes only to subscribers that list a type beginning with `hookbridge.`. It never goes to the subscriber
+        // that it is about: a failed delivery of the event would cause the next event (a loop).
         let is_eligible = !HealthEvent::is_health_event(&event.detail_type)
             || subscriber.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
                 && !HealthEvent::is_about(&event.json, &subscriber.name);

@@ -13,13 +13,13 @@ use crate::bus::Bus;
 
 /// The maximum number of attempts that are recorded in one transaction.
 const RECORD_BATCH_SIZE: usize = 500;
-/// The pause after a failure of the database.
+/// The pause before attempts are recorded again after a database error.
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
-/// How often due deliveries are claimed, if no notification arrives earlier.
+/// The longest time between two claims of due deliveries; a notification can start a claim earlier.
 const DUE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs the attempts of a worker. Dropping it aborts running attempts; their deliveries stay leased, and are attempted again when
-/// the leases have expired.
+/// Runs the attempts of a worker. Dropping the runner aborts its running attempts. The deliveries of aborted attempts stay
+/// leased; a worker attempts them again after the leases have expired.
 pub struct AttemptRunner<B> {
     worker: Arc<DeliveryWorker<B>>,
     attempts: Mutex<JoinSet<()>>,
@@ -28,7 +28,7 @@ pub struct AttemptRunner<B> {
 }
 
 impl<B: Bus> AttemptRunner<B> {
-    /// Starts the task that records attempts. `on_recorded` is called for each recorded attempt.
+    /// Creates a runner and starts the task that records its attempts. The task calls `on_recorded` for each recorded attempt.
     pub fn start(
         worker: Arc<DeliveryWorker<B>>,
         on_recorded: impl FnMut(&FinishedAttempt) + Send + 'static,
@@ -46,16 +46,16 @@ impl<B: Bus> AttemptRunner<B> {
         for delivery in deliveries {
             let (worker, outcomes) = (self.worker.clone(), self.outcomes.clone());
             attempts.spawn(async move {
-                // Sending fails only if the recorder is gone, because the runner was dropped.
+                // Sending fails only if the recording task has ended because the runner was dropped.
                 let _ = outcomes.send(worker.attempt(delivery).await);
             });
         }
     }
 
-    /// Claims and attempts due deliveries, until nothing more can be claimed or `deadline` has passed.
+    /// Claims and attempts due deliveries, until no more deliveries are due or `deadline` has passed.
     ///
     /// # Errors
-    /// The database or the keys failed.
+    /// The database or the key source failed.
     pub async fn attempt_due(&self, deadline: Instant) -> Result<(), WorkerError> {
         loop {
             self.submit(self.worker.claim_due().await?);
@@ -66,12 +66,12 @@ impl<B: Bus> AttemptRunner<B> {
         }
     }
 
-    /// Waits until deliveries that could not be claimed before may be claimed, but at most a second.
+    /// Waits until due deliveries that could not be claimed before may be claimed. The wait is at most one second.
     pub async fn wait_for_due(&self) {
         let _ = timeout(DUE_POLL_INTERVAL, self.worker.claimable.notified()).await;
     }
 
-    /// Waits until every attempt is recorded.
+    /// Waits until every submitted attempt has ended and is recorded.
     pub async fn finish(self) {
         let Self { outcomes, mut recorder, attempts: _attempts, .. } = self;
         drop(outcomes);
@@ -79,7 +79,7 @@ impl<B: Bus> AttemptRunner<B> {
     }
 }
 
-/// Records outcomes in batches and releases the leases of skipped deliveries, until all senders are dropped.
+/// Records attempts in batches and releases the leases of skipped deliveries, until all senders of outcomes are dropped.
 async fn record_outcomes<B: Bus>(
     worker: Arc<DeliveryWorker<B>>,
     mut receiver: mpsc::UnboundedReceiver<AttemptOutcome>,
@@ -95,7 +95,7 @@ async fn record_outcomes<B: Bus>(
         attempts.iter().for_each(&mut on_recorded);
         let has_skipped = !skipped.is_empty();
         worker.release(skipped).await;
-        // If nothing was skipped and no more is due, the next poll is soon enough.
+        // Released and left-over due deliveries may be claimed immediately. If there are none, the next poll is soon enough.
         if has_skipped || worker.has_more_due() {
             worker.claimable.notify_one();
         }

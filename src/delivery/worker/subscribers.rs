@@ -13,7 +13,7 @@ use crate::delivery::encryption::KeySource;
 use crate::delivery::store::SubscriberStore;
 use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 
-/// The shortest time between two refreshes of the keys while a subscriber's secret cannot be decrypted.
+/// The shortest time between two refreshes of the encryption keys while a subscriber's secret cannot be decrypted.
 const KEY_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) type PreparedSubscribers = HashMap<SubscriberId, Arc<PreparedSubscriber>>;
@@ -25,7 +25,7 @@ pub(super) struct SubscriberCache {
     cached: Mutex<CachedSubscribers>,
 }
 
-/// The subscribers as they were at `revision`.
+/// The subscribers as they were when the store had this `revision`, a number that increases with every change of a subscriber.
 #[derive(Default)]
 struct CachedSubscribers {
     revision: Option<i64>,
@@ -49,7 +49,8 @@ impl SubscriberCache {
         Ok(self.current().await?.subscribers.get(&id).cloned())
     }
 
-    /// The cached subscribers, read again when the revision has changed or a missing key may have been added.
+    /// Returns the cached subscribers. Reads them from the store first if the store's revision has changed, or if an encryption
+    /// key that was missing may have been added.
     async fn current(&self) -> Result<MutexGuard<'_, CachedSubscribers>, WorkerError> {
         let revision = self.store.revision().await?;
         let mut cached = self.cached.lock().await;

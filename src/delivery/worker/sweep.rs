@@ -1,5 +1,6 @@
-//! The sweep: wakes workers for deliveries that become due before the next sweep, fails deliveries whose seven days are over, and
-//! publishes pending health events. The function `dispatcher` sweeps once a minute.
+//! The sweep: wakes workers for deliveries that become due before the next sweep, marks deliveries as failed whose seven days of
+//! retries are over, and publishes health events that have not been published yet. The function `dispatcher` sweeps once a
+//! minute, `hookbridge serve` once an hour.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +11,24 @@ use tracing::warn;
 use super::{DeliveryWorker, WorkerError};
 use crate::bus::Bus;
 
-/// How far a sweep looks ahead: a little more than the interval between sweeps.
+/// A sweep wakes workers for deliveries that become due within this time: a little more than the minute between two sweeps.
 const SWEEP_HORIZON: SignedDuration = SignedDuration::from_secs(70);
-/// The number of due deliveries for which one worker is woken.
+/// The maximum number of due deliveries for which one message wakes a worker.
 const DELIVERIES_PER_WAKE: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepReport {
-    /// The number of deliveries that become due before the next sweep.
-    pub queued: usize,
-    /// The number of deliveries that failed because their seven days were over.
-    pub given_up: usize,
+    /// The number of deliveries that are due now or become due before the next sweep.
+    pub due_count: usize,
+    /// The number of deliveries that were marked as failed because their seven days of retries were over.
+    pub given_up_count: usize,
 }
 
 impl<B: Bus> DeliveryWorker<B> {
-    /// Sweeps until `deadline`.
+    /// Runs one sweep. It stops publishing health events at `deadline`.
     ///
     /// # Errors
-    /// The sweep is incomplete; the next one does the rest.
+    /// The sweep is incomplete; the next sweep does the remaining work.
     pub async fn sweep(&self, deadline: Instant) -> Result<SweepReport, WorkerError> {
         let report = self.wake_workers().await;
         if let Err(error) = self.health.publish_pending(deadline).await {
@@ -37,11 +38,11 @@ impl<B: Bus> DeliveryWorker<B> {
     }
 
     async fn wake_workers(&self) -> Result<SweepReport, WorkerError> {
-        let mut report = SweepReport { queued: 0, given_up: 0 };
+        let mut report = SweepReport { due_count: 0, given_up_count: 0 };
         let now = self.now();
         loop {
             let failed_count = self.store.fail_expired(now).await?;
-            report.given_up += failed_count;
+            report.given_up_count += failed_count;
             if failed_count == 0 {
                 break;
             }
@@ -52,7 +53,7 @@ impl<B: Bus> DeliveryWorker<B> {
         for due in self.store.due_subscribers(now, until).await? {
             for (time, count) in self.store.count_due(due, now, until).await? {
                 *due_counts.entry(time).or_default() += count;
-                report.queued += count;
+                report.due_count += count;
             }
         }
         let wakes = due_counts

@@ -1,9 +1,9 @@
 //! The event log in PostgreSQL 15 or later.
 //!
-//! [`PostgresLog::record`] writes a batch in one transaction: first its row in `batches`, for which
-//! a second recorder of the same batch waits; then its events by `COPY`, or by `INSERT` for a few. Most batches contain
-//! only new events, so it does not look for duplicates first. If the write hits a duplicate key, it rolls back, looks
-//! up the events that exist, and records the others.
+//! [`PostgresLog::record`] writes a batch in one transaction: first a row in `batches`, then the events by `COPY`, or by `INSERT`
+//! if they are few. A second recorder of the same batch waits for that row. Most batches contain only new events, so `record`
+//! writes without looking for duplicates. If the database reports a duplicate key, `record` rolls back, looks up which events the
+//! log has, and records the others.
 
 mod order;
 mod partitions;
@@ -23,7 +23,7 @@ use super::sql::LogDialect;
 use super::{EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
 use crate::db::{CancelSafeConnection, DatabaseError};
 
-/// The maximum number of attempts to record a batch when other recorders write the same events.
+/// The maximum number of attempts to record a batch. Attempts fail if other recorders write the same events at the same time.
 const MAX_ATTEMPTS: usize = 8;
 /// The log in a PostgreSQL database.
 pub(super) struct PostgresLog<'s> {
@@ -43,16 +43,19 @@ enum RecordAttempt {
 }
 
 impl PostgresLog<'_> {
+    /// Attempts once to record the batch. `indexed_events` are the events to insert, each with its index in the batch, sorted by
+    /// time.
     async fn try_record(
         &self,
         batch: &EventBatch<'_>,
-        records: &[(usize, &NewEvent<'_>)],
+        indexed_events: &[(usize, &NewEvent<'_>)],
     ) -> Result<RecordAttempt, DatabaseError> {
-        let duplicates = batch.events.len() - records.len();
-        // The records are sorted by time.
-        let time_range = records.first().zip(records.last()).map(|((_, a), (_, b))| (a.time, b.time));
-        if records.is_empty() && batch.origin.is_none() {
-            // Nothing is stored: the batch has no new events, and no origin that must be known as recorded.
+        let duplicates = batch.events.len() - indexed_events.len();
+        // The events are sorted by time.
+        let time_range =
+            indexed_events.first().zip(indexed_events.last()).map(|((_, a), (_, b))| (a.time, b.time));
+        if indexed_events.is_empty() && batch.origin.is_none() {
+            // A batch without new events is stored only if it has an origin, so that the archived batch counts as recorded.
             return Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
                 batch_id: 0,
                 events: 0,
@@ -65,16 +68,16 @@ impl PostgresLog<'_> {
             Ok(batch_id) => batch_id,
             Err(existing) => {
                 transaction.rollback().await?;
-                guard.is_idle = true;
+                guard.is_reusable = true;
                 return Ok(RecordAttempt::Finished(existing));
             }
         };
-        if !records.is_empty()
-            && let Err(error) = insert_events(&mut transaction, batch_id, records).await
+        if !indexed_events.is_empty()
+            && let Err(error) = insert_events(&mut transaction, batch_id, indexed_events).await
         {
             let code = error.as_database_error().and_then(|error| error.code().map(|code| code.to_string()));
             transaction.rollback().await?;
-            guard.is_idle = true;
+            guard.is_reusable = true;
             return match code.as_deref() {
                 Some("23505") => Ok(RecordAttempt::DuplicateEvents),
                 // 40P01: deadlock. 40001: serialization failure. 23514: the partition of a week was created while its events were
@@ -85,26 +88,30 @@ impl PostgresLog<'_> {
         }
         if partitions::has_events_in_default_partition(&mut transaction, batch_id).await? {
             transaction.rollback().await?;
-            // The connection stays marked as not idle, so it is closed: its catalog cache misses the partition.
+            // `is_reusable` stays false, so the connection is closed: the catalog cache of its session misses the partition.
             return Ok(RecordAttempt::MissingPartition);
         }
         transaction.commit().await?;
-        guard.is_idle = true;
-        Ok(RecordAttempt::Finished(RecordOutcome::Inserted { batch_id, events: records.len(), duplicates }))
+        guard.is_reusable = true;
+        Ok(RecordAttempt::Finished(RecordOutcome::Inserted {
+            batch_id,
+            events: indexed_events.len(),
+            duplicates,
+        }))
     }
 
-    /// Returns the records that the log does not have yet.
+    /// Returns those `indexed_events` that the log does not have yet.
     async fn filter_new<'r, 'a>(
         &self,
-        records: Vec<(usize, &'r NewEvent<'a>)>,
+        indexed_events: Vec<(usize, &'r NewEvent<'a>)>,
     ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, DatabaseError> {
-        let times: Vec<i64> = records.iter().map(|(_, record)| record.time.as_microsecond()).collect();
-        let ids: Vec<&str> = records.iter().map(|(_, record)| &*record.id).collect();
-        let (Some((_, first)), Some((_, last))) = (records.first(), records.last()) else {
-            return Ok(records);
+        let times: Vec<i64> = indexed_events.iter().map(|(_, record)| record.time.as_microsecond()).collect();
+        let ids: Vec<&str> = indexed_events.iter().map(|(_, record)| &*record.id).collect();
+        let (Some((_, first)), Some((_, last))) = (indexed_events.first(), indexed_events.last()) else {
+            return Ok(indexed_events);
         };
-        // Seconds and microseconds are added separately: one product of all microseconds would be rounded for distant
-        // times. The constant time range lets the planner skip other partitions.
+        // The SQL adds seconds and microseconds separately, because `interval` arithmetic on all the microseconds of a time far
+        // from 1970 would round it. The constant time range lets the planner skip other partitions.
         let sql = format!(
             "select key.at from unnest($1::bigint[], $2::text[]) with ordinality as key (time, id, at)
              join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
@@ -116,10 +123,11 @@ impl PostgresLog<'_> {
         // Safe: the text consists of constants, and of times that this crate formats.
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
         let rows = query.bind(times).bind(ids).fetch_all(&self.pool).await?;
-        let known: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let known_ordinals: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         // `with ordinality` counts from 1.
-        let is_new = |index: &usize| !i64::try_from(index + 1).is_ok_and(|ordinal| known.contains(&ordinal));
-        Ok(records
+        let is_new =
+            |index: &usize| !i64::try_from(index + 1).is_ok_and(|ordinal| known_ordinals.contains(&ordinal));
+        Ok(indexed_events
             .into_iter()
             .enumerate()
             .filter(|(index, _)| is_new(index))
@@ -128,21 +136,21 @@ impl PostgresLog<'_> {
     }
 
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
-        // The records are sorted by key, so that two recorders of the same events do not deadlock.
-        let mut records: Vec<_> = batch.events.iter().enumerate().collect();
-        records.sort_by_key(|(_, record)| record.key());
-        records.dedup_by_key(|(_, record)| record.key());
-        self.create_missing_partitions(&records).await?;
+        // Sort the events by key, so that two recorders of the same events lock them in the same order and do not deadlock.
+        let mut indexed_events: Vec<_> = batch.events.iter().enumerate().collect();
+        indexed_events.sort_by_key(|(_, record)| record.key());
+        indexed_events.dedup_by_key(|(_, record)| record.key());
+        self.create_missing_partitions(&indexed_events).await?;
         let mut last_error =
             DatabaseError::Unavailable("other recorders kept writing the same events".into());
         for _ in 0..MAX_ATTEMPTS {
-            match self.try_record(batch, &records).await? {
+            match self.try_record(batch, &indexed_events).await? {
                 RecordAttempt::Finished(outcome) => return Ok(outcome),
-                RecordAttempt::DuplicateEvents => records = self.filter_new(records).await?,
+                RecordAttempt::DuplicateEvents => indexed_events = self.filter_new(indexed_events).await?,
                 RecordAttempt::Conflict(error) => last_error = error,
                 RecordAttempt::MissingPartition => {
-                    self.invalidate_known_weeks(&records);
-                    self.create_missing_partitions(&records).await?;
+                    self.invalidate_known_weeks(&indexed_events);
+                    self.create_missing_partitions(&indexed_events).await?;
                 }
             }
         }
@@ -153,13 +161,14 @@ impl PostgresLog<'_> {
         &self,
         retention: &RetentionPolicy,
     ) -> Result<MaintenanceReport, DatabaseError> {
-        // Readers see only events that have a position; without this, events could expire before any reader sees them.
+        // Readers see only events that have a position. Without this call, events could expire before any reader sees them.
         self.assign_positions().await?;
         partitions::maintain(self, retention).await
     }
 }
 
-/// Inserts the row of the batch and returns its id; if the batch has a row already, returns that outcome.
+/// Inserts the row of the batch and returns its id. If the batch already has a row, returns [`RecordOutcome::AlreadyRecorded`] as
+/// the inner error.
 async fn insert_batch(
     connection: &mut PgConnection,
     batch: &EventBatch<'_>,
@@ -167,7 +176,7 @@ async fn insert_batch(
     time_range: Option<(Timestamp, Timestamp)>,
 ) -> Result<Result<i64, RecordOutcome>, DatabaseError> {
     let to_i32 = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    // Times are bound as text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
+    // Bind times as text: PostgreSQL parses this format unambiguously from the year 1 to 9999.
     let time = |time: Timestamp| format!("{time:.6}");
     let row = sqlx::query(
         "insert into hookbridge.batches (origin, events, repeats, unrecognized, oldest, newest)
@@ -194,19 +203,24 @@ async fn insert_batch(
     }))
 }
 
+/// Inserts the events of a batch, each with its index in the batch.
 async fn insert_events(
     connection: &mut PgConnection,
     batch_id: i64,
-    records: &[(usize, &NewEvent<'_>)],
+    indexed_events: &[(usize, &NewEvent<'_>)],
 ) -> Result<(), sqlx::Error> {
-    if records.len() <= rows::MAX_INSERT_ROWS {
-        // Only the statement for one record is used often enough to be prepared.
-        let is_single = records.len() == 1;
-        rows::insert_query(batch_id, records).build().persistent(is_single).execute(connection).await?;
+    if indexed_events.len() <= rows::MAX_INSERT_ROWS {
+        // Only the statement for one event is used often enough to be prepared.
+        let is_single = indexed_events.len() == 1;
+        rows::insert_query(batch_id, indexed_events)
+            .build()
+            .persistent(is_single)
+            .execute(connection)
+            .await?;
         return Ok(());
     }
     let mut copy = connection.copy_in_raw(rows::COPY_STATEMENT.as_str()).await?;
-    copy.send(rows::encode_copy(batch_id, records)).await?;
+    copy.send(rows::encode_copy(batch_id, indexed_events)).await?;
     copy.finish().await?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Event positions and ordered reads in PostgreSQL.
 //!
-//! Positions are assigned after the commit, by one sequencer at a time. A position taken before the commit would let a slow
-//! transaction insert events before those that a reader has already seen. Recorders do not wait for each other: the next recorder
-//! or reader calls `hookbridge.sequence` (`0002_order.sql`), which assigns positions to every committed batch.
+//! A batch gets its positions after its commit. If it took them before its commit, a slow transaction could insert events before
+//! those that a reader has already seen. The SQL function `hookbridge.sequence` (`0002_order.sql`) assigns positions to every
+//! committed batch, one caller at a time. Recorders call it after their commit and readers before they read, so the transaction
+//! of a recorder never waits for its positions.
 
 use std::ops::Range;
 #[cfg(feature = "command")]
@@ -25,10 +26,10 @@ use crate::log::page;
 use crate::log::sql::LogDialect;
 
 #[cfg(feature = "command")]
-/// The channel on which the database notifies listeners (`NOTIFY`) of the new end of the log.
+/// The PostgreSQL channel on which `hookbridge.sequence` sends the new end of the log to listeners (`NOTIFY`).
 const CHANNEL: &str = "hookbridge_log";
 
-/// Listens for appends by other processes until the log is dropped.
+/// Listens for appends by other processes until the log is dropped. If listening fails, readers poll instead.
 #[cfg(feature = "command")]
 pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
     tokio::spawn(async move {
@@ -49,8 +50,8 @@ pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
 }
 
 impl PostgresLog<'_> {
-    /// Reads the events of one range, in a new session if the first one does not see every partition. `ranges` holds all
-    /// requested positions and the part to read now.
+    /// Reads the events of one range, and reads them again in a new session if the first session does not see every partition.
+    /// `ranges` holds all requested positions and the part to read now.
     pub(in crate::log) async fn read_range(
         &self,
         ranges: (&Range<Position>, &Range<Position>),
@@ -59,9 +60,9 @@ impl PostgresLog<'_> {
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
         let mut result = read(&mut guard.connection, ranges, filter, page_limit).await?;
-        guard.is_idle = result.missing_count <= 0;
+        guard.is_reusable = result.missing_count <= 0;
         // This session's catalog cache may miss a partition that another session has just attached. A new session reads the
-        // catalogs again. If the same number of events is missing there, they were deleted by hand.
+        // catalogs again. If the same number of events is missing in it, the events were deleted by hand.
         while result.missing_count > 0 {
             let options = self.pool.connect_options();
             let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
@@ -71,7 +72,7 @@ impl PostgresLog<'_> {
             let is_unchanged = retry.missing_count == result.missing_count;
             result = retry;
             if is_unchanged {
-                guard.is_idle = true;
+                guard.is_reusable = true;
                 break;
             }
         }
@@ -86,7 +87,7 @@ impl PostgresLog<'_> {
             let row = query.fetch_one(&mut *connection).await?;
             let (end, is_more): (Position, bool) = (row.try_get(0)?, row.try_get(1)?);
             if !is_more {
-                guard.is_idle = true;
+                guard.is_reusable = true;
                 self.state.append_watch.advance_to(end);
                 return Ok(end);
             }

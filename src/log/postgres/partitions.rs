@@ -1,8 +1,8 @@
 //! Weekly partitions of `events`: creation and retention.
 //!
-//! [`create_partition`] creates a table on its own and then attaches it, so that readers and writers of other weeks
-//! are not blocked. PostgreSQL refuses to attach a partition while the default partition holds rows of its range, so
-//! [`create_partition`] moves those rows first. Dropping a week locks the whole `events` table briefly.
+//! [`create_partition`] creates a separate table and then attaches it to `events`, so that readers and writers of other weeks are
+//! not blocked. PostgreSQL refuses to attach a partition while the default partition holds rows of the same week, so
+//! [`create_partition`] first moves those rows. Dropping the partition of a week locks the whole `events` table briefly.
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
@@ -15,11 +15,12 @@ use crate::log::{MaintenanceReport, NewEvent, RetentionPolicy};
 
 /// The advisory lock that serializes the creation of partitions.
 const ADVISORY_LOCK: i64 = 0x686f_6f6b;
-/// A session that waits for a table lock blocks every later session, so DDL fails early and is retried later.
+/// Makes DDL fail if it does not get its table lock soon: every later session that uses the table queues behind a waiting DDL
+/// statement. A later call retries the DDL.
 const SET_LOCK_TIMEOUT: &str = "set local lock_timeout = '3s'";
-/// The number of future weeks whose partitions are created in advance.
+/// The number of weeks after the current one whose partitions are created in advance.
 const WEEKS_AHEAD: i64 = 4;
-/// The oldest week that gets a partition, in weeks before now: ten years. Older events stay in the default partition.
+/// How many weeks back a week still gets a partition: ten years. Older events stay in the default partition.
 const WEEKS_BACK: i64 = 522;
 
 /// Marks SQL as safe although it contains values that cannot be bound: constants, batch ids, times, and names of partitions,
@@ -29,55 +30,60 @@ fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
 }
 
 impl PostgresLog<'_> {
-    /// Forgets the weeks of these events, so that `create_missing_partitions` checks again whether their partitions exist.
-    pub(super) fn invalidate_known_weeks(&self, records: &[(usize, &NewEvent<'_>)]) {
-        let mut known = self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for (_, record) in records {
-            known.remove(&Week::containing(record.time));
+    /// Removes the weeks of these events from the known weeks, so that `create_missing_partitions` checks again whether their
+    /// partitions exist.
+    pub(super) fn invalidate_known_weeks(&self, indexed_events: &[(usize, &NewEvent<'_>)]) {
+        let mut known_weeks =
+            self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for (_, record) in indexed_events {
+            known_weeks.remove(&Week::containing(record.time));
         }
     }
 
-    /// Creates the partitions that a batch needs. `records` are sorted by time. Times outside the supported range of
-    /// weeks get no partition.
+    /// Creates the missing partitions for the weeks of `indexed_events`, which are sorted by time. Weeks more than ten years back
+    /// or more than four weeks ahead get no partition.
     pub(super) async fn create_missing_partitions(
         &self,
-        records: &[(usize, &NewEvent<'_>)],
+        indexed_events: &[(usize, &NewEvent<'_>)],
     ) -> Result<(), DatabaseError> {
-        let now = Week::containing(Timestamp::now());
-        let mut missing = Vec::new();
+        let current_week = Week::containing(Timestamp::now());
+        let mut missing_weeks = Vec::new();
         {
-            let known = self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // The records are sorted by time, so equal weeks are adjacent.
-            for (_, record) in records {
+            let known_weeks =
+                self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // The events are sorted by time, so equal weeks are adjacent.
+            for (_, record) in indexed_events {
                 let week = Week::containing(record.time);
-                let is_in_range = (now.add_weeks(-WEEKS_BACK)..=now.add_weeks(WEEKS_AHEAD)).contains(&week);
-                if is_in_range && missing.last() != Some(&week) && !known.contains(&week) {
-                    missing.push(week);
+                let is_in_range = (current_week.add_weeks(-WEEKS_BACK)..=current_week.add_weeks(WEEKS_AHEAD))
+                    .contains(&week);
+                if is_in_range && missing_weeks.last() != Some(&week) && !known_weeks.contains(&week) {
+                    missing_weeks.push(week);
                 }
             }
         }
-        if missing.is_empty() {
+        if missing_weeks.is_empty() {
             return Ok(());
         }
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
-        for week in missing {
+        for week in missing_weeks {
             create_partition(&mut guard.connection, week).await?;
             self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(week);
         }
-        guard.is_idle = true;
+        guard.is_reusable = true;
         Ok(())
     }
 }
 
-/// Whether a batch that is being recorded has events in the default partition although their week should have its own.
-/// This happens when a known week was dropped, or when this session's catalog cache misses a new partition. A reader
-/// that searches by time does not find such events.
+/// Whether a batch that is being recorded has events in the default partition although their week should have its own. This
+/// happens if the partition of a known week was dropped, or if this session's catalog cache misses a new partition. A search for
+/// a time range does not find such events.
 pub(super) async fn has_events_in_default_partition(
     connection: &mut PgConnection,
     batch: i64,
 ) -> Result<bool, sqlx::Error> {
-    let now = Week::containing(Timestamp::now());
-    let (from, to) = (now.add_weeks(-WEEKS_BACK).start(), now.add_weeks(WEEKS_AHEAD + 1).start());
+    let current_week = Week::containing(Timestamp::now());
+    let (from, to) =
+        (current_week.add_weeks(-WEEKS_BACK).start(), current_week.add_weeks(WEEKS_AHEAD + 1).start());
     let exists_sql = format!(
         "select exists (select from hookbridge.events_default where batch = {batch} and time >= '{from}' and time < '{to}')"
     );
@@ -92,7 +98,7 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
     let qualified_name = format!("hookbridge.{table}");
     if sqlx::query(exists_sql).bind(&qualified_name).fetch_one(&mut *connection).await?.try_get(0)? {
         // The session that creates a partition holds this lock until its commit has invalidated the other sessions' catalog
-        // caches. Waiting for the lock keeps events out of the partition while a reader may still miss it.
+        // caches. Wait for the lock, so that no event enters the partition while a reader's session may still miss the partition.
         sqlx::query("select pg_advisory_xact_lock_shared($1)")
             .bind(ADVISORY_LOCK)
             .execute(&mut *connection)
@@ -106,7 +112,7 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
     if sqlx::query(exists_sql).bind(&qualified_name).fetch_one(&mut *transaction).await?.try_get(0)? {
         return Ok(false);
     }
-    // The exclusive lock keeps new events out of the default partition while its rows of this week move.
+    // The exclusive lock keeps new events out of the default partition while this statement moves its rows of the week.
     sqlx::raw_sql(trusted_sql(format!(
         "create table hookbridge.{table} (like hookbridge.events including all);
          lock table hookbridge.events_default in access exclusive mode;
@@ -129,8 +135,8 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
     Ok(true)
 }
 
-/// Invalidates other sessions' catalog caches with a DDL statement that changes nothing. A session that read the catalogs while
-/// the partition was being attached may have cached the older state.
+/// Invalidates other sessions' catalog caches with a DDL statement that changes nothing. Without it, a session that read the
+/// catalogs while the partition was being attached could keep a cache without the partition.
 async fn invalidate_catalog_caches(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql(SET_LOCK_TIMEOUT).execute(&mut *transaction).await?;
@@ -153,15 +159,16 @@ pub(super) async fn maintain(
     let mut guard = CancelSafeConnection::acquire(&log.pool).await?;
     let connection = &mut *guard.connection;
     let mut report = MaintenanceReport::default();
-    let now = Week::containing(Timestamp::now());
+    let current_week = Week::containing(Timestamp::now());
     let sql = "select distinct (extract(epoch from date_trunc('week', time)) * 1000000)::bigint
         from hookbridge.events_default where isfinite(time) order by 1";
     let rows = sqlx::query(sql).fetch_all(&mut *connection).await?;
     let starts: Vec<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let misplaced_weeks = starts.into_iter().map(|start| Week::containing(timestamp_from_micros(start)));
-    let misplaced_weeks = misplaced_weeks
-        .filter(|week| (now.add_weeks(-WEEKS_BACK)..=now.add_weeks(WEEKS_AHEAD)).contains(week));
-    for week in (0..=WEEKS_AHEAD).map(|weeks| now.add_weeks(weeks)).chain(misplaced_weeks) {
+    let misplaced_weeks = misplaced_weeks.filter(|week| {
+        (current_week.add_weeks(-WEEKS_BACK)..=current_week.add_weeks(WEEKS_AHEAD)).contains(week)
+    });
+    for week in (0..=WEEKS_AHEAD).map(|weeks| current_week.add_weeks(weeks)).chain(misplaced_weeks) {
         if create_partition(connection, week).await? {
             report.created_partitions.push(week.events_partition_name());
         } else {
@@ -169,13 +176,13 @@ pub(super) async fn maintain(
         }
     }
     if let Some(cutoff) = retention.keep_since.max(size_cutoff) {
-        drop_before(connection, cutoff, &mut report).await?;
+        expire_before(connection, cutoff, &mut report).await?;
     }
-    guard.is_idle = true;
+    guard.is_reusable = true;
     Ok(report)
 }
 
-/// Moves the events of a week that are in the default partition into the partition of that week.
+/// Moves the events of a week from the default partition into the partition of that week.
 async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<(), DatabaseError> {
     let (from, to) = (week.start(), week.add_weeks(1).start());
     let condition = format!("time >= '{from}' and time < '{to}'");
@@ -190,15 +197,15 @@ async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<
     Ok(())
 }
 
-/// Finds the cutoff time that brings the log down to `max_bytes`, estimated from the average event size; `None` when
-/// the log is small enough. The cutoff is the end of a week, because PostgreSQL drops whole weeks.
+/// Finds the cutoff time such that the log is about `max_bytes` large without the events recorded before it, estimated from the
+/// average event size; `None` if the log is small enough. The cutoff is the end of a week, because whole weeks are dropped.
 async fn find_size_cutoff(
     log: &PostgresLog<'_>,
     max_bytes: u64,
-    now: Week,
+    current_week: Week,
 ) -> Result<Option<Timestamp>, DatabaseError> {
-    // Deletes do not shrink a partition's file. So the size of a partition is estimated from its rows, at 1.5 times the row size
-    // of the densest partition, unless its file is smaller than that.
+    // Deleting rows does not shrink a partition's file. So the size of a partition is the smaller of its file size and an
+    // estimate: its number of rows times 1.5 times the row size of the densest partition.
     let sql = "with week as (
           select pg_total_relation_size(c.oid)::float as size, c.reltuples as rows
           from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'hookbridge.events'::regclass
@@ -221,19 +228,19 @@ async fn find_size_cutoff(
     let Some(row) = row else { return Ok(None) };
     let week = Week::containing(timestamp_from_micros(row.try_get(0)?));
     // The current week is never dropped.
-    Ok(Some(week.add_weeks(1).min(now).start()))
+    Ok(Some(week.add_weeks(1).min(current_week).start()))
 }
 
-/// Removes events that were recorded before `cutoff` and happened before it. First it removes their batches from the positions
-/// that readers can read; then it drops each partition without such a batch, and deletes the expired events of the other
-/// partitions row by row.
-async fn drop_before(
+/// Removes the events that were both recorded and happened before `cutoff`. First it expires the batches recorded before
+/// `cutoff`, so that their positions can no longer be read. Then it drops each older partition whose events all belong to expired
+/// batches, and deletes the expired events of the other partitions row by row.
+async fn expire_before(
     connection: &mut PgConnection,
     cutoff: Timestamp,
     report: &mut MaintenanceReport,
 ) -> Result<(), DatabaseError> {
-    // Batches from the archive keep their row, so that they are not recorded again. The rows of other expired batches are
-    // deleted.
+    // Expired batches from the archive keep their row in `batches`, so that they are not recorded again. The rows of other
+    // expired batches are deleted.
     let expire_sql = format!(
         "update hookbridge.batches set position = null, events = 0, oldest = null, newest = null
          where position is not null and recorded < timestamptz '{cutoff:.6}';
@@ -250,8 +257,10 @@ async fn drop_before(
             continue;
         }
         let result = match week {
-            Some(_) if is_expired(connection, &table).await? => drop_partition(connection, &table).await,
-            _ => delete_expired(connection, &table, cutoff).await,
+            Some(_) if is_partition_expired(connection, &table).await? => {
+                drop_partition(connection, &table).await
+            }
+            _ => delete_expired_events(connection, &table, cutoff).await,
         };
         match result {
             Ok(None) => report.dropped_partitions.push(table),
@@ -262,17 +271,17 @@ async fn drop_before(
     last_error.map_or(Ok(()), Err)
 }
 
-/// Whether every event in a partition belongs to an expired batch: its batch ids are lower than those of all batches that have
-/// events. Batch ids ascend roughly in the order of recording.
-async fn is_expired(connection: &mut PgConnection, table: &str) -> Result<bool, DatabaseError> {
+/// Whether every event in a partition belongs to an expired batch: all batch ids in the partition are lower than those of the
+/// batches that have not expired. Batch ids ascend roughly in the order of recording.
+async fn is_partition_expired(connection: &mut PgConnection, table: &str) -> Result<bool, DatabaseError> {
     let sql = format!(
         "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"
     );
     Ok(sqlx::query(trusted_sql(sql)).fetch_one(connection).await?.try_get(0)?)
 }
 
-/// Drops the partition of a week and returns `None`. If a new event has been inserted into it meanwhile, it drops nothing and
-/// returns `Some(0)`, the number of deleted events.
+/// Drops the partition of a week and returns `None`. If a recorder has inserted a new event into the partition meanwhile, the
+/// function drops nothing and returns `Some(0)`, the number of deleted events.
 async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Option<u64>, DatabaseError> {
     let mut transaction = connection.begin().await?;
     // Lock the parent before the partition, in the same order as recorders, to avoid a deadlock.
@@ -281,7 +290,7 @@ async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Op
          lock table hookbridge.{table} in access exclusive mode"
     );
     sqlx::raw_sql(trusted_sql(lock_sql)).execute(&mut *transaction).await?;
-    if !is_expired(&mut transaction, table).await? {
+    if !is_partition_expired(&mut transaction, table).await? {
         return Ok(Some(0));
     }
     let drop_sql = format!("drop table hookbridge.{table}");
@@ -291,7 +300,7 @@ async fn drop_partition(connection: &mut PgConnection, table: &str) -> Result<Op
 }
 
 /// Deletes events of a partition that are older than `cutoff` and belong to expired batches. Returns their number, never `None`.
-async fn delete_expired(
+async fn delete_expired_events(
     connection: &mut PgConnection,
     table: &str,
     cutoff: Timestamp,

@@ -11,37 +11,41 @@ use crate::log::{COLUMNS, NewEvent};
 const COPY_SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// 2000-01-01 in microseconds since 1970.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// The OID of the type `text`.
+/// PostgreSQL's OID of the type `text`.
 const TEXT_OID: i32 = 25;
 const NULL_LENGTH: i32 = -1;
 const FIXED_COLUMNS: [&str; 10] =
     ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
 
-/// Up to this many rows use `INSERT`. The driver sends `COPY` data in two packets without TCP_NODELAY, so the second
-/// waits for the acknowledgement of the first, which the server may delay by 40 ms.
+/// The maximum number of rows that are written by `INSERT`; more rows use `COPY`. The driver sends `COPY` data in two packets
+/// without TCP_NODELAY, so the second packet waits for the acknowledgement of the first, which the server may delay by 40 ms.
 pub(super) const MAX_INSERT_ROWS: usize = 40;
 
 static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = FIXED_COLUMNS.into_iter().chain(COLUMNS.iter().map(|c| c.name)).collect();
     columns.join(", ")
 });
-/// The statement that accepts the output of [`encode_copy`].
+/// The `COPY` statement that reads the output of [`encode_copy`].
 pub(super) static COPY_STATEMENT: LazyLock<String> =
     LazyLock::new(|| format!("copy hookbridge.events ({}) from stdin (format binary)", *ALL_COLUMNS));
 
-/// Returns a function that maps a record's index in the batch to its place among these records, counted without gaps.
-fn place_numbering<'p>(records: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) -> i32 + 'p {
-    let mut indexes: Vec<_> = records.iter().map(|(index, _)| *index).collect();
+/// Returns a function that maps an event's index in its batch to its place: the number of `indexed_events` with a lower index. So
+/// places have no gaps, although duplicates are missing from `indexed_events`.
+fn place_numbering<'p>(indexed_events: &'p [(usize, &NewEvent<'_>)]) -> impl Fn(usize) -> i32 + 'p {
+    let mut indexes: Vec<_> = indexed_events.iter().map(|(index, _)| *index).collect();
     indexes.sort_unstable();
     move |index| to_i32(indexes.partition_point(|other| *other < index))
 }
 
-/// Builds the `INSERT` statement for a few records.
-pub(super) fn insert_query(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) -> QueryBuilder<Postgres> {
+/// Builds the `INSERT` statement for a few events.
+pub(super) fn insert_query(
+    batch_id: i64,
+    indexed_events: &[(usize, &NewEvent<'_>)],
+) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
-    let place_of = place_numbering(records);
-    query.push_values(records, |mut row, (index, record)| {
-        // Times are bound as text: PostgreSQL parses this format unambiguously between the years 1 and 9999.
+    let place_of = place_numbering(indexed_events);
+    query.push_values(indexed_events, |mut row, (index, record)| {
+        // Bind times as text: PostgreSQL parses this format unambiguously from the year 1 to 9999.
         row.push_bind(format!("{:.6}", record.time)).push_unseparated("::timestamptz");
         row.push_bind(record.id.to_string())
             .push_bind(record.source.to_string())
@@ -59,14 +63,14 @@ pub(super) fn insert_query(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) ->
     query
 }
 
-/// Encodes records in the binary `COPY` format. Places are renumbered without gaps, in the order of the batch.
-pub(super) fn encode_copy(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
-    let place_of = place_numbering(records);
-    let capacity: usize = records.iter().map(|(_, record)| record.detail.len() + 512).sum();
+/// Encodes events in the binary `COPY` format. The column `place` is numbered without gaps, in the order of the batch.
+pub(super) fn encode_copy(batch_id: i64, indexed_events: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
+    let place_of = place_numbering(indexed_events);
+    let capacity: usize = indexed_events.iter().map(|(_, record)| record.detail.len() + 512).sum();
     let mut buffer = CopyBuffer(Vec::with_capacity(capacity));
     buffer.0.extend_from_slice(COPY_SIGNATURE);
     buffer.0.extend_from_slice(&[0; 8]);
-    for (index, record) in records {
+    for (index, record) in indexed_events {
         buffer.0.extend_from_slice(&to_i32(FIXED_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
         buffer.push_bytes(&(record.time.as_microsecond() - POSTGRES_EPOCH_MICROS).to_be_bytes());
         buffer.push_text(&record.id);
@@ -89,7 +93,8 @@ pub(super) fn encode_copy(batch_id: i64, records: &[(usize, &NewEvent<'_>)]) -> 
     buffer.0
 }
 
-/// Converts a count to the format's 32-bit integer. It never overflows, because a PostgreSQL row is at most 1 GB.
+/// Converts a length or count to a 32-bit integer of the `COPY` format. The conversion never overflows, because a PostgreSQL row
+/// is at most 1 GB.
 fn to_i32(value: usize) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
@@ -106,8 +111,8 @@ impl CopyBuffer {
         self.push_bytes(value.as_bytes());
     }
 
-    /// Writes a one-dimensional array: the number of dimensions, a null flag and the element type; then the length
-    /// and the lower bound.
+    /// Writes a one-dimensional array of texts: the number of dimensions, a null flag and the element type; then the array's
+    /// length and lower bound; then the elements. An empty array has no dimension.
     fn push_text_array(&mut self, values: &[String]) {
         let dimensions = i32::from(!values.is_empty());
         let size: usize = values.iter().map(|value| value.len() + 4).sum();

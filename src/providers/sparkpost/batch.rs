@@ -1,6 +1,7 @@
 //! Parser of SparkPost event batches.
 //!
-//! Parsing never fails and never drops an event: an unrecognized element becomes a record that contains it unchanged.
+//! Parsing never fails and never drops an event: an unrecognized element of a batch becomes an event of the type
+//! `unrecognized`, whose `detail` is the unchanged element.
 //!
 //! Source of the format: "Webhook Event Reference", <https://developers.sparkpost.com/api/webhooks/>.
 
@@ -14,14 +15,14 @@ use crate::event::{MAX_DETAIL_TYPE_CHARS, RawObject, is_too_deep, parse_timestam
 use crate::log::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable};
 use crate::providers::BatchFormat;
 
-/// The maximum length of an event id in bytes. A hash of the element replaces a longer id.
+/// The maximum length of an event id in bytes. A hash of the event's JSON replaces a longer id.
 const MAX_ID_BYTES: usize = 256;
 
-/// How the recorder parses SparkPost's batches, bus events and polled events.
+/// The functions with which the recorder parses SparkPost's batches, bus events and polled events.
 pub(super) static BATCH_FORMAT: BatchFormat = BatchFormat { parse_batch, parse_event, parse_polled_events };
 
-/// Parses a batch into records and the number of unrecognized ones. `received` is the time of events without a time
-/// of their own.
+/// Parses a batch into events for the log, and counts the unrecognized elements among them. `received` is the time of
+/// events without a time of their own.
 fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = split_elements(body) else {
         // The body is not JSON, so the `detail` is a JSON string that contains the body.
@@ -29,9 +30,9 @@ fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
         return (vec![unrecognized(Cow::Owned(detail), received)], 1);
     };
     let mut unrecognized_count = 0;
-    let records = elements.into_iter().filter_map(|element| {
+    let events = elements.into_iter().filter_map(|element| {
         if is_too_deep(element.get()) {
-            // Record a JSON string, because clients could not parse a page of the log that nests this deeply.
+            // Record the element as a JSON string: clients' JSON parsers would fail on a response that nests this deeply.
             unrecognized_count += 1;
             let detail = serde_json::Value::from(element.get()).to_string();
             return Some(unrecognized(Cow::Owned(detail), received));
@@ -41,35 +42,36 @@ fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
             Some(unrecognized(Cow::Borrowed(element.get()), received))
         })
     });
-    let records = records.collect();
-    (records, unrecognized_count)
+    let events = events.collect();
+    (events, unrecognized_count)
 }
 
-/// Parses one event, as found in a batch or as the `detail` of a bus event.
+/// Parses one event: an element of a batch, or the `detail` of a bus event.
 fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
     parse_element(element, received).ok().flatten()
 }
 
-/// Parses the results of the Events API into records and the number of unrecognized ones. A result lacks the wrapper
-/// object that the webhook adds, so this function adds it: an event then looks the same from both sources.
+/// Parses the results of the Events API into events for the log, and counts the unrecognized results among them. A webhook
+/// wraps each event in an object, and a result has no such object. This function adds the object, so that an event's
+/// `detail` has the same structure from both sources.
 fn parse_polled_events(results: &[&RawValue], received: Timestamp) -> (Vec<NewEvent<'static>>, usize) {
     let mut unrecognized_count = 0;
-    let records = results.iter().map(|result| {
+    let events = results.iter().map(|result| {
         let event_type =
             RawObject::parse(result.get()).and_then(|event| event.get("type").and_then(scalar_text));
         let element = format!("{{\"msys\":{{\"{}\":{}}}}}", event_group(event_type.as_deref()), result.get());
         let element = RawValue::from_string(element).ok();
-        let record = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
-        record.unwrap_or_else(|| {
+        let event = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
+        event.unwrap_or_else(|| {
             unrecognized_count += 1;
             unrecognized(Cow::Owned(result.get().to_owned()), received)
         })
     });
-    let records = records.collect();
-    (records, unrecognized_count)
+    let events = events.collect();
+    (events, unrecognized_count)
 }
 
-/// The name of the group: the object that wraps an event of this type in a webhook.
+/// The name of the group. A group is the object that wraps an event of this type in a webhook.
 fn event_group(event_type: Option<&str>) -> &'static str {
     match event_type.unwrap_or_default() {
         "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
@@ -103,17 +105,21 @@ fn parse_element(
     let event = RawObject::parse(event.get()).ok_or(UnrecognizedElement)?;
     let value = |name: &str| event.get(name).and_then(scalar_text);
     let group = || Some(Cow::Owned(group.to_owned()));
-    let detail_type = value("type").filter(|kind| is_type(kind)).or_else(group).filter(|kind| is_type(kind));
+    let detail_type =
+        value("type").filter(|kind| is_valid_type(kind)).or_else(group).filter(|kind| is_valid_type(kind));
     let detail_type = detail_type.ok_or(UnrecognizedElement)?;
     let time = event
         .get("timestamp")
         .and_then(|time| parse_timestamp(time.get()))
         .filter(|time| is_recordable(*time));
-    // Truncate to whole seconds, as in webhooks: for the same event, the Events API adds milliseconds.
+    // Truncate the time to whole seconds, so that an event has the same time from both sources: the Events API states
+    // milliseconds, and webhooks do not.
     let time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
     Ok(Some(NewEvent {
         time,
-        id: value("event_id").filter(|id| is_id(id)).unwrap_or_else(|| Cow::Owned(content_id(element.get()))),
+        id: value("event_id")
+            .filter(|id| is_valid_id(id))
+            .unwrap_or_else(|| Cow::Owned(content_id(element.get()))),
         source: Cow::Borrowed(SPARKPOST.source),
         detail_type,
         account: Cow::Borrowed(""),
@@ -128,11 +134,11 @@ fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> NewEvent<'_> {
     NewEvent::from_content(SPARKPOST.source, UNRECOGNIZED_TYPE, detail, received)
 }
 
-fn is_type(text: &str) -> bool {
+fn is_valid_type(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= MAX_DETAIL_TYPE_CHARS && !text.chars().any(char::is_control)
 }
 
-fn is_id(text: &str) -> bool {
+fn is_valid_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_ID_BYTES && !text.chars().any(char::is_control)
 }
 
@@ -141,24 +147,24 @@ fn is_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The type, id and time of each record, and the number of unrecognized ones.
+    /// The type, id and time of each parsed event, and the number of unrecognized elements.
     fn summarize(body: &str) -> (Vec<String>, usize) {
-        let (records, unrecognized) = parse_batch(body, "2026-11-22T10:00:00Z".parse().unwrap());
-        for record in &records {
+        let (events, unrecognized) = parse_batch(body, "2026-11-22T10:00:00Z".parse().unwrap());
+        for event in &events {
             assert!(
-                body.contains(&*record.detail) || record.detail.starts_with('"'),
+                body.contains(&*event.detail) || event.detail.starts_with('"'),
                 "the detail is unchanged"
             );
         }
         let summary =
             |r: &NewEvent<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
-        (records.iter().map(summary).collect(), unrecognized)
+        (events.iter().map(summary).collect(), unrecognized)
     }
 
     fn event(fields: &str) -> String {
-        let (records, unrecognized) = summarize(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
-        assert_eq!((records.len(), unrecognized), (1, 0));
-        records[0].clone()
+        let (events, unrecognized) = summarize(&format!(r#"[{{"msys":{{"message_event":{{{fields}}}}}}}]"#));
+        assert_eq!((events.len(), unrecognized), (1, 0));
+        events[0].clone()
     }
 
     #[test]
@@ -175,9 +181,9 @@ mod tests {
     #[test]
     fn unrecognized_elements_are_recorded_verbatim() {
         let types = |body: &str| {
-            let (records, unrecognized) = summarize(body);
+            let (events, unrecognized) = summarize(body);
             let types: Vec<_> =
-                records.iter().map(|record| record.split_once(' ').unwrap().0.to_owned()).collect();
+                events.iter().map(|event| event.split_once(' ').unwrap().0.to_owned()).collect();
             (types.join(" "), unrecognized)
         };
         let expected = |types: &str, unrecognized| (types.to_owned(), unrecognized);
@@ -217,7 +223,7 @@ mod tests {
                 && webhook[0].search_columns == polled[0].search_columns
         );
         insta::assert_snapshot!(polled[0].detail, @r#"{"msys":{"track_event":{"type":"open","event_id":"7","timestamp":"2016-02-02T19:50:00.500Z","subaccount_id":1}}}"#);
-        let types: Vec<_> = polled.iter().map(|record| &*record.detail_type).collect();
+        let types: Vec<_> = polled.iter().map(|event| &*event.detail_type).collect();
         assert_eq!((types, unrecognized), (vec!["open", "unrecognized", "message_event"], 1));
         assert_eq!(polled[1].detail, "17");
     }
@@ -225,10 +231,10 @@ mod tests {
     #[test]
     fn lone_surrogates_and_nul_characters_are_recorded() {
         let body = r#"[{"msys":{"message_event":{"type":"open","subject":"a\ud83d","rcpt_to":"a\u0000b@example.com"}}}]"#;
-        let (records, unrecognized) = parse_batch(body, Timestamp::UNIX_EPOCH);
-        assert_eq!((records.len(), unrecognized), (1, 0));
-        let values: Vec<_> = records[0].search_columns.values().flatten().collect();
+        let (events, unrecognized) = parse_batch(body, Timestamp::UNIX_EPOCH);
+        assert_eq!((events.len(), unrecognized), (1, 0));
+        let values: Vec<_> = events[0].search_columns.values().flatten().collect();
         assert_eq!(values, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
-        assert!(body.contains(&*records[0].detail), "the detail is unchanged");
+        assert!(body.contains(&*events[0].detail), "the detail is unchanged");
     }
 }

@@ -23,7 +23,7 @@ const NUMBER_FIELDS: [&str; 9] = [
 ];
 const TIME_FIELDS: [&str; 2] = ["timestamp", "injection_time"];
 
-/// An event as a result of the Events API, as JSON.
+/// Returns the JSON of an event in the format of a search result of the Events API.
 pub fn message_event_json(event: &StoredEvent) -> String {
     let mut result = Map::new();
     let element = RawObject::parse(&event.detail);
@@ -40,14 +40,15 @@ pub fn message_event_json(event: &StoredEvent) -> String {
         result.insert(name.to_owned(), converted.unwrap_or_else(|| verbatim_value(value)));
     }
     if fields.is_none() {
-        // An unrecognized event is returned verbatim.
+        // Return an unrecognized event verbatim, in the field `detail`.
         let detail = serde_json::from_str(&event.detail).map(verbatim_value).unwrap_or_default();
         result.insert("detail".into(), detail);
     }
     serialize_with_id(result, event)
 }
 
-/// The result for an event that is too large for a response; `hookbridge export` exports the whole event.
+/// Returns the JSON that replaces an event that is too large for a response: its type, id, time and size. `hookbridge
+/// export` exports the whole event.
 pub fn summary_json(event: &StoredEvent) -> String {
     serialize_with_id(Map::from_iter([("detail_bytes".to_owned(), event.detail.len().into())]), event)
 }
@@ -65,7 +66,8 @@ fn parse_number(text: &str) -> Option<Value> {
     (number.to_string() == text).then(|| number.into())
 }
 
-/// The JSON value; lone surrogates, which `serde_json` rejects, become U+FFFD.
+/// The JSON value. `serde_json` rejects lone surrogates: in a string they become U+FFFD, and an array or object that
+/// contains one becomes `null`.
 fn verbatim_value(value: &RawValue) -> Value {
     serde_json::from_str(value.get())
         .unwrap_or_else(|_| scalar_text(value).map_or(Value::Null, |text| Value::from(text.into_owned())))

@@ -1,7 +1,7 @@
 //! The delivery loop of `hookbridge serve`: creates deliveries from the log and attempts them.
 //!
-//! The loop's position is stored in the log's database, so events that were recorded while no server ran are delivered by the
-//! next one.
+//! The loop's position in the log is stored in the log's database, so the next run delivers the events that were recorded while
+//! no server ran.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +28,15 @@ const READ_BATCH_EVENTS: usize = 500;
 const READ_BATCH_BYTES: usize = 4 << 20;
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
 const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
-/// How long finished deliveries and attempts are kept.
+/// How long finished deliveries and their attempts are kept.
 const RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long attempts in flight may take to finish at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 type ServedWorker = DeliveryWorker<Arc<ServedBus>>;
 
-/// Creates the worker and the subscriber service for these settings.
-pub(in crate::serve) fn worker(
+/// Creates the delivery worker and the subscriber service, and the key file if it does not exist.
+pub(in crate::serve) fn create_worker(
     settings: &ServeSettings,
     db: Database,
     bus: Arc<ServedBus>,
@@ -51,14 +51,14 @@ pub(in crate::serve) fn worker(
     Ok((Arc::new(worker), SubscriberService { store, keys: keys(), client, clock }))
 }
 
-/// Delivers until `shutdown` becomes true, then waits for attempts in flight.
+/// Delivers events until `shutdown` becomes true, then waits up to [`SHUTDOWN_TIMEOUT`] for attempts in flight.
 pub(in crate::serve) async fn run(
     worker: Arc<ServedWorker>,
     log: EventLog,
     terminal: Terminal,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    // Only one process uses a SQLite log, so claims of the previous run have no owner any more.
+    // Only one process uses a SQLite log, so the process that holds the remaining claims has ended.
     if log.database().is_embedded()
         && let Err(error) = worker.store().release_all().await
     {
@@ -71,7 +71,7 @@ pub(in crate::serve) async fn run(
     let work = async {
         tokio::join!(
             create_deliveries(&worker, &log, &runner),
-            retry_due(&worker, &runner),
+            attempt_due_deliveries(&worker, &runner),
             apply_retention(&worker),
         )
     };
@@ -80,11 +80,11 @@ pub(in crate::serve) async fn run(
         _ = shutdown.wait_for(|is_requested| *is_requested) => {}
     }
     worker.shut_down();
-    // The next run repeats attempts that are not recorded by then.
+    // The next run repeats an attempt that is not recorded before the timeout.
     let _ = timeout(SHUTDOWN_TIMEOUT, runner.finish()).await;
 }
 
-/// Creates the deliveries of recorded events, in log order.
+/// Creates the deliveries of recorded events, in log order, and submits them to `runner`.
 async fn create_deliveries(
     worker: &Arc<ServedWorker>,
     log: &EventLog,
@@ -102,7 +102,8 @@ async fn create_deliveries(
     }
 }
 
-/// Waits for the next events and creates their deliveries.
+/// Waits for the next events and creates their deliveries. `position` is the position of the next event; `None` if it was not
+/// loaded yet.
 async fn create_from_next_events(
     worker: &Arc<ServedWorker>,
     log: &EventLog,
@@ -113,7 +114,7 @@ async fn create_from_next_events(
         None => {
             let from = match worker.store().position().await? {
                 Some(stored) => stored,
-                // The first run starts at the end of the log.
+                // The first run starts at the end of the log, so it delivers only events that are recorded later.
                 None => {
                     let end = log.assign_positions().await?;
                     worker.create_deliveries(&[], Some(end)).await?;
@@ -152,7 +153,7 @@ fn arrived_event(PositionedEvent { event, .. }: PositionedEvent) -> ArrivedEvent
 }
 
 /// Claims and attempts due deliveries.
-async fn retry_due(worker: &Arc<ServedWorker>, runner: &AttemptRunner<Arc<ServedBus>>) {
+async fn attempt_due_deliveries(worker: &Arc<ServedWorker>, runner: &AttemptRunner<Arc<ServedBus>>) {
     loop {
         match worker.claim_due().await {
             Ok(deliveries) => runner.submit(deliveries),
@@ -165,7 +166,8 @@ async fn retry_due(worker: &Arc<ServedWorker>, runner: &AttemptRunner<Arc<Served
     }
 }
 
-/// Fails expired deliveries and deletes old records, once an hour.
+/// Once an hour, fails pending deliveries whose seven days are over, publishes pending health events, and deletes finished
+/// deliveries and attempts older than [`RETENTION`].
 async fn apply_retention(worker: &Arc<ServedWorker>) {
     loop {
         if let Err(error) = worker.sweep(Instant::now() + RETENTION_INTERVAL).await {

@@ -1,4 +1,4 @@
-//! `serve --demo`: sends the server one signed webhook of every provider and one forged webhook, over HTTP.
+//! `serve --demo`: sends one signed webhook of every provider, and one forged webhook, to the server itself over HTTP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
 use crate::serve::test_webhook::{SignedWebhook, TestWebhook, WebhookSender};
 
-/// Runs the demo and prints its outcome; the server continues in any case.
+/// Runs the demo and prints its outcome. The server keeps running even if the demo fails.
 pub(in crate::serve) async fn run(
     address: SocketAddr,
     public_url: Option<&PublicUrl>,
@@ -51,6 +51,7 @@ impl Demo<'_> {
         Ok(())
     }
 
+    /// Signs and sends a provider's sample webhook. Fails if the server accepts a forged webhook or rejects a genuine one.
     async fn send_sample(
         &self,
         endpoint: &Arc<WebhookEndpoint>,

@@ -16,12 +16,12 @@ use crate::serve::terminal::Terminal;
 use crate::util::files::create_private_folder;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// The longest time for one poll. If a poll takes longer, the next one continues it.
+/// The longest time for one poll. A longer poll is interrupted, and the next poll continues it.
 const POLL_TIMEOUT: Duration = Duration::from_secs(600);
 const CHECKPOINT_FOLDER: &str = "polls";
 
-/// Creates a poller for each provider with an API key in the settings. Returns the pollers with their keys.
-pub(in crate::serve) fn pollers(
+/// Creates a poller for each provider that has an API key in the settings. Returns each poller with its API key.
+pub(in crate::serve) fn create_pollers(
     settings: &ServeSettings,
     archive: &Archive,
 ) -> Result<Vec<(Poller, Secret)>, ServeError> {
@@ -48,7 +48,7 @@ pub(in crate::serve) fn pollers(
     Ok(pollers)
 }
 
-/// Polls until `shutdown` becomes true. An interrupted poll resumes in the next run.
+/// Polls until `shutdown` becomes true. The next run continues a poll that the shutdown interrupts.
 pub(in crate::serve) async fn run(
     poller: Poller,
     key: Secret,
@@ -60,7 +60,7 @@ pub(in crate::serve) async fn run(
         loop {
             let result = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
             match &result {
-                // Only the first success and the first after a failure are printed.
+                // A successful poll is printed only if it is the first poll or follows a failed one.
                 Ok(summary) if !is_healthy => terminal.print_polled(poller.provider.name, summary),
                 Ok(_) => {}
                 Err(error) => terminal.print_poll_error(poller.provider.name, error),

@@ -1,4 +1,5 @@
-//! Records archived batches in the log: new ones as they arrive, and at startup those that an earlier run did not reach.
+//! Records archived batches in the log: at startup the batches that earlier runs did not record, then each new batch when it
+//! arrives.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,24 +16,25 @@ use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
 use crate::serve::terminal::Terminal;
 
-/// The timeout for recording one batch.
+/// The timeout for recording one batch, and for listing one page of the archive.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The first pause after a transient failure; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// The recorder of `hookbridge serve`. It has no bus, so it publishes nothing.
+/// The recorder of `hookbridge serve`. Its `bus` is `None`, so it publishes nothing; the type parameter is only a placeholder.
 pub(in crate::serve) type ServedRecorder = Recorder<EventBridge>;
 
 /// A batch whose recording failed and is retried.
 struct BatchRetry {
     key: String,
     due: Instant,
+    /// The pause before another retry, if this one fails.
     backoff: Duration,
 }
 
-/// Records until `shutdown` becomes true. `new_batches` receives the keys of new batches.
+/// Records batches until `shutdown` becomes true. `new_batches` receives the archive keys of new batches.
 pub(in crate::serve) async fn run(
     recorder: ServedRecorder,
     mut new_batches: mpsc::UnboundedReceiver<String>,
@@ -68,20 +70,22 @@ pub(in crate::serve) async fn run(
             retries.extend(retry);
         }
     };
-    // The next run records a batch whose recording is interrupted here.
+    // If the shutdown interrupts the recording of a batch, the next run records that batch.
     tokio::select! {
         () = work => {}
         _ = shutdown.wait_for(|is_requested| *is_requested) => {}
     }
 }
 
+/// Creates upcoming partitions of the log and applies its retention.
 async fn maintain(recorder: &ServedRecorder) {
     if let Err(error) = recorder.log.maintain(&RetentionPolicy::default()).await {
         warn!(error = error.to_string(), "log maintenance failed");
     }
 }
 
-/// Returns the keys of archived batches that are not in the log.
+/// Returns the archive keys of the batches that are not in the log. If the scan fails, logs a warning and returns the keys found
+/// so far.
 async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
     let mut keys = Vec::new();
     for provider in providers::PROVIDERS {
@@ -105,7 +109,7 @@ async fn unrecorded_batches(recorder: &ServedRecorder) -> Vec<String> {
     keys
 }
 
-/// Records one batch. After a transient failure, returns the batch and the time at which to retry.
+/// Records one batch. After a transient failure, returns the retry to make.
 async fn record_batch(
     recorder: &ServedRecorder,
     key: String,
@@ -117,7 +121,7 @@ async fn record_batch(
     if result.is_ok()
         && let Err(error) = recorder.log.assign_positions().await
     {
-        // The batch is recorded; the next reader assigns its positions.
+        // The batch is recorded; the next reader of the log assigns the positions of its events.
         warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
     }
     terminal.print_recorded(&key, &result, started.elapsed());

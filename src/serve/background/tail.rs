@@ -1,7 +1,7 @@
-//! Tails the local bus file into the log.
+//! Tails the local bus file, and records its events in the log.
 //!
-//! A checkpoint file holds the offset, so the next run ingests the events that this one did not reach. If the checkpoint is
-//! missing, the whole file is read again: the log recognises the events that it has.
+//! A checkpoint file stores the offset in the bus file up to which events are recorded, so the next run continues there. If the
+//! checkpoint is missing, the whole bus file is read again; the log skips the events that it already has.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -17,11 +17,11 @@ use crate::db::DatabaseError;
 use crate::log::EventLog;
 use crate::recorder;
 
-/// The maximum number of bytes that are recorded in one step.
+/// The maximum number of bytes of the bus file that one step records.
 const MAX_STEP_BYTES: u64 = 1 << 20;
-/// The growth rate of the bus file from which the arrival of webhooks counts as a flood.
+/// If the bus file grows at least this fast, so many webhooks arrive that recording pauses (a flood).
 const FLOOD_BYTES_PER_SECOND: f64 = 16e6;
-/// During a flood, the pause after a step is this multiple of the step's duration, but at most [`MAX_FLOOD_PAUSE`].
+/// During a flood, the pause after a step is at most this multiple of the step's duration, and at most [`MAX_FLOOD_PAUSE`].
 const FLOOD_PAUSE_FACTOR: u32 = 32;
 const MAX_FLOOD_PAUSE: Duration = Duration::from_secs(5);
 const FLOOD_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -41,14 +41,14 @@ struct FileTail {
     event_file: PathBuf,
     checkpoint_file: PathBuf,
     log: EventLog,
-    /// Identifies the log in the checkpoint file.
+    /// Identifies this log in the checkpoint file, which has one line for each log.
     log_id: String,
     offset: u64,
     /// The lines of the checkpoint file that belong to other logs.
     other_checkpoints: String,
 }
 
-/// Records the events of the bus file until `shutdown` becomes true. `length` is the flushed length of the file.
+/// Records the events of the bus file until `shutdown` becomes true. `length` is the length of the durable part of the file.
 pub(in crate::serve) async fn run(
     event_file: PathBuf,
     log: EventLog,
@@ -72,6 +72,7 @@ pub(in crate::serve) async fn run(
     }
 }
 
+/// Records the events of the bus file that are not recorded yet.
 async fn ingest_available(
     tail: &mut Option<FileTail>,
     event_file: &Path,
@@ -83,7 +84,7 @@ async fn ingest_available(
         None => tail.insert(FileTail::open(event_file, log).await?),
     };
     if tail.offset > *length.borrow() {
-        // The file is shorter than before, so it was replaced: read it from the start.
+        // The file ends before the recorded offset, so it was replaced: read the new file from the start.
         tail.offset = 0;
     }
     while tail.offset < *length.borrow_and_update() {
@@ -94,8 +95,8 @@ async fn ingest_available(
     Ok(())
 }
 
-/// Waits while webhooks arrive faster than the flood rate, because they have priority over the log. `old_length` was the file's
-/// length at `since`, when the last step started.
+/// Waits during a flood, because receiving webhooks has priority over recording events. `old_length` was the file's length at
+/// `since`, when the last step started.
 async fn wait_for_end_of_flood(length: &watch::Receiver<u64>, mut old_length: u64, mut since: Instant) {
     let deadline = Instant::now() + (since.elapsed() * FLOOD_PAUSE_FACTOR).min(MAX_FLOOD_PAUSE);
     while Instant::now() < deadline {
@@ -130,7 +131,7 @@ impl FileTail {
         })
     }
 
-    /// Records the next part of the file, at most [`MAX_STEP_BYTES`] unless one line is longer.
+    /// Records the next lines of the file, at most [`MAX_STEP_BYTES`] unless one line is longer, and updates the checkpoint file.
     async fn ingest_step(&mut self, file_length: u64) -> Result<(), TailError> {
         let mut lines = Vec::new();
         let mut file = File::open(&self.event_file)?;

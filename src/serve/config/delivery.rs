@@ -22,13 +22,14 @@ pub struct SubscriberFlags {
 
 #[derive(Clone, Debug)]
 pub struct DeliverySettings {
-    /// Internal networks that deliveries may dial.
+    /// The internal networks to which deliveries may connect.
     pub allowed_networks: Vec<IpNet>,
+    /// The file with the key that encrypts subscribers' secrets.
     pub key_file: PathBuf,
 }
 
 impl SubscriberFlags {
-    /// Validates the flags. `key_folder` is the folder of the key file if none is configured.
+    /// Validates the flags. `key_folder` is the folder of the key file if no key file is configured.
     ///
     /// # Errors
     /// The first invalid setting.

@@ -25,7 +25,7 @@ impl FromStr for ListenAddress {
         let parse_localhost = || {
             let (name, port) = text.rsplit_once(':')?;
             let port = port.parse().ok()?;
-            // The only name that is certain to be this machine; a resolved name could be a public address.
+            // No other name is accepted, because it could resolve to a public address.
             name.eq_ignore_ascii_case("localhost").then_some((Ipv4Addr::LOCALHOST, port).into())
         };
         let address = text.parse().ok().or_else(parse_localhost);

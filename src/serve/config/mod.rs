@@ -1,4 +1,4 @@
-//! Configuration of `hookbridge serve`: flags, then environment, then TOML file.
+//! Configuration of `hookbridge serve`. A flag overrides an environment variable, which overrides the TOML file.
 
 mod delivery;
 mod listen;
@@ -25,7 +25,8 @@ use crate::secrets::Secret;
 ///
 /// Without settings it listens on 127.0.0.1:8787, creates a development secret for every provider, and prints how to send a first
 /// webhook.
-// The same struct is the TOML file, whose keys are the flags' names: repeated PROVIDER=VALUE flags are tables there.
+// The TOML file has the same settings as the flags, under the same names. A flag with repeated PROVIDER=VALUE pairs is a table in
+// the file.
 #[derive(clap::Args, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ServeFlags {
@@ -136,7 +137,7 @@ impl std::fmt::Display for BusSetting {
 pub struct ServeSettings {
     pub listen: SocketAddr,
     pub data: PathBuf,
-    /// By provider.
+    /// The signing secrets, by the name of the provider.
     pub secrets: BTreeMap<&'static str, String>,
     pub bus: BusSetting,
     pub archive: ArchiveUrl,
@@ -146,23 +147,23 @@ pub struct ServeSettings {
     pub delivery: DeliverySettings,
     pub public_url: Option<PublicUrl>,
     pub max_entry_bytes: usize,
-    /// The most webhooks in flight.
+    /// The maximum number of webhooks in flight.
     pub concurrency: usize,
     pub demo: bool,
     pub json: bool,
     pub quiet: bool,
 }
 
-/// An invalid setting. The text contains no secret.
+/// An invalid setting. The error's text contains no secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SettingsError(String);
 
 impl ServeFlags {
-    /// These settings, with those of the file for settings that are missing here.
+    /// Returns these settings, with the value from `file` for each setting that is missing here.
     fn or(self, file: Self) -> Self {
         let list = |flags: Vec<String>, file: Vec<String>| if flags.is_empty() { file } else { flags };
-        // A provider's value of the file is followed, and so overridden, by that of a flag.
+        // A later pair overrides an earlier one of the same provider, so the flags' pairs follow the file's.
         let pairs = |flags: Vec<String>, file: Vec<String>| [file, flags].concat();
         Self {
             config: self.config,
@@ -189,7 +190,7 @@ impl ServeFlags {
         }
     }
 
-    /// Merges flags, environment and file, and validates the result.
+    /// Adds the settings of the configuration file to those of flags and environment variables, and validates the result.
     ///
     /// # Errors
     /// The first invalid setting, with the expected form.
@@ -261,7 +262,7 @@ impl ServeFlags {
     }
 }
 
-/// The default data folder, in the current folder.
+/// The default data folder, which is in the current folder.
 pub fn default_data_folder() -> PathBuf {
     PathBuf::from("hookbridge-data")
 }
@@ -270,7 +271,7 @@ pub fn default_log_file() -> PathBuf {
     default_data_folder().join(LOG_FILE)
 }
 
-/// The folder of the key file if none is configured: the log's folder if the log is a file.
+/// The folder of the key file, if no key file is configured: the folder of the log's file, or `data` if the log is in PostgreSQL.
 pub fn default_key_folder(database: &DatabaseAddress, data: &Path) -> PathBuf {
     match database {
         DatabaseAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
@@ -284,10 +285,11 @@ fn read_config(path: &PathBuf) -> Result<ServeFlags, SettingsError> {
     let file_error = |message: String| SettingsError(format!("{}: {message}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| file_error(error.to_string()))?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
-        // The error's own text quotes the line, which may contain a secret.
+        // The TOML error's own text quotes the line, which may contain a secret, so only its position and parts of its message
+        // are used.
         let before = error.span().map_or("", |span| &text[..span.start]);
         let line = before.matches('\n').count();
-        // Only the part of the message that names a setting: for a wrong type it quotes the value.
+        // For an unknown field, the message names only the field. For a wrong type it quotes the value, so it is replaced.
         let message = error.message();
         let detail = if message.starts_with("unknown field") {
             message.to_owned()
@@ -303,13 +305,13 @@ fn read_config(path: &PathBuf) -> Result<ServeFlags, SettingsError> {
     })
 }
 
-/// Reads a table of values by provider as the pairs of the flag.
+/// Deserializes a TOML table with a value for each provider into the PROVIDER=VALUE pairs of a flag.
 fn deserialize_pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let table = BTreeMap::<String, String>::deserialize(deserializer)?;
     Ok(table.into_iter().map(|(provider, value)| format!("{provider}={value}")).collect())
 }
 
-/// Parses the pairs PROVIDER=VALUE of a setting.
+/// Parses the PROVIDER=VALUE pairs of a setting.
 fn parse_per_provider(
     setting: &str,
     example: &str,
@@ -338,7 +340,7 @@ fn parse_bus(text: &str) -> Result<BusSetting, SettingsError> {
 mod tests {
     use super::*;
 
-    fn config(text: &str) -> (tempfile::NamedTempFile, ServeFlags) {
+    fn flags_with_config_file(text: &str) -> (tempfile::NamedTempFile, ServeFlags) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let flags = ServeFlags { config: Some(file.path().to_owned()), ..ServeFlags::default() };
@@ -349,7 +351,7 @@ mod tests {
     fn every_flag_has_an_environment_variable_and_a_file_key() {
         let command = <ServeFlags as clap::Args>::augment_args(clap::Command::new("serve"));
         let is_unknown = |key: &str| {
-            // No setting is a list of lists.
+            // No setting accepts nested lists, so parsing always fails; an unknown key fails with its own message.
             let error = toml::from_str::<ServeFlags>(&format!("{key} = [[[]]]")).err().unwrap();
             error.message().starts_with("unknown field")
         };
@@ -367,7 +369,7 @@ mod tests {
     #[test]
     fn flags_override_the_file_and_the_file_the_defaults() {
         let text = "listen = \"127.0.0.1:1\"\nbus = \"eventbridge:orders\"\n[secret]\ngithub = \"a\"\nstripe = \"b\"\n";
-        let (_file, flags) = config(text);
+        let (_file, flags) = flags_with_config_file(text);
         let listen = Some("127.0.0.1:2".parse().unwrap());
         let settings = ServeFlags { listen, secret: vec!["github=c=d".into()], ..flags }.resolve().unwrap();
         assert_eq!(settings.listen.port(), 2);
@@ -386,15 +388,16 @@ mod tests {
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
         insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
         insta::assert_snapshot!(error_message(ServeFlags { bus: Some("sqs".into()), ..ServeFlags::default() }), @"bus: invalid value 'sqs', expected local or eventbridge:NAME");
-        let (file, flags) = config("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
+        let (file, flags) =
+            flags_with_config_file("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");
         let message = error_message(flags).replace(&file.path().display().to_string(), "FILE");
         insta::assert_snapshot!(message, @"FILE: line 3: github: wrong TOML type");
-        let (file, flags) = config("bus = \"local\"\n\n# once\nfoo = 1\n");
+        let (file, flags) = flags_with_config_file("bus = \"local\"\n\n# once\nfoo = 1\n");
         let message = error_message(flags).replace(&file.path().display().to_string(), "FILE");
         assert!(message.starts_with("FILE: line 4: unknown field `foo`"), "{message}");
-        let (_file, flags) = config("secret = \"github=hunter2\"\n");
+        let (_file, flags) = flags_with_config_file("secret = \"github=hunter2\"\n");
         assert!(!error_message(flags).contains("hunter2"));
-        let (file, flags) = config("lisen = 1\n");
+        let (file, flags) = flags_with_config_file("lisen = 1\n");
         let message = error_message(flags).replace(&file.path().display().to_string(), "FILE");
         assert!(
             message.starts_with("FILE: line 1: unknown field `lisen`, expected one of `listen`"),

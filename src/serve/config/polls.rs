@@ -1,4 +1,4 @@
-//! Settings of the pollers.
+//! Settings of the pollers, which find missed webhooks in the providers' event lists.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,21 @@ use crate::poller::{BaseUrl, is_valid_api_key, parse_event_types};
 use crate::providers;
 use crate::secrets::Secret;
 
-/// A day.
+/// The maximum of `poll-delay`: one day.
 const MAX_DELAY_SECONDS: u32 = 86_400;
-/// The longest time for which a provider keeps its event list.
+/// The maximum of `poll-back`: the longest time for which any provider keeps its events.
 const MAX_BACK_DAYS: u32 = 30;
 
 pub struct PollSettings {
-    /// By provider.
+    /// The API keys, by the name of the provider.
     pub keys: BTreeMap<&'static str, Secret>,
-    /// API hosts that differ from the provider's default.
+    /// The base URLs of APIs, by provider, where they differ from the provider's default.
     pub urls: BTreeMap<&'static str, BaseUrl>,
-    /// Event types by provider; without an entry, all types.
+    /// The event types to poll for, by provider; all types for a provider without an entry.
     pub types: BTreeMap<&'static str, Vec<String>>,
+    /// How long to wait for a webhook before its event counts as missed.
     pub delay_seconds: u32,
+    /// The number of past days that the first poll covers.
     pub back_days: u32,
 }
 
@@ -47,7 +49,7 @@ impl PollSettings {
         }
         let mut urls = BTreeMap::new();
         for (provider, url) in parse_per_provider("poll-url", "stripe=https://...", &flags.poll_url)? {
-            // The value is not shown: it may be a misplaced key.
+            // The error does not contain the value, because an API key may have been entered in place of the URL.
             let url_error = |error| SettingsError(format!("poll-url: {}: {error}", provider.name));
             urls.insert(provider.name, url.parse().map_err(url_error)?);
         }

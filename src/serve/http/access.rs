@@ -1,8 +1,8 @@
 //! Access policy for the endpoints that return personal data: the log, the search, subscribers and deliveries.
 //!
-//! Without a token, only local requests pass. A request is not local if it names another host (DNS rebinding), if it carries a
-//! proxy's headers, or if a browser sends it for a page of another site. With `--public-url` and without a token, every request
-//! is rejected.
+//! If no token is configured, only local requests are accepted. A request is not local if its `Host` is not a loopback host (DNS
+//! rebinding), if it carries a proxy's headers, or if a browser sends it for a page of another site. With `--public-url` and no
+//! token, every request is rejected.
 
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use tokio::time::timeout;
 use crate::api::{ApiToken, Authenticator, MAX_BODY_BYTES, TokenList};
 use crate::serve::config::ServeSettings;
 
+/// The time to receive the body of a request to the API.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which clients reach the token check: all, only those on this machine, or none.
+/// Which clients may use the endpoints that return personal data: clients with the token, clients on this machine, or none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::serve) enum AccessPolicy {
     TokenRequired,
@@ -36,14 +37,14 @@ impl AccessPolicy {
     }
 
     /// Returns the error response for a request that the policy rejects; `None` if the policy allows the request.
-    pub(in crate::serve) fn reject(self, headers: &HeaderMap) -> Option<Response> {
+    pub(in crate::serve) fn rejection_for(self, headers: &HeaderMap) -> Option<Response> {
         let is_allowed = match self {
             Self::TokenRequired => true,
             Self::LoopbackOnly => is_loopback_origin(headers),
             Self::Denied => false,
         };
         let message = "Without a token, only local requests are accepted, and none with --public-url; start hookbridge serve with --token.";
-        (!is_allowed).then(|| rejection(StatusCode::FORBIDDEN, message))
+        (!is_allowed).then(|| error_response(StatusCode::FORBIDDEN, message))
     }
 }
 
@@ -55,19 +56,20 @@ pub(in crate::serve) fn build_authenticator(settings: &ServeSettings) -> Authent
     }
 }
 
-/// Reads the whole body, or returns the error response.
+/// Reads the whole body of a request to the API, or returns the error response.
 pub(in crate::serve) async fn read_body(body: Body) -> Result<Bytes, Response> {
     match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(rejection(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB."))
+            Err(error_response(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 64 KB."))
         }
-        Ok(Err(_)) => Err(rejection(StatusCode::BAD_REQUEST, "The body is incomplete.")),
-        Err(_) => Err(rejection(StatusCode::REQUEST_TIMEOUT, "The body did not arrive within 10 s.")),
+        Ok(Err(_)) => Err(error_response(StatusCode::BAD_REQUEST, "The body is incomplete.")),
+        Err(_) => Err(error_response(StatusCode::REQUEST_TIMEOUT, "The body did not arrive within 10 s.")),
     }
 }
 
-pub(in crate::serve) fn rejection(status: StatusCode, message: &str) -> Response {
+/// Builds the error response for a rejected request.
+pub(in crate::serve) fn error_response(status: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({"errors": [{"message": message}]}).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
@@ -78,7 +80,8 @@ fn is_loopback_origin(headers: &HeaderMap) -> bool {
     if proxy_headers.iter().any(|name| headers.contains_key(*name)) {
         return false;
     }
-    // CSRF: a page of another site could make a browser on this machine send a request that moves a consumer.
+    // Without this check, a page of another site could make a browser on this machine send a request that moves a consumer
+    // (CSRF).
     let header_text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let is_cross_origin = header_text(HeaderName::from_static("sec-fetch-site"))
         .is_some_and(|site| site != "same-origin" && site != "none")
@@ -88,7 +91,7 @@ fn is_loopback_origin(headers: &HeaderMap) -> bool {
     !is_cross_origin && is_loopback_host(header_text(header::HOST).unwrap_or_default())
 }
 
-/// Whether a host, with or without a port, is a loopback name or address.
+/// Whether a host, given with or without a port, is `localhost` or a loopback address.
 fn is_loopback_host(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,

@@ -1,5 +1,5 @@
-//! Admission control for webhooks: limits on concurrency, on the size of a body, and on the time to receive it. All
-//! apply before the body is parsed.
+//! Admission control for webhooks: limits on concurrency, on the size of a body, and on the time to receive a body. A request
+//! that exceeds a limit is rejected before its signature is verified.
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -12,9 +12,10 @@ use tokio::time::{Instant, timeout_at};
 /// The maximum size of a request body: the limit of a Function URL.
 const MAX_BODY_BYTES: usize = 6_291_456;
 
-/// Admits the requests of a server, up to a limit that all its webhook endpoints share.
+/// Limits the number of webhooks in flight. All webhook endpoints of a server share one limit.
 pub struct AdmissionControl(Semaphore);
 
+/// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// The concurrency limit is reached.
@@ -37,7 +38,7 @@ impl Rejected {
 
     pub fn into_response(self) -> Response {
         let text = match self {
-            // The same text as in Lambda's response.
+            // The text with which Lambda, too, answers a throttled request.
             Self::TooManyRequests => "TooManyRequestsException",
             Self::BodyTooLarge => "Payload Too Large",
             Self::BodyIncomplete => "Bad Request",
@@ -52,7 +53,8 @@ impl AdmissionControl {
         Self(Semaphore::new(concurrency))
     }
 
-    /// Reads the body of a request, and returns it with a permit that counts against the concurrency limit until it is dropped.
+    /// Reads the body of a request, and returns it with a permit. The request counts against the concurrency limit until the
+    /// permit is dropped.
     pub async fn admit(
         &self,
         body: Body,

@@ -49,7 +49,7 @@ pub(in crate::serve) fn router(
 
 async fn handle(State(state): State<Arc<ApiState>>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Some(response) = state.policy.reject(&parts.headers) {
+    if let Some(response) = state.policy.rejection_for(&parts.headers) {
         return response;
     }
     // The body is read only for a client that has been authenticated.
@@ -71,7 +71,7 @@ async fn handle(State(state): State<Arc<ApiState>>, request: axum::extract::Requ
     let mut shutdown = state.shutdown.clone();
     let response = tokio::select! {
         response = state.api.handle(api_request(&parts, &body, MAX_WAIT), &token) => Some(response),
-        // At shutdown a waiting GET is handled again without waiting.
+        // At shutdown, a GET that waits for events is cancelled, and handled again without waiting.
         _ = shutdown.wait_for(|is_requested| *is_requested), if parts.method == Method::GET => None,
     };
     into_axum_response(match response {
@@ -94,7 +94,7 @@ fn api_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> ApiR
 fn into_axum_response(response: ApiResponse) -> Response {
     let ApiResponse { status, headers, body, .. } = response;
     let mut response = (status, body).into_response();
-    // axum sets application/octet-stream for bytes; the response has its own type.
+    // axum sets the content type `application/octet-stream` for bytes; `headers` contains the response's own content type.
     response.headers_mut().remove(header::CONTENT_TYPE);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -104,7 +104,7 @@ fn into_axum_response(response: ApiResponse) -> Response {
     response
 }
 
-/// A body that streams the chunks of a channel.
+/// A response body that streams the chunks that a channel receives.
 struct ChannelBody(mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for ChannelBody {

@@ -25,13 +25,14 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            // Also shuts down when the sender was dropped.
+            // Any result ends the loop: the value is true, or the sender was dropped.
             _ = shutdown.wait_for(|is_requested| *is_requested) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most likely the process is out of file descriptors; connections that close free some.
+                // Most likely the process has no file descriptor left. The loop retries after a pause, because connections that
+                // close release theirs.
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -42,7 +43,7 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
         let service = TowerToHyperService::new(router.clone());
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            // An error concerns only this connection's client.
+            // An error affects only the client of this connection, so it is ignored.
             let _ = connection.await;
         });
     }

@@ -1,4 +1,5 @@
-//! HTTP of `hookbridge serve`: webhooks (`webhooks`, [`admission`]), the API (`api`, `access`), connections ([`listener`]).
+//! The HTTP server of `hookbridge serve`: webhooks (`webhooks`, [`admission`]), the API (`api`, `access`), connections
+//! ([`listener`]).
 
 mod access;
 pub mod admission;

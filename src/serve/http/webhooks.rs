@@ -1,4 +1,4 @@
-//! HTTP routes of webhooks: `/hooks/{provider}`, and an index page at `/`.
+//! HTTP routes for webhooks: `/hooks/{provider}`, and an index page at `/`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,8 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let deadline = Instant::now() + HANDLING_TIMEOUT;
     let (parts, body) = request.into_parts();
     let provider = route.endpoint.handler.provider;
-    // An obviously invalid request takes no permit, and its body is not read.
+    // The handler rejects a request that is not a POST or has no signature header, so it takes no permit and its body is not
+    // read.
     let is_plausible =
         parts.method == Method::POST && parts.headers.contains_key(provider.signature_scheme.header);
     let (body, _permit) = if is_plausible {
@@ -77,7 +78,8 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     (status, axum::response::AppendHeaders(extra_header), body).into_response()
 }
 
-/// The URL that the provider requested. If `public_url` is set, the request's own URL is rewritten with it.
+/// The URL that the provider requested, which some providers sign. Behind a proxy the request has another URL, which is rewritten
+/// with `public_url`.
 fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = RequestUrl {
@@ -107,7 +109,8 @@ fn text_response(status: StatusCode, body: &str) -> Response {
     (status, format!("{body}\n")).into_response()
 }
 
-/// Builds a page that lists the endpoints. It contains no event and no secret, so it needs no token.
+/// Builds the index page, which lists the webhook endpoints. The page contains no event and no secret, so reading it needs no
+/// token.
 fn index_page() -> String {
     let row = |p: &providers::Provider| {
         format!(

@@ -45,8 +45,8 @@ impl CloudFunction {
                 secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), cache_ttls),
                 bus: EventBridge::new(&config, "default".into()),
                 max_entry_bytes: 262_144,
-                overflow: None,
-                spill: None,
+                overflow_store: None,
+                spill_queue: None,
                 archive: None,
             },
             public_url: None,
@@ -55,12 +55,13 @@ impl CloudFunction {
     }
 
     pub async fn with_spill_queue(mut self, endpoint: &str, queue_url: &str) -> Self {
-        self.0.handler.spill = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
+        self.0.handler.spill_queue = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
         self
     }
 
     pub async fn with_overflow_bucket(mut self, endpoint: &str, bucket: &str) -> Self {
-        self.0.handler.overflow = Some(ClaimCheckStore::new(&config(endpoint).await, bucket.to_owned()));
+        self.0.handler.overflow_store =
+            Some(ClaimCheckStore::new(&config(endpoint).await, bucket.to_owned()));
         self
     }
 
