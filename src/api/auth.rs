@@ -14,8 +14,8 @@ use crate::secrets::{
 };
 
 pub enum Authenticator {
-    /// Accepts every client. `hookbridge serve` uses this variant if no token is configured; its access policy
-    /// (`serve/http/access.rs`) then rejects requests that are not local, and with `--public-url` all requests.
+    /// Accepts every client. `hookbridge serve` uses this variant if no token is configured; the access policy
+    /// of `serve` (`serve/http/access.rs`) then rejects requests that are not local, and with `--public-url` all requests.
     Open,
     /// Accepts the tokens of this list.
     Tokens(TokenList),
@@ -67,8 +67,8 @@ impl AuthenticatedToken {
 }
 
 impl TokenScope {
-    /// Removes the sources that the scope does not allow from `requested`. An empty `requested` stands for every source; if the
-    /// scope is limited, the allowed sources replace it. Returns false if no source is left.
+    /// Removes from `requested` the sources that the scope does not allow. An empty `requested` stands for every source: a
+    /// limited scope fills `requested` with the allowed sources. Returns false if the scope allows none of the requested sources.
     pub fn restrict_sources(&self, requested: &mut Vec<String>) -> bool {
         let Self::Sources(sources) = self else { return true };
         if requested.is_empty() {
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(name.as_deref(), Some("ci"));
         assert_eq!(scope_of(Some("Bearer all")).await, Some(TokenScope::AllSources));
         assert_eq!(scope_of(Some("bearer  all ")).await, Some(TokenScope::AllSources));
-        assert_eq!(scope_of(Some("all")).await, Some(TokenScope::AllSources), "as with SparkPost's own");
+        assert_eq!(scope_of(Some("all")).await, Some(TokenScope::AllSources), "a token without a scheme");
         assert_eq!(
             scope_of(Some("Bearer limited")).await,
             Some(TokenScope::Sources(vec!["github.com".into()]))

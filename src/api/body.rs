@@ -33,12 +33,12 @@ pub(super) fn parse_value<T: DeserializeOwned>(value: Value) -> Result<T, ApiErr
 fn field_error(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     let (path, text) = (error.path().to_string(), error.inner().to_string());
     let field = if path == "." { String::new() } else { format!("{path}: ") };
-    let position = text.rfind(" at line ").unwrap_or(text.len());
-    let (message, position) = text.split_at(position);
-    let field_errors = ["unknown field", "missing field", "duplicate field"];
+    let position_start = text.rfind(" at line ").unwrap_or(text.len());
+    let (message, position) = text.split_at(position_start);
+    let field_error_prefixes = ["unknown field", "missing field", "duplicate field"];
     match message.split_once(", expected ") {
         _ if error.inner().is_syntax() || error.inner().is_eof() => format!("not JSON: {message}{position}"),
-        _ if field_errors.iter().any(|prefix| message.starts_with(prefix)) => message.to_owned(),
+        _ if field_error_prefixes.iter().any(|prefix| message.starts_with(prefix)) => message.to_owned(),
         Some((_, "u16" | "u32" | "usize" | "i64")) => format!("{field}expected a whole number"),
         Some((_, expected)) => format!("{field}expected {expected}"),
         None => format!("{field}unexpected value"),

@@ -211,7 +211,7 @@ impl Consumers<'_> {
     }
 }
 
-/// Parses a query string: the parameter `lease`, the duration of the lease in seconds, and the parameters of an event query.
+/// Parses a query string. Returns the event query, and the duration of the lease from the parameter `lease` (in seconds).
 fn parse_query(query: &str) -> Result<(EventQuery, Duration), ApiError> {
     let is_lease = |pair: &&str| pair.split('=').next() == Some("lease");
     let (lease_pairs, other_pairs): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease);

@@ -1,7 +1,7 @@
 //! Cursors of `/events` and of named consumers: opaque, signed positions in the log.
 //!
 //! A cursor is the position of the next event, signed with a key that is stored in the log's database. So a cursor stays valid
-//! after the log is moved or restored, and is invalid for every other log.
+//! after that database is moved or restored, and is invalid for every other log.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;

@@ -16,7 +16,8 @@ use crate::delivery::{
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
 
-/// The query of `GET /deliveries`, and the body of `POST /deliveries/retry` and `POST /deliveries/cancel`: selects deliveries.
+/// The query of `GET /deliveries`, and the body of `POST /deliveries/retry` and `POST /deliveries/cancel`. A filter that is
+/// `None` matches every delivery.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct DeliveryQuery {
@@ -27,6 +28,7 @@ struct DeliveryQuery {
     since: Option<Timestamp>,
     #[serde(deserialize_with = "deserialize_time")]
     until: Option<Timestamp>,
+    /// Selects the deliveries with ids below this id.
     before: Option<i64>,
     limit: Option<usize>,
 }
@@ -51,7 +53,7 @@ pub(super) async fn route(
 
 async fn list(service: &SubscriberService, request: &ApiRequest<'_>) -> Result<ApiResponse, ApiError> {
     let query = DeliveryQuery::parse(request.query)?;
-    check_subscriber_exists(service, &query).await?;
+    validate_query(service, &query).await?;
     let limit = query.limit.unwrap_or(DEFAULT_PAGE_SIZE);
     if !(1..=MAX_PAGE_SIZE).contains(&limit) {
         return Err(ApiError::BadRequest(format!("limit is out of range, expected 1 to {MAX_PAGE_SIZE}")));
@@ -71,7 +73,7 @@ async fn change_selected(
     action: &str,
 ) -> Result<ApiResponse, ApiError> {
     let mut query: DeliveryQuery = parse_body(request.body)?;
-    check_subscriber_exists(service, &query).await?;
+    validate_query(service, &query).await?;
     let (has_subscriber, has_event) = (query.subscriber.is_some(), query.event.is_some());
     if !has_subscriber && !has_event && query.since.is_none() && query.status.is_none() {
         let message = "select deliveries with at least one of subscriber, event, status and since";
@@ -113,9 +115,9 @@ async fn find_with_attempts(
     found.map_err(SubscriberServiceError::from)?.ok_or_else(not_found)
 }
 
-/// Rejects a query that names an unknown subscriber or contains a NUL character. A deleted subscriber's deliveries are found by
-/// the name that deletion gave the subscriber: `NAME (deleted ID)`.
-async fn check_subscriber_exists(service: &SubscriberService, query: &DeliveryQuery) -> Result<(), ApiError> {
+/// Rejects a query that names an unknown subscriber or contains a NUL character. A deleted subscriber is known by the
+/// name that it has since its deletion: `NAME (deleted ID)`.
+async fn validate_query(service: &SubscriberService, query: &DeliveryQuery) -> Result<(), ApiError> {
     if [&query.subscriber, &query.event].into_iter().flatten().any(|text| text.contains('\0')) {
         return Err(ApiError::BadRequest("subscriber or event contains a NUL character".into()));
     }

@@ -16,12 +16,12 @@ pub(super) enum ApiError {
     NotFound(String),
     /// Contains the allowed methods, for example `GET, POST`.
     MethodNotAllowed(&'static str),
-    /// A stream was requested where only pages are available.
+    /// The client requested a stream of events from a server that returns only pages of events.
     StreamUnavailable,
     Conflict(&'static str),
-    /// Another reader holds the consumer's lease. The time, if it is known, is when the lease expires.
+    /// Another reader holds the consumer's lease. The time is the lease's expiry; `None` if the expiry is unknown.
     Leased(Option<Timestamp>),
-    /// The consumer's lease has expired, or belongs to another reader.
+    /// The acknowledged lease is not the consumer's current lease, for example because the acknowledged lease has expired.
     NotLeased,
     /// Retention has deleted events after the cursor.
     CursorExpired,

@@ -114,7 +114,7 @@ pub(super) fn ok_response(value: &serde_json::Value) -> Result<ApiResponse, ApiE
     Ok(ApiResponse::no_store(StatusCode::OK, value))
 }
 
-/// Computes a weak `ETag`. A strong one is not possible, because the compressed and the plain body have the same `ETag`.
+/// Computes an `ETag`. The `ETag` is weak (`W/`), because the plain and the compressed body have the same one.
 fn etag(content: &[u8]) -> String {
     format!("W/\"{}\"", hex::encode(&Sha256::digest(content)[..16]))
 }

@@ -12,10 +12,11 @@ use super::{ApiRequest, ApiResponse};
 use crate::delivery::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate, view};
 use crate::secrets::Secret;
 
-/// How long the previous secret keeps signing after a rotation if the request does not say.
+/// How long the previous secret keeps signing after a rotation if the request has no `overlap_hours`.
 const DEFAULT_OVERLAP_HOURS: i64 = 24;
 
-/// The fields in the body of `POST /subscribers` that are not settings of the subscriber.
+/// The fields in the body of `POST /subscribers` that are not settings of the subscriber. If `secret` is `None`, the
+/// server generates a secret.
 #[derive(Deserialize)]
 struct CreateRequest {
     name: String,

@@ -32,9 +32,9 @@ impl FolderArchive {
     /// # Errors
     /// The folder cannot be created or written to.
     pub fn open(folder: PathBuf) -> std::io::Result<Self> {
-        let partial = folder.join(PARTIAL_FOLDER);
-        create_private_folder(&partial)?;
-        for file in std::fs::read_dir(&partial)? {
+        let partial_folder = folder.join(PARTIAL_FOLDER);
+        create_private_folder(&partial_folder)?;
+        for file in std::fs::read_dir(&partial_folder)? {
             let file = file?;
             // Skip the file if it is gone: another process has finished writing it and has renamed it.
             let Ok(modified) = file.metadata().and_then(|metadata| metadata.modified()) else { continue };
@@ -42,7 +42,7 @@ impl FolderArchive {
                 std::fs::remove_file(file.path())?;
             }
         }
-        tempfile::NamedTempFile::new_in(&partial)?;
+        tempfile::NamedTempFile::new_in(&partial_folder)?;
         Ok(Self::new(folder))
     }
 
@@ -57,13 +57,13 @@ impl FolderArchive {
         entry: &ArchiveEntry,
         deadline: Instant,
     ) -> Result<PutOutcome, AwsError> {
-        let (path, partial) = (self.folder.join(object_key(entry)), self.folder.join(PARTIAL_FOLDER));
-        let (entry, headers) = (entry.clone(), self.folder.join(headers_path(&object_key(entry))));
+        let (path, partial_folder) = (self.folder.join(object_key(entry)), self.folder.join(PARTIAL_FOLDER));
+        let (entry, headers_file) = (entry.clone(), self.folder.join(headers_path(&object_key(entry))));
         let unavailable = |last_error: String| AwsError::Unavailable { attempts: 1, last_error };
         let path_text = path.display().to_string();
         match timeout_at(
             deadline,
-            tokio::task::spawn_blocking(move || write_entry(&path, &headers, &partial, &entry)),
+            tokio::task::spawn_blocking(move || write_entry(&path, &headers_file, &partial_folder, &entry)),
         )
         .await
         {
@@ -79,11 +79,11 @@ impl FolderArchive {
         key: &str,
         deadline: Instant,
     ) -> Result<Option<ArchivedPayload>, AwsError> {
-        let (path, headers) = (self.folder.join(key), self.folder.join(headers_path(key)));
+        let (path, headers_file) = (self.folder.join(key), self.folder.join(headers_path(key)));
         let path_text = path.display().to_string();
         let read_task = tokio::task::spawn_blocking(move || {
             let modified = std::fs::metadata(&path)?.modified()?;
-            let headers: BTreeMap<String, String> = match std::fs::read(&headers) {
+            let headers: BTreeMap<String, String> = match std::fs::read(&headers_file) {
                 Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
                 // Entries that another program put into the folder have no headers.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
@@ -140,16 +140,16 @@ impl FolderArchive {
 /// Writes the headers of an entry before its body, so that a reader that finds the body also finds the headers.
 fn write_entry(
     path: &Path,
-    headers: &Path,
-    partial: &Path,
+    headers_file: &Path,
+    partial_folder: &Path,
     entry: &ArchiveEntry,
 ) -> std::io::Result<PutOutcome> {
     let received_at = entry.received_at.into();
     if !entry.headers.is_empty() && !path.exists() {
         let map: BTreeMap<_, _> = entry.headers.iter().map(|(name, value)| (*name, value)).collect();
-        write_file(headers, partial, &serde_json::to_vec(&map)?, received_at)?;
+        write_file(headers_file, partial_folder, &serde_json::to_vec(&map)?, received_at)?;
     }
-    write_file(path, partial, &entry.body, received_at)
+    write_file(path, partial_folder, &entry.body, received_at)
 }
 
 /// Returns the path of an entry's headers. This path lies outside the provider's folder, which contains only bodies.
@@ -161,7 +161,7 @@ fn headers_path(key: &str) -> String {
 /// The file's modification time is the time of arrival, `received_at`.
 fn write_file(
     path: &Path,
-    partial: &Path,
+    partial_folder: &Path,
     body: &[u8],
     received_at: SystemTime,
 ) -> std::io::Result<PutOutcome> {
@@ -173,7 +173,7 @@ fn write_file(
     let outcome = if path.exists() {
         PutOutcome::AlreadyExists
     } else {
-        let mut file = tempfile::NamedTempFile::new_in(partial)?;
+        let mut file = tempfile::NamedTempFile::new_in(partial_folder)?;
         file.write_all(body)?;
         file.as_file().set_modified(received_at)?;
         file.as_file().sync_all()?;

@@ -40,8 +40,7 @@ impl FromStr for ArchiveUrl {
     }
 }
 
-/// Parses an archive URL in the environment of a Lambda function, which must name an S3 bucket. Returns the bucket and the key
-/// prefix.
+/// Parses the archive URL of a Lambda function. The URL must name an S3 bucket. Returns the bucket and the key prefix.
 ///
 /// # Errors
 /// The text is not an archive URL, or it names a folder.

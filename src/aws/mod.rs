@@ -21,7 +21,7 @@ pub use retry::retry_with_attempt_timeout;
 const TLS_PROVIDER: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 
 /// The SDK configuration of a Lambda function: region and credentials come from Lambda's environment variables, endpoints
-/// from `AWS_ENDPOINT_URL`. Connecting has no timeout of its own, because every request has a timeout.
+/// from `AWS_ENDPOINT_URL`. The connector has no connect timeout, because the timeout of each request includes connecting.
 pub async fn function_config() -> SdkConfig {
     // All clients share one connector. A thread creates the connector during startup, because reading the root certificates
     // takes longer than the rest of the startup. Without a shared connector, the SDK would read the root certificates once

@@ -65,8 +65,8 @@ where
     Err(AwsError::Unavailable { attempts: state.attempts, last_error })
 }
 
-/// The attempts of one request. Pauses have full jitter, so that functions whose requests failed at the same time do not
-/// retry at the same time.
+/// The attempts of one request. Each pause is a random part of the maximum pause (full jitter), so that functions whose
+/// requests failed at the same time do not retry at the same time.
 struct RetryState {
     deadline: Instant,
     attempt_timeout: Duration,
@@ -78,12 +78,12 @@ impl RetryState {
         Self { deadline, attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT, attempts: 0 }
     }
 
-    /// Waits until the next attempt may start and returns its time limit; `None` if no attempt fits before the
+    /// Waits until the next attempt may start and returns the time limit of that attempt; `None` if no attempt fits before the
     /// deadline.
     async fn next_attempt(&mut self) -> Option<Duration> {
         if self.attempts > 0 {
-            let ceiling = BASE_BACKOFF.saturating_mul(1 << (self.attempts - 1).min(5)).min(MAX_BACKOFF);
-            let pause = ceiling.mul_f64(fastrand::f64());
+            let max_pause = BASE_BACKOFF.saturating_mul(1 << (self.attempts - 1).min(5)).min(MAX_BACKOFF);
+            let pause = max_pause.mul_f64(fastrand::f64());
             if self.time_left() < pause + MIN_ATTEMPT_TIME {
                 return None;
             }

@@ -1,7 +1,5 @@
 //! Entry point of the Lambda function `bridge`, which receives webhooks at its Function URL, verifies them, and
 //! publishes or archives them.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

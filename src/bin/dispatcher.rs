@@ -1,6 +1,4 @@
 //! Entry point of the Lambda function `dispatcher`, which delivers events to subscribers as signed webhooks.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

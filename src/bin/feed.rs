@@ -1,6 +1,4 @@
 //! Entry point of the Lambda function `feed`, which serves the events of the log over HTTP.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,4 @@
 //! Entry point of the Lambda function `poller`, which polls a provider for events whose webhooks were missed.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

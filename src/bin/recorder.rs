@@ -1,6 +1,4 @@
 //! Entry point of the Lambda function `recorder`, which records archived batches and bus events in the log.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! Entry point of the Lambda function `redrive`, which publishes the events of the spill queue.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,6 +1,4 @@
 //! Entry point of the Lambda function `subscribers`, which serves the HTTP API that manages subscribers and deliveries.
-//!
-//! `main` reads the environment, wires the components together and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::secrets::CacheTtls;
 pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
 /// Largest size limit that can be configured, in bytes. EventBridge accepts entries of this size in most regions.
 const MAX_ENTRY_BYTES: usize = 1_048_576;
-/// Maximum of `SECRET_TTL_SECONDS`: one hour, for which AWS's own caching libraries keep a secret.
+/// Maximum of `SECRET_TTL_SECONDS`: one hour, as long as AWS's own caching libraries cache a secret.
 const MAX_TTL_SECONDS: i64 = 3600;
 /// Maximum of `PREVIOUS_SECRET_GRACE_SECONDS`: one year.
 const MAX_GRACE_SECONDS: i64 = 31_536_000;
@@ -21,7 +21,7 @@ const MAX_GRACE_SECONDS: i64 = 31_536_000;
 pub struct BridgeEnvironment {
     /// `PROVIDER`: the provider that sends the webhooks.
     pub provider: &'static Provider,
-    /// `WEBHOOK_SECRET_ARN`: the Secrets Manager secret that the provider signs with.
+    /// `WEBHOOK_SECRET_ARN`: the ARN of the Secrets Manager secret with which the provider signs webhooks.
     pub secret_arn: String,
     /// `EVENT_BUS_NAME`: the name or ARN of the EventBridge bus; `default` when unset.
     pub bus: String,
@@ -29,12 +29,12 @@ pub struct BridgeEnvironment {
     pub max_entry_bytes: usize,
     /// `PUBLIC_URL`: the URL of the custom domain in front of the function, if any.
     pub public_url: Option<PublicUrl>,
-    /// `OVERFLOW_BUCKET`: the S3 bucket that stores the `detail` of an event that is too large for an entry.
+    /// `OVERFLOW_BUCKET`: the S3 bucket for the `detail` of an event too large for an entry; if unset, such an event fails.
     pub overflow_bucket: Option<String>,
     /// `ARCHIVE_URL`: the bucket and the key prefix of the archive. When the variable is set, the function archives webhooks
     /// instead of publishing them. Required for a provider that sends batches.
     pub archive: Option<(String, String)>,
-    /// `SPILL_QUEUE_URL`: the SQS queue for events that the bus did not accept.
+    /// `SPILL_QUEUE_URL`: the SQS queue for events that the bus did not accept; if unset, such an event fails.
     pub spill_queue_url: Option<String>,
     /// `SECRET_TTL_SECONDS` (default 300): how long a secret is cached. `PREVIOUS_SECRET_GRACE_SECONDS` (default
     /// 86,400): how long the previous secret stays valid after a rotation.

@@ -54,7 +54,7 @@ impl WebhookRequest {
         let request = FunctionUrlRequest::parse(event).map_err(|_| Outcome::InvalidInvocation)?;
         let body = match request.body() {
             Ok(body) => body,
-            // Text that is not valid base64 stands for no body that the provider could have signed.
+            // Invalid base64 encodes no body, so the signature cannot cover the body.
             Err(_) if request.method == Method::POST => {
                 return Err(Outcome::VerificationFailed(VerificationError::BodyNotSigned));
             }

@@ -6,8 +6,8 @@ use crate::lambda::MetricLine;
 /// Formats the log line of one webhook. `function` is the function's name, `request_id` the id of the invocation.
 ///
 /// The counts are `Received`, `Published`, `Refused`, `Failed` and, only when they are 1, `Spilled`, `Archived`,
-/// `Repeated`. `Latency` is in milliseconds. All metrics have the dimension `function`. The line reports `Refused` a second
-/// time, with `reason` as an additional dimension.
+/// `Repeated`. `Latency` is in milliseconds. All metrics have the dimension `function`. The line of a refused
+/// webhook reports `Refused` a second time, with `reason` as an additional dimension.
 pub fn format_emf_line(request_log: &RequestLog, function: &str, request_id: &str) -> String {
     let outcome = request_log.outcome.as_str();
     let mut line = MetricLine::new(function, request_id);

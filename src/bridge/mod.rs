@@ -9,7 +9,7 @@
 //! signature.
 //!
 //! The handler boxes the futures of rare paths (archive, overflow bucket, spill queue). Otherwise the future of
-//! every webhook would reserve memory for all of their SDK calls.
+//! every webhook would reserve memory for the SDK calls of all these paths.
 
 mod environment;
 mod function;
@@ -50,9 +50,9 @@ pub struct WebhookHandler<S, B> {
     pub bus: B,
     /// Maximum [`Event::entry_size`] of a published event, in bytes.
     pub max_entry_bytes: usize,
-    /// Stores the `detail` of an event that is too large for a `PutEvents` entry.
+    /// Stores the `detail` of an event that is too large for a `PutEvents` entry. Without this store, such an event fails.
     pub overflow_store: Option<ClaimCheckStore>,
-    /// The queue for events that the bus did not accept.
+    /// The queue for events that the bus did not accept. Without this queue, such an event fails.
     pub spill_queue: Option<SpillQueue>,
     /// When set, the handler archives webhooks instead of publishing them. Required for a provider that sends
     /// batches.
@@ -62,7 +62,7 @@ pub struct WebhookHandler<S, B> {
 /// How long the handler tries to publish an event before it sends the event to the spill queue.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// An HTTP request to an endpoint, not yet verified.
+/// An HTTP request to a webhook endpoint, not yet verified.
 pub struct WebhookRequest {
     /// The HTTP method.
     pub method: Method,
@@ -71,7 +71,7 @@ pub struct WebhookRequest {
 }
 
 impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
-    /// Handles a request before `deadline`, and returns its log record.
+    /// Handles a request before `deadline`, and returns the log record of the request.
     pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
         let started = Instant::now();
         let mut request_log = RequestLog::new(self.provider, request.webhook.body_len());
@@ -259,7 +259,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     }
 
     /// Adds the time of arrival to an event that has no time, unless the event then exceeds the entry limit.
-    /// EventBridge would otherwise use the time of the redrive.
+    /// For an event without a time, EventBridge uses the time of the redrive.
     fn with_arrival_time(&self, event: &Arc<Event>, received_at: Timestamp) -> Arc<Event> {
         let event_with_time = Event { time: event.time.or(Some(received_at)), ..Event::clone(event) };
         if event_with_time.entry_size() <= self.max_entry_bytes {

@@ -13,7 +13,7 @@ const RETRY_AFTER_SECONDS: &str = "30";
 pub struct WebhookResponse {
     /// The status code.
     pub status: u16,
-    /// One header besides the content type.
+    /// One header besides the content type; `None` if the response has no other header.
     pub extra_header: Option<(&'static str, &'static str)>,
     /// The body, plain text.
     pub body: Cow<'static, str>,

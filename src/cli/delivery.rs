@@ -14,7 +14,7 @@ use crate::delivery::{DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView
 use crate::serve::config::default_log_file;
 use crate::util::output;
 
-const PAGE_SIZE: usize = 500;
+const DELIVERIES_PER_QUERY: usize = 500;
 
 /// Inspect, retry and cancel deliveries
 #[derive(Subcommand)]
@@ -142,7 +142,7 @@ impl DeliveryCommand {
                 let store = store_args.open_store().await?;
                 let (mut filter, mut remaining) = (filter_args.into_filter(&store).await?, limit as usize);
                 while remaining > 0 {
-                    let page = store.history.list(&filter, remaining.min(PAGE_SIZE)).await?;
+                    let page = store.history.list(&filter, remaining.min(DELIVERIES_PER_QUERY)).await?;
                     let Some(last) = page.last() else { break };
                     filter.before_id = Some(last.id);
                     remaining -= page.len();

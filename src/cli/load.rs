@@ -52,7 +52,7 @@ pub enum LoadError {
     /// The archive does not exist or cannot be read.
     #[error("cannot read {archive}: {error}")]
     Archive {
-        /// The address.
+        /// The address of the archive.
         archive: String,
         /// The cause.
         error: RecordError,
@@ -60,7 +60,7 @@ pub enum LoadError {
     /// The archive contains no batches.
     #[error("{archive} contains no batches; expected them in {folders}")]
     Empty {
-        /// The address.
+        /// The address of the archive.
         archive: String,
         /// The folders that may contain batches.
         folders: String,
@@ -68,7 +68,7 @@ pub enum LoadError {
     /// An operation on the log failed.
     #[error("cannot use the log {log}: {error}; loaded batches are kept, and the same command resumes")]
     Log {
-        /// The address.
+        /// The address of the log.
         log: String,
         /// The cause.
         error: DatabaseError,
@@ -88,7 +88,7 @@ pub enum LoadError {
 struct Progress {
     summary: RecordSummary,
     batches: usize,
-    recorded_before: usize,
+    already_recorded: usize,
     /// The keys and errors of the first failed batches.
     first_failures: Vec<String>,
     failed_batches: usize,
@@ -130,17 +130,17 @@ async fn load(
     let mut last_report = Instant::now();
     let mut tasks = JoinSet::new();
     for provider in providers::PROVIDERS {
-        let mut after: Option<String> = None;
+        let mut after_key: Option<String> = None;
         loop {
             let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
-            let page = recorder.list_unrecorded(provider, after.as_deref(), deadline).await;
+            let page = recorder.list_unrecorded(provider, after_key.as_deref(), deadline).await;
             let page = page.map_err(|error| match error {
                 RecordError::Log(error) => log_error(error),
                 error => LoadError::Archive { archive: url.to_string(), error },
             })?;
             let Some(ArchivePage { last_key, batch_count, unrecorded_keys }) = page else { break };
             progress.batches += batch_count;
-            progress.recorded_before += batch_count - unrecorded_keys.len();
+            progress.already_recorded += batch_count - unrecorded_keys.len();
             for key in unrecorded_keys {
                 if tasks.len() == CONCURRENT_BATCHES {
                     progress.add_result(tasks.join_next().await, log_error)?;
@@ -156,7 +156,7 @@ async fn load(
                     (key, result)
                 });
             }
-            after = Some(last_key);
+            after_key = Some(last_key);
         }
     }
     while !tasks.is_empty() {
@@ -207,7 +207,7 @@ impl Progress {
         let RecordSummary { new_events, duplicates, unrecognized_events: unrecognized, .. } = self.summary;
         format!(
             "{} batches, {} already recorded; {new_events} new events, {duplicates} duplicates, {unrecognized} unrecognized and recorded unchanged",
-            self.batches, self.recorded_before
+            self.batches, self.already_recorded
         )
     }
 
@@ -216,7 +216,7 @@ impl Progress {
         output::print_line(&if json {
             serde_json::json!({
                 "batches": self.batches,
-                "before": self.recorded_before,
+                "before": self.already_recorded,
                 "failed": self.failed_batches,
                 "events": new_events,
                 "repeats": duplicates,

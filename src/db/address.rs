@@ -57,13 +57,13 @@ pub enum OpenDatabaseError {
     /// The address is not a valid database URL.
     #[error("invalid --database")]
     InvalidAddress(#[from] DatabaseUrlError),
-    /// The file does not exist.
+    /// The SQLite file does not exist.
     #[error("--database: no log exists at {0}; `hookbridge serve` creates it in its working directory")]
     NotFound(PathBuf),
     /// An operation on the log failed.
     #[error("cannot use the log {address}: {error}")]
     Log {
-        /// The address.
+        /// The address of the log's database.
         address: String,
         /// The cause.
         error: DatabaseError,

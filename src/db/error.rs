@@ -48,7 +48,7 @@ impl From<sqlx::Error> for DatabaseError {
 fn is_transient_code(code: &str) -> bool {
     ["08", "25P03", "40", "53", "55P03", "57", "58"]
         .iter()
-        .any(|class| code.len() == 5 && code.starts_with(class))
+        .any(|prefix| code.len() == 5 && code.starts_with(prefix))
         || matches!(code, "5" | "6" | "261" | "517")
 }
 

@@ -50,6 +50,7 @@ pub struct Database(Arc<Connector>);
 struct Connector {
     source: ConnectionSource,
     max_connections: u32,
+    /// `None` while no pool is open.
     pool: RwLock<Option<Pool>>,
     /// Held while the pool is opened, so that concurrent operations open one pool.
     open_lock: Mutex<()>,
@@ -57,7 +58,7 @@ struct Connector {
 
 enum ConnectionSource {
     Address(DatabaseAddress),
-    /// A secret with the credentials, and optionally a URL with the host, port and database that the secret may lack.
+    /// A secret with the credentials, and optionally a URL whose host, port and database replace those in the secret's JSON.
     Secret(Option<DatabaseUrl>, SecretsManager),
 }
 
@@ -266,7 +267,7 @@ impl Database {
         if let Some(pool) = current() {
             return Ok(pool);
         }
-        let _guard = self.0.open_lock.lock().await;
+        let _open_guard = self.0.open_lock.lock().await;
         if let Some(pool) = current() {
             return Ok(pool);
         }

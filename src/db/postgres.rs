@@ -111,7 +111,7 @@ impl std::fmt::Debug for DatabaseUrl {
 }
 
 /// Whether all migrations have been applied. Opening such a database runs no DDL, so that a read-only user can open it.
-async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
+async fn is_schema_current(connection: &mut PgConnection) -> Result<bool, DatabaseError> {
     let exists = sqlx::query("select to_regclass('hookbridge.migrations') is not null");
     if !exists.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
         return Ok(false);
@@ -129,11 +129,11 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, DatabaseEr
 pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, DatabaseError> {
     // Set no session parameters for the connection, because a connection pooler may reject them.
     let options = (*url.0).clone().application_name("hookbridge");
-    // The first connection bypasses the pool, which would keep retrying an unreachable address.
+    // The first connection bypasses the pool, because the pool would keep retrying an unreachable address.
     let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
     let mut connection =
         connection.map_err(|_| DatabaseError::Unavailable("connecting timed out".into()))??;
-    if !is_up_to_date(&mut connection).await? {
+    if !is_schema_current(&mut connection).await? {
         migrations::run(&mut connection, &MIGRATIONS, "hookbridge.migrations", Some("hookbridge")).await?;
     }
     connection.close().await?;
@@ -166,7 +166,7 @@ impl Drop for CancelSafeConnection {
     }
 }
 
-/// Runs one statement and returns its rows.
+/// Runs one statement, in a read-only transaction if it has [`ReadLimits`], and returns its rows.
 pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
     let mut guard = CancelSafeConnection::acquire(pool).await?;
     let rows = match statement.read_limits {

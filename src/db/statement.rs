@@ -69,7 +69,7 @@ pub(super) enum ColumnValues {
     Numbers(Vec<Option<i64>>),
 }
 
-/// Rows that are sent with a statement, which reads them as the table `v`. They are stored column by column.
+/// Rows that are sent with a statement, which reads the rows as the table `v`. The rows are stored column by column.
 #[derive(Clone, Default)]
 pub struct InputRows {
     pub(super) columns: Vec<(&'static str, ColumnValues)>,
@@ -123,8 +123,9 @@ impl InputRows {
 pub struct Statement {
     pub(super) sql: String,
     pub(super) values: Vec<SqlValue>,
-    /// The rows of the table `v`. A statement with input rows has no other parameters.
+    /// The rows of the table `v`; `None` without such a table. A statement with input rows has no other parameters.
     pub(super) input_rows: Option<Arc<InputRows>>,
+    /// `None` for a statement without limits.
     pub(super) read_limits: Option<ReadLimits>,
 }
 

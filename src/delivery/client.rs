@@ -18,7 +18,7 @@ use crate::util::http_client;
 /// The maximum number of bytes of a response body that are recorded.
 const MAX_RECORDED_BODY_BYTES: usize = 16 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The request header with the event's type, which a body in the form [`Envelope::Body`](super::Envelope::Body) does not contain.
+/// The request header with the event's type, which is missing in a body of the form [`Envelope::Body`](super::Envelope::Body).
 const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("hookbridge-event-type");
 /// The request header with the number of the attempt, from 1.
 const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("hookbridge-attempt");
@@ -47,11 +47,11 @@ pub struct HttpResponse {
     pub status: u16,
     /// The first 16 KB of the response body; invalid UTF-8 is replaced.
     pub body: String,
-    /// The delay that the header `Retry-After` requests.
+    /// The delay that a failure response requests by a valid header `Retry-After`; `None` for every other response.
     pub retry_after: Option<SignedDuration>,
 }
 
-/// Why an attempt got no response. The messages contain no part of the request.
+/// Why an attempt got no response. The messages contain no part of the request but the host of its URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttemptError {
     /// The SSRF guard blocked the URL or an address of its host.
@@ -115,10 +115,9 @@ impl AttemptResult {
     }
 }
 
-/// Sends delivery requests.
 #[derive(Clone)]
 pub struct DeliveryClient {
-    client: reqwest::Client,
+    https_client: reqwest::Client,
     /// Sends requests to `http://` URLs, and dials only networks that the operator has allowed.
     plaintext_client: reqwest::Client,
     guard: SsrfGuard,
@@ -130,7 +129,7 @@ impl DeliveryClient {
     /// # Errors
     /// The system's root certificates cannot be read.
     pub fn new(guard: SsrfGuard) -> Result<Self, reqwest::Error> {
-        let client = |guard: SsrfGuard| {
+        let build_client = |guard: SsrfGuard| {
             http_client::client_builder()
                 .no_proxy()
                 .connect_timeout(CONNECT_TIMEOUT)
@@ -139,8 +138,8 @@ impl DeliveryClient {
                 .build()
         };
         Ok(Self {
-            client: client(guard.clone())?,
-            plaintext_client: client(guard.clone().allowed_only())?,
+            https_client: build_client(guard.clone())?,
+            plaintext_client: build_client(guard.clone().allowed_only())?,
             guard,
         })
     }
@@ -185,7 +184,7 @@ impl DeliveryClient {
     ) -> Result<HttpResponse, AttemptError> {
         let url = subscriber.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
         self.guard.check_literal(url)?;
-        let client = if url.scheme() == "https" { &self.client } else { &self.plaintext_client };
+        let client = if url.scheme() == "https" { &self.https_client } else { &self.plaintext_client };
         let not_sent = |message: &str| AttemptError::NotSent(message.to_owned());
         let body =
             subscriber.request_body(request.event_json).ok_or_else(|| not_sent("the event has no detail"))?;
@@ -215,27 +214,27 @@ impl DeliveryClient {
         *address = response.remote_addr().map(|address| address.to_string());
         let status = response.status();
         let retry_after = parse_retry_after(status, response.headers(), now);
-        let mut recorded = Vec::new();
-        // Only the status decides the outcome, so an error while the body is read is ignored. Reading may take half of the time
-        // that is left until the deadline.
+        let mut recorded_body = Vec::new();
+        // Only the status decides the outcome, so an error while the body is read is ignored. Reading takes at most half of the
+        // time that is left until the deadline.
         let read_limit = deadline.saturating_duration_since(Instant::now()) / 2;
         let _ = timeout(read_limit, async {
             while let Ok(Some(chunk)) = response.chunk().await {
-                let room = MAX_RECORDED_BODY_BYTES - recorded.len();
-                recorded.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if recorded.len() == MAX_RECORDED_BODY_BYTES {
+                let room = MAX_RECORDED_BODY_BYTES - recorded_body.len();
+                recorded_body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if recorded_body.len() == MAX_RECORDED_BODY_BYTES {
                     break;
                 }
             }
         })
         .await;
         // NUL characters are replaced, because PostgreSQL's type `text` rejects them.
-        let body = String::from_utf8_lossy(&recorded).replace('\0', "\u{fffd}");
+        let body = String::from_utf8_lossy(&recorded_body).replace('\0', "\u{fffd}");
         Ok(HttpResponse { status: status.as_u16(), body, retry_after })
     }
 }
 
-/// The delay that a failure response requests by `Retry-After`. Source: RFC 9110, section 10.2.3.
+/// Returns the delay that a failure response requests by `Retry-After`. Source: RFC 9110, section 10.2.3.
 fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     if status.is_success() {
         return None;
@@ -248,17 +247,17 @@ fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) ->
     Some(time.duration_since(now)).filter(SignedDuration::is_positive)
 }
 
-/// Converts an error of the HTTP client to an [`AttemptError`], whose message contains no part of the request.
+/// Converts an error of the HTTP client to an [`AttemptError`], whose message does not contain the request's URL.
 fn attempt_error(error: reqwest::Error) -> AttemptError {
     let error = error.without_url();
     let mut cause = error.source();
     let mut message = error.to_string();
-    while let Some(error) = cause {
-        if let Some(blocked) = error.downcast_ref::<BlockedUrlError>() {
+    while let Some(source) = cause {
+        if let Some(blocked) = source.downcast_ref::<BlockedUrlError>() {
             return AttemptError::Blocked(blocked.clone());
         }
-        message = error.to_string();
-        cause = error.source();
+        message = source.to_string();
+        cause = source.source();
     }
     if error.is_connect() {
         return AttemptError::Connect(message);

@@ -25,10 +25,10 @@ const MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER: usize = MAX_IN_FLIGHT_BYTES / 4;
 const ASSUMED_EVENT_BYTES: usize = 256 << 10;
 
 #[derive(Clone, Default)]
-pub(super) struct SubscriberLimits(Arc<Shared>);
+pub(super) struct SubscriberLimits(Arc<SharedLimits>);
 
 #[derive(Default)]
-struct Shared {
+struct SharedLimits {
     limits: Mutex<HashMap<SubscriberId, SubscriberLimit>>,
     in_flight_bytes: AtomicUsize,
     /// Notified when a slot is freed and at least half of its subscriber's slots are free.
@@ -45,9 +45,9 @@ pub(super) struct InFlightSlot {
     circuit_opened: Arc<Notify>,
     /// The subscriber's `circuit_open_count` when the slot was reserved.
     circuit_open_count: u64,
-    /// The size of the slot's event.
+    /// The size of the delivery's event; 0 until the size is known.
     bytes: usize,
-    /// The id of the delivery that holds the slot.
+    /// The id of the delivery that holds the slot; `None` until a delivery is assigned.
     delivery_id: Option<i64>,
 }
 
@@ -55,11 +55,12 @@ pub(super) struct InFlightSlot {
 pub(super) struct AttemptPermit {
     limits: SubscriberLimits,
     subscriber: SubscriberId,
+    /// `None` only while the `AttemptPermit` is dropped.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 struct SubscriberLimit {
-    in_flight: u32,
+    used_slots: u32,
     in_flight_bytes: usize,
     /// The ids of the deliveries in flight.
     delivery_ids: Vec<i64>,
@@ -118,7 +119,7 @@ impl Drop for InFlightSlot {
     fn drop(&mut self) {
         self.limits.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
         let is_half_free = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
-            state.in_flight = state.in_flight.saturating_sub(1);
+            state.used_slots = state.used_slots.saturating_sub(1);
             state.in_flight_bytes = state.in_flight_bytes.saturating_sub(self.bytes);
             if let Some(index) = state.delivery_ids.iter().position(|id| Some(*id) == self.delivery_id) {
                 state.delivery_ids.swap_remove(index);
@@ -140,7 +141,7 @@ impl std::fmt::Debug for InFlightSlot {
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        // The permit returns while the lock is held, so that the next holder of the lock sees the right number of permits.
+        // The permit is returned while the lock is held, so that the next holder of the lock sees the right number of permits.
         let mut limits = self.limits.lock();
         match limits.get_mut(&self.subscriber) {
             Some(state) if state.permits_to_forget > 0 => {
@@ -154,24 +155,21 @@ impl Drop for AttemptPermit {
 
 impl SubscriberLimit {
     fn new(concurrency: u32) -> Self {
-        let permits = Arc::new(Semaphore::new(concurrency as usize));
-        let (in_flight, in_flight_bytes, delivery_ids, permits_to_forget, circuit_open_count, circuit_opened) =
-            Default::default();
         Self {
-            in_flight,
-            in_flight_bytes,
-            delivery_ids,
+            used_slots: 0,
+            in_flight_bytes: 0,
+            delivery_ids: Vec::new(),
             concurrency,
-            permits,
-            permits_to_forget,
-            circuit_open_count,
-            circuit_opened,
+            permits: Arc::new(Semaphore::new(concurrency as usize)),
+            permits_to_forget: 0,
+            circuit_open_count: 0,
+            circuit_opened: Arc::default(),
         }
     }
 
     /// Whether at least half of the slots are free.
     fn is_half_free(&self) -> bool {
-        self.in_flight <= SLOTS_PER_PERMIT * self.concurrency / 2
+        self.used_slots <= SLOTS_PER_PERMIT * self.concurrency / 2
     }
 
     fn set_concurrency(&mut self, concurrency: u32) {
@@ -217,10 +215,10 @@ impl SubscriberLimits {
         let free_bytes =
             free_bytes.min(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER.saturating_sub(state.in_flight_bytes));
         let slots_within_byte_limit = u32::try_from(free_bytes / ASSUMED_EVENT_BYTES).unwrap_or(u32::MAX);
-        let slots_within_byte_limit = slots_within_byte_limit.max(u32::from(state.in_flight == 0));
-        let free_slots = (SLOTS_PER_PERMIT * state.concurrency).saturating_sub(state.in_flight);
+        let slots_within_byte_limit = slots_within_byte_limit.max(u32::from(state.used_slots == 0));
+        let free_slots = (SLOTS_PER_PERMIT * state.concurrency).saturating_sub(state.used_slots);
         let reserved = free_slots.min(wanted).min(slots_within_byte_limit);
-        state.in_flight += reserved;
+        state.used_slots += reserved;
         let slot = |_| InFlightSlot {
             limits: self.clone(),
             subscriber: id,
@@ -250,14 +248,14 @@ impl SubscriberLimits {
     }
 
     /// Raises a subscriber's number of permits by one, up to `limit`.
-    pub(super) fn raise(&self, id: SubscriberId, limit: u32) {
+    pub(super) fn raise_concurrency(&self, id: SubscriberId, limit: u32) {
         if let Some(state) = self.lock().get_mut(&id) {
             state.set_concurrency((state.concurrency + 1).min(limit));
         }
     }
 
     /// Halves a subscriber's number of permits, but leaves at least one.
-    pub(super) fn halve(&self, id: SubscriberId) {
+    pub(super) fn halve_concurrency(&self, id: SubscriberId) {
         if let Some(state) = self.lock().get_mut(&id) {
             state.set_concurrency((state.concurrency / 2).max(1));
         }
@@ -270,7 +268,7 @@ impl SubscriberLimits {
         }
     }
 
-    /// Revokes all slots and grants no new ones.
+    /// Revokes all slots and lets no further slot be reserved.
     pub(super) fn shut_down(&self) {
         self.0.is_shut_down.store(true, Relaxed);
         self.lock().values_mut().for_each(SubscriberLimit::open_circuit);
@@ -301,13 +299,13 @@ mod tests {
         let (first, second) = (limits.reserve(1, 2, 30), limits.reserve(1, 2, 3));
         assert_eq!((first.len(), second.len(), limits.reserve(2, 1, 99).len()), (30, 2, 16));
         drop((first, second));
-        limits.halve(1);
+        limits.halve_concurrency(1);
         let slots = limits.reserve(1, 2, 99);
         assert_eq!((slots.len(), slots.iter().any(InFlightSlot::is_revoked)), (16, false));
         limits.open_circuit(1);
         assert!(slots.iter().all(InFlightSlot::is_revoked));
         drop(slots);
-        assert!(!limits.reserve(1, 2, 1)[0].is_revoked(), "it was reserved after the circuit opened");
+        assert!(!limits.reserve(1, 2, 1)[0].is_revoked(), "the slot was reserved after the circuit opened");
         limits.shut_down();
         assert_eq!((limits.reserve(1, 2, 1).len(), limits.reserve(3, 2, 1).len()), (0, 0));
     }
@@ -319,20 +317,20 @@ mod tests {
         let mut running = available_permits(&slots).await;
         assert_eq!(running.len(), 4);
         // Halving stops no running attempt: surplus permits are removed as attempts end.
-        limits.halve(1);
+        limits.halve_concurrency(1);
         running.truncate(3);
         assert_eq!(available_permits(&slots).await.len(), 0);
         running.truncate(1);
         assert_eq!(available_permits(&slots).await.len(), 1);
-        limits.halve(1);
-        limits.halve(1);
-        assert_eq!(available_permits(&slots).await.len(), 0, "that attempt is still running");
-        limits.raise(1, 4);
-        limits.raise(1, 4);
+        limits.halve_concurrency(1);
+        limits.halve_concurrency(1);
+        assert_eq!(available_permits(&slots).await.len(), 0, "the running attempt has the only permit");
+        limits.raise_concurrency(1, 4);
+        limits.raise_concurrency(1, 4);
         assert_eq!(available_permits(&slots).await.len(), 2);
-        limits.raise(1, 3);
-        limits.raise(1, 3);
-        assert_eq!(available_permits(&slots).await.len(), 2, "never more than its limit");
+        limits.raise_concurrency(1, 3);
+        limits.raise_concurrency(1, 3);
+        assert_eq!(available_permits(&slots).await.len(), 2, "never more than the setting `limit`");
         drop(running);
         assert_eq!(available_permits(&slots).await.len(), 3);
         // A lowered setting `limit` applies from the next reservation of a slot on.
@@ -361,7 +359,7 @@ mod tests {
         assert_eq!(
             available_permits(&limits.reserve(1, 1, 9)).await.len(),
             1,
-            "the returned permit of an old slot adds none"
+            "the permit that a revoked slot returned is not an extra one"
         );
     }
 
@@ -373,8 +371,8 @@ mod tests {
         limits.open_circuit(1);
         let slots = limits.reserve(1, 3, 9);
         assert_eq!(available_permits(&slots).await.len(), 0);
-        limits.raise(1, 3);
-        limits.raise(1, 3);
+        limits.raise_concurrency(1, 3);
+        limits.raise_concurrency(1, 3);
         assert_eq!(available_permits(&slots).await.len(), 0, "three attempts are running");
         running.pop();
         assert_eq!(available_permits(&slots).await.len(), 1);
@@ -385,7 +383,7 @@ mod tests {
     #[test]
     fn large_events_leave_fewer_slots() {
         let limits = SubscriberLimits::default();
-        assert_eq!(limits.reserve(1, 1000, 1000).len(), 64, "a quarter");
+        assert_eq!(limits.reserve(1, 1000, 1000).len(), 64, "64 times 256 KB are 16 MB");
         let mut first = limits.reserve(1, 1000, 1);
         first[0].add_bytes(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER - ASSUMED_EVENT_BYTES);
         assert_eq!(

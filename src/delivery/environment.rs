@@ -40,7 +40,7 @@ pub struct SubscribersEnvironment {
     /// `TOKENS_SECRET_ARN`: the Secrets Manager secret with the list of API tokens. If unset, the function accepts only requests
     /// that are signed with AWS credentials.
     pub tokens_secret_arn: Option<String>,
-    /// `ALLOW_TO`: internal networks that subscriber URLs may name, separated by commas.
+    /// `ALLOW_TO`: internal networks that subscriber URLs may point to, separated by commas.
     pub allowed_networks: Vec<IpNet>,
 }
 
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<DispatcherEnvironment, String> {
-        let base = [("SUBSCRIBER_KEY_ARN", "arn"), ("QUEUE_URL", "https://queue")];
-        let variables: Vec<_> = base.iter().chain(variables).copied().collect();
+        let required = [("SUBSCRIBER_KEY_ARN", "arn"), ("QUEUE_URL", "https://queue")];
+        let variables: Vec<_> = required.iter().chain(variables).copied().collect();
         let find =
             |name: &str| variables.iter().rev().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         DispatcherEnvironment::from_variables(find).map_err(|error| error.to_string())
@@ -123,11 +123,11 @@ mod tests {
         assert_eq!(read(&[("ALLOW_TO", "10.1.0.0/16, 10.2.0.1/32")]).unwrap().allowed_networks.len(), 2);
         insta::assert_snapshot!(read(&[("ALLOW_TO", "inside")]).unwrap_err(), @"environment variable ALLOW_TO: 'inside' is not a range of addresses, for example 10.1.0.0/16");
         insta::assert_snapshot!(read(&[("RETENTION_DAYS", "7")]).unwrap_err(), @"environment variable RETENTION_DAYS: '7' is not a whole number of days from 8 to 36500");
-        let api = SubscribersEnvironment::from_variables(|name| {
+        let subscribers = SubscribersEnvironment::from_variables(|name| {
             (name == "SUBSCRIBER_KEY_ARN").then(|| "arn".into())
         })
         .unwrap();
-        assert_eq!((api.tokens_secret_arn, api.allowed_networks.len()), (None, 0));
+        assert_eq!((subscribers.tokens_secret_arn, subscribers.allowed_networks.len()), (None, 0));
         insta::assert_snapshot!(SubscribersEnvironment::from_variables(|_| None).unwrap_err(), @"environment variable SUBSCRIBER_KEY_ARN: not set; it names the secret with the encryption key of subscribers' secrets");
         insta::assert_snapshot!(read(&[("QUEUE_URL", "")]).unwrap_err(), @"environment variable QUEUE_URL: not set; it names the queue for retries");
     }

@@ -17,8 +17,8 @@ use crate::bus::Bus;
 use crate::db::DatabaseError;
 use crate::lambda::{BatchResponse, MetricLine, SqsEvent, SqsMessage, handling_deadline};
 
-/// The function stops claiming deliveries this long before its deadline: as long as making and recording the longest attempt
-/// takes.
+/// The function stops claiming deliveries this long before its deadline. The longest attempt can be made and recorded within
+/// this time.
 const CLAIM_MARGIN: Duration = Duration::from_secs(40);
 
 pub struct DispatcherFunction<B> {
@@ -62,7 +62,7 @@ impl<B: Bus> DispatcherFunction<B> {
     ///
     /// # Errors
     /// The scheduled task failed, or `event` is neither a batch nor a scheduled task. If a message of a batch fails, the response
-    /// names it and SQS delivers it again.
+    /// names the message, and SQS delivers the message again.
     pub async fn invoke(
         self: &Arc<Self>,
         event: &str,
@@ -70,26 +70,26 @@ impl<B: Bus> DispatcherFunction<B> {
         deadline: SystemTime,
     ) -> Result<(BatchResponse, Vec<String>), DispatcherInvocationError> {
         let deadline = handling_deadline(deadline);
-        let Ok(messages) = serde_json::from_str::<SqsEvent>(event) else {
+        let Ok(batch) = serde_json::from_str::<SqsEvent>(event) else {
             return Ok((
                 BatchResponse::default(),
                 self.run_scheduled_task(event, request_id, deadline).await?,
             ));
         };
-        let ids: Vec<_> = messages.records.iter().map(|message| message.message_id.clone()).collect();
+        let message_ids: Vec<_> = batch.records.iter().map(|message| message.message_id.clone()).collect();
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (function, attempt_lines, id) = (self.clone(), lines.clone(), request_id.to_owned());
+        let (function, attempt_lines, invocation_id) = (self.clone(), lines.clone(), request_id.to_owned());
         let runner = AttemptRunner::start(self.worker.clone(), move |attempt| {
-            let line = function.attempt_log_line(attempt, &id);
+            let line = function.attempt_log_line(attempt, &invocation_id);
             attempt_lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         });
         // At the deadline, running attempts are aborted and all messages return to the queue. The deliveries of aborted attempts
         // stay leased; when the leases have expired, the sweep finds these deliveries.
-        let handling = self.handle_messages(messages.records, runner, deadline);
+        let handling = self.handle_messages(batch.records, runner, deadline);
         let response = timeout_at(deadline, handling).await.unwrap_or_else(|_| {
             warn!(request_id, "deadline reached before the batch was finished");
             let mut response = BatchResponse::default();
-            ids.into_iter().for_each(|id| response.add_failure(id));
+            message_ids.into_iter().for_each(|id| response.add_failure(id));
             response
         });
         let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
@@ -172,19 +172,19 @@ impl<B: Bus> DispatcherFunction<B> {
             "sweep" => {
                 let SweepReport { due_count, given_up_count } = self.worker.sweep(deadline).await?;
                 let metrics = [("DeliveriesQueued", due_count), ("DeliveriesGivenUp", given_up_count)];
-                Ok(vec![self.count_metrics_line(&metrics, request_id, "swept")])
+                Ok(vec![self.scheduled_task_log_line(&metrics, request_id, "swept")])
             }
             "maintain" => {
                 let keep_from = self.worker.now().checked_sub(self.retention);
                 self.worker.store().delete_expired(keep_from.unwrap_or_default()).await?;
-                Ok(vec![self.count_metrics_line(&[], request_id, "maintained")])
+                Ok(vec![self.scheduled_task_log_line(&[], request_id, "maintained")])
             }
             _ => Err(DispatcherInvocationError::UnknownEvent),
         }
     }
 
     /// Returns the log line of a scheduled task, which carries `counts` as metrics.
-    fn count_metrics_line(
+    fn scheduled_task_log_line(
         &self,
         counts: &[(&'static str, usize)],
         request_id: &str,

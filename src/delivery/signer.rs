@@ -43,7 +43,8 @@ impl Signer {
     /// the oldest active secret, so that the subscriber has time to accept the new secret before requests are signed with it.
     ///
     /// # Errors
-    /// A secret is missing, or the scheme is `Standard` and a secret does not have the form that Standard Webhooks requires.
+    /// The scheme is `Standard` and a secret does not have the form that Standard Webhooks requires, or the scheme is another one
+    /// and `secrets` is empty.
     pub fn new(scheme: DeliverySignature, mut secrets: Vec<Secret>) -> Result<Self, InvalidSecretError> {
         let parse =
             |secret: &Secret| std::str::from_utf8(secret.expose()).map_err(|_| InvalidSecretError)?.parse();

@@ -74,10 +74,10 @@ type Lookup = dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync;
 
 #[derive(Clone)]
 pub struct SsrfGuard {
-    allowed: Arc<[IpNet]>,
-    /// Whether every address outside `allowed` is blocked, even a public one.
+    allowed_ranges: Arc<[IpNet]>,
+    /// Whether every address outside `allowed_ranges` is blocked, even a public one.
     allowed_only: bool,
-    /// Returns the addresses of a host name; the guard resolves a name by DNS if this function returns `None`.
+    /// Returns the addresses of a host name. Without this function, or if it returns `None`, the guard resolves the name by DNS.
     static_names: Option<Arc<Lookup>>,
     /// The first address to which each host name was last resolved. An attempt without a response records this address.
     last_resolved: Arc<Mutex<HashMap<String, IpAddr>>>,
@@ -87,7 +87,7 @@ impl SsrfGuard {
     /// Creates a guard that permits public addresses and the ranges in `allowed`.
     pub fn new(allowed: Vec<IpNet>) -> Self {
         Self {
-            allowed: allowed.into(),
+            allowed_ranges: allowed.into(),
             allowed_only: false,
             static_names: None,
             last_resolved: Arc::default(),
@@ -103,8 +103,8 @@ impl SsrfGuard {
         Self { static_names: Some(Arc::new(lookup)), ..self }
     }
 
-    /// Makes the guard permit only the allowed ranges, and no other public address. The HTTP client for `http://` URLs uses such
-    /// a guard.
+    /// Makes the guard block every address outside the allowed ranges, public addresses included. The HTTP client for `http://`
+    /// URLs uses such a guard.
     #[must_use]
     pub fn allowed_only(self) -> Self {
         Self { allowed_only: true, ..self }
@@ -125,7 +125,7 @@ impl SsrfGuard {
 
     fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.allowed.iter().any(|net| net.contains(&address))
+        self.allowed_ranges.iter().any(|net| net.contains(&address))
     }
 
     /// Parses a URL and makes the checks that need no DNS: the scheme is `https`, or `http` if any range is allowed; the URL
@@ -140,7 +140,7 @@ impl SsrfGuard {
         }
         match address_literal(&url) {
             Some(address) => self.check_addresses(&url, &[address])?,
-            None if url.scheme() != "https" && self.allowed.is_empty() => {
+            None if url.scheme() != "https" && self.allowed_ranges.is_empty() => {
                 return Err(BlockedUrlError::NotHttps);
             }
             None => {}
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_allowed_networks_are_dialled() {
+    fn internal_addresses_and_http_are_permitted_only_in_allowed_networks() {
         let guard = SsrfGuard::new(vec!["127.0.0.0/8".parse().unwrap(), "10.1.0.0/16".parse().unwrap()]);
         for url in ["http://127.0.0.1:8080/", "https://10.1.2.3/", "http://[::ffff:127.0.0.1]/"] {
             assert!(guard.parse_url(url).is_ok(), "{url}");

@@ -29,7 +29,7 @@ pub(super) type SubscriberId = i64;
 pub struct SubscriberSettings {
     /// Globs of event types; an empty list matches every type.
     pub types: Vec<String>,
-    /// An EventBridge event pattern.
+    /// An EventBridge event pattern; `None` matches every event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Value>,
     pub signature: DeliverySignature,
@@ -73,7 +73,7 @@ pub enum Envelope {
 pub struct StoredSecret {
     #[serde(flatten)]
     pub encrypted: EncryptedSecret,
-    /// If the secret has been replaced by a rotation: the time until which it still signs.
+    /// The time until which a secret that a rotation has replaced still signs; `None` if no rotation has replaced the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
@@ -99,6 +99,7 @@ pub struct Subscriber {
 pub struct Pause {
     /// `None` if an earlier version of hookbridge paused the subscriber.
     pub since: Option<Timestamp>,
+    /// `None` if the stored text is missing or unknown.
     pub reason: Option<PauseReason>,
 }
 
@@ -135,7 +136,7 @@ impl PauseReason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubscriberHealth {
     pub failures: i64,
-    /// The start of the first attempt that failed since the last success.
+    /// The start of the first attempt that failed since the last success; `None` if no attempt has failed since.
     pub failing_since: Option<Timestamp>,
     /// Set while the circuit is open: the time from which the next probe may be sent.
     pub open_until: Option<Timestamp>,
@@ -221,7 +222,9 @@ pub struct PreparedSubscriber {
     pub url: Option<Url>,
     pub settings: SubscriberSettings,
     pub is_paused: bool,
-    pattern: Option<Pattern>,
+    /// The parsed filter; `None` if the subscriber has no filter.
+    filter: Option<Pattern>,
+    /// The decrypted secrets, each with the time until which the secret signs requests; `None` if the secret does not expire.
     secrets: Result<Vec<(Secret, Option<Timestamp>)>, KeyError>,
 }
 
@@ -247,7 +250,7 @@ impl PreparedSubscriber {
             name: subscriber.name.clone(),
             url: Url::parse(&subscriber.url).ok(),
             is_paused: subscriber.paused.is_some(),
-            pattern: subscriber.settings.pattern()?,
+            filter: subscriber.settings.pattern()?,
             settings: subscriber.settings.clone(),
             secrets: subscriber.active_secrets(now).map(decrypt).collect(),
         })
@@ -270,21 +273,21 @@ impl PreparedSubscriber {
     pub fn matches<'a>(&self, detail_type: &str, event: impl FnOnce() -> &'a Value) -> bool {
         let types = &self.settings.types;
         (types.is_empty() || types.iter().any(|glob| glob_match(detail_type, glob)))
-            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(event()))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(event()))
     }
 
     /// Returns the request body for an event, in the subscriber's envelope; `None` if the envelope needs the event's detail and
     /// the event has none.
-    pub fn request_body(&self, event: &str) -> Option<String> {
+    pub fn request_body(&self, event_json: &str) -> Option<String> {
         #[derive(Deserialize)]
         struct WithDetail<'a> {
             #[serde(borrow)]
             detail: &'a RawValue,
         }
         match self.settings.envelope {
-            Envelope::Event => Some(event.to_owned()),
+            Envelope::Event => Some(event_json.to_owned()),
             Envelope::Body => {
-                let WithDetail { detail } = serde_json::from_str(event).ok()?;
+                let WithDetail { detail } = serde_json::from_str(event_json).ok()?;
                 Some(format!("{{\"body\":{}}}", detail.get()))
             }
         }

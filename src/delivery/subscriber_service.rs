@@ -24,7 +24,7 @@ use crate::secrets::Secret;
 const PING_EVENT_TYPE: &str = "hookbridge.ping";
 /// The minimum length of a secret that the caller provides, because a shorter one could be guessed.
 const MIN_SECRET_BYTES: usize = 16;
-/// How often an update is attempted while concurrent updates of the same subscriber are stored first.
+/// The maximum number of attempts to store an update. An attempt fails if a concurrent update of the subscriber was stored first.
 const MAX_UPDATE_ATTEMPTS: u32 = 10;
 /// The longest time for which a previous secret keeps signing after a rotation.
 pub const MAX_OVERLAP: SignedDuration = SignedDuration::from_hours(7 * 24);

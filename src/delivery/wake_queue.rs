@@ -40,9 +40,9 @@ impl WakeQueue {
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }
 
-    /// Sends messages that wake a worker when deliveries become due. `due_times` are the deliveries' due times; those within the
-    /// same [`WAKE_INTERVAL`] share one message. Due times more than [`MAX_SQS_DELAY`] away get no message; the sweep sends one
-    /// later.
+    /// Sends messages that wake a worker when deliveries become due. `due_times` are the deliveries' due times. Due times within
+    /// the same [`WAKE_INTERVAL`] share one message. Due times more than [`MAX_SQS_DELAY`] away get no message;
+    /// the sweep sends one later.
     pub(super) async fn wake_at(
         &self,
         due_times: impl Iterator<Item = Timestamp>,
@@ -88,10 +88,10 @@ impl WakeQueue {
 /// [`WAKE_INTERVAL`]. Times more than [`MAX_SQS_DELAY`] away are left out.
 fn wake_times(due_times: impl Iterator<Item = Timestamp>, now: Timestamp) -> BTreeSet<Timestamp> {
     let horizon = now.checked_add(MAX_SQS_DELAY).unwrap_or(now);
-    let interval = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
+    let interval_micros = i64::try_from(WAKE_INTERVAL.as_micros()).unwrap_or(1);
     let interval_end = |time: Timestamp| {
-        let micros = time.as_microsecond().div_euclid(interval) + 1;
-        Timestamp::from_microsecond(micros * interval).unwrap_or(time)
+        let intervals = time.as_microsecond().div_euclid(interval_micros) + 1;
+        Timestamp::from_microsecond(intervals * interval_micros).unwrap_or(time)
     };
     due_times.map(interval_end).filter(|time| *time <= horizon).collect()
 }
@@ -113,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_arrives_when_its_deliveries_are_due_and_is_shared_by_those_of_an_interval() {
+    fn deliveries_due_in_the_same_interval_share_one_wake_time() {
         let times = [1.0, 9.9, 600.0, 609.0, 900.0, 100_000.0].map(at).into_iter();
         let wakes = wake_times(times, at(0.0));
-        assert_eq!(wakes.into_iter().collect::<Vec<_>>(), [10.0, 610.0].map(at), "SQS delays by 15 minutes");
+        assert_eq!(wakes.into_iter().collect::<Vec<_>>(), [10.0, 610.0].map(at), "at most 15 minutes ahead");
         for (time, delay) in [(0.0, 0), (-5.0, 0), (0.001, 1), (600.0, 600), (9000.0, 900)] {
             assert_eq!(delay_seconds(at(time), at(0.0)), delay, "{time}");
         }

@@ -101,7 +101,7 @@ impl std::fmt::Debug for Detail {
 
 /// Whether `json`, which must be valid, is nested deeper than EventBridge accepts.
 pub fn is_too_deep(json: &str) -> bool {
-    // Each nesting level takes two brackets, so a shorter text cannot exceed the limit.
+    // Each nesting level takes two brackets, so a text of at most `2 * MAX_DEPTH` bytes cannot exceed the limit.
     json.len() > 2 * MAX_DEPTH && scan(json.as_bytes(), |_, _| Ok(())).is_err()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A pattern is a JSON object that mirrors the event, with a list of allowed values or operators at each field. A list
 //! in the event matches if one of its elements matches. If the event has a list of objects, one of them must match all
-//! nested conditions on its own. Equal numbers must be written alike (`300` is not `300.0`), while `numeric` compares
-//! their values.
+//! nested conditions on its own. Numbers match only if they are written alike (`300` does not match `300.0`);
+//! the operator `numeric` compares their values instead.
 //!
 //! Source: "Comparison operators for use in event patterns in Amazon EventBridge", Amazon EventBridge User Guide.
 
@@ -53,6 +53,7 @@ enum Matcher {
     NotEqual(Vec<Value>),
     /// The value is a string that matches none of these.
     NotText(Vec<TextMatcher>),
+    /// The value is a number for which all comparisons hold.
     Numeric(Vec<(Comparison, f64)>),
     Cidr(IpNet),
 }
@@ -64,6 +65,7 @@ enum TextMatcher {
     PrefixIgnoreCase(String),
     SuffixIgnoreCase(String),
     EqualsIgnoreCase(String),
+    /// The text pieces between the stars.
     Wildcard(Vec<String>),
 }
 
@@ -248,7 +250,7 @@ fn parse_anything_but(value: &Value) -> Option<Matcher> {
 
 fn parse_numeric(value: &Value) -> Option<Vec<(Comparison, f64)>> {
     let values = value.as_array().filter(|values| !values.is_empty() && values.len() % 2 == 0)?;
-    let pair = |pair: &[Value]| {
+    let parse_pair = |pair: &[Value]| {
         let comparison = match pair.first()?.as_str()? {
             "<" => Comparison::Less,
             "<=" => Comparison::LessOrEqual,
@@ -259,7 +261,7 @@ fn parse_numeric(value: &Value) -> Option<Vec<(Comparison, f64)>> {
         };
         Some((comparison, pair.get(1)?.as_f64()?))
     };
-    values.chunks(2).map(pair).collect()
+    values.chunks(2).map(parse_pair).collect()
 }
 
 impl ObjectPattern {

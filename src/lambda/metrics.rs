@@ -17,7 +17,7 @@ pub struct MetricLine {
     metrics: Vec<Value>,
     /// Names of fields, each of which is a second dimension of every metric, next to `function`.
     dimensions: Vec<&'static str>,
-    /// Additional directives of the embedded metric format: one for each metric that alone has a second dimension.
+    /// Additional directives of the embedded metric format: one for each call of [`MetricLine::also_count_by`].
     directives: Vec<Value>,
 }
 

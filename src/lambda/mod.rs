@@ -48,8 +48,8 @@ pub fn main(run: impl Future<Output = Result<(), Error>>) -> ExitCode {
     }
 }
 
-/// Runs a function. `invoke` receives the event, the request id and the deadline, and returns the response and the
-/// lines to log.
+/// Serves the invocations of a Lambda function. `invoke` receives the event, the request id and the deadline, and returns
+/// the response and the lines to log.
 ///
 /// # Errors
 /// The Runtime API is unreachable.

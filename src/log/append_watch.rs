@@ -45,9 +45,9 @@ impl AppendWatch {
     where
         F: Future<Output = Result<Position, DatabaseError>>,
     {
-        let mut end = self.end.subscribe();
+        let mut known_end = self.end.subscribe();
         let mut poll_delay = POLL_INTERVAL;
-        while *end.borrow_and_update() <= position {
+        while *known_end.borrow_and_update() <= position {
             let poll = async {
                 let _poll_guard = self.poll_lock.lock().await;
                 sleep(poll_delay).await;
@@ -55,7 +55,7 @@ impl AppendWatch {
             };
             tokio::select! {
                 // `self` owns the sender, so waiting for a change never fails.
-                _ = end.changed() => {}
+                _ = known_end.changed() => {}
                 result = poll => match result {
                     Ok(end) => {
                         poll_delay = POLL_INTERVAL;

@@ -20,7 +20,7 @@ pub struct Consumer {
     pub position: Position,
     /// When the current lease expires; `None` without a lease.
     pub leased_until: Option<Timestamp>,
-    /// The time of the consumer's last acknowledgement.
+    /// The time of the consumer's last acknowledgement; `None` before the first one.
     pub acknowledged_at: Option<Timestamp>,
 }
 
@@ -39,10 +39,10 @@ impl Consumer {
     /// # Errors
     /// The database failed, see [`DatabaseError`].
     pub async fn lag(&self, log: &EventLog, bounds: Bounds) -> Result<Lag, DatabaseError> {
-        let Bounds { first_position: first, end_position: end } = bounds;
-        let events = (end - self.position.max(first)).max(0);
-        let oldest = if events > 0 { log.recorded_at(self.position).await? } else { None };
-        let age = oldest.map(|oldest| Timestamp::now().duration_since(oldest).as_secs_f64().max(0.0));
+        let Bounds { first_position, end_position } = bounds;
+        let events = (end_position - self.position.max(first_position)).max(0);
+        let recorded_at = if events > 0 { log.recorded_at(self.position).await? } else { None };
+        let age = recorded_at.map(|time| Timestamp::now().duration_since(time).as_secs_f64().max(0.0));
         Ok(Lag { events, seconds: age.unwrap_or(0.0) })
     }
 }
@@ -90,12 +90,11 @@ impl EventLog {
         Ok(!self.database().execute(sql, vec![name.into()]).await?.is_empty())
     }
 
-    /// Acquires the lease of a consumer for `duration`, unless another reader holds the lease. `lease` is the id of the new
-    /// lease.
+    /// Acquires the lease of a consumer for `duration`, unless another reader holds it. The new lease gets the id `lease_id`.
     pub async fn acquire_lease(
         &self,
         name: &str,
-        lease: &str,
+        lease_id: &str,
         duration: Duration,
     ) -> Result<LeaseOutcome, DatabaseError> {
         let SqlDialect { schema, now, .. } = self.database().dialect();
@@ -104,17 +103,18 @@ impl EventLog {
              where name = $1 and (leased_until is null or leased_until <= {now}) returning position"
         );
         let lease_micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 2);
-        let rows = self.database().execute(sql, vec![name.into(), lease.into(), lease_micros.into()]).await?;
+        let rows =
+            self.database().execute(sql, vec![name.into(), lease_id.into(), lease_micros.into()]).await?;
         rows.first()
             .map_or(Ok(LeaseOutcome::AlreadyLeased), |row| row.get("position").map(LeaseOutcome::Acquired))
     }
 
-    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false, and changes nothing, if `lease`
-    /// is no longer the lease of the consumer.
+    /// Moves a consumer forward to a position, never back, and releases the lease. Returns false, and changes nothing, if
+    /// `lease_id` is no longer the id of the consumer's lease.
     pub async fn acknowledge(
         &self,
         name: &str,
-        lease: &str,
+        lease_id: &str,
         position: Position,
     ) -> Result<bool, DatabaseError> {
         let SqlDialect { schema, now, .. } = self.database().dialect();
@@ -124,7 +124,7 @@ impl EventLog {
                position = case when position < $3 then $3 else position end
              where name = $1 and lease = $2 returning name"
         );
-        let values = vec![name.into(), lease.into(), position.into()];
+        let values = vec![name.into(), lease_id.into(), position.into()];
         Ok(!self.database().execute(sql, values).await?.is_empty())
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 
 use super::append_watch::AppendWatch;
-use super::page;
+use super::page::{self, RangeRead};
 use super::postgres::PostgresLog;
 use super::sql::{self, LogDialect, SqlBuilder};
 #[cfg(feature = "command")]
@@ -96,7 +96,7 @@ impl EventLog {
         self.db.query(sql, vec![batch_id.into()]).await?.iter().map(key_from_row).collect()
     }
 
-    /// Returns those `origins` (archive URLs of batches) from which the log has recorded no batch, in their given order.
+    /// Returns those `origins` (archive URLs of batches) from which the log has recorded no batch, in the order of `origins`.
     pub async fn find_unrecorded(&self, origins: &[String]) -> Result<Vec<String>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(
@@ -119,13 +119,13 @@ impl EventLog {
         page: &PageRequest,
     ) -> Result<Vec<StoredEvent>, DatabaseError> {
         let query = sql::search_query(LogDialect::of(&self.db), search, page);
-        self.fetch_limited(query, is_selective(search)).await?.iter().map(StoredEvent::from_row).collect()
+        self.fetch_with_limits(query, is_selective(search)).await?.iter().map(StoredEvent::from_row).collect()
     }
 
     /// Counts the events that match a search.
     pub async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
         let query = sql::count_query(LogDialect::of(&self.db), search);
-        let rows = self.fetch_limited(query, is_selective(search)).await?;
+        let rows = self.fetch_with_limits(query, is_selective(search)).await?;
         let count: i64 = rows.first().map_or(Ok(0), |row| row.get("events"))?;
         Ok(count.try_into().unwrap_or_default())
     }
@@ -162,8 +162,13 @@ impl EventLog {
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut events = Vec::new();
         for part in page::scan_ranges(&positions, filter, page_limit) {
-            let (ranges, remaining) = ((&positions, &part), page::remaining_limit(page_limit, &events));
-            let part_events = on_database!(self, log => log.read_range(ranges, filter, remaining))?;
+            let range = RangeRead {
+                window: &part,
+                requested_start: positions.start,
+                filter,
+                page_limit: page::remaining_limit(page_limit, &events),
+            };
+            let part_events = on_database!(self, log => log.read_range(range))?;
             let Some(part_events) = part_events else { return Ok(None) };
             events = page::merge(events, part_events, page_limit);
             if page_limit.is_reached(&events) {
@@ -210,10 +215,10 @@ impl EventLog {
         query.push(" and id = ").push_bind(id);
         query.push_in_list("source", sources);
         query.push(" order by time desc limit 1");
-        self.fetch_limited(query, true).await?.first().map(StoredEvent::from_row).transpose()
+        self.fetch_with_limits(query, true).await?.first().map(StoredEvent::from_row).transpose()
     }
 
-    async fn fetch_limited(
+    async fn fetch_with_limits(
         &self,
         query: SqlBuilder,
         avoids_table_scans: bool,
@@ -252,8 +257,8 @@ impl EventLog {
     }
 }
 
-/// Whether a search names a value of a selective column. In PostgreSQL such a column has a BRIN index of Bloom filters. Its
-/// values are normally not in the order of the table's rows, so the planner underestimates the index and would scan every
+/// Whether a search names a value of a selective column. Such a search avoids table scans: PostgreSQL's planner underestimates
+/// the column's BRIN index of Bloom filters, because the values are normally not in the order of the rows, and would scan every
 /// partition.
 fn is_selective(search: &Search) -> bool {
     search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective)

@@ -62,15 +62,15 @@ pub enum RecordOutcome {
 /// Limits on the age and size of the log. The default policy keeps all events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RetentionPolicy {
-    /// Keeps events that were recorded, or happened, at this time or later.
+    /// Keeps events that were recorded, or happened, at this time or later; `None` keeps events of every age.
     pub keep_since: Option<Timestamp>,
-    /// The maximum size in bytes, indexes included; the oldest events are removed first. The log in PostgreSQL drops whole weeks,
-    /// but never the current week.
+    /// The maximum size of the log in bytes, indexes included; `None` for no limit. Maintenance removes the oldest events first;
+    /// in PostgreSQL it drops whole weeks, but never the current week.
     pub max_bytes: Option<u64>,
 }
 
 impl RetentionPolicy {
-    /// Keeps events that are at most this old, and allows older ones to be removed.
+    /// Keeps events that are at most `age` old, and lets maintenance remove older events.
     #[must_use]
     pub fn with_max_age(self, age: SignedDuration) -> Self {
         Self { keep_since: Timestamp::now().checked_sub(age).ok(), ..self }

@@ -1,8 +1,8 @@
 //! The positions of events, and the parameters and results of ordered reads.
 //!
-//! Positions start at 1 and have no gaps. A reader that sees an event also sees every event before it: a batch gets its positions
-//! only after its commit, and they follow all positions assigned before. So no event ever appears before one that a reader has
-//! already seen.
+//! Positions start at 1 and have no gaps. A batch gets its positions after its commit (in SQLite, in its transaction, which
+//! excludes other writers), and these positions follow all positions that other batches have. So no event ever appears before an
+//! event that a reader has already seen.
 
 use jiff::Timestamp;
 
@@ -27,13 +27,13 @@ pub struct EventFilter {
     pub sources: Vec<String>,
     /// The accepted detail types; empty accepts all.
     pub types: Vec<TypePattern>,
-    /// Start of the event time range (inclusive).
+    /// Start of the event time range (inclusive); `None` for no start.
     pub from: Option<Timestamp>,
-    /// End of the event time range (exclusive).
+    /// End of the event time range (exclusive); `None` for no end.
     pub to: Option<Timestamp>,
 }
 
-/// A detail type; or, if the text ends in `*`, the prefix of detail types before the `*`.
+/// Matches detail types: the text is a complete detail type or, if it ends in `*`, a prefix of detail types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypePattern(pub String);
 
@@ -44,7 +44,7 @@ impl TypePattern {
     }
 }
 
-/// The limits of one read: how many events it returns, and from which end of the range.
+/// The limits of one read: its maximum numbers of events and bytes, and the end of the range at which it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimit {
     /// The maximum number of events.

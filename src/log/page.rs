@@ -1,8 +1,8 @@
 //! Reads the events whose positions lie in a range, which this module calls the window.
 //!
 //! The position of an event is the position of its batch's first event plus the event's place, its index in the batch. So a read
-//! first selects the batches of the window, then their events with the index on batch and place. The times of the oldest and
-//! newest events of the batches limit the scan to the partitions of those weeks.
+//! first selects the batches of the window, and then finds their events through the index on batch and place. The times of a
+//! batch's oldest and newest event limit the scan to the partitions of the weeks between these times.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -25,7 +25,7 @@ struct BatchRange {
     /// The position of the batch's first event.
     position: Position,
     event_count: i64,
-    /// The times of the batch's oldest and newest event; `None` if an earlier version of hookbridge recorded it without them.
+    /// The times of the batch's oldest and newest event; `None` if an old version of hookbridge did not store them.
     time_range: Option<(Timestamp, Timestamp)>,
 }
 
@@ -104,7 +104,7 @@ struct UnionBranch {
     /// The times of the oldest and newest event of these batches; `None` if one of the times is unknown.
     time_range: Option<(Timestamp, Timestamp)>,
     batch_ids: Vec<i64>,
-    /// If the branch is one batch that lies only partly in the window: the places of its events that lie in it.
+    /// The places to read if the branch is one batch that lies only partly in the window; `None` reads all places.
     places: Option<Range<i64>>,
 }
 
@@ -152,7 +152,18 @@ fn union_branches(batches: &[BatchRange], window: &Range<Position>) -> Vec<Union
     branches
 }
 
-/// The result of reading one window.
+/// A read of the events at some positions, in one session.
+#[derive(Clone, Copy)]
+pub(super) struct RangeRead<'r> {
+    /// The positions to read: all requested positions, or a part of them.
+    pub(super) window: &'r Range<Position>,
+    /// The first requested position. If this position has expired, the whole request returns no events.
+    pub(super) requested_start: Position,
+    pub(super) filter: &'r EventFilter,
+    pub(super) page_limit: PageLimit,
+}
+
+/// The result of a [`RangeRead`].
 pub(super) struct RangeReadResult {
     /// The events in the order of their positions; `None` if some of the requested positions have expired.
     pub(super) events: Option<Vec<PositionedEvent>>,
@@ -161,29 +172,28 @@ pub(super) struct RangeReadResult {
     pub(super) missing_count: i64,
 }
 
-/// Reads the events of `window`, which is a part of the requested `positions`, in one session.
+/// Reads the events at the positions `read.window` that match the filter.
 pub(super) async fn read_range(
     session: &mut Session<'_>,
     dialect: LogDialect,
-    (positions, window): (&Range<Position>, &Range<Position>),
-    filter: &EventFilter,
-    page_limit: PageLimit,
+    read: RangeRead<'_>,
 ) -> Result<RangeReadResult, DatabaseError> {
-    let batches = Statement::new(batches_sql(dialect, window, filter), vec![]);
-    let batches = session.fetch(&batches).await?;
-    let batches = batches.iter().map(BatchRange::from_row).collect::<Result<Vec<_>, _>>()?;
+    let RangeRead { window, requested_start, filter, page_limit } = read;
+    let statement = Statement::new(batches_sql(dialect, window, filter), vec![]);
+    let batch_rows = session.fetch(&statement).await?;
+    let batches = batch_rows.iter().map(BatchRange::from_row).collect::<Result<Vec<_>, _>>()?;
     let rows = match events_query(dialect, &batches, window, filter, page_limit) {
         Some(query) => session.fetch(&query.build()).await?,
         None => Vec::new(),
     };
-    // Read the first stored position after the events: if positions expired during the read, the result is `None`.
+    // Query the first stored position only after reading the events: if positions expired meanwhile, the result is `None`.
     let sql = format!(
         "select coalesce(min(position), (select next from {0}log)) as first from {0}batches",
         dialect.schema
     );
-    let first = session.fetch(&Statement::new(sql, vec![])).await?;
-    let first: Position = first.first().map_or(Ok(0), |row| row.get("first"))?;
-    if positions.start < first {
+    let first_rows = session.fetch(&Statement::new(sql, vec![])).await?;
+    let first_stored: Position = first_rows.first().map_or(Ok(0), |row| row.get("first"))?;
+    if requested_start < first_stored {
         return Ok(RangeReadResult { events: None, missing_count: 0 });
     }
     let scanned_count: Option<i64> = match rows.first() {
@@ -219,9 +229,9 @@ impl BatchRange {
     }
 }
 
-/// Returns how many events that `batches` have in the window the query did not see. With a filter, `scanned_count` is the number
-/// of events that the query saw before filtering. Without a filter, the query saw exactly the returned `events`; if these reach
-/// the page limit, positions beyond the last one read do not count.
+/// Counts the events of `batches` in the window that the query did not see. With a filter, `scanned_count` is the number
+/// of events that the query saw before filtering. Without a filter, the query saw exactly the returned `events`; if these
+/// events reach the page limit, positions beyond the last event do not count.
 fn count_missing(
     batches: &[BatchRange],
     window: &Range<Position>,
@@ -273,15 +283,16 @@ fn events_query(
         return None;
     }
     let events_table = format!("{}events", dialect.schema);
-    let positions: HashMap<i64, Position> = batches.iter().map(|batch| (batch.id, batch.position)).collect();
+    let batch_positions: HashMap<i64, Position> =
+        batches.iter().map(|batch| (batch.id, batch.position)).collect();
     let ids = branches.iter().flat_map(|branch| &branch.batch_ids);
-    let rows = ids.filter_map(|id| Some(format!("({id}, {})", positions.get(id)?)));
+    let span_rows = ids.filter_map(|id| Some(format!("({id}, {})", batch_positions.get(id)?)));
     // The query sums up the sizes of the `detail` values, so that the database ends the page at the byte limit and sends no more
     // rows.
     let direction = if page_limit.from_end { "desc" } else { "asc" };
     let mut query = SqlBuilder::new(format!(
         "with span (id, start) as (values {}), event as (",
-        rows.collect::<Vec<_>>().join(", ")
+        span_rows.collect::<Vec<_>>().join(", ")
     ));
     for (n, branch) in branches.iter().enumerate() {
         query.push(if n > 0 { " union all " } else { "" }).push(&format!(

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use crate::db::{DatabaseError, Row};
 use crate::event::{AwsOriginRef, Envelope};
 
-/// A search: a time range and filters. An event matches a filter if it matches one of the filter's values; it must match all
-/// filters.
+/// A search: a time range and filters. An event must match every filter. An event matches a filter if it matches one of the
+/// filter's values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// Start of the time range (inclusive).
@@ -21,7 +21,7 @@ pub struct Search {
     pub types: Vec<String>,
     /// The accepted values of search columns, with the index of each column in [`super::COLUMNS`].
     pub columns: Vec<(usize, Vec<String>)>,
-    /// Text that the event's bounce reason must contain; case is ignored.
+    /// Text that the event's bounce reason must contain, in any case; `None` accepts every event.
     pub reason_contains: Option<String>,
 }
 

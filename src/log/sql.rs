@@ -15,8 +15,8 @@ pub(super) struct LogDialect {
     pub(super) schema: &'static str,
     /// Whether time columns are `timestamptz`; otherwise they are integers, microseconds since 1970.
     has_time_type: bool,
-    /// An SQL expression for the event time. Where necessary, it keeps the planner from the index of the key (time, id), so that
-    /// reads by batch use the index on batch and place.
+    /// An SQL expression for the event time. In SQLite, the expression keeps the planner from using the index on the key
+    /// (time, id), so that reads by batch use the index on batch and place.
     pub(super) time_without_key_index: &'static str,
     /// The operator that matches a text against a regular expression.
     regex_operator: &'static str,
@@ -183,7 +183,7 @@ fn push_conditions(dialect: LogDialect, query: &mut SqlBuilder, search: &Search)
 }
 
 /// Builds a case-insensitive regular expression that finds any of these texts as a whole word or a sequence of whole words.
-/// PostgreSQL and Rust's `regex` interpret it in the same way.
+/// PostgreSQL and Rust's `regex` interpret the expression in the same way.
 fn whole_words_pattern(values: &[String]) -> String {
     let alternatives: Vec<_> = values.iter().map(|value| escape_regex(value)).collect();
     format!(r"(?i)(^|\W)({})(\W|$)", alternatives.join("|"))
@@ -193,7 +193,7 @@ fn whole_words_pattern(values: &[String]) -> String {
 fn escape_regex(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     for char in text.chars().filter(|char| *char != '\0') {
-        // Do not escape `<` and `>`: in one of the two regex engines, `\<` and `\>` are word boundaries.
+        // Do not escape `<` and `>`: in Rust's `regex`, `\<` and `\>` are word boundaries.
         if char.is_ascii_punctuation() && !matches!(char, '_' | '<' | '>') {
             pattern.push('\\');
         }

@@ -2,14 +2,12 @@
 //!
 //! SQLite allows one writer at a time. One transaction records a batch, and its `insert` skips events that the log already has.
 
-use std::ops::Range;
-
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::event_log::LogState;
-use super::order::{EventFilter, PageLimit, Position, PositionedEvent};
-use super::page;
+use super::order::{Position, PositionedEvent};
+use super::page::{self, RangeRead};
 use super::sql::LogDialect;
 use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
 use crate::db::{DatabaseError, Session, SqliteFile};
@@ -91,7 +89,7 @@ impl SqliteLog<'_> {
             expire_batches(&self.file.pool, "recorded < ?", Some(cutoff)).await?;
         }
         while self.is_larger_than(retention.max_bytes).await? {
-            // Each round expires the batches that begin in the first thousand positions, at least one batch.
+            // Each round expires the batches that begin in the first thousand stored positions, at least one batch.
             let condition = "position < (select min(position) + 1000 from batches)";
             let _write_guard = self.file.write_lock.lock().await;
             let mut transaction = self.file.pool.begin_with("begin immediate").await?;
@@ -111,26 +109,25 @@ impl SqliteLog<'_> {
         Ok(report)
     }
 
-    /// Reads the events of one range. `ranges` holds all requested positions and the part to read now.
+    /// Reads the events at the positions `read.window`; `None` if some of the requested positions have expired.
     pub(super) async fn read_range(
         &self,
-        ranges: (&Range<Position>, &Range<Position>),
-        filter: &EventFilter,
-        page_limit: PageLimit,
+        read: RangeRead<'_>,
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut connection = self.file.pool.acquire().await?;
         let mut session = Session::Sqlite(&mut connection);
-        Ok(page::read_range(&mut session, LogDialect::SQLITE, ranges, filter, page_limit).await?.events)
+        Ok(page::read_range(&mut session, LogDialect::SQLITE, read).await?.events)
     }
 
+    /// Returns the end of the log. Assigns no positions, because `record` has assigned them.
     pub(super) async fn assign_positions(&self) -> Result<Position, DatabaseError> {
         let end = sqlx::query("select next from log").fetch_one(&self.file.pool).await?.try_get(0)?;
         self.state.append_watch.advance_to(end);
         Ok(end)
     }
 
-    /// Deletes events older than `cutoff` whose batches have expired. The deletion runs in chunks, so that recorders do not wait
-    /// for all of it.
+    /// Deletes events older than `cutoff` whose batches have expired. The deletion runs in chunks, so that a recorder waits
+    /// for one chunk at most.
     async fn delete_expired_events(&self, cutoff: Timestamp) -> Result<u64, DatabaseError> {
         let mut total = 0;
         loop {
@@ -165,7 +162,7 @@ fn to_i64(count: usize) -> i64 {
 /// Assigns the next positions to a batch and returns the new end of the log.
 async fn assign_batch_positions(
     connection: &mut SqliteConnection,
-    batch: i64,
+    batch_id: i64,
     event_count: i64,
     (oldest, newest): (Option<i64>, Option<i64>),
 ) -> Result<Position, DatabaseError> {
@@ -179,7 +176,7 @@ async fn assign_batch_positions(
         .bind(recorded_at)
         .bind(oldest)
         .bind(newest)
-        .bind(batch)
+        .bind(batch_id)
         .execute(connection)
         .await?;
     Ok(next)

@@ -1,10 +1,10 @@
 //! Polls the event-list APIs of providers for events whose webhooks were missed.
 //!
-//! A [`Poller`] polls ranges of event times, one after the other; each range adds at most an hour. It polls an event only after a
-//! delay of some minutes, because the event's webhook may still arrive. Ranges overlap, because a provider may list an event
-//! late. The poller archives each page that contains events; the recorder then records the page and skips events that the log
-//! already has. The poller saves its progress in a [`CheckpointStore`] after each page, so an interrupted poll resumes without
-//! losing events.
+//! A [`Poller`] polls ranges of event times, one after the other; each range extends the polled time by at most an hour. The
+//! poller polls an event only after a delay of some minutes, because the event's webhook may still arrive. Ranges overlap,
+//! because a provider may list an event late. The poller archives each page that contains events; the recorder then records the
+//! page and skips events that the log already has. The poller saves its progress in a [`CheckpointStore`] after each page, so an
+//! interrupted poll resumes without losing events.
 
 mod checkpoint;
 mod environment;
@@ -33,7 +33,7 @@ use crate::secrets::Secret;
 use crate::util::error::error_chain;
 use request::{MAX_RESPONSE_BYTES, ProviderClient};
 
-/// The minimum time before its deadline at which a poll still requests another page.
+/// A poll requests another page only if at least this much time is left before its deadline.
 const MIN_PAGE_TIME: Duration = Duration::from_secs(5);
 /// How far a range begins before the end of the previous one, because a provider may list an event late.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
@@ -67,7 +67,7 @@ pub struct Poller {
 pub struct PollSummary {
     /// The number of pages that the poll received.
     pub pages: usize,
-    /// The number of events in these pages, including events that the log already has.
+    /// The number of events in the received pages, including events that the log already has.
     pub events: usize,
     /// The time up to which every event has been polled.
     pub polled_until: Timestamp,
@@ -280,7 +280,7 @@ impl Poller {
     ) -> Result<(Bytes, usize, Option<String>), PollError> {
         let body = client.fetch_body(query, deadline).await?;
         let invalid_page = |error| PollError::InvalidPage { url: client.url.clone(), error };
-        // A body that is not UTF-8 is not JSON either. Replace it by an empty text, which `parse_events` rejects.
+        // A body that is not UTF-8 is not JSON either. Replace such a body by an empty text, which `parse_events` rejects.
         let text = std::str::from_utf8(&body).unwrap_or_default();
         let event_count = self.polling.parse_events(text).map_err(invalid_page)?.len();
         let next_query = self.polling.next_page_query(text, first_query).map_err(invalid_page)?;

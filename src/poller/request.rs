@@ -22,7 +22,7 @@ pub struct BaseUrl(String);
 #[error("the format is https://HOST, without a path (http:// only for this machine)")]
 pub struct BaseUrlError;
 
-/// An HTTP client with the URL of one provider's event-list API and the header `Authorization` for it.
+/// An HTTP client with the URL of one provider's event-list API and the value of the header `Authorization` for its requests.
 pub(super) struct ProviderClient {
     client: reqwest::Client,
     /// The URL of the event-list API, without a query.

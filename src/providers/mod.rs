@@ -1,12 +1,12 @@
 //! Webhook providers and signature verification.
 //!
 //! A provider is a constant that reads like the provider's documentation. The verification, the CloudFormation
-//! template, the README's table, the routes of `hookbridge serve` and `hookbridge send` all derive from it. A provider
-//! has code only where a constant cannot express its rules (for example Twilio's signed parameters).
+//! template, the README's table, the routes of `hookbridge serve` and `hookbridge send` all derive from this
+//! constant. A provider has code only where a constant cannot express its rules (for example Twilio's signed parameters).
 //!
-//! A [`RawWebhook`] is opaque. [`Provider::parse_signature`] parses its signature, and [`UnverifiedWebhook::verify`]
-//! checks it with a secret. Only the resulting [`VerifiedWebhook`] can be read, logged or translated. This module
-//! does no I/O and holds no state.
+//! A [`RawWebhook`] is opaque. [`Provider::parse_signature`] parses the signature of a webhook, and
+//! [`UnverifiedWebhook::verify`] verifies the signature with a secret. Only the resulting [`VerifiedWebhook`] can be read,
+//! logged or translated. This module does no I/O and holds no state.
 
 mod batch_format;
 mod form;
@@ -52,13 +52,13 @@ pub struct Provider {
     pub signature_scheme: SignatureScheme,
     /// The format of the webhook bodies, which determines how the bridge makes the `Detail` of an event from a body.
     pub body_format: BodyFormat,
-    /// The location of the `DetailType`, if webhooks state it.
+    /// The location of the `DetailType`; `None` if webhooks do not state one.
     pub event_type: Option<FieldLocation>,
     /// The `DetailType` of a webhook that does not state a valid one.
     pub default_event_type: &'static str,
-    /// The location of the provider's own id of the webhook.
+    /// The location of the provider's own id of the webhook; `None` if webhooks have no id.
     pub delivery_id: Option<FieldLocation>,
-    /// The location of the event's time.
+    /// The location of the event's time; `None` if webhooks do not state one.
     pub event_time: Option<FieldLocation>,
     /// The event-list API, if the provider has one; the poller reads it to find events whose webhooks were missed.
     pub polling: Option<PollingApi>,

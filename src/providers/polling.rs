@@ -153,8 +153,8 @@ impl PollingApi {
                 // Use only the query of the link, so that the API key never goes to another host or path.
                 let link = scalar_text(link).unwrap_or_default();
                 let query = link.split_once('?').map_or("", |(_, query)| query);
-                let is_plain = query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-                if query.is_empty() || !is_plain {
+                let has_only_url_chars = query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+                if query.is_empty() || !has_only_url_chars {
                     return Err(PageError::MissingNextPage("links.next"));
                 }
                 Ok(Some(query.to_owned()))

@@ -83,7 +83,7 @@ pub enum SignedContent {
     Custom(fn(&RawWebhook) -> Result<SigningInput, VerificationError>),
 }
 
-/// Byte strings that a provider may have signed: each prefix, followed by the suffix. A signature over one of them is valid.
+/// Byte strings that a provider may have signed: each prefix, followed by the suffix. A signature over any of these is valid.
 pub struct SigningInput {
     /// At least one prefix, the most likely first.
     pub prefixes: Vec<Vec<u8>>,
@@ -107,7 +107,7 @@ pub enum SigningPart {
 pub struct TimestampTolerance {
     /// Maximum age of the timestamp.
     pub past_seconds: i64,
-    /// Maximum difference of a timestamp that is later than the time of arrival.
+    /// Maximum time by which the timestamp may be later than the time of arrival.
     pub future_seconds: i64,
 }
 
@@ -147,6 +147,7 @@ impl VerificationError {
 /// The parsed signature header of a webhook.
 pub(super) struct ParsedSignature {
     signatures: Vec<SignatureValue>,
+    /// The timestamp, as written in the header; `None` if the header format has no timestamp.
     timestamp: Option<String>,
     /// The signed content of a scheme with [`SignedContent::Custom`]; `None` for other schemes.
     custom_signing_input: Option<SigningInput>,
@@ -306,7 +307,8 @@ impl SignatureScheme {
     /// Creates the value of the signature header for `webhook`, as the provider would send it at the time `now`.
     ///
     /// # Errors
-    /// When the signature would not cover the body of `webhook`, for example Twilio's if the URL of a JSON body has no hash.
+    /// When the signature would not cover the body of `webhook`, for example a Twilio webhook with a JSON body
+    /// whose URL has no parameter `bodySHA256`.
     pub fn sign(
         &self,
         webhook: &RawWebhook,

@@ -1,4 +1,4 @@
-//! Request URLs as the sender wrote them, which Twilio signs.
+//! Request URLs exactly as the sender wrote them, because Twilio's signature covers the URL.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ pub struct RequestUrl {
     pub scheme: &'static str,
     /// The host, and the port if the URL states one.
     pub authority: String,
-    /// The path, which begins with `/`. It is empty only in the variant of a URL that Twilio signs without its slash.
+    /// The path, which begins with `/`. It is empty only in a variant that Twilio may sign: the URL without the path's slash.
     pub path: String,
     /// The query without its `?`; `None` if the URL has none.
     pub query: Option<String>,

@@ -12,9 +12,9 @@ const MAX_RETENTION_DAYS: i64 = 36_500;
 /// Settings of the `recorder` function.
 #[derive(Debug)]
 pub struct RecorderEnvironment {
-    /// `DATABASE_URL`, which may contain a password.
+    /// `DATABASE_URL`, which may contain a password; `None` if unset.
     pub database_url: Option<SecretString>,
-    /// `DATABASE_SECRET_ARN`: the secret with the database credentials.
+    /// `DATABASE_SECRET_ARN`: the secret with the database credentials; `None` if unset.
     pub database_secret_arn: Option<String>,
     /// `ARCHIVE_URL`: the bucket and the key prefix of the archived batches.
     pub archive: (String, String),

@@ -58,11 +58,11 @@ pub enum RecorderInvocationError {
 /// The result of processing one SQS message.
 struct MessageResult {
     message_id: String,
-    /// The key of the archived object that the message names; `None` for a bus event.
+    /// The key of the archived object that the message names; `None` for any other message.
     object: Option<String>,
     result: Result<RecordSummary, String>,
     /// How long processing the message took.
-    milliseconds: f64,
+    duration_millis: f64,
 }
 
 impl<B: Bus> RecorderFunction<B> {
@@ -78,19 +78,19 @@ impl<B: Bus> RecorderFunction<B> {
         request_id: &str,
         deadline: SystemTime,
     ) -> Result<(BatchResponse, Vec<String>), RecorderInvocationError> {
-        let Ok(messages) = serde_json::from_str::<SqsEvent>(event) else {
+        let Ok(sqs_event) = serde_json::from_str::<SqsEvent>(event) else {
             return Ok((BatchResponse::default(), self.run_scheduled_task(event, request_id).await?));
         };
         let deadline = handling_deadline(deadline);
         let mut tasks = JoinSet::new();
-        for message in messages.records {
+        for message in sqs_event.records {
             let (this, request_id) = (self.clone(), request_id.to_owned());
             tasks.spawn(async move {
                 let started = Instant::now();
                 let (object, result) = this.process_message(&message, deadline).await;
-                let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+                let duration_millis = started.elapsed().as_secs_f64() * 1000.0;
                 let message_result =
-                    MessageResult { message_id: message.message_id, object, result, milliseconds };
+                    MessageResult { message_id: message.message_id, object, result, duration_millis };
                 (this.log_line(&message_result, &request_id), message_result)
             });
         }
@@ -233,7 +233,7 @@ impl<B: Bus> RecorderFunction<B> {
             .count("Repeats", summary.duplicates)
             .count("Unrecognized", if summary.is_already_recorded { 0 } else { summary.unrecognized_events })
             .count_if("Failed", error.is_some())
-            .milliseconds("RecordLatency", message_result.milliseconds);
+            .milliseconds("RecordLatency", message_result.duration_millis);
         // Report `Missed` only for polled pages, because each metric costs money.
         if let Some(missed) = summary.missed_events {
             line.count("Missed", missed);

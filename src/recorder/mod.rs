@@ -161,8 +161,9 @@ impl<B: Bus> Recorder<B> {
         let body = String::from_utf8_lossy(&payload.body);
         let origin = Some(self.archive.object_url(key));
         let is_polled = archive::is_polled(key);
-        let page = if is_polled { parse_polled_page(provider, &body, payload.received_at) } else { None };
-        let mut batch = match page {
+        let polled_page =
+            if is_polled { parse_polled_page(provider, &body, payload.received_at) } else { None };
+        let mut batch = match polled_page {
             Some((records, unrecognized)) => log::EventBatch {
                 origin: origin.map(Cow::Owned),
                 events: records,
@@ -214,7 +215,7 @@ impl<B: Bus> Recorder<B> {
         if summary.is_already_recorded || summary.duplicates > 0 {
             let new_keys = self.log.batch_event_keys(batch_id).await?.into_iter();
             let mut new_keys: HashSet<_> = new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
-            // Set the number of missed events again: a run that recorded the batch and then stopped has not reported the number.
+            // Set the number of missed events again: an earlier run that recorded the batch and then stopped has not reported it.
             summary.missed_events = summary.missed_events.map(|_| new_keys.len());
             events.retain(|record| {
                 let (time, id) = record.key();
@@ -297,7 +298,7 @@ fn single_event_batch(
     }
 }
 
-/// Extracts the values of the search columns from an event's `detail`; none unless `source` is a provider that sends batches.
+/// Extracts the values of the search columns from an event's `detail`; all empty unless the provider `source` sends batches.
 pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
     let format = providers::find_batch_provider(source).and_then(Provider::batch_format);
     let format_and_element = format.zip(serde_json::from_str(detail).ok());

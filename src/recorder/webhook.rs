@@ -8,8 +8,8 @@ use crate::archive::ArchivedPayload;
 use crate::log::{NewEvent, UNRECOGNIZED_TYPE, is_recordable, sanitize_text};
 use crate::providers::{Provider, VerifiedWebhook};
 
-/// Converts an archived webhook into a log event with the same source, type, `detail` and resources as the event that its webhook
-/// publishes. Also returns whether the provider's parser recognized the webhook.
+/// Converts an archived webhook into a log event with the source, type, `detail` and resources of the event that `bridge`
+/// publishes for such a webhook. Also returns whether the provider's parser recognized the webhook.
 pub(super) fn to_new_event(
     provider: &'static Provider,
     payload: &ArchivedPayload,

@@ -77,16 +77,18 @@ pub struct CachedSecrets<S> {
 /// fails.
 #[derive(Default)]
 struct LastKnown {
+    /// `None` until the first fetch.
     current: Option<Arc<SecretVersion>>,
     /// The version before `current`, if the cache fetched that version from the store or replaced that version by `current`.
     previous: Option<Arc<SecretVersion>>,
-    /// Time at which the cache observed a change of `current`.
+    /// Time at which the cache last observed a change of `current`; `None` if `current` has not changed yet.
     changed_at: Option<Timestamp>,
 }
 
 /// The last lookups caused by signature mismatches.
 #[derive(Default)]
 struct RecentLookups {
+    /// The last lookup of a newer version; `None` before the first such lookup.
     newer: Option<LookupRecord>,
     /// The last lookup of the previous version; `None` after a successful lookup, whose result the cache holds.
     previous: Option<LookupRecord>,
@@ -143,7 +145,7 @@ impl<S: SecretStore> CachedSecrets<S> {
         self.last_known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns `last` if that lookup is not older than the refresh interval.
+    /// Returns `last` if less than the refresh interval has passed since that lookup.
     fn filter_recent_lookup<'a>(&self, last: Option<&'a LookupRecord>) -> Option<&'a LookupRecord> {
         last.filter(|lookup| lookup.at.elapsed() < self.ttls.refresh_interval)
     }
@@ -184,8 +186,8 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
             return Ok(None);
         }
         let mut recent_lookups = self.recent_lookups.lock().await;
-        if let Some(known) = self.cache.get(&VersionStage::Previous).await {
-            return Ok(known);
+        if let Some(cached) = self.cache.get(&VersionStage::Previous).await {
+            return Ok(cached);
         }
         let result = match self.filter_recent_lookup(recent_lookups.previous.as_ref()) {
             Some(lookup) => lookup.result.clone(),

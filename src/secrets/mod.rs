@@ -64,8 +64,8 @@ impl std::fmt::Debug for Secret {
 pub struct SecretVersion {
     /// The store's id of this version.
     pub id: String,
-    /// Time of creation. For the current version this is the time of the last rotation, except after a rollback to an old
-    /// version.
+    /// Time of creation; `None` if the store states none. For the current version this is the time of the last rotation,
+    /// except after a rollback to an old version.
     pub created_at: Option<Timestamp>,
     /// The value.
     pub secret: Secret,

@@ -25,11 +25,11 @@ impl SecretsManager {
             .operation_attempt_timeout(Duration::from_millis(1400))
             .operation_timeout(Duration::from_secs(3))
             .build();
-        let retries =
+        let retry_config =
             RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(100));
         let config = aws_sdk_secretsmanager::config::Builder::from(config)
             .timeout_config(timeouts)
-            .retry_config(retries)
+            .retry_config(retry_config)
             .build();
         Self { client: aws_sdk_secretsmanager::Client::from_conf(config), arn }
     }

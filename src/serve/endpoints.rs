@@ -109,8 +109,8 @@ impl WebhookEndpoints {
 pub(super) async fn open_archive(settings: &ServeSettings) -> Result<Archive, ServeError> {
     match &settings.archive {
         ArchiveUrl::Folder(folder) => {
-            let failed = |error| ServeError::Archive { path: folder.clone(), error };
-            Ok(Archive::Folder(FolderArchive::open(folder.clone()).map_err(failed)?))
+            let archive_error = |error| ServeError::Archive { path: folder.clone(), error };
+            Ok(Archive::Folder(FolderArchive::open(folder.clone()).map_err(archive_error)?))
         }
         ArchiveUrl::S3 { bucket, prefix } => {
             let config = aws::command_config().await;

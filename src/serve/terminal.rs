@@ -19,7 +19,7 @@ use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
 use crate::util::output;
 
-/// The terminal shows longer events truncated; the bus file has the whole events.
+/// The terminal truncates an event that is longer; the bus file contains the whole event.
 const MAX_SHOWN_EVENT_CHARS: usize = 1000;
 /// The capacity of the queue of lines to print. While the queue is full, new lines are dropped, so that a slow terminal never
 /// delays a webhook.
@@ -99,7 +99,7 @@ impl Terminal {
         result: &Result<RecordSummary, RecordError>,
         duration: Duration,
     ) {
-        // A batch that was recorded before is not printed, nor is a polled page without missed events, as most are.
+        // A batch that was recorded before is not printed. A polled page without missed events is not printed either.
         let has_nothing_new = result
             .as_ref()
             .is_ok_and(|summary| summary.is_already_recorded || summary.missed_events == Some(0));

@@ -1,8 +1,8 @@
 //! `hookbridge send`: signs a webhook as its provider does, and sends it.
 //!
-//! `send` signs with the same `SignatureScheme` with which the bridge verifies. So a sent webhook tests the path of webhooks, but
-//! not whether the scheme agrees with the provider's documentation. Tests with published test vectors and with the providers'
-//! SDKs check the scheme.
+//! `send` signs with the same `SignatureScheme` with which the bridge verifies. So `send` tests how the bridge handles a
+//! webhook, but not whether the scheme agrees with the provider's documentation. Tests with published test
+//! vectors and with the providers' SDKs check the scheme.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ pub struct TestWebhook<'a> {
 pub struct SignedWebhook {
     /// The URL to send to. Its query contains the hash of the body if the provider signs that hash instead of the body.
     pub url: RequestUrl,
-    /// The names are in lower case.
+    /// The headers; their names are in lower case.
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
 }

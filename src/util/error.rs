@@ -1,7 +1,7 @@
 //! Formats errors as text.
 
-/// Formats an error and its causes in one line, with their `Display` texts: the `Debug` text of an SDK error can contain a
-/// response, and so a secret.
+/// Joins the `Display` texts of an error and its causes in one line. The `Debug` texts would be unsafe: the `Debug` text of
+/// an SDK error can contain a response, and so a secret.
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

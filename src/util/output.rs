@@ -16,16 +16,16 @@ fn log_targets() -> Targets {
 
 /// Sets up logging in JSON lines to standard output, which Lambda sends to CloudWatch Logs.
 pub fn init_function_logging() {
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
-    tracing_subscriber::registry().with(log_targets()).with(lines).init();
+    let json_layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
+    tracing_subscriber::registry().with(log_targets()).with(json_layer).init();
 }
 
 /// Sets up logging in readable lines to standard error.
 #[cfg(feature = "command")]
 pub fn init_terminal_logging() {
-    let lines =
+    let text_layer =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
-    tracing_subscriber::registry().with(log_targets()).with(lines).init();
+    tracing_subscriber::registry().with(log_targets()).with(text_layer).init();
 }
 
 /// Whether a write to standard output has failed for another reason than a closed pipe.

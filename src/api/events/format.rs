@@ -28,7 +28,7 @@ pub(in crate::api) enum Format {
     CloudEvents,
 }
 
-/// What a client asks for: a page of events, or a stream of events.
+/// The kind of response that a client requests: one or more events in a [`Format`], or a stream of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum ResponseKind {
     Page(Format),
@@ -37,12 +37,12 @@ pub(in crate::api) enum ResponseKind {
 }
 
 impl Format {
-    /// Chooses the response by the `Accept` header: the supported media type with the highest weight (`q`), of several with that
-    /// weight the first. Without a supported media type, the response is a list. Source: RFC 9110, section 12.5.1.
+    /// Chooses the supported media type that has the highest weight (`q`) in the `Accept` header; of equal weights, the first. If
+    /// the header names no supported media type, the response is a [`Format::List`]. Source: RFC 9110, section 12.5.1.
     pub(in crate::api) fn negotiate(accept: Option<&str>) -> ResponseKind {
         let mut best = (0.0, ResponseKind::Page(Self::List));
-        for range in accept.unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
+        for media_range in accept.unwrap_or_default().split(',') {
+            let mut parts = media_range.split(';').map(str::trim);
             let kind = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
                 "application/json" | "application/*" | "*/*" => ResponseKind::Page(Self::List),
                 "text/event-stream" => ResponseKind::Stream,
@@ -58,7 +58,7 @@ impl Format {
         best.1
     }
 
-    /// Like [`negotiate`](Self::negotiate), for paths that cannot stream: a request for a stream gets a list.
+    /// Like [`negotiate`](Self::negotiate), for paths that cannot stream: a request for a stream gets a [`Format::List`].
     pub(in crate::api) fn for_page(accept: Option<&str>) -> Self {
         match Self::negotiate(accept) {
             ResponseKind::Page(format) => format,

@@ -13,8 +13,8 @@ pub const MAX_WAIT: Duration = Duration::from_secs(25);
 const SPURIOUS_WAKEUP_PAUSE: Duration = Duration::from_millis(250);
 
 impl LogReader {
-    /// Reads the page of events from the position `from` on. If no event there matches the query, waits for new events, at most
-    /// for `query.wait`.
+    /// Reads the page of events from the position `from` on. If none of these events matches the query, waits up to `query.wait`
+    /// for new events.
     pub(in crate::api) async fn page_after(
         &self,
         from: Position,
@@ -24,8 +24,8 @@ impl LogReader {
         let mut from = from;
         loop {
             let page = self.scan_forward(from, query).await?;
-            let is_complete = !page.events.is_empty() || page.has_more;
-            if is_complete
+            let can_return_now = !page.events.is_empty() || page.has_more;
+            if can_return_now
                 || timeout_at(deadline, self.log.wait_for_position(page.next_position)).await.is_err()
             {
                 return Ok(page);

@@ -1,4 +1,4 @@
-//! `GET /events` reads the log in order, after or before a cursor, with long polling. `GET /events/{id}` reads one event.
+//! `GET /events` reads events in log order, after or before a cursor, with long polling. `GET /events/{id}` reads one event.
 
 pub(super) mod format;
 pub(super) mod long_poll;
@@ -48,9 +48,9 @@ pub(super) async fn list_events(
 
 /// Restricts a query to the sources that the token may read. Fails if the query names only other sources.
 fn restrict_sources(scope: &TokenScope, query: &mut EventQuery) -> Result<(), ApiError> {
-    let is_readable = scope.restrict_sources(&mut query.filter.sources);
+    let any_source_allowed = scope.restrict_sources(&mut query.filter.sources);
     let message = "none of the requested sources is allowed for this token";
-    is_readable.then_some(()).ok_or_else(|| ApiError::BadRequest(message.into()))
+    any_source_allowed.then_some(()).ok_or_else(|| ApiError::BadRequest(message.into()))
 }
 
 /// Handles `GET /events/{id}`.
@@ -68,15 +68,15 @@ pub(super) async fn get_event(
     }
     let id = percent_decode_str(id).decode_utf8_lossy();
     let mut sources = Vec::new();
-    let is_readable = scope.restrict_sources(&mut sources) && !id.contains('\0') && !id.is_empty();
-    let found = if is_readable { reader.log.find_event(&id, &sources).await? } else { None };
+    let can_match = scope.restrict_sources(&mut sources) && !id.contains('\0') && !id.is_empty();
+    let found = if can_match { reader.log.find_event(&id, &sources).await? } else { None };
     let message = "There is no event with this id that this token may read.";
     let event = found.ok_or_else(|| ApiError::NotFound(message.into()))?;
     let format = Format::for_page(request.header(header::ACCEPT));
     Ok(ApiResponse::new(format.media_type(), StatusCode::OK, format.to_bytes(&event)))
 }
 
-/// Builds the response for a page. `lease` is the id of the lease on the page, if it is read through a named consumer.
+/// Builds the response for a page. `lease` is the id of the lease on the page; `None` for a page without a lease.
 pub(super) fn page_response(
     request: &ApiRequest<'_>,
     format: Format,
@@ -114,15 +114,15 @@ pub(super) fn page_response(
     };
     let (first, last) = (event_id(page.events.first()), event_id(page.events.last()));
     let response = match lease {
-        // No 304 is returned for a leased page: the holder of the lease must receive the events.
+        // Without an `ETag`, a leased page is never answered 304, so the holder of the lease always receives the events.
         Some(_) => response.without_etag(),
         None => response.with_etag(&[&range, &first, &last, request.query]),
     };
     if request.path != EVENTS_PATH {
-        // A response to a consumer has no `Link`, because the consumer's next page has the same URL.
+        // A page of a named consumer has no `Link`, because the consumer's next page has the same URL.
         return response;
     }
-    let direction = if matches!(query.start, PageAnchor::After(_)) { "after" } else { "before" };
+    let direction = if matches!(query.anchor, PageAnchor::After(_)) { "after" } else { "before" };
     let is_position = |pair: &&str| ["after", "before"].contains(&pair.split('=').next().unwrap_or_default());
     let other_pairs = request.query.split('&').filter(|pair| !pair.is_empty() && !is_position(pair));
     let pairs: Vec<_> =

@@ -19,7 +19,7 @@ const MAX_FILTER_VALUES: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::api) struct EventQuery {
-    pub(in crate::api) start: PageAnchor,
+    pub(in crate::api) anchor: PageAnchor,
     pub(in crate::api) limit: u32,
     pub(in crate::api) filter: EventFilter,
     pub(in crate::api) wait: Duration,
@@ -77,7 +77,7 @@ impl EventQuery {
         parameters: AllowedParameters,
     ) -> Result<Self, InvalidParameter> {
         let mut query = Self {
-            start: PageAnchor::After(LogPoint::Start),
+            anchor: PageAnchor::After(LogPoint::Start),
             limit: DEFAULT_LIMIT,
             filter: EventFilter::default(),
             wait: Duration::ZERO,
@@ -130,8 +130,8 @@ impl EventQuery {
             number.ok_or_else(|| invalid(name, &format!("must be a whole number from {min} to {max}")))
         };
         match (name, parameters) {
-            ("after", AllowedParameters::Log) => self.start = PageAnchor::After(LogPoint::parse(value)),
-            ("before", AllowedParameters::Log) => self.start = PageAnchor::Before(LogPoint::parse(value)),
+            ("after", AllowedParameters::Log) => self.anchor = PageAnchor::After(LogPoint::parse(value)),
+            ("before", AllowedParameters::Log) => self.anchor = PageAnchor::Before(LogPoint::parse(value)),
             ("limit", _) => {
                 self.limit = u32::try_from(parse_number(1, MAX_LIMIT.into())?).unwrap_or(MAX_LIMIT);
             }
@@ -163,8 +163,8 @@ fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
     parse_time_or_date(value).ok_or_else(invalid_time)
 }
 
-/// Parses a time or a date. Decoding the query turned a plus sign that was not percent-encoded, as in `+01:00`, into a space,
-/// which becomes a plus sign again.
+/// Parses a time or a date. Query decoding turns a plus sign that is not percent-encoded, as in `+01:00`, into a space, so this
+/// function first turns each space back into a plus sign.
 fn parse_time_or_date(text: &str) -> Option<Timestamp> {
     time::parse_time_or_date(&text.replace(' ', "+"))
 }
@@ -182,12 +182,12 @@ mod tests {
     fn every_parameter_is_parsed() {
         let query = parse("").unwrap();
         assert_eq!(
-            (query.start, query.limit, query.wait),
+            (query.anchor, query.limit, query.wait),
             (PageAnchor::After(LogPoint::Start), 100, Duration::ZERO)
         );
         assert_eq!(query.filter, EventFilter::default());
         let query = parse("after=now&limit=1000&wait=25&type=a.*&types%5B%5D=b&types[]=*&source=x&source=y&from=2026-11-22T10:00:00Z&to=2026-11-22T12:00:00+01:00").unwrap();
-        assert_eq!(query.start, PageAnchor::After(LogPoint::Now));
+        assert_eq!(query.anchor, PageAnchor::After(LogPoint::Now));
         assert_eq!((query.limit, query.wait), (1000, Duration::from_secs(25)));
         let types: Vec<_> = query.filter.types.iter().map(|pattern| pattern.0.as_str()).collect();
         assert_eq!(types, ["a.*", "b", "*"]);
@@ -195,14 +195,14 @@ mod tests {
         assert_eq!(query.filter.to.unwrap().to_string(), "2026-11-22T11:00:00Z");
         let time = "2026-11-22T10:00:00Z".parse().unwrap();
         assert_eq!(
-            parse("before=2026-11-22T10:00:00Z").unwrap().start,
+            parse("before=2026-11-22T10:00:00Z").unwrap().anchor,
             PageAnchor::Before(LogPoint::Time(time))
         );
         assert_eq!(
-            parse("after=1970-01-01").unwrap().start,
+            parse("after=1970-01-01").unwrap().anchor,
             PageAnchor::After(LogPoint::Time(Timestamp::UNIX_EPOCH))
         );
-        assert_eq!(parse("after=x").unwrap().start, PageAnchor::After(LogPoint::Cursor("x".into())));
+        assert_eq!(parse("after=x").unwrap().anchor, PageAnchor::After(LogPoint::Cursor("x".into())));
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl LogReader {
 
     /// Reads the page that a query requests.
     pub(in crate::api) async fn page_for(&self, query: &EventQuery) -> Result<EventPage, ApiError> {
-        match &query.start {
+        match &query.anchor {
             PageAnchor::After(LogPoint::Cursor(cursor)) => {
                 // Unlike `resolve_point`, `decode_cursor` does not check that the log has the position; `page_after` does.
                 let from = self.decode_cursor(cursor).await?;

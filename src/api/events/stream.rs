@@ -51,9 +51,9 @@ impl EventStream {
     ) -> Result<(String, Self), ApiError> {
         let mut query = EventQuery::parse(request.query, AllowedParameters::Log)?;
         if let Some(last_event_id) = request.header(LAST_EVENT_ID) {
-            query.start = PageAnchor::After(LogPoint::parse(last_event_id));
+            query.anchor = PageAnchor::After(LogPoint::parse(last_event_id));
         }
-        let PageAnchor::After(point) = &query.start else {
+        let PageAnchor::After(point) = &query.anchor else {
             return Err(ApiError::BadRequest("before cannot be combined with a stream".into()));
         };
         let next_position = reader.resolve_point(point).await?;
@@ -86,7 +86,7 @@ impl EventStream {
         self.next_position = page.next_position;
         let mut text: String = page.events.iter().map(|positioned| self.event_chunk(positioned)).collect();
         if text.is_empty() {
-            // By the specification, a client stores the id of an event without data, and does not dispatch the event.
+            // This keep-alive has an id but no data: by the specification, a client stores the id and dispatches no event.
             text = format!(
                 ": nothing new\nid: {}\n\n",
                 cursor::encode_cursor(self.next_position, &self.signing_key)

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use crate::log::EventKey;
 
-/// The sort key of the last event of a page, and the total number of results. The total is counted only for the first page; the
-/// cursor passes it on.
+/// The sort key of the last event of a page, and the total number of results. The total is counted only for the first page;
+/// the searches for later pages read it from the cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SearchCursor {
     pub(super) after: EventKey,

@@ -64,7 +64,7 @@ const LEGACY_NAMES: [(&str, &str); 9] = [
 ];
 
 impl SearchRequest {
-    /// Parses a query string. The default time range is the 24 hours before `now`, without the last minute.
+    /// Parses a query string. By default, the time range begins 24 hours and ends one minute before `now`.
     pub(super) fn parse(api: SearchApi, query: &str, now: Timestamp) -> Result<Self, InvalidParameter> {
         let mut pairs = Vec::new();
         for (name, value) in Form::parse(query.as_bytes()).pairs() {

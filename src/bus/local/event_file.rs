@@ -34,7 +34,7 @@ impl EventFile {
         let journal = Journal::open(path.parent().unwrap_or(Path::new("")), &mut file)?;
         let length = end_of_last_complete_line(&mut file)?;
         file.set_len(length)?;
-        // The next record of the journal begins at `length`, so all bytes before this offset must be durable.
+        // The next lines in the journal belong at the offset `length`, so all bytes before this offset must be durable.
         file.sync_all()?;
         Ok(Self { identity: FileIdentity::new(path, &file)?, file, length, journal })
     }
@@ -178,7 +178,7 @@ mod tests {
         std::fs::write(&path, "{\"before\":1}\n").unwrap();
         let file = File::options().read(true).write(true).open(&path).unwrap();
         let event_file = EventFile::open(path.clone(), file).unwrap();
-        // Writes to a file that is open for reading only fail, as on a full disk.
+        // A write to a read-only file handle fails, as a write to a full disk would.
         let mut read_only = EventFile { file: File::open(&path).unwrap(), ..event_file };
         assert!(read_only.append(b"{}\n").is_err());
         let file = File::options().read(true).write(true).open(&path).unwrap();

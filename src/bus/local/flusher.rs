@@ -17,8 +17,8 @@ pub(super) struct Flusher {
     results: Receiver<std::io::Result<()>>,
     thread: Option<JoinHandle<()>>,
     is_flushing: bool,
-    /// The error of a failed flush. After a failed fsync the kernel may discard the data that it could not write, so a second
-    /// fsync could succeed without that data.
+    /// The last error of a flush or rollback, which is never cleared; `None` if none has failed. After a failed fsync the
+    /// kernel may discard the data that it could not write, so a second fsync could succeed without that data.
     error: Option<String>,
 }
 
@@ -71,8 +71,9 @@ impl Flusher {
     }
 }
 
-/// Drops the durable part of the bus file from the page cache. Otherwise each append takes a memory page that was unused for a
-/// long time. A virtual machine often has to request such a page from its host, which can take longer than the flush.
+/// Drops the durable part of the bus file from the page cache, so that the next appends reuse its memory pages. Without this, the
+/// page cache grows into pages that were unused for a long time. A virtual machine often has to request such a page from its
+/// host, which can take longer than the flush.
 #[cfg(target_os = "linux")]
 fn drop_from_page_cache(events: &File, end: u64) {
     // The call is only a hint to the kernel, so an error does not matter.

@@ -24,9 +24,9 @@ use crate::util::files::open_private;
 const JOURNAL_FILE: &str = "events.journal";
 /// Size of one half of the journal, in bytes.
 const HALF_BYTES: u64 = 8 << 20;
-/// The maximum number of bytes of the bus file that a preceding checksum covers. The first record of a half contains this
-/// checksum of the bytes before its lines in the bus file. Recovery compares it to detect that the journal belongs to another bus
-/// file.
+/// The maximum number of bytes of the bus file that a preceding checksum covers. The first record of a half contains the checksum
+/// of the bytes that precede its lines in the bus file. If these bytes have another checksum, recovery concludes that the journal
+/// belongs to another bus file.
 const MAX_PRECEDING_BYTES: u64 = 4096;
 
 /// The journal of a bus file.
@@ -58,9 +58,9 @@ impl Journal {
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
         let has_journal_size = content.len() as u64 == 2 * half_bytes;
-        let must_preserve =
+        let must_preserve_journal =
             if has_journal_size { !recover(&content, bus_file)? } else { content.iter().any(|b| *b != 0) };
-        if must_preserve {
+        if must_preserve_journal {
             move_aside(&path)?;
             file = open_private(&path)?;
             content.clear();
@@ -165,7 +165,7 @@ fn recover(journal: &[u8], bus_file: &mut File) -> std::io::Result<bool> {
     halves.sort_by_key(|records| records.first().map(|record| record.file_offset));
     let [older, newer] = halves;
     let Some(first_newer) = newer.first() else { return Ok(true) };
-    // If the newer half does not continue the older one, all lines before the newer half are already durable in the bus file.
+    // If the newer half does not continue the older half, all lines before the newer half's are already durable in the bus file.
     let is_contiguous = older.last().is_some_and(|last| last.is_followed_by(first_newer));
     let older = if is_contiguous { older } else { Vec::new() };
     let first = older.first().unwrap_or(first_newer);
@@ -202,7 +202,7 @@ fn move_aside(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Erases the first record header of each half. This invalidates all records, because parsing of a half stops at an invalid one.
+/// Erases the first record header of each half. All records become invalid, because parsing stops at an invalid record.
 fn invalidate_halves(file: &mut File, half_bytes: u64) -> std::io::Result<()> {
     for start in [0, half_bytes] {
         file.seek(SeekFrom::Start(start))?;

@@ -39,17 +39,17 @@ impl<'a> JournalRecord<'a> {
         })
     }
 
-    /// Replaces the content of the buffer `record` with this record in its encoded form.
-    pub(super) fn encode(&self, record: &mut Vec<u8>) {
-        record.clear();
-        record.extend_from_slice(&MAGIC.to_le_bytes());
+    /// Replaces the content of `buffer` with this record in its encoded form.
+    pub(super) fn encode(&self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        buffer.extend_from_slice(&MAGIC.to_le_bytes());
         for field in [self.run_id, self.file_offset, self.lines.len() as u64] {
-            record.extend_from_slice(&field.to_le_bytes());
+            buffer.extend_from_slice(&field.to_le_bytes());
         }
-        record.extend_from_slice(&self.preceding_checksum.to_le_bytes());
-        let checksum = checksum(record, self.lines);
-        record.extend_from_slice(&checksum.to_le_bytes());
-        record.extend_from_slice(self.lines);
+        buffer.extend_from_slice(&self.preceding_checksum.to_le_bytes());
+        let checksum = checksum(buffer, self.lines);
+        buffer.extend_from_slice(&checksum.to_le_bytes());
+        buffer.extend_from_slice(self.lines);
     }
 
     /// Offset in the bus file after the lines of this record.

@@ -3,9 +3,9 @@
 //! The bus acknowledges an event only after the line of the event is durable.
 //!
 //! One thread, the [`Writer`], owns the bus file. It takes all pending events, writes their lines together and flushes once, so
-//! that many webhooks share the cost of a flush. The writer flushes the [`journal`], because a flush of the growing bus file
-//! costs more. The publisher of the first pending event requests the flush. Before its request, this publisher yields to the
-//! scheduler, so that the events of other publishers that are ready join the same flush.
+//! that many webhooks share the cost of a flush. The writer flushes the [`journal`] instead of the bus file, because a flush of a
+//! growing file costs more. The publisher of the first pending event requests the flush. Before its request, this publisher
+//! yields to the scheduler, so that the events of other publishers that are ready join the same flush.
 
 mod event_file;
 mod file_identity;
@@ -44,6 +44,7 @@ const EVENT_OVERHEAD_BYTES: usize = 8 << 10;
 pub struct LocalBus {
     shared: Arc<SharedState>,
     path: PathBuf,
+    /// The writer thread; `None` only while the bus is dropped.
     writer: Option<JoinHandle<()>>,
 }
 
@@ -139,7 +140,7 @@ pub enum OpenBusError {
     /// The bus file cannot be created, read or written.
     #[error("{path}: {error}; choose a folder you can write to with --data")]
     Io {
-        /// The file.
+        /// The path of the bus file.
         path: PathBuf,
         /// The error of the operating system.
         error: std::io::Error,
@@ -147,7 +148,7 @@ pub enum OpenBusError {
     /// Another process holds the lock on the bus file.
     #[error("{path} is in use by another hookbridge; stop that one, or choose another folder with --data")]
     InUse {
-        /// The file.
+        /// The path of the bus file.
         path: PathBuf,
     },
 }
@@ -335,14 +336,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let bus = Arc::new(LocalBus::open(folder.path()).unwrap());
         let mut lines = bus.subscribe();
-        let pending_events: Vec<_> = (0..500)
+        let publish_tasks: Vec<_> = (0..500)
             .map(|n| {
                 let bus = bus.clone();
                 tokio::spawn(async move { bus.publish(&Arc::new(event(n)), soon()).await })
             })
             .collect();
-        for pending in pending_events {
-            pending.await.unwrap().unwrap();
+        for task in publish_tasks {
+            task.await.unwrap().unwrap();
         }
         let text = std::fs::read_to_string(bus.path()).unwrap();
         let mut seen: Vec<u64> = text

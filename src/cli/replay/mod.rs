@@ -146,6 +146,7 @@ struct ReplayReport {
 struct RateLimiter {
     /// The interval between two events; `None` without a limit.
     interval: Option<Duration>,
+    /// The time at which the next event may be sent.
     next_due: Instant,
 }
 

@@ -87,9 +87,9 @@ impl Target {
             }
             Self::Queue(client, url) => {
                 let envelope = envelope(&mut event, replay_urn)?;
-                let send = client.send_message().queue_url(url).message_body(envelope);
+                let request = client.send_message().queue_url(url).message_body(envelope);
                 retry("SendMessage", deadline, || async {
-                    send.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
+                    request.clone().send().await.map_err(|error| AttemptFailure::from_sdk_error(&error))?;
                     Ok(())
                 })
                 .await

@@ -74,6 +74,6 @@ mod tests {
         }
         std::fs::write(&path, "short").unwrap();
         assert!(KeyRing::from_file(&path).unwrap_err().to_string().contains("openssl rand -hex 32"));
-        assert!(KeyRing::from_file(folder.path()).is_err(), "a folder");
+        assert!(KeyRing::from_file(folder.path()).is_err(), "a folder is not a key file");
     }
 }

@@ -127,7 +127,7 @@ mod tests {
         assert!(!format!("{encrypted:?}").contains("whsec_x"));
         assert_eq!(old_ring.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");
         assert_eq!(old_ring.decrypt(&encrypted, "others").unwrap_err(), KeyError::Tampered);
-        assert_ne!(old_ring.encrypt(&secret, "orders").unwrap(), encrypted, "a nonce is used once");
+        assert_ne!(old_ring.encrypt(&secret, "orders").unwrap(), encrypted, "each nonce is new");
         let rotated_ring = KeyRing::parse(&format!("{NEW_KEY}\n{OLD_KEY}\n")).unwrap();
         assert!(!rotated_ring.is_current(&encrypted) && old_ring.is_current(&encrypted));
         assert_eq!(rotated_ring.decrypt(&encrypted, "orders").unwrap().expose(), b"whsec_x");

@@ -21,8 +21,8 @@ pub(in crate::delivery) enum HealthChange {
 }
 
 impl HealthChange {
-    /// The percentage of the failure budget that counts as reported once the event is published: 100 for a pause, 0 for a
-    /// recovery.
+    /// The percentage of the failure budget that counts as reported once this change's event is published: 100 for a pause, 0 for
+    /// a recovery.
     pub(in crate::delivery) fn budget_percent(self) -> i64 {
         match self {
             Self::Failing { percent } => percent.into(),
@@ -35,6 +35,7 @@ impl HealthChange {
 pub(in crate::delivery) struct HealthEvent<'a> {
     pub subscriber: &'a str,
     pub change: HealthChange,
+    /// The failures since the last success; `None` if there are none.
     pub streak: Option<FailureStreak>,
     /// The number of pending deliveries of the subscriber.
     pub pending: i64,

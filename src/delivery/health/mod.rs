@@ -55,9 +55,9 @@ impl<B: Bus> HealthMonitor<B> {
         let (id, now) = (subscriber.id, (self.clock)());
         for (_, result) in attempts {
             if result.is_success() {
-                self.limits.raise(id, subscriber.settings.limit);
+                self.limits.raise_concurrency(id, subscriber.settings.limit);
             } else if result.is_overload() {
-                self.limits.halve(id);
+                self.limits.halve_concurrency(id);
             }
         }
         // The failed attempts since the last success, latest first.
@@ -148,7 +148,7 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(())
     }
 
-    /// Returns the subscriber's health change for which no health event has been published yet.
+    /// Returns the subscriber's health change that no health event has reported yet; `None` if there is no such change.
     fn pending_change(&self, subscriber: &Subscriber) -> Option<(HealthChange, Option<FailureStreak>)> {
         let SubscriberHealth { failures, failing_since, reported_percent, .. } = subscriber.health;
         let streak = failing_since.map(|since| FailureStreak { failures, since, reported_percent });

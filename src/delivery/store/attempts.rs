@@ -9,7 +9,7 @@ use super::{DeliveryState, DeliveryStore};
 use crate::db::{DatabaseError, InputRows, MAX_INPUT_ROWS, SqlDialect, Statement};
 use crate::delivery::subscriber::SubscriberId;
 
-/// A finished attempt and the resulting state of its delivery.
+/// A finished attempt and the resulting state of its delivery. Without a response, `status` and `response_body` are `None`.
 #[derive(Clone, Debug)]
 pub struct RecordedAttempt {
     pub delivery: i64,
@@ -20,11 +20,11 @@ pub struct RecordedAttempt {
     /// The number of the attempt, from 1.
     pub number: i64,
     pub started: Timestamp,
-    /// The attempt's duration in microseconds.
     pub duration_micros: i64,
     pub status: Option<u16>,
+    /// `None` if the attempt succeeded.
     pub error: Option<String>,
-    /// The IP address that was dialled, with the port if there was a response.
+    /// The IP address that was dialled, if known, with the port if there was a response.
     pub address: Option<String>,
     /// The first 16 KB of the response body.
     pub response_body: Option<String>,
@@ -41,7 +41,6 @@ impl RecordedAttempt {
         self.next_attempt.is_none() && !self.is_success
     }
 
-    /// The delivery's state after the attempt.
     fn state(&self) -> DeliveryState {
         match self.next_attempt {
             Some(_) => DeliveryState::Pending,
@@ -61,22 +60,22 @@ impl DeliveryStore {
         // All workers lock the rows of `deliveries` in the order of their ids, which avoids deadlocks.
         let mut attempts: Vec<_> = attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
-        for batch in attempts.chunks(MAX_INPUT_ROWS) {
-            let each = || batch.iter().copied();
+        for chunk in attempts.chunks(MAX_INPUT_ROWS) {
+            let batch = || chunk.iter().copied();
             let attempt_rows = InputRows::default()
-                .with_number_column("started", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
-                .with_number_column("subscriber", each().map(|attempt| Some(attempt.subscriber)))
-                .with_text_column("event", each().map(|attempt| Some(attempt.event_id.clone())))
-                .with_number_column("number", each().map(|attempt| Some(attempt.number)))
-                .with_number_column("duration", each().map(|attempt| Some(attempt.duration_micros)))
-                .with_number_column("status", each().map(|attempt| attempt.status.map(i64::from)))
-                .with_text_column("error", each().map(|attempt| attempt.error.clone()))
-                .with_text_column("address", each().map(|attempt| attempt.address.clone()))
-                .with_text_column("answer", each().map(|attempt| attempt.response_body.clone()))
+                .with_number_column("started", batch().map(|attempt| Some(attempt.started.as_microsecond())))
+                .with_number_column("delivery", batch().map(|attempt| Some(attempt.delivery)))
+                .with_number_column("subscriber", batch().map(|attempt| Some(attempt.subscriber)))
+                .with_text_column("event", batch().map(|attempt| Some(attempt.event_id.clone())))
+                .with_number_column("number", batch().map(|attempt| Some(attempt.number)))
+                .with_number_column("duration", batch().map(|attempt| Some(attempt.duration_micros)))
+                .with_number_column("status", batch().map(|attempt| attempt.status.map(i64::from)))
+                .with_text_column("error", batch().map(|attempt| attempt.error.clone()))
+                .with_text_column("address", batch().map(|attempt| attempt.address.clone()))
+                .with_text_column("answer", batch().map(|attempt| attempt.response_body.clone()))
                 .with_number_column(
                     "next_attempt",
-                    each().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),
+                    batch().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),
                 );
             let insert =
                 format!("insert into {schema}attempts ({0}) select {0} from v", attempt_rows.column_names());
@@ -84,16 +83,16 @@ impl DeliveryStore {
             let next_attempt =
                 |attempt: &RecordedAttempt| attempt.next_attempt.unwrap_or(attempt.started).as_microsecond();
             let delivery_rows = InputRows::default()
-                .with_number_column("delivery", each().map(|attempt| Some(attempt.delivery)))
-                .with_text_column("held", each().map(|attempt| Some(attempt.lease.clone())))
-                .with_text_column("state", each().map(|attempt| Some(attempt.state().as_str().to_owned())))
-                .with_number_column("attempts", each().map(|attempt| Some(attempt.number)))
+                .with_number_column("delivery", batch().map(|attempt| Some(attempt.delivery)))
+                .with_text_column("held", batch().map(|attempt| Some(attempt.lease.clone())))
+                .with_text_column("state", batch().map(|attempt| Some(attempt.state().as_str().to_owned())))
+                .with_number_column("attempts", batch().map(|attempt| Some(attempt.number)))
                 .with_number_column(
                     "since",
-                    each().map(|attempt| Some(attempt.first_attempt.as_microsecond())),
+                    batch().map(|attempt| Some(attempt.first_attempt.as_microsecond())),
                 )
-                .with_number_column("tried", each().map(|attempt| Some(attempt.started.as_microsecond())))
-                .with_number_column("next_attempt", each().map(|attempt| Some(next_attempt(attempt))));
+                .with_number_column("tried", batch().map(|attempt| Some(attempt.started.as_microsecond())))
+                .with_number_column("next_attempt", batch().map(|attempt| Some(next_attempt(attempt))));
             // With `|| ''`, the condition does not match the partial indexes (`state = 'waiting'`), so the planner uses the
             // primary key.
             let update = format!(
@@ -112,16 +111,16 @@ impl DeliveryStore {
             Err(DatabaseError::Unavailable(_)) => self.db.execute_transaction(statements).await,
             result => result,
         };
-        let changed = result?.iter().flatten().map(|row| row.get("id")).collect::<Result<HashSet<_>, _>>()?;
+        let updated = result?.iter().flatten().map(|row| row.get("id")).collect::<Result<HashSet<_>, _>>()?;
         let superseded_attempts =
-            attempts.into_iter().filter(|attempt| !changed.contains(&attempt.delivery)).collect();
+            attempts.into_iter().filter(|attempt| !updated.contains(&attempt.delivery)).collect();
         if let Err(error) = self.update_attempt_counts(superseded_attempts).await {
             warn!(
                 error = error.to_string(),
                 "failed to update the attempt counts of deliveries that another worker has claimed"
             );
         }
-        Ok(changed)
+        Ok(updated)
     }
 
     /// Updates the attempt count and the time of the last attempt of deliveries that another worker has claimed or that were

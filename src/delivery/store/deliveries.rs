@@ -40,7 +40,6 @@ impl std::fmt::Debug for OutgoingEvent {
 /// A delivery to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingDelivery<'a> {
-    /// The event's id.
     pub event_id: &'a str,
     pub subscriber: SubscriberId,
     /// Whether the delivery is created with a lease, so that only this worker attempts it.
@@ -51,7 +50,6 @@ pub struct PendingDelivery<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreatedDelivery {
     pub id: i64,
-    /// The event's id.
     pub event_id: String,
     pub subscriber: SubscriberId,
 }
@@ -82,7 +80,7 @@ impl DeliveryStore {
     /// in the same transaction.
     pub async fn create_deliveries(
         &self,
-        messages: &[OutgoingEvent],
+        events: &[OutgoingEvent],
         pending: &[PendingDelivery<'_>],
         lease: &ClaimLease,
         now: Timestamp,
@@ -90,11 +88,11 @@ impl DeliveryStore {
     ) -> Result<Vec<CreatedDelivery>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut statements = Vec::new();
-        for batch in messages.chunks(MAX_INPUT_ROWS) {
+        for batch in events.chunks(MAX_INPUT_ROWS) {
             let rows = InputRows::default()
-                .with_text_column("event", batch.iter().map(|message| Some(message.id.clone())))
-                .with_text_column("type", batch.iter().map(|message| Some(message.detail_type.clone())))
-                .with_text_column("body", batch.iter().map(|message| Some(message.json.clone())))
+                .with_text_column("event", batch.iter().map(|event| Some(event.id.clone())))
+                .with_text_column("type", batch.iter().map(|event| Some(event.detail_type.clone())))
+                .with_text_column("body", batch.iter().map(|event| Some(event.json.clone())))
                 .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())));
             let insert = format!(
                 "insert into {schema}messages (event, type, body, created) select event, type, body, created from v
@@ -102,17 +100,17 @@ impl DeliveryStore {
             );
             statements.push(Statement::with_rows(rows, insert));
         }
-        let first_insert = statements.len();
+        let first_delivery_insert = statements.len();
         for batch in pending.chunks(MAX_INPUT_ROWS) {
-            let lease_token = |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.token.clone());
-            let lease_until =
-                |pending: &PendingDelivery<'_>| pending.is_claimed.then(|| lease.until.as_microsecond());
+            let token = |delivery: &PendingDelivery<'_>| delivery.is_claimed.then(|| lease.token.clone());
+            let until =
+                |delivery: &PendingDelivery<'_>| delivery.is_claimed.then(|| lease.until.as_microsecond());
             let rows = InputRows::default()
-                .with_text_column("event", batch.iter().map(|pending| Some(pending.event_id.to_owned())))
-                .with_number_column("subscriber", batch.iter().map(|pending| Some(pending.subscriber)))
+                .with_text_column("event", batch.iter().map(|delivery| Some(delivery.event_id.to_owned())))
+                .with_number_column("subscriber", batch.iter().map(|delivery| Some(delivery.subscriber)))
                 .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())))
-                .with_text_column("held", batch.iter().map(lease_token))
-                .with_number_column("held_until", batch.iter().map(lease_until));
+                .with_text_column("held", batch.iter().map(token))
+                .with_number_column("held_until", batch.iter().map(until));
             let insert = format!(
                 "insert into {schema}deliveries
                    (event, subscriber, message, created, since, next_attempt, held, held_until)
@@ -122,7 +120,7 @@ impl DeliveryStore {
             );
             statements.push(Statement::with_rows(rows, insert));
         }
-        let inserts_end = statements.len();
+        let delivery_inserts_end = statements.len();
         if let Some(position) = position {
             let sql =
                 format!("update {schema}dispatch set position = $1 where position is null or position < $1");
@@ -132,13 +130,13 @@ impl DeliveryStore {
             return Ok(Vec::new());
         }
         let results = self.db.execute_transaction(statements).await?;
-        let rows = results.into_iter().take(inserts_end).skip(first_insert).flatten();
+        let rows = results.into_iter().take(delivery_inserts_end).skip(first_delivery_insert).flatten();
         rows.map(|row| claimed_from_row(&row)).filter_map(Result::transpose).collect()
     }
 
-    /// Makes the delivery `id`, or else all deliveries that match `filter`, due now with a new seven days of retries. Their state
-    /// does not matter, but deliveries in flight and those of deleted subscribers are left unchanged. The subscribers' open
-    /// circuits let a probe through immediately. Returns the number of deliveries that were made due.
+    /// Makes the delivery `id`, or without an `id` all deliveries that match `filter`, due now; its seven days of retries start
+    /// again. The state does not matter, but deliveries in flight or of deleted subscribers are left unchanged. The subscribers'
+    /// open circuits let a probe through immediately. Returns the number of deliveries that were made due.
     pub async fn retry_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -167,8 +165,8 @@ impl DeliveryStore {
         Ok(rows.len())
     }
 
-    /// Cancels the delivery `id`, or else all deliveries that match `filter`, if they are pending. Returns the number of
-    /// cancelled deliveries.
+    /// Cancels the delivery `id`, or without an `id` all deliveries that match `filter`; only pending deliveries are cancelled.
+    /// Returns the number of cancelled deliveries.
     pub async fn cancel_deliveries(
         &self,
         filter: &DeliveryFilter,
@@ -241,10 +239,10 @@ impl DeliveryStore {
 /// Returns the delivery in an inserted row; `None` if the delivery was created without a lease.
 fn claimed_from_row(row: &Row) -> Result<Option<CreatedDelivery>, DatabaseError> {
     let token: Option<String> = row.get("held")?;
-    let created = CreatedDelivery {
+    let delivery = CreatedDelivery {
         id: row.get("id")?,
         event_id: row.get("event")?,
         subscriber: row.get("subscriber")?,
     };
-    Ok(token.map(|_| created))
+    Ok(token.map(|_| delivery))
 }

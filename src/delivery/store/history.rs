@@ -69,10 +69,11 @@ pub struct DeliveryView {
     pub attempts: i64,
     pub created: Timestamp,
     pub last_attempt: Option<Timestamp>,
+    /// `None` unless the delivery is pending.
     pub next_attempt: Option<Timestamp>,
-    /// The HTTP status of the last attempt.
+    /// The HTTP status of the last attempt; `None` if no attempt was made or the last one got no response.
     pub status: Option<i64>,
-    /// The error of the last attempt.
+    /// The error of the last attempt; `None` if no attempt was made or the last one succeeded.
     pub error: Option<String>,
 }
 
@@ -81,7 +82,6 @@ pub struct AttemptView {
     /// The number of the attempt, from 1.
     pub number: i64,
     pub started: Timestamp,
-    /// The attempt's duration in microseconds.
     pub duration_micros: i64,
     pub status: Option<i64>,
     pub error: Option<String>,
@@ -143,9 +143,9 @@ impl DeliveryHistory {
     ) -> Result<Vec<DeliveryView>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let (condition, values) = filter.where_clause(schema);
-        let page =
+        let select =
             format!("select d.* from {schema}deliveries d {condition} order by d.id desc limit {limit}");
-        self.query_views(&page, values).await
+        self.query_views(&select, values).await
     }
 
     /// Returns a delivery with its attempts; `None` if the delivery does not exist.

@@ -123,9 +123,9 @@ impl DeliveryStore {
         let mut values: Vec<SqlValue> = vec![subscriber.into(), now.into(), until.into()];
         values.extend(backlog_attempted_before.map(SqlValue::from));
         let to_count = |row: &Row| {
-            let (due, deliveries): (i64, i64) = (row.get("due")?, row.get("deliveries")?);
-            let time = now.checked_add(WAKE_INTERVAL * i32::try_from(due).unwrap_or_default()).unwrap_or(now);
-            Ok((time, usize::try_from(deliveries).unwrap_or_default()))
+            let (intervals, deliveries): (i64, i64) = (row.get("due")?, row.get("deliveries")?);
+            let delay = WAKE_INTERVAL * i32::try_from(intervals).unwrap_or_default();
+            Ok((now.checked_add(delay).unwrap_or(now), usize::try_from(deliveries).unwrap_or_default()))
         };
         self.db.query(sql, values).await?.iter().map(to_count).collect()
     }
@@ -185,22 +185,22 @@ impl DeliveryStore {
         let input = InputRows::default().with_number_column("id", ids.into_iter().map(Some));
         let sql =
             format!("select m.id, m.event, m.type, m.body from v join {schema}messages m on m.id = v.id");
-        let mut messages: HashMap<i64, OutgoingEvent> = HashMap::new();
+        let mut events: HashMap<i64, OutgoingEvent> = HashMap::new();
         for row in self.db.query_with_rows(input, sql).await? {
-            let message = OutgoingEvent {
+            let event = OutgoingEvent {
                 id: row.get("event")?,
                 detail_type: row.get("type")?,
                 json: row.get("body")?,
             };
-            messages.insert(row.get("id")?, message);
+            events.insert(row.get("id")?, event);
         }
         let to_claimed = |row: &Row| {
             let id: i64 = row.get("message")?;
-            let Some(message) = messages.get(&id) else { return Ok(None) };
+            let Some(event) = events.get(&id) else { return Ok(None) };
             Ok(Some(ClaimedDelivery {
                 id: row.get("id")?,
                 subscriber,
-                event: message.clone(),
+                event: event.clone(),
                 attempts: row.get("attempts")?,
                 first_attempt: row.get("since")?,
             }))
@@ -208,11 +208,11 @@ impl DeliveryStore {
         rows.iter().map(to_claimed).filter_map(Result::transpose).collect()
     }
 
-    /// Returns the delivery's id and the lease's token for each of `deliveries` that is pending and leased.
-    pub async fn active_leases(&self, deliveries: &[i64]) -> Result<HashSet<(i64, String)>, DatabaseError> {
+    /// Returns the delivery's id and the lease's token for each of these deliveries that is pending and leased.
+    pub async fn active_leases(&self, delivery_ids: &[i64]) -> Result<HashSet<(i64, String)>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut leases = HashSet::new();
-        for batch in deliveries.chunks(MAX_INPUT_ROWS) {
+        for batch in delivery_ids.chunks(MAX_INPUT_ROWS) {
             let input = InputRows::default().with_number_column("id", batch.iter().copied().map(Some));
             let sql = format!(
                 "select d.id, d.held from v join {schema}deliveries d on d.id = v.id
@@ -226,10 +226,10 @@ impl DeliveryStore {
     }
 
     /// Releases `lease` on deliveries that were not attempted, unless they have a newer lease.
-    pub async fn release(&self, lease: &ClaimLease, deliveries: &[i64]) -> Result<(), DatabaseError> {
+    pub async fn release(&self, lease: &ClaimLease, delivery_ids: &[i64]) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut statements = Vec::new();
-        for batch in deliveries.chunks(MAX_INPUT_ROWS) {
+        for batch in delivery_ids.chunks(MAX_INPUT_ROWS) {
             let input = InputRows::default()
                 .with_number_column("id", batch.iter().copied().map(Some))
                 .with_text_column("held", batch.iter().map(|_| Some(lease.token.clone())));
@@ -245,8 +245,8 @@ impl DeliveryStore {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Releases all leases. It may be called only when the only worker has restarted, because then no lease has an owner any
-    /// more.
+    /// Releases all leases. Only a restarted worker that is the only one may call this, because no other worker then holds a
+    /// lease.
     pub async fn release_all(&self) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql = format!(

@@ -34,7 +34,6 @@ pub struct Recovery {
     pub needs_event: bool,
 }
 
-/// Stores subscribers, their secrets and their health.
 #[derive(Clone)]
 pub struct SubscriberStore {
     db: Database,
@@ -169,8 +168,8 @@ impl SubscriberStore {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Adds `failures` to the number of consecutive failures. If the sum reaches `threshold`, opens the circuit until
-    /// `open_until`.
+    /// Adds `failures` to the number of consecutive failures; `since` is the start of the first added one. If the sum reaches
+    /// `threshold`, opens the circuit until `open_until`.
     pub async fn record_failures(
         &self,
         id: SubscriberId,

@@ -2,7 +2,7 @@
 //!
 //! A claimed delivery may have to wait until its subscriber's concurrency limit permits the attempt. During this wait, the
 //! delivery may be cancelled, or its subscriber paused, deleted or changed. So the worker checks the lease again before it sends
-//! the request, unless the last check is newer than [`LEASE_CHECK_TTL`].
+//! the request, unless the last check is younger than [`LEASE_CHECK_TTL`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -62,6 +62,7 @@ pub enum AttemptOutcome {
 /// The last check of the leases of one subscriber's in-flight deliveries.
 #[derive(Default)]
 pub(super) struct LeaseCheck {
+    /// `None` before the first check.
     checked_at: Option<Instant>,
     /// `None` if the subscriber is paused or deleted.
     subscriber: Option<Arc<PreparedSubscriber>>,
@@ -106,8 +107,8 @@ impl<B: Bus> DeliveryWorker<B> {
             }
         }
         let (subscriber, started) = (delivery.subscriber.clone(), self.now());
-        let attempt_limit = SignedDuration::from_secs(subscriber.settings.timeout.into()) + RECORD_MARGIN;
-        if started.checked_add(attempt_limit).is_ok_and(|end| end > delivery.lease.until) {
+        let max_duration = SignedDuration::from_secs(subscriber.settings.timeout.into()) + RECORD_MARGIN;
+        if started.checked_add(max_duration).is_ok_and(|end| end > delivery.lease.until) {
             return AttemptOutcome::Skipped(delivery);
         }
         let OutgoingEvent { id, detail_type, json } = &*delivery.event;

@@ -53,13 +53,13 @@ const CAPACITY_WAIT: Duration = Duration::from_millis(20);
 /// Returns the current time. Tests pass a clock of their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Creates deliveries, attempts them, and records the results.
 pub struct DeliveryWorker<B> {
     store: DeliveryStore,
     subscribers: SubscriberCache,
     client: DeliveryClient,
     health: HealthMonitor<B>,
     clock: Clock,
+    /// `None` if the caller polls [`DeliveryWorker::claim_due`].
     wake_queue: Option<WakeQueue>,
     limits: SubscriberLimits,
     lease_checks: attempt::LeaseChecks,
@@ -154,25 +154,25 @@ impl<B: Bus> DeliveryWorker<B> {
         position: Option<Position>,
     ) -> Result<Vec<InFlightDelivery>, WorkerError> {
         let (read_at, subscribers) = (Instant::now(), self.subscribers.all().await?);
-        let (mut messages, mut pending) = (Vec::new(), Vec::new());
+        let (mut outgoing_events, mut pairs) = (Vec::new(), Vec::new());
         for event in events {
             let matching = matching_subscribers(event, &subscribers);
             if !matching.is_empty() {
-                messages.push(OutgoingEvent {
+                outgoing_events.push(OutgoingEvent {
                     id: event.id.clone(),
                     detail_type: event.detail_type.clone(),
                     json: event.json.clone(),
                 });
-                pending.extend(matching.into_iter().map(|subscriber| (event, subscriber)));
+                pairs.extend(matching.into_iter().map(|subscriber| (event, subscriber)));
             }
         }
-        if pending.is_empty() && position.is_none() {
+        if pairs.is_empty() && position.is_none() {
             return Ok(Vec::new());
         }
         let inactive_subscribers =
-            if pending.is_empty() { Vec::new() } else { self.store.subscribers.list_inactive().await? };
+            if pairs.is_empty() { Vec::new() } else { self.store.subscribers.list_inactive().await? };
         let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
-        let pending: Vec<_> = pending
+        let pending: Vec<_> = pairs
             .into_iter()
             .map(|(event, subscriber)| {
                 let id = subscriber.id;
@@ -189,13 +189,13 @@ impl<B: Bus> DeliveryWorker<B> {
             .collect();
         let now = self.now();
         let lease = ClaimLease::new(CLAIM_LEASE, now);
-        let created = self.store.create_deliveries(&messages, &pending, &lease, now, position).await?;
-        let messages: HashMap<&str, Arc<OutgoingEvent>> =
-            messages.iter().map(|message| (message.id.as_str(), Arc::new(message.clone()))).collect();
+        // The store returns only the new deliveries with a lease. Every other delivery is attempted by the worker that claims it.
+        let created_deliveries =
+            self.store.create_deliveries(&outgoing_events, &pending, &lease, now, position).await?;
+        let events_by_id: HashMap<&str, Arc<OutgoingEvent>> =
+            outgoing_events.iter().map(|event| (event.id.as_str(), Arc::new(event.clone()))).collect();
         let to_in_flight = |created: CreatedDelivery| {
-            // `created` contains only new deliveries. Deliveries that existed already are attempted by the worker that claims
-            // them.
-            let event = messages.get(created.event_id.as_str())?.clone();
+            let event = events_by_id.get(created.event_id.as_str())?.clone();
             let mut slot = slots.remove(&(created.event_id, created.subscriber))?;
             slot.assign_delivery(created.id);
             Some(InFlightDelivery {
@@ -210,7 +210,7 @@ impl<B: Bus> DeliveryWorker<B> {
                 slot: Some(slot),
             })
         };
-        Ok(created.into_iter().filter_map(to_in_flight).collect())
+        Ok(created_deliveries.into_iter().filter_map(to_in_flight).collect())
     }
 
     /// Claims due deliveries of all subscribers: for each, at most as many as it has free in-flight slots.
@@ -221,12 +221,12 @@ impl<B: Bus> DeliveryWorker<B> {
         self.has_more_due.store(false, Relaxed);
         let now = self.now();
         let mut deliveries = Vec::new();
-        let due = self.store.due_subscribers(now, now).await?;
-        if due.is_empty() {
+        let due_subscribers = self.store.due_subscribers(now, now).await?;
+        if due_subscribers.is_empty() {
             return Ok(deliveries);
         }
         let (read_at, subscribers) = (Instant::now(), self.subscribers.all().await?);
-        for due in due {
+        for due in due_subscribers {
             let Some(subscriber) = subscribers.get(&due.subscriber) else { continue };
             match self.claim_subscriber((subscriber, read_at), due, now).await {
                 Ok(claimed) => deliveries.extend(claimed),
@@ -312,14 +312,14 @@ impl<B: Bus> DeliveryWorker<B> {
     /// The attempts could not be recorded, and no subscriber's health was updated.
     pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), DatabaseError> {
         let records: Vec<_> = finished.iter().map(|attempt| self.recorded_attempt(attempt)).collect();
-        let changed = self.store.record_attempts(&records).await?;
+        let updated_ids = self.store.record_attempts(&records).await?;
         for (attempt, record) in finished.iter_mut().zip(&records) {
             drop(attempt.delivery.slot.take());
-            attempt.is_given_up = record.is_given_up() && changed.contains(&record.delivery);
+            attempt.is_given_up = record.is_given_up() && updated_ids.contains(&record.delivery);
         }
         if let Some(queue) = &self.wake_queue {
-            let retries = records.iter().filter_map(|record| record.next_attempt);
-            if let Err(error) = queue.wake_at(retries, self.now()).await {
+            let retry_times = records.iter().filter_map(|record| record.next_attempt);
+            if let Err(error) = queue.wake_at(retry_times, self.now()).await {
                 warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
             }
         }
@@ -377,11 +377,11 @@ fn matching_subscribers<'s>(
     event: &ArrivedEvent,
     subscribers: &'s PreparedSubscribers,
 ) -> Vec<&'s Arc<PreparedSubscriber>> {
-    let mut parsed: Option<Value> = None;
+    let mut parsed_event: Option<Value> = None;
     let mut matching = Vec::new();
     for subscriber in subscribers.values() {
         let matches_settings = subscriber.matches(&event.detail_type, || {
-            parsed.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
+            parsed_event.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
         });
         // A health event goes only to subscribers that list a type beginning with `hookbridge.`. It never goes to the subscriber
         // that it is about: a failed delivery of the event would cause the next event (a loop).

@@ -23,7 +23,7 @@ const DUE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub struct AttemptRunner<B> {
     worker: Arc<DeliveryWorker<B>>,
     attempts: Mutex<JoinSet<()>>,
-    outcomes: mpsc::UnboundedSender<AttemptOutcome>,
+    outcome_sender: mpsc::UnboundedSender<AttemptOutcome>,
     recorder: JoinSet<()>,
 }
 
@@ -33,10 +33,10 @@ impl<B: Bus> AttemptRunner<B> {
         worker: Arc<DeliveryWorker<B>>,
         on_recorded: impl FnMut(&FinishedAttempt) + Send + 'static,
     ) -> Self {
-        let (outcomes, receiver) = mpsc::unbounded_channel();
+        let (outcome_sender, outcome_receiver) = mpsc::unbounded_channel();
         let mut recorder = JoinSet::new();
-        recorder.spawn(record_outcomes(worker.clone(), receiver, on_recorded));
-        Self { worker, attempts: Mutex::default(), outcomes, recorder }
+        recorder.spawn(record_outcomes(worker.clone(), outcome_receiver, on_recorded));
+        Self { worker, attempts: Mutex::default(), outcome_sender, recorder }
     }
 
     /// Starts to attempt deliveries, and returns immediately.
@@ -44,10 +44,10 @@ impl<B: Bus> AttemptRunner<B> {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         while attempts.try_join_next().is_some() {}
         for delivery in deliveries {
-            let (worker, outcomes) = (self.worker.clone(), self.outcomes.clone());
+            let (worker, outcome_sender) = (self.worker.clone(), self.outcome_sender.clone());
             attempts.spawn(async move {
                 // Sending fails only if the recording task has ended because the runner was dropped.
-                let _ = outcomes.send(worker.attempt(delivery).await);
+                let _ = outcome_sender.send(worker.attempt(delivery).await);
             });
         }
     }
@@ -73,8 +73,8 @@ impl<B: Bus> AttemptRunner<B> {
 
     /// Waits until every submitted attempt has ended and is recorded.
     pub async fn finish(self) {
-        let Self { outcomes, mut recorder, attempts: _attempts, .. } = self;
-        drop(outcomes);
+        let Self { outcome_sender, mut recorder, attempts: _attempts, .. } = self;
+        drop(outcome_sender);
         recorder.join_next().await;
     }
 }
@@ -82,11 +82,11 @@ impl<B: Bus> AttemptRunner<B> {
 /// Records attempts in batches and releases the leases of skipped deliveries, until all senders of outcomes are dropped.
 async fn record_outcomes<B: Bus>(
     worker: Arc<DeliveryWorker<B>>,
-    mut receiver: mpsc::UnboundedReceiver<AttemptOutcome>,
+    mut outcome_receiver: mpsc::UnboundedReceiver<AttemptOutcome>,
     mut on_recorded: impl FnMut(&FinishedAttempt),
 ) {
     let mut outcomes = Vec::new();
-    while receiver.recv_many(&mut outcomes, RECORD_BATCH_SIZE).await > 0 {
+    while outcome_receiver.recv_many(&mut outcomes, RECORD_BATCH_SIZE).await > 0 {
         let (mut attempts, skipped) = AttemptOutcome::partition(std::mem::take(&mut outcomes));
         while let Err(error) = worker.record(&mut attempts).await {
             warn!(error = error.to_string(), "failed to record attempts; retrying");

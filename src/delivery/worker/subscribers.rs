@@ -26,6 +26,7 @@ pub(super) struct SubscriberCache {
 }
 
 /// The subscribers as they were when the store had this `revision`, a number that increases with every change of a subscriber.
+/// An unset `revision` or `keys_refreshed_at` means that the subscribers were never read or the keys never refreshed.
 #[derive(Default)]
 struct CachedSubscribers {
     revision: Option<i64>,
@@ -62,12 +63,12 @@ impl SubscriberCache {
             cached.keys_refreshed_at = Some(Instant::now());
         }
         if cached.revision != Some(revision) || may_have_new_keys {
-            (cached.revision, cached.subscribers) = (Some(revision), self.read().await?);
+            (cached.revision, cached.subscribers) = (Some(revision), self.read_from_store().await?);
         }
         Ok(cached)
     }
 
-    async fn read(&self) -> Result<PreparedSubscribers, WorkerError> {
+    async fn read_from_store(&self) -> Result<PreparedSubscribers, WorkerError> {
         let keys = self.keys.key_ring().await?;
         let mut subscribers = HashMap::new();
         for subscriber in self.store.list(None).await? {

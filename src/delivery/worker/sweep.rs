@@ -30,14 +30,14 @@ impl<B: Bus> DeliveryWorker<B> {
     /// # Errors
     /// The sweep is incomplete; the next sweep does the remaining work.
     pub async fn sweep(&self, deadline: Instant) -> Result<SweepReport, WorkerError> {
-        let report = self.wake_workers().await;
+        let report = self.fail_expired_and_wake_workers().await;
         if let Err(error) = self.health.publish_pending(deadline).await {
             warn!(error = error.to_string(), "failed to publish pending subscriber health events");
         }
         report
     }
 
-    async fn wake_workers(&self) -> Result<SweepReport, WorkerError> {
+    async fn fail_expired_and_wake_workers(&self) -> Result<SweepReport, WorkerError> {
         let mut report = SweepReport { due_count: 0, given_up_count: 0 };
         let now = self.now();
         loop {
@@ -56,10 +56,10 @@ impl<B: Bus> DeliveryWorker<B> {
                 report.due_count += count;
             }
         }
-        let wakes = due_counts
+        let wake_times = due_counts
             .into_iter()
             .flat_map(|(time, count)| std::iter::repeat_n(time, count.div_ceil(DELIVERIES_PER_WAKE)));
-        queue.send(wakes.collect(), now).await?;
+        queue.send(wake_times.collect(), now).await?;
         Ok(report)
     }
 }

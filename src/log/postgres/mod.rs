@@ -1,9 +1,9 @@
 //! The event log in PostgreSQL 15 or later.
 //!
 //! [`PostgresLog::record`] writes a batch in one transaction: first a row in `batches`, then the events by `COPY`, or by `INSERT`
-//! if they are few. A second recorder of the same batch waits for that row. Most batches contain only new events, so `record`
-//! writes without looking for duplicates. If the database reports a duplicate key, `record` rolls back, looks up which events the
-//! log has, and records the others.
+//! if they are few. A second recorder of the same batch waits at this row until the first transaction ends. Most batches contain
+//! only new events, so `record` writes without looking for duplicates. If the database reports a duplicate key, `record` rolls
+//! back, looks up which events the log has, and records the others.
 
 mod order;
 mod partitions;
@@ -131,7 +131,7 @@ impl PostgresLog<'_> {
             .into_iter()
             .enumerate()
             .filter(|(index, _)| is_new(index))
-            .map(|(_, record)| record)
+            .map(|(_, indexed_event)| indexed_event)
             .collect())
     }
 
@@ -177,7 +177,7 @@ async fn insert_batch(
 ) -> Result<Result<i64, RecordOutcome>, DatabaseError> {
     let to_i32 = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     // Bind times as text: PostgreSQL parses this format unambiguously from the year 1 to 9999.
-    let time = |time: Timestamp| format!("{time:.6}");
+    let to_text = |time: Timestamp| format!("{time:.6}");
     let row = sqlx::query(
         "insert into hookbridge.batches (origin, events, repeats, unrecognized, oldest, newest)
          values ($1, $2, $3, $4, $5::timestamptz, $6::timestamptz) on conflict (origin) do nothing returning id",
@@ -186,8 +186,8 @@ async fn insert_batch(
     .bind(to_i32(batch.events.len() - duplicates))
     .bind(to_i32(duplicates))
     .bind(to_i32(batch.unrecognized_count))
-    .bind(time_range.map(|(oldest, _)| time(oldest)))
-    .bind(time_range.map(|(_, newest)| time(newest)))
+    .bind(time_range.map(|(oldest, _)| to_text(oldest)))
+    .bind(time_range.map(|(_, newest)| to_text(newest)))
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = row {

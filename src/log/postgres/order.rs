@@ -1,11 +1,10 @@
 //! Event positions and ordered reads in PostgreSQL.
 //!
-//! A batch gets its positions after its commit. If it took them before its commit, a slow transaction could insert events before
-//! those that a reader has already seen. The SQL function `hookbridge.sequence` (`0002_order.sql`) assigns positions to every
-//! committed batch, one caller at a time. Recorders call it after their commit and readers before they read, so the transaction
-//! of a recorder never waits for its positions.
+//! A batch gets its positions after its commit. If a batch took positions before its commit, a slow transaction could insert
+//! events before events that a reader has already seen. The SQL function `hookbridge.sequence` (`0002_order.sql`) assigns
+//! positions to every committed batch, one caller at a time. Recorders call the function after their commit and readers before
+//! they read, so the transaction of a recorder never waits for its positions.
 
-use std::ops::Range;
 #[cfg(feature = "command")]
 use std::sync::Weak;
 
@@ -21,8 +20,8 @@ use super::PostgresLog;
 use crate::db::{CancelSafeConnection, DATABASE_TIMEOUT, DatabaseError, Session};
 #[cfg(feature = "command")]
 use crate::log::event_log::LogState;
-use crate::log::order::{EventFilter, PageLimit, Position, PositionedEvent};
-use crate::log::page;
+use crate::log::order::{Position, PositionedEvent};
+use crate::log::page::{self, RangeRead};
 use crate::log::sql::LogDialect;
 
 #[cfg(feature = "command")]
@@ -50,24 +49,22 @@ pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
 }
 
 impl PostgresLog<'_> {
-    /// Reads the events of one range, and reads them again in a new session if the first session does not see every partition.
-    /// `ranges` holds all requested positions and the part to read now.
+    /// Reads the events at the positions `range.window`; `None` if some of the requested positions have expired. Reads the
+    /// events again in a new session if the first session does not see every partition.
     pub(in crate::log) async fn read_range(
         &self,
-        ranges: (&Range<Position>, &Range<Position>),
-        filter: &EventFilter,
-        page_limit: PageLimit,
+        range: RangeRead<'_>,
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
-        let mut result = read(&mut guard.connection, ranges, filter, page_limit).await?;
+        let mut result = read(&mut guard.connection, range).await?;
         guard.is_reusable = result.missing_count <= 0;
         // This session's catalog cache may miss a partition that another session has just attached. A new session reads the
-        // catalogs again. If the same number of events is missing in it, the events were deleted by hand.
+        // catalogs again. If the new session misses as many events, the events were deleted by hand.
         while result.missing_count > 0 {
             let options = self.pool.connect_options();
             let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
             let mut connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            let retry = read(&mut connection, ranges, filter, page_limit).await?;
+            let retry = read(&mut connection, range).await?;
             connection.close().await?;
             let is_unchanged = retry.missing_count == result.missing_count;
             result = retry;
@@ -97,10 +94,8 @@ impl PostgresLog<'_> {
 
 async fn read(
     connection: &mut PgConnection,
-    ranges: (&Range<Position>, &Range<Position>),
-    filter: &EventFilter,
-    page_limit: PageLimit,
+    range: RangeRead<'_>,
 ) -> Result<page::RangeReadResult, DatabaseError> {
     let mut session = Session::Postgres(connection);
-    page::read_range(&mut session, LogDialect::POSTGRES, ranges, filter, page_limit).await
+    page::read_range(&mut session, LogDialect::POSTGRES, range).await
 }

@@ -15,12 +15,12 @@ use crate::log::{MaintenanceReport, NewEvent, RetentionPolicy};
 
 /// The advisory lock that serializes the creation of partitions.
 const ADVISORY_LOCK: i64 = 0x686f_6f6b;
-/// Makes DDL fail if it does not get its table lock soon: every later session that uses the table queues behind a waiting DDL
-/// statement. A later call retries the DDL.
+/// Makes a DDL statement fail if it waits longer than three seconds for its table lock, because every later session that uses the
+/// table queues behind the waiting statement. The next recording or maintenance run tries the DDL again.
 const SET_LOCK_TIMEOUT: &str = "set local lock_timeout = '3s'";
 /// The number of weeks after the current one whose partitions are created in advance.
 const WEEKS_AHEAD: i64 = 4;
-/// How many weeks back a week still gets a partition: ten years. Older events stay in the default partition.
+/// The number of weeks before the current one that can get a partition: ten years. Older events stay in the default partition.
 const WEEKS_BACK: i64 = 522;
 
 /// Marks SQL as safe although it contains values that cannot be bound: constants, batch ids, times, and names of partitions,
@@ -74,18 +74,18 @@ impl PostgresLog<'_> {
     }
 }
 
-/// Whether a batch that is being recorded has events in the default partition although their week should have its own. This
-/// happens if the partition of a known week was dropped, or if this session's catalog cache misses a new partition. A search for
-/// a time range does not find such events.
+/// Whether a batch that is being recorded has events in the default partition although their week should have its own partition:
+/// the partition of a known week was dropped, or this session's catalog cache misses a new partition. A search for a time range
+/// would not find such events.
 pub(super) async fn has_events_in_default_partition(
     connection: &mut PgConnection,
-    batch: i64,
+    batch_id: i64,
 ) -> Result<bool, sqlx::Error> {
     let current_week = Week::containing(Timestamp::now());
     let (from, to) =
         (current_week.add_weeks(-WEEKS_BACK).start(), current_week.add_weeks(WEEKS_AHEAD + 1).start());
     let exists_sql = format!(
-        "select exists (select from hookbridge.events_default where batch = {batch} and time >= '{from}' and time < '{to}')"
+        "select exists (select from hookbridge.events_default where batch = {batch_id} and time >= '{from}' and time < '{to}')"
     );
     sqlx::query(trusted_sql(exists_sql)).persistent(false).fetch_one(connection).await?.try_get(0)
 }
@@ -97,7 +97,7 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
         where i.inhparent = 'hookbridge.events'::regclass and i.inhrelid = to_regclass($1))";
     let qualified_name = format!("hookbridge.{table}");
     if sqlx::query(exists_sql).bind(&qualified_name).fetch_one(&mut *connection).await?.try_get(0)? {
-        // The session that creates a partition holds this lock until its commit has invalidated the other sessions' catalog
+        // The session that creates a partition holds this advisory lock until its commit has invalidated other sessions' catalog
         // caches. Wait for the lock, so that no event enters the partition while a reader's session may still miss the partition.
         sqlx::query("select pg_advisory_xact_lock_shared($1)")
             .bind(ADVISORY_LOCK)
@@ -112,7 +112,7 @@ async fn create_partition(connection: &mut PgConnection, week: Week) -> Result<b
     if sqlx::query(exists_sql).bind(&qualified_name).fetch_one(&mut *transaction).await?.try_get(0)? {
         return Ok(false);
     }
-    // The exclusive lock keeps new events out of the default partition while this statement moves its rows of the week.
+    // The exclusive lock keeps other sessions from inserting into the default partition while the rows of the week are moved.
     sqlx::raw_sql(trusted_sql(format!(
         "create table hookbridge.{table} (like hookbridge.events including all);
          lock table hookbridge.events_default in access exclusive mode;
@@ -197,8 +197,8 @@ async fn move_from_default(connection: &mut PgConnection, week: Week) -> Result<
     Ok(())
 }
 
-/// Finds the cutoff time such that the log is about `max_bytes` large without the events recorded before it, estimated from the
-/// average event size; `None` if the log is small enough. The cutoff is the end of a week, because whole weeks are dropped.
+/// Estimates, from the average event size, the time such that the log is about `max_bytes` large without the events recorded
+/// before that time; `None` if the log is small enough. The time is the end of a week, because whole weeks are dropped.
 async fn find_size_cutoff(
     log: &PostgresLog<'_>,
     max_bytes: u64,
@@ -231,8 +231,8 @@ async fn find_size_cutoff(
     Ok(Some(week.add_weeks(1).min(current_week).start()))
 }
 
-/// Removes the events that were both recorded and happened before `cutoff`. First it expires the batches recorded before
-/// `cutoff`, so that their positions can no longer be read. Then it drops each older partition whose events all belong to expired
+/// Removes the events that were both recorded and happened before `cutoff`. First expires the batches recorded before
+/// `cutoff`, so that their positions can no longer be read. Then drops each older partition whose events all belong to expired
 /// batches, and deletes the expired events of the other partitions row by row.
 async fn expire_before(
     connection: &mut PgConnection,
@@ -271,8 +271,8 @@ async fn expire_before(
     last_error.map_or(Ok(()), Err)
 }
 
-/// Whether every event in a partition belongs to an expired batch: all batch ids in the partition are lower than those of the
-/// batches that have not expired. Batch ids ascend roughly in the order of recording.
+/// Whether every event in a partition belongs to an expired batch. The check is that all batch ids in the partition are lower
+/// than those of unexpired batches. Old partitions normally pass, because batch ids ascend roughly in the order of recording.
 async fn is_partition_expired(connection: &mut PgConnection, table: &str) -> Result<bool, DatabaseError> {
     let sql = format!(
         "select coalesce((select max(batch) from hookbridge.{table}) < (select min(id) from hookbridge.batches where events > 0), true)"

@@ -17,8 +17,8 @@ const NULL_LENGTH: i32 = -1;
 const FIXED_COLUMNS: [&str; 10] =
     ["time", "id", "source", "type", "batch", "place", "account", "region", "resources", "detail"];
 
-/// The maximum number of rows that are written by `INSERT`; more rows use `COPY`. The driver sends `COPY` data in two packets
-/// without TCP_NODELAY, so the second packet waits for the acknowledgement of the first, which the server may delay by 40 ms.
+/// The maximum number of rows that are written by `INSERT`; more rows use `COPY`. `COPY` is slow for few rows: the driver sends
+/// two packets without TCP_NODELAY, so the second waits for the acknowledgement of the first, which may be delayed by 40 ms.
 pub(super) const MAX_INSERT_ROWS: usize = 40;
 
 static ALL_COLUMNS: LazyLock<String> = LazyLock::new(|| {

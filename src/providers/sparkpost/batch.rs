@@ -71,7 +71,7 @@ fn parse_polled_events(results: &[&RawValue], received: Timestamp) -> (Vec<NewEv
     (events, unrecognized_count)
 }
 
-/// The name of the group. A group is the object that wraps an event of this type in a webhook.
+/// The name of the group: the object in which a webhook wraps an event of this type.
 fn event_group(event_type: Option<&str>) -> &'static str {
     match event_type.unwrap_or_default() {
         "click" | "open" | "initial_open" | "amp_click" | "amp_open" | "amp_initial_open" => "track_event",
@@ -112,8 +112,8 @@ fn parse_element(
         .get("timestamp")
         .and_then(|time| parse_timestamp(time.get()))
         .filter(|time| is_recordable(*time));
-    // Truncate the time to whole seconds, so that an event has the same time from both sources: the Events API states
-    // milliseconds, and webhooks do not.
+    // Truncate the time to whole seconds, so that an event has the same time from a webhook and from the Events API: the
+    // Events API states milliseconds, and webhooks do not.
     let time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received);
     Ok(Some(NewEvent {
         time,
@@ -157,7 +157,7 @@ mod tests {
             );
         }
         let summary =
-            |r: &NewEvent<'_>| format!("{} {} {}", r.detail_type, &r.id[..r.id.len().min(18)], r.time);
+            |e: &NewEvent<'_>| format!("{} {} {}", e.detail_type, &e.id[..e.id.len().min(18)], e.time);
         (events.iter().map(summary).collect(), unrecognized)
     }
 

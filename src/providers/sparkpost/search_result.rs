@@ -1,7 +1,7 @@
-//! An event in the format of SparkPost's Events API, which differs slightly from the webhook's.
+//! An event in the format of SparkPost's Events API, which differs slightly from the format of webhooks.
 //!
-//! Source: "Events API", <https://developers.sparkpost.com/api/events/>. A result is the event without its wrapper
-//! object; times are in ISO 8601 and UTC, and numbers are JSON numbers.
+//! Source: "Events API", <https://developers.sparkpost.com/api/events/>. A search result is the event without its
+//! wrapper object; times are in ISO 8601 and UTC, and numbers are JSON numbers.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -66,8 +66,8 @@ fn parse_number(text: &str) -> Option<Value> {
     (number.to_string() == text).then(|| number.into())
 }
 
-/// The JSON value. `serde_json` rejects lone surrogates: in a string they become U+FFFD, and an array or object that
-/// contains one becomes `null`.
+/// Parses a value unchanged, except for lone surrogates, which `serde_json` rejects: in a string, a lone surrogate becomes
+/// U+FFFD characters; an array or object that contains a lone surrogate becomes `null`.
 fn verbatim_value(value: &RawValue) -> Value {
     serde_json::from_str(value.get())
         .unwrap_or_else(|_| scalar_text(value).map_or(Value::Null, |text| Value::from(text.into_owned())))

@@ -24,10 +24,10 @@ use crate::serve::terminal::Terminal;
 
 /// The maximum number of events that one query reads from the log.
 const READ_BATCH_EVENTS: usize = 500;
-/// The maximum total size of the events' `detail` that one query reads from the log.
+/// The maximum total size of the `detail` fields that one query reads from the log.
 const READ_BATCH_BYTES: usize = 4 << 20;
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
-const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long finished deliveries and their attempts are kept.
 const RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How long attempts in flight may take to finish at shutdown.
@@ -58,7 +58,7 @@ pub(in crate::serve) async fn run(
     terminal: Terminal,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    // Only one process uses a SQLite log, so the process that holds the remaining claims has ended.
+    // Only one process uses a SQLite log, so a claim that is left belongs to a process that has ended.
     if log.database().is_embedded()
         && let Err(error) = worker.store().release_all().await
     {
@@ -72,7 +72,7 @@ pub(in crate::serve) async fn run(
         tokio::join!(
             create_deliveries(&worker, &log, &runner),
             attempt_due_deliveries(&worker, &runner),
-            apply_retention(&worker),
+            run_hourly_maintenance(&worker),
         )
     };
     tokio::select! {
@@ -168,15 +168,15 @@ async fn attempt_due_deliveries(worker: &Arc<ServedWorker>, runner: &AttemptRunn
 
 /// Once an hour, fails pending deliveries whose seven days are over, publishes pending health events, and deletes finished
 /// deliveries and attempts older than [`RETENTION`].
-async fn apply_retention(worker: &Arc<ServedWorker>) {
+async fn run_hourly_maintenance(worker: &Arc<ServedWorker>) {
     loop {
-        if let Err(error) = worker.sweep(Instant::now() + RETENTION_INTERVAL).await {
+        if let Err(error) = worker.sweep(Instant::now() + MAINTENANCE_INTERVAL).await {
             warn!(error = error.to_string(), "failed to expire old deliveries");
         }
         let cutoff = worker.now().checked_sub(RETENTION).unwrap_or_default();
         if let Err(error) = worker.store().delete_expired(cutoff).await {
             warn!(error = error.to_string(), "retention cleanup failed; expired rows remain");
         }
-        sleep(RETENTION_INTERVAL).await;
+        sleep(MAINTENANCE_INTERVAL).await;
     }
 }

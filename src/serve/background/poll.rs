@@ -56,16 +56,16 @@ pub(in crate::serve) async fn run(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
-        let mut is_healthy = false;
+        let mut last_poll_succeeded = false;
         loop {
             let result = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
             match &result {
                 // A successful poll is printed only if it is the first poll or follows a failed one.
-                Ok(summary) if !is_healthy => terminal.print_polled(poller.provider.name, summary),
+                Ok(summary) if !last_poll_succeeded => terminal.print_polled(poller.provider.name, summary),
                 Ok(_) => {}
                 Err(error) => terminal.print_poll_error(poller.provider.name, error),
             }
-            is_healthy = result.is_ok();
+            last_poll_succeeded = result.is_ok();
             sleep(POLL_INTERVAL).await;
         }
     };

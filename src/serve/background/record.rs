@@ -23,7 +23,7 @@ const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// The recorder of `hookbridge serve`. Its `bus` is `None`, so it publishes nothing; the type parameter is only a placeholder.
+/// The recorder of `hookbridge serve`. Its `bus` is `None`, so the recorder publishes nothing; `EventBridge` is a placeholder.
 pub(in crate::serve) type ServedRecorder = Recorder<EventBridge>;
 
 /// A batch whose recording failed and is retried.

@@ -142,6 +142,7 @@ pub struct ServeSettings {
     pub bus: BusSetting,
     pub archive: ArchiveUrl,
     pub database: DatabaseAddress,
+    /// The API token; if it is `None`, the API accepts only local requests, and with `public_url` no requests.
     pub token: Option<String>,
     pub polls: PollSettings,
     pub delivery: DeliverySettings,
@@ -160,7 +161,7 @@ pub struct ServeSettings {
 pub struct SettingsError(String);
 
 impl ServeFlags {
-    /// Returns these settings, with the value from `file` for each setting that is missing here.
+    /// Returns these settings, with the value from `file` for each setting that is missing in `self`.
     fn or(self, file: Self) -> Self {
         let list = |flags: Vec<String>, file: Vec<String>| if flags.is_empty() { file } else { flags };
         // A later pair overrides an earlier one of the same provider, so the flags' pairs follow the file's.
@@ -289,7 +290,7 @@ fn read_config(path: &PathBuf) -> Result<ServeFlags, SettingsError> {
         // are used.
         let before = error.span().map_or("", |span| &text[..span.start]);
         let line = before.matches('\n').count();
-        // For an unknown field, the message names only the field. For a wrong type it quotes the value, so it is replaced.
+        // For an unknown field, the message contains no value. For a wrong type, the message quotes the value, so it is replaced.
         let message = error.message();
         let detail = if message.starts_with("unknown field") {
             message.to_owned()

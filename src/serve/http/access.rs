@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::api::{ApiToken, Authenticator, MAX_BODY_BYTES, TokenList};
 use crate::serve::config::ServeSettings;
 
-/// The time to receive the body of a request to the API.
+/// The maximum time to receive the body of a request to the API.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which clients may use the endpoints that return personal data: clients with the token, clients on this machine, or none.

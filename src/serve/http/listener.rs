@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::warn;
 
-/// The time to receive the headers of a request, on new and on kept-alive connections.
+/// The maximum time to receive the headers of a request, on new and on kept-alive connections.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long requests in flight may take to finish at shutdown.
@@ -31,8 +31,8 @@ pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::R
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most likely the process has no file descriptor left. The loop retries after a pause, because connections that
-                // close release theirs.
+                // Most likely the process has no file descriptor left. The loop retries after a pause, because each connection
+                // that closes releases its descriptor.
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;

@@ -19,7 +19,7 @@ use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
 
-/// The time to answer a webhook: slightly less than the timeout of most providers.
+/// The maximum time to answer a webhook: slightly less than the timeout of most providers.
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
 
 struct WebhookRoute {
@@ -54,11 +54,11 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let deadline = Instant::now() + HANDLING_TIMEOUT;
     let (parts, body) = request.into_parts();
     let provider = route.endpoint.handler.provider;
-    // The handler rejects a request that is not a POST or has no signature header, so it takes no permit and its body is not
-    // read.
-    let is_plausible =
+    // The handler rejects a request that is not a POST or has no signature header, so such a request needs no permit, and its
+    // body is not read.
+    let may_be_signed =
         parts.method == Method::POST && parts.headers.contains_key(provider.signature_scheme.header);
-    let (body, _permit) = if is_plausible {
+    let (body, _permit) = if may_be_signed {
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
             Err(rejected) => {
@@ -96,11 +96,11 @@ fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
 
 async fn not_found() -> Response {
     let endpoints = providers::PROVIDERS.map(|p| format!("/hooks/{}", p.name)).join(", ");
-    let searches = crate::api::SEARCH_PATHS.join(", ");
+    let search_paths = crate::api::SEARCH_PATHS.join(", ");
     text_response(
         StatusCode::NOT_FOUND,
         &format!(
-            "Not Found. Paths: /, {endpoints}, /events, /consumers, /openapi.json, {searches}, /subscribers, /deliveries"
+            "Not Found. Paths: /, {endpoints}, /events, /consumers, /openapi.json, {search_paths}, /subscribers, /deliveries"
         ),
     )
 }
