@@ -114,13 +114,13 @@ impl TokenList {
     /// Looks up a token by its hash. Every entry is compared in constant time, so that the response time reveals no hash.
     fn authenticate(&self, token: &str) -> Option<AuthenticatedToken> {
         let hash = hex::encode(Sha256::digest(token));
-        let mut found = None;
+        let mut matching_entry = None;
         for entry in &self.tokens {
             if bool::from(entry.sha256.to_ascii_lowercase().as_bytes().ct_eq(hash.as_bytes())) {
-                found = Some(entry);
+                matching_entry = Some(entry);
             }
         }
-        found.map(|entry| AuthenticatedToken {
+        matching_entry.map(|entry| AuthenticatedToken {
             name: Some(entry.name.clone()),
             scope: entry.sources.clone().map_or(TokenScope::AllSources, TokenScope::Sources),
         })
@@ -158,9 +158,9 @@ impl Authenticator {
             Self::Tokens(tokens) => Ok(tokens.authenticate(token)),
             Self::SecretsManager(cache) => {
                 let current: Arc<SecretVersion> = cache.current().await?;
-                let found = TokenList::from_secret(&current)?.authenticate(token);
-                if found.is_some() {
-                    return Ok(found);
+                let authenticated_token = TokenList::from_secret(&current)?.authenticate(token);
+                if authenticated_token.is_some() {
+                    return Ok(authenticated_token);
                 }
                 // The token may have been created after the token list was cached, so look for a newer version of the list.
                 match cache.newer(&current).await? {

@@ -213,8 +213,8 @@ impl Consumers<'_> {
 
 /// Parses a query string. Returns the event query, and the duration of the lease from the parameter `lease` (in seconds).
 fn parse_query(query: &str) -> Result<(EventQuery, Duration), ApiError> {
-    let is_lease = |pair: &&str| pair.split('=').next() == Some("lease");
-    let (lease_pairs, other_pairs): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease);
+    let is_lease_parameter = |pair: &&str| pair.split('=').next() == Some("lease");
+    let (lease_pairs, other_pairs): (Vec<_>, Vec<_>) = query.split('&').partition(is_lease_parameter);
     let seconds = match lease_pairs.as_slice() {
         [] => DEFAULT_LEASE_SECONDS,
         [pair] => pair["lease".len()..].trim_start_matches('=').parse().unwrap_or(0),

@@ -17,7 +17,7 @@ const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
 
 /// The query of `GET /deliveries`, and the body of `POST /deliveries/retry` and `POST /deliveries/cancel`. A filter that is
-/// `None` matches every delivery.
+/// `None` matches every delivery; a `limit` that is `None` means [`DEFAULT_PAGE_SIZE`].
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct DeliveryQuery {
@@ -85,8 +85,8 @@ async fn change_selected(
     if action == "retry" {
         query.status = query.status.or(Some(DeliveryState::Failed));
     }
-    let changed = change_deliveries(service, action, &query.into_filter(), None).await?;
-    ok_response(&json!({"object": "done", "deliveries": changed}))
+    let changed_count = change_deliveries(service, action, &query.into_filter(), None).await?;
+    ok_response(&json!({"object": "done", "deliveries": changed_count}))
 }
 
 /// Retries or cancels one delivery.
@@ -140,11 +140,11 @@ async fn change_deliveries(
     id: Option<i64>,
 ) -> Result<usize, ApiError> {
     let now = (service.clock)();
-    let changed = match action {
+    let changed_count = match action {
         "retry" => service.store.retry_deliveries(filter, id, now).await,
         _ => service.store.cancel_deliveries(filter, id).await,
     };
-    Ok(changed.map_err(SubscriberServiceError::from)?)
+    Ok(changed_count.map_err(SubscriberServiceError::from)?)
 }
 
 impl DeliveryQuery {

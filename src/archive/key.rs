@@ -1,7 +1,7 @@
 //! Object keys of archive entries.
 //!
-//! Entries with different ids get different keys. But on a case-insensitive file system, keys that differ only in case name the
-//! same file.
+//! Entries with different ids get different keys. But on a case-insensitive file system, two keys that differ only in upper
+//! and lower case lead to the same file.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest as _, Sha256};

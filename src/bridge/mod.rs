@@ -239,8 +239,8 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         deadline: Instant,
     ) -> Outcome {
         let result = match &self.overflow_store {
-            // In some regions, EventBridge rejects entries over 256 KiB. The bus failed before it could accept or reject
-            // this entry, and every redrive of a rejected entry would fail, so spill a claim check instead.
+            // In some regions, EventBridge rejects entries over 256 KiB. If the region of the bus is one of them, every redrive
+            // of this event would fail, so spill a claim check instead.
             Some(overflow_store) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
                 match overflow_store.store_detail(self.provider.name, &event, midpoint(deadline)).await {
                     Ok(claim_check) => queue.publish(&Arc::new(claim_check), deadline).await,
@@ -259,7 +259,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     }
 
     /// Adds the time of arrival to an event that has no time, unless the event then exceeds the entry limit.
-    /// For an event without a time, EventBridge uses the time of the redrive.
+    /// EventBridge would assign the time of the redrive to a spilled event without a time.
     fn with_arrival_time(&self, event: &Arc<Event>, received_at: Timestamp) -> Arc<Event> {
         let event_with_time = Event { time: event.time.or(Some(received_at)), ..Event::clone(event) };
         if event_with_time.entry_size() <= self.max_entry_bytes {

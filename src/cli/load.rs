@@ -21,7 +21,7 @@ use crate::util::output;
 
 /// The number of batches that are recorded concurrently.
 const CONCURRENT_BATCHES: usize = 8;
-/// The timeout for recording one batch.
+/// The timeout for recording one batch, and for listing one page of the archive.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// The minimum time between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,8 +87,8 @@ pub enum LoadError {
 #[derive(Default)]
 struct Progress {
     summary: RecordSummary,
-    batches: usize,
-    already_recorded: usize,
+    listed_batches: usize,
+    already_recorded_batches: usize,
     /// The keys and errors of the first failed batches.
     first_failures: Vec<String>,
     failed_batches: usize,
@@ -139,8 +139,8 @@ async fn load(
                 error => LoadError::Archive { archive: url.to_string(), error },
             })?;
             let Some(ArchivePage { last_key, batch_count, unrecorded_keys }) = page else { break };
-            progress.batches += batch_count;
-            progress.already_recorded += batch_count - unrecorded_keys.len();
+            progress.listed_batches += batch_count;
+            progress.already_recorded_batches += batch_count - unrecorded_keys.len();
             for key in unrecorded_keys {
                 if tasks.len() == CONCURRENT_BATCHES {
                     progress.add_result(tasks.join_next().await, log_error)?;
@@ -163,7 +163,7 @@ async fn load(
         progress.add_result(tasks.join_next().await, log_error)?;
     }
     recorder.log.assign_positions().await.map_err(log_error)?;
-    if progress.batches == 0 {
+    if progress.listed_batches == 0 {
         let folders = providers::PROVIDERS.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
     }
@@ -175,7 +175,7 @@ type BatchResult = (String, Result<RecordSummary, RecordError>);
 
 impl Progress {
     /// Adds the result of a finished batch. Fails, and so ends the load, if the log is unavailable or rejects the credentials;
-    /// any other failure of a batch is only counted.
+    /// after any other failure of a batch, the load continues with the other batches.
     fn add_result(
         &mut self,
         result: Option<Result<BatchResult, JoinError>>,
@@ -207,7 +207,7 @@ impl Progress {
         let RecordSummary { new_events, duplicates, unrecognized_events: unrecognized, .. } = self.summary;
         format!(
             "{} batches, {} already recorded; {new_events} new events, {duplicates} duplicates, {unrecognized} unrecognized and recorded unchanged",
-            self.batches, self.already_recorded
+            self.listed_batches, self.already_recorded_batches
         )
     }
 
@@ -215,8 +215,8 @@ impl Progress {
         let RecordSummary { new_events, duplicates, unrecognized_events: unrecognized, .. } = self.summary;
         output::print_line(&if json {
             serde_json::json!({
-                "batches": self.batches,
-                "before": self.already_recorded,
+                "batches": self.listed_batches,
+                "before": self.already_recorded_batches,
                 "failed": self.failed_batches,
                 "events": new_events,
                 "repeats": duplicates,

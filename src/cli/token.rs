@@ -86,8 +86,9 @@ async fn edit_secret(
     edit: impl Fn(&mut TokenList) -> Result<(), TokenError>,
 ) -> Result<(), TokenError> {
     let secret_error = |error: String| TokenError::Secret(secret.to_owned(), error);
-    // The last version that was read, and the number of rejected edits of that version. The number makes the next attempt use
-    // another version id. Otherwise every attempt would fail after a rollback to a version that was edited before.
+    // The last version that was read, and the number of rejected edits of that version. The number makes each attempt use
+    // another version id. Without it, no attempt would succeed after an operator made an older version current again: if that
+    // version was edited before, the version id that derives from it already exists.
     let (mut last_version, mut rejections) = (String::new(), 0);
     for _ in 0..MAX_EDIT_ATTEMPTS {
         let response = client.get_secret_value().secret_id(secret).send().await;

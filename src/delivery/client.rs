@@ -18,7 +18,7 @@ use crate::util::http_client;
 /// The maximum number of bytes of a response body that are recorded.
 const MAX_RECORDED_BODY_BYTES: usize = 16 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The request header with the event's type, which is missing in a body of the form [`Envelope::Body`](super::Envelope::Body).
+/// The request header with the event's type. A body of the form [`Envelope::Body`](super::Envelope::Body) lacks the type.
 const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("hookbridge-event-type");
 /// The request header with the number of the attempt, from 1.
 const ATTEMPT_HEADER: HeaderName = HeaderName::from_static("hookbridge-attempt");

@@ -55,15 +55,14 @@ pub(super) struct InFlightSlot {
 pub(super) struct AttemptPermit {
     limits: SubscriberLimits,
     subscriber: SubscriberId,
-    /// `None` only while the `AttemptPermit` is dropped.
+    /// `None` only while the `AttemptPermit` is being dropped.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 struct SubscriberLimit {
     used_slots: u32,
     in_flight_bytes: usize,
-    /// The ids of the deliveries in flight.
-    delivery_ids: Vec<i64>,
+    in_flight_ids: Vec<i64>,
     /// The maximum number of attempts that run at the same time.
     concurrency: u32,
     permits: Arc<Semaphore>,
@@ -79,7 +78,7 @@ impl InFlightSlot {
     pub(super) fn assign_delivery(&mut self, delivery_id: i64) {
         self.delivery_id = Some(delivery_id);
         if let Some(state) = self.limits.lock().get_mut(&self.subscriber) {
-            state.delivery_ids.push(delivery_id);
+            state.in_flight_ids.push(delivery_id);
         }
     }
 
@@ -121,8 +120,8 @@ impl Drop for InFlightSlot {
         let is_half_free = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
             state.used_slots = state.used_slots.saturating_sub(1);
             state.in_flight_bytes = state.in_flight_bytes.saturating_sub(self.bytes);
-            if let Some(index) = state.delivery_ids.iter().position(|id| Some(*id) == self.delivery_id) {
-                state.delivery_ids.swap_remove(index);
+            if let Some(index) = state.in_flight_ids.iter().position(|id| Some(*id) == self.delivery_id) {
+                state.in_flight_ids.swap_remove(index);
             }
             state.is_half_free()
         });
@@ -158,7 +157,7 @@ impl SubscriberLimit {
         Self {
             used_slots: 0,
             in_flight_bytes: 0,
-            delivery_ids: Vec::new(),
+            in_flight_ids: Vec::new(),
             concurrency,
             permits: Arc::new(Semaphore::new(concurrency as usize)),
             permits_to_forget: 0,
@@ -233,7 +232,7 @@ impl SubscriberLimits {
 
     /// Returns the ids of a subscriber's deliveries in flight.
     pub(super) fn delivery_ids(&self, id: SubscriberId) -> Vec<i64> {
-        self.lock().get(&id).map(|state| state.delivery_ids.clone()).unwrap_or_default()
+        self.lock().get(&id).map(|state| state.in_flight_ids.clone()).unwrap_or_default()
     }
 
     /// Waits until every subscriber has at least half of its slots free.

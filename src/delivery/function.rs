@@ -77,11 +77,11 @@ impl<B: Bus> DispatcherFunction<B> {
             ));
         };
         let message_ids: Vec<_> = batch.records.iter().map(|message| message.message_id.clone()).collect();
-        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (function, attempt_lines, invocation_id) = (self.clone(), lines.clone(), request_id.to_owned());
+        let log_lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (function, line_sink, invocation_id) = (self.clone(), log_lines.clone(), request_id.to_owned());
         let runner = AttemptRunner::start(self.worker.clone(), move |attempt| {
             let line = function.attempt_log_line(attempt, &invocation_id);
-            attempt_lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            line_sink.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         });
         // At the deadline, running attempts are aborted and all messages return to the queue. The deliveries of aborted attempts
         // stay leased; when the leases have expired, the sweep finds these deliveries.
@@ -92,8 +92,8 @@ impl<B: Bus> DispatcherFunction<B> {
             message_ids.into_iter().for_each(|id| response.add_failure(id));
             response
         });
-        let lines = std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok((response, lines))
+        let log_lines = std::mem::take(&mut *log_lines.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((response, log_lines))
     }
 
     /// Creates and attempts the deliveries of the bus events in the batch. If the batch contains a wake message, also claims and

@@ -58,7 +58,7 @@ impl Signer {
     }
 
     /// Computes the headers of a request that is sent at `now`: the signature, and in every scheme the event's id and the time.
-    /// By the id, subscribers can recognise duplicates.
+    /// Subscribers can recognise duplicates by the id.
     pub fn headers(&self, id: &str, now: Timestamp, body: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
         let [id_header, time_header, signature_header] = SIGNATURE_HEADERS;
         let (id, time) = (id.replace('.', "_"), now.as_second().to_string());

@@ -79,7 +79,7 @@ pub struct SsrfGuard {
     allowed_only: bool,
     /// Returns the addresses of a host name. Without this function, or if it returns `None`, the guard resolves the name by DNS.
     static_names: Option<Arc<Lookup>>,
-    /// The first address to which each host name was last resolved. An attempt without a response records this address.
+    /// For each host name, the first address of its latest resolution. An attempt without a response records this address.
     last_resolved: Arc<Mutex<HashMap<String, IpAddr>>>,
 }
 
@@ -178,8 +178,8 @@ impl SsrfGuard {
         address_literal(url).map_or(Ok(()), |address| self.check_addresses(url, &[address]))
     }
 
-    /// Returns the IP address of a URL's host: the host itself if it is an address, or the first address to which the host name
-    /// was last resolved.
+    /// Returns the IP address of a URL's host: the host itself if it is an address, or the first address of the host name's
+    /// latest resolution.
     pub fn last_address(&self, url: &Url) -> Option<IpAddr> {
         let resolved_address = || {
             let resolved = self.last_resolved.lock().unwrap_or_else(PoisonError::into_inner);

@@ -258,8 +258,8 @@ impl SubscriberService {
     /// that were encrypted with an old key.
     ///
     /// # Errors
-    /// [`SubscriberServiceError::Reencrypt`]: the secrets of at least one subscriber cannot be re-encrypted; those of the other
-    /// subscribers are. Any other error stops the re-encryption immediately.
+    /// [`SubscriberServiceError::Reencrypt`]: the secrets of at least one subscriber cannot be re-encrypted; the secrets of all
+    /// other subscribers are re-encrypted. Any other error stops the re-encryption immediately.
     pub async fn reencrypt_secrets(&self) -> Result<usize, SubscriberServiceError> {
         let (mut reencrypted_count, mut last_error, keys) = (0, None, self.keys.fresh_key_ring().await?);
         for subscriber in self.store.subscribers.list(None).await? {

@@ -27,7 +27,7 @@ pub fn subscriber_json(subscriber: &Subscriber, now: Timestamp) -> Value {
         "paused_because": subscriber.paused.as_ref().and_then(|pause| pause.reason).map(PauseReason::as_str),
         "settings": subscriber.settings,
         "secrets": subscriber.active_secrets(now).count(),
-        // The time at which the last of the secrets that rotations have replaced stops signing.
+        // The latest time until which a secret that a rotation has replaced still signs.
         "overlap_until": timestamp_text(subscriber.active_secrets(now).filter_map(|stored| stored.until).max()),
         "created": timestamp_text(Some(subscriber.created)),
         "failures": health.failures,

@@ -35,7 +35,7 @@ pub struct WakeQueue {
 
 impl WakeQueue {
     pub fn new(config: &aws_config::SdkConfig, url: String) -> Self {
-        // The SDK's own retries are off, because the SDK knows no deadline. `retry` retries instead, for at most `SEND_TIMEOUT`.
+        // The SDK's own retries are off: `retry` retries instead, because it stops at a deadline, here after `SEND_TIMEOUT`.
         let config = aws_sdk_sqs::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_sqs::Client::from_conf(config), url }
     }

@@ -200,7 +200,7 @@ mod tests {
         assert!(Detail::parse(nested(1000).as_bytes()).is_ok());
         assert_eq!(Detail::parse(nested(1001).as_bytes()).unwrap_err(), DetailError::TooDeep);
         assert!(Detail::parse(br#"{"n":9223372036854775807,"m":1e300,"s":"99999999999999999999"}"#).is_ok());
-        let beyond = Detail::parse(br#"{"n":9223372036854775808}"#).unwrap_err();
-        assert_eq!(beyond, DetailError::IntegerOutOfRange { offset: 5 });
+        let error = Detail::parse(br#"{"n":9223372036854775808}"#).unwrap_err();
+        assert_eq!(error, DetailError::IntegerOutOfRange { offset: 5 });
     }
 }

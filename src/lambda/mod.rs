@@ -1,4 +1,4 @@
-//! Runs the Lambda functions of hookbridge, and ends their work before the deadline of the invocation.
+//! Runs the Lambda functions of hookbridge, and computes when their work must end so that the response is still in time.
 //!
 //! The submodules read environment variables (`environment`), parse SQS batches (`messages`) and Function URL requests
 //! (`url`), and format log lines with metrics (`metrics`).

@@ -27,7 +27,7 @@ pub struct FunctionUrlRequest<'a> {
     pub iam_user_arn: Option<String>,
 }
 
-/// The response. Its body may contain a secret, so it has no `Debug`.
+/// The response to a Function URL request. The type has no `Debug`, because the body may contain a secret.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionUrlResponse {

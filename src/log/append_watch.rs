@@ -17,7 +17,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The pause after a failed poll.
 const POLL_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The last known end of a log. Waiting readers watch it for a change.
+/// The last known end of a log: the position that the next event gets. Waiting readers watch the end for a change.
 pub(super) struct AppendWatch {
     end: watch::Sender<Position>,
     /// Held by the reader that polls the database, so that only one polls at a time.

@@ -162,13 +162,13 @@ impl EventLog {
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut events = Vec::new();
         for part in page::scan_ranges(&positions, filter, page_limit) {
-            let range = RangeRead {
+            let read = RangeRead {
                 window: &part,
                 requested_start: positions.start,
                 filter,
                 page_limit: page::remaining_limit(page_limit, &events),
             };
-            let part_events = on_database!(self, log => log.read_range(range))?;
+            let part_events = on_database!(self, log => log.read_range(read))?;
             let Some(part_events) = part_events else { return Ok(None) };
             events = page::merge(events, part_events, page_limit);
             if page_limit.is_reached(&events) {
@@ -257,9 +257,9 @@ impl EventLog {
     }
 }
 
-/// Whether a search names a value of a selective column. Such a search avoids table scans: PostgreSQL's planner underestimates
-/// the column's BRIN index of Bloom filters, because the values are normally not in the order of the rows, and would scan every
-/// partition.
+/// Whether a search names a value of a selective column. Such a search avoids table scans: PostgreSQL's planner overestimates
+/// the cost of the column's BRIN index of Bloom filters, because the values are normally not in the order of the rows, and would
+/// scan every partition.
 fn is_selective(search: &Search) -> bool {
     search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective)
 }

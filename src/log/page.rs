@@ -31,7 +31,7 @@ struct BatchRange {
 
 /// Splits a range of positions into parts, which the caller scans in turn until `page_limit` is reached. With a filter, the whole
 /// range is one part. Without a filter, the first part has `max_events` positions and normally as many events, because positions
-/// have no gaps. The next parts, each twice as long, are needed only if events were deleted by hand.
+/// have no gaps. Each next part is twice as long. It is needed only if events were deleted by hand.
 pub(super) fn scan_ranges(
     positions: &Range<Position>,
     filter: &EventFilter,

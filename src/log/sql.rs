@@ -62,7 +62,7 @@ impl LogDialect {
         }
     }
 
-    /// Returns a time as an SQL literal. Unlike a bound value, the planner can compare it with the bounds of partitions.
+    /// Returns a time as an SQL literal. The planner can compare a literal with the bounds of partitions, but not a bound value.
     pub(super) fn time_literal(self, time: Timestamp) -> String {
         if !self.has_time_type {
             time.as_microsecond().to_string()

@@ -66,7 +66,7 @@ impl SqliteLog<'_> {
         }
         let mut end = None;
         if events > 0 {
-            let times = batch.events.iter().map(|record| record.time.as_microsecond());
+            let times = batch.events.iter().map(|event| event.time.as_microsecond());
             let (oldest, newest) = (times.clone().min(), times.max());
             end = Some(
                 assign_batch_positions(&mut transaction, batch_id, to_i64(events), (oldest, newest)).await?,

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// GitHub signs the raw body with HMAC-SHA256 and writes the signature in hex after `sha256=`. The body is JSON, or a form
-/// (`application/x-www-form-urlencoded`) whose field `payload` holds the JSON. The signature covers the encoded form.
+/// (`application/x-www-form-urlencoded`) whose field `payload` holds the JSON. The signature covers the form as sent.
 pub const GITHUB: Provider = Provider {
     name: "github",
     title: "GitHub",

@@ -102,13 +102,13 @@ pub struct SampleWebhook {
     pub event_type: &'static str,
     /// The body, in the provider's format.
     pub body: &'static str,
-    /// The event's id in `body`, which `hookbridge send` replaces by a new id; empty if `body` has none.
+    /// The part of the event's id in `body` that `hookbridge send` replaces by random characters; empty if it replaces none.
     pub id_placeholder: &'static str,
-    /// The event's time in `body`, in epoch seconds, which `hookbridge send` replaces; empty if `body` has none.
+    /// The time in `body`, in epoch seconds, that `hookbridge send` replaces by the current time; empty if it replaces none.
     pub time_placeholder: &'static str,
 }
 
-/// All providers, in the order of lists and tables.
+/// All providers, sorted by name.
 pub const PROVIDERS: [&Provider; 4] =
     [&github::GITHUB, &sparkpost::SPARKPOST, &stripe::STRIPE, &twilio::TWILIO];
 

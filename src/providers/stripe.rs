@@ -1,8 +1,8 @@
 //! Stripe: snapshot and thin events.
 //!
-//! During a rotation the signature header has one `v1` per secret. hookbridge ignores `v0`, which only test events have.
-//! Stripe's own libraries reject timestamps that are more than 300 s old; hookbridge also rejects those that are more
-//! than 300 s in the future.
+//! While a secret rotates, the signature header has one signature `v1` for each valid secret. hookbridge ignores the
+//! signature `v0`, which only test events have. Stripe's own libraries reject timestamps that are more than 300 s old;
+//! hookbridge also rejects timestamps that are more than 300 s in the future.
 
 use super::{
     Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,

@@ -121,17 +121,17 @@ impl PublicUrl {
     /// URL's path as a prefix. A proxy may strip the prefix or not, so a path that has the prefix stays unchanged.
     pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
-        let prefix_path = prefix.trim_end_matches('/');
+        let prefix_without_slash = prefix.trim_end_matches('/');
         let has_prefix = request
             .path
-            .strip_prefix(prefix_path)
+            .strip_prefix(prefix_without_slash)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let path = if has_prefix {
             request.path
         } else if request.path == "/" {
             prefix
         } else {
-            format!("{prefix_path}{}", request.path)
+            format!("{prefix_without_slash}{}", request.path)
         };
         RequestUrl { scheme, authority, path, query: request.query }
     }

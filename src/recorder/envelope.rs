@@ -45,7 +45,7 @@ pub(super) fn parse_event(json: &str) -> Option<NewEvent<'_>> {
     let format = providers::find_batch_provider(&envelope.source).and_then(Provider::batch_format);
     let batch_event = format.and_then(|format| (format.parse_event)(envelope.detail, envelope.time));
     let (time, id, search_columns) = match batch_event {
-        Some(record) => (record.time, record.id, record.search_columns),
+        Some(event) => (event.time, event.id, event.search_columns),
         None => {
             let original_id = envelope.resources.iter().find_map(|urn| urn.strip_prefix(LOG_URN_PREFIX));
             let original_id =

@@ -143,7 +143,7 @@ impl<B: Bus> RecorderFunction<B> {
 
     /// Returns one log line per named consumer. Each line is also a CloudWatch metric record of `ConsumerLagEvents`,
     /// `ConsumerLagSeconds` and `ConsumersExpired` (1 if retention removed events that the consumer has not acknowledged). Each
-    /// metric has the dimension `function`, and again the dimensions `function` and `consumer`.
+    /// metric is recorded twice: with the dimension `function`, and with the dimensions `function` and `consumer`.
     async fn report_lag(&self, request_id: &str) -> Result<Vec<String>, DatabaseError> {
         let bounds = self.recorder.log.bounds().await?;
         let mut lines = Vec::new();
@@ -195,8 +195,8 @@ impl<B: Bus> RecorderFunction<B> {
 
     /// Records one bus event.
     async fn record_event(&self, json: &str, deadline: Instant) -> Result<RecordSummary, RecordError> {
-        let Some(record) = envelope::parse_event(json) else { return Err(RecordError::InvalidEvent) };
-        let batch = EventBatch { origin: None, events: vec![record], unrecognized_count: 0 };
+        let Some(event) = envelope::parse_event(json) else { return Err(RecordError::InvalidEvent) };
+        let batch = EventBatch { origin: None, events: vec![event], unrecognized_count: 0 };
         let outcome = timeout_at(deadline, self.recorder.log.record(&batch)).await;
         match outcome.map_err(|_| RecordError::TimedOut)?? {
             RecordOutcome::Inserted { events, duplicates, .. } => Ok(RecordSummary {

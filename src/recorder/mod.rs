@@ -124,7 +124,7 @@ pub enum RecordError {
     /// The batch is recorded, but the bus did not accept every event.
     #[error("cannot publish to the bus: {0}")]
     Bus(AwsError),
-    /// A message is not an EventBridge event.
+    /// The message is not an EventBridge event.
     #[error("invalid EventBridge event: an envelope field is missing or invalid")]
     InvalidEvent,
     /// The deadline passed.
@@ -164,19 +164,17 @@ impl<B: Bus> Recorder<B> {
         let polled_page =
             if is_polled { parse_polled_page(provider, &body, payload.received_at) } else { None };
         let mut batch = match polled_page {
-            Some((records, unrecognized)) => log::EventBatch {
-                origin: origin.map(Cow::Owned),
-                events: records,
-                unrecognized_count: unrecognized,
-            },
+            Some((events, unrecognized)) => {
+                log::EventBatch { origin: origin.map(Cow::Owned), events, unrecognized_count: unrecognized }
+            }
             None => match provider.batch_format() {
                 Some(format) => parse_batch(format, origin, &body, payload.received_at),
                 None => single_event_batch(origin, provider, &payload),
             },
         };
-        for record in &mut batch.events {
-            record.account = Cow::Borrowed(&aws_origin.account);
-            record.region = Cow::Borrowed(&aws_origin.region);
+        for event in &mut batch.events {
+            event.account = Cow::Borrowed(&aws_origin.account);
+            event.region = Cow::Borrowed(&aws_origin.region);
         }
         let mut summary = RecordSummary {
             bytes: body.len(),
@@ -217,8 +215,8 @@ impl<B: Bus> Recorder<B> {
             let mut new_keys: HashSet<_> = new_keys.map(|key| (key.time.as_microsecond(), key.id)).collect();
             // Set the number of missed events again: an earlier run that recorded the batch and then stopped has not reported it.
             summary.missed_events = summary.missed_events.map(|_| new_keys.len());
-            events.retain(|record| {
-                let (time, id) = record.key();
+            events.retain(|event| {
+                let (time, id) = event.key();
                 new_keys.remove(&(time, id.to_owned()))
             });
         }
@@ -267,8 +265,8 @@ pub fn parse_batch<'a>(
     // Truncate to whole seconds, as EventBridge does, so that an event that the recorder publishes and receives back from the bus
     // has the same time.
     let received_at = Timestamp::from_second(received_at.as_second()).unwrap_or(received_at);
-    let (records, unrecognized) = (format.parse_batch)(body, received_at);
-    log::EventBatch { origin: origin.map(Cow::Owned), events: records, unrecognized_count: unrecognized }
+    let (events, unrecognized) = (format.parse_batch)(body, received_at);
+    log::EventBatch { origin: origin.map(Cow::Owned), events, unrecognized_count: unrecognized }
 }
 
 /// Parses lines of the local bus file into a batch. Skips invalid lines and counts them as unrecognized.
@@ -277,7 +275,7 @@ pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     let mut batch = log::EventBatch { origin: None, events: Vec::new(), unrecognized_count: 0 };
     for line in lines.lines().filter(|line| !line.is_empty()) {
         match envelope::parse_event(line) {
-            Some(record) => batch.events.push(record),
+            Some(event) => batch.events.push(event),
             None => batch.unrecognized_count += 1,
         }
     }
@@ -290,15 +288,15 @@ fn single_event_batch(
     provider: &'static Provider,
     payload: &ArchivedPayload,
 ) -> log::EventBatch<'static> {
-    let (record, is_recognized) = webhook::to_new_event(provider, payload);
+    let (event, is_recognized) = webhook::to_new_event(provider, payload);
     log::EventBatch {
         origin: origin.map(Cow::Owned),
-        events: vec![record],
+        events: vec![event],
         unrecognized_count: usize::from(!is_recognized),
     }
 }
 
-/// Extracts the values of the search columns from an event's `detail`; all empty unless the provider `source` sends batches.
+/// Extracts the values of the search columns from an event's `detail`; all empty unless `source` names a batch provider.
 pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
     let format = providers::find_batch_provider(source).and_then(Provider::batch_format);
     let format_and_element = format.zip(serde_json::from_str(detail).ok());
@@ -310,7 +308,7 @@ pub fn search_columns<'a>(source: &str, detail: &'a str) -> SearchColumns<'a> {
 /// Publishes events concurrently. Returns the number of published events and the number of events that a bus does not accept.
 async fn publish<B: Bus>(
     bus: &Arc<B>,
-    records: &[NewEvent<'_>],
+    new_events: &[NewEvent<'_>],
     deadline: Instant,
 ) -> Result<(usize, usize), RecordError> {
     let mut tasks = JoinSet::new();
@@ -326,8 +324,8 @@ async fn publish<B: Bus>(
         }
         Err(error) => Err(RecordError::Bus(error)),
     };
-    for record in records {
-        let Some(event) = to_event(record) else {
+    for new_event in new_events {
+        let Some(event) = to_event(new_event) else {
             count_result(Err(AwsError::TooLarge))?;
             continue;
         };
@@ -347,19 +345,19 @@ async fn publish<B: Bus>(
 
 /// Converts a log event into a bus event; `None` if the event is unrecognized or its `detail` is one that EventBridge does not
 /// accept.
-pub fn to_event(record: &NewEvent<'_>) -> Option<Event> {
-    if record.detail_type == log::UNRECOGNIZED_TYPE {
+pub fn to_event(event: &NewEvent<'_>) -> Option<Event> {
+    if event.detail_type == log::UNRECOGNIZED_TYPE {
         return None;
     }
     Some(Event {
-        source: record.source.to_string(),
-        detail_type: record.detail_type.to_string(),
-        detail: Detail::parse(record.detail.as_bytes()).ok()?,
-        time: Some(record.time),
-        resources: match providers::find_batch_provider(&record.source) {
-            Some(provider) => vec![format!("urn:webhook:{}:{}", provider.name, record.id)],
+        source: event.source.to_string(),
+        detail_type: event.detail_type.to_string(),
+        detail: Detail::parse(event.detail.as_bytes()).ok()?,
+        time: Some(event.time),
+        resources: match providers::find_batch_provider(&event.source) {
+            Some(provider) => vec![format!("urn:webhook:{}:{}", provider.name, event.id)],
             None => {
-                record.resources.iter().cloned().chain([format!("{LOG_URN_PREFIX}{}", record.id)]).collect()
+                event.resources.iter().cloned().chain([format!("{LOG_URN_PREFIX}{}", event.id)]).collect()
             }
         },
     })

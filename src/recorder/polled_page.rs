@@ -27,16 +27,16 @@ pub fn parse_polled_page(
         return Some((format.parse_polled_events)(&events, received_at));
     }
     let mut unrecognized = 0;
-    let records = events.into_iter().map(|event| {
+    let new_events = events.into_iter().map(|event| {
         let headers = vec![("content-type".to_owned(), JSON_MEDIA_TYPE.to_owned())];
         let body = Bytes::copy_from_slice(event.get().as_bytes());
-        let (record, is_recognized) =
+        let (new_event, is_recognized) =
             webhook::to_new_event(provider, &ArchivedPayload { received_at, headers, body });
         unrecognized += usize::from(!is_recognized);
-        record
+        new_event
     });
-    let records = records.collect();
-    Some((records, unrecognized))
+    let new_events = new_events.collect();
+    Some((new_events, unrecognized))
 }
 
 #[cfg(test)]

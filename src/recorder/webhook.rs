@@ -24,12 +24,13 @@ pub(super) fn to_new_event(
         let body = serde_json::Value::from(String::from_utf8_lossy(&payload.body)).to_string();
         return (event_from_content(body, UNRECOGNIZED_TYPE.to_owned()), false);
     };
-    let mut record = event_from_content(event.detail.as_str().to_owned(), event.detail_type);
+    let mut new_event = event_from_content(event.detail.as_str().to_owned(), event.detail_type);
     let time = event.time.filter(|time| is_recordable(*time));
-    record.time = time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received_at);
+    new_event.time =
+        time.and_then(|time| Timestamp::from_second(time.as_second()).ok()).unwrap_or(received_at);
     if let Some(id) = event.resources.first().and_then(|urn| provider.delivery_id_from_urn(urn)) {
-        record.id = sanitize_text(Cow::Owned(id.to_owned()));
+        new_event.id = sanitize_text(Cow::Owned(id.to_owned()));
     }
-    record.resources = event.resources;
-    (record, true)
+    new_event.resources = event.resources;
+    (new_event, true)
 }

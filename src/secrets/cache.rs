@@ -97,14 +97,14 @@ struct RecentLookups {
 /// A lookup in the store: its time and its result.
 struct LookupRecord {
     /// When the lookup completed, or, until it completes, when it started.
-    at: Instant,
+    time: Instant,
     result: Result<(), SecretError>,
 }
 
 impl LookupRecord {
     /// A lookup that starts now. A lookup counts as failed until it completes, so that a cancelled lookup counts as failed.
     fn start() -> Self {
-        Self { at: Instant::now(), result: Err(SecretError::Unavailable("timed out".into())) }
+        Self { time: Instant::now(), result: Err(SecretError::Unavailable("timed out".into())) }
     }
 }
 
@@ -147,7 +147,7 @@ impl<S: SecretStore> CachedSecrets<S> {
 
     /// Returns `last` if less than the refresh interval has passed since that lookup.
     fn filter_recent_lookup<'a>(&self, last: Option<&'a LookupRecord>) -> Option<&'a LookupRecord> {
-        last.filter(|lookup| lookup.at.elapsed() < self.ttls.refresh_interval)
+        last.filter(|lookup| lookup.time.elapsed() < self.ttls.refresh_interval)
     }
 
     /// Whether the grace period of the previous secret still runs. The period starts at the later of two times: the creation
@@ -205,7 +205,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
                 if let Err(error) = &result {
                     warn!(%error, "cannot fetch the previous secret version");
                 }
-                recent_lookups.previous = Some(LookupRecord { at: Instant::now(), result: result.clone() });
+                recent_lookups.previous = Some(LookupRecord { time: Instant::now(), result: result.clone() });
                 result
             }
         };
@@ -233,7 +233,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
             warn!(%error, "cannot check for a newer secret version");
         }
         let result = fetched.as_ref().map(drop).map_err(Clone::clone);
-        recent_lookups.newer = Some(LookupRecord { at: Instant::now(), result });
+        recent_lookups.newer = Some(LookupRecord { time: Instant::now(), result });
         let version = fetched?;
         self.cache.insert(VersionStage::Current, Some(version.clone())).await;
         Ok((version.id != current.id).then_some(version))
@@ -285,7 +285,7 @@ mod tests {
         }
     }
 
-    fn cached(ttls: CacheTtls) -> (MemoryStore, Arc<CachedSecrets<MemoryStore>>) {
+    fn setup(ttls: CacheTtls) -> (MemoryStore, Arc<CachedSecrets<MemoryStore>>) {
         let store = MemoryStore::default();
         store.rotate("one");
         (store.clone(), Arc::new(CachedSecrets::new(store, ttls)))
@@ -293,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn concurrent_callers_share_one_fetch() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         let tasks: Vec<_> = (0..50)
             .map(|_| {
                 let secrets = secrets.clone();
@@ -308,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn concurrent_callers_find_a_newer_secret_with_one_fetch() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         let first = secrets.current().await.unwrap();
         store.rotate("two");
         let (a, b) = tokio::join!(secrets.newer(&first), secrets.newer(&first));
@@ -325,7 +325,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn forged_requests_cost_one_refresh_in_thirty_seconds() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         let first = secrets.current().await.unwrap();
         for _ in 0..100 {
             assert!(secrets.previous(&first).await.unwrap().is_none());
@@ -340,7 +340,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_known_secret_survives_an_outage_of_the_store() {
         let (store, secrets) =
-            cached(CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() });
+            setup(CacheTtls { time_to_live: Duration::from_millis(1), ..CacheTtls::default() });
         store.set_unavailable(true);
         assert!(matches!(secrets.current().await, Err(SecretError::Unavailable(_))));
         store.set_unavailable(false);
@@ -359,7 +359,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cached_previous_secret_survives_an_outage_of_the_store() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         store.rotate("two");
         let second = secrets.current().await.unwrap();
         assert_eq!(secrets.previous(&second).await.unwrap().unwrap().id, "one");
@@ -371,7 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_replaced_secret_is_the_previous_one_during_an_outage() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         let first = secrets.current().await.unwrap();
         store.rotate("two");
         let second = secrets.newer(&first).await.unwrap().unwrap();
@@ -381,7 +381,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cancelled_refresh_is_repeated_after_the_refresh_interval() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         let first = secrets.current().await.unwrap();
         store.rotate("two");
         let cancelled = tokio::time::timeout(Duration::ZERO, secrets.newer(&first)).await;
@@ -393,7 +393,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_removed_secret_stops_verifying() {
-        let (store, secrets) = cached(CacheTtls::default());
+        let (store, secrets) = setup(CacheTtls::default());
         secrets.current().await.unwrap();
         store.versions.lock().unwrap().clear();
         secrets.cache.invalidate_all();
@@ -403,7 +403,7 @@ mod tests {
     #[tokio::test]
     async fn restoring_an_older_secret_keeps_the_grace_of_the_replaced_one() {
         let (store, secrets) =
-            cached(CacheTtls { previous_grace: Duration::from_secs(60), ..CacheTtls::default() });
+            setup(CacheTtls { previous_grace: Duration::from_secs(60), ..CacheTtls::default() });
         let first = secrets.current().await.unwrap();
         store.rotate("older");
         let long_ago = Timestamp::now() - SignedDuration::from_hours(48);
@@ -414,7 +414,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_previous_secret_expires_after_its_grace() {
-        let (store, secrets) = cached(CacheTtls { previous_grace: Duration::ZERO, ..CacheTtls::default() });
+        let (store, secrets) = setup(CacheTtls { previous_grace: Duration::ZERO, ..CacheTtls::default() });
         store.rotate("two");
         let second = secrets.current().await.unwrap();
         assert!(secrets.previous(&second).await.unwrap().is_none());

@@ -19,7 +19,7 @@ use crate::poller::{PollError, PollSummary};
 use crate::recorder::{RecordError, RecordSummary};
 use crate::util::output;
 
-/// The terminal truncates an event that is longer; the bus file contains the whole event.
+/// The maximum number of characters of an event that are printed; the bus file contains the whole event.
 const MAX_SHOWN_EVENT_CHARS: usize = 1000;
 /// The capacity of the queue of lines to print. While the queue is full, new lines are dropped, so that a slow terminal never
 /// delays a webhook.
@@ -65,7 +65,6 @@ impl Terminal {
     /// Prints a line of text, or nothing with `--json`.
     pub(super) fn print_line(&self, text: &str) {
         if !self.json {
-            // If the queue is full, the line is dropped.
             let _ = self.messages.try_send(TerminalMessage::Text(text.to_owned()));
         }
     }

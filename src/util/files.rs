@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
-/// Creates a folder that only its owner can read. Leaves a folder that exists unchanged.
+/// Creates a folder that only its owner can read. Does nothing if the folder already exists.
 pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]

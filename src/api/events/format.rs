@@ -37,7 +37,7 @@ pub(in crate::api) enum ResponseKind {
 }
 
 impl Format {
-    /// Chooses the supported media type that has the highest weight (`q`) in the `Accept` header; of equal weights, the first. If
+    /// Chooses the supported media type that has the highest weight (`q`) in the `Accept` header; among equals, the first. If
     /// the header names no supported media type, the response is a [`Format::List`]. Source: RFC 9110, section 12.5.1.
     pub(in crate::api) fn negotiate(accept: Option<&str>) -> ResponseKind {
         let mut best = (0.0, ResponseKind::Page(Self::List));

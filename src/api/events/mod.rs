@@ -107,14 +107,14 @@ pub(super) fn page_response(
     }
     let response = ApiResponse::new(format.page_media_type(), StatusCode::OK, body)
         .with_header(CURSOR_HEADER, &next_cursor);
-    // Events between two positions never change, so the positions and the query identify the page.
+    // Recorded events never change, so the positions, the first and last event ids and the query identify the page.
     let range = format!("{format:?} {} {} {}", page.start_position, page.next_position, page.has_more);
     let event_id = |positioned: Option<&PositionedEvent>| {
         positioned.map(|positioned| positioned.event.key.id.clone()).unwrap_or_default()
     };
     let (first, last) = (event_id(page.events.first()), event_id(page.events.last()));
     let response = match lease {
-        // Without an `ETag`, a leased page is never answered 304, so the holder of the lease always receives the events.
+        // Without an `ETag`, a leased page is never answered with 304, so the holder of the lease always receives the events.
         Some(_) => response.without_etag(),
         None => response.with_etag(&[&range, &first, &last, request.query]),
     };
@@ -123,8 +123,8 @@ pub(super) fn page_response(
         return response;
     }
     let direction = if matches!(query.anchor, PageAnchor::After(_)) { "after" } else { "before" };
-    let is_position = |pair: &&str| ["after", "before"].contains(&pair.split('=').next().unwrap_or_default());
-    let other_pairs = request.query.split('&').filter(|pair| !pair.is_empty() && !is_position(pair));
+    let is_anchor = |pair: &&str| ["after", "before"].contains(&pair.split('=').next().unwrap_or_default());
+    let other_pairs = request.query.split('&').filter(|pair| !pair.is_empty() && !is_anchor(pair));
     let pairs: Vec<_> =
         other_pairs.map(str::to_owned).chain([format!("{direction}={next_cursor}")]).collect();
     // The query is client input: characters that could end the URL or the header are dropped.

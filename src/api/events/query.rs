@@ -82,7 +82,7 @@ impl EventQuery {
             filter: EventFilter::default(),
             wait: Duration::ZERO,
         };
-        let mut names = Vec::new();
+        let mut seen_names = Vec::new();
         for (name, value) in Form::parse(query_string.as_bytes()).pairs() {
             let decode_text = |bytes: &[u8]| {
                 let text =
@@ -95,13 +95,13 @@ impl EventQuery {
             };
             let (name, value) = (decode_text(name)?, decode_text(value)?);
             let may_repeat = matches!(name.as_str(), "type" | "types[]" | "source");
-            if !may_repeat && names.contains(&name) {
+            if !may_repeat && seen_names.contains(&name) {
                 return Err(invalid(&name, "is repeated"));
             }
             query.set_parameter(&name, &value, parameters)?;
-            names.push(name);
+            seen_names.push(name);
         }
-        let has_parameter = |name: &str| names.iter().any(|known| known == name);
+        let has_parameter = |name: &str| seen_names.iter().any(|seen| seen == name);
         if has_parameter("after") && has_parameter("before") {
             return Err(InvalidParameter("after and before exclude each other".into()));
         }
@@ -145,8 +145,8 @@ impl EventQuery {
             }
             ("type" | "types[]", _) => self.filter.types.push(TypePattern(value.to_owned())),
             (_, parameters) => {
-                let start_names = if parameters == AllowedParameters::Log { "after, before, " } else { "" };
-                let names = format!("{start_names}from, limit, source, to, type, types[], wait");
+                let anchor_names = if parameters == AllowedParameters::Log { "after, before, " } else { "" };
+                let names = format!("{anchor_names}from, limit, source, to, type, types[], wait");
                 return Err(invalid(name, &format!("is unknown; known parameters: {names}")));
             }
         }

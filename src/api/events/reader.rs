@@ -127,7 +127,7 @@ impl LogReader {
     pub(in crate::api) async fn page_for(&self, query: &EventQuery) -> Result<EventPage, ApiError> {
         match &query.anchor {
             PageAnchor::After(LogPoint::Cursor(cursor)) => {
-                // Unlike `resolve_point`, `decode_cursor` does not check that the log has the position; `page_after` does.
+                // `decode_cursor`, unlike `resolve_point`, does not check that the log has the position: `page_after` checks it.
                 let from = self.decode_cursor(cursor).await?;
                 self.page_after(from, query).await
             }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rustix::fs::{Advice, fadvise};
 
 /// Flushes the bus file in a background thread. The writer requests a flush when one half of the journal is full, and meanwhile
-/// fills the other half.
+/// fills the other half. `requests` (the file's lengths to flush) and `thread` are `None` only while the flusher is dropped.
 pub(super) struct Flusher {
     requests: Option<Sender<u64>>,
     results: Receiver<std::io::Result<()>>,

@@ -65,7 +65,7 @@ struct SharedState {
 #[derive(Default)]
 struct PendingBuffer {
     pending_events: Vec<PendingEvent>,
-    /// Whether a publisher has requested this flush.
+    /// Whether a publisher has requested the next flush.
     is_flush_requested: bool,
     /// Whether the writer thread waits for `work_available`.
     is_writer_waiting: bool,

@@ -82,7 +82,6 @@ pub struct Replay {
     json: bool,
 }
 
-/// Failure of a replay.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The log cannot be opened or read.
@@ -243,7 +242,7 @@ impl Replay {
             let events =
                 log.read_events(window.clone(), &filter, PageLimit::UNLIMITED).await.map_err(&log_error)?;
             let events = events.ok_or(ReplayError::EventsExpired)?;
-            // Start the next group only when every event of the last group is sent, so that the cursor never passes an unsent
+            // Start the next group only when every event of the previous group is sent, so that the cursor never passes an unsent
             // event.
             for group in events.chunks(usize::from(self.at_once)) {
                 let sent = send_group(&target, group, &replay_urn, &mut rate_limiter, &mut report).await;

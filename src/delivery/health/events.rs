@@ -68,8 +68,8 @@ impl HealthEvent<'_> {
         detail_type.starts_with(TYPE_PREFIX)
     }
 
-    pub(in crate::delivery) fn is_about(json: &str, subscriber: &str) -> bool {
+    pub(in crate::delivery) fn is_about(event_json: &str, subscriber: &str) -> bool {
         let names_subscriber = |event: Value| event["detail"]["subscriber"] == subscriber;
-        serde_json::from_str(json).is_ok_and(names_subscriber)
+        serde_json::from_str(event_json).is_ok_and(names_subscriber)
     }
 }

@@ -1,8 +1,8 @@
 //! Subscriber health: concurrency, circuit breaker, failure budget, and health events.
 //!
 //! A subscriber is paused when every attempt has failed for as long as its failure budget allows, or when the subscriber answers
-//! 410. Health events go to the bus when 50 and 90 percent of the budget are used, when a subscriber is paused for one of these
-//! reasons, and when it recovers. If the bus does not accept an event, the next sweep publishes the event. A recovery event is
+//! 410. Health events go to the bus when 50 and 90 percent of the budget are used, when a subscriber is paused (unless by the
+//! operator), and when it recovers. If the bus does not accept an event, the next sweep publishes the event. A recovery event is
 //! instead published after the subscriber's next success.
 
 pub(super) mod circuit_breaker;
@@ -39,7 +39,7 @@ pub(super) struct HealthMonitor<B> {
     pub(super) limits: SubscriberLimits,
     pub(super) bus: B,
     pub(super) clock: Clock,
-    /// After a failure of the bus: the time until which no health event is published.
+    /// The time until which no health event is published, because the bus has failed; `None` if the bus has never failed.
     pub(super) bus_down_until: Mutex<Option<Timestamp>>,
 }
 
@@ -157,7 +157,7 @@ impl<B: Bus> HealthMonitor<B> {
             Some(reason) => {
                 HealthChange::Paused { reason: reason.filter(|reason| *reason != PauseReason::Operator)? }
             }
-            // Only a failed attempt pauses a subscriber, never the passing of time. So 100 percent is not checked here.
+            // A used-up budget pauses a subscriber only when an attempt fails. So 100 percent is not checked here.
             None => {
                 let (settings, now) = (&subscriber.settings, (self.clock)());
                 let percent = reached_percentage(settings, streak?, now, &REPORTED_PERCENTAGES)?;
@@ -182,8 +182,8 @@ impl<B: Bus> HealthMonitor<B> {
         Ok(is_published)
     }
 
-    /// Publishes a health event and returns whether the bus accepted it. After a failure of the bus, returns false without trying
-    /// for [`BUS_BACKOFF`], because waiting for the bus delays deliveries.
+    /// Publishes a health event and returns whether the bus accepted it. For [`BUS_BACKOFF`] after a failure of the bus, returns
+    /// false without calling the bus, because waiting for a failing bus would delay deliveries.
     async fn publish(
         &self,
         (id, name): (SubscriberId, &str),

@@ -76,15 +76,15 @@ impl DeliveryStore {
     }
 
     /// Creates deliveries in one transaction, each only once even if several workers create it. Returns the deliveries that were
-    /// created with a lease. If the events come from the log, `position` is the log position after the last event; it is stored
-    /// in the same transaction.
+    /// created with a lease. If the events come from the log, the same transaction stores `next_position`, the position of
+    /// the first event in the log that comes after them.
     pub async fn create_deliveries(
         &self,
         events: &[OutgoingEvent],
         pending: &[PendingDelivery<'_>],
         lease: &ClaimLease,
         now: Timestamp,
-        position: Option<Position>,
+        next_position: Option<Position>,
     ) -> Result<Vec<CreatedDelivery>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut statements = Vec::new();
@@ -121,7 +121,7 @@ impl DeliveryStore {
             statements.push(Statement::with_rows(rows, insert));
         }
         let delivery_inserts_end = statements.len();
-        if let Some(position) = position {
+        if let Some(position) = next_position {
             let sql =
                 format!("update {schema}dispatch set position = $1 where position is null or position < $1");
             statements.push(Statement::new(sql, vec![position.into()]));

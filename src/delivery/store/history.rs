@@ -53,7 +53,7 @@ pub struct DeliveryFilter {
     pub since: Option<Timestamp>,
     /// Matches deliveries that were created before this time.
     pub until: Option<Timestamp>,
-    /// Matches deliveries whose id is below this one.
+    /// Matches deliveries whose id is below this id.
     pub before_id: Option<i64>,
 }
 
@@ -85,9 +85,9 @@ pub struct AttemptView {
     pub duration_micros: i64,
     pub status: Option<i64>,
     pub error: Option<String>,
-    /// The IP address that was dialled, with the port if there was a response.
+    /// The IP address that was dialled, if known, with the port if there was a response.
     pub address: Option<String>,
-    /// The first 16 KB of the response body.
+    /// The first 16 KB of the response body. Without a response, this field and `status` are `None`.
     pub response_body: Option<String>,
     pub next_attempt: Option<Timestamp>,
 }

@@ -208,7 +208,7 @@ impl DeliveryStore {
         rows.iter().map(to_claimed).filter_map(Result::transpose).collect()
     }
 
-    /// Returns the delivery's id and the lease's token for each of these deliveries that is pending and leased.
+    /// Returns the id and the lease's token of each delivery in `delivery_ids` that is pending and leased.
     pub async fn active_leases(&self, delivery_ids: &[i64]) -> Result<HashSet<(i64, String)>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let mut leases = HashSet::new();

@@ -82,8 +82,8 @@ impl SubscriberStore {
         rows.iter().map(subscriber_from_row).collect()
     }
 
-    /// Returns the subscribers whose new deliveries are not attempted immediately, because the subscriber is paused or deleted,
-    /// or has an open circuit.
+    /// Returns the ids of the subscribers whose new deliveries are not attempted immediately, because the subscriber is
+    /// paused or deleted, or has an open circuit.
     pub async fn list_inactive(&self) -> Result<Vec<SubscriberId>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
         let sql =
@@ -169,7 +169,7 @@ impl SubscriberStore {
     }
 
     /// Adds `failures` to the number of consecutive failures; `since` is the start of the first added one. If the sum reaches
-    /// `threshold`, opens the circuit until `open_until`.
+    /// `threshold`, opens the circuit until `open_until`. Returns `None` if the subscriber has no row.
     pub async fn record_failures(
         &self,
         id: SubscriberId,

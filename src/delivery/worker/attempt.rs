@@ -54,8 +54,8 @@ pub struct FinishedAttempt {
 
 pub enum AttemptOutcome {
     Attempted(FinishedAttempt),
-    /// No request was sent: the subscriber is paused or deleted, its circuit opened, or the lease was lost, could not be checked,
-    /// or would expire during the attempt.
+    /// No request was sent: the worker is shutting down, the subscriber is paused or deleted, its circuit opened, or the lease
+    /// was lost, could not be checked, or would expire during the attempt.
     Skipped(InFlightDelivery),
 }
 

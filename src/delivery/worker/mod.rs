@@ -59,7 +59,7 @@ pub struct DeliveryWorker<B> {
     client: DeliveryClient,
     health: HealthMonitor<B>,
     clock: Clock,
-    /// `None` if the caller polls [`DeliveryWorker::claim_due`].
+    /// Wakes a worker when retries are due; `None` if the caller polls [`DeliveryWorker::claim_due`] instead.
     wake_queue: Option<WakeQueue>,
     limits: SubscriberLimits,
     lease_checks: attempt::LeaseChecks,
@@ -143,15 +143,15 @@ impl<B: Bus> DeliveryWorker<B> {
     }
 
     /// Creates a delivery of each event to each matching subscriber, unless this delivery exists. Returns the new deliveries that
-    /// this worker must attempt now. If the events come from the log, `position` is the log position after the last event; it is
-    /// stored with the deliveries.
+    /// this worker must attempt now. If the events come from the log, the same transaction stores `next_position`, the position
+    /// of the first event in the log that comes after them.
     ///
     /// # Errors
     /// The transaction failed. The call may be repeated, because deliveries that exist are not created again.
     pub async fn create_deliveries(
         &self,
         events: &[ArrivedEvent],
-        position: Option<Position>,
+        next_position: Option<Position>,
     ) -> Result<Vec<InFlightDelivery>, WorkerError> {
         let (read_at, subscribers) = (Instant::now(), self.subscribers.all().await?);
         let (mut outgoing_events, mut pairs) = (Vec::new(), Vec::new());
@@ -166,7 +166,7 @@ impl<B: Bus> DeliveryWorker<B> {
                 pairs.extend(matching.into_iter().map(|subscriber| (event, subscriber)));
             }
         }
-        if pairs.is_empty() && position.is_none() {
+        if pairs.is_empty() && next_position.is_none() {
             return Ok(Vec::new());
         }
         let inactive_subscribers =
@@ -191,7 +191,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let lease = ClaimLease::new(CLAIM_LEASE, now);
         // The store returns only the new deliveries with a lease. Every other delivery is attempted by the worker that claims it.
         let created_deliveries =
-            self.store.create_deliveries(&outgoing_events, &pending, &lease, now, position).await?;
+            self.store.create_deliveries(&outgoing_events, &pending, &lease, now, next_position).await?;
         let events_by_id: HashMap<&str, Arc<OutgoingEvent>> =
             outgoing_events.iter().map(|event| (event.id.as_str(), Arc::new(event.clone()))).collect();
         let to_in_flight = |created: CreatedDelivery| {

@@ -105,13 +105,13 @@ impl PostgresLog<'_> {
         &self,
         indexed_events: Vec<(usize, &'r NewEvent<'a>)>,
     ) -> Result<Vec<(usize, &'r NewEvent<'a>)>, DatabaseError> {
-        let times: Vec<i64> = indexed_events.iter().map(|(_, record)| record.time.as_microsecond()).collect();
-        let ids: Vec<&str> = indexed_events.iter().map(|(_, record)| &*record.id).collect();
+        let times: Vec<i64> = indexed_events.iter().map(|(_, event)| event.time.as_microsecond()).collect();
+        let ids: Vec<&str> = indexed_events.iter().map(|(_, event)| &*event.id).collect();
         let (Some((_, first)), Some((_, last))) = (indexed_events.first(), indexed_events.last()) else {
             return Ok(indexed_events);
         };
-        // The SQL adds seconds and microseconds separately, because `interval` arithmetic on all the microseconds of a time far
-        // from 1970 would round it. The constant time range lets the planner skip other partitions.
+        // The SQL adds seconds and microseconds separately: PostgreSQL multiplies an `interval` in double precision, which would
+        // round a time more than 285 years from 1970. The constant time range lets the planner skip other partitions.
         let sql = format!(
             "select key.at from unnest($1::bigint[], $2::text[]) with ordinality as key (time, id, at)
              join hookbridge.events e on e.id = key.id and e.time = timestamptz 'epoch'
@@ -138,8 +138,8 @@ impl PostgresLog<'_> {
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
         // Sort the events by key, so that two recorders of the same events lock them in the same order and do not deadlock.
         let mut indexed_events: Vec<_> = batch.events.iter().enumerate().collect();
-        indexed_events.sort_by_key(|(_, record)| record.key());
-        indexed_events.dedup_by_key(|(_, record)| record.key());
+        indexed_events.sort_by_key(|(_, event)| event.key());
+        indexed_events.dedup_by_key(|(_, event)| event.key());
         self.create_missing_partitions(&indexed_events).await?;
         let mut last_error =
             DatabaseError::Unavailable("other recorders kept writing the same events".into());

@@ -49,14 +49,14 @@ pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
 }
 
 impl PostgresLog<'_> {
-    /// Reads the events at the positions `range.window`; `None` if some of the requested positions have expired. Reads the
+    /// Reads the events at the positions `read.window`; `None` if some of the requested positions have expired. Reads the
     /// events again in a new session if the first session does not see every partition.
     pub(in crate::log) async fn read_range(
         &self,
-        range: RangeRead<'_>,
+        read: RangeRead<'_>,
     ) -> Result<Option<Vec<PositionedEvent>>, DatabaseError> {
         let mut guard = CancelSafeConnection::acquire(&self.pool).await?;
-        let mut result = read(&mut guard.connection, range).await?;
+        let mut result = read_once(&mut guard.connection, read).await?;
         guard.is_reusable = result.missing_count <= 0;
         // This session's catalog cache may miss a partition that another session has just attached. A new session reads the
         // catalogs again. If the new session misses as many events, the events were deleted by hand.
@@ -64,7 +64,7 @@ impl PostgresLog<'_> {
             let options = self.pool.connect_options();
             let connection = timeout(DATABASE_TIMEOUT, PgConnection::connect_with(&options)).await;
             let mut connection = connection.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            let retry = read(&mut connection, range).await?;
+            let retry = read_once(&mut connection, read).await?;
             connection.close().await?;
             let is_unchanged = retry.missing_count == result.missing_count;
             result = retry;
@@ -92,10 +92,10 @@ impl PostgresLog<'_> {
     }
 }
 
-async fn read(
+async fn read_once(
     connection: &mut PgConnection,
-    range: RangeRead<'_>,
+    read: RangeRead<'_>,
 ) -> Result<page::RangeReadResult, DatabaseError> {
     let mut session = Session::Postgres(connection);
-    page::read_range(&mut session, LogDialect::POSTGRES, range).await
+    page::read_range(&mut session, LogDialect::POSTGRES, read).await
 }

@@ -35,8 +35,8 @@ impl PostgresLog<'_> {
     pub(super) fn invalidate_known_weeks(&self, indexed_events: &[(usize, &NewEvent<'_>)]) {
         let mut known_weeks =
             self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for (_, record) in indexed_events {
-            known_weeks.remove(&Week::containing(record.time));
+        for (_, event) in indexed_events {
+            known_weeks.remove(&Week::containing(event.time));
         }
     }
 
@@ -52,8 +52,8 @@ impl PostgresLog<'_> {
             let known_weeks =
                 self.state.known_weeks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // The events are sorted by time, so equal weeks are adjacent.
-            for (_, record) in indexed_events {
-                let week = Week::containing(record.time);
+            for (_, event) in indexed_events {
+                let week = Week::containing(event.time);
                 let is_in_range = (current_week.add_weeks(-WEEKS_BACK)..=current_week.add_weeks(WEEKS_AHEAD))
                     .contains(&week);
                 if is_in_range && missing_weeks.last() != Some(&week) && !known_weeks.contains(&week) {

@@ -44,19 +44,19 @@ pub(super) fn insert_query(
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(format!("insert into hookbridge.events ({}) ", *ALL_COLUMNS));
     let place_of = place_numbering(indexed_events);
-    query.push_values(indexed_events, |mut row, (index, record)| {
+    query.push_values(indexed_events, |mut row, (index, event)| {
         // Bind times as text: PostgreSQL parses this format unambiguously from the year 1 to 9999.
-        row.push_bind(format!("{:.6}", record.time)).push_unseparated("::timestamptz");
-        row.push_bind(record.id.to_string())
-            .push_bind(record.source.to_string())
-            .push_bind(record.detail_type.to_string())
+        row.push_bind(format!("{:.6}", event.time)).push_unseparated("::timestamptz");
+        row.push_bind(event.id.to_string())
+            .push_bind(event.source.to_string())
+            .push_bind(event.detail_type.to_string())
             .push_bind(batch_id)
             .push_bind(place_of(*index))
-            .push_bind(record.account.to_string())
-            .push_bind(record.region.to_string())
-            .push_bind(record.resources.clone())
-            .push_bind(record.detail.to_string());
-        for value in record.search_columns.values() {
+            .push_bind(event.account.to_string())
+            .push_bind(event.region.to_string())
+            .push_bind(event.resources.clone())
+            .push_bind(event.detail.to_string());
+        for value in event.search_columns.values() {
             row.push_bind(value.map(str::to_owned));
         }
     });
@@ -66,23 +66,23 @@ pub(super) fn insert_query(
 /// Encodes events in the binary `COPY` format. The column `place` is numbered without gaps, in the order of the batch.
 pub(super) fn encode_copy(batch_id: i64, indexed_events: &[(usize, &NewEvent<'_>)]) -> Vec<u8> {
     let place_of = place_numbering(indexed_events);
-    let capacity: usize = indexed_events.iter().map(|(_, record)| record.detail.len() + 512).sum();
+    let capacity: usize = indexed_events.iter().map(|(_, event)| event.detail.len() + 512).sum();
     let mut buffer = CopyBuffer(Vec::with_capacity(capacity));
     buffer.0.extend_from_slice(COPY_SIGNATURE);
     buffer.0.extend_from_slice(&[0; 8]);
-    for (index, record) in indexed_events {
+    for (index, event) in indexed_events {
         buffer.0.extend_from_slice(&to_i32(FIXED_COLUMNS.len() + COLUMNS.len()).to_be_bytes()[2..]);
-        buffer.push_bytes(&(record.time.as_microsecond() - POSTGRES_EPOCH_MICROS).to_be_bytes());
-        buffer.push_text(&record.id);
-        buffer.push_text(&record.source);
-        buffer.push_text(&record.detail_type);
+        buffer.push_bytes(&(event.time.as_microsecond() - POSTGRES_EPOCH_MICROS).to_be_bytes());
+        buffer.push_text(&event.id);
+        buffer.push_text(&event.source);
+        buffer.push_text(&event.detail_type);
         buffer.push_bytes(&batch_id.to_be_bytes());
         buffer.push_bytes(&place_of(*index).to_be_bytes());
-        buffer.push_text(&record.account);
-        buffer.push_text(&record.region);
-        buffer.push_text_array(&record.resources);
-        buffer.push_text(&record.detail);
-        for value in record.search_columns.values() {
+        buffer.push_text(&event.account);
+        buffer.push_text(&event.region);
+        buffer.push_text_array(&event.resources);
+        buffer.push_text(&event.detail);
+        for value in event.search_columns.values() {
             match value {
                 Some(value) => buffer.push_text(value),
                 None => buffer.0.extend_from_slice(&NULL_LENGTH.to_be_bytes()),

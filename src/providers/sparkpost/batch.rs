@@ -27,7 +27,7 @@ fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
     let Some(elements) = split_elements(body) else {
         // The body is not JSON, so the `detail` is a JSON string that contains the body.
         let detail = serde_json::Value::from(body).to_string();
-        return (vec![unrecognized(Cow::Owned(detail), received)], 1);
+        return (vec![unrecognized_event(Cow::Owned(detail), received)], 1);
     };
     let mut unrecognized_count = 0;
     let events = elements.into_iter().filter_map(|element| {
@@ -35,18 +35,18 @@ fn parse_batch(body: &str, received: Timestamp) -> (Vec<NewEvent<'_>>, usize) {
             // Record the element as a JSON string: clients' JSON parsers would fail on a response that nests this deeply.
             unrecognized_count += 1;
             let detail = serde_json::Value::from(element.get()).to_string();
-            return Some(unrecognized(Cow::Owned(detail), received));
+            return Some(unrecognized_event(Cow::Owned(detail), received));
         }
         parse_element(element, received).unwrap_or_else(|UnrecognizedElement| {
             unrecognized_count += 1;
-            Some(unrecognized(Cow::Borrowed(element.get()), received))
+            Some(unrecognized_event(Cow::Borrowed(element.get()), received))
         })
     });
     let events = events.collect();
     (events, unrecognized_count)
 }
 
-/// Parses one event: an element of a batch, or the `detail` of a bus event.
+/// Parses one event: an element of a batch, or the `detail` of a bus event. `None` if the element is not an event.
 fn parse_event(element: &RawValue, received: Timestamp) -> Option<NewEvent<'_>> {
     parse_element(element, received).ok().flatten()
 }
@@ -64,7 +64,7 @@ fn parse_polled_events(results: &[&RawValue], received: Timestamp) -> (Vec<NewEv
         let event = element.and_then(|element| Some(parse_event(&element, received)?.into_owned()));
         event.unwrap_or_else(|| {
             unrecognized_count += 1;
-            unrecognized(Cow::Owned(result.get().to_owned()), received)
+            unrecognized_event(Cow::Owned(result.get().to_owned()), received)
         })
     });
     let events = events.collect();
@@ -130,7 +130,7 @@ fn parse_element(
     }))
 }
 
-fn unrecognized(detail: Cow<'_, str>, received: Timestamp) -> NewEvent<'_> {
+fn unrecognized_event(detail: Cow<'_, str>, received: Timestamp) -> NewEvent<'_> {
     NewEvent::from_content(SPARKPOST.source, UNRECOGNIZED_TYPE, detail, received)
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::event::{RawObject, parse_timestamp, scalar_text};
 use crate::log::StoredEvent;
 
-/// Fields that are text in the webhook and numbers in the API.
+/// Fields that are strings in SparkPost's webhooks and numbers in its Events API.
 const NUMBER_FIELDS: [&str; 9] = [
     "ab_test_version",
     "bounce_class",

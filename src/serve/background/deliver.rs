@@ -58,7 +58,7 @@ pub(in crate::serve) async fn run(
     terminal: Terminal,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    // Only one process uses a SQLite log, so a claim that is left belongs to a process that has ended.
+    // Only one process uses a SQLite log, so a claim that exists at startup belongs to a process that has ended.
     if log.database().is_embedded()
         && let Err(error) = worker.store().release_all().await
     {
@@ -102,8 +102,8 @@ async fn create_deliveries(
     }
 }
 
-/// Waits for the next events and creates their deliveries. `position` is the position of the next event; `None` if it was not
-/// loaded yet.
+/// Waits for the next events and creates their deliveries. `position` is the position of the next event; `None` before it is
+/// loaded from the database.
 async fn create_from_next_events(
     worker: &Arc<ServedWorker>,
     log: &EventLog,

@@ -51,14 +51,14 @@ pub(in crate::serve) fn create_pollers(
 /// Polls until `shutdown` becomes true. The next run continues a poll that the shutdown interrupts.
 pub(in crate::serve) async fn run(
     poller: Poller,
-    key: Secret,
+    api_key: Secret,
     terminal: Terminal,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
         let mut last_poll_succeeded = false;
         loop {
-            let result = poller.poll(&key, Instant::now() + POLL_TIMEOUT).await;
+            let result = poller.poll(&api_key, Instant::now() + POLL_TIMEOUT).await;
             match &result {
                 // A successful poll is printed only if it is the first poll or follows a failed one.
                 Ok(summary) if !last_poll_succeeded => terminal.print_polled(poller.provider.name, summary),

@@ -23,14 +23,14 @@ const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
-/// The recorder of `hookbridge serve`. Its `bus` is `None`, so the recorder publishes nothing; `EventBridge` is a placeholder.
+/// The recorder of `hookbridge serve`. Its `bus` is `None`, so the recorder publishes nothing; the type parameter has no effect.
 pub(in crate::serve) type ServedRecorder = Recorder<EventBridge>;
 
-/// A batch whose recording failed and is retried.
+/// The next attempt to record a batch that could not be recorded.
 struct BatchRetry {
     key: String,
     due: Instant,
-    /// The pause before another retry, if this one fails.
+    /// The pause after this retry, if it fails too.
     backoff: Duration,
 }
 
@@ -49,13 +49,13 @@ pub(in crate::serve) async fn run(
             retries.extend(record_batch(&recorder, key, MIN_BACKOFF, &terminal).await);
         }
         loop {
-            let due = retries.front().map_or(next_maintenance, |retry| retry.due.min(next_maintenance));
+            let wake_time = retries.front().map_or(next_maintenance, |retry| retry.due.min(next_maintenance));
             let retry = tokio::select! {
                 key = new_batches.recv() => match key {
                     Some(key) => record_batch(&recorder, key, MIN_BACKOFF, &terminal).await,
                     None => return,
                 },
-                () = sleep_until(due) => match retries.pop_front() {
+                () = sleep_until(wake_time) => match retries.pop_front() {
                     Some(retry) if retry.due <= Instant::now() => {
                         record_batch(&recorder, retry.key, retry.backoff, &terminal).await
                     }

@@ -19,7 +19,7 @@ use crate::recorder;
 
 /// The maximum number of bytes of the bus file that one step records.
 const MAX_STEP_BYTES: u64 = 1 << 20;
-/// The growth rate of the bus file from which recording pauses, because very many webhooks arrive (a flood).
+/// If the bus file grows at least this fast, very many webhooks arrive (a flood), and recording pauses.
 const FLOOD_BYTES_PER_SECOND: f64 = 16e6;
 /// During a flood, the pause after a step is at most this multiple of the step's duration, and at most [`MAX_FLOOD_PAUSE`].
 const FLOOD_PAUSE_FACTOR: u32 = 32;

@@ -29,7 +29,7 @@ pub struct DeliverySettings {
 }
 
 impl SubscriberFlags {
-    /// Validates the flags. `key_folder` is the folder of the key file if no key file is configured.
+    /// Validates the flags. `key_folder` is the folder of the default key file, which is used without `subscriber_key`.
     ///
     /// # Errors
     /// The first invalid setting.

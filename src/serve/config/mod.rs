@@ -146,6 +146,7 @@ pub struct ServeSettings {
     pub token: Option<String>,
     pub polls: PollSettings,
     pub delivery: DeliverySettings,
+    /// The public URL of the tunnel or proxy in front of the server; `None` without one.
     pub public_url: Option<PublicUrl>,
     pub max_entry_bytes: usize,
     /// The maximum number of webhooks in flight.
@@ -272,7 +273,7 @@ pub fn default_log_file() -> PathBuf {
     default_data_folder().join(LOG_FILE)
 }
 
-/// The folder of the key file, if no key file is configured: the folder of the log's file, or `data` if the log is in PostgreSQL.
+/// The folder of the default key file: the folder of the log's file, or `data` if the log is in PostgreSQL.
 pub fn default_key_folder(database: &DatabaseAddress, data: &Path) -> PathBuf {
     match database {
         DatabaseAddress::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
@@ -288,21 +289,21 @@ fn read_config(path: &PathBuf) -> Result<ServeFlags, SettingsError> {
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         // The TOML error's own text quotes the line, which may contain a secret, so only its position and parts of its message
         // are used.
-        let before = error.span().map_or("", |span| &text[..span.start]);
-        let line = before.matches('\n').count();
-        // For an unknown field, the message contains no value. For a wrong type, the message quotes the value, so it is replaced.
+        let text_before = error.span().map_or("", |span| &text[..span.start]);
+        let line_index = text_before.matches('\n').count();
+        // For an unknown field, the message contains no value. For a wrong type, the message quotes the value and is replaced.
         let message = error.message();
         let detail = if message.starts_with("unknown field") {
             message.to_owned()
         } else {
             let setting =
-                text.lines().nth(line).and_then(|line| line.split_once('=')).map(|(name, _)| name.trim());
+                text.lines().nth(line_index).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
             let setting =
                 setting.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
             let setting = setting.map(|name| format!("{name}: ")).unwrap_or_default();
             format!("{setting}wrong TOML type")
         };
-        file_error(format!("line {}: {detail}", line + 1))
+        file_error(format!("line {}: {detail}", line_index + 1))
     })
 }
 

@@ -17,7 +17,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long requests in flight may take to finish at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Accepts connections until `shutdown` becomes true, then waits for the requests in flight.
+/// Accepts connections until `shutdown` becomes true, then waits up to `DRAIN_TIMEOUT` for the requests in flight.
 pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::Receiver<bool>) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);

@@ -78,8 +78,8 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     (status, axum::response::AppendHeaders(extra_header), body).into_response()
 }
 
-/// The URL that the provider requested, which some providers sign. Behind a proxy the request has another URL, which is rewritten
-/// with `public_url`.
+/// The URL that the provider requested, which some providers sign. Behind a proxy the request arrives with another URL, which
+/// `public_url` turns back into the provider's.
 fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let url = RequestUrl {
