@@ -15,9 +15,9 @@ const MAX_METADATA_BYTES: usize = 256;
 /// The format of a provider's webhook bodies.
 #[derive(Debug)]
 pub enum BodyFormat {
-    /// `application/json`; the `Detail` is the body.
+    /// JSON; the `Detail` is the body.
     Json,
-    /// `application/json`, or a form whose first field has this name and holds the JSON.
+    /// JSON, or a form whose first field has this name and holds the JSON.
     JsonOrFormField(&'static str),
     /// A JSON array of events, which the bridge archives as received and the recorder parses.
     Batch(&'static BatchFormat),
@@ -116,8 +116,12 @@ impl VerifiedWebhook {
             .collect()
     }
 
-    pub(super) fn has_media_type(&self, media_type: &str) -> bool {
-        self.webhook.has_media_type(media_type)
+    pub(super) fn is_json(&self) -> bool {
+        self.webhook.is_json()
+    }
+
+    pub(super) fn is_form(&self) -> bool {
+        self.webhook.is_form()
     }
 
     /// Translates the webhook to its event.
@@ -143,10 +147,10 @@ impl VerifiedWebhook {
 
     fn parse_detail(&self) -> Result<Detail, TranslationError> {
         match self.provider.body_format {
-            BodyFormat::Json | BodyFormat::JsonOrFormField(_) if self.has_media_type(JSON_MEDIA_TYPE) => {
+            BodyFormat::Json | BodyFormat::JsonOrFormField(_) if self.is_json() => {
                 Ok(Detail::from_bytes(self.body().clone())?)
             }
-            BodyFormat::JsonOrFormField(field) if self.has_media_type(FORM_MEDIA_TYPE) => {
+            BodyFormat::JsonOrFormField(field) if self.is_form() => {
                 // Accept only the first field. The content type is not signed: an attacker who gets `&payload={...}` into a
                 // signed JSON body could replay that body as a form, and the attacker's text would become the event.
                 let form = Form::parse(self.body());

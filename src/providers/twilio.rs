@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::translate::{FORM_MEDIA_TYPE, JSON_MEDIA_TYPE};
+use super::translate::JSON_MEDIA_TYPE;
 use super::{
     Algorithm, BodyFormat, Encoding, FieldLocation, Form, HeaderFormat, Provider, RawWebhook, RequestUrl,
     SampleWebhook, SignatureScheme, SignedContent, SigningInput, TranslationError, VerificationError,
@@ -60,7 +60,7 @@ pub const TWILIO: Provider = Provider {
 
 /// The byte strings that Twilio may have signed for this request.
 fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
-    let is_form = webhook.has_media_type(FORM_MEDIA_TYPE);
+    let is_form = webhook.is_form();
     let has_body_hash = verify_body_hash(webhook)?;
     if !is_form && !has_body_hash && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
@@ -113,9 +113,9 @@ fn signed_parameters(form: &Form) -> Vec<u8> {
 
 /// The `Detail` of a verified webhook.
 fn parse_detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
-    if webhook.has_media_type(JSON_MEDIA_TYPE) {
+    if webhook.is_json() {
         Ok(Detail::from_bytes(webhook.body().clone())?)
-    } else if webhook.has_media_type(FORM_MEDIA_TYPE) {
+    } else if webhook.is_form() {
         form_detail(&Form::parse(webhook.body()))
     } else {
         Err(TranslationError::UnsupportedContentType)

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{AsHeaderName, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::translate::{FORM_MEDIA_TYPE, JSON_MEDIA_TYPE};
 use super::{Provider, RequestUrl};
 
 /// An unverified HTTP request. Code outside `providers` cannot read its content.
@@ -70,12 +71,32 @@ impl RawWebhook {
         self.headers.contains_key(name)
     }
 
-    /// Whether the `content-type` is `media_type`, ignoring case and parameters.
-    pub(super) fn has_media_type(&self, media_type: &str) -> bool {
+    /// Whether the `content-type` is that of a form, ignoring case and parameters.
+    pub(super) fn is_form(&self) -> bool {
+        self.media_type().eq_ignore_ascii_case(FORM_MEDIA_TYPE)
+    }
+
+    /// Whether the `content-type` is `application/json` or another `application/*+json`, ignoring case and parameters.
+    /// Source: RFC 6839, section 3.1.
+    pub(super) fn is_json(&self) -> bool {
+        let media_type = self.media_type().to_ascii_lowercase();
+        media_type == JSON_MEDIA_TYPE
+            || media_type
+                .strip_prefix("application/")
+                .and_then(|subtype| subtype.strip_suffix("+json"))
+                .is_some_and(|prefix| !prefix.is_empty() && prefix.bytes().all(is_media_type_char))
+    }
+
+    fn media_type(&self) -> &str {
         let value =
             self.single_header(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
+        value.split(';').next().unwrap_or_default().trim()
     }
+}
+
+/// Whether a byte may occur in the name of a media type. Source: RFC 6838, section 4.2.
+fn is_media_type_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte)
 }
 
 /// Shows the size only, because unverified content must not be logged.

@@ -93,7 +93,9 @@ fn a_verified_body_that_is_not_an_event_is_400_with_the_reason() {
     insta::assert_snapshot!(reason(json, deep.as_bytes()), @"Invalid JSON payload: nested deeper than 1000 levels, which EventBridge refuses");
     insta::assert_snapshot!(reason("text/plain", BODY), @"Unsupported content-type");
     insta::assert_snapshot!(reason("", BODY), @"Unsupported content-type");
-    insta::assert_snapshot!(reason("application/json-patch+json", BODY), @"Unsupported content-type");
+    insta::assert_snapshot!(reason("application/+json", BODY), @"Unsupported content-type");
+    insta::assert_snapshot!(reason("text/vnd.x+json", BODY), @"Unsupported content-type");
+    insta::assert_snapshot!(reason("application/json-lines", BODY), @"Unsupported content-type");
     let form = "application/x-www-form-urlencoded";
     insta::assert_snapshot!(reason(form, b"x=y"), @"Invalid JSON payload: the form does not begin with the field 'payload'");
     insta::assert_snapshot!(reason(form, b"payload=%5B%5D"), @"Invalid JSON payload: an array where an object is needed");
@@ -107,15 +109,18 @@ fn a_verified_body_that_is_not_an_event_is_400_with_the_reason() {
 #[test]
 fn content_type_case_and_parameters_are_accepted() {
     let server = Server::start();
-    for media_type in
-        ["Application/JSON; Charset=UTF-8", "application/json ;charset=utf-8", "APPLICATION/JSON;"]
-    {
+    for media_type in [
+        "Application/JSON; Charset=UTF-8",
+        "application/json ;charset=utf-8",
+        "APPLICATION/JSON;",
+        "application/vnd.x.v1+JSON; charset=utf-8",
+    ] {
         assert_eq!(post_signed(&server, media_type.as_bytes(), BODY).0, 202, "{media_type}");
     }
     let (status, _) =
         post_signed(&server, b"Application/X-WWW-Form-UrlEncoded", b"payload=%7B%22a%22%3A1%7D");
     assert_eq!(status, 202);
-    assert_eq!(server.events()[3]["detail"]["a"], 1);
+    assert_eq!(server.events()[4]["detail"]["a"], 1);
 }
 
 #[test]
