@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
         assert!(
             record
                 .search_columns
-                .values()
+                .stored_values()
                 .flatten()
                 .all(|value| value.len() <= 2048 && !value.contains('\0'))
         );

@@ -17,6 +17,8 @@ use crate::util::output;
 
 /// The maximum number of events that one query of the log returns.
 const PAGE_SIZE: u32 = 5000;
+/// The first characters of a text that a spreadsheet executes as a formula. Source: "CSV Injection", OWASP.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 /// The minimum time between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,10 @@ pub struct Export {
     /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "jsonl")]
     format: Format,
+    /// Write CSV fields unchanged. Without this option, a field that begins with `=`, `+`, `-`, `@`, a tab or a carriage return
+    /// gets a leading apostrophe, because a spreadsheet would execute it as a formula.
+    #[arg(long)]
+    raw: bool,
     /// Start of the range (inclusive): 2026-11-22, or 2026-11-22T10:00:00Z [default: the beginning].
     #[arg(long, value_name = "TIME", value_parser = arguments::parse_time)]
     from: Option<Timestamp>,
@@ -105,7 +111,7 @@ impl Export {
             PageRequest { order: SortOrder::OldestFirst, after: None, offset: 0, limit: PAGE_SIZE };
         let (mut written_count, mut last_report) = (0_u64, Instant::now());
         if matches!(self.format, Format::Csv) {
-            write_row(&mut out, &csv_header()).map_err(output_error)?;
+            write_row(&mut out, &csv_header(), false).map_err(output_error)?;
         }
         loop {
             let events = log.search(&search, &page).await.map_err(&log_error)?;
@@ -114,7 +120,7 @@ impl Export {
             for event in &events {
                 let result = match self.format {
                     Format::Jsonl => out.write_all(&event.to_json_line()),
-                    Format::Csv => write_row(&mut out, &csv_row(event)),
+                    Format::Csv => write_row(&mut out, &csv_row(event), !self.raw),
                 };
                 match result {
                     // The program that reads the output closed the pipe, as `head` does.
@@ -156,14 +162,19 @@ fn csv_row(event: &StoredEvent) -> Vec<Cow<'_, str>> {
         event.detail_type.as_str().into(),
     ];
     let search_columns = recorder::search_columns(&event.source, &event.detail);
-    row.extend(search_columns.values().map(|value| value.unwrap_or_default().to_owned().into()));
+    row.extend(search_columns.values_as_sent().map(|value| value.unwrap_or_default().to_owned().into()));
     row.push(event.detail.as_str().into());
     row
 }
 
-/// Writes a CSV row with every field quoted. Source: RFC 4180.
-fn write_row(out: &mut impl Write, row: &[Cow<'_, str>]) -> std::io::Result<()> {
-    let fields: Vec<_> = row.iter().map(|field| format!("\"{}\"", field.replace('"', "\"\""))).collect();
+/// Writes a CSV row with every field quoted. Source: RFC 4180. With `escape_formulas`, a field that a spreadsheet would execute
+/// as a formula begins with an apostrophe.
+fn write_row(out: &mut impl Write, row: &[Cow<'_, str>], escape_formulas: bool) -> std::io::Result<()> {
+    let quote = |field: &Cow<'_, str>| {
+        let is_formula = escape_formulas && field.starts_with(FORMULA_STARTS);
+        format!("\"{}{}\"", if is_formula { "'" } else { "" }, field.replace('"', "\"\""))
+    };
+    let fields: Vec<_> = row.iter().map(quote).collect();
     out.write_all(fields.join(",").as_bytes())?;
     out.write_all(b"\r\n")
 }

@@ -107,7 +107,7 @@ impl std::fmt::Debug for NewEvent<'_> {
     }
 }
 
-/// The values that an event has in the search columns, in the order of [`COLUMNS`].
+/// The values that an event has in the search columns, in the order of [`COLUMNS`], with upper and lower case as sent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SearchColumns<'a>([Option<Cow<'a, str>>; COLUMNS.len()]);
 
@@ -122,22 +122,25 @@ impl<'a> SearchColumns<'a> {
                 let (_, domain) = values[address_index].as_deref()?.rsplit_once('@')?;
                 Some(Cow::Owned(domain.to_owned()))
             });
-            values[index] = value.map(|value| {
-                let value = sanitize_text(if column.is_address { extract_address(value) } else { value });
-                let needs_folding = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
-                match column.case_folding {
-                    CaseFolding::Lowercase if value.bytes().any(needs_folding) => {
-                        Cow::Owned(value.to_lowercase())
-                    }
-                    _ => value,
-                }
-            });
+            values[index] = value
+                .map(|value| sanitize_text(if column.is_address { extract_address(value) } else { value }));
         }
         Self(values)
     }
 
-    /// The values, in the order of [`COLUMNS`].
-    pub fn values(&self) -> impl Iterator<Item = Option<&str>> {
+    /// The values as the database stores them: addresses and domains in lower case.
+    pub fn stored_values(&self) -> impl Iterator<Item = Option<Cow<'_, str>>> {
+        let needs_folding = |b: u8| b.is_ascii_uppercase() || !b.is_ascii();
+        self.values_as_sent().zip(&COLUMNS).map(move |(value, column)| match column.case_folding {
+            CaseFolding::Lowercase if value?.bytes().any(needs_folding) => {
+                value.map(|value| Cow::Owned(value.to_lowercase()))
+            }
+            _ => value.map(Cow::Borrowed),
+        })
+    }
+
+    /// The values with upper and lower case as sent.
+    pub fn values_as_sent(&self) -> impl Iterator<Item = Option<&str>> {
         self.0.iter().map(Option::as_deref)
     }
 }
@@ -172,9 +175,9 @@ pub fn sanitize_text(mut value: Cow<'_, str>) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn value<'a>(columns: &'a SearchColumns<'_>, name: &str) -> Option<&'a str> {
+    fn value(columns: &SearchColumns<'_>, name: &str) -> Option<String> {
         let index = COLUMNS.iter().position(|column| column.name == name)?;
-        columns.values().nth(index)?
+        columns.stored_values().nth(index)?.map(Cow::into_owned)
     }
 
     #[test]
@@ -188,12 +191,13 @@ mod tests {
             "campaign_id" => Some("".into()),
             _ => None,
         });
-        assert_eq!(value(&columns, "rcpt_to"), Some("recipient@example.com"));
-        assert_eq!(value(&columns, "recipient_domain"), Some("example.com"));
-        assert_eq!(value(&columns, "friendly_from"), Some("sender@example.com"));
-        assert_eq!(value(&columns, "sending_domain"), Some("mail.example.com"));
-        assert_eq!(value(&columns, "subject"), Some("ab"));
-        assert_eq!(value(&columns, "reason").map(str::len), Some(1024));
+        assert_eq!(value(&columns, "rcpt_to").as_deref(), Some("recipient@example.com"));
+        assert_eq!(columns.values_as_sent().next().flatten(), Some("Recipient@Example.COM"));
+        assert_eq!(value(&columns, "recipient_domain").as_deref(), Some("example.com"));
+        assert_eq!(value(&columns, "friendly_from").as_deref(), Some("sender@example.com"));
+        assert_eq!(value(&columns, "sending_domain").as_deref(), Some("mail.example.com"));
+        assert_eq!(value(&columns, "subject").as_deref(), Some("ab"));
+        assert_eq!(value(&columns, "reason").map(|value| value.len()), Some(1024));
         assert_eq!(value(&columns, "campaign_id"), None);
     }
 }

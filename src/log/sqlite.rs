@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use std::borrow::Cow;
 
 use super::event_log::LogState;
 use super::order::{Position, PositionedEvent};
@@ -207,8 +208,8 @@ async fn insert_events(
                 .push_bind(event.region.to_string())
                 .push_bind(serde_json::Value::from(event.resources.clone()).to_string())
                 .push_bind(event.detail.to_string());
-            for value in event.search_columns.values() {
-                row.push_bind(value.map(str::to_owned));
+            for value in event.search_columns.stored_values() {
+                row.push_bind(value.map(Cow::into_owned));
             }
         });
         query.push(" on conflict do nothing");

@@ -41,6 +41,25 @@ fn an_exported_log_loads_into_an_equal_one() {
     let csv = command(&["export", "--database", "log.db", "--format", "csv"]);
     assert_eq!(csv.split("\r\n").filter(|row| !row.is_empty()).count() as u64, events + 1);
     assert!(csv.contains(r#","a ""quoted"", subject","#), "{}", &csv[..500]);
+    let bounce_row = |arguments: &[&str]| {
+        let csv = command(
+            &[&["export", "--database", "log.db", "--format", "csv", "--type", "bounce"], arguments].concat(),
+        );
+        csv.split("\r\n").nth(1).unwrap().to_owned()
+    };
+    let batch = json!([{"msys": {"message_event": {
+        "type": "bounce", "event_id": "formulas", "rcpt_to": "=HYPERLINK(1)@Example.com", "subject": "+1", "reason": "-1",
+        "campaign_id": "@SUM(A1)", "template_id": "\t=1", "ip_pool": "\r=1", "ab_test_id": "a=1"
+    }}}]);
+    std::fs::create_dir_all(folder.path().join("formulas/sparkpost")).unwrap();
+    std::fs::write(folder.path().join("formulas/sparkpost/formulas.json"), batch.to_string()).unwrap();
+    command(&["load", "formulas", "--database", "log.db"]);
+    let (escaped, raw) = (bounce_row(&[]), bounce_row(&["--raw"]));
+    for formula in ["=HYPERLINK(1)@Example.com", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+        assert!(escaped.contains(&format!(",\"'{formula}\",")), "{formula:?} in {escaped:?}");
+        assert!(raw.contains(&format!(",\"{formula}\",")), "{formula:?} in {raw:?}");
+    }
+    assert!(escaped.contains(",\"a=1\","), "{escaped:?}");
     let missing_log = hookbridge().args(["export", "--database", "/nonexistent.db"]).output().unwrap();
     assert!(String::from_utf8_lossy(&missing_log.stderr).contains("no log exists at /nonexistent.db"));
     command(&["load", "raw", "--database", "a/new/folder/log.db"]);

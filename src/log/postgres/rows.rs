@@ -2,6 +2,7 @@
 //!
 //! Source: "COPY", PostgreSQL manual, "Binary Format". Times are microseconds since 2000-01-01, as in `timestamptz`.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use sqlx::{Postgres, QueryBuilder};
@@ -56,8 +57,8 @@ pub(super) fn insert_query(
             .push_bind(event.region.to_string())
             .push_bind(event.resources.clone())
             .push_bind(event.detail.to_string());
-        for value in event.search_columns.values() {
-            row.push_bind(value.map(str::to_owned));
+        for value in event.search_columns.stored_values() {
+            row.push_bind(value.map(Cow::into_owned));
         }
     });
     query
@@ -82,9 +83,9 @@ pub(super) fn encode_copy(batch_id: i64, indexed_events: &[(usize, &NewEvent<'_>
         buffer.push_text(&event.region);
         buffer.push_text_array(&event.resources);
         buffer.push_text(&event.detail);
-        for value in event.search_columns.values() {
+        for value in event.search_columns.stored_values() {
             match value {
-                Some(value) => buffer.push_text(value),
+                Some(value) => buffer.push_text(&value),
                 None => buffer.0.extend_from_slice(&NULL_LENGTH.to_be_bytes()),
             }
         }

@@ -233,7 +233,7 @@ mod tests {
         let body = r#"[{"msys":{"message_event":{"type":"open","subject":"a\ud83d","rcpt_to":"a\u0000b@example.com"}}}]"#;
         let (events, unrecognized) = parse_batch(body, Timestamp::UNIX_EPOCH);
         assert_eq!((events.len(), unrecognized), (1, 0));
-        let values: Vec<_> = events[0].search_columns.values().flatten().collect();
+        let values: Vec<_> = events[0].search_columns.stored_values().flatten().collect();
         assert_eq!(values, ["ab@example.com", "example.com", "a\u{fffd}\u{fffd}\u{fffd}"]);
         assert!(body.contains(&*events[0].detail), "the detail is unchanged");
     }
