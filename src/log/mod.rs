@@ -26,7 +26,7 @@ pub use event_log::EventLog;
 pub use new_event::{NewEvent, SearchColumns, UNRECOGNIZED_TYPE, content_id, is_recordable, sanitize_text};
 pub use order::{Bounds, CursorSigningKey, EventFilter, PageLimit, Position, PositionedEvent, TypePattern};
 pub use search::{EventKey, PageRequest, Search, SortOrder, StoredEvent};
-pub use search_columns::{COLUMNS, CaseFolding, Column, MatchMode};
+pub use search_columns::{COLUMNS, CaseFolding, Column, MatchMode, ValueFormat};
 
 /// Events that are recorded in one transaction.
 pub struct EventBatch<'a> {

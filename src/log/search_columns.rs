@@ -3,6 +3,8 @@
 //!
 //! Source: "Events API", <https://developers.sparkpost.com/api/events/>, and the fields of its events.
 
+use std::net::IpAddr;
+
 /// A search column, which only email message events fill, and its search parameter.
 #[derive(Debug)]
 pub struct Column {
@@ -16,6 +18,8 @@ pub struct Column {
     pub query_parameter: &'static str,
     /// How a search compares the parameter with the column.
     pub match_mode: MatchMode,
+    /// The form of a valid search value.
+    pub value_format: ValueFormat,
     /// Whether values are stored in lower case.
     pub case_folding: CaseFolding,
     /// Whether the value is an email address. Of `Name <address>`, only the address is stored.
@@ -31,6 +35,26 @@ pub enum MatchMode {
     Exact,
     /// The search value occurs in the column's value as a whole word or a sequence of whole words; case is ignored.
     Words,
+}
+
+/// The form of the values of a column. A search rejects a value of another form, because it can match no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueFormat {
+    Text,
+    /// Decimal digits.
+    WholeNumber,
+    /// An IPv4 or IPv6 address.
+    IpAddress,
+}
+
+impl ValueFormat {
+    pub fn accepts(self, value: &str) -> bool {
+        match self {
+            Self::Text => true,
+            Self::WholeNumber => value.bytes().all(|byte| byte.is_ascii_digit()),
+            Self::IpAddress => value.parse::<IpAddr>().is_ok(),
+        }
+    }
 }
 
 /// Whether a column is stored in lower case.
@@ -49,6 +73,7 @@ const fn column(name: &'static str, query_parameter: &'static str, match_mode: M
         fallback_domain_of: None,
         query_parameter,
         match_mode,
+        value_format: ValueFormat::Text,
         case_folding: CaseFolding::Preserve,
         is_selective: false,
         is_address: false,
@@ -78,13 +103,19 @@ pub const COLUMNS: [Column; 18] = [
     address("friendly_from", "from_addresses"),
     domain("sending_domain", "friendly_from", "sending_domains"),
     column("subject", "subjects", MatchMode::Words),
-    column("bounce_class", "bounce_classes", MatchMode::Exact),
+    Column {
+        value_format: ValueFormat::WholeNumber,
+        ..column("bounce_class", "bounce_classes", MatchMode::Exact)
+    },
     column("reason", "reasons", MatchMode::Words),
     column("campaign_id", "campaigns", MatchMode::Words),
     column("template_id", "templates", MatchMode::Words),
-    column("sending_ip", "sending_ips", MatchMode::Exact),
+    Column { value_format: ValueFormat::IpAddress, ..column("sending_ip", "sending_ips", MatchMode::Exact) },
     column("ip_pool", "ip_pools", MatchMode::Words),
-    column("subaccount_id", "subaccounts", MatchMode::Exact),
+    Column {
+        value_format: ValueFormat::WholeNumber,
+        ..column("subaccount_id", "subaccounts", MatchMode::Exact)
+    },
     Column { is_selective: true, ..column("message_id", "messages", MatchMode::Exact) },
     column("transmission_id", "transmissions", MatchMode::Exact),
     column("mailbox_provider", "mailbox_providers", MatchMode::Words),

@@ -9,9 +9,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::SEARCH_PATHS;
 use super::cursor::SearchCursor;
-use crate::log::{COLUMNS, Search};
+use crate::log::{COLUMNS, Search, ValueFormat};
 use crate::providers::Form;
 use crate::providers::sparkpost::SPARKPOST;
+use crate::util::time::parse_timestamp_in_range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SearchApi {
@@ -159,7 +160,18 @@ impl SearchRequest {
                 let index = index.ok_or_else(|| {
                     invalid(name, &format!("is unknown; known parameters: {}", parameter_names(api)))
                 })?;
-                self.search.columns.push((index, parse_values()?));
+                let (values, format) = (parse_values()?, COLUMNS[index].value_format);
+                if !values.iter().all(|value| format.accepts(value)) {
+                    return Err(invalid(
+                        name,
+                        match format {
+                            ValueFormat::Text => "must be text",
+                            ValueFormat::WholeNumber => "must be whole numbers",
+                            ValueFormat::IpAddress => "must be IP addresses",
+                        },
+                    ));
+                }
+                self.search.columns.push((index, values));
             }
         }
         Ok(())
@@ -219,7 +231,7 @@ fn parse_time(name: &str, value: &str) -> Result<Timestamp, InvalidParameter> {
     let invalid_time = || invalid(name, "must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
     // Decoding the query turned a plus sign that was not percent-encoded, as in `+01:00`, into a space, which becomes a plus sign
     // again.
-    value.replace(' ', "+").parse().ok().or_else(parse_utc_civil_time).ok_or_else(invalid_time)
+    parse_timestamp_in_range(&value.replace(' ', "+")).or_else(parse_utc_civil_time).ok_or_else(invalid_time)
 }
 
 #[cfg(test)]
@@ -258,12 +270,17 @@ mod tests {
     #[test]
     fn every_filter_is_parsed() {
         for column in &COLUMNS {
-            let search_request =
-                parse(SearchApi::Current, &format!("{}=a,b%20c,", column.query_parameter)).unwrap();
+            let (query, expected) = match column.value_format {
+                ValueFormat::Text => ("a,b%20c,", ["a", "b c"]),
+                ValueFormat::WholeNumber => ("1,%2020", ["1", "20"]),
+                ValueFormat::IpAddress => ("192.0.2.1,2001:db8::1", ["192.0.2.1", "2001:db8::1"]),
+            };
+            let query = format!("{}={query}", column.query_parameter);
+            let search_request = parse(SearchApi::Current, &query).unwrap();
             let (index, values) = &search_request.search.columns[0];
             assert_eq!(
                 (COLUMNS[*index].name, values.as_slice()),
-                (column.name, &["a".to_owned(), "b c".into()][..])
+                (column.name, &expected.map(str::to_owned)[..])
             );
         }
         let search_request = parse(SearchApi::Current, "events=open;x,y&delimiter=%3B&event_ids=1").unwrap();
@@ -301,6 +318,9 @@ mod tests {
         insta::assert_snapshot!(error_message("cursor=x"), @"cursor must be 'initial' or a cursor that this API returned");
         insta::assert_snapshot!(error_message("from=yesterday"), @"from must be a time such as 2026-11-22T10:00:00Z or 2026-11-22T10:00");
         insta::assert_snapshot!(error_message("from=2026-11-22T10:00:00Z&to=2026-11-21T10:00:00Z"), @"from is later than to");
+        insta::assert_snapshot!(error_message("bounce_classes=10,x"), @"bounce_classes must be whole numbers");
+        insta::assert_snapshot!(error_message("subaccounts=-1"), @"subaccounts must be whole numbers");
+        insta::assert_snapshot!(error_message("sending_ips=192.0.2"), @"sending_ips must be IP addresses");
         insta::assert_snapshot!(error_message("events=,"), @"events is empty");
         insta::assert_snapshot!(error_message("subjects=%00"), @"subjects contains a NUL character");
         insta::assert_snapshot!(error_message("subjects=%ff"), @"the query is not UTF-8");
