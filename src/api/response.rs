@@ -128,14 +128,18 @@ fn matches_etag(if_none_match: &str, tag: &str) -> bool {
 
 /// Whether an `Accept-Encoding` header accepts gzip. Source: RFC 9110, section 12.5.3.
 fn accepts_gzip(accept_encoding: &str) -> bool {
-    accept_encoding.split(',').any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
-        let is_excluded = parts.any(|weight| {
-            weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
-        });
-        is_gzip && !is_excluded
-    })
+    // Whether the header accepts a coding; `None` if it does not name the coding.
+    let accepts = |name: &str| {
+        accept_encoding.split(',').find_map(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let is_named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case(name));
+            let is_excluded = parts.any(|weight| {
+                weight.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
+            });
+            is_named.then_some(!is_excluded)
+        })
+    };
+    accepts("gzip").or_else(|| accepts("*")).unwrap_or(false)
 }
 
 fn gzip(body: &[u8]) -> Option<Vec<u8>> {
@@ -161,10 +165,10 @@ mod tests {
 
     #[test]
     fn gzip_is_sent_only_if_accepted() {
-        for accepted in ["gzip", "br, GZIP;q=0.5", "*", "gzip;q=1"] {
+        for accepted in ["gzip", "br, GZIP;q=0.5", "*", "gzip;q=1", "gzip, *;q=0"] {
             assert!(accepts_gzip(accepted), "{accepted}");
         }
-        for accepted in ["", "br", "identity", "gzip;q=0", "gzip; q=0.000, br"] {
+        for accepted in ["", "br", "identity", "gzip;q=0", "gzip; q=0.000, br", "*, gzip;q=0"] {
             assert!(!accepts_gzip(accepted), "{accepted}");
         }
     }

@@ -212,8 +212,8 @@ impl Database {
         .await
     }
 
-    /// Creates the partitions of this week and of the next four weeks for a table that is partitioned by a column of
-    /// microseconds, and drops the partitions whose week ended at or before `keep_from`. Does nothing in SQLite, which has no
+    /// Creates the partitions of this week and of the next four weeks for a table that is partitioned by a time in
+    /// microseconds since 1970, and drops the partitions whose week ended at or before `keep_from`. Does nothing in SQLite, which has no
     /// partitions.
     pub async fn maintain_partitions(
         &self,

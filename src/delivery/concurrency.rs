@@ -36,7 +36,7 @@ struct SharedLimits {
     is_shut_down: AtomicBool,
 }
 
-/// A place for one claimed delivery. Dropping the slot frees the place.
+/// A place for one claimed delivery, whose attempt may still wait for a permit. Dropping the slot frees the place.
 pub(super) struct InFlightSlot {
     limits: SubscriberLimits,
     subscriber: SubscriberId,

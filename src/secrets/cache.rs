@@ -53,14 +53,14 @@ pub trait SigningSecrets: Send + Sync + 'static {
         current: &SecretVersion,
     ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 
-    /// A version newer than `current`, if one exists. Lookups are rate-limited: within the refresh interval after a lookup,
+    /// A version newer than `callers_version`, if one exists. Lookups are rate-limited: within the refresh interval after a lookup,
     /// this method reuses the result of that lookup.
     ///
     /// # Errors
     /// When the lookup fails: it is unknown whether a newer version exists.
     fn newer(
         &self,
-        current: &SecretVersion,
+        callers_version: &SecretVersion,
     ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
 }
 
@@ -217,12 +217,16 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         }
     }
 
-    async fn newer(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
+    async fn newer(
+        &self,
+        callers_version: &SecretVersion,
+    ) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         // The lock makes concurrent callers share the result of one lookup.
         let mut recent_lookups = self.recent_lookups.lock().await;
-        let known = self.last_known().current.clone();
-        if let Some(known) = known.filter(|known| known.id != current.id) {
-            return Ok(Some(known));
+        // Another caller's lookup may have cached a version that this caller does not have.
+        let cached = self.last_known().current.clone();
+        if let Some(cached) = cached.filter(|cached| cached.id != callers_version.id) {
+            return Ok(Some(cached));
         }
         if let Some(lookup) = self.filter_recent_lookup(recent_lookups.newer.as_ref()) {
             return lookup.result.clone().map(|()| None);
@@ -236,7 +240,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         recent_lookups.newer = Some(LookupRecord { time: Instant::now(), result });
         let version = fetched?;
         self.cache.insert(VersionStage::Current, Some(version.clone())).await;
-        Ok((version.id != current.id).then_some(version))
+        Ok((version.id != callers_version.id).then_some(version))
     }
 }
 

@@ -24,7 +24,10 @@ impl SigningSecrets for StaticSecret {
         Ok(None)
     }
 
-    async fn newer(&self, _current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
+    async fn newer(
+        &self,
+        _callers_version: &SecretVersion,
+    ) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         Ok(None)
     }
 }

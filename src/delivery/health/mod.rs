@@ -157,7 +157,8 @@ impl<B: Bus> HealthMonitor<B> {
             Some(reason) => {
                 HealthChange::Paused { reason: reason.filter(|reason| *reason != PauseReason::Operator)? }
             }
-            // A used-up budget pauses a subscriber only when an attempt fails. So 100 percent is not checked here.
+            // Only a failed attempt pauses a subscriber that has used up its failure budget, so this code looks only for the
+            // percentages below 100.
             None => {
                 let (settings, now) = (&subscriber.settings, (self.clock)());
                 let percent = reached_percentage(settings, streak?, now, &REPORTED_PERCENTAGES)?;

@@ -134,8 +134,8 @@ impl DeliveryStore {
         rows.map(|row| claimed_from_row(&row)).filter_map(Result::transpose).collect()
     }
 
-    /// Makes the delivery `id`, or without an `id` all deliveries that match `filter`, due now; its seven days of retries start
-    /// again. The state does not matter, but deliveries in flight or of deleted subscribers are left unchanged. The subscribers'
+    /// Sets deliveries to due now and restarts their seven days of retries: the delivery `id`, or, if `id` is `None`, all
+    /// deliveries that match `filter`. The state does not matter, but deliveries in flight or of deleted subscribers are left unchanged. The subscribers'
     /// open circuits let a probe through immediately. Returns the number of deliveries that were made due.
     pub async fn retry_deliveries(
         &self,

@@ -1,7 +1,8 @@
 //! The delivery worker: creates deliveries for events, leases due ones, attempts them, and records the results.
 //!
 //! `hookbridge serve` and the function `dispatcher` run the same worker. An [`AttemptRunner`] attempts the claimed deliveries
-//! (module `attempt`) and records the attempts. The module `sweep` wakes workers for retries.
+//! (module `attempt`) and records the attempts. The module `subscribers` caches the subscribers that deliveries go to, and the
+//! module `sweep` wakes workers for retries.
 //!
 //! A worker stores a delivery before the first attempt and leases the delivery for each attempt. In one transaction, the worker
 //! records an attempt and the time of the next one. If a worker dies, its leases expire and another worker attempts the
