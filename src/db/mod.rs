@@ -78,12 +78,16 @@ pub(crate) enum Session<'c> {
 }
 
 impl Session<'_> {
-    /// Runs one statement and returns its rows.
-    pub(crate) async fn fetch(&mut self, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+    /// Runs one statement, and converts each row as it arrives, so that its memory is free for the next rows.
+    pub(crate) async fn fetch<T: Send + Unpin>(
+        &mut self,
+        statement: &Statement,
+        from_row: impl FnMut(Row) -> Result<T, DatabaseError> + Send,
+    ) -> Result<Vec<T>, DatabaseError> {
         match self {
-            Self::Postgres(connection) => postgres::fetch_rows(connection, statement).await,
+            Self::Postgres(connection) => postgres::fetch_mapped(connection, statement, from_row).await,
             #[cfg(feature = "command")]
-            Self::Sqlite(connection) => sqlite::fetch_rows(connection, statement).await,
+            Self::Sqlite(connection) => sqlite::fetch_mapped(connection, statement, from_row).await,
         }
     }
 }

@@ -206,10 +206,16 @@ pub(super) async fn execute_transaction(
 }
 
 /// Runs one statement on this connection and returns its rows.
-pub(super) async fn fetch_rows(
+async fn fetch_rows(connection: &mut PgConnection, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+    fetch_mapped(connection, statement, Ok).await
+}
+
+/// Runs one statement on this connection, and converts each row as it arrives.
+pub(super) async fn fetch_mapped<T: Send + Unpin>(
     connection: &mut PgConnection,
     Statement { sql, values, input_rows, .. }: &Statement,
-) -> Result<Vec<Row>, DatabaseError> {
+    mut from_row: impl FnMut(Row) -> Result<T, DatabaseError> + Send,
+) -> Result<Vec<T>, DatabaseError> {
     let sql = match input_rows {
         None => sql.clone(),
         Some(rows) => {
@@ -237,7 +243,7 @@ pub(super) async fn fetch_rows(
             SqlValue::Number(number) => query.bind(number),
         };
     }
-    Ok(query.fetch_all(connection).await?.into_iter().map(Row::Postgres).collect())
+    query.map(|row| from_row(Row::Postgres(row))).fetch_all(connection).await?.into_iter().collect()
 }
 
 #[cfg(test)]

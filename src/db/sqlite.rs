@@ -94,10 +94,19 @@ fn create_private_file(path: &Path) {
 }
 
 /// Runs one statement and returns its rows.
-pub(super) async fn fetch_rows(
+async fn fetch_rows(
+    connection: &mut SqliteConnection,
+    statement: &Statement,
+) -> Result<Vec<Row>, DatabaseError> {
+    fetch_mapped(connection, statement, Ok).await
+}
+
+/// Runs one statement, and converts each row as it arrives.
+pub(super) async fn fetch_mapped<T: Send + Unpin>(
     connection: &mut SqliteConnection,
     Statement { sql, values, input_rows, .. }: &Statement,
-) -> Result<Vec<Row>, DatabaseError> {
+    mut from_row: impl FnMut(Row) -> Result<T, DatabaseError> + Send,
+) -> Result<Vec<T>, DatabaseError> {
     let rows = input_rows.as_deref();
     let sql = rows.map_or(sql.clone(), |rows| format!("{} {sql}", values_clause(rows)));
     // Safe: the text of a `Statement` contains no text from users, and its values are bound.
@@ -117,7 +126,7 @@ pub(super) async fn fetch_rows(
             SqlValue::Number(number) => query.bind(number),
         };
     }
-    Ok(query.fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect())
+    query.map(|row| from_row(Row::Sqlite(row))).fetch_all(connection).await?.into_iter().collect()
 }
 
 /// Builds the `with` clause of the table `v`, with one parameter per value, row by row. The parameters are `?` without numbers,

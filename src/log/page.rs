@@ -180,10 +180,19 @@ pub(super) async fn read_range(
 ) -> Result<RangeReadResult, DatabaseError> {
     let RangeRead { window, requested_start, filter, page_limit } = read;
     let statement = Statement::new(batches_sql(dialect, window, filter), vec![]);
-    let batch_rows = session.fetch(&statement).await?;
-    let batches = batch_rows.iter().map(BatchRange::from_row).collect::<Result<Vec<_>, _>>()?;
-    let rows = match events_query(dialect, &batches, window, filter, page_limit) {
-        Some(query) => session.fetch(&query.build()).await?,
+    let batches = session.fetch(&statement, |row| BatchRange::from_row(&row)).await?;
+    let has_count = dialect.returns_scanned_count && *filter != EventFilter::default();
+    let mut scanned_count: Option<i64> = None;
+    let positioned_event_from_row = |row: Row| {
+        if has_count {
+            scanned_count = Some(row.get("scanned_count")?);
+        }
+        let position: Option<Position> = row.get("position")?;
+        let with_position = |position| Ok(PositionedEvent { position, event: StoredEvent::from_row(&row)? });
+        position.map(with_position).transpose()
+    };
+    let events = match events_query(dialect, &batches, window, filter, page_limit) {
+        Some(query) => session.fetch(&query.build(), positioned_event_from_row).await?,
         None => Vec::new(),
     };
     // Query the first stored position only after reading the events: if positions expired meanwhile, the result is `None`.
@@ -191,27 +200,12 @@ pub(super) async fn read_range(
         "select coalesce(min(position), (select next from {0}log)) as first from {0}batches",
         dialect.schema
     );
-    let first_rows = session.fetch(&Statement::new(sql, vec![])).await?;
-    let first_stored: Position = first_rows.first().map_or(Ok(0), |row| row.get("first"))?;
+    let first_rows = session.fetch(&Statement::new(sql, vec![]), |row| row.get::<Position>("first")).await?;
+    let first_stored = first_rows.first().copied().unwrap_or(0);
     if requested_start < first_stored {
         return Ok(RangeReadResult { events: None, missing_count: 0 });
     }
-    let scanned_count: Option<i64> = match rows.first() {
-        Some(row) if dialect.returns_scanned_count && *filter != EventFilter::default() => {
-            Some(row.get("scanned_count")?)
-        }
-        _ => None,
-    };
-    let positioned_event_from_row = |row: &Row| {
-        let position: Option<Position> = row.get("position")?;
-        let with_position = |position| Ok(PositionedEvent { position, event: StoredEvent::from_row(row)? });
-        position.map(with_position).transpose()
-    };
-    let events = rows
-        .iter()
-        .filter_map(|row| positioned_event_from_row(row).transpose())
-        .collect::<Result<_, DatabaseError>>()?;
-    let events = restore_order(events, page_limit);
+    let events = restore_order(events.into_iter().flatten().collect(), page_limit);
     let missing_count = count_missing(&batches, window, page_limit, scanned_count, &events);
     Ok(RangeReadResult { events: Some(events), missing_count })
 }
