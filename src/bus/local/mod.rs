@@ -5,7 +5,8 @@
 //! One thread, the [`Writer`], owns the bus file. It takes all pending events, writes their lines together and flushes once, so
 //! that many webhooks share the cost of a flush. The writer flushes the [`journal`] instead of the bus file, because a flush of a
 //! growing file costs more. The publisher of the first pending event requests the flush. Before its request, this publisher
-//! yields to the scheduler, so that the events of other publishers that are ready join the same flush.
+//! yields to the scheduler, so that the events of other publishers that are ready join the same flush. The module
+//! `file_identity` notices when the bus file or the journal was moved or replaced.
 
 mod event_file;
 mod file_identity;
