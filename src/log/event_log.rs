@@ -257,9 +257,8 @@ impl EventLog {
     }
 }
 
-/// Whether a search names a value of a selective column. Such a search avoids table scans: PostgreSQL's planner overestimates
-/// the cost of the column's BRIN index of Bloom filters, because the values are normally not in the order of the rows, and would
-/// scan every partition.
+/// Whether a search names a value of a selective column. PostgreSQL must use the column's index for such a search: its planner
+/// may otherwise prefer to scan every partition.
 fn is_selective(search: &Search) -> bool {
     search.columns.iter().any(|(index, _)| COLUMNS[*index].is_selective)
 }
