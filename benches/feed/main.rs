@@ -143,7 +143,7 @@ fn send_webhook(address: SocketAddr) -> Instant {
     let body = r#"{"ref":"refs/heads/main"}"#;
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::RawWebhook::new(url, http::HeaderMap::new(), body.into());
+    let webhook = hookbridge::providers::RawWebhook::post(url, http::HeaderMap::new(), body.into());
     let secret = hookbridge::secrets::Secret::new(SECRET);
     let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();

@@ -39,7 +39,7 @@ fn event() -> String {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(640));
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "https://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::RawWebhook::new(url, http::HeaderMap::new(), body.clone().into());
+    let webhook = hookbridge::providers::RawWebhook::post(url, http::HeaderMap::new(), body.clone().into());
     let secret = hookbridge::secrets::Secret::new(stub::SECRET);
     let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     serde_json::json!({

@@ -137,7 +137,7 @@ fn request() -> Vec<u8> {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(125));
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::RawWebhook::new(url, http::HeaderMap::new(), body.clone().into());
+    let webhook = hookbridge::providers::RawWebhook::post(url, http::HeaderMap::new(), body.clone().into());
     let secret = hookbridge::secrets::Secret::new(SECRET);
     let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
     format!(

@@ -1,5 +1,5 @@
-//! The Lambda functions `feed` and `subscribers`. Each serves a part of the API behind a Function URL, with buffered or streamed
-//! responses.
+//! The Lambda functions `feed` and `subscribers`. Each serves a part of the API behind a front door (Function URL, API Gateway or
+//! load balancer), with buffered or, behind a Function URL, streamed responses.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,13 +15,13 @@ use super::error::ApiError;
 use super::{
     Api, ApiRequest, ApiResponse, AuthenticatedToken, EventStream, STREAM_HEADERS, is_stream_request,
 };
-use crate::lambda::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
+use crate::lambda::{HttpRequest, HttpResponse, PayloadFormat, handling_deadline};
 use crate::util::output;
 
 /// How long before the deadline a long poll stops waiting, so that enough time is left to read the log.
 const LOG_READ_MARGIN: Duration = Duration::from_secs(3);
 
-type Response = FunctionResponse<FunctionUrlResponse, Body>;
+type Response = FunctionResponse<HttpResponse, Body>;
 
 pub struct ApiFunction {
     pub api: Api,
@@ -44,82 +44,90 @@ impl ApiFunction {
             Box::pin(async move {
                 let context = event.context;
                 let response = function.invoke(event.payload.get(), &context.request_id, context.deadline());
-                Ok::<_, Error>(response.await?)
+                Ok::<_, Error>(response.await)
             })
         }))
         .await
     }
 
-    /// Authenticates and handles one Function URL request, and prints its line of the audit log. Returns the response before
-    /// `invocation_deadline`.
-    async fn invoke(
-        &self,
-        event: &str,
-        request_id: &str,
-        invocation_deadline: SystemTime,
-    ) -> Result<Response, FunctionUrlEventError> {
-        let request = FunctionUrlRequest::parse(event)?;
+    /// Authenticates and handles one HTTP request, and prints its line of the audit log. A health check of a load balancer has no
+    /// line. Returns the response before `invocation_deadline`.
+    async fn invoke(&self, event: &str, request_id: &str, invocation_deadline: SystemTime) -> Response {
+        let Ok(request) = HttpRequest::parse(event) else {
+            let error = ApiError::BadRequest("The event is not an HTTP request.".into());
+            return self.to_response(PayloadFormat::V2, error.into_response()).1;
+        };
+        if request.is_health_check() {
+            let response = HttpResponse::new(request.payload_format, StatusCode::OK, [], b"OK".to_vec());
+            return FunctionResponse::BufferedResponse(response);
+        }
         let is_signed = request.iam_user_arn.is_some();
-        let token = self.api.authenticate(&request.headers, &request.path, is_signed).await;
+        let token = self.api.authenticate(&request.headers, &request.url.path, is_signed).await;
         let mut audit_line = json!({"function": self.audit_name, "request_id": request_id});
         let (status, response) = match token {
             Ok(token) => {
                 audit_line["token"] = token.name.as_deref().into();
                 audit_line["caller"] = request.iam_user_arn.as_deref().into();
                 audit_line["method"] = request.method.as_str().into();
-                audit_line["path"] = request.path.as_str().into();
+                audit_line["path"] = request.url.path.as_str().into();
                 self.respond(&request, &token, handling_deadline(invocation_deadline)).await
             }
             // The path of an unauthenticated request is not logged, because anybody can send any text as a path.
-            Err(rejection) => self.to_response(rejection),
+            Err(rejection) => self.to_response(request.payload_format, rejection),
         };
         if self.audit_name.is_some() {
             audit_line["status"] = status.as_u16().into();
             output::print_line(&audit_line.to_string());
         }
-        Ok(response)
+        response
     }
 
     /// Handles a request of an authenticated client.
     async fn respond(
         &self,
-        url_request: &FunctionUrlRequest<'_>,
+        http_request: &HttpRequest,
         token: &AuthenticatedToken,
         deadline: Instant,
     ) -> (StatusCode, Response) {
         // The body is decoded only for a client that has been authenticated.
-        let Ok(body) = url_request.body() else {
-            let error = ApiError::BadRequest("The body is not valid base64.".into());
-            return self.to_response(error.into_response());
+        let to_response = |response| self.to_response(http_request.payload_format, response);
+        let Ok(body) = http_request.body() else {
+            return to_response(ApiError::BadRequest("The body is not valid base64.".into()).into_response());
         };
+        let query = http_request.url.query.to_string();
         let request = ApiRequest {
-            method: &url_request.method,
-            path: &url_request.path,
-            query: &url_request.query,
-            headers: &url_request.headers,
+            method: &http_request.method,
+            path: &http_request.url.path,
+            query: &query,
+            headers: &http_request.headers,
             body: &body,
             max_wait: deadline.saturating_duration_since(Instant::now()).saturating_sub(LOG_READ_MARGIN),
         };
-        if self.is_streaming && is_stream_request(&request) {
+        if self.streams(http_request.payload_format) && is_stream_request(&request) {
             return match self.api.open_stream(request, token).await {
                 Ok((first_chunk, events)) => {
                     let headers = STREAM_HEADERS.map(|(name, value)| (name, value.to_owned())).into();
                     let body = stream_body(first_chunk, events, deadline);
                     (StatusCode::OK, streaming_response(StatusCode::OK, headers, body))
                 }
-                Err(response) => self.to_response(response),
+                Err(response) => to_response(response),
             };
         }
         let response = timeout_at(deadline, self.api.handle(request, token)).await;
-        self.to_response(response.unwrap_or_else(|_| ApiError::TimedOut.into_response()))
+        to_response(response.unwrap_or_else(|_| ApiError::TimedOut.into_response()))
     }
 
-    fn to_response(&self, response: ApiResponse) -> (StatusCode, Response) {
+    /// Whether the response to a request in this format has Lambda's streaming format, which only a Function URL understands.
+    fn streams(&self, payload_format: PayloadFormat) -> bool {
+        self.is_streaming && payload_format == PayloadFormat::V2
+    }
+
+    fn to_response(&self, payload_format: PayloadFormat, response: ApiResponse) -> (StatusCode, Response) {
         let ApiResponse { status, headers, body, .. } = response;
-        let response = if self.is_streaming {
+        let response = if self.streams(payload_format) {
             streaming_response(status, headers, body.into())
         } else {
-            FunctionResponse::BufferedResponse(FunctionUrlResponse::new(status, headers, body))
+            FunctionResponse::BufferedResponse(HttpResponse::new(payload_format, status, headers, body))
         };
         (status, response)
     }

@@ -1,5 +1,5 @@
-//! Entry point of the Lambda function `bridge`, which receives webhooks at its Function URL, verifies them, and
-//! publishes or archives them.
+//! Entry point of the Lambda function `bridge`, which receives webhooks, verifies them, and publishes or archives
+//! them.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ async fn run() -> Result<(), Error> {
             let context = event.context;
             let (response, line) =
                 function.invoke(event.payload.get(), &context.request_id, context.deadline()).await;
-            output::print_line(&line);
+            line.iter().for_each(|line| output::print_line(line));
             Ok::<_, Error>(response)
         })
     }))

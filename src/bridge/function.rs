@@ -1,4 +1,4 @@
-//! The Lambda function `bridge`: a [`WebhookHandler`] behind a Function URL.
+//! The Lambda function `bridge`: a [`WebhookHandler`] behind a front door (Function URL, API Gateway or load balancer).
 //!
 //! Every request gets a response with a status that `docs/reference/status-codes.md` documents.
 
@@ -6,70 +6,71 @@ use std::time::SystemTime;
 
 use http::{HeaderName, Method, StatusCode};
 
-use super::{Outcome, RequestLog, WebhookHandler, WebhookRequest, WebhookResponse, format_emf_line};
+use super::{Outcome, RequestLog, WebhookHandler, WebhookResponse, format_emf_line};
 use crate::bus::Bus;
-use crate::lambda::{FunctionUrlRequest, FunctionUrlResponse, handling_deadline};
-use crate::providers::{PublicUrl, RawWebhook, RequestUrl, VerificationError};
+use crate::lambda::{HttpRequest, HttpResponse, PayloadFormat, handling_deadline};
+use crate::providers::{PublicUrl, RawWebhook, UrlSpellings, VerificationError};
 use crate::secrets::SigningSecrets;
 
 /// The function `bridge`: its webhook handler and its settings.
 pub struct BridgeFunction<S, B> {
     /// Verifies the webhooks and publishes or archives them.
     pub handler: WebhookHandler<S, B>,
-    /// The URL of the custom domain in front of the function, if any.
+    /// The URL that is configured at the provider, if the function has a custom domain.
     pub public_url: Option<PublicUrl>,
     /// The function's name, a dimension of the metrics.
     pub function_name: String,
 }
 
 impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
-    /// Handles one invocation before `deadline`, and returns the response and the log line.
+    /// Handles one invocation before `deadline`, and returns the response and the log line. A health check of a load balancer has
+    /// no log line.
     pub async fn invoke(
         &self,
         event: &str,
         request_id: &str,
         deadline: SystemTime,
-    ) -> (FunctionUrlResponse, String) {
+    ) -> (HttpResponse, Option<String>) {
         let deadline = handling_deadline(deadline);
-        let request_log = match WebhookRequest::from_function_url_event(event, self.public_url.as_ref()) {
-            Ok(request) => self.handler.handle(request, deadline).await,
-            Err(outcome) => RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) },
+        let rejected =
+            |outcome| RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) };
+        let (payload_format, request_log) = match HttpRequest::parse(event) {
+            Ok(request) if request.is_health_check() => {
+                let response = HttpResponse::new(request.payload_format, StatusCode::OK, [], b"OK".to_vec());
+                return (response, None);
+            }
+            Ok(request) => {
+                let payload_format = request.payload_format;
+                match webhook_from_http_request(request, self.public_url.as_ref()) {
+                    Ok(webhook) => (payload_format, self.handler.handle(webhook, deadline).await),
+                    Err(error) => (payload_format, rejected(Outcome::VerificationFailed(error))),
+                }
+            }
+            Err(_) => (PayloadFormat::V2, rejected(Outcome::InvalidInvocation)),
         };
         let line = format_emf_line(&request_log, &self.function_name, request_id);
         let WebhookResponse { status, extra_header, body } = request_log.response();
         let headers = [("content-type", "text/plain; charset=utf-8")].into_iter().chain(extra_header);
         let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value.to_owned()));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (FunctionUrlResponse::new(status, headers, body.into_owned().into_bytes()), line)
+        (HttpResponse::new(payload_format, status, headers, body.into_owned().into_bytes()), Some(line))
     }
 }
 
-impl WebhookRequest {
-    /// Parses the HTTP request in a Function URL event (payload format 2.0).
-    ///
-    /// # Errors
-    /// When the event is not an HTTP request, or the body of a POST is invalid base64. The error is the request's
-    /// [`Outcome`].
-    pub fn from_function_url_event(event: &str, public_url: Option<&PublicUrl>) -> Result<Self, Outcome> {
-        let request = FunctionUrlRequest::parse(event).map_err(|_| Outcome::InvalidInvocation)?;
-        let body = match request.body() {
-            Ok(body) => body,
-            // Invalid base64 encodes no body, so the signature cannot cover the body.
-            Err(_) if request.method == Method::POST => {
-                return Err(Outcome::VerificationFailed(VerificationError::BodyNotSigned));
-            }
-            Err(_) => Vec::new(),
-        };
-        let url = RequestUrl {
-            scheme: "https",
-            authority: request.host,
-            path: if request.path.is_empty() { "/".into() } else { request.path },
-            query: Some(request.query).filter(|query| !query.is_empty()),
-        };
-        let url = public_url.map_or(url.clone(), |public| public.rewrite(url));
-        Ok(WebhookRequest {
-            method: request.method,
-            webhook: RawWebhook::new(url, request.headers, body.into()),
-        })
-    }
+/// The webhook in an HTTP request; `public_url` is the URL that is configured at the provider, if it is known.
+///
+/// # Errors
+/// When the body of a POST is invalid base64.
+pub fn webhook_from_http_request(
+    request: HttpRequest,
+    public_url: Option<&PublicUrl>,
+) -> Result<RawWebhook, VerificationError> {
+    let body = match request.body() {
+        Ok(body) => body,
+        // Invalid base64 encodes no body, so the signature cannot cover the body.
+        Err(_) if request.method == Method::POST => return Err(VerificationError::BodyNotSigned),
+        Err(_) => Vec::new(),
+    };
+    let urls = UrlSpellings::new(request.url, public_url);
+    Ok(RawWebhook::new(request.method, urls, request.headers, body.into()))
 }

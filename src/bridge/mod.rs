@@ -21,13 +21,12 @@ mod response;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 pub use environment::{BridgeEnvironment, DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
-pub use function::BridgeFunction;
+pub use function::{BridgeFunction, webhook_from_http_request};
 pub use metrics::format_emf_line;
 pub use outcome::{Outcome, RequestLog};
 pub use redrive::RedriveFunction;
@@ -62,34 +61,21 @@ pub struct WebhookHandler<S, B> {
 /// How long the handler tries to publish an event before it sends the event to the spill queue.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// An HTTP request to a webhook endpoint, not yet verified.
-pub struct WebhookRequest {
-    /// The HTTP method.
-    pub method: Method,
-    /// The URL, headers and body, which are unreadable until the signature is verified.
-    pub webhook: RawWebhook,
-}
-
 impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     /// Handles a request before `deadline`, and returns the log record of the request.
-    pub async fn handle(&self, request: WebhookRequest, deadline: Instant) -> RequestLog {
+    pub async fn handle(&self, webhook: RawWebhook, deadline: Instant) -> RequestLog {
         let started = Instant::now();
-        let mut request_log = RequestLog::new(self.provider, request.webhook.body_len());
-        request_log.outcome = self.process(request, deadline, &mut request_log).await;
+        let mut request_log = RequestLog::new(self.provider, webhook.body_len());
+        request_log.outcome = self.process(webhook, deadline, &mut request_log).await;
         request_log.elapsed = started.elapsed();
         request_log
     }
 
-    async fn process(
-        &self,
-        request: WebhookRequest,
-        deadline: Instant,
-        request_log: &mut RequestLog,
-    ) -> Outcome {
-        if request.method != Method::POST {
+    async fn process(&self, webhook: RawWebhook, deadline: Instant, request_log: &mut RequestLog) -> Outcome {
+        if !webhook.is_method_allowed(self.provider) {
             return Outcome::MethodNotAllowed;
         }
-        let unverified = match self.provider.parse_signature(request.webhook, Timestamp::now()) {
+        let unverified = match self.provider.parse_signature(webhook, Timestamp::now()) {
             Ok(unverified) => unverified,
             Err(error) => return Outcome::VerificationFailed(error),
         };

@@ -20,7 +20,7 @@ pub enum Outcome {
     AlreadyArchived,
     /// A batch without events, which the provider sends to test an endpoint.
     EmptyBatch,
-    /// The method is not POST.
+    /// The provider sends no webhooks with this method.
     MethodNotAllowed,
     /// The request does not prove that it comes from the provider.
     VerificationFailed(VerificationError),

@@ -34,7 +34,8 @@ impl RequestLog {
             Outcome::AlreadyArchived => plain(200, "Batch stored before"),
             Outcome::EmptyBatch => plain(200, "Nothing to store"),
             Outcome::MethodNotAllowed => {
-                WebhookResponse { extra_header: Some(("allow", "POST")), ..plain(405, "Method Not Allowed") }
+                let allow = ("allow", self.provider.methods());
+                WebhookResponse { extra_header: Some(allow), ..plain(405, "Method Not Allowed") }
             }
             Outcome::VerificationFailed(_) => plain(401, "Invalid Signature"),
             Outcome::TranslationFailed(error) => plain(400, error.to_string()),

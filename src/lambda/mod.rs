@@ -1,12 +1,12 @@
 //! Runs the Lambda functions of hookbridge, and computes when their work must end so that the response is still in time.
 //!
-//! The submodules read environment variables (`environment`), parse SQS batches (`messages`) and Function URL requests
-//! (`url`), and format log lines with metrics (`metrics`).
+//! The submodules read environment variables (`environment`), parse SQS batches (`messages`) and HTTP requests (`http`),
+//! and format log lines with metrics (`metrics`).
 
 mod environment;
+mod http;
 mod messages;
 mod metrics;
-mod url;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -18,9 +18,9 @@ use tokio::time::Instant;
 use tracing::error;
 
 pub use environment::{EnvironmentError, Variables};
+pub use http::{HttpEventError, HttpRequest, HttpResponse, PayloadFormat, ReceivedQuery, ReceivedUrl};
 pub use messages::{BatchResponse, SqsEvent, SqsMessage};
 pub use metrics::MetricLine;
-pub use url::{FunctionUrlEventError, FunctionUrlRequest, FunctionUrlResponse};
 
 use crate::util::error::error_chain;
 use crate::util::output;

@@ -26,6 +26,7 @@ pub const GITHUB: Provider = Provider {
         timestamp_tolerance: None,
         body_hash_parameter: None,
     },
+    sends_get: false,
     body_format: BodyFormat::JsonOrFormField("payload"),
     event_type: Some(FieldLocation::Header("x-github-event")),
     default_event_type: "github-webhook-lambda",

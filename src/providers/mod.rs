@@ -19,6 +19,7 @@ mod translate;
 pub mod twilio;
 mod unverified;
 mod url;
+mod url_spellings;
 mod webhook;
 
 pub use batch_format::BatchFormat;
@@ -31,6 +32,7 @@ pub use signature::{
 pub use translate::{BodyFormat, FieldLocation, JSON_MEDIA_TYPE, TranslationError};
 pub use unverified::UnverifiedWebhook;
 pub use url::{PublicUrl, RequestUrl, UrlError};
+pub use url_spellings::UrlSpellings;
 pub use webhook::{RawWebhook, VerifiedWebhook};
 
 /// The description of a provider.
@@ -50,6 +52,8 @@ pub struct Provider {
     pub source: &'static str,
     /// The signature scheme.
     pub signature_scheme: SignatureScheme,
+    /// Whether the provider may send a webhook with GET, with the parameters of its form in the query.
+    pub sends_get: bool,
     /// The format of the webhook bodies, which determines how the bridge makes the `Detail` of an event from a body.
     pub body_format: BodyFormat,
     /// The location of the `DetailType`; `None` if webhooks do not state one.
@@ -78,6 +82,11 @@ impl Provider {
             BodyFormat::Batch(format) => Some(format),
             _ => None,
         }
+    }
+
+    /// The methods of the provider's webhooks, as in the header `Allow`.
+    pub fn methods(&self) -> &'static str {
+        if self.sends_get { "GET, POST" } else { "POST" }
     }
 
     /// The delivery id in the resource `urn:webhook:<provider>:<delivery id>` of an event; `None` for any other text.

@@ -31,6 +31,7 @@ pub const STRIPE: Provider = Provider {
         timestamp_tolerance: Some(TimestampTolerance { past_seconds: 300, future_seconds: 300 }),
         body_hash_parameter: None,
     },
+    sends_get: false,
     body_format: BodyFormat::Json,
     event_type: Some(FieldLocation::Body("type")),
     default_event_type: "stripe-webhook-lambda",

@@ -1,15 +1,21 @@
 //! Twilio: calls, messages, and the JSON events of Twilio's debugger.
 //!
-//! Twilio signs the URL that the operator configured. The signature covers the body in one of two ways. For a form, the
-//! signed content includes the form's parameters. For any other body, the URL's parameter `bodySHA256` must be the body's
-//! hash. This module rejects a body that is covered in neither way, even if the signature is valid. Otherwise an attacker
-//! could replay a captured signature with another body.
+//! Twilio signs the URL that the operator configured, with its user and password if it has them. The signature covers the body
+//! in one of two ways. For a form, the signed content includes the form's parameters. For any other body, the URL's parameter
+//! `bodySHA256` must be the body's hash. This module rejects a body that is covered in neither way, even if the signature is
+//! valid. Otherwise an attacker could replay a captured signature with another body.
+//!
+//! A webhook that is configured with GET has no body; its parameters are in the query, which the signature covers with the URL.
 //!
 //! The `Detail` of a JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
 //! repeated name. If the field `PayloadType` is `application/json`, the field `Payload` is not a string but its JSON value.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::AUTHORIZATION;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use super::translate::JSON_MEDIA_TYPE;
@@ -24,6 +30,12 @@ const BODY_HASH_PARAMETER: &str = "bodySHA256";
 
 /// Maximum number of form fields. The largest forms of Twilio have a few hundred fields.
 const MAX_FIELDS: usize = 10_000;
+
+/// Maximum number of URLs that Twilio may have signed. Each costs the computation of a signature, also for a forged request.
+const MAX_SIGNED_URLS: usize = 48;
+
+/// The name of a parameter of every form that Twilio sends, with the beginning of its value, as they stand in signed content.
+const SIGNED_FORM_PARAMETER: &str = "AccountSidAC";
 
 /// Twilio signs with HMAC-SHA1 in base64; its libraries also use HMAC-SHA256 with an account's shared key. The signed
 /// content is the full URL with its query. For a form, the names and values follow, sorted by name, with the distinct
@@ -44,6 +56,7 @@ pub const TWILIO: Provider = Provider {
         timestamp_tolerance: None,
         body_hash_parameter: Some(BODY_HASH_PARAMETER),
     },
+    sends_get: true,
     body_format: BodyFormat::Custom(parse_detail),
     event_type: None,
     default_event_type: "twilio-webhook-lambda",
@@ -61,8 +74,7 @@ pub const TWILIO: Provider = Provider {
 /// The byte strings that Twilio may have signed for this request.
 fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.is_form();
-    let has_body_hash = verify_body_hash(webhook)?;
-    if !is_form && !has_body_hash && !webhook.body().is_empty() {
+    if webhook.is_get() && !(webhook.body().is_empty() && webhook.urls().all(is_get_url)) {
         return Err(VerificationError::BodyNotSigned);
     }
     // Limit the fields before parsing, because each field costs memory and the request is still unverified.
@@ -70,35 +82,60 @@ fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError
         return Err(VerificationError::BodyNotSigned);
     }
     let suffix = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
-    let mut urls = webhook.url().with_and_without_port().to_vec();
-    if webhook.url().path == "/" {
+    let body_hash = hex::encode(Sha256::digest(webhook.body()));
+    let needs_body_hash = !is_form && !webhook.body().is_empty();
+    let urls = webhook.urls().filter(|url| has_valid_body_hash(url, &body_hash).unwrap_or(!needs_body_hash));
+    let userinfos = userinfos(webhook);
+    let signed_urls = urls.flat_map(|url| userinfos.iter().flat_map(|userinfo| signed_urls(url, userinfo)));
+    let prefixes: Vec<_> = signed_urls.map(String::into_bytes).take(MAX_SIGNED_URLS).collect();
+    if prefixes.is_empty() {
+        return Err(VerificationError::BodyNotSigned);
+    }
+    Ok(SigningInput { prefixes, suffix })
+}
+
+/// The spellings of `url` that Twilio may sign.
+fn signed_urls(url: &RequestUrl, userinfo: &str) -> Vec<String> {
+    let mut urls = url.with_and_without_port(userinfo).to_vec();
+    if url.path == "/" {
         // If the operator configured a URL with an empty path, Twilio signs that URL without the slash that HTTP clients add.
-        let without_slash = RequestUrl { path: String::new(), ..webhook.url().clone() };
-        urls.extend(without_slash.with_and_without_port());
+        let without_slash = RequestUrl { path: String::new(), ..url.clone() };
+        urls.extend(without_slash.with_and_without_port(userinfo));
     }
-    Ok(SigningInput { prefixes: urls.into_iter().map(String::into_bytes).collect(), suffix })
+    urls
 }
 
-/// Whether the URL contains the hash of the body. A hash must be correct, unique, and at the end of the URL, where
-/// Twilio writes it. The signed content has no separator between the URL and the form's parameters, so a hash in the
-/// middle could be text of a form parameter that an attacker moved into the URL.
-fn verify_body_hash(webhook: &RawWebhook) -> Result<bool, VerificationError> {
-    let mut hashes = webhook.url().query_values(BODY_HASH_PARAMETER);
-    match (hashes.next(), hashes.next()) {
-        (None, _) => Ok(false),
-        // The sender knows both hashes, so the comparison needs no constant time.
-        (Some(hash), None)
-            if hash.eq_ignore_ascii_case(&body_hash(webhook.body()))
-                && webhook.url().query.as_ref().is_some_and(|query| query.ends_with(hash)) =>
-        {
-            Ok(true)
-        }
-        _ => Err(VerificationError::BodyNotSigned),
+/// The user and password that the signed URL may contain, each with the `@` after them, or empty. Twilio sends a user and
+/// password of the configured URL as HTTP credentials, and signs the URL with them as they were typed.
+fn userinfos(webhook: &RawWebhook) -> Vec<String> {
+    let mut userinfos = vec![String::new()];
+    let credentials = webhook.header(AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+    let credentials = credentials.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let credentials = credentials.and_then(|(_, text)| String::from_utf8(BASE64.decode(text).ok()?).ok());
+    if let Some((user, password)) = credentials.as_deref().and_then(|text| text.split_once(':')) {
+        userinfos.push(format!("{user}:{password}@"));
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        userinfos.push(format!("{}:{}@", encode(user), encode(password)));
+        userinfos.dedup();
     }
+    userinfos
 }
 
-fn body_hash(body: &[u8]) -> String {
-    hex::encode(Sha256::digest(body))
+/// Whether `url` is the URL of a webhook that was sent with GET. The signed content of a form is a URL with the form's parameters
+/// after it, without separators. An attacker could send all of it as a URL, with a query that came from the text of a parameter.
+fn is_get_url(url: &RequestUrl) -> bool {
+    !url.to_string().contains(SIGNED_FORM_PARAMETER)
+}
+
+/// Whether the hash of the body in the URL is valid; `None` if the URL has no hash. A hash must be correct, unique, and at the
+/// end of the URL, where Twilio writes it. The signed content has no separator between the URL and the form's parameters, so a
+/// hash in the middle could be text of a form parameter that an attacker moved into the URL.
+fn has_valid_body_hash(url: &RequestUrl, body_hash: &str) -> Option<bool> {
+    let mut hashes = url.query_values(BODY_HASH_PARAMETER);
+    let hash = hashes.next()?;
+    let is_last = url.query.as_ref().is_some_and(|query| query.ends_with(hash));
+    // The sender knows both hashes, so the comparison needs no constant time.
+    Some(hashes.next().is_none() && is_last && hash.eq_ignore_ascii_case(body_hash))
 }
 
 fn signed_parameters(form: &Form) -> Vec<u8> {
@@ -172,7 +209,7 @@ mod tests {
     #[test]
     fn a_url_without_its_trailing_slash_verifies() {
         let signed_urls = |url: &str| {
-            let webhook = RawWebhook::new(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
+            let webhook = RawWebhook::post(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
             let prefixes = signing_input(&webhook).ok().unwrap().prefixes;
             prefixes.into_iter().map(|prefix| String::from_utf8(prefix).unwrap()).collect::<Vec<_>>()
         };

@@ -38,6 +38,7 @@ impl UnverifiedWebhook {
     pub fn verify(self, secret: &Secret) -> Result<VerifiedWebhook, Self> {
         let Self { provider, webhook, signature } = self;
         if provider.signature_scheme.is_valid(secret, &signature, &webhook) {
+            let webhook = if webhook.is_get() { webhook.into_form() } else { webhook };
             Ok(VerifiedWebhook { provider, webhook })
         } else {
             Err(Self { provider, webhook, signature })

@@ -17,11 +17,14 @@ pub struct RequestUrl {
 
 impl RequestUrl {
     /// The URL without a port, and the URL with its port (the scheme's default port if the URL states none). Twilio may sign
-    /// either.
-    pub(super) fn with_and_without_port(&self) -> [String; 2] {
+    /// either. `userinfo` is empty, or the credentials in the URL with the `@` after them.
+    pub(super) fn with_and_without_port(&self, userinfo: &str) -> [String; 2] {
         let (host, port) = self.host_and_port();
         let port = port.unwrap_or(if self.scheme == "https" { "443" } else { "80" });
-        [self.with_authority(host), self.with_authority(&format!("{host}:{port}"))]
+        [
+            self.with_authority(&format!("{userinfo}{host}")),
+            self.with_authority(&format!("{userinfo}{host}:{port}")),
+        ]
     }
 
     /// The host without the port; an IPv6 address has its brackets.
@@ -61,7 +64,7 @@ impl std::fmt::Display for RequestUrl {
     }
 }
 
-/// `PUBLIC_URL`: the public URL of an endpoint behind a custom domain.
+/// `PUBLIC_URL`: the URL of an endpoint as configured at the provider, for an endpoint behind a custom domain or a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(RequestUrl);
 
@@ -77,9 +80,9 @@ pub enum UrlError {
     /// A character is not allowed in a URL.
     #[error("it contains a character that is not allowed in a URL (space, control or non-ASCII character)")]
     InvalidCharacter,
-    /// A query or a fragment follows the path of a public URL.
-    #[error("it must end with its path, without a query or a fragment")]
-    UnexpectedQuery,
+    /// A public URL has a fragment.
+    #[error("it must not contain a fragment (#), because HTTP clients do not send one")]
+    Fragment,
 }
 
 impl FromStr for RequestUrl {
@@ -109,17 +112,23 @@ impl FromStr for PublicUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        if text.contains(['?', '#']) {
-            return Err(UrlError::UnexpectedQuery);
+        if text.contains('#') {
+            return Err(UrlError::Fragment);
         }
         text.parse().map(Self)
     }
 }
 
 impl PublicUrl {
+    /// The query as configured at the provider.
+    pub(super) fn query(&self) -> Option<&str> {
+        self.0.query.as_deref()
+    }
+
     /// Rewrites `request` to the URL that the sender used: with the scheme and host of the public URL, and with the public
-    /// URL's path as a prefix. A proxy may strip the prefix or not, so a path that has the prefix stays unchanged.
-    pub fn rewrite(&self, request: RequestUrl) -> RequestUrl {
+    /// URL's path as a prefix. A proxy may strip the prefix or not, so a path that has the prefix stays unchanged. The query of
+    /// `request` stays unchanged, too.
+    pub(crate) fn rewrite(&self, request: RequestUrl) -> RequestUrl {
         let RequestUrl { scheme, authority, path: prefix, .. } = self.0.clone();
         let prefix_without_slash = prefix.trim_end_matches('/');
         let has_prefix = request
@@ -156,13 +165,17 @@ mod tests {
 
     #[test]
     fn a_url_is_verified_with_and_without_its_port() {
-        let signed_urls = |text| url(text).with_and_without_port();
+        let signed_urls = |text| url(text).with_and_without_port("");
         assert_eq!(
             signed_urls("https://a.example/b?c"),
             ["https://a.example/b?c", "https://a.example:443/b?c"]
         );
         assert_eq!(signed_urls("http://a.example:81/"), ["http://a.example/", "http://a.example:81/"]);
         assert_eq!(signed_urls("http://[::1]/"), ["http://[::1]/", "http://[::1]:80/"]);
+        assert_eq!(
+            url("https://a.example/").with_and_without_port("me:secret@"),
+            ["https://me:secret@a.example/", "https://me:secret@a.example:443/"]
+        );
     }
 
     #[test]
@@ -205,6 +218,6 @@ mod tests {
             "it must name a host, with an optional port and without a user"
         );
         assert!(parse_error("https://a.example/ ").starts_with("it contains a character"));
-        assert!(parse_error("https://a.example/?x").starts_with("it must end with its path"));
+        assert!(parse_error("https://a.example/#x").starts_with("it must not contain a fragment"));
     }
 }

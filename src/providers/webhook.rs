@@ -2,22 +2,28 @@
 
 use bytes::Bytes;
 use http::header::{AsHeaderName, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::translate::{FORM_MEDIA_TYPE, JSON_MEDIA_TYPE};
-use super::{Provider, RequestUrl};
+use super::{Provider, RequestUrl, UrlSpellings};
 
 /// An unverified HTTP request. Code outside `providers` cannot read its content.
 pub struct RawWebhook {
-    url: RequestUrl,
+    method: Method,
+    urls: UrlSpellings,
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl RawWebhook {
-    /// Creates a webhook from the URL, the headers and the raw body of a POST request.
-    pub fn new(url: RequestUrl, headers: HeaderMap, body: Bytes) -> Self {
-        Self { url, headers, body }
+    /// Creates a webhook from the parts of an HTTP request; `body` is the raw body.
+    pub fn new(method: Method, urls: UrlSpellings, headers: HeaderMap, body: Bytes) -> Self {
+        Self { method, urls, headers, body }
+    }
+
+    /// Creates a webhook from the parts of a POST request to `url`, which is exactly as its sender wrote it.
+    pub fn post(url: RequestUrl, headers: HeaderMap, body: Bytes) -> Self {
+        Self::new(Method::POST, url.into(), headers, body)
     }
 
     /// Builds headers from arbitrary names and values. Drops headers that are invalid in HTTP (for example with control
@@ -39,8 +45,27 @@ impl RawWebhook {
         self.body.len()
     }
 
-    pub(super) fn url(&self) -> &RequestUrl {
-        &self.url
+    /// Whether `provider` may send a webhook with this method: with POST, or with GET and a signature.
+    pub fn is_method_allowed(&self, provider: &Provider) -> bool {
+        let is_signed = || self.headers.contains_key(provider.signature_scheme.header);
+        self.method == Method::POST || (provider.sends_get && self.is_get() && is_signed())
+    }
+
+    pub(super) fn is_get(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    /// The spellings of the URL that the sender may have signed, the likeliest first.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &RequestUrl> {
+        self.urls.iter()
+    }
+
+    /// The webhook that a GET request stands for: a form of the query's parameters.
+    pub(super) fn into_form(mut self) -> Self {
+        let query = self.urls.iter().next().and_then(|url| url.query.clone());
+        self.body = query.unwrap_or_default().into();
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM_MEDIA_TYPE));
+        self
     }
 
     pub(super) fn body(&self) -> &Bytes {
@@ -122,7 +147,7 @@ impl VerifiedWebhook {
     ) -> Self {
         let url = RequestUrl { scheme: "https", authority: String::new(), path: "/".into(), query: None };
         let headers = RawWebhook::header_map(headers.iter().map(|(name, value)| (name, value)));
-        Self { provider, webhook: RawWebhook::new(url, headers, body) }
+        Self { provider, webhook: RawWebhook::post(url, headers, body) }
     }
 
     /// The raw body.

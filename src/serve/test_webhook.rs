@@ -94,7 +94,7 @@ impl TestWebhook<'_> {
             url.query = Some(format!("{query}{parameter}={hash}"));
         }
         let webhook =
-            RawWebhook::new(url.clone(), RawWebhook::header_map(headers.iter().cloned()), body.clone());
+            RawWebhook::post(url.clone(), RawWebhook::header_map(headers.iter().cloned()), body.clone());
         let signature = provider.signature_scheme.sign(&webhook, secret, now);
         let signature = signature.map_err(|error| SendError::Unsignable { title, error })?;
         headers.push((provider.signature_scheme.header, signature));

@@ -220,7 +220,7 @@ fn a_stripe_timestamp_out_of_tolerance_is_401_in_both_directions() {
     let body = br#"{"id":"evt_1","object":"event","type":"charge.succeeded"}"#;
     let sign_at = |time: Timestamp| {
         let url = "https://x.example/".parse().unwrap();
-        let webhook = RawWebhook::new(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
+        let webhook = RawWebhook::post(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
         stripe.signature_scheme.sign(&webhook, &Secret::new(SECRET), time).unwrap()
     };
     let post =
@@ -256,7 +256,7 @@ fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
     let url: RequestUrl = format!("http://{}{path}", server.address).parse().unwrap();
     let media_type = if form.is_some() { FORM } else { JSON };
     let body = form.unwrap_or_default().to_owned();
-    let webhook = RawWebhook::new(url, RawWebhook::header_map([media_type]), body.into());
+    let webhook = RawWebhook::post(url, RawWebhook::header_map([media_type]), body.into());
     twilio.signature_scheme.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
 }
 
@@ -302,7 +302,7 @@ fn a_twilio_form_signature_does_not_cover_a_json_body() {
     let hash_signature = {
         let twilio = providers::find_provider("twilio").unwrap();
         let url: RequestUrl = format!("http://{}{path_with_hash}", server.address).parse().unwrap();
-        let webhook = RawWebhook::new(url, RawWebhook::header_map([JSON]), bytes::Bytes::from_static(json));
+        let webhook = RawWebhook::post(url, RawWebhook::header_map([JSON]), bytes::Bytes::from_static(json));
         twilio.signature_scheme.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
     };
     assert_eq!(post(&path_with_hash, JSON, &hash_signature, json), 202);

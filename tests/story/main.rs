@@ -18,6 +18,7 @@ mod dispatcher;
 mod event_log;
 mod events_feed;
 mod examples;
+mod front_doors;
 mod function;
 mod health_events;
 mod in_flight;

@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use hookbridge::bridge::WebhookRequest;
+use hookbridge::bridge::webhook_from_http_request;
 use hookbridge::event::{Detail, Event};
+use hookbridge::lambda::HttpRequest;
 use hookbridge::providers::sparkpost::SPARKPOST;
 use hookbridge::providers::{self, Form, HeaderFormat, Provider, RawWebhook, RequestUrl};
 use hookbridge::recorder;
@@ -47,7 +48,7 @@ fn sign(provider: &'static Provider, secret: &[u8], url: RequestUrl, body: Vec<u
 
 fn is_verified(provider: &'static Provider, secret: &[u8], signed: &SignedWebhook) -> bool {
     let headers = RawWebhook::header_map(signed.headers.iter().cloned());
-    let webhook = RawWebhook::new(signed.url.clone(), headers, signed.body.clone());
+    let webhook = RawWebhook::post(signed.url.clone(), headers, signed.body.clone());
     provider
         .parse_signature(webhook, now())
         .is_ok_and(|unverified| unverified.verify(&Secret::new(secret)).is_ok())
@@ -269,9 +270,9 @@ proptest! {
             "body": BASE64.encode(&signed.body),
             "isBase64Encoded": true,
         });
-        let request = WebhookRequest::from_function_url_event(&event.to_string(), None);
-        let unverified =
-            request.ok().map(|request| provider.parse_signature(request.webhook, now())).unwrap().unwrap();
+        let request = HttpRequest::parse(&event.to_string()).unwrap();
+        let webhook = webhook_from_http_request(request, None).unwrap();
+        let unverified = provider.parse_signature(webhook, now()).unwrap();
         let verified = unverified.verify(&Secret::new(secret.as_slice())).unwrap();
         prop_assert_eq!(verified.body(), &signed.body);
     }
@@ -315,7 +316,7 @@ proptest! {
         for provider in providers::PROVIDERS {
             let headers = RawWebhook::header_map([(provider.signature_scheme.header, &bytes)]);
             let url: RequestUrl = "https://x.example/".parse().unwrap();
-            let webhook = RawWebhook::new(url, headers, Bytes::from(bytes.clone()));
+            let webhook = RawWebhook::post(url, headers, Bytes::from(bytes.clone()));
             let _ = provider.parse_signature(webhook, now());
         }
         if let Ok(text) = String::from_utf8(bytes) {

@@ -11,7 +11,7 @@ fn is_verified(provider: &str, secret: &str, url: &str, headers: &[(String, Stri
     let provider = providers::find_provider(provider).unwrap();
     let url: RequestUrl = url.parse().unwrap();
     let webhook =
-        RawWebhook::new(url, RawWebhook::header_map(headers.iter().cloned()), Bytes::from(body.to_owned()));
+        RawWebhook::post(url, RawWebhook::header_map(headers.iter().cloned()), Bytes::from(body.to_owned()));
     provider
         .parse_signature(webhook, Timestamp::now())
         .is_ok_and(|unverified| unverified.verify(&Secret::new(secret)).is_ok())

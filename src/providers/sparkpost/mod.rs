@@ -32,6 +32,7 @@ pub const SPARKPOST: Provider = Provider {
         timestamp_tolerance: None,
         body_hash_parameter: None,
     },
+    sends_get: false,
     body_format: BodyFormat::Batch(&batch::BATCH_FORMAT),
     event_type: None,
     default_event_type: "sparkpost-webhook",

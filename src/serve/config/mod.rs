@@ -96,7 +96,7 @@ pub struct ServeFlags {
     /// log's file, or in the data folder if the log is a database].
     #[arg(long, env = "HOOKBRIDGE_SUBSCRIBER_KEY", value_name = "FILE")]
     subscriber_key: Option<PathBuf>,
-    /// Public URL of the tunnel or proxy in front, as providers that sign URLs see it.
+    /// URL of the tunnel or proxy in front, as it is configured at providers that sign URLs, with its query.
     #[arg(long, env = "HOOKBRIDGE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
     /// Maximum size of an event in bytes, as EventBridge counts it [default: 262144].

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::admission::AdmissionControl;
-use crate::bridge::{WebhookRequest, WebhookResponse};
-use crate::providers::{self, PublicUrl, RawWebhook, RequestUrl};
+use crate::bridge::WebhookResponse;
+use crate::lambda::{ReceivedQuery, ReceivedUrl};
+use crate::providers::{self, PublicUrl, RawWebhook, UrlSpellings};
 use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
@@ -54,10 +55,10 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let deadline = Instant::now() + HANDLING_TIMEOUT;
     let (parts, body) = request.into_parts();
     let provider = route.endpoint.handler.provider;
-    // The handler rejects a request that is not a POST or has no signature header, so such a request needs no permit, and its
-    // body is not read.
-    let may_be_signed =
-        parts.method == Method::POST && parts.headers.contains_key(provider.signature_scheme.header);
+    // The handler rejects a request with another method or without a signature header, so such a request needs no permit, and
+    // its body is not read.
+    let has_method = parts.method == Method::POST || (parts.method == Method::GET && provider.sends_get);
+    let may_be_signed = has_method && parts.headers.contains_key(provider.signature_scheme.header);
     let (body, _permit) = if may_be_signed {
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
@@ -69,9 +70,9 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     } else {
         (Bytes::new(), None)
     };
-    let webhook = RawWebhook::new(request_url(&parts, route.public_url.as_ref()), parts.headers, body);
-    let record =
-        route.endpoint.handler.handle(WebhookRequest { method: parts.method, webhook }, deadline).await;
+    let urls = request_urls(&parts, route.public_url.as_ref());
+    let webhook = RawWebhook::new(parts.method, urls, parts.headers, body);
+    let record = route.endpoint.handler.handle(webhook, deadline).await;
     route.terminal.print_webhook(&record);
     let WebhookResponse { status, extra_header, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -80,18 +81,16 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
 
 /// The URL that the provider requested, which some providers sign. Behind a proxy the request arrives with another URL, which
 /// `public_url` turns back into the provider's.
-fn request_url(parts: &Parts, public_url: Option<&PublicUrl>) -> RequestUrl {
+fn request_urls(parts: &Parts, public_url: Option<&PublicUrl>) -> UrlSpellings {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let url = RequestUrl {
+    let url = ReceivedUrl {
         scheme: "http",
         authority: host.to_owned(),
         path: parts.uri.path().to_owned(),
-        query: parts.uri.query().map(str::to_owned),
+        path_with_stage: None,
+        query: ReceivedQuery::AsSent(parts.uri.query().unwrap_or_default().to_owned()),
     };
-    match public_url {
-        Some(public) => public.rewrite(url),
-        None => url,
-    }
+    UrlSpellings::new(url, public_url)
 }
 
 async fn not_found() -> Response {

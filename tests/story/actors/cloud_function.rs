@@ -75,6 +75,18 @@ impl CloudFunction {
         self
     }
 
+    pub fn with_public_url(mut self, url: &str) -> Self {
+        self.0.public_url = Some(url.parse().unwrap());
+        self
+    }
+
+    /// Invokes the function with an event, and returns the response and the log line.
+    pub async fn invoke_raw(&self, event: &Value) -> (Value, Option<String>) {
+        let deadline = SystemTime::now() + Duration::from_secs(5);
+        let (response, line) = self.0.invoke(&event.to_string(), "request", deadline).await;
+        (serde_json::to_value(response).unwrap(), line)
+    }
+
     /// Invokes the function with a Function URL event and a deadline in 5 s.
     pub async fn invoke(&self, event: &Value) -> Invocation {
         self.invoke_text(&event.to_string(), Duration::from_secs(5)).await
@@ -88,7 +100,7 @@ impl CloudFunction {
             status: response["statusCode"].as_u64().unwrap(),
             body: response["body"].as_str().unwrap().to_owned(),
             headers: response["headers"].clone(),
-            log: serde_json::from_str(&line).unwrap(),
+            log: serde_json::from_str(&line.unwrap()).unwrap(),
             elapsed: started.elapsed(),
         }
     }

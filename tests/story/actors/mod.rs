@@ -5,6 +5,7 @@ pub mod cloud_function;
 pub mod database;
 pub mod dispatch_harness;
 pub mod fault_proxy;
+pub mod front_door;
 pub mod log;
 pub mod provider_api;
 pub mod raw_http;
@@ -50,7 +51,7 @@ pub fn github_signature(body: &[u8]) -> String {
 pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String {
     let provider = providers::find_provider(provider).unwrap();
     let body = bytes::Bytes::copy_from_slice(body);
-    let webhook = RawWebhook::new(url.parse().unwrap(), http::HeaderMap::new(), body);
+    let webhook = RawWebhook::post(url.parse().unwrap(), http::HeaderMap::new(), body);
     provider.signature_scheme.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }
 
