@@ -1,15 +1,15 @@
 //! Measures how much longer the function takes for a batch of 350 events than a bare S3 PutObject of the same batch.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use aws_sdk_s3::primitives::ByteStream;
 use hookbridge::archive::{Archive, S3Archive};
-use hookbridge::bridge::{BridgeFunction, WebhookHandler};
+use hookbridge::bridge::{BridgeFunction, RefusalLog, WebhookHandler};
 use hookbridge::bus::EventBridge;
 use hookbridge::providers;
 use hookbridge::secrets::{CacheTtls, CachedSecrets, Secret, SecretsManager};
 
-use super::{median, stub, warm};
+use super::{invocation, median, stub, warm};
 
 const ITERATIONS: usize = 1000;
 
@@ -30,6 +30,7 @@ pub async fn compare(aws: &stub::Aws) {
         },
         public_url: None,
         function_name: "function".into(),
+        refusal_log: RefusalLog::new(1),
     };
     let body = batch();
     let webhook = providers::RawWebhook::post(
@@ -59,7 +60,7 @@ pub async fn compare(aws: &stub::Aws) {
         put.content_type("application/json").body(content).send().await.unwrap();
         raw_times.push(started.elapsed().as_secs_f64() * 1e6);
         let started = Instant::now();
-        let (_, line) = function.invoke(&event, "request", SystemTime::now() + Duration::from_secs(9)).await;
+        let (_, line) = function.invoke(&event, &invocation()).await;
         bridge_times.push(started.elapsed().as_secs_f64() * 1e6);
         assert!(line.is_some_and(|line| line.contains("archived")));
     }

@@ -1,6 +1,8 @@
 //! Measures the time from `exec` to the first response, for which the function has fetched the secret and published the event.
 //! The baseline is a function that does only this (`examples/plain_function.rs`). Also measures the memory of the function.
 
+use std::process::Stdio;
+
 use super::runtime_api::FunctionProcess;
 use super::{event, median, stub};
 
@@ -16,10 +18,12 @@ pub async fn compare(aws: &stub::Aws) {
     let mut memory_kib = 0;
     for _ in 0..ITERATIONS {
         // Alternate between the two functions, so that other load on the machine affects both.
-        let mut function = FunctionProcess::start(&plain_program, &environment, event.clone()).await;
+        let mut function =
+            FunctionProcess::start(&plain_program, &environment, event.clone(), Stdio::null()).await;
         plain_times.push(function.first_response().await);
         drop(function);
-        let mut function = FunctionProcess::start(&bridge_program, &environment, event.clone()).await;
+        let mut function =
+            FunctionProcess::start(&bridge_program, &environment, event.clone(), Stdio::null()).await;
         bridge_times.push(function.first_response().await);
         for _ in 0..20 {
             function.invoke(event.clone()).await;

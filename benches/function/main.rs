@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark prints, fails by panicking"
@@ -13,6 +14,7 @@
 
 mod batch;
 mod cold_start;
+mod cost;
 mod runtime_api;
 mod stub;
 mod warm;
@@ -23,6 +25,9 @@ fn main() {
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let aws = stub::Aws::start(folder.path()).await;
+        if std::env::args().any(|argument| argument == "cost") {
+            return cost::measure(&aws).await;
+        }
         cold_start::compare(&aws).await;
         warm::compare(&aws).await;
         batch::compare(&aws).await;
@@ -58,4 +63,37 @@ fn event() -> String {
         "isBase64Encoded": false,
     })
     .to_string()
+}
+
+/// The same webhook behind the other front doors: a REST API and a load balancer.
+fn events() -> [(&'static str, String); 3] {
+    let function_url = event();
+    let event: serde_json::Value = serde_json::from_str(&function_url).unwrap();
+    let (headers, body) = (&event["headers"], &event["body"]);
+    let multi_value_headers: serde_json::Map<String, serde_json::Value> = headers
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), vec![value.clone()].into()))
+        .collect();
+    let context =
+        serde_json::json!({"domainName": "x.example", "httpMethod": "POST", "path": "/", "stage": "prod"});
+    let rest_api = serde_json::json!({
+        "path": "/", "httpMethod": "POST", "headers": headers, "multiValueHeaders": multi_value_headers,
+        "requestContext": context, "body": body, "isBase64Encoded": false,
+    });
+    let alb = serde_json::json!({
+        "path": "/", "httpMethod": "POST", "headers": headers, "requestContext": {"elb": {"targetGroupArn": "arn:a"}},
+        "queryStringParameters": {}, "body": body, "isBase64Encoded": false,
+    });
+    [("Function URL", function_url), ("REST API", rest_api.to_string()), ("load balancer", alb.to_string())]
+}
+
+/// An invocation with a deadline in 9 s.
+fn invocation() -> hookbridge::lambda::Invocation<'static> {
+    hookbridge::lambda::Invocation {
+        request_id: "request",
+        trace_header: None,
+        deadline: std::time::SystemTime::now() + std::time::Duration::from_secs(9),
+    }
 }

@@ -27,8 +27,13 @@ struct Api {
 }
 
 impl FunctionProcess {
-    /// Starts the function `program`, which receives `first` as its first event.
-    pub async fn start(program: &str, environment: &[(&'static str, String)], first: String) -> Self {
+    /// Starts the function `program`, which receives `first` as its first event and logs to `log`.
+    pub async fn start(
+        program: &str,
+        environment: &[(&'static str, String)],
+        first: String,
+        log: Stdio,
+    ) -> Self {
         let (events, event_receiver) = mpsc::channel(1);
         let (response_sender, responses) = mpsc::channel(1);
         let api = Api { events: Arc::new(Mutex::new(event_receiver)), responses: response_sender };
@@ -45,10 +50,10 @@ impl FunctionProcess {
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (*name, value)))
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", "function")
+            .env("AWS_LAMBDA_FUNCTION_NAME", "hookbridge-github-Function-4Nq1yDQ0Xw3E")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .stdout(Stdio::null())
+            .stdout(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
         Self { process, started, events, responses }
@@ -72,6 +77,15 @@ impl FunctionProcess {
         received_at
     }
 
+    /// The processor time that the process has used, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        // The fields after the name of the program, which is in parentheses; a tick is 10 ms.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
     /// The resident memory of the process in KiB, including file-backed pages.
     pub fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
@@ -92,7 +106,7 @@ async fn next(State(api): State<Api>) -> impl IntoResponse {
     let deadline = SystemTime::now() + Duration::from_secs(9);
     let deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
     let headers = [
-        ("lambda-runtime-aws-request-id", "request".to_owned()),
+        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned()),
         ("lambda-runtime-deadline-ms", deadline),
         (
             "lambda-runtime-invoked-function-arn",

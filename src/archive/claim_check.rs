@@ -50,6 +50,6 @@ impl ClaimCheckStore {
         let detail = Detail::parse(claim_check.to_string().as_bytes())
             .map_err(|e| AwsError::Malformed(e.to_string()))?;
         let (source, detail_type) = (event.source.clone(), event.detail_type.clone());
-        Ok(Event { source, detail_type, detail, time: event.time, resources: event.resources.clone() })
+        Ok(Event { source, detail_type, detail, ..event.clone() })
     }
 }

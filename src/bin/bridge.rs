@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
-use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, WebhookHandler};
+use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, RefusalLog, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
+use hookbridge::lambda::Invocation;
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
 use hookbridge::util::output;
 use hookbridge::{aws, lambda};
@@ -37,13 +38,24 @@ async fn run() -> Result<(), Error> {
         },
         public_url: environment.public_url,
         function_name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        refusal_log: RefusalLog::new(environment.concurrency),
+    });
+    let flooded = function.clone();
+    tokio::spawn(async move {
+        loop {
+            flooded.next_omitted_lines().await.iter().for_each(|line| output::print_line(line));
+        }
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let function = function.clone();
         Box::pin(async move {
             let context = event.context;
-            let (response, line) =
-                function.invoke(event.payload.get(), &context.request_id, context.deadline()).await;
+            let invocation = Invocation {
+                request_id: &context.request_id,
+                trace_header: context.xray_trace_id.as_deref(),
+                deadline: context.deadline(),
+            };
+            let (response, line) = function.invoke(event.payload.get(), &invocation).await;
             line.iter().for_each(|line| output::print_line(line));
             Ok::<_, Error>(response)
         })

@@ -13,6 +13,10 @@ pub const DEFAULT_MAX_ENTRY_BYTES: usize = 262_144;
 const MAX_ENTRY_BYTES: usize = 1_048_576;
 /// Maximum of `SECRET_TTL_SECONDS`: one hour, as long as AWS's own caching libraries cache a secret.
 const MAX_TTL_SECONDS: i64 = 3600;
+/// Maximum of `RESERVED_CONCURRENCY`; the quota of most accounts is 1000.
+const MAX_CONCURRENCY: i64 = 1_000_000;
+/// The number of instances that is assumed for a function without reserved concurrency.
+const UNRESERVED_CONCURRENCY: u32 = 100;
 /// Maximum of `PREVIOUS_SECRET_GRACE_SECONDS`: one year.
 const MAX_GRACE_SECONDS: i64 = 31_536_000;
 
@@ -36,6 +40,8 @@ pub struct BridgeEnvironment {
     pub archive: Option<(String, String)>,
     /// `SPILL_QUEUE_URL`: the SQS queue for events that the bus did not accept; if unset, such an event fails.
     pub spill_queue_url: Option<String>,
+    /// `RESERVED_CONCURRENCY`: the reserved concurrency of the function, 0 for none; 1 when unset.
+    pub concurrency: u32,
     /// `SECRET_TTL_SECONDS` (default 300): how long a secret is cached. `PREVIOUS_SECRET_GRACE_SECONDS` (default
     /// 86,400): how long the previous secret stays valid after a rotation.
     pub cache_ttls: CacheTtls,
@@ -84,6 +90,15 @@ impl BridgeEnvironment {
             overflow_bucket: variables.get("OVERFLOW_BUCKET"),
             archive,
             spill_queue_url,
+            concurrency: match variables.integer(
+                "RESERVED_CONCURRENCY",
+                1,
+                0..=MAX_CONCURRENCY,
+                "instances",
+            )? {
+                0 => UNRESERVED_CONCURRENCY,
+                reserved => u32::try_from(reserved).unwrap_or(UNRESERVED_CONCURRENCY),
+            },
             cache_ttls: CacheTtls {
                 time_to_live: seconds("SECRET_TTL_SECONDS", defaults.time_to_live, MAX_TTL_SECONDS)?,
                 previous_grace: seconds(

@@ -2,13 +2,12 @@
 //!
 //! Every request gets a response with a status that `docs/reference/status-codes.md` documents.
 
-use std::time::SystemTime;
-
 use http::{HeaderName, Method, StatusCode};
 
-use super::{Outcome, RequestLog, WebhookHandler, WebhookResponse, format_emf_line};
+use super::metrics::format_omitted_line;
+use super::{Outcome, RefusalLog, RequestLog, WebhookHandler, WebhookResponse, format_emf_line};
 use crate::bus::Bus;
-use crate::lambda::{HttpRequest, HttpResponse, PayloadFormat, handling_deadline};
+use crate::lambda::{HttpRequest, HttpResponse, Invocation, PayloadFormat, handling_deadline};
 use crate::providers::{PublicUrl, RawWebhook, UrlSpellings, VerificationError};
 use crate::secrets::SigningSecrets;
 
@@ -20,18 +19,15 @@ pub struct BridgeFunction<S, B> {
     pub public_url: Option<PublicUrl>,
     /// The function's name, a dimension of the metrics.
     pub function_name: String,
+    /// Limits the log lines of refused requests.
+    pub refusal_log: RefusalLog,
 }
 
 impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
-    /// Handles one invocation before `deadline`, and returns the response and the log line. A health check of a load balancer has
-    /// no log line.
-    pub async fn invoke(
-        &self,
-        event: &str,
-        request_id: &str,
-        deadline: SystemTime,
-    ) -> (HttpResponse, Option<String>) {
-        let deadline = handling_deadline(deadline);
+    /// Handles one invocation before its deadline, and returns the response and the log line. A health check of a load balancer
+    /// and most requests of a flood of refused ones have no log line.
+    pub async fn invoke(&self, event: &str, invocation: &Invocation<'_>) -> (HttpResponse, Option<String>) {
+        let deadline = handling_deadline(invocation.deadline);
         let rejected =
             |outcome| RequestLog { outcome, ..RequestLog::new(self.handler.provider, event.len()) };
         let (payload_format, request_log) = match HttpRequest::parse(event) {
@@ -42,18 +38,37 @@ impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
             Ok(request) => {
                 let payload_format = request.payload_format;
                 match webhook_from_http_request(request, self.public_url.as_ref()) {
-                    Ok(webhook) => (payload_format, self.handler.handle(webhook, deadline).await),
+                    Ok(webhook) => {
+                        let request_log =
+                            self.handler.handle(webhook, invocation.trace_header, deadline).await;
+                        (payload_format, request_log)
+                    }
                     Err(error) => (payload_format, rejected(Outcome::VerificationFailed(error))),
                 }
             }
             Err(_) => (PayloadFormat::V2, rejected(Outcome::InvalidInvocation)),
         };
-        let line = format_emf_line(&request_log, &self.function_name, request_id);
+        let omitted = match request_log.outcome.as_str() {
+            "refused" => self.refusal_log.admit(request_log.outcome.reason().unwrap_or_default()),
+            _ => Some(0),
+        };
+        let line = omitted.map(|omitted| {
+            format_emf_line(&request_log, &self.function_name, invocation.request_id, omitted)
+        });
         let WebhookResponse { status, extra_header, body } = request_log.response();
         let headers = [("content-type", "text/plain; charset=utf-8")].into_iter().chain(extra_header);
         let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value.to_owned()));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (HttpResponse::new(payload_format, status, headers, body.into_owned().into_bytes()), Some(line))
+        (HttpResponse::new(payload_format, status, headers, body.into_owned().into_bytes()), line)
+    }
+
+    /// Waits until lines of refused requests were omitted, and returns the lines that count these requests.
+    pub async fn next_omitted_lines(&self) -> Vec<String> {
+        let omitted = self.refusal_log.next_omitted().await;
+        omitted
+            .into_iter()
+            .map(|(reason, count)| format_omitted_line(&self.function_name, reason, count))
+            .collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod function;
 mod metrics;
 mod outcome;
 mod redrive;
+mod refusal_log;
 mod response;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use function::{BridgeFunction, webhook_from_http_request};
 pub use metrics::format_emf_line;
 pub use outcome::{Outcome, RequestLog};
 pub use redrive::RedriveFunction;
+pub use refusal_log::RefusalLog;
 pub use response::WebhookResponse;
 
 use crate::archive::{Archive, ArchiveEntry, ClaimCheckStore, PutOutcome};
@@ -58,20 +60,35 @@ pub struct WebhookHandler<S, B> {
     pub archive: Option<Archive>,
 }
 
+/// Maximum length of a `TraceHeader`. Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
+const MAX_TRACE_HEADER_BYTES: usize = 500;
+
 /// How long the handler tries to publish an event before it sends the event to the spill queue.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
-    /// Handles a request before `deadline`, and returns the log record of the request.
-    pub async fn handle(&self, webhook: RawWebhook, deadline: Instant) -> RequestLog {
+    /// Handles a request before `deadline`, and returns the log record of the request. `trace_header` is the X-Ray header of the
+    /// request, which the event continues.
+    pub async fn handle(
+        &self,
+        webhook: RawWebhook,
+        trace_header: Option<&str>,
+        deadline: Instant,
+    ) -> RequestLog {
         let started = Instant::now();
         let mut request_log = RequestLog::new(self.provider, webhook.body_len());
-        request_log.outcome = self.process(webhook, deadline, &mut request_log).await;
+        request_log.outcome = self.process(webhook, trace_header, deadline, &mut request_log).await;
         request_log.elapsed = started.elapsed();
         request_log
     }
 
-    async fn process(&self, webhook: RawWebhook, deadline: Instant, request_log: &mut RequestLog) -> Outcome {
+    async fn process(
+        &self,
+        webhook: RawWebhook,
+        trace_header: Option<&str>,
+        deadline: Instant,
+        request_log: &mut RequestLog,
+    ) -> Outcome {
         if !webhook.is_method_allowed(self.provider) {
             return Outcome::MethodNotAllowed;
         }
@@ -114,6 +131,8 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             None => {
                 // Free the headers and the URL before waiting for the bus.
                 drop(verified);
+                let trace_header = trace_header.filter(|header| header.len() <= MAX_TRACE_HEADER_BYTES);
+                let event = Event { trace_header: trace_header.map(str::to_owned), ..event };
                 self.publish_event(event, deadline).await
             }
         }

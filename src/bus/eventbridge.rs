@@ -66,6 +66,7 @@ impl EventBridge {
             .detail(event.detail.as_str())
             .set_resources((!event.resources.is_empty()).then(|| event.resources.clone()))
             .set_time(time.and_then(Result::ok))
+            .set_trace_header(event.trace_header.clone())
             .build()
     }
 }

@@ -190,7 +190,8 @@ impl<B: Bus> DispatcherFunction<B> {
         request_id: &str,
         outcome: &'static str,
     ) -> String {
-        let mut line = MetricLine::new(&self.name, request_id);
+        let mut line = MetricLine::new(&self.name);
+        line.field("request_id", request_id);
         line.field("outcome", outcome);
         for (name, count) in counts {
             line.count(name, *count);
@@ -202,7 +203,8 @@ impl<B: Bus> DispatcherFunction<B> {
     /// `DeliveryLatency` (milliseconds) and, for the last attempt of a failed delivery, `DeliveriesGivenUp`.
     fn attempt_log_line(&self, attempt: &FinishedAttempt, request_id: &str) -> String {
         let ((event, detail_type, subscriber), result) = (attempt.labels(), attempt.result());
-        let mut line = MetricLine::new(&self.name, request_id);
+        let mut line = MetricLine::new(&self.name);
+        line.field("request_id", request_id);
         line.field("outcome", if result.is_success() { "delivered" } else { "failed" })
             .field("subscriber", subscriber)
             .field("event", event)

@@ -21,6 +21,8 @@ struct Entry<'a> {
     time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     resources: Cow<'a, [String]>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    trace_header: Option<Cow<'a, str>>,
     /// The JSON of the `detail`, as a string that preserves every byte.
     #[serde(borrow)]
     detail: Cow<'a, str>,
@@ -53,6 +55,7 @@ impl Event {
             detail_type: Cow::Borrowed(&self.detail_type),
             time: self.time,
             resources: Cow::Borrowed(&self.resources),
+            trace_header: self.trace_header.as_deref().map(Cow::Borrowed),
             detail: Cow::Borrowed(self.detail.as_str()),
         })?;
         // JSON allows U+FFFE and U+FFFF, and SQS messages do not ("SendMessage", Amazon SQS API Reference), so escape them.
@@ -76,6 +79,7 @@ impl Event {
             detail: Detail::from_bytes(entry.detail.into_owned().into())?,
             time: entry.time,
             resources: entry.resources.into_owned(),
+            trace_header: entry.trace_header.map(Cow::into_owned),
         })
     }
 }
@@ -94,11 +98,12 @@ mod tests {
                 .unwrap(),
             time: Some("2026-11-22T07:00:00.5Z".parse().unwrap()),
             resources: vec!["urn:webhook:github:1".into()],
+            trace_header: Some("Root=1-5759e988-bd862e3fe1be46a994272793".into()),
         };
         let text = event.to_entry().unwrap();
-        insta::assert_snapshot!(text, @r#"{"Source":"github.com","DetailType":"push","Time":"2026-11-22T07:00:00.5Z","Resources":["urn:webhook:github:1"],"Detail":"{\n \"a\": \"\\\"\ufffe\uffffGrüße\", \"n\": 1.50}"}"#);
+        insta::assert_snapshot!(text, @r#"{"Source":"github.com","DetailType":"push","Time":"2026-11-22T07:00:00.5Z","Resources":["urn:webhook:github:1"],"TraceHeader":"Root=1-5759e988-bd862e3fe1be46a994272793","Detail":"{\n \"a\": \"\\\"\ufffe\uffffGrüße\", \"n\": 1.50}"}"#);
         assert_eq!(Event::from_entry(&text).unwrap(), event);
-        let bare = Event { time: None, resources: vec![], ..event };
+        let bare = Event { time: None, resources: vec![], trace_header: None, ..event };
         assert_eq!(Event::from_entry(&bare.to_entry().unwrap()).unwrap(), bare);
     }
 

@@ -30,6 +30,7 @@ mod tests {
             detail: Detail::parse(r#"{"é":1}"#.as_bytes()).unwrap(),
             time: None,
             resources: vec![],
+            trace_header: None,
         };
         assert_eq!(event.entry_size(), 10 + 4 + 8);
         event.time = Some(Timestamp::UNIX_EPOCH);

@@ -118,7 +118,14 @@ mod tests {
             let time: Timestamp = time.parse().unwrap();
             let detail = Detail::parse(b"{}").unwrap();
             let (source, detail_type) = ("a".into(), "b".into());
-            let event = Event { source, detail_type, detail, time: Some(time), resources: vec![] };
+            let event = Event {
+                source,
+                detail_type,
+                detail,
+                time: Some(time),
+                resources: vec![],
+                trace_header: None,
+            };
             Envelope::from_event(&event, "7", AwsOriginRef { account: "", region: "" }, time).time
         };
         assert_eq!(envelope_time("2016-02-02T19:50:07.999999999Z"), "2016-02-02T19:50:07Z");
@@ -135,6 +142,7 @@ mod tests {
             detail: Detail::parse(b"{\n  \"id\": \"evt_1\",\r\n  \"n\": 1.00\n}").unwrap(),
             time: None,
             resources: vec!["urn:webhook:stripe:evt_1".into()],
+            trace_header: None,
         };
         let received_at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
         let origin = AwsOriginRef { account: "000000000000", region: "local" };

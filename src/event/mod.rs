@@ -39,6 +39,8 @@ pub struct Event {
     pub time: Option<Timestamp>,
     /// `urn:webhook:<provider>:<delivery id>` if the webhook has a delivery id; otherwise empty.
     pub resources: Vec<String>,
+    /// The X-Ray header of the invocation that received the event; `None` outside Lambda.
+    pub trace_header: Option<String>,
 }
 
 /// Omits the detail, which holds customer data.

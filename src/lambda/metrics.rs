@@ -17,16 +17,13 @@ pub struct MetricLine {
     metrics: Vec<Value>,
     /// Names of fields, each of which is a second dimension of every metric, next to `function`.
     dimensions: Vec<&'static str>,
-    /// Additional directives of the embedded metric format: one for each call of [`MetricLine::also_count_by`].
-    directives: Vec<Value>,
 }
 
 impl MetricLine {
-    /// Creates a line without metrics. `function` is the function's name, `request_id` the id of the invocation.
-    pub fn new(function: &str, request_id: &str) -> Self {
-        let fields = [("function", function), ("request_id", request_id)];
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
-        Self { fields, metrics: Vec::new(), dimensions: Vec::new(), directives: Vec::new() }
+    /// Creates a line without metrics. `function` is the function's name.
+    pub fn new(function: &str) -> Self {
+        let fields = Map::from_iter([("function".to_owned(), function.into())]);
+        Self { fields, metrics: Vec::new(), dimensions: Vec::new() }
     }
 
     /// Adds a field.
@@ -43,7 +40,7 @@ impl MetricLine {
 
     /// Adds a metric that is a count.
     pub fn count(&mut self, name: &'static str, value: impl Into<Value>) -> &mut Self {
-        self.metric(name, "Count", value)
+        self.metric_in(name, "Count", value)
     }
 
     /// Adds a metric that counts one if `value` is true, else zero.
@@ -53,41 +50,36 @@ impl MetricLine {
 
     /// Adds a metric that is a duration in milliseconds.
     pub fn milliseconds(&mut self, name: &'static str, value: f64) -> &mut Self {
-        self.metric(name, "Milliseconds", value)
+        self.metric_in(name, "Milliseconds", value)
     }
 
     /// Adds a metric that is a duration in seconds.
     pub fn seconds(&mut self, name: &'static str, value: f64) -> &mut Self {
-        self.metric(name, "Seconds", value)
+        self.metric_in(name, "Seconds", value)
     }
 
-    /// Reports the count `name` of this line a second time, with the field `dimension` as a second dimension.
-    pub fn also_count_by(&mut self, dimension: &'static str, name: &'static str) -> &mut Self {
-        self.directives.push(json!({
-            "Namespace": NAMESPACE,
-            "Dimensions": [["function", dimension]],
-            "Metrics": [{"Name": name, "Unit": "Count"}],
-        }));
-        self
+    /// Adds a metric without a unit, in a line that must be short.
+    pub fn metric(&mut self, name: &'static str, value: impl Into<Value>) -> &mut Self {
+        self.metrics.push(json!({"Name": name}));
+        self.field(name, value)
     }
 
-    fn metric(&mut self, name: &'static str, unit: &str, value: impl Into<Value>) -> &mut Self {
+    fn metric_in(&mut self, name: &'static str, unit: &str, value: impl Into<Value>) -> &mut Self {
         self.metrics.push(json!({"Name": name, "Unit": unit}));
         self.field(name, value)
     }
 }
 
 impl From<MetricLine> for String {
-    fn from(MetricLine { mut fields, metrics, dimensions, directives }: MetricLine) -> Self {
+    fn from(MetricLine { mut fields, metrics, dimensions }: MetricLine) -> Self {
         if !metrics.is_empty() {
             let by_function = [json!(["function"])];
             let dimensions =
                 by_function.into_iter().chain(dimensions.iter().map(|name| json!(["function", name])));
             let dimensions: Vec<_> = dimensions.collect();
             let directive = json!({"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics});
-            let directives: Vec<_> = [directive].into_iter().chain(directives).collect();
             let aws =
-                json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": directives});
+                json!({"Timestamp": Timestamp::now().as_millisecond(), "CloudWatchMetrics": [directive]});
             fields.insert("_aws".to_owned(), aws);
         }
         Value::Object(fields).to_string()

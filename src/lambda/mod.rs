@@ -28,6 +28,15 @@ use crate::util::output;
 /// Time reserved at the end of an invocation for its response.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(400);
 
+/// What Lambda says of an invocation, besides its event.
+pub struct Invocation<'a> {
+    pub request_id: &'a str,
+    /// The X-Ray header; `None` if Lambda sends none.
+    pub trace_header: Option<&'a str>,
+    /// When the response must have been sent.
+    pub deadline: SystemTime,
+}
+
 /// The time at which the handling of an event must have ended: `RESPONSE_MARGIN` before the `deadline` of the invocation.
 pub fn handling_deadline(deadline: SystemTime) -> Instant {
     let remaining = deadline.duration_since(SystemTime::now()).unwrap_or_default();

@@ -45,7 +45,8 @@ impl<S: SecretStore> PollerFunction<S> {
         request_id: &str,
     ) -> String {
         let lag = polled_until.map(|time| Timestamp::now().duration_since(time) - self.poller.delay);
-        let mut line = MetricLine::new(&self.name, request_id);
+        let mut line = MetricLine::new(&self.name);
+        line.field("request_id", request_id);
         line.field("provider", self.poller.provider.name)
             .field("outcome", if result.is_ok() { "polled" } else { "failed" })
             .field("until", polled_until.map(|time| time.to_string()))

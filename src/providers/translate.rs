@@ -142,6 +142,7 @@ impl VerifiedWebhook {
                 .into_iter()
                 .collect(),
             detail,
+            trace_header: None,
         })
     }
 

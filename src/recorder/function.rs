@@ -149,7 +149,8 @@ impl<B: Bus> RecorderFunction<B> {
         let mut lines = Vec::new();
         for consumer in self.recorder.log.find_consumers(None).await? {
             let Lag { events, seconds } = consumer.lag(&self.recorder.log, bounds).await?;
-            let mut line = MetricLine::new(&self.name, request_id);
+            let mut line = MetricLine::new(&self.name);
+            line.field("request_id", request_id);
             line.field("outcome", "lag")
                 .dimension("consumer", &consumer.name)
                 .count_if("ConsumersExpired", consumer.position < bounds.first_position)
@@ -224,7 +225,8 @@ impl<B: Bus> RecorderFunction<B> {
             None if summary.is_already_recorded => "repeated",
             None => "recorded",
         };
-        let mut line = MetricLine::new(&self.name, request_id);
+        let mut line = MetricLine::new(&self.name);
+        line.field("request_id", request_id);
         line.field("message_id", message_result.message_id.as_str())
             .field("outcome", outcome)
             .field("object", message_result.object.as_deref())

@@ -1,8 +1,8 @@
 //! The CloudFormation templates of all stacks.
 //!
 //! The templates of provider stacks and pollers are generated. Their sources are YAML with a few placeholders for the values
-//! of the provider's constant, so that a source reads like the generated template. The templates of the event log and of
-//! delivery (`dispatch`) have no placeholders. `cloudformation/` contains the generated text of all templates.
+//! of the provider's constant, so that a source reads like the generated template. The templates of the event log, of
+//! delivery (`dispatch`) and of the front doors have no placeholders. `cloudformation/` contains the generated text of all templates.
 
 use crate::providers::{self, PollingApi, Provider};
 
@@ -13,6 +13,10 @@ pub enum Template {
     /// The recorder, the feed and their database.
     EventLog,
     Dispatch,
+    /// A load balancer in front of a provider's function.
+    FrontDoorAlb,
+    /// An API Gateway HTTP API in front of a provider's function.
+    FrontDoorHttpApi,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +33,19 @@ impl Template {
             .into_iter()
             .map(Self::Provider)
             .chain(pollers)
-            .chain([Self::EventLog, Self::Dispatch])
+            .chain([Self::EventLog, Self::Dispatch, Self::FrontDoorAlb, Self::FrontDoorHttpApi])
             .collect()
     }
 
-    /// The name of the template: `PROVIDER`, `PROVIDER-poller`, `event-log` or `dispatch`.
+    /// The name of the template: `PROVIDER`, `PROVIDER-poller`, or for example `event-log`.
     pub fn name(self) -> String {
         match self {
             Self::Provider(provider) => provider.name.into(),
             Self::Poller(provider, _) => format!("{}-poller", provider.name),
             Self::EventLog => "event-log".into(),
             Self::Dispatch => "dispatch".into(),
+            Self::FrontDoorAlb => "front-door-alb".into(),
+            Self::FrontDoorHttpApi => "front-door-http-api".into(),
         }
     }
 
@@ -54,6 +60,8 @@ impl Template {
             Self::Poller(provider, polling) => poller_template(provider, polling),
             Self::EventLog => include_str!("event-log.yaml").to_owned(),
             Self::Dispatch => include_str!("dispatch.yaml").to_owned(),
+            Self::FrontDoorAlb => include_str!("front-door-alb.yaml").to_owned(),
+            Self::FrontDoorHttpApi => include_str!("front-door-http-api.yaml").to_owned(),
         }
     }
 }

@@ -300,6 +300,7 @@ proptest! {
             detail: Detail::parse(serde_json::to_string(&detail).unwrap().as_bytes()).unwrap(),
             time: second.map(|second| Timestamp::from_second(second).unwrap()),
             resources,
+            trace_header: second.map(|second| format!("Root=1-{second:x}")),
         };
         let entry = event.to_entry().unwrap();
         prop_assert!(!entry.contains(['\u{fffe}', '\u{ffff}']), "characters that SQS does not accept");

@@ -190,7 +190,7 @@ fn a_provider_template_grants_least_privilege() {
         );
         // Buckets of the same name in other accounts are excluded.
         assert_eq!(
-            lines_with_prefix(&text, "Condition: "),
+            lines_with_prefix(&text, "Condition: {"),
             vec!["Condition: {StringEquals: {s3:ResourceAccount: !Ref AWS::AccountId}}"; 2]
         );
         assert!(text.contains("FunctionUrlAuthType: NONE") && text.contains("InvokedViaFunctionUrl: true"));
@@ -345,4 +345,46 @@ fn block(text: &str, name: &str) -> String {
     let body = rest.lines().skip(1).take_while(|line| line.is_empty() || line.starts_with("    "));
     let length: usize = body.map(|line| line.len() + 1).sum();
     rest[..rest.find('\n').unwrap() + 1 + length].to_owned()
+}
+
+/// LocalStack has neither load balancers nor HTTP APIs and replaces them by names, so only the permissions, the security group and
+/// the alarms are real here. `front_doors.rs` shows how the function answers these front doors.
+#[test]
+#[ignore = "needs LocalStack: run scripts/test"]
+fn a_front_door_may_invoke_a_function_that_has_no_url() {
+    let provider = Stack::deploy("github", "a secret", &[("FunctionUrl", "false")]);
+    let function = provider.output("LambdaFunctionARN");
+    let parsed = |response: Value, member: &str| -> Value {
+        serde_json::from_str(response[member].as_str().unwrap()).unwrap()
+    };
+    let statements = || {
+        let policy = parsed(aws(&["lambda", "get-policy", "--function-name", &function]), "Policy");
+        policy["Statement"].as_array().unwrap().clone()
+    };
+    let urls = aws(&["lambda", "list-function-url-configs", "--function-name", &function]);
+    assert_eq!(urls["FunctionUrlConfigs"], json!([]));
+
+    let vpc = aws(&["ec2", "describe-vpcs"])["Vpcs"][0]["VpcId"].as_str().unwrap().to_owned();
+    let subnets = aws(&["ec2", "describe-subnets"]);
+    let subnets: Vec<_> = (0..2).map(|n| subnets["Subnets"][n]["SubnetId"].as_str().unwrap()).collect();
+    let certificate = "arn:aws:acm:us-east-1:000000000000:certificate/1";
+    let domain = [
+        ("FunctionArn", function.as_str()),
+        ("DomainName", "hooks.example.com"),
+        ("CertificateArn", certificate),
+    ];
+    let network = [("VpcId", vpc.as_str()), ("SubnetIds", &subnets.join(","))];
+    Stack::deploy("front-door-alb", "", &[&domain[..], &network].concat());
+    let [alb] = &statements()[..] else { panic!("one permission, for load balancers: {:?}", statements()) };
+    assert_eq!(alb["Principal"]["Service"], "elasticloadbalancing.amazonaws.com");
+    assert_eq!(
+        alb["Condition"]["ArnLike"]["AWS:SourceArn"],
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/*"
+    );
+
+    Stack::deploy("front-door-http-api", "", &domain[..1]);
+    let [_, api] = &statements()[..] else { panic!("another permission: {:?}", statements()) };
+    assert_eq!(api["Principal"]["Service"], "apigateway.amazonaws.com");
+    let source = api["Condition"]["ArnLike"]["AWS:SourceArn"].as_str().unwrap();
+    assert!(source.starts_with("arn:aws:execute-api:us-east-1:000000000000:") && source.ends_with("/*"));
 }

@@ -94,6 +94,11 @@ fn deploy_leads_from_a_clone_to_a_working_url() {
     let parameters = parameters["Stacks"][0]["Parameters"].as_array().unwrap().clone();
     let threshold = parameters.iter().find(|p| p["ParameterKey"] == "LambdaInvocationThreshold").unwrap();
     assert_eq!(threshold["ParameterValue"], "18", "an omitted parameter keeps its value");
+    let printed = run(script("deploy").args(["http-api", "--function", &stack]));
+    assert!(printed.trim().ends_with('/'), "the endpoint: {printed}");
+    let front_door = format!("{stack}-http-api");
+    let resources = aws(&["cloudformation", "describe-stack-resources", "--stack-name", &front_door]);
+    assert!(resources.to_string().contains("AWS::ApiGatewayV2::Integration"), "{resources}");
 }
 
 #[test]

@@ -325,6 +325,7 @@ mod tests {
             detail: Detail::parse(format!("{{\"n\":{n}}}").as_bytes()).unwrap(),
             time: None,
             resources: vec![],
+            trace_header: None,
         }
     }
 

@@ -61,6 +61,7 @@ impl HealthEvent<'_> {
             detail: Detail::from_bytes(detail.to_string().into()).ok()?,
             time: Some(self.now),
             resources: vec![format!("urn:hookbridge:subscriber:{}", self.subscriber)],
+            trace_header: None,
         })
     }
 

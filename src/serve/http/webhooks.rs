@@ -72,7 +72,7 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     };
     let urls = request_urls(&parts, route.public_url.as_ref());
     let webhook = RawWebhook::new(parts.method, urls, parts.headers, body);
-    let record = route.endpoint.handler.handle(webhook, deadline).await;
+    let record = route.endpoint.handler.handle(webhook, None, deadline).await;
     route.terminal.print_webhook(&record);
     let WebhookResponse { status, extra_header, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -4,11 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use hookbridge::archive::{Archive, ClaimCheckStore};
-use hookbridge::bridge::{BridgeFunction, WebhookHandler};
+use hookbridge::bridge::{BridgeFunction, RefusalLog, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
-use hookbridge::providers;
 use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
+use hookbridge::{lambda, providers};
 use serde_json::{Value, json};
+
+/// The X-Ray header of every invocation.
+pub const TRACE_HEADER: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
 /// The SDK configuration of a function that sends its AWS requests to `endpoint`.
 pub async fn config(endpoint: &str) -> SdkConfig {
@@ -51,6 +54,7 @@ impl CloudFunction {
             },
             public_url: None,
             function_name: "function".into(),
+            refusal_log: RefusalLog::new(1),
         })
     }
 
@@ -82,8 +86,7 @@ impl CloudFunction {
 
     /// Invokes the function with an event, and returns the response and the log line.
     pub async fn invoke_raw(&self, event: &Value) -> (Value, Option<String>) {
-        let deadline = SystemTime::now() + Duration::from_secs(5);
-        let (response, line) = self.0.invoke(&event.to_string(), "request", deadline).await;
+        let (response, line) = self.0.invoke(&event.to_string(), &invocation(Duration::from_secs(5))).await;
         (serde_json::to_value(response).unwrap(), line)
     }
 
@@ -94,15 +97,23 @@ impl CloudFunction {
 
     pub async fn invoke_text(&self, event: &str, timeout: Duration) -> Invocation {
         let started = std::time::Instant::now();
-        let (response, line) = self.0.invoke(event, "request", SystemTime::now() + timeout).await;
+        let (response, line) = self.0.invoke(event, &invocation(timeout)).await;
         let response = serde_json::to_value(response).unwrap();
         Invocation {
             status: response["statusCode"].as_u64().unwrap(),
             body: response["body"].as_str().unwrap().to_owned(),
             headers: response["headers"].clone(),
-            log: serde_json::from_str(&line.unwrap()).unwrap(),
+            log: line.map_or(Value::Null, |line| serde_json::from_str(&line).unwrap()),
             elapsed: started.elapsed(),
         }
+    }
+}
+
+fn invocation(timeout: Duration) -> lambda::Invocation<'static> {
+    lambda::Invocation {
+        request_id: "request",
+        trace_header: Some(TRACE_HEADER),
+        deadline: SystemTime::now() + timeout,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,7 @@ pub struct RunningFunction {
     process: Child,
     invocations: mpsc::Sender<(String, SystemTime)>,
     responses: mpsc::Receiver<RuntimeResponse>,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// The response to one invocation.
@@ -39,15 +40,28 @@ impl RunningFunction {
                 std::thread::spawn(move || serve(stream, &events, &response_sender));
             }
         });
-        let process = Command::new(program)
+        let mut process = Command::new(program)
             .env("AWS_LAMBDA_RUNTIME_API", address)
             .envs([("AWS_LAMBDA_FUNCTION_NAME", "f"), ("AWS_LAMBDA_FUNCTION_VERSION", "1")])
             .envs([("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"), ("AWS_REGION", "us-east-1")])
             .envs([("AWS_LAMBDA_LOG_GROUP_NAME", "g"), ("AWS_LAMBDA_LOG_STREAM_NAME", "s")])
             .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        Self { process, invocations, responses }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (stdout, lines) = (process.stdout.take().unwrap(), log.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Self { process, invocations, responses, log }
+    }
+
+    /// The lines that the function has logged so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     /// Invokes the function, and returns when the response begins.
@@ -94,6 +108,7 @@ fn serve(
     events: &Mutex<mpsc::Receiver<(String, SystemTime)>>,
     responses: &mpsc::Sender<RuntimeResponse>,
 ) -> Option<()> {
+    stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut stream = stream;
     loop {
