@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::error::ApiError;
 use super::events::format::Format;
+use super::events::long_poll::retry_until;
 use super::events::page_response;
 use super::events::query::{AllowedParameters, EventQuery, LogPoint};
 use super::events::reader::LogReader;
@@ -169,7 +170,7 @@ impl Consumers<'_> {
         let key = self.0.cursor_signing_key().await?.clone();
         let format = Format::for_page(request.header(header::ACCEPT));
         loop {
-            let consumer = self.find(name).await?;
+            let consumer = retry_until(deadline, || self.find(name)).await?;
             let wait = deadline.saturating_duration_since(Instant::now());
             if consumer.leased_until.is_some() {
                 if wait.is_zero() {
@@ -179,8 +180,7 @@ impl Consumers<'_> {
                 continue;
             }
             // The lease is acquired after the wait for events, so that a waiting reader does not block other readers.
-            let query = EventQuery { wait, ..query.clone() };
-            let page = self.0.page_after(consumer.position, &query).await?;
+            let page = self.0.page_after(consumer.position, &query, deadline).await?;
             let lease = format!("{:032x}", fastrand::u128(..));
             match self.0.log.acquire_lease(name, &lease, lease_duration).await? {
                 LeaseOutcome::AlreadyLeased if wait.is_zero() => {

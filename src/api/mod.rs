@@ -44,6 +44,8 @@ use error::ApiError;
 use events::reader::LogReader;
 use routes::{LogResources, ResourceGroup, SubscriberResources};
 
+/// How long a request waits for a database connection. A client that gets a 503 soon can try again or ask another instance.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(2500);
 /// The maximum size of the events in a response, measured after escaping for a JSON string. A Lambda function returns the
 /// response body as a JSON string, and Lambda limits the whole response to 6 MB.
 const MAX_RESPONSE_BYTES: usize = 5_000_000;
@@ -86,6 +88,7 @@ impl Api {
     /// Adds the resources of the log: events, consumers and the search.
     #[must_use]
     pub fn with_log(mut self, log: EventLog) -> Self {
+        let log = log.with_acquire_timeout(ACQUIRE_TIMEOUT);
         self.groups.push(Box::new(LogResources(Arc::new(LogReader::new(log)))));
         self
     }
@@ -93,6 +96,8 @@ impl Api {
     /// Adds the resources of delivery: subscribers and deliveries.
     #[must_use]
     pub fn with_subscribers(mut self, service: SubscriberService) -> Self {
+        let store = service.store.with_acquire_timeout(ACQUIRE_TIMEOUT);
+        let service = SubscriberService { store, ..service };
         self.groups.push(Box::new(SubscriberResources(service)));
         self
     }

@@ -44,12 +44,12 @@ impl From<sqlx::Error> for DatabaseError {
 
 /// Whether a retry may succeed after this error code. SQLSTATE: 08 connection, 25P03 idle transaction timeout, 40 transaction
 /// rollback, 53 insufficient resources, 55P03 lock not available, 57 operator intervention, 58 system error ("PostgreSQL Error
-/// Codes", PostgreSQL manual). SQLite: 5 busy, 6 locked, 261 busy recovery, 517 busy snapshot.
+/// Codes", PostgreSQL manual). SQLite: 5 busy, 6 locked, 13 disk full, 261 busy recovery, 517 busy snapshot, 778 write error.
 fn is_transient_code(code: &str) -> bool {
     ["08", "25P03", "40", "53", "55P03", "57", "58"]
         .iter()
         .any(|prefix| code.len() == 5 && code.starts_with(prefix))
-        || matches!(code, "5" | "6" | "261" | "517")
+        || matches!(code, "5" | "6" | "13" | "261" | "517" | "778")
 }
 
 /// Returns the database's error message; for SQLSTATE class 22 (data exceptions), a general text instead, because PostgreSQL's

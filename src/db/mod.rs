@@ -20,6 +20,7 @@ mod statement;
 mod week;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -30,7 +31,7 @@ pub use address::DatabaseAddress;
 #[cfg(feature = "command")]
 pub use address::OpenDatabaseError;
 pub use error::DatabaseError;
-pub(crate) use postgres::{CancelSafeConnection, DATABASE_TIMEOUT};
+pub(crate) use postgres::{CancelSafeConnection, DATABASE_TIMEOUT, PostgresPool};
 pub use postgres::{DatabaseUrl, DatabaseUrlError};
 pub use row::{FromColumn, Row, timestamp_from_micros};
 #[cfg(feature = "command")]
@@ -45,7 +46,11 @@ const FUNCTION_CONNECTIONS: u32 = 4;
 
 /// A database with its connection pool. Clones share the pool. If the database fails, a method returns the database's error.
 #[derive(Clone)]
-pub struct Database(Arc<Connector>);
+pub struct Database {
+    connector: Arc<Connector>,
+    /// How long an operation waits for a connection.
+    acquire_timeout: Duration,
+}
 
 struct Connector {
     source: ConnectionSource,
@@ -65,7 +70,7 @@ enum ConnectionSource {
 /// An open connection pool.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Postgres(sqlx::PgPool),
+    Postgres(PostgresPool),
     #[cfg(feature = "command")]
     Sqlite(SqliteFile),
 }
@@ -104,7 +109,15 @@ pub enum DatabaseConfigError {
 impl Database {
     fn new(source: ConnectionSource, max_connections: u32) -> Self {
         let (pool, open_lock) = Default::default();
-        Self(Arc::new(Connector { source, max_connections, pool, open_lock }))
+        let connector = Arc::new(Connector { source, max_connections, pool, open_lock });
+        Self { connector, acquire_timeout: DATABASE_TIMEOUT }
+    }
+
+    /// The same database, for operations that wait at most `acquire_timeout` for a connection, for example because a client waits
+    /// for their result. Opening a database that is not open takes longer.
+    #[must_use]
+    pub fn with_acquire_timeout(&self, acquire_timeout: Duration) -> Self {
+        Self { acquire_timeout, ..self.clone() }
     }
 
     /// Opens a database with at most `max_connections` connections, and applies pending migrations. Creates a SQLite file and its
@@ -139,7 +152,7 @@ impl Database {
 
     /// Whether the database is a SQLite file, which belongs to one `hookbridge serve`.
     pub fn is_embedded(&self) -> bool {
-        match &self.0.source {
+        match &self.connector.source {
             #[cfg(feature = "command")]
             ConnectionSource::Address(DatabaseAddress::File(_)) => true,
             ConnectionSource::Address(DatabaseAddress::Postgres(_)) | ConnectionSource::Secret(..) => false,
@@ -236,7 +249,7 @@ impl Database {
 
     /// Closes every connection.
     pub async fn close(&self) {
-        let pool = self.0.pool.write().unwrap_or_else(PoisonError::into_inner).take();
+        let pool = self.connector.pool.write().unwrap_or_else(PoisonError::into_inner).take();
         match pool {
             Some(Pool::Postgres(pool)) => pool.close().await,
             #[cfg(feature = "command")]
@@ -255,11 +268,14 @@ impl Database {
         F: Future<Output = Result<T, DatabaseError>> + Send,
     {
         let pool = self.pool().await?;
-        match (operation(pool.clone()).await, &self.0.source) {
+        match (
+            operation(pool.clone().with_acquire_timeout(self.acquire_timeout)).await,
+            &self.connector.source,
+        ) {
             (Err(error @ DatabaseError::InvalidCredentials(_)), ConnectionSource::Secret(..)) => {
                 warn!(error = error.to_string(), "database credentials rejected; refreshing them");
                 self.forget_pool(&pool);
-                operation(self.pool().await?).await
+                operation(self.pool().await?.with_acquire_timeout(self.acquire_timeout)).await
             }
             (result, _) => result,
         }
@@ -267,17 +283,17 @@ impl Database {
 
     /// Returns the pool. Opens it if it is not open.
     async fn pool(&self) -> Result<Pool, DatabaseError> {
-        let current = || self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = || self.connector.pool.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(pool) = current() {
             return Ok(pool);
         }
-        let _open_guard = self.0.open_lock.lock().await;
+        let _open_guard = self.connector.open_lock.lock().await;
         if let Some(pool) = current() {
             return Ok(pool);
         }
-        let pool = match &self.0.source {
+        let pool = match &self.connector.source {
             ConnectionSource::Address(DatabaseAddress::Postgres(url)) => {
-                Pool::Postgres(postgres::open_pool(url, self.0.max_connections).await?)
+                Pool::Postgres(postgres::open_pool(url, self.connector.max_connections).await?)
             }
             #[cfg(feature = "command")]
             ConnectionSource::Address(DatabaseAddress::File(path)) => {
@@ -285,16 +301,16 @@ impl Database {
             }
             ConnectionSource::Secret(url, secret) => {
                 let url = credentials::read_url(url.as_ref(), secret).await?;
-                Pool::Postgres(postgres::open_pool(&url, self.0.max_connections).await?)
+                Pool::Postgres(postgres::open_pool(&url, self.connector.max_connections).await?)
             }
         };
-        *self.0.pool.write().unwrap_or_else(PoisonError::into_inner) = Some(pool.clone());
+        *self.connector.pool.write().unwrap_or_else(PoisonError::into_inner) = Some(pool.clone());
         Ok(pool)
     }
 
     /// Discards `rejected`, the pool whose credentials were rejected, unless another operation has already replaced it.
     fn forget_pool(&self, rejected: &Pool) {
-        let mut current = self.0.pool.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.connector.pool.write().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| current.is_same(rejected)) {
             *current = None;
         }
@@ -302,6 +318,15 @@ impl Database {
 }
 
 impl Pool {
+    fn with_acquire_timeout(self, acquire_timeout: Duration) -> Self {
+        match self {
+            Self::Postgres(pool) => Self::Postgres(PostgresPool { acquire_timeout, ..pool }),
+            // A connection to a file is made at once.
+            #[cfg(feature = "command")]
+            Self::Sqlite(file) => Self::Sqlite(file),
+        }
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Postgres(a), Self::Postgres(b)) => Arc::ptr_eq(&a.connect_options(), &b.connect_options()),

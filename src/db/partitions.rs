@@ -1,9 +1,9 @@
 //! Weekly partitions of PostgreSQL tables that are partitioned by a column of microseconds since 1970.
 
 use jiff::Timestamp;
-use sqlx::{PgPool, Row as _};
+use sqlx::Row as _;
 
-use super::{CancelSafeConnection, DatabaseError, Week};
+use super::{CancelSafeConnection, DatabaseError, PostgresPool, Week};
 
 /// The number of weeks after the current one whose partitions are created in advance.
 const WEEKS_AHEAD: i64 = 4;
@@ -17,7 +17,7 @@ fn trusted_sql(sql: String) -> sqlx::AssertSqlSafe<String> {
 /// Creates the partitions of this week and of the next four weeks, and drops the partitions whose week ended at or before
 /// `keep_from`.
 pub(super) async fn maintain(
-    pool: &PgPool,
+    pool: &PostgresPool,
     table: &'static str,
     keep_from: Timestamp,
 ) -> Result<(), DatabaseError> {

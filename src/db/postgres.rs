@@ -126,7 +126,10 @@ async fn is_schema_current(connection: &mut PgConnection) -> Result<bool, Databa
 ///
 /// # Errors
 /// The database is unreachable, rejects the credentials, or a migration fails.
-pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, DatabaseError> {
+pub(super) async fn open_pool(
+    url: &DatabaseUrl,
+    max_connections: u32,
+) -> Result<PostgresPool, DatabaseError> {
     // Set no session parameters for the connection, because a connection pooler may reject them.
     let options = (*url.0).clone().application_name("hookbridge");
     // The first connection bypasses the pool, because the pool would keep retrying an unreachable address.
@@ -141,7 +144,32 @@ pub(super) async fn open_pool(url: &DatabaseUrl, max_connections: u32) -> Result
         .max_connections(max_connections)
         .acquire_timeout(DATABASE_TIMEOUT)
         .idle_timeout(Duration::from_secs(300));
-    Ok(pool.connect_lazy_with(options))
+    Ok(PostgresPool { pool: pool.connect_lazy_with(options), acquire_timeout: DATABASE_TIMEOUT })
+}
+
+/// A pool, and how long an operation waits for one of its connections.
+#[derive(Clone)]
+pub(crate) struct PostgresPool {
+    pub(super) pool: PgPool,
+    pub(super) acquire_timeout: Duration,
+}
+
+impl PostgresPool {
+    async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseError> {
+        let seconds = self.acquire_timeout.as_secs_f32();
+        let connection = timeout(self.acquire_timeout, self.pool.acquire()).await;
+        connection
+            .map_err(|_| DatabaseError::Unavailable(format!("no connection within {seconds} s")))?
+            .map_err(DatabaseError::from)
+    }
+}
+
+impl std::ops::Deref for PostgresPool {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.pool
+    }
 }
 
 /// A connection of a pool. On drop, it returns to the pool if `is_reusable` is true; otherwise it is closed. A query that was
@@ -153,7 +181,7 @@ pub(crate) struct CancelSafeConnection {
 }
 
 impl CancelSafeConnection {
-    pub(crate) async fn acquire(pool: &PgPool) -> Result<Self, DatabaseError> {
+    pub(crate) async fn acquire(pool: &PostgresPool) -> Result<Self, DatabaseError> {
         Ok(Self { connection: pool.acquire().await?, is_reusable: false })
     }
 }
@@ -167,7 +195,7 @@ impl Drop for CancelSafeConnection {
 }
 
 /// Runs one statement, in a read-only transaction if it has [`ReadLimits`], and returns its rows.
-pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
+pub(super) async fn query(pool: &PostgresPool, statement: &Statement) -> Result<Vec<Row>, DatabaseError> {
     let mut guard = CancelSafeConnection::acquire(pool).await?;
     let rows = match statement.read_limits {
         None => fetch_rows(&mut guard.connection, statement).await?,
@@ -188,7 +216,7 @@ pub(super) async fn query(pool: &PgPool, statement: &Statement) -> Result<Vec<Ro
 
 /// Runs the statements in one transaction and returns the rows of each statement.
 pub(super) async fn execute_transaction(
-    pool: &PgPool,
+    pool: &PostgresPool,
     statements: &[Statement],
 ) -> Result<Vec<Vec<Row>>, DatabaseError> {
     if let [statement] = statements {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
@@ -50,7 +51,13 @@ impl SqliteFile {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(20))
             .with_regexp();
-        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        // When a transaction fails because the disk is full, SQLite itself rolls it back. sqlx's own rollback then fails, and sqlx
+        // would begin no further transaction on this connection. Such a connection is replaced.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(8)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await?;
         let mut connection = pool.acquire().await?;
         if let Err(DatabaseError::Rejected(_)) =
             migrations::run(&mut *connection, &MIGRATIONS, "migrations", None).await
@@ -134,4 +141,41 @@ pub(super) async fn fetch_mapped<T: Send + Unpin>(
 fn values_clause(rows: &InputRows) -> String {
     let row = format!("({})", vec!["?"; rows.columns.len()].join(", "));
     format!("with v({}) as (values {})", rows.column_names(), vec![row; rows.len()].join(", "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_works_again_after_the_disk_was_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SqliteFile::open(&folder.path().join("log.db")).await.unwrap();
+        let create = Statement::new("create table t (text text)", vec![]);
+        file.execute_transaction(&[create]).await.unwrap();
+        // SQLite reports this limit, which applies to a connection, as it reports a full disk.
+        let mut connections = Vec::new();
+        for _ in 0..8 {
+            let mut connection = file.pool.acquire().await.unwrap();
+            sqlx::query("pragma max_page_count = 1").execute(&mut *connection).await.unwrap();
+            connections.push(connection);
+        }
+        drop(connections);
+        let mut failures = 0;
+        loop {
+            let text = SqlValue::Text("x".repeat(1_000_000));
+            let insert = Statement::new("insert into t values (?)", vec![text]);
+            match file.execute_transaction(&[insert]).await.err() {
+                // Every connection with the limit was replaced by one without it.
+                None => break,
+                Some(error) => assert_eq!(
+                    error.to_string(),
+                    "the database is unavailable: database or disk is full (code 13)"
+                ),
+            }
+            failures += 1;
+        }
+        assert!((1..=8).contains(&failures), "{failures} failures");
+    }
 }

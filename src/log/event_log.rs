@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -61,6 +62,12 @@ impl EventLog {
     /// Creates the log whose tables are in `db`.
     pub fn new(db: Database) -> Self {
         Self { db, state: Arc::default() }
+    }
+
+    /// The same log, for operations that wait at most `acquire_timeout` for a database connection.
+    #[must_use]
+    pub fn with_acquire_timeout(self, acquire_timeout: Duration) -> Self {
+        Self { db: self.db.with_acquire_timeout(acquire_timeout), ..self }
     }
 
     /// The database of the log.

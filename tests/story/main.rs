@@ -12,6 +12,7 @@ mod bad_input;
 mod claim_check;
 mod consumers;
 mod created_database;
+mod database_outage;
 mod deliveries;
 mod dispatch_stack;
 mod dispatcher;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use tokio::sync::OnceCell;
 use tokio::time::{Duration, Instant};
 
+use super::long_poll::retry_until;
 use super::query::{EventQuery, LogPoint, PageAnchor};
 use crate::api::error::ApiError;
 use crate::api::{MAX_RESPONSE_BYTES, cursor, json_string_bytes};
@@ -125,15 +126,16 @@ impl LogReader {
 
     /// Reads the page that a query requests.
     pub(in crate::api) async fn page_for(&self, query: &EventQuery) -> Result<EventPage, ApiError> {
+        let deadline = Instant::now() + query.wait;
         match &query.anchor {
             PageAnchor::After(LogPoint::Cursor(cursor)) => {
                 // `decode_cursor`, unlike `resolve_point`, does not check that the log has the position: `page_after` checks it.
-                let from = self.decode_cursor(cursor).await?;
-                self.page_after(from, query).await
+                let from = retry_until(deadline, || self.decode_cursor(cursor)).await?;
+                self.page_after(from, query, deadline).await
             }
             PageAnchor::After(point) => {
-                let from = self.resolve_point(point).await?;
-                self.page_after(from, query).await
+                let from = retry_until(deadline, || self.resolve_point(point)).await?;
+                self.page_after(from, query, deadline).await
             }
             PageAnchor::Before(point) => {
                 let to = self.resolve_point(point).await?;

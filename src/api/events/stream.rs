@@ -4,9 +4,9 @@
 //! browser reconnects, it sends the last `id` as `Last-Event-ID`, and the stream continues there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderName, Method, header};
+use tokio::time::{Duration, Instant};
 
 use super::query::{AllowedParameters, EventQuery, LogPoint, PageAnchor};
 use super::reader::LogReader;
@@ -82,7 +82,8 @@ impl EventStream {
     }
 
     async fn read(&mut self) -> Result<String, ApiError> {
-        let page = self.reader.page_after(self.next_position, &self.query).await?;
+        let deadline = Instant::now() + self.query.wait;
+        let page = self.reader.page_after(self.next_position, &self.query, deadline).await?;
         self.next_position = page.next_position;
         let mut text: String = page.events.iter().map(|positioned| self.event_chunk(positioned)).collect();
         if text.is_empty() {

@@ -2,6 +2,7 @@
 //! failed, and deletes old ones.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -65,6 +66,12 @@ pub struct DeliveryStore {
 impl DeliveryStore {
     pub fn new(db: Database) -> Self {
         Self { subscribers: SubscriberStore::new(db.clone()), history: DeliveryHistory::new(db.clone()), db }
+    }
+
+    /// The same store, for operations that wait at most `acquire_timeout` for a database connection.
+    #[must_use]
+    pub fn with_acquire_timeout(&self, acquire_timeout: Duration) -> Self {
+        Self::new(self.db.with_acquire_timeout(acquire_timeout))
     }
 
     /// Returns the position of the first event in the log whose deliveries have not been created; `None` if there is no stored

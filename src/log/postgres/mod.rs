@@ -12,7 +12,7 @@ mod rows;
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
 #[cfg(feature = "command")]
@@ -21,13 +21,13 @@ pub(super) use order::listen_for_appends;
 use super::event_log::LogState;
 use super::sql::LogDialect;
 use super::{EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
-use crate::db::{CancelSafeConnection, DatabaseError};
+use crate::db::{CancelSafeConnection, DatabaseError, PostgresPool};
 
 /// The maximum number of attempts to record a batch. Attempts fail if other recorders write the same events at the same time.
 const MAX_ATTEMPTS: usize = 8;
 /// The log in a PostgreSQL database.
 pub(super) struct PostgresLog<'s> {
-    pub(super) pool: PgPool,
+    pub(super) pool: PostgresPool,
     pub(super) state: &'s LogState,
 }
 
@@ -122,7 +122,7 @@ impl PostgresLog<'_> {
         );
         // Safe: the text consists of constants, and of times that this crate formats.
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
-        let rows = query.bind(times).bind(ids).fetch_all(&self.pool).await?;
+        let rows = query.bind(times).bind(ids).fetch_all(&*self.pool).await?;
         let known_ordinals: HashSet<i64> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         // `with ordinality` counts from 1.
         let is_new =

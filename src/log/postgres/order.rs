@@ -10,7 +10,7 @@ use std::sync::Weak;
 
 use sqlx::postgres::PgConnection;
 #[cfg(feature = "command")]
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::PgListener;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::timeout;
 #[cfg(feature = "command")]
@@ -30,7 +30,7 @@ const CHANNEL: &str = "hookbridge_log";
 
 /// Listens for appends by other processes until the log is dropped. If listening fails, readers poll instead.
 #[cfg(feature = "command")]
-pub(in crate::log) fn listen_for_appends(pool: PgPool, state: Weak<LogState>) {
+pub(in crate::log) fn listen_for_appends(pool: crate::db::PostgresPool, state: Weak<LogState>) {
     tokio::spawn(async move {
         let listen_loop = async {
             let mut listener = PgListener::connect_with(&pool).await?;

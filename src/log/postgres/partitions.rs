@@ -212,19 +212,19 @@ async fn find_size_cutoff(
         ), dense as (select min(size / rows) as row from week where rows > 10000)
         select coalesce(sum(case when rows >= 0 and row is not null then least(size, rows * row * 1.5) else size end), 0)::bigint
         from week, dense";
-    let size: i64 = sqlx::query(sql).fetch_one(&log.pool).await?.try_get(0)?;
+    let size: i64 = sqlx::query(sql).fetch_one(&*log.pool).await?.try_get(0)?;
     let excess = i128::from(size) - i128::from(max_bytes);
     if excess <= 0 {
         return Ok(None);
     }
     let end = log.assign_positions().await?;
     let sql = "select coalesce(min(position), $1) from hookbridge.batches";
-    let first: i64 = sqlx::query(sql).bind(end).fetch_one(&log.pool).await?.try_get(0)?;
+    let first: i64 = sqlx::query(sql).bind(end).fetch_one(&*log.pool).await?.try_get(0)?;
     let excess_events = i128::from(end - first) * excess / i128::from(size);
     let first_retained = first + i64::try_from(excess_events).unwrap_or(end - first);
     let sql = "select (extract(epoch from recorded) * 1000000)::bigint from hookbridge.batches
         where position + events > $1 order by position limit 1";
-    let row = sqlx::query(sql).bind(first_retained).fetch_optional(&log.pool).await?;
+    let row = sqlx::query(sql).bind(first_retained).fetch_optional(&*log.pool).await?;
     let Some(row) = row else { return Ok(None) };
     let week = Week::containing(timestamp_from_micros(row.try_get(0)?));
     // The current week is never dropped.

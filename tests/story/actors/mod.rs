@@ -13,6 +13,7 @@ pub mod receiver;
 pub mod runtime_api;
 pub mod server;
 pub mod stack;
+pub mod tcp_gate;
 
 use std::path::PathBuf;
 use std::process::Command;
