@@ -1,7 +1,9 @@
 //! The command `hookbridge`: one module for each subcommand, with its arguments and what it prints.
 
 mod arguments;
+pub mod completions;
 pub mod delivery;
+pub mod events;
 pub mod export;
 pub mod load;
 pub mod maintain;
@@ -13,7 +15,7 @@ pub mod token;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::sync::watch;
 
 use crate::serve::{self, config::ServeFlags};
@@ -43,6 +45,9 @@ enum Command {
     #[command(subcommand)]
     Log(LogCommand),
     Token(token::TokenCommand),
+    Events(events::Events),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// Maintain the event log.
@@ -79,6 +84,9 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
         Command::Subscriber(command) => command.run().await?,
         Command::Delivery(command) => command.run().await?,
         Command::Token(token) => token.run().await?,
+        Command::Events(events) => events.run().await?,
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command())?,
         Command::Log(LogCommand::Maintain(maintain)) => maintain.run().await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -335,7 +335,7 @@ fn is_bidi_control(char: char) -> bool {
 
 /// Escapes control characters, except line feeds and tabs, and characters that change the direction of text, so that
 /// untrusted text cannot manipulate the terminal.
-fn escape_control_characters(text: &str) -> String {
+pub(super) fn escape_control_characters(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() && char != '\n' && char != '\t' || is_bidi_control(char) {

@@ -17,6 +17,7 @@ mod deliveries;
 mod dispatch_stack;
 mod dispatcher;
 mod event_log;
+mod events_command;
 mod events_feed;
 mod examples;
 mod front_doors;
