@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::actors::aws::{aws, endpoint, name, secret, text};
 use crate::actors::cloud_function::{CloudFunction, config, url_event};
 use crate::actors::fault_proxy::{Fault, FaultProxy};
+use crate::actors::front_door::{FRONT_DOORS, Request};
 use crate::actors::raw_http::Reply;
 use crate::actors::server::{Server, hookbridge};
 
@@ -282,4 +283,26 @@ async fn a_batch_without_the_secret_makes_no_s3_request() {
     event["headers"]["authorization"] = "Negotiate x".into();
     assert_eq!(bucket.function.invoke(&event).await.status, 401);
     assert_eq!(bucket.proxy.calls("PutObject"), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
+async fn a_batch_is_stored_behind_every_front_door() {
+    let bucket = bucket().await;
+    let authorization = basic_authorization(SECRET);
+    for door in FRONT_DOORS {
+        let id = format!("{door:?}");
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-MessageSystems-Batch-ID", id.as_str()),
+            ("Authorization", authorization.as_str()),
+        ];
+        let body = br#"[{"msys":{"message_event":{"type":"delivery","event_id":"1"}}}]"#;
+        let request = Request { method: "POST", path: "/hooks", query: "", headers: &headers, body };
+        let (response, _) = bucket.function.invoke_raw(&door.event(&request)).await;
+        let (status, _, text) = door.read_response(&response);
+        assert_eq!((status, text.as_str()), (200, "Batch stored"), "{door:?}");
+    }
+    let stored = aws(&["s3api", "list-objects-v2", "--bucket", &bucket.name]);
+    assert_eq!(stored["Contents"].as_array().map(Vec::len), Some(FRONT_DOORS.len()));
 }
