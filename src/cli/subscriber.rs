@@ -151,7 +151,7 @@ pub enum SubscriberCommandError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error("cannot create the HTTP client")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] std::io::Error),
     #[error(transparent)]
     Service(#[from] SubscriberServiceError),
     #[error(

@@ -321,7 +321,7 @@ impl Pool {
     fn with_acquire_timeout(self, acquire_timeout: Duration) -> Self {
         match self {
             Self::Postgres(pool) => Self::Postgres(PostgresPool { acquire_timeout, ..pool }),
-            // A connection to a file is made at once.
+            // The timeout applies only to PostgreSQL, whose server can be unreachable.
             #[cfg(feature = "command")]
             Self::Sqlite(file) => Self::Sqlite(file),
         }

@@ -16,7 +16,7 @@ use super::statement::ColumnValues;
 use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
 use crate::util::files::create_private_folder;
 
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),
     (2, "order", include_str!("../../migrations/sqlite/0002_order.sql")),
     (3, "consumers", include_str!("../../migrations/sqlite/0003_consumers.sql")),
@@ -25,6 +25,7 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "pauses", include_str!("../../migrations/sqlite/0006_pauses.sql")),
     (7, "subscriber versions", include_str!("../../migrations/sqlite/0007_subscriber_versions.sql")),
     (8, "queue leases", include_str!("../../migrations/sqlite/0008_queue_leases.sql")),
+    (9, "repeated requests", include_str!("../../migrations/sqlite/0009_repeated_requests.sql")),
 ];
 
 /// An open SQLite file.
@@ -52,7 +53,7 @@ impl SqliteFile {
             .busy_timeout(Duration::from_secs(20))
             .with_regexp();
         // When a transaction fails because the disk is full, SQLite itself rolls it back. sqlx's own rollback then fails, and sqlx
-        // would begin no further transaction on this connection. Such a connection is replaced.
+        // would begin no further transaction on this connection. The pool replaces such a connection.
         let pool = SqlitePoolOptions::new()
             .max_connections(8)
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
@@ -154,7 +155,7 @@ mod tests {
         let file = SqliteFile::open(&folder.path().join("log.db")).await.unwrap();
         let create = Statement::new("create table t (text text)", vec![]);
         file.execute_transaction(&[create]).await.unwrap();
-        // SQLite reports this limit, which applies to a connection, as it reports a full disk.
+        // SQLite reports this per-connection limit like a full disk.
         let mut connections = Vec::new();
         for _ in 0..8 {
             let mut connection = file.pool.acquire().await.unwrap();

@@ -5,19 +5,22 @@
 //! timeout.
 
 use std::error::Error as _;
+use std::io;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
+use super::connection::HttpClient;
 use super::ssrf::{BlockedUrlError, SsrfGuard};
 use super::subscriber::PreparedSubscriber;
-use crate::util::http_client;
 
 /// The maximum number of bytes of a response body that are recorded.
 const MAX_RECORDED_BODY_BYTES: usize = 16 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const USER_AGENT: &str = concat!("hookbridge/", env!("CARGO_PKG_VERSION"));
 /// The request header with the event's type. A body of the form [`Envelope::Body`](super::Envelope::Body) lacks the type.
 const EVENT_TYPE_HEADER: HeaderName = HeaderName::from_static("hookbridge-event-type");
 /// The request header with the number of the attempt, from 1.
@@ -39,6 +42,8 @@ pub struct AttemptResult {
     pub duration: Duration,
     /// The IP address that was dialled, if known. If there was a response, the port follows the address.
     pub address: Option<String>,
+    /// Whether the request was sent a second time, because a kept-alive connection broke before any byte of a response.
+    pub is_repeated: bool,
     pub outcome: Result<HttpResponse, AttemptError>,
 }
 
@@ -117,9 +122,9 @@ impl AttemptResult {
 
 #[derive(Clone)]
 pub struct DeliveryClient {
-    https_client: reqwest::Client,
+    https_client: HttpClient,
     /// Sends requests to `http://` URLs, and dials only networks that the operator has allowed.
-    plaintext_client: reqwest::Client,
+    plaintext_client: HttpClient,
     guard: SsrfGuard,
 }
 
@@ -128,18 +133,10 @@ impl DeliveryClient {
     ///
     /// # Errors
     /// The system's root certificates cannot be read.
-    pub fn new(guard: SsrfGuard) -> Result<Self, reqwest::Error> {
-        let build_client = |guard: SsrfGuard| {
-            http_client::client_builder()
-                .no_proxy()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .dns_resolver(guard)
-                .pool_idle_timeout(Duration::from_secs(30))
-                .build()
-        };
+    pub fn new(guard: SsrfGuard) -> io::Result<Self> {
         Ok(Self {
-            https_client: build_client(guard.clone())?,
-            plaintext_client: build_client(guard.clone().allowed_only())?,
+            https_client: HttpClient::new(guard.clone())?,
+            plaintext_client: HttpClient::new(guard.clone().allowed_only())?,
             guard,
         })
     }
@@ -157,10 +154,11 @@ impl DeliveryClient {
     ) -> AttemptResult {
         let started = Instant::now();
         let time_limit = Duration::from_secs(u64::from(subscriber.settings.timeout));
-        let mut address = None;
+        let (mut address, mut is_repeated) = (None, false);
+        let connection = (&mut address, &mut is_repeated);
         let outcome = match timeout(
             time_limit,
-            self.exchange(subscriber, request, now, &mut address, started + time_limit),
+            self.exchange(subscriber, request, now, connection, started + time_limit),
         )
         .await
         {
@@ -171,7 +169,7 @@ impl DeliveryClient {
         let address = address.or_else(|| {
             Some(self.guard.last_address(subscriber.url.as_ref()?).filter(|_| !is_blocked)?.to_string())
         });
-        AttemptResult { duration: started.elapsed(), address, outcome }
+        AttemptResult { duration: started.elapsed(), address, is_repeated, outcome }
     }
 
     async fn exchange(
@@ -179,7 +177,7 @@ impl DeliveryClient {
         subscriber: &PreparedSubscriber,
         request: DeliveryRequest<'_>,
         now: Timestamp,
-        address: &mut Option<String>,
+        (address, is_repeated): (&mut Option<String>, &mut bool),
         deadline: Instant,
     ) -> Result<HttpResponse, AttemptError> {
         let url = subscriber.url.as_ref().ok_or(BlockedUrlError::InvalidUrl)?;
@@ -189,43 +187,39 @@ impl DeliveryClient {
         let body =
             subscriber.request_body(request.event_json).ok_or_else(|| not_sent("the event has no detail"))?;
         let signer = subscriber.signer(now).map_err(|error| AttemptError::NotSent(error.to_string()))?;
-        let headers: HeaderMap = signer.headers(request.event_id, now, body.as_bytes()).into_iter().fold(
-            HeaderMap::new(),
-            |mut headers, (name, value)| {
-                headers.append(name, value);
-                headers
-            },
-        );
-        let response = client
-            .post(url.clone())
-            .headers(headers)
+        let mut request_builder = Request::post(url.as_str())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(ATTEMPT_HEADER, request.attempt_number)
-            .headers(
-                HeaderValue::from_str(request.detail_type)
-                    .map(|value| (EVENT_TYPE_HEADER, value))
-                    .into_iter()
-                    .collect(),
-            )
-            .body(body)
-            .send()
-            .await;
-        let mut response = response.map_err(attempt_error)?;
-        *address = response.remote_addr().map(|address| address.to_string());
-        let status = response.status();
-        let retry_after = parse_retry_after(status, response.headers(), now);
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "*/*")
+            .header(ATTEMPT_HEADER, request.attempt_number);
+        if let Ok(detail_type) = HeaderValue::from_str(request.detail_type) {
+            request_builder = request_builder.header(EVENT_TYPE_HEADER, detail_type);
+        }
+        for (name, value) in signer.headers(request.event_id, now, body.as_bytes()) {
+            request_builder = request_builder.header(name, value);
+        }
+        let http_request = request_builder.body(Full::new(Bytes::from(body)));
+        let http_request = http_request.map_err(|_| not_sent("the URL is not valid in HTTP"))?;
+        let result;
+        (result, *is_repeated) = client.send(http_request).await;
+        let mut response = result.map_err(|error| attempt_error(&error))?;
+        *address = response.remote_address().map(|address| address.to_string());
+        let status = response.response.status();
+        let retry_after = parse_retry_after(status, response.response.headers(), now);
         let mut recorded_body = Vec::new();
         // Only the status decides the outcome, so an error while the body is read is ignored. Reading takes at most half of the
         // time that is left until the deadline.
         let read_limit = deadline.saturating_duration_since(Instant::now()) / 2;
         let _ = timeout(read_limit, async {
-            while let Ok(Some(chunk)) = response.chunk().await {
+            while let Some(Ok(frame)) = response.response.body_mut().frame().await {
+                let Ok(chunk) = frame.into_data() else { continue };
                 let room = MAX_RECORDED_BODY_BYTES - recorded_body.len();
                 recorded_body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 if recorded_body.len() == MAX_RECORDED_BODY_BYTES {
-                    break;
+                    return;
                 }
             }
+            response.finish();
         })
         .await;
         // NUL characters are replaced, because PostgreSQL's type `text` rejects them.
@@ -248,8 +242,7 @@ fn parse_retry_after(status: StatusCode, headers: &HeaderMap, now: Timestamp) ->
 }
 
 /// Converts an error of the HTTP client to an [`AttemptError`], whose message does not contain the request's URL.
-fn attempt_error(error: reqwest::Error) -> AttemptError {
-    let error = error.without_url();
+fn attempt_error(error: &hyper_util::client::legacy::Error) -> AttemptError {
     let mut cause = error.source();
     let mut message = error.to_string();
     while let Some(source) = cause {
@@ -259,8 +252,5 @@ fn attempt_error(error: reqwest::Error) -> AttemptError {
         message = source.to_string();
         cause = source.source();
     }
-    if error.is_connect() {
-        return AttemptError::Connect(message);
-    }
-    if error.is_builder() { AttemptError::NotSent(message) } else { AttemptError::Protocol(message) }
+    if error.is_connect() { AttemptError::Connect(message) } else { AttemptError::Protocol(message) }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod concurrency;
+mod connection;
 mod encryption;
 mod environment;
 mod function;

@@ -8,12 +8,11 @@
 //! Source: "IANA IPv4 Special-Purpose Address Registry" and "IANA IPv6 Special-Purpose Address Registry".
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::{IpNet, Ipv6Net};
 use reqwest::Url;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// IPv4 ranges that are dialled only if the operator has allowed them: description, first address, prefix length.
 const BLOCKED_V4: [(&str, [u8; 4], u8); 16] = [
@@ -188,7 +187,8 @@ impl SsrfGuard {
         address_literal(url).or_else(resolved_address)
     }
 
-    async fn resolve_name(&self, name: &str) -> Result<Vec<IpAddr>, BlockedUrlError> {
+    /// Resolves a host name for a client, which dials only the addresses that this method returns.
+    pub(super) async fn resolve_name(&self, name: &str) -> Result<Vec<IpAddr>, BlockedUrlError> {
         let addresses = match self.static_names.as_ref().and_then(|lookup| lookup(name)) {
             Some(addresses) => addresses,
             None => {
@@ -203,18 +203,6 @@ impl SsrfGuard {
         self.last_resolved.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), *first);
         addresses.iter().try_for_each(|address| self.check_address(*address))?;
         Ok(addresses)
-    }
-}
-
-/// Resolves host names for the HTTP client, which dials only the addresses that `resolve` returns.
-impl Resolve for SsrfGuard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
-        Box::pin(async move {
-            let addresses = guard.resolve_name(name.as_str()).await?;
-            let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
-            Ok(addresses)
-        })
     }
 }
 
@@ -369,7 +357,7 @@ mod tests {
             guard.resolve_and_check("https://none.example/").await,
             Err(BlockedUrlError::Unresolved(..))
         ));
-        let resolved = guard.resolve("both.example".parse().unwrap()).await;
+        let resolved = guard.resolve_name("both.example").await;
         assert!(resolved.is_err(), "the client gets no address to dial");
         assert!(guard.resolve_and_check("https://localhost/").await.is_err());
         let allowing_guard = SsrfGuard::new(vec!["10.0.0.0/8".parse().unwrap()]).with_static_names(lookup);

@@ -80,6 +80,7 @@ fn attempt_json(attempt: &AttemptView) -> Value {
         "status": attempt.status,
         "error": attempt.error,
         "address": attempt.address,
+        "repeated": attempt.is_repeated,
         "answer": attempt.response_body,
         "next_attempt": timestamp_text(attempt.next_attempt),
     })

@@ -50,7 +50,7 @@ pub enum ServeError {
     #[error(transparent)]
     Key(#[from] KeyFileError),
     #[error("cannot create the HTTP client for deliveries: {0}")]
-    Client(#[from] reqwest::Error),
+    Client(#[from] std::io::Error),
     #[error(transparent)]
     Bus(#[from] OpenBusError),
     #[error(transparent)]

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -354,4 +354,81 @@ fn hostile_subscriber_responses_do_no_harm() {
         };
     }
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+/// A receiver that keeps connections open, and treats the requests of one connection as `script` says, one letter for each: `k` is
+/// answered, `c` is read and the connection closed, `p` is answered with a part of a status line and the connection closed. Requests
+/// after the script are answered. Returns the URL and the numbers of requests, by connection.
+fn scripted_receiver(script: &'static str) -> (String, Arc<Mutex<Vec<usize>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let all_counts = counts.clone();
+    let script = Arc::new(Mutex::new(script.chars()));
+    std::thread::spawn(move || {
+        for (index, stream) in listener.incoming().enumerate() {
+            let (mut stream, counts, script) = (stream.unwrap(), counts.clone(), script.clone());
+            counts.lock().unwrap().push(0);
+            std::thread::spawn(move || {
+                loop {
+                    let mut request = Vec::new();
+                    let mut bytes = [0; 65_536];
+                    // A request of this test arrives within two reads: its head and its body.
+                    while !is_complete(&request) {
+                        match stream.read(&mut bytes) {
+                            Ok(length) if length > 0 => request.extend_from_slice(&bytes[..length]),
+                            _ => return,
+                        }
+                    }
+                    counts.lock().unwrap()[index] += 1;
+                    let answer: &[u8] = match script.lock().unwrap().next().unwrap_or('k') {
+                        'k' => b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+                        'p' => b"HTTP/1.1 2",
+                        _ => b"",
+                    };
+                    stream.write_all(answer).unwrap();
+                    if !answer.ends_with(b"ok") {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, all_counts)
+}
+
+fn is_complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    length.is_some_and(|length: usize| body.len() >= length)
+}
+
+#[test]
+fn a_request_is_repeated_once_if_a_kept_connection_broke_before_any_byte_of_the_response() {
+    // The second request uses the connection of the first.
+    for (script, delivered, repeated, requests) in [
+        ("kk", [true, true], [false, false], 2),
+        ("kck", [true, true], [false, true], 3),
+        ("kcc", [true, false], [false, true], 3),
+        ("kp", [true, false], [false, false], 2),
+        ("c", [false, true], [false, false], 2),
+    ] {
+        let (url, counts) = scripted_receiver(script);
+        let server = Server::start_with(&["--allow-to", LOOPBACK]);
+        run_json(server.folder.path(), &["subscriber", "create", "a", "--url", &url]);
+        for index in 0..2 {
+            server.push(index + 1);
+            let delivery = wait_until("the event was not attempted", || {
+                let newest = server.get("/deliveries?limit=1", &[]).1["data"][0].clone();
+                let attempted = newest["attempts"] == 1 && (index == 0 || newest["id"] == 2);
+                attempted.then(|| server.get(&format!("/deliveries/{}", newest["id"]), &[]).1)
+            });
+            let attempt = &delivery["tries"][0];
+            assert_eq!(attempt["status"] == 200, delivered[index], "{script} {index}: {delivery}");
+            assert_eq!(attempt["repeated"], repeated[index], "{script} {index}: {delivery}");
+            assert_eq!(delivery["tries"].as_array().map(Vec::len), Some(1), "it is the same attempt");
+        }
+        assert_eq!(counts.lock().unwrap().iter().sum::<usize>(), requests, "{script}");
+    }
 }

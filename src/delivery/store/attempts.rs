@@ -29,6 +29,8 @@ pub struct RecordedAttempt {
     /// The first 16 KB of the response body.
     pub response_body: Option<String>,
     pub is_success: bool,
+    /// Whether the request was repeated on a new connection.
+    pub is_repeated: bool,
     /// The start of the delivery's seven days of retries.
     pub first_attempt: Timestamp,
     /// The time of the next attempt; `None` if this attempt was the last one.
@@ -73,6 +75,7 @@ impl DeliveryStore {
                 .with_text_column("error", batch().map(|attempt| attempt.error.clone()))
                 .with_text_column("address", batch().map(|attempt| attempt.address.clone()))
                 .with_text_column("answer", batch().map(|attempt| attempt.response_body.clone()))
+                .with_number_column("repeated", batch().map(|attempt| Some(attempt.is_repeated.into())))
                 .with_number_column(
                     "next_attempt",
                     batch().map(|attempt| attempt.next_attempt.map(Timestamp::as_microsecond)),

@@ -87,6 +87,8 @@ pub struct AttemptView {
     pub error: Option<String>,
     /// The IP address that was dialled, if known, with the port if there was a response.
     pub address: Option<String>,
+    /// Whether the request was repeated on a new connection.
+    pub is_repeated: bool,
     /// The first 16 KB of the response body. Without a response, this field and `status` are `None`.
     pub response_body: Option<String>,
     pub next_attempt: Option<Timestamp>,
@@ -154,7 +156,7 @@ impl DeliveryHistory {
         let sql = format!("select d.* from {schema}deliveries d where d.id = $1");
         let Some(view) = self.query_views(&sql, vec![id.into()]).await?.pop() else { return Ok(None) };
         let sql = format!(
-            "select number, started, duration, status, error, address, answer, next_attempt from {schema}attempts
+            "select number, started, duration, status, error, address, repeated, answer, next_attempt from {schema}attempts
              where delivery = $1 order by started"
         );
         let rows = self.db.query(sql, vec![id.into()]).await?;
@@ -223,6 +225,7 @@ fn attempt_view(row: &Row) -> Result<AttemptView, DatabaseError> {
         status: row.get("status")?,
         error: row.get("error")?,
         address: row.get("address")?,
+        is_repeated: row.get::<i64>("repeated")? != 0,
         response_body: row.get("answer")?,
         next_attempt: row.get("next_attempt")?,
     })

@@ -366,6 +366,7 @@ impl<B: Bus> DeliveryWorker<B> {
             address: result.address.clone(),
             response_body: result.outcome.as_ref().ok().map(|response| response.body.clone()),
             is_success,
+            is_repeated: result.is_repeated,
             first_attempt,
             next_attempt,
         }
