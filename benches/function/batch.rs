@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use aws_sdk_s3::primitives::ByteStream;
 use hookbridge::archive::{Archive, S3Archive};
-use hookbridge::bridge::{BridgeFunction, RefusalLog, WebhookHandler};
+use hookbridge::bridge::{BridgeFunction, RefusalLogLimiter, WebhookHandler};
 use hookbridge::bus::EventBridge;
 use hookbridge::providers;
 use hookbridge::secrets::{CacheTtls, CachedSecrets, Secret, SecretsManager};
@@ -30,7 +30,7 @@ pub async fn compare(aws: &stub::Aws) {
         },
         public_url: None,
         function_name: "function".into(),
-        refusal_log: RefusalLog::new(1),
+        refusal_log_limiter: RefusalLogLimiter::new(1),
     };
     let body = batch();
     let webhook = providers::RawWebhook::post(

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use hookbridge::bridge::{BridgeFunction, RefusalLog, WebhookHandler};
+use hookbridge::bridge::{BridgeFunction, RefusalLogLimiter, WebhookHandler};
 use hookbridge::bus::EventBridge;
 use hookbridge::providers;
 use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
@@ -27,7 +27,7 @@ pub async fn compare(aws: &stub::Aws) {
         },
         public_url: None,
         function_name: "function".into(),
-        refusal_log: RefusalLog::new(1),
+        refusal_log_limiter: RefusalLogLimiter::new(1),
     };
     let client = aws_sdk_eventbridge::Client::new(&config);
     let events = events();

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::error::ApiError;
 use super::events::format::Format;
-use super::events::long_poll::retry_until;
+use super::events::long_poll::retry_while_unavailable;
 use super::events::page_response;
 use super::events::query::{AllowedParameters, EventQuery, LogPoint};
 use super::events::reader::LogReader;
@@ -170,7 +170,7 @@ impl Consumers<'_> {
         let key = self.0.cursor_signing_key().await?.clone();
         let format = Format::for_page(request.header(header::ACCEPT));
         loop {
-            let consumer = retry_until(deadline, || self.find(name)).await?;
+            let consumer = retry_while_unavailable(deadline, || self.find(name)).await?;
             let wait = deadline.saturating_duration_since(Instant::now());
             if consumer.leased_until.is_some() {
                 if wait.is_zero() {

@@ -117,7 +117,8 @@ impl ApiFunction {
         to_response(response.unwrap_or_else(|_| ApiError::TimedOut.into_response()))
     }
 
-    /// Whether the response to a request in this format has Lambda's streaming format, which only a Function URL understands.
+    /// Whether the response to a request in this format has Lambda's streaming format. REST APIs and load balancers never get it. An
+    /// HTTP API with payload format 2.0 cannot be told apart from a Function URL, which streams.
     fn streams(&self, payload_format: PayloadFormat) -> bool {
         self.is_streaming && payload_format == PayloadFormat::V2
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
-use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, RefusalLog, WebhookHandler};
+use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, RefusalLogLimiter, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::lambda::Invocation;
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
@@ -38,12 +38,12 @@ async fn run() -> Result<(), Error> {
         },
         public_url: environment.public_url,
         function_name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
-        refusal_log: RefusalLog::new(environment.concurrency),
+        refusal_log_limiter: RefusalLogLimiter::new(environment.concurrency),
     });
-    let flooded = function.clone();
+    let omission_reporter = function.clone();
     tokio::spawn(async move {
         loop {
-            flooded.next_omitted_lines().await.iter().for_each(|line| output::print_line(line));
+            omission_reporter.next_omitted_lines().await.iter().for_each(|line| output::print_line(line));
         }
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {

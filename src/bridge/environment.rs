@@ -40,7 +40,8 @@ pub struct BridgeEnvironment {
     pub archive: Option<(String, String)>,
     /// `SPILL_QUEUE_URL`: the SQS queue for events that the bus did not accept; if unset, such an event fails.
     pub spill_queue_url: Option<String>,
-    /// `RESERVED_CONCURRENCY`: the reserved concurrency of the function, 0 for none; 1 when unset.
+    /// The number of instances that share the limit on log lines: `RESERVED_CONCURRENCY` (default 1); 100 if it is 0, that is, if no
+    /// concurrency is reserved.
     pub concurrency: u32,
     /// `SECRET_TTL_SECONDS` (default 300): how long a secret is cached. `PREVIOUS_SECRET_GRACE_SECONDS` (default
     /// 86,400): how long the previous secret stays valid after a rotation.

@@ -5,7 +5,7 @@
 use http::{HeaderName, Method, StatusCode};
 
 use super::metrics::format_omitted_line;
-use super::{Outcome, RefusalLog, RequestLog, WebhookHandler, WebhookResponse, format_emf_line};
+use super::{Outcome, RefusalLogLimiter, RequestLog, WebhookHandler, WebhookResponse, format_emf_line};
 use crate::bus::Bus;
 use crate::lambda::{HttpRequest, HttpResponse, Invocation, PayloadFormat, handling_deadline};
 use crate::providers::{PublicUrl, RawWebhook, UrlSpellings, VerificationError};
@@ -15,17 +15,17 @@ use crate::secrets::SigningSecrets;
 pub struct BridgeFunction<S, B> {
     /// Verifies the webhooks and publishes or archives them.
     pub handler: WebhookHandler<S, B>,
-    /// The URL that is configured at the provider, if the function has a custom domain.
+    /// The URL that is configured at the provider; `None` if the URL that the function receives is used.
     pub public_url: Option<PublicUrl>,
     /// The function's name, a dimension of the metrics.
     pub function_name: String,
     /// Limits the log lines of refused requests.
-    pub refusal_log: RefusalLog,
+    pub refusal_log_limiter: RefusalLogLimiter,
 }
 
 impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
-    /// Handles one invocation before its deadline, and returns the response and the log line. A health check of a load balancer
-    /// and most requests of a flood of refused ones have no log line.
+    /// Handles one invocation before its deadline, and returns the response and the log line. There is no line for
+    /// a health check of a load balancer, or for a refused request above the limit of `refusal_log_limiter`.
     pub async fn invoke(&self, event: &str, invocation: &Invocation<'_>) -> (HttpResponse, Option<String>) {
         let deadline = handling_deadline(invocation.deadline);
         let rejected =
@@ -49,7 +49,9 @@ impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
             Err(_) => (PayloadFormat::V2, rejected(Outcome::InvalidInvocation)),
         };
         let omitted = match request_log.outcome.as_str() {
-            "refused" => self.refusal_log.admit(request_log.outcome.reason().unwrap_or_default()),
+            "refused" => {
+                self.refusal_log_limiter.admit_line(request_log.outcome.reason().unwrap_or_default())
+            }
             _ => Some(0),
         };
         let line = omitted.map(|omitted| {
@@ -62,9 +64,9 @@ impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
         (HttpResponse::new(payload_format, status, headers, body.into_owned().into_bytes()), line)
     }
 
-    /// Waits until lines of refused requests were omitted, and returns the lines that count these requests.
+    /// Waits until log lines were omitted, and returns lines that count the omitted refusals.
     pub async fn next_omitted_lines(&self) -> Vec<String> {
-        let omitted = self.refusal_log.next_omitted().await;
+        let omitted = self.refusal_log_limiter.next_omitted().await;
         omitted
             .into_iter()
             .map(|(reason, count)| format_omitted_line(&self.function_name, reason, count))

@@ -16,7 +16,7 @@ mod function;
 mod metrics;
 mod outcome;
 mod redrive;
-mod refusal_log;
+mod refusal_log_limiter;
 mod response;
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub use function::{BridgeFunction, webhook_from_http_request};
 pub use metrics::format_emf_line;
 pub use outcome::{Outcome, RequestLog};
 pub use redrive::RedriveFunction;
-pub use refusal_log::RefusalLog;
+pub use refusal_log_limiter::RefusalLogLimiter;
 pub use response::WebhookResponse;
 
 use crate::archive::{Archive, ArchiveEntry, ClaimCheckStore, PutOutcome};
@@ -68,7 +68,7 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
     /// Handles a request before `deadline`, and returns the log record of the request. `trace_header` is the X-Ray header of the
-    /// request, which the event continues.
+    /// invocation, whose trace the event continues.
     pub async fn handle(
         &self,
         webhook: RawWebhook,

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::util::output;
 
-/// Print the completion script of a shell
+/// Print the completion script for a shell
 #[derive(Args)]
 pub struct Completions {
     /// The shell
@@ -24,7 +24,7 @@ pub struct Man {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{folder}: {error}; choose a folder that you can write to", folder = folder.display())]
+#[error("cannot write the manual pages to {folder}: {error}; choose a folder that you can write to", folder = folder.display())]
 pub struct ManError {
     folder: PathBuf,
     error: io::Error,

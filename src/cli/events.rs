@@ -14,34 +14,34 @@ use super::subscriber::escape_control_characters;
 use crate::util::error::error_chain;
 use crate::util::{http_client, output};
 
-/// The longest wait of one request, in seconds; the API allows 25.
+/// How long one request waits for events, in seconds: the maximum of the API.
 const WAIT_SECONDS: u32 = 25;
-const PAGE_EVENTS: u32 = 500;
+const EVENTS_PER_PAGE: u32 = 500;
 const MIN_RETRY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-/// Print the events of a log, and follow it
+/// Print the events of a log, and follow new ones
 ///
 /// Reads /events of a running `hookbridge serve`, or of the event log's stack on AWS.
 #[derive(Args)]
 pub struct Events {
-    /// Where the log is served: a server, or the stack's output FunctionUrlEndpoint
+    /// Read from this server, or from the URL in the stack's output FunctionUrlEndpoint
     #[arg(long, env = "HOOKBRIDGE_URL", value_name = "URL", default_value = "http://127.0.0.1:8787")]
     from: Url,
-    /// API token; a local server without a token needs none
+    /// Authenticate with this API token; a local server without a token needs none
     #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// Print all events after this point: a cursor, start, or a time, which means the events recorded since [default: the newest
+    /// Print all events after this point: a cursor, start, now, or a time (events recorded since then) [default: print only the newest
     /// events, see --limit]
     #[arg(long, value_name = "POINT")]
     after: Option<String>,
-    /// Only events of this type, or of this prefix if it ends in *; repeatable
+    /// Print only events of this type, or of this prefix if it ends in *; repeatable
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
-    /// Only events of this source; repeatable
+    /// Print only events of this source; repeatable
     #[arg(long = "source", value_name = "SOURCE")]
     sources: Vec<String>,
-    /// Without --after, the number of newest events to print
+    /// Print this number of newest events, if --after is not set
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Wait for further events, and print them as they are recorded
@@ -60,14 +60,16 @@ pub enum EventsError {
     Client(reqwest::Error),
     #[error("no response from {url}: {error}; start `hookbridge serve`, or name another server with --from")]
     NoResponse { url: Url, error: String },
-    #[error("{url} wants an API token; pass one with --token or in HOOKBRIDGE_TOKEN")]
+    #[error(
+        "{url} answered 401: the API token is missing or invalid; pass a valid token with --token or in HOOKBRIDGE_TOKEN"
+    )]
     Unauthorized { url: Url },
     #[error("{url} answered {status}: {message}")]
     Status { url: Url, status: u16, message: String },
-    #[error("{url} does not exist; name the server in --from, without a path")]
-    NotServed { url: Url },
+    #[error("{url} answered 404; pass the base URL of the server in --from, without /events")]
+    NotFound { url: Url },
     #[error("the response of {url} is not a page of events: {error}")]
-    NotAPage { url: Url, error: String },
+    InvalidResponse { url: Url, error: String },
 }
 
 impl EventsError {
@@ -81,7 +83,7 @@ impl EventsError {
     }
 }
 
-/// A page of events, as the API answers.
+/// A page of events, as the API returns it.
 #[derive(Deserialize)]
 struct Page {
     data: Vec<Box<RawValue>>,
@@ -89,7 +91,7 @@ struct Page {
     cursor: String,
 }
 
-/// The fields of an event that a line for people shows.
+/// The fields of an event in the human-readable output.
 #[derive(Deserialize)]
 struct EventSummary {
     time: String,
@@ -133,8 +135,11 @@ impl Events {
         let mut pause = MIN_RETRY_PAUSE;
         while has_more || self.follow {
             let wait = if has_more || !self.follow { 0 } else { WAIT_SECONDS };
-            let query =
-                [("after", cursor.clone()), ("limit", PAGE_EVENTS.to_string()), ("wait", wait.to_string())];
+            let query = [
+                ("after", cursor.clone()),
+                ("limit", EVENTS_PER_PAGE.to_string()),
+                ("wait", wait.to_string()),
+            ];
             match client.page(&query).await {
                 Ok(page) => {
                     self.print(&page);
@@ -169,7 +174,7 @@ impl Events {
                     let line = format!("{time}  {source}  {detail_type}  {id}");
                     output::print_line(&escape_control_characters(&line));
                 }
-                // Line breaks in JSON stand only between its tokens.
+                // In JSON, a raw line break occurs only between tokens.
                 _ => output::print_line(&event.get().replace(['\r', '\n'], "")),
             }
         }
@@ -192,7 +197,7 @@ impl EventsClient {
             return Err(EventsError::Unauthorized { url: url() });
         }
         if status == StatusCode::NOT_FOUND {
-            return Err(EventsError::NotServed { url: url() });
+            return Err(EventsError::NotFound { url: url() });
         }
         if !status.is_success() {
             let message = serde_json::from_str(&body)
@@ -202,7 +207,7 @@ impl EventsClient {
             return Err(EventsError::Status { url: url(), status: status.as_u16(), message });
         }
         serde_json::from_str(&body)
-            .map_err(|error| EventsError::NotAPage { url: url(), error: error.to_string() })
+            .map_err(|error| EventsError::InvalidResponse { url: url(), error: error.to_string() })
     }
 }
 

@@ -18,9 +18,26 @@ use lambda_http::aws_lambda_events::alb::AlbTargetGroupRequest;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::request::LambdaRequest;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
+
+/// ASCII characters that the path of a URL cannot contain, except `%`. Source: RFC 3986, section 3.3.
+const NOT_IN_PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// An HTTP request from any front door.
 pub struct HttpRequest {
@@ -134,6 +151,8 @@ impl HttpRequest {
         matches!(self.payload_format, PayloadFormat::Alb { .. })
             && self.method == Method::GET
             && user_agent.starts_with(b"ELB-HealthChecker/")
+            // The load balancer adds these headers to the requests of clients.
+            && !["x-amzn-trace-id", "x-forwarded-for"].iter().any(|name| self.headers.contains_key(*name))
     }
 }
 
@@ -160,9 +179,9 @@ impl From<ApiGatewayV2httpRequest> for HttpRequest {
         let context = request.request_context;
         let raw_path = request.raw_path.unwrap_or_default();
         let stage = context.stage.filter(|stage| stage != "$default");
-        let path = stage.and_then(|stage| without_stage(&raw_path, &stage));
+        let path = stage.and_then(|stage| strip_stage(&raw_path, &stage));
         let (path, path_with_stage) = match path {
-            Some(path) => (path, Some(raw_path)),
+            Some(path) => (path, Some(sent_path(&raw_path))),
             None => (raw_path, None),
         };
         let identity = context.authorizer.and_then(|authorizer| authorizer.iam);
@@ -171,7 +190,7 @@ impl From<ApiGatewayV2httpRequest> for HttpRequest {
             url: ReceivedUrl {
                 scheme: "https",
                 authority: context.domain_name.unwrap_or_default(),
-                path: non_empty_path(path),
+                path: sent_path(&path),
                 path_with_stage,
                 query: ReceivedQuery::AsSent(request.raw_query_string.unwrap_or_default()),
             },
@@ -190,8 +209,8 @@ impl From<ApiGatewayProxyRequest> for HttpRequest {
         let path = request.path.unwrap_or_default();
         // The path of an HTTP API contains the stage, the path of a REST API does not.
         let stage = context.stage.unwrap_or_default();
-        let path_without_stage = non_empty_path(without_stage(&path, &stage).unwrap_or_else(|| path.clone()));
-        let path_with_stage = context.path.unwrap_or(path);
+        let path_without_stage = sent_path(&strip_stage(&path, &stage).unwrap_or_else(|| path.clone()));
+        let path_with_stage = sent_path(&context.path.unwrap_or(path));
         Self {
             method: request.http_method,
             url: ReceivedUrl {
@@ -233,7 +252,7 @@ impl From<AlbTargetGroupRequest> for HttpRequest {
             url: ReceivedUrl {
                 scheme,
                 authority,
-                path: non_empty_path(request.path.unwrap_or_default()),
+                path: sent_path(&request.path.unwrap_or_default()),
                 path_with_stage: None,
                 query: received_query(
                     &request.query_string_parameters,
@@ -250,12 +269,13 @@ impl From<AlbTargetGroupRequest> for HttpRequest {
     }
 }
 
-fn non_empty_path(path: String) -> String {
-    if path.is_empty() { "/".to_owned() } else { path }
+/// The path as it was sent, as far as it is known: an HTTP API reports it decoded.
+fn sent_path(path: &str) -> String {
+    if path.is_empty() { "/".to_owned() } else { utf8_percent_encode(path, NOT_IN_PATH).to_string() }
 }
 
-/// `path` without the stage of API Gateway, with which it begins; `None` if it does not.
-fn without_stage(path: &str, stage: &str) -> Option<String> {
+/// Removes the API Gateway stage from the start of `path`; `None` if `path` does not start with it.
+fn strip_stage(path: &str, stage: &str) -> Option<String> {
     let rest = path.strip_prefix('/')?.strip_prefix(stage)?;
     (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
 }

@@ -28,12 +28,12 @@ use crate::util::output;
 /// Time reserved at the end of an invocation for its response.
 const RESPONSE_MARGIN: Duration = Duration::from_millis(400);
 
-/// What Lambda says of an invocation, besides its event.
+/// The metadata of an invocation, which Lambda sends with the event.
 pub struct Invocation<'a> {
     pub request_id: &'a str,
     /// The X-Ray header; `None` if Lambda sends none.
     pub trace_header: Option<&'a str>,
-    /// When the response must have been sent.
+    /// The time by which the response must be sent.
     pub deadline: SystemTime,
 }
 

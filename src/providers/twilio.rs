@@ -31,10 +31,15 @@ const BODY_HASH_PARAMETER: &str = "bodySHA256";
 /// Maximum number of form fields. The largest forms of Twilio have a few hundred fields.
 const MAX_FIELDS: usize = 10_000;
 
-/// Maximum number of URLs that Twilio may have signed. Each costs the computation of a signature, also for a forged request.
+/// Maximum number of URLs that are tried. Each costs one HMAC, even for a forged request.
 const MAX_SIGNED_URLS: usize = 48;
+/// Maximum number of bytes that are signed to verify one request, unless [`MIN_SIGNED_URLS`] URLs need more.
+const MAX_SIGNED_BYTES: usize = 4 << 20;
+/// The URL with and without its port, and with and without the slash of an empty path.
+const MIN_SIGNED_URLS: usize = 4;
 
-/// The name of a parameter of every form that Twilio sends, with the beginning of its value, as they stand in signed content.
+/// The start of the parameter `AccountSid` as it appears in the signed content of a form: its name followed by its value, which
+/// begins with `AC`. Every form from Twilio has this parameter.
 const SIGNED_FORM_PARAMETER: &str = "AccountSidAC";
 
 /// Twilio signs with HMAC-SHA1 in base64; its libraries also use HMAC-SHA256 with an account's shared key. The signed
@@ -74,21 +79,36 @@ pub const TWILIO: Provider = Provider {
 /// The byte strings that Twilio may have signed for this request.
 fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.is_form();
-    if webhook.is_get() && !(webhook.body().is_empty() && webhook.urls().all(is_get_url)) {
+    if webhook.is_get() && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
     }
     // Limit the fields before parsing, because each field costs memory and the request is still unverified.
     if is_form && memchr::memchr_iter(b'&', webhook.body()).count() >= MAX_FIELDS {
         return Err(VerificationError::BodyNotSigned);
     }
-    let suffix = if is_form { signed_parameters(&Form::parse(webhook.body())) } else { Vec::new() };
+    let form = if is_form { Form::parse(webhook.body()) } else { Form::parse(&[]) };
+    // A field without name and value would add nothing to the signed content, so an attacker could add it to a recorded form.
+    if form.pairs().iter().any(|(name, value)| name.is_empty() && value.is_empty()) {
+        return Err(VerificationError::BodyNotSigned);
+    }
+    let suffix = signed_parameters(&form);
     let body_hash = hex::encode(Sha256::digest(webhook.body()));
     let needs_body_hash = !is_form && !webhook.body().is_empty();
-    let urls = webhook.urls().filter(|url| has_valid_body_hash(url, &body_hash).unwrap_or(!needs_body_hash));
-    let userinfos = userinfos(webhook);
-    let signed_urls = urls.flat_map(|url| userinfos.iter().flat_map(|userinfo| signed_urls(url, userinfo)));
-    let prefixes: Vec<_> = signed_urls.map(String::into_bytes).take(MAX_SIGNED_URLS).collect();
-    if prefixes.is_empty() {
+    let urls: Vec<_> = webhook
+        .urls()
+        .filter(|url| has_valid_body_hash(url, &body_hash).unwrap_or(!needs_body_hash))
+        .collect();
+    let max_urls = MAX_SIGNED_URLS.min(MAX_SIGNED_BYTES / suffix.len().max(1)).max(MIN_SIGNED_URLS);
+    let signed_urls = userinfos(webhook).into_iter().flat_map(|userinfo| {
+        urls.iter().flat_map(move |url| signed_urls(url, &userinfo)).collect::<Vec<_>>()
+    });
+    let prefixes: Vec<_> = signed_urls.map(String::into_bytes).take(max_urls).collect();
+    // The signed content of a form is a URL with the form's parameters after it, without separators. An attacker who recorded it
+    // could send it as the URL of a GET request: a `?` in the value of a parameter would then start the query.
+    let is_recorded_form = || {
+        prefixes.iter().any(|prefix| memchr::memmem::find(prefix, SIGNED_FORM_PARAMETER.as_bytes()).is_some())
+    };
+    if prefixes.is_empty() || (webhook.is_get() && is_recorded_form()) {
         return Err(VerificationError::BodyNotSigned);
     }
     Ok(SigningInput { prefixes, suffix })
@@ -105,26 +125,25 @@ fn signed_urls(url: &RequestUrl, userinfo: &str) -> Vec<String> {
     urls
 }
 
-/// The user and password that the signed URL may contain, each with the `@` after them, or empty. Twilio sends a user and
-/// password of the configured URL as HTTP credentials, and signs the URL with them as they were typed.
+/// The values that the userinfo of the signed URL may have, the likeliest first, each with its trailing `@`: as sent,
+/// percent-encoded, none. Twilio sends the user and password of the configured URL as HTTP credentials, and signs the URL with them as
+/// they were typed.
 fn userinfos(webhook: &RawWebhook) -> Vec<String> {
-    let mut userinfos = vec![String::new()];
+    let mut userinfos = Vec::new();
     let credentials = webhook.header(AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     let credentials = credentials.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
     let credentials = credentials.and_then(|(_, text)| String::from_utf8(BASE64.decode(text).ok()?).ok());
     if let Some((user, password)) = credentials.as_deref().and_then(|text| text.split_once(':')) {
-        userinfos.push(format!("{user}:{password}@"));
+        // With one of these characters, the credentials would end where the URL's own host or path begins.
+        if !format!("{user}{password}").contains(['/', '?', '#', '@']) {
+            userinfos.push(format!("{user}:{password}@"));
+        }
         let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
         userinfos.push(format!("{}:{}@", encode(user), encode(password)));
         userinfos.dedup();
     }
+    userinfos.push(String::new());
     userinfos
-}
-
-/// Whether `url` is the URL of a webhook that was sent with GET. The signed content of a form is a URL with the form's parameters
-/// after it, without separators. An attacker could send all of it as a URL, with a query that came from the text of a parameter.
-fn is_get_url(url: &RequestUrl) -> bool {
-    !url.to_string().contains(SIGNED_FORM_PARAMETER)
 }
 
 /// Whether the hash of the body in the URL is valid; `None` if the URL has no hash. A hash must be correct, unique, and at the
@@ -134,7 +153,7 @@ fn has_valid_body_hash(url: &RequestUrl, body_hash: &str) -> Option<bool> {
     let mut hashes = url.query_values(BODY_HASH_PARAMETER);
     let hash = hashes.next()?;
     let is_last = url.query.as_ref().is_some_and(|query| query.ends_with(hash));
-    // The sender knows both hashes, so the comparison needs no constant time.
+    // The sender knows both hashes, so the comparison need not take constant time.
     Some(hashes.next().is_none() && is_last && hash.eq_ignore_ascii_case(body_hash))
 }
 

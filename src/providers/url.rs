@@ -17,7 +17,7 @@ pub struct RequestUrl {
 
 impl RequestUrl {
     /// The URL without a port, and the URL with its port (the scheme's default port if the URL states none). Twilio may sign
-    /// either. `userinfo` is empty, or the credentials in the URL with the `@` after them.
+    /// either. `userinfo` is empty, or `user:password@`.
     pub(super) fn with_and_without_port(&self, userinfo: &str) -> [String; 2] {
         let (host, port) = self.host_and_port();
         let port = port.unwrap_or(if self.scheme == "https" { "443" } else { "80" });

@@ -9,18 +9,22 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Form, PublicUrl, RequestUrl};
 use crate::lambda::{ReceivedQuery, ReceivedUrl};
 
-/// Maximum number of spellings, because each costs the computation of a signature, also for a forged request.
+/// Maximum number of spellings. Each costs one HMAC, even for a forged request.
 const MAX_SPELLINGS: usize = 12;
+
+/// Maximum number of received parameters that are compared with those of the configured URL.
+const MAX_ARRANGED: usize = 100;
 
 /// Maximum number of parameters that are tried in every order.
 const MAX_PERMUTED: usize = 3;
 
-/// Characters that a component of a URI encodes. Source: RFC 3986, section 2.3.
+/// Characters that are percent-encoded in a URI component. Source: RFC 3986, section 2.3.
 const URI_COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// Characters that a form encodes, except the space, which it writes as `+`. Source: WHATWG URL Standard,
+/// Characters that are percent-encoded in a form; a space becomes `+`. Source: WHATWG URL Standard,
 /// "application/x-www-form-urlencoded percent-encode set".
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*').remove(b' ');
-/// Characters that a person encodes in a query: those that it cannot contain, and those that separate its parameters. Source:
+/// Characters that must be percent-encoded in a parameter of a query: those that a query cannot contain, and those that separate
+/// parameters. Source:
 /// RFC 3986, section 3.4.
 const QUERY: &AsciiSet = &URI_COMPONENT
     .remove(b'!')
@@ -41,8 +45,8 @@ const QUERY: &AsciiSet = &URI_COMPONENT
 pub struct UrlSpellings(Vec<RequestUrl>);
 
 impl UrlSpellings {
-    /// The spellings of the URL of a request that a front door received, if `public_url` is the URL that is configured at the
-    /// provider.
+    /// Lists the URLs that the sender of a request may have signed. `url` is the URL as its front door reports it; `public_url` is
+    /// the URL that is configured at the provider, if it is known.
     pub fn new(url: ReceivedUrl, public_url: Option<&PublicUrl>) -> Self {
         let queries = query_spellings(url.query, public_url.and_then(PublicUrl::query));
         let paths: Vec<String> = url.path_with_stage.into_iter().chain([url.path]).collect();
@@ -102,10 +106,13 @@ fn split(query: &str) -> Vec<String> {
     if query.is_empty() { Vec::new() } else { query.split('&').map(str::to_owned).collect() }
 }
 
-/// The received `parameters` with those of `typed` first and as they stand there. `None` if `typed` has a parameter that did not
+/// Puts the parameters of `typed` first, in their order and encoding, and then the other received `parameters`. `None` if `typed` has a parameter that did not
 /// arrive. If a front door reports only the last value of a repeated name, the other values count as received.
 fn arrange(parameters: &[String], typed: &str, has_all_values: bool) -> Option<String> {
     let decode = |parameter: &str| Form::parse(parameter.as_bytes()).pairs().first().cloned();
+    if parameters.len() > MAX_ARRANGED {
+        return None;
+    }
     let mut remaining: Vec<&String> = parameters.iter().collect();
     let typed_parameters = split(typed);
     for (index, parameter) in typed_parameters.iter().enumerate() {
@@ -126,7 +133,7 @@ fn arrange(parameters: &[String], typed: &str, has_all_values: bool) -> Option<S
     Some(typed_parameters.chain(remaining.into_iter().map(String::as_str)).collect::<Vec<_>>().join("&"))
 }
 
-/// All orders of at most [`MAX_PERMUTED`] items, first the order of `items`; only that order of more items.
+/// All orders of `items`, the given order first. For more than [`MAX_PERMUTED`] items, only the given order.
 fn permutations(items: &[String]) -> Vec<Vec<String>> {
     if items.len() <= 1 || items.len() > MAX_PERMUTED {
         return vec![items.to_vec()];

@@ -45,7 +45,7 @@ impl RawWebhook {
         self.body.len()
     }
 
-    /// Whether `provider` may send a webhook with this method: with POST, or with GET and a signature.
+    /// Whether `provider` sends webhooks with this method: POST, or for some providers a GET with a signature header.
     pub fn is_method_allowed(&self, provider: &Provider) -> bool {
         let is_signed = || self.headers.contains_key(provider.signature_scheme.header);
         self.method == Method::POST || (provider.sends_get && self.is_get() && is_signed())
@@ -60,7 +60,7 @@ impl RawWebhook {
         self.urls.iter()
     }
 
-    /// The webhook that a GET request stands for: a form of the query's parameters.
+    /// Converts a GET webhook into a form whose body is the query.
     pub(super) fn into_form(mut self) -> Self {
         let query = self.urls.iter().next().and_then(|url| url.query.clone());
         self.body = query.unwrap_or_default().into();

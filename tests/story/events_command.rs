@@ -55,7 +55,10 @@ fn events_are_printed_from_a_point_on_and_as_they_are_recorded() {
 fn an_error_of_events_says_what_to_do() {
     let server = Server::start_with(&["--token", "a-secret-token"]);
     let error = error_of(&mut events(&server, &[]));
-    assert!(error.contains("wants an API token; pass one with --token or in HOOKBRIDGE_TOKEN"), "{error}");
+    assert!(
+        error.contains("answered 401: the API token is missing or invalid; pass a valid token with --token"),
+        "{error}"
+    );
     assert_eq!(lines(&mut events(&server, &["--token", "a-secret-token"])), [""; 0]);
     let error = error_of(&mut events(&server, &["--token", "a-secret-token", "--after", "nonsense"]));
     assert!(error.contains("answered 400: invalid cursor"), "{error}");
@@ -65,7 +68,10 @@ fn an_error_of_events_says_what_to_do() {
     assert!(error.contains("start `hookbridge serve`, or name another server with --from"), "{error}");
     let path = format!("http://{}/hooks", server.address);
     let error = error_of(hookbridge().args(["events", "--token", "a-secret-token", "--from", &path]));
-    assert!(error.contains("/hooks/events does not exist; name the server in --from"), "{error}");
+    assert!(
+        error.contains("/hooks/events answered 404; pass the base URL of the server in --from"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -151,8 +151,18 @@ async fn a_health_check_of_a_load_balancer_costs_nothing() {
     let headers = [("User-Agent", "ELB-HealthChecker/2.0")];
     let request = Request { method: "GET", path: "/", query: "", headers: &headers, body: b"" };
     for door in [FrontDoor::Alb, FrontDoor::AlbMultiValue] {
-        let (response, line) = function.invoke_raw(&door.event(&request)).await;
+        // A load balancer adds headers to the requests of clients, but not to its own.
+        let mut event = door.event(&request);
+        let client_event = event.clone();
+        for name in ["headers", "multiValueHeaders"] {
+            if let Some(headers) = event[name].as_object_mut() {
+                headers.retain(|name, _| name == "user-agent");
+            }
+        }
+        let (response, line) = function.invoke_raw(&event).await;
         assert_eq!((door.read_response(&response).0, line), (200, None));
+        let (response, line) = function.invoke_raw(&client_event).await;
+        assert_eq!((door.read_response(&response).0, line.is_some()), (405, true), "a client's request");
     }
     assert_eq!(proxy.calls("GetSecretValue"), 0);
     // Behind another front door this is a request without a signature.
@@ -253,6 +263,22 @@ async fn a_twilio_webhook_with_get_becomes_an_event_of_its_query() {
     let event = door.event(&Request { method: "GET", path, query, headers: &headers, body: b"" });
     let response = function.invoke(&event).await;
     assert_eq!((response.status, &response.log["reason"]), (401, &"body-not-covered".into()));
+    // The same content, with its beginning in the credentials, which arrive in an unsigned header.
+    let host = door.host();
+    let text = format!("https://{host}/inAccountSidAC1Bodyx:y@{host}/in?Body=forged&z=From+1");
+    let captured = hmac_sha1(&text);
+    let credentials = format!("Basic {}", BASE64.encode(format!("{host}/inAccountSidAC1Bodyx:y")));
+    let headers = [("X-Twilio-Signature", captured.as_str()), ("Authorization", credentials.as_str())];
+    let query = "Body=forged&z=From+1";
+    let event = door.event(&Request { method: "GET", path: "/in", query, headers: &headers, body: b"" });
+    assert_eq!(function.invoke(&event).await.status, 401);
+    // The signature of a GET, which covers the URL only, must not verify a form without content.
+    for body in [&b"="[..], b"&=", b"=&="] {
+        let headers = [("X-Twilio-Signature", signature.as_str()), FORM];
+        let event =
+            door.event(&Request { method: "POST", path: "/in", query: "x=1", headers: &headers, body });
+        assert_eq!(function.invoke(&event).await.status, 401);
+    }
     // No other provider sends GET, and an unsigned GET is no webhook.
     let unsigned = door.event(&Request { method: "GET", path: "/in", query: "x=1", headers: &[], body: b"" });
     let response = function.invoke(&unsigned).await;
@@ -289,7 +315,9 @@ async fn the_api_answers_behind_every_front_door() {
         }
         let health_check = [("User-Agent", "ELB-HealthChecker/2.0")];
         let request = Request { headers: &health_check, ..request };
-        let response = serde_json::from_slice(&invoke(&FrontDoor::Alb.event(&request))).unwrap();
+        let mut event = FrontDoor::Alb.event(&request);
+        event["headers"] = json!({"user-agent": "ELB-HealthChecker/2.0"});
+        let response = serde_json::from_slice(&invoke(&event)).unwrap();
         assert_eq!(FrontDoor::Alb.read_response(&response).0, 200);
         assert!(invoke(&json!({"not": "a request"})).starts_with(br#"{"statusCode":400"#));
     })

@@ -17,7 +17,7 @@ const SPURIOUS_WAKEUP_PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs `operation` again until `deadline` while the database is unavailable, so that a client that waits for events does not notice
 /// a short outage.
-pub(in crate::api) async fn retry_until<T, F>(
+pub(in crate::api) async fn retry_while_unavailable<T, F>(
     deadline: Instant,
     operation: impl Fn() -> F,
 ) -> Result<T, ApiError>
@@ -47,7 +47,7 @@ impl LogReader {
     ) -> Result<EventPage, ApiError> {
         let mut from = from;
         loop {
-            let page = retry_until(deadline, || self.scan_forward(from, query)).await?;
+            let page = retry_while_unavailable(deadline, || self.scan_forward(from, query)).await?;
             let can_return_now = !page.events.is_empty() || page.has_more;
             if can_return_now
                 || timeout_at(deadline, self.log.wait_for_position(page.next_position)).await.is_err()

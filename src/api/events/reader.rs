@@ -5,7 +5,7 @@ use std::ops::Range;
 use tokio::sync::OnceCell;
 use tokio::time::{Duration, Instant};
 
-use super::long_poll::retry_until;
+use super::long_poll::retry_while_unavailable;
 use super::query::{EventQuery, LogPoint, PageAnchor};
 use crate::api::error::ApiError;
 use crate::api::{MAX_RESPONSE_BYTES, cursor, json_string_bytes};
@@ -130,11 +130,11 @@ impl LogReader {
         match &query.anchor {
             PageAnchor::After(LogPoint::Cursor(cursor)) => {
                 // `decode_cursor`, unlike `resolve_point`, does not check that the log has the position: `page_after` checks it.
-                let from = retry_until(deadline, || self.decode_cursor(cursor)).await?;
+                let from = retry_while_unavailable(deadline, || self.decode_cursor(cursor)).await?;
                 self.page_after(from, query, deadline).await
             }
             PageAnchor::After(point) => {
-                let from = retry_until(deadline, || self.resolve_point(point)).await?;
+                let from = retry_while_unavailable(deadline, || self.resolve_point(point)).await?;
                 self.page_after(from, query, deadline).await
             }
             PageAnchor::Before(point) => {

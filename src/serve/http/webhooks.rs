@@ -57,8 +57,9 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let provider = route.endpoint.handler.provider;
     // The handler rejects a request with another method or without a signature header, so such a request needs no permit, and
     // its body is not read.
-    let has_method = parts.method == Method::POST || (parts.method == Method::GET && provider.sends_get);
-    let may_be_signed = has_method && parts.headers.contains_key(provider.signature_scheme.header);
+    let is_method_allowed =
+        parts.method == Method::POST || (parts.method == Method::GET && provider.sends_get);
+    let may_be_signed = is_method_allowed && parts.headers.contains_key(provider.signature_scheme.header);
     let (body, _permit) = if may_be_signed {
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),

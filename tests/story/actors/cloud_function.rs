@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use hookbridge::archive::{Archive, ClaimCheckStore};
-use hookbridge::bridge::{BridgeFunction, RefusalLog, WebhookHandler};
+use hookbridge::bridge::{BridgeFunction, RefusalLogLimiter, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
 use hookbridge::{lambda, providers};
@@ -54,7 +54,7 @@ impl CloudFunction {
             },
             public_url: None,
             function_name: "function".into(),
-            refusal_log: RefusalLog::new(1),
+            refusal_log_limiter: RefusalLogLimiter::new(1),
         })
     }
 

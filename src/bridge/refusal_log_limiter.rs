@@ -1,6 +1,6 @@
 //! Limits the log lines of refused requests, so that a flood of forged requests does not cost more in logs than in requests.
 //!
-//! The lines that are written count the refusals that are not, so the metrics count all refusals.
+//! A later line counts the omitted ones, so the metrics count every refusal.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 const LINES_PER_SECOND: u32 = 10;
 
 /// Decides which refused requests of this instance of the function have a log line.
-pub struct RefusalLog {
+pub struct RefusalLogLimiter {
     /// In each window of this duration, `max_lines` lines are written.
     window: Duration,
     max_lines: u32,
@@ -29,8 +29,8 @@ struct State {
     omitted: BTreeMap<&'static str, u64>,
 }
 
-impl RefusalLog {
-    /// Creates the log of one of at most `concurrency` instances of the function.
+impl RefusalLogLimiter {
+    /// Creates the limiter of one instance. At most `concurrency` instances share the limit.
     pub fn new(concurrency: u32) -> Self {
         let concurrency = concurrency.max(1);
         let state = State { window_start: Instant::now(), lines_in_window: 0, omitted: BTreeMap::new() };
@@ -42,8 +42,8 @@ impl RefusalLog {
         }
     }
 
-    /// The number of omitted lines that the line of a refused request counts in addition; `None` if that line is omitted, too.
-    pub(super) fn admit(&self, reason: &'static str) -> Option<u64> {
+    /// Returns how many omitted lines the line of this refused request counts in addition, or `None` if its line is omitted, too.
+    pub(super) fn admit_line(&self, reason: &'static str) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if now.duration_since(state.window_start) >= self.window {
@@ -59,8 +59,8 @@ impl RefusalLog {
         None
     }
 
-    /// Waits until the flood of refused requests has ended, and returns the number of omitted lines by reason that no other line has
-    /// counted.
+    /// Waits until lines were omitted and no refused request has arrived for a window. Returns, by reason, the number of omitted lines
+    /// that no other line has counted.
     pub(super) async fn next_omitted(&self) -> BTreeMap<&'static str, u64> {
         self.omission.notified().await;
         loop {
@@ -69,8 +69,11 @@ impl RefusalLog {
             let now = Instant::now();
             if now.duration_since(state.window_start) >= self.window {
                 state.window_start = now;
-                state.lines_in_window = self.max_lines;
-                return std::mem::take(&mut state.omitted);
+                let omitted = std::mem::take(&mut state.omitted);
+                // The next refused request has a line of its own.
+                let lines = u32::try_from(omitted.len()).unwrap_or(u32::MAX);
+                state.lines_in_window = lines.min(self.max_lines - 1);
+                return omitted;
             }
         }
     }
@@ -83,11 +86,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_has_ten_lines_a_second_which_count_all_refusals() {
         for (concurrency, instances) in [(1, 1), (10, 10), (3, 3), (100, 100)] {
-            let logs: Vec<_> = (0..instances).map(|_| RefusalLog::new(concurrency)).collect();
+            let logs: Vec<_> = (0..instances).map(|_| RefusalLogLimiter::new(concurrency)).collect();
             let (mut lines, mut counted) = (0, 0);
             for _ in 0..10_000 {
                 for log in &logs {
-                    if let Some(omitted) = log.admit("wrong-signature") {
+                    if let Some(omitted) = log.admit_line("wrong-signature") {
                         lines += 1;
                         counted += 1 + omitted;
                     }
@@ -104,13 +107,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn omitted_refusals_are_counted_by_reason() {
-        let log = RefusalLog::new(10);
-        assert_eq!(log.admit("no-signature"), Some(0));
-        assert_eq!(log.admit("no-signature"), None);
-        assert_eq!(log.admit("wrong-signature"), None);
+        let log = RefusalLogLimiter::new(10);
+        assert_eq!(log.admit_line("no-signature"), Some(0));
+        assert_eq!(log.admit_line("no-signature"), None);
+        assert_eq!(log.admit_line("wrong-signature"), None);
         tokio::time::advance(Duration::from_millis(1001)).await;
-        assert_eq!(log.admit("no-signature"), Some(1));
-        assert_eq!(log.admit("no-signature"), None);
+        assert_eq!(log.admit_line("no-signature"), Some(1));
+        assert_eq!(log.admit_line("no-signature"), None);
         let omitted = log.next_omitted().await;
         assert_eq!(omitted, BTreeMap::from([("no-signature", 1), ("wrong-signature", 1)]));
     }
