@@ -57,16 +57,8 @@ async fn every_front_door_gets_its_own_response_format() {
     let secret_arn = secret(SECRET);
     let event_type = name("push");
     let queue = Queue::for_rule("default", &json!({"source": ["github.com"], "detail-type": [event_type]}));
-    let endpoint = endpoint();
     tokio::task::spawn_blocking(move || {
-        let environment = [
-            ("PROVIDER", "github"),
-            ("WEBHOOK_SECRET_ARN", secret_arn.as_str()),
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ];
-        let function = RunningFunction::start(env!("CARGO_BIN_EXE_bridge"), &environment);
+        let function = RunningFunction::start_bridge("github", &secret_arn);
         let invoke = |event: &Value| -> Value {
             let response = function.invoke(event, SystemTime::now() + Duration::from_secs(8));
             serde_json::from_slice(&response.read_to_end()).unwrap()

@@ -130,16 +130,9 @@ async fn the_detail_arrives_byte_for_byte_and_a_rule_of_the_quick_start_matches(
 #[ignore = "needs LocalStack: run scripts/test"]
 async fn a_flood_of_refused_requests_has_ten_lines_a_second_and_all_are_counted() {
     const REQUESTS: u64 = 3000;
-    let (secret_arn, endpoint) = (secret(SECRET), endpoint());
+    let secret_arn = secret(SECRET);
     tokio::task::spawn_blocking(move || {
-        let environment = [
-            ("PROVIDER", "github"),
-            ("WEBHOOK_SECRET_ARN", secret_arn.as_str()),
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ];
-        let function = RunningFunction::start(env!("CARGO_BIN_EXE_bridge"), &environment);
+        let function = RunningFunction::start_bridge("github", &secret_arn);
         let mut forged = signed_event(BODY);
         forged["headers"].as_object_mut().unwrap().remove("x-hub-signature-256");
         let started = Instant::now();

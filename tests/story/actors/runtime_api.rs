@@ -64,6 +64,19 @@ impl RunningFunction {
         self.log.lock().unwrap().clone()
     }
 
+    /// Starts the function `bridge` for `provider`, in front of LocalStack.
+    pub fn start_bridge(provider: &str, secret_arn: &str) -> Self {
+        let endpoint = super::aws::endpoint();
+        let environment = [
+            ("PROVIDER", provider),
+            ("WEBHOOK_SECRET_ARN", secret_arn),
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ];
+        Self::start(env!("CARGO_BIN_EXE_bridge"), &environment)
+    }
+
     /// Invokes the function, and returns when the response begins.
     pub fn invoke(&self, event: &Value, deadline: SystemTime) -> RuntimeResponse {
         self.invocations.send((event.to_string(), deadline)).unwrap();
