@@ -137,7 +137,7 @@ fn a_failing_script_reports_the_reason() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(error_of("deploy", &["gitlub"]), @"scripts/deploy: no template cloudformation/gitlub.yaml; expected one of: dispatch event-log github sparkpost-poller sparkpost stripe-poller stripe twilio");
+    insta::assert_snapshot!(error_of("deploy", &["gitlub"]), @"scripts/deploy: no template cloudformation/gitlub.yaml; expected one of: dispatch event-log alb http-api github sparkpost-poller sparkpost stripe-poller stripe twilio");
     insta::assert_snapshot!(error_of("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
     insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");
