@@ -125,7 +125,7 @@ impl HttpRequest {
     /// # Errors
     /// The event is not an HTTP request.
     pub fn parse(event: &str) -> Result<Self, HttpEventError> {
-        let request = serde_json::from_str(event).or_else(|_| parse_without_invalid_headers(event));
+        let request = parse_event(event).or_else(|_| parse_without_invalid_headers(event));
         match request.map_err(|_| HttpEventError::NotHttp)? {
             LambdaRequest::ApiGatewayV2(request) => Ok(request.into()),
             LambdaRequest::ApiGatewayV1(request) => Ok(request.into()),
@@ -156,6 +156,19 @@ impl HttpRequest {
     }
 }
 
+/// Parses an event. `LambdaRequest` copies the event and tries one event type after the other, which is slow for a large body, so the
+/// type that the text suggests is tried first. A client can choose parts of the text, but not the members that each type requires.
+fn parse_event(event: &str) -> serde_json::Result<LambdaRequest> {
+    let suggested = if event.contains("\"elb\":") {
+        serde_json::from_str(event).map(LambdaRequest::Alb)
+    } else if event.contains("\"httpMethod\":") {
+        serde_json::from_str(event).map(LambdaRequest::ApiGatewayV1)
+    } else {
+        serde_json::from_str(event).map(LambdaRequest::ApiGatewayV2)
+    };
+    suggested.or_else(|_| serde_json::from_str(event))
+}
+
 /// Parses an event again without what `lambda_http` rejects but a client or a front door may send: headers that are not valid in
 /// HTTP, and members that are null.
 fn parse_without_invalid_headers(event: &str) -> serde_json::Result<LambdaRequest> {
@@ -171,7 +184,7 @@ fn parse_without_invalid_headers(event: &str) -> serde_json::Result<LambdaReques
             });
         }
     }
-    serde_json::from_str(&serde_json::to_string(&event)?)
+    parse_event(&serde_json::to_string(&event)?)
 }
 
 impl From<ApiGatewayV2httpRequest> for HttpRequest {
@@ -431,6 +444,22 @@ mod tests {
         assert_eq!(v1(json!({"userArn": null})), None);
         assert_eq!(v1(json!({"userArn": ""})), None);
         assert_eq!(v1(json!({"userArn": "arn:a"})).as_deref(), Some("arn:a"));
+    }
+
+    #[test]
+    fn a_client_cannot_choose_the_type_of_an_event() {
+        let context = json!({"domainName": "a.example", "http": {"method": "GET"}});
+        let parameters = json!({"httpMethod": "POST", "elb": "x"});
+        let event = json!({
+            "rawPath": "/", "rawQueryString": "httpMethod=POST&elb=x", "queryStringParameters": parameters,
+            "requestContext": context, "headers": {"elb": "x", "httpMethod": "POST"},
+        });
+        let request = parse(&event).unwrap();
+        assert_eq!((request.payload_format, &request.method), (PayloadFormat::V2, &Method::GET));
+        let context = json!({"httpMethod": "GET"});
+        let headers = json!({"elb": "x"});
+        let event = json!({"httpMethod": "GET", "headers": headers, "requestContext": context});
+        assert_eq!(parse(&event).unwrap().payload_format, PayloadFormat::V1);
     }
 
     #[test]
