@@ -47,9 +47,8 @@ impl Man {
             std::fs::create_dir_all(&self.folder)?;
             clap_mangen::generate_to(command, &self.folder)
         };
-        let count = || std::fs::read_dir(&self.folder).map_or(0, Iterator::count);
         write().map_err(|error| ManError { folder: self.folder.clone(), error })?;
-        output::print_line(&format!("{} now has {} manual pages", self.folder.display(), count()));
+        output::print_line(&format!("the manual pages are in {}", self.folder.display()));
         Ok(())
     }
 }

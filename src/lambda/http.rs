@@ -397,6 +397,7 @@ mod tests {
         assert_eq!(v2("/prod", "prod"), ("/".into(), Some("/prod".into())));
         assert_eq!(v2("/events", "$default"), ("/events".into(), None));
         assert_eq!(v2("/production", "prod"), ("/production".into(), None));
+        assert_eq!(v2("/a b?c#d/%20é", "$default").0, "/a%20b%3Fc%23d/%20%C3%A9", "decoded by an HTTP API");
         let v1 = |path: &str, context_path: &str| {
             let context = json!({"stage": "prod", "path": context_path, "httpMethod": "GET"});
             let event = json!({"path": path, "httpMethod": "GET", "requestContext": context});

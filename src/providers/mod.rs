@@ -22,6 +22,8 @@ mod url;
 mod url_spellings;
 mod webhook;
 
+use http::Method;
+
 pub use batch_format::BatchFormat;
 pub use form::Form;
 pub use polling::{PageError, Pagination, PollingApi, TimeFormat, TypeFilter};
@@ -82,6 +84,11 @@ impl Provider {
             BodyFormat::Batch(format) => Some(format),
             _ => None,
         }
+    }
+
+    /// Whether the provider may send a webhook with this method.
+    pub fn sends_with(&self, method: &Method) -> bool {
+        *method == Method::POST || (self.sends_get && *method == Method::GET)
     }
 
     /// The methods of the provider's webhooks, as in the header `Allow`.

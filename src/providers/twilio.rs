@@ -239,4 +239,27 @@ mod tests {
         }
         assert_eq!(signed_urls("https://a.example/in/").len(), 2, "other trailing slashes are significant");
     }
+
+    #[test]
+    fn credentials_are_tried_first_and_a_large_form_is_signed_few_times() {
+        let prefixes = |password: &str, body: Vec<u8>| {
+            let credentials = format!("Basic {}", BASE64.encode(format!("me:{password}")));
+            let headers = RawWebhook::header_map([
+                ("authorization", credentials.as_str()),
+                ("content-type", "application/x-www-form-urlencoded"),
+            ]);
+            let webhook = RawWebhook::post("https://a.example/".parse().unwrap(), headers, body.into());
+            let prefixes = signing_input(&webhook).ok().unwrap().prefixes;
+            prefixes.into_iter().map(|prefix| String::from_utf8(prefix).unwrap()).collect::<Vec<_>>()
+        };
+        let small = prefixes("p-w", b"a=1".to_vec());
+        assert_eq!((small.len(), small[0].as_str()), (12, "https://me:p-w@a.example/"));
+        assert_eq!(
+            (small[4].as_str(), small[8].as_str()),
+            ("https://me:p%2Dw@a.example/", "https://a.example/")
+        );
+        assert_eq!(prefixes("p/w", b"a=1".to_vec())[0], "https://me:p%2Fw@a.example/", "never as sent");
+        let large = [b"a=".to_vec(), vec![b'x'; MAX_SIGNED_BYTES]].concat();
+        assert_eq!(prefixes("p-w", large).len(), MIN_SIGNED_URLS);
+    }
 }

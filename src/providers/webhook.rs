@@ -48,7 +48,7 @@ impl RawWebhook {
     /// Whether `provider` sends webhooks with this method: POST, or for some providers a GET with a signature header.
     pub fn is_method_allowed(&self, provider: &Provider) -> bool {
         let is_signed = || self.headers.contains_key(provider.signature_scheme.header);
-        self.method == Method::POST || (provider.sends_get && self.is_get() && is_signed())
+        provider.sends_with(&self.method) && (!self.is_get() || is_signed())
     }
 
     pub(super) fn is_get(&self) -> bool {

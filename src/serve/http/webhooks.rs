@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::Bytes;
@@ -57,9 +57,8 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let provider = route.endpoint.handler.provider;
     // The handler rejects a request with another method or without a signature header, so such a request needs no permit, and
     // its body is not read.
-    let is_method_allowed =
-        parts.method == Method::POST || (parts.method == Method::GET && provider.sends_get);
-    let may_be_signed = is_method_allowed && parts.headers.contains_key(provider.signature_scheme.header);
+    let may_be_signed =
+        provider.sends_with(&parts.method) && parts.headers.contains_key(provider.signature_scheme.header);
     let (body, _permit) = if may_be_signed {
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
