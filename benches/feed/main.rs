@@ -143,9 +143,9 @@ fn send_webhook(address: SocketAddr) -> Instant {
     let body = r#"{"ref":"refs/heads/main"}"#;
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::RawWebhook::post(url, http::HeaderMap::new(), body.into());
+    let request = hookbridge::providers::WebhookRequest::post(url, body);
     let secret = hookbridge::secrets::Secret::new(SECRET);
-    let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let signature = github.signature_scheme.signature(request, &secret, jiff::Timestamp::now()).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
     let head = format!(

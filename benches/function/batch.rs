@@ -33,13 +33,9 @@ pub async fn compare(aws: &stub::Aws) {
         refusal_log_limiter: RefusalLogLimiter::new(1),
     };
     let body = batch();
-    let webhook = providers::RawWebhook::post(
-        "https://x.example/".parse().unwrap(),
-        http::HeaderMap::new(),
-        body.clone().into(),
-    );
+    let request = providers::WebhookRequest::post("https://x.example/".parse().unwrap(), body.clone());
     let secret = Secret::new(stub::SECRET);
-    let credentials = sparkpost.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let credentials = sparkpost.signature_scheme.signature(request, &secret, jiff::Timestamp::now()).unwrap();
     let event = serde_json::json!({
         "headers": {
             "authorization": credentials,

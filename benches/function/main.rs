@@ -44,9 +44,9 @@ fn event() -> String {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(640));
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "https://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::RawWebhook::post(url, http::HeaderMap::new(), body.clone().into());
+    let request = hookbridge::providers::WebhookRequest::post(url, body.clone());
     let secret = hookbridge::secrets::Secret::new(stub::SECRET);
-    let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let signature = github.signature_scheme.signature(request, &secret, jiff::Timestamp::now()).unwrap();
     serde_json::json!({
         "version": "2.0",
         "rawPath": "/",

@@ -15,7 +15,7 @@ use generator::Generator;
 use hookbridge::api::{Api, ApiRequest, AuthenticatedToken, Authenticator, SEARCH_PATHS};
 use hookbridge::db::Database;
 use hookbridge::log::{EventLog, RecordOutcome};
-use hookbridge::providers::sparkpost::SPARKPOST;
+use hookbridge::providers::email::sparkpost::SPARKPOST;
 use hookbridge::recorder;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::postgres::PgPool;

@@ -137,9 +137,9 @@ fn request() -> Vec<u8> {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(125));
     let github = hookbridge::providers::find_provider("github").unwrap();
     let url = "http://x.example/".parse().unwrap();
-    let webhook = hookbridge::providers::RawWebhook::post(url, http::HeaderMap::new(), body.clone().into());
+    let request = hookbridge::providers::WebhookRequest::post(url, body.clone());
     let secret = hookbridge::secrets::Secret::new(SECRET);
-    let signature = github.signature_scheme.sign(&webhook, &secret, jiff::Timestamp::now()).unwrap();
+    let signature = github.signature_scheme.signature(request, &secret, jiff::Timestamp::now()).unwrap();
     format!(
         "POST /hooks/github HTTP/1.1\r\nhost: x.example\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
          x-github-delivery: 72d3162e\r\nx-hub-signature-256: {signature}\r\ncontent-length: {}\r\n\r\n{body}",

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use hookbridge::providers::sparkpost::SPARKPOST;
+use hookbridge::providers::email::sparkpost::SPARKPOST;
 use hookbridge::recorder::parse_batch;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {

@@ -183,7 +183,7 @@ mod tests {
     fn an_invalid_variable_is_named_with_the_expected_value() {
         let load_error = |name, value| load(&[(name, value)]).unwrap_err();
         insta::assert_snapshot!(load_error("PROVIDER", ""), @"environment variable PROVIDER: not set; it names the provider of the webhooks");
-        insta::assert_snapshot!(load_error("PROVIDER", "gitlub"), @"environment variable PROVIDER: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
+        insta::assert_snapshot!(load_error("PROVIDER", "gitlub"), @"environment variable PROVIDER: unknown provider 'gitlub'; similar names: github, gitlab; `hookbridge providers` lists all");
         insta::assert_snapshot!(load_error("WEBHOOK_SECRET_ARN", ""), @"environment variable WEBHOOK_SECRET_ARN: not set; it names the Secrets Manager secret that signs the webhooks");
         insta::assert_snapshot!(load_error("MAX_ENTRY_BYTES", "1048577"), @"environment variable MAX_ENTRY_BYTES: '1048577' is not a number of bytes from 1 to 1048576");
         insta::assert_snapshot!(load_error("SECRET_TTL_SECONDS", "5m"), @"environment variable SECRET_TTL_SECONDS: '5m' is not a whole number of seconds from 0 to 3600");

@@ -57,9 +57,9 @@ impl<S: SigningSecrets, B: Bus> BridgeFunction<S, B> {
         let line = omitted.map(|omitted| {
             format_emf_line(&request_log, &self.function_name, invocation.request_id, omitted)
         });
-        let WebhookResponse { status, extra_header, body } = request_log.response();
-        let headers = [("content-type", "text/plain; charset=utf-8")].into_iter().chain(extra_header);
-        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value.to_owned()));
+        let WebhookResponse { status, media_type, headers, body } = request_log.response();
+        let headers = [("content-type", media_type.to_owned())].into_iter().chain(headers);
+        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value));
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (HttpResponse::new(payload_format, status, headers, body.into_owned().into_bytes()), line)
     }

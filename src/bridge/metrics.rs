@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::bridge::Outcome;
-    use crate::providers::{VerificationError, github::GITHUB};
+    use crate::providers::{VerificationError, code::github::GITHUB};
 
     const FUNCTION: &str = "hookbridge-github-Function-4Nq1yDQ0Xw3E";
     const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";

@@ -38,7 +38,10 @@ use crate::archive::{Archive, ArchiveEntry, ClaimCheckStore, PutOutcome};
 use crate::aws::AwsError;
 use crate::bus::{Bus, SpillQueue};
 use crate::event::Event;
-use crate::providers::{Provider, RawWebhook, UnverifiedWebhook, VerificationError, VerifiedWebhook};
+use crate::providers::{
+    Provider, RawWebhook, SignatureFormat, UnsignedHandshake, UnverifiedWebhook, VerificationError,
+    VerifiedWebhook,
+};
 use crate::secrets::{SecretError, SigningSecrets};
 
 /// Handles the webhooks of one provider: verifies each, then publishes its event or archives it.
@@ -89,6 +92,9 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         deadline: Instant,
         request_log: &mut RequestLog,
     ) -> Outcome {
+        if let Some(handshake) = self.provider.find_unsigned_handshake(&webhook) {
+            return self.answer_handshake(handshake, deadline).await;
+        }
         if !webhook.is_method_allowed(self.provider) {
             return Outcome::MethodNotAllowed;
         }
@@ -97,13 +103,16 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             Err(error) => return Outcome::VerificationFailed(error),
         };
         let verified = match timeout_at(deadline, self.verify(unverified)).await {
-            Ok(Ok(Some(verified))) => verified,
-            Ok(Ok(None)) => return Outcome::VerificationFailed(VerificationError::SignatureMismatch),
+            Ok(Ok(Ok(verified))) => verified,
+            Ok(Ok(Err(error))) => return Outcome::VerificationFailed(error),
             Ok(Err(error)) => return Outcome::SecretUnavailable(error),
             Err(_) => {
                 return Outcome::SecretUnavailable(SecretError::Unavailable("timed out".into()));
             }
         };
+        if let Some(response) = verified.handshake_response() {
+            return Outcome::Handshake(response);
+        }
         if verified.is_batch() {
             (request_log.event_type, request_log.delivery_id) = verified.header_metadata();
             return match verified.non_empty_batch() {
@@ -114,14 +123,15 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 Err(error) => Outcome::TranslationFailed(error),
             };
         }
-        let event = match verified.to_event() {
-            Ok(event) => event,
+        let mut events = match verified.to_events() {
+            Ok(events) => events,
             Err(error) => {
                 (request_log.event_type, request_log.delivery_id) = verified.header_metadata();
                 return Outcome::TranslationFailed(error);
             }
         };
-        request_log.set_event(&event);
+        let Some(first) = events.first() else { return Outcome::EmptyBatch };
+        request_log.set_event(first, events.len());
         match &self.archive {
             Some(_) => {
                 // The object key uses the delivery id that the log record already holds.
@@ -132,32 +142,61 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 // Free the headers and the URL before waiting for the bus.
                 drop(verified);
                 let trace_header = trace_header.filter(|header| header.len() <= MAX_TRACE_HEADER_BYTES);
-                let event = Event { trace_header: trace_header.map(str::to_owned), ..event };
-                self.publish_event(event, deadline).await
+                for event in &mut events {
+                    event.trace_header = trace_header.map(str::to_owned);
+                }
+                match <[Event; 1]>::try_from(events) {
+                    Ok([event]) => self.publish_event(event, deadline).await,
+                    Err(events) => Box::pin(self.publish_events(events, deadline)).await,
+                }
             }
         }
     }
 
-    /// Verifies the signature with the current secret, then with the previous secret, then with a newer secret. `None` means
-    /// that the signature matches none of these secrets. An error means that a secret that may match could not be fetched.
-    async fn verify(&self, unverified: UnverifiedWebhook) -> Result<Option<VerifiedWebhook>, SecretError> {
+    /// Responds to an unsigned handshake.
+    async fn answer_handshake(&self, handshake: UnsignedHandshake, deadline: Instant) -> Outcome {
+        let secret = match handshake.needs_secret() {
+            false => None,
+            true => match timeout_at(deadline, self.secrets.current()).await {
+                Ok(Ok(current)) => Some(current.secret.clone()),
+                Ok(Err(error)) => return Outcome::SecretUnavailable(error),
+                Err(_) => return Outcome::SecretUnavailable(SecretError::Unavailable("timed out".into())),
+            },
+        };
+        handshake.respond(secret.as_ref()).map_or_else(Outcome::VerificationFailed, Outcome::Handshake)
+    }
+
+    /// Verifies the signature with the current secret, then with the previous secret, then with a newer secret. The inner error
+    /// means that no secret verifies the webhook. The outer error means that a secret that may verify it could not be fetched.
+    async fn verify(
+        &self,
+        unverified: UnverifiedWebhook,
+    ) -> Result<Result<VerifiedWebhook, VerificationError>, SecretError> {
         let current = self.secrets.current().await?;
         let mut unverified = match unverified.verify(&current.secret) {
-            Ok(verified) => return Ok(Some(verified)),
+            Ok(verified) => return Ok(Ok(verified)),
             Err(unverified) => unverified,
         };
         let previous = self.secrets.previous(&current).await;
         if let Ok(Some(previous)) = &previous {
             unverified = match unverified.verify(&previous.secret) {
-                Ok(verified) => return Ok(Some(verified)),
+                Ok(verified) => return Ok(Ok(verified)),
                 Err(unverified) => unverified,
             };
         }
         let newer = self.secrets.newer(&current).await?;
-        match newer.and_then(|newer| unverified.verify(&newer.secret).ok()) {
-            Some(verified) => Ok(Some(verified)),
-            None => previous.map(|_| None),
+        if let Some(newer) = newer {
+            unverified = match unverified.verify(&newer.secret) {
+                Ok(verified) => return Ok(Ok(verified)),
+                Err(unverified) => unverified,
+            };
         }
+        previous?;
+        let has_key = |format: &SignatureFormat| format.key_format.has_key(&current.secret);
+        if !self.provider.signature_scheme.signature_formats().iter().any(has_key) {
+            return Err(SecretError::Unreadable(format!("{} cannot have this form", self.provider.title)));
+        }
+        Ok(Err(unverified.error()))
     }
 
     /// Archives a verified webhook or batch under the `id` that the provider assigned to the webhook or batch.
@@ -183,6 +222,60 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             Ok(PutOutcome::AlreadyExists) => Outcome::AlreadyArchived,
             Err(error) => Outcome::ArchiveFailed(error),
         }
+    }
+
+    /// Publishes the events of one webhook in their order. Either the bus or the spill queue accepts every event, or the outcome
+    /// is a failure: the provider then sends the webhook again, and every event has the same id as before.
+    async fn publish_events(&self, events: Vec<Event>, deadline: Instant) -> Outcome {
+        let received_at = Timestamp::now();
+        let mut prepared = Vec::new();
+        for event in events {
+            match self.fit_event(event, deadline).await {
+                Ok(event) => prepared.push(Arc::new(event)),
+                Err(outcome) => return outcome,
+            }
+        }
+        let publish_deadline = self.spill_queue.as_ref().map_or(deadline, |_| midpoint(deadline));
+        let results = self.bus.publish_all(&prepared, self.max_entry_bytes, publish_deadline).await;
+        let failed = prepared.iter().zip(results).filter_map(|(event, result)| Some((event, result.err()?)));
+        let failed: Vec<(&Arc<Event>, AwsError)> = failed.collect();
+        let is_rejected = |error: &AwsError| matches!(error, AwsError::Malformed(_) | AwsError::TooLarge);
+        let Some((_, first_error)) =
+            failed.iter().find(|(_, error)| is_rejected(error)).or_else(|| failed.first()).cloned()
+        else {
+            return Outcome::Published;
+        };
+        // Spill even if the outcome is a failure: fewer events are then published twice after the provider's retry.
+        let Some(queue) = &self.spill_queue else { return Outcome::PublishFailed(first_error) };
+        let mut spilled = Vec::new();
+        for (event, _) in failed.iter().filter(|(_, error)| !is_rejected(error)) {
+            match self.prepare_spill(self.with_arrival_time(event, received_at), deadline).await {
+                Ok(event) => spilled.push(event),
+                Err(_) => return Outcome::PublishFailed(first_error),
+            }
+        }
+        let results = queue.publish_all(&spilled, usize::MAX, deadline).await;
+        if let Some(spill_error) = results.into_iter().find_map(Result::err) {
+            warn!(error = %spill_error, "the spill queue also rejected an event");
+            return Outcome::PublishFailed(first_error);
+        }
+        if is_rejected(&first_error) {
+            return Outcome::PublishFailed(first_error);
+        }
+        Outcome::Spilled(first_error)
+    }
+
+    /// The event, or its claim check if the event is too large for an entry.
+    async fn fit_event(&self, event: Event, deadline: Instant) -> Result<Event, Outcome> {
+        let size = event.entry_size();
+        if size <= self.max_entry_bytes {
+            return Ok(event);
+        }
+        let Some(overflow_store) = &self.overflow_store else {
+            return Err(Outcome::TooLarge { size, limit: Some(self.max_entry_bytes) });
+        };
+        let claim_check = overflow_store.store_detail(self.provider.name, &event, midpoint(deadline));
+        Box::pin(claim_check).await.map_err(Outcome::OverflowFailed)
     }
 
     async fn publish_event(&self, event: Event, deadline: Instant) -> Outcome {
@@ -243,16 +336,9 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         error: AwsError,
         deadline: Instant,
     ) -> Outcome {
-        let result = match &self.overflow_store {
-            // In some regions, EventBridge rejects entries over 256 KiB. If the region of the bus is one of them, every redrive
-            // of this event would fail, so spill a claim check instead.
-            Some(overflow_store) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
-                match overflow_store.store_detail(self.provider.name, &event, midpoint(deadline)).await {
-                    Ok(claim_check) => queue.publish(&Arc::new(claim_check), deadline).await,
-                    Err(error) => Err(error),
-                }
-            }
-            _ => queue.publish(&event, deadline).await,
+        let result = match self.prepare_spill(event, deadline).await {
+            Ok(event) => queue.publish(&event, deadline).await,
+            Err(error) => Err(error),
         };
         match result {
             Ok(()) => Outcome::Spilled(error),
@@ -260,6 +346,18 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 warn!(error = %spill_error, "the spill queue also rejected the event");
                 Outcome::PublishFailed(error)
             }
+        }
+    }
+
+    /// The event to send to the spill queue. In some regions, EventBridge rejects entries over 256 KiB. If the region of the bus is
+    /// one of them, every redrive of a larger event would fail, so spill its claim check instead.
+    async fn prepare_spill(&self, event: Arc<Event>, deadline: Instant) -> Result<Arc<Event>, AwsError> {
+        match &self.overflow_store {
+            Some(overflow_store) if event.entry_size() > DEFAULT_MAX_ENTRY_BYTES => {
+                let claim_check = overflow_store.store_detail(self.provider.name, &event, midpoint(deadline));
+                Ok(Arc::new(claim_check.await?))
+            }
+            _ => Ok(event),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aws::AwsError;
 use crate::event::Event;
-use crate::providers::{Provider, TranslationError, VerificationError};
+use crate::providers::{HandshakeResponse, Provider, TranslationError, VerificationError};
 use crate::secrets::SecretError;
 
 /// The result of handling a request.
@@ -18,8 +18,10 @@ pub enum Outcome {
     Archived,
     /// The archive already held the webhook or the batch.
     AlreadyArchived,
-    /// A batch without events, which the provider sends to test an endpoint.
+    /// A webhook without events, which the provider sends to test an endpoint.
     EmptyBatch,
+    /// A request with which the provider tests an endpoint; this is the response.
+    Handshake(HandshakeResponse),
     /// The provider sends no webhooks with this method.
     MethodNotAllowed,
     /// The request does not prove that it comes from the provider.
@@ -57,6 +59,7 @@ impl Outcome {
             Self::Archived => "archived",
             Self::AlreadyArchived => "repeated",
             Self::EmptyBatch => "empty",
+            Self::Handshake(_) => "handshake",
             Self::MethodNotAllowed | Self::VerificationFailed(_) | Self::InvalidInvocation => "refused",
             Self::TranslationFailed(_)
             | Self::TooLarge { .. }
@@ -70,7 +73,11 @@ impl Outcome {
     /// The reason as one word for logs and metrics; `None` unless the request was refused, spilled or failed.
     pub fn reason(&self) -> Option<&'static str> {
         match self {
-            Self::Published | Self::Archived | Self::AlreadyArchived | Self::EmptyBatch => None,
+            Self::Published
+            | Self::Archived
+            | Self::AlreadyArchived
+            | Self::EmptyBatch
+            | Self::Handshake(_) => None,
             Self::MethodNotAllowed => Some("method-not-allowed"),
             Self::VerificationFailed(error) => Some(error.as_str()),
             Self::TranslationFailed(_) | Self::PublishFailed(AwsError::Malformed(_)) => {
@@ -99,6 +106,7 @@ impl Outcome {
             Self::Spilled(error) | Self::PublishFailed(error) => Some(error.to_string()),
             Self::OverflowFailed(error) => Some(format!("cannot write to the overflow bucket: {error}")),
             Self::ArchiveFailed(error) => Some(format!("cannot write to the archive: {error}")),
+            Self::Handshake(response) => response.instruction.map(str::to_owned),
             Self::Published
             | Self::Archived
             | Self::AlreadyArchived
@@ -118,10 +126,12 @@ pub struct RequestLog {
     pub provider: &'static Provider,
     /// The result of handling the webhook.
     pub outcome: Outcome,
-    /// The event's type.
+    /// The event's type; the type of the first event if the webhook contains several.
     pub event_type: Option<String>,
-    /// The provider's id of the webhook.
+    /// The provider's id of the webhook, or of its first event.
     pub delivery_id: Option<String>,
+    /// The number of events in the webhook.
+    pub event_count: usize,
     /// Size of the body, in bytes.
     pub body_bytes: usize,
     /// Time spent on the request.
@@ -135,12 +145,15 @@ impl RequestLog {
             outcome: Outcome::InvalidInvocation,
             event_type: None,
             delivery_id: None,
+            event_count: 1,
             body_bytes,
             elapsed: Duration::ZERO,
         }
     }
 
-    pub(super) fn set_event(&mut self, event: &Event) {
+    /// Sets the fields of a webhook with `event_count` events, of which `event` is the first.
+    pub(super) fn set_event(&mut self, event: &Event, event_count: usize) {
+        self.event_count = event_count;
         self.event_type = Some(event.detail_type.clone());
         let urn = event.resources.first().map(String::as_str);
         self.delivery_id = urn.and_then(|urn| urn.splitn(4, ':').nth(3)).map(str::to_owned);

@@ -8,14 +8,16 @@ use crate::aws::AwsError;
 /// `Retry-After` of a response with status 500, in seconds.
 const RETRY_AFTER_SECONDS: &str = "30";
 
-/// An HTTP response with a plain-text body.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookResponse {
     /// The status code.
     pub status: u16,
-    /// One header besides the content type; `None` if the response has no other header.
-    pub extra_header: Option<(&'static str, &'static str)>,
-    /// The body, plain text.
+    /// The media type of the body.
+    pub media_type: &'static str,
+    /// The headers besides the content type.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
     pub body: Cow<'static, str>,
 }
 
@@ -23,11 +25,19 @@ impl RequestLog {
     /// The response to the sender. The response never says why verification failed, nor which internal part failed.
     pub fn response(&self) -> WebhookResponse {
         match &self.outcome {
-            Outcome::Published | Outcome::Spilled(_) => plain(202, "Message forwarded to Amazon EventBridge"),
-            // A provider of single events gets the same 202 whether its webhooks are published or archived.
-            Outcome::Archived | Outcome::AlreadyArchived if !self.provider.sends_batches() => {
-                plain(202, "Message forwarded to Amazon EventBridge")
+            Outcome::Published | Outcome::Spilled(_) => self.success(),
+            // A provider of events gets the same response whether its webhooks are published or archived.
+            Outcome::Archived | Outcome::AlreadyArchived | Outcome::EmptyBatch
+                if !self.provider.sends_batches() =>
+            {
+                self.success()
             }
+            Outcome::Handshake(response) => WebhookResponse {
+                status: response.status,
+                media_type: response.media_type,
+                headers: response.headers.clone(),
+                body: response.body.clone().into(),
+            },
             // 200 and not 202, because SparkPost's documentation contradicts itself on whether other 2xx codes acknowledge a
             // batch.
             Outcome::Archived => plain(200, "Batch stored"),
@@ -35,8 +45,10 @@ impl RequestLog {
             Outcome::EmptyBatch => plain(200, "Nothing to store"),
             Outcome::MethodNotAllowed => {
                 let allow = ("allow", self.provider.methods());
-                WebhookResponse { extra_header: Some(allow), ..plain(405, "Method Not Allowed") }
+                WebhookResponse { headers: vec![allow], ..plain(405, "Method Not Allowed") }
             }
+            // Xero wants the response to its wrong signatures to have no body.
+            Outcome::VerificationFailed(_) if self.provider.success.body.is_empty() => plain(401, ""),
             Outcome::VerificationFailed(_) => plain(401, "Invalid Signature"),
             Outcome::TranslationFailed(error) => plain(400, error.to_string()),
             Outcome::PublishFailed(AwsError::Malformed(_)) => {
@@ -52,22 +64,32 @@ impl RequestLog {
             | Outcome::PublishFailed(_)
             | Outcome::OverflowFailed(_)
             | Outcome::ArchiveFailed(_) => WebhookResponse {
-                extra_header: Some(("retry-after", RETRY_AFTER_SECONDS)),
+                headers: vec![("retry-after", RETRY_AFTER_SECONDS.to_owned())],
                 ..plain(500, "Internal Server Error")
             },
             Outcome::InvalidInvocation => plain(400, "Not an HTTP request to the function's URL"),
         }
     }
+
+    /// The response to an accepted webhook, as its provider wants it.
+    fn success(&self) -> WebhookResponse {
+        plain(self.provider.success.status, self.provider.success.body)
+    }
 }
 
 fn plain(status: u16, body: impl Into<Cow<'static, str>>) -> WebhookResponse {
-    WebhookResponse { status, extra_header: None, body: body.into() }
+    WebhookResponse {
+        status,
+        media_type: "text/plain; charset=utf-8",
+        headers: Vec::new(),
+        body: body.into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::{github::GITHUB, sparkpost::SPARKPOST};
+    use crate::providers::{code::github::GITHUB, email::sparkpost::SPARKPOST};
 
     #[test]
     fn an_archived_webhook_gets_the_status_that_its_provider_expects() {

@@ -10,7 +10,7 @@ use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use tokio::time::Instant;
 
-use super::Bus;
+use super::{AttemptResults, Bus, batches, publish_batches};
 use crate::aws::{AttemptFailure, AwsError, error_text, retry};
 use crate::event::Event;
 
@@ -28,31 +28,46 @@ impl EventBridge {
         Self { client: aws_sdk_eventbridge::Client::from_conf(config), bus }
     }
 
-    async fn attempt(&self, entry: PutEventsRequestEntry) -> Result<(), AttemptFailure> {
+    /// Makes one request, and returns the result of each entry.
+    async fn attempt(&self, entries: Vec<PutEventsRequestEntry>) -> Result<AttemptResults, AttemptFailure> {
+        let count = entries.len();
         let response = self
             .client
             .put_events()
-            .entries(entry)
+            .set_entries(Some(entries))
             .send()
             .await
             .map_err(|e| AttemptFailure::from_sdk_error(&e))?;
-        if response.failed_entry_count() == 0 {
-            let has_event_id = response.entries().iter().any(|entry| entry.event_id().is_some());
-            let missing_id =
-                || AttemptFailure::Transient("the PutEvents response contains no event id".into());
-            return has_event_id.then_some(()).ok_or_else(missing_id);
-        }
-        let entry_error =
-            response.entries().iter().find_map(|entry| Some((entry.error_code()?, entry.error_message())));
-        let (code, message) = entry_error.unwrap_or(("InternalFailure", None));
-        Err(classify_entry_error(code, message.unwrap_or_default()))
+        let results = response.entries().iter().map(|entry| match (entry.event_id(), entry.error_code()) {
+            (Some(_), None) => Ok(()),
+            (_, Some(code)) => Err(classify_entry_error(code, entry.error_message().unwrap_or_default())),
+            (None, None) => Err(missing_result()),
+        });
+        let missing = std::iter::repeat_with(|| Err(missing_result()));
+        Ok(results.chain(missing).take(count).collect())
     }
 }
 
 impl Bus for EventBridge {
     async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
         let entry = self.entry(event);
-        retry("PutEvents", deadline, || self.attempt(entry.clone())).await
+        retry("PutEvents", deadline, || async {
+            self.attempt(vec![entry.clone()]).await?.pop().unwrap_or_else(|| Err(missing_result()))
+        })
+        .await
+    }
+
+    async fn publish_all(
+        &self,
+        events: &[Arc<Event>],
+        max_request_bytes: usize,
+        deadline: Instant,
+    ) -> Vec<Result<(), AwsError>> {
+        let batches = batches(events, max_request_bytes, Event::entry_size);
+        publish_batches("PutEvents", batches, deadline, |events| async move {
+            self.attempt(events.iter().map(|event| self.entry(event)).collect()).await
+        })
+        .await
     }
 }
 
@@ -69,6 +84,10 @@ impl EventBridge {
             .set_trace_header(event.trace_header.clone())
             .build()
     }
+}
+
+fn missing_result() -> AttemptFailure {
+    AttemptFailure::Transient("the PutEvents response contains no event id".into())
 }
 
 /// Decides whether a retry may succeed after an entry failed inside a successful `PutEvents` request.

@@ -7,6 +7,7 @@ pub mod events;
 pub mod export;
 pub mod load;
 pub mod maintain;
+pub mod providers;
 pub mod replay;
 pub mod send;
 pub mod subscriber;
@@ -34,6 +35,7 @@ struct Cli {
 enum Command {
     Serve(Box<ServeFlags>),
     Send(send::Send),
+    Providers(providers::Providers),
     Template(template::TemplateCommand),
     Load(load::Load),
     Export(export::Export),
@@ -77,6 +79,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
     match command {
         Command::Serve(flags) => serve::run(flags.resolve()?, shutdown_signal()).await?,
         Command::Send(send) => return send.run().await,
+        Command::Providers(providers) => providers.run(),
         Command::Template(template) => template.run(),
         Command::Load(load) => load.run().await?,
         Command::Export(export) => export.run().await?,

@@ -48,7 +48,7 @@ impl Send {
         let provider = self.provider;
         let secret = match self.secret {
             Some(secret) => secret,
-            None => development_secrets::read_secret(&self.secret_from, provider.name)?,
+            None => development_secrets::read_signing_secret(&self.secret_from, provider.name)?,
         };
         let url = self.to.unwrap_or_else(|| format!("http://{DEFAULT_LISTEN}/hooks/{}", provider.name));
         let url: RequestUrl = url.parse().map_err(|error| SendError::Url { url, error })?;

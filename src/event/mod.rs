@@ -16,7 +16,7 @@ mod pattern;
 pub use detail::{Detail, DetailError, is_too_deep};
 pub use entry::EntryError;
 pub use envelope::{AwsOriginRef, Envelope};
-pub use fields::{Fields, parse_timestamp};
+pub use fields::{Fields, array_elements, find_value, parse_timestamp};
 pub use line_breaks::{LineBreaks, strip_line_breaks_field};
 pub use object::{RawObject, scalar_text};
 pub use pattern::{Pattern, PatternError, glob_match};

@@ -4,6 +4,7 @@
 //! change the signed content.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use percent_encoding::percent_decode;
 
@@ -33,6 +34,18 @@ impl Form {
     /// The decoded names and values in document order, including repeated names.
     pub fn pairs(&self) -> &[(Vec<u8>, Vec<u8>)] {
         &self.0
+    }
+
+    /// The names and values without separators, sorted by name, with the distinct values of each name sorted: as Twilio and
+    /// Mandrill sign them.
+    pub(super) fn sorted_text(&self) -> Vec<u8> {
+        let mut values_by_name: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+        for (name, value) in &self.0 {
+            values_by_name.entry(name).or_default().insert(value);
+        }
+        let pieces =
+            values_by_name.iter().flat_map(|(name, values)| values.iter().flat_map(move |v| [*name, *v]));
+        pieces.collect::<Vec<_>>().concat()
     }
 
     /// The first value of `name`.

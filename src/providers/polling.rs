@@ -171,7 +171,7 @@ fn percent_encode(text: &str) -> String {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::providers::{sparkpost::SPARKPOST, stripe::STRIPE};
+    use crate::providers::{email::sparkpost::SPARKPOST, payments::stripe::STRIPE};
 
     #[test]
     fn stripe_is_polled_by_seconds_and_paged_by_the_last_id() {

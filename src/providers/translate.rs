@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{BatchFormat, Form, VerifiedWebhook};
-use crate::event::{Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, parse_timestamp};
+use super::{BatchFormat, FieldLocation, Form, VerifiedWebhook};
+use crate::event::{
+    Detail, DetailError, Event, Fields, MAX_DETAIL_TYPE_CHARS, array_elements, find_value, parse_timestamp,
+};
 
 /// The media type of JSON.
 pub const JSON_MEDIA_TYPE: &str = "application/json";
@@ -11,37 +13,44 @@ pub const JSON_MEDIA_TYPE: &str = "application/json";
 pub(super) const FORM_MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 /// Maximum length of a delivery id, and of an archived header value, in bytes.
 const MAX_METADATA_BYTES: usize = 256;
+/// Maximum number of events in one webhook.
+const MAX_EVENTS: usize = 10_000;
+
+/// A resource of every event whose `Detail` is not covered by the provider's signature.
+pub const BODY_NOT_SIGNED_URN: &str = "urn:hookbridge:body-not-signed";
 
 /// The format of a provider's webhook bodies.
 #[derive(Debug)]
 pub enum BodyFormat {
-    /// JSON; the `Detail` is the body.
+    /// JSON; the `Detail` is the body, or an element of an array in the body.
     Json,
     /// JSON, or a form whose first field has this name and holds the JSON.
     JsonOrFormField(&'static str),
+    /// A form whose only field has this name and holds JSON.
+    FormField(&'static str),
     /// A JSON array of events, which the bridge archives as received and the recorder parses.
     Batch(&'static BatchFormat),
-    /// Another format, which this function translates to the `Detail`.
-    Custom(fn(&VerifiedWebhook) -> Result<Detail, TranslationError>),
+    /// Another format, which this function translates to the `Detail`, or to several if the body contains several events.
+    Custom(fn(&VerifiedWebhook) -> Result<Details, TranslationError>),
 }
 
 impl BodyFormat {
     /// The media type that the provider would send with `body`.
     pub fn media_type_of(&self, body: &[u8]) -> &'static str {
         match (self, body.trim_ascii_start().first()) {
+            (Self::FormField(_), _) => FORM_MEDIA_TYPE,
             (Self::Json | Self::Batch(_), _) | (_, Some(b'{' | b'[')) => JSON_MEDIA_TYPE,
             _ => FORM_MEDIA_TYPE,
         }
     }
 }
 
-/// The location of a value in a webhook.
-#[derive(Debug, Clone, Copy)]
-pub enum FieldLocation {
-    /// The header of this name, in lower case.
-    Header(&'static str),
-    /// The field of the `Detail` at this path.
-    Body(&'static str),
+/// The `Detail` of each event in a webhook.
+pub enum Details {
+    /// The webhook is one event.
+    One(Detail),
+    /// The webhook contains any number of events.
+    Many(Vec<Detail>),
 }
 
 /// Why a verified webhook is not a valid event. The response to the sender contains this text.
@@ -53,6 +62,17 @@ pub enum TranslationError {
     /// The body is not a JSON object that EventBridge accepts.
     #[error("Invalid JSON payload: {0}")]
     InvalidJson(#[from] DetailError),
+    /// An element of the body's array is not a JSON object that EventBridge accepts.
+    #[error("Invalid JSON payload: event {index}: {error}")]
+    InvalidElement {
+        /// The index of the element, from 0.
+        index: usize,
+        /// Why the element is invalid.
+        error: DetailError,
+    },
+    /// The body contains more events than hookbridge accepts in one webhook.
+    #[error("Invalid JSON payload: more than {MAX_EVENTS} events")]
+    TooManyEvents,
     /// The first field of the form is not the one that holds the JSON.
     #[error("Invalid JSON payload: the form does not begin with the field '{0}'")]
     MissingFormField(&'static str),
@@ -65,6 +85,18 @@ pub enum TranslationError {
     /// The batch does not start with `[`, or is compressed.
     #[error("Invalid batch: not a JSON array")]
     InvalidBatch,
+}
+
+/// Translates each element of the JSON array `elements`, which is a part of `json`, to a `Detail`, without copying it.
+pub(super) fn details_of_elements(json: &Bytes, elements: Vec<&str>) -> Result<Details, TranslationError> {
+    if elements.len() > MAX_EVENTS {
+        return Err(TranslationError::TooManyEvents);
+    }
+    let details = elements.into_iter().enumerate().map(|(index, element)| {
+        let detail = Detail::from_bytes(json.slice_ref(element.as_bytes()));
+        detail.map_err(|error| TranslationError::InvalidElement { index, error })
+    });
+    Ok(Details::Many(details.collect::<Result<_, _>>()?))
 }
 
 impl VerifiedWebhook {
@@ -95,7 +127,7 @@ impl VerifiedWebhook {
     pub fn batch_id(&self) -> Option<&[u8]> {
         match self.provider.delivery_id {
             Some(FieldLocation::Header(name)) => self.webhook.header_bytes(name).filter(|id| !id.is_empty()),
-            Some(FieldLocation::Body(_)) | None => None,
+            _ => None,
         }
     }
 
@@ -104,10 +136,7 @@ impl VerifiedWebhook {
     pub fn archived_headers(&self) -> Vec<(&'static str, String)> {
         let provider = self.provider;
         let fields = [provider.event_type, provider.delivery_id, provider.event_time];
-        let header_names = fields.into_iter().filter_map(|field| match field? {
-            FieldLocation::Header(name) => Some(name),
-            FieldLocation::Body(_) => None,
-        });
+        let header_names = fields.into_iter().flatten().flat_map(FieldLocation::headers);
         let value = |name| self.webhook.header(name).filter(|value| value.len() <= MAX_METADATA_BYTES);
         ["content-type"]
             .into_iter()
@@ -124,92 +153,139 @@ impl VerifiedWebhook {
         self.webhook.is_form()
     }
 
-    /// Translates the webhook to its event.
+    /// Translates the webhook to its events, in the order of the body: one event for most providers, or one for each element of
+    /// the array in the body.
     ///
     /// # Errors
     /// When the body does not have the provider's format, or EventBridge would reject it.
-    pub fn to_event(&self) -> Result<Event, TranslationError> {
-        let provider = self.provider;
-        let detail = self.parse_detail()?;
-        let fields = LazyFields { detail: &detail, fields: None };
-        let (detail_type, delivery_id, time) = self.metadata(fields);
-        Ok(Event {
-            source: provider.source.to_owned(),
-            detail_type,
-            time,
-            resources: delivery_id
-                .map(|id| format!("urn:webhook:{}:{id}", provider.name))
-                .into_iter()
-                .collect(),
-            detail,
-            trace_header: None,
-        })
-    }
-
-    fn parse_detail(&self) -> Result<Detail, TranslationError> {
-        match self.provider.body_format {
-            BodyFormat::Json | BodyFormat::JsonOrFormField(_) if self.is_json() => {
-                Ok(Detail::from_bytes(self.body().clone())?)
+    pub fn to_events(&self) -> Result<Vec<Event>, TranslationError> {
+        match self.details()? {
+            Details::One(detail) => Ok(vec![self.event(detail, None)]),
+            Details::Many(details) => {
+                let events = details.into_iter().enumerate();
+                Ok(events.map(|(index, detail)| self.event(detail, Some(index))).collect())
             }
-            BodyFormat::JsonOrFormField(field) if self.is_form() => {
-                // Accept only the first field. The content type is not signed: an attacker who gets `&payload={...}` into a
-                // signed JSON body could replay that body as a form, and the attacker's text would become the event.
-                let form = Form::parse(self.body());
-                let first = form.pairs().first().filter(|(name, _)| name == field.as_bytes());
-                let (_, json) = first.ok_or(TranslationError::MissingFormField(field))?;
-                Ok(Detail::parse(json)?)
-            }
-            BodyFormat::Json | BodyFormat::JsonOrFormField(_) | BodyFormat::Batch(_) => {
-                Err(TranslationError::UnsupportedContentType)
-            }
-            BodyFormat::Custom(parse_detail) => parse_detail(self),
         }
     }
 
-    fn metadata(&self, mut fields: LazyFields<'_>) -> (String, Option<String>, Option<jiff::Timestamp>) {
+    /// The event with this `Detail`; `index` is its index in a webhook with several events.
+    fn event(&self, detail: Detail, index: Option<usize>) -> Event {
         let provider = self.provider;
-        let event_type = provider.event_type.and_then(|field| self.field_text(field, &mut fields));
+        let mut reader = FieldReader { webhook: self, detail: &detail, index, fields: None, envelope: None };
+        let event_type = provider.event_type.and_then(|field| reader.text(field));
         let detail_type = event_type.filter(|text| is_valid_detail_type(text));
-        let delivery_id = provider.delivery_id.and_then(|field| self.field_text(field, &mut fields));
-        let time = match provider.event_time {
-            Some(FieldLocation::Header(name)) => self.webhook.header(name).and_then(parse_timestamp),
-            Some(FieldLocation::Body(path)) => fields.get().raw_json(path).and_then(parse_timestamp),
-            None => None,
-        };
-        (
-            detail_type.unwrap_or_else(|| provider.default_event_type.to_owned()),
-            delivery_id.filter(|id| is_valid_delivery_id(id)),
+        let time = provider.event_time.and_then(|field| reader.time(field));
+        let delivery_id = provider.delivery_id.and_then(|field| {
+            let field = reader.resolve(field)?;
+            let id = reader.text(field).filter(|id| is_valid_delivery_id(id))?;
+            // Events that share the id of their webhook are numbered.
+            Some(match index {
+                Some(index) if !field.is_in_detail() => format!("{id}#{index}"),
+                _ => id,
+            })
+        });
+        let urn = delivery_id.map(|id| format!("urn:webhook:{}:{id}", provider.name));
+        let mark = (!provider.signature_scheme.covers_body()).then(|| BODY_NOT_SIGNED_URN.to_owned());
+        Event {
+            source: provider.source.to_owned(),
+            detail_type: detail_type.unwrap_or_else(|| provider.default_event_type()),
             time,
-        )
+            resources: urn.into_iter().chain(mark).collect(),
+            detail,
+            trace_header: None,
+        }
+    }
+
+    fn details(&self) -> Result<Details, TranslationError> {
+        let json = match self.provider.body_format {
+            BodyFormat::Custom(parse_details) => return parse_details(self),
+            BodyFormat::Batch(_) => return Err(TranslationError::UnsupportedContentType),
+            BodyFormat::FormField(field) => self.form_field(field)?,
+            BodyFormat::JsonOrFormField(field) if !self.is_json() => self.form_field(field)?,
+            BodyFormat::Json | BodyFormat::JsonOrFormField(_) if self.is_json() => self.body().clone(),
+            BodyFormat::Json | BodyFormat::JsonOrFormField(_) => {
+                return Err(TranslationError::UnsupportedContentType);
+            }
+        };
+        if let Some(pointer) = self.provider.split
+            && let Ok(text) = std::str::from_utf8(&json)
+            && let Some(elements) = find_value(text, pointer).and_then(array_elements)
+        {
+            return details_of_elements(&json, elements);
+        }
+        Ok(Details::One(Detail::from_bytes(json)?))
+    }
+
+    /// The JSON in the form's field of this name.
+    fn form_field(&self, field: &'static str) -> Result<Bytes, TranslationError> {
+        if !self.is_form() {
+            return Err(TranslationError::UnsupportedContentType);
+        }
+        // Accept only the first field. The content type is not signed: an attacker who gets `&payload={...}` into a
+        // signed JSON body could replay that body as a form, and the attacker's text would become the event.
+        let form = Form::parse(self.body());
+        let first = form.pairs().first().filter(|(name, _)| name == field.as_bytes());
+        let (_, json) = first.ok_or(TranslationError::MissingFormField(field))?;
+        Ok(Bytes::copy_from_slice(json))
     }
 
     /// The event type and the delivery id from the headers, for the log line of a webhook that the bridge does not translate.
     pub fn header_metadata(&self) -> (Option<String>, Option<String>) {
-        let header = |field: Option<FieldLocation>| match field {
-            Some(FieldLocation::Header(name)) => self.webhook.header(name).map(str::to_owned),
-            Some(FieldLocation::Body(_)) | None => None,
+        let header = |field: Option<FieldLocation>| {
+            let mut names = field.into_iter().flat_map(FieldLocation::headers);
+            names.find_map(|name| self.webhook.header(name)).map(str::to_owned)
         };
         let event_type = header(self.provider.event_type).filter(|text| is_valid_detail_type(text));
         (event_type, header(self.provider.delivery_id).filter(|id| is_valid_delivery_id(id)))
     }
+}
 
-    fn field_text(&self, field: FieldLocation, fields: &mut LazyFields<'_>) -> Option<String> {
-        match field {
-            FieldLocation::Header(name) => self.webhook.header(name).map(str::to_owned),
-            FieldLocation::Body(path) => fields.get().string(path),
+/// Reads the fields of one event. Parses JSON on first use only.
+struct FieldReader<'a> {
+    webhook: &'a VerifiedWebhook,
+    detail: &'a Detail,
+    index: Option<usize>,
+    fields: Option<Fields<'a>>,
+    envelope: Option<Fields<'a>>,
+}
+
+impl<'a> FieldReader<'a> {
+    fn fields(&mut self) -> &Fields<'a> {
+        self.fields.get_or_insert_with(|| Fields::parse(self.detail))
+    }
+
+    fn envelope(&mut self) -> &Fields<'a> {
+        let body = self.webhook.body();
+        self.envelope.get_or_insert_with(|| Fields::parse_json(std::str::from_utf8(body).unwrap_or_default()))
+    }
+
+    /// The location that has a value, of several alternatives.
+    fn resolve(&mut self, location: FieldLocation) -> Option<FieldLocation> {
+        match location {
+            FieldLocation::FirstOf(locations) => {
+                locations.iter().copied().find(|location| self.text(*location).is_some())
+            }
+            location => Some(location),
         }
     }
-}
 
-/// The fields of a `Detail`, parsed on first use.
-struct LazyFields<'a> {
-    detail: &'a Detail,
-    fields: Option<Fields<'a>>,
-}
+    fn text(&mut self, location: FieldLocation) -> Option<String> {
+        match location {
+            FieldLocation::Header(name) => self.webhook.webhook.header(name).map(str::to_owned),
+            FieldLocation::Element(_) if self.index.is_none() => None,
+            FieldLocation::Body(pointer) | FieldLocation::Element(pointer) => self.fields().text(pointer),
+            FieldLocation::Envelope(pointer) => self.envelope().text(pointer),
+            FieldLocation::Joined(locations) => {
+                let texts: Vec<_> = locations.iter().filter_map(|location| self.text(*location)).collect();
+                (!texts.is_empty()).then(|| texts.join("."))
+            }
+            FieldLocation::FirstOf(locations) => locations.iter().find_map(|location| self.text(*location)),
+            FieldLocation::FirstFieldExcept(names) => self.fields().first_name_except(names),
+        }
+    }
 
-impl<'a> LazyFields<'a> {
-    fn get(&mut self) -> &Fields<'a> {
-        self.fields.get_or_insert_with(|| Fields::parse(self.detail))
+    fn time(&mut self, location: FieldLocation) -> Option<jiff::Timestamp> {
+        parse_timestamp(&self.text(location)?)
     }
 }
 

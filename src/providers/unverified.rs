@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::signature::ParsedSignature;
+use super::scheme::{ParsedSignature, SignatureScheme, TimestampLocation};
 use super::{Provider, RawWebhook, VerificationError, VerifiedWebhook};
+use crate::event::Fields;
 use crate::secrets::Secret;
 
 /// A webhook with a well-formed signature. The bridge fetches the secret for such webhooks only.
@@ -11,11 +12,13 @@ pub struct UnverifiedWebhook {
     provider: &'static Provider,
     webhook: RawWebhook,
     signature: ParsedSignature,
+    received_at: Timestamp,
+    error: VerificationError,
 }
 
 impl Provider {
-    /// Parses the signature of a webhook that arrived at `now`. Reads the body only for Twilio's scheme, whose signed content
-    /// includes the parameters of a form or the hash of any other body.
+    /// Parses the signature of a webhook that arrived at `now`. Reads the body only for a scheme whose signed content depends on it:
+    /// the parameters of a form, a hash of the body, or a signature inside the body.
     ///
     /// # Errors
     /// When the signature is missing, malformed, outside the timestamp tolerance, or does not cover the body.
@@ -25,24 +28,42 @@ impl Provider {
         now: Timestamp,
     ) -> Result<UnverifiedWebhook, VerificationError> {
         let signature = self.signature_scheme.parse(&webhook, now)?;
-        Ok(UnverifiedWebhook { provider: self, webhook, signature })
+        let error = VerificationError::SignatureMismatch;
+        Ok(UnverifiedWebhook { provider: self, webhook, signature, received_at: now, error })
     }
 }
 
 impl UnverifiedWebhook {
-    /// Verifies the signature with `secret`, in constant time.
+    /// Verifies the signature with the keys of `secret`, in constant time.
     ///
     /// # Errors
-    /// Returns the webhook, still unverified, if the signature was not made with `secret`.
+    /// Returns the webhook, still unverified, if the signature was not made with `secret`, or the timestamp in a signed body differs
+    /// too much from the time of arrival.
     #[expect(clippy::result_large_err, reason = "the caller tries the next secret on the returned webhook")]
     pub fn verify(self, secret: &Secret) -> Result<VerifiedWebhook, Self> {
-        let Self { provider, webhook, signature } = self;
-        if provider.signature_scheme.is_valid(secret, &signature, &webhook) {
-            let webhook = if webhook.is_get() { webhook.into_form() } else { webhook };
-            Ok(VerifiedWebhook { provider, webhook })
-        } else {
-            Err(Self { provider, webhook, signature })
+        let Some(key) = self.signature.find_key(secret) else { return Err(self) };
+        if let Err(error) = self.check_body_timestamp() {
+            return Err(Self { error, ..self });
         }
+        let Self { provider, webhook, .. } = self;
+        let webhook = if webhook.is_get() { webhook.into_form() } else { webhook };
+        let key = (!provider.handshakes.is_empty()).then(|| Secret::from_bytes(key));
+        Ok(VerifiedWebhook { provider, webhook, key })
+    }
+
+    /// Why [`Self::verify`] failed.
+    pub fn error(&self) -> VerificationError {
+        self.error
+    }
+
+    /// Checks a timestamp that is inside the signed body.
+    fn check_body_timestamp(&self) -> Result<(), VerificationError> {
+        let SignatureScheme::Header(scheme) = &self.provider.signature_scheme else { return Ok(()) };
+        let Some(rule) = scheme.timestamp else { return Ok(()) };
+        let TimestampLocation::Body(pointer) = rule.location else { return Ok(()) };
+        let body = std::str::from_utf8(self.webhook.body()).unwrap_or_default();
+        let text = Fields::parse_json(body).text(pointer);
+        rule.check(&text.ok_or(VerificationError::MalformedSignature)?, self.received_at)
     }
 }
 

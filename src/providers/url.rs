@@ -50,6 +50,14 @@ impl RequestUrl {
         url
     }
 
+    /// The path with the query.
+    pub(super) fn path_and_query(&self) -> String {
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
     /// All values of `name` in the query, still encoded.
     pub(super) fn query_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let pairs = self.query.iter().flat_map(|q| q.split('&'));

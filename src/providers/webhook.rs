@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::translate::{FORM_MEDIA_TYPE, JSON_MEDIA_TYPE};
 use super::{Provider, RequestUrl, UrlSpellings};
+use crate::secrets::Secret;
 
 /// An unverified HTTP request. Code outside `providers` cannot read its content.
 pub struct RawWebhook {
@@ -24,6 +25,12 @@ impl RawWebhook {
     /// Creates a webhook from the parts of a POST request to `url`, which is exactly as its sender wrote it.
     pub fn post(url: RequestUrl, headers: HeaderMap, body: Bytes) -> Self {
         Self::new(Method::POST, url.into(), headers, body)
+    }
+
+    /// The same request with this body.
+    #[must_use]
+    pub fn with_body(self, body: Bytes) -> Self {
+        Self { body, ..self }
     }
 
     /// Builds headers from arbitrary names and values. Drops headers that are invalid in HTTP (for example with control
@@ -45,10 +52,14 @@ impl RawWebhook {
         self.body.len()
     }
 
-    /// Whether `provider` sends webhooks with this method: POST, or for some providers a GET with a signature header.
+    /// Whether `provider` sends webhooks with this method: POST, or for some providers a GET with a signature.
     pub fn is_method_allowed(&self, provider: &Provider) -> bool {
-        let is_signed = || self.headers.contains_key(provider.signature_scheme.header);
-        provider.sends_with(&self.method) && (!self.is_get() || is_signed())
+        provider.sends_with(&self.method) && (!self.is_get() || provider.signature_scheme.is_present(self))
+    }
+
+    /// The method of the request.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
     }
 
     pub(super) fn is_get(&self) -> bool {
@@ -90,6 +101,26 @@ impl RawWebhook {
     /// All values of a header.
     pub(super) fn header_values(&self, name: impl AsHeaderName) -> impl Iterator<Item = &HeaderValue> {
         self.headers.get_all(name).iter()
+    }
+
+    /// The name and the value of each header whose name is `name`, or `name` with a number instead of a `*` at its end.
+    pub(super) fn numbered_header_values<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a HeaderValue)> {
+        let prefix = name.strip_suffix('*');
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let numbered = prefix.into_iter().flat_map(move |prefix| {
+            let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value));
+            headers.filter(move |(name, _)| name.strip_prefix(prefix).is_some_and(is_number))
+        });
+        let exact = prefix.is_none().then_some(name).into_iter();
+        numbered.chain(exact.flat_map(|name| self.header_values(name).map(move |value| (name, value))))
+    }
+
+    /// The value of the first of the headers `names` that is present; `None` unless it occurs exactly once.
+    pub(super) fn first_header(&self, names: &[&str]) -> Option<&str> {
+        self.header(names.iter().find(|name| self.has_header(name))?)
     }
 
     pub(super) fn has_header(&self, name: &str) -> bool {
@@ -136,6 +167,8 @@ impl std::fmt::Debug for RawWebhook {
 pub struct VerifiedWebhook {
     pub(super) provider: &'static Provider,
     pub(super) webhook: RawWebhook,
+    /// The key that verified the webhook, for a provider whose handshakes are signed with it.
+    pub(super) key: Option<Secret>,
 }
 
 impl VerifiedWebhook {
@@ -147,7 +180,7 @@ impl VerifiedWebhook {
     ) -> Self {
         let url = RequestUrl { scheme: "https", authority: String::new(), path: "/".into(), query: None };
         let headers = RawWebhook::header_map(headers.iter().map(|(name, value)| (name, value)));
-        Self { provider, webhook: RawWebhook::post(url, headers, body) }
+        Self { provider, webhook: RawWebhook::post(url, headers, body), key: None }
     }
 
     /// The raw body.

@@ -169,7 +169,7 @@ impl<B: Bus> Recorder<B> {
             }
             None => match provider.batch_format() {
                 Some(format) => parse_batch(format, origin, &body, payload.received_at),
-                None => single_event_batch(origin, provider, &payload),
+                None => webhook_batch(origin, provider, &payload),
             },
         };
         for event in &mut batch.events {
@@ -282,16 +282,16 @@ pub fn parse_event_lines(lines: &str) -> log::EventBatch<'_> {
     batch
 }
 
-/// Creates a batch of one event from an archived webhook.
-fn single_event_batch(
+/// Creates a batch of the events of an archived webhook.
+fn webhook_batch(
     origin: Option<String>,
     provider: &'static Provider,
     payload: &ArchivedPayload,
 ) -> log::EventBatch<'static> {
-    let (event, is_recognized) = webhook::to_new_event(provider, payload);
+    let (events, is_recognized) = webhook::to_new_events(provider, payload);
     log::EventBatch {
         origin: origin.map(Cow::Owned),
-        events: vec![event],
+        events,
         unrecognized_count: usize::from(!is_recognized),
     }
 }

@@ -27,13 +27,13 @@ pub fn parse_polled_page(
         return Some((format.parse_polled_events)(&events, received_at));
     }
     let mut unrecognized = 0;
-    let new_events = events.into_iter().map(|event| {
+    let new_events = events.into_iter().flat_map(|event| {
         let headers = vec![("content-type".to_owned(), JSON_MEDIA_TYPE.to_owned())];
         let body = Bytes::copy_from_slice(event.get().as_bytes());
-        let (new_event, is_recognized) =
-            webhook::to_new_event(provider, &ArchivedPayload { received_at, headers, body });
+        let (new_events, is_recognized) =
+            webhook::to_new_events(provider, &ArchivedPayload { received_at, headers, body });
         unrecognized += usize::from(!is_recognized);
-        new_event
+        new_events
     });
     let new_events = new_events.collect();
     Some((new_events, unrecognized))
@@ -43,7 +43,7 @@ pub fn parse_polled_page(
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::providers::{github::GITHUB, stripe::STRIPE};
+    use crate::providers::{code::github::GITHUB, payments::stripe::STRIPE};
 
     #[test]
     fn a_polled_stripe_event_has_its_own_id_and_time() {

@@ -15,6 +15,8 @@ pub enum DevelopmentSecretsError {
     Io { path: PathBuf, error: std::io::Error },
     #[error("{path} is not a JSON object of strings; fix it, or delete it to create new secrets")]
     Unreadable { path: PathBuf },
+    #[error("the operating system has no random numbers for development secrets")]
+    NoRandomNumbers,
     #[error(
         "no development secret for {provider} in {path}; start `hookbridge serve` once, name its folder with \
          --secret-from, or give the secret with --secret"
@@ -26,26 +28,42 @@ pub fn secrets_path(folder: &Path) -> PathBuf {
     folder.join(SECRETS_FILE)
 }
 
-/// Returns the development secret of every provider. Generates and stores the secrets that are missing.
+/// Returns the development secret of every provider. Generates and stores the secrets that are missing. For a provider that signs
+/// with a private key, the secret is the public key, and the file contains the private key under the name `PROVIDER.private`.
 pub fn ensure_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
     let mut secrets = read_secrets(folder)?;
-    let missing: Vec<_> =
-        providers::PROVIDERS.iter().filter(|p| secrets.get(p.name).is_none_or(String::is_empty)).collect();
-    if !missing.is_empty() {
-        for provider in missing {
-            // Two random UUIDs: 244 bits from the operating system's random number generator.
-            let secret = format!("dev-{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-            secrets.insert(provider.name.to_owned(), secret);
+    let mut is_changed = false;
+    for provider in providers::PROVIDERS {
+        if secrets.get(provider.name).is_none_or(String::is_empty) {
+            let secret = provider
+                .signature_scheme
+                .generate_secret()
+                .ok_or(DevelopmentSecretsError::NoRandomNumbers)?;
+            if secret.signing != secret.verifying {
+                secrets.insert(signing_secret_name(provider.name), secret.signing);
+            }
+            secrets.insert(provider.name.to_owned(), secret.verifying);
+            is_changed = true;
         }
+    }
+    if is_changed {
         write_secrets(folder, &secrets)
             .map_err(|error| DevelopmentSecretsError::Io { path: secrets_path(folder), error })?;
     }
     Ok(secrets)
 }
 
-pub fn read_secret(folder: &Path, provider: &'static str) -> Result<String, DevelopmentSecretsError> {
+/// Reads the development secret with which a provider's webhooks are signed.
+pub fn read_signing_secret(folder: &Path, provider: &'static str) -> Result<String, DevelopmentSecretsError> {
     let missing = || DevelopmentSecretsError::Missing { provider, path: secrets_path(folder) };
-    read_secrets(folder)?.remove(provider).ok_or_else(missing)
+    let mut secrets = read_secrets(folder)?;
+    let signing = secrets.remove(&signing_secret_name(provider));
+    signing.or_else(|| secrets.remove(provider)).ok_or_else(missing)
+}
+
+/// The name of the private key in the file.
+pub fn signing_secret_name(provider: &str) -> String {
+    format!("{provider}.private")
 }
 
 fn read_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
@@ -70,10 +88,11 @@ mod tests {
     fn development_secrets_are_created_once_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let first = ensure_secrets(folder.path()).unwrap();
-        assert_eq!(first.len(), providers::PROVIDERS.len());
+        assert!(providers::PROVIDERS.iter().all(|provider| first.contains_key(provider.name)));
         assert_eq!(ensure_secrets(folder.path()).unwrap(), first);
-        assert_eq!(read_secret(folder.path(), "github").unwrap(), first["github"]);
+        assert_eq!(read_signing_secret(folder.path(), "github").unwrap(), first["github"]);
         assert_ne!(first["github"], first["stripe"]);
+        assert_eq!(read_signing_secret(folder.path(), "discord").unwrap(), first["discord.private"]);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
@@ -85,7 +104,7 @@ mod tests {
     #[test]
     fn a_missing_or_broken_file_is_reported_with_a_remedy() {
         let folder = tempfile::tempdir().unwrap();
-        let message = read_secret(folder.path(), "github").unwrap_err().to_string();
+        let message = read_signing_secret(folder.path(), "github").unwrap_err().to_string();
         assert!(message.contains("start `hookbridge serve` once"), "{message}");
         std::fs::write(secrets_path(folder.path()), "{").unwrap();
         let message = ensure_secrets(folder.path()).unwrap_err().to_string();

@@ -31,6 +31,18 @@ impl Bus for Arc<ServedBus> {
             ServedBus::EventBridge(bus) => Box::pin(bus.publish(event, deadline)).await,
         }
     }
+
+    async fn publish_all(
+        &self,
+        events: &[Arc<Event>],
+        max_request_bytes: usize,
+        deadline: Instant,
+    ) -> Vec<Result<(), AwsError>> {
+        match &**self {
+            ServedBus::Local(bus) => bus.publish_all(events, max_request_bytes, deadline).await,
+            ServedBus::EventBridge(bus) => bus.publish_all(events, max_request_bytes, deadline).await,
+        }
+    }
 }
 
 pub(super) struct WebhookEndpoint {

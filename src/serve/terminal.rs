@@ -1,6 +1,7 @@
 //! Terminal output of `serve`: one task writes all lines, so that lines do not interleave and never delay a webhook.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::config::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_
 use super::development_secrets;
 use super::endpoints::WebhookEndpoints;
 use crate::api::SEARCH_PATHS;
-use crate::bridge::RequestLog;
+use crate::bridge::{Outcome, RequestLog};
 use crate::db::DatabaseAddress;
 use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
@@ -77,7 +78,7 @@ impl Terminal {
         let text = if self.json {
             serde_json::json!({"turned_away": {"provider": provider, "status": status}}).to_string()
         } else {
-            format!("{:<9} {provider:<9} {status}", "refused")
+            format!("{:<9} {provider:<17} {status}", "refused")
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -87,7 +88,15 @@ impl Terminal {
         if self.quiet {
             return;
         }
-        let text = if self.json { webhook_json(record) } else { webhook_text(record) };
+        let text = if self.json {
+            webhook_json(record)
+        } else {
+            [Some(webhook_text(record)), transmitted_secret(record)]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
@@ -141,7 +150,7 @@ impl Terminal {
             serde_json::json!({"polled": {"provider": provider, "until": until, "events": events}})
                 .to_string()
         } else {
-            format!("{:<9} {provider:<9} polled up to {until}: {events}", "polled")
+            format!("{:<9} {provider:<17} polled up to {until}: {events}", "polled")
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -150,7 +159,7 @@ impl Terminal {
         let text = if self.json {
             serde_json::json!({"not_polled": {"provider": provider, "error": error.to_string()}}).to_string()
         } else {
-            format!("{:<9} {provider:<9} poll failed: {error}", "failed")
+            format!("{:<9} {provider:<17} poll failed: {error}", "failed")
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -215,9 +224,17 @@ fn event_text(event: &str) -> String {
     }
 }
 
+/// The secret that a provider transmitted in a handshake, for the operator to store; `None` if it transmitted none, or if the output
+/// is not a terminal but may be a log.
+fn transmitted_secret(record: &RequestLog) -> Option<String> {
+    let Outcome::Handshake(response) = &record.outcome else { return None };
+    let secret = response.transmitted_secret.as_ref().filter(|_| std::io::stdout().is_terminal())?;
+    Some(format!("    secret of {}: {}", record.provider.title, String::from_utf8_lossy(secret.expose())))
+}
+
 fn webhook_text(record: &RequestLog) -> String {
     let mut line =
-        format!("{:<9} {:<9} {}", record.outcome.as_str(), record.provider.name, record.response().status);
+        format!("{:<9} {:<17} {}", record.outcome.as_str(), record.provider.name, record.response().status);
     let facts = [
         record.event_type.clone(),
         record.delivery_id.clone(),
@@ -226,6 +243,9 @@ fn webhook_text(record: &RequestLog) -> String {
     ];
     for fact in facts.into_iter().flatten() {
         let _ = write!(line, "  {fact}");
+    }
+    if record.event_count > 1 {
+        let _ = write!(line, "  {} events", record.event_count);
     }
     let _ = write!(line, "  {} bytes in {:.1} ms", record.body_bytes, record.elapsed_ms());
     line
@@ -248,11 +268,17 @@ fn webhook_json(record: &RequestLog) -> String {
 
 fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &WebhookEndpoints) -> String {
     let mut text = format!("hookbridge listens on http://{address}\n\n");
-    for endpoint in endpoints.iter() {
+    let (with_development_secret, with_own_secret): (Vec<_>, Vec<_>) =
+        endpoints.iter().partition(|endpoint| endpoint.has_development_secret);
+    for endpoint in with_own_secret {
         let name = endpoint.handler.provider.name;
-        let secret = if endpoint.has_development_secret { "development secret" } else { "your secret" };
-        let _ = writeln!(text, "  {name:<10} http://{address}/hooks/{name}  ({secret})");
+        let _ = writeln!(text, "  http://{address}/hooks/{name}  (your secret)");
     }
+    let _ = writeln!(
+        text,
+        "  http://{address}/hooks/PROVIDER  (development secrets of {} providers: hookbridge providers)",
+        with_development_secret.len()
+    );
     let recorded_events = match endpoints.event_file() {
         Some(file) => {
             let _ = writeln!(text, "\nEvents go to {}", file.display());
@@ -284,10 +310,9 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
     let secrets = development_secrets::secrets_path(&settings.data);
     let _ = writeln!(text, "Development secrets are in {}", secrets.display());
     let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());
-    let development_endpoint = endpoints.iter().find(|endpoint| endpoint.has_development_secret);
-    let name = development_endpoint
-        .or(endpoints.iter().next())
-        .map_or("github", |endpoint| endpoint.handler.provider.name);
+    let github = with_development_secret.iter().find(|endpoint| endpoint.handler.provider.name == "github");
+    let development_endpoint = github.or(with_development_secret.first());
+    let name = development_endpoint.map_or("github", |endpoint| endpoint.handler.provider.name);
     let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send {name}");
     if address != DEFAULT_LISTEN {
         let _ = write!(text, " --to http://{address}/hooks/{name}");

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::providers::{
-    FieldLocation, JSON_MEDIA_TYPE, Provider, RawWebhook, RequestUrl, SampleWebhook, UrlError,
-    VerificationError,
+    FieldLocation, Provider, RequestUrl, SampleWebhook, UrlError, VerificationError, WebhookRequest,
 };
 use crate::secrets::Secret;
 use crate::util::error::error_chain;
@@ -23,15 +22,6 @@ pub struct TestWebhook<'a> {
     /// The request body; `None` for the provider's sample.
     pub body: Option<Bytes>,
     pub url: RequestUrl,
-}
-
-/// A signed webhook, ready to be sent.
-pub struct SignedWebhook {
-    /// The URL to send to. Its query contains the hash of the body if the provider signs that hash instead of the body.
-    pub url: RequestUrl,
-    /// The headers; their names are in lower case.
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Bytes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,49 +46,58 @@ impl TestWebhook<'_> {
     ///
     /// # Errors
     /// The provider never sends such a webhook.
-    pub fn sign(self, secret: &Secret, now: Timestamp) -> Result<SignedWebhook, SendError> {
+    pub fn sign(self, secret: &Secret, now: Timestamp) -> Result<WebhookRequest, SendError> {
         let provider = self.provider;
         let title = provider.title;
-        let mut headers = Vec::new();
-        let sample = || sample_body(&provider.sample, now);
-        let body = match (provider.event_type, self.event, self.body) {
-            (Some(FieldLocation::Header(name)), event, body) => {
-                let event = event.unwrap_or(provider.sample.event_type);
-                if event.is_empty() || !event.bytes().all(|b| b.is_ascii_graphic()) {
-                    return Err(SendError::InvalidType(event.to_owned()));
+        let sample = self.sample()?;
+        let mut request = WebhookRequest::post(self.url, Bytes::new());
+        request.body = match self.body {
+            Some(body) => body,
+            None => {
+                let mut body = sample_body(sample, now);
+                if let Some(event) = self.event.filter(|event| *event != sample.event_type) {
+                    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+                    body = body.replace(&quoted(sample.event_type), &quoted(event));
                 }
-                headers.push((name, event.to_owned()));
-                body.unwrap_or_else(|| sample().into())
+                body.into()
             }
-            (_, None, body) => body.unwrap_or_else(|| sample().into()),
-            (Some(FieldLocation::Body(_)), Some(_), Some(_)) => {
-                return Err(SendError::TypeInBody { title });
-            }
-            (Some(FieldLocation::Body(_)), Some(event), None) => {
-                let quoted = |text: &str| serde_json::Value::from(text).to_string();
-                sample().replace(&quoted(provider.sample.event_type), &quoted(event)).into()
-            }
-            (None, Some(_), _) => return Err(SendError::NoEventType { title }),
         };
-        if let Some(FieldLocation::Header(name)) = provider.delivery_id {
-            headers.push((name, uuid::Uuid::new_v4().to_string()));
+        for (name, value) in sample.headers {
+            request.add_header(name, *value);
         }
-        let media_type = provider.body_format.media_type_of(&body);
-        headers.push(("content-type", media_type.to_owned()));
-        let mut url = self.url;
-        if let Some(parameter) =
-            provider.signature_scheme.body_hash_parameter.filter(|_| media_type == JSON_MEDIA_TYPE)
-        {
-            let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&body));
-            let query = url.query.take().map_or(String::new(), |query| query + "&");
-            url.query = Some(format!("{query}{parameter}={hash}"));
+        if let Some(name) = provider.event_type.and_then(FieldLocation::first_header) {
+            let event = self.event.unwrap_or(sample.event_type);
+            // Only a part of the type may be in the header, for example `issue` of `issue.created`.
+            let is_whole = !matches!(provider.event_type, Some(FieldLocation::Joined(_)));
+            let value = if is_whole { event } else { event.split('.').next().unwrap_or(event) };
+            if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(SendError::InvalidType(event.to_owned()));
+            }
+            request.add_header(name, value);
         }
-        let webhook =
-            RawWebhook::post(url.clone(), RawWebhook::header_map(headers.iter().cloned()), body.clone());
-        let signature = provider.signature_scheme.sign(&webhook, secret, now);
-        let signature = signature.map_err(|error| SendError::Unsignable { title, error })?;
-        headers.push((provider.signature_scheme.header, signature));
-        Ok(SignedWebhook { url, headers, body })
+        if let Some(name) = provider.delivery_id.and_then(FieldLocation::first_header) {
+            request.add_header(name, uuid::Uuid::new_v4().to_string());
+        }
+        if request.header("content-type").is_none() {
+            request.add_header("content-type", provider.body_format.media_type_of(&request.body));
+        }
+        let result = provider.signature_scheme.sign(&mut request, secret, now);
+        result.map_err(|error| SendError::Unsignable { title, error })?;
+        Ok(request)
+    }
+
+    /// The sample of this event type; the default sample if the provider has none of this type.
+    fn sample(&self) -> Result<&'static SampleWebhook, SendError> {
+        let provider = self.provider;
+        let title = provider.title;
+        let default = provider.samples.first().unwrap_or(&SampleWebhook::EMPTY);
+        let Some(event) = self.event else { return Ok(default) };
+        let location = provider.event_type.filter(|location| !matches!(location, FieldLocation::Element(_)));
+        let location = location.ok_or(SendError::NoEventType { title })?;
+        if self.body.is_some() && location.first_header().is_none() {
+            return Err(SendError::TypeInBody { title });
+        }
+        Ok(provider.samples.iter().find(|sample| sample.event_type == event).unwrap_or(default))
     }
 }
 
@@ -107,7 +106,8 @@ fn sample_body(sample: &SampleWebhook, now: Timestamp) -> String {
     let mut body = sample.body.to_owned();
     if !sample.id_placeholder.is_empty() {
         let random_replacement = |char: char| match char {
-            '0'..='9' => fastrand::digit(10),
+            // No zero, which cannot be the first digit of a number in JSON.
+            '0'..='9' => fastrand::char('1'..='9'),
             'a'..='z' => fastrand::lowercase(),
             'A'..='Z' => fastrand::uppercase(),
             other => other,
@@ -118,9 +118,22 @@ fn sample_body(sample: &SampleWebhook, now: Timestamp) -> String {
         );
     }
     if !sample.time_placeholder.is_empty() {
-        body = body.replace(sample.time_placeholder, &now.as_second().to_string());
+        body = body.replace(sample.time_placeholder, &same_format(sample.time_placeholder, now));
     }
     body
+}
+
+/// Writes `now` in the format of `example`: epoch seconds or milliseconds, or RFC 3339 with or without fraction and offset.
+fn same_format(example: &str, now: Timestamp) -> String {
+    let is_number = example.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match example.split('.').next().unwrap_or_default().len() {
+        13.. if is_number => now.as_millisecond().to_string(),
+        _ if is_number => now.as_second().to_string(),
+        _ => {
+            let text = now.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            if example.ends_with('Z') || example.contains('+') { format!("{text}Z") } else { text }
+        }
+    }
 }
 
 pub struct WebhookSender(reqwest::Client);
@@ -135,7 +148,7 @@ impl WebhookSender {
     }
 
     /// Sends `signed` and returns the status and the text of the response.
-    pub async fn send(&self, signed: SignedWebhook) -> Result<(u16, String), SendError> {
+    pub async fn send(&self, signed: WebhookRequest) -> Result<(u16, String), SendError> {
         let url = signed.url.to_string();
         let no_response = |error: reqwest::Error| SendError::NoResponse {
             url: url.clone(),
@@ -158,18 +171,17 @@ mod tests {
     use crate::providers;
 
     #[test]
-    fn samples_differ_in_id_and_keep_their_length() {
+    fn samples_differ_in_id() {
         let now = Timestamp::from_second(1_795_341_600).unwrap();
         for provider in providers::PROVIDERS {
-            let (first, second) = (sample_body(&provider.sample, now), sample_body(&provider.sample, now));
-            assert_eq!(first != second, !provider.sample.id_placeholder.is_empty(), "{}", provider.name);
-            assert_eq!(first.len(), provider.sample.body.len(), "{}", provider.name);
-            assert!(
-                serde_json::from_str::<serde::de::IgnoredAny>(&first).is_ok() || provider.name == "twilio"
-            );
-            assert!(provider.sample.body.contains(provider.sample.id_placeholder), "{}", provider.name);
+            for sample in provider.samples {
+                let (first, second) = (sample_body(sample, now), sample_body(sample, now));
+                assert_eq!(first != second, !sample.id_placeholder.is_empty(), "{}", provider.name);
+                let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&first).is_ok();
+                assert!(is_json || ["twilio", "mandrill"].contains(&provider.name), "{}", provider.name);
+            }
         }
-        let stripe = sample_body(&providers::stripe::STRIPE.sample, now);
+        let stripe = sample_body(&providers::payments::stripe::STRIPE.samples[0], now);
         assert!(stripe.contains("\"created\": 1795341600,") && stripe.contains("\"id\": \"evt_"), "{stripe}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The templates of provider stacks and pollers are generated. Their sources are YAML with a few placeholders for the values
 //! of the provider's constant, so that a source reads like the generated template. The templates of the event log, of
-//! delivery (`dispatch`) and of the front doors have no placeholders. `cloudformation/` contains the generated text of all templates.
+//! delivery (`dispatch`) and of the front doors have no placeholders. `cloudformation/` contains the generated text of the templates
+//! that differ; `hookbridge template` prints the template of any provider.
 
 use crate::providers::{self, PollingApi, Provider};
 
@@ -20,7 +21,9 @@ pub enum Template {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("unknown template '{0}'; expected one of: {names}", names = Template::all().into_iter().map(Template::name).collect::<Vec<_>>().join(", "))]
+#[error(
+    "unknown template '{0}'; expected a provider (`hookbridge providers` lists them), stripe-poller, sparkpost-poller, event-log, dispatch, front-door-alb or front-door-http-api"
+)]
 pub struct UnknownTemplate(String);
 
 impl Template {
@@ -76,7 +79,7 @@ fn provider_template(provider: &Provider) -> String {
             ("{{title}}", provider.title),
             ("{{source}}", provider.source),
             ("{{documentation}}", provider.documentation),
-            ("{{secret_parameter}}", provider.secret_parameter),
+            ("{{secret_parameter}}", &provider.secret_parameter()),
             ("{{secret_hint}}", provider.secret_hint),
         ],
     )
@@ -111,7 +114,7 @@ mod tests {
         for provider in providers::PROVIDERS {
             let text = provider_template(provider);
             assert!(!text.contains("{{"), "{}", provider.name);
-            assert!(text.contains(provider.secret_parameter));
+            assert!(text.contains(&provider.secret_parameter()));
             let poller = provider.polling.as_ref().map(|polling| poller_template(provider, polling));
             assert!(!poller.is_some_and(|text| text.contains("{{")), "{}", provider.name);
         }

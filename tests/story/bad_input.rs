@@ -3,7 +3,7 @@
 //! Requests are sent over a socket to a running server, because no client library would send most of them. `function.rs` tests
 //! requests that only a Function URL event can represent.
 
-use hookbridge::providers::{self, RawWebhook, RequestUrl};
+use hookbridge::providers::{self, RequestUrl, WebhookRequest};
 use hookbridge::secrets::Secret;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -220,8 +220,8 @@ fn a_stripe_timestamp_out_of_tolerance_is_401_in_both_directions() {
     let body = br#"{"id":"evt_1","object":"event","type":"charge.succeeded"}"#;
     let sign_at = |time: Timestamp| {
         let url = "https://x.example/".parse().unwrap();
-        let webhook = RawWebhook::post(url, http::HeaderMap::new(), bytes::Bytes::from_static(body));
-        stripe.signature_scheme.sign(&webhook, &Secret::new(SECRET), time).unwrap()
+        let request = WebhookRequest::post(url, &body[..]);
+        stripe.signature_scheme.signature(request, &Secret::new(SECRET), time).unwrap()
     };
     let post =
         |header: &str| server.post("stripe", &[JSON, ("stripe-signature", header.as_bytes())], body).status;
@@ -256,8 +256,9 @@ fn twilio_signature(server: &Server, path: &str, form: Option<&str>) -> String {
     let url: RequestUrl = format!("http://{}{path}", server.address).parse().unwrap();
     let media_type = if form.is_some() { FORM } else { JSON };
     let body = form.unwrap_or_default().to_owned();
-    let webhook = RawWebhook::post(url, RawWebhook::header_map([media_type]), body.into());
-    twilio.signature_scheme.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
+    let mut request = WebhookRequest::post(url, body);
+    request.add_header(media_type.0, String::from_utf8_lossy(media_type.1));
+    twilio.signature_scheme.signature(request, &Secret::new(SECRET), Timestamp::now()).unwrap()
 }
 
 #[test]
@@ -302,8 +303,9 @@ fn a_twilio_form_signature_does_not_cover_a_json_body() {
     let hash_signature = {
         let twilio = providers::find_provider("twilio").unwrap();
         let url: RequestUrl = format!("http://{}{path_with_hash}", server.address).parse().unwrap();
-        let webhook = RawWebhook::post(url, RawWebhook::header_map([JSON]), bytes::Bytes::from_static(json));
-        twilio.signature_scheme.sign(&webhook, &Secret::new(SECRET), Timestamp::now()).unwrap()
+        let mut request = WebhookRequest::post(url, &json[..]);
+        request.add_header(JSON.0, String::from_utf8_lossy(JSON.1));
+        twilio.signature_scheme.signature(request, &Secret::new(SECRET), Timestamp::now()).unwrap()
     };
     assert_eq!(post(&path_with_hash, JSON, &hash_signature, json), 202);
     assert_eq!(post(&path_with_hash, JSON, &hash_signature, br#"{"a":2}"#), 401);

@@ -9,6 +9,7 @@ mod actors;
 
 mod archive;
 mod bad_input;
+mod catalogue;
 mod claim_check;
 mod consumers;
 mod created_database;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use hookbridge::bridge::webhook_from_http_request;
 use hookbridge::event::{Detail, Event};
 use hookbridge::lambda::HttpRequest;
-use hookbridge::providers::sparkpost::SPARKPOST;
-use hookbridge::providers::{self, Form, HeaderFormat, Provider, RawWebhook, RequestUrl};
+use hookbridge::providers::email::sparkpost::SPARKPOST;
+use hookbridge::providers::{self, Form, Provider, RawWebhook, RequestUrl, WebhookRequest};
 use hookbridge::recorder;
 use hookbridge::secrets::Secret;
-use hookbridge::serve::test_webhook::{SignedWebhook, TestWebhook};
+use hookbridge::serve::test_webhook::TestWebhook;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -20,14 +20,21 @@ fn now() -> Timestamp {
     Timestamp::from_second(NOW).unwrap()
 }
 
+/// Providers whose schemes have nothing in common, and whose secrets are arbitrary text. `catalogue` tests every provider.
 fn any_provider() -> impl Strategy<Value = &'static Provider> {
-    prop::sample::select(providers::PROVIDERS.to_vec())
+    let names = ["github", "slack", "sparkpost", "square", "stripe", "twilio"];
+    prop::sample::select(names.map(|name| providers::find_provider(name).unwrap()).to_vec())
 }
 
 /// A provider that signs webhooks, rather than only sending its secret.
 fn any_signing_provider() -> impl Strategy<Value = &'static Provider> {
-    any_provider()
-        .prop_filter("signs", |p| !matches!(p.signature_scheme.header_format, HeaderFormat::Credentials))
+    any_provider().prop_filter("signs", |p| p.name != "sparkpost")
+}
+
+/// A secret of arbitrary bytes. It contains no line break, which would separate two keys.
+fn any_secret() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = prop_oneof![0..10_u8, 11..=255_u8];
+    prop::collection::vec(bytes, 1..80).prop_filter("not only a line break", |secret| secret != b"\r")
 }
 
 fn any_url() -> impl Strategy<Value = RequestUrl> {
@@ -41,21 +48,19 @@ fn any_body(min_length: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![bytes(), bytes().prop_map(|rest| [b"{", rest.as_slice()].concat())]
 }
 
-fn sign(provider: &'static Provider, secret: &[u8], url: RequestUrl, body: Vec<u8>) -> SignedWebhook {
+fn sign(provider: &'static Provider, secret: &[u8], url: RequestUrl, body: Vec<u8>) -> WebhookRequest {
     let webhook = TestWebhook { provider, event: None, body: Some(body.into()), url };
     webhook.sign(&Secret::new(secret), now()).unwrap()
 }
 
-fn is_verified(provider: &'static Provider, secret: &[u8], signed: &SignedWebhook) -> bool {
-    let headers = RawWebhook::header_map(signed.headers.iter().cloned());
-    let webhook = RawWebhook::post(signed.url.clone(), headers, signed.body.clone());
+fn is_verified(provider: &'static Provider, secret: &[u8], signed: &WebhookRequest) -> bool {
     provider
-        .parse_signature(webhook, now())
+        .parse_signature(signed.to_raw(), now())
         .is_ok_and(|unverified| unverified.verify(&Secret::new(secret)).is_ok())
 }
 
 /// The signed content of a body: Twilio signs the parameters of a form, not its encoding.
-fn signed_content(provider: &Provider, signed: &SignedWebhook) -> Vec<Vec<u8>> {
+fn signed_content(provider: &Provider, signed: &WebhookRequest) -> Vec<Vec<u8>> {
     let is_form =
         signed.headers.iter().any(|(name, value)| *name == "content-type" && value.ends_with("urlencoded"));
     if provider.name != "twilio" || !is_form {
@@ -122,12 +127,10 @@ proptest! {
     #[test]
     fn signed_samples_verify(
         provider in any_provider(),
-        secret in prop::collection::vec(any::<u8>(), 1..80),
+        secret in any_secret(),
         url in any_url(),
         body in any_body(0),
     ) {
-        // A secret that is only a line break is empty, and an empty secret verifies nothing.
-        prop_assume!(!Secret::new(secret.as_slice()).is_empty());
         let signed = sign(provider, &secret, url, body);
         prop_assert!(is_verified(provider, &secret, &signed));
     }
@@ -135,7 +138,7 @@ proptest! {
     #[test]
     fn a_flipped_bit_in_the_body_fails_verification(
         provider in any_signing_provider(),
-        secret in prop::collection::vec(any::<u8>(), 1..80),
+        secret in any_secret(),
         url in any_url(),
         body in any_body(1),
         at in any::<prop::sample::Index>(),
@@ -153,7 +156,7 @@ proptest! {
     #[test]
     fn a_flipped_bit_in_the_signature_fails_verification(
         provider in any_signing_provider(),
-        secret in prop::collection::vec(any::<u8>(), 1..80),
+        secret in any_secret(),
         url in any_url(),
         body in prop::collection::vec(any::<u8>(), 0..400),
         at in any::<prop::sample::Index>(),
@@ -190,7 +193,7 @@ proptest! {
     #[test]
     fn a_flipped_bit_in_the_secret_fails_verification(
         provider in any_provider(),
-        secret in prop::collection::vec(1..127_u8, 1..60),
+        secret in any_secret(),
         url in any_url(),
         body in prop::collection::vec(any::<u8>(), 0..400),
         at in any::<prop::sample::Index>(),
@@ -199,14 +202,15 @@ proptest! {
         let signed = sign(provider, &secret, url, body);
         let mut flipped = secret.clone();
         flipped[at.index(secret.len())] ^= 1 << bit;
-        // A trailing line break is not part of a secret, and an HMAC pads its key with zeros.
-        prop_assume!(!secret.ends_with(b"\n") && !flipped.ends_with(b"\n") && !flipped.ends_with(b"\0"));
+        // A line break is not part of a key, nor a carriage return at its end, and an HMAC pads its key with zeros.
+        let ends_alike = |secret: &[u8]| secret.ends_with(b"\0") || secret.ends_with(b"\r");
+        prop_assume!(!flipped.contains(&b'\n') && !ends_alike(&flipped) && !ends_alike(&secret));
         prop_assert!(!is_verified(provider, &flipped, &signed));
     }
 
     #[test]
     fn a_changed_url_fails_verification_if_the_url_is_signed(
-        secret in prop::collection::vec(any::<u8>(), 1..80),
+        secret in any_secret(),
         url in any_url(),
         body in "[A-Za-z]{1,9}=[a-z+%]{0,20}",
         suffix in "[a-z]{1,4}",
@@ -219,7 +223,7 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_in_the_url_fails_verification_if_the_url_is_signed(
-        secret in prop::collection::vec(any::<u8>(), 1..80),
+        secret in any_secret(),
         url in any_url(),
         body in any_body(1),
         at in any::<prop::sample::Index>(),
@@ -250,17 +254,16 @@ proptest! {
     #[test]
     fn a_function_url_event_preserves_every_byte(
         provider in any_signing_provider(),
-        secret in prop::collection::vec(1..127_u8, 1..60),
+        secret in any_secret(),
         url in any_url(),
         body in any_body(0),
     ) {
-        prop_assume!(!Secret::new(secret.as_slice()).is_empty());
         // Lambda does not distinguish an empty query from none.
         let query = url.query.filter(|query| !query.is_empty());
         let https = RequestUrl { scheme: "https", query, ..url };
         let signed = sign(provider, &secret, https, body);
         let headers: serde_json::Map<String, serde_json::Value> =
-            signed.headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
+            signed.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         let event = serde_json::json!({
             "version": "2.0",
             "rawPath": signed.url.path,
@@ -315,7 +318,8 @@ proptest! {
         let form = Form::parse(&bytes);
         prop_assert!(form.pairs().len() <= bytes.len());
         for provider in providers::PROVIDERS {
-            let headers = RawWebhook::header_map([(provider.signature_scheme.header, &bytes)]);
+            let names = ["authorization", "x-hub-signature-256", "stripe-signature", "x-webhook-signature"];
+            let headers = RawWebhook::header_map(names.map(|name| (name, &bytes)));
             let url: RequestUrl = "https://x.example/".parse().unwrap();
             let webhook = RawWebhook::post(url, headers, Bytes::from(bytes.clone()));
             let _ = provider.parse_signature(webhook, now());

@@ -203,7 +203,7 @@ fn a_provider_template_grants_least_privilege() {
 fn a_provider_template_has_sound_defaults_and_alarms() {
     for provider in providers::PROVIDERS.into_iter().filter(|p| !p.sends_batches()) {
         let text = Template::Provider(provider).text();
-        let secret = format!("  {}:\n    Type: String\n    NoEcho: true\n", provider.secret_parameter);
+        let secret = format!("  {}:\n    Type: String\n    NoEcho: true\n", provider.secret_parameter());
         assert!(text.contains(&secret), "{}: its secret parameter is not NoEcho", provider.name);
         for (parameter, default) in [
             ("EventBusName", "default"),

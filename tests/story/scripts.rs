@@ -68,7 +68,8 @@ fn send_webhook(url: &str, secret: &str) -> u16 {
     let provider = providers::find_provider("github").unwrap();
     let webhook = TestWebhook { provider, event: None, body: None, url: url.parse().unwrap() };
     let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
-    let headers: Vec<(&str, &[u8])> = signed.headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+    let headers: Vec<(&str, &[u8])> =
+        signed.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
     let bytes = raw_http::request("POST", "/", &signed.url.authority, &headers, &signed.body);
     let gateway = endpoint().trim_start_matches("http://").parse().unwrap();
     raw_http::exchange(gateway, &bytes).unwrap().status

@@ -10,7 +10,7 @@ use super::error::ApiError;
 use super::events::reader::LogReader;
 use super::{ApiRequest, ApiResponse, MAX_RESPONSE_BYTES, TokenScope, json_string_bytes};
 use crate::log::{EventLog, PageRequest, SortOrder};
-use crate::providers::sparkpost;
+use crate::providers::email::sparkpost;
 use cursor::SearchCursor;
 use parameters::{InvalidParameter, SearchApi, SearchRequest};
 

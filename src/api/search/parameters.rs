@@ -11,7 +11,7 @@ use super::SEARCH_PATHS;
 use super::cursor::SearchCursor;
 use crate::log::{COLUMNS, Search, ValueFormat};
 use crate::providers::Form;
-use crate::providers::sparkpost::SPARKPOST;
+use crate::providers::email::sparkpost::SPARKPOST;
 use crate::util::time::parse_timestamp_in_range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

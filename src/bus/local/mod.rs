@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, broadcast, oneshot, watch};
 use tokio::task::yield_now;
@@ -239,6 +240,16 @@ impl Bus for LocalBus {
             Ok(None) => Err(unavailable(format!("the writer thread of {} has stopped", self.path.display()))),
             Err(_) => Err(unavailable("the disk did not respond in time".into())),
         }
+    }
+
+    async fn publish_all(
+        &self,
+        events: &[Arc<Event>],
+        _max_request_bytes: usize,
+        deadline: Instant,
+    ) -> Vec<Result<(), AwsError>> {
+        // Enqueue all events before waiting for the first, so that they share a flush.
+        join_all(events.iter().map(|event| self.publish(event, deadline))).await
     }
 }
 

@@ -105,7 +105,7 @@ pub struct ServeFlags {
     /// Maximum number of webhooks in flight; further ones are answered 429 [default: 256].
     #[arg(long, env = "HOOKBRIDGE_CONCURRENCY", value_name = "NUMBER")]
     concurrency: Option<usize>,
-    /// Send the server a signed webhook of every provider, and a forged one, and print the outcomes.
+    /// Send the server a signed webhook of six providers, and a forged one, and print the outcomes.
     #[arg(long, env = "HOOKBRIDGE_DEMO", value_parser = FalseyValueParser::new())]
     demo: bool,
     /// Print JSON lines.
@@ -388,7 +388,7 @@ mod tests {
             |text: &str| error_message(ServeFlags { secret: vec![text.into()], ..ServeFlags::default() });
         insta::assert_snapshot!(secret("hunter2"), @"secret: expected PROVIDER=VALUE, for example github=...");
         insta::assert_snapshot!(secret("github="), @"secret: the secret of github is empty");
-        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: unknown provider 'gitlub'; the providers are: github, sparkpost, stripe, twilio");
+        insta::assert_snapshot!(secret("gitlub=hunter2"), @"secret: unknown provider 'gitlub'; similar names: github, gitlab; `hookbridge providers` lists all");
         insta::assert_snapshot!(error_message(ServeFlags { bus: Some("sqs".into()), ..ServeFlags::default() }), @"bus: invalid value 'sqs', expected local or eventbridge:NAME");
         let (file, flags) =
             flags_with_config_file("listen = \"127.0.0.1:1\"\n[secret]\ngithub = [\"hunter2\"]\n");

@@ -55,11 +55,11 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let deadline = Instant::now() + HANDLING_TIMEOUT;
     let (parts, body) = request.into_parts();
     let provider = route.endpoint.handler.provider;
-    // The handler rejects a request with another method or without a signature header, so such a request needs no permit, and
-    // its body is not read.
-    let may_be_signed =
-        provider.sends_with(&parts.method) && parts.headers.contains_key(provider.signature_scheme.header);
-    let (body, _permit) = if may_be_signed {
+    let urls = request_urls(&parts, route.public_url.as_ref());
+    // The handler rejects a request that cannot be a webhook or a handshake, so such a request needs no permit, and its body is
+    // not read.
+    let head = RawWebhook::new(parts.method, urls, parts.headers, Bytes::new());
+    let (body, _permit) = if provider.may_send(&head) {
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
             Err(rejected) => {
@@ -70,13 +70,12 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     } else {
         (Bytes::new(), None)
     };
-    let urls = request_urls(&parts, route.public_url.as_ref());
-    let webhook = RawWebhook::new(parts.method, urls, parts.headers, body);
-    let record = route.endpoint.handler.handle(webhook, None, deadline).await;
+    let record = route.endpoint.handler.handle(head.with_body(body), None, deadline).await;
     route.terminal.print_webhook(&record);
-    let WebhookResponse { status, extra_header, body } = record.response();
+    let WebhookResponse { status, media_type, headers, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, axum::response::AppendHeaders(extra_header), body).into_response()
+    (status, [(header::CONTENT_TYPE, media_type)], axum::response::AppendHeaders(headers), body)
+        .into_response()
 }
 
 /// The URL that the provider requested, which some providers sign. Behind a proxy the request arrives with another URL, which
@@ -94,12 +93,11 @@ fn request_urls(parts: &Parts, public_url: Option<&PublicUrl>) -> UrlSpellings {
 }
 
 async fn not_found() -> Response {
-    let endpoints = providers::PROVIDERS.map(|p| format!("/hooks/{}", p.name)).join(", ");
     let search_paths = crate::api::SEARCH_PATHS.join(", ");
     text_response(
         StatusCode::NOT_FOUND,
         &format!(
-            "Not Found. Paths: /, {endpoints}, /events, /consumers, /openapi.json, {search_paths}, /subscribers, /deliveries"
+            "Not Found. Paths: /, /hooks/PROVIDER (the providers are listed at /), /events, /consumers, /openapi.json, {search_paths}, /subscribers, /deliveries"
         ),
     )
 }

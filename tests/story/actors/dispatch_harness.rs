@@ -39,9 +39,14 @@ impl RecordingBus {
         self.is_down.store(is_down, Ordering::SeqCst);
     }
 
+    /// The events since the last call.
+    pub fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+
     /// The health events since the last call: the type without `hookbridge.subscriber.`, and the percentage.
     pub fn take(&self) -> Vec<String> {
-        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        let events = self.take_events();
         let text = |event: &Event| {
             let detail: Value = serde_json::from_str(event.detail.as_str()).unwrap();
             let percent = detail["percent"].as_i64().map(|percent| format!(" {percent}")).unwrap_or_default();

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hookbridge::providers::{self, RawWebhook};
+use hookbridge::providers::{self, WebhookRequest};
 use hookbridge::secrets::Secret;
 
 pub fn checkout() -> PathBuf {
@@ -52,8 +52,8 @@ pub fn github_signature(body: &[u8]) -> String {
 pub fn signature(provider: &str, secret: &str, url: &str, body: &[u8]) -> String {
     let provider = providers::find_provider(provider).unwrap();
     let body = bytes::Bytes::copy_from_slice(body);
-    let webhook = RawWebhook::post(url.parse().unwrap(), http::HeaderMap::new(), body);
-    provider.signature_scheme.sign(&webhook, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
+    let request = WebhookRequest::post(url.parse().unwrap(), body);
+    provider.signature_scheme.signature(request, &Secret::new(secret), jiff::Timestamp::now()).unwrap()
 }
 
 /// Calls `poll` until it returns a value, for at most 90 s.

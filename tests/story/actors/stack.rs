@@ -37,11 +37,12 @@ impl Stack {
         let polled_provider =
             self.provider.strip_suffix("-poller").map(|name| providers::find_provider(name).unwrap());
         let secret_parameter = match polled_provider.and_then(|provider| provider.polling.as_ref()) {
-            Some(polling) => polling.api_key_parameter,
-            None => providers::find_provider(self.provider).map_or("", |provider| provider.secret_parameter),
+            Some(polling) => polling.api_key_parameter.to_owned(),
+            None => providers::find_provider(self.provider)
+                .map_or(String::new(), providers::Provider::secret_parameter),
         };
         let base = [
-            (secret_parameter, secret),
+            (secret_parameter.as_str(), secret),
             ("CodeBucket", &self.bucket),
             ("CodeKey", "bridge.zip"),
             ("RedriveCodeKey", "redrive.zip"),
@@ -99,7 +100,7 @@ impl Stack {
         let webhook = TestWebhook { provider, event, body: Some(body.to_owned().into()), url: signed_url };
         let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
         let headers: Vec<(&str, &[u8])> =
-            signed.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let path = signed.url.query.as_ref().map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
         let bytes = raw_http::request("POST", &path, &url.authority, &headers, &signed.body);
         raw_http::exchange(gateway(), &bytes).expect("a response")

@@ -4,39 +4,34 @@
 //! signature `v0`, which only test events have. Stripe's own libraries reject timestamps that are more than 300 s old;
 //! hookbridge also rejects timestamps that are more than 300 s in the future.
 
-use super::{
-    Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
-    SampleWebhook, SignatureScheme, SignedContent, SigningPart, TimeFormat, TimestampTolerance, TypeFilter,
+use crate::providers::{
+    FieldLocation, HeaderFormat, HeaderSignature, Pagination, PollingApi, Provider, SampleWebhook,
+    SignatureFormat, SignatureScheme, SignedContent, SignedTimestamp, SigningPart, TimeFormat, TypeFilter,
 };
 
-/// Stripe signs `<timestamp>.<body>` with HMAC-SHA256 and sends `t=<timestamp>,v1=<signature>` with a hex signature. The
+/// Stripe signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `t=TIMESTAMP,v1=SIGNATURE` with a hex signature. The
 /// HMAC key is the whole secret, including `whsec_`.
 pub const STRIPE: Provider = Provider {
     name: "stripe",
     title: "Stripe",
     documentation: "https://docs.stripe.com/webhooks#verify-manually",
-    secret_parameter: "StripeWebhookSecret",
     secret_hint: "The signing secret (whsec_...) of the webhook endpoint, from Stripe's Workbench.",
     source: "stripe.com",
-    signature_scheme: SignatureScheme {
-        header: "stripe-signature",
-        header_format: HeaderFormat::Pairs { timestamp_key: "t", signature_key: "v1" },
-        algorithms: &[Algorithm::HmacSha256],
-        encoding: Encoding::Hex,
+    signature_scheme: SignatureScheme::Header(HeaderSignature {
+        headers: &["stripe-signature"],
+        header_format: HeaderFormat::List(','),
+        signatures: &[SignatureFormat::hmac_sha256("v1=")],
         signed_content: SignedContent::Parts(&[
             SigningPart::Timestamp,
             SigningPart::Literal("."),
             SigningPart::Body,
         ]),
-        timestamp_tolerance: Some(TimestampTolerance { past_seconds: 300, future_seconds: 300 }),
-        body_hash_parameter: None,
-    },
-    sends_get: false,
-    body_format: BodyFormat::Json,
-    event_type: Some(FieldLocation::Body("type")),
-    default_event_type: "stripe-webhook-lambda",
-    delivery_id: Some(FieldLocation::Body("id")),
-    event_time: Some(FieldLocation::Body("created")),
+        timestamp: Some(SignedTimestamp::in_signature_header("t=")),
+        ..HeaderSignature::HMAC_SHA256
+    }),
+    event_type: Some(FieldLocation::Body("/type")),
+    delivery_id: Some(FieldLocation::Body("/id")),
+    event_time: Some(FieldLocation::Body("/created")),
     polling: Some(PollingApi {
         documentation: "https://docs.stripe.com/api/events/list",
         base_url: "https://api.stripe.com",
@@ -54,7 +49,7 @@ pub const STRIPE: Provider = Provider {
         pagination: Pagination::AfterLastId("starting_after"),
         retention_days: 30,
     }),
-    sample: SampleWebhook {
+    samples: &[SampleWebhook {
         event_type: "charge.succeeded",
         body: r#"{
   "id": "evt_1NG8Du2eZvKYlo2CUI79vXWy",
@@ -76,5 +71,7 @@ pub const STRIPE: Provider = Provider {
 }"#,
         id_placeholder: "1NG8Du2eZvKYlo2CUI79vXWy",
         time_placeholder: "1686089970",
-    },
+        ..SampleWebhook::EMPTY
+    }],
+    ..Provider::JSON
 };

@@ -1,4 +1,4 @@
-//! Twilio: calls, messages, and the JSON events of Twilio's debugger.
+//! Twilio: calls, messages, the events of Twilio's debugger, and Event Streams.
 //!
 //! Twilio signs the URL that the operator configured, with its user and password if it has them. The signature covers the body
 //! in one of two ways. For a form, the signed content includes the form's parameters. For any other body, the URL's parameter
@@ -7,24 +7,25 @@
 //!
 //! A webhook that is configured with GET has no body; its parameters are in the query, which the signature covers with the URL.
 //!
-//! The `Detail` of a JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
+//! Event Streams sends a JSON array, each element of which becomes an event. The `Detail` of any other JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
 //! repeated name. If the field `PayloadType` is `application/json`, the field `Payload` is not a string but its JSON value.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use super::translate::JSON_MEDIA_TYPE;
-use super::{
-    Algorithm, BodyFormat, Encoding, FieldLocation, Form, HeaderFormat, Provider, RawWebhook, RequestUrl,
-    SampleWebhook, SignatureScheme, SignedContent, SigningInput, TranslationError, VerificationError,
-    VerifiedWebhook,
+use crate::event::{Detail, array_elements};
+use crate::providers::translate::details_of_elements;
+use crate::providers::{
+    BodyFormat, Details, Encoding, FieldLocation, Form, HeaderSignature, JSON_MEDIA_TYPE, Provider,
+    RawWebhook, RequestUrl, SampleWebhook, SignatureFormat, SignatureScheme, SignedContent, SigningInput,
+    TranslationError, VerificationError, VerifiedWebhook,
 };
-use crate::event::Detail;
 
 const BODY_HASH_PARAMETER: &str = "bodySHA256";
 
@@ -49,35 +50,37 @@ pub const TWILIO: Provider = Provider {
     name: "twilio",
     title: "Twilio",
     documentation: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",
-    secret_parameter: "TwilioWebhookSecret",
     secret_hint: "The auth token of the Twilio account.",
     source: "twilio.com",
-    signature_scheme: SignatureScheme {
-        header: "x-twilio-signature",
-        header_format: HeaderFormat::Prefixed(""),
-        algorithms: &[Algorithm::HmacSha1, Algorithm::HmacSha256],
+    signature_scheme: SignatureScheme::Header(HeaderSignature {
+        headers: &["x-twilio-signature"],
+        signatures: &[SignatureFormat::hmac_sha1(""), SignatureFormat::hmac_sha256("")],
         encoding: Encoding::Base64,
         signed_content: SignedContent::Custom(signing_input),
-        timestamp_tolerance: None,
         body_hash_parameter: Some(BODY_HASH_PARAMETER),
-    },
+        ..HeaderSignature::HMAC_SHA256
+    }),
     sends_get: true,
-    body_format: BodyFormat::Custom(parse_detail),
-    event_type: None,
-    default_event_type: "twilio-webhook-lambda",
-    delivery_id: Some(FieldLocation::Header("i-twilio-idempotency-token")),
-    event_time: Some(FieldLocation::Body("Timestamp")),
-    polling: None,
-    sample: SampleWebhook {
+    body_format: BodyFormat::Custom(parse_details),
+    event_type: Some(FieldLocation::Element("/type")),
+    delivery_id: Some(FieldLocation::FirstOf(&[
+        FieldLocation::Element("/id"),
+        FieldLocation::Header("i-twilio-idempotency-token"),
+    ])),
+    event_time: Some(FieldLocation::FirstOf(&[
+        FieldLocation::Element("/time"),
+        FieldLocation::Body("/Timestamp"),
+    ])),
+    samples: &[SampleWebhook {
         event_type: "twilio-webhook-lambda",
         body: "AccountSid=AC00000000000000000000000000000001&From=%2B14158675310&To=%2B18005551212&Body=Hello+there&MessageSid=SM00000000000000000000000000000001&NumMedia=0",
-        id_placeholder: "",
-        time_placeholder: "",
-    },
+        ..SampleWebhook::EMPTY
+    }],
+    ..Provider::JSON
 };
 
 /// The byte strings that Twilio may have signed for this request.
-fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError> {
+fn signing_input(webhook: &RawWebhook, _timestamp: &str) -> Result<SigningInput, VerificationError> {
     let is_form = webhook.is_form();
     if webhook.is_get() && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
@@ -91,7 +94,7 @@ fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError
     if form.pairs().iter().any(|(name, value)| name.is_empty() && value.is_empty()) {
         return Err(VerificationError::BodyNotSigned);
     }
-    let suffix = signed_parameters(&form);
+    let suffix = Bytes::from(form.sorted_text());
     let body_hash = hex::encode(Sha256::digest(webhook.body()));
     let needs_body_hash = !is_form && !webhook.body().is_empty();
     let urls: Vec<_> = webhook
@@ -111,7 +114,8 @@ fn signing_input(webhook: &RawWebhook) -> Result<SigningInput, VerificationError
     if prefixes.is_empty() || (webhook.is_get() && is_recorded_form()) {
         return Err(VerificationError::BodyNotSigned);
     }
-    Ok(SigningInput { prefixes, suffix })
+    let alternatives = prefixes.into_iter().map(|prefix| vec![Bytes::from(prefix), suffix.clone()]);
+    Ok(SigningInput(alternatives.collect()))
 }
 
 /// The spellings of `url` that Twilio may sign.
@@ -157,22 +161,15 @@ fn has_valid_body_hash(url: &RequestUrl, body_hash: &str) -> Option<bool> {
     Some(hashes.next().is_none() && is_last && hash.eq_ignore_ascii_case(body_hash))
 }
 
-fn signed_parameters(form: &Form) -> Vec<u8> {
-    let mut values_by_name: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
-    for (name, value) in form.pairs() {
-        values_by_name.entry(name).or_default().insert(value);
-    }
-    let pieces =
-        values_by_name.iter().flat_map(|(name, values)| values.iter().flat_map(move |v| [*name, *v]));
-    pieces.collect::<Vec<_>>().concat()
-}
-
-/// The `Detail` of a verified webhook.
-fn parse_detail(webhook: &VerifiedWebhook) -> Result<Detail, TranslationError> {
+/// The `Detail` of a verified webhook, or of each event of Event Streams.
+fn parse_details(webhook: &VerifiedWebhook) -> Result<Details, TranslationError> {
     if webhook.is_json() {
-        Ok(Detail::from_bytes(webhook.body().clone())?)
+        match std::str::from_utf8(webhook.body()).ok().and_then(array_elements) {
+            Some(elements) => details_of_elements(webhook.body(), elements),
+            None => Ok(Details::One(Detail::from_bytes(webhook.body().clone())?)),
+        }
     } else if webhook.is_form() {
-        form_detail(&Form::parse(webhook.body()))
+        form_detail(&Form::parse(webhook.body())).map(Details::One)
     } else {
         Err(TranslationError::UnsupportedContentType)
     }
@@ -229,8 +226,11 @@ mod tests {
     fn a_url_without_its_trailing_slash_verifies() {
         let signed_urls = |url: &str| {
             let webhook = RawWebhook::post(url.parse().unwrap(), HeaderMap::new(), Vec::new().into());
-            let prefixes = signing_input(&webhook).ok().unwrap().prefixes;
-            prefixes.into_iter().map(|prefix| String::from_utf8(prefix).unwrap()).collect::<Vec<_>>()
+            let prefixes = signing_input(&webhook, "").ok().unwrap().0;
+            prefixes
+                .into_iter()
+                .map(|pieces| String::from_utf8(pieces[0].to_vec()).unwrap())
+                .collect::<Vec<_>>()
         };
         for query in ["", "?shop=1"] {
             let expected =
@@ -249,8 +249,11 @@ mod tests {
                 ("content-type", "application/x-www-form-urlencoded"),
             ]);
             let webhook = RawWebhook::post("https://a.example/".parse().unwrap(), headers, body.into());
-            let prefixes = signing_input(&webhook).ok().unwrap().prefixes;
-            prefixes.into_iter().map(|prefix| String::from_utf8(prefix).unwrap()).collect::<Vec<_>>()
+            let prefixes = signing_input(&webhook, "").ok().unwrap().0;
+            prefixes
+                .into_iter()
+                .map(|pieces| String::from_utf8(pieces[0].to_vec()).unwrap())
+                .collect::<Vec<_>>()
         };
         let small = prefixes("p-w", b"a=1".to_vec());
         assert_eq!((small.len(), small[0].as_str()), (12, "https://me:p-w@a.example/"));

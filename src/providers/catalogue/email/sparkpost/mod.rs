@@ -8,9 +8,9 @@ mod search_result;
 
 pub use search_result::{message_event_json, summary_json};
 
-use super::{
-    Algorithm, BodyFormat, Encoding, FieldLocation, HeaderFormat, Pagination, PollingApi, Provider,
-    SampleWebhook, SignatureScheme, SignedContent, TimeFormat, TypeFilter,
+use crate::providers::{
+    BodyFormat, FieldLocation, Pagination, PollingApi, Provider, SampleWebhook, SecretLocation,
+    SignatureScheme, TimeFormat, TypeFilter,
 };
 
 /// SparkPost signs nothing. It sends configured credentials: `Basic` with a user and a password, or `Bearer` with a
@@ -20,24 +20,11 @@ pub const SPARKPOST: Provider = Provider {
     name: "sparkpost",
     title: "SparkPost",
     documentation: "https://developers.sparkpost.com/api/webhooks/",
-    secret_parameter: "SparkPostWebhookSecret",
     secret_hint: "The credentials that SparkPost or Bird sends: user:password for basic authentication, or a fixed bearer token.",
     source: "sparkpost.com",
-    signature_scheme: SignatureScheme {
-        header: "authorization",
-        header_format: HeaderFormat::Credentials,
-        algorithms: &[Algorithm::PlainSecret],
-        encoding: Encoding::Base64,
-        signed_content: SignedContent::Parts(&[]),
-        timestamp_tolerance: None,
-        body_hash_parameter: None,
-    },
-    sends_get: false,
+    signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Bearer, SecretLocation::Basic]),
     body_format: BodyFormat::Batch(&batch::BATCH_FORMAT),
-    event_type: None,
-    default_event_type: "sparkpost-webhook",
     delivery_id: Some(FieldLocation::Header("x-messagesystems-batch-id")),
-    event_time: None,
     polling: Some(PollingApi {
         documentation: "https://developers.sparkpost.com/api/events/",
         base_url: "https://api.sparkpost.com",
@@ -55,10 +42,11 @@ pub const SPARKPOST: Provider = Provider {
         pagination: Pagination::NextLink,
         retention_days: 10,
     }),
-    sample: SampleWebhook {
+    samples: &[SampleWebhook {
         event_type: "delivery",
         body: r#"[{"msys":{"message_event":{"type":"delivery","event_id":"92356927693813856","timestamp":"1454442600","message_id":"000443ee14578172be22","rcpt_to":"recipient@example.com","friendly_from":"sender@example.com","subject":"Summer deals are here!","campaign_id":"Example Campaign Name","subaccount_id":"101"}}}]"#,
         id_placeholder: "92356927693813856",
-        time_placeholder: "",
-    },
+        ..SampleWebhook::EMPTY
+    }],
+    ..Provider::JSON
 };

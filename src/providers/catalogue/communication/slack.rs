@@ -1,0 +1,69 @@
+//! Slack webhooks.
+//!
+//! Slack waits 3 s for a response. Retries: three retries: almost at once, after 1 minute, after 5 minutes, with the
+//! same event_id; with Delayed Events switched on, then hourly for 24 hours; a non-2xx answer with X-Slack-No-Retry:
+//! 1 stops them; more than 95 % failures within 60 minutes disable the subscription.
+
+use crate::providers::{
+    FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
+    SignedAnswer, SignedContent, SignedTimestamp, SigningPart,
+};
+
+/// Slack signs every HTTP request of an app with HMAC-SHA256 over the text v0:{timestamp}:{body}. The signature is
+/// hex after v0= in X-Slack-Signature, the timestamp is Unix seconds in X-Slack-Request-Timestamp. Slack waits 3
+/// seconds, then tries again three times: at once, after one minute and after five minutes, with the attempt in
+/// X-Slack-Retry-Num. Slash commands and interactivity use the same signature over form bodies.
+pub const SLACK: Provider = Provider {
+    name: "slack",
+    title: "Slack",
+    documentation: "https://docs.slack.dev/authentication/verifying-requests-from-slack/",
+    secret_hint: "The Signing Secret of the Slack app (32 hexadecimal digits, used as text), at api.slack.com/apps, Basic Information, App Credentials; not the bot token and not the old verification token.",
+    source: "slack.com",
+    signature_scheme: SignatureScheme::Header(HeaderSignature {
+        headers: &["x-slack-signature"],
+        signatures: &[SignatureFormat::hmac_sha256("v0=")],
+        signed_content: SignedContent::Parts(&[
+            SigningPart::Literal("v0:"),
+            SigningPart::Timestamp,
+            SigningPart::Literal(":"),
+            SigningPart::Body,
+        ]),
+        timestamp: Some(SignedTimestamp::in_header(&["x-slack-request-timestamp"])),
+        ..HeaderSignature::HMAC_SHA256
+    }),
+    handshakes: &[Handshake::Signed {
+        location: FieldLocation::Body("/type"),
+        value: "url_verification",
+        answer: SignedAnswer::Text("/challenge"),
+    }],
+    event_type: Some(FieldLocation::FirstOf(&[
+        FieldLocation::Body("/event/type"),
+        FieldLocation::Body("/type"),
+    ])),
+    delivery_id: Some(FieldLocation::Body("/event_id")),
+    event_time: Some(FieldLocation::Body("/event_time")),
+    samples: &[
+        SampleWebhook {
+            event_type: "app_mention",
+            body: r#"{"token":"a1B2c3D4e5F6g7H8i9J0kLmN","team_id":"T0EXAMPLE1","api_app_id":"A0EXAMPLE1","event":{"user":"U0EXAMPLE1","type":"app_mention","ts":"1764460800.000100","text":"<@U0EXAMPLE9> is the deploy done?","channel":"C0EXAMPLE1","event_ts":"1764460800.000100"},"type":"event_callback","event_id":"Ev0EXAMPLE01","event_time":1764460800,"authorizations":[{"enterprise_id":null,"team_id":"T0EXAMPLE1","user_id":"U0EXAMPLE9","is_bot":true}],"is_ext_shared_channel":false}"#,
+            id_placeholder: "Ev0EXAMPLE01",
+            time_placeholder: "1764460800",
+            ..SampleWebhook::EMPTY
+        },
+        SampleWebhook {
+            event_type: "message",
+            body: r#"{"token":"a1B2c3D4e5F6g7H8i9J0kLmN","team_id":"T0EXAMPLE1","api_app_id":"A0EXAMPLE1","event":{"type":"message","channel":"C0EXAMPLE1","user":"U0EXAMPLE2","text":"Build 214 is green","ts":"1764460860.000200","event_ts":"1764460860.000200","channel_type":"channel"},"type":"event_callback","event_id":"Ev0EXAMPLE02","event_time":1764460860}"#,
+            id_placeholder: "Ev0EXAMPLE02",
+            time_placeholder: "1764460860",
+            ..SampleWebhook::EMPTY
+        },
+        SampleWebhook {
+            event_type: "reaction_added",
+            body: r#"{"token":"a1B2c3D4e5F6g7H8i9J0kLmN","team_id":"T0EXAMPLE1","api_app_id":"A0EXAMPLE1","event":{"type":"reaction_added","user":"U0EXAMPLE3","reaction":"eyes","item_user":"U0EXAMPLE2","item":{"type":"message","channel":"C0EXAMPLE1","ts":"1764460860.000200"},"event_ts":"1764460920.000300"},"type":"event_callback","event_id":"Ev0EXAMPLE03","event_time":1764460920}"#,
+            id_placeholder: "Ev0EXAMPLE03",
+            time_placeholder: "1764460920",
+            ..SampleWebhook::EMPTY
+        },
+    ],
+    ..Provider::JSON
+};

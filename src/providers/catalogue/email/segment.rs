@@ -1,0 +1,54 @@
+//! Segment webhooks.
+//!
+//! Retries: classic: requests that got 5xx are repeated for up to 4 hours. Actions: not confirmed.
+
+use crate::providers::{
+    FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
+};
+
+/// Segment signs the body with HMAC-SHA1 and sends the signature in hex in X-Signature, if a shared secret is set.
+/// The body is one event, or an array of events if batching is enabled. In a batch, Segment signs only the first
+/// event, so hookbridge rejects batches: disable batching in the mapping. Segment's classic Webhooks destination
+/// signs in the same way and sends single events.
+pub const SEGMENT: Provider = Provider {
+    name: "segment",
+    title: "Segment",
+    documentation: "https://www.twilio.com/docs/segment/connections/destinations/catalog/actions-webhook",
+    secret_hint: "The shared secret that you set in the settings of Segment's Webhooks (Actions) destination.",
+    source: "segment.com",
+    signature_scheme: SignatureScheme::Header(HeaderSignature {
+        headers: &["x-signature"],
+        signatures: &[SignatureFormat::hmac_sha1("")],
+        ..HeaderSignature::HMAC_SHA256
+    }),
+    weakness: Some(
+        "No timestamp is signed, so a captured request can be sent again. In a batch, only the first event is signed. HMAC-SHA1.",
+    ),
+    event_type: Some(FieldLocation::Body("/type")),
+    delivery_id: Some(FieldLocation::Body("/messageId")),
+    event_time: Some(FieldLocation::Body("/timestamp")),
+    samples: &[
+        SampleWebhook {
+            event_type: "track",
+            body: r#"{"type":"track","event":"Order Completed","messageId":"ajs-next-1793000000123-0a1b2c3d","userId":"user_1001","anonymousId":"5f0c2a4e-8d1b-4f3a-9c6e-0a1b2c3d4e5f","properties":{"order_id":"1001","revenue":39.95,"currency":"EUR"},"context":{"ip":"203.0.113.7","library":{"name":"analytics.js","version":"next-1.70.0"}},"timestamp":"2026-10-26T06:13:20.123Z","receivedAt":"2026-10-26T06:13:20.400Z"}"#,
+            id_placeholder: "ajs-next-1793000000123-0a1b2c3d",
+            time_placeholder: "2026-10-26T06:13:20.123Z",
+            ..SampleWebhook::EMPTY
+        },
+        SampleWebhook {
+            event_type: "identify",
+            body: r#"{"type":"identify","messageId":"ajs-next-1793000060456-1b2c3d4e","userId":"user_1001","traits":{"email":"alice@example.com","plan":"pro"},"context":{"ip":"203.0.113.7"},"timestamp":"2026-10-26T06:14:20.456Z"}"#,
+            id_placeholder: "ajs-next-1793000060456-1b2c3d4e",
+            time_placeholder: "2026-10-26T06:14:20.456Z",
+            ..SampleWebhook::EMPTY
+        },
+        SampleWebhook {
+            event_type: "page",
+            body: r#"{"type":"page","messageId":"ajs-next-1793000120789-2c3d4e5f","anonymousId":"5f0c2a4e-8d1b-4f3a-9c6e-0a1b2c3d4e5f","name":"Pricing","properties":{"path":"/pricing","title":"Pricing","url":"https://www.example.com/pricing"},"timestamp":"2026-10-26T06:15:20.789Z"}"#,
+            id_placeholder: "ajs-next-1793000120789-2c3d4e5f",
+            time_placeholder: "2026-10-26T06:15:20.789Z",
+            ..SampleWebhook::EMPTY
+        },
+    ],
+    ..Provider::JSON
+};

@@ -1,0 +1,6 @@
+//! Identity and sign-in.
+
+pub mod auth0;
+pub mod fusionauth;
+pub mod okta;
+pub mod workos;

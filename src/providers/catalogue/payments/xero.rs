@@ -1,0 +1,48 @@
+//! Xero webhooks.
+//!
+//! Xero waits 5 s for a response. Retries: repeated with decreasing frequency for up to 24 hours; then the webhook is
+//! disabled.
+
+use crate::providers::{
+    Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
+};
+
+/// Xero signs the raw body with HMAC-SHA256 and sends it base64-encoded in `x-xero-signature`. Events come in batches
+/// in `events`, without an id of their own. Xero wants status 200 without body and without cookies within 5 seconds,
+/// and 401 for a bad signature; it disables the webhook after 24 hours of failures. When a webhook is saved, Xero
+/// sends an intent-to-receive series with an empty `events` array, some of it wrongly signed on purpose.
+pub const XERO: Provider = Provider {
+    name: "xero",
+    title: "Xero",
+    documentation: "https://developer.xero.com/documentation/webhooks/configuring-your-server",
+    secret_hint: "The webhooks key of the app, a base64-looking string used as text: developer.xero.com, My Apps, the app, Webhooks, Webhooks key.",
+    source: "xero.com",
+    signature_scheme: SignatureScheme::Header(HeaderSignature {
+        headers: &["x-xero-signature"],
+        encoding: Encoding::Base64,
+        ..HeaderSignature::HMAC_SHA256
+    }),
+    weakness: Some("No timestamp and no event id: a captured request can be replayed."),
+    split: Some("/events"),
+    event_type: Some(FieldLocation::Joined(&[
+        FieldLocation::Body("/eventCategory"),
+        FieldLocation::Body("/eventType"),
+    ])),
+    event_time: Some(FieldLocation::Body("/eventDateUtc")),
+    success: SuccessResponse { status: 200, body: "" },
+    samples: &[
+        SampleWebhook {
+            event_type: "INVOICE.UPDATE",
+            body: r#"{"events":[{"resourceUrl":"https://api.xero.com/api.xro/2.0/Invoices/717f2bfc-c6d4-41fd-b238-3f2f0c0cf777","resourceId":"717f2bfc-c6d4-41fd-b238-3f2f0c0cf777","eventDateUtc":"2026-11-20T01:15:39.902","eventType":"UPDATE","eventCategory":"INVOICE","tenantId":"c2cc9b6e-9458-4c7d-93cc-f02b81b0594f","tenantType":"ORGANISATION"}],"firstEventSequence":1,"lastEventSequence":1,"entropy":"S0EXAMPLEENTROPY0001"}"#,
+            time_placeholder: "2026-11-20T01:15:39.902",
+            ..SampleWebhook::EMPTY
+        },
+        SampleWebhook {
+            event_type: "CONTACT.CREATE",
+            body: r#"{"events":[{"resourceUrl":"https://api.xero.com/api.xro/2.0/Contacts/9b3f5d7e-1a2b-4c3d-8e4f-000000000001","resourceId":"9b3f5d7e-1a2b-4c3d-8e4f-000000000001","eventDateUtc":"2026-11-20T02:03:04.5","eventType":"CREATE","eventCategory":"CONTACT","tenantId":"c2cc9b6e-9458-4c7d-93cc-f02b81b0594f","tenantType":"ORGANISATION"}],"firstEventSequence":2,"lastEventSequence":2,"entropy":"S0EXAMPLEENTROPY0002"}"#,
+            time_placeholder: "2026-11-20T02:03:04.5",
+            ..SampleWebhook::EMPTY
+        },
+    ],
+    ..Provider::JSON
+};
