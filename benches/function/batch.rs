@@ -19,7 +19,7 @@ pub async fn compare(aws: &stub::Aws) {
     let config = config.to_builder().endpoint_url(aws.url.replace("localhost", "127.0.0.1")).build();
     let sparkpost = providers::find_provider("sparkpost").unwrap();
     let function = BridgeFunction {
-        handler: WebhookHandler {
+        handlers: vec![WebhookHandler {
             provider: sparkpost,
             secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
             bus: EventBridge::new(&config, "default".into()),
@@ -27,7 +27,7 @@ pub async fn compare(aws: &stub::Aws) {
             overflow_store: None,
             spill_queue: None,
             archive: Some(Archive::S3(S3Archive::new(&config, "archive".into(), "raw/".into()))),
-        },
+        }],
         public_url: None,
         function_name: "function".into(),
         refusal_log_limiter: RefusalLogLimiter::new(1),

@@ -16,7 +16,7 @@ const ITERATIONS: usize = 3000;
 pub async fn compare(aws: &stub::Aws) {
     let config = stub_config(aws).await;
     let function = BridgeFunction {
-        handler: WebhookHandler {
+        handlers: vec![WebhookHandler {
             provider: providers::find_provider("github").unwrap(),
             secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
             bus: EventBridge::new(&config, "default".into()),
@@ -24,7 +24,7 @@ pub async fn compare(aws: &stub::Aws) {
             overflow_store: None,
             spill_queue: None,
             archive: None,
-        },
+        }],
         public_url: None,
         function_name: "function".into(),
         refusal_log_limiter: RefusalLogLimiter::new(1),

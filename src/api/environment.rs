@@ -22,9 +22,7 @@ impl FeedEnvironment {
     ///
     /// # Errors
     /// The first variable with an invalid value.
-    pub fn from_variables(
-        variable: impl Fn(&'static str) -> Option<String>,
-    ) -> Result<Self, EnvironmentError> {
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         Ok(Self {
             is_streaming: variables.boolean("RESPONSE_STREAM")?,

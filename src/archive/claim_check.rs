@@ -13,6 +13,7 @@ use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::{Detail, Event};
 
 /// The S3 bucket that stores the `detail` of events that are too large for a `PutEvents` entry.
+#[derive(Clone)]
 pub struct ClaimCheckStore {
     client: aws_sdk_s3::Client,
     bucket: String,

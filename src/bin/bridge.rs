@@ -21,21 +21,22 @@ fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let environment = BridgeEnvironment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
+    let bus = EventBridge::new(&config, environment.bus);
+    let overflow_store = environment.overflow_bucket.map(|bucket| ClaimCheckStore::new(&config, bucket));
+    let spill_queue = environment.spill_queue_url.map(|url| SpillQueue::new(&config, url));
+    let archive =
+        environment.archive.map(|(bucket, prefix)| Archive::S3(S3Archive::new(&config, bucket, prefix)));
+    let handlers = environment.providers.into_iter().map(|(provider, secret_arn)| WebhookHandler {
+        provider,
+        secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn), environment.cache_ttls),
+        bus: bus.clone(),
+        max_entry_bytes: environment.max_entry_bytes,
+        overflow_store: overflow_store.clone(),
+        archive: archive.clone(),
+        spill_queue: spill_queue.clone(),
+    });
     let function = Arc::new(BridgeFunction {
-        handler: WebhookHandler {
-            provider: environment.provider,
-            secrets: CachedSecrets::new(
-                SecretsManager::new(&config, environment.secret_arn),
-                environment.cache_ttls,
-            ),
-            bus: EventBridge::new(&config, environment.bus),
-            max_entry_bytes: environment.max_entry_bytes,
-            overflow_store: environment.overflow_bucket.map(|bucket| ClaimCheckStore::new(&config, bucket)),
-            archive: environment
-                .archive
-                .map(|(bucket, prefix)| Archive::S3(S3Archive::new(&config, bucket, prefix))),
-            spill_queue: environment.spill_queue_url.map(|url| SpillQueue::new(&config, url)),
-        },
+        handlers: handlers.collect(),
         public_url: environment.public_url,
         function_name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
         refusal_log_limiter: RefusalLogLimiter::new(environment.concurrency),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::archive::parse_s3_location;
 use crate::lambda::{EnvironmentError, Variables};
-use crate::providers::{self, Provider, PublicUrl};
+use crate::providers::{self, GENERIC_SETTINGS, GenericSettings, Provider, PublicUrl};
 use crate::secrets::CacheTtls;
 
 /// Default size limit of a `PutEvents` entry, in bytes. EventBridge accepts entries of this size in every region.
@@ -23,10 +23,9 @@ const MAX_GRACE_SECONDS: i64 = 31_536_000;
 /// Configuration of the function `bridge`.
 #[derive(Debug)]
 pub struct BridgeEnvironment {
-    /// `PROVIDER`: the provider that sends the webhooks.
-    pub provider: &'static Provider,
-    /// `WEBHOOK_SECRET_ARN`: the ARN of the Secrets Manager secret with which the provider signs webhooks.
-    pub secret_arn: String,
+    /// The providers that send webhooks, each with the ARN of the Secrets Manager secret with which it signs them: `PROVIDER` and
+    /// `WEBHOOK_SECRET_ARN`; or `PROVIDERS`, and for each provider `WEBHOOK_SECRET_ARN_<NAME>` or `WEBHOOK_SECRET_ARN_<NUMBER>`.
+    pub providers: Vec<(&'static Provider, String)>,
     /// `EVENT_BUS_NAME`: the name or ARN of the EventBridge bus; `default` when unset.
     pub bus: String,
     /// `MAX_ENTRY_BYTES`: the size limit of a `PutEvents` entry, in bytes; 262,144 when unset.
@@ -53,7 +52,7 @@ impl BridgeEnvironment {
     ///
     /// # Errors
     /// When a variable is missing or invalid. The error names the first such variable.
-    pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    pub fn load(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let seconds = |name, default: Duration, max: i64| {
@@ -61,9 +60,7 @@ impl BridgeEnvironment {
             let seconds = variables.integer(name, default, 0..=max, "seconds")?;
             Ok(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
         };
-        let provider =
-            providers::find_provider(&variables.require("PROVIDER", "the provider of the webhooks")?)
-                .map_err(|error| invalid("PROVIDER", error.to_string()))?;
+        let providers = load_providers(&variables)?;
         let max_entry_bytes = match variables.get("MAX_ENTRY_BYTES") {
             None => DEFAULT_MAX_ENTRY_BYTES,
             Some(text) => {
@@ -78,13 +75,11 @@ impl BridgeEnvironment {
         if let Some(url) = spill_queue_url.as_ref().filter(|url| !url.starts_with("http")) {
             return Err(invalid("SPILL_QUEUE_URL", format!("'{url}' is not the URL of an SQS queue")));
         }
-        let archive = parse_archive(provider, variables.get("ARCHIVE_URL"))
+        let archive = parse_archive(&providers, variables.get("ARCHIVE_URL"))
             .map_err(|problem| invalid("ARCHIVE_URL", problem))?;
         let defaults = CacheTtls::default();
         Ok(Self {
-            provider,
-            secret_arn: variables
-                .require("WEBHOOK_SECRET_ARN", "the Secrets Manager secret that signs the webhooks")?,
+            providers,
             bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
             max_entry_bytes,
             public_url,
@@ -113,14 +108,111 @@ impl BridgeEnvironment {
     }
 }
 
-/// Parses `ARCHIVE_URL`, which is required if the provider sends batches.
-fn parse_archive(provider: &Provider, url: Option<String>) -> Result<Option<(String, String)>, String> {
+/// The `PROVIDER` that the variables `GENERIC_*` describe.
+const GENERIC: &str = "generic";
+
+/// The names of the variables `GENERIC_*`, in the order of [`GENERIC_SETTINGS`].
+const GENERIC_VARIABLES: [&str; GENERIC_SETTINGS.len()] = [
+    "GENERIC_SOURCE",
+    "GENERIC_SCHEME",
+    "GENERIC_HEADER",
+    "GENERIC_PREFIX",
+    "GENERIC_ENCODING",
+    "GENERIC_SEPARATOR",
+    "GENERIC_KEY",
+    "GENERIC_SIGNED",
+    "GENERIC_TIMESTAMP_HEADER",
+    "GENERIC_TIMESTAMP_PREFIX",
+    "GENERIC_TOLERANCE_SECONDS",
+    "GENERIC_ID_HEADER",
+    "GENERIC_BODY_HASH_CLAIM",
+    "GENERIC_SIGNATURE_FIELDS",
+    "GENERIC_SIGNED_FIELDS",
+    "GENERIC_ELEMENTS",
+    "GENERIC_EVENT_TYPE",
+    "GENERIC_DELIVERY_ID",
+    "GENERIC_EVENT_TIME",
+    "GENERIC_SPLIT",
+    "GENERIC_HANDSHAKE",
+    "GENERIC_SUCCESS",
+];
+
+/// The provider that the variables `GENERIC_*` describe.
+fn generic_provider(
+    variables: &Variables<impl Fn(&str) -> Option<String>>,
+) -> Result<&'static Provider, EnvironmentError> {
+    let settings = GENERIC_SETTINGS.into_iter().zip(GENERIC_VARIABLES);
+    let values = settings.filter_map(|(setting, name)| Some((setting.to_owned(), variables.get(name)?)));
+    let label = |setting: &str| format!("GENERIC_{}", setting.to_ascii_uppercase());
+    GenericSettings::new(values.collect(), &label).build(GENERIC).map_err(|error| {
+        let name = GENERIC_VARIABLES.into_iter().find(|name| *name == error.setting);
+        EnvironmentError::new(name.unwrap_or("PROVIDER"), error.problem)
+    })
+}
+
+/// Reads the providers and the ARNs of their secrets.
+fn load_providers(
+    variables: &Variables<impl Fn(&str) -> Option<String>>,
+) -> Result<Vec<(&'static Provider, String)>, EnvironmentError> {
+    let find = |variable, name: &str| match name {
+        GENERIC => generic_provider(variables),
+        name => {
+            providers::find_provider(name).map_err(|error| EnvironmentError::new(variable, error.to_string()))
+        }
+    };
+    let Some(list) = variables.get("PROVIDERS") else {
+        let name = variables.require("PROVIDER", "the provider of the webhooks")?;
+        let provider = find("PROVIDER", &name)?;
+        let description = "the Secrets Manager secret that signs the webhooks";
+        return Ok(vec![(provider, variables.require("WEBHOOK_SECRET_ARN", description)?)]);
+    };
+    let invalid = |problem: String| Err(EnvironmentError::new("PROVIDERS", problem));
+    if variables.get("PROVIDER").is_some() {
+        return invalid("contradicts PROVIDER; remove one of them".into());
+    }
+    // A parameter of the template that is empty leaves an empty name, which has a number, too.
+    let names = list.split(',').map(str::trim).enumerate().filter(|(_, name)| !name.is_empty());
+    let mut loaded: Vec<(&'static Provider, String)> = Vec::new();
+    for (index, name) in names {
+        let provider = find("PROVIDERS", name)?;
+        if loaded.iter().any(|(other, _)| other.name == provider.name) {
+            return invalid(format!("{name} occurs twice"));
+        }
+        if provider.sends_batches() {
+            return invalid(format!("{name} sends batches, which need a function of their own"));
+        }
+        let by_name = format!("WEBHOOK_SECRET_ARN_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let by_number = format!("WEBHOOK_SECRET_ARN_{}", index + 1);
+        let arn = [&by_name, &by_number].into_iter().find_map(|name| variables.get(name));
+        let Some(arn) = arn else {
+            return invalid(format!("{by_name} is not set; it names the Secrets Manager secret of {name}"));
+        };
+        loaded.push((provider, arn));
+    }
+    if loaded.is_empty() {
+        return invalid(format!("'{list}' names no provider"));
+    }
+    Ok(loaded)
+}
+
+/// Parses `ARCHIVE_URL`, which is required if a provider sends batches.
+fn parse_archive(
+    providers: &[(&'static Provider, String)],
+    url: Option<String>,
+) -> Result<Option<(String, String)>, String> {
     match url {
-        None if provider.sends_batches() => Err(format!(
-            "not set; it names the s3://BUCKET/PREFIX that stores the batches of {}",
-            provider.title
-        )),
-        None => Ok(None),
+        None => match providers.iter().find(|(provider, _)| provider.sends_batches()) {
+            Some((provider, _)) => Err(format!(
+                "not set; it names the s3://BUCKET/PREFIX that stores the batches of {}",
+                provider.title
+            )),
+            None => Ok(None),
+        },
+        // The recorder does not have the settings of the provider, so it could not read the archived webhooks.
+        Some(_) if providers.iter().any(|(provider, _)| provider.name == GENERIC) => {
+            Err("the event log cannot record archived webhooks of PROVIDER=generic; publish them on a bus"
+                .into())
+        }
         Some(url) => parse_s3_location(&url).map(Some),
     }
 }
@@ -170,13 +262,48 @@ mod tests {
             ("PREVIOUS_SECRET_GRACE_SECONDS", "0"),
         ])
         .unwrap();
-        assert_eq!((environment.provider.name, environment.bus.as_str()), ("github", bus));
+        assert_eq!((environment.providers[0].0.name, environment.bus.as_str()), ("github", bus));
         assert_eq!(environment.max_entry_bytes, 1_048_576);
         assert_eq!(environment.public_url, "https://hooks.example/in".parse().ok());
         assert_eq!(environment.overflow_bucket.as_deref(), Some("large"));
         assert!(environment.spill_queue_url.is_some_and(|url| url.ends_with("/spill")));
         assert_eq!(environment.cache_ttls.time_to_live, Duration::from_secs(60));
         assert_eq!(environment.cache_ttls.previous_grace, Duration::ZERO);
+    }
+
+    #[test]
+    fn several_providers_have_secrets_by_name_or_number() {
+        let load = |variables: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+            };
+            BridgeEnvironment::load(lookup).map_err(|error| error.to_string()).map(|environment| {
+                let providers = environment.providers.iter();
+                providers.map(|(provider, arn)| format!("{} {arn}", provider.name)).collect::<Vec<_>>()
+            })
+        };
+        let arns = [("WEBHOOK_SECRET_ARN_GITHUB", "a"), ("WEBHOOK_SECRET_ARN_2", "b")];
+        let with = |providers| load(&[&arns[..], &[("PROVIDERS", providers)]].concat());
+        assert_eq!(with("github, cal-com").unwrap(), ["github a", "cal-com b"]);
+        insta::assert_snapshot!(with("cal-com").unwrap_err(), @"environment variable PROVIDERS: WEBHOOK_SECRET_ARN_CAL_COM is not set; it names the Secrets Manager secret of cal-com");
+        insta::assert_snapshot!(with("github,github").unwrap_err(), @"environment variable PROVIDERS: github occurs twice");
+        insta::assert_snapshot!(with("github,sparkpost").unwrap_err(), @"environment variable PROVIDERS: sparkpost sends batches, which need a function of their own");
+        insta::assert_snapshot!(with(" , ").unwrap_err(), @"environment variable PROVIDERS: ' , ' names no provider");
+        insta::assert_snapshot!(with("gitlub").unwrap_err(), @"environment variable PROVIDERS: unknown provider 'gitlub'; similar names: github, gitlab; `hookbridge providers` lists all");
+        let both = load(&[("PROVIDERS", "github"), ("PROVIDER", "github")]);
+        insta::assert_snapshot!(both.unwrap_err(), @"environment variable PROVIDERS: contradicts PROVIDER; remove one of them");
+    }
+
+    #[test]
+    fn generic_variables_describe_a_provider() {
+        let generic = |variables: &[(&str, &str)]| {
+            load(&[&[("PROVIDER", "generic"), ("GENERIC_SOURCE", "acme.com")], variables].concat())
+        };
+        let variables = [("GENERIC_SCHEME", "hmac-sha256"), ("GENERIC_HEADER", "X-Acme-Signature")];
+        assert_eq!(generic(&variables).unwrap().providers[0].0.source, "acme.com");
+        insta::assert_snapshot!(generic(&[]).unwrap_err(), @"environment variable GENERIC_SCHEME: not set; it names the signature scheme, one of hmac-sha1, hmac-sha256, hmac-sha512, ed25519, ecdsa-p256, token, basic, bearer, standard-webhooks, jws, body-hmac-sha1, body-hmac-sha256, body-token");
+        let archived = generic(&[&variables[..], &[("ARCHIVE_URL", "s3://raw")]].concat());
+        insta::assert_snapshot!(archived.unwrap_err(), @"environment variable ARCHIVE_URL: the event log cannot record archived webhooks of PROVIDER=generic; publish them on a bus");
     }
 
     #[test]

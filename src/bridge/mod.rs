@@ -28,7 +28,7 @@ use tracing::warn;
 
 pub use environment::{BridgeEnvironment, DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
 pub use function::{BridgeFunction, webhook_from_http_request};
-pub use metrics::format_emf_line;
+pub use metrics::{LogContext, format_emf_line};
 pub use outcome::{Outcome, RequestLog};
 pub use redrive::RedriveFunction;
 pub use refusal_log_limiter::RefusalLogLimiter;

@@ -47,6 +47,8 @@ pub enum Outcome {
     ArchiveFailed(AwsError),
     /// The invocation event is not an HTTP request.
     InvalidInvocation,
+    /// The path names none of the function's providers.
+    UnknownPath,
 }
 
 impl Outcome {
@@ -60,7 +62,10 @@ impl Outcome {
             Self::AlreadyArchived => "repeated",
             Self::EmptyBatch => "empty",
             Self::Handshake(_) => "handshake",
-            Self::MethodNotAllowed | Self::VerificationFailed(_) | Self::InvalidInvocation => "refused",
+            Self::MethodNotAllowed
+            | Self::VerificationFailed(_)
+            | Self::InvalidInvocation
+            | Self::UnknownPath => "refused",
             Self::TranslationFailed(_)
             | Self::TooLarge { .. }
             | Self::SecretUnavailable(_)
@@ -89,6 +94,7 @@ impl Outcome {
             Self::OverflowFailed(_) => Some("overflow"),
             Self::ArchiveFailed(_) => Some("archive"),
             Self::InvalidInvocation => Some("not-a-request"),
+            Self::UnknownPath => Some("unknown-path"),
         }
     }
 
@@ -113,7 +119,8 @@ impl Outcome {
             | Self::EmptyBatch
             | Self::MethodNotAllowed
             | Self::VerificationFailed(_)
-            | Self::InvalidInvocation => None,
+            | Self::InvalidInvocation
+            | Self::UnknownPath => None,
         }
     }
 }

@@ -67,6 +67,7 @@ impl RequestLog {
                 headers: vec![("retry-after", RETRY_AFTER_SECONDS.to_owned())],
                 ..plain(500, "Internal Server Error")
             },
+            Outcome::UnknownPath => plain(404, "Not Found"),
             Outcome::InvalidInvocation => plain(400, "Not an HTTP request to the function's URL"),
         }
     }

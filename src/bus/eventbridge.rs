@@ -15,6 +15,7 @@ use crate::aws::{AttemptFailure, AwsError, error_text, retry};
 use crate::event::Event;
 
 /// An EventBridge bus.
+#[derive(Clone)]
 pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus: String,

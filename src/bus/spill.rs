@@ -17,6 +17,7 @@ use crate::event::Event;
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
 /// An SQS queue whose messages are `PutEvents` entries as JSON.
+#[derive(Clone)]
 pub struct SpillQueue {
     client: aws_sdk_sqs::Client,
     url: String,

@@ -80,7 +80,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
         Command::Serve(flags) => serve::run(flags.resolve()?, shutdown_signal()).await?,
         Command::Send(send) => return send.run().await,
         Command::Providers(providers) => providers.run(),
-        Command::Template(template) => template.run(),
+        Command::Template(template) => template.run()?,
         Command::Load(load) => load.run().await?,
         Command::Export(export) => export.run().await?,
         Command::Replay(replay) => replay.run().await?,

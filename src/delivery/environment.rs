@@ -52,9 +52,7 @@ impl SubscribersEnvironment {
     ///
     /// # Errors
     /// Returns an error for the first variable that is missing or invalid.
-    pub fn from_variables(
-        variable: impl Fn(&'static str) -> Option<String>,
-    ) -> Result<Self, EnvironmentError> {
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         Ok(Self {
             database_url: variables.get("DATABASE_URL").map(Into::into),
@@ -67,7 +65,7 @@ impl SubscribersEnvironment {
 }
 
 fn parse_allowed_networks(
-    variables: &Variables<impl Fn(&'static str) -> Option<String>>,
+    variables: &Variables<impl Fn(&str) -> Option<String>>,
 ) -> Result<Vec<IpNet>, EnvironmentError> {
     let parse_network = |text: &str| {
         let problem = || format!("'{text}' is not a range of addresses, for example 10.1.0.0/16");
@@ -83,9 +81,7 @@ impl DispatcherEnvironment {
     ///
     /// # Errors
     /// Returns an error for the first variable that is missing or invalid.
-    pub fn from_variables(
-        variable: impl Fn(&'static str) -> Option<String>,
-    ) -> Result<Self, EnvironmentError> {
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         // The minimum is 8 days, one more than the retry window, so that no attempt is deleted while its delivery is retried.
         let days =

@@ -20,8 +20,8 @@ impl EnvironmentError {
 /// A function's environment. An empty variable counts as unset.
 pub struct Variables<F>(pub F);
 
-impl<F: Fn(&'static str) -> Option<String>> Variables<F> {
-    pub fn get(&self, name: &'static str) -> Option<String> {
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    pub fn get(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 

@@ -39,7 +39,7 @@ impl PollerEnvironment {
     ///
     /// # Errors
     /// A variable is missing or invalid. The error names the first such variable.
-    pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    pub fn load(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let name = variables.require("PROVIDER", "the provider to poll")?;

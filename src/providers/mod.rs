@@ -11,6 +11,7 @@
 mod batch_format;
 mod catalogue;
 mod form;
+mod generic;
 mod handshake;
 mod location;
 mod polling;
@@ -28,6 +29,7 @@ pub use catalogue::{
     identity, operations, payments, standard_webhooks,
 };
 pub use form::Form;
+pub use generic::{GENERIC_SETTINGS, GenericProviderError, GenericSettings};
 pub use handshake::{Handshake, HandshakeResponse, SignedAnswer, UnsignedHandshake};
 pub use location::FieldLocation;
 pub use polling::{PageError, Pagination, PollingApi, TimeFormat, TypeFilter};

@@ -32,7 +32,7 @@ impl RecorderEnvironment {
     ///
     /// # Errors
     /// A variable is missing or invalid. The error names the first such variable.
-    pub fn load(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, EnvironmentError> {
+    pub fn load(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let variables = Variables(variable);
         let invalid = |name, problem: String| EnvironmentError::new(name, problem);
         let url = variables.require("ARCHIVE_URL", "the s3://BUCKET/PREFIX of the batches")?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::providers;
+use crate::providers::Provider;
 use crate::util::files::replace_file;
 
 const SECRETS_FILE: &str = "secrets.json";
@@ -28,12 +28,15 @@ pub fn secrets_path(folder: &Path) -> PathBuf {
     folder.join(SECRETS_FILE)
 }
 
-/// Returns the development secret of every provider. Generates and stores the secrets that are missing. For a provider that signs
+/// Returns the development secret of each of `providers`. Generates and stores the secrets that are missing. For a provider that signs
 /// with a private key, the secret is the public key, and the file contains the private key under the name `PROVIDER.private`.
-pub fn ensure_secrets(folder: &Path) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
+pub fn ensure_secrets(
+    folder: &Path,
+    providers: &[&'static Provider],
+) -> Result<BTreeMap<String, String>, DevelopmentSecretsError> {
     let mut secrets = read_secrets(folder)?;
     let mut is_changed = false;
-    for provider in providers::PROVIDERS {
+    for provider in providers {
         if secrets.get(provider.name).is_none_or(String::is_empty) {
             let secret = provider
                 .signature_scheme
@@ -83,13 +86,14 @@ fn write_secrets(folder: &Path, secrets: &BTreeMap<String, String>) -> std::io::
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::providers::PROVIDERS;
 
     #[test]
     fn development_secrets_are_created_once_and_private() {
         let folder = tempfile::tempdir().unwrap();
-        let first = ensure_secrets(folder.path()).unwrap();
-        assert!(providers::PROVIDERS.iter().all(|provider| first.contains_key(provider.name)));
-        assert_eq!(ensure_secrets(folder.path()).unwrap(), first);
+        let first = ensure_secrets(folder.path(), &PROVIDERS).unwrap();
+        assert!(PROVIDERS.iter().all(|provider| first.contains_key(provider.name)));
+        assert_eq!(ensure_secrets(folder.path(), &PROVIDERS).unwrap(), first);
         assert_eq!(read_signing_secret(folder.path(), "github").unwrap(), first["github"]);
         assert_ne!(first["github"], first["stripe"]);
         assert_eq!(read_signing_secret(folder.path(), "discord").unwrap(), first["discord.private"]);
@@ -107,7 +111,7 @@ mod tests {
         let message = read_signing_secret(folder.path(), "github").unwrap_err().to_string();
         assert!(message.contains("start `hookbridge serve` once"), "{message}");
         std::fs::write(secrets_path(folder.path()), "{").unwrap();
-        let message = ensure_secrets(folder.path()).unwrap_err().to_string();
+        let message = ensure_secrets(folder.path(), &PROVIDERS).unwrap_err().to_string();
         assert!(message.ends_with("fix it, or delete it to create new secrets"), "{message}");
     }
 }

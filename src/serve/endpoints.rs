@@ -64,7 +64,7 @@ impl WebhookEndpoints {
                 ServedBus::EventBridge(EventBridge::new(&aws::command_config().await, name.clone()))
             }
         });
-        let generated_secrets = development_secrets::ensure_secrets(&settings.data)?;
+        let generated_secrets = development_secrets::ensure_secrets(&settings.data, &settings.providers)?;
         let endpoint = |provider: &'static providers::Provider| {
             let configured = settings.secrets.get(provider.name);
             let secret =
@@ -81,7 +81,7 @@ impl WebhookEndpoints {
             };
             Arc::new(WebhookEndpoint { handler, secret, has_development_secret: configured.is_none() })
         };
-        Ok(Self { endpoints: providers::PROVIDERS.into_iter().map(endpoint).collect(), bus })
+        Ok(Self { endpoints: settings.providers.iter().copied().map(endpoint).collect(), bus })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<WebhookEndpoint>> {

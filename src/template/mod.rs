@@ -7,9 +7,16 @@
 
 use crate::providers::{self, PollingApi, Provider};
 
+mod generic;
+mod multi;
+
 #[derive(Clone, Copy)]
 pub enum Template {
     Provider(&'static Provider),
+    /// A provider that parameters describe.
+    Generic,
+    /// One function for several providers.
+    Multi,
     Poller(&'static Provider, &'static PollingApi),
     /// The recorder, the feed and their database.
     EventLog,
@@ -22,7 +29,7 @@ pub enum Template {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "unknown template '{0}'; expected a provider (`hookbridge providers` lists them), stripe-poller, sparkpost-poller, event-log, dispatch, front-door-alb or front-door-http-api"
+    "unknown template '{0}'; expected a provider (`hookbridge providers` lists them), stripe-poller, sparkpost-poller, generic, multi, event-log, dispatch, front-door-alb or front-door-http-api"
 )]
 pub struct UnknownTemplate(String);
 
@@ -36,7 +43,14 @@ impl Template {
             .into_iter()
             .map(Self::Provider)
             .chain(pollers)
-            .chain([Self::EventLog, Self::Dispatch, Self::FrontDoorAlb, Self::FrontDoorHttpApi])
+            .chain([
+                Self::Generic,
+                Self::Multi,
+                Self::EventLog,
+                Self::Dispatch,
+                Self::FrontDoorAlb,
+                Self::FrontDoorHttpApi,
+            ])
             .collect()
     }
 
@@ -44,6 +58,8 @@ impl Template {
     pub fn name(self) -> String {
         match self {
             Self::Provider(provider) => provider.name.into(),
+            Self::Generic => "generic".into(),
+            Self::Multi => "multi".into(),
             Self::Poller(provider, _) => format!("{}-poller", provider.name),
             Self::EventLog => "event-log".into(),
             Self::Dispatch => "dispatch".into(),
@@ -60,6 +76,8 @@ impl Template {
     pub fn text(self) -> String {
         match self {
             Self::Provider(provider) => provider_template(provider),
+            Self::Generic => generic_template(),
+            Self::Multi => multi_template(),
             Self::Poller(provider, polling) => poller_template(provider, polling),
             Self::EventLog => include_str!("event-log.yaml").to_owned(),
             Self::Dispatch => include_str!("dispatch.yaml").to_owned(),
@@ -81,6 +99,74 @@ fn provider_template(provider: &Provider) -> String {
             ("{{documentation}}", provider.documentation),
             ("{{secret_parameter}}", &provider.secret_parameter()),
             ("{{secret_hint}}", provider.secret_hint),
+            ("{{more_parameter_names}}", ""),
+            ("{{more_parameters}}", ""),
+            ("{{more_variables}}", ""),
+        ],
+    )
+}
+
+fn generic_template() -> String {
+    let archive_rule = "\
+# The event log does not have the settings of the provider, so it could not record archived webhooks.
+Rules:
+  NoArchive:
+    Assertions:
+      - Assert: !Equals [!Ref ArchiveBucketName, \"\"]
+        AssertDescription: A generic provider cannot be archived. Leave ArchiveBucketName empty.
+
+Parameters:
+";
+    let template =
+        include_str!("provider.yaml").replace("Parameters:\n  {{", &format!("{archive_rule}  {{{{"));
+    fill_placeholders(
+        &template,
+        &[
+            ("{{name}}", "generic"),
+            ("below {{title}}'s own", "below the provider's own"),
+            (". {{title}}'s", ". The provider's"),
+            (" at {{title}}", " at the provider"),
+            (". {{title}} cannot", ". The provider cannot"),
+            ("; {{title}} may", "; the provider may"),
+            ("{{title}}", "Generic"),
+            ("{{documentation}}", "see the provider"),
+            ("{{secret_parameter}}", "GenericWebhookSecret"),
+            ("{{secret_hint}}", "The secret, the token, user:password, or the public key of the provider."),
+            ("{{more_parameter_names}}", &generic::parameter_names()),
+            ("{{more_parameters}}", &generic::parameters()),
+            ("{{more_variables}}", &generic::variables()),
+        ],
+    )
+}
+
+fn multi_template() -> String {
+    let template = multi::convert(include_str!("provider.yaml"));
+    fill_placeholders(
+        &template,
+        &[
+            ("{{name}}", "multi"),
+            ("{{documentation}}", "see `hookbridge providers`"),
+            (
+                "URL to enter at {{title}}",
+                "URL without its path. At each provider, enter the URL with the provider's name as its path",
+            ),
+            ("{default: \"{{title}}\"}", "{default: Providers}"),
+            ("hookbridge: {{title}} webhooks", "hookbridge: webhooks of several providers"),
+            ("# {{title}} webhooks", "# Webhooks of several providers"),
+            (". {{title}}'s", ". The providers'"),
+            ("below {{title}}'s own", "below the providers' own"),
+            (" at {{title}}", " at the provider"),
+            ("; {{title}} may", "; the providers may"),
+            (". {{title}} cannot", ". The providers cannot"),
+            ("More {{title}} webhooks", "More webhooks"),
+            ("for {{title}} webhooks", "for webhooks"),
+            ("Verifies {{title}} webhooks", "Verifies webhooks of several providers"),
+            ("spilled {{title}} events", "spilled events"),
+            ("{{title}} webhooks", "Webhooks"),
+            ("{{title}} events", "Events"),
+            ("{{more_parameter_names}}", ""),
+            ("{{more_parameters}}", ""),
+            ("{{more_variables}}", ""),
         ],
     )
 }

@@ -40,6 +40,8 @@ mod scripts;
 mod search;
 mod send;
 mod serve;
+mod several_events;
+mod several_providers;
 mod spill_queue;
 mod status_table;
 mod streaming_function;

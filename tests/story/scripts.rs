@@ -138,7 +138,9 @@ fn a_failing_script_reports_the_reason() {
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    insta::assert_snapshot!(error_of("deploy", &["gitlub"]), @"scripts/deploy: no template cloudformation/gitlub.yaml; expected one of: dispatch event-log alb http-api github sparkpost-poller sparkpost stripe-poller stripe twilio");
+    let unknown = error_of("deploy", &["gitlub"]);
+    assert!(unknown.contains("unknown template 'gitlub'; expected a provider"), "{unknown}");
+    insta::assert_snapshot!(error_of("deploy", &["multi", "Provider1=github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret of github");
     insta::assert_snapshot!(error_of("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
     insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");

@@ -1,5 +1,6 @@
 //! Standard Webhooks, and services that sign as it specifies.
 //!
+//! hookbridge accepts the headers of Standard Webhooks and those of Svix from each of these providers.
 //! Source: <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
 use crate::providers::{
@@ -7,7 +8,7 @@ use crate::providers::{
     SignatureFormat, SignatureScheme, SignedContent, SignedTimestamp, SigningPart, SuccessResponse,
 };
 
-/// The signature of Standard Webhooks. Svix, which the specification comes from, uses the prefix `svix-` for its headers.
+/// The signature of Standard Webhooks, with its headers or with those of Svix, which begin with `svix-`.
 pub const SIGNATURE: HeaderSignature = HeaderSignature {
     headers: &["webhook-signature", "svix-signature"],
     header_format: HeaderFormat::List(' '),
@@ -47,15 +48,15 @@ const SUPABASE_SIGNATURE: HeaderSignature = HeaderSignature {
 const DELIVERY_ID: FieldLocation =
     FieldLocation::FirstOf(&[FieldLocation::Header("webhook-id"), FieldLocation::Header("svix-id")]);
 
-/// The signed content is the message id, the timestamp and the raw body, joined by full stops. The signature header
-/// is a list separated by spaces; `v1,` marks HMAC-SHA256 in base64 and `v1a,` marks Ed25519. A sender that rotates
-/// its secret sends one signature for the old and one for the new, so any match counts. The timestamp is that of the
-/// attempt and changes at each retry, the id stays the same.
+/// Senders sign `ID.TIMESTAMP.BODY` and send one or more signatures, separated by spaces, in
+/// `webhook-signature`: HMAC-SHA256 in base64 after `v1,` or Ed25519 after `v1a,`. One valid signature is
+/// enough. In a retry, the id is the same and the timestamp is new. The specification names no maximum age;
+/// hookbridge accepts 300 s, as the reference libraries do.
 pub const STANDARD_WEBHOOKS: Provider = Provider {
     name: "standard-webhooks",
     title: "Standard Webhooks",
     documentation: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
-    secret_hint: "The signing secret of the endpoint, `whsec_` followed by base64 of 24 to 64 bytes, or a public key `whpk_` followed by base64.",
+    secret_hint: "The signing secret (whsec_...) of the endpoint, or the sender's public key (whpk_...) if it signs with Ed25519.",
     source: "standardwebhooks.com",
     signature_scheme: SignatureScheme::Header(SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
@@ -78,14 +79,15 @@ pub const STANDARD_WEBHOOKS: Provider = Provider {
     ..Provider::JSON
 };
 
-/// Svix sends webhooks for other services and signs as Standard Webhooks does, with the header names `svix-id`,
-/// `svix-timestamp` and `svix-signature`. Customers on higher plans may use the names with `webhook-` instead, and
-/// its libraries accept both. `svix-id` is the same at each retry.
+/// Svix sends webhooks for other services. It signs as Standard Webhooks specifies, with the headers
+/// `svix-id`, `svix-timestamp` and `svix-signature`, or with `webhook-` instead of `svix-` for some senders.
+/// Svix waits 15 s for a response, retries for about 28 hours, and disables an endpoint that fails for
+/// 5 days.
 pub const SVIX: Provider = Provider {
     name: "svix",
     title: "Svix",
     documentation: "https://docs.svix.com/receiving/verifying-payloads/how-manual",
-    secret_hint: "The signing secret of the endpoint in the sender's webhook portal, `whsec_` followed by base64.",
+    secret_hint: "The signing secret (whsec_...) of the endpoint, from the sender's webhook portal.",
     source: "svix.com",
     signature_scheme: SignatureScheme::Header(SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
@@ -107,14 +109,14 @@ pub const SVIX: Provider = Provider {
     ..Provider::JSON
 };
 
-/// OpenAI follows Standard Webhooks: HMAC-SHA256 over id, timestamp and raw body. The body is thin and carries the id
-/// of the object, which is then fetched through the API. The header `webhook-id` (`wh_...`) is the idempotency key
-/// and differs from the event's own `id` (`evt_...`).
+/// OpenAI signs as Standard Webhooks specifies. An event names an object, which the subscriber fetches with
+/// OpenAI's API. The delivery id is `webhook-id`, which differs from the `id` in the body. OpenAI retries for
+/// up to 72 hours with exponential backoff.
 pub const OPENAI: Provider = Provider {
     name: "openai",
     title: "OpenAI",
     documentation: "https://developers.openai.com/api/docs/guides/webhooks",
-    secret_hint: "The signing secret that the OpenAI dashboard shows once, when the webhook endpoint of the project is created, `whsec_` followed by base64.",
+    secret_hint: "The signing secret (whsec_...), which OpenAI's dashboard shows once when you create the webhook endpoint of the project.",
     source: "openai.com",
     signature_scheme: SignatureScheme::Header(SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
@@ -143,14 +145,13 @@ pub const OPENAI: Provider = Provider {
     ..Provider::JSON
 };
 
-/// Clerk delivers through Svix and signs with the `svix-id`, `svix-timestamp` and `svix-signature` headers:
-/// HMAC-SHA256 over id, timestamp and raw body. The body is an envelope with `type`, `object` (always `event`),
-/// `data` and `timestamp`. `svix-id` stays the same at each retry.
+/// Clerk sends its webhooks with Svix and signs as Standard Webhooks specifies, with the headers of Svix.
+/// Clerk documents the `timestamp` in the body both in milliseconds and in seconds; hookbridge accepts both.
 pub const CLERK: Provider = Provider {
     name: "clerk",
     title: "Clerk",
     documentation: "https://clerk.com/docs/guides/development/webhooks/overview",
-    secret_hint: "The signing secret on the endpoint's page under Webhooks in the Clerk Dashboard, `whsec_` followed by base64.",
+    secret_hint: "The signing secret (whsec_...), from the page of the endpoint under Webhooks in the Clerk Dashboard.",
     source: "clerk.com",
     signature_scheme: SignatureScheme::Header(SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
@@ -179,14 +180,14 @@ pub const CLERK: Provider = Provider {
     ..Provider::JSON
 };
 
-/// Resend delivers through Svix and signs with the `svix-id`, `svix-timestamp` and `svix-signature` headers:
-/// HMAC-SHA256 over id, timestamp and raw body. The body has `type`, `created_at` and `data`. One email produces
-/// several events, so `data.email_id` does not identify an event; `svix-id` does.
+/// Resend sends its webhooks with Svix and signs as Standard Webhooks specifies, with the headers of Svix. An
+/// email causes several events, so `data.email_id` does not identify an event; `svix-id` does. Resend retries
+/// for about 28 hours and then disables an endpoint that keeps failing.
 pub const RESEND: Provider = Provider {
     name: "resend",
     title: "Resend",
     documentation: "https://resend.com/docs/webhooks/verify-webhooks-requests",
-    secret_hint: "The signing secret on the webhook's page in the Resend dashboard (also returned by the API as `signing_secret`), `whsec_` followed by base64.",
+    secret_hint: "The signing secret (whsec_...), from the page of the webhook in the Resend dashboard.",
     source: "resend.com",
     signature_scheme: SignatureScheme::Header(SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
@@ -209,14 +210,14 @@ pub const RESEND: Provider = Provider {
     ..Provider::JSON
 };
 
-/// Replicate follows Standard Webhooks with one key for each user or organization. The body is the prediction (or
-/// training) object itself, without an envelope and without an event type; `status` says how far it is. Only webhooks
-/// of a final state are retried, for about one minute.
+/// Replicate signs as Standard Webhooks specifies, with one key for each user or organisation. The body is
+/// the prediction or training itself, whose `status` is the event type. Replicate expects a response within a
+/// few seconds. It retries only webhooks with a final status, for about one minute.
 pub const REPLICATE: Provider = Provider {
     name: "replicate",
     title: "Replicate",
     documentation: "https://replicate.com/docs/topics/webhooks/verify-webhook",
-    secret_hint: "The signing secret of the account, `whsec_` followed by base64, read with `GET https://api.replicate.com/v1/webhooks/default/secret` (field `key`) or on the account's webhooks page.",
+    secret_hint: "The signing secret (whsec_...) of the account, from the account's webhooks page at Replicate.",
     source: "replicate.com",
     signature_scheme: SignatureScheme::Header(SIGNATURE),
     event_type: Some(FieldLocation::Body("/status")),
@@ -242,15 +243,15 @@ pub const REPLICATE: Provider = Provider {
     ..Provider::JSON
 };
 
-/// Supabase Auth Hooks follow Standard Webhooks, but the secret carries a `v1,` before `whsec_` and several
-/// signatures are joined by a comma and a space. Each attempt has a new `webhook-id`, so it does not identify an
-/// event. The hook is synchronous: the user waits for at most 5 seconds, and the answer must be 204 without a content
-/// type or JSON. Database Webhooks are another product and are not signed.
+/// Supabase's Auth Hooks are signed as Standard Webhooks specifies, but several signatures are separated by a
+/// comma and a space, and each attempt has a new `webhook-id`. Supabase waits 5 s for a response, and its
+/// user waits, too. hookbridge returns 204, so it cannot serve a hook that must return data, such as the
+/// custom access token hook.
 pub const SUPABASE: Provider = Provider {
     name: "supabase",
     title: "Supabase",
     documentation: "https://supabase.com/docs/guides/auth/auth-hooks",
-    secret_hint: "The secret of the hook under Authentication, Hooks in the Supabase Dashboard, `v1,whsec_` followed by base64; self-hosted installations list several separated by `|`.",
+    secret_hint: "The secret (v1,whsec_...) of the Auth Hook, from Authentication > Hooks in the Supabase Dashboard; write several on separate lines.",
     source: "supabase.com",
     signature_scheme: SignatureScheme::Header(SUPABASE_SIGNATURE),
     event_type: Some(FieldLocation::FirstOf(&[
@@ -274,15 +275,14 @@ pub const SUPABASE: Provider = Provider {
     ..Provider::JSON
 };
 
-/// Polar sends the Standard Webhooks headers. A secret generated on or after 2026-09-08 (UTC) is used as the
-/// specification says, base64 after `whsec_`. An older secret, or one chosen by the customer, is used as text: the
-/// key is the UTF-8 bytes of the whole string with its `whsec_` or `polar_whs_` prefix. Polar does not say in the
-/// request which one it used, so both are tried.
+/// Polar signs as Standard Webhooks specifies. If the secret was generated before 8 September 2026 or chosen
+/// by the customer, however, the HMAC key is the whole secret as text, including its prefix. A webhook does
+/// not state which key Polar used, so hookbridge tries both.
 pub const POLAR: Provider = Provider {
     name: "polar",
     title: "Polar",
     documentation: "https://polar.sh/docs/integrate/webhooks/delivery",
-    secret_hint: "The secret of the webhook endpoint in the organization's settings, `whsec_` followed by base64 (older ones: `polar_whs_...`, `whsec_` with 43 characters, or a text of your own).",
+    secret_hint: "The secret (whsec_... or polar_whs_...) of the webhook endpoint, from the settings of the organisation at Polar.",
     source: "polar.sh",
     signature_scheme: SignatureScheme::Header(POLAR_SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),

@@ -18,7 +18,7 @@ pub use polls::PollSettings;
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
 use crate::db::DatabaseAddress;
-use crate::providers::{self, Provider, PublicUrl};
+use crate::providers::{self, GenericSettings, Provider, PublicUrl};
 use crate::secrets::Secret;
 
 /// Run everything on this machine: receive webhooks, serve the log, deliver to subscribers.
@@ -111,6 +111,9 @@ pub struct ServeFlags {
     /// Print JSON lines.
     #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
+    /// The providers that only the file describes.
+    #[arg(skip)]
+    provider: BTreeMap<String, BTreeMap<String, GenericSetting>>,
     /// Print nothing about single webhooks.
     #[arg(long, env = "HOOKBRIDGE_QUIET", value_parser = FalseyValueParser::new())]
     quiet: bool,
@@ -137,6 +140,8 @@ impl std::fmt::Display for BusSetting {
 pub struct ServeSettings {
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// The providers of the catalogue, and those that the file describes.
+    pub providers: Vec<&'static Provider>,
     /// The signing secrets, by the name of the provider.
     pub secrets: BTreeMap<&'static str, String>,
     pub bus: BusSetting,
@@ -188,6 +193,7 @@ impl ServeFlags {
             concurrency: self.concurrency.or(file.concurrency),
             demo: self.demo || file.demo,
             json: self.json || file.json,
+            provider: file.provider,
             quiet: self.quiet || file.quiet,
         }
     }
@@ -213,8 +219,12 @@ impl ServeFlags {
                 "concurrency: {concurrency} is out of range, expected 1 to 65536"
             )));
         }
+        let mut providers = providers::PROVIDERS.to_vec();
+        for (name, settings) in &flags.provider {
+            providers.push(generic_provider(name, settings)?);
+        }
         let mut secrets = BTreeMap::new();
-        for (provider, value) in parse_per_provider("secret", "github=...", &flags.secret)? {
+        for (provider, value) in parse_per_provider("secret", "github=...", &flags.secret, &providers)? {
             if Secret::new(value.as_str()).is_empty() {
                 return Err(SettingsError(format!("secret: the secret of {} is empty", provider.name)));
             }
@@ -247,6 +257,7 @@ impl ServeFlags {
             delivery,
             data,
             archive,
+            providers,
             secrets,
             bus: parse_bus(flags.bus.as_deref().unwrap_or("local"))?,
             public_url: match flags.public_url.filter(|url| !url.is_empty()) {
@@ -313,17 +324,55 @@ fn deserialize_pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<S
     Ok(table.into_iter().map(|(provider, value)| format!("{provider}={value}")).collect())
 }
 
+/// A setting of a provider in the file: a text or a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum GenericSetting {
+    Text(String),
+    Number(i64),
+}
+
+/// The provider that the table `[provider.NAME]` describes.
+fn generic_provider(
+    name: &str,
+    settings: &BTreeMap<String, GenericSetting>,
+) -> Result<&'static Provider, SettingsError> {
+    let is_valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(is_valid) {
+        return Err(SettingsError(format!(
+            "provider.{name}: use lower-case letters, digits and hyphens for the name of a provider"
+        )));
+    }
+    if providers::find_provider(name).is_ok() {
+        return Err(SettingsError(format!(
+            "provider.{name}: hookbridge has this provider; choose another name"
+        )));
+    }
+    let values = settings.iter().map(|(setting, value)| {
+        let text = match value {
+            GenericSetting::Text(text) => text.clone(),
+            GenericSetting::Number(number) => number.to_string(),
+        };
+        (setting.clone(), text)
+    });
+    let label = |setting: &str| format!("provider.{name}.{setting}");
+    let provider = GenericSettings::new(values.collect(), &label).build(name);
+    provider.map_err(|error| SettingsError(error.to_string()))
+}
+
 /// Parses the PROVIDER=VALUE pairs of a setting.
 fn parse_per_provider(
     setting: &str,
     example: &str,
     pairs: &[String],
+    providers: &[&'static Provider],
 ) -> Result<Vec<(&'static Provider, String)>, SettingsError> {
     let parse_pair = |pair: &String| {
         let (name, value) = pair.split_once('=').ok_or_else(|| {
             SettingsError(format!("{setting}: expected PROVIDER=VALUE, for example {example}"))
         })?;
-        let provider = providers::find_provider(name);
+        let provider = providers.iter().copied().find(|provider| provider.name == name);
+        let provider = provider.ok_or_else(|| providers::UnknownProvider(name.to_owned()));
         Ok((provider.map_err(|error| SettingsError(format!("{setting}: {error}")))?, value.to_owned()))
     };
     pairs.iter().filter(|pair| !pair.is_empty()).map(parse_pair).collect()

@@ -28,7 +28,7 @@ pub struct PollSettings {
 impl PollSettings {
     pub(super) fn from_flags(flags: &ServeFlags) -> Result<Self, SettingsError> {
         let mut keys = BTreeMap::new();
-        for (provider, key) in parse_per_provider("poll", "stripe=...", &flags.poll)? {
+        for (provider, key) in parse_per_provider("poll", "stripe=...", &flags.poll, &providers::PROVIDERS)? {
             if provider.polling.is_none() {
                 let pollable: Vec<_> =
                     providers::PROVIDERS.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
@@ -48,15 +48,20 @@ impl PollSettings {
             keys.insert(provider.name, key);
         }
         let mut urls = BTreeMap::new();
-        for (provider, url) in parse_per_provider("poll-url", "stripe=https://...", &flags.poll_url)? {
+        for (provider, url) in
+            parse_per_provider("poll-url", "stripe=https://...", &flags.poll_url, &providers::PROVIDERS)?
+        {
             // The error does not contain the value, because an API key may have been entered in place of the URL.
             let url_error = |error| SettingsError(format!("poll-url: {}: {error}", provider.name));
             urls.insert(provider.name, url.parse().map_err(url_error)?);
         }
         let mut types = BTreeMap::new();
-        for (provider, list) in
-            parse_per_provider("poll-types", "stripe=invoice.paid,...", &flags.poll_types)?
-        {
+        for (provider, list) in parse_per_provider(
+            "poll-types",
+            "stripe=invoice.paid,...",
+            &flags.poll_types,
+            &providers::PROVIDERS,
+        )? {
             types.insert(provider.name, parse_event_types(&list));
         }
         if let Some(name) = urls.keys().chain(types.keys()).find(|name| !keys.contains_key(*name)) {

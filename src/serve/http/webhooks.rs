@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::admission::AdmissionControl;
 use crate::bridge::WebhookResponse;
 use crate::lambda::{ReceivedQuery, ReceivedUrl};
-use crate::providers::{self, PublicUrl, RawWebhook, UrlSpellings};
+use crate::providers::{Provider, PublicUrl, RawWebhook, UrlSpellings};
 use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
@@ -36,7 +36,7 @@ pub(in crate::serve) fn router(
     terminal: &Terminal,
 ) -> Router {
     let admission = Arc::new(AdmissionControl::new(settings.concurrency));
-    let page = index_page();
+    let page = index_page(&settings.providers);
     let mut router = Router::new().route("/", get(move || std::future::ready(Html(page))));
     for endpoint in endpoints.iter() {
         let route = WebhookRoute {
@@ -108,12 +108,16 @@ fn text_response(status: StatusCode, body: &str) -> Response {
 
 /// Builds the index page, which lists the webhook endpoints. The page contains no event and no secret, so reading it needs no
 /// token.
-fn index_page() -> String {
-    let row = |p: &providers::Provider| {
+fn index_page(providers: &[&Provider]) -> String {
+    let row = |p: &&Provider| {
+        let documentation = match p.documentation {
+            "" => "described in the configuration file".to_owned(),
+            url => format!("<a href=\"{url}\">signature documentation</a>"),
+        };
         format!(
-            "<tr><td>{}</td><td><code>POST /hooks/{}</code></td><td><a href=\"{}\">signature documentation</a></td></tr>\n",
-            p.title, p.name, p.documentation
+            "<tr><td>{}</td><td><code>POST /hooks/{}</code></td><td>{documentation}</td></tr>\n",
+            p.title, p.name
         )
     };
-    include_str!("page.html").replace("{rows}", &providers::PROVIDERS.map(row).concat())
+    include_str!("page.html").replace("{rows}", &providers.iter().map(row).collect::<String>())
 }

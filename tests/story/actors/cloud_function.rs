@@ -43,7 +43,7 @@ impl CloudFunction {
     ) -> Self {
         let config = config(endpoint).await;
         Self(BridgeFunction {
-            handler: WebhookHandler {
+            handlers: vec![WebhookHandler {
                 provider: providers::find_provider(provider).unwrap(),
                 secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), cache_ttls),
                 bus: EventBridge::new(&config, "default".into()),
@@ -51,7 +51,7 @@ impl CloudFunction {
                 overflow_store: None,
                 spill_queue: None,
                 archive: None,
-            },
+            }],
             public_url: None,
             function_name: "function".into(),
             refusal_log_limiter: RefusalLogLimiter::new(1),
@@ -59,23 +59,23 @@ impl CloudFunction {
     }
 
     pub async fn with_spill_queue(mut self, endpoint: &str, queue_url: &str) -> Self {
-        self.0.handler.spill_queue = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
+        self.0.handlers[0].spill_queue = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
         self
     }
 
     pub async fn with_overflow_bucket(mut self, endpoint: &str, bucket: &str) -> Self {
-        self.0.handler.overflow_store =
+        self.0.handlers[0].overflow_store =
             Some(ClaimCheckStore::new(&config(endpoint).await, bucket.to_owned()));
         self
     }
 
     pub fn with_max_entry_bytes(mut self, bytes: usize) -> Self {
-        self.0.handler.max_entry_bytes = bytes;
+        self.0.handlers[0].max_entry_bytes = bytes;
         self
     }
 
     pub fn with_archive(mut self, archive: Archive) -> Self {
-        self.0.handler.archive = Some(archive);
+        self.0.handlers[0].archive = Some(archive);
         self
     }
 

@@ -20,6 +20,8 @@ pub enum Fault {
     ClientError(&'static str),
     /// 200 with a failed entry of this code.
     EntryFailed(&'static str),
+    /// 200 with a failed fourth entry of this code. No entry is forwarded.
+    FourthEntryFailed(&'static str),
     /// 200 without a result for any entry.
     EmptyResult,
     /// 400 of a region that rejects requests of this size.
@@ -126,6 +128,16 @@ async fn forward(
         Fault::EntryFailed(code) => {
             let entry = serde_json::json!({"ErrorCode": code, "ErrorMessage": "made by the fault proxy"});
             let response = serde_json::json!({"FailedEntryCount": 1, "Entries": [entry]});
+            return json(200, &response.to_string());
+        }
+        Fault::FourthEntryFailed(code) => {
+            let request: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let result = |index: usize| match index {
+                3 => serde_json::json!({"ErrorCode": code, "ErrorMessage": "made by the fault proxy"}),
+                _ => serde_json::json!({"EventId": format!("{index}")}),
+            };
+            let entries: Vec<_> = (0..request["Entries"].as_array().unwrap().len()).map(result).collect();
+            let response = serde_json::json!({"FailedEntryCount": 1, "Entries": entries});
             return json(200, &response.to_string());
         }
         Fault::EmptyResult => return json(200, "{}"),

@@ -66,15 +66,18 @@ impl RunningFunction {
 
     /// Starts the function `bridge` for `provider`, in front of LocalStack.
     pub fn start_bridge(provider: &str, secret_arn: &str) -> Self {
+        Self::start_bridge_with(&[("PROVIDER", provider), ("WEBHOOK_SECRET_ARN", secret_arn)])
+    }
+
+    /// Starts the function `bridge` with these variables, in front of LocalStack.
+    pub fn start_bridge_with(variables: &[(&str, &str)]) -> Self {
         let endpoint = super::aws::endpoint();
         let environment = [
-            ("PROVIDER", provider),
-            ("WEBHOOK_SECRET_ARN", secret_arn),
-            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
-        Self::start(env!("CARGO_BIN_EXE_bridge"), &environment)
+        Self::start(env!("CARGO_BIN_EXE_bridge"), &[&environment[..], variables].concat())
     }
 
     /// Invokes the function, and returns when the response begins.

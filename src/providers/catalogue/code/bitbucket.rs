@@ -1,20 +1,20 @@
-//! Bitbucket webhooks.
+//! Bitbucket: repository and pull request events of Bitbucket Cloud and Data Center.
 //!
-//! Bitbucket waits 10 s for a response. Retries: cloud sends a request up to two more times when the answer is
-//! 500-599; Data Center skips a failing webhook for 10 seconds up to 10 hours.
+//! Bitbucket Cloud waits 10 s for a response and retries up to twice after a 5xx status. Data Center pauses a
+//! webhook that fails, for 10 seconds to 10 hours.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// Bitbucket Cloud and Data Center sign the raw body with HMAC-SHA256 and send `sha256=` and hex in
-/// `X-Hub-Signature`. The header is only present when the webhook has a secret. The event is in `X-Event-Key`. Cloud
-/// waits 10 seconds and repeats a request up to two times after a 5xx, without a delay.
+/// Bitbucket signs the raw body with HMAC-SHA256 and sends the signature in hex, after `sha256=`, in
+/// `X-Hub-Signature`. It does not sign a webhook that has no secret. Cloud sends the delivery id in
+/// `X-Request-UUID`, Data Center in `X-Request-Id`.
 pub const BITBUCKET: Provider = Provider {
     name: "bitbucket",
     title: "Bitbucket",
     documentation: "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/",
-    secret_hint: "The secret entered or generated for the webhook under Repository settings > Webhooks, used as text; Bitbucket does not show it again.",
+    secret_hint: "The secret of the webhook, from Repository settings > Webhooks; Bitbucket shows it only until you save it.",
     source: "bitbucket.org",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-hub-signature"],
@@ -22,7 +22,7 @@ pub const BITBUCKET: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp: a captured delivery stays valid. Headers (X-Event-Key, X-Request-UUID) are not signed. Data Center sends x-request-id in place of x-request-uuid, and a body field `date` (ISO 8601) and `eventKey`.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The signature does not cover the headers with the event type and the delivery id.",
     ),
     event_type: Some(FieldLocation::Header("x-event-key")),
     delivery_id: Some(FieldLocation::FirstOf(&[

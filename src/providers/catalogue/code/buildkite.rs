@@ -1,21 +1,22 @@
-//! Buildkite webhooks.
+//! Buildkite: builds, jobs and other events of pipelines.
 //!
-//! Retries: not documented; the last 20 requests and answers of a webhook are shown in its settings.
+//! Buildkite documents neither a timeout nor retries. The settings of a webhook show its last 20 requests and
+//! responses.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SecretLocation, SignatureFormat,
     SignatureScheme, SignedContent, SignedTimestamp, SigningPart,
 };
 
-/// Buildkite sends `X-Buildkite-Signature: timestamp=...,signature=...`, where the signature is the hex HMAC-SHA256
-/// of `timestamp.body` and the key is the webhook's token. A webhook can be set to send the token itself in
-/// `X-Buildkite-Token` instead; one of the two headers is always present. The timestamp is the time of dispatch;
-/// Buildkite suggests a window of 5 minutes.
+/// Buildkite signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `timestamp=TIMESTAMP,signature=SIGNATURE`,
+/// with a hex signature, in `X-Buildkite-Signature`. The key is the token of the webhook, which a webhook can
+/// also send in `X-Buildkite-Token` instead of a signature. hookbridge applies the limit that Buildkite
+/// suggests for the timestamp, 300 s.
 pub const BUILDKITE: Provider = Provider {
     name: "buildkite",
     title: "Buildkite",
     documentation: "https://buildkite.com/docs/apis/webhooks/pipelines#webhook-signature",
-    secret_hint: "The token of the webhook under Settings > Notification Services, used as text; the service must be set to send an HMAC signature.",
+    secret_hint: "The token of the webhook, from Settings > Notification Services in Buildkite, where you choose to send an HMAC signature instead of the token.",
     source: "buildkite.com",
     signature_scheme: SignatureScheme::AnyOf(&[
         SignatureScheme::Header(HeaderSignature {
@@ -33,7 +34,7 @@ pub const BUILDKITE: Provider = Provider {
         SignatureScheme::SharedSecret(&[SecretLocation::Header("x-buildkite-token")]),
     ]),
     weakness: Some(
-        "The event header is not signed; the signed body field `event` repeats it. There is no delivery id. Times are per kind: json:/build/finished_at, json:/job/finished_at (ISO 8601).",
+        "The signature does not cover the header with the event type. A webhook that sends its token is not signed at all: an attacker who reads one request can forge others.",
     ),
     event_type: Some(FieldLocation::Header("x-buildkite-event")),
     samples: &[

@@ -1,20 +1,20 @@
-//! CircleCI webhooks.
+//! CircleCI: completed workflows and jobs.
 //!
-//! CircleCI waits 10 s for a response. Retries: any non-2xx answer or timeout is retried later; number and times are
-//! not documented.
+//! CircleCI retries after a response other than 2xx, or without a response within 10 s; it does not document
+//! the schedule. A webhook can arrive more than once, with the same `id` in the body.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// CircleCI sends `circleci-signature`, a comma-separated list of versioned signatures; `v1` is the HMAC-SHA256 of
-/// the body in hex and the only version that exists. The documentation asks to check only the newest version known,
-/// against downgrades. There is no timestamp, and a delivery can arrive more than once with the same body `id`.
+/// CircleCI signs the raw body with HMAC-SHA256 and sends a list of versioned signatures, separated by
+/// commas, in `circleci-signature`. hookbridge accepts `v1` only, which is in hex and the only version so
+/// far, because CircleCI recommends accepting only the newest version.
 pub const CIRCLECI: Provider = Provider {
     name: "circleci",
     title: "CircleCI",
     documentation: "https://circleci.com/docs/guides/integration/outbound-webhooks/#validate-webhooks",
-    secret_hint: "The secret token of the webhook from Project Settings > Webhooks, used as text; it is optional there and must be set.",
+    secret_hint: "The secret token of the webhook, from Project Settings > Webhooks in CircleCI, where it is optional but must be set for hookbridge.",
     source: "circleci.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["circleci-signature"],
@@ -23,7 +23,7 @@ pub const CIRCLECI: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp: a captured delivery stays valid. The signed body field `type` repeats the unsigned header circleci-event-type.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The signature does not cover the header with the event type; the field `type` of the signed body repeats it.",
     ),
     event_type: Some(FieldLocation::Header("circleci-event-type")),
     delivery_id: Some(FieldLocation::Body("/id")),

@@ -1,19 +1,19 @@
-//! Cursor webhooks.
+//! Cursor: status changes of cloud agents.
 //!
-//! Retries: may be retried when the endpoint answers with an error status; times are not documented.
+//! The only event is `statusChange`, when an agent reaches `FINISHED` or `ERROR`. Cursor may retry after an
+//! error status, perhaps with another `X-Webhook-ID`; it documents neither a timeout nor a schedule.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// Cursor cloud agents sign the raw body with HMAC-SHA256 and send `sha256=` and hex in `X-Webhook-Signature`. The
-/// only event is `statusChange`, sent when an agent reaches `FINISHED` or `ERROR`. There is no timestamp in the
-/// signature. An answer with an error status may be retried.
+/// Cursor signs the raw body with HMAC-SHA256 and sends the signature in hex, after `sha256=`, in
+/// `X-Webhook-Signature`.
 pub const CURSOR: Provider = Provider {
     name: "cursor",
     title: "Cursor",
     documentation: "https://cursor.com/docs/cloud-agent/api/webhooks",
-    secret_hint: "The secret given as `webhook.secret` when the agent is created through the API, used as text.",
+    secret_hint: "The secret that you pass as webhook.secret when you create the agent with Cursor's API.",
     source: "cursor.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-webhook-signature"],
@@ -21,7 +21,7 @@ pub const CURSOR: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp in the signature (the signed body has `timestamp`); the event and id headers are not signed, the body field `event` repeats the event.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The signature does not cover the headers with the event type and the delivery id; the field `event` of the signed body repeats the type.",
     ),
     event_type: Some(FieldLocation::Header("x-webhook-event")),
     delivery_id: Some(FieldLocation::Header("x-webhook-id")),

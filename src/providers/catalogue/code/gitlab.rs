@@ -1,31 +1,32 @@
-//! GitLab webhooks.
+//! GitLab: project, group and system hooks.
 //!
-//! GitLab waits 10 s for a response. Retries: not documented as guaranteed: a failed job may be retried with the same
-//! Idempotency-Key; a failing hook is disabled for 1 minute up to 24 hours (permanently after repeated failures).
+//! GitLab waits 10 s for a response. It disables a webhook after four consecutive failures, for 1 minute to
+//! 24 hours, and permanently if it keeps failing. GitLab does not guarantee retries.
 
 use crate::providers::catalogue::standard_webhooks;
 use crate::providers::{FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// GitLab 19.0 and later signs deliveries with a signing token after Standard Webhooks: HMAC-SHA256 over
-/// `webhook-id.webhook-timestamp.body`, sent as `v1,` and base64 in `webhook-signature`. Older hooks send the secret
-/// token as plain text in `X-Gitlab-Token`; both tokens can be set on one hook. During a rotation the header carries
-/// several signatures, separated by spaces. A hook is disabled after four consecutive failures.
+/// GitLab 19.0 and later signs as Standard Webhooks specifies: HMAC-SHA256 of `ID.TIMESTAMP.BODY`, in base64
+/// after `v1,` in `webhook-signature`, with several signatures while a token rotates. A webhook with only a
+/// secret token sends that token in `X-Gitlab-Token`. hookbridge applies the default limit of Standard
+/// Webhooks for the timestamp, 300 s, because GitLab documents none.
 pub const GITLAB: Provider = Provider {
     name: "gitlab",
     title: "GitLab",
     documentation: "https://docs.gitlab.com/user/project/integrations/webhooks/#signing-tokens",
-    secret_hint: "The signing token of the webhook, shown once under Settings > Webhooks, in the form `whsec_` and base64 of 32 bytes; for an older hook, the secret token as entered there.",
+    secret_hint: "The signing token (whsec_...) of the webhook, which GitLab shows once under Settings > Webhooks; for an older webhook, its secret token.",
     source: "gitlab.com",
     signature_scheme: SignatureScheme::AnyOf(&[
         SignatureScheme::Header(standard_webhooks::SIGNATURE),
         SignatureScheme::SharedSecret(&[SecretLocation::Header("x-gitlab-token")]),
     ]),
     weakness: Some(
-        "The legacy X-Gitlab-Token covers neither the body nor the time. With the signing token the headers X-Gitlab-Event and X-Gitlab-Instance are not signed; the signed body field `object_kind` (or `event_name` for system hooks) names the event. With the legacy token the delivery id is header:idempotency-key.",
+        "The signature does not cover the header with the event type. A webhook that sends its secret token is not signed at all: an attacker who reads one request can forge others.",
     ),
     event_type: Some(FieldLocation::Header("x-gitlab-event")),
     delivery_id: Some(FieldLocation::FirstOf(&[
         FieldLocation::Header("webhook-id"),
+        FieldLocation::Header("idempotency-key"),
         FieldLocation::Header("x-gitlab-event-uuid"),
     ])),
     samples: &[

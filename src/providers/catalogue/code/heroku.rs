@@ -1,25 +1,26 @@
-//! Heroku webhooks.
+//! Heroku: changes of an app's releases, builds and other resources.
 //!
-//! Retries: level notify: one attempt. Level sync: repeated for up to 72 hours from the creation of the event.
+//! Heroku sends each event of a subscription of level `notify` once. For level `sync`, it retries for up to
+//! 72 hours after the event.
 
 use crate::providers::{Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// Heroku sends the base64 HMAC-SHA256 of the raw body in `Heroku-Webhook-Hmac-SHA256`. The header is present when
-/// the subscription has a secret; Heroku generates one when none is given and returns it once. A subscription of
-/// level `notify` gets one attempt, one of level `sync` is retried for up to 72 hours. An optional `Authorization`
-/// header of the operator's choice comes with each request.
+/// Heroku signs the raw body with HMAC-SHA256 and sends the signature in base64 in
+/// `Heroku-Webhook-Hmac-SHA256`. It generates a secret for a subscription that is created without one.
 pub const HEROKU: Provider = Provider {
     name: "heroku",
     title: "Heroku",
     documentation: "https://devcenter.heroku.com/articles/app-webhooks#securing-webhook-requests",
-    secret_hint: "The secret given to `heroku webhooks:add`, or the one that it prints once (API: header Heroku-Webhook-Secret), used as text.",
+    secret_hint: "The secret that you pass to heroku webhooks:add, or that the command prints once if you pass none.",
     source: "heroku.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["heroku-webhook-hmac-sha256"],
         encoding: Encoding::Base64,
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp in the signature: a captured delivery stays valid."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp.",
+    ),
     event_type: Some(FieldLocation::Joined(&[
         FieldLocation::Body("/webhook_metadata/event/include"),
         FieldLocation::Body("/action"),

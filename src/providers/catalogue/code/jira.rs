@@ -1,20 +1,21 @@
-//! Jira webhooks.
+//! Jira: issues, comments and other events of admin webhooks.
 //!
-//! Retries: up to five retries, each 5 to 15 minutes after the last, then one attempt per webhook until one succeeds.
+//! Jira Cloud retries up to five times, 5 to 15 minutes apart, after 408, 409, 425, 429, 5xx or a timeout. It
+//! does not retry after another 4xx status, so a wrong secret loses events. Do not enable `Exclude body`:
+//! hookbridge rejects a webhook without a body.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// Jira signs the raw body of an admin webhook with HMAC-SHA256 and sends `sha256=` and hex in `X-Hub-Signature`.
-/// Only webhooks created in Jira administration or by `/rest/webhooks/1.0/webhook` with a secret are signed; webhooks
-/// of OAuth 2.0 apps carry a JWT instead. Jira Cloud repeats a delivery up to five times after 408, 409, 425, 429,
-/// 5xx or a timeout, with the same `X-Atlassian-Webhook-Identifier`.
+/// Jira signs the raw body of an admin webhook with HMAC-SHA256 and sends the signature in hex, after
+/// `sha256=`, in `X-Hub-Signature`. The webhooks of OAuth 2.0 apps have a JWT instead, which hookbridge does
+/// not accept. `X-Atlassian-Webhook-Identifier` is the same in each retry.
 pub const JIRA: Provider = Provider {
     name: "jira",
     title: "Jira",
     documentation: "https://developer.atlassian.com/cloud/jira/platform/webhooks/#secure-admin-webhooks",
-    secret_hint: "The secret entered or generated for the webhook under System > WebHooks, used as text; Jira does not show it again.",
+    secret_hint: "The secret of the webhook, from System > WebHooks; Jira shows it only until you save it.",
     source: "atlassian.net",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-hub-signature"],
@@ -22,7 +23,7 @@ pub const JIRA: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp in the signature: a captured delivery stays valid (the signed body has `timestamp`). The identifier header is not signed. With `Exclude body` the request has no body and the event is not in it.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The signature does not cover the header with the delivery id.",
     ),
     event_type: Some(FieldLocation::Body("/webhookEvent")),
     delivery_id: Some(FieldLocation::Header("x-atlassian-webhook-identifier")),

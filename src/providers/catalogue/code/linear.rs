@@ -1,22 +1,22 @@
-//! Linear webhooks.
+//! Linear: issues, comments and other changes in a workspace.
 //!
-//! Linear waits 5 s for a response. Retries: up to three retries, after 1 minute, 1 hour and 6 hours; a webhook that
-//! keeps failing may be disabled.
+//! Linear retries after a response other than 200, or without a response within 5 s: after 1 minute, 1 hour
+//! and 6 hours. It may disable a webhook that keeps failing.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedTimestamp,
     SuccessResponse, TimestampFormat, TimestampLocation, TimestampTolerance,
 };
 
-/// Linear sends the hex HMAC-SHA256 of the raw body in `Linear-Signature`, without a prefix. The time is the body
-/// field `webhookTimestamp` in milliseconds; Linear's SDK refuses a delivery that is more than 60 seconds off. Linear
-/// expects status 200 within 5 seconds and otherwise retries after 1 minute, 1 hour and 6 hours. `Linear-Delivery` is
-/// a UUID per payload.
+/// Linear signs the raw body with HMAC-SHA256 and sends the signature in hex in `Linear-Signature`. The field
+/// `webhookTimestamp` of the body is the timestamp, in milliseconds. Linear's SDK rejects a timestamp that is
+/// more than 60 s off; hookbridge accepts one that is up to 8 hours old, because a retry may repeat the
+/// timestamp of the first attempt.
 pub const LINEAR: Provider = Provider {
     name: "linear",
     title: "Linear",
     documentation: "https://linear.app/developers/webhooks#securing-webhooks",
-    secret_hint: "The signing secret shown on the page of the webhook under Settings > API > Webhooks, used as text.",
+    secret_hint: "The signing secret of the webhook, from Settings > API > Webhooks in Linear.",
     source: "linear.app",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["linear-signature"],
@@ -28,7 +28,7 @@ pub const LINEAR: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "Headers are not signed; the signed body has `type` and `action`. A window of 60 seconds is only as good as the body field.",
+        "An attacker can replay a recorded webhook for 8 hours. The signature does not cover the header with the delivery id.",
     ),
     event_type: Some(FieldLocation::Joined(&[FieldLocation::Body("/type"), FieldLocation::Body("/action")])),
     delivery_id: Some(FieldLocation::Header("linear-delivery")),

@@ -1,18 +1,18 @@
-//! Netlify webhooks.
+//! Netlify: deploy notifications.
 //!
-//! Retries: not confirmed; a notification is disabled after repeated failures.
+//! Netlify disables a notification that fails repeatedly. Its timeout and its retries are not confirmed.
 
 use crate::providers::{Encoding, FieldLocation, JwsSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// Netlify sends a JWS in `X-Webhook-Signature`: HS256, issuer `netlify`, and a claim `sha256` with the hex SHA-256
-/// of the body. The receiver checks the signature of the token, then the issuer, then the digest of the body. The
-/// header is only present when the notification has a JWS secret token. Netlify disables a notification that keeps
-/// failing.
+/// Netlify sends a JSON Web Signature (HS256) in `X-Webhook-Signature`, whose claim `sha256` is the hex
+/// SHA-256 of the raw body. hookbridge does not check the issuer, `netlify`. A notification without a JWS
+/// secret token is not signed. There is no delivery id: the field `id` is the deploy, the same for all its
+/// events.
 pub const NETLIFY: Provider = Provider {
     name: "netlify",
     title: "Netlify",
     documentation: "https://docs.netlify.com/deploy/deploy-notifications/#payload-signature",
-    secret_hint: "The JWS secret token entered for the HTTP POST notification under Project configuration > Notifications, used as text.",
+    secret_hint: "The JWS secret token of the HTTP POST notification, from Project configuration > Notifications in Netlify.",
     source: "netlify.com",
     signature_scheme: SignatureScheme::Jws(JwsSignature {
         header: "x-webhook-signature",
@@ -20,9 +20,10 @@ pub const NETLIFY: Provider = Provider {
         body_hash_encoding: Encoding::Hex,
     }),
     weakness: Some(
-        "No expiry in the token: a captured delivery stays valid. The event header is not signed; body `state` (new, building, ready, error) tells the outcome. There is no delivery id: json:/id is the deploy, the same for every event of the deploy.",
+        "An attacker can replay a recorded webhook at any time, because the signature does not expire. The signature does not cover the header with the event type.",
     ),
     event_type: Some(FieldLocation::Header("x-netlify-event")),
+    event_time: Some(FieldLocation::Body("/updated_at")),
     samples: &[
         SampleWebhook {
             event_type: "deploy_created",

@@ -1,19 +1,18 @@
-//! Vercel webhooks.
+//! Vercel: deployments, projects and other events of a team or an integration.
 //!
-//! Retries: a delivery without a 2xx answer is retried; the times are not confirmed.
+//! Vercel retries after a response other than 2xx. Its timeout and its schedule are not confirmed.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// Vercel sends the hex HMAC-SHA1 of the raw body in `x-vercel-signature`, without a prefix. Account webhooks are
-/// signed with the secret of the webhook, webhooks of an integration with the integration's client secret. There is
-/// no timestamp in the signature. The body carries the delivery id, the event type and the time.
+/// Vercel signs the raw body with HMAC-SHA1 and sends the signature in hex in `x-vercel-signature`. The key
+/// is the secret of the webhook or, for the webhooks of an integration, the client secret of the integration.
 pub const VERCEL: Provider = Provider {
     name: "vercel",
     title: "Vercel",
     documentation: "https://vercel.com/docs/webhooks/webhooks-api#securing-webhooks",
-    secret_hint: "The secret shown once when the webhook is created under team Settings > Webhooks, or the client secret of the integration; used as text.",
+    secret_hint: "The secret that Vercel shows once when you create the webhook in the team's Settings > Webhooks, or the client secret of the integration.",
     source: "vercel.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-vercel-signature"],
@@ -21,7 +20,7 @@ pub const VERCEL: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "HMAC-SHA1 (no practical break of HMAC, but below current practice); no signed header timestamp, so a captured delivery stays valid (the body has createdAt).",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. HMAC-SHA1 is below current practice, although no practical attack on it is known.",
     ),
     event_type: Some(FieldLocation::Body("/type")),
     delivery_id: Some(FieldLocation::Body("/id")),

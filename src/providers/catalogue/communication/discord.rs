@@ -1,7 +1,8 @@
-//! Discord webhooks.
+//! Discord: webhook events of an application.
 //!
-//! Discord waits 3 s for a response. Retries: several retries with exponential backoff for up to 10 minutes; after
-//! too many failures Discord stops sending and writes to the owner by email.
+//! Discord expects status 204 within 3 s and retries with exponential backoff for up to 10 minutes. After too
+//! many failures it stops sending and emails the owner. It also sends wrong signatures on purpose, and
+//! removes an endpoint that does not answer them with 401.
 
 use crate::providers::{
     Algorithm, FieldLocation, Handshake, HeaderSignature, KeyFormat, Provider, SampleWebhook,
@@ -9,15 +10,14 @@ use crate::providers::{
     SuccessResponse, TimestampTolerance,
 };
 
-/// Discord signs the timestamp and the body, joined without a separator, with the Ed25519 key of the application.
-/// X-Signature-Ed25519 holds the signature in hex and X-Signature-Timestamp the timestamp. Discord sends bad
-/// signatures on purpose and removes the URL when they are not answered with 401. It wants 204 without a body within
-/// 3 seconds and retries with exponential backoff for up to 10 minutes.
+/// Discord signs the timestamp followed by the raw body with the application's Ed25519 key. It sends the
+/// signature in hex in `X-Signature-Ed25519`, and the timestamp in `X-Signature-Timestamp`. hookbridge does
+/// not limit the age of the timestamp, because Discord documents no limit. Events have no id.
 pub const DISCORD: Provider = Provider {
     name: "discord",
     title: "Discord",
     documentation: "https://docs.discord.com/developers/events/webhook-events",
-    secret_hint: "The Public Key of the application (64 hexadecimal digits; it is no secret), in the Discord Developer Portal, General Information.",
+    secret_hint: "The public key of the application (64 hex digits, not a secret), from General Information in the Discord Developer Portal.",
     source: "discord.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-signature-ed25519"],

@@ -1,23 +1,22 @@
-//! Intercom webhooks.
+//! Intercom: conversations, contacts and other topics.
 //!
-//! Intercom waits 5 s for a response. Retries: resent when no 200 comes within 5 s; after 429 with a delay from 1
-//! minute to 2 hours, then dropped; paused for 15 minutes after 1000 errors in a row; private apps are suspended
-//! after seven days of errors.
+//! Intercom retries without status 200 within 5 s; after 429, it retries 1 minute to 2 hours later, then
+//! drops the webhook. It pauses a webhook after 1,000 errors, and suspends a private app after seven days of
+//! errors. Webhooks may arrive out of order, and more than once with the same id.
 
 use crate::providers::{
     FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SuccessResponse,
 };
 
-/// Intercom signs the body with HMAC-SHA1, keyed with the client secret of the app; X-Hub-Signature holds sha1= and
-/// the hex digest. It validates the URL with a HEAD request without a signature, and sends signed pings of the topic
-/// ping. It wants 200 within 5 seconds and resends otherwise; answers slower than 500 ms lower the priority. Order is
-/// not guaranteed and duplicates keep their id.
+/// Intercom signs the raw body with HMAC-SHA1 and sends the signature in hex, after `sha1=`, in
+/// `X-Hub-Signature`. The key is the client secret of the app. Intercom tests a URL with an unsigned HEAD
+/// request. It also sends signed events of the topic `ping`, which have no id.
 pub const INTERCOM: Provider = Provider {
     name: "intercom",
     title: "Intercom",
     documentation: "https://developers.intercom.com/docs/references/webhooks/webhook-models",
-    secret_hint: "The Client secret of the app (text, a UUID in most apps), in the Intercom Developer Hub, the app, Configure, Basic information; not the access token.",
+    secret_hint: "The client secret of the app (not the access token), from Configure > Basic information in the Intercom Developer Hub.",
     source: "intercom.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-hub-signature"],
@@ -25,7 +24,7 @@ pub const INTERCOM: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "HMAC-SHA1 is weaker than the others (no practical attack on HMAC is known). No timestamp is checked, so a recorded request can be replayed; the key is the app's OAuth client secret, which has other powers.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The key of the HMAC-SHA1 is the OAuth client secret of the app, so its leak endangers more than webhooks.",
     ),
     handshakes: &[Handshake::Head],
     event_type: Some(FieldLocation::Body("/topic")),

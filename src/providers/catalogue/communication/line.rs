@@ -1,19 +1,19 @@
-//! LINE webhooks.
+//! LINE: messages and other events of a Messaging API channel.
 //!
-//! Retries: redelivery is off by default and is switched on in the console; number and interval are not published;
-//! LINE may suspend sending after a long time of failures.
+//! LINE redelivers events only if you enable redelivery in the console; its timeout and its schedule are not
+//! documented. When you reissue the channel secret, the old secret becomes invalid at once. The console's
+//! Verify button sends a webhook without events.
 
 use crate::providers::{Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// LINE signs the body with HMAC-SHA256 and sends the digest in base64 in x-line-signature. One request carries
-/// several events in the array events, which is empty when the Verify button of the console is pressed. A redelivered
-/// event keeps its webhookEventId and has deliveryContext.isRedelivery set, if redelivery is switched on. A reissued
-/// channel secret replaces the old one at once.
+/// LINE signs the raw body with HMAC-SHA256 and sends the signature in base64 in `x-line-signature`. The
+/// array `events` of the body contains several events. A redelivered event has the same `webhookEventId`. For
+/// a channel that uses LINE Chat Plus, the key is the switcher secret.
 pub const LINE: Provider = Provider {
     name: "line",
     title: "LINE",
     documentation: "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/",
-    secret_hint: "The channel secret of the Messaging API channel (32 hexadecimal digits, used as text), in the LINE Developers Console, Basic settings; the role Admin is needed to see it.",
+    secret_hint: "The channel secret (32 hex digits), from Basic settings in the LINE Developers Console, which only the role Admin can see.",
     source: "line.me",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-line-signature"],
@@ -21,7 +21,7 @@ pub const LINE: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp is signed apart from the events' own; a recorded request can be replayed, so webhookEventId must be remembered.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. A replayed event has the same `webhookEventId`.",
     ),
     split: Some("/events"),
     event_type: Some(FieldLocation::Body("/type")),

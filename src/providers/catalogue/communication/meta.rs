@@ -1,7 +1,7 @@
-//! Meta webhooks.
+//! Meta: events of Facebook pages, Messenger, Instagram and WhatsApp.
 //!
-//! Meta waits 20 s for a response. Retries: at once, then a few more times with decreasing frequency over 36 hours
-//! (WhatsApp: up to 7 days); duplicates must be expected; persistent failure disables the subscription.
+//! Meta retries at once and then less and less often, for up to 36 hours (WhatsApp: 7 days), and disables a
+//! subscription that keeps failing. A webhook can arrive more than once. Meta's timeout is not confirmed.
 
 use http::Method;
 
@@ -10,15 +10,15 @@ use crate::providers::{
     SuccessResponse,
 };
 
-/// Meta signs the body as it is sent, with its \u escapes, with HMAC-SHA256 keyed with the App Secret;
-/// X-Hub-Signature-256 holds sha256= and the hex digest. A GET with hub.mode, hub.verify_token and hub.challenge
-/// proves the endpoint when it is set up. One request may hold many updates in entry. Failed notifications come again
-/// for up to 36 hours, WhatsApp's for up to seven days.
+/// Meta signs the raw body, which has `\u` escapes, with HMAC-SHA256 and sends the signature in hex, after
+/// `sha256=`, in `X-Hub-Signature-256`. To test a URL, Meta sends a GET request with `hub.challenge` and
+/// `hub.verify_token`. hookbridge compares the token with the line `verify-token=...` of the secret; without
+/// this line, it accepts any token. The array `entry` of the body contains several events.
 pub const META: Provider = Provider {
     name: "meta",
     title: "Meta",
     documentation: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started/",
-    secret_hint: "The App Secret (32 hexadecimal digits, used as text), in the Meta App Dashboard, App settings, Basic; the verify token is a second text that you choose yourself and enter in the dashboard under Webhooks.",
+    secret_hint: "The App Secret (32 hex digits), from App settings > Basic in Meta's dashboard, and a second line verify-token=TOKEN with your own verify token.",
     source: "meta.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-hub-signature-256"],
@@ -26,7 +26,7 @@ pub const META: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp and no delivery id are signed, so a recorded request can be replayed; ids stand inside the entries only (messages[].id, mid). One App Secret signs for every page, account and number of the app.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp and events have no delivery id. One App Secret signs the webhooks of all pages, accounts and phone numbers of the app.",
     ),
     handshakes: &[Handshake::QueryChallenge {
         method: &Method::GET,

@@ -1,23 +1,22 @@
-//! Slack webhooks.
+//! Slack: events of the Events API.
 //!
-//! Slack waits 3 s for a response. Retries: three retries: almost at once, after 1 minute, after 5 minutes, with the
-//! same event_id; with Delayed Events switched on, then hourly for 24 hours; a non-2xx answer with X-Slack-No-Retry:
-//! 1 stops them; more than 95 % failures within 60 minutes disable the subscription.
+//! Without a 2xx status within 3 s, Slack retries at once, after 1 minute and after 5 minutes; with Delayed
+//! Events, also hourly for 24 hours. It disables a subscription if more than 95 % of its webhooks fail within
+//! 60 minutes. Slash commands and interactivity are forms, which hookbridge does not accept.
 
 use crate::providers::{
     FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedAnswer, SignedContent, SignedTimestamp, SigningPart,
 };
 
-/// Slack signs every HTTP request of an app with HMAC-SHA256 over the text v0:{timestamp}:{body}. The signature is
-/// hex after v0= in X-Slack-Signature, the timestamp is Unix seconds in X-Slack-Request-Timestamp. Slack waits 3
-/// seconds, then tries again three times: at once, after one minute and after five minutes, with the attempt in
-/// X-Slack-Retry-Num. Slash commands and interactivity use the same signature over form bodies.
+/// Slack signs `v0:TIMESTAMP:BODY` with HMAC-SHA256. It sends the signature in hex, after `v0=`, in
+/// `X-Slack-Signature`, and the timestamp in `X-Slack-Request-Timestamp`. Like Slack's SDK, hookbridge
+/// rejects a timestamp that is more than 300 s off. `event_id` is the same in each retry.
 pub const SLACK: Provider = Provider {
     name: "slack",
     title: "Slack",
     documentation: "https://docs.slack.dev/authentication/verifying-requests-from-slack/",
-    secret_hint: "The Signing Secret of the Slack app (32 hexadecimal digits, used as text), at api.slack.com/apps, Basic Information, App Credentials; not the bot token and not the old verification token.",
+    secret_hint: "The signing secret (32 hex digits) of the Slack app, from Basic Information > App Credentials at api.slack.com/apps.",
     source: "slack.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-slack-signature"],

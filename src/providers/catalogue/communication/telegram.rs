@@ -1,26 +1,23 @@
-//! Telegram webhooks.
+//! Telegram: updates of a bot.
 //!
-//! Retries: repeated until a 2xx comes or a reasonable number of attempts is used up; updates are kept for at most 24
-//! hours.
+//! Telegram retries an undocumented number of times until it gets a 2xx status, and keeps an update for at
+//! most 24 hours. Its timeout and its schedule are not documented either.
 
 use crate::providers::{FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// Telegram does not sign. When the webhook is set with a secret_token, every request carries that text in
-/// X-Telegram-Bot-Api-Secret-Token; without a secret_token the header is absent. An update has update_id and one more
-/// key that names its type. Any 2xx accepts it; an answer in JSON with a key method is carried out as a call of the
-/// Bot API, so the answer must stay empty.
+/// Telegram signs nothing. It sends the secret token of the webhook in `X-Telegram-Bot-Api-Secret-Token`. The
+/// type of an update is the name of its only field besides `update_id`. `update_id` is unique for one bot
+/// only.
 pub const TELEGRAM: Provider = Provider {
     name: "telegram",
     title: "Telegram",
     documentation: "https://core.telegram.org/bots/api#setwebhook",
-    secret_hint: "The secret_token that you choose yourself and pass to setWebhook: 1 to 256 characters of A-Z, a-z, 0-9, _ and -; not the bot token.",
+    secret_hint: "The secret_token that you choose and pass to setWebhook (1 to 256 letters, digits, underscores and hyphens), not the bot token.",
     source: "telegram.org",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Header(
         "x-telegram-bot-api-secret-token",
     )]),
-    weakness: Some(
-        "A static token: neither the body nor the time is covered, and whoever reads one request can forge others.",
-    ),
+    weakness: Some("Telegram signs nothing: an attacker who reads one request can forge others."),
     event_type: Some(FieldLocation::FirstFieldExcept(&["update_id"])),
     delivery_id: Some(FieldLocation::Body("/update_id")),
     samples: &[

@@ -1,23 +1,23 @@
-//! Twitch webhooks.
+//! Twitch: EventSub notifications.
 //!
-//! Retries: resent an unpublished number of times with the count in Twitch-Eventsub-Message-Retry; too many failures
-//! set the subscription to notification_failures_exceeded and revoke it. The answer is due 'within a few seconds'.
+//! Twitch expects a response within a few seconds and retries with the same message id; its schedule is not
+//! documented. It revokes a subscription after too many failures. hookbridge publishes the notice of a
+//! revocation as an event of the subscription's type, without the field `event`.
 
 use crate::providers::{
     FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedAnswer, SignedContent, SignedTimestamp, SigningPart, TimestampFormat, TimestampTolerance,
 };
 
-/// Twitch signs the message id, the timestamp and the body, joined without separators, with HMAC-SHA256; the
-/// signature is hex after sha256= in Twitch-Eventsub-Message-Signature. The timestamp is RFC 3339 with nanoseconds
-/// and is signed as it stands. A new subscription sends a signed challenge that must be answered as plain text; a
-/// revoked one sends a last message of the type revocation. A resend keeps its message id; too many late answers end
-/// the subscription.
+/// Twitch signs the message id, the timestamp and the raw body, without separators, with HMAC-SHA256. It
+/// sends the signature in hex, after `sha256=`, in `Twitch-Eventsub-Message-Signature`, and the timestamp
+/// (RFC 3339) in `Twitch-Eventsub-Message-Timestamp`. hookbridge rejects a timestamp that is more than 600 s
+/// off.
 pub const TWITCH: Provider = Provider {
     name: "twitch",
     title: "Twitch",
     documentation: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
-    secret_hint: "The secret that you choose yourself and pass as transport.secret when the subscription is created: 10 to 100 ASCII characters, used as text; not the client secret of the application.",
+    secret_hint: "The secret (10 to 100 ASCII characters) that you choose and pass as transport.secret when you create the subscription, not the client secret.",
     source: "twitch.tv",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["twitch-eventsub-message-signature"],
@@ -32,7 +32,7 @@ pub const TWITCH: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "The message type and the subscription type travel in headers that the signature does not cover (the type also stands in the signed body, at /subscription/type); the message type can be told from the body too: /challenge present, or /event absent.",
+        "The signature does not cover the header with the message type, so for 10 minutes an attacker can replay a recorded challenge as an event.",
     ),
     handshakes: &[Handshake::Signed {
         location: FieldLocation::Header("twitch-eventsub-message-type"),

@@ -1,23 +1,23 @@
-//! X webhooks.
+//! X: events of the X Activity API and the Account Activity API.
 //!
-//! X waits 10 s for a response. Retries: not published; POST /2/webhooks/replay sends the events of the last 24 hours
-//! again.
+//! X expects status 200 within 10 s. Its retries are not documented; `POST /2/webhooks/replay` sends the
+//! events of the last 24 hours again. X tests the endpoint regularly with `crc_token`, and disables a webhook
+//! after a wrong answer.
 
 use crate::providers::{
     Encoding, FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat,
     SignatureScheme, SuccessResponse,
 };
 
-/// X signs the body with HMAC-SHA256 and sends sha256= with the digest in base64. X-Twitter-Webhooks-Signature-OAuth2
-/// is keyed with the OAuth 2.0 client secret and is checked when it is present; X-Twitter-Webhooks-Signature is the
-/// older one, keyed with the OAuth 1.0 consumer secret. A GET with crc_token must be answered with an HMAC of the
-/// token, at registration and then regularly, or the webhook becomes invalid and gets no events. Events may come
-/// twice.
+/// X signs the raw body with HMAC-SHA256 and sends the signature in base64, after `sha256=`. The header
+/// `X-Twitter-Webhooks-Signature-OAuth2` has a signature with the OAuth 2.0 client secret,
+/// `X-Twitter-Webhooks-Signature` one with the OAuth 1.0 consumer secret; a valid signature in either is
+/// enough. hookbridge signs the answer to `crc_token` with the first key of the secret.
 pub const X: Provider = Provider {
     name: "x",
     title: "X",
     documentation: "https://docs.x.com/x-api/webhooks/introduction",
-    secret_hint: "The OAuth 2.0 Client Secret of the app, in the X Developer Console, Keys and tokens; an app without OAuth 2.0 uses its API Key Secret (consumer secret); not the bearer token and not an access token.",
+    secret_hint: "The OAuth 2.0 client secret, or the API key secret of an app without OAuth 2.0, from Keys and tokens in the X Developer Console.",
     source: "x.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-twitter-webhooks-signature-oauth2", "x-twitter-webhooks-signature"],
@@ -26,7 +26,7 @@ pub const X: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp is signed, so a recorded request can be replayed. The CRC answers an unauthenticated caller with HMAC(secret, any text) in the very form of an event signature: whoever knows the URL can send a JSON body as crc_token and gets a valid signature for that body. The bridge must therefore answer only a crc_token of letters, digits and - _ + / = (at most about 128; real ones are base64 of a UUID) and accept only bodies that are JSON objects, so that no token can be a body.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The endpoint signs the `crc_token` of any caller, but only if it has no character that a JSON object needs, so the answer is never the signature of an event.",
     ),
     handshakes: &[Handshake::QueryHmac {
         parameter: "crc_token",

@@ -1,24 +1,23 @@
-//! Zendesk webhooks.
+//! Zendesk: Zendesk events, and webhooks of triggers and automations.
 //!
-//! Zendesk waits 12 s for a response. Retries: up to five retries after a timeout, up to three after 409, and after
-//! 429 or 503 when Retry-After is below 60 seconds; a circuit breaker pauses the webhook at 70 % errors or 1000
-//! errors in 5 minutes.
+//! Zendesk retries up to five times after a timeout, up to three times after 409, and after 429 or 503 if
+//! `Retry-After` is below 60 s. It pauses a webhook at 70 % errors or 1,000 errors in 5 minutes. Set the
+//! webhook of a trigger or an automation to POST with JSON: hookbridge accepts nothing else.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent,
     SignedTimestamp, SigningPart, TimestampFormat, TimestampTolerance,
 };
 
-/// Zendesk signs the timestamp and the body, joined without a separator, with HMAC-SHA256 and sends the digest in
-/// base64 in X-Zendesk-Webhook-Signature. The timestamp in X-Zendesk-Webhook-Signature-Timestamp is RFC 3339 text and
-/// is signed as it stands. A webhook on Zendesk events posts JSON with a type; one on a trigger or automation sends
-/// the method, format and body that its owner wrote, also none. Test requests before the webhook exists are signed
-/// with a public static secret, which must not be accepted.
+/// Zendesk signs the timestamp followed by the raw body with HMAC-SHA256. It sends the signature in base64 in
+/// `X-Zendesk-Webhook-Signature`, and the timestamp (RFC 3339) in `X-Zendesk-Webhook-Signature-Timestamp`.
+/// hookbridge does not limit its age, because Zendesk documents no limit. It rejects tests of a webhook that
+/// is not created yet: Zendesk signs them with a public secret.
 pub const ZENDESK: Provider = Provider {
     name: "zendesk",
     title: "Zendesk",
     documentation: "https://developer.zendesk.com/documentation/webhooks/verifying/",
-    secret_hint: "The signing secret of the webhook (text, used as it stands, not decoded), in Admin Center, Apps and integrations, Webhooks, the webhook, Reveal secret, or from GET /api/v2/webhooks/{id}/signing_secret.",
+    secret_hint: "The signing secret of the webhook, from Reveal secret under Apps and integrations > Webhooks in Zendesk's Admin Center.",
     source: "zendesk.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-zendesk-webhook-signature"],
@@ -32,7 +31,7 @@ pub const ZENDESK: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "Method, URL and query are not signed, so a GET or DELETE without a body is covered by its timestamp only.",
+        "An attacker can replay a recorded webhook at any time, because hookbridge does not limit the age of its timestamp. The signature covers neither the URL nor the header with the delivery id.",
     ),
     event_type: Some(FieldLocation::Body("/type")),
     delivery_id: Some(FieldLocation::Header("x-zendesk-webhook-invocation-id")),

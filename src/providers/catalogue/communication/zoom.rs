@@ -1,22 +1,23 @@
-//! Zoom webhooks.
+//! Zoom: meetings, participants and other events of an app.
 //!
-//! Zoom waits 3 s for a response. Retries: three retries: 5 minutes after the first attempt, 20 minutes later, 60
-//! minutes later.
+//! Zoom expects status 200 or 204 within 3 s and retries 5, 25 and 85 minutes after the first attempt. When
+//! you enter the URL, and every 72 hours, Zoom tests it with a signed `endpoint.url_validation`, and stops
+//! sending after a wrong answer.
 
 use crate::providers::{
     FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedAnswer, SignedContent, SignedTimestamp, SigningPart, SuccessResponse, TimestampTolerance,
 };
 
-/// Zoom signs the text v0:{timestamp}:{body} with HMAC-SHA256. The signature is hex after v0= in x-zm-signature, the
-/// timestamp is Unix seconds in x-zm-request-timestamp. Zoom validates the endpoint when it is set up and every 72
-/// hours with a signed endpoint.url_validation event, and stops sending when the answer is wrong. It waits 3 seconds
-/// and retries three times.
+/// Zoom signs `v0:TIMESTAMP:BODY` with HMAC-SHA256. It sends the signature in hex, after `v0=`, in
+/// `x-zm-signature`, and the timestamp in `x-zm-request-timestamp`. Zoom documents no limit for the
+/// timestamp; hookbridge accepts one that is up to 2 hours old, because a retry may repeat the timestamp of
+/// the first attempt. The delivery id, `x-zm-trackingid`, may differ between retries.
 pub const ZOOM: Provider = Provider {
     name: "zoom",
     title: "Zoom",
     documentation: "https://developers.zoom.us/docs/api/webhooks/",
-    secret_hint: "The Secret Token of the app, at marketplace.zoom.us, the app, Features, Access, Token section (text, used as it stands); not the retired Verification Token and not the client secret.",
+    secret_hint: "The secret token of the app, from Features > Access at marketplace.zoom.us, not the verification token and not the client secret.",
     source: "zoom.us",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-zm-signature"],

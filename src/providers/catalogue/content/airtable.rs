@@ -1,22 +1,21 @@
-//! Airtable webhooks.
+//! Airtable: notifications that a base has changed.
 //!
-//! Retries: failed notifications are retried (the API shows retryNumber and willBeRetried); the schedule is not
-//! confirmed.
+//! A notification does not contain the change; the subscriber fetches it with Airtable's API ("list webhook
+//! payloads"). A webhook expires after 7 days unless it is refreshed or its payloads are listed.
 
 use crate::providers::{
     Algorithm, FieldLocation, HeaderSignature, KeyFormat, Provider, SampleWebhook, SignatureFormat,
     SignatureScheme, SuccessResponse,
 };
 
-/// HMAC-SHA256 over the raw body, in hex after `hmac-sha256=`; the key is the base64-decoded MAC secret. The
-/// notification is a ping that names the base and the webhook; the changes are fetched with the list webhook payloads
-/// endpoint. There is no event type and no delivery id. A webhook expires after 7 days unless it is refreshed or its
-/// payloads are listed.
+/// Airtable signs the raw body with HMAC-SHA256 and sends the signature in hex after `hmac-sha256=` in
+/// `X-Airtable-Content-MAC`. The HMAC key is the secret, decoded from base64. A notification has neither an
+/// event type nor an id. Airtable expects status 200 or 204 without a body.
 pub const AIRTABLE: Provider = Provider {
     name: "airtable",
     title: "Airtable",
     documentation: "https://airtable.com/developers/web/api/webhooks-overview",
-    secret_hint: "The `macSecretBase64` that Airtable's API returns once, when the webhook is created, in base64.",
+    secret_hint: "The macSecretBase64 of the webhook, in base64, which Airtable's API returns only when it creates the webhook.",
     source: "airtable.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-airtable-content-mac"],
@@ -27,7 +26,9 @@ pub const AIRTABLE: Provider = Provider {
         }],
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No replay protection: the body's timestamp is signed, but Airtable names no window."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time. Its body has a signed timestamp, but Airtable documents no maximum age, so hookbridge checks none.",
+    ),
     event_time: Some(FieldLocation::Body("/timestamp")),
     success: SuccessResponse::NO_CONTENT,
     samples: &[

@@ -1,28 +1,27 @@
-//! Asana webhooks.
+//! Asana: changes to tasks, projects and other resources.
 //!
-//! Asana waits 10 s for a response. Asana retries for up to 24 hours when no successful status comes within 10 s,
-//! then gives up; delivery is at most once and events cannot be replayed.
+//! Asana waits 10 s for a response and retries for up to 24 hours. It cannot replay events. An empty array of
+//! events is a heartbeat, which hookbridge acknowledges and does not publish.
 
 use crate::providers::{
     FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// When a webhook is created Asana sends a POST with `X-Hook-Secret` and wants the same header back, while the call
-/// that creates the webhook is still open; that value is the secret of this webhook. Later requests carry
-/// `X-Hook-Signature`, the hex HMAC-SHA256 of the raw body. The body has an array of events; an empty array is a
-/// heartbeat. Each webhook has a secret of its own, so an endpoint that serves several needs several.
+/// Asana signs the raw body with HMAC-SHA256 and sends the signature in hex in `X-Hook-Signature`. When a
+/// webhook is created, Asana sends its secret in `X-Hook-Secret` and expects the same header in the response.
+/// The secret consists of hex digits but is used as text. Each webhook has its own secret.
 pub const ASANA: Provider = Provider {
     name: "asana",
     title: "Asana",
     documentation: "https://developers.asana.com/docs/webhooks-guide",
-    secret_hint: "The `X-Hook-Secret` that Asana sends in the handshake (also in the answer to the call that creates the webhook), 32 or 64 hexadecimal digits used as text.",
+    secret_hint: "The X-Hook-Secret that Asana sends in the handshake and returns when it creates the webhook; for several webhooks, one on each line.",
     source: "asana.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-hook-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp: a recorded request can be replayed. The handshake hands out the secret in the clear to whoever answers.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The handshake is not signed, so store its secret only if Asana's API returned the same one.",
     ),
     handshakes: &[Handshake::HeaderEcho { header: "x-hook-secret" }],
     split: Some("/events"),

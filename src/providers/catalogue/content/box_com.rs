@@ -1,21 +1,22 @@
-//! Box webhooks.
+//! Box: events of files, folders and comments.
 //!
-//! Box waits 30 s for a response. Box retries up to 12 times over 2 hours.
+//! Box waits 30 s for a response and retries up to 12 times within 2 hours. `BOX-DELIVERY-ID` changes with
+//! each attempt; the `id` in the body, which hookbridge uses, stays the same.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent,
     SignedTimestamp, SigningPart, TimestampFormat, TimestampTolerance,
 };
 
-/// HMAC-SHA256 over the raw body followed by the value of `BOX-DELIVERY-TIMESTAMP`, without a separator, in base64.
-/// Two keys exist at once: `BOX-SIGNATURE-PRIMARY` is made with the primary key and `BOX-SIGNATURE-SECONDARY` with
-/// the secondary key, and one match is enough. The timestamp is RFC 3339 with an offset and is accepted for 10
-/// minutes. `BOX-DELIVERY-ID` changes at each retry; the body's `id` does not.
+/// Box signs the raw body followed by `BOX-DELIVERY-TIMESTAMP` with HMAC-SHA256 and sends base64 signatures
+/// with its two keys in `BOX-SIGNATURE-PRIMARY` and `BOX-SIGNATURE-SECONDARY`. One valid signature is enough.
+/// Box's SDK rejects timestamps that are more than 10 minutes old; hookbridge also rejects timestamps that
+/// are more than 10 minutes in the future.
 pub const BOX: Provider = Provider {
     name: "box",
     title: "Box",
     documentation: "https://developer.box.com/guides/webhooks/v2/signatures-v2",
-    secret_hint: "The primary or secondary signature key, a text of letters and digits, under Webhooks, Manage signature keys of the application in the Box Developer Console.",
+    secret_hint: "The primary or secondary signature key of the application, from Webhooks > Manage signature keys in the Box Developer Console.",
     source: "box.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["box-signature-primary", "box-signature-secondary"],

@@ -1,23 +1,25 @@
-//! Cal.com webhooks.
+//! Cal.com: events of bookings.
 //!
-//! Retries: not documented.
+//! Cal.com documents neither a timeout nor retries. A custom payload template must be JSON. hookbridge takes
+//! the event's type and time from `triggerEvent` and `createdAt`, which such a template can omit.
 
 use crate::providers::{FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// Cal.com signs the raw body with HMAC-SHA256 and sends the hex digest without a prefix in `X-Cal-Signature-256`.
-/// Without a secret the header holds the text `no-secret-provided`. There is no timestamp and no delivery id. The
-/// type is `triggerEvent` in the body; a custom payload template can leave it out.
+/// Cal.com signs the raw body with HMAC-SHA256 and sends the signature in hex in `X-Cal-Signature-256`. A
+/// webhook without a secret has the text `no-secret-provided` in this header; hookbridge rejects it.
 pub const CAL_COM: Provider = Provider {
     name: "cal-com",
     title: "Cal.com",
     documentation: "https://cal.com/docs/developing/guides/automation/webhooks",
-    secret_hint: "The text typed into Secret when the webhook is made (Settings > Developer > Webhooks); Cal.com does not show it again.",
+    secret_hint: "The secret of the webhook, as you entered it under Settings > Developer > Webhooks; Cal.com does not show it again.",
     source: "cal.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-cal-signature-256"],
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp is signed and there is no delivery id: a captured request can be replayed."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp and webhooks have no id.",
+    ),
     event_type: Some(FieldLocation::Body("/triggerEvent")),
     event_time: Some(FieldLocation::Body("/createdAt")),
     samples: &[

@@ -1,22 +1,22 @@
-//! Calendly webhooks.
+//! Calendly: bookings and cancellations.
 //!
-//! Calendly waits 15 s for a response. Retries: exponential back-off for 24 hours, then Calendly disables the
-//! subscription, which must be created again; 410 deletes it.
+//! Calendly waits 15 s for a response and retries for 24 hours. It then disables the subscription, which you
+//! must create again. The status 410 deletes the subscription.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedContent, SignedTimestamp, SigningPart, TimestampTolerance,
 };
 
-/// Calendly signs TIMESTAMP.BODY with HMAC-SHA256 and sends t=TIMESTAMP,v1=SIGNATURE in
-/// Calendly-Webhook-Signature, with the timestamp in seconds and the signature in hex. Calendly's example rejects a
-/// timestamp that is more than 3 minutes old. Calendly repeats a webhook for 24 hours after any status but 2xx and
-/// then disables the subscription; the status 410 deletes the subscription at once.
+/// Calendly signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `t=TIMESTAMP,v1=SIGNATURE` with a hex signature
+/// in `Calendly-Webhook-Signature`. Calendly's example rejects timestamps that are more than 3 minutes old;
+/// hookbridge also rejects timestamps that are more than 3 minutes in the future. Calendly does not sign the
+/// webhooks of a subscription without a signing key.
 pub const CALENDLY: Provider = Provider {
     name: "calendly",
     title: "Calendly",
     documentation: "https://developer.calendly.com/api-docs/overview/webhooks/webhook-signatures",
-    secret_hint: "The signing key that you pass as signing_key when you create the webhook subscription, or the webhook signing key of the OAuth app.",
+    secret_hint: "The signing_key with which you created the webhook subscription, or the webhook signing key of the OAuth app.",
     source: "calendly.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["calendly-webhook-signature"],

@@ -1,7 +1,8 @@
-//! Contentful webhooks.
+//! Contentful: changes to entries, assets and content types.
 //!
-//! Contentful waits 30 s for a response. Retries: after 429 or 5xx up to 2 retries at intervals of 30 seconds; a
-//! request that timed out is not repeated.
+//! Contentful waits 30 s for a response. It retries twice, at intervals of 30 s, after 429 or 5xx but not
+//! after a timeout. The endpoint's URL should have no query, because Contentful may escape a query before it
+//! signs it.
 
 use bytes::Bytes;
 
@@ -10,16 +11,15 @@ use crate::providers::{
     SignedTimestamp, SigningInput, TimestampFormat, VerificationError,
 };
 
-/// Contentful signs the method, the path, a list of headers and the body, joined by line feeds, with HMAC-SHA256 and
-/// sends the signature in hex in x-contentful-signature. x-contentful-signed-headers names the signed headers, in
-/// order; x-contentful-timestamp, in milliseconds, is one of them. Contentful's SDK rejects a request that is more
-/// than 30 s old. Contentful repeats a request at most twice, after 429 or 5xx, at intervals of 30 s;
-/// X-Contentful-Idempotency-Key identifies the delivery.
+/// Contentful signs the method, the path, the headers named in `X-Contentful-Signed-Headers` and the body
+/// with HMAC-SHA256 and sends the signature in hex in `X-Contentful-Signature`. Contentful's SDK rejects an
+/// `X-Contentful-Timestamp` that is more than 30 s old; hookbridge accepts 300 s, because a retry may have
+/// the timestamp of the first attempt.
 pub const CONTENTFUL: Provider = Provider {
     name: "contentful",
     title: "Contentful",
     documentation: "https://www.contentful.com/developers/docs/extensibility/webhooks/request-verification/",
-    secret_hint: "The signing secret of the space (64 characters), which Contentful shows once under Settings > Webhooks > Settings when you enable request verification.",
+    secret_hint: "The signing secret of the space, which Contentful shows once under Settings > Webhooks > Settings when you enable request verification.",
     source: "contentful.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-contentful-signature"],
@@ -31,7 +31,7 @@ pub const CONTENTFUL: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "The host is not signed. The topic and the idempotency key are protected only if they are in the list of signed headers.",
+        "The signature does not cover the host. It covers the topic, the idempotency key and the time of the event only if `X-Contentful-Signed-Headers` names their headers.",
     ),
     event_type: Some(FieldLocation::Header("x-contentful-topic")),
     delivery_id: Some(FieldLocation::Header("x-contentful-idempotency-key")),
@@ -71,7 +71,7 @@ const SIGNED_HEADERS: &str = "x-contentful-signed-headers";
 /// Maximum number of signed headers.
 const MAX_SIGNED_HEADERS: usize = 50;
 
-/// The method, the path, the signed headers and the body, on lines of their own.
+/// The method, the path, the signed headers and the body, separated by line feeds.
 fn signing_input(webhook: &RawWebhook, _timestamp: &str) -> Result<SigningInput, VerificationError> {
     let malformed = VerificationError::MalformedSignature;
     let list = webhook.header(SIGNED_HEADERS).ok_or(malformed)?;

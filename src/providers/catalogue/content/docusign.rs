@@ -1,21 +1,21 @@
-//! DocuSign webhooks.
+//! DocuSign: events of envelopes and recipients (Connect).
 //!
-//! DocuSign waits 5 s for a response. Retries: failed messages are retried with growing intervals for days (schedule
-//! not confirmed); retryCount in the body counts.
+//! DocuSign expects a response within 5 s and retries at growing intervals; `retryCount` in the body counts
+//! the retries. The Connect configuration must send JSON, because hookbridge rejects the XML of older
+//! configurations.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// HMAC-SHA256 over the raw body in base64, line endings included. Each active Connect key makes a header of its own,
-/// `X-DocuSign-Signature-1`, `-2` and so on, and one match is enough; that is how keys are rotated. The header is
-/// only sent when Include HMAC Signature is on. Old configurations send XML. There is no delivery id and no timestamp
-/// in the signature.
+/// DocuSign signs the raw body with HMAC-SHA256, once with each Connect key of the account, and sends the
+/// base64 signatures in `X-DocuSign-Signature-1`, `X-DocuSign-Signature-2` and so on. One valid signature is
+/// enough. A key looks like base64 but is used as text.
 pub const DOCUSIGN: Provider = Provider {
     name: "docusign",
     title: "DocuSign",
     documentation: "https://developers.docusign.com/platform/webhooks/connect/validate",
-    secret_hint: "A Connect key from Settings, Connect, Connect Keys (Add Secret Key) in the eSignature administration, shown once; a text that looks like base64 and is used as text.",
+    secret_hint: "A Connect key, which DocuSign shows once under Settings > Connect > Connect Keys; the configuration must include the HMAC signature.",
     source: "docusign.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-docusign-signature-*"],
@@ -23,7 +23,7 @@ pub const DOCUSIGN: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp and no id: a recorded request can be replayed; event, data.envelopeId and generatedDateTime together identify a message.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp and webhooks have no id.",
     ),
     event_type: Some(FieldLocation::Body("/event")),
     event_time: Some(FieldLocation::Body("/generatedDateTime")),

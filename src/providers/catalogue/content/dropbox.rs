@@ -1,7 +1,7 @@
-//! Dropbox webhooks.
+//! Dropbox: notifications that the files of an account have changed.
 //!
-//! Dropbox waits 10 s for a response. Retries: errors and timeouts are tried again with exponential backoff for about
-//! ten minutes; then the failure shows in the App Console.
+//! Dropbox waits 10 s for a response and retries for about ten minutes with exponential backoff. A
+//! notification names only the accounts; the subscriber fetches the changes with Dropbox's API.
 
 use http::Method;
 
@@ -9,22 +9,21 @@ use crate::providers::{
     Handshake, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// HMAC-SHA256 over the raw body in hex, made with the app secret. When the URI is added Dropbox sends a GET request
-/// with the query parameter `challenge`, which is echoed as plain text. The notification says whose files changed
-/// (`list_folder.accounts`), not what changed; the changes are fetched through the API. It has no delivery id and no
-/// event type.
+/// Dropbox signs the raw body with HMAC-SHA256 and sends the signature in hex in `X-Dropbox-Signature`. It
+/// tests a new endpoint with a GET request, whose query parameter `challenge` the response must repeat.
+/// hookbridge returns status 200, because older Dropbox documentation treats any other status as a failure.
 pub const DROPBOX: Provider = Provider {
     name: "dropbox",
     title: "Dropbox",
     documentation: "https://www.dropbox.com/developers/reference/webhooks",
-    secret_hint: "The app secret on the Settings page of the app in the Dropbox App Console, a text of 15 letters and digits.",
+    secret_hint: "The app secret, from the Settings page of the app in the Dropbox App Console.",
     source: "dropbox.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-dropbox-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp and no id: a recorded notification can be replayed (it only triggers another look at the account).",
+        "An attacker can replay a recorded notification at any time, because the signature has no timestamp. A replay only makes subscribers fetch changes again.",
     ),
     handshakes: &[Handshake::QueryChallenge {
         method: &Method::GET,

@@ -1,23 +1,23 @@
-//! ElevenLabs webhooks.
+//! ElevenLabs: transcripts and recordings of agents' calls.
 //!
-//! Retries: if enabled, up to 5 attempts after 5xx, 429 or 408: at once, 30 seconds, 2, 8 and 30 minutes; other 4xx
-//! are not repeated; none in HIPAA workspaces.
+//! Retries are off by default and exist only for `post_call_transcription`. ElevenLabs disables a webhook
+//! after 10 failures in a row without a success within 7 days. `post_call_audio` contains the whole call in
+//! base64, which may exceed the 6 MB that a Lambda function accepts.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedContent, SignedTimestamp, SigningPart, SuccessResponse, TimestampTolerance,
 };
 
-/// ElevenLabs signs TIMESTAMP.BODY with HMAC-SHA256 and sends t=TIMESTAMP,v0=SIGNATURE in
-/// ElevenLabs-Signature, with the timestamp in seconds and the signature in hex. ElevenLabs' libraries reject a
-/// timestamp that is more than 30 minutes old. Retries are off by default and exist for post_call_transcription only;
-/// ElevenLabs disables a webhook after 10 failures in a row without a success in 7 days. A post_call_audio webhook
-/// contains the whole call in base64 and can be sent in chunks.
+/// ElevenLabs signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `t=TIMESTAMP,v0=SIGNATURE` with a hex
+/// signature in `ElevenLabs-Signature`. ElevenLabs' libraries reject timestamps that are more than 30 minutes
+/// old; hookbridge also rejects timestamps that are more than 30 minutes in the future. The HMAC key is the
+/// whole secret, including its prefix.
 pub const ELEVENLABS: Provider = Provider {
     name: "elevenlabs",
     title: "ElevenLabs",
     documentation: "https://elevenlabs.io/docs/eleven-api/resources/webhooks",
-    secret_hint: "The shared secret that ElevenLabs shows once when the webhook is created (Settings > Webhooks, authentication HMAC).",
+    secret_hint: "The shared secret, which ElevenLabs shows once when you create a webhook with HMAC authentication under Settings > Webhooks.",
     source: "elevenlabs.io",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["elevenlabs-signature"],

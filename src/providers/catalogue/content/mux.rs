@@ -1,20 +1,22 @@
-//! Mux webhooks.
+//! Mux: events of video assets and live streams.
 //!
-//! Retries: retries for 24 hours with growing delay until a 2xx.
+//! Mux retries for 24 hours, at growing intervals, until it receives a 2xx response. It may deliver an event
+//! more than once.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedContent, SignedTimestamp, SigningPart,
 };
 
-/// Mux signs `t.body` with HMAC-SHA256 and sends `t=<Unix seconds>,v1=HEX` in `Mux-Signature`; several `v1` entries
-/// can stand in the header and one match is enough. The SDK refuses timestamps older than 5 minutes. Each webhook
-/// endpoint has its own signing secret. Mux retries for 24 hours until it gets a 2xx and can deliver an event twice.
+/// Mux signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `t=TIMESTAMP,v1=SIGNATURE` with a hex signature in
+/// `Mux-Signature`. The header may have several signatures `v1`; one valid signature is enough. Mux's SDK
+/// rejects timestamps that are more than 300 s old; hookbridge also rejects timestamps that are more than
+/// 300 s in the future.
 pub const MUX: Provider = Provider {
     name: "mux",
     title: "Mux",
     documentation: "https://www.mux.com/docs/core/verify-webhook-signatures",
-    secret_hint: "The signing secret of the webhook endpoint (Mux dashboard, Settings > Webhooks), used as text; every endpoint has its own.",
+    secret_hint: "The signing secret of the webhook endpoint, from Settings > Webhooks in the Mux dashboard.",
     source: "mux.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["mux-signature"],

@@ -1,20 +1,21 @@
-//! Notion webhooks.
+//! Notion: changes to pages, databases and comments.
 //!
-//! Retries: up to 8 attempts with exponential backoff, counted in attempt_number, the last about 24 hours later.
+//! Notion makes up to 8 attempts with exponential backoff. An event names the changed entity; the subscriber
+//! fetches its content with Notion's API.
 
 use crate::providers::{
     FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// HMAC-SHA256 over the raw body, in hex after `sha256=`; the key is the verification token of the subscription. The
-/// first POST to a new subscription has the token in its body, `{"verification_token":"secret_..."}`; a person copies
-/// it into the integration's settings, and it signs everything afterwards. Events name the entity and do not carry
-/// its content. There is no timestamp in the signature.
+/// Notion signs the raw body with HMAC-SHA256 and sends the signature in hex after `sha256=` in
+/// `X-Notion-Signature`. The HMAC key is the verification token, which Notion sends in the body of the first
+/// request to a new subscription. hookbridge ignores the signature of that request, because its key is in the
+/// same request.
 pub const NOTION: Provider = Provider {
     name: "notion",
     title: "Notion",
     documentation: "https://developers.notion.com/reference/webhooks",
-    secret_hint: "The verification token that Notion posts to the endpoint when the webhook subscription is created, `secret_` followed by letters and digits.",
+    secret_hint: "The verification token, which Notion sends to the endpoint when you create the webhook subscription.",
     source: "notion.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-notion-signature"],
@@ -22,7 +23,7 @@ pub const NOTION: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "The handshake is not authenticated by anything that the receiver already knows: whoever can post can offer a token.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The first request is not authenticated, so store its verification token only after Notion has accepted it.",
     ),
     handshakes: &[Handshake::SecretInBody { field: "verification_token" }],
     event_type: Some(FieldLocation::Body("/type")),

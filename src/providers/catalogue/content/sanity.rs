@@ -1,23 +1,22 @@
-//! Sanity webhooks.
+//! Sanity: changes to documents.
 //!
-//! Sanity waits 30 s for a response. Retries: after 429 or 5xx two retries at intervals of 30 seconds; other 4xx are
-//! not repeated. Only one request is under way at a time.
+//! Sanity waits 30 s for a response, retries twice after 429 or 5xx at intervals of 30 s, and sends one
+//! request at a time. The webhook must use the method POST. Its projection determines the body.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat,
     SignatureScheme, SignedContent, SignedTimestamp, SigningPart, TimestampFormat,
 };
 
-/// Sanity signs TIMESTAMP.BODY with HMAC-SHA256 and sends t=TIMESTAMP,v1=SIGNATURE in
-/// sanity-webhook-signature, with the timestamp in milliseconds and the signature in base64url without padding. The
-/// body is the projection that the operator configures, or the whole document; the kind of change is in the header
-/// sanity-operation. Sanity delivers at least once, one request at a time, and repeats a request twice after 429 or
-/// 5xx; the header idempotency-key is the same in a repeated request.
+/// Sanity signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `t=TIMESTAMP,v1=SIGNATURE` in
+/// `sanity-webhook-signature`, with the timestamp in milliseconds and the signature in base64url. Sanity
+/// documents no maximum age and its SDK checks none; hookbridge accepts 300 s, because Sanity's retries take
+/// less time.
 pub const SANITY: Provider = Provider {
     name: "sanity",
     title: "Sanity",
     documentation: "https://www.sanity.io/docs/content-lake/webhooks",
-    secret_hint: "The secret that you set in the webhook's settings at sanity.io/manage, under API.",
+    secret_hint: "The secret of the webhook, as you entered it in its settings at sanity.io/manage, under API.",
     source: "sanity.io",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["sanity-webhook-signature"],
@@ -36,7 +35,7 @@ pub const SANITY: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "The operation, the document id and the idempotency key are in headers that the signature does not cover.",
+        "The signature does not cover headers, so an attacker can replay a recorded webhook for 300 s with another operation, time and idempotency key.",
     ),
     event_type: Some(FieldLocation::Header("sanity-operation")),
     delivery_id: Some(FieldLocation::Header("idempotency-key")),

@@ -1,21 +1,21 @@
-//! Trello webhooks.
+//! Trello: actions on boards, lists and cards.
 //!
-//! Retries: three retries after 30, 60 and 120 seconds; a webhook that fails for 30 days in a row is disabled.
+//! Trello retries three times. The status 410 deletes the webhook. Before Trello creates a webhook, it sends
+//! a HEAD request to the URL and expects status 200.
 
 use crate::providers::{
     Encoding, FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureFormat,
     SignatureScheme, SignedContent, SigningPart, SuccessResponse,
 };
 
-/// HMAC-SHA1 over the raw body followed by the callback URL, in base64. The URL is the string that was given when the
-/// webhook was created, with its query, and not what the proxy shows. Before the webhook is created Trello sends a
-/// HEAD request and wants status 200. The key is the application's secret (OAuth 1.0 secret), not the API key or the
-/// token.
+/// Trello signs the raw body followed by the callback URL with HMAC-SHA1 and sends the signature in base64 in
+/// `X-Trello-Webhook`. The URL is the one with which the webhook was created, including its query. The HMAC
+/// key is the application's secret, not its API key or a token.
 pub const TRELLO: Provider = Provider {
     name: "trello",
     title: "Trello",
     documentation: "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/",
-    secret_hint: "The secret of the Power-Up (OAuth 1.0 application secret) on its API Key page at trello.com/power-ups/admin, 64 hexadecimal digits used as text.",
+    secret_hint: "The secret of the Power-Up (not the API key or a token), from its API Key page at trello.com/power-ups/admin.",
     source: "trello.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-trello-webhook"],
@@ -25,7 +25,7 @@ pub const TRELLO: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "SHA-1 (as HMAC not broken), no timestamp: a recorded request can be replayed; action.id tells.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. HMAC-SHA1 is below current practice, although no practical attack on it is known.",
     ),
     handshakes: &[Handshake::Head],
     event_type: Some(FieldLocation::Body("/action/type")),

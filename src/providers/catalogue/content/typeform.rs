@@ -1,21 +1,18 @@
-//! Typeform webhooks.
+//! Typeform: responses to forms.
 //!
-//! Typeform waits 30 s for a response. Retries: after 408, 423, 429 and 503 every 2 to 3 minutes for 10 hours; after
-//! other failures several retries between 5 minutes and 4 hours; 404 and 410 disable the webhook (third-party
-//! quotes).
+//! Typeform waits 30 s for a response and retries for hours. It disables the webhook after 404 or 410.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// Typeform signs the raw body with HMAC-SHA256 and sends sha256= and the signature in base64 in Typeform-Signature.
-/// Typeform signs only if the webhook has a secret. Typeform expects a 2xx status within 30 s, repeats the webhook
-/// for hours after other statuses, and disables it at once after 404 or 410.
+/// Typeform signs the raw body with HMAC-SHA256 and sends the signature in base64 after `sha256=` in
+/// `Typeform-Signature`. A webhook without a secret is not signed.
 pub const TYPEFORM: Provider = Provider {
     name: "typeform",
     title: "Typeform",
     documentation: "https://www.typeform.com/developers/webhooks/secure-your-webhooks/",
-    secret_hint: "The secret that you set in the webhook's settings (Connect > Webhooks > Edit) or with Typeform's Webhooks API.",
+    secret_hint: "The secret of the webhook, as you set it under Connect > Webhooks > Edit in Typeform or with Typeform's Webhooks API.",
     source: "typeform.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["typeform-signature"],
@@ -23,7 +20,9 @@ pub const TYPEFORM: Provider = Provider {
         encoding: Encoding::Base64,
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp is signed: a captured request can be sent again at any time."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The replay has the same event id.",
+    ),
     event_type: Some(FieldLocation::Body("/event_type")),
     delivery_id: Some(FieldLocation::Body("/event_id")),
     event_time: Some(FieldLocation::Body("/form_response/submitted_at")),

@@ -1,21 +1,22 @@
-//! Webflow webhooks.
+//! Webflow: events of sites, forms and collections.
 //!
-//! Retries: 3 retries at intervals of 10 minutes; redirects are failures.
+//! Webflow retries three times, at intervals of 10 minutes, and treats a redirect as a failure. It does not
+//! sign webhooks that were created in the dashboard; create them with Webflow's API.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent, SignedTimestamp,
     SigningPart, SuccessResponse, TimestampFormat,
 };
 
-/// Webflow signs TIMESTAMP:BODY with HMAC-SHA256 and sends the signature in hex in x-webflow-signature and the
-/// timestamp, in milliseconds, in x-webflow-timestamp. Webflow asks receivers to reject a timestamp that is more than
-/// 5 minutes old. Webhooks that were created in the dashboard are not signed. Webflow repeats a failed webhook 3
-/// times at intervals of 10 minutes.
+/// Webflow signs `TIMESTAMP:BODY` with HMAC-SHA256 and sends the signature in hex in `x-webflow-signature`
+/// and the timestamp, in milliseconds, in `x-webflow-timestamp`. Webflow recommends rejecting timestamps that
+/// are more than 5 minutes old; hookbridge also rejects timestamps that are more than 5 minutes in the
+/// future.
 pub const WEBFLOW: Provider = Provider {
     name: "webflow",
     title: "Webflow",
     documentation: "https://developers.webflow.com/data/docs/working-with-webhooks#validating-request-signatures",
-    secret_hint: "The secret key that Webflow's API returns when it creates the webhook, or the client secret of the OAuth app that created it; dashboard webhooks have none.",
+    secret_hint: "The secret key that Webflow's API returned when it created the webhook, or the client secret of the OAuth app that created it.",
     source: "webflow.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-webflow-signature"],

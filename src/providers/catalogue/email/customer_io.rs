@@ -1,22 +1,22 @@
-//! Customer.io webhooks.
+//! Customer.io: deliveries, opens and other events of reporting webhooks.
 //!
-//! Customer.io waits 4 s for a response. Retries: for seven days with exponential backoff; 400-405, 410, 429, 500,
-//! 502 and 521 are tried again after an hour; later events are held back meanwhile.
+//! Customer.io waits 4 s for a response and retries for seven days with exponential backoff. It sends later
+//! events only after it has delivered a failed one, so a wrong secret delays all events.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent, SignedTimestamp,
     SigningPart, TimestampTolerance,
 };
 
-/// Customer.io signs the text v0:{timestamp}:{body} with HMAC-SHA256. X-CIO-Signature holds the bare hex digest (no
-/// v0= before it) and X-CIO-Timestamp the Unix seconds. It waits 4 seconds and retries for seven days with
-/// exponential backoff; later events wait until the failed one is accepted, so an endpoint that refuses one event
-/// stops them all.
+/// Customer.io signs `v0:TIMESTAMP:BODY` with HMAC-SHA256. It sends the signature in hex, without the prefix
+/// `v0=`, in `X-CIO-Signature`, and the timestamp in `X-CIO-Timestamp`. hookbridge does not limit the age of
+/// the timestamp, because Customer.io documents no limit and a retry may repeat the timestamp of the first
+/// attempt.
 pub const CUSTOMER_IO: Provider = Provider {
     name: "customer-io",
     title: "Customer.io",
     documentation: "https://docs.customer.io/integrations/api/webhooks/",
-    secret_hint: "The webhook signing key (text, used as it stands), shown on the settings page of the Reporting Webhook in Customer.io, Data & Integrations, Integrations, Reporting Webhooks.",
+    secret_hint: "The webhook signing key, from the settings of the reporting webhook under Data & Integrations > Integrations in Customer.io.",
     source: "customer.io",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-cio-signature"],

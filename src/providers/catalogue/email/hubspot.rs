@@ -1,7 +1,7 @@
-//! HubSpot webhooks.
+//! HubSpot: changes of contacts, deals and other CRM objects.
 //!
-//! Retries: after 429 (with Retry-After), 5xx, a timeout or a failed connection HubSpot repeats the request up to 10
-//! times with growing intervals (attemptNumber counts from 0); not after 400, 401, 403, 404, 405.
+//! HubSpot retries up to 10 times after 429, 5xx, a timeout or a failed connection. It does not retry after
+//! 400, 401, 403, 404 or 405, so a wrong secret loses events.
 
 use bytes::Bytes;
 
@@ -10,16 +10,15 @@ use crate::providers::{
     SignedContent, SignedTimestamp, SigningInput, TimestampFormat, VerificationError,
 };
 
-/// HubSpot signs the method, the URI, the raw body and the timestamp, without separators, with HMAC-SHA256 and sends
-/// the signature in base64 in X-HubSpot-Signature-v3. The timestamp, in milliseconds, is in
-/// X-HubSpot-Request-Timestamp; HubSpot asks receivers to reject one older than 5 minutes. The URI is the full target
-/// URL with scheme, host and query, in which HubSpot decodes %3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B. The
-/// body is an array of events. HubSpot does not repeat a request after the status 400, 401, 403, 404 or 405.
+/// HubSpot signs the method, the URL, the raw body and the timestamp, without separators, with HMAC-SHA256.
+/// It sends the signature in base64 in `X-HubSpot-Signature-v3`, and the timestamp, in milliseconds, in
+/// `X-HubSpot-Request-Timestamp`. Its SDKs reject a timestamp that is more than 300 s old; hookbridge also
+/// rejects one that is more than 300 s in the future. The body is an array of events.
 pub const HUBSPOT: Provider = Provider {
     name: "hubspot",
     title: "HubSpot",
     documentation: "https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation",
-    secret_hint: "The client secret of the HubSpot app, from the app's Auth tab (a UUID); not the access token of a private app.",
+    secret_hint: "The client secret (a UUID) of the HubSpot app, from the app's Auth tab, not the access token of a private app.",
     source: "hubspot.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-hubspot-signature-v3"],
@@ -77,8 +76,8 @@ const DECODED_ESCAPES: [(&str, &str); 12] = [
     ("%3B", ";"),
 ];
 
-/// The method, the URL, the body and the timestamp. HubSpot's documentation decodes some escapes of the URL, and its SDKs do not, so
-/// hookbridge accepts both.
+/// The method, the URL, the body and the timestamp. HubSpot's documentation decodes some escapes of the URL,
+/// and its SDKs do not, so hookbridge accepts both.
 fn signing_input(webhook: &RawWebhook, timestamp: &str) -> Result<SigningInput, VerificationError> {
     let mut alternatives = Vec::new();
     for url in webhook.urls().map(ToString::to_string) {

@@ -1,22 +1,22 @@
-//! Mailgun webhooks.
+//! Mailgun: deliveries, failures and other events of sent email.
 //!
-//! Retries: after any status except 200 and 406: 5, 10, 15 minutes, 1, 2 and 4 hours later, for 8 hours (the manual
-//! excepts the delivery notification).
+//! Mailgun retries after any status other than 200 and 406: after 5, 10 and 15 minutes, then 1, 2 and 4
+//! hours. hookbridge does not accept legacy webhooks and inbound routes, which are forms.
 
 use crate::providers::{
     BodySignature, Encoding, FieldLocation, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SuccessResponse,
 };
 
-/// Mailgun signs the concatenation of a timestamp and a random token with HMAC-SHA256 and sends all three in the
-/// body, in the object signature, with a hex signature. The event itself is not signed. Only the status 200 counts as
-/// success: Mailgun repeats the webhook after any other status for 8 hours, except after 406. For a domain of a
-/// subaccount the object signature also has parent-signature, which the primary account's key verifies.
+/// Mailgun signs a timestamp followed by a random token with HMAC-SHA256, and sends both and the hex
+/// signature in the object `signature` of the body. A subaccount's webhooks also have a signature with the
+/// primary account's key; one valid signature is enough. hookbridge does not limit the age of the timestamp,
+/// because Mailgun documents no limit and retries for 8 hours.
 pub const MAILGUN: Provider = Provider {
     name: "mailgun",
     title: "Mailgun",
     documentation: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks",
-    secret_hint: "The HTTP webhook signing key of the Mailgun account (not an API key), from API Security in the control panel.",
+    secret_hint: "The HTTP webhook signing key of the Mailgun account, from API Security in the control panel, not an API key.",
     source: "mailgun.com",
     signature_scheme: SignatureScheme::Body(BodySignature {
         elements: None,
@@ -27,7 +27,7 @@ pub const MAILGUN: Provider = Provider {
         separator: "",
     }),
     weakness: Some(
-        "The signature covers the timestamp and the token only. Whoever sees one valid request can send any event with the same signature block. TLS is the only protection of the event. The token must be remembered as used to limit it to one request.",
+        "The signature covers only a timestamp and a token, not the event. An attacker who reads one webhook can send any event with the same signature, at any time.",
     ),
     event_type: Some(FieldLocation::Body("/event-data/event")),
     delivery_id: Some(FieldLocation::Body("/event-data/id")),

@@ -1,7 +1,8 @@
-//! Mandrill webhooks.
+//! Mandrill (Mailchimp Transactional): events of sent email.
 //!
-//! Mandrill repeats failed batches automatically until they succeed or the operator gives up on them; the schedule is
-//! not confirmed.
+//! Mandrill retries a failed batch until it succeeds or you stop it; its schedule is not confirmed. It tests
+//! a new webhook with a HEAD request, or, if this fails, with a POST request that is signed with the public
+//! key `test-webhook`, which hookbridge rejects.
 
 use bytes::Bytes;
 
@@ -11,16 +12,15 @@ use crate::providers::{
     VerificationError,
 };
 
-/// Mandrill signs the webhook's URL, exactly as configured, followed by the name and the value of each form field in
-/// alphabetical order, with HMAC-SHA1, and sends the signature in base64 in X-Mandrill-Signature. The body is a form
-/// with the single field mandrill_events, a JSON array of up to 1,000 events. When a webhook is created, Mandrill
-/// sends a HEAD request and expects 200; otherwise it sends a POST with an empty array that is signed with the key
-/// test-webhook. Mandrill repeats failed batches.
+/// Mandrill signs the URL as configured, followed by the name and the value of each form field in
+/// alphabetical order, with HMAC-SHA1, and sends the signature in base64 in `X-Mandrill-Signature`. The
+/// form's only field, `mandrill_events`, is a JSON array of up to 1,000 events. Events have no id: `_id` is
+/// the id of the message.
 pub const MANDRILL: Provider = Provider {
     name: "mandrill",
     title: "Mandrill",
     documentation: "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/#authenticating-webhook-requests",
-    secret_hint: "The webhook authentication key of the webhook, from the column Key on Mandrill's Webhooks page (each webhook has its own).",
+    secret_hint: "The authentication key of the webhook (each webhook has its own), from the column Key on Mandrill's Webhooks page.",
     source: "mandrillapp.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-mandrill-signature"],
@@ -29,7 +29,9 @@ pub const MANDRILL: Provider = Provider {
         signed_content: SignedContent::Custom(form_signing_input),
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp is signed: a captured request can be sent again at any time. HMAC-SHA1."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. HMAC-SHA1 is below current practice, although no practical attack on it is known.",
+    ),
     handshakes: &[Handshake::Head],
     body_format: BodyFormat::FormField("mandrill_events"),
     split: Some(""),

@@ -1,27 +1,24 @@
-//! Postmark webhooks.
+//! Postmark: deliveries, bounces and other events of email.
 //!
-//! Retries: outbound: after 5xx, 408, 429 or a timeout up to 6 retries after 1, 5, 10, 10, 10, 15 minutes
-//! (X-PM-Retries-Remaining); an event type that fails for long is paused. Inbound: 10 retries in about 10.5 hours
-//! after anything but 200, none after 403.
+//! After 408, 429, 5xx or a timeout, Postmark retries up to six times in 51 minutes. It does not retry after
+//! another 4xx status, so a wrong password loses events. It retries inbound email 10 times in 10.5 hours. It
+//! accepts a new or changed webhook only if its test events get status 200.
 
 use crate::providers::{
     FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme, SuccessResponse,
 };
 
-/// Postmark does not sign webhooks. A request contains the user name and the password of the webhook's URL (or of
-/// HttpAuth) as HTTP Basic authentication, or a custom header with a shared secret. When a webhook is created or
-/// edited, Postmark tests the URL for every enabled event type and accepts only the status 200. Outbound webhooks are
-/// repeated after 5xx, 408, 429 and timeouts; after any other 4xx, also 401 and 403, Postmark drops the event.
+/// Postmark signs nothing. It sends the user and the password of the webhook with HTTP basic authentication.
+/// hookbridge does not accept a secret in a custom header, the alternative that Postmark offers. The delivery
+/// id is `X-PM-Webhook-Trace-Id`, because the events of one message share its `MessageID`.
 pub const POSTMARK: Provider = Provider {
     name: "postmark",
     title: "Postmark",
     documentation: "https://postmarkapp.com/developer/webhooks/webhooks-overview",
-    secret_hint: "The user name and the password, joined by a colon, that you choose in the Basic auth fields (or in the URL) of the Postmark webhook.",
+    secret_hint: "The user and the password of the Postmark webhook, joined by a colon, which you choose under Basic auth or in the URL.",
     source: "postmarkapp.com",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Basic]),
-    weakness: Some(
-        "No signature: nothing protects the body, and a leaked password allows any event. A wrong password loses events, because Postmark does not repeat a request that got 401 or 403.",
-    ),
+    weakness: Some("Postmark signs nothing: an attacker who reads one request can forge others."),
     event_type: Some(FieldLocation::Body("/RecordType")),
     delivery_id: Some(FieldLocation::Header("x-pm-webhook-trace-id")),
     event_time: Some(FieldLocation::FirstOf(&[

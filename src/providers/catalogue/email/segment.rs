@@ -1,15 +1,16 @@
-//! Segment webhooks.
+//! Segment: events of the destinations Webhooks and Webhooks (Actions).
 //!
-//! Retries: classic: requests that got 5xx are repeated for up to 4 hours. Actions: not confirmed.
+//! Disable batching in the mapping: Segment signs only the first event of a batch, so hookbridge rejects
+//! batches. The classic destination retries after 5xx for up to 4 hours; the retries of Webhooks (Actions)
+//! are not confirmed.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// Segment signs the body with HMAC-SHA1 and sends the signature in hex in X-Signature, if a shared secret is set.
-/// The body is one event, or an array of events if batching is enabled. In a batch, Segment signs only the first
-/// event, so hookbridge rejects batches: disable batching in the mapping. Segment's classic Webhooks destination
-/// signs in the same way and sends single events.
+/// Segment signs the raw body with HMAC-SHA1 and sends the signature in hex in `X-Signature`. It does not
+/// sign the webhooks of a destination without a shared secret. The default mapping contains the fields
+/// `type`, `messageId` and `timestamp`; another mapping may not.
 pub const SEGMENT: Provider = Provider {
     name: "segment",
     title: "Segment",
@@ -22,7 +23,7 @@ pub const SEGMENT: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp is signed, so a captured request can be sent again. In a batch, only the first event is signed. HMAC-SHA1.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. HMAC-SHA1 is below current practice, although no practical attack on it is known.",
     ),
     event_type: Some(FieldLocation::Body("/type")),
     delivery_id: Some(FieldLocation::Body("/messageId")),

@@ -1,22 +1,22 @@
-//! SendGrid webhooks.
+//! SendGrid: deliveries, bounces and other events of the Event Webhook.
 //!
-//! Retries: a request that gets no 2xx is repeated at increasing intervals for up to 24 hours after the event.
+//! SendGrid retries after a response other than 2xx, at increasing intervals, for up to 24 hours after the
+//! event. An event can arrive more than once, with the same `sg_event_id`.
 
 use crate::providers::{
     Algorithm, Encoding, FieldLocation, HeaderSignature, KeyFormat, Provider, SampleWebhook, SignatureFormat,
     SignatureScheme, SignedContent, SignedTimestamp, SigningPart, TimestampTolerance,
 };
 
-/// SendGrid signs the timestamp followed by the raw body with ECDSA (P-256, SHA-256) and sends the DER signature in
-/// base64 in X-Twilio-Email-Event-Webhook-Signature. The timestamp, in seconds, is in
-/// X-Twilio-Email-Event-Webhook-Timestamp. The body is an array of events and ends with \r\n, which is signed.
-/// SendGrid repeats a request that gets no 2xx for up to 24 hours, and can send one event more than once with the
-/// same sg_event_id.
+/// SendGrid signs the timestamp followed by the raw body, with its final `\r\n`, with ECDSA (P-256, SHA-256).
+/// It sends the DER signature in base64 in `X-Twilio-Email-Event-Webhook-Signature`, and the timestamp in
+/// `X-Twilio-Email-Event-Webhook-Timestamp`. hookbridge does not limit its age, because SendGrid documents no
+/// limit and a retry may repeat the timestamp of the first attempt.
 pub const SENDGRID: Provider = Provider {
     name: "sendgrid",
     title: "SendGrid",
     documentation: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features",
-    secret_hint: "The verification key (public key, base64 SPKI starting with MFkw) of the signed Event Webhook, from SendGrid's Settings > Mail Settings > Event Webhooks.",
+    secret_hint: "The verification key (a public key, MFkw...) of the Event Webhook, from Settings > Mail Settings > Event Webhooks in SendGrid.",
     source: "sendgrid.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-twilio-email-event-webhook-signature"],

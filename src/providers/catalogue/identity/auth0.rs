@@ -1,23 +1,22 @@
-//! Auth0 webhooks.
+//! Auth0: tenant logs, from a custom log stream.
 //!
-//! Retries: three attempts, then the error shows in the Health tab and the process starts again; after 7 days without
-//! success the stream is paused. At least once.
+//! Auth0 makes three attempts, then reports the error on the Health tab and starts again. It pauses a stream
+//! after 7 days without success. Set the content format to JSON Array or JSON Object: hookbridge rejects JSON
+//! Lines with several events.
 
 use crate::providers::{FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// Auth0 log streams are not signed: the Authorization header is exactly what the operator typed as Authorization
-/// Token, with or without a scheme. The content format is JSON lines, JSON array or JSON object; an array is what can
-/// be split into events. Each element has `log_id` and `data`, whose `type` is a short code such as `s` or `fp`.
+/// Auth0 signs nothing. The header `Authorization` is the Authorization Token of the log stream, exactly as
+/// the operator entered it. An event has the fields `log_id` and `data`, whose field `type` is a short code,
+/// for example `fp`.
 pub const AUTH0: Provider = Provider {
     name: "auth0",
     title: "Auth0",
     documentation: "https://auth0.com/docs/customize/log-streams/custom-log-streams",
-    secret_hint: "The Authorization Token that you typed in the log stream's settings (Monitoring, Streams, Custom Webhook), the whole header value, for instance `Bearer` followed by a text of your own.",
+    secret_hint: "The Authorization Token of the log stream, from Monitoring > Streams in Auth0, exactly as you entered it, with Bearer if you entered that.",
     source: "auth0.com",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Header("authorization")]),
-    weakness: Some(
-        "Nothing is signed: the token authenticates the sender, not the body, and there is no protection against replay.",
-    ),
+    weakness: Some("Auth0 signs nothing: an attacker who reads one request can forge others."),
     split: Some(""),
     event_type: Some(FieldLocation::Body("/data/type")),
     delivery_id: Some(FieldLocation::Body("/log_id")),

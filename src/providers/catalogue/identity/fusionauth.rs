@@ -1,26 +1,28 @@
-//! FusionAuth webhooks.
+//! FusionAuth: events of users and tenants.
 //!
-//! FusionAuth waits 2 s for a response. Retries: not confirmed. The read timeout of the webhook is a setting, 2,000
-//! ms in its examples.
+//! Enable Sign events in the webhook's settings. A transactional event, for example `user.create`, can fail
+//! the user's operation unless the response is 2xx in time; the timeout is one of the webhook's settings.
+//! Retries are not confirmed.
 
 use crate::providers::{Encoding, FieldLocation, JwsSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// The header holds a JWT whose claim `request_body_sha256` is the base64 SHA-256 of the raw body. It is signed with
-/// the key chosen for the webhook; only HMAC keys (HS256, HS384 or HS512) can be verified with a secret, the other
-/// kinds need the tenant's JWKS. Events that are transactional, such as `user.create`, wait for the answer: a status
-/// other than 2xx can undo the user's operation. The JWT has no time claims.
+/// FusionAuth sends a JSON Web Signature in `X-FusionAuth-Signature-JWT`, whose claim `request_body_sha256`
+/// is the base64 SHA-256 of the raw body. The webhook must use an HMAC key with HS256: hookbridge does not
+/// accept the other algorithms, HS384, HS512 and those with public keys.
 pub const FUSIONAUTH: Provider = Provider {
     name: "fusionauth",
     title: "FusionAuth",
     documentation: "https://fusionauth.io/docs/extend/events-and-webhooks/signing",
-    secret_hint: "The secret of the HMAC key that the webhook signs with, under Settings, Key Master in the FusionAuth admin, as text.",
+    secret_hint: "The secret of the HMAC key (HS256) that the webhook signs with, from Settings > Key Master in FusionAuth.",
     source: "fusionauth.io",
     signature_scheme: SignatureScheme::Jws(JwsSignature {
         header: "x-fusionauth-signature-jwt",
         body_hash_claim: "request_body_sha256",
         body_hash_encoding: Encoding::Base64,
     }),
-    weakness: Some("No expiry and no id in the JWT: a recorded request can be replayed."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature does not expire.",
+    ),
     event_type: Some(FieldLocation::Body("/event/type")),
     delivery_id: Some(FieldLocation::Body("/event/id")),
     event_time: Some(FieldLocation::Body("/event/createInstant")),

@@ -1,25 +1,24 @@
-//! Okta webhooks.
+//! Okta: event hooks.
 //!
-//! Okta waits 3 s for a response. Retries: one retry at most, none after a 4xx; the timeout counts as a failure.
+//! Okta waits 3 s for a response and retries at most once, but not after a 4xx status, so a wrong secret
+//! loses events. The authentication field of the event hook must be `Authorization`: hookbridge reads no
+//! other header.
 
 use crate::providers::{
     FieldLocation, Handshake, Provider, SampleWebhook, SecretLocation, SignatureScheme, SuccessResponse,
 };
 
-/// Okta event hooks are not signed: each request carries the secret in the header that the operator named, normally
-/// `Authorization`, compared as it is. Before it sends events Okta makes one GET request with
-/// `X-Okta-Verification-Challenge` and wants the value back in JSON. One POST brings several events in `data.events`.
-/// Okta waits 3 seconds and retries once at most, never after a 4xx.
+/// Okta signs nothing. The header `Authorization` is the authentication secret of the event hook, exactly as
+/// the operator entered it. To verify a hook, Okta sends a GET request with `X-Okta-Verification-Challenge`,
+/// whose value hookbridge returns in JSON. The array `data.events` of the body contains several events.
 pub const OKTA: Provider = Provider {
     name: "okta",
     title: "Okta",
     documentation: "https://developer.okta.com/docs/concepts/event-hooks/",
-    secret_hint: "The authentication secret that you typed when you created the event hook in the Okta Admin Console, with its scheme when it has one (`Basic dXNlcjpwYXNz` or any text).",
+    secret_hint: "The authentication secret of the event hook in the Okta Admin Console, exactly as you entered it, with its scheme if it has one.",
     source: "okta.com",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Header("authorization")]),
-    weakness: Some(
-        "Nothing is signed: the secret authenticates the sender, not the body, and there is no protection against replay. envelope:/eventId identifies the request, uuid the event.",
-    ),
+    weakness: Some("Okta signs nothing: an attacker who reads one request can forge others."),
     handshakes: &[Handshake::HeaderChallenge {
         header: "x-okta-verification-challenge",
         field: "verification",

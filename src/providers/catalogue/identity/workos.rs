@@ -1,20 +1,21 @@
-//! WorkOS webhooks.
+//! WorkOS: events of directories, connections and users.
 //!
-//! Retries: up to 12 retries with exponential backoff over 3 days in production, some minutes elsewhere.
+//! WorkOS retries up to 12 times over 3 days, with exponential backoff; outside production, it retries for
+//! some minutes. The `id` of an event is the same in each retry. The timeout is not confirmed.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedContent, SignedTimestamp, SigningPart, TimestampFormat, TimestampTolerance,
 };
 
-/// `WorkOS-Signature` is `t=MILLISECONDS, v1=HEX`, with a space after the comma. The signed content is the
-/// timestamp, a full stop and the raw body, with HMAC-SHA256. The SDKs accept a timestamp up to 3 minutes old and do
-/// not look at future ones. The event's `id` is stable over retries.
+/// WorkOS signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `t=TIMESTAMP, v1=SIGNATURE` in
+/// `WorkOS-Signature`, with the timestamp in milliseconds and a hex signature. WorkOS's SDKs reject a
+/// timestamp that is more than 180 s old; hookbridge also rejects one that is more than 180 s in the future.
 pub const WORKOS: Provider = Provider {
     name: "workos",
     title: "WorkOS",
     documentation: "https://workos.com/docs/events/data-syncing/webhooks",
-    secret_hint: "The signing secret of the webhook endpoint in the WorkOS Dashboard, a text of 25 letters and digits.",
+    secret_hint: "The signing secret of the webhook endpoint, from the WorkOS Dashboard.",
     source: "workos.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["workos-signature"],

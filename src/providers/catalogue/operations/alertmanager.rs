@@ -1,24 +1,22 @@
-//! Alertmanager webhooks.
+//! Alertmanager: groups of Prometheus alerts. Each alert is an event.
 //!
-//! Retries: 5xx and connection errors are tried again with backoff within the group interval; 4xx incl. 429 are not,
-//! they wait for the next group_interval (5 min by default) and are lost when no alert fires then; unresolved groups
-//! are sent again after repeat_interval (4 h by default).
+//! Alertmanager retries at once after 5xx and connection errors only. After any other failure, for example
+//! 401 or 429, the group waits for the next `group_interval` (5 minutes by default), and a resolved group may
+//! be lost.
 
 use crate::providers::{FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// Alertmanager does not sign: `http_config` adds `Authorization` with Basic, a bearer token or another scheme, or a
-/// client certificate. It posts one JSON object per group of alerts; each alert in `alerts` has its own status,
-/// labels, times and fingerprint. 2xx is success and only 5xx is tried again at once: after a 401 or 429 the
-/// notification waits for the next group interval, and a resolved group can be lost.
+/// Alertmanager does not sign. It authenticates as `http_config` specifies; hookbridge accepts a bearer
+/// token, or a user name and password (HTTP Basic), in `Authorization`.
 pub const ALERTMANAGER: Provider = Provider {
     name: "alertmanager",
     title: "Alertmanager",
     documentation: "https://prometheus.io/docs/alerting/latest/configuration/#webhook_config",
-    secret_hint: "The token under http_config.authorization.credentials (or credentials_file) of the webhook_config; the operator chooses it.",
+    secret_hint: "A token of your choice, as in http_config.authorization.credentials of the webhook_config, or user:password as in basic_auth.",
     source: "prometheus.io",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Bearer, SecretLocation::Basic]),
     weakness: Some(
-        "No signature: a static token shows the sender, nothing covers the body, replay is possible.",
+        "Webhooks are not signed. An attacker who obtains the token or password, which every request contains, can send any event.",
     ),
     split: Some("/alerts"),
     event_type: Some(FieldLocation::Body("/status")),

@@ -1,29 +1,28 @@
-//! Azure Event Grid webhooks.
+//! Azure Event Grid: events of Azure services and of custom topics.
 //!
-//! Azure Event Grid waits 30 s for a response. Retries: 10 s, 30 s, 1, 5, 10, 30 min, 1 h, then longer steps up to 24
-//! h (30 attempts by default); 400, 401 and 413 are not retried but dead-lettered or dropped.
+//! Event Grid waits 30 s for a response and retries for up to 24 hours (30 attempts by default). After 400,
+//! 401 or 413 it does not retry: it dead-letters or drops the event. A wrong secret therefore loses events.
 
 use crate::providers::{
     FieldLocation, Handshake, Provider, SampleWebhook, SecretLocation, SignatureScheme, SignedAnswer,
 };
 
-/// Azure Event Grid does not sign deliveries: the sender is known by a secret in the query, by a custom header such
-/// as `Authorization`, or by a Microsoft Entra bearer JWT. In its own schema the body is always an array, and a new
-/// subscription is confirmed by a POST with `aeg-event-type: SubscriptionValidation`; in the CloudEvents schema by
-/// OPTIONS. Success is 200 to 204 within 30 seconds. 400, 401 and 413 are not retried: the event is dead-lettered or
-/// dropped.
+/// Event Grid does not sign. hookbridge expects a fixed token in `Authorization` or in the query parameter
+/// `token`; it does not support Microsoft Entra tokens. Event Grid validates a new subscription with a POST
+/// request that has `aeg-event-type: SubscriptionValidation` and the token or, in the CloudEvents schema,
+/// with an OPTIONS request.
 pub const AZURE_EVENT_GRID: Provider = Provider {
     name: "azure-event-grid",
     title: "Azure Event Grid",
     documentation: "https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema",
-    secret_hint: "A token of your choice, set on the event subscription as a delivery property (header Authorization, static, Is secret) or as a query parameter of the endpoint URL.",
+    secret_hint: "A token of your choice: in the event subscription, add the delivery property Authorization with Bearer TOKEN, or append ?token=TOKEN to the URL.",
     source: "eventgrid.azure.net",
     signature_scheme: SignatureScheme::SharedSecret(&[
         SecretLocation::Bearer,
         SecretLocation::QueryParameter("token"),
     ]),
     weakness: Some(
-        "No signature: a static token or JWT shows the sender, nothing covers the body. A wrong secret on the receiver (401) loses events instead of delaying them.",
+        "Webhooks are not signed. An attacker who obtains the token, which every request contains, can send any event.",
     ),
     handshakes: &[
         Handshake::CloudEventsOptions,

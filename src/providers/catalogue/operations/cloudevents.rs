@@ -1,25 +1,26 @@
-//! CloudEvents webhooks.
+//! CloudEvents: events of senders that implement the HTTP webhook specification.
 //!
-//! Retries: not specified.
+//! The specification defines neither a timeout nor retries. hookbridge accepts the structured, the binary
+//! (`ce-*` headers) and the batched content mode. An event's `id` is unique only together with its `source`.
 
 use crate::providers::{FieldLocation, Handshake, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// CloudEvents over HTTP is not signed: the sender shows a bearer token in `Authorization` or, when it cannot, in the
-/// query parameter `access_token`. Three content modes exist: structured (`application/cloudevents+json`), binary
-/// (attributes in `ce-*` headers, the body is the data) and batched (`application/cloudevents-batch+json`, an array).
-/// Before it sends, a sender can ask for permission with OPTIONS and `WebHook-Request-Origin`. `source` and `id`
-/// together name an event.
+/// CloudEvents are not signed. The sender authenticates with a bearer token in `Authorization` or, if it
+/// cannot set headers, in the query parameter `access_token`. It may first ask for permission with an OPTIONS
+/// request that has the header `WebHook-Request-Origin`.
 pub const CLOUDEVENTS: Provider = Provider {
     name: "cloudevents",
     title: "CloudEvents",
     documentation: "https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md",
-    secret_hint: "The token that the sender puts after `Bearer` in the Authorization header; the operator chooses it and configures it at the sender.",
+    secret_hint: "A token of your choice, which the sender sends in the Authorization header after Bearer, or in the query parameter access_token.",
     source: "cloudevents.io",
     signature_scheme: SignatureScheme::SharedSecret(&[
         SecretLocation::Bearer,
         SecretLocation::QueryParameter("access_token"),
     ]),
-    weakness: Some("A static token proves the sender at best; nothing covers the body or the time."),
+    weakness: Some(
+        "Webhooks are not signed. An attacker who obtains the token, which every request contains, can send any event.",
+    ),
     handshakes: &[Handshake::CloudEventsOptions],
     split: Some(""),
     event_type: Some(FieldLocation::FirstOf(&[

@@ -1,23 +1,22 @@
-//! Datadog webhooks.
+//! Datadog: notifications of monitors and events.
 //!
-//! Datadog waits 15 s for a response. Retries: only on 5xx, internal errors and lost connections, 5 times; a 401 or
-//! 429 loses the notification.
+//! Datadog waits 15 s for a response and retries 5 times, but only after 5xx and connection errors; a 401 or
+//! 429 loses the notification. hookbridge takes the event's type, id and time from fields of the default
+//! payload, which a custom payload can omit.
 
 use crate::providers::{FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// Datadog does not sign webhooks: a header set in the webhook's custom headers, or Basic, shows the sender. The body
-/// is a template that the operator can change; the default has `id`, `event_type`, `title`, `body`, `date`,
-/// `last_updated` and `org`, all as text. Datadog waits 15 seconds and retries only on 5xx and lost connections, 5
-/// times.
+/// Datadog does not sign. hookbridge expects `Authorization` with a bearer token, which you set as a custom
+/// header of the webhook, or with a user name and password (HTTP Basic).
 pub const DATADOG: Provider = Provider {
     name: "datadog",
     title: "Datadog",
     documentation: "https://docs.datadoghq.com/integrations/webhooks/",
-    secret_hint: "A token of your choice, entered in the webhook's Custom Headers as {\"Authorization\": \"Bearer <token>\"} (best as a hidden custom variable).",
+    secret_hint: "A token of your choice; enter {\"Authorization\": \"Bearer TOKEN\"} as the custom headers of the Datadog webhook.",
     source: "datadoghq.com",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Bearer, SecretLocation::Basic]),
     weakness: Some(
-        "No signature: a static token shows the sender, nothing covers the body, replay is possible; the body's form is whatever the operator's template says.",
+        "Webhooks are not signed. An attacker who obtains the token or password, which every request contains, can send any event.",
     ),
     event_type: Some(FieldLocation::Body("/event_type")),
     delivery_id: Some(FieldLocation::Body("/id")),

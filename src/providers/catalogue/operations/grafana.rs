@@ -1,23 +1,22 @@
-//! Grafana webhooks.
+//! Grafana: groups of alerts of Grafana Alerting. Each alert is an event.
 //!
-//! Grafana waits 30 s for a response. Retries: any answer but 2xx is an error; the alert manager tries the
-//! notification again while the group is active (details from memory).
+//! Grafana 12 and later signs webhooks, if the contact point has a secret under HMAC Signature. The contact
+//! point must use the method POST.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent, SignedTimestamp,
     SigningPart,
 };
 
-/// Grafana Alerting signs with HMAC-SHA256 and sends the hex digest without a prefix in
-/// `X-Grafana-Alerting-Signature`, when a secret is set under HMAC Signature (Grafana 12 and later). It signs the raw
-/// body, or `timestamp:body` when a timestamp header is named; that header holds Unix seconds and has no default
-/// name. The method is POST or PUT. A notification groups alerts in `alerts`; the contact point can use Basic or a
-/// bearer token instead.
+/// Grafana signs the raw body with HMAC-SHA256, or `TIMESTAMP:BODY` if the contact point names a timestamp
+/// header, and sends the signature in hex in `X-Grafana-Alerting-Signature`. hookbridge requires the name
+/// `X-Grafana-Alerting-Timestamp` for that header and rejects webhooks with only a password or a bearer
+/// token.
 pub const GRAFANA: Provider = Provider {
     name: "grafana",
     title: "Grafana",
     documentation: "https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/",
-    secret_hint: "The text in HMAC Signature > Secret of the webhook contact point; the operator chooses it, it is not an API key. Name X-Grafana-Alerting-Timestamp as the timestamp header to get replay protection.",
+    secret_hint: "The secret under HMAC Signature in the webhook contact point; set the timestamp header there to X-Grafana-Alerting-Timestamp.",
     source: "grafana.com",
     signature_scheme: SignatureScheme::AnyOf(&[
         SignatureScheme::Header(HeaderSignature {
@@ -35,7 +34,9 @@ pub const GRAFANA: Provider = Provider {
             ..HeaderSignature::HMAC_SHA256
         }),
     ]),
-    weakness: Some("Without a timestamp header nothing limits replay; signing is off by default."),
+    weakness: Some(
+        "If the contact point names no timestamp header, an attacker can replay a recorded webhook at any time.",
+    ),
     split: Some("/alerts"),
     event_type: Some(FieldLocation::Body("/status")),
     event_time: Some(FieldLocation::Body("/startsAt")),

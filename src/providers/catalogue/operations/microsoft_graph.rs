@@ -1,7 +1,8 @@
-//! Microsoft Graph webhooks.
+//! Microsoft Graph: change notifications and lifecycle notifications.
 //!
-//! Microsoft Graph waits 3 s for a response. Retries: retried with exponential backoff for up to 4 hours when there
-//! is no 2xx within 3 seconds; more than 10 % slow answers in 10 minutes delay, more than 15 % drop notifications.
+//! Microsoft Graph waits 3 s for a response and retries for up to 4 hours with exponential backoff. It delays
+//! notifications if more than 10% of the responses within 10 minutes are slow, and drops notifications above
+//! 15%.
 
 use http::Method;
 
@@ -10,16 +11,15 @@ use crate::providers::{
     SignatureFormat, SignatureScheme,
 };
 
-/// Microsoft Graph does not sign notifications: every element of `value` repeats in `clientState` the secret given
-/// when the subscription was made. One request can carry notifications of several subscriptions, so every element has
-/// to be checked. The address is validated with a POST that carries `validationToken` in the query. Graph wants a 2xx
-/// within 3 seconds and retries for up to 4 hours; rich notifications add `validationTokens`, JWTs signed by
-/// Microsoft Entra.
+/// Microsoft Graph does not sign. Each element of `value` repeats the subscription's `clientState`;
+/// hookbridge compares it with the secret in every element. It does not verify the tokens in
+/// `validationTokens`. Microsoft Graph tests an endpoint with a POST request, whose query parameter
+/// `validationToken` the response must repeat.
 pub const MICROSOFT_GRAPH: Provider = Provider {
     name: "microsoft-graph",
     title: "Microsoft Graph",
     documentation: "https://learn.microsoft.com/graph/change-notifications-delivery-webhooks",
-    secret_hint: "The text given as clientState in the request that creates the subscription, at most 128 characters to be safe; the operator chooses it.",
+    secret_hint: "The clientState of the subscription, a text of your choice with at most 128 characters, as in the request that creates it.",
     source: "graph.microsoft.com",
     signature_scheme: SignatureScheme::Body(BodySignature {
         elements: Some("/value"),
@@ -34,7 +34,7 @@ pub const MICROSOFT_GRAPH: Provider = Provider {
         separator: "",
     }),
     weakness: Some(
-        "clientState is a static secret inside the body: nothing covers the body, and whoever sees one notification can forge others. Lifecycle notifications carry it too.",
+        "Webhooks are not signed. An attacker who obtains the `clientState`, which every notification contains, can send any notification.",
     ),
     handshakes: &[Handshake::QueryChallenge {
         method: &Method::POST,

@@ -1,23 +1,21 @@
-//! PagerDuty webhooks.
+//! PagerDuty: events of incidents and services (V3 webhooks).
 //!
-//! PagerDuty waits 5 s for a response. Retries: up to 5 attempts over about 20 minutes on timeout, 5xx, 429 and
-//! connection errors; other 4xx and TLS errors drop the webhook; 3 drops in a row disable it for 24 hours. Custom
-//! incident actions have 16 s.
+//! PagerDuty waits 5 s for a response and makes up to 5 attempts within about 20 minutes. After a 4xx other
+//! than 429 it drops the webhook; after 3 dropped webhooks in a row it disables the subscription for
+//! 24 hours.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
 };
 
-/// PagerDuty V3 webhooks sign the raw body with HMAC-SHA256 and send `v1=` and the hex digest in
-/// `X-PagerDuty-Signature`; during a rotation the header holds several signatures separated by commas and one match
-/// is enough. There is no timestamp. `X-Webhook-Id` is the same for every attempt of one delivery. PagerDuty wants a
-/// 2xx within 5 seconds, drops on 4xx except 429, and disables the subscription for 24 hours after 3 dropped webhooks
-/// in a row.
+/// PagerDuty signs the raw body with HMAC-SHA256 and sends the signature in hex after `v1=` in
+/// `X-PagerDuty-Signature`. While a secret rotates, the header has several signatures, separated by commas;
+/// one valid signature is enough. The secret looks like base64 but is used as text.
 pub const PAGERDUTY: Provider = Provider {
     name: "pagerduty",
     title: "PagerDuty",
     documentation: "https://docs.pagerduty.com/developer/verifying-webhook-signatures",
-    secret_hint: "The secret in the answer that creates the webhook subscription (shown once, also in Integrations > Generic Webhooks), used as text although it looks like base64.",
+    secret_hint: "The secret of the webhook subscription (Integrations > Generic Webhooks), which PagerDuty shows once when you create the subscription.",
     source: "pagerduty.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-pagerduty-signature"],
@@ -26,7 +24,7 @@ pub const PAGERDUTY: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp is signed and X-Webhook-Id is not covered: a captured request can be replayed; event.id inside the body is covered. A test (event_type pagey.ping) is signed and is an event like others.",
+        "An attacker can replay a recorded webhook with another delivery id at any time, because the signature has no timestamp and does not cover `X-Webhook-Id`. The event's id in the body, `/event/id`, stays the same.",
     ),
     event_type: Some(FieldLocation::Body("/event/event_type")),
     delivery_id: Some(FieldLocation::Header("x-webhook-id")),

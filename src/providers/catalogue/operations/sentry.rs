@@ -1,25 +1,25 @@
-//! Sentry webhooks.
+//! Sentry: issues, alerts and comments, from an integration.
 //!
-//! Sentry waits 1 s for a response. Retries: no retries; repeated timeouts (1000 in 24 hours) disable the webhook.
+//! Sentry waits 1 s for a response and does not retry. It disables the webhook of an integration after
+//! repeated timeouts. hookbridge does not support service hooks and the legacy WebHooks plugin.
 
 use crate::providers::{FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// Sentry signs the raw body with HMAC-SHA256 and sends plain hex in `Sentry-Hook-Signature`; the key is the client
-/// secret of the integration. `Sentry-Hook-Timestamp` is not part of the signature. Sentry waits 1 second, does not
-/// retry, and disables the webhook of an integration that keeps failing. The event is the header
-/// `Sentry-Hook-Resource` and the body field `action` together.
+/// Sentry signs the raw body with HMAC-SHA256 and sends the signature in hex in `Sentry-Hook-Signature`. The
+/// HMAC key is the client secret of the integration. hookbridge does not check `Sentry-Hook-Timestamp`,
+/// because the signature does not cover it.
 pub const SENTRY: Provider = Provider {
     name: "sentry",
     title: "Sentry",
     documentation: "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/#sentry-hook-signature",
-    secret_hint: "The client secret of the internal or public integration under Settings > Developer Settings, used as text; not an auth token and not a DSN.",
+    secret_hint: "The client secret of the integration (not an auth token and not a DSN), from Settings > Developer Settings in Sentry.",
     source: "sentry.io",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["sentry-hook-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "The timestamp (header sentry-hook-timestamp, Unix seconds), the resource and Request-ID are not signed: a captured delivery stays valid, and its resource header can be changed. Service hooks use another header (X-ServiceHook-Signature) and secret; the legacy WebHooks plugin signs nothing.",
+        "An attacker can replay a recorded webhook with another resource type and id at any time, because the signature covers neither a timestamp nor headers.",
     ),
     event_type: Some(FieldLocation::Joined(&[
         FieldLocation::Header("sentry-hook-resource"),

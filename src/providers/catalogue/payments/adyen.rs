@@ -1,24 +1,22 @@
-//! Adyen webhooks.
+//! Adyen: standard webhooks about payments.
 //!
-//! Adyen waits 10 s for a response. Retries: three attempts at once, then a queue per endpoint with 2, 5, 10, 15, 30
-//! minutes, 1, 2, 4, 8 hours and on, for up to 30 days.
+//! Adyen waits 10 s for a response. After three failed attempts it queues the webhooks of the endpoint and
+//! retries for up to 30 days. hookbridge does not support the webhooks of newer products, which have a
+//! signature in a header.
 
 use crate::providers::{
     Algorithm, BodySignature, Encoding, FieldLocation, KeyFormat, Provider, SampleWebhook, SignatureFormat,
     SignatureScheme, SuccessResponse,
 };
 
-/// Adyen's standard webhooks carry the signature inside each item, in `additionalData.hmacSignature`. It is
-/// HMAC-SHA256, base64, over eight fields of the item joined by colons: pspReference, originalReference,
-/// merchantAccountCode, merchantReference, amount.value, amount.currency, eventCode, success. The key is the
-/// hex-decoded HMAC key. Missing fields are empty strings; values are not escaped. Every item of `notificationItems`
-/// must be checked. Balance Platform and other newer webhooks sign the whole body in the header `HmacSignature`
-/// instead.
+/// Each element of `notificationItems` has a signature in `additionalData.hmacSignature`: HMAC-SHA256 of
+/// eight of its fields, joined by colons, in base64. A missing field counts as empty, and values are not
+/// escaped. The HMAC key is the secret, decoded from hex. Every element must have a valid signature.
 pub const ADYEN: Provider = Provider {
     name: "adyen",
     title: "Adyen",
     documentation: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures",
-    secret_hint: "The HMAC key of the webhook, 64 hex characters, decoded to 32 bytes: Customer Area, Developers, Webhooks, the webhook, Edit, Security, Generate new HMAC key (test and live have different keys).",
+    secret_hint: "The HMAC key (64 hex digits) of the webhook, from Developers > Webhooks > Security in Adyen's Customer Area; test and live keys differ.",
     source: "adyen.com",
     signature_scheme: SignatureScheme::Body(BodySignature {
         elements: Some("/notificationItems"),
@@ -38,7 +36,7 @@ pub const ADYEN: Provider = Provider {
         separator: ":",
     }),
     weakness: Some(
-        "The signature covers eight fields only: eventDate, reason, paymentMethod, operations, every other additionalData field and the number of items are not covered; no timestamp, so replay is possible.",
+        "The signature covers eight fields of each item and has no timestamp. An attacker who recorded a webhook can replay it, change every other field (for example `reason`, `paymentMethod` and `eventDate`), and remove or repeat items.",
     ),
     split: Some("/notificationItems"),
     event_type: Some(FieldLocation::Body("/NotificationRequestItem/eventCode")),

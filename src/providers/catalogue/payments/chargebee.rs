@@ -1,21 +1,22 @@
-//! Chargebee webhooks.
+//! Chargebee: events of subscriptions, invoices and payments.
 //!
-//! Chargebee waits 20 s for a response. Retries: up to 7 retries: after 2, 6 and 30 minutes, 1 and 5 hours, 1 and 2
-//! days.
+//! Chargebee retries up to 7 times: after 2, 6 and 30 minutes, 1 and 5 hours, and 1 and 2 days. Events may
+//! arrive more than once and out of order; `id` identifies an event.
 
 use crate::providers::{FieldLocation, Provider, SampleWebhook, SecretLocation, SignatureScheme};
 
-/// Chargebee does not sign webhooks; it authenticates with HTTP Basic credentials that the operator sets in the
-/// webhook. The body is not covered by anything, so a leaked password allows forged events; fetch the resource from
-/// the API when it matters. Deliveries can be repeated and arrive out of order; `id` identifies the event.
+/// Chargebee does not sign. It authenticates with the user name and password (HTTP Basic) that you set for
+/// the webhook.
 pub const CHARGEBEE: Provider = Provider {
     name: "chargebee",
     title: "Chargebee",
     documentation: "https://www.chargebee.com/docs/webhook_settings.html",
-    secret_hint: "The user name and password, written user:password, of Settings, Configure Chargebee, API Keys and Webhooks, Webhooks, the webhook, Protect webhook URL with basic authentication.",
+    secret_hint: "The user name and password, as user:password, of the webhook under Settings > Configure Chargebee > API Keys and Webhooks > Webhooks.",
     source: "chargebee.com",
     signature_scheme: SignatureScheme::SharedSecret(&[SecretLocation::Basic]),
-    weakness: Some("No signature: neither body nor time is covered; the secret travels in every request."),
+    weakness: Some(
+        "Webhooks are not signed. An attacker who obtains the password, which every request contains, can send any event. Subscribers should fetch important data with Chargebee's API.",
+    ),
     event_type: Some(FieldLocation::Body("/event_type")),
     delivery_id: Some(FieldLocation::Body("/id")),
     event_time: Some(FieldLocation::Body("/occurred_at")),

@@ -1,25 +1,28 @@
-//! Coinbase Commerce webhooks.
+//! Coinbase Commerce: events of charges.
 //!
-//! Retries: exponential backoff for up to three days, at most one hour apart.
+//! Coinbase Commerce expects status 200. It retries for up to three days with exponential backoff, at least
+//! once an hour.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// Coinbase Commerce signs the raw body with HMAC-SHA256 and sends it in hex in `X-CC-Webhook-Signature`. The event
-/// lies in the field `event`; the outer `id` and `attempt_number` describe the delivery and change with each attempt.
-/// There is no timestamp in the signature. Commerce wants status 200.
+/// Coinbase Commerce signs the raw body with HMAC-SHA256 and sends the signature in hex in
+/// `X-CC-Webhook-Signature`. The event is in the field `event`; the outer `id` and `attempt_number` change
+/// with each attempt.
 pub const COINBASE_COMMERCE: Provider = Provider {
     name: "coinbase-commerce",
     title: "Coinbase Commerce",
     documentation: "https://docs.cdp.coinbase.com/commerce/api-arcitecture/webhooks-security",
-    secret_hint: "The webhook shared secret, a UUID used as text: Coinbase Commerce, Settings, Notifications, Webhook subscriptions, Show shared secret.",
+    secret_hint: "The webhook shared secret (a UUID), from Settings > Notifications > Webhook subscriptions > Show shared secret in Coinbase Commerce.",
     source: "commerce.coinbase.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-cc-webhook-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp: a captured request can be replayed."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The replay has the same event id.",
+    ),
     event_type: Some(FieldLocation::Body("/event/type")),
     delivery_id: Some(FieldLocation::Body("/event/id")),
     event_time: Some(FieldLocation::Body("/event/created_at")),

@@ -1,25 +1,26 @@
-//! GoCardless webhooks.
+//! GoCardless: events of payments, mandates and other resources.
 //!
-//! GoCardless waits 10 s for a response. Retries: up to 8 retries at increasing intervals (1, 2, 10 minutes and on)
-//! when there is no 2xx within 10 seconds; redirects are failures.
+//! GoCardless waits 10 s for a response and retries up to 8 times at growing intervals. A redirect is a
+//! failure. A retry repeats all events of the webhook.
 
 use crate::providers::{FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// GoCardless signs the raw body with HMAC-SHA256 and sends it in lower-case hex in `Webhook-Signature`. A request
-/// carries up to 250 events in `events`; it is repeated as a whole when it is not accepted, so each event id must be
-/// treated idempotently. There is no timestamp in the signature. GoCardless wants any 2xx and documents 498 for a bad
-/// signature.
+/// GoCardless signs the raw body with HMAC-SHA256 and sends the signature in hex in `Webhook-Signature`.
+/// GoCardless documents the status 498 for an invalid signature; hookbridge returns 401, as for every
+/// provider, because GoCardless treats every status other than 2xx as a failure.
 pub const GOCARDLESS: Provider = Provider {
     name: "gocardless",
     title: "GoCardless",
     documentation: "https://developer.gocardless.com/getting-started/staying-up-to-date-with-webhooks",
-    secret_hint: "The secret of the webhook endpoint, used as text: GoCardless dashboard, Developers, Webhook endpoints, Create, Secret (chosen or generated when the endpoint is made).",
+    secret_hint: "The secret of the webhook endpoint, from Developers > Webhook endpoints in the GoCardless dashboard.",
     source: "gocardless.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["webhook-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp: a captured request can be replayed."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The replay has the same event ids.",
+    ),
     split: Some("/events"),
     event_type: Some(FieldLocation::Joined(&[
         FieldLocation::Body("/resource_type"),

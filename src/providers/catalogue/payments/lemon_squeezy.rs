@@ -1,26 +1,26 @@
-//! Lemon Squeezy webhooks.
+//! Lemon Squeezy: events of orders and subscriptions.
 //!
-//! Retries: up to three more times (about 5, 25 and 125 seconds later), then the delivery is given up.
+//! Lemon Squeezy accepts only status 200. It retries three times, after about 5, 25 and 125 s.
 
 use crate::providers::{
     FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// Lemon Squeezy signs the raw body with HMAC-SHA256 and sends it in hex in `X-Signature`. The event name is in
-/// `X-Event-Name`, which the signature does not cover, and in `meta.event_name`, which it does. There is no delivery
-/// id and no timestamp in the signature. Lemon Squeezy counts only status 200 as success.
+/// Lemon Squeezy signs the raw body with HMAC-SHA256 and sends the signature in hex in `X-Signature`.
+/// hookbridge takes the event type from `meta.event_name` in the body, because the signature does not cover
+/// `X-Event-Name`.
 pub const LEMON_SQUEEZY: Provider = Provider {
     name: "lemon-squeezy",
     title: "Lemon Squeezy",
     documentation: "https://docs.lemonsqueezy.com/help/webhooks/signing-requests",
-    secret_hint: "The signing secret that was typed when the webhook was created (6 to 40 characters, used as text): Lemon Squeezy, Settings, Webhooks.",
+    secret_hint: "The signing secret (6 to 40 characters) of the webhook, as you entered it under Settings > Webhooks in Lemon Squeezy.",
     source: "lemonsqueezy.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp and no delivery id: a captured request can be replayed; data.type, data.id and updated_at are the only key against duplicates.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp and events have no id.",
     ),
     event_type: Some(FieldLocation::Body("/meta/event_name")),
     success: SuccessResponse::OK,

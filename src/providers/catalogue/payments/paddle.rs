@@ -1,22 +1,23 @@
-//! Paddle webhooks.
+//! Paddle: events of Paddle Billing.
 //!
-//! Paddle waits 5 s for a response. Retries: live accounts: up to 60 attempts over 3 days with exponential backoff;
-//! sandbox: fewer (3 attempts in 15 minutes, from memory).
+//! Paddle expects status 200 within 5 s and retries with exponential backoff, for live accounts up to
+//! 60 times within 3 days. Each retry has a new timestamp. hookbridge does not support Paddle Classic, which
+//! signs differently.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureFormat, SignatureScheme,
     SignedContent, SignedTimestamp, SigningPart, SuccessResponse, TimestampTolerance,
 };
 
-/// Paddle Billing signs `ts:body` with HMAC-SHA256 and sends `Paddle-Signature: ts=UNIX SECONDS;h1=HEX`. While a
-/// secret is rotated the header carries several `h1` values; one match is enough. Paddle's SDKs refuse a timestamp
-/// older than 5 seconds, which needs a synchronised clock; each retry has a fresh timestamp. Paddle wants status 200
-/// within 5 seconds. Paddle Classic (`p_signature` in a form body) is a different scheme.
+/// Paddle signs `TIMESTAMP:BODY` with HMAC-SHA256 and sends `ts=TIMESTAMP;h1=SIGNATURE` with a hex signature
+/// in `Paddle-Signature`. While a secret rotates, the header has several signatures `h1`. Paddle's SDKs
+/// reject timestamps that are more than 5 s old; hookbridge accepts 60 s in the past and in the future,
+/// because clocks differ and a function may start slowly.
 pub const PADDLE: Provider = Provider {
     name: "paddle",
     title: "Paddle",
     documentation: "https://developer.paddle.com/webhooks/about/signature-verification",
-    secret_hint: "The endpoint secret key of the notification destination (begins with pdl_ntfset_), used whole as text: Paddle, Developer tools, Notifications, Edit destination, Secret key.",
+    secret_hint: "The endpoint secret key (pdl_ntfset_...) of the notification destination, from Developer tools > Notifications in Paddle.",
     source: "paddle.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["paddle-signature"],

@@ -1,22 +1,22 @@
-//! QuickBooks webhooks.
+//! QuickBooks: changes to the entities of QuickBooks Online companies.
 //!
-//! QuickBooks waits 3 s for a response. Retries: after 10, 20, 30 seconds, 5 and 20 minutes, 2, 4 and 6 hours, then
-//! every 6 hours; later events wait.
+//! Intuit expects status 200 within 3 s. It retries at growing intervals, at last every 6 hours, and holds
+//! back later events meanwhile. An event names the changed entity; the subscriber fetches its data with
+//! Intuit's API.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// Intuit signs the raw body with HMAC-SHA256, keyed with the verifier token, and sends it base64-encoded in
-/// `intuit-signature`. Since 2026 the body is an array of CloudEvents (specversion 1.0), possibly of several
-/// companies; before, it was an object with `eventNotifications`. Intuit wants status 200 within 3 seconds and holds
-/// back later events until the first one is accepted. The events name the entity only; the data is fetched from the
-/// API.
+/// Intuit signs the raw body with HMAC-SHA256 and sends the signature in base64 in `intuit-signature`. The
+/// HMAC key is the verifier token. The body is an array of CloudEvents, which may belong to several
+/// companies. hookbridge publishes a body in the format before 2026, an object with `eventNotifications`, as
+/// one event.
 pub const QUICKBOOKS: Provider = Provider {
     name: "quickbooks",
     title: "QuickBooks",
     documentation: "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks/managing-webhooks-notifications",
-    secret_hint: "The verifier token of the app, used as text; development and production have different ones: developer.intuit.com, the app, Webhooks, Show verifier token.",
+    secret_hint: "The verifier token of the app (not the client secret), from its Webhooks page at developer.intuit.com; development and production differ.",
     source: "intuit.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["intuit-signature"],
@@ -24,7 +24,7 @@ pub const QUICKBOOKS: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp in the signature: a captured request can be replayed; the event id detects it.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The replay has the same event ids.",
     ),
     split: Some(""),
     event_type: Some(FieldLocation::Body("/type")),

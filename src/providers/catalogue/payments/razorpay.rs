@@ -1,26 +1,25 @@
-//! Razorpay webhooks.
+//! Razorpay: events of payments, refunds and orders.
 //!
-//! Razorpay waits 5 s for a response. Retries: exponential backoff for 24 hours after the event; then the webhook is
-//! disabled.
+//! Razorpay waits 5 s for a response, retries for 24 hours with exponential backoff, and then disables the
+//! webhook. After the secret was changed, retries of older events are still signed with the old secret, so
+//! `PreviousSecretGraceSeconds` must be at least 86400.
 
 use crate::providers::{FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// Razorpay signs the raw body with HMAC-SHA256 and sends it in hex in `X-Razorpay-Signature`. `x-razorpay-event-id`
-/// is unique per event and the same in retries, but the signature does not cover it. There is no timestamp in the
-/// signature. After a change of the secret, retries of older events still carry the old secret's signature; Razorpay
-/// wants 2xx within 5 seconds.
+/// Razorpay signs the raw body with HMAC-SHA256 and sends the signature in hex in `X-Razorpay-Signature`. The
+/// delivery id in `x-razorpay-event-id` is the same in every retry, but the signature does not cover it.
 pub const RAZORPAY: Provider = Provider {
     name: "razorpay",
     title: "Razorpay",
     documentation: "https://razorpay.com/docs/webhooks/validate-test/",
-    secret_hint: "The secret that was typed when the webhook was set up, used as text; it is not the API key secret: Razorpay Dashboard, Account & Settings, Webhooks.",
+    secret_hint: "The secret of the webhook (not the API key secret), as you entered it under Account & Settings > Webhooks in the Razorpay Dashboard.",
     source: "razorpay.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-razorpay-signature"],
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp: a captured request can be replayed, under another event id, because the id header is not signed.",
+        "An attacker can replay a recorded webhook with another event id at any time, because the signature has no timestamp and does not cover `x-razorpay-event-id`.",
     ),
     event_type: Some(FieldLocation::Body("/event")),
     delivery_id: Some(FieldLocation::Header("x-razorpay-event-id")),

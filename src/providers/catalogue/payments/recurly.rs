@@ -1,21 +1,23 @@
-//! Recurly webhooks.
+//! Recurly: changes to accounts, subscriptions, invoices and payments.
 //!
-//! Recurly waits 5 s for a response. Retries: up to 10 retries, about 10 + n*2^(n+5) seconds apart.
+//! Recurly waits 5 s for a response and retries up to 10 times at growing intervals. The endpoint must use
+//! JSON, because Recurly does not sign XML. An event names the changed object; the subscriber fetches its
+//! data with Recurly's API.
 
 use crate::providers::{
     FieldLocation, HeaderFormat, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent,
     SignedTimestamp, SigningPart, TimestampFormat,
 };
 
-/// Recurly signs `timestamp.body` of JSON webhooks with HMAC-SHA256 and sends `recurly-signature: <unix
-/// milliseconds>,HEX[,HEX]`. Two signatures appear for 24 hours after the key was regenerated; one match is
-/// enough. The SDK refuses a timestamp more than 5 minutes off in either direction. XML webhooks are not signed. The
-/// body names the object and what happened; the data is fetched from the API.
+/// Recurly signs `TIMESTAMP.BODY` with HMAC-SHA256 and sends `TIMESTAMP,SIGNATURE` in `recurly-signature`,
+/// with the timestamp in milliseconds and the signature in hex. For 24 hours after the key was regenerated,
+/// the header has two signatures; one valid signature is enough. Like Recurly's SDK, hookbridge rejects
+/// timestamps that are more than 5 minutes in the past or in the future.
 pub const RECURLY: Provider = Provider {
     name: "recurly",
     title: "Recurly",
     documentation: "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification",
-    secret_hint: "The secret key of the endpoint (64 hex characters, used as text, not decoded): Recurly, Integrations, Webhooks, Webhook Endpoints.",
+    secret_hint: "The secret key (64 hex digits) of the webhook endpoint, from Integrations > Webhooks > Webhook Endpoints in Recurly.",
     source: "recurly.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["recurly-signature"],

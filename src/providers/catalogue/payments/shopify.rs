@@ -1,19 +1,19 @@
-//! Shopify webhooks.
+//! Shopify: events of orders, products, customers and apps.
 //!
-//! Shopify waits 5 s for a response. Retries: 8 retries over 4 hours with exponential backoff and the original
-//! payload; a subscription made by the Admin API is deleted after repeated failures; any 3xx counts as failure.
+//! Shopify waits 5 s for a response and retries 8 times within 4 hours. After repeated failures it deletes a
+//! subscription that was created with the Admin API. For up to an hour after a rotation, it may still sign
+//! with the old client secret.
 
 use crate::providers::{Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme};
 
-/// Shopify signs the raw body with HMAC-SHA256 keyed with the app's client secret and sends the digest as base64 in
-/// `X-Shopify-Hmac-SHA256`. There is no timestamp in the signature. `X-Shopify-Topic` names the event and
-/// `X-Shopify-Webhook-Id` the delivery. Shopify waits 5 seconds and retries 8 times in 4 hours; after the client
-/// secret is rotated, deliveries can carry a signature of the old secret for up to an hour.
+/// Shopify signs the raw body with HMAC-SHA256 and sends the signature in base64 in `X-Shopify-Hmac-SHA256`.
+/// The HMAC key is the app's client secret. The webhooks of Shopify's Events product (a developer preview)
+/// have the same headers without `X-`.
 pub const SHOPIFY: Provider = Provider {
     name: "shopify",
     title: "Shopify",
     documentation: "https://shopify.dev/docs/apps/build/webhooks/verify-deliveries",
-    secret_hint: "The client secret of the app (Dev Dashboard, app settings; for webhooks made in the admin it is the text under Settings > Notifications > Webhooks), used as text.",
+    secret_hint: "The app's client secret, from its settings in the Dev Dashboard, or the text under Settings > Notifications > Webhooks in the admin.",
     source: "shopify.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-shopify-hmac-sha256", "shopify-hmac-sha256"],
@@ -21,7 +21,7 @@ pub const SHOPIFY: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp is signed and the headers (topic, shop domain, webhook id) are not covered: a captured request can be replayed, also with another topic or id.",
+        "An attacker can replay a recorded webhook with another topic, shop and id at any time, because the signature covers neither a timestamp nor headers.",
     ),
     event_type: Some(FieldLocation::FirstOf(&[
         FieldLocation::Header("x-shopify-topic"),

@@ -1,22 +1,21 @@
-//! Square webhooks.
+//! Square: events of payments, orders and customers.
 //!
-//! Square waits 10 s for a response. Square repeats a notification that gets no 2xx with growing delays (up to 24
-//! hours, from memory) and disables a subscription that never answers 2xx for three weeks.
+//! Square retries at growing intervals. It disables a subscription that receives no 2xx response for three
+//! weeks.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SignedContent,
     SigningPart,
 };
 
-/// Square signs the notification URL followed directly by the raw body with HMAC-SHA256 and sends it base64-encoded
-/// in `x-square-hmacsha256-signature`. The URL is the one registered in the subscription, byte for byte, so a proxy
-/// that rewrites host or path does not matter but a different registered spelling does. There is no timestamp in the
-/// signature. The older header `x-square-signature` carries HMAC-SHA1 of the same string and is not used.
+/// Square signs the notification URL followed by the raw body with HMAC-SHA256 and sends the signature in
+/// base64 in `x-square-hmacsha256-signature`. The URL is the one in the subscription, byte for byte,
+/// including its query. hookbridge ignores the older `x-square-signature`, which is HMAC-SHA1.
 pub const SQUARE: Provider = Provider {
     name: "square",
     title: "Square",
     documentation: "https://developer.squareup.com/docs/webhooks/step3validate",
-    secret_hint: "The signature key of the webhook subscription, used as text: Developer Console, application, Webhooks, Subscriptions, endpoint details, Signature Key, Show.",
+    secret_hint: "The signature key of the webhook subscription, from Webhooks > Subscriptions in the Square Developer Console.",
     source: "squareup.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-square-hmacsha256-signature"],
@@ -24,7 +23,9 @@ pub const SQUARE: Provider = Provider {
         signed_content: SignedContent::Parts(&[SigningPart::Url, SigningPart::Body]),
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp: a captured request can be replayed; only event_id detects it."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The replay has the same event id.",
+    ),
     event_type: Some(FieldLocation::Body("/type")),
     delivery_id: Some(FieldLocation::Body("/event_id")),
     event_time: Some(FieldLocation::Body("/created_at")),

@@ -1,21 +1,21 @@
-//! WooCommerce webhooks.
+//! WooCommerce: events of orders, products and customers.
 //!
-//! WooCommerce waits 60 s for a response. Retries: no retry; more than 5 failures in a row set the webhook to
-//! disabled.
+//! WooCommerce waits 60 s for a response and does not retry. It disables a webhook after more than five
+//! failures in a row.
 
 use crate::providers::{
     Encoding, FieldLocation, Handshake, HeaderSignature, Provider, SampleWebhook, SignatureScheme,
 };
 
-/// WooCommerce signs the raw body with HMAC-SHA256 and sends the digest as base64 in `X-WC-Webhook-Signature`.
-/// `X-WC-Webhook-Topic` names the event. `X-WC-Webhook-Delivery-ID` is a hash of the webhook's id and the time in
-/// whole seconds, so two deliveries of one second share it. A failed delivery is not repeated, and the webhook is
-/// disabled after more than five failures in a row.
+/// WooCommerce signs the raw body with HMAC-SHA256 and sends the signature in base64 in
+/// `X-WC-Webhook-Signature`. It tests a new webhook with an unsigned form, `webhook_id=NUMBER`, and expects
+/// status 200. hookbridge does not use `X-WC-Webhook-Delivery-ID`, because the deliveries of a webhook within
+/// one second share it.
 pub const WOOCOMMERCE: Provider = Provider {
     name: "woocommerce",
     title: "WooCommerce",
     documentation: "https://developer.woocommerce.com/docs/apis/rest-api/v2/webhooks/",
-    secret_hint: "The text in the field Secret of the webhook (WooCommerce > Settings > Advanced > Webhooks); an empty field becomes a generated text when the webhook is saved.",
+    secret_hint: "The secret of the webhook, from WooCommerce > Settings > Advanced > Webhooks; WooCommerce generates one if you enter none.",
     source: "woocommerce.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-wc-webhook-signature"],
@@ -23,7 +23,7 @@ pub const WOOCOMMERCE: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "No timestamp is signed, headers are not covered; the ping is unsigned; the delivery id is not unique within a second.",
+        "An attacker can replay a recorded webhook with another topic at any time, because the signature covers neither a timestamp nor headers.",
     ),
     handshakes: &[Handshake::FormPing { field: "webhook_id" }],
     event_type: Some(FieldLocation::Header("x-wc-webhook-topic")),

@@ -1,28 +1,29 @@
-//! Xero webhooks.
+//! Xero: changes to contacts and invoices.
 //!
-//! Xero waits 5 s for a response. Retries: repeated with decreasing frequency for up to 24 hours; then the webhook is
-//! disabled.
+//! Xero expects status 200 without a body within 5 s. It retries for up to 24 hours and then disables the
+//! webhook. When you save a webhook, Xero sends requests without events ("intent to receive"), some of them
+//! with an invalid signature, for which it expects status 401.
 
 use crate::providers::{
     Encoding, FieldLocation, HeaderSignature, Provider, SampleWebhook, SignatureScheme, SuccessResponse,
 };
 
-/// Xero signs the raw body with HMAC-SHA256 and sends it base64-encoded in `x-xero-signature`. Events come in batches
-/// in `events`, without an id of their own. Xero wants status 200 without body and without cookies within 5 seconds,
-/// and 401 for a bad signature; it disables the webhook after 24 hours of failures. When a webhook is saved, Xero
-/// sends an intent-to-receive series with an empty `events` array, some of it wrongly signed on purpose.
+/// Xero signs the raw body with HMAC-SHA256 and sends the signature in base64 in `x-xero-signature`. The key
+/// looks like base64 but is used as text. A webhook may contain several events, which have no ids.
 pub const XERO: Provider = Provider {
     name: "xero",
     title: "Xero",
     documentation: "https://developer.xero.com/documentation/webhooks/configuring-your-server",
-    secret_hint: "The webhooks key of the app, a base64-looking string used as text: developer.xero.com, My Apps, the app, Webhooks, Webhooks key.",
+    secret_hint: "The webhooks key of the app, from My Apps > Webhooks at developer.xero.com.",
     source: "xero.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-xero-signature"],
         encoding: Encoding::Base64,
         ..HeaderSignature::HMAC_SHA256
     }),
-    weakness: Some("No timestamp and no event id: a captured request can be replayed."),
+    weakness: Some(
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp and events have no id.",
+    ),
     split: Some("/events"),
     event_type: Some(FieldLocation::Joined(&[
         FieldLocation::Body("/eventCategory"),
