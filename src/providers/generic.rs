@@ -215,6 +215,7 @@ impl<'a> GenericSettings<'a> {
                 let headers = self.header_names("header")?;
                 SignatureScheme::Jws(JwsSignature {
                     header: headers.first().ok_or_else(|| self.missing_header())?,
+                    issuer: None,
                     body_hash_claim: self.require(
                         "body_hash_claim",
                         "the claim with the SHA-256 of the body, for example sha256",
@@ -247,11 +248,7 @@ impl<'a> GenericSettings<'a> {
         if headers.is_empty() {
             return Err(self.missing_header());
         }
-        let header_format = match self.separator().map(|text| text.chars().collect::<Vec<_>>()).as_deref() {
-            None => HeaderFormat::Single,
-            Some([character]) => HeaderFormat::List(*character),
-            Some(_) => return Err(self.error("separator", "expected one character, or the word space")),
-        };
+        let header_format = self.separator().map_or(HeaderFormat::Single, HeaderFormat::List);
         let format = SignatureFormat {
             prefix: self.get("prefix").unwrap_or_default(),
             algorithm,

@@ -391,7 +391,7 @@ fn generic_settings(scheme: &SignatureScheme) -> Option<BTreeMap<String, String>
             set("signed", parts.iter().map(part).collect());
             set("id_header", scheme.id_headers.join(","));
             if let HeaderFormat::List(separator) = scheme.header_format {
-                set("separator", if separator == ' ' { "space".into() } else { separator.to_string() });
+                set("separator", if separator == " " { "space".into() } else { separator.to_owned() });
             }
             if let Some(timestamp) = scheme.timestamp {
                 match timestamp.location {

@@ -1,9 +1,15 @@
 //! The providers' own SDKs sign webhooks, and a running server accepts them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hookbridge::providers::PROVIDERS;
+use hookbridge::secrets::Secret;
+use hookbridge::serve::test_webhook::TestWebhook;
+use serde_json::{Value, json};
 
 use crate::actors::server::{SECRET, Server};
 use crate::actors::{checkout, run, test_environment};
@@ -82,4 +88,47 @@ fn webhooks_signed_by_twilio_s_library_are_accepted() {
     assert_eq!(events[0]["detail"]["Body"], "Grüße & more = ✓");
     assert_eq!(events[0]["detail"]["FromCity"], "");
     assert_eq!(events[2]["detail"]["MediaUrl"], serde_json::json!(["b", "a", "a"]));
+}
+
+/// Each sample of every provider, as `hookbridge send` signs it, verified by an implementation that was written from the providers'
+/// documentation, or by the provider's own SDK.
+#[test]
+#[ignore = "needs the providers' SDKs: run scripts/test"]
+fn every_sample_verifies_with_an_independent_implementation() {
+    let mut lines = String::new();
+    for provider in PROVIDERS {
+        let secret = provider.signature_scheme.generate_secret().unwrap();
+        for sample in provider.samples {
+            let url = format!("https://hooks.example/in/{}", provider.name).parse().unwrap();
+            let event = provider.event_type.is_some() && provider.name != "twilio";
+            let event = event.then_some(sample.event_type);
+            let webhook = TestWebhook { provider, event, body: None, url };
+            let signing = Secret::new(secret.signing.as_str());
+            let signed = webhook.sign(&signing, jiff::Timestamp::now()).unwrap();
+            let headers: serde_json::Map<String, Value> =
+                signed.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+            let line = json!({
+                "provider": provider.name,
+                "secret": secret.verifying,
+                "method": signed.method.as_str(),
+                "url": signed.url.to_string(),
+                "headers": headers,
+                "body": BASE64.encode(&signed.body),
+            });
+            lines += &format!("{line}\n");
+        }
+    }
+    let mut verifier = Command::new(environment().join("tools/bin/python"))
+        .arg(checkout().join("tests/python/verify_catalogue.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    verifier.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = verifier.wait_with_output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("verified {} samples of {} providers\n", lines.lines().count(), PROVIDERS.len());
+    assert_eq!(printed, expected, "{errors}");
 }

@@ -92,7 +92,7 @@ fn describe_header_signature(scheme: &HeaderSignature) -> String {
     };
     let several = match scheme.header_format {
         HeaderFormat::Single => String::new(),
-        HeaderFormat::List(' ') => " The header may contain several values, separated by spaces.".to_owned(),
+        HeaderFormat::List(" ") => " The header may contain several values, separated by spaces.".to_owned(),
         HeaderFormat::List(separator) => {
             format!(" The header may contain several values, separated by `{separator}`.")
         }

@@ -11,7 +11,7 @@ use crate::providers::{
 /// The signature of Standard Webhooks, with its headers or with those of Svix, which begin with `svix-`.
 pub const SIGNATURE: HeaderSignature = HeaderSignature {
     headers: &["webhook-signature", "svix-signature"],
-    header_format: HeaderFormat::List(' '),
+    header_format: HeaderFormat::List(" "),
     signatures: &[HMAC, ED25519],
     encoding: Encoding::Base64,
     signed_content: SignedContent::Parts(&[
@@ -24,6 +24,14 @@ pub const SIGNATURE: HeaderSignature = HeaderSignature {
     timestamp: Some(SignedTimestamp::in_header(&["webhook-timestamp", "svix-timestamp"])),
     id_headers: &["webhook-id", "svix-id"],
     body_hash_parameter: None,
+};
+
+/// The signature of Svix, which prefers headers with its own name.
+const SVIX_SIGNATURE: HeaderSignature = HeaderSignature {
+    headers: &["svix-signature", "webhook-signature"],
+    timestamp: Some(SignedTimestamp::in_header(&["svix-timestamp", "webhook-timestamp"])),
+    id_headers: &["svix-id", "webhook-id"],
+    ..SIGNATURE
 };
 
 const HMAC: SignatureFormat = SignatureFormat {
@@ -44,6 +52,9 @@ const SUPABASE_SIGNATURE: HeaderSignature = HeaderSignature {
     signatures: &[SignatureFormat { key_format: KeyFormat::Base64("v1,whsec_"), ..HMAC }],
     ..SIGNATURE
 };
+
+const SVIX_DELIVERY_ID: FieldLocation =
+    FieldLocation::FirstOf(&[FieldLocation::Header("svix-id"), FieldLocation::Header("webhook-id")]);
 
 const DELIVERY_ID: FieldLocation =
     FieldLocation::FirstOf(&[FieldLocation::Header("webhook-id"), FieldLocation::Header("svix-id")]);
@@ -89,10 +100,10 @@ pub const SVIX: Provider = Provider {
     documentation: "https://docs.svix.com/receiving/verifying-payloads/how-manual",
     secret_hint: "The signing secret (whsec_...) of the endpoint, from the sender's webhook portal.",
     source: "svix.com",
-    signature_scheme: SignatureScheme::Header(SIGNATURE),
+    signature_scheme: SignatureScheme::Header(SVIX_SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
     event_time: Some(FieldLocation::Body("/timestamp")),
-    delivery_id: Some(DELIVERY_ID),
+    delivery_id: Some(SVIX_DELIVERY_ID),
     samples: &[
         SampleWebhook {
             event_type: "invoice.paid",
@@ -153,10 +164,10 @@ pub const CLERK: Provider = Provider {
     documentation: "https://clerk.com/docs/guides/development/webhooks/overview",
     secret_hint: "The signing secret (whsec_...), from the page of the endpoint under Webhooks in the Clerk Dashboard.",
     source: "clerk.com",
-    signature_scheme: SignatureScheme::Header(SIGNATURE),
+    signature_scheme: SignatureScheme::Header(SVIX_SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
     event_time: Some(FieldLocation::Body("/timestamp")),
-    delivery_id: Some(DELIVERY_ID),
+    delivery_id: Some(SVIX_DELIVERY_ID),
     samples: &[
         SampleWebhook {
             event_type: "user.created",
@@ -189,10 +200,10 @@ pub const RESEND: Provider = Provider {
     documentation: "https://resend.com/docs/webhooks/verify-webhooks-requests",
     secret_hint: "The signing secret (whsec_...), from the page of the webhook in the Resend dashboard.",
     source: "resend.com",
-    signature_scheme: SignatureScheme::Header(SIGNATURE),
+    signature_scheme: SignatureScheme::Header(SVIX_SIGNATURE),
     event_type: Some(FieldLocation::Body("/type")),
     event_time: Some(FieldLocation::Body("/created_at")),
-    delivery_id: Some(DELIVERY_ID),
+    delivery_id: Some(SVIX_DELIVERY_ID),
     samples: &[
         SampleWebhook {
             event_type: "email.delivered",

@@ -61,8 +61,8 @@ impl HeaderSignature {
 pub enum HeaderFormat {
     /// The header contains one signature and nothing else.
     Single,
-    /// The header contains values separated by this character: signatures, perhaps a timestamp, and values that are ignored.
-    List(char),
+    /// The header contains values separated by this text: signatures, perhaps a timestamp, and values that are ignored.
+    List(&'static str),
 }
 
 /// The format of one signature.

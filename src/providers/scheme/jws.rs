@@ -25,6 +25,8 @@ pub(super) static FORMAT: SignatureFormat =
 pub struct JwsSignature {
     /// Name of the header, in lower case.
     pub header: &'static str,
+    /// The claim `iss`; `None` if it is not checked.
+    pub issuer: Option<&'static str>,
     /// Name of the claim with the SHA-256 of the body.
     pub body_hash_claim: &'static str,
     /// Encoding of this hash.
@@ -56,6 +58,10 @@ impl JwsSignature {
             return Err(malformed);
         }
         let payload = std::str::from_utf8(&payload).ok().and_then(RawObject::parse).ok_or(malformed)?;
+        let issuer = payload.get("iss").and_then(|issuer| serde_json::from_str::<String>(issuer.get()).ok());
+        if self.issuer.is_some() && self.issuer != issuer.as_deref() {
+            return Err(malformed);
+        }
         let claim = payload.get(self.body_hash_claim).ok_or(VerificationError::BodyNotSigned)?;
         let claim: String = serde_json::from_str(claim.get()).map_err(|_| malformed)?;
         // The sender knows both hashes, so the comparison need not take constant time.
@@ -79,7 +85,10 @@ impl JwsSignature {
     #[cfg(feature = "command")]
     pub(super) fn sign(&self, body: &[u8], key: &[u8]) -> String {
         let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
-        let payload = serde_json::json!({ self.body_hash_claim: self.body_hash(body) });
+        let mut payload = serde_json::json!({ self.body_hash_claim: self.body_hash(body) });
+        if let Some(issuer) = self.issuer {
+            payload["iss"] = issuer.into();
+        }
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload.to_string()));
         let signature = FORMAT.algorithm.compute(key, &[Bytes::from(signed.clone())]);
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))

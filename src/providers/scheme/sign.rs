@@ -176,11 +176,11 @@ impl HeaderSignature {
         };
         items.push(format!("{}{}", format.prefix, self.encoding.encode(&signature)));
         let separator = match self.header_format {
-            HeaderFormat::Single => String::new(),
-            HeaderFormat::List(separator) => separator.to_string(),
+            HeaderFormat::Single => "",
+            HeaderFormat::List(separator) => separator,
         };
         let header = self.headers.first().ok_or(VerificationError::MissingSignature)?;
-        request.add_header(&header.replace('*', "1"), items.join(&separator));
+        request.add_header(&header.replace('*', "1"), items.join(separator));
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ pub const BUILDKITE: Provider = Provider {
     signature_scheme: SignatureScheme::AnyOf(&[
         SignatureScheme::Header(HeaderSignature {
             headers: &["x-buildkite-signature"],
-            header_format: HeaderFormat::List(','),
+            header_format: HeaderFormat::List(","),
             signatures: &[SignatureFormat::hmac_sha256("signature=")],
             signed_content: SignedContent::Parts(&[
                 SigningPart::Timestamp,

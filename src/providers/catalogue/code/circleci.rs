@@ -18,7 +18,7 @@ pub const CIRCLECI: Provider = Provider {
     source: "circleci.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["circleci-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signatures: &[SignatureFormat::hmac_sha256("v1=")],
         ..HeaderSignature::HMAC_SHA256
     }),

@@ -16,6 +16,7 @@ pub const NETLIFY: Provider = Provider {
     source: "netlify.com",
     signature_scheme: SignatureScheme::Jws(JwsSignature {
         header: "x-webhook-signature",
+        issuer: Some("netlify"),
         body_hash_claim: "sha256",
         body_hash_encoding: Encoding::Hex,
     }),

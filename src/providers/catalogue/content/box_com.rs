@@ -38,6 +38,7 @@ pub const BOX: Provider = Provider {
             body: r#"{"type":"webhook_event","id":"0f8a1b2c-3d4e-4f50-8a61-7b8c9d0e1f20","created_at":"2026-11-20T01:30:11-08:00","trigger":"FILE.UPLOADED","webhook":{"id":"1234567","type":"webhook"},"created_by":{"type":"user","id":"755492","name":"Ada Example","login":"ada@example.com"},"source":{"id":"73835521473","type":"file","name":"report.pdf","size":104857,"parent":{"type":"folder","id":"5000001","name":"Inbox"}},"additional_info":[]}"#,
             id_placeholder: "0f8a1b2c-3d4e-4f50-8a61-7b8c9d0e1f20",
             time_placeholder: "2026-11-20T01:30:11-08:00",
+            headers: SIGNATURE_HEADERS,
             ..SampleWebhook::EMPTY
         },
         SampleWebhook {
@@ -45,8 +46,13 @@ pub const BOX: Provider = Provider {
             body: r#"{"type":"webhook_event","id":"1a9b2c3d-4e5f-4061-9b72-8c9d0e1f2031","created_at":"2026-11-20T01:31:11-08:00","trigger":"COMMENT.CREATED","webhook":{"id":"1234567","type":"webhook"},"created_by":{"type":"user","id":"755492","name":"Ada Example","login":"ada@example.com"},"source":{"id":"191969","type":"comment","message":"Looks good","item":{"id":"73835521473","type":"file"}},"additional_info":[]}"#,
             id_placeholder: "1a9b2c3d-4e5f-4061-9b72-8c9d0e1f2031",
             time_placeholder: "2026-11-20T01:31:11-08:00",
+            headers: SIGNATURE_HEADERS,
             ..SampleWebhook::EMPTY
         },
     ],
     ..Provider::JSON
 };
+
+/// The headers that describe the signature. Their values are always the same.
+const SIGNATURE_HEADERS: &[(&str, &str)] =
+    &[("box-signature-version", "1"), ("box-signature-algorithm", "HmacSHA256")];

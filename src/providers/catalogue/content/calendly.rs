@@ -20,7 +20,7 @@ pub const CALENDLY: Provider = Provider {
     source: "calendly.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["calendly-webhook-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signatures: &[SignatureFormat::hmac_sha256("v1=")],
         signed_content: SignedContent::Parts(&[
             SigningPart::Timestamp,

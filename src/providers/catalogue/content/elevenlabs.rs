@@ -21,7 +21,7 @@ pub const ELEVENLABS: Provider = Provider {
     source: "elevenlabs.io",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["elevenlabs-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signatures: &[SignatureFormat::hmac_sha256("v0=")],
         signed_content: SignedContent::Parts(&[
             SigningPart::Timestamp,

@@ -20,7 +20,7 @@ pub const SANITY: Provider = Provider {
     source: "sanity.io",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["sanity-webhook-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signatures: &[SignatureFormat::hmac_sha256("v1=")],
         encoding: Encoding::Base64Url,
         signed_content: SignedContent::Parts(&[

@@ -17,6 +17,7 @@ pub const FUSIONAUTH: Provider = Provider {
     source: "fusionauth.io",
     signature_scheme: SignatureScheme::Jws(JwsSignature {
         header: "x-fusionauth-signature-jwt",
+        issuer: None,
         body_hash_claim: "request_body_sha256",
         body_hash_encoding: Encoding::Base64,
     }),

@@ -19,7 +19,7 @@ pub const PAGERDUTY: Provider = Provider {
     source: "pagerduty.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["x-pagerduty-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signatures: &[SignatureFormat::hmac_sha256("v1=")],
         ..HeaderSignature::HMAC_SHA256
     }),

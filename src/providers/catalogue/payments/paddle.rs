@@ -21,7 +21,7 @@ pub const PADDLE: Provider = Provider {
     source: "paddle.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["paddle-signature"],
-        header_format: HeaderFormat::List(';'),
+        header_format: HeaderFormat::List(";"),
         signatures: &[SignatureFormat::hmac_sha256("h1=")],
         signed_content: SignedContent::Parts(&[
             SigningPart::Timestamp,

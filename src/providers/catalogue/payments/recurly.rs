@@ -21,7 +21,7 @@ pub const RECURLY: Provider = Provider {
     source: "recurly.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["recurly-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signed_content: SignedContent::Parts(&[
             SigningPart::Timestamp,
             SigningPart::Literal("."),

@@ -19,7 +19,7 @@ pub const STRIPE: Provider = Provider {
     source: "stripe.com",
     signature_scheme: SignatureScheme::Header(HeaderSignature {
         headers: &["stripe-signature"],
-        header_format: HeaderFormat::List(','),
+        header_format: HeaderFormat::List(","),
         signatures: &[SignatureFormat::hmac_sha256("v1=")],
         signed_content: SignedContent::Parts(&[
             SigningPart::Timestamp,
