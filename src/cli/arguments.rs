@@ -1,4 +1,7 @@
-//! Parsers of command-line values.
+//! Parsers of command-line values, and readers of files that arguments name.
+
+use std::io::Read as _;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -25,4 +28,19 @@ pub(super) fn parse_event_type(text: &str) -> Result<String, String> {
         return Err(format!("'{text}' may not contain *: name the whole type"));
     }
     Ok(text.to_owned())
+}
+
+/// Reads a file, or standard input if `path` is `-`.
+///
+/// # Errors
+/// The path and why it cannot be read.
+pub(super) fn read_file_or_stdin(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let result = if path.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    result.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(bytes)
 }

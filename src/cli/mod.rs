@@ -13,6 +13,7 @@ pub mod send;
 pub mod subscriber;
 pub mod template;
 pub mod token;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ struct Cli {
 enum Command {
     Serve(Box<ServeFlags>),
     Send(send::Send),
+    Verify(verify::Verify),
     Providers(providers::Providers),
     Template(template::TemplateCommand),
     Load(load::Load),
@@ -79,6 +81,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
     match command {
         Command::Serve(flags) => serve::run(flags.resolve()?, shutdown_signal()).await?,
         Command::Send(send) => return send.run().await,
+        Command::Verify(verify) => return Ok(verify.run()?),
         Command::Providers(providers) => providers.run(),
         Command::Template(template) => template.run()?,
         Command::Load(load) => load.run().await?,

@@ -1,13 +1,14 @@
 //! `hookbridge send`: sends a test webhook, signed as its provider signs.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use base64::Engine as _;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use crate::providers::{self, Provider, RequestUrl};
+use super::arguments::read_file_or_stdin;
+use crate::providers::{self, Provider, RequestUrl, WebhookRequest};
 use crate::secrets::Secret;
 use crate::serve::config::{DEFAULT_LISTEN, default_data_folder};
 use crate::serve::development_secrets;
@@ -37,6 +38,9 @@ pub struct Send {
     /// Without --secret: data folder of a `hookbridge serve` whose development secret is used.
     #[arg(long, env = "HOOKBRIDGE_DATA", value_name = "DIR", default_value_os_t = default_data_folder())]
     secret_from: PathBuf,
+    /// Print the request as a curl command instead of sending it.
+    #[arg(long)]
+    stdout: bool,
     /// Print the response as a line of JSON.
     #[arg(long, env = "HOOKBRIDGE_JSON", value_parser = FalseyValueParser::new())]
     json: bool,
@@ -52,9 +56,18 @@ impl Send {
         };
         let url = self.to.unwrap_or_else(|| format!("http://{DEFAULT_LISTEN}/hooks/{}", provider.name));
         let url: RequestUrl = url.parse().map_err(|error| SendError::Url { url, error })?;
-        let body = self.data.map(|path| read_body(&path)).transpose()?.map(Into::into);
+        let body = self
+            .data
+            .map(|path| read_file_or_stdin(&path))
+            .transpose()
+            .map_err(|error| format!("--data {error}"))?
+            .map(Into::into);
         let webhook = TestWebhook { provider, event: self.event.as_deref(), body, url };
         let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now())?;
+        if self.stdout {
+            output::print_line(&curl_command(&signed));
+            return Ok(ExitCode::SUCCESS);
+        }
         let (status, body) = WebhookSender::new(&signed.url)?.send(signed).await?;
         output::print_line(&if self.json {
             serde_json::json!({"provider": provider.name, "status": status, "answer": body}).to_string()
@@ -65,13 +78,19 @@ impl Send {
     }
 }
 
-fn read_body(path: &PathBuf) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let result = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
-    };
-    result.map_err(|error| format!("--data {}: {error}", path.display()))?;
-    Ok(bytes)
+/// The request as a command for a POSIX shell.
+fn curl_command(request: &WebhookRequest) -> String {
+    let quote = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let mut command = format!("curl -i -X {} {}", request.method, quote(&request.url.to_string()));
+    for (name, value) in &request.headers {
+        command += &format!(" \\\n  -H {}", quote(&format!("{name}: {value}")));
+    }
+    match std::str::from_utf8(&request.body) {
+        Ok(body) => command += &format!(" \\\n  --data-binary {}", quote(body)),
+        Err(_) => {
+            let body = base64::engine::general_purpose::STANDARD.encode(&request.body);
+            command = format!("echo {body} | base64 -d | {command} \\\n  --data-binary @-");
+        }
+    }
+    command
 }

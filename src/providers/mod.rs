@@ -10,6 +10,8 @@
 
 mod batch_format;
 mod catalogue;
+#[cfg(feature = "command")]
+mod diagnosis;
 mod form;
 mod generic;
 mod handshake;
@@ -28,6 +30,8 @@ pub use catalogue::{
     PROVIDERS, UnknownProvider, code, communication, content, email, find_batch_provider, find_provider,
     identity, operations, payments, standard_webhooks,
 };
+#[cfg(feature = "command")]
+pub use diagnosis::{Diagnosis, diagnose};
 pub use form::Form;
 pub use generic::{GENERIC_SETTINGS, GenericProviderError, GenericSettings};
 pub use handshake::{Handshake, HandshakeResponse, SignedAnswer, UnsignedHandshake};

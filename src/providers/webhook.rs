@@ -4,11 +4,14 @@ use bytes::Bytes;
 use http::header::{AsHeaderName, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+#[cfg(feature = "command")]
+use super::WebhookRequest;
 use super::translate::{FORM_MEDIA_TYPE, JSON_MEDIA_TYPE};
 use super::{Provider, RequestUrl, UrlSpellings};
 use crate::secrets::Secret;
 
 /// An unverified HTTP request. Code outside `providers` cannot read its content.
+#[derive(Clone)]
 pub struct RawWebhook {
     method: Method,
     urls: UrlSpellings,
@@ -31,6 +34,32 @@ impl RawWebhook {
     #[must_use]
     pub fn with_body(self, body: Bytes) -> Self {
         Self { body, ..self }
+    }
+
+    /// The same request to this URL.
+    #[cfg(feature = "command")]
+    #[must_use]
+    pub(super) fn with_url(self, url: RequestUrl) -> Self {
+        Self { urls: url.into(), ..self }
+    }
+
+    #[cfg(feature = "command")]
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The request as its sender made it; `None` if a header is not text.
+    #[cfg(feature = "command")]
+    pub(super) fn to_request(&self) -> Option<WebhookRequest> {
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        };
+        Some(WebhookRequest {
+            method: self.method.clone(),
+            url: self.urls.iter().next()?.clone(),
+            headers: self.headers.iter().map(header).collect::<Option<_>>()?,
+            body: self.body.clone(),
+        })
     }
 
     /// Builds headers from arbitrary names and values. Drops headers that are invalid in HTTP (for example with control

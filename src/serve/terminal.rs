@@ -17,6 +17,7 @@ use crate::db::DatabaseAddress;
 use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
 use crate::poller::{PollError, PollSummary};
+use crate::providers::Diagnosis;
 use crate::recorder::{RecordError, RecordSummary};
 use crate::util::output;
 
@@ -84,16 +85,18 @@ impl Terminal {
     }
 
     /// Prints the outcome of a webhook.
-    pub(super) fn print_webhook(&self, record: &RequestLog) {
+    pub(super) fn print_webhook(&self, record: &RequestLog, diagnosis: Option<&Diagnosis>) {
         if self.quiet {
             return;
         }
         let text = if self.json {
             webhook_json(record)
         } else {
-            [Some(webhook_text(record)), transmitted_secret(record)]
+            let mistakes = diagnosis.into_iter().flat_map(|diagnosis| &diagnosis.mistakes);
+            [webhook_text(record)]
                 .into_iter()
-                .flatten()
+                .chain(transmitted_secret(record))
+                .chain(mistakes.map(|mistake| format!("    {mistake}")))
                 .collect::<Vec<_>>()
                 .join("\n")
         };

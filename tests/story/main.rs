@@ -48,3 +48,4 @@ mod streaming_function;
 mod subscribers_api;
 mod templates;
 mod upgrade;
+mod verify;

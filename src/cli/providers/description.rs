@@ -1,9 +1,8 @@
 //! Descriptions of signature schemes and handshakes in English.
 
 use crate::providers::{
-    Algorithm, Encoding, Handshake, HeaderFormat, HeaderSignature, KeyFormat, SecretLocation,
-    SignatureFormat, SignatureScheme, SignedAnswer, SignedContent, SigningPart, TimestampFormat,
-    TimestampLocation,
+    Algorithm, Handshake, HeaderFormat, HeaderSignature, KeyFormat, SecretLocation, SignatureFormat,
+    SignatureScheme, SignedAnswer, SignedContent, SigningPart, TimestampFormat, TimestampLocation,
 };
 
 /// The signature in a few words, for a list.
@@ -21,7 +20,7 @@ pub(super) fn summarize_signature(scheme: &SignatureScheme) -> String {
         SignatureScheme::Body(scheme) if scheme.format.algorithm == Algorithm::PlainSecret => {
             "the secret itself: in the body".to_owned()
         }
-        SignatureScheme::Body(scheme) => format!("{} of fields of the body", name(scheme.format.algorithm)),
+        SignatureScheme::Body(scheme) => format!("{} of fields of the body", scheme.format.algorithm),
         SignatureScheme::AnyOf(schemes) => {
             schemes.iter().map(summarize_signature).collect::<Vec<_>>().join("; or ")
         }
@@ -37,9 +36,7 @@ pub(super) fn describe_signature(scheme: &SignatureScheme) -> String {
         }
         SignatureScheme::Jws(scheme) => format!(
             "The header `{}` contains a JSON Web Signature (HS256). Its claim `{}` is the SHA-256 of the body, in {}.",
-            scheme.header,
-            scheme.body_hash_claim,
-            encoding(scheme.body_hash_encoding)
+            scheme.header, scheme.body_hash_claim, scheme.body_hash_encoding
         ),
         SignatureScheme::Body(scheme) => {
             let location = match scheme.elements {
@@ -54,8 +51,8 @@ pub(super) fn describe_signature(scheme: &SignatureScheme) -> String {
             }
             format!(
                 "{} in {}, in the field {signatures} of {location}. The signature covers the fields {}, joined by `{}`.{}",
-                name(scheme.format.algorithm),
-                encoding(scheme.encoding),
+                scheme.format.algorithm,
+                scheme.encoding,
                 code_list(scheme.signed_fields, ", "),
                 scheme.separator,
                 key(scheme.format.key_format)
@@ -132,33 +129,14 @@ fn describe_header_signature(scheme: &HeaderSignature) -> String {
     format!(
         "{} of {content}, in {}{after} in the header {headers}.{several}{timestamp}{id}{key}",
         algorithms(scheme.signatures),
-        encoding(scheme.encoding)
+        scheme.encoding
     )
 }
 
 fn algorithms(formats: &[SignatureFormat]) -> String {
-    let mut names: Vec<&str> = formats.iter().map(|format| name(format.algorithm)).collect();
+    let mut names: Vec<String> = formats.iter().map(|format| format.algorithm.to_string()).collect();
     names.dedup();
     names.join(" or ")
-}
-
-fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::HmacSha1 => "HMAC-SHA1",
-        Algorithm::HmacSha256 => "HMAC-SHA256",
-        Algorithm::HmacSha512 => "HMAC-SHA512",
-        Algorithm::Ed25519 => "Ed25519",
-        Algorithm::EcdsaP256 => "ECDSA (P-256)",
-        Algorithm::PlainSecret => "the secret itself",
-    }
-}
-
-fn encoding(encoding: Encoding) -> &'static str {
-    match encoding {
-        Encoding::Hex => "hex",
-        Encoding::Base64 => "base64",
-        Encoding::Base64Url => "base64url",
-    }
 }
 
 fn key(format: KeyFormat) -> String {
@@ -185,13 +163,7 @@ fn part(part: &SigningPart) -> &'static str {
 }
 
 fn list(locations: &[SecretLocation]) -> String {
-    let location = |location: &SecretLocation| match location {
-        SecretLocation::Basic => "as Basic credentials `user:password`".to_owned(),
-        SecretLocation::Bearer => "as a bearer token".to_owned(),
-        SecretLocation::Header(name) => format!("in the header `{name}`"),
-        SecretLocation::QueryParameter(name) => format!("in the query parameter `{name}`"),
-    };
-    locations.iter().map(location).collect::<Vec<_>>().join(" or ")
+    locations.iter().map(SecretLocation::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 fn code_list(texts: &[&str], separator: &str) -> String {

@@ -27,6 +27,19 @@ pub enum Algorithm {
     PlainSecret,
 }
 
+impl std::fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::HmacSha1 => "HMAC-SHA1",
+            Self::HmacSha256 => "HMAC-SHA256",
+            Self::HmacSha512 => "HMAC-SHA512",
+            Self::Ed25519 => "Ed25519",
+            Self::EcdsaP256 => "ECDSA (P-256)",
+            Self::PlainSecret => "the secret itself",
+        })
+    }
+}
+
 impl Algorithm {
     /// Whether the secret is a public key, with which nobody can sign.
     pub fn has_public_key(self) -> bool {
@@ -34,7 +47,7 @@ impl Algorithm {
     }
 
     /// Whether a signature of the algorithm can have this many bytes.
-    pub(super) fn accepts_length(self, bytes: usize) -> bool {
+    pub(in crate::providers) fn accepts_length(self, bytes: usize) -> bool {
         match self {
             Self::HmacSha1 => bytes == 20,
             Self::HmacSha256 | Self::PlainSecret => bytes == 32,
@@ -44,7 +57,7 @@ impl Algorithm {
     }
 
     /// Whether one of `signatures` is a valid signature with `key` over the concatenated `pieces`.
-    pub(super) fn has_valid_signature<'a>(
+    pub(in crate::providers) fn has_valid_signature<'a>(
         self,
         key: &[u8],
         pieces: &[Bytes],

@@ -236,7 +236,7 @@ impl HeaderSignature {
     }
 
     /// The byte strings that the provider may have signed.
-    pub(super) fn signing_input(
+    pub(in crate::providers) fn signing_input(
         &self,
         webhook: &RawWebhook,
         timestamp: &str,
@@ -267,8 +267,18 @@ impl HeaderSignature {
     }
 }
 
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hex => "hex",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+        })
+    }
+}
+
 impl Encoding {
-    pub(super) fn decode(self, text: &str) -> Option<Vec<u8>> {
+    pub(in crate::providers) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             // Reject upper case: no provider sends upper-case hex, and the same signature must not have two encodings.
             Self::Hex if text.bytes().any(|b| b.is_ascii_uppercase()) => None,

@@ -54,6 +54,12 @@ impl KeyFormat {
         self.keys(secret).next().is_some()
     }
 
+    /// The key in one line of a secret.
+    #[cfg(feature = "command")]
+    pub(in crate::providers) fn decode_line(self, line: &str) -> Option<Vec<u8>> {
+        self.keys(&Secret::new(line)).next()
+    }
+
     fn decode(self, line: Vec<u8>) -> Option<Vec<u8>> {
         if self == Self::Text {
             return Some(line);

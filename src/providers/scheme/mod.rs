@@ -85,6 +85,24 @@ impl ParsedSignature {
     }
 }
 
+#[cfg(feature = "command")]
+impl ParsedSignature {
+    /// Whether every check succeeds with this key.
+    pub(super) fn is_valid_with_key(&self, key: &[u8]) -> bool {
+        let is_valid = |check: &SignatureCheck| {
+            check.formats().any(|format| {
+                let signatures = || check.signatures.iter().map(|signature| signature.bytes.as_slice());
+                check
+                    .input
+                    .0
+                    .iter()
+                    .any(|pieces| format.algorithm.has_valid_signature(key, pieces, signatures()))
+            })
+        };
+        !self.0.is_empty() && self.0.iter().all(is_valid)
+    }
+}
+
 impl SignatureCheck {
     fn find_key(&self, secret: &Secret) -> Option<Vec<u8>> {
         self.formats().find_map(|format| {

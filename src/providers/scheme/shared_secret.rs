@@ -31,6 +31,18 @@ pub enum SecretLocation {
     QueryParameter(&'static str),
 }
 
+/// Writes the location as it follows "the secret".
+impl std::fmt::Display for SecretLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Basic => f.write_str("as Basic credentials `user:password`"),
+            Self::Bearer => f.write_str("as a bearer token"),
+            Self::Header(name) => write!(f, "in the header `{name}`"),
+            Self::QueryParameter(name) => write!(f, "in the query parameter `{name}`"),
+        }
+    }
+}
+
 impl SecretLocation {
     pub(super) fn is_present(self, webhook: &RawWebhook) -> bool {
         match self {
@@ -43,7 +55,7 @@ impl SecretLocation {
     }
 
     /// The transmitted secret; `None` if this part of the request does not contain one.
-    fn read(self, webhook: &RawWebhook) -> Option<Vec<u8>> {
+    pub(in crate::providers) fn read(self, webhook: &RawWebhook) -> Option<Vec<u8>> {
         match self {
             Self::Basic => BASE64.decode(credentials(webhook, "basic")?).ok(),
             Self::Bearer => {

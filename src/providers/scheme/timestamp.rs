@@ -97,7 +97,7 @@ fn floor_seconds(milliseconds: i64) -> i64 {
 
 impl TimestampFormat {
     /// The time in milliseconds since the epoch.
-    fn parse(self, text: &str) -> Option<i64> {
+    pub(in crate::providers) fn parse(self, text: &str) -> Option<i64> {
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         match self {
             Self::Seconds => {

@@ -1,6 +1,7 @@
 //! HTTP routes for webhooks: `/hooks/{provider}`, and an index page at `/`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,12 +11,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::admission::AdmissionControl;
-use crate::bridge::WebhookResponse;
+use crate::bridge::{Outcome, WebhookResponse};
 use crate::lambda::{ReceivedQuery, ReceivedUrl};
-use crate::providers::{Provider, PublicUrl, RawWebhook, UrlSpellings};
+use crate::providers::{Diagnosis, Provider, PublicUrl, RawWebhook, UrlSpellings, diagnose};
 use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
@@ -23,11 +25,30 @@ use crate::serve::terminal::Terminal;
 /// The maximum time to answer a webhook: slightly less than the timeout of most providers.
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
 
+/// Maximum size of a body that is diagnosed.
+const MAX_DIAGNOSED_BYTES: usize = 64 << 10;
+
 struct WebhookRoute {
     admission: Arc<AdmissionControl>,
     endpoint: Arc<WebhookEndpoint>,
     public_url: Option<PublicUrl>,
     terminal: Terminal,
+    /// The time of the last diagnosis, in epoch seconds.
+    last_diagnosis: AtomicI64,
+}
+
+impl WebhookRoute {
+    /// Why a webhook is not valid; `None` for a large body, and for a second webhook within a second: a diagnosis costs as much time
+    /// as thousands of verifications, and anybody can send invalid webhooks.
+    fn diagnose(&self, webhook: &RawWebhook) -> Option<Diagnosis> {
+        let now = Timestamp::now();
+        let last = self.last_diagnosis.swap(now.as_second(), Ordering::Relaxed);
+        if webhook.body_len() > MAX_DIAGNOSED_BYTES || last == now.as_second() {
+            return None;
+        }
+        let secret = String::from_utf8_lossy(self.endpoint.secret.expose());
+        Some(diagnose(self.endpoint.handler.provider, webhook, &secret, now))
+    }
 }
 
 pub(in crate::serve) fn router(
@@ -44,6 +65,7 @@ pub(in crate::serve) fn router(
             endpoint: endpoint.clone(),
             public_url: settings.public_url.clone(),
             terminal: terminal.clone(),
+            last_diagnosis: AtomicI64::new(0),
         };
         let path = format!("/hooks/{}", endpoint.handler.provider.name);
         router = router.merge(Router::new().route(&path, any(handle_webhook)).with_state(Arc::new(route)));
@@ -70,8 +92,13 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     } else {
         (Bytes::new(), None)
     };
-    let record = route.endpoint.handler.handle(head.with_body(body), None, deadline).await;
-    route.terminal.print_webhook(&record);
+    let webhook = head.with_body(body);
+    // Only webhooks that a developer sends are diagnosed.
+    let copy = route.endpoint.has_development_secret.then(|| webhook.clone());
+    let record = route.endpoint.handler.handle(webhook, None, deadline).await;
+    let is_refused = matches!(record.outcome, Outcome::VerificationFailed(_));
+    let diagnosis = copy.filter(|_| is_refused).and_then(|webhook| route.diagnose(&webhook));
+    route.terminal.print_webhook(&record, diagnosis.as_ref());
     let WebhookResponse { status, media_type, headers, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, media_type)], axum::response::AppendHeaders(headers), body)

@@ -39,7 +39,6 @@ pub const BOX: Provider = Provider {
             id_placeholder: "0f8a1b2c-3d4e-4f50-8a61-7b8c9d0e1f20",
             time_placeholder: "2026-11-20T01:30:11-08:00",
             headers: SIGNATURE_HEADERS,
-            ..SampleWebhook::EMPTY
         },
         SampleWebhook {
             event_type: "COMMENT.CREATED",
@@ -47,7 +46,6 @@ pub const BOX: Provider = Provider {
             id_placeholder: "1a9b2c3d-4e5f-4061-9b72-8c9d0e1f2031",
             time_placeholder: "2026-11-20T01:31:11-08:00",
             headers: SIGNATURE_HEADERS,
-            ..SampleWebhook::EMPTY
         },
     ],
     ..Provider::JSON
