@@ -3,10 +3,7 @@
 //! The decoder returns bytes and not text, because a signature covers the exact bytes: replacing invalid UTF-8 would
 //! change the signed content.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-
-use percent_encoding::percent_decode;
 
 /// The decoded names and values of a form, in document order.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,12 +59,23 @@ impl std::fmt::Debug for Form {
 }
 
 fn decode(text: &[u8]) -> Vec<u8> {
-    let with_spaces: Cow<'_, [u8]> = if text.contains(&b'+') {
-        text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect()
-    } else {
-        text.into()
-    };
-    percent_decode(&with_spaces).collect()
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    // Copy the runs between the escapes, because most of a form is not escaped.
+    while let Some(at) = memchr::memchr2(b'%', b'+', rest) {
+        decoded.extend_from_slice(&rest[..at]);
+        let digit = |offset: usize| char::from(*rest.get(at + offset)?).to_digit(16);
+        let escaped = digit(1).zip(digit(2)).and_then(|(high, low)| u8::try_from(16 * high + low).ok());
+        let (byte, length) = match (rest[at], escaped) {
+            (b'+', _) => (b' ', 1),
+            (_, Some(byte)) => (byte, 3),
+            (other, None) => (other, 1),
+        };
+        decoded.push(byte);
+        rest = &rest[at + length..];
+    }
+    decoded.extend_from_slice(rest);
+    decoded
 }
 
 #[cfg(test)]

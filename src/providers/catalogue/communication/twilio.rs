@@ -10,6 +10,7 @@
 //! Event Streams sends a JSON array, each element of which becomes an event. The `Detail` of any other JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
 //! repeated name. If the field `PayloadType` is `application/json`, the field `Payload` is not a string but its JSON value.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use base64::Engine as _;
@@ -95,11 +96,11 @@ fn signing_input(webhook: &RawWebhook, _timestamp: &str) -> Result<SigningInput,
         return Err(VerificationError::BodyNotSigned);
     }
     let suffix = Bytes::from(form.sorted_text());
-    let body_hash = hex::encode(Sha256::digest(webhook.body()));
+    let body_hash = LazyCell::new(|| hex::encode(Sha256::digest(webhook.body())));
     let needs_body_hash = !is_form && !webhook.body().is_empty();
     let urls: Vec<_> = webhook
         .urls()
-        .filter(|url| has_valid_body_hash(url, &body_hash).unwrap_or(!needs_body_hash))
+        .filter(|url| has_valid_body_hash(url, || &body_hash).unwrap_or(!needs_body_hash))
         .collect();
     let max_urls = MAX_SIGNED_URLS.min(MAX_SIGNED_BYTES / suffix.len().max(1)).max(MIN_SIGNED_URLS);
     let signed_urls = userinfos(webhook).into_iter().flat_map(|userinfo| {
@@ -153,12 +154,12 @@ fn userinfos(webhook: &RawWebhook) -> Vec<String> {
 /// Whether the hash of the body in the URL is valid; `None` if the URL has no hash. A hash must be correct, unique, and at the
 /// end of the URL, where Twilio writes it. The signed content has no separator between the URL and the form's parameters, so a
 /// hash in the middle could be text of a form parameter that an attacker moved into the URL.
-fn has_valid_body_hash(url: &RequestUrl, body_hash: &str) -> Option<bool> {
+fn has_valid_body_hash<'h>(url: &RequestUrl, body_hash: impl FnOnce() -> &'h str) -> Option<bool> {
     let mut hashes = url.query_values(BODY_HASH_PARAMETER);
     let hash = hashes.next()?;
     let is_last = url.query.as_ref().is_some_and(|query| query.ends_with(hash));
     // The sender knows both hashes, so the comparison need not take constant time.
-    Some(hashes.next().is_none() && is_last && hash.eq_ignore_ascii_case(body_hash))
+    Some(hashes.next().is_none() && is_last && hash.eq_ignore_ascii_case(body_hash()))
 }
 
 /// The `Detail` of a verified webhook, or of each event of Event Streams.
