@@ -134,8 +134,13 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         request_log.set_event(first, events.len());
         match &self.archive {
             Some(_) => {
-                // The object key uses the delivery id that the log record already holds.
-                let id = request_log.delivery_id.clone().map(String::into_bytes);
+                // The object key uses the delivery id that the log record already holds. Another webhook may begin with the same
+                // event, so the id of the first of several events does not identify the webhook.
+                let id = request_log.delivery_id.clone().and_then(|id| match events.len() {
+                    1 => Some(id),
+                    _ => id.strip_suffix("#0").map(str::to_owned),
+                });
+                let id = id.map(String::into_bytes);
                 self.archive_webhook(&verified, id, deadline).await
             }
             None => {
@@ -238,8 +243,16 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         let publish_deadline = self.spill_queue.as_ref().map_or(deadline, |_| midpoint(deadline));
         let results = self.bus.publish_all(&prepared, self.max_entry_bytes, publish_deadline).await;
         let failed = prepared.iter().zip(results).filter_map(|(event, result)| Some((event, result.err()?)));
-        let failed: Vec<(&Arc<Event>, AwsError)> = failed.collect();
-        let is_rejected = |error: &AwsError| matches!(error, AwsError::Malformed(_) | AwsError::TooLarge);
+        let (too_large, failed): (Vec<(&Arc<Event>, AwsError)>, Vec<_>) =
+            failed.partition(|(_, error)| matches!(error, AwsError::TooLarge));
+        // In some regions, EventBridge accepts fewer bytes in a request. Alone, an event fits, or is stored in the overflow bucket.
+        for (event, _) in too_large {
+            match self.publish_event(Event::clone(event), deadline).await {
+                Outcome::Published | Outcome::Spilled(_) => {}
+                outcome => return outcome,
+            }
+        }
+        let is_rejected = |error: &AwsError| matches!(error, AwsError::Malformed(_));
         let Some((_, first_error)) =
             failed.iter().find(|(_, error)| is_rejected(error)).or_else(|| failed.first()).cloned()
         else {

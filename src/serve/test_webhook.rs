@@ -70,7 +70,7 @@ impl TestWebhook<'_> {
             // Only a part of the type may be in the header, for example `issue` of `issue.created`.
             let is_whole = !matches!(provider.event_type, Some(FieldLocation::Joined(_)));
             let value = if is_whole { event } else { event.split('.').next().unwrap_or(event) };
-            if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
+            if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
                 return Err(SendError::InvalidType(event.to_owned()));
             }
             request.add_header(name, value);

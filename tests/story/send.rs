@@ -110,7 +110,7 @@ fn an_unsendable_webhook_is_reported_with_a_remedy() {
     insta::assert_snapshot!(error_of(&["twilio", "--event", "x"]), @"hookbridge: --event: Twilio webhooks have no event type");
     insta::assert_snapshot!(error_of(&["stripe", "--event", "x", "--data", "-"]), @"hookbridge: --event: Stripe sends the event type in the body; omit --event or --data");
     insta::assert_snapshot!(error_of(&["github", "--data", "no-such-file"]), @"hookbridge: --data no-such-file: No such file or directory (os error 2)");
-    insta::assert_snapshot!(error_of(&["github", "--event", "a b"]), @"hookbridge: --event: 'a b' contains characters that a header cannot");
+    insta::assert_snapshot!(error_of(&["github", "--event", "ü"]), @"hookbridge: --event: 'ü' contains characters that a header cannot");
     assert!(error_of(&["gitlub"]).contains("unknown provider 'gitlub'; similar names: github, gitlab; "));
     let output = hookbridge()
         .args(["send", "github", "--secret", "x", "--to", "http://127.0.0.1:9/"])

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookbridge::archive::{Archive, FolderArchive};
 use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, endpoint, secret};
@@ -67,6 +68,35 @@ async fn a_request_has_at_most_the_bytes_of_the_limit() {
     let one_too_large = function.with_max_entry_bytes(200);
     assert_eq!(one_too_large.invoke(&webhook(3)).await.status, 413);
     assert_eq!(proxy.published().len(), sizes.len(), "nothing is published");
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
+async fn events_that_are_too_large_together_are_published_one_by_one() {
+    let (proxy, _queue, function) = function().await;
+    proxy.next("PutEvents", [Fault::TotalSize]);
+    assert_eq!(function.invoke(&webhook(3)).await.status, 202);
+    let published: Vec<String> = proxy.published().iter().flat_map(|request| ids(request)).collect();
+    assert_eq!((published, proxy.calls("PutEvents")), (vec!["EV0".into(), "EV1".into(), "EV2".into()], 4));
+}
+
+/// Another webhook may begin with the same event.
+#[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
+async fn webhooks_that_begin_with_the_same_event_are_both_archived() {
+    let (_proxy, _queue, function) = function().await;
+    let folder = tempfile::tempdir().unwrap();
+    let archive = FolderArchive::open(folder.path().to_owned()).unwrap();
+    let function = function.with_archive(Archive::Folder(archive));
+    for (webhook, outcome) in [
+        (webhook(1), "archived"),
+        (webhook(2), "archived"),
+        (webhook(3), "archived"),
+        (webhook(3), "repeated"),
+    ] {
+        let invocation = function.invoke(&webhook).await;
+        assert_eq!((invocation.status, &invocation.log["outcome"]), (202, &outcome.into()));
+    }
 }
 
 #[tokio::test]

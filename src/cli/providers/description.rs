@@ -197,7 +197,7 @@ pub(super) fn describe_handshake(handshake: &Handshake) -> String {
             format!("A POST request with the form `{field}=NUMBER` and without a signature is answered 200.")
         }
         Handshake::SecretInBody { field } => format!(
-            "A POST request whose body contains only the field `{field}` is answered 200. Its value is the secret of the webhooks that follow: enter it as the stack's secret. `hookbridge serve` prints it on a terminal; the function on AWS writes no secret to its log."
+            "A POST request whose body contains the field `{field}` and no field `type` is answered 200. Its value is the secret of the webhooks that follow: enter it as the stack's secret. `hookbridge serve` prints it on a terminal; the function on AWS writes no secret to its log."
         ),
         Handshake::Signed { location, value, answer } => {
             let answer = match answer {

@@ -9,7 +9,7 @@ use crate::providers::{PROVIDERS, Provider, SignatureScheme};
 pub(super) fn render_index() -> String {
     let mut page = String::from(
         "# Providers\n\nhookbridge verifies the webhooks of these providers. Each page says what to enter where, how the provider \
-         signs, and which events you get. For a provider that is not listed, see [add a provider](../how-to/add-a-provider.md).\n\n\
+         signs, and which events you get. For a provider that is not listed, see [any provider](../how-to/any-provider.md).\n\n\
          | provider | `source` | signature | events |\n|---|---|---|---|\n",
     );
     for provider in PROVIDERS {

@@ -31,17 +31,17 @@ pub const GITLAB: Provider = Provider {
     ])),
     samples: &[
         SampleWebhook {
-            event_type: "Push",
+            event_type: "Push Hook",
             body: r#"{"object_kind":"push","event_name":"push","before":"1f0c3d5e7a9b2c4d6e8f0a1b3c5d7e9f1a2b3c4d","after":"2a1d4e6f8b0c3d5e7f9a1b2c4d6e8f0a1b2c3d5e","ref":"refs/heads/main","user_id":42,"user_username":"ada","project_id":15,"project":{"id":15,"name":"demo","web_url":"https://gitlab.example.com/acme/demo","path_with_namespace":"acme/demo","default_branch":"main"},"commits":[],"total_commits_count":1}"#,
             ..SampleWebhook::EMPTY
         },
         SampleWebhook {
-            event_type: "Merge",
+            event_type: "Merge Request Hook",
             body: r#"{"object_kind":"merge_request","event_type":"merge_request","user":{"id":42,"username":"ada"},"project":{"id":15,"path_with_namespace":"acme/demo"},"object_attributes":{"id":301,"iid":7,"title":"Add a cache","state":"opened","action":"open","source_branch":"cache","target_branch":"main","created_at":"2026-11-20 09:14:02 UTC","updated_at":"2026-11-20 09:14:02 UTC"}}"#,
             ..SampleWebhook::EMPTY
         },
         SampleWebhook {
-            event_type: "Pipeline",
+            event_type: "Pipeline Hook",
             body: r#"{"object_kind":"pipeline","object_attributes":{"id":9001,"iid":31,"ref":"main","tag":false,"sha":"2a1d4e6f8b0c3d5e7f9a1b2c4d6e8f0a1b2c3d5e","source":"push","status":"success","created_at":"2026-11-20 09:15:00 UTC","finished_at":"2026-11-20 09:18:21 UTC","duration":201},"project":{"id":15,"path_with_namespace":"acme/demo"},"builds":[]}"#,
             ..SampleWebhook::EMPTY
         },

@@ -5,9 +5,8 @@
 use crate::providers::{Encoding, FieldLocation, JwsSignature, Provider, SampleWebhook, SignatureScheme};
 
 /// Netlify sends a JSON Web Signature (HS256) in `X-Webhook-Signature`, whose claim `sha256` is the hex
-/// SHA-256 of the raw body. hookbridge does not check the issuer, `netlify`. A notification without a JWS
-/// secret token is not signed. There is no delivery id: the field `id` is the deploy, the same for all its
-/// events.
+/// SHA-256 of the raw body, and whose issuer is `netlify`. A notification without a JWS secret token is not
+/// signed. There is no delivery id: the field `id` is the deploy, the same for all its events.
 pub const NETLIFY: Provider = Provider {
     name: "netlify",
     title: "Netlify",
