@@ -235,7 +235,10 @@ impl Handshake {
 impl UnsignedHandshake {
     /// Whether the answer depends on the secret.
     pub fn needs_secret(&self) -> bool {
-        matches!(self.handshake, Handshake::QueryHmac { .. }) || self.verify_token.is_some()
+        matches!(
+            self.handshake,
+            Handshake::QueryHmac { .. } | Handshake::QueryChallenge { verify_token: Some(_), .. }
+        )
     }
 
     /// The response; `secret` is unused unless [`Self::needs_secret`].
@@ -246,9 +249,9 @@ impl UnsignedHandshake {
         let challenge = self.challenge;
         Ok(match self.handshake {
             Handshake::QueryChallenge { .. } => {
-                let expected = secret.and_then(expected_verify_token);
-                if let (Some(token), Some(expected)) = (self.verify_token, expected)
-                    && !bool::from(token.ct_eq(&expected))
+                // A secret without a verify token accepts every token.
+                if let Some(expected) = secret.and_then(expected_verify_token)
+                    && !bool::from(self.verify_token.unwrap_or_default().ct_eq(&expected))
                 {
                     return Err(VerificationError::SignatureMismatch);
                 }

@@ -638,6 +638,10 @@ async fn every_handshake_is_answered_as_documented() {
         "401 text/plain; charset=utf-8\nInvalid Signature"
     );
     assert_eq!(
+        answer("meta", "GET", "?hub.mode=subscribe&hub.challenge=1158201444", &[], "", false).await,
+        "401 text/plain; charset=utf-8\nInvalid Signature"
+    );
+    assert_eq!(
         answer("meta", "GET", "?hub.challenge=%3Cscript%3E&hub.verify_token=mine", &[], "", false).await,
         "405 text/plain; charset=utf-8\nallow: GET, POST\nMethod Not Allowed"
     );
