@@ -44,7 +44,7 @@ fn parameters() -> String {
 {default}    AllowedPattern: \"{pattern}\"
     ConstraintDescription: Enter the name of a provider, for example github.
     Description: >-
-      Name of a provider, for example github, as `hookbridge providers` lists it. Its webhooks arrive at the URL with this name as
+      Name of a provider, for example github, as `hookbridge providers` lists it (not generic). Its webhooks arrive at the URL with this name as
       its path.
   Provider{number}Secret:
     Type: String
