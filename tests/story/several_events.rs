@@ -47,7 +47,7 @@ fn ids(request: &str) -> Vec<String> {
 #[ignore = "needs LocalStack: run scripts/test"]
 async fn a_thousand_events_are_published_in_order_with_a_hundred_requests() {
     let (proxy, queue, function) = function().await;
-    let invocation = function.invoke_text(&webhook(1000).to_string(), Duration::from_secs(10)).await;
+    let invocation = function.invoke_text(&webhook(1000).to_string(), Duration::from_secs(60)).await;
     assert_eq!((invocation.status, &invocation.log["outcome"]), (202, &"published".into()));
     assert_eq!((&invocation.log["events"], &invocation.log["Received"]), (&1000.into(), &1.into()));
     assert_eq!(proxy.calls("PutEvents"), 100);
