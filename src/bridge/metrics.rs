@@ -6,7 +6,7 @@ use crate::lambda::MetricLine;
 /// The outcome of a handshake.
 pub(super) const HANDSHAKE: &str = "handshake";
 
-/// What a log line contains besides the outcome of the webhook.
+/// The content of a log line besides the outcome of the webhook.
 pub struct LogContext<'a> {
     /// The function's name.
     pub function: &'a str,

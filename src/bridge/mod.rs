@@ -39,8 +39,7 @@ use crate::aws::AwsError;
 use crate::bus::{Bus, SpillQueue};
 use crate::event::Event;
 use crate::providers::{
-    Provider, RawWebhook, SignatureFormat, UnsignedHandshake, UnverifiedWebhook, VerificationError,
-    VerifiedWebhook,
+    Provider, RawWebhook, UnsignedHandshake, UnverifiedWebhook, VerificationError, VerifiedWebhook,
 };
 use crate::secrets::{SecretError, SigningSecrets};
 
@@ -197,9 +196,9 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             };
         }
         previous?;
-        let has_key = |format: &SignatureFormat| format.key_format.has_key(&current.secret);
-        if !self.provider.signature_scheme.signature_formats().iter().any(has_key) {
-            return Err(SecretError::Unreadable(format!("{} cannot have this form", self.provider.title)));
+        if !self.provider.signature_scheme.has_key(&current.secret) {
+            let problem = format!("it does not have the form of a secret of {}", self.provider.title);
+            return Err(SecretError::Unreadable(problem));
         }
         Ok(Err(unverified.error()))
     }
@@ -246,9 +245,11 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         let (too_large, failed): (Vec<(&Arc<Event>, AwsError)>, Vec<_>) =
             failed.partition(|(_, error)| matches!(error, AwsError::TooLarge));
         // In some regions, EventBridge accepts fewer bytes in a request. Alone, an event fits, or is stored in the overflow bucket.
+        let mut spill_reason = None;
         for (event, _) in too_large {
             match self.publish_event(Event::clone(event), deadline).await {
-                Outcome::Published | Outcome::Spilled(_) => {}
+                Outcome::Published => {}
+                Outcome::Spilled(error) => spill_reason = Some(error),
                 outcome => return outcome,
             }
         }
@@ -256,7 +257,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         let Some((_, first_error)) =
             failed.iter().find(|(_, error)| is_rejected(error)).or_else(|| failed.first()).cloned()
         else {
-            return Outcome::Published;
+            return spill_reason.map_or(Outcome::Published, Outcome::Spilled);
         };
         // Spill even if the outcome is a failure: fewer events are then published twice after the provider's retry.
         let Some(queue) = &self.spill_queue else { return Outcome::PublishFailed(first_error) };

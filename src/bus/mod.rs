@@ -34,14 +34,13 @@ pub trait Bus: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), AwsError>> + Send;
 
     /// Publishes events in their order with few requests, and returns the result of each before `deadline`. A request has at most
-    /// `max_request_bytes` bytes. After a request fails, later requests are not made. By default, each event has its own request.
+    /// `_max_request_bytes` bytes. After a request fails, later requests are not made. By default, each event has its own request.
     fn publish_all(
         &self,
         events: &[Arc<Event>],
-        max_request_bytes: usize,
+        _max_request_bytes: usize,
         deadline: Instant,
     ) -> impl Future<Output = Vec<Result<(), AwsError>>> + Send {
-        let _ = max_request_bytes;
         async move {
             let mut results = Vec::new();
             for event in events {

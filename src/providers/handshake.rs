@@ -2,7 +2,7 @@
 //!
 //! A handshake is answered and never published. A provider signs some handshakes; these are answered after their signature was
 //! verified. An answer repeats text of the request only if the text is short and consists of characters that have no meaning in
-//! HTML or JSON, because nobody may use an endpoint to reflect content of their choice.
+//! HTML or JSON. Otherwise an attacker could use the endpoint to reflect content.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -120,7 +120,7 @@ pub struct HandshakeResponse {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
-    /// What the operator must do next; `None` if nothing.
+    /// The next step of the operator; `None` if there is none.
     pub instruction: Option<&'static str>,
     /// The secret that the provider transmitted for the operator to store; `None` if it transmitted none.
     pub transmitted_secret: Option<Secret>,
@@ -162,10 +162,10 @@ pub struct UnsignedHandshake {
 impl Provider {
     /// The unsigned handshake in a request; `None` if the request is none.
     pub fn find_unsigned_handshake(&self, webhook: &RawWebhook) -> Option<UnsignedHandshake> {
-        let is_signed = self.signature_scheme.is_present(webhook);
-        let handshakes =
-            self.handshakes.iter().filter(|handshake| !(is_signed && handshake.has_no_signature()));
-        handshakes.copied().find_map(|handshake| handshake.find(webhook))
+        let is_possible = |handshake: &&Handshake| {
+            !handshake.has_no_signature() || !self.signature_scheme.is_present(webhook)
+        };
+        self.handshakes.iter().filter(is_possible).find_map(|handshake| handshake.find(webhook))
     }
 
     /// Whether the provider sends unsigned handshakes with this method.

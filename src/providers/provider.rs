@@ -22,7 +22,7 @@ pub struct Provider {
     pub source: &'static str,
     /// The signature scheme.
     pub signature_scheme: SignatureScheme,
-    /// What an attacker who recorded a webhook can do in spite of the signature; `None` if the signature covers the whole webhook.
+    /// The attacks that the signature does not prevent, for example with a recorded webhook; `None` if the signature covers the whole webhook.
     pub weakness: Option<&'static str>,
     /// The requests with which the provider tests an endpoint.
     pub handshakes: &'static [Handshake],

@@ -23,6 +23,8 @@ mod events_feed;
 mod examples;
 mod front_doors;
 mod function;
+mod generic_provider;
+mod handshakes;
 mod health_events;
 mod in_flight;
 mod load_and_export;

@@ -56,7 +56,7 @@ impl Webhook {
         self
     }
 
-    /// What the command prints. The output never contains the signature or the secret.
+    /// The output of the command. It never contains the signature or the secret.
     fn verify(&self, flags: &[&str]) -> String {
         let mut command = hookbridge();
         command.args(["verify", self.provider, "--body", "-", "--url", &self.request.url.to_string()]);

@@ -144,7 +144,7 @@ fn explain_header(
     best
 }
 
-/// What is wrong with the time of a webhook whose signature does not match, either.
+/// The error in the time of a webhook whose signature does not match, either.
 fn explain_time(scheme: &SignatureScheme, webhook: &RawWebhook, now: Timestamp) -> Vec<String> {
     let SignatureScheme::Header(scheme) = scheme else { return Vec::new() };
     let timestamps = timestamps(scheme, webhook);
@@ -281,7 +281,7 @@ fn timestamps(scheme: &HeaderSignature, webhook: &RawWebhook) -> Vec<Variant<Str
     timestamps
 }
 
-/// What is wrong with the time of a signed timestamp; `None` if nothing is.
+/// The error in a signed timestamp; `None` if it is within the tolerance.
 fn describe_clock(scheme: &HeaderSignature, text: &str, now: Timestamp) -> Option<String> {
     let timestamp = scheme.timestamp?;
     if timestamp.check(text, now).is_ok() {

@@ -1,4 +1,4 @@
-//! What people and programs do to a body, a secret or a URL before a signature is verified.
+//! Changes that people and programs make to a body, a secret or a URL before a signature is verified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, STANDARD_NO_PAD};

@@ -41,7 +41,7 @@ impl std::fmt::Display for Algorithm {
 }
 
 impl Algorithm {
-    /// Whether the secret is a public key, with which nobody can sign.
+    /// Whether the secret is a public key, which verifies signatures but cannot make them.
     pub fn has_public_key(self) -> bool {
         matches!(self, Self::Ed25519 | Self::EcdsaP256)
     }

@@ -172,6 +172,14 @@ impl SignatureScheme {
         }
     }
 
+    /// Whether `secret` contains a key of the scheme.
+    pub fn has_key(&self, secret: &Secret) -> bool {
+        match self {
+            Self::AnyOf(schemes) => schemes.iter().any(|scheme| scheme.has_key(secret)),
+            scheme => scheme.signature_formats().iter().any(|format| format.key_format.has_key(secret)),
+        }
+    }
+
     /// Whether the signature covers the whole body. An event of a webhook whose body is not covered is marked.
     pub fn covers_body(&self) -> bool {
         !matches!(self, Self::Body(_))

@@ -11,6 +11,7 @@ pub mod provider_api;
 pub mod raw_http;
 pub mod receiver;
 pub mod runtime_api;
+pub mod samples;
 pub mod server;
 pub mod stack;
 pub mod tcp_gate;
