@@ -3,33 +3,32 @@
 //! The decoder returns bytes and not text, because a signature covers the exact bytes: replacing invalid UTF-8 would
 //! change the signed content.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The decoded names and values of a form, in document order.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Form(Vec<(Vec<u8>, Vec<u8>)>);
+/// A decoded name and its decoded value.
+pub type FormField<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
-impl Form {
+/// The decoded names and values of a form, in document order. A text without an escape is borrowed from the body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Form<'a>(Vec<FormField<'a>>);
+
+impl<'a> Form<'a> {
     /// Decodes a body. Every body is a valid form: a `%` that begins no escape sequence stays as it is.
     ///
     /// Source: WHATWG URL Standard, "application/x-www-form-urlencoded parsing".
-    pub fn parse(body: &[u8]) -> Self {
-        let pairs = body.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
-        Self(
-            pairs
-                .map(|pair| {
-                    let (name, value) = match pair.iter().position(|b| *b == b'=') {
-                        Some(at) => (&pair[..at], &pair[at + 1..]),
-                        None => (pair, &[][..]),
-                    };
-                    (decode(name), decode(value))
-                })
-                .collect(),
-        )
+    pub fn parse(body: &'a [u8]) -> Self {
+        Self(parse_pairs(body, usize::MAX))
+    }
+
+    /// Decodes a body; `None` if it has more than `max_fields` fields, each of which costs memory.
+    pub(in crate::providers) fn parse_bounded(body: &'a [u8], max_fields: usize) -> Option<Self> {
+        let pairs = parse_pairs(body, max_fields.saturating_add(1));
+        (pairs.len() <= max_fields).then_some(Self(pairs))
     }
 
     /// The decoded names and values in document order, including repeated names.
-    pub fn pairs(&self) -> &[(Vec<u8>, Vec<u8>)] {
+    pub fn pairs(&self) -> &[FormField<'a>] {
         &self.0
     }
 
@@ -47,20 +46,45 @@ impl Form {
 
     /// The first value of `name`.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| value.as_slice())
+        self.0.iter().find(|(n, _)| **n == *name.as_bytes()).map(|(_, value)| &**value)
     }
 }
 
 /// Shows only the number of fields, because their values are customer data.
-impl std::fmt::Debug for Form {
+impl std::fmt::Debug for Form<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Form({} fields)", self.0.len())
     }
 }
 
-fn decode(text: &[u8]) -> Vec<u8> {
+/// The first fields of a form, at most `max_fields`.
+fn parse_pairs(body: &[u8], max_fields: usize) -> Vec<FormField<'_>> {
+    let mut pairs = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() && pairs.len() < max_fields {
+        let (pair, tail) = split_at_byte(b'&', rest);
+        if !pair.is_empty() {
+            let (name, value) = split_at_byte(b'=', pair);
+            pairs.push((decode(name), decode(value)));
+        }
+        rest = tail;
+    }
+    pairs
+}
+
+/// The texts before and after the first `separator`; the second is empty if there is none.
+fn split_at_byte(separator: u8, text: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(separator, text) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, &[]),
+    }
+}
+
+fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr2(b'%', b'+', text) else { return Cow::Borrowed(text) };
     let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
+    decoded.extend_from_slice(&text[..first]);
+    let mut rest = &text[first..];
     // Copy the runs between the escapes, because most of a form is not escaped.
     while let Some(at) = memchr::memchr2(b'%', b'+', rest) {
         decoded.extend_from_slice(&rest[..at]);
@@ -75,7 +99,7 @@ fn decode(text: &[u8]) -> Vec<u8> {
         rest = &rest[at + length..];
     }
     decoded.extend_from_slice(rest);
-    decoded
+    Cow::Owned(decoded)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub use catalogue::{
 };
 #[cfg(feature = "command")]
 pub use diagnosis::{Diagnosis, diagnose};
-pub use form::Form;
+pub use form::{Form, FormField};
 pub use generic::{GENERIC_SETTINGS, GenericProviderError, GenericSettings};
 pub use handshake::{Handshake, HandshakeResponse, SignedAnswer, UnsignedHandshake};
 pub use location::FieldLocation;

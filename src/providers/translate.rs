@@ -224,7 +224,7 @@ impl VerifiedWebhook {
         // Accept only the first field. The content type is not signed: an attacker who gets `&payload={...}` into a
         // signed JSON body could replay that body as a form, and the attacker's text would become the event.
         let form = Form::parse(self.body());
-        let first = form.pairs().first().filter(|(name, _)| name == field.as_bytes());
+        let first = form.pairs().first().filter(|(name, _)| **name == *field.as_bytes());
         let (_, json) = first.ok_or(TranslationError::MissingFormField(field))?;
         Ok(Bytes::copy_from_slice(json))
     }

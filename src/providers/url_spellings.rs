@@ -109,7 +109,10 @@ fn split(query: &str) -> Vec<String> {
 /// Puts the parameters of `typed` first, in their order and encoding, and then the other received `parameters`. `None` if `typed` has a parameter that did not
 /// arrive. If a front door reports only the last value of a repeated name, the other values count as received.
 fn arrange(parameters: &[String], typed: &str, has_all_values: bool) -> Option<String> {
-    let decode = |parameter: &str| Form::parse(parameter.as_bytes()).pairs().first().cloned();
+    let decode = |parameter: &str| {
+        let form = Form::parse(parameter.as_bytes());
+        form.pairs().first().map(|(name, value)| (name.to_vec(), value.to_vec()))
+    };
     if parameters.len() > MAX_ARRANGED {
         return None;
     }

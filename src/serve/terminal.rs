@@ -279,8 +279,7 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
     }
     let _ = writeln!(
         text,
-        "  http://{address}/hooks/PROVIDER  (development secrets of {} providers: hookbridge providers)",
-        with_development_secret.len()
+        "  http://{address}/hooks/PROVIDER  (development secret; PROVIDER is a name from `hookbridge providers`)"
     );
     let recorded_events = match endpoints.event_file() {
         Some(file) => {

@@ -90,6 +90,21 @@ fn webhooks_signed_by_twilio_s_library_are_accepted() {
     assert_eq!(events[2]["detail"]["MediaUrl"], serde_json::json!(["b", "a", "a"]));
 }
 
+/// Runs without Python, so that `cargo test` reports a provider that nothing independent verifies.
+#[test]
+fn every_provider_has_an_independent_verifier() {
+    let verifiers = std::fs::read_to_string(checkout().join("tests/python/verify_catalogue.py")).unwrap();
+    let (_, verifiers) = verifiers.split_once("VERIFIERS: dict").unwrap();
+    for provider in PROVIDERS {
+        let entry = format!("\n    \"{}\": ", provider.name);
+        assert!(
+            verifiers.contains(&entry),
+            "tests/python/verify_catalogue.py does not verify {}",
+            provider.name
+        );
+    }
+}
+
 /// Each sample of every provider, as `hookbridge send` signs it, verified by an implementation that was written from the providers'
 /// documentation, or by the provider's own SDK.
 #[test]

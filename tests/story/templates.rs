@@ -50,8 +50,11 @@ fn every_provider_has_its_page_and_is_listed() {
             page == printed,
             "docs/providers/{name}.md is outdated: run `cargo run -- providers {name} > docs/providers/{name}.md`"
         );
-        assert!(readme.contains(provider.title), "README.md does not name {}", provider.title);
+        let link = format!("[{}](docs/providers/{name}.md)", provider.title);
+        assert!(readme.contains(&link), "README.md does not contain {link}");
     }
+    let count = format!("hookbridge knows {} providers.", providers::PROVIDERS.len());
+    assert!(readme.contains(&count), "README.md does not say: {count}");
     let pages = std::fs::read_dir(checkout().join("docs/providers")).unwrap().count();
     assert_eq!(pages, providers::PROVIDERS.len() + 1, "docs/providers/ has no other page");
 }

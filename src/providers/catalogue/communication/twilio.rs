@@ -7,8 +7,8 @@
 //!
 //! A webhook that is configured with GET has no body; its parameters are in the query, which the signature covers with the URL.
 //!
-//! Event Streams sends a JSON array, each element of which becomes an event. The `Detail` of any other JSON body is the body. The `Detail` of a form is an object of strings, with an array for a
-//! repeated name. If the field `PayloadType` is `application/json`, the field `Payload` is not a string but its JSON value.
+//! Event Streams sends a JSON array, each element of which becomes an event. The `Detail` of any other JSON body is the body. The
+//! `Detail` of a form is an object of strings, with an array for a repeated name. If the field `PayloadType` is `application/json`, the field `Payload` is not a string but its JSON value.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -86,11 +86,9 @@ fn signing_input(webhook: &RawWebhook, _timestamp: &str) -> Result<SigningInput,
     if webhook.is_get() && !webhook.body().is_empty() {
         return Err(VerificationError::BodyNotSigned);
     }
-    // Limit the fields before parsing, because each field costs memory and the request is still unverified.
-    if is_form && memchr::memchr_iter(b'&', webhook.body()).count() >= MAX_FIELDS {
-        return Err(VerificationError::BodyNotSigned);
-    }
-    let form = if is_form { Form::parse(webhook.body()) } else { Form::parse(&[]) };
+    let form_body: &[u8] = if is_form { webhook.body() } else { &[] };
+    // The request is still unverified, so limit its fields.
+    let form = Form::parse_bounded(form_body, MAX_FIELDS).ok_or(VerificationError::BodyNotSigned)?;
     // A field without name and value would add nothing to the signed content, so an attacker could add it to a recorded form.
     if form.pairs().iter().any(|(name, value)| name.is_empty() && value.is_empty()) {
         return Err(VerificationError::BodyNotSigned);
@@ -176,7 +174,7 @@ fn parse_details(webhook: &VerifiedWebhook) -> Result<Details, TranslationError>
     }
 }
 
-fn form_detail(form: &Form) -> Result<Detail, TranslationError> {
+fn form_detail(form: &Form<'_>) -> Result<Detail, TranslationError> {
     let mut fields: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut indexes: HashMap<&str, usize> = HashMap::new();
     for (name, value) in form.pairs() {
