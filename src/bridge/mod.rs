@@ -167,7 +167,22 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 Err(_) => return Outcome::SecretUnavailable(SecretError::Unavailable("timed out".into())),
             },
         };
-        handshake.respond(secret.as_ref()).map_or_else(Outcome::VerificationFailed, Outcome::Handshake)
+        let response = match handshake.respond(secret.as_ref()) {
+            Ok(response) => response,
+            Err(error) => return Outcome::VerificationFailed(error),
+        };
+        if let Some(transmitted) = &response.transmitted_secret {
+            match timeout_at(deadline, self.secrets.store_if_absent(transmitted)).await {
+                Ok(Ok(true)) => warn!(
+                    provider = self.provider.name,
+                    "stored the secret that a handshake transmitted, because the stack had none"
+                ),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => return Outcome::SecretUnavailable(error),
+                Err(_) => return Outcome::SecretUnavailable(SecretError::Unavailable("timed out".into())),
+            }
+        }
+        Outcome::Handshake(response)
     }
 
     /// Verifies the signature with the current secret, then with the previous secret, then with a newer secret. The inner error

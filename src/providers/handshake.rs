@@ -269,7 +269,7 @@ impl UnsignedHandshake {
                 transmitted_secret: Some(Secret::new(challenge.as_str())),
                 headers: vec![(header, challenge)],
                 instruction: Some(
-                    "store the webhook's secret, which the provider also returned when you created the webhook",
+                    "the provider transmitted the webhook's secret; compare it with the one that its API returned",
                 ),
                 ..HandshakeResponse::text("")
             },
@@ -283,7 +283,9 @@ impl UnsignedHandshake {
             },
             Handshake::SecretInBody { .. } => HandshakeResponse {
                 transmitted_secret: Some(Secret::new(challenge)),
-                instruction: Some("store the verification token that the provider sent as the secret"),
+                instruction: Some(
+                    "the provider transmitted its secret; enter it at the provider to confirm the endpoint",
+                ),
                 ..HandshakeResponse::text("")
             },
             Handshake::Head | Handshake::FormPing { .. } | Handshake::Signed { .. } => {

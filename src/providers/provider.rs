@@ -93,6 +93,14 @@ impl Provider {
         format!("{title}WebhookSecret")
     }
 
+    /// Whether the provider transmits the secret of its webhooks in a handshake.
+    pub fn transmits_secret(&self) -> bool {
+        let transmits = |handshake: &Handshake| {
+            matches!(handshake, Handshake::HeaderEcho { .. } | Handshake::SecretInBody { .. })
+        };
+        self.handshakes.iter().any(transmits)
+    }
+
     /// The `DetailType` of a webhook that does not state a valid one.
     pub fn default_event_type(&self) -> String {
         format!("{}-webhook-lambda", self.name)

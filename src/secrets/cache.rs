@@ -16,7 +16,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{SecretError, SecretStore, SecretVersion, VersionStage};
+use super::{Secret, SecretError, SecretStore, SecretVersion, VersionStage};
 
 /// How long the cache uses secrets, and how often it refreshes them.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,11 @@ pub trait SigningSecrets: Send + Sync + 'static {
         &self,
         callers_version: &SecretVersion,
     ) -> impl Future<Output = Result<Option<Arc<SecretVersion>>, SecretError>> + Send;
+
+    /// Stores a secret that the provider transmitted, if the operator left the secret without a version. Returns whether it was
+    /// stored.
+    fn store_if_absent(&self, transmitted: &Secret)
+    -> impl Future<Output = Result<bool, SecretError>> + Send;
 }
 
 /// The versions of one secret, cached.
@@ -122,8 +127,7 @@ impl<S: SecretStore> CachedSecrets<S> {
 
     async fn fetch_current(&self) -> Result<Arc<SecretVersion>, SecretError> {
         let version = self.store.fetch(VersionStage::Current).await?;
-        let version = version.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))?;
-        let version = Arc::new(version);
+        let version = Arc::new(version.ok_or(SecretError::Missing)?);
         let is_rotated = {
             let mut known = self.last_known();
             let replaced = known.current.replace(version.clone());
@@ -166,7 +170,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
             match self.fetch_current().await {
                 Ok(version) => Ok(Some(version)),
                 // Do not use the last known version after a permanent error, for example because the secret was deleted.
-                Err(error @ SecretError::Unreadable(_)) => Err(error),
+                Err(error @ (SecretError::Missing | SecretError::Unreadable(_))) => Err(error),
                 Err(error) => match self.last_known().current.clone() {
                     Some(version) => {
                         warn!(%error, "cannot refresh the secret; using the last known version");
@@ -178,7 +182,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         };
         let version =
             self.cache.try_get_with(VersionStage::Current, fetch).await.map_err(|e| (*e).clone())?;
-        version.ok_or_else(|| SecretError::Unreadable("it has no current version".into()))
+        version.ok_or(SecretError::Missing)
     }
 
     async fn previous(&self, current: &SecretVersion) -> Result<Option<Arc<SecretVersion>>, SecretError> {
@@ -242,6 +246,14 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
         self.cache.insert(VersionStage::Current, Some(version.clone())).await;
         Ok((version.id != callers_version.id).then_some(version))
     }
+
+    async fn store_if_absent(&self, transmitted: &Secret) -> Result<bool, SecretError> {
+        match self.current().await {
+            Ok(_) => Ok(false),
+            Err(SecretError::Missing) => self.store.store_first_version(transmitted).await.map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -287,6 +299,11 @@ mod tests {
             }
             Ok(self.versions.lock().unwrap().get(usize::from(stage == VersionStage::Previous)).cloned())
         }
+
+        async fn store_first_version(&self, secret: &Secret) -> Result<(), SecretError> {
+            self.rotate(std::str::from_utf8(secret.expose()).unwrap());
+            Ok(())
+        }
     }
 
     fn setup(ttls: CacheTtls) -> (MemoryStore, Arc<CachedSecrets<MemoryStore>>) {
@@ -308,6 +325,22 @@ mod tests {
             assert_eq!(task.await.unwrap(), "one");
         }
         assert_eq!(store.fetches(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_transmitted_secret_is_stored_only_if_there_is_none() {
+        let store = MemoryStore::default();
+        let secrets = CachedSecrets::new(store.clone(), CacheTtls::default());
+        assert!(matches!(secrets.current().await, Err(SecretError::Missing)));
+        store.set_unavailable(true);
+        assert!(secrets.store_if_absent(&Secret::new("guess")).await.is_err());
+        store.set_unavailable(false);
+        assert!(secrets.store_if_absent(&Secret::new("first")).await.unwrap());
+        assert!(!secrets.store_if_absent(&Secret::new("second")).await.unwrap());
+        assert_eq!(secrets.current().await.unwrap().id, "first");
+        let fetches = store.fetches();
+        assert!(!secrets.store_if_absent(&Secret::new("third")).await.unwrap());
+        assert_eq!(store.fetches(), fetches, "a flood of handshakes causes no requests");
     }
 
     #[tokio::test]

@@ -86,7 +86,10 @@ pub enum SecretError {
     /// The store is down, slow or throttling; a retry may succeed.
     #[error("the secret store is unavailable: {0}")]
     Unavailable(String),
-    /// The secret is missing, empty, or not accessible; a retry does not help.
+    /// The secret does not exist, or has no version yet; a retry does not help.
+    #[error("cannot read the secret: it does not exist, or has no version AWSCURRENT")]
+    Missing,
+    /// The secret is empty or not accessible; a retry does not help.
     #[error("cannot read the secret: {0}")]
     Unreadable(String),
 }
@@ -98,4 +101,7 @@ pub trait SecretStore: Send + Sync + 'static {
         &self,
         stage: VersionStage,
     ) -> impl Future<Output = Result<Option<SecretVersion>, SecretError>> + Send;
+
+    /// Stores the first version. Changes nothing if a caller stored a first version before.
+    fn store_first_version(&self, secret: &Secret) -> impl Future<Output = Result<(), SecretError>> + Send;
 }

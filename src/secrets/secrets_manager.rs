@@ -11,6 +11,10 @@ use super::{Secret, SecretError, SecretStore, SecretVersion, VersionStage};
 use crate::aws::ErrorClass;
 use crate::util::error::error_chain;
 
+/// The idempotency token of the first version. Secrets Manager stores one version for each token, so if two handshakes arrive at
+/// once, only one of them stores its secret.
+const FIRST_VERSION_TOKEN: &str = "hookbridge-first-version-of-this-secret";
+
 /// A client of one secret in Secrets Manager.
 pub struct SecretsManager {
     client: aws_sdk_secretsmanager::Client,
@@ -55,9 +59,22 @@ impl SecretStore for SecretsManager {
                 Ok(Some(SecretVersion { id: response.version_id.unwrap_or_default(), created_at, secret }))
             }
             Err(error) => match error.code() {
-                // Secrets Manager returns the same code for a missing secret and for a missing version. For the previous version,
-                // treat the code as a missing version: the lookup of the current version detects a missing secret.
-                Some("ResourceNotFoundException") if stage == VersionStage::Previous => Ok(None),
+                // Secrets Manager returns the same code for a missing secret and for a missing version.
+                Some("ResourceNotFoundException") => Ok(None),
+                code => Err(classify_error(code, &error)),
+            },
+        }
+    }
+
+    async fn store_first_version(&self, secret: &Secret) -> Result<(), SecretError> {
+        let value = String::from_utf8(secret.expose().to_vec())
+            .map_err(|_| SecretError::Unreadable("the provider's secret is not UTF-8".into()))?;
+        let request = self.client.put_secret_value().secret_id(&self.arn).secret_string(value);
+        match request.client_request_token(FIRST_VERSION_TOKEN).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.code() {
+                // Another request stored a different first version.
+                Some("ResourceExistsException") => Ok(()),
                 code => Err(classify_error(code, &error)),
             },
         }

@@ -30,4 +30,8 @@ impl SigningSecrets for StaticSecret {
     ) -> Result<Option<Arc<SecretVersion>>, SecretError> {
         Ok(None)
     }
+
+    async fn store_if_absent(&self, _transmitted: &Secret) -> Result<bool, SecretError> {
+        Ok(false)
+    }
 }

@@ -90,8 +90,12 @@ impl Template {
 fn provider_template(provider: &Provider) -> String {
     let template =
         if provider.sends_batches() { include_str!("batches.yaml") } else { include_str!("provider.yaml") };
+    let template = match provider.transmits_secret() {
+        true => make_secret_optional(template),
+        false => template.to_owned(),
+    };
     fill_placeholders(
-        template,
+        &template,
         &[
             ("{{name}}", provider.name),
             ("{{title}}", provider.title),
@@ -104,6 +108,45 @@ fn provider_template(provider: &Provider) -> String {
             ("{{more_variables}}", ""),
         ],
     )
+}
+
+/// Changes the template for a provider that transmits the secret in a handshake: the stack may be created without it, and the
+/// function may then store it.
+fn make_secret_optional(template: &str) -> String {
+    template
+        .replace(
+            "Nothing else is allowed.\n",
+            "If the secret has no\n# value, the function may store the one that {{title}} sends. Nothing else is allowed.\n",
+        )
+        .replace(
+            "    AllowedPattern: \"[\\\\s\\\\S]+\"\n    ConstraintDescription: The secret must not be empty.\n",
+            "    Default: \"\"\n",
+        )
+        .replace(
+            "      {{secret_hint}}\n",
+            "      {{secret_hint}}\n      Leave it empty to store the secret that {{title}} sends first.\n",
+        )
+        .replace(
+            "\nConditions:\n",
+            "\nConditions:\n  HasSecret: !Not [!Equals [!Ref {{secret_parameter}}, \"\"]]\n",
+        )
+        .replace(
+            "      SecretString: !Ref {{secret_parameter}}\n",
+            "      # Without a value, the secret has no version until the function stores one.\n      \
+             SecretString: !If [HasSecret, !Ref {{secret_parameter}}, !Ref AWS::NoValue]\n",
+        )
+        .replace(
+            "                Action: secretsmanager:GetSecretValue\n                Resource: !Ref WebhookSecret\n",
+            "                Action: secretsmanager:GetSecretValue\n                Resource: !Ref WebhookSecret\n              \
+             - Sid: StoreTheFirstSecret\n                Effect: Allow\n                \
+             Action: secretsmanager:PutSecretValue\n                Resource: !Ref WebhookSecret\n",
+        )
+        .replace(
+            "  LambdaFunctionName:\n",
+            "  HowToReadTheSecret:\n    Description: Command that prints the secret that the function stored\n    \
+             Value: !Sub aws secretsmanager get-secret-value --secret-id ${WebhookSecret} --query SecretString --output text\n  \
+             LambdaFunctionName:\n",
+        )
 }
 
 fn generic_template() -> String {

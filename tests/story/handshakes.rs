@@ -1,11 +1,17 @@
 //! Requests through the handler of a provider: handshakes are answered as documented and never published.
 
+use std::time::{Duration, SystemTime};
+
 use hookbridge::bridge::{Outcome, WebhookHandler};
 use hookbridge::providers::{self, Provider, WebhookRequest};
 use hookbridge::secrets::{Secret, StaticSecret};
 use jiff::Timestamp;
+use serde_json::Value;
 
+use crate::actors::aws::{aws, name};
 use crate::actors::dispatch_harness::RecordingBus;
+use crate::actors::front_door::{FrontDoor, Request};
+use crate::actors::runtime_api::RunningFunction;
 use crate::actors::samples::{now, secret_of, signed_sample};
 
 /// Handles a request with the provider's handler, as the function and `serve` do.
@@ -20,7 +26,7 @@ async fn handle(provider: &'static Provider, secret: &str, request: &WebhookRequ
         spill_queue: None,
         archive: None,
     };
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     let record = handler.handle(request.to_raw(), None, deadline).await;
     let response = record.response();
     let headers: Vec<String> = response
@@ -284,4 +290,47 @@ async fn a_wrong_token_is_401_even_if_the_secret_is_no_key_of_the_provider_s_oth
     let adyen = providers::find_provider("adyen").unwrap();
     let signed = signed_sample(adyen, &adyen.samples[0], &secret_of(adyen), now());
     assert!(matches!(handle(adyen, "not hex", &signed).await.0, Outcome::SecretUnavailable(_)));
+}
+
+/// A provider that sends the secret itself, and a stack without one.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs LocalStack: run scripts/test"]
+async fn the_function_stores_the_first_secret_that_a_handshake_transmits() {
+    tokio::task::spawn_blocking(|| {
+        let empty = aws(&["secretsmanager", "create-secret", "--name", &name("secret")]);
+        let arn = empty["ARN"].as_str().unwrap();
+        let stored = || {
+            let arguments = ["secretsmanager", "get-secret-value", "--secret-id", arn];
+            aws(&arguments)["SecretString"].as_str().unwrap().to_owned()
+        };
+        let function = RunningFunction::start_bridge("notion", arn);
+        let post = |headers: &[(&str, &str)], body: &str| {
+            let headers = [&[("Content-Type", "application/json")], headers].concat();
+            let request =
+                Request { method: "POST", path: "/", query: "", headers: &headers, body: body.as_bytes() };
+            let event = FrontDoor::FunctionUrl.event(&request);
+            let response = function.invoke(&event, SystemTime::now() + Duration::from_secs(8));
+            let response: Value = serde_json::from_slice(&response.read_to_end()).unwrap();
+            FrontDoor::FunctionUrl.read_response(&response).0
+        };
+        let notion = providers::find_provider("notion").unwrap();
+        let post_event = |secret: &str| {
+            let body = notion.samples[0].body;
+            let request = WebhookRequest::post("https://x.example/".parse().unwrap(), body);
+            let signature = notion.signature_scheme.signature(request, &Secret::new(secret), now()).unwrap();
+            post(&[("X-Notion-Signature", &signature)], body)
+        };
+        assert_eq!(post_event("guess"), 500, "without a secret, no webhook is accepted");
+        assert_eq!(post(&[], r#"{"verification_token":"secret_of_notion"}"#), 200);
+        assert_eq!(stored(), "secret_of_notion");
+        assert_eq!(post(&[], r#"{"verification_token":"secret_of_an_attacker"}"#), 200);
+        assert_eq!(stored(), "secret_of_notion", "a later handshake changes nothing");
+        assert_eq!(post_event("secret_of_notion"), 202);
+        assert_eq!(post_event("secret_of_an_attacker"), 401);
+        let log = function.log_lines().concat();
+        assert!(log.contains("stored the secret that a handshake transmitted"), "{log}");
+        assert!(!log.contains("secret_of"), "the log contains no secret");
+    })
+    .await
+    .unwrap();
 }

@@ -170,6 +170,9 @@ fn code_list(texts: &[&str], separator: &str) -> String {
     texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(separator)
 }
 
+/// What happens to a secret that a provider transmits in a handshake.
+const STORED_SECRET: &str = " If the stack's secret has no value, the function stores this value. `hookbridge serve` prints it on a terminal; restart `serve` with it as the secret. No log contains it.";
+
 pub(super) fn describe_handshake(handshake: &Handshake) -> String {
     match handshake {
         Handshake::Head => "A HEAD request is answered 200.".to_owned(),
@@ -190,14 +193,14 @@ pub(super) fn describe_handshake(handshake: &Handshake) -> String {
             "A GET request with the header `{header}` is answered with JSON, whose field `{field}` is the header's value."
         ),
         Handshake::HeaderEcho { header } => format!(
-            "A POST request with the header `{header}` and without a signature is answered with the same header. Its value is the secret of the webhooks that follow: enter it as the stack's secret."
+            "A POST request with the header `{header}` and without a signature is answered with the same header. Its value is the secret of the webhooks that follow.{STORED_SECRET}"
         ),
         Handshake::CloudEventsOptions => "An OPTIONS request with the header `WebHook-Request-Origin` is answered with `WebHook-Allowed-Origin` and `WebHook-Allowed-Rate`.".to_owned(),
         Handshake::FormPing { field } => {
             format!("A POST request with the form `{field}=NUMBER` and without a signature is answered 200.")
         }
         Handshake::SecretInBody { field } => format!(
-            "A POST request whose body contains the field `{field}` and no field `type` is answered 200. Its value is the secret of the webhooks that follow: enter it as the stack's secret. `hookbridge serve` prints it on a terminal; the function on AWS writes no secret to its log."
+            "A POST request whose body contains the field `{field}` and no field `type` is answered 200. Its value is the secret of the webhooks that follow.{STORED_SECRET}"
         ),
         Handshake::Signed { location, value, answer } => {
             let answer = match answer {

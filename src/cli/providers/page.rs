@@ -41,10 +41,18 @@ pub(super) fn render(provider: &'static Provider) -> String {
         true => " ArchiveBucketName=BUCKET",
         false => "",
     };
+    let (question, next_step) = match provider.transmits_secret() {
+        true => (
+            ". Leave the secret empty",
+            "\n4. Read the secret that the function stored, with the command that `scripts/deploy` prints. Enter it where the provider asks \
+             for it, or compare it with the one that the provider shows.",
+        ),
+        false => (", which asks for the secret", ""),
+    };
     let _ = write!(
         page,
-        "## Set up\n\n1. The secret: {}\n2. Deploy the stack, which asks for the secret: `scripts/deploy {name}{archive}`\n3. At \
-         {title}, enter the URL that the command prints.\n\nOn your machine, `hookbridge serve` receives the webhooks at `/hooks/{name}`. \
+        "## Set up\n\n1. The secret: {}\n2. Deploy the stack{question}: `scripts/deploy {name}{archive}`\n3. At \
+         {title}, enter the URL that the command prints.{next_step}\n\nOn your machine, `hookbridge serve` receives the webhooks at `/hooks/{name}`. \
          To send a test webhook there, run `hookbridge send {name}`.\n\n",
         with_lower_case_article(secret_hint)
     );

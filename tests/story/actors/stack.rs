@@ -1,4 +1,4 @@
-//! A stack on LocalStack: a committed template, with the functions that cargo-lambda built.
+//! A stack on LocalStack: a template of the command, with the functions that cargo-lambda built.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::aws::{aws, endpoint, name};
 use super::raw_http::{self, Reply};
 use super::server::hookbridge;
-use super::{checkout, run, test_environment};
+use super::{run, test_environment};
 
 pub struct Stack {
     pub name: String,
@@ -21,7 +21,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the committed template of `provider`, or `event-log`, `dispatch` or a poller's.
+    /// Deploys the template of `provider`, or `event-log`, `dispatch` or a poller's.
     pub fn deploy(provider: &'static str, secret: &str, parameters: &[(&str, &str)]) -> Self {
         let bucket = name("code");
         aws(&["s3", "mb", &format!("s3://{bucket}")]);
@@ -33,7 +33,6 @@ impl Stack {
 
     /// Creates or updates the stack and waits until the operation completes.
     pub fn put(&mut self, verb: &str, secret: &str, parameters: &[(&str, &str)]) {
-        let template = format!("file://{}/cloudformation/{}.yaml", checkout().display(), self.provider);
         let polled_provider =
             self.provider.strip_suffix("-poller").map(|name| providers::find_provider(name).unwrap());
         let secret_parameter = match polled_provider.and_then(|provider| provider.polling.as_ref()) {
@@ -65,7 +64,7 @@ impl Stack {
         let verb_stack = format!("{verb}-stack");
         let stack_name = ["--stack-name", &self.name];
         let arguments =
-            ["cloudformation", &verb_stack, "--template-body", &template, "--parameters", &parameters];
+            ["cloudformation", &verb_stack, "--template-body", &text, "--parameters", &parameters];
         aws(&[&arguments[..], &["--capabilities", "CAPABILITY_IAM"], &stack_name].concat());
         // `aws cloudformation wait` polls only every 30 s.
         let completed = format!("{}_COMPLETE", verb.to_uppercase());
@@ -102,7 +101,13 @@ impl Stack {
         let headers: Vec<(&str, &[u8])> =
             signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         let path = signed.url.query.as_ref().map_or_else(|| "/".to_owned(), |query| format!("/?{query}"));
-        let bytes = raw_http::request("POST", &path, &url.authority, &headers, &signed.body);
+        self.post(&path, &headers, &signed.body)
+    }
+
+    /// Sends a request to the function's URL.
+    pub fn post(&self, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Reply {
+        let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
+        let bytes = raw_http::request("POST", path, &url.authority, headers, body);
         raw_http::exchange(gateway(), &bytes).expect("a response")
     }
 
