@@ -434,7 +434,7 @@ mod tests {
         secrets.current().await.unwrap();
         store.versions.lock().unwrap().clear();
         secrets.cache.invalidate_all();
-        assert!(matches!(secrets.current().await, Err(SecretError::Unreadable(_))));
+        assert!(matches!(secrets.current().await, Err(SecretError::Missing)));
     }
 
     #[tokio::test]
