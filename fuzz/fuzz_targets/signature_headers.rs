@@ -48,7 +48,7 @@ fn header_names(scheme: &SignatureScheme) -> Vec<&'static str> {
             })
             .collect(),
         SignatureScheme::Jws(scheme) => vec![scheme.header],
-        SignatureScheme::Body(_) => Vec::new(),
+        SignatureScheme::Body(_) | SignatureScheme::Form(_) => Vec::new(),
         SignatureScheme::AnyOf(schemes) => schemes.iter().flat_map(header_names).collect(),
     }
 }

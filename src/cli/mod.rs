@@ -4,6 +4,7 @@ mod arguments;
 pub mod completions;
 pub mod delivery;
 pub mod events;
+mod events_client;
 pub mod export;
 pub mod load;
 pub mod maintain;

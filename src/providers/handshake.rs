@@ -48,6 +48,12 @@ pub enum Handshake {
         /// The text before the base64 of the HMAC.
         prefix: &'static str,
     },
+    /// An unsigned GET request with 20 to 32 hex digits in this parameter of its query. The answer is the public key, `|` and the
+    /// signature of the digits. A webhook with such digits as its payload is no event, so the answer cannot be used to forge one.
+    QuerySignature {
+        /// The parameter with the digits.
+        parameter: &'static str,
+    },
     /// An unsigned GET request with a text in a header. The answer is a JSON object with the text in this field.
     HeaderChallenge {
         /// The header with the text.
@@ -180,7 +186,9 @@ impl Handshake {
         match self {
             Self::Head => &Method::HEAD,
             Self::QueryChallenge { method, .. } => method,
-            Self::QueryHmac { .. } | Self::HeaderChallenge { .. } => &Method::GET,
+            Self::QueryHmac { .. } | Self::QuerySignature { .. } | Self::HeaderChallenge { .. } => {
+                &Method::GET
+            }
             Self::CloudEventsOptions => &Method::OPTIONS,
             Self::HeaderEcho { .. }
             | Self::FormPing { .. }
@@ -208,6 +216,12 @@ impl Handshake {
                 challenge_text(query_value(webhook, parameter)?)?
             }
             Self::QueryHmac { parameter, .. } => challenge_text(query_value(webhook, parameter)?)?,
+            Self::QuerySignature { parameter } => {
+                let digits = challenge_text(query_value(webhook, parameter)?)?;
+                let is_challenge = (20..=32).contains(&digits.len())
+                    && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                is_challenge.then_some(digits)?
+            }
             Self::HeaderChallenge { header: name, .. } | Self::HeaderEcho { header: name } => {
                 challenge_text(header(name)?.into())?
             }
@@ -237,7 +251,9 @@ impl UnsignedHandshake {
     pub fn needs_secret(&self) -> bool {
         matches!(
             self.handshake,
-            Handshake::QueryHmac { .. } | Handshake::QueryChallenge { verify_token: Some(_), .. }
+            Handshake::QueryHmac { .. }
+                | Handshake::QuerySignature { .. }
+                | Handshake::QueryChallenge { verify_token: Some(_), .. }
         )
     }
 
@@ -263,6 +279,14 @@ impl UnsignedHandshake {
                 let key = key.ok_or(VerificationError::SignatureMismatch)?;
                 let mac = BASE64.encode(Algorithm::HmacSha256.compute(&key, &[Bytes::from(challenge)]));
                 HandshakeResponse::json(&json!({ field: format!("{prefix}{mac}") }))
+            }
+            Handshake::QuerySignature { .. } => {
+                let unreadable = VerificationError::SignatureMismatch;
+                let secret = secret.ok_or(unreadable)?;
+                let key = super::KeyFormat::Sha1OfPrivateKey.keys(secret).next().ok_or(unreadable)?;
+                let public_key = secret.expose().split(|byte| *byte == b'|').next().unwrap_or_default();
+                let signature = hex::encode(Algorithm::HmacSha1.compute(&key, &[Bytes::from(challenge)]));
+                HandshakeResponse::text(format!("{}|{signature}", String::from_utf8_lossy(public_key)))
             }
             Handshake::HeaderChallenge { field, .. } => HandshakeResponse::json(&json!({ field: challenge })),
             Handshake::HeaderEcho { header } => HandshakeResponse {

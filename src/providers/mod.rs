@@ -18,6 +18,8 @@ mod handshake;
 mod location;
 mod polling;
 mod provider;
+#[cfg(feature = "command")]
+mod rebuild;
 mod scheme;
 mod translate;
 mod unverified;
@@ -38,10 +40,12 @@ pub use handshake::{Handshake, HandshakeResponse, SignedAnswer, UnsignedHandshak
 pub use location::FieldLocation;
 pub use polling::{PageError, Pagination, PollingApi, TimeFormat, TypeFilter};
 pub use provider::{Provider, SampleWebhook, SuccessResponse};
+#[cfg(feature = "command")]
+use rebuild::form_encode;
 pub use scheme::{
-    Algorithm, BodySignature, Encoding, HeaderFormat, HeaderSignature, JwsSignature, KeyFormat,
-    SecretLocation, SignatureFormat, SignatureScheme, SignedContent, SignedTimestamp, SigningInput,
-    SigningPart, TimestampFormat, TimestampLocation, TimestampTolerance, VerificationError,
+    Algorithm, BodySignature, Encoding, FormSignature, HeaderFormat, HeaderSignature, JwsSignature,
+    KeyFormat, SecretLocation, SignatureFormat, SignatureScheme, SignedContent, SignedTimestamp,
+    SigningInput, SigningPart, TimestampFormat, TimestampLocation, TimestampTolerance, VerificationError,
 };
 #[cfg(feature = "command")]
 pub use scheme::{GeneratedSecret, WebhookRequest};

@@ -30,8 +30,16 @@ pub enum BodyFormat {
     FormField(&'static str),
     /// A JSON array of events, which the bridge archives as received and the recorder parses.
     Batch(&'static BatchFormat),
-    /// Another format, which this function translates to the `Detail`, or to several if the body contains several events.
-    Custom(fn(&VerifiedWebhook) -> Result<Details, TranslationError>),
+    /// Another format.
+    Custom {
+        /// Translates the body to the `Detail`, or to several if the body contains several events.
+        parse: fn(&VerifiedWebhook) -> Result<Details, TranslationError>,
+        /// Writes a body with this `Detail`.
+        #[cfg(feature = "command")]
+        write: fn(&str) -> String,
+        /// What the `Detail` contains, as a sentence for operators.
+        detail: &'static str,
+    },
 }
 
 impl BodyFormat {
@@ -79,6 +87,9 @@ pub enum TranslationError {
     /// A field of the form is not UTF-8.
     #[error("Invalid form payload: not UTF-8")]
     InvalidFormUtf8,
+    /// A field of the form does not have its format.
+    #[error("Invalid form payload: the field '{0}' is invalid")]
+    InvalidFormField(&'static str),
     /// The form has no fields.
     #[error("Invalid form payload: no fields")]
     EmptyForm,
@@ -198,7 +209,7 @@ impl VerifiedWebhook {
 
     fn details(&self) -> Result<Details, TranslationError> {
         let json = match self.provider.body_format {
-            BodyFormat::Custom(parse_details) => return parse_details(self),
+            BodyFormat::Custom { parse, .. } => return parse(self),
             BodyFormat::Batch(_) => return Err(TranslationError::UnsupportedContentType),
             BodyFormat::FormField(field) => self.form_field(field)?,
             BodyFormat::JsonOrFormField(field) if !self.is_json() => self.form_field(field)?,

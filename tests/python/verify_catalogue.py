@@ -22,6 +22,7 @@ from unittest import mock
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import Adyen.util
+import braintree
 import gocardless_pro.webhooks
 import jwt
 import polar.webhooks
@@ -287,6 +288,16 @@ def verify_adyen(sample: Sample) -> None:
     for item in items:
         notification = item["NotificationRequestItem"]
         require(Adyen.util.is_valid_hmac_notification(notification, sample.secret), "an hmacSignature does not match")
+
+
+def verify_braintree(sample: Sample) -> None:
+    public_key, private_key = sample.secret.split("|")
+    configuration = braintree.Configuration(
+        environment=braintree.Environment.Sandbox, merchant_id="m", public_key=public_key, private_key=private_key)
+    form = dict(sample.form())
+    gateway = braintree.BraintreeGateway(configuration)
+    notification = gateway.webhook_notification.parse(form["bt_signature"], form["bt_payload"])
+    require(notification.timestamp, "the notification has no timestamp")
 
 
 def verify_box(sample: Sample) -> None:
@@ -583,6 +594,7 @@ VERIFIERS: dict[str, Verifier] = {
     "svix": verify_svix,
     # The provider's SDK.
     "adyen": verify_adyen,
+    "braintree": verify_braintree,
     "box": verify_box,
     "coinbase-commerce": verify_coinbase_commerce,
     "gocardless": verify_gocardless,

@@ -31,7 +31,7 @@ fn generic_settings(scheme: &SignatureScheme) -> Option<BTreeMap<String, String>
         KeyFormat::Text => Some("text".to_owned()),
         KeyFormat::Hex => Some("hex".to_owned()),
         KeyFormat::Base64(prefix) => Some(format!("base64:{prefix}")),
-        KeyFormat::P256PublicKey => None,
+        KeyFormat::P256PublicKey | KeyFormat::Sha1OfPrivateKey => None,
     };
     match scheme {
         SignatureScheme::Header(scheme) => {
@@ -77,7 +77,7 @@ fn generic_settings(scheme: &SignatureScheme) -> Option<BTreeMap<String, String>
         SignatureScheme::SharedSecret([SecretLocation::Bearer, ..]) => {
             set("scheme", "bearer".into());
         }
-        SignatureScheme::SharedSecret(_) => return None,
+        SignatureScheme::SharedSecret(_) | SignatureScheme::Form(_) => return None,
         SignatureScheme::Jws(scheme) => {
             set("scheme", "jws".into());
             set("header", scheme.header.into());
@@ -100,7 +100,7 @@ fn generic_settings(scheme: &SignatureScheme) -> Option<BTreeMap<String, String>
 
 #[test]
 fn generic_settings_express_every_scheme_without_code() {
-    let with_code = ["contentful", "hubspot", "mandrill", "twilio"];
+    let with_code = ["braintree", "contentful", "hubspot", "mandrill", "twilio"];
     for provider in providers::PROVIDERS {
         let Some(settings) = generic_settings(&provider.signature_scheme) else {
             assert!(with_code.contains(&provider.name), "{}", provider.name);

@@ -56,6 +56,7 @@ async fn every_handshake_is_answered_as_documented() {
                 request.add_header(header, *value);
             }
             let secret = match name {
+                "braintree" => "integration_public_key|integration_private_key".to_owned(),
                 "x" | "zoom" => "secret".to_owned(),
                 "meta" => "key\nverify-token=mine".to_owned(),
                 _ => String::new(),
@@ -161,6 +162,16 @@ async fn every_handshake_is_answered_as_documented() {
         answer("x", "GET", "?crc_token=%7B%22a%22%3A1%7D", &[], "", false).await,
         "405 text/plain; charset=utf-8\nallow: GET, POST\nMethod Not Allowed"
     );
+    // The challenge and the answer are from the tests of Braintree's SDKs.
+    assert_eq!(
+        answer("braintree", "GET", "?bt_challenge=20f9f8ed05f77439fe955c977e4c8a53", &[], "", false).await,
+        "200 text/plain; charset=utf-8\nintegration_public_key|d9b899556c966b3f06945ec21311865d35df3ce4"
+    );
+    for no_challenge in ["PG5vdGlmaWNhdGlvbj4K", "20f9f8ed05f77439fe9", "20F9F8ED05F77439FE955C977E4C8A53"] {
+        let query = format!("?bt_challenge={no_challenge}");
+        let answer = answer("braintree", "GET", &query, &[], "", false).await;
+        assert_eq!(answer, "405 text/plain; charset=utf-8\nallow: GET, POST\nMethod Not Allowed");
+    }
     assert_eq!(
         answer("okta", "GET", "", &[("x-okta-verification-challenge", "ORVcoTvB2uF2")], "", false).await,
         "200 application/json\n{\"verification\":\"ORVcoTvB2uF2\"}"
@@ -333,4 +344,18 @@ async fn the_function_stores_the_first_secret_that_a_handshake_transmits() {
     })
     .await
     .unwrap();
+}
+
+/// Anyone can have Braintree's challenge signed, so its answer must not be an event's signature.
+#[tokio::test]
+async fn a_signed_challenge_of_braintree_is_no_event() {
+    let braintree = providers::find_provider("braintree").unwrap();
+    let signature = "integration_public_key%7Cd9b899556c966b3f06945ec21311865d35df3ce4";
+    let body = format!("bt_signature={signature}&bt_payload=20f9f8ed05f77439fe955c977e4c8a53");
+    let mut request = WebhookRequest::post("https://hooks.example/".parse().unwrap(), body);
+    request.add_header("content-type", "application/x-www-form-urlencoded");
+    let (outcome, answer) =
+        handle(braintree, "integration_public_key|integration_private_key", &request).await;
+    assert!(matches!(outcome, Outcome::TranslationFailed(_)), "{answer}");
+    assert!(answer.starts_with("400"), "{answer}");
 }

@@ -66,7 +66,8 @@ fn deploy_on_a_terminal(stack: &str, secret: &str) -> String {
 /// Sends a signed webhook to a function URL; returns the status of the response.
 fn send_webhook(url: &str, secret: &str) -> u16 {
     let provider = providers::find_provider("github").unwrap();
-    let webhook = TestWebhook { provider, event: None, body: None, url: url.parse().unwrap() };
+    let webhook =
+        TestWebhook { provider, event: None, body: None, url: url.parse().unwrap(), delivery_id: None };
     let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
     let headers: Vec<(&str, &[u8])> =
         signed.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();

@@ -143,7 +143,7 @@ fn a_discord_ping_is_answered_and_a_forged_one_is_401() {
     let discord = providers::find_provider("discord").unwrap();
     let url = format!("http://{}/hooks/discord", server.address).parse().unwrap();
     let body = Some(r#"{"version":1,"application_id":"1","type":0}"#.into());
-    let webhook = TestWebhook { provider: discord, event: None, body, url };
+    let webhook = TestWebhook { provider: discord, event: None, body, url, delivery_id: None };
     let private_key = Secret::new(secrets["discord.private"].as_str().unwrap());
     let signed = webhook.sign(&private_key, Timestamp::now()).unwrap();
     let headers: Vec<(&str, &[u8])> =

@@ -21,6 +21,7 @@ pub(super) fn summarize_signature(scheme: &SignatureScheme) -> String {
             "the secret itself: in the body".to_owned()
         }
         SignatureScheme::Body(scheme) => format!("{} of fields of the body", scheme.format.algorithm),
+        SignatureScheme::Form(scheme) => format!("{} of a field of the form", scheme.format.algorithm),
         SignatureScheme::AnyOf(schemes) => {
             schemes.iter().map(summarize_signature).collect::<Vec<_>>().join("; or ")
         }
@@ -58,6 +59,13 @@ pub(super) fn describe_signature(scheme: &SignatureScheme) -> String {
                 key(scheme.format.key_format)
             )
         }
+        SignatureScheme::Form(scheme) => format!(
+            "{} of the form's field `{}`, in hex after `KEY|` in the field `{}`, which may contain several, separated by `&`.{}",
+            scheme.format.algorithm,
+            scheme.signed_field,
+            scheme.signature_field,
+            key(scheme.format.key_format)
+        ),
         SignatureScheme::AnyOf(schemes) => {
             schemes.iter().map(describe_signature).collect::<Vec<_>>().join(" Or: ")
         }
@@ -147,6 +155,10 @@ fn key(format: KeyFormat) -> String {
         KeyFormat::Base64(prefix) => {
             format!(" The key is the secret without `{prefix}`, decoded from base64.")
         }
+        KeyFormat::Sha1OfPrivateKey => {
+            " The key is the SHA-1 hash of the private key. The secret is `PUBLIC_KEY|PRIVATE_KEY`."
+                .to_owned()
+        }
         KeyFormat::P256PublicKey => " The secret is the provider's public key, in base64 or PEM.".to_owned(),
     }
 }
@@ -188,6 +200,9 @@ pub(super) fn describe_handshake(handshake: &Handshake) -> String {
         }
         Handshake::QueryHmac { parameter, field, prefix } => format!(
             "A GET request with the query parameter `{parameter}` is answered with JSON, whose field `{field}` is `{prefix}` and the base64 of the parameter's HMAC-SHA256."
+        ),
+        Handshake::QuerySignature { parameter } => format!(
+            "A GET request with 20 to 32 hex digits in the query parameter `{parameter}` is answered with `PUBLIC_KEY|` and their signature, as text."
         ),
         Handshake::HeaderChallenge { header, field } => format!(
             "A GET request with the header `{header}` is answered with JSON, whose field `{field}` is the header's value."

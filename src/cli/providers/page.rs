@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::description::{describe_handshake, describe_signature, summarize_signature};
-use crate::providers::{PROVIDERS, Provider, SignatureScheme};
+use crate::providers::{BodyFormat, PROVIDERS, Provider, SignatureScheme};
 
 /// Renders the page that lists all providers.
 pub(super) fn render_index() -> String {
@@ -91,15 +91,18 @@ fn render_events(provider: &'static Provider, page: &mut String) {
         location.map_or("none".to_owned(), |location| location.to_string())
     };
     page.push_str("## Events\n\n");
-    match provider.split {
-        Some("") => page.push_str("A body that is a JSON array contains one event in each element.\n\n"),
-        Some(pointer) => {
+    match (&provider.body_format, provider.split) {
+        (BodyFormat::Custom { detail, .. }, _) => {
+            let _ = write!(page, "{detail}\n\n");
+        }
+        (_, Some("")) => page.push_str("A body that is a JSON array contains one event in each element.\n\n"),
+        (_, Some(pointer)) => {
             let _ = write!(page, "Each element of the array at `{pointer}` in the body is an event.\n\n");
         }
-        None if provider.sends_batches() => page.push_str(
+        (BodyFormat::Batch(_), None) => page.push_str(
             "The function archives each batch as it was received. The recorder splits it into events.\n\n",
         ),
-        None => page.push_str("A webhook is one event, whose `detail` is the webhook's JSON.\n\n"),
+        (_, None) => page.push_str("A webhook is one event, whose `detail` is the webhook's JSON.\n\n"),
     }
     let _ = write!(
         page,

@@ -12,7 +12,7 @@ pub mod standard_webhooks;
 use super::Provider;
 
 /// All providers, sorted by name.
-pub const PROVIDERS: [&Provider; 79] = [
+pub const PROVIDERS: [&Provider; 80] = [
     &payments::adyen::ADYEN,
     &content::airtable::AIRTABLE,
     &operations::alertmanager::ALERTMANAGER,
@@ -21,6 +21,7 @@ pub const PROVIDERS: [&Provider; 79] = [
     &operations::azure_event_grid::AZURE_EVENT_GRID,
     &code::bitbucket::BITBUCKET,
     &content::box_com::BOX,
+    &payments::braintree::BRAINTREE,
     &code::buildkite::BUILDKITE,
     &content::cal_com::CAL_COM,
     &content::calendly::CALENDLY,

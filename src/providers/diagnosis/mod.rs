@@ -381,6 +381,9 @@ fn describe_missing_parts(
                 scheme.signatures.join(" or ")
             )];
         }
+        SignatureScheme::Form(scheme) if error == VerificationError::MissingSignature => {
+            return vec![format!("the form has no field {} with the signature", scheme.signature_field)];
+        }
         SignatureScheme::SharedSecret(locations) if error == VerificationError::MissingSignature => {
             let locations: Vec<String> = locations.iter().map(SecretLocation::to_string).collect();
             return vec![format!("the request must contain the secret {}", locations.join(" or "))];

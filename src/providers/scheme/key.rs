@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
+use sha1::{Digest as _, Sha1};
+
 use crate::providers::handshake::VERIFY_TOKEN_LINE;
 use crate::secrets::Secret;
 
@@ -19,6 +21,8 @@ pub enum KeyFormat {
     Hex,
     /// The key is written in base64, after this prefix, which may be missing.
     Base64(&'static str),
+    /// The key is the SHA-1 hash of the private key in `PUBLIC_KEY|PRIVATE_KEY`.
+    Sha1OfPrivateKey,
     /// A public key on the curve P-256: the base64 of a `SubjectPublicKeyInfo` (RFC 5480), with or without the lines of PEM.
     P256PublicKey,
 }
@@ -69,6 +73,11 @@ impl KeyFormat {
             Self::Text => return None,
             Self::Hex => hex::decode(text).ok()?,
             Self::Base64(prefix) => decode_base64(text.strip_prefix(prefix).unwrap_or(text))?,
+            Self::Sha1OfPrivateKey => {
+                let (_, private_key) =
+                    text.split_once('|').filter(|(_, private_key)| !private_key.is_empty())?;
+                Sha1::digest(private_key).to_vec()
+            }
             Self::P256PublicKey => decode_base64(text)?.strip_prefix(P256_KEY_INFO)?.to_vec(),
         };
         (!key.is_empty()).then_some(key)
@@ -115,6 +124,12 @@ mod tests {
             [vec![0, 255], vec![0, 255], vec![0, 255], vec![255, 255]]
         );
         assert!(!format.has_key(&Secret::new("")) && !format.has_key(&Secret::new("whsec_")));
+    }
+
+    #[test]
+    fn a_private_key_is_hashed() {
+        let hash = Sha1::digest("private").to_vec();
+        assert_eq!(keys(KeyFormat::Sha1OfPrivateKey, "public|private\nprivate\npublic|"), [hash]);
     }
 
     #[test]

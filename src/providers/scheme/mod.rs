@@ -7,6 +7,7 @@
 mod algorithm;
 mod body;
 mod error;
+mod form_signature;
 mod header;
 mod jws;
 mod key;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 pub use algorithm::Algorithm;
 pub use body::BodySignature;
 pub use error::VerificationError;
+pub use form_signature::FormSignature;
 pub use header::{Encoding, HeaderFormat, HeaderSignature, SignatureFormat, SignedContent, SigningPart};
 pub use jws::JwsSignature;
 pub use key::KeyFormat;
@@ -43,6 +45,8 @@ pub enum SignatureScheme {
     Jws(JwsSignature),
     /// The body contains signatures over some of its own fields.
     Body(BodySignature),
+    /// A signature in a field of a form.
+    Form(FormSignature),
     /// The first of these schemes that a webhook contains; for a provider that lets the operator choose.
     AnyOf(&'static [SignatureScheme]),
 }
@@ -138,7 +142,7 @@ impl SignatureScheme {
             Self::Header(scheme) => scheme.is_present(webhook),
             Self::SharedSecret(locations) => locations.iter().any(|location| location.is_present(webhook)),
             Self::Jws(scheme) => webhook.has_header(scheme.header),
-            Self::Body(_) => true,
+            Self::Body(_) | Self::Form(_) => true,
             Self::AnyOf(schemes) => schemes.iter().any(|scheme| scheme.is_present(webhook)),
         }
     }
@@ -154,6 +158,7 @@ impl SignatureScheme {
             Self::SharedSecret(locations) => shared_secret::parse(locations, webhook),
             Self::Jws(scheme) => scheme.parse(webhook),
             Self::Body(scheme) => scheme.parse(webhook),
+            Self::Form(scheme) => scheme.parse(webhook),
             Self::AnyOf(schemes) => {
                 let scheme = schemes.iter().find(|scheme| scheme.is_present(webhook));
                 scheme.ok_or(VerificationError::MissingSignature)?.parse(webhook, now)
@@ -168,6 +173,7 @@ impl SignatureScheme {
             Self::SharedSecret(_) => std::slice::from_ref(&shared_secret::FORMAT),
             Self::Jws(_) => std::slice::from_ref(&jws::FORMAT),
             Self::Body(scheme) => std::slice::from_ref(scheme.format),
+            Self::Form(scheme) => std::slice::from_ref(scheme.format),
             Self::AnyOf(schemes) => schemes.first().map_or(&[], Self::signature_formats),
         }
     }

@@ -101,6 +101,13 @@ impl SignatureScheme {
             Self::AnyOf(schemes) => {
                 schemes.first().ok_or(VerificationError::MissingSignature)?.sign(request, secret, now)
             }
+            Self::Form(scheme) => {
+                let key_name = String::from_utf8_lossy(secret.expose());
+                let key_name = key_name.split('|').next().unwrap_or_default();
+                let signed = scheme.sign(&request.body, key_name, &key);
+                request.body = signed.ok_or(VerificationError::MissingSignature)?.into();
+                Ok(())
+            }
             Self::Body(scheme) => {
                 let body = std::str::from_utf8(&request.body).ok();
                 let signed = body.and_then(|body| scheme.sign(body, &key));
@@ -224,6 +231,7 @@ impl SignatureScheme {
             KeyFormat::Text => format!("dev-{}", hex::encode(public)),
             KeyFormat::Hex => hex::encode(public),
             KeyFormat::Base64(prefix) => format!("{prefix}{}", BASE64.encode(public)),
+            KeyFormat::Sha1OfPrivateKey => format!("dev|{}", hex::encode(public)),
             KeyFormat::P256PublicKey => BASE64.encode([P256_KEY_INFO, &public].concat()),
         };
         let signing = private.map_or(verifying.clone(), |document| BASE64.encode(document.as_ref()));

@@ -96,7 +96,13 @@ impl Stack {
         let provider = providers::find_provider(self.provider).unwrap();
         let url: RequestUrl = self.output("FunctionUrlEndpoint").parse().unwrap();
         let signed_url = public_url.map_or_else(|| url.clone(), |public_url| public_url.parse().unwrap());
-        let webhook = TestWebhook { provider, event, body: Some(body.to_owned().into()), url: signed_url };
+        let webhook = TestWebhook {
+            provider,
+            event,
+            body: Some(body.to_owned().into()),
+            url: signed_url,
+            delivery_id: None,
+        };
         let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
         let headers: Vec<(&str, &[u8])> =
             signed.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();

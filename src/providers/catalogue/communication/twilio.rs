@@ -27,6 +27,8 @@ use crate::providers::{
     RawWebhook, RequestUrl, SampleWebhook, SignatureFormat, SignatureScheme, SignedContent, SigningInput,
     TranslationError, VerificationError, VerifiedWebhook,
 };
+#[cfg(feature = "command")]
+use crate::{event::RawObject, providers::form_encode};
 
 const BODY_HASH_PARAMETER: &str = "bodySHA256";
 
@@ -62,7 +64,12 @@ pub const TWILIO: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     sends_get: true,
-    body_format: BodyFormat::Custom(parse_details),
+    body_format: BodyFormat::Custom {
+        parse: parse_details,
+        #[cfg(feature = "command")]
+        write: write_body,
+        detail: "The `detail` of a form is an object of its fields, each a string, or an array of strings if the field is repeated. The `detail` of any other webhook is its JSON. Each element of a JSON array, which Event Streams sends, is an event.",
+    },
     event_type: Some(FieldLocation::Element("/type")),
     delivery_id: Some(FieldLocation::FirstOf(&[
         FieldLocation::Element("/id"),
@@ -172,6 +179,36 @@ fn parse_details(webhook: &VerifiedWebhook) -> Result<Details, TranslationError>
     } else {
         Err(TranslationError::UnsupportedContentType)
     }
+}
+
+/// A body with this `Detail`: an array for an event of Event Streams, which is a CloudEvent; a form for an object of strings; and
+/// otherwise JSON.
+#[cfg(feature = "command")]
+fn write_body(detail: &str) -> String {
+    let Some(fields) = RawObject::parse(detail).filter(|fields| fields.get("specversion").is_none()) else {
+        return format!("[{detail}]");
+    };
+    let mut pairs = Vec::new();
+    for (name, value) in fields.iter() {
+        match serde_json::from_str::<FieldValue>(value.get()) {
+            Ok(FieldValue::One(text)) => pairs.push((name, text)),
+            Ok(FieldValue::Many(texts)) => pairs.extend(texts.into_iter().map(|text| (name, text))),
+            Err(_) if name == "Payload" => pairs.push((name, value.get().to_owned())),
+            Err(_) => return detail.to_owned(),
+        }
+    }
+    let encode = |(name, text): &(&str, String)| format!("{}={}", form_encode(name), form_encode(text));
+    pairs.iter().map(encode).collect::<Vec<_>>().join("&")
+}
+
+/// The value of a field in the `Detail` of a form.
+#[cfg(feature = "command")]
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum FieldValue {
+    One(String),
+    /// The values of a repeated field.
+    Many(Vec<String>),
 }
 
 fn form_detail(form: &Form<'_>) -> Result<Detail, TranslationError> {

@@ -1,6 +1,7 @@
 //! Payments, accounting and shops.
 
 pub mod adyen;
+pub mod braintree;
 pub mod chargebee;
 pub mod coinbase_commerce;
 pub mod gocardless;
