@@ -87,6 +87,13 @@ pub(super) struct EventsClient {
     filter: Vec<(&'static str, String)>,
 }
 
+/// The server and the filter, by which a checkpoint recognises its log.
+impl std::fmt::Display for LogSelection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} types {:?} sources {:?}", self.from, self.types, self.sources)
+    }
+}
+
 impl LogSelection {
     pub(super) fn client(&self) -> Result<EventsClient, EventsError> {
         let invalid_url = || EventsError::Url(self.from.clone());

@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod events;
 mod events_client;
 pub mod export;
+pub mod listen;
 pub mod load;
 pub mod maintain;
 pub mod providers;
@@ -51,6 +52,7 @@ enum Command {
     Log(LogCommand),
     Token(token::TokenCommand),
     Events(events::Events),
+    Listen(Box<listen::Listen>),
     Completions(completions::Completions),
     Man(completions::Man),
 }
@@ -92,6 +94,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
         Command::Delivery(command) => command.run().await?,
         Command::Token(token) => token.run().await?,
         Command::Events(events) => events.run().await?,
+        Command::Listen(listen) => listen.run(shutdown_signal()).await?,
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(man) => man.run(Cli::command())?,
         Command::Log(LogCommand::Maintain(maintain)) => maintain.run().await?,

@@ -27,6 +27,7 @@ mod generic_provider;
 mod handshakes;
 mod health_events;
 mod in_flight;
+mod listen;
 mod load_and_export;
 mod log;
 mod openapi;
