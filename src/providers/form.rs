@@ -62,10 +62,16 @@ fn parse_pairs(body: &[u8], max_fields: usize) -> Vec<FormField<'_>> {
     let mut pairs = Vec::new();
     let mut rest = body;
     while !rest.is_empty() && pairs.len() < max_fields {
-        let (pair, tail) = split_at_byte(b'&', rest);
+        // One scan finds the end of a pair without escapes.
+        let stop = memchr::memchr3(b'&', b'%', b'+', rest).unwrap_or(rest.len());
+        let has_escapes = stop < rest.len() && rest[stop] != b'&';
+        let (pair, tail) = if has_escapes { split_at_byte(b'&', rest) } else { split_at(stop, rest) };
         if !pair.is_empty() {
             let (name, value) = split_at_byte(b'=', pair);
-            pairs.push((decode(name), decode(value)));
+            pairs.push(match has_escapes {
+                true => (decode(name), decode(value)),
+                false => (name.into(), value.into()),
+            });
         }
         rest = tail;
     }
@@ -74,10 +80,12 @@ fn parse_pairs(body: &[u8], max_fields: usize) -> Vec<FormField<'_>> {
 
 /// The texts before and after the first `separator`; the second is empty if there is none.
 fn split_at_byte(separator: u8, text: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(separator, text) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => (text, &[]),
-    }
+    split_at(memchr::memchr(separator, text).unwrap_or(text.len()), text)
+}
+
+/// The texts before and after the separator at `index`.
+fn split_at(index: usize, text: &[u8]) -> (&[u8], &[u8]) {
+    (&text[..index], text.get(index + 1..).unwrap_or_default())
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
