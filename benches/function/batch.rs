@@ -27,6 +27,7 @@ pub async fn compare(aws: &stub::Aws) {
             overflow_store: None,
             spill_queue: None,
             archive: Some(Archive::S3(S3Archive::new(&config, "archive".into(), "raw/".into()))),
+            repeat_window: None,
         }],
         public_url: None,
         function_name: "function".into(),

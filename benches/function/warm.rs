@@ -24,6 +24,7 @@ pub async fn compare(aws: &stub::Aws) {
             overflow_store: None,
             spill_queue: None,
             archive: None,
+            repeat_window: None,
         }],
         public_url: None,
         function_name: "function".into(),

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, ClaimCheckStore, S3Archive};
-use hookbridge::bridge::{BridgeEnvironment, BridgeFunction, RefusalLogLimiter, WebhookHandler};
+use hookbridge::bridge::{
+    BridgeEnvironment, BridgeFunction, RefusalLogLimiter, RepeatWindow, WebhookHandler,
+};
 use hookbridge::bus::{EventBridge, SpillQueue};
 use hookbridge::lambda::Invocation;
 use hookbridge::secrets::{CachedSecrets, SecretsManager};
@@ -34,6 +36,7 @@ async fn run() -> Result<(), Error> {
         overflow_store: overflow_store.clone(),
         archive: archive.clone(),
         spill_queue: spill_queue.clone(),
+        repeat_window: RepeatWindow::new(environment.repeat_window),
     });
     let function = Arc::new(BridgeFunction {
         handlers: handlers.collect(),

@@ -17,6 +17,10 @@ const MAX_TTL_SECONDS: i64 = 3600;
 const MAX_CONCURRENCY: i64 = 1_000_000;
 /// The number of instances that is assumed for a function without reserved concurrency.
 const UNRESERVED_CONCURRENCY: u32 = 100;
+/// How long a published webhook is not published again, by default.
+const DEFAULT_REPEAT_WINDOW: Duration = Duration::from_secs(300);
+/// Maximum of `REPEAT_WINDOW_SECONDS`.
+const MAX_REPEAT_WINDOW_SECONDS: i64 = 3600;
 /// Maximum of `PREVIOUS_SECRET_GRACE_SECONDS`: one year.
 const MAX_GRACE_SECONDS: i64 = 31_536_000;
 
@@ -45,6 +49,8 @@ pub struct BridgeEnvironment {
     /// `SECRET_TTL_SECONDS` (default 300): how long a secret is cached. `PREVIOUS_SECRET_GRACE_SECONDS` (default
     /// 86,400): how long the previous secret stays valid after a rotation.
     pub cache_ttls: CacheTtls,
+    /// `REPEAT_WINDOW_SECONDS` (default 300): how long a published webhook is not published again; 0 publishes every repetition.
+    pub repeat_window: Duration,
 }
 
 impl BridgeEnvironment {
@@ -104,6 +110,11 @@ impl BridgeEnvironment {
                 )?,
                 ..defaults
             },
+            repeat_window: seconds(
+                "REPEAT_WINDOW_SECONDS",
+                DEFAULT_REPEAT_WINDOW,
+                MAX_REPEAT_WINDOW_SECONDS,
+            )?,
         })
     }
 }

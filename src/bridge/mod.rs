@@ -17,6 +17,7 @@ mod metrics;
 mod outcome;
 mod redrive;
 mod refusal_log_limiter;
+mod repeats;
 mod response;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use metrics::{LogContext, format_emf_line};
 pub use outcome::{Outcome, RequestLog};
 pub use redrive::RedriveFunction;
 pub use refusal_log_limiter::RefusalLogLimiter;
+pub use repeats::RepeatWindow;
 pub use response::WebhookResponse;
 
 use crate::archive::{Archive, ArchiveEntry, ClaimCheckStore, PutOutcome};
@@ -42,6 +44,7 @@ use crate::providers::{
     Provider, RawWebhook, UnsignedHandshake, UnverifiedWebhook, VerificationError, VerifiedWebhook,
 };
 use crate::secrets::{SecretError, SigningSecrets};
+use repeats::Fingerprint;
 
 /// Handles the webhooks of one provider: verifies each, then publishes its event or archives it.
 pub struct WebhookHandler<S, B> {
@@ -60,6 +63,8 @@ pub struct WebhookHandler<S, B> {
     /// When set, the handler archives webhooks instead of publishing them. Required for a provider that sends
     /// batches.
     pub archive: Option<Archive>,
+    /// The webhooks that were published before. When set, the handler does not publish one of these again.
+    pub repeat_window: Option<RepeatWindow>,
 }
 
 /// Maximum length of a `TraceHeader`. Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
@@ -143,16 +148,29 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 self.archive_webhook(&verified, id, deadline).await
             }
             None => {
+                let window = self.repeat_window.as_ref();
+                let fingerprint = window.and_then(|window| {
+                    Some((window, Fingerprint::new(self.provider, first, verified.body())?))
+                });
+                if fingerprint.is_some_and(|(window, webhook)| window.contains(webhook)) {
+                    return Outcome::AlreadyPublished;
+                }
                 // Free the headers and the URL before waiting for the bus.
                 drop(verified);
                 let trace_header = trace_header.filter(|header| header.len() <= MAX_TRACE_HEADER_BYTES);
                 for event in &mut events {
                     event.trace_header = trace_header.map(str::to_owned);
                 }
-                match <[Event; 1]>::try_from(events) {
+                let outcome = match <[Event; 1]>::try_from(events) {
                     Ok([event]) => self.publish_event(event, deadline).await,
                     Err(events) => Box::pin(self.publish_events(events, deadline)).await,
+                };
+                if let Some((window, webhook)) = fingerprint
+                    && matches!(outcome, Outcome::Published | Outcome::Spilled(_))
+                {
+                    window.insert(webhook);
                 }
+                outcome
             }
         }
     }

@@ -14,6 +14,8 @@ pub enum Outcome {
     Published,
     /// The bus failed with this error, and the spill queue holds the event.
     Spilled(AwsError),
+    /// The same webhook was published a few minutes ago, and is not published again.
+    AlreadyPublished,
     /// The archive stored the webhook or the batch.
     Archived,
     /// The archive already held the webhook or the batch.
@@ -59,7 +61,7 @@ impl Outcome {
             Self::Published => "published",
             Self::Spilled(_) => "spilled",
             Self::Archived => "archived",
-            Self::AlreadyArchived => "repeated",
+            Self::AlreadyPublished | Self::AlreadyArchived => "repeated",
             Self::EmptyBatch => "empty",
             Self::Handshake(_) => "handshake",
             Self::MethodNotAllowed
@@ -79,6 +81,7 @@ impl Outcome {
     pub fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Published
+            | Self::AlreadyPublished
             | Self::Archived
             | Self::AlreadyArchived
             | Self::EmptyBatch
@@ -114,6 +117,7 @@ impl Outcome {
             Self::ArchiveFailed(error) => Some(format!("cannot write to the archive: {error}")),
             Self::Handshake(response) => response.instruction.map(str::to_owned),
             Self::Published
+            | Self::AlreadyPublished
             | Self::Archived
             | Self::AlreadyArchived
             | Self::EmptyBatch

@@ -25,7 +25,7 @@ impl RequestLog {
     /// The response to the sender. The response never says why verification failed, nor which internal part failed.
     pub fn response(&self) -> WebhookResponse {
         match &self.outcome {
-            Outcome::Published | Outcome::Spilled(_) => self.success(),
+            Outcome::Published | Outcome::AlreadyPublished | Outcome::Spilled(_) => self.success(),
             // A provider of events gets the same response whether its webhooks are published or archived.
             Outcome::Archived | Outcome::AlreadyArchived | Outcome::EmptyBatch
                 if !self.provider.sends_batches() =>

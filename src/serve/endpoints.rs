@@ -78,6 +78,7 @@ impl WebhookEndpoints {
                 overflow_store: None,
                 spill_queue: None,
                 archive: provider.sends_batches().then(|| archive.clone()),
+                repeat_window: None,
             };
             Arc::new(WebhookEndpoint { handler, secret, has_development_secret: configured.is_none() })
         };

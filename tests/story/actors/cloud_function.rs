@@ -51,6 +51,7 @@ impl CloudFunction {
                 overflow_store: None,
                 spill_queue: None,
                 archive: None,
+                repeat_window: None,
             }],
             public_url: None,
             function_name: "function".into(),
