@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::event::Event;
 use crate::providers::Provider;
 
-/// Maximum number of webhooks that a window contains; about 600 kB.
-const MAX_WEBHOOKS: usize = 10_000;
+/// Maximum number of webhooks that the window of a provider contains, in about 400 kB.
+const MAX_WEBHOOKS: usize = 7_000;
 
 /// Identifies a webhook: a hash of the provider, the delivery id and the body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -62,7 +62,7 @@ impl Send {
             .transpose()
             .map_err(|error| format!("--data {error}"))?
             .map(Into::into);
-        let webhook = TestWebhook { provider, event: self.event.as_deref(), body, url, delivery_id: None };
+        let webhook = TestWebhook { provider, event: self.event.as_deref(), body, url, recorded: None };
         let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now())?;
         if self.stdout {
             output::print_line(&curl_command(&signed));

@@ -281,10 +281,13 @@ impl UnsignedHandshake {
                 HandshakeResponse::json(&json!({ field: format!("{prefix}{mac}") }))
             }
             Handshake::QuerySignature { .. } => {
-                let unreadable = VerificationError::SignatureMismatch;
-                let secret = secret.ok_or(unreadable)?;
-                let key = super::KeyFormat::Sha1OfPrivateKey.keys(secret).next().ok_or(unreadable)?;
-                let public_key = secret.expose().split(|byte| *byte == b'|').next().unwrap_or_default();
+                let mut lines = secret.iter().flat_map(|secret| secret.expose().split(|byte| *byte == b'\n'));
+                let first_key = lines.find_map(|line| {
+                    let key = super::KeyFormat::Sha1OfPrivateKey.keys(&Secret::new(line)).next()?;
+                    let public_key = line.split(|byte| *byte == b'|').next()?.trim_ascii();
+                    Some((public_key, key))
+                });
+                let (public_key, key) = first_key.ok_or(VerificationError::SignatureMismatch)?;
                 let signature = hex::encode(Algorithm::HmacSha1.compute(&key, &[Bytes::from(challenge)]));
                 HandshakeResponse::text(format!("{}|{signature}", String::from_utf8_lossy(public_key)))
             }

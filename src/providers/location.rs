@@ -46,7 +46,7 @@ impl FieldLocation {
     }
 
     /// The headers from which the value is read.
-    pub(super) fn headers(self) -> Vec<&'static str> {
+    pub fn headers(self) -> Vec<&'static str> {
         match self {
             Self::Header(name) => vec![name],
             Self::Joined(locations) | Self::FirstOf(locations) => {

@@ -74,7 +74,7 @@ impl UnverifiedWebhook {
 /// body, so this avoids parsing a long body twice.
 ///
 /// If `body` is an object, `{` and the text from a field's name to the end of `body` are an object too, and if that field were in
-/// a nested value, one `}` would be left over. A name after `,` begins with a quote and not with the end of another text.
+/// a nested value, one `}` would be left over. `,"name":` never occurs inside a JSON string, because a quote is escaped there.
 fn find_near_end(body: &[u8], pointer: &str) -> Option<String> {
     let name = format!(",\"{}\":", pointer.strip_prefix('/')?);
     let start = memchr::memmem::rfind(body, name.as_bytes())? + 1;

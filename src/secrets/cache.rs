@@ -250,7 +250,7 @@ impl<S: SecretStore> SigningSecrets for CachedSecrets<S> {
     async fn store_if_absent(&self, transmitted: &Secret) -> Result<bool, SecretError> {
         match self.current().await {
             Ok(_) => Ok(false),
-            Err(SecretError::Missing) => self.store.store_first_version(transmitted).await.map(|()| true),
+            Err(SecretError::Missing) => self.store.store_first_version(transmitted).await,
             Err(error) => Err(error),
         }
     }
@@ -300,9 +300,12 @@ mod tests {
             Ok(self.versions.lock().unwrap().get(usize::from(stage == VersionStage::Previous)).cloned())
         }
 
-        async fn store_first_version(&self, secret: &Secret) -> Result<(), SecretError> {
-            self.rotate(std::str::from_utf8(secret.expose()).unwrap());
-            Ok(())
+        async fn store_first_version(&self, secret: &Secret) -> Result<bool, SecretError> {
+            let is_first = self.versions.lock().unwrap().is_empty();
+            if is_first {
+                self.rotate(std::str::from_utf8(secret.expose()).unwrap());
+            }
+            Ok(is_first)
         }
     }
 
@@ -335,7 +338,9 @@ mod tests {
         store.set_unavailable(true);
         assert!(secrets.store_if_absent(&Secret::new("guess")).await.is_err());
         store.set_unavailable(false);
-        assert!(secrets.store_if_absent(&Secret::new("first")).await.unwrap());
+        let (first, concurrent) = (Secret::new("first"), Secret::new("concurrent"));
+        let stored = tokio::join!(secrets.store_if_absent(&first), secrets.store_if_absent(&concurrent));
+        assert_eq!((stored.0.unwrap(), stored.1.unwrap()), (true, false), "only one of two is stored");
         assert!(!secrets.store_if_absent(&Secret::new("second")).await.unwrap());
         assert_eq!(secrets.current().await.unwrap().id, "first");
         let fetches = store.fetches();

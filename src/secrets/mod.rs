@@ -102,6 +102,6 @@ pub trait SecretStore: Send + Sync + 'static {
         stage: VersionStage,
     ) -> impl Future<Output = Result<Option<SecretVersion>, SecretError>> + Send;
 
-    /// Stores the first version. Changes nothing if a caller stored a first version before.
-    fn store_first_version(&self, secret: &Secret) -> impl Future<Output = Result<(), SecretError>> + Send;
+    /// Stores the first version. Returns false, and changes nothing, if another first version was stored before.
+    fn store_first_version(&self, secret: &Secret) -> impl Future<Output = Result<bool, SecretError>> + Send;
 }

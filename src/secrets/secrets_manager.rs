@@ -66,15 +66,15 @@ impl SecretStore for SecretsManager {
         }
     }
 
-    async fn store_first_version(&self, secret: &Secret) -> Result<(), SecretError> {
+    async fn store_first_version(&self, secret: &Secret) -> Result<bool, SecretError> {
         let value = String::from_utf8(secret.expose().to_vec())
             .map_err(|_| SecretError::Unreadable("the provider's secret is not UTF-8".into()))?;
         let request = self.client.put_secret_value().secret_id(&self.arn).secret_string(value);
         match request.client_request_token(FIRST_VERSION_TOKEN).send().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(error) => match error.code() {
                 // Another request stored a different first version.
-                Some("ResourceExistsException") => Ok(()),
+                Some("ResourceExistsException") => Ok(false),
                 code => Err(classify_error(code, &error)),
             },
         }

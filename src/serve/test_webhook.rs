@@ -21,9 +21,17 @@ pub struct TestWebhook<'a> {
     pub event: Option<&'a str>,
     /// The request body; `None` for the provider's sample.
     pub body: Option<Bytes>,
-    /// The delivery id, for a provider that sends it in a header; `None` for a new one.
-    pub delivery_id: Option<&'a str>,
+    /// The origin of the body; `None` for a new webhook.
+    pub recorded: Option<RecordedWebhook<'a>>,
     pub url: RequestUrl,
+}
+
+/// What the log contains of a webhook besides its body and its type.
+#[derive(Clone, Copy)]
+pub struct RecordedWebhook<'a> {
+    /// The id that the provider assigned, or, if there is none, the event's.
+    pub delivery_id: &'a str,
+    pub time: Timestamp,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +49,8 @@ pub enum SendError {
     Unsignable { title: &'static str, error: VerificationError },
     #[error("no response from {url}: {error}")]
     NoResponse { url: String, error: String },
+    #[error("cannot send this webhook: {0}")]
+    InvalidRequest(String),
 }
 
 impl<'a> TestWebhook<'a> {
@@ -49,7 +59,7 @@ impl<'a> TestWebhook<'a> {
         provider: &'static Provider,
         event_type: &'a str,
         detail: &str,
-        delivery_id: Option<&'a str>,
+        recorded: RecordedWebhook<'a>,
         url: RequestUrl,
     ) -> Self {
         let has_type_header = provider.event_type.and_then(FieldLocation::first_header).is_some();
@@ -57,7 +67,7 @@ impl<'a> TestWebhook<'a> {
             provider,
             event: has_type_header.then_some(event_type),
             body: Some(provider.body_with_event(event_type, detail).into()),
-            delivery_id,
+            recorded: Some(recorded),
             url,
         }
     }
@@ -82,8 +92,12 @@ impl<'a> TestWebhook<'a> {
                 body.into()
             }
         };
+        let time_headers = provider.event_time.map_or_else(Vec::new, FieldLocation::headers);
         for (name, value) in sample.headers {
-            request.add_header(name, *value);
+            match self.recorded.filter(|_| time_headers.contains(name)) {
+                Some(recorded) => request.add_header(name, same_format(value, recorded.time)),
+                None => request.add_header(name, *value),
+            }
         }
         if let Some(name) = provider.event_type.and_then(FieldLocation::first_header) {
             let event = self.event.unwrap_or(sample.event_type);
@@ -97,7 +111,10 @@ impl<'a> TestWebhook<'a> {
         }
         if let Some(name) = provider.delivery_id.and_then(FieldLocation::first_header) {
             let new_id = || uuid::Uuid::new_v4().to_string();
-            request.add_header(name, self.delivery_id.map_or_else(new_id, str::to_owned));
+            request.add_header(
+                name,
+                self.recorded.map_or_else(new_id, |recorded| recorded.delivery_id.to_owned()),
+            );
         }
         if request.header("content-type").is_none() {
             request.add_header("content-type", provider.body_format.media_type_of(&request.body));
@@ -171,17 +188,33 @@ impl WebhookSender {
     /// Sends `signed` and returns the status and the text of the response.
     pub async fn send(&self, signed: WebhookRequest) -> Result<(u16, String), SendError> {
         let url = signed.url.to_string();
-        let no_response = |error: reqwest::Error| SendError::NoResponse {
-            url: url.clone(),
-            error: error_chain(&error.without_url()),
-        };
+        let response = self.response(signed).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(|error| send_error(&url, error))?))
+    }
+
+    /// Sends `signed` and returns the status of the response, whose body is not read.
+    pub async fn send_for_status(&self, signed: WebhookRequest) -> Result<u16, SendError> {
+        Ok(self.response(signed).await?.status().as_u16())
+    }
+
+    async fn response(&self, signed: WebhookRequest) -> Result<reqwest::Response, SendError> {
+        let url = signed.url.to_string();
         let mut request = self.0.post(&url).body(signed.body);
         for (name, value) in signed.headers {
             request = request.header(name, value);
         }
-        let response = request.send().await.map_err(no_response)?;
-        let status = response.status().as_u16();
-        Ok((status, response.text().await.map_err(no_response)?))
+        request.send().await.map_err(|error| send_error(&url, error))
+    }
+}
+
+fn send_error(url: &str, error: reqwest::Error) -> SendError {
+    let is_invalid = error.is_builder();
+    let error = error_chain(&error.without_url());
+    if is_invalid {
+        SendError::InvalidRequest(error)
+    } else {
+        SendError::NoResponse { url: url.to_owned(), error }
     }
 }
 

@@ -58,7 +58,10 @@ async fn every_front_door_gets_its_own_response_format() {
     let event_type = name("push");
     let queue = Queue::for_rule("default", &json!({"source": ["github.com"], "detail-type": [event_type]}));
     tokio::task::spawn_blocking(move || {
-        let function = RunningFunction::start_bridge("github", &secret_arn);
+        // The test sends a webhook several times and waits for each event.
+        let variables =
+            [("PROVIDER", "github"), ("WEBHOOK_SECRET_ARN", &secret_arn), ("REPEAT_WINDOW_SECONDS", "0")];
+        let function = RunningFunction::start_bridge_with(&variables);
         let invoke = |event: &Value| -> Value {
             let response = function.invoke(event, SystemTime::now() + Duration::from_secs(8));
             serde_json::from_slice(&response.read_to_end()).unwrap()

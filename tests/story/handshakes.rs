@@ -1,16 +1,14 @@
 //! Requests through the handler of a provider: handshakes are answered as documented and never published.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hookbridge::bridge::{Outcome, WebhookHandler};
 use hookbridge::providers::{self, Provider, WebhookRequest};
 use hookbridge::secrets::{Secret, StaticSecret};
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::actors::aws::{aws, name};
 use crate::actors::dispatch_harness::RecordingBus;
-use crate::actors::front_door::{FrontDoor, Request};
 use crate::actors::runtime_api::RunningFunction;
 use crate::actors::samples::{now, secret_of, signed_sample};
 
@@ -317,13 +315,7 @@ async fn the_function_stores_the_first_secret_that_a_handshake_transmits() {
         };
         let function = RunningFunction::start_bridge("notion", arn);
         let post = |headers: &[(&str, &str)], body: &str| {
-            let headers = [&[("Content-Type", "application/json")], headers].concat();
-            let request =
-                Request { method: "POST", path: "/", query: "", headers: &headers, body: body.as_bytes() };
-            let event = FrontDoor::FunctionUrl.event(&request);
-            let response = function.invoke(&event, SystemTime::now() + Duration::from_secs(8));
-            let response: Value = serde_json::from_slice(&response.read_to_end()).unwrap();
-            FrontDoor::FunctionUrl.read_response(&response).0
+            function.post("/", &[&[("Content-Type", "application/json")], headers].concat(), body).0
         };
         let notion = providers::find_provider("notion").unwrap();
         let post_event = |secret: &str| {
@@ -347,16 +339,22 @@ async fn the_function_stores_the_first_secret_that_a_handshake_transmits() {
     .unwrap();
 }
 
-/// Anyone can have Braintree's challenge signed, so its answer must not be an event's signature.
+/// Anyone can have a challenge of Braintree signed, so its answer must not be an event's signature.
 #[tokio::test]
 async fn a_signed_challenge_of_braintree_is_no_event() {
     let braintree = providers::find_provider("braintree").unwrap();
-    let signature = "integration_public_key%7Cd9b899556c966b3f06945ec21311865d35df3ce4";
-    let body = format!("bt_signature={signature}&bt_payload=20f9f8ed05f77439fe955c977e4c8a53");
+    let secret = "no key\npublic|private";
+    // As base64, this challenge is a text.
+    let challenge = "a0ca".repeat(5);
+    let url = format!("https://hooks.example/?bt_challenge={challenge}").parse().unwrap();
+    let request = WebhookRequest { method: "GET".parse().unwrap(), ..WebhookRequest::post(url, "") };
+    let (_, answer) = handle(braintree, secret, &request).await;
+    let signature = answer.lines().last().unwrap();
+    assert!(signature.starts_with("public|"), "{answer}");
+    let body = format!("bt_signature={}&bt_payload={challenge}", signature.replace('|', "%7C"));
     let mut request = WebhookRequest::post("https://hooks.example/".parse().unwrap(), body);
     request.add_header("content-type", "application/x-www-form-urlencoded");
-    let (outcome, answer) =
-        handle(braintree, "integration_public_key|integration_private_key", &request).await;
+    let (outcome, answer) = handle(braintree, secret, &request).await;
     assert!(matches!(outcome, Outcome::TranslationFailed(_)), "{answer}");
     assert!(answer.starts_with("400"), "{answer}");
 }

@@ -38,6 +38,7 @@ mod properties;
 mod provider_sdks;
 mod provider_stacks;
 mod published_vectors;
+mod redrive_command;
 mod repeats;
 mod replay;
 mod scripts;

@@ -49,7 +49,7 @@ fn any_body(min_length: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn sign(provider: &'static Provider, secret: &[u8], url: RequestUrl, body: Vec<u8>) -> WebhookRequest {
-    let webhook = TestWebhook { provider, event: None, body: Some(body.into()), url, delivery_id: None };
+    let webhook = TestWebhook { provider, event: None, body: Some(body.into()), url, recorded: None };
     webhook.sign(&Secret::new(secret), now()).unwrap()
 }
 

@@ -117,7 +117,7 @@ fn every_sample_verifies_with_an_independent_implementation() {
             let url = format!("https://hooks.example/in/{}", provider.name).parse().unwrap();
             let event = provider.event_type.is_some() && provider.name != "twilio";
             let event = event.then_some(sample.event_type);
-            let webhook = TestWebhook { provider, event, body: None, url, delivery_id: None };
+            let webhook = TestWebhook { provider, event, body: None, url, recorded: None };
             let signing = Secret::new(secret.signing.as_str());
             let signed = webhook.sign(&signing, jiff::Timestamp::now()).unwrap();
             let headers: serde_json::Map<String, Value> =

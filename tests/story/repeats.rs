@@ -1,14 +1,11 @@
 //! Webhooks that a provider sends again soon.
 
-use std::time::{Duration, SystemTime};
-
 use hookbridge::providers::{self, WebhookRequest};
 use hookbridge::secrets::Secret;
 use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, endpoint, name, secret};
 use crate::actors::fault_proxy::{Fault, FaultProxy};
-use crate::actors::front_door::{FrontDoor, Request};
 use crate::actors::runtime_api::RunningFunction;
 use crate::actors::wait_until;
 
@@ -26,12 +23,7 @@ fn post(function: &RunningFunction, event_type: &str, id: &str, body: &str) -> (
         ("X-GitHub-Delivery", id),
         ("X-Hub-Signature-256", signature.as_str()),
     ];
-    let request = Request { method: "POST", path: "/", query: "", headers: &headers, body: body.as_bytes() };
-    let event = FrontDoor::FunctionUrl.event(&request);
-    let response = function.invoke(&event, SystemTime::now() + Duration::from_secs(8));
-    let response: Value = serde_json::from_slice(&response.read_to_end()).unwrap();
-    let (status, _, body) = FrontDoor::FunctionUrl.read_response(&response);
-    (status, body)
+    function.post("/", &headers, body)
 }
 
 /// The outcomes in the log, when it has `count` lines.

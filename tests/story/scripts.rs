@@ -67,7 +67,7 @@ fn deploy_on_a_terminal(stack: &str, secret: &str) -> String {
 fn send_webhook(url: &str, secret: &str) -> u16 {
     let provider = providers::find_provider("github").unwrap();
     let webhook =
-        TestWebhook { provider, event: None, body: None, url: url.parse().unwrap(), delivery_id: None };
+        TestWebhook { provider, event: None, body: None, url: url.parse().unwrap(), recorded: None };
     let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
     let headers: Vec<(&str, &[u8])> =
         signed.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();

@@ -97,6 +97,8 @@ struct Listener {
     forward_to: String,
     checkpoint_file: Option<CheckpointFile>,
     position: Position,
+    /// Whether the position is of the log: `now` is no position before the log has answered.
+    has_position: bool,
     shutdown: watch::Receiver<bool>,
     json: bool,
 }
@@ -120,6 +122,7 @@ impl Listen {
         let checkpoint_file =
             self.state.as_deref().map(|path| CheckpointFile::new(path, self.log.to_string()));
         let checkpoint = checkpoint_file.as_ref().map(CheckpointFile::read).transpose()?.flatten();
+        let has_position = checkpoint.is_some();
         let position = checkpoint.unwrap_or(Position { cursor: self.after, last_event_id: None });
         let mut listener = Listener {
             client,
@@ -127,12 +130,13 @@ impl Listen {
             forward_to: self.forward_to,
             checkpoint_file,
             position,
+            has_position,
             shutdown,
             json: self.json,
         };
         info!("listening to {}; forwarding to {}", self.log.from, listener.forward_to);
         listener.follow().await?;
-        if listener.checkpoint_file.is_none() {
+        if listener.checkpoint_file.is_none() && listener.has_position {
             info!("to continue, add --after {}", listener.position.cursor);
         }
         Ok(())
@@ -173,7 +177,7 @@ impl Listener {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.save(true)
+        if self.has_position { self.save(true) } else { Ok(()) }
     }
 
     /// Forwards the events of a page that were not forwarded before. Returns false if the command was stopped meanwhile.
@@ -195,6 +199,7 @@ impl Listener {
             self.save(false)?;
         }
         self.position = Position { cursor: page.cursor.clone(), last_event_id: None };
+        self.has_position = true;
         self.save(!page.data.is_empty())?;
         Ok(true)
     }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::ListenError;
 use crate::providers::{Provider, RequestUrl, WebhookRequest};
 use crate::secrets::Secret;
-use crate::serve::test_webhook::{SendError, TestWebhook, WebhookSender};
+use crate::serve::test_webhook::{RecordedWebhook, SendError, TestWebhook, WebhookSender};
 
 /// An event of the log, as far as the command reads it.
 #[derive(Deserialize)]
@@ -15,6 +15,7 @@ pub(super) struct RecordedEvent<'a> {
     pub(super) id: String,
     #[serde(rename = "detail-type")]
     pub(super) event_type: String,
+    time: Timestamp,
     #[serde(default)]
     pub(super) resources: Vec<String>,
     #[serde(borrow)]
@@ -62,13 +63,14 @@ impl Target {
             RequestFormat::Webhook(provider, secret) => {
                 let id = event.resources.iter().find_map(|urn| provider.delivery_id_from_urn(urn));
                 // The events of one webhook have its id and a number.
-                let id = id.and_then(|id| id.split('#').next());
+                let id = id.and_then(|id| id.split('#').next()).unwrap_or(&event.id);
+                let recorded = RecordedWebhook { delivery_id: id, time: event.time };
                 let detail = event.detail.get();
                 let webhook =
-                    TestWebhook::with_event(provider, &event.event_type, detail, id, self.url.clone());
+                    TestWebhook::with_event(provider, &event.event_type, detail, recorded, self.url.clone());
                 webhook.sign(secret, Timestamp::now())?
             }
         };
-        self.sender.send(request).await.map(|(status, _)| status)
+        self.sender.send_for_status(request).await
     }
 }

@@ -6,7 +6,9 @@ use super::{Encoding, ParsedSignature, SignatureFormat, SignatureValue, SigningI
 use crate::providers::{Form, RawWebhook};
 
 /// Maximum number of signatures: one for each of the account's keys.
-const MAX_SIGNATURES: usize = 10;
+const MAX_SIGNATURES: usize = 1000;
+/// Maximum number of fields of an unverified form.
+const MAX_FIELDS: usize = 100;
 
 /// A scheme with signatures in a form. Each signature follows the name of its key and `|`; `&` separates several.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ impl FormSignature {
         if !webhook.is_form() {
             return Err(VerificationError::BodyNotSigned);
         }
-        let form = Form::parse(webhook.body());
+        let form = Form::parse_bounded(webhook.body(), MAX_FIELDS).ok_or(VerificationError::BodyNotSigned)?;
         let field = form.get(self.signature_field).ok_or(VerificationError::MissingSignature)?;
         let field = std::str::from_utf8(field).map_err(|_| VerificationError::MalformedSignature)?;
         let content = form.get(self.signed_field).ok_or(VerificationError::BodyNotSigned)?;
@@ -42,14 +44,19 @@ impl FormSignature {
         Ok(ParsedSignature::one(signatures, SigningInput(vec![vec![content], with_line_break])))
     }
 
-    /// Replaces the signature of a form, which must be its first field.
+    /// Adds the signature to a form, as its first field, and removes the field that it replaces.
     #[cfg(feature = "command")]
     pub(super) fn sign(&self, body: &[u8], key_name: &str, key: &[u8]) -> Option<Vec<u8>> {
         let form = Form::parse(body);
         let content = Bytes::copy_from_slice(form.get(self.signed_field)?);
         let signature = Encoding::Hex.encode(&self.format.algorithm.compute(key, &[content]));
-        let rest = body.splitn(2, |byte| *byte == b'&').nth(1)?;
-        let start = format!("{}={key_name}%7C{signature}&", self.signature_field);
-        Some([start.as_bytes(), rest].concat())
+        let mut signed = format!("{}={key_name}%7C{signature}", self.signature_field).into_bytes();
+        let replaced = format!("{}=", self.signature_field);
+        for field in body.split(|byte| *byte == b'&').filter(|field| !field.starts_with(replaced.as_bytes()))
+        {
+            signed.push(b'&');
+            signed.extend_from_slice(field);
+        }
+        Some(signed)
     }
 }

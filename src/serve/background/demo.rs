@@ -74,7 +74,7 @@ impl Demo<'_> {
         };
         // The webhook is signed for the public URL, but sent to this machine.
         let url = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
-        let webhook = TestWebhook { provider, event: None, body: None, url, delivery_id: None };
+        let webhook = TestWebhook { provider, event: None, body: None, url, recorded: None };
         let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
         let sender = WebhookSender::new(&local_url).map_err(|error| error.to_string())?;
         let url = RequestUrl { query: signed.url.query.clone(), ..local_url };

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use super::front_door::{FrontDoor, Request};
+
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running function; killed when dropped.
@@ -78,6 +80,16 @@ impl RunningFunction {
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ];
         Self::start(env!("CARGO_BIN_EXE_bridge"), &[&environment[..], variables].concat())
+    }
+
+    /// Sends a POST to the function `bridge` through its Function URL, and returns the status and the body of the response.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> (u64, String) {
+        let request = Request { method: "POST", path, query: "", headers, body: body.as_bytes() };
+        let event = FrontDoor::FunctionUrl.event(&request);
+        let response = self.invoke(&event, SystemTime::now() + Duration::from_secs(8));
+        let response: Value = serde_json::from_slice(&response.read_to_end()).unwrap();
+        let (status, _, body) = FrontDoor::FunctionUrl.read_response(&response);
+        (status, body)
     }
 
     /// Invokes the function, and returns when the response begins.

@@ -27,7 +27,7 @@ pub fn signed_sample(
     time: Timestamp,
 ) -> WebhookRequest {
     let event = (provider.event_type.is_some() && provider.name != "twilio").then_some(sample.event_type);
-    let webhook = TestWebhook { provider, event, body: None, url: url(provider), delivery_id: None };
+    let webhook = TestWebhook { provider, event, body: None, url: url(provider), recorded: None };
     webhook.sign(&Secret::new(secret.signing.as_str()), time).unwrap()
 }
 

@@ -101,7 +101,7 @@ impl Stack {
             event,
             body: Some(body.to_owned().into()),
             url: signed_url,
-            delivery_id: None,
+            recorded: None,
         };
         let signed = webhook.sign(&Secret::new(secret), jiff::Timestamp::now()).unwrap();
         let headers: Vec<(&str, &[u8])> =

@@ -21,7 +21,7 @@ pub const ASANA: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The handshake is not signed, so the function stores the secret of whoever sends it first. Compare it with the secret that Asana's API returned.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The handshake is not signed, so the function stores the secret of the first handshake, from any sender. Compare it with the secret that Asana's API returned.",
     ),
     handshakes: &[Handshake::HeaderEcho { header: "x-hook-secret" }],
     split: Some("/events"),

@@ -23,7 +23,7 @@ pub const NOTION: Provider = Provider {
         ..HeaderSignature::HMAC_SHA256
     }),
     weakness: Some(
-        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The first request is not authenticated, so the function stores the token of whoever sends it first. Notion accepts only its own token: if it rejects the stored one, delete the stack and deploy it again.",
+        "An attacker can replay a recorded webhook at any time, because the signature has no timestamp. The first request is not authenticated, so the function stores the token of the first request, from any sender. Notion accepts only its own token: if it rejects the stored one, delete the stack and deploy it again.",
     ),
     handshakes: &[Handshake::SecretInBody { field: "verification_token" }],
     event_type: Some(FieldLocation::Body("/type")),

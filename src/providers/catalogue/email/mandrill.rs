@@ -12,6 +12,9 @@ use crate::providers::{
     VerificationError,
 };
 
+/// Maximum number of fields of an unverified form. Mandrill sends one field.
+const MAX_FIELDS: usize = 100;
+
 /// Mandrill signs the URL as configured, followed by the name and the value of each form field in
 /// alphabetical order, with HMAC-SHA1, and sends the signature in base64 in `X-Mandrill-Signature`. The
 /// form's only field, `mandrill_events`, is a JSON array of up to 1,000 events. Events have no id: `_id` is
@@ -63,7 +66,8 @@ fn form_signing_input(webhook: &RawWebhook, _timestamp: &str) -> Result<SigningI
     if !webhook.is_form() {
         return Err(VerificationError::BodyNotSigned);
     }
-    let form = Bytes::from(Form::parse(webhook.body()).sorted_text());
+    let form = Form::parse_bounded(webhook.body(), MAX_FIELDS).ok_or(VerificationError::BodyNotSigned)?;
+    let form = Bytes::from(form.sorted_text());
     let urls = webhook.urls().map(|url| vec![Bytes::from(url.to_string()), form.clone()]);
     Ok(SigningInput(urls.collect()))
 }

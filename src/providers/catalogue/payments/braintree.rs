@@ -81,6 +81,7 @@ fn parse_details(webhook: &VerifiedWebhook) -> Result<Details, TranslationError>
         .collect();
     let xml =
         BASE64.decode(base64).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)?;
+    // Anyone can have hex digits signed as a challenge. Their base64 never decodes to a text that begins with `<`.
     if !xml.trim_start().starts_with('<') {
         return Err(invalid());
     }
