@@ -37,7 +37,7 @@ pub enum BodyFormat {
         /// Writes a body with this `Detail`.
         #[cfg(feature = "command")]
         write: fn(&str) -> String,
-        /// What the `Detail` contains, as a sentence for operators.
+        /// The content of the `Detail`, as a sentence for operators.
         detail: &'static str,
     },
 }

@@ -26,7 +26,7 @@ pub struct TestWebhook<'a> {
     pub url: RequestUrl,
 }
 
-/// What the log contains of a webhook besides its body and its type.
+/// The parts of a recorded webhook besides its body and its type.
 #[derive(Clone, Copy)]
 pub struct RecordedWebhook<'a> {
     /// The id that the provider assigned, or, if there is none, the event's.

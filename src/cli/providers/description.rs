@@ -182,7 +182,7 @@ fn code_list(texts: &[&str], separator: &str) -> String {
     texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(separator)
 }
 
-/// What happens to a secret that a provider transmits in a handshake.
+/// The use of a secret that a provider transmits in a handshake.
 const STORED_SECRET: &str = " If the stack's secret has no value, the function stores this value. `hookbridge serve` prints it on a terminal; restart `serve` with it as the secret. No log contains it.";
 
 pub(super) fn describe_handshake(handshake: &Handshake) -> String {
