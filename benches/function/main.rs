@@ -39,6 +39,9 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// The delivery id of the webhook of [`event`].
+const DELIVERY_ID: &str = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+
 /// A Function URL event with a GitHub webhook of 10 KB.
 fn event() -> String {
     let body = format!(r#"{{"ref":"refs/heads/main","commits":"{}"}}"#, "0123456789abcdef".repeat(640));
@@ -54,7 +57,7 @@ fn event() -> String {
         "headers": {
             "content-type": "application/json",
             "user-agent": "GitHub-Hookshot/044aadd",
-            "x-github-delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958",
+            "x-github-delivery": DELIVERY_ID,
             "x-github-event": "push",
             "x-hub-signature-256": signature,
         },

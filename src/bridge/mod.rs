@@ -44,7 +44,7 @@ use crate::providers::{
     Provider, RawWebhook, UnsignedHandshake, UnverifiedWebhook, VerificationError, VerifiedWebhook,
 };
 use crate::secrets::{SecretError, SigningSecrets};
-use repeats::Fingerprint;
+use repeats::{BodyHash, DeliveryKey};
 
 /// Handles the webhooks of one provider: verifies each, then publishes its event or archives it.
 pub struct WebhookHandler<S, B> {
@@ -148,27 +148,28 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 self.archive_webhook(&verified, id, deadline).await
             }
             None => {
-                let window = self.repeat_window.as_ref();
-                let fingerprint = window.and_then(|window| {
-                    Some((window, Fingerprint::new(self.provider, first, verified.body())?))
-                });
-                if fingerprint.is_some_and(|(window, webhook)| window.contains(webhook)) {
+                let repeatable = self.repeat_window.as_ref().zip(DeliveryKey::new(self.provider, first));
+                if repeatable.is_some_and(|(window, key)| window.contains(key, verified.body())) {
                     return Outcome::AlreadyPublished;
                 }
+                let body = verified.body().clone();
                 // Free the headers and the URL before waiting for the bus.
                 drop(verified);
                 let trace_header = trace_header.filter(|header| header.len() <= MAX_TRACE_HEADER_BYTES);
                 for event in &mut events {
                     event.trace_header = trace_header.map(str::to_owned);
                 }
-                let outcome = match <[Event; 1]>::try_from(events) {
-                    Ok([event]) => self.publish_event(event, deadline).await,
-                    Err(events) => Box::pin(self.publish_events(events, deadline)).await,
+                let publish = async {
+                    match <[Event; 1]>::try_from(events) {
+                        Ok([event]) => self.publish_event(event, deadline).await,
+                        Err(events) => Box::pin(self.publish_events(events, deadline)).await,
+                    }
                 };
-                if let Some((window, webhook)) = fingerprint
-                    && matches!(outcome, Outcome::Published | Outcome::Spilled(_))
-                {
-                    window.insert(webhook);
+                let Some((window, key)) = repeatable else { return publish.await };
+                // `join!` polls `publish` first, so the body is hashed while the bus processes the request.
+                let (outcome, body_hash) = tokio::join!(publish, async move { BodyHash::new(&body) });
+                if matches!(outcome, Outcome::Published | Outcome::Spilled(_)) {
+                    window.insert(key, body_hash);
                 }
                 outcome
             }

@@ -2,7 +2,7 @@
 //!
 //! EventBridge's classic bus does not recognise a repeated event, so the handler does, for a few minutes and within one process.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,25 +12,37 @@ use tokio::time::Instant;
 use crate::event::Event;
 use crate::providers::Provider;
 
-/// Maximum number of webhooks that the window of a provider contains, in about 400 kB.
+/// Maximum number of webhooks that the window of a provider contains, in about 550 kB.
 const MAX_WEBHOOKS: usize = 7_000;
 
-/// Identifies a webhook: a hash of the provider, the delivery id and the body.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Fingerprint([u8; 16]);
+/// The hash of a webhook's body. A delivery id alone does not identify a webhook, because most signatures do not cover it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct BodyHash([u8; 16]);
 
-impl Fingerprint {
-    /// The fingerprint of a webhook whose first event is `event`; `None` if the provider sent no id. An id alone does not identify a
-    /// webhook, because most signatures do not cover it.
-    pub(super) fn new(provider: &Provider, event: &Event, body: &[u8]) -> Option<Self> {
-        let urn = event.resources.iter().find(|urn| provider.delivery_id_from_urn(urn).is_some())?;
-        let mut hash = Sha256::new();
-        hash.update(urn.as_bytes());
-        // No URN contains a line break.
-        hash.update(b"\n");
-        hash.update(body);
-        hash.finalize().first_chunk().copied().map(Self)
+impl BodyHash {
+    pub(super) fn new(body: &[u8]) -> Self {
+        Self(short_hash(body))
     }
+}
+
+/// The hash of a provider and a delivery id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct DeliveryKey([u8; 16]);
+
+impl DeliveryKey {
+    /// The key of a webhook whose first event is `event`; `None` if the provider sent no id.
+    pub(super) fn new(provider: &Provider, event: &Event) -> Option<Self> {
+        let urn = event.resources.iter().find(|urn| provider.delivery_id_from_urn(urn).is_some())?;
+        Some(Self(short_hash(urn.as_bytes())))
+    }
+}
+
+/// The first half of the SHA-256 hash of `bytes`.
+fn short_hash(bytes: &[u8]) -> [u8; 16] {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    half
 }
 
 /// The webhooks that were published in the last minutes.
@@ -41,9 +53,9 @@ pub struct RepeatWindow {
 
 #[derive(Default)]
 struct Published {
-    fingerprints: HashSet<Fingerprint>,
-    /// The same fingerprints, the oldest first.
-    queue: VecDeque<(Instant, Fingerprint)>,
+    webhooks: HashMap<DeliveryKey, BodyHash>,
+    /// The keys of `webhooks`, the oldest first.
+    queue: VecDeque<(Instant, DeliveryKey)>,
 }
 
 impl RepeatWindow {
@@ -52,18 +64,22 @@ impl RepeatWindow {
         (!length.is_zero()).then(|| Self { length, published: Mutex::default() })
     }
 
-    /// Whether the webhook was published within the window.
-    pub(super) fn contains(&self, webhook: Fingerprint) -> bool {
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        published.remove_while(|time| time.elapsed() >= self.length);
-        published.fingerprints.contains(&webhook)
+    /// Whether a webhook with this key and this body was published within the window. Hashes the body only if the key was.
+    pub(super) fn contains(&self, key: DeliveryKey, body: &[u8]) -> bool {
+        let published_hash = {
+            let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+            published.remove_while(|time| time.elapsed() >= self.length);
+            published.webhooks.get(&key).copied()
+        };
+        published_hash.is_some_and(|hash| hash == BodyHash::new(body))
     }
 
-    /// Adds a webhook that was published now. If the window is full, it forgets the oldest webhook.
-    pub(super) fn insert(&self, webhook: Fingerprint) {
+    /// Adds a webhook that was published now. If the window is full, it forgets the oldest webhook; if it contains the key with
+    /// another body, it forgets that body.
+    pub(super) fn insert(&self, key: DeliveryKey, body: BodyHash) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-        if published.fingerprints.insert(webhook) {
-            published.queue.push_back((Instant::now(), webhook));
+        if published.webhooks.insert(key, body).is_none() {
+            published.queue.push_back((Instant::now(), key));
         }
         let excess = published.queue.len().saturating_sub(MAX_WEBHOOKS);
         let mut removed = 0;
@@ -77,8 +93,8 @@ impl RepeatWindow {
 impl Published {
     /// Removes the oldest webhooks for as long as `condition` holds for their times.
     fn remove_while(&mut self, mut condition: impl FnMut(Instant) -> bool) {
-        while let Some((_, webhook)) = self.queue.pop_front_if(|(time, _)| condition(*time)) {
-            self.fingerprints.remove(&webhook);
+        while let Some((_, key)) = self.queue.pop_front_if(|(time, _)| condition(*time)) {
+            self.webhooks.remove(&key);
         }
     }
 }
@@ -90,7 +106,7 @@ mod tests {
     use crate::event::Detail;
     use crate::providers::find_provider;
 
-    fn fingerprint(id: &str, body: &[u8]) -> Option<Fingerprint> {
+    fn key(id: &str) -> Option<DeliveryKey> {
         let event = Event {
             source: "github.com".into(),
             detail_type: "push".into(),
@@ -99,34 +115,37 @@ mod tests {
             detail: Detail::parse(b"{}").unwrap(),
             trace_header: None,
         };
-        Fingerprint::new(find_provider("github").unwrap(), &event, body)
+        DeliveryKey::new(find_provider("github").unwrap(), &event)
     }
 
     #[test]
     fn a_webhook_is_identified_by_its_id_and_its_body() {
         let window = RepeatWindow::new(Duration::from_secs(300)).unwrap();
-        let webhook = fingerprint("github:1", b"{}").unwrap();
-        assert!(!window.contains(webhook));
-        window.insert(webhook);
-        assert!(window.contains(webhook));
-        assert!(!window.contains(fingerprint("github:1", b"{ }").unwrap()));
-        assert!(!window.contains(fingerprint("github:2", b"{}").unwrap()));
-        assert!(fingerprint("gitlab:1", b"{}").is_none(), "the webhook has no id of this provider");
+        let first = key("github:1").unwrap();
+        assert!(!window.contains(first, b"{}"));
+        window.insert(first, BodyHash::new(b"{}"));
+        assert!(window.contains(first, b"{}"));
+        assert!(!window.contains(first, b"{ }"));
+        assert!(!window.contains(key("github:2").unwrap(), b"{}"));
+        window.insert(first, BodyHash::new(b"{ }"));
+        assert!(window.contains(first, b"{ }") && !window.contains(first, b"{}"));
+        assert!(key("gitlab:1").is_none(), "the webhook has no id of this provider");
         assert!(RepeatWindow::new(Duration::ZERO).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_window_forgets_old_webhooks_and_is_bounded() {
         let window = RepeatWindow::new(Duration::from_secs(300)).unwrap();
-        let webhook = |n: usize| fingerprint(&format!("github:{n}"), b"{}").unwrap();
-        window.insert(webhook(0));
+        let insert = |n: usize| window.insert(key(&format!("github:{n}")).unwrap(), BodyHash::new(b"{}"));
+        let contains = |n: usize| window.contains(key(&format!("github:{n}")).unwrap(), b"{}");
+        insert(0);
         tokio::time::advance(Duration::from_secs(299)).await;
-        assert!(window.contains(webhook(0)));
-        window.insert(webhook(1));
+        assert!(contains(0));
+        insert(1);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(!window.contains(webhook(0)) && window.contains(webhook(1)));
-        (2..=MAX_WEBHOOKS + 1).for_each(|n| window.insert(webhook(n)));
-        assert!(!window.contains(webhook(1)) && window.contains(webhook(2)));
-        assert_eq!(window.published.lock().unwrap().fingerprints.len(), MAX_WEBHOOKS);
+        assert!(!contains(0) && contains(1));
+        (2..=MAX_WEBHOOKS + 1).for_each(insert);
+        assert!(!contains(1) && contains(2));
+        assert_eq!(window.published.lock().unwrap().webhooks.len(), MAX_WEBHOOKS);
     }
 }

@@ -547,6 +547,7 @@ VERIFIERS: dict[str, Verifier] = {
     "linear": verify_linear,
     "meta": partial(verify_hmac, header="x-hub-signature-256", prefix="sha256="),
     "notion": partial(verify_hmac, header="x-notion-signature", prefix="sha256="),
+    "npm": partial(verify_hmac, header="x-npm-signature", prefix="sha256="),
     "pagerduty": partial(verify_hmac, header="x-pagerduty-signature", prefix="v1=", separator=","),
     "quickbooks": partial(verify_hmac, header="intuit-signature", encoding=to_base64),
     "segment": partial(verify_hmac, header="x-signature", algorithm="sha1"),

@@ -12,7 +12,7 @@ pub mod standard_webhooks;
 use super::Provider;
 
 /// All providers, sorted by name.
-pub const PROVIDERS: [&Provider; 80] = [
+pub const PROVIDERS: [&Provider; 81] = [
     &payments::adyen::ADYEN,
     &content::airtable::AIRTABLE,
     &operations::alertmanager::ALERTMANAGER,
@@ -57,6 +57,7 @@ pub const PROVIDERS: [&Provider; 80] = [
     &content::mux::MUX,
     &code::netlify::NETLIFY,
     &content::notion::NOTION,
+    &code::npm::NPM,
     &identity::okta::OKTA,
     &standard_webhooks::OPENAI,
     &payments::paddle::PADDLE,

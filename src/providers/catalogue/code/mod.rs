@@ -10,4 +10,5 @@ pub mod heroku;
 pub mod jira;
 pub mod linear;
 pub mod netlify;
+pub mod npm;
 pub mod vercel;
