@@ -28,6 +28,7 @@ pub async fn compare(aws: &stub::Aws) {
             spill_queue: None,
             archive: Some(Archive::S3(S3Archive::new(&config, "archive".into(), "raw/".into()))),
             repeat_window: None,
+            event_group: None,
         }],
         public_url: None,
         function_name: "function".into(),

@@ -25,6 +25,7 @@ pub async fn compare(aws: &stub::Aws) {
             spill_queue: None,
             archive: None,
             repeat_window: RepeatWindow::new(Duration::from_secs(300)),
+            event_group: None,
         }],
         public_url: None,
         function_name: "function".into(),

@@ -37,6 +37,7 @@ async fn run() -> Result<(), Error> {
         archive: archive.clone(),
         spill_queue: spill_queue.clone(),
         repeat_window: RepeatWindow::new(environment.repeat_window),
+        event_group: environment.event_group,
     });
     let function = Arc::new(BridgeFunction {
         handlers: handlers.collect(),

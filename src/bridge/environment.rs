@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::archive::parse_s3_location;
+use crate::bus::is_bus_v2;
 use crate::lambda::{EnvironmentError, Variables};
-use crate::providers::{self, GENERIC_SETTINGS, GenericSettings, Provider, PublicUrl};
+use crate::providers::{self, FieldLocation, GENERIC_SETTINGS, GenericSettings, Provider, PublicUrl};
 use crate::secrets::CacheTtls;
 
 /// Default size limit of a `PutEvents` entry, in bytes. EventBridge accepts entries of this size in every region.
@@ -51,6 +52,8 @@ pub struct BridgeEnvironment {
     pub cache_ttls: CacheTtls,
     /// `REPEAT_WINDOW_SECONDS` (default 300): how long a published webhook is not published again; 0 publishes every repetition.
     pub repeat_window: Duration,
+    /// `EVENT_GROUP`: where a webhook states the group of its events, as `header:NAME` or `json:/POINTER`.
+    pub event_group: Option<FieldLocation>,
 }
 
 impl BridgeEnvironment {
@@ -83,10 +86,15 @@ impl BridgeEnvironment {
         }
         let archive = parse_archive(&providers, variables.get("ARCHIVE_URL"))
             .map_err(|problem| invalid("ARCHIVE_URL", problem))?;
+        let bus = variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into());
+        let event_group = variables.get("EVENT_GROUP");
+        let event_group = event_group
+            .map(|text| parse_event_group(&text, &bus).map_err(|problem| invalid("EVENT_GROUP", problem)))
+            .transpose()?;
         let defaults = CacheTtls::default();
         Ok(Self {
             providers,
-            bus: variables.get("EVENT_BUS_NAME").unwrap_or_else(|| "default".into()),
+            bus,
             max_entry_bytes,
             public_url,
             overflow_bucket: variables.get("OVERFLOW_BUCKET"),
@@ -115,6 +123,7 @@ impl BridgeEnvironment {
                 DEFAULT_REPEAT_WINDOW,
                 MAX_REPEAT_WINDOW_SECONDS,
             )?,
+            event_group,
         })
     }
 }
@@ -237,6 +246,22 @@ pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
     limit.ok_or_else(|| format!("'{text}' is not a number of bytes from 1 to {MAX_ENTRY_BYTES}"))
 }
 
+/// Parses the location of the group of an event: `header:NAME` or `json:/POINTER`.
+///
+/// # Errors
+/// When the text is not such a location, or `bus` does not deliver events in groups.
+pub fn parse_event_group(text: &str, bus: &str) -> Result<FieldLocation, String> {
+    if !is_bus_v2(bus) {
+        return Err(format!(
+            "the bus '{bus}' has no event groups; name a bus whose ARN contains event-busv2, or remove the group"
+        ));
+    }
+    match FieldLocation::parse(text.to_owned().leak()) {
+        Some(location @ (FieldLocation::Header(_) | FieldLocation::Body(_))) => Ok(location),
+        _ => Err(format!("'{text}' is not header:NAME or json:/POINTER")),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -280,6 +305,21 @@ mod tests {
         assert!(environment.spill_queue_url.is_some_and(|url| url.ends_with("/spill")));
         assert_eq!(environment.cache_ttls.time_to_live, Duration::from_secs(60));
         assert_eq!(environment.cache_ttls.previous_grace, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_group_needs_a_bus_that_has_groups() {
+        let arn = "arn:aws:events:us-east-1:000000000000:event-busv2/orders/abcdefghij0123456789abcde";
+        let with = |bus, group| {
+            load(&[("EVENT_BUS_NAME", bus), ("EVENT_GROUP", group)])
+                .map(|environment| environment.event_group)
+        };
+        let header = with(arn, "header:X-GitHub-Event").unwrap();
+        assert!(matches!(header, Some(FieldLocation::Header("x-github-event"))));
+        assert!(matches!(with(arn, "json:/order/id").unwrap(), Some(FieldLocation::Body("/order/id"))));
+        assert!(with(arn, "").unwrap().is_none());
+        insta::assert_snapshot!(with(arn, "/order/id").unwrap_err(), @"environment variable EVENT_GROUP: '/order/id' is not header:NAME or json:/POINTER");
+        insta::assert_snapshot!(with("orders", "json:/order").unwrap_err(), @"environment variable EVENT_GROUP: the bus 'orders' has no event groups; name a bus whose ARN contains event-busv2, or remove the group");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-pub use environment::{BridgeEnvironment, DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
+pub use environment::{BridgeEnvironment, DEFAULT_MAX_ENTRY_BYTES, parse_event_group, parse_max_entry_bytes};
 pub use function::{BridgeFunction, webhook_from_http_request};
 pub use metrics::{LogContext, format_emf_line};
 pub use outcome::{Outcome, RequestLog};
@@ -41,7 +41,8 @@ use crate::aws::AwsError;
 use crate::bus::{Bus, SpillQueue};
 use crate::event::Event;
 use crate::providers::{
-    Provider, RawWebhook, UnsignedHandshake, UnverifiedWebhook, VerificationError, VerifiedWebhook,
+    FieldLocation, Provider, RawWebhook, UnsignedHandshake, UnverifiedWebhook, VerificationError,
+    VerifiedWebhook,
 };
 use crate::secrets::{SecretError, SigningSecrets};
 use repeats::{BodyHash, DeliveryKey};
@@ -65,6 +66,8 @@ pub struct WebhookHandler<S, B> {
     pub archive: Option<Archive>,
     /// The webhooks that were published before. When set, the handler does not publish one of these again.
     pub repeat_window: Option<RepeatWindow>,
+    /// Where a webhook states the group of its events, if the bus delivers the events of a group in their order.
+    pub event_group: Option<FieldLocation>,
 }
 
 /// Maximum length of a `TraceHeader`. Source: "PutEventsRequestEntry", Amazon EventBridge API Reference.
@@ -127,7 +130,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 Err(error) => Outcome::TranslationFailed(error),
             };
         }
-        let mut events = match verified.to_events() {
+        let mut events = match verified.to_events(self.event_group) {
             Ok(events) => events,
             Err(error) => {
                 (request_log.event_type, request_log.delivery_id) = verified.header_metadata();

@@ -114,6 +114,7 @@ mod tests {
             resources: vec![format!("urn:webhook:{id}")],
             detail: Detail::parse(b"{}").unwrap(),
             trace_header: None,
+            group_id: None,
         };
         DeliveryKey::new(find_provider("github").unwrap(), &event)
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-pub use eventbridge::EventBridge;
+pub use eventbridge::{EventBridge, is_bus_v2};
 #[cfg(feature = "command")]
 pub use local::{LocalBus, OpenBusError};
 pub use spill::SpillQueue;
@@ -51,16 +51,18 @@ pub trait Bus: Send + Sync + 'static {
     }
 }
 
-/// Maximum number of entries in a request of `PutEvents` or `SendMessageBatch`. Source: the two operations' API references.
-const MAX_BATCH_ENTRIES: usize = 10;
-
-/// Splits `events` into batches of at most [`MAX_BATCH_ENTRIES`] events and `max_bytes` bytes. A larger event is a batch of its own.
-fn batches(events: &[Arc<Event>], max_bytes: usize, size: impl Fn(&Event) -> usize) -> Vec<&[Arc<Event>]> {
+/// Splits `events` into batches of at most `max_entries` events and `max_bytes` bytes. A larger event is a batch of its own.
+fn batches(
+    events: &[Arc<Event>],
+    max_entries: usize,
+    max_bytes: usize,
+    size: impl Fn(&Event) -> usize,
+) -> Vec<&[Arc<Event>]> {
     let mut batches = Vec::new();
     let mut rest = events;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fitting = rest.iter().take(MAX_BATCH_ENTRIES).take_while(|event| {
+        let fitting = rest.iter().take(max_entries).take_while(|event| {
             bytes += size(event);
             bytes <= max_bytes
         });

@@ -16,6 +16,9 @@ use crate::event::Event;
 /// Maximum size of an SQS message, in bytes. Source: "SendMessage", Amazon SQS API Reference.
 const MAX_MESSAGE_BYTES: usize = 1_048_576;
 
+/// Maximum number of messages in a request. Source: "SendMessageBatch", Amazon SQS API Reference.
+const MAX_MESSAGES: usize = 10;
+
 /// An SQS queue whose messages are `PutEvents` entries as JSON.
 #[derive(Clone)]
 pub struct SpillQueue {
@@ -49,7 +52,8 @@ impl Bus for SpillQueue {
         deadline: Instant,
     ) -> Vec<Result<(), AwsError>> {
         let max_bytes = MAX_MESSAGE_BYTES.min(max_request_bytes);
-        let batches = batches(events, max_bytes, |event| event.to_entry().map_or(0, |entry| entry.len()));
+        let size = |event: &Event| event.to_entry().map_or(0, |entry| entry.len());
+        let batches = batches(events, MAX_MESSAGES, max_bytes, size);
         publish_batches("SendMessageBatch", batches, deadline, |events| self.attempt_batch(events)).await
     }
 }

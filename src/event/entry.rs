@@ -23,6 +23,9 @@ struct Entry<'a> {
     resources: Cow<'a, [String]>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     trace_header: Option<Cow<'a, str>>,
+    /// No field of an entry of the classic bus.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    event_group_id: Option<Cow<'a, str>>,
     /// The JSON of the `detail`, as a string that preserves every byte.
     #[serde(borrow)]
     detail: Cow<'a, str>,
@@ -56,6 +59,7 @@ impl Event {
             time: self.time,
             resources: Cow::Borrowed(&self.resources),
             trace_header: self.trace_header.as_deref().map(Cow::Borrowed),
+            event_group_id: self.group_id.as_deref().map(Cow::Borrowed),
             detail: Cow::Borrowed(self.detail.as_str()),
         })?;
         // JSON allows U+FFFE and U+FFFF, and SQS messages do not ("SendMessage", Amazon SQS API Reference), so escape them.
@@ -80,6 +84,7 @@ impl Event {
             time: entry.time,
             resources: entry.resources.into_owned(),
             trace_header: entry.trace_header.map(Cow::into_owned),
+            group_id: entry.event_group_id.map(Cow::into_owned),
         })
     }
 }
@@ -99,10 +104,13 @@ mod tests {
             time: Some("2026-11-22T07:00:00.5Z".parse().unwrap()),
             resources: vec!["urn:webhook:github:1".into()],
             trace_header: Some("Root=1-5759e988-bd862e3fe1be46a994272793".into()),
+            group_id: None,
         };
         let text = event.to_entry().unwrap();
         insta::assert_snapshot!(text, @r#"{"Source":"github.com","DetailType":"push","Time":"2026-11-22T07:00:00.5Z","Resources":["urn:webhook:github:1"],"TraceHeader":"Root=1-5759e988-bd862e3fe1be46a994272793","Detail":"{\n \"a\": \"\\\"\ufffe\uffffGrüße\", \"n\": 1.50}"}"#);
         assert_eq!(Event::from_entry(&text).unwrap(), event);
+        let grouped = Event { group_id: Some("orders".into()), ..event.clone() };
+        assert_eq!(Event::from_entry(&grouped.to_entry().unwrap()).unwrap(), grouped);
         let bare = Event { time: None, resources: vec![], trace_header: None, ..event };
         assert_eq!(Event::from_entry(&bare.to_entry().unwrap()).unwrap(), bare);
     }

@@ -31,6 +31,7 @@ mod tests {
             time: None,
             resources: vec![],
             trace_header: None,
+            group_id: None,
         };
         assert_eq!(event.entry_size(), 10 + 4 + 8);
         event.time = Some(Timestamp::UNIX_EPOCH);

@@ -125,6 +125,7 @@ mod tests {
                 time: Some(time),
                 resources: vec![],
                 trace_header: None,
+                group_id: None,
             };
             Envelope::from_event(&event, "7", AwsOriginRef { account: "", region: "" }, time).time
         };
@@ -143,6 +144,7 @@ mod tests {
             time: None,
             resources: vec!["urn:webhook:stripe:evt_1".into()],
             trace_header: None,
+            group_id: None,
         };
         let received_at = Timestamp::from_millisecond(1_454_442_600_999).unwrap();
         let origin = AwsOriginRef { account: "000000000000", region: "local" };

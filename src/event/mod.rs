@@ -41,6 +41,8 @@ pub struct Event {
     pub resources: Vec<String>,
     /// The X-Ray header of the invocation that received the event; `None` outside Lambda.
     pub trace_header: Option<String>,
+    /// Events with the same id are delivered in their order, if the bus is a custom event bus of the newer kind.
+    pub group_id: Option<String>,
 }
 
 /// Omits the detail, which holds customer data.

@@ -441,16 +441,11 @@ impl<'a> GenericSettings<'a> {
     }
 
     fn location(&self, setting: &str) -> Result<Option<FieldLocation>, GenericProviderError> {
-        let locations = self.list(setting).iter().map(|text| match text.split_once(':') {
-            Some(("header", name)) if !name.is_empty() => {
-                Ok(FieldLocation::Header(leak(name.to_ascii_lowercase())))
-            }
-            Some(("json", pointer)) if pointer.starts_with('/') => Ok(FieldLocation::Body(pointer)),
-            Some(("envelope", pointer)) if pointer.starts_with('/') => Ok(FieldLocation::Envelope(pointer)),
-            _ => {
+        let locations = self.list(setting).iter().map(|text| {
+            FieldLocation::parse(text).ok_or_else(|| {
                 let problem = format!("'{text}' is not header:NAME, json:/POINTER or envelope:/POINTER");
-                Err(self.error(setting, problem))
-            }
+                self.error(setting, problem)
+            })
         });
         let locations = locations.collect::<Result<Vec<_>, _>>()?;
         Ok(match locations[..] {

@@ -20,6 +20,16 @@ pub enum FieldLocation {
 }
 
 impl FieldLocation {
+    /// Parses `header:NAME`, `json:/POINTER` or `envelope:/POINTER`. `None` for any other text.
+    pub fn parse(text: &'static str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("header", name) if !name.is_empty() => Some(Self::Header(name.to_ascii_lowercase().leak())),
+            ("json", pointer) if pointer.starts_with('/') => Some(Self::Body(pointer)),
+            ("envelope", pointer) if pointer.starts_with('/') => Some(Self::Envelope(pointer)),
+            _ => None,
+        }
+    }
+
     /// Whether the value is always in the event's `Detail`.
     pub(super) fn is_in_detail(self) -> bool {
         match self {

@@ -165,22 +165,22 @@ impl VerifiedWebhook {
     }
 
     /// Translates the webhook to its events, in the order of the body: one event for most providers, or one for each element of
-    /// the array in the body.
+    /// the array in the body. `group` is the location of an event's group id.
     ///
     /// # Errors
     /// When the body does not have the provider's format, or EventBridge would reject it.
-    pub fn to_events(&self) -> Result<Vec<Event>, TranslationError> {
+    pub fn to_events(&self, group: Option<FieldLocation>) -> Result<Vec<Event>, TranslationError> {
         match self.details()? {
-            Details::One(detail) => Ok(vec![self.event(detail, None)]),
+            Details::One(detail) => Ok(vec![self.event(detail, None, group)]),
             Details::Many(details) => {
                 let events = details.into_iter().enumerate();
-                Ok(events.map(|(index, detail)| self.event(detail, Some(index))).collect())
+                Ok(events.map(|(index, detail)| self.event(detail, Some(index), group)).collect())
             }
         }
     }
 
     /// The event with this `Detail`; `index` is its index in a webhook with several events.
-    fn event(&self, detail: Detail, index: Option<usize>) -> Event {
+    fn event(&self, detail: Detail, index: Option<usize>, group: Option<FieldLocation>) -> Event {
         let provider = self.provider;
         let mut reader = FieldReader { webhook: self, detail: &detail, index, fields: None, envelope: None };
         let event_type = provider.event_type.and_then(|field| reader.text(field));
@@ -195,6 +195,7 @@ impl VerifiedWebhook {
                 _ => id,
             })
         });
+        let group_id = group.and_then(|field| reader.text(field)).filter(|id| !id.is_empty());
         let urn = delivery_id.map(|id| format!("urn:webhook:{}:{id}", provider.name));
         let mark = (!provider.signature_scheme.covers_body()).then(|| BODY_NOT_SIGNED_URN.to_owned());
         Event {
@@ -204,6 +205,7 @@ impl VerifiedWebhook {
             resources: urn.into_iter().chain(mark).collect(),
             detail,
             trace_header: None,
+            group_id,
         }
     }
 

@@ -355,6 +355,7 @@ pub fn to_event(event: &NewEvent<'_>) -> Option<Event> {
         detail: Detail::parse(event.detail.as_bytes()).ok()?,
         time: Some(event.time),
         trace_header: None,
+        group_id: None,
         resources: match providers::find_batch_provider(&event.source) {
             Some(provider) => vec![format!("urn:webhook:{}:{}", provider.name, event.id)],
             None => {

@@ -18,7 +18,7 @@ pub(super) fn to_new_events(
     // Truncate the time to whole seconds, as EventBridge does.
     let received_at = Timestamp::from_second(payload.received_at.as_second()).unwrap_or(payload.received_at);
     let verified = VerifiedWebhook::from_archive(provider, &payload.headers, payload.body.clone());
-    let Ok(events) = verified.to_events() else {
+    let Ok(events) = verified.to_events(None) else {
         let body = serde_json::Value::from(String::from_utf8_lossy(&payload.body)).to_string();
         let unrecognized =
             NewEvent::from_content(provider.source, UNRECOGNIZED_TYPE, Cow::Owned(body), received_at);

@@ -79,6 +79,7 @@ impl WebhookEndpoints {
                 spill_queue: None,
                 archive: provider.sends_batches().then(|| archive.clone()),
                 repeat_window: None,
+                event_group: settings.event_group,
             };
             Arc::new(WebhookEndpoint { handler, secret, has_development_secret: configured.is_none() })
         };

@@ -11,7 +11,7 @@ use hookbridge::serve::test_webhook::{RecordedWebhook, TestWebhook};
 use jiff::SignedDuration;
 
 fn events(provider: &'static Provider, request: &WebhookRequest, secret: &GeneratedSecret) -> Vec<Event> {
-    verify(provider, request, &secret.verifying, now()).unwrap().to_events().unwrap()
+    verify(provider, request, &secret.verifying, now()).unwrap().to_events(None).unwrap()
 }
 
 /// The providers whose webhooks become events in the bridge.

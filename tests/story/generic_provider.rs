@@ -168,7 +168,7 @@ fn events_that_share_the_id_of_their_webhook_are_numbered() {
     request.add_header("content-type", "application/json");
     request.add_header("x-acme-delivery", "d1");
     acme.signature_scheme.sign(&mut request, &Secret::new("s"), now()).unwrap();
-    let events = verify(acme, &request, "s", now()).unwrap().to_events().unwrap();
+    let events = verify(acme, &request, "s", now()).unwrap().to_events(None).unwrap();
     let ids: Vec<&str> = events.iter().map(|event| event.resources[0].as_str()).collect();
     assert_eq!(ids, ["urn:webhook:acme:d1#0", "urn:webhook:acme:d1#1"]);
     assert_eq!(events[1].detail_type, "b");

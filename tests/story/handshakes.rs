@@ -24,6 +24,7 @@ async fn handle(provider: &'static Provider, secret: &str, request: &WebhookRequ
         spill_queue: None,
         archive: None,
         repeat_window: None,
+        event_group: None,
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     let record = handler.handle(request.to_raw(), None, deadline).await;

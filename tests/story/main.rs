@@ -17,6 +17,7 @@ mod database_outage;
 mod deliveries;
 mod dispatch_stack;
 mod dispatcher;
+mod event_buses_v2;
 mod event_log;
 mod events_command;
 mod events_feed;

@@ -304,6 +304,7 @@ proptest! {
             time: second.map(|second| Timestamp::from_second(second).unwrap()),
             resources,
             trace_header: second.map(|second| format!("Root=1-{second:x}")),
+            group_id: None,
         };
         let entry = event.to_entry().unwrap();
         prop_assert!(!entry.contains(['\u{fffe}', '\u{ffff}']), "characters that SQS does not accept");

@@ -337,6 +337,7 @@ mod tests {
             time: None,
             resources: vec![],
             trace_header: None,
+            group_id: None,
         }
     }
 

@@ -62,6 +62,7 @@ impl HealthEvent<'_> {
             time: Some(self.now),
             resources: vec![format!("urn:hookbridge:subscriber:{}", self.subscriber)],
             trace_header: None,
+            group_id: None,
         })
     }
 

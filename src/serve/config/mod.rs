@@ -16,9 +16,9 @@ pub use listen::{DEFAULT_LISTEN, ListenAddress, ListenAddressError};
 pub use polls::PollSettings;
 
 use crate::archive::ArchiveUrl;
-use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_max_entry_bytes};
+use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_event_group, parse_max_entry_bytes};
 use crate::db::DatabaseAddress;
-use crate::providers::{self, GenericSettings, Provider, PublicUrl};
+use crate::providers::{self, FieldLocation, GenericSettings, Provider, PublicUrl};
 use crate::secrets::Secret;
 
 /// Run everything on this machine: receive webhooks, serve the log, deliver to subscribers.
@@ -51,9 +51,14 @@ pub struct ServeFlags {
     )]
     #[serde(deserialize_with = "deserialize_pairs")]
     secret: Vec<String>,
-    /// Bus to publish events on: `local` (a file in the data folder) or `eventbridge:NAME` [default: local].
+    /// Bus to publish events on: `local` (a file in the data folder) or `eventbridge:NAME`, with the name or ARN of the bus
+    /// [default: local].
     #[arg(long, env = "HOOKBRIDGE_BUS", value_name = "BUS")]
     bus: Option<String>,
+    /// Where a webhook states the group of its events, as `header:NAME` or `json:/POINTER`. A bus whose ARN contains `event-busv2`
+    /// delivers the events of a group in their order.
+    #[arg(long, env = "HOOKBRIDGE_EVENT_GROUP", value_name = "LOCATION")]
+    event_group: Option<String>,
     /// Archive for batches: a folder, or `s3://BUCKET/PREFIX` [default: archive, in the data folder].
     #[arg(long, env = "HOOKBRIDGE_ARCHIVE", value_name = "URL")]
     archive: Option<String>,
@@ -145,6 +150,7 @@ pub struct ServeSettings {
     /// The signing secrets, by the name of the provider.
     pub secrets: BTreeMap<&'static str, String>,
     pub bus: BusSetting,
+    pub event_group: Option<FieldLocation>,
     pub archive: ArchiveUrl,
     pub database: DatabaseAddress,
     /// The API token; if it is `None`, the API accepts only local requests, and with `public_url` no requests.
@@ -178,6 +184,7 @@ impl ServeFlags {
             data: self.data.or(file.data),
             secret: pairs(self.secret, file.secret),
             bus: self.bus.or(file.bus),
+            event_group: self.event_group.or(file.event_group),
             archive: self.archive.or(file.archive),
             database: self.database.or(file.database),
             token: self.token.or(file.token),
@@ -242,6 +249,14 @@ impl ServeFlags {
         };
         let subscribers = SubscriberFlags { allow_to: flags.allow_to, subscriber_key: flags.subscriber_key };
         let delivery = subscribers.resolve(&default_key_folder(&database, &data))?;
+        let bus = parse_bus(flags.bus.as_deref().unwrap_or("local"))?;
+        let bus_name = match &bus {
+            BusSetting::Local => "local",
+            BusSetting::EventBridge(name) => name,
+        };
+        let event_group = flags.event_group.filter(|text| !text.is_empty());
+        let event_group = event_group.map(|text| parse_event_group(&text, bus_name)).transpose();
+        let event_group = event_group.map_err(|error| SettingsError(format!("event-group: {error}")))?;
         let listen = flags.listen.map_or(DEFAULT_LISTEN, |listen| listen.0);
         let token = flags.token.filter(|token| !token.is_empty());
         if token.is_none() && !listen.ip().is_loopback() {
@@ -259,7 +274,8 @@ impl ServeFlags {
             archive,
             providers,
             secrets,
-            bus: parse_bus(flags.bus.as_deref().unwrap_or("local"))?,
+            bus,
+            event_group,
             public_url: match flags.public_url.filter(|url| !url.is_empty()) {
                 Some(url) => {
                     Some(url.parse().map_err(|e| SettingsError(format!("public-url: '{url}': {e}")))?)

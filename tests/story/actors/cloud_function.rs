@@ -6,8 +6,9 @@ use aws_config::SdkConfig;
 use hookbridge::archive::{Archive, ClaimCheckStore};
 use hookbridge::bridge::{BridgeFunction, RefusalLogLimiter, WebhookHandler};
 use hookbridge::bus::{EventBridge, SpillQueue};
+use hookbridge::lambda;
+use hookbridge::providers::{self, FieldLocation};
 use hookbridge::secrets::{CacheTtls, CachedSecrets, SecretsManager};
-use hookbridge::{lambda, providers};
 use serde_json::{Value, json};
 
 /// The X-Ray header of every invocation.
@@ -52,6 +53,7 @@ impl CloudFunction {
                 spill_queue: None,
                 archive: None,
                 repeat_window: None,
+                event_group: None,
             }],
             public_url: None,
             function_name: "function".into(),
@@ -61,6 +63,17 @@ impl CloudFunction {
 
     pub async fn with_spill_queue(mut self, endpoint: &str, queue_url: &str) -> Self {
         self.0.handlers[0].spill_queue = Some(SpillQueue::new(&config(endpoint).await, queue_url.to_owned()));
+        self
+    }
+
+    /// Publishes on the bus with this ARN behind `endpoint`.
+    pub async fn with_bus(mut self, endpoint: &str, arn: &str) -> Self {
+        self.0.handlers[0].bus = EventBridge::new(&config(endpoint).await, arn.to_owned());
+        self
+    }
+
+    pub fn with_event_group(mut self, location: FieldLocation) -> Self {
+        self.0.handlers[0].event_group = Some(location);
         self
     }
 

@@ -162,8 +162,13 @@ async fn forward(
 }
 
 fn truncated_response() -> Response {
-    let chunks = [Ok(Bytes::from_static(b"{\"Ent")), Err(std::io::Error::other("cut"))];
-    Response::new(Body::from_stream(ChunkedBody(chunks.into_iter())))
+    Response::new(truncated_body(b"{\"Ent"))
+}
+
+/// A body whose connection closes after these bytes.
+pub fn truncated_body(bytes: &'static [u8]) -> Body {
+    let chunks = [Ok(Bytes::from_static(bytes)), Err(std::io::Error::other("cut"))];
+    Body::from_stream(ChunkedBody(chunks.into_iter()))
 }
 
 fn json(status: u16, body: &str) -> Response {

@@ -4,6 +4,7 @@ pub mod aws;
 pub mod cloud_function;
 pub mod database;
 pub mod dispatch_harness;
+pub mod event_bus_v2;
 pub mod fault_proxy;
 pub mod front_door;
 pub mod log;

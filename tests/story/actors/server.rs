@@ -36,8 +36,13 @@ impl Server {
 
     /// Starts a server with more flags and waits until it listens.
     pub fn start_with(flags: &[&str]) -> Self {
+        Self::start_with_environment(flags, &[])
+    }
+
+    /// Starts a server with more flags and environment variables and waits until it listens.
+    pub fn start_with_environment(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let process = spawn(folder.path(), &secret_flags(), flags);
+        let process = spawn_with_environment(folder.path(), &secret_flags(), flags, environment);
         Self::from_process(folder, process)
     }
 
@@ -145,6 +150,15 @@ fn secret_flags() -> Vec<String> {
 }
 
 fn spawn(folder: &Path, secrets: &[String], flags: &[&str]) -> (Child, Mutex<mpsc::Receiver<String>>) {
+    spawn_with_environment(folder, secrets, flags, &[])
+}
+
+fn spawn_with_environment(
+    folder: &Path,
+    secrets: &[String],
+    flags: &[&str],
+    environment: &[(&str, &str)],
+) -> (Child, Mutex<mpsc::Receiver<String>>) {
     let mut process = hookbridge()
         .args(["serve", "--listen", "127.0.0.1:0"])
         .args(secrets)
@@ -152,6 +166,7 @@ fn spawn(folder: &Path, secrets: &[String], flags: &[&str]) -> (Child, Mutex<mps
         .arg(folder)
         .args(flags)
         .env("AWS_ENDPOINT_URL", std::env::var("HOOKBRIDGE_TEST_AWS").unwrap_or_default())
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -1,7 +1,4 @@
-//! EventBridge as a [`Bus`].
-//!
-//! The client disables the SDK's retries, because the SDK does not retry an entry that fails inside a 200 response, and does not
-//! know the deadline of the Lambda invocation. `aws::retry` retries instead.
+//! A classic event bus.
 
 use std::sync::Arc;
 
@@ -10,20 +7,23 @@ use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use tokio::time::Instant;
 
-use super::{AttemptResults, Bus, batches, publish_batches};
-use crate::aws::{AttemptFailure, AwsError, error_text, retry};
+use super::{classify_entry_error, missing_result};
+use crate::aws::{AttemptFailure, AwsError, retry};
+use crate::bus::{AttemptResults, Bus, batches, publish_batches};
 use crate::event::Event;
 
-/// An EventBridge bus.
+/// Maximum number of entries in a request. Source: "PutEvents", Amazon EventBridge API Reference.
+const MAX_ENTRIES: usize = 10;
+
+/// A classic event bus.
 #[derive(Clone)]
-pub struct EventBridge {
+pub(super) struct ClassicBus {
     client: aws_sdk_eventbridge::Client,
     bus: String,
 }
 
-impl EventBridge {
-    /// Creates a client of the bus with this name or ARN.
-    pub fn new(config: &aws_config::SdkConfig, bus: String) -> Self {
+impl ClassicBus {
+    pub(super) fn new(config: &aws_config::SdkConfig, bus: String) -> Self {
         let config =
             aws_sdk_eventbridge::config::Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: aws_sdk_eventbridge::Client::from_conf(config), bus }
@@ -49,7 +49,7 @@ impl EventBridge {
     }
 }
 
-impl Bus for EventBridge {
+impl Bus for ClassicBus {
     async fn publish(&self, event: &Arc<Event>, deadline: Instant) -> Result<(), AwsError> {
         let entry = self.entry(event);
         retry("PutEvents", deadline, || async {
@@ -64,7 +64,7 @@ impl Bus for EventBridge {
         max_request_bytes: usize,
         deadline: Instant,
     ) -> Vec<Result<(), AwsError>> {
-        let batches = batches(events, max_request_bytes, Event::entry_size);
+        let batches = batches(events, MAX_ENTRIES, max_request_bytes, Event::entry_size);
         publish_batches("PutEvents", batches, deadline, |events| async move {
             self.attempt(events.iter().map(|event| self.entry(event)).collect()).await
         })
@@ -72,7 +72,7 @@ impl Bus for EventBridge {
     }
 }
 
-impl EventBridge {
+impl ClassicBus {
     fn entry(&self, event: &Event) -> PutEventsRequestEntry {
         let time = event.time.map(|t| DateTime::from_nanos(t.as_nanosecond()));
         PutEventsRequestEntry::builder()
@@ -84,22 +84,5 @@ impl EventBridge {
             .set_time(time.and_then(Result::ok))
             .set_trace_header(event.trace_header.clone())
             .build()
-    }
-}
-
-fn missing_result() -> AttemptFailure {
-    AttemptFailure::Transient("the PutEvents response contains no event id".into())
-}
-
-/// Decides whether a retry may succeed after an entry failed inside a successful `PutEvents` request.
-///
-/// Source of the transient codes: "PutEvents", Amazon EventBridge API Reference.
-fn classify_entry_error(code: &str, message: &str) -> AttemptFailure {
-    match code {
-        "InternalFailure" | "InternalException" | "ThrottlingException" => {
-            AttemptFailure::Transient(format!("{code}: {message}"))
-        }
-        "MalformedDetail" => AttemptFailure::Permanent(AwsError::Malformed(code.to_owned())),
-        _ => AttemptFailure::Permanent(AwsError::Rejected(error_text(code, message))),
     }
 }
