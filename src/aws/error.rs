@@ -22,9 +22,22 @@ pub enum AwsError {
     /// The service cannot parse the payload.
     #[error("rejected as malformed: {0}")]
     Malformed(String),
+    /// The service accepts payloads from this caller, but never this one.
+    #[error("rejected as invalid: {0}")]
+    Invalid(String),
     /// The payload exceeds a size limit.
     #[error("rejected as too large")]
     TooLarge,
+}
+
+impl AwsError {
+    /// Whether the cause is the payload, so that every later attempt fails, too.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Malformed(_) | Self::Invalid(_) | Self::TooLarge => true,
+            Self::Unavailable { .. } | Self::Rejected(_) => false,
+        }
+    }
 }
 
 /// Why one attempt of an AWS request failed.

@@ -305,7 +305,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 Err(_) => return Outcome::PublishFailed(first_error),
             }
         }
-        let results = queue.publish_all(&spilled, usize::MAX, deadline).await;
+        let results = queue.send_all(&spilled, &first_error.to_string(), deadline).await;
         if let Some(spill_error) = results.into_iter().find_map(Result::err) {
             warn!(error = %spill_error, "the spill queue also rejected an event");
             return Outcome::PublishFailed(first_error);
@@ -388,7 +388,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         deadline: Instant,
     ) -> Outcome {
         let result = match self.prepare_spill(event, deadline).await {
-            Ok(event) => queue.publish(&event, deadline).await,
+            Ok(event) => queue.send(&event, &error.to_string(), deadline).await,
             Err(error) => Err(error),
         };
         match result {

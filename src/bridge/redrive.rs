@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::aws::AwsError;
-use crate::bus::Bus;
+use crate::bus::{Bus, SpillQueue};
 use crate::event::Event;
 use crate::lambda::{BatchResponse, SqsEvent, handling_deadline};
 
@@ -18,6 +18,9 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct RedriveFunction<B> {
     /// The bus on which the function publishes the events.
     pub bus: B,
+    /// The dead-letter queue for messages that can never be published. Without it, such a message is received until SQS moves it
+    /// there.
+    pub dead_letter_queue: Option<SpillQueue>,
     /// The function's name, written to the log.
     pub function_name: String,
 }
@@ -41,8 +44,8 @@ impl<B: Bus> RedriveFunction<B> {
         for message in event.records {
             let event = Event::from_entry(&message.body).map(Arc::new);
             let result = match &event {
-                Err(error) => Err(error.to_string()),
-                Ok(_) if skip_remaining => Err("not tried: the bus is unavailable".to_owned()),
+                Err(error) => MessageResult::Unpublishable(error.to_string()),
+                Ok(_) if skip_remaining => MessageResult::Kept("not tried: the bus is unavailable".into()),
                 Ok(event) => {
                     let result =
                         self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
@@ -50,7 +53,22 @@ impl<B: Bus> RedriveFunction<B> {
                     // then delivers them again.
                     skip_remaining =
                         matches!(result, Err(AwsError::Unavailable { .. })) || Instant::now() >= deadline;
-                    result.map_err(|error| error.to_string())
+                    match result {
+                        Ok(()) => MessageResult::Published,
+                        Err(error) if error.is_final() => MessageResult::Unpublishable(error.to_string()),
+                        Err(error) => MessageResult::Kept(error.to_string()),
+                    }
+                }
+            };
+            let (outcome, error) = match result {
+                MessageResult::Published => ("published", None),
+                MessageResult::Kept(error) => ("kept", Some(error)),
+                MessageResult::Unpublishable(error) => {
+                    match self.bury(message.body, &error, deadline).await {
+                        Ok(true) => ("dead-letter", Some(error)),
+                        Ok(false) => ("kept", Some(error)),
+                        Err(failure) => ("kept", Some(format!("{error}; the dead-letter queue: {failure}"))),
+                    }
                 }
             };
             lines.push(
@@ -58,16 +76,32 @@ impl<B: Bus> RedriveFunction<B> {
                     "function": self.function_name,
                     "request_id": request_id,
                     "message_id": message.message_id,
-                    "outcome": if result.is_ok() { "published" } else { "kept" },
+                    "outcome": outcome,
                     "resources": event.as_ref().ok().map(|event| &event.resources),
-                    "error": result.as_ref().err(),
+                    "error": error,
                 })
                 .to_string(),
             );
-            if result.is_err() {
+            if outcome == "kept" {
                 response.add_failure(message.message_id);
             }
         }
         Ok((response, lines))
     }
+
+    /// Sends a message that can never be published to the dead-letter queue; false if the function has none.
+    async fn bury(&self, body: String, reason: &str, deadline: Instant) -> Result<bool, AwsError> {
+        let Some(queue) = &self.dead_letter_queue else { return Ok(false) };
+        queue.send_body(body, reason, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await?;
+        Ok(true)
+    }
+}
+
+/// What became of a message.
+enum MessageResult {
+    Published,
+    /// The message stays in the spill queue, for this reason.
+    Kept(String),
+    /// No later attempt can succeed, for this reason.
+    Unpublishable(String),
 }

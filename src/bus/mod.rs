@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub use eventbridge::{EventBridge, is_bus_v2};
 #[cfg(feature = "command")]
 pub use local::{LocalBus, OpenBusError};
-pub use spill::SpillQueue;
+pub use spill::{REASON_ATTRIBUTE, SpillQueue};
 
 use crate::aws::{AttemptFailure, AwsError, retry};
 use crate::event::Event;

@@ -1,5 +1,6 @@
 //! `hookbridge redrive`: shows what waits in a spill queue and in its dead-letter queue, and puts dead letters back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -15,6 +16,7 @@ use tracing::info;
 
 use super::subscriber::escape_control_characters;
 use crate::aws;
+use crate::bus::REASON_ATTRIBUTE;
 use crate::event::Event;
 use crate::util::error::error_chain;
 use crate::util::output;
@@ -24,16 +26,16 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show what waits in a spill queue, and put dead letters back
 ///
-/// The spill queue of a provider's stack holds the events that the bus did not accept. An event that waited there for a day or more
-/// is a dead letter.
+/// The spill queue of a provider's stack holds the events that the bus did not accept. An event that waited there for a day or more,
+/// or that the bus never accepts, is a dead letter. The ages and the reasons are those of up to ten messages of each queue.
 #[derive(Args)]
 pub struct Redrive {
     /// URL of the spill queue, which is the stack's output SpillQueueUrl
     #[arg(long, value_name = "URL")]
     queue: String,
-    /// Show also this number of messages of each queue, at most 10
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=10))]
-    peek: i32,
+    /// Show this number of messages of each queue, too, at most 10
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
+    peek: u8,
     /// Move all dead letters back to the spill queue; the function redrive then publishes them
     #[arg(long)]
     dead_letters: bool,
@@ -90,22 +92,28 @@ impl Redrive {
         let dead_letter_queue = queue_state(&client, &queue_url(&client, &dead_letter_arn).await?).await?;
         let mut result = serde_json::Map::new();
         for (name, queue) in [("spill_queue", &spill_queue), ("dead_letter_queue", &dead_letter_queue)] {
-            let messages =
-                if self.peek > 0 { peek(&client, &queue.url, self.peek).await? } else { Vec::new() };
+            let sample = if queue.waiting == 0 { Vec::new() } else { sample(&client, &queue.url).await? };
+            let shown = sample.iter().take(self.peek.into());
+            let oldest = sample.iter().filter_map(sent_at).min();
+            let reasons = count_reasons(&sample);
             if self.json {
-                let messages: Vec<Value> = messages.iter().map(message_json).collect();
+                let messages: Vec<Value> = shown.map(message_json).collect();
                 let state = json!({
-                    "url": queue.url, "waiting": queue.waiting, "in_flight": queue.in_flight, "messages": messages,
+                    "url": queue.url, "waiting": queue.waiting, "in_flight": queue.in_flight, "sample": sample.len(),
+                    "oldest": oldest.map(|time| time.to_string()), "reasons": reasons, "messages": messages,
                 });
                 result.insert(name.to_owned(), state);
                 continue;
             }
             let title = name.replace('_', " ");
-            output::print_line(&format!(
-                "{title:<18} {} waiting, {} in flight",
-                queue.waiting, queue.in_flight
-            ));
-            for message in &messages {
+            let age = oldest.map(|time| format!(", since {time:.0} ({} ago)", age(time, Timestamp::now())));
+            let (waiting, in_flight, age) = (queue.waiting, queue.in_flight, age.unwrap_or_default());
+            output::print_line(&format!("{title:<18} {waiting} waiting, {in_flight} in flight{age}"));
+            for (reason, count) in &reasons {
+                let line = format!("  {count} of {}: {reason}", sample.len());
+                output::print_line(&escape_control_characters(&line));
+            }
+            for message in shown {
                 output::print_line(&format!("  {}", message_text(message)));
             }
         }
@@ -185,13 +193,40 @@ async fn queue_url(client: &Client, arn: &str) -> Result<String, RedriveError> {
     Ok(response.queue_url.unwrap_or_default())
 }
 
-/// Reads messages without hiding them from other readers.
-async fn peek(client: &Client, url: &str, number: i32) -> Result<Vec<Message>, RedriveError> {
-    let request =
-        client.receive_message().queue_url(url).max_number_of_messages(number).visibility_timeout(0);
+/// Reads up to ten messages, the oldest first, without hiding them from other readers.
+async fn sample(client: &Client, url: &str) -> Result<Vec<Message>, RedriveError> {
+    let request = client.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
     let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
+    let request = request.message_attribute_names(REASON_ATTRIBUTE);
     let response = request.send().await.map_err(|error| sqs_error("ReceiveMessage", url, &error))?;
-    Ok(response.messages.unwrap_or_default())
+    let mut messages = response.messages.unwrap_or_default();
+    messages.sort_by_key(sent_at);
+    Ok(messages)
+}
+
+/// Why the event of the message was not published.
+fn reason(message: &Message) -> Option<&str> {
+    message.message_attributes()?.get(REASON_ATTRIBUTE)?.string_value()
+}
+
+/// The number of messages with each reason.
+fn count_reasons(messages: &[Message]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for message in messages {
+        *counts.entry(reason(message).unwrap_or("no reason")).or_default() += 1;
+    }
+    counts
+}
+
+/// The time from `start` to `now` in one unit: `3 days`, `20 min`.
+fn age(start: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(start).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn sent_at(message: &Message) -> Option<Timestamp> {
@@ -213,6 +248,7 @@ fn message_json(message: &Message) -> Value {
         "id": message.message_id(),
         "sent": sent_at(message).map(|time| time.to_string()),
         "receives": receives(message),
+        "reason": reason(message),
         "entry": serde_json::from_str::<Value>(body).unwrap_or_else(|_| body.into()),
     })
 }
@@ -224,7 +260,8 @@ fn message_text(message: &Message) -> String {
         Err(_) => "not an entry of PutEvents".to_owned(),
     };
     let sent = sent_at(message).map_or_else(String::new, |time| time.to_string());
-    let text = format!("{sent}  {event}  {} bytes  receives: {}", body.len(), receives(message));
+    let reason = reason(message).unwrap_or("no reason");
+    let text = format!("{sent}  {event}  {} bytes  receives: {}  {reason}", body.len(), receives(message));
     escape_control_characters(&text)
 }
 

@@ -318,7 +318,7 @@ async fn publish<B: Bus>(
             published += 1;
             Ok(())
         }
-        Err(AwsError::Malformed(_) | AwsError::TooLarge) => {
+        Err(error) if error.is_final() => {
             unpublishable += 1;
             Ok(())
         }

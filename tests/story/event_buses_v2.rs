@@ -150,6 +150,7 @@ async fn an_event_that_the_bus_rejects_is_spilled_with_its_group_and_redriven() 
         let batch = json!({"Records": [{"messageId": "m", "body": queue.receive()}]}).to_string();
         let redrive = RedriveFunction {
             bus: EventBridge::new(&config(&bus.url).await, BUS_ARN.into()),
+            dead_letter_queue: None,
             function_name: "redrive".into(),
         };
         let deadline = SystemTime::now() + Duration::from_secs(3);

@@ -7,8 +7,10 @@ use hookbridge::providers;
 use hookbridge::template::Template;
 use serde_json::{Value, json};
 
-use crate::actors::aws::{Queue, aws, name, text};
+use crate::actors::aws::{Queue, aws, endpoint, name, text};
+use crate::actors::server::hookbridge;
 use crate::actors::stack::Stack;
+use crate::actors::{run, wait_until};
 
 #[test]
 #[ignore = "needs LocalStack: run scripts/test"]
@@ -69,6 +71,15 @@ fn an_unpublished_event_waits_in_the_stack_s_queue() {
     let received: Value = serde_json::from_str(&queue.receive()).unwrap();
     assert_eq!(received["detail"], serde_json::from_str::<Value>(body).unwrap());
     assert_eq!(received["detail-type"], *event_type);
+    // A message that can never be published becomes a dead letter at once, with its reason.
+    let spill_queue = stack.output("SpillQueueUrl");
+    aws(&["sqs", "send-message", "--queue-url", &spill_queue, "--message-body", "no entry"]);
+    let redrive = || {
+        let mut command = hookbridge();
+        run(command.env("AWS_ENDPOINT_URL", endpoint()).args(["redrive", "--queue", &spill_queue]))
+    };
+    let shown = wait_until("the dead letter", || Some(redrive()).filter(|text| text.contains("1 of 1")));
+    assert!(shown.contains("\n  1 of 1: not the JSON of an entry (line 1, column 2)\n"), "{shown}");
 }
 
 #[test]
@@ -195,6 +206,7 @@ fn a_provider_template_grants_least_privilege() {
                 "Action: sts:AssumeRole",
                 "Action: events:PutEvents",
                 "Action: [sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes]",
+                "Action: sqs:SendMessage",
                 "Action: [logs:CreateLogStream, logs:PutLogEvents]",
             ]
         );
@@ -215,6 +227,7 @@ fn a_provider_template_grants_least_privilege() {
                 "Resource: !GetAtt LogGroup.Arn",
                 BUS,
                 "Resource: !GetAtt SpillQueue.Arn",
+                "Resource: !GetAtt SpillDeadLetterQueue.Arn",
                 "Resource: !GetAtt RedriveLogGroup.Arn",
             ]
         );

@@ -36,19 +36,24 @@ fn entry(n: usize) -> String {
 #[ignore = "needs LocalStack: run scripts/test"]
 fn the_operator_sees_what_waits_and_puts_dead_letters_back() {
     let (spill_queue, dead_letters) = queues();
-    send(&spill_queue, &entry(0));
+    let reason = json!({"Reason": {"DataType": "String", "StringValue": "AccessDenied"}}).to_string();
+    let message = ["--message-body", &entry(0), "--message-attributes", &reason];
+    aws(&[&["sqs", "send-message", "--queue-url", &spill_queue.url][..], &message].concat());
     (1..=3).for_each(|n| send(&dead_letters, &entry(n)));
     send(&dead_letters, "no entry");
     let colored = json!({"Source": "\u{1b}[31m", "DetailType": "push", "Resources": [], "Detail": "{}"});
     send(&dead_letters, &colored.to_string());
     let shown = redrive(&spill_queue, &[]);
-    let expected = "spill queue        1 waiting, 0 in flight\ndead letter queue  5 waiting, 0 in flight\n";
-    assert_eq!(shown, expected);
+    assert!(shown.starts_with("spill queue        1 waiting, 0 in flight, since 20"), "{shown}");
+    assert!(shown.contains(" s ago)\n  1 of 1: AccessDenied\ndead letter queue  5 waiting"), "{shown}");
+    assert!(shown.ends_with("\n  5 of 5: no reason\n"), "{shown}");
     let shown = redrive(&spill_queue, &["--peek", "10"]);
     assert!(shown.contains("  github.com  push  urn:webhook:github:0  "), "{shown}");
     assert!(shown.contains("not an entry of PutEvents") && !shown.contains('\u{1b}'), "{shown}");
     let json: Value = serde_json::from_str(&redrive(&spill_queue, &["--peek", "1", "--json"])).unwrap();
     assert_eq!(json["dead_letter_queue"]["waiting"], 5, "a look hides no message");
+    assert_eq!(json["dead_letter_queue"]["reasons"], json!({"no reason": 5}));
+    assert_eq!(json["spill_queue"]["messages"][0]["reason"], "AccessDenied");
     assert_eq!(json["spill_queue"]["messages"][0]["entry"]["DetailType"], "push");
 
     let moved = redrive(&spill_queue, &["--dead-letters"]);

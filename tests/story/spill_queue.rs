@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use hookbridge::bridge::RedriveFunction;
-use hookbridge::bus::EventBridge;
+use hookbridge::bus::{EventBridge, SpillQueue};
 use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, aws, endpoint, name, secret};
@@ -42,7 +42,7 @@ fn batch(bodies: &[&str]) -> String {
 /// The failures that `redrive` returns for a batch, and its log, with a deadline in 3 s.
 async fn redrive(proxy: &FaultProxy, batch: &str) -> (Value, Vec<Value>) {
     let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
-    let redrive = RedriveFunction { bus, function_name: "redrive".into() };
+    let redrive = RedriveFunction { bus, dead_letter_queue: None, function_name: "redrive".into() };
     let deadline = SystemTime::now() + Duration::from_secs(3);
     let (response, lines) = redrive.invoke(batch, "request", deadline).await.unwrap();
     let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -80,7 +80,9 @@ async fn an_unpublished_event_is_spilled_as_an_entry() {
             "the function responds early: {:?}",
             invocation.elapsed
         );
-        let entry: Value = serde_json::from_str(&queue.receive()).unwrap();
+        let (entry, reason) = queue.receive_with_reason();
+        assert_eq!(invocation.log["error"], *reason);
+        let entry: Value = serde_json::from_str(&entry).unwrap();
         assert_eq!(entry["Detail"], BODY, "byte for byte");
         assert_eq!((&entry["Source"], &entry["DetailType"]), (&"github.com".into(), &"push".into()));
         assert_eq!(entry["Resources"], json!(["urn:webhook:github:72d3162e"]));
@@ -202,10 +204,54 @@ async fn redrive_returns_only_unpublished_events_to_the_queue() {
 
 #[tokio::test]
 #[ignore = "needs LocalStack: run scripts/test"]
+async fn a_message_that_the_bus_never_accepts_is_a_dead_letter_at_once() {
+    let proxy = FaultProxy::in_front_of(&endpoint()).await;
+    let dead_letters = Queue::new();
+    let config = config(&proxy.url()).await;
+    let redrive = RedriveFunction {
+        bus: EventBridge::new(&config, "default".into()),
+        dead_letter_queue: Some(SpillQueue::new(&config, dead_letters.url.clone())),
+        function_name: "redrive".into(),
+    };
+    let entry = r#"{"Source":"x","DetailType":"push","Detail":"{}"}"#;
+    let invoke = async |body: &str| {
+        let deadline = SystemTime::now() + Duration::from_secs(3);
+        let (response, lines) = redrive.invoke(&batch(&[body]), "request", deadline).await.unwrap();
+        let log: Value = serde_json::from_str(&lines[0]).unwrap();
+        let response = serde_json::to_value(response).unwrap();
+        let failures = response["batchItemFailures"].as_array().unwrap().len();
+        (failures, log["outcome"].as_str().unwrap().to_owned())
+    };
+    for (fault, reason) in [
+        (
+            Fault::EntryFailed("InvalidArgument"),
+            "rejected as invalid: InvalidArgument: made by the fault proxy",
+        ),
+        (Fault::EntryFailed("MalformedDetail"), "rejected as malformed: MalformedDetail"),
+        (Fault::TotalSize, "rejected as too large"),
+    ] {
+        proxy.next("PutEvents", [fault]);
+        assert_eq!(invoke(entry).await, (0, "dead-letter".to_owned()), "{fault:?}");
+        assert_eq!(dead_letters.receive_with_reason(), (entry.to_owned(), reason.to_owned()));
+    }
+    let (body, reason) = ("no entry", "not the JSON of an entry (line 1, column 2)");
+    assert_eq!(invoke(body).await, (0, "dead-letter".to_owned()));
+    assert_eq!(dead_letters.receive_with_reason(), (body.to_owned(), reason.to_owned()));
+    // A permission may be restored, so its lack is not final.
+    proxy.next("PutEvents", [Fault::ClientError("AccessDeniedException")]);
+    assert_eq!(invoke(entry).await, (1, "kept".to_owned()));
+    proxy.next("PutEvents", [Fault::EntryFailed("InvalidArgument")]);
+    proxy.next("SendMessage", [Fault::ClientError("AccessDenied")]);
+    assert_eq!(invoke(entry).await, (1, "kept".to_owned()), "no message is lost");
+    assert!(dead_letters.is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs LocalStack: run scripts/test"]
 async fn redrive_rejects_events_that_are_not_from_sqs() {
     let proxy = FaultProxy::in_front_of(&endpoint()).await;
     let bus = EventBridge::new(&config(&proxy.url()).await, "default".into());
-    let redrive = RedriveFunction { bus, function_name: "redrive".into() };
+    let redrive = RedriveFunction { bus, dead_letter_queue: None, function_name: "redrive".into() };
     for event in ["{}", "[]", "{\"Records\":[{\"messageId\":\"m\"}]}"] {
         assert!(redrive.invoke(event, "request", SystemTime::now()).await.is_err(), "{event}");
     }

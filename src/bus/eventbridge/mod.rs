@@ -70,13 +70,16 @@ fn missing_result() -> AttemptFailure {
 
 /// Decides whether a retry may succeed after an entry failed inside a successful `PutEvents` request.
 ///
-/// Source of the transient codes: "PutEvents", Amazon EventBridge API Reference.
+/// Source of the codes: "PutEvents", Amazon EventBridge API Reference and Amazon EventBridge V2 API Reference.
 fn classify_entry_error(code: &str, message: &str) -> AttemptFailure {
     match code {
         "InternalFailure" | "InternalException" | "ThrottlingException" => {
             AttemptFailure::Transient(format!("{code}: {message}"))
         }
         "MalformedDetail" => AttemptFailure::Permanent(AwsError::Malformed(code.to_owned())),
+        "InvalidArgument" | "InvalidInputException" => {
+            AttemptFailure::Permanent(AwsError::Invalid(error_text(code, message)))
+        }
         _ => AttemptFailure::Permanent(AwsError::Rejected(error_text(code, message))),
     }
 }

@@ -195,7 +195,7 @@ async fn send_group(
     for (id, result) in tasks.join_all().await {
         match result {
             Ok(()) => report.sent += 1,
-            Err(AwsError::Malformed(_) | AwsError::TooLarge) => report.skipped += 1,
+            Err(error) if error.is_final() => report.skipped += 1,
             Err(error) => failure = failure.or(Some((id, error))),
         }
     }

@@ -61,14 +61,20 @@ impl Queue {
 
     /// Receives and deletes the next message, and returns its body.
     pub fn receive(&self) -> String {
+        self.receive_with_reason().0
+    }
+
+    /// Receives and deletes the next message, and returns its body and the attribute that says why it is in the queue.
+    pub fn receive_with_reason(&self) -> (String, String) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
-            let response =
-                aws(&["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "2"]);
+            let arguments = ["sqs", "receive-message", "--queue-url", &self.url, "--wait-time-seconds", "2"];
+            let response = aws(&[&arguments[..], &["--message-attribute-names", "All"]].concat());
             if let Some(message) = response["Messages"].get(0) {
                 let handle = message["ReceiptHandle"].as_str().unwrap();
                 aws(&["sqs", "delete-message", "--queue-url", &self.url, "--receipt-handle", handle]);
-                return message["Body"].as_str().unwrap().to_owned();
+                let reason = message["MessageAttributes"]["Reason"]["StringValue"].as_str();
+                return (message["Body"].as_str().unwrap().to_owned(), reason.unwrap_or_default().to_owned());
             }
         }
         panic!("no message arrived in {}", self.url);
