@@ -6,9 +6,12 @@ mod retry;
 use std::sync::{Arc, LazyLock};
 
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use aws_types::sdk_config::SharedCredentialsProvider;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 pub use error::{AttemptFailure, AwsError};
 pub(crate) use error::{ErrorClass, error_text};
@@ -20,8 +23,8 @@ pub use retry::retry_with_attempt_timeout;
 /// hundreds of milliseconds.
 const TLS_PROVIDER: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 
-/// The SDK configuration of a Lambda function: region and credentials come from Lambda's environment variables, endpoints
-/// from `AWS_ENDPOINT_URL`. The connector has no connect timeout, because the timeout of each request includes connecting.
+/// The SDK configuration of a Lambda function: region, credentials and endpoints come from environment variables only. The loader of
+/// `aws_config` would also read profiles, and bring the code of every other source of credentials. The connector has no connect timeout, because the timeout of each request includes connecting.
 pub async fn function_config() -> SdkConfig {
     // All clients share one connector. A thread creates the connector during startup, because reading the root certificates
     // takes longer than the rest of the startup. Without a shared connector, the SDK would read the root certificates once
@@ -34,12 +37,32 @@ pub async fn function_config() -> SdkConfig {
     let _ = std::thread::Builder::new()
         .name("certificates".into())
         .spawn(move || LazyLock::force(&thread_connector).clone());
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
         .http_client(http_client_fn(move |_, _| LazyLock::force(&connector).clone()))
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .region(EnvironmentVariableRegionProvider::new())
-        .load()
-        .await
+        .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+        .region(EnvironmentVariableRegionProvider::new().region().await)
+        .service_config(EndpointVariables);
+    config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
+    config.set_use_fips(variable("AWS_USE_FIPS_ENDPOINT").map(|value| value == "true"));
+    config.set_use_dual_stack(variable("AWS_USE_DUALSTACK_ENDPOINT").map(|value| value == "true"));
+    config.build()
+}
+
+/// The environment variables with the endpoint of one service: `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+#[derive(Debug)]
+struct EndpointVariables;
+
+impl LoadServiceConfig for EndpointVariables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_ascii_uppercase().replace(' ', "_");
+        variable(&format!("{}_{service}", key.env()))
+    }
+}
+
+/// An environment variable that is not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The SDK configuration of the command `hookbridge`, which finds credentials as the AWS CLI does.
