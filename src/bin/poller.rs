@@ -1,9 +1,11 @@
-//! Entry point of the Lambda function `poller`, which polls a provider for events whose webhooks were missed.
+//! Entry point of the Lambda function `poller`, which polls a provider for events whose webhooks were missed, or requests failed
+//! deliveries of GitHub again.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use hookbridge::archive::{Archive, S3Archive, s3_client};
+use hookbridge::poller::redelivery::{Redeliverer, RedeliveryEnvironment, RedeliveryFunction};
 use hookbridge::poller::{CheckpointStore, Poller, PollerEnvironment, PollerFunction};
 use hookbridge::secrets::SecretsManager;
 use hookbridge::util::output;
@@ -16,6 +18,9 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
+    if std::env::var("PROVIDER").is_ok_and(|provider| provider == "github") {
+        return run_redelivery().await;
+    }
     let environment = PollerEnvironment::load(|name| std::env::var(name).ok())?;
     let config = aws::function_config().await;
     let (archive_bucket, archive_prefix) = environment.archive;
@@ -36,6 +41,32 @@ async fn run() -> Result<(), Error> {
             event_types: environment.event_types,
         },
         api_key: SecretsManager::new(&config, environment.api_key_arn),
+        name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+    });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {
+        let function = function.clone();
+        Box::pin(async move {
+            let context = event.context;
+            output::print_line(&function.invoke(&context.request_id, context.deadline()).await);
+            Ok::<_, Error>(())
+        })
+    }))
+    .await
+}
+
+async fn run_redelivery() -> Result<(), Error> {
+    let environment = RedeliveryEnvironment::load(|name| std::env::var(name).ok())?;
+    let config = aws::function_config().await;
+    let (bucket, key) = environment.checkpoint;
+    let function = Arc::new(RedeliveryFunction {
+        redeliverer: Redeliverer {
+            hook: environment.hook,
+            base_url: environment.base_url,
+            checkpoint_store: CheckpointStore::Object { client: s3_client(&config), bucket, key },
+            delay: environment.delay,
+            lookback: environment.lookback,
+        },
+        token: SecretsManager::new(&config, environment.token_arn),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {

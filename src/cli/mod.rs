@@ -10,6 +10,7 @@ pub mod listen;
 pub mod load;
 pub mod maintain;
 pub mod providers;
+pub mod redeliver;
 pub mod redrive;
 pub mod replay;
 pub mod send;
@@ -45,6 +46,7 @@ enum Command {
     Load(load::Load),
     Export(export::Export),
     Replay(replay::Replay),
+    Redeliver(redeliver::Redeliver),
     Redrive(redrive::Redrive),
     #[command(subcommand)]
     Subscriber(subscriber::SubscriberCommand),
@@ -92,6 +94,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
         Command::Load(load) => load.run().await?,
         Command::Export(export) => export.run().await?,
         Command::Replay(replay) => replay.run().await?,
+        Command::Redeliver(redeliver) => redeliver.run().await?,
         Command::Redrive(redrive) => redrive.run().await?,
         Command::Subscriber(command) => command.run().await?,
         Command::Delivery(command) => command.run().await?,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -56,7 +57,7 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// The checkpoint cannot be read or is not valid.
-    pub(super) async fn load(&self, deadline: Instant) -> Result<Option<Checkpoint>, AwsError> {
+    pub(super) async fn load<C: DeserializeOwned>(&self, deadline: Instant) -> Result<Option<C>, AwsError> {
         let text = match self {
             Self::File(path) => match std::fs::read(path) {
                 Ok(text) => text,
@@ -93,7 +94,7 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// The checkpoint cannot be written.
-    pub(super) async fn save(&self, checkpoint: &Checkpoint, deadline: Instant) -> Result<(), AwsError> {
+    pub(super) async fn save<C: Serialize>(&self, checkpoint: &C, deadline: Instant) -> Result<(), AwsError> {
         let text = serde_json::to_vec(checkpoint).map_err(|error| AwsError::Malformed(error.to_string()))?;
         match self {
             Self::File(path) => {

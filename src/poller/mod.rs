@@ -9,6 +9,7 @@
 mod checkpoint;
 mod environment;
 mod function;
+pub mod redelivery;
 mod request;
 
 use std::collections::HashSet;
@@ -263,7 +264,12 @@ impl Poller {
 
     /// Returns the time up to which every event has been polled; `None` if no checkpoint can be loaded.
     pub async fn polled_until(&self, deadline: Instant) -> Option<Timestamp> {
-        self.checkpoint_store.load(deadline).await.ok().flatten().map(|checkpoint| checkpoint.until)
+        self.checkpoint_store
+            .load(deadline)
+            .await
+            .ok()
+            .flatten()
+            .map(|checkpoint: Checkpoint| checkpoint.until)
     }
 
     fn checkpoint_error(&self, error: AwsError) -> PollError {

@@ -93,13 +93,19 @@ impl std::str::FromStr for BaseUrl {
     }
 }
 
+impl BaseUrl {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Whether `key` can be an API key: it is not empty and contains only visible ASCII characters.
 pub fn is_valid_api_key(key: &Secret) -> bool {
     !key.is_empty() && key.expose().iter().all(u8::is_ascii_graphic)
 }
 
 /// Returns the host of a base URL, without scheme and port.
-fn host_of(base_url: &str) -> &str {
+pub(super) fn host_of(base_url: &str) -> &str {
     let authority = base_url.split_once("://").map_or(base_url, |(_, rest)| rest).trim_end_matches('/');
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,

@@ -74,6 +74,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let notifying_archive = Archive::Notifying(Box::new(archive.clone()), batch_sender);
     let endpoints = WebhookEndpoints::open(&settings, &notifying_archive).await?;
     let pollers = poll::create_pollers(&settings, &notifying_archive)?;
+    let redeliverers = poll::create_redeliverers(&settings)?;
     let log_error = |error| ServeError::Log { log: settings.database.to_string(), error };
     let db = Database::open(&settings.database, MAX_DATABASE_CONNECTIONS).await.map_err(log_error)?;
     let log = EventLog::new(db.clone());
@@ -86,6 +87,9 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let delivery_task = tokio::spawn(deliver::run(worker, log.clone(), terminal.clone(), shutdown.clone()));
     for (poller, key) in pollers {
         tokio::spawn(poll::run(poller, key, terminal.clone(), shutdown.clone()));
+    }
+    for (redeliverer, token) in redeliverers {
+        tokio::spawn(poll::run_redeliverer(redeliverer, token, terminal.clone(), shutdown.clone()));
     }
     let tail_task = endpoints
         .event_file()

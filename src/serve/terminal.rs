@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::config::{DEFAULT_LISTEN, ServeSettings, default_data_folder, default_log_file};
+use super::config::{DEFAULT_LISTEN, GITHUB, ServeSettings, default_data_folder, default_log_file};
 use super::development_secrets;
 use super::endpoints::WebhookEndpoints;
 use crate::api::SEARCH_PATHS;
@@ -16,7 +16,8 @@ use crate::bridge::{Outcome, RequestLog};
 use crate::db::DatabaseAddress;
 use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
-use crate::poller::{PollError, PollSummary};
+use crate::poller::PollSummary;
+use crate::poller::redelivery::{Hook, RedeliverySummary};
 use crate::providers::Diagnosis;
 use crate::recorder::{RecordError, RecordSummary};
 use crate::util::output;
@@ -158,11 +159,29 @@ impl Terminal {
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
-    pub(super) fn print_poll_error(&self, provider: &str, error: &PollError) {
+    pub(super) fn print_poll_error(&self, provider: &str, error: &dyn std::error::Error) {
         let text = if self.json {
             serde_json::json!({"not_polled": {"provider": provider, "error": error.to_string()}}).to_string()
         } else {
             format!("{:<9} {provider:<17} poll failed: {error}", "failed")
+        };
+        let _ = self.messages.try_send(TerminalMessage::Text(text));
+    }
+
+    /// Prints what a poll of GitHub's deliveries found and did.
+    pub(super) fn print_redelivered(&self, hook: &Hook, summary: &RedeliverySummary) {
+        let RedeliverySummary { found, requested, recovered, lost, waiting, .. } = summary;
+        let text = if self.json {
+            serde_json::json!({"redelivered": {
+                "hook": hook.to_string(), "found": found, "requested": requested, "recovered": recovered, "lost": lost,
+                "waiting": waiting,
+            }})
+            .to_string()
+        } else {
+            format!(
+                "{:<9} {:<17} {hook}: {found} failed deliveries found, {requested} requested, {recovered} recovered, {lost} lost, {waiting} waiting",
+                "polled", "github"
+            )
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -296,8 +315,14 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
         "Batches go to {}, and {recorded_events} to the log, {}",
         settings.archive, settings.database
     );
-    for provider in settings.polls.keys.keys() {
+    for provider in settings.polls.keys.keys().filter(|provider| **provider != GITHUB) {
         let _ = writeln!(text, "{provider} is polled for missed events every minute");
+    }
+    for hook in &settings.polls.hooks {
+        let _ = writeln!(
+            text,
+            "GitHub is asked every minute for failed deliveries of {hook}, which are requested again"
+        );
     }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
     let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");

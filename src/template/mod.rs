@@ -18,6 +18,8 @@ pub enum Template {
     /// One function for several providers.
     Multi,
     Poller(&'static Provider, &'static PollingApi),
+    /// Requests failed deliveries of GitHub again.
+    GithubPoller,
     /// The recorder, the feed and their database.
     EventLog,
     Dispatch,
@@ -29,7 +31,7 @@ pub enum Template {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "unknown template '{0}'; expected a provider (`hookbridge providers` lists them), stripe-poller, sparkpost-poller, generic, multi, event-log, dispatch, front-door-alb or front-door-http-api"
+    "unknown template '{0}'; expected a provider (`hookbridge providers` lists them), stripe-poller, sparkpost-poller, github-poller, generic, multi, event-log, dispatch, front-door-alb or front-door-http-api"
 )]
 pub struct UnknownTemplate(String);
 
@@ -46,6 +48,7 @@ impl Template {
             .chain([
                 Self::Generic,
                 Self::Multi,
+                Self::GithubPoller,
                 Self::EventLog,
                 Self::Dispatch,
                 Self::FrontDoorAlb,
@@ -61,6 +64,7 @@ impl Template {
             Self::Generic => "generic".into(),
             Self::Multi => "multi".into(),
             Self::Poller(provider, _) => format!("{}-poller", provider.name),
+            Self::GithubPoller => "github-poller".into(),
             Self::EventLog => "event-log".into(),
             Self::Dispatch => "dispatch".into(),
             Self::FrontDoorAlb => "front-door-alb".into(),
@@ -79,6 +83,7 @@ impl Template {
             Self::Generic => generic_template(),
             Self::Multi => multi_template(),
             Self::Poller(provider, polling) => poller_template(provider, polling),
+            Self::GithubPoller => include_str!("github-poller.yaml").to_owned(),
             Self::EventLog => include_str!("event-log.yaml").to_owned(),
             Self::Dispatch => include_str!("dispatch.yaml").to_owned(),
             Self::FrontDoorAlb => include_str!("front-door-alb.yaml").to_owned(),

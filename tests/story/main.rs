@@ -39,6 +39,7 @@ mod properties;
 mod provider_sdks;
 mod provider_stacks;
 mod published_vectors;
+mod redelivery;
 mod redrive_command;
 mod repeats;
 mod replay;

@@ -7,11 +7,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::archive::Archive;
+use crate::poller::redelivery::{Hook, RETENTION, Redeliverer, RedeliverySummary};
 use crate::poller::{CheckpointStore, Poller};
 use crate::providers;
 use crate::secrets::Secret;
 use crate::serve::ServeError;
-use crate::serve::config::ServeSettings;
+use crate::serve::config::{GITHUB, ServeSettings};
 use crate::serve::terminal::Terminal;
 use crate::util::files::create_private_folder;
 
@@ -64,6 +65,55 @@ pub(in crate::serve) async fn run(
                 Ok(summary) if !last_poll_succeeded => terminal.print_polled(poller.provider.name, summary),
                 Ok(_) => {}
                 Err(error) => terminal.print_poll_error(poller.provider.name, error),
+            }
+            last_poll_succeeded = result.is_ok();
+            sleep(POLL_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = shutdown.wait_for(|is_requested| *is_requested) => {}
+    }
+}
+
+/// Creates a redeliverer for each webhook at GitHub in the settings. Returns each with its token.
+pub(in crate::serve) fn create_redeliverers(
+    settings: &ServeSettings,
+) -> Result<Vec<(Redeliverer, Secret)>, ServeError> {
+    let Some(token) = settings.polls.keys.get(GITHUB) else { return Ok(Vec::new()) };
+    let folder = settings.data.join(CHECKPOINT_FOLDER);
+    create_private_folder(&folder).map_err(|error| ServeError::DataFolder { path: folder.clone(), error })?;
+    let lookback = SignedDuration::from_hours(24 * i64::from(settings.polls.back_days));
+    let redeliverer = |hook: &Hook| Redeliverer {
+        hook: hook.clone(),
+        base_url: settings.polls.urls.get(GITHUB).cloned(),
+        checkpoint_store: CheckpointStore::File(
+            folder.join(format!("github-{}.json", hook.to_string().replace('/', "-"))),
+        ),
+        delay: SignedDuration::from_secs(i64::from(settings.polls.delay_seconds)),
+        lookback: lookback.min(RETENTION),
+    };
+    Ok(settings.polls.hooks.iter().map(|hook| (redeliverer(hook), token.clone())).collect())
+}
+
+/// Requests failed deliveries again until `shutdown` becomes true.
+pub(in crate::serve) async fn run_redeliverer(
+    redeliverer: Redeliverer,
+    token: Secret,
+    terminal: Terminal,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let work = async {
+        let mut last_poll_succeeded = false;
+        loop {
+            let (summary, result) = redeliverer.poll(&token, Instant::now() + POLL_TIMEOUT).await;
+            let RedeliverySummary { found, requested, recovered, lost, .. } = summary;
+            // A poll that found and did nothing is printed only if it is the first poll or follows a failed one.
+            if found + requested + recovered + lost > 0 || (result.is_ok() && !last_poll_succeeded) {
+                terminal.print_redelivered(&redeliverer.hook, &summary);
+            }
+            if let Err(error) = &result {
+                terminal.print_poll_error(GITHUB, error);
             }
             last_poll_succeeded = result.is_ok();
             sleep(POLL_INTERVAL).await;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use delivery::{DeliverySettings, SubscriberFlags};
 pub use listen::{DEFAULT_LISTEN, ListenAddress, ListenAddressError};
-pub use polls::PollSettings;
+pub use polls::{GITHUB, PollSettings};
 
 use crate::archive::ArchiveUrl;
 use crate::bridge::{DEFAULT_MAX_ENTRY_BYTES, parse_event_group, parse_max_entry_bytes};
@@ -80,6 +80,10 @@ pub struct ServeFlags {
     )]
     #[serde(deserialize_with = "deserialize_pairs")]
     poll: Vec<String>,
+    /// Webhook at GitHub whose failed deliveries are requested again, with the token of `--poll github=TOKEN`: repos/OWNER/NAME/hooks/ID,
+    /// orgs/NAME/hooks/ID, or app/ID with the private key of the GitHub App as token; repeat for several.
+    #[arg(long, env = "HOOKBRIDGE_POLL_HOOK", value_name = "HOOK", value_delimiter = ',')]
+    poll_hook: Vec<String>,
     /// Scheme and host of a provider's API, if not the default: `sparkpost=https://api.eu.sparkpost.com`.
     #[arg(long, env = "HOOKBRIDGE_POLL_URL", value_name = "PROVIDER=URL", value_delimiter = '\n')]
     #[serde(deserialize_with = "deserialize_pairs")]
@@ -189,6 +193,7 @@ impl ServeFlags {
             database: self.database.or(file.database),
             token: self.token.or(file.token),
             poll: pairs(self.poll, file.poll),
+            poll_hook: list(self.poll_hook, file.poll_hook),
             poll_url: pairs(self.poll_url, file.poll_url),
             poll_types: pairs(self.poll_types, file.poll_types),
             poll_delay: self.poll_delay.or(file.poll_delay),

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::{ServeFlags, SettingsError, parse_per_provider};
+use crate::poller::redelivery::Hook;
 use crate::poller::{BaseUrl, is_valid_api_key, parse_event_types};
 use crate::providers;
 use crate::secrets::Secret;
 
+/// The provider whose failed deliveries are requested again.
+pub const GITHUB: &str = "github";
 /// The maximum of `poll-delay`: one day.
 const MAX_DELAY_SECONDS: u32 = 86_400;
 /// The maximum of `poll-back`: the longest time for which any provider keeps its events.
@@ -15,6 +18,8 @@ const MAX_BACK_DAYS: u32 = 30;
 pub struct PollSettings {
     /// The API keys, by the name of the provider.
     pub keys: BTreeMap<&'static str, Secret>,
+    /// The webhooks at GitHub whose failed deliveries are requested again.
+    pub hooks: Vec<Hook>,
     /// The base URLs of APIs, by provider, where they differ from the provider's default.
     pub urls: BTreeMap<&'static str, BaseUrl>,
     /// The event types to poll for, by provider; all types for a provider without an entry.
@@ -29,9 +34,11 @@ impl PollSettings {
     pub(super) fn from_flags(flags: &ServeFlags) -> Result<Self, SettingsError> {
         let mut keys = BTreeMap::new();
         for (provider, key) in parse_per_provider("poll", "stripe=...", &flags.poll, &providers::PROVIDERS)? {
-            if provider.polling.is_none() {
+            if provider.polling.is_none() && provider.name != GITHUB {
+                let is_pollable =
+                    |provider: &&providers::Provider| provider.polling.is_some() || provider.name == GITHUB;
                 let pollable: Vec<_> =
-                    providers::PROVIDERS.iter().filter(|p| p.polling.is_some()).map(|p| p.name).collect();
+                    providers::PROVIDERS.into_iter().filter(is_pollable).map(|p| p.name).collect();
                 return Err(SettingsError(format!(
                     "poll: {} has no event list to poll; providers with one: {}",
                     provider.name,
@@ -39,7 +46,9 @@ impl PollSettings {
                 )));
             }
             let key = Secret::new(key);
-            if !is_valid_api_key(&key) {
+            // The key of a GitHub App has several lines.
+            let is_private_key = provider.name == GITHUB && key.expose().starts_with(b"-----BEGIN");
+            if !is_valid_api_key(&key) && !is_private_key {
                 return Err(SettingsError(format!(
                     "poll: the API key of {} is empty or contains a space or control character",
                     provider.name
@@ -69,6 +78,16 @@ impl PollSettings {
                 "poll: no API key for {name}, so its other poll settings have no effect"
             )));
         }
+        let hook_error = |error| SettingsError(format!("poll-hook: {error}"));
+        let hooks = flags.poll_hook.iter().filter(|text| !text.is_empty());
+        let hooks: Vec<Hook> =
+            hooks.map(|text| text.parse().map_err(hook_error)).collect::<Result<_, _>>()?;
+        if keys.contains_key(GITHUB) == hooks.is_empty() {
+            return Err(SettingsError(
+                "poll: GitHub needs both a token (--poll github=TOKEN) and a webhook (--poll-hook repos/OWNER/NAME/hooks/ID)"
+                    .into(),
+            ));
+        }
         let delay = flags.poll_delay.unwrap_or(300);
         let back = flags.poll_back.unwrap_or(0);
         if delay > MAX_DELAY_SECONDS || back > MAX_BACK_DAYS {
@@ -76,7 +95,7 @@ impl PollSettings {
                 "poll-delay must be at most {MAX_DELAY_SECONDS} seconds, poll-back at most {MAX_BACK_DAYS} days"
             )));
         }
-        Ok(Self { keys, urls, types, delay_seconds: delay, back_days: back })
+        Ok(Self { keys, hooks, urls, types, delay_seconds: delay, back_days: back })
     }
 }
 
@@ -93,7 +112,9 @@ mod tests {
     fn errors_never_contain_the_api_key() {
         let poll =
             |text: &str| error_message(&ServeFlags { poll: vec![text.into()], ..ServeFlags::default() });
-        insta::assert_snapshot!(poll("github=hunter2"), @"poll: github has no event list to poll; providers with one: sparkpost, stripe");
+        insta::assert_snapshot!(poll("slack=hunter2"), @"poll: slack has no event list to poll; providers with one: github, sparkpost, stripe");
+        insta::assert_snapshot!(poll("github=hunter2"), @"poll: GitHub needs both a token (--poll github=TOKEN) and a webhook (--poll-hook repos/OWNER/NAME/hooks/ID)");
+        insta::assert_snapshot!(error_message(&ServeFlags { poll_hook: vec!["acme/demo".into()], ..ServeFlags::default() }), @"poll-hook: the format is repos/OWNER/NAME/hooks/ID, orgs/NAME/hooks/ID or app/ID");
         insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty or contains a space or control character");
         insta::assert_snapshot!(poll("hunter2"), @"poll: expected PROVIDER=VALUE, for example stripe=...");
         let poll_url = vec!["stripe=http://api.stripe.com/hunter2".into()];

@@ -7,6 +7,7 @@ pub mod dispatch_harness;
 pub mod event_bus_v2;
 pub mod fault_proxy;
 pub mod front_door;
+pub mod github_api;
 pub mod log;
 pub mod provider_api;
 pub mod raw_http;
