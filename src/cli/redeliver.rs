@@ -54,7 +54,7 @@ pub struct Redeliver {
     /// Token with the permission to read and write webhooks, or the private key of the GitHub App
     #[arg(long, env = "GITHUB_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: String,
-    /// Scheme and host of the API, if not https://api.github.com
+    /// Scheme and host of the API, if not `https://api.github.com`
     #[arg(long, value_name = "URL")]
     api: Option<BaseUrl>,
     /// Print the result as one line of JSON

@@ -8,14 +8,16 @@ use std::time::{Duration, SystemTime};
 use hookbridge::poller::CheckpointStore;
 use hookbridge::poller::redelivery::{Redeliverer, RedeliverySummary};
 use hookbridge::secrets::Secret;
+use hookbridge::template::Template;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::actors::aws::{aws, endpoint, name, secret};
+use crate::actors::aws::{aws, endpoint, name, secret, text};
 use crate::actors::github_api::{GithubApi, GithubFault, HOOK, TOKEN};
 use crate::actors::runtime_api::RunningFunction;
 use crate::actors::server::{SECRET, Server, hookbridge};
+use crate::actors::stack::Stack;
 use crate::actors::{checkout, run, signature, test_environment, wait_until};
 
 const PATH: &str = "/repos/acme/demo/hooks/42/deliveries";
@@ -239,6 +241,52 @@ async fn the_deliveries_of_a_github_app_are_requested_with_its_private_key() {
     assert_eq!(claims["iss"], "99");
     let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     assert!((1..=600).contains(&lifetime), "GitHub accepts at most ten minutes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs LocalStack: run scripts/test"]
+async fn the_stack_requests_a_failed_delivery_again() {
+    let api = GithubApi::start(PATH, |_| 200).await;
+    api.add("failed", minutes(30), 502);
+    let url = api.url();
+    tokio::task::spawn_blocking(move || {
+        let parameters = [("Hook", HOOK), ("ApiUrl", &url), ("BackDays", "1")];
+        let stack = Stack::deploy("github-poller", TOKEN, &parameters);
+        let output_file = tempfile::NamedTempFile::new().unwrap();
+        let invoke = ["lambda", "invoke", "--function-name", &stack.output("LambdaFunctionName")];
+        let invoked = aws(&[&invoke[..], &[output_file.path().to_str().unwrap()]].concat());
+        assert!(invoked["FunctionError"].is_null(), "{invoked}");
+        let log = wait_until("the function's log", || {
+            Some(stack.log()).filter(|log| log.contains("RedeliveriesRequested"))
+        });
+        assert!(log.contains(r#"\"RedeliveriesRequested\":1"#) && !log.contains(TOKEN), "{log}");
+        let checkpoint: Value =
+            serde_json::from_str(&text(&["s3", "cp", &stack.output("MarkUrl"), "-"])).unwrap();
+        assert_eq!(checkpoint["failed"]["failed"]["requested"], true);
+    })
+    .await
+    .unwrap();
+    assert_eq!(api.requested_guids(), ["failed"]);
+}
+
+#[test]
+fn the_template_of_the_github_poller_grants_least_privilege() {
+    let template = Template::find("github-poller").unwrap().text();
+    let actions: Vec<&str> =
+        template.lines().filter_map(|line| line.trim().strip_prefix("Action: ")).collect();
+    assert_eq!(
+        actions,
+        [
+            "sts:AssumeRole",
+            "secretsmanager:GetSecretValue",
+            "[s3:GetObject, s3:PutObject]",
+            "s3:ListBucket",
+            "[logs:CreateLogStream, logs:PutLogEvents]",
+            // The schedule.
+            "lambda:InvokeFunction",
+        ]
+    );
+    assert!(!template.contains("AWS::Lambda::Url") && !template.contains("Resource: \"*\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]

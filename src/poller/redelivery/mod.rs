@@ -218,7 +218,7 @@ impl Redeliverer {
         let mut guids: Vec<_> = progress.failed.iter().filter(|(_, delivery)| due(delivery)).collect();
         guids.sort_by_key(|(_, delivery)| delivery.delivered_at);
         let guids: Vec<String> = guids.into_iter().map(|(guid, _)| guid.clone()).collect();
-        for guid in guids {
+        for (index, guid) in guids.into_iter().enumerate() {
             if deadline.saturating_duration_since(Instant::now()) < MIN_PAGE_TIME {
                 summary.has_more = true;
                 return Ok(());
@@ -230,7 +230,7 @@ impl Redeliverer {
                 warn!(guid, "GitHub does not deliver this webhook again");
             }
             delivery.requested = true;
-            if summary.requested % REQUESTS_PER_SAVE == 0 {
+            if (index + 1).is_multiple_of(REQUESTS_PER_SAVE) {
                 self.save(progress, deadline).await?;
             }
         }

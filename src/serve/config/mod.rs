@@ -68,9 +68,9 @@ pub struct ServeFlags {
     /// API token required to read the log; without one, only local requests are accepted.
     #[arg(long, env = "HOOKBRIDGE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// API key to poll a provider (stripe or sparkpost) for events whose webhooks were missed; repeat for several, in the
-    /// environment one per line. With --bus eventbridge the log has no Stripe webhooks, so every polled Stripe event is new to
-    /// it.
+    /// API key to poll a provider (stripe or sparkpost) for events whose webhooks were missed, or a token with which failed
+    /// deliveries of github are requested again; repeat for several, in the environment one per line. With --bus eventbridge the
+    /// log has no Stripe webhooks, so every polled Stripe event is new to it.
     #[arg(
         long,
         env = "HOOKBRIDGE_POLL",

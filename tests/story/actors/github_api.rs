@@ -162,7 +162,7 @@ impl GithubApi {
             None => 0,
             Some(cursor) => {
                 let id = cursor.strip_prefix("v1%5F").unwrap_or_else(|| panic!("not a cursor: {cursor}"));
-                inner.deliveries.iter().position(|d| d["id"].to_string() == id).unwrap()
+                inner.deliveries.iter().position(|d| d["id"].as_u64() == id.parse().ok()).unwrap()
             }
         };
         let end = inner.deliveries.len().min(first + PAGE_SIZE);
@@ -181,7 +181,7 @@ impl GithubApi {
     async fn redeliver(&self, id: &str) -> Response {
         let guid = {
             let mut inner = self.inner.lock().unwrap();
-            let Some(delivery) = inner.deliveries.iter().find(|d| d["id"].to_string() == id) else {
+            let Some(delivery) = inner.deliveries.iter().find(|d| d["id"].as_u64() == id.parse().ok()) else {
                 return StatusCode::NOT_FOUND.into_response();
             };
             let guid = delivery["guid"].as_str().unwrap().to_owned();

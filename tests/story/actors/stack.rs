@@ -37,6 +37,7 @@ impl Stack {
             self.provider.strip_suffix("-poller").map(|name| providers::find_provider(name).unwrap());
         let secret_parameter = match polled_provider.and_then(|provider| provider.polling.as_ref()) {
             Some(polling) => polling.api_key_parameter.to_owned(),
+            None if self.provider == "github-poller" => "GitHubApiKey".to_owned(),
             None => providers::find_provider(self.provider)
                 .map_or(String::new(), providers::Provider::secret_parameter),
         };
