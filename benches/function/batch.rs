@@ -22,6 +22,7 @@ pub async fn compare(aws: &stub::Aws) {
         handlers: vec![WebhookHandler {
             provider: sparkpost,
             secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
+            next_secrets: None,
             bus: EventBridge::new(&config, "default".into()),
             max_entry_bytes: 262_144,
             overflow_store: None,

@@ -19,6 +19,7 @@ pub async fn compare(aws: &stub::Aws) {
         handlers: vec![WebhookHandler {
             provider: providers::find_provider("github").unwrap(),
             secrets: CachedSecrets::new(SecretsManager::new(&config, "stub".into()), CacheTtls::default()),
+            next_secrets: None,
             bus: EventBridge::new(&config, "default".into()),
             max_entry_bytes: 262_144,
             overflow_store: None,

@@ -28,9 +28,11 @@ async fn run() -> Result<(), Error> {
     let spill_queue = environment.spill_queue_url.map(|url| SpillQueue::new(&config, url));
     let archive =
         environment.archive.map(|(bucket, prefix)| Archive::S3(S3Archive::new(&config, bucket, prefix)));
+    let secrets = |arn| CachedSecrets::new(SecretsManager::new(&config, arn), environment.cache_ttls);
     let handlers = environment.providers.into_iter().map(|(provider, secret_arn)| WebhookHandler {
         provider,
-        secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn), environment.cache_ttls),
+        secrets: secrets(secret_arn),
+        next_secrets: environment.next_secret_arn.clone().map(secrets),
         bus: bus.clone(),
         max_entry_bytes: environment.max_entry_bytes,
         overflow_store: overflow_store.clone(),

@@ -31,6 +31,8 @@ pub struct BridgeEnvironment {
     /// The providers that send webhooks, each with the ARN of the Secrets Manager secret with which it signs them: `PROVIDER` and
     /// `WEBHOOK_SECRET_ARN`; or `PROVIDERS`, and for each provider `WEBHOOK_SECRET_ARN_<NAME>` or `WEBHOOK_SECRET_ARN_<NUMBER>`.
     pub providers: Vec<(&'static Provider, String)>,
+    /// `NEXT_SECRET_ARN`: the ARN of the secret with which the provider will sign next; only with `PROVIDER`.
+    pub next_secret_arn: Option<String>,
     /// `EVENT_BUS_NAME`: the name or ARN of the EventBridge bus; `default` when unset.
     pub bus: String,
     /// `MAX_ENTRY_BYTES`: the size limit of a `PutEvents` entry, in bytes; 262,144 when unset.
@@ -91,9 +93,15 @@ impl BridgeEnvironment {
         let event_group = event_group
             .map(|text| parse_event_group(&text, &bus).map_err(|problem| invalid("EVENT_GROUP", problem)))
             .transpose()?;
+        let next_secret_arn = variables.get("NEXT_SECRET_ARN");
+        if next_secret_arn.is_some() && variables.get("PROVIDERS").is_some() {
+            let problem = "several providers have no next secret; add a line to the secret of the provider";
+            return Err(invalid("NEXT_SECRET_ARN", problem.into()));
+        }
         let defaults = CacheTtls::default();
         Ok(Self {
             providers,
+            next_secret_arn,
             bus,
             max_entry_bytes,
             public_url,
@@ -341,6 +349,8 @@ mod tests {
         insta::assert_snapshot!(with("github,sparkpost").unwrap_err(), @"environment variable PROVIDERS: sparkpost sends batches, which need a function of their own");
         insta::assert_snapshot!(with(" , ").unwrap_err(), @"environment variable PROVIDERS: ' , ' names no provider");
         insta::assert_snapshot!(with("gitlub").unwrap_err(), @"environment variable PROVIDERS: unknown provider 'gitlub'; similar names: github, gitlab; `hookbridge providers` lists all");
+        let next = [&arns[..], &[("PROVIDERS", "github"), ("NEXT_SECRET_ARN", "n")]].concat();
+        insta::assert_snapshot!(load(&next).unwrap_err(), @"environment variable NEXT_SECRET_ARN: several providers have no next secret; add a line to the secret of the provider");
         let both = load(&[("PROVIDERS", "github"), ("PROVIDER", "github")]);
         insta::assert_snapshot!(both.unwrap_err(), @"environment variable PROVIDERS: contradicts PROVIDER; remove one of them");
     }

@@ -53,6 +53,8 @@ pub struct WebhookHandler<S, B> {
     pub provider: &'static Provider,
     /// The provider's signing secrets.
     pub secrets: S,
+    /// The secret with which the provider will sign next, during a rotation.
+    pub next_secrets: Option<S>,
     /// The bus on which the handler publishes the events.
     pub bus: B,
     /// Maximum [`Event::entry_size`] of a published event, in bytes.
@@ -207,7 +209,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         Outcome::Handshake(response)
     }
 
-    /// Verifies the signature with the current secret, then with the previous secret, then with a newer secret. The inner error
+    /// Verifies the signature with the current secret, then with the next, the previous and a newer secret. The inner error
     /// means that no secret verifies the webhook. The outer error means that a secret that may verify it could not be fetched.
     async fn verify(
         &self,
@@ -218,6 +220,16 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
             Ok(verified) => return Ok(Ok(verified)),
             Err(unverified) => unverified,
         };
+        let next = match &self.next_secrets {
+            Some(secrets) => secrets.current().await.map(Some),
+            None => Ok(None),
+        };
+        if let Ok(Some(next)) = &next {
+            unverified = match unverified.verify(&next.secret) {
+                Ok(verified) => return Ok(Ok(verified)),
+                Err(unverified) => unverified,
+            };
+        }
         let previous = self.secrets.previous(&current).await;
         if let Ok(Some(previous)) = &previous {
             unverified = match unverified.verify(&previous.secret) {
@@ -232,6 +244,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 Err(unverified) => unverified,
             };
         }
+        next?;
         previous?;
         if !self.provider.signature_scheme.has_key(&current.secret) {
             let problem = format!("it does not have the form of a secret of {}", self.provider.title);

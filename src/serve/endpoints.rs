@@ -73,6 +73,7 @@ impl WebhookEndpoints {
             let handler = WebhookHandler {
                 provider,
                 secrets: StaticSecret::new(secret.clone()),
+                next_secrets: None,
                 bus: bus.clone(),
                 max_entry_bytes: settings.max_entry_bytes,
                 overflow_store: None,

@@ -7,6 +7,17 @@ const MAX_PROVIDERS: usize = 8;
 pub(super) fn convert(source: &str) -> String {
     let text = replace_between(source, "  {{secret_parameter}}:\n", "{{more_parameters}}", &parameters());
     let text = replace_between(&text, "  WebhookSecret:\n", "  LogGroup:\n", &secrets());
+    let text = text.replace("  HasNextSecret: !Not [!Equals [!Ref NextSecret, \"\"]]\n", "");
+    let text = replace_between(
+        &text,
+        "              - !If\n                - HasNextSecret\n",
+        "              - Sid: SpillWhatTheBusDoesNotTake\n",
+        "",
+    );
+    let text = text.replace(
+        "          NEXT_SECRET_ARN: !If [HasNextSecret, !Ref NextWebhookSecret, !Ref AWS::NoValue]\n",
+        "",
+    );
     let text = text.replace("\nConditions:\n", &format!("\nConditions:\n{}", conditions()));
     let text = text.replace("\nParameters:\n", &format!("\n{}\nParameters:\n", rules()));
     let text = text.replace("Resource: !Ref WebhookSecret\n", &format!("Resource:\n{}", secret_arns()));
@@ -14,7 +25,10 @@ pub(super) fn convert(source: &str) -> String {
     let text = text.replace("          WEBHOOK_SECRET_ARN: !Ref WebhookSecret\n", &secret_variables());
     // The function writes the payloads of every provider.
     let text = text.replace("/{{name}}/*", "/*");
-    text.replace("Parameters: [{{secret_parameter}}", &format!("Parameters: [{}", parameter_names()))
+    text.replace(
+        "Parameters: [{{secret_parameter}}, NextSecret",
+        &format!("Parameters: [{}", parameter_names()),
+    )
 }
 
 /// Replaces the text from `start` up to `end` by `replacement`.

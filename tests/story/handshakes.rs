@@ -18,6 +18,7 @@ async fn handle(provider: &'static Provider, secret: &str, request: &WebhookRequ
     let handler = WebhookHandler {
         provider,
         secrets: StaticSecret::new(Secret::new(secret)),
+        next_secrets: None,
         bus: bus.clone(),
         max_entry_bytes: 262_144,
         overflow_store: None,

@@ -43,6 +43,7 @@ mod redelivery;
 mod redrive_command;
 mod repeats;
 mod replay;
+mod rotation;
 mod scripts;
 mod search;
 mod send;

@@ -44,9 +44,18 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_non
     assert_eq!(signed, ["\"new\"", "\"old\""]);
     assert!(queue.is_empty(), "a rejected webhook is not published");
 
+    // With NextSecret, the provider may change first.
+    stack.put("update", "the new secret", &[("NextSecret", "the next secret")]);
+    for secret in ["the new secret", "the next secret"] {
+        let body = json!({"signed_with": secret}).to_string();
+        assert_eq!(stack.send(secret, &body, Some(&event_type), None).status, 202, "{secret}");
+    }
+    stack.put("update", "the next secret", &[("NextSecret", "")]);
+    assert_eq!(stack.send("the next secret", r#"{"a":3}"#, Some(&event_type), None).status, 202);
+
     let log = stack.log();
     assert!(log.contains("wrong-signature") && log.contains("published"), "{log}");
-    for hidden in ["the old secret", "the new secret", "refs/heads/main", "sha256="] {
+    for hidden in ["the old secret", "the new secret", "the next secret", "refs/heads/main", "sha256="] {
         assert!(!log.contains(hidden), "{hidden} is in the log");
     }
 }

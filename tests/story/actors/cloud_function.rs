@@ -47,6 +47,7 @@ impl CloudFunction {
             handlers: vec![WebhookHandler {
                 provider: providers::find_provider(provider).unwrap(),
                 secrets: CachedSecrets::new(SecretsManager::new(&config, secret_arn.to_owned()), cache_ttls),
+                next_secrets: None,
                 bus: EventBridge::new(&config, "default".into()),
                 max_entry_bytes: 262_144,
                 overflow_store: None,
