@@ -23,8 +23,9 @@ pub use retry::retry_with_attempt_timeout;
 /// hundreds of milliseconds.
 const TLS_PROVIDER: tls::Provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
 
-/// The SDK configuration of a Lambda function: region, credentials and endpoints come from environment variables only. The loader of
-/// `aws_config` would also read profiles, and bring the code of every other source of credentials. The connector has no connect timeout, because the timeout of each request includes connecting.
+/// The SDK configuration of a Lambda function: region, credentials and endpoints come from environment variables only. The loader
+/// of `aws_config` would also read profiles, and link every other credential provider. The connector has no connect timeout,
+/// because the timeout of each request includes connecting.
 pub async fn function_config() -> SdkConfig {
     // All clients share one connector. A thread creates the connector during startup, because reading the root certificates
     // takes longer than the rest of the startup. Without a shared connector, the SDK would read the root certificates once

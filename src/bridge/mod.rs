@@ -383,7 +383,7 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
         let error =
             match self.bus.publish(event, midpoint(deadline).min(Instant::now() + PUBLISH_TIMEOUT)).await {
                 Ok(()) => return Outcome::Published,
-                // Do not spill this event: the bus would reject it again on a redrive.
+                // Do not spill this event: the bus would reject it again on a redrive, and the provider learns of the error.
                 Err(error @ (AwsError::Malformed(_) | AwsError::TooLarge)) => {
                     return Outcome::PublishFailed(error);
                 }

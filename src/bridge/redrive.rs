@@ -45,7 +45,9 @@ impl<B: Bus> RedriveFunction<B> {
             let event = Event::from_entry(&message.body).map(Arc::new);
             let result = match &event {
                 Err(error) => MessageResult::Unpublishable(error.to_string()),
-                Ok(_) if skip_remaining => MessageResult::Kept("not tried: the bus is unavailable".into()),
+                Ok(_) if skip_remaining => {
+                    MessageResult::Retryable("not tried: the bus is unavailable".into())
+                }
                 Ok(event) => {
                     let result =
                         self.bus.publish(event, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await;
@@ -56,15 +58,15 @@ impl<B: Bus> RedriveFunction<B> {
                     match result {
                         Ok(()) => MessageResult::Published,
                         Err(error) if error.is_final() => MessageResult::Unpublishable(error.to_string()),
-                        Err(error) => MessageResult::Kept(error.to_string()),
+                        Err(error) => MessageResult::Retryable(error.to_string()),
                     }
                 }
             };
             let (outcome, error) = match result {
                 MessageResult::Published => ("published", None),
-                MessageResult::Kept(error) => ("kept", Some(error)),
+                MessageResult::Retryable(error) => ("kept", Some(error)),
                 MessageResult::Unpublishable(error) => {
-                    match self.bury(message.body, &error, deadline).await {
+                    match self.send_to_dead_letter_queue(message.body, &error, deadline).await {
                         Ok(true) => ("dead-letter", Some(error)),
                         Ok(false) => ("kept", Some(error)),
                         Err(failure) => ("kept", Some(format!("{error}; the dead-letter queue: {failure}"))),
@@ -90,18 +92,23 @@ impl<B: Bus> RedriveFunction<B> {
     }
 
     /// Sends a message that can never be published to the dead-letter queue; false if the function has none.
-    async fn bury(&self, body: String, reason: &str, deadline: Instant) -> Result<bool, AwsError> {
+    async fn send_to_dead_letter_queue(
+        &self,
+        body: String,
+        reason: &str,
+        deadline: Instant,
+    ) -> Result<bool, AwsError> {
         let Some(queue) = &self.dead_letter_queue else { return Ok(false) };
         queue.send_body(body, reason, deadline.min(Instant::now() + MESSAGE_TIMEOUT)).await?;
         Ok(true)
     }
 }
 
-/// What became of a message.
+/// The result of processing a message.
 enum MessageResult {
     Published,
     /// The message stays in the spill queue, for this reason.
-    Kept(String),
+    Retryable(String),
     /// No later attempt can succeed, for this reason.
     Unpublishable(String),
 }

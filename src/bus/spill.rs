@@ -75,7 +75,7 @@ impl SpillQueue {
         reason: &str,
         deadline: Instant,
     ) -> Vec<Result<(), AwsError>> {
-        let reserved = REASON_ATTRIBUTE.len() + MAX_REASON_BYTES;
+        let reserved = REASON_ATTRIBUTE.len() + "String".len() + MAX_REASON_BYTES;
         let size = |event: &Event| event.to_entry().map_or(0, |entry| entry.len() + reserved);
         let batches = batches(events, MAX_MESSAGES, MAX_MESSAGE_BYTES, size);
         publish_batches("SendMessageBatch", batches, deadline, |events| self.attempt_batch(events, reason))

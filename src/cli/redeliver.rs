@@ -7,12 +7,12 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use super::subscriber::escape_control_characters;
 use crate::poller::BaseUrl;
-use crate::poller::redelivery::{Delivery, GithubClient, GithubError, Hook, RETENTION};
+use crate::poller::redelivery::{Delivery, GithubClient, GithubError, Hook, REQUEST_INTERVAL, RETENTION};
 use crate::secrets::Secret;
 use crate::util::output;
 
@@ -95,18 +95,24 @@ impl Redeliver {
             return Ok(());
         }
         let total = failed.len();
+        let first_request = Timestamp::now();
         for (index, webhook) in failed.values_mut().enumerate() {
-            webhook.is_requested =
-                with_rate_limit(|deadline| client.redeliver(webhook.delivery.id, deadline)).await?;
-            if !webhook.is_requested {
-                warn!(guid = webhook.delivery.guid, "GitHub no longer delivers this webhook");
+            if index > 0 {
+                sleep(REQUEST_INTERVAL).await;
+            }
+            match with_rate_limit(|deadline| client.redeliver(webhook.delivery.id, deadline)).await {
+                Ok(()) => webhook.is_requested = true,
+                Err(error @ (GithubError::NotFound { .. } | GithubError::UnexpectedStatus { .. })) => {
+                    warn!(guid = webhook.delivery.guid, %error, "cannot request this delivery again");
+                }
+                Err(error) => return Err(error.into()),
             }
             if (index + 1) % 10 == 0 || index + 1 == total {
                 info!("requested {} of {total} failed deliveries again", index + 1);
             }
         }
         let requested = failed.values().filter(|webhook| webhook.is_requested).count();
-        let recovered = wait_for_results(&client, &failed, start, requested).await?;
+        let recovered = wait_for_results(&client, &failed, first_request, requested).await;
         if self.json {
             let result = json!({"found": total, "requested": requested, "recovered": recovered});
             output::print_line(&result.to_string());
@@ -198,28 +204,44 @@ fn failed_webhooks(deliveries: Vec<Delivery>) -> BTreeMap<String, FailedWebhook>
 async fn wait_for_results(
     client: &GithubClient,
     failed: &BTreeMap<String, FailedWebhook>,
-    start: Timestamp,
+    first_request: Timestamp,
     requested: usize,
-) -> Result<usize, GithubError> {
+) -> usize {
     let deadline = Instant::now() + RESULT_TIMEOUT;
-    loop {
-        let deliveries = if requested > 0 { list(client, start).await? } else { Vec::new() };
-        let mut results: BTreeMap<&str, bool> = BTreeMap::new();
-        for delivery in &deliveries {
-            let webhook = failed.get(&delivery.guid).filter(|webhook| webhook.is_requested);
-            if webhook.is_some_and(|webhook| {
-                webhook.delivery.id != delivery.id && delivery.delivered_at >= webhook.delivery.delivered_at
-            }) {
-                *results.entry(&delivery.guid).or_default() |= delivery.has_succeeded();
+    // The clocks may differ.
+    let start = first_request.checked_sub(SignedDuration::from_mins(1)).unwrap_or(first_request);
+    let mut recovered = 0;
+    while requested > 0 && Instant::now() < deadline {
+        match timeout_at(deadline, list(client, start)).await {
+            Err(_) => break,
+            Ok(Err(error)) => info!("cannot list the results: {error}"),
+            Ok(Ok(deliveries)) => {
+                let results = results(failed, &deliveries);
+                recovered = results.values().filter(|has_succeeded| **has_succeeded).count();
+                if results.len() >= requested {
+                    break;
+                }
+                info!("{} of {requested} redeliveries have a result", results.len());
             }
         }
-        let recovered = results.values().filter(|has_succeeded| **has_succeeded).count();
-        if results.len() >= requested || Instant::now() >= deadline {
-            return Ok(recovered);
-        }
-        info!("{} of {requested} redeliveries have a result", results.len());
         sleep(RESULT_INTERVAL).await;
     }
+    recovered
+}
+
+/// Whether the requested webhooks succeeded, by guid. A webhook without a newer delivery has no result.
+fn results<'d>(
+    failed: &BTreeMap<String, FailedWebhook>,
+    deliveries: &'d [Delivery],
+) -> BTreeMap<&'d str, bool> {
+    let mut results: BTreeMap<&str, bool> = BTreeMap::new();
+    for delivery in deliveries {
+        let webhook = failed.get(&delivery.guid).filter(|webhook| webhook.is_requested);
+        if webhook.is_some_and(|webhook| webhook.delivery.id < delivery.id) {
+            *results.entry(&delivery.guid).or_default() |= delivery.has_succeeded();
+        }
+    }
+    results
 }
 
 /// Parses an age such as `24h` or `90m`, up to the three days for which GitHub keeps deliveries.

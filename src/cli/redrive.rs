@@ -109,6 +109,11 @@ impl Redrive {
             let age = oldest.map(|time| format!(", since {time:.0} ({} ago)", age(time, Timestamp::now())));
             let (waiting, in_flight, age) = (queue.waiting, queue.in_flight, age.unwrap_or_default());
             output::print_line(&format!("{title:<18} {waiting} waiting, {in_flight} in flight{age}"));
+            if queue.waiting == 0 && queue.in_flight > 0 {
+                output::print_line(
+                    "  messages in flight cannot be read; the log of the function redrive has their errors",
+                );
+            }
             for (reason, count) in &reasons {
                 let line = format!("  {count} of {}: {reason}", sample.len());
                 output::print_line(&escape_control_characters(&line));
@@ -196,6 +201,8 @@ async fn queue_url(client: &Client, arn: &str) -> Result<String, RedriveError> {
 /// Reads up to ten messages, the oldest first, without hiding them from other readers.
 async fn sample(client: &Client, url: &str) -> Result<Vec<Message>, RedriveError> {
     let request = client.receive_message().queue_url(url).max_number_of_messages(10).visibility_timeout(0);
+    // Without a wait, SQS looks at a part of its servers only.
+    let request = request.wait_time_seconds(2);
     let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
     let request = request.message_attribute_names(REASON_ATTRIBUTE);
     let response = request.send().await.map_err(|error| sqs_error("ReceiveMessage", url, &error))?;

@@ -321,7 +321,7 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
     for hook in &settings.polls.hooks {
         let _ = writeln!(
             text,
-            "GitHub is asked every minute for failed deliveries of {hook}, which are requested again"
+            "GitHub is polled every minute for failed deliveries of {hook}, which are requested again"
         );
     }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };

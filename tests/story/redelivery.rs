@@ -82,7 +82,11 @@ async fn an_error_of_the_command_says_what_to_do() {
     for (fault, text) in [
         (GithubFault::Status(401), "rejected the token (401 Unauthorized); it needs the permission"),
         (GithubFault::Status(403), "rejected the token (403 Forbidden)"),
-        (GithubFault::Status(404), "returned 404: the webhook does not exist, or the token may not see it"),
+        (
+            GithubFault::Status(404),
+            "returned 404: the webhook does not exist, or the token may not read and write it",
+        ),
+        (GithubFault::Status(301), "the repository or the organization was renamed or moved"),
         (GithubFault::Status(500), "returned status 500"),
     ] {
         api.next([fault]);
@@ -152,7 +156,8 @@ async fn a_failed_delivery_is_requested_once_and_counted_until_it_recovers_or_is
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_and_errors_lose_no_delivery() {
     let api = GithubApi::start(PATH, |_| 200).await;
-    (0..250).for_each(|n| api.add(&format!("failed-{n}"), minutes(100), 500));
+    (0..240)
+        .for_each(|n| api.add(&format!("delivery-{n}"), minutes(100), if n % 60 == 0 { 500 } else { 200 }));
     let folder = tempfile::tempdir().unwrap();
     let poller = poller(&api, &folder, minutes(0));
     api.next([GithubFault::Status(500)]);
@@ -170,14 +175,25 @@ async fn limits_and_errors_lose_no_delivery() {
     let (interrupted, result) =
         poller.poll(&Secret::new(TOKEN), Instant::now() + Duration::from_secs(4)).await;
     assert!(result.is_ok() && interrupted.has_more && interrupted.found == 0);
+    // The second page fails, and the next poll continues there.
+    api.next_after(1, GithubFault::PrimaryLimit(1));
+    let first_page = poll(&poller).await;
+    assert!(first_page.has_more && (1..4).contains(&first_page.found), "{first_page:?}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The token may list deliveries, but not request them.
+    api.refuse_requests(true);
+    let (refused, result) = poller.poll(&Secret::new(TOKEN), deadline()).await;
+    assert!(result.unwrap_err().to_string().contains("the token may not read and write it"));
+    assert_eq!((first_page.found + refused.found, refused.requested, refused.waiting), (4, 0, 4));
+    api.refuse_requests(false);
     let done = poll(&poller).await;
-    assert_eq!((done.found, done.requested, done.has_more), (250, 250, false));
-    api.wait_for_redeliveries(250).await;
-    assert_eq!(poll(&poller).await.recovered, 250);
+    assert_eq!((done.found, done.requested, done.has_more), (0, 4, false));
+    api.wait_for_redeliveries(4).await;
+    assert_eq!(poll(&poller).await.recovered, 4);
     let mut guids = api.requested_guids();
     guids.sort();
     guids.dedup();
-    assert_eq!((guids.len(), api.requested_guids().len()), (250, 250));
+    assert_eq!((guids.len(), api.requested_guids().len()), (4, 4));
     let (_, result) = poller.poll(&Secret::new("with space"), deadline()).await;
     assert!(result.unwrap_err().to_string().contains("the token is empty or contains a space"));
 }

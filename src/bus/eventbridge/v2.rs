@@ -93,7 +93,7 @@ fn entry(event: &Event) -> Result<PutEventsRequestEntry, BuildError> {
 ///
 /// The bus drops an event whose id another event of the last 300 s had. An id that is only a number therefore gets a hash of the
 /// event, because two accounts at a provider that counts its webhooks have the same numbers; and the id of a replayed event gets
-/// the id of the replay, because whoever replays an event wants it again.
+/// the id of the replay, so that the bus does not drop a replay.
 fn deduplication_id(event: &Event) -> Option<String> {
     let resource = |prefix| event.resources.iter().find_map(|urn: &String| urn.strip_prefix(prefix));
     let (provider, id) = resource("urn:webhook:")?.split_once(':')?;

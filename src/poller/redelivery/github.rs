@@ -31,7 +31,7 @@ const PAGE_SIZE: usize = 100;
 /// Maximum size of a page, in bytes. A page of 100 deliveries has about 50 kB.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 
-/// How long to wait after a rate limit whose response states no time. GitHub asks for a minute or more.
+/// How long to wait after a rate limit whose response states no time. GitHub requires a minute or more.
 const DEFAULT_WAIT: SignedDuration = SignedDuration::from_mins(1);
 
 /// A webhook at GitHub, written as its path in the API: `repos/OWNER/NAME/hooks/ID`, `orgs/NAME/hooks/ID`, or `app/ID` for the
@@ -137,8 +137,12 @@ pub enum GithubError {
     NoResponse { url: String, cause: String },
     #[error("{url} rejected the token ({status}); it needs the permission to read and write webhooks")]
     Unauthorized { url: String, status: StatusCode },
-    #[error("{url} returned 404: the webhook does not exist, or the token may not see it")]
+    #[error("{url} returned 404: the webhook does not exist, or the token may not read and write it")]
     NotFound { url: String },
+    #[error(
+        "{url} returned {status}: the repository or the organization was renamed or moved; enter its new name"
+    )]
+    Moved { url: String, status: StatusCode },
     #[error("GitHub's rate limit is exhausted until {until:.0}")]
     RateLimited { until: Timestamp },
     #[error("{url} returned status {status}")]
@@ -152,7 +156,43 @@ pub struct GithubClient {
     client: reqwest::Client,
     /// The URL of the deliveries.
     url: String,
-    authorization: HeaderValue,
+    authentication: Authentication,
+}
+
+enum Authentication {
+    Token(HeaderValue),
+    /// The id and the private key of a GitHub App. Each request gets a new token, because a token is valid for minutes only.
+    App(u64, Secret),
+}
+
+impl Authentication {
+    fn new(hook: &Hook, token: &Secret) -> Result<Self, GithubError> {
+        if let Hook::App { id } = hook {
+            let authentication = Self::App(*id, token.clone());
+            authentication.header()?;
+            return Ok(authentication);
+        }
+        if !is_valid_api_key(token) {
+            return Err(GithubError::InvalidToken);
+        }
+        let value = HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat());
+        let mut value = value.map_err(|_| GithubError::InvalidToken)?;
+        value.set_sensitive(true);
+        Ok(Self::Token(value))
+    }
+
+    fn header(&self) -> Result<HeaderValue, GithubError> {
+        match self {
+            Self::Token(value) => Ok(value.clone()),
+            Self::App(id, key) => {
+                let token = app_token(*id, key, Timestamp::now()).ok_or(GithubError::InvalidPrivateKey)?;
+                let value = HeaderValue::try_from(format!("Bearer {token}"));
+                let mut value = value.map_err(|_| GithubError::InvalidPrivateKey)?;
+                value.set_sensitive(true);
+                Ok(value)
+            }
+        }
+    }
 }
 
 impl GithubClient {
@@ -162,21 +202,10 @@ impl GithubClient {
     /// The token or the key is invalid.
     pub fn new(hook: &Hook, base_url: Option<&BaseUrl>, token: &Secret) -> Result<Self, GithubError> {
         let base_url = base_url.map_or(API, BaseUrl::as_str);
-        let authorization = match hook {
-            Hook::App { id } => {
-                let token = app_token(*id, token, Timestamp::now()).ok_or(GithubError::InvalidPrivateKey)?;
-                HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| GithubError::InvalidPrivateKey)
-            }
-            _ if is_valid_api_key(token) => HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())
-                .map_err(|_| GithubError::InvalidToken),
-            _ => Err(GithubError::InvalidToken),
-        };
-        let mut authorization = authorization?;
-        authorization.set_sensitive(true);
         Ok(Self {
             client: http_client::client_for(host_of(base_url)).map_err(GithubError::Client)?,
             url: format!("{base_url}{}", hook.deliveries_path()),
-            authorization,
+            authentication: Authentication::new(hook, token)?,
         })
     }
 
@@ -190,7 +219,7 @@ impl GithubClient {
         let list = async {
             let mut response = self.send(Method::GET, &url).await?;
             if response.status() != StatusCode::OK {
-                return Err(self.error(&response));
+                return Err(self.error(response).await);
             }
             let next = next_cursor(response.headers());
             let mut body = Vec::new();
@@ -209,40 +238,41 @@ impl GithubClient {
         timeout_at(deadline, list).await.unwrap_or_else(|_| Err(self.deadline_passed()))
     }
 
-    /// Requests a delivery again. False if GitHub does not have it any more.
-    pub async fn redeliver(&self, id: u64, deadline: Instant) -> Result<bool, GithubError> {
+    /// Requests a delivery again.
+    pub async fn redeliver(&self, id: u64, deadline: Instant) -> Result<(), GithubError> {
         let redeliver = async {
             let response = self.send(Method::POST, &format!("{}/{id}/attempts", self.url)).await?;
-            match response.status() {
-                status if status.is_success() => Ok(true),
-                StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => Ok(false),
-                _ => Err(self.error(&response)),
-            }
+            if response.status().is_success() { Ok(()) } else { Err(self.error(response).await) }
         };
         timeout_at(deadline, redeliver).await.unwrap_or_else(|_| Err(self.deadline_passed()))
     }
 
     async fn send(&self, method: Method, url: &str) -> Result<reqwest::Response, GithubError> {
-        let request = self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone());
+        let request = self.client.request(method, url).header(AUTHORIZATION, self.authentication.header()?);
         let request = request.header(ACCEPT, "application/vnd.github+json");
         let request = request.header("x-github-api-version", "2022-11-28");
         request.send().await.map_err(|error| self.no_response(error))
     }
 
-    fn error(&self, response: &reqwest::Response) -> GithubError {
+    /// The error of a response with another status than 2xx.
+    async fn error(&self, mut response: reqwest::Response) -> GithubError {
         let (status, url) = (response.status(), self.url.clone());
         match status {
             StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                match limited_until(response.headers(), Timestamp::now()) {
-                    Some(until) => GithubError::RateLimited { until },
-                    None if status == StatusCode::TOO_MANY_REQUESTS => {
-                        GithubError::RateLimited { until: Timestamp::now() + DEFAULT_WAIT }
-                    }
-                    None => GithubError::Unauthorized { url, status },
+                if let Some(until) = limited_until(response.headers(), Timestamp::now()) {
+                    return GithubError::RateLimited { until };
                 }
+                // Some responses state a secondary limit only in their text.
+                let text = response.chunk().await.ok().flatten().unwrap_or_default().to_ascii_lowercase();
+                let is_limit = text.windows(10).any(|words| words == b"rate limit");
+                if is_limit || status == StatusCode::TOO_MANY_REQUESTS {
+                    return GithubError::RateLimited { until: Timestamp::now() + DEFAULT_WAIT };
+                }
+                GithubError::Unauthorized { url, status }
             }
             StatusCode::UNAUTHORIZED => GithubError::Unauthorized { url, status },
             StatusCode::NOT_FOUND => GithubError::NotFound { url },
+            status if status.is_redirection() => GithubError::Moved { url, status },
             status => GithubError::UnexpectedStatus { url, status },
         }
     }
@@ -269,7 +299,9 @@ fn limited_until(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let is_exhausted = number("x-ratelimit-remaining") == Some(0);
     is_exhausted.then(|| {
         let reset = number("x-ratelimit-reset").and_then(|seconds| Timestamp::from_second(seconds).ok());
-        reset.unwrap_or(now + DEFAULT_WAIT).clamp(now, now + SignedDuration::from_hours(24))
+        reset
+            .unwrap_or(now + DEFAULT_WAIT)
+            .clamp(now + SignedDuration::from_secs(1), now + SignedDuration::from_hours(24))
     })
 }
 

@@ -8,10 +8,11 @@ mod function;
 mod github;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 pub use function::{RedeliveryEnvironment, RedeliveryFunction};
@@ -31,6 +32,15 @@ const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
 
 /// The progress is saved after this number of requests.
 const REQUESTS_PER_SAVE: usize = 20;
+
+/// The pause between two requests for a redelivery. Source: "Best practices for using the REST API", GitHub documentation.
+pub const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time before a deadline that is kept for saving the progress.
+const SAVE_TIME: Duration = Duration::from_secs(3);
+
+/// A poll ends after this number of rejected requests, one after the other.
+const MAX_REJECTED_REQUESTS: usize = 3;
 
 /// Requests the failed deliveries of one webhook again.
 pub struct Redeliverer {
@@ -73,7 +83,7 @@ struct InterruptedList {
 struct FailedDelivery {
     id: u64,
     delivered_at: Timestamp,
-    /// Whether the delivery was requested again, by a poll or by somebody else.
+    /// Whether the delivery was requested again, by a poll or outside hookbridge.
     requested: bool,
 }
 
@@ -137,10 +147,22 @@ impl Redeliverer {
             return Ok(());
         }
         progress.not_before = None;
+        if progress.until < before(now, RETENTION) {
+            let until = progress.until;
+            warn!(
+                "no poll has succeeded since {until:.0}; GitHub no longer has the failed deliveries of the time until three days ago"
+            );
+        }
         let client = GithubClient::new(&self.hook, self.base_url.as_ref(), token)?;
-        let mut result = self.list(&client, &mut progress, summary, deadline).await;
+        let request_deadline = deadline.checked_sub(SAVE_TIME).unwrap_or(deadline);
+        let is_resumed = progress.interrupted.is_some();
+        let mut result = self.list(&client, &mut progress, summary, request_deadline).await;
+        if result.is_ok() && is_resumed && progress.interrupted.is_none() {
+            // The resumed list does not contain what was delivered since it began.
+            result = self.list(&client, &mut progress, summary, request_deadline).await;
+        }
         if result.is_ok() {
-            result = self.request(&client, &mut progress, summary, now, deadline).await;
+            result = self.request(&client, &mut progress, summary, now, request_deadline).await;
         }
         let oldest = before(now, RETENTION);
         let remaining = progress.failed.len();
@@ -152,8 +174,8 @@ impl Redeliverer {
             summary.has_more = true;
             result = Ok(());
         }
-        self.save(&progress, deadline).await?;
-        result
+        let saved = self.save(&progress, deadline).await;
+        result.and(saved)
     }
 
     /// Lists the deliveries since the last poll, the newest first.
@@ -218,18 +240,32 @@ impl Redeliverer {
         let mut guids: Vec<_> = progress.failed.iter().filter(|(_, delivery)| due(delivery)).collect();
         guids.sort_by_key(|(_, delivery)| delivery.delivered_at);
         let guids: Vec<String> = guids.into_iter().map(|(guid, _)| guid.clone()).collect();
+        let mut rejected = 0;
         for (index, guid) in guids.into_iter().enumerate() {
+            if index > 0 {
+                sleep(REQUEST_INTERVAL).await;
+            }
             if deadline.saturating_duration_since(Instant::now()) < MIN_PAGE_TIME {
                 summary.has_more = true;
                 return Ok(());
             }
             let Some(delivery) = progress.failed.get_mut(&guid) else { continue };
-            if client.redeliver(delivery.id, deadline).await? {
-                summary.requested += 1;
-            } else {
-                warn!(guid, "GitHub does not deliver this webhook again");
+            match client.redeliver(delivery.id, deadline).await {
+                Ok(()) => {
+                    delivery.requested = true;
+                    summary.requested += 1;
+                    rejected = 0;
+                }
+                // The next poll requests this delivery again.
+                Err(error @ (GithubError::NotFound { .. } | GithubError::UnexpectedStatus { .. })) => {
+                    warn!(guid, %error, "cannot request a delivery again");
+                    rejected += 1;
+                    if rejected == MAX_REJECTED_REQUESTS {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
-            delivery.requested = true;
             if (index + 1).is_multiple_of(REQUESTS_PER_SAVE) {
                 self.save(progress, deadline).await?;
             }

@@ -10,6 +10,8 @@ use crate::secrets::Secret;
 
 /// The provider whose failed deliveries are requested again.
 pub const GITHUB: &str = "github";
+/// The start of the private key of a GitHub App.
+const PEM_START: &[u8] = b"-----BEGIN";
 /// The maximum of `poll-delay`: one day.
 const MAX_DELAY_SECONDS: u32 = 86_400;
 /// The maximum of `poll-back`: the longest time for which any provider keeps its events.
@@ -33,7 +35,9 @@ pub struct PollSettings {
 impl PollSettings {
     pub(super) fn from_flags(flags: &ServeFlags) -> Result<Self, SettingsError> {
         let mut keys = BTreeMap::new();
-        for (provider, key) in parse_per_provider("poll", "stripe=...", &flags.poll, &providers::PROVIDERS)? {
+        for (provider, key) in
+            parse_per_provider("poll", "stripe=...", &join_keys(&flags.poll), &providers::PROVIDERS)?
+        {
             if provider.polling.is_none() && provider.name != GITHUB {
                 let is_pollable =
                     |provider: &&providers::Provider| provider.polling.is_some() || provider.name == GITHUB;
@@ -47,7 +51,7 @@ impl PollSettings {
             }
             let key = Secret::new(key);
             // The key of a GitHub App has several lines.
-            let is_private_key = provider.name == GITHUB && key.expose().starts_with(b"-----BEGIN");
+            let is_private_key = provider.name == GITHUB && key.expose().starts_with(PEM_START);
             if !is_valid_api_key(&key) && !is_private_key {
                 return Err(SettingsError(format!(
                     "poll: the API key of {} is empty or contains a space or control character",
@@ -88,6 +92,17 @@ impl PollSettings {
                     .into(),
             ));
         }
+        let has_private_key = keys.get(GITHUB).is_some_and(|key| key.expose().starts_with(PEM_START));
+        if let Some(hook) = hooks.iter().find(|hook| matches!(hook, Hook::App { .. }) != has_private_key) {
+            return Err(SettingsError(format!(
+                "poll-hook: {hook} needs {}; run a second server for other webhooks",
+                if has_private_key {
+                    "a token instead of a private key"
+                } else {
+                    "the private key of the GitHub App"
+                }
+            )));
+        }
         let delay = flags.poll_delay.unwrap_or(300);
         let back = flags.poll_back.unwrap_or(0);
         if delay > MAX_DELAY_SECONDS || back > MAX_BACK_DAYS {
@@ -97,6 +112,21 @@ impl PollSettings {
         }
         Ok(Self { keys, hooks, urls, types, delay_seconds: delay, back_days: back })
     }
+}
+
+/// Joins the lines of private keys, which were separated like the lines with the keys of several providers.
+fn join_keys(lines: &[String]) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for line in lines {
+        match keys.last_mut() {
+            Some(key) if key.contains("-----BEGIN") && !key.contains("-----END") => {
+                key.push('\n');
+                key.push_str(line);
+            }
+            _ => keys.push(line.clone()),
+        }
+    }
+    keys
 }
 
 #[cfg(test)]
@@ -117,6 +147,16 @@ mod tests {
         insta::assert_snapshot!(error_message(&ServeFlags { poll_hook: vec!["acme/demo".into()], ..ServeFlags::default() }), @"poll-hook: the format is repos/OWNER/NAME/hooks/ID, orgs/NAME/hooks/ID or app/ID");
         insta::assert_snapshot!(poll("stripe=hunter 2"), @"poll: the API key of stripe is empty or contains a space or control character");
         insta::assert_snapshot!(poll("hunter2"), @"poll: expected PROVIDER=VALUE, for example stripe=...");
+        let with_hook = |poll: &str, hook: &str| ServeFlags {
+            poll: poll.lines().map(str::to_owned).collect(),
+            poll_hook: vec![hook.into()],
+            ..ServeFlags::default()
+        };
+        let pem = "github=-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----";
+        let settings = PollSettings::from_flags(&with_hook(pem, "app/7")).unwrap();
+        assert_eq!(settings.keys[GITHUB].expose(), pem.trim_start_matches("github=").as_bytes());
+        insta::assert_snapshot!(error_message(&with_hook(pem, "orgs/acme/hooks/7")), @"poll-hook: orgs/acme/hooks/7 needs a token instead of a private key; run a second server for other webhooks");
+        insta::assert_snapshot!(error_message(&with_hook("github=hunter2", "app/7")), @"poll-hook: app/7 needs the private key of the GitHub App; run a second server for other webhooks");
         let poll_url = vec!["stripe=http://api.stripe.com/hunter2".into()];
         insta::assert_snapshot!(error_message(&ServeFlags { poll_url, ..ServeFlags::default() }), @"poll-url: stripe: the format is https://HOST, without a path (http:// only for this machine)");
         let poll_types = vec!["stripe=invoice.paid".into()];

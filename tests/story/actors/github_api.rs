@@ -30,6 +30,8 @@ struct Inner {
     /// The newest first.
     deliveries: Vec<Value>,
     faults: VecDeque<GithubFault>,
+    delayed_fault: Option<(usize, GithubFault)>,
+    refuses_requests: bool,
     requested_guids: Vec<String>,
     authorizations: Vec<String>,
     requests: usize,
@@ -74,6 +76,17 @@ impl GithubApi {
     /// The next responses get these faults, one each.
     pub fn next(&self, faults: impl IntoIterator<Item = GithubFault>) {
         self.inner.lock().unwrap().faults.extend(faults);
+    }
+
+    /// The response after `responses` more gets this fault.
+    pub fn next_after(&self, responses: usize, fault: GithubFault) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.delayed_fault = Some((inner.requests + responses, fault));
+    }
+
+    /// Answers 404 to requests for redeliveries, as for a token without the permission.
+    pub fn refuse_requests(&self, refuses: bool) {
+        self.inner.lock().unwrap().refuses_requests = refuses;
     }
 
     /// The guids of the deliveries that were requested again.
@@ -122,9 +135,11 @@ async fn handle_request(State(api): State<GithubApi>, request: Request) -> Respo
     assert!(!header("user-agent").is_empty(), "GitHub refuses requests without a user agent");
     let fault = {
         let mut inner = api.inner.lock().unwrap();
-        inner.requests += 1;
         inner.authorizations.push(authorization.clone());
-        inner.faults.pop_front()
+        let number = inner.requests;
+        inner.requests += 1;
+        let delayed = inner.delayed_fault.take_if(|(due, _)| *due == number);
+        inner.faults.pop_front().or(delayed.map(|(_, fault)| fault))
     };
     let error = |status: u16| (StatusCode::from_u16(status).unwrap(), "{\"message\":\"an error\"}");
     match fault {
@@ -181,6 +196,9 @@ impl GithubApi {
     async fn redeliver(&self, id: &str) -> Response {
         let guid = {
             let mut inner = self.inner.lock().unwrap();
+            if inner.refuses_requests {
+                return StatusCode::NOT_FOUND.into_response();
+            }
             let Some(delivery) = inner.deliveries.iter().find(|d| d["id"].as_u64() == id.parse().ok()) else {
                 return StatusCode::NOT_FOUND.into_response();
             };
