@@ -41,7 +41,7 @@ pub struct Event {
     pub resources: Vec<String>,
     /// The X-Ray header of the invocation that received the event; `None` outside Lambda.
     pub trace_header: Option<String>,
-    /// Events with the same id are delivered in their order, if the bus is a custom event bus of the newer kind.
+    /// FIFO subscribers of a newer custom event bus get events with the same id in their order.
     pub group_id: Option<String>,
 }
 

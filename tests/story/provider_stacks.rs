@@ -87,7 +87,7 @@ fn an_unpublished_event_waits_in_the_stack_s_queue() {
         let mut command = hookbridge();
         run(command.env("AWS_ENDPOINT_URL", endpoint()).args(["redrive", "--queue", &spill_queue]))
     };
-    let shown = wait_until("the dead letter", || Some(redrive()).filter(|text| text.contains("1 of 1")));
+    let shown = wait_until("the dead letter", || Some(redrive()).filter(|text| text.contains("dead letter queue  1")));
     assert!(shown.contains("\n  1 of 1: not the JSON of an entry (line 1, column 2)\n"), "{shown}");
 }
 
@@ -206,6 +206,7 @@ fn a_provider_template_grants_least_privilege() {
                 "Action: sts:AssumeRole",
                 "Action: events:PutEvents",
                 "Action: secretsmanager:GetSecretValue",
+                "Action: secretsmanager:GetSecretValue",
                 "Action: sqs:SendMessage",
                 "Action: s3:PutObject",
                 "Action: s3:PutObject",
@@ -224,6 +225,7 @@ fn a_provider_template_grants_least_privilege() {
             [
                 BUS,
                 "Resource: !Ref WebhookSecret",
+                "Resource: !Ref NextWebhookSecret",
                 "Resource: !GetAtt SpillQueue.Arn",
                 &format!(
                     "Resource: !Sub \"arn:${{AWS::Partition}}:s3:::${{OverflowBucket}}/{}/*\"",
@@ -321,6 +323,7 @@ fn the_batch_template_grants_least_privilege() {
             "Action: s3:*",
             "Action: sts:AssumeRole",
             "Action: secretsmanager:GetSecretValue",
+            "Action: secretsmanager:GetSecretValue",
             "Action: s3:PutObject",
             "Action: [logs:CreateLogStream, logs:PutLogEvents]",
             "Action: lambda:InvokeFunctionUrl",
@@ -332,6 +335,7 @@ fn the_batch_template_grants_least_privilege() {
         [
             "Resource: [!GetAtt ArchiveBucket.Arn, !Sub \"${ArchiveBucket.Arn}/*\"]",
             "Resource: !Ref WebhookSecret",
+            "Resource: !Ref NextWebhookSecret",
             "Resource: !If \
              - MakesBucket \
              - !Sub \"${ArchiveBucket.Arn}/${ArchivePrefix}/sparkpost/*\" \

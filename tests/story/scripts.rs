@@ -92,6 +92,13 @@ fn deploy_leads_from_a_clone_to_a_working_url() {
     assert_eq!(send_webhook(&url, "another secret"), 202);
     assert_eq!(send_webhook(&url, secret), 202, "the previous secret still works");
     assert_eq!(send_webhook(&url, "a guess"), 401);
+    // The next secret is accepted, too, until a new secret replaces both.
+    assert_eq!(deploy(&stack, "the next secret", &["--next-secret"]), url);
+    assert_eq!(send_webhook(&url, "another secret"), 202);
+    assert_eq!(send_webhook(&url, "the next secret"), 202);
+    assert_eq!(deploy(&stack, "the next secret", &["PreviousSecretGraceSeconds=0"]), url);
+    assert_eq!(send_webhook(&url, "the next secret"), 202);
+    assert_eq!(send_webhook(&url, "another secret"), 401);
     let parameters = aws(&["cloudformation", "describe-stacks", "--stack-name", &stack]);
     let parameters = parameters["Stacks"][0]["Parameters"].as_array().unwrap().clone();
     let threshold = parameters.iter().find(|p| p["ParameterKey"] == "LambdaInvocationThreshold").unwrap();
@@ -145,6 +152,8 @@ fn a_failing_script_reports_the_reason() {
     insta::assert_snapshot!(error_of("deploy", &["github", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the secret");
     insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "DelaySecond=60"]), @"scripts/deploy: cloudformation/stripe-poller.yaml has no parameter DelaySecond");
     insta::assert_snapshot!(error_of("deploy", &["stripe-poller", "--stack", "no-such-stack"]), @"scripts/deploy: a new stack needs the API key");
+    insta::assert_snapshot!(error_of("deploy", &["multi", "--next-secret"]), @"scripts/deploy: cloudformation/multi.yaml has no parameter NextSecret; enter both secrets, one on each line, as the secret");
+    insta::assert_snapshot!(error_of("deploy", &["github", "--next-secret", "--stack", "no-such-stack"]), @"scripts/deploy: the stack no-such-stack does not exist; deploy it without --next-secret");
     insta::assert_snapshot!(error_of("build-functions", &["mips"]), @"scripts/build-functions: 'mips' is neither arm64 nor x86_64");
     assert!(error_of("publish", &[]).contains("usage: scripts/publish BUCKET"));
 }

@@ -1,5 +1,5 @@
-//! A custom event bus of the newer kind, which recognises repeated events by their `DeduplicationId` for 300 s, and delivers the
-//! events of a group in their order.
+//! A custom event bus of the newer kind, which recognises repeated events by their `DeduplicationId` for 300 s, and
+//! keeps the order of the events of a group.
 //!
 //! Source of the limits and of the codes: "PutEvents", Amazon EventBridge V2 API Reference.
 

@@ -55,8 +55,8 @@ pub struct ServeFlags {
     /// [default: local].
     #[arg(long, env = "HOOKBRIDGE_BUS", value_name = "BUS")]
     bus: Option<String>,
-    /// Where a webhook states the group of its events, as `header:NAME` or `json:/POINTER`. A bus whose ARN contains `event-busv2`
-    /// delivers the events of a group in their order.
+    /// Where a webhook states the group of its events, as `header:NAME` or `json:/POINTER`. FIFO subscribers of a bus
+    /// whose ARN contains `event-busv2` get the events of a group in their order.
     #[arg(long, env = "HOOKBRIDGE_EVENT_GROUP", value_name = "LOCATION")]
     event_group: Option<String>,
     /// Archive for batches: a folder, or `s3://BUCKET/PREFIX` [default: archive, in the data folder].
