@@ -87,7 +87,9 @@ fn an_unpublished_event_waits_in_the_stack_s_queue() {
         let mut command = hookbridge();
         run(command.env("AWS_ENDPOINT_URL", endpoint()).args(["redrive", "--queue", &spill_queue]))
     };
-    let shown = wait_until("the dead letter", || Some(redrive()).filter(|text| text.contains("dead letter queue  1")));
+    let shown = wait_until("the dead letter", || {
+        Some(redrive()).filter(|text| text.contains("dead letter queue  1"))
+    });
     assert!(shown.contains("\n  1 of 1: not the JSON of an entry (line 1, column 2)\n"), "{shown}");
 }
 
