@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use hookbridge::archive::{Archive, S3Archive, s3_client};
 use hookbridge::poller::redelivery::{Redeliverer, RedeliveryEnvironment, RedeliveryFunction};
@@ -43,14 +44,10 @@ async fn run() -> Result<(), Error> {
         api_key: SecretsManager::new(&config, environment.api_key_arn),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {
+    poll_on_invocation(move |request_id, deadline| {
         let function = function.clone();
-        Box::pin(async move {
-            let context = event.context;
-            output::print_line(&function.invoke(&context.request_id, context.deadline()).await);
-            Ok::<_, Error>(())
-        })
-    }))
+        async move { function.invoke(&request_id, deadline).await }
+    })
     .await
 }
 
@@ -69,13 +66,25 @@ async fn run_redelivery() -> Result<(), Error> {
         token: SecretsManager::new(&config, environment.token_arn),
         name: std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {
+    poll_on_invocation(move |request_id, deadline| {
         let function = function.clone();
-        Box::pin(async move {
-            let context = event.context;
-            output::print_line(&function.invoke(&context.request_id, context.deadline()).await);
+        async move { function.invoke(&request_id, deadline).await }
+    })
+    .await
+}
+
+/// Polls at each invocation, and prints the log line of the poll.
+async fn poll_on_invocation<F>(poll: impl Fn(String, SystemTime) -> F) -> Result<(), Error>
+where
+    F: Future<Output = String> + Send + 'static,
+{
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<IgnoredAny>| {
+        let deadline = event.context.deadline();
+        let line = Box::pin(poll(event.context.request_id, deadline));
+        async move {
+            output::print_line(&line.await);
             Ok::<_, Error>(())
-        })
+        }
     }))
     .await
 }

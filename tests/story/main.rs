@@ -50,6 +50,7 @@ mod send;
 mod serve;
 mod several_events;
 mod several_providers;
+mod soak;
 mod spill_queue;
 mod status_table;
 mod streaming_function;

@@ -16,7 +16,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running function; killed when dropped.
 pub struct RunningFunction {
-    process: Child,
+    process: Mutex<Child>,
     invocations: mpsc::Sender<(String, SystemTime)>,
     responses: mpsc::Receiver<RuntimeResponse>,
     log: Arc<Mutex<Vec<String>>>,
@@ -58,7 +58,7 @@ impl RunningFunction {
                 lines.lock().unwrap().push(line);
             }
         });
-        Self { process, invocations, responses, log }
+        Self { process: Mutex::new(process), invocations, responses, log }
     }
 
     /// The lines that the function has logged so far.
@@ -92,6 +92,22 @@ impl RunningFunction {
         (status, body)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.lock().unwrap().id()
+    }
+
+    /// Invokes the function, and returns its response; `None` if the process ended without one.
+    pub fn try_invoke(&self, event: &Value, deadline: SystemTime) -> Option<Value> {
+        self.invocations.send((event.to_string(), deadline)).unwrap();
+        loop {
+            match self.responses.recv_timeout(Duration::from_millis(50)) {
+                Ok(response) => return serde_json::from_slice(&response.read_to_end()).ok(),
+                Err(_) if self.process.lock().unwrap().try_wait().unwrap().is_some() => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Invokes the function, and returns when the response begins.
     pub fn invoke(&self, event: &Value, deadline: SystemTime) -> RuntimeResponse {
         self.invocations.send((event.to_string(), deadline)).unwrap();
@@ -101,8 +117,9 @@ impl RunningFunction {
 
 impl Drop for RunningFunction {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let mut process = self.process.lock().unwrap();
+        let _ = process.kill();
+        let _ = process.wait();
     }
 }
 
