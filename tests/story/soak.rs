@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
+use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 use hookbridge::providers::{self, Provider};
 use hookbridge::secrets::Secret;
 use hookbridge::serve::test_webhook::{RecordedWebhook, TestWebhook};
@@ -60,6 +60,8 @@ struct Ledger {
     sent: AtomicUsize,
     kills: AtomicUsize,
     faults: AtomicUsize,
+    /// The largest resident memory of a function process, in kB.
+    memory: AtomicUsize,
     /// The webhooks that were answered 2xx, with their bodies.
     accepted: Mutex<BTreeMap<usize, String>>,
     /// Forged webhooks that were answered 2xx, and other things that must not happen.
@@ -245,7 +247,10 @@ impl Storm {
             let count = fastrand::usize(1..6);
             self.proxy.next(operation, std::iter::repeat_n(fault, count));
             self.ledger.faults.fetch_add(count, Ordering::Relaxed);
-            let victim = fastrand::choice(self.processes.lock().unwrap().iter().copied());
+            let processes = self.processes.lock().unwrap().clone();
+            let memory = processes.iter().filter_map(|process| resident_kilobytes(*process)).max();
+            self.ledger.memory.fetch_max(memory.unwrap_or_default(), Ordering::Relaxed);
+            let victim = fastrand::choice(processes);
             if fastrand::u8(..4) == 0
                 && let Some(pid) = victim
             {
@@ -255,6 +260,12 @@ impl Storm {
             std::thread::sleep(Duration::from_millis(250));
         }
     }
+}
+
+/// The resident memory of a process; `None` if it has ended.
+fn resident_kilobytes(process: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
 }
 
 /// A number that `scripts/soak` sets.
@@ -368,7 +379,12 @@ fn storm(
              where next_attempt is not null";
         let genuine = (0..webhooks).filter(|number| number % 10 != 7).count();
         let drained = Instant::now() + Duration::from_secs(60) + duration;
-        while delivered(receiver).len() < genuine && Instant::now() < drained {
+        let logged = "select count(distinct detail::json->>'soak') from hookbridge.events";
+        let is_missing = || {
+            delivered(receiver).len() < genuine
+                || runtime.block_on(database.number(logged)) < i64::try_from(genuine).unwrap()
+        };
+        while is_missing() && Instant::now() < drained {
             runtime.block_on(database.run(make_due));
             aws(&[
                 "sqs",
@@ -382,7 +398,7 @@ fn storm(
         }
         storm.is_over.store(true, Ordering::Relaxed);
     });
-    settle(storm, runtime, database, receiver, webhooks, &log_queue);
+    settle(storm, runtime, database, receiver, webhooks);
 }
 
 /// The numbers of the delivered webhooks, with their details.
@@ -393,18 +409,7 @@ fn delivered(receiver: &Receiver) -> BTreeMap<usize, Value> {
 }
 
 /// Compares what was answered 2xx with what is in the log and what was delivered.
-fn settle(
-    storm: &Storm,
-    runtime: &Handle,
-    database: &Database,
-    receiver: &Receiver,
-    webhooks: usize,
-    log_queue: &Queue,
-) {
-    let sqs = aws_sdk_sqs::Client::new(&runtime.block_on(config(&endpoint())));
-    let attributes = sqs.get_queue_attributes().queue_url(&log_queue.url);
-    let attributes = attributes.attribute_names(QueueAttributeName::ApproximateNumberOfMessages).send();
-    let unread = runtime.block_on(attributes).unwrap().attributes.unwrap_or_default();
+fn settle(storm: &Storm, runtime: &Handle, database: &Database, receiver: &Receiver, webhooks: usize) {
     let details = runtime.block_on(database.texts("select detail from hookbridge.events"));
     let parsed = details.iter().map(|detail| serde_json::from_str::<Value>(detail).unwrap());
     let logged: BTreeMap<usize, Value> =
@@ -415,12 +420,14 @@ fn settle(
     let (sent, kills, faults) =
         (count(&storm.ledger.sent), count(&storm.ledger.kills), count(&storm.ledger.faults));
     let (accepted_count, forged) = (accepted.len(), (0..webhooks).filter(|number| number % 10 == 7).count());
+    let (rows, in_log, delivered_count) = (details.len(), logged.len(), delivered.len());
+    let (requests, memory) = (receiver.received().len(), count(&storm.ledger.memory));
     let summary = format!(
-        "{webhooks} webhooks ({forged} forged) in {sent} requests, {faults} faults, {kills} kills: {accepted_count} accepted, {} in the log ({} rows, {unread:?} unread), {} delivered in {} requests",
-        logged.len(),
-        details.len(),
-        delivered.len(),
-        receiver.received().len()
+        "{webhooks} webhooks, {forged} of them forged, in {sent} requests; {faults} faults, {kills} kills
+{accepted_count} accepted
+{in_log} in the log, in {rows} rows
+{delivered_count} delivered, in {requests} requests
+largest memory of a function: {memory} kB"
     );
     if let Ok(file) = std::env::var("SOAK_LEDGER") {
         std::fs::write(file, format!("{summary}\n")).unwrap();
