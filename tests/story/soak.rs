@@ -54,7 +54,7 @@ impl Webhook {
     }
 }
 
-/// What the storm did and saw.
+/// The record of a storm.
 #[derive(Default)]
 struct Ledger {
     sent: AtomicUsize,
@@ -374,7 +374,7 @@ fn storm(
         }
         storm.all_sent.store(true, Ordering::Relaxed);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
-        // What waits for a retry of the next ten minutes is due now.
+        // Deliveries that wait for a retry in ten minutes become due now.
         let make_due = "update hookbridge.deliveries set next_attempt = (extract(epoch from clock_timestamp()) * 1000000)::bigint - 1
              where next_attempt is not null";
         let genuine = (0..webhooks).filter(|number| number % 10 != 7).count();

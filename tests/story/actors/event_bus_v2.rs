@@ -17,7 +17,7 @@ use super::fault_proxy::truncated_body;
 
 const DEDUPLICATION_WINDOW: Duration = Duration::from_secs(300);
 
-/// What happens to a request instead of publishing its entries.
+/// A failure of a request, planned by a test.
 #[derive(Clone, Copy, Debug)]
 pub enum BusFault {
     /// An error response of this status and code.

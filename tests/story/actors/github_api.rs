@@ -15,7 +15,7 @@ pub const TOKEN: &str = "ghp_test_token";
 pub const HOOK: &str = "repos/acme/demo/hooks/42";
 const PAGE_SIZE: usize = 100;
 
-/// What GitHub answers instead of the next response.
+/// A failure of a request, planned by a test.
 #[derive(Clone, Copy, Debug)]
 pub enum GithubFault {
     Status(u16),
