@@ -257,7 +257,7 @@ pub fn parse_max_entry_bytes(text: &str) -> Result<usize, String> {
 /// Parses the location of the group of an event: `header:NAME` or `json:/POINTER`.
 ///
 /// # Errors
-/// When the text is not such a location, or `bus` does not deliver events in groups.
+/// When the text is not such a location, or `bus` is a classic bus, which has no groups.
 pub fn parse_event_group(text: &str, bus: &str) -> Result<FieldLocation, String> {
     if !is_bus_v2(bus) {
         return Err(format!(

@@ -68,7 +68,7 @@ pub struct WebhookHandler<S, B> {
     pub archive: Option<Archive>,
     /// The webhooks that were published before. When set, the handler does not publish one of these again.
     pub repeat_window: Option<RepeatWindow>,
-    /// Where a webhook states the group of its events, if the bus delivers the events of a group in their order.
+    /// Where a webhook states the group of its events, if the bus keeps the order of the events of a group.
     pub event_group: Option<FieldLocation>,
 }
 
@@ -153,7 +153,10 @@ impl<S: SigningSecrets, B: Bus> WebhookHandler<S, B> {
                 self.archive_webhook(&verified, id, deadline).await
             }
             None => {
-                let repeatable = self.repeat_window.as_ref().zip(DeliveryKey::new(self.provider, first));
+                // Without a window, as in `serve`, nothing is hashed.
+                let window = self.repeat_window.as_ref();
+                let repeatable =
+                    window.and_then(|window| Some((window, DeliveryKey::new(self.provider, first)?)));
                 if repeatable.is_some_and(|(window, key)| window.contains(key, verified.body())) {
                     return Outcome::AlreadyPublished;
                 }
