@@ -12,7 +12,7 @@ use axum::response::Response;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// 400 `ThrottlingException`, as EventBridge and Secrets Manager throttle.
+    /// 400 `ThrottlingException`, as EventBridge, Secrets Manager and SQS throttle; for S3, 503 `SlowDown`.
     Throttled,
     /// 500 `InternalException`.
     InternalError,
@@ -47,6 +47,8 @@ struct Plan {
     /// The operations of the requests received.
     calls: Vec<String>,
     published: Vec<String>,
+    /// Whether `calls` and `published` stay empty.
+    is_forgetful: bool,
 }
 
 #[derive(Clone)]
@@ -68,6 +70,11 @@ impl FaultProxy {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Records no requests from now on, for a test with too many of them.
+    pub fn record_nothing(&self) {
+        self.plan.lock().unwrap().is_forgetful = true;
     }
 
     /// The next requests of `operation` get these faults, one each.
@@ -92,7 +99,9 @@ impl FaultProxy {
 
     fn next_fault(&self, operation: &str) -> Fault {
         let mut plan = self.plan.lock().unwrap();
-        plan.calls.push(operation.to_owned());
+        if !plan.is_forgetful {
+            plan.calls.push(operation.to_owned());
+        }
         if let Some(index) = plan.next.iter().position(|(o, _)| *o == operation) {
             return plan.next.remove(index).unwrap().1;
         }
@@ -108,8 +117,9 @@ async fn forward(
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let operation = parts.headers.get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let operation = match operation.rsplit('.').next().unwrap_or_default() {
-        // S3 requests have no operation header; tests send only PutObject through the proxy.
+        // S3 requests have no operation header.
         "" if parts.method == "PUT" => "PutObject".to_owned(),
+        "" if parts.method == "GET" => "GetObject".to_owned(),
         name => name.to_owned(),
     };
     let error = |status: u16, code: &str| {
@@ -117,6 +127,10 @@ async fn forward(
     };
     let fault = proxy.next_fault(&operation);
     match fault {
+        Fault::Throttled if operation.ends_with("Object") => {
+            let body = "<Error><Code>SlowDown</Code><Message>made by the fault proxy</Message></Error>";
+            return Response::builder().status(503).body(Body::from(body)).unwrap();
+        }
         Fault::Throttled => return error(400, "ThrottlingException"),
         Fault::InternalError => return error(500, "InternalException"),
         Fault::ClientError(code) => return error(400, code),
@@ -147,7 +161,10 @@ async fn forward(
         Fault::ResponseLost | Fault::None => {}
     }
     if operation == "PutEvents" {
-        proxy.plan.lock().unwrap().published.push(String::from_utf8_lossy(&body).into_owned());
+        let mut plan = proxy.plan.lock().unwrap();
+        if !plan.is_forgetful {
+            plan.published.push(String::from_utf8_lossy(&body).into_owned());
+        }
     }
     let mut forwarded = client.request(parts.method, format!("{target}{}", parts.uri)).body(body);
     for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host") {
@@ -157,8 +174,11 @@ async fn forward(
     if matches!(fault, Fault::ResponseLost) {
         return truncated_response();
     }
-    let status = response.status().as_u16();
-    json(status, &response.text().await.unwrap())
+    let mut forwarded = Response::builder().status(response.status());
+    for (name, value) in response.headers().iter().filter(|(name, _)| *name != "transfer-encoding") {
+        forwarded = forwarded.header(name, value);
+    }
+    forwarded.body(Body::from(response.bytes().await.unwrap())).unwrap()
 }
 
 fn truncated_response() -> Response {

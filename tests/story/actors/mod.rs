@@ -1,6 +1,7 @@
 //! Test fixtures: a server, a raw HTTP client, AWS, and a proxy that injects faults.
 
 pub mod aws;
+pub mod aws_in_memory;
 pub mod cloud_function;
 pub mod database;
 pub mod dispatch_harness;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -45,6 +46,7 @@ pub struct Receiver {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<ReceivedRequest>>>,
     responder: Arc<Mutex<Arc<Responder>>>,
+    is_forgetful: Arc<AtomicBool>,
 }
 
 impl Receiver {
@@ -53,6 +55,7 @@ impl Receiver {
         let receiver = Self {
             address: listener.local_addr().unwrap(),
             received: Arc::default(),
+            is_forgetful: Arc::default(),
             responder: Arc::new(Mutex::new(Arc::new(|_: &ReceivedRequest| {
                 (200, vec![], "thanks".to_owned())
             }))),
@@ -77,6 +80,11 @@ impl Receiver {
         *self.responder.lock().unwrap() = Arc::new(responder);
     }
 
+    /// Records no requests from now on, for a test with too many of them.
+    pub fn record_nothing(&self) {
+        self.is_forgetful.store(true, Ordering::Relaxed);
+    }
+
     pub fn received(&self) -> Vec<ReceivedRequest> {
         self.received.lock().unwrap().clone()
     }
@@ -92,7 +100,9 @@ impl Receiver {
 
 async fn handle(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let request = ReceivedRequest { path: uri.path().to_owned(), headers, body };
-    receiver.received.lock().unwrap().push(request.clone());
+    if !receiver.is_forgetful.load(Ordering::Relaxed) {
+        receiver.received.lock().unwrap().push(request.clone());
+    }
     let responder = receiver.responder.lock().unwrap().clone();
     let (status, headers, body) = responder(&request);
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
