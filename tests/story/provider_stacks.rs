@@ -3,6 +3,10 @@
 //! LocalStack applies neither the reserved concurrency nor the conditions of the two URL permissions, so those are checked in the
 //! template's text.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use hookbridge::providers;
 use hookbridge::template::Template;
 use serde_json::{Value, json};
@@ -58,6 +62,50 @@ fn a_github_webhook_reaches_a_queue_through_the_stack_and_a_rotation_rejects_non
     for hidden in ["the old secret", "the new secret", "the next secret", "refs/heads/main", "sha256="] {
         assert!(!log.contains(hidden), "{hidden} is in the log");
     }
+}
+
+/// Sends genuine and forged webhooks to the stack while `change` runs, and checks that exactly the forged ones are refused. The
+/// genuine ones are signed with the secret that `change` sets. Returns the number of webhooks.
+fn under_load(stack: &Stack, secret: &'static str, change: impl FnOnce(&dyn Fn(&'static str))) -> usize {
+    let (signing_secret, is_over) = (Mutex::new(secret), AtomicBool::new(false));
+    let send_until_over = || {
+        let mut count = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            let secret = *signing_secret.lock().unwrap();
+            count += 1;
+            let (secret, expected) = if count % 5 == 0 { ("a guess", 401) } else { (secret, 202) };
+            let reply = stack.send(secret, &json!({"a": count}).to_string(), Some("push"), None);
+            assert_eq!(reply.status, expected, "signed with {secret}: {}", reply.body);
+        }
+        count
+    };
+    std::thread::scope(|scope| {
+        let senders = [scope.spawn(send_until_over), scope.spawn(send_until_over)];
+        change(&|secret| *signing_secret.lock().unwrap() = secret);
+        is_over.store(true, Ordering::Relaxed);
+        senders.into_iter().map(|sender| sender.join().unwrap()).sum()
+    })
+}
+
+#[test]
+#[ignore = "needs LocalStack: run scripts/test"]
+fn a_stack_that_is_updated_under_load_refuses_no_genuine_webhook() {
+    let mut stack = Stack::deploy("github", "the old secret", &[("SecretTtlSeconds", "2")]);
+    let pause = || std::thread::sleep(Duration::from_secs(3));
+    let sent = under_load(&stack.clone(), "the old secret", |sign_with| {
+        pause();
+        stack.put("update", "the new secret", &[("SecretTtlSeconds", "2")]);
+        pause();
+        sign_with("the new secret");
+        pause();
+        // An update that changes the function.
+        stack.put("update", "the new secret", &[("NextSecret", "the next secret"), ("MemorySize", "256")]);
+        sign_with("the next secret");
+        pause();
+        stack.put("update", "the next secret", &[("NextSecret", ""), ("MemorySize", "256")]);
+        pause();
+    });
+    assert!(sent > 50, "{sent} webhooks are no load");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::raw_http::{self, Reply};
 use super::server::hookbridge;
 use super::{run, test_environment};
 
+#[derive(Clone)]
 pub struct Stack {
     pub name: String,
     provider: &'static str,
