@@ -8,9 +8,12 @@ use hookbridge::providers::FieldLocation;
 use serde_json::{Value, json};
 
 use crate::actors::aws::{Queue, endpoint, secret};
+use crate::actors::aws_in_memory::AwsInMemory;
 use crate::actors::cloud_function::{CloudFunction, config, url_event};
+use crate::actors::database::Database;
 use crate::actors::event_bus_v2::{BUS_ARN, BusFault, EventBusV2};
 use crate::actors::log::{batch, new_event, open_sqlite};
+use crate::actors::receiver::Receiver;
 use crate::actors::runtime_api::RunningFunction;
 use crate::actors::server::{SECRET, Server, hookbridge};
 use crate::actors::{github_signature, run, signature, wait_until};
@@ -210,6 +213,67 @@ async fn serve_and_replay_publish_on_such_a_bus() {
         let published = requests.published();
         let ids = deduplication_ids(&published[1..]);
         assert!(ids.len() == 2 && ids.iter().all(|id| id.starts_with("sp-1@")), "each replay is published");
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: run scripts/test"]
+async fn the_recorder_and_the_dispatcher_publish_on_it() {
+    let (bus, aws, database) = (EventBusV2::start().await, AwsInMemory::start().await, Database::new().await);
+    drop(database.log().await);
+    let receiver = Receiver::start().await;
+    receiver.respond_with(410);
+    aws.create_bucket("archive", None);
+    let event = json!({"type": "open", "event_id": "92356927693813856", "timestamp": jiff::Timestamp::now().as_second()});
+    let body = json!([{"msys": {"track_event": event}}]).to_string().into_bytes();
+    let s3 = aws_sdk_s3::Client::new(&config(&aws.url).await);
+    let put = s3.put_object().bucket("archive").key("raw/sparkpost/b1.json").body(body.into());
+    put.send().await.unwrap();
+    tokio::task::spawn_blocking(move || {
+        let (key, queue) =
+            (aws.put_secret("key", "a key of at least thirty-two characters"), aws.create_queue());
+        let mut create = hookbridge();
+        create.env("AWS_ENDPOINT_URL", &aws.url).env("HOOKBRIDGE_DATABASE", &database.url);
+        create.args(["subscriber", "create", "gone", "--url", &receiver.url("in")]);
+        run(create.args(["--allow-to", "127.0.0.0/8", "--subscriber-key-arn", &key]));
+        let environment = [
+            ("AWS_ENDPOINT_URL", aws.url.as_str()),
+            ("AWS_ENDPOINT_URL_EVENTBRIDGEV2", &bus.url),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("EVENT_BUS_NAME", BUS_ARN),
+            ("DATABASE_URL", &database.url),
+            ("ARCHIVE_URL", "s3://archive/raw"),
+            ("PUBLISH", "true"),
+            ("SUBSCRIBER_KEY_ARN", &key),
+            ("QUEUE_URL", &queue),
+            ("ALLOW_TO", "127.0.0.0/8"),
+        ];
+        let invoke = |function: &RunningFunction, message: &Value| {
+            let event = json!({"Records": [{"messageId": "1", "body": message.to_string()}]});
+            let response = function.invoke(&event, SystemTime::now() + Duration::from_secs(20));
+            let response: Value = serde_json::from_slice(&response.read_to_end()).unwrap();
+            assert_eq!(response["batchItemFailures"], json!([]));
+        };
+        let recorder = RunningFunction::start(env!("CARGO_BIN_EXE_recorder"), &environment);
+        let object = json!({"bucket": {"name": "archive"}, "object": {"key": "raw/sparkpost/b1.json"}});
+        let notification = json!({"Records": [{"eventName": "ObjectCreated:Put", "s3": object}]});
+        invoke(&recorder, &notification);
+        let published = bus.published();
+        assert_eq!((published.len(), &published[0]["DetailType"]), (1, &"open".into()));
+        assert!(deduplication_ids(&published)[0].starts_with("sparkpost:92356927693813856:"));
+        invoke(&recorder, &notification);
+        assert_eq!(bus.requests().len(), 1, "a batch is published once");
+
+        let dispatcher = RunningFunction::start(env!("CARGO_BIN_EXE_dispatcher"), &environment);
+        let envelope = json!({"id": "e1", "detail-type": "push", "source": "github.com", "time": jiff::Timestamp::now(), "detail": {}});
+        invoke(&dispatcher, &envelope);
+        let notice = wait_until("the notice", || bus.published().get(1).cloned());
+        // A notice has no id, because a subscriber may be paused again.
+        let expected = (&"hookbridge.subscriber.paused".into(), &json!({}));
+        assert_eq!((&notice["DetailType"], &notice["SystemMetadata"]), expected);
     })
     .await
     .unwrap();
