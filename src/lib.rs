@@ -14,6 +14,7 @@ pub mod bridge;
 pub mod bus;
 #[cfg(feature = "command")]
 pub mod cli;
+pub mod console;
 pub mod db;
 pub mod delivery;
 pub mod event;

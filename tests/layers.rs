@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The modules of `src/`, from the lowest layer to the highest.
 const LAYERS: &[&[&str]] = &[
-    &["util"],
+    &["console", "util"],
     &["event", "aws", "lambda"],
     &["secrets"],
     &["db"],

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use crate::util::time::parse_time_or_date;
 
 /// Parses a request body, which must be a JSON object.
-pub(super) fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+pub(crate) fn parse_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     parse_object(body).map_err(ApiError::BadRequest)
 }
 

@@ -9,7 +9,7 @@ use super::ApiResponse;
 use crate::db::DatabaseError;
 use crate::delivery::{SignerError, SubscriberServiceError};
 
-pub(super) enum ApiError {
+pub(crate) enum ApiError {
     BadRequest(String),
     Unauthorized,
     Forbidden(&'static str),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use lambda_runtime::streaming::{Body, channel};
 use lambda_runtime::{Error, FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse, service_fn};
 use serde_json::json;
@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::{
     Api, ApiRequest, ApiResponse, AuthenticatedToken, EventStream, STREAM_HEADERS, is_stream_request,
 };
+use crate::console;
 use crate::lambda::{HttpRequest, HttpResponse, PayloadFormat, handling_deadline};
 use crate::util::output;
 
@@ -61,6 +62,9 @@ impl ApiFunction {
             let response = HttpResponse::new(request.payload_format, StatusCode::OK, [], b"OK".to_vec());
             return FunctionResponse::BufferedResponse(response);
         }
+        if let Some(response) = self.console_file(&request) {
+            return response;
+        }
         let is_signed = request.iam_user_arn.is_some();
         let token = self.api.authenticate(&request.headers, &request.url.path, is_signed).await;
         let mut audit_line = json!({"function": self.audit_name, "request_id": request_id});
@@ -80,6 +84,20 @@ impl ApiFunction {
             output::print_line(&audit_line.to_string());
         }
         response
+    }
+
+    /// The file of the console that a request without a token may read; `None` if it requests something else, or if this function
+    /// does not serve the log.
+    fn console_file(&self, request: &HttpRequest) -> Option<Response> {
+        let path = request.url.path.strip_prefix("/console")?;
+        let file = if path.is_empty() { console::page() } else { console::find(path.strip_prefix('/')?)? };
+        if request.method != Method::GET || self.api.find_group("/events").is_none() {
+            return None;
+        }
+        let headers = [("content-type", file.media_type)].into_iter().chain(console::HEADERS);
+        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), value.to_owned()));
+        let response = ApiResponse::with_headers(headers.collect(), file.text);
+        Some(self.to_response(request.payload_format, response).1)
     }
 
     /// Handles a request of an authenticated client.

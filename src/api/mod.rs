@@ -40,9 +40,12 @@ pub use search::SEARCH_PATHS;
 
 use crate::delivery::SubscriberService;
 use crate::log::EventLog;
-use error::ApiError;
+pub(crate) use error::ApiError;
 use events::reader::LogReader;
-use routes::{LogResources, ResourceGroup, SubscriberResources};
+pub(crate) use routes::ResourceGroup;
+use routes::{LogResources, SubscriberResources};
+#[cfg(feature = "command")]
+pub(crate) use {body::parse_body, routes::RouteFuture};
 
 /// How long a request waits for a database connection. A client that gets a 503 soon can try again or ask another instance.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(2500);
@@ -99,6 +102,14 @@ impl Api {
         let store = service.store.with_acquire_timeout(ACQUIRE_TIMEOUT);
         let service = SubscriberService { store, ..service };
         self.groups.push(Box::new(SubscriberResources(service)));
+        self
+    }
+
+    /// Adds the resources of the server itself.
+    #[cfg(feature = "command")]
+    #[must_use]
+    pub(crate) fn with_group(mut self, group: impl ResourceGroup + 'static) -> Self {
+        self.groups.push(Box::new(group));
         self
     }
 

@@ -46,9 +46,14 @@ impl ApiResponse {
         Self { status, headers, body: body.into(), etag: EtagSource::Body }
     }
 
+    /// Builds a response with these headers, which is the same for every client.
+    pub(super) fn with_headers(headers: Vec<(HeaderName, String)>, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: StatusCode::OK, headers, body: body.into(), etag: EtagSource::None }
+    }
+
     /// Builds a JSON response that no cache may store, because it describes subscribers or deliveries and may contain a new
     /// secret.
-    pub(super) fn no_store(status: StatusCode, value: &serde_json::Value) -> Self {
+    pub(crate) fn no_store(status: StatusCode, value: &serde_json::Value) -> Self {
         let headers = vec![
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (header::CACHE_CONTROL, "no-store".to_owned()),

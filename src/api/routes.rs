@@ -18,10 +18,10 @@ use crate::delivery::SubscriberService;
 
 const OPENAPI_PATH: &str = "/openapi.json";
 
-pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
+pub(crate) type RouteFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
 
 /// Resources that an [`Api`] serves together or not at all.
-pub(super) trait ResourceGroup: Send + Sync {
+pub(crate) trait ResourceGroup: Send + Sync {
     /// The paths of the resources. The group also handles every path below one of these, such as `/events/{id}` below `/events`.
     fn paths(&self) -> &'static [&'static str];
 
@@ -34,14 +34,14 @@ pub(super) trait ResourceGroup: Send + Sync {
         request: &'a ApiRequest<'a>,
         scope: &'a TokenScope,
         segments: &'a [&'a str],
-    ) -> BoxFuture<'a, ApiResponse>;
+    ) -> RouteFuture<'a, ApiResponse>;
 
     /// Opens a stream of events. Returns `None` if the group cannot stream.
     fn open_stream<'a>(
         &'a self,
         _request: &'a ApiRequest<'a>,
         _scope: &'a TokenScope,
-    ) -> Option<BoxFuture<'a, (String, EventStream)>> {
+    ) -> Option<RouteFuture<'a, (String, EventStream)>> {
         None
     }
 }
@@ -63,7 +63,7 @@ impl ResourceGroup for LogResources {
         request: &'a ApiRequest<'a>,
         scope: &'a TokenScope,
         segments: &'a [&'a str],
-    ) -> BoxFuture<'a, ApiResponse> {
+    ) -> RouteFuture<'a, ApiResponse> {
         let log = &self.0;
         match segments {
             ["events"] => Box::pin(events::list_events(log, request, scope)),
@@ -78,7 +78,7 @@ impl ResourceGroup for LogResources {
         &'a self,
         request: &'a ApiRequest<'a>,
         scope: &'a TokenScope,
-    ) -> Option<BoxFuture<'a, (String, EventStream)>> {
+    ) -> Option<RouteFuture<'a, (String, EventStream)>> {
         Some(Box::pin(EventStream::open(&self.0, request, scope)))
     }
 }
@@ -100,7 +100,7 @@ impl ResourceGroup for SubscriberResources {
         request: &'a ApiRequest<'a>,
         _scope: &'a TokenScope,
         segments: &'a [&'a str],
-    ) -> BoxFuture<'a, ApiResponse> {
+    ) -> RouteFuture<'a, ApiResponse> {
         match segments {
             ["subscribers", segments @ ..] => Box::pin(subscribers::route(&self.0, request, segments)),
             ["deliveries", segments @ ..] => Box::pin(deliveries::route(&self.0, request, segments)),

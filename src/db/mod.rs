@@ -258,6 +258,18 @@ impl Database {
         }
     }
 
+    /// The connections to PostgreSQL in use, and the idle ones; `None` if no pool is open, and for the embedded database.
+    #[cfg(feature = "command")]
+    pub fn connections(&self) -> Option<(usize, usize)> {
+        match &*self.connector.pool.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(Pool::Postgres(postgres)) => {
+                let (open, idle) = (postgres.pool.size() as usize, postgres.pool.num_idle());
+                Some((open.saturating_sub(idle), idle))
+            }
+            _ => None,
+        }
+    }
+
     /// Runs an operation on the pool. If the database rejects credentials that came from a secret, reads the secret again, opens
     /// a new pool and repeats the operation once.
     pub(crate) async fn with_pool<T, F>(

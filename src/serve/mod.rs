@@ -1,19 +1,25 @@
 //! `hookbridge serve`: everything in one process on one machine.
 //!
-//! [`http`] accepts webhooks and serves the API; `background` records, polls and delivers. [`config`] holds the settings from
+//! [`http`] accepts webhooks and serves the API and the console; `background` records, polls and delivers; all report to
+//! `reporter`. [`config`] holds the settings from
 //! flags, environment variables and the configuration file; [`test_webhook`] signs and sends webhooks as a provider does.
 
+mod activity;
 mod background;
 pub mod config;
 pub mod development_secrets;
 mod endpoints;
+mod health;
 pub mod http;
+mod metrics;
+mod reporter;
 mod runtime;
 mod terminal;
 pub mod test_webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -29,7 +35,10 @@ use background::{deliver, demo, poll, record, tail};
 use config::ServeSettings;
 use development_secrets::DevelopmentSecretsError;
 use endpoints::WebhookEndpoints;
-use http::{api, listener, webhooks};
+use health::Health;
+use http::server_api::ServerResources;
+use http::{api, listener, operations, webhooks};
+use reporter::Reporter;
 use terminal::Terminal;
 
 pub use runtime::build_runtime;
@@ -82,25 +91,31 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let (worker, subscriber_service) = deliver::create_worker(&settings, db, endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe_to_events());
     terminal.print_greeting(&settings, address, &endpoints);
+    let reporter = Reporter::new(terminal.clone());
     let recorder = Recorder { archive, log: log.clone(), bus: None };
-    let recorder_task = tokio::spawn(record::run(recorder, new_batches, terminal.clone(), shutdown.clone()));
-    let delivery_task = tokio::spawn(deliver::run(worker, log.clone(), terminal.clone(), shutdown.clone()));
+    let recorder_task = tokio::spawn(record::run(recorder, new_batches, reporter.clone(), shutdown.clone()));
+    let delivery_task = tokio::spawn(deliver::run(worker, log.clone(), reporter.clone(), shutdown.clone()));
     for (poller, key) in pollers {
-        tokio::spawn(poll::run(poller, key, terminal.clone(), shutdown.clone()));
+        tokio::spawn(poll::run(poller, key, reporter.clone(), shutdown.clone()));
     }
     for (redeliverer, token) in redeliverers {
-        tokio::spawn(poll::run_redeliverer(redeliverer, token, terminal.clone(), shutdown.clone()));
+        tokio::spawn(poll::run_redeliverer(redeliverer, token, reporter.clone(), shutdown.clone()));
     }
-    let tail_task = endpoints
-        .event_file()
-        .zip(endpoints.watch_file_length())
-        .map(|(file, length)| tokio::spawn(tail::run(file, log.clone(), length, shutdown.clone())));
-    let router = webhooks::router(&endpoints, &settings, &terminal).merge(api::router(
-        &settings,
-        log,
-        subscriber_service,
-        shutdown.clone(),
-    ));
+    let tail_task = endpoints.event_file().zip(endpoints.watch_file_length()).map(|(file, length)| {
+        tokio::spawn(tail::run(file, log.clone(), length, reporter.clone(), shutdown.clone()))
+    });
+    let deliveries = &subscriber_service.store;
+    let health = Health::new(&settings, reporter.clone(), log.clone(), deliveries, endpoints.bus());
+    let health = Arc::new(health);
+    let server = ServerResources {
+        health: health.clone(),
+        endpoints: endpoints.iter().cloned().collect(),
+        address,
+        public_url: settings.public_url.clone(),
+    };
+    let router = webhooks::router(&endpoints, &settings, &reporter)
+        .merge(operations::router(&settings, health))
+        .merge(api::router(&settings, log, subscriber_service, server, shutdown.clone()));
     let listener_task = tokio::spawn(listener::serve(listener, router, shutdown));
     if settings.demo {
         demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;

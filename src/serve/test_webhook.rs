@@ -4,15 +4,54 @@
 //! webhook, but not whether the scheme agrees with the provider's documentation. Tests with published test
 //! vectors and with the providers' SDKs check the scheme.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::providers::{
-    FieldLocation, Provider, RequestUrl, SampleWebhook, UrlError, VerificationError, WebhookRequest,
+    FieldLocation, Provider, PublicUrl, RequestUrl, SampleWebhook, UrlError, VerificationError,
+    WebhookRequest,
 };
 use crate::secrets::Secret;
 use crate::util::error::error_chain;
 use crate::util::http_client;
+
+/// A running server that gets samples as if their providers had sent them.
+pub struct SampleTarget<'a> {
+    pub address: SocketAddr,
+    /// The URL for which providers sign, if it is not the server's own.
+    pub public_url: Option<&'a PublicUrl>,
+}
+
+impl SampleTarget<'_> {
+    /// Signs the provider's sample of this event type, or its first one, and sends it to the server. Returns the status and the body
+    /// of the response.
+    ///
+    /// # Errors
+    /// There is no such sample, or no response.
+    pub async fn send(
+        &self,
+        provider: &'static Provider,
+        event: Option<&str>,
+        secret: &Secret,
+    ) -> Result<(u16, String), SendError> {
+        let local_url = RequestUrl {
+            scheme: "http",
+            authority: self.address.to_string(),
+            path: format!("/hooks/{}", provider.name),
+            query: None,
+        };
+        // The webhook is signed for the public URL, but sent to this machine.
+        let url = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
+        let webhook = TestWebhook { provider, event, body: None, url, recorded: None };
+        let signed = webhook.sign(secret, Timestamp::now())?;
+        let url = RequestUrl { query: signed.url.query.clone(), ..local_url.clone() };
+        let sender =
+            WebhookSender::new(&local_url).map_err(|error| send_error(&local_url.to_string(), error))?;
+        sender.send(WebhookRequest { url, ..signed }).await
+    }
+}
 
 /// A webhook to sign and send.
 pub struct TestWebhook<'a> {

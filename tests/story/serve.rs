@@ -4,7 +4,6 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use hookbridge::providers;
 use serde_json::Value;
 
 use crate::actors::aws::{Queue, name};
@@ -181,18 +180,22 @@ fn endless_and_oversized_headers_are_cut_off() {
 }
 
 #[test]
-fn the_index_page_and_unknown_paths_list_the_endpoints() {
+fn the_console_is_at_the_root_and_an_unknown_path_names_the_known_ones() {
     let server = Server::start();
     let get =
         |path| raw_http::exchange(server.address, &raw_http::request("GET", path, "x", &[], b"")).unwrap();
     let page = get("/");
     assert_eq!(page.status, 200);
-    for provider in providers::PROVIDERS {
-        assert!(page.body.contains(&format!("/hooks/{}", provider.name)));
-    }
+    assert!(
+        page.head.contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{}",
+        page.head
+    );
+    assert_eq!((get("/console").body, get("/console/no.js").status), (page.body, 404));
+    assert!(get("/console/app.js").head.contains("text/javascript"));
     let missing = get("/hooks/gitlub");
     assert_eq!(missing.status, 404);
-    assert!(missing.body.contains("/hooks/PROVIDER (the providers are listed at /)"));
+    assert!(missing.body.contains("/hooks/PROVIDER (the providers are listed by `hookbridge providers`)"));
 }
 
 #[test]

@@ -196,6 +196,14 @@ impl DeliveryStore {
         self.db.query(sql, vec![subscriber.into()]).await?.first().map_or(Ok(0), |row| row.get("pending"))
     }
 
+    /// The number of pending deliveries of all subscribers.
+    #[cfg(feature = "command")]
+    pub async fn count_all_pending(&self) -> Result<i64, DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let sql = format!("select count(*) as pending from {schema}deliveries where state = 'waiting'");
+        self.db.query(sql, Vec::new()).await?.first().map_or(Ok(0), |row| row.get("pending"))
+    }
+
     /// Marks as failed the pending deliveries whose seven days of retries are over, at most `MAX_INPUT_ROWS` per call. Returns
     /// the number of these deliveries.
     pub async fn fail_expired(&self, now: Timestamp) -> Result<usize, DatabaseError> {

@@ -20,7 +20,7 @@ use crate::log::{EventFilter, EventLog, PageLimit, Position, PositionedEvent};
 use crate::serve::ServeError;
 use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::ServedBus;
-use crate::serve::terminal::Terminal;
+use crate::serve::reporter::Reporter;
 
 /// The maximum number of events that one query reads from the log.
 const READ_BATCH_EVENTS: usize = 500;
@@ -55,7 +55,7 @@ pub(in crate::serve) fn create_worker(
 pub(in crate::serve) async fn run(
     worker: Arc<ServedWorker>,
     log: EventLog,
-    terminal: Terminal,
+    reporter: Reporter,
     mut shutdown: watch::Receiver<bool>,
 ) {
     // Only one process uses a SQLite log, so a claim that exists at startup belongs to a process that has ended.
@@ -67,10 +67,11 @@ pub(in crate::serve) async fn run(
             "failed to release the claims of the previous run; they expire shortly"
         );
     }
-    let runner = AttemptRunner::start(worker.clone(), move |attempt| terminal.print_attempt(attempt));
+    let attempt_reporter = reporter.clone();
+    let runner = AttemptRunner::start(worker.clone(), move |attempt| attempt_reporter.attempt(attempt));
     let work = async {
         tokio::join!(
-            create_deliveries(&worker, &log, &runner),
+            create_deliveries(&worker, &log, &runner, &reporter),
             attempt_due_deliveries(&worker, &runner),
             run_hourly_maintenance(&worker),
         )
@@ -89,13 +90,19 @@ async fn create_deliveries(
     worker: &Arc<ServedWorker>,
     log: &EventLog,
     runner: &AttemptRunner<Arc<ServedBus>>,
+    reporter: &Reporter,
 ) {
     let mut position = None;
     loop {
         match create_from_next_events(worker, log, &mut position).await {
-            Ok(deliveries) => runner.submit(deliveries),
+            Ok(deliveries) => {
+                reporter.created_deliveries(None);
+                runner.submit(deliveries);
+            }
             Err(error) => {
-                warn!(error = error.to_string(), "failed to create deliveries; retrying");
+                let error = error.to_string();
+                reporter.created_deliveries(Some(&error));
+                warn!(error, "failed to create deliveries; retrying");
                 sleep(ERROR_BACKOFF).await;
             }
         }

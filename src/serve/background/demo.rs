@@ -3,13 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use crate::providers::{PublicUrl, RequestUrl, WebhookRequest};
+use crate::providers::PublicUrl;
 use crate::secrets::Secret;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
 use crate::serve::terminal::Terminal;
-use crate::serve::test_webhook::{TestWebhook, WebhookSender};
+use crate::serve::test_webhook::SampleTarget;
 
 /// The providers whose webhooks the demo sends.
 const DEMO_PROVIDERS: [&str; 6] = ["github", "shopify", "slack", "sparkpost", "stripe", "twilio"];
@@ -66,20 +64,8 @@ impl Demo<'_> {
         is_genuine: bool,
     ) -> Result<(), String> {
         let provider = endpoint.handler.provider;
-        let local_url = RequestUrl {
-            scheme: "http",
-            authority: self.address.to_string(),
-            path: format!("/hooks/{}", provider.name),
-            query: None,
-        };
-        // The webhook is signed for the public URL, but sent to this machine.
-        let url = self.public_url.map_or(local_url.clone(), |public| public.rewrite(local_url.clone()));
-        let webhook = TestWebhook { provider, event: None, body: None, url, recorded: None };
-        let signed = webhook.sign(secret, Timestamp::now()).map_err(|error| error.to_string())?;
-        let sender = WebhookSender::new(&local_url).map_err(|error| error.to_string())?;
-        let url = RequestUrl { query: signed.url.query.clone(), ..local_url };
-        let signed = WebhookRequest { url, ..signed };
-        let (status, body) = sender.send(signed).await.map_err(|error| error.to_string())?;
+        let target = SampleTarget { address: self.address, public_url: self.public_url };
+        let (status, body) = target.send(provider, None, secret).await.map_err(|error| error.to_string())?;
         self.terminal.print_line(&format!("    answered {status} {}\n", body.trim_end()));
         if is_genuine == (200..300).contains(&status) {
             Ok(())

@@ -13,7 +13,7 @@ use crate::providers;
 use crate::secrets::Secret;
 use crate::serve::ServeError;
 use crate::serve::config::{GITHUB, ServeSettings};
-use crate::serve::terminal::Terminal;
+use crate::serve::reporter::Reporter;
 use crate::util::files::create_private_folder;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ pub(in crate::serve) fn create_pollers(
 pub(in crate::serve) async fn run(
     poller: Poller,
     api_key: Secret,
-    terminal: Terminal,
+    reporter: Reporter,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
@@ -62,9 +62,8 @@ pub(in crate::serve) async fn run(
             let result = poller.poll(&api_key, Instant::now() + POLL_TIMEOUT).await;
             match &result {
                 // A successful poll is printed only if it is the first poll or follows a failed one.
-                Ok(summary) if !last_poll_succeeded => terminal.print_polled(poller.provider.name, summary),
-                Ok(_) => {}
-                Err(error) => terminal.print_poll_error(poller.provider.name, error),
+                Ok(summary) => reporter.polled(poller.provider.name, summary, !last_poll_succeeded),
+                Err(error) => reporter.poll_failed(poller.provider.name, error),
             }
             last_poll_succeeded = result.is_ok();
             sleep(POLL_INTERVAL).await;
@@ -100,7 +99,7 @@ pub(in crate::serve) fn create_redeliverers(
 pub(in crate::serve) async fn run_redeliverer(
     redeliverer: Redeliverer,
     token: Secret,
-    terminal: Terminal,
+    reporter: Reporter,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
@@ -110,10 +109,11 @@ pub(in crate::serve) async fn run_redeliverer(
             let RedeliverySummary { found, requested, recovered, lost, .. } = summary;
             // A poll that found and did nothing is printed only if it is the first poll or follows a failed one.
             if found + requested + recovered + lost > 0 || (result.is_ok() && !last_poll_succeeded) {
-                terminal.print_redelivered(&redeliverer.hook, &summary);
+                reporter.terminal.print_redelivered(&redeliverer.hook, &summary);
             }
-            if let Err(error) = &result {
-                terminal.print_poll_error(GITHUB, error);
+            match &result {
+                Ok(()) => reporter.report_poll(GITHUB, None),
+                Err(error) => reporter.poll_failed(GITHUB, error),
             }
             last_poll_succeeded = result.is_ok();
             sleep(POLL_INTERVAL).await;

@@ -14,7 +14,7 @@ use crate::db::DatabaseError;
 use crate::log::RetentionPolicy;
 use crate::providers;
 use crate::recorder::{ArchivePage, AwsOrigin, RecordError, Recorder};
-use crate::serve::terminal::Terminal;
+use crate::serve::reporter::Reporter;
 
 /// The timeout for recording one batch, and for listing one page of the archive.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ struct BatchRetry {
 pub(in crate::serve) async fn run(
     recorder: ServedRecorder,
     mut new_batches: mpsc::UnboundedReceiver<String>,
-    terminal: Terminal,
+    reporter: Reporter,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
@@ -46,18 +46,18 @@ pub(in crate::serve) async fn run(
         let mut next_maintenance = Instant::now() + MAINTENANCE_INTERVAL;
         let mut retries: VecDeque<BatchRetry> = VecDeque::new();
         for key in unrecorded_batches(&recorder).await {
-            retries.extend(record_batch(&recorder, key, MIN_BACKOFF, &terminal).await);
+            retries.extend(record_batch(&recorder, key, MIN_BACKOFF, &reporter).await);
         }
         loop {
             let wake_time = retries.front().map_or(next_maintenance, |retry| retry.due.min(next_maintenance));
             let retry = tokio::select! {
                 key = new_batches.recv() => match key {
-                    Some(key) => record_batch(&recorder, key, MIN_BACKOFF, &terminal).await,
+                    Some(key) => record_batch(&recorder, key, MIN_BACKOFF, &reporter).await,
                     None => return,
                 },
                 () = sleep_until(wake_time) => match retries.pop_front() {
                     Some(retry) if retry.due <= Instant::now() => {
-                        record_batch(&recorder, retry.key, retry.backoff, &terminal).await
+                        record_batch(&recorder, retry.key, retry.backoff, &reporter).await
                     }
                     retry => {
                         next_maintenance = Instant::now() + MAINTENANCE_INTERVAL;
@@ -114,7 +114,7 @@ async fn record_batch(
     recorder: &ServedRecorder,
     key: String,
     backoff: Duration,
-    terminal: &Terminal,
+    reporter: &Reporter,
 ) -> Option<BatchRetry> {
     let started = Instant::now();
     let result = recorder.record_archived(&key, &AwsOrigin::default(), started + RECORD_TIMEOUT).await;
@@ -124,7 +124,7 @@ async fn record_batch(
         // The batch is recorded; the next reader of the log assigns the positions of its events.
         warn!(error = error.to_string(), "recorded, but positions are not assigned yet");
     }
-    terminal.print_recorded(&key, &result, started.elapsed());
+    reporter.recorded(&key, &result, started.elapsed());
     let is_transient = matches!(
         result,
         Err(RecordError::Log(DatabaseError::Unavailable(_))

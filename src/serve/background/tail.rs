@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::db::DatabaseError;
 use crate::log::EventLog;
 use crate::recorder;
+use crate::serve::reporter::Reporter;
 
 /// The maximum number of bytes of the bus file that one step records.
 const MAX_STEP_BYTES: u64 = 1 << 20;
@@ -53,13 +54,18 @@ pub(in crate::serve) async fn run(
     event_file: PathBuf,
     log: EventLog,
     mut length: watch::Receiver<u64>,
+    reporter: Reporter,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let work = async {
         let mut tail = None;
         loop {
-            if let Err(error) = ingest_available(&mut tail, &event_file, &log, &mut length).await {
-                warn!(error = error.to_string(), "failed to tail the bus file; retrying");
+            let result = ingest_available(&mut tail, &event_file, &log, &mut length).await;
+            let recorded_length = tail.as_ref().map_or(0, |tail: &FileTail| tail.offset);
+            let error = result.err().map(|error| error.to_string());
+            reporter.tailed(error.as_deref().map_or(Ok(recorded_length), Err));
+            if let Some(error) = error {
+                warn!(error, "failed to tail the bus file; retrying");
                 sleep(ERROR_BACKOFF).await;
             } else if length.changed().await.is_err() {
                 return;

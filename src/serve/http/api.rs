@@ -18,14 +18,17 @@ use hyper::body::Frame;
 use tokio::sync::{mpsc, watch};
 
 use super::access::{AccessPolicy, build_authenticator, read_body};
+use super::server_api::ServerResources;
 use crate::api::{Api, ApiRequest, ApiResponse, EventStream, MAX_WAIT, STREAM_HEADERS, is_stream_request};
 use crate::delivery::SubscriberService;
 use crate::log::EventLog;
 use crate::serve::config::ServeSettings;
+use crate::serve::metrics::Metrics;
 
 struct ApiState {
     api: Api,
     policy: AccessPolicy,
+    metrics: Arc<Metrics>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -33,11 +36,14 @@ pub(in crate::serve) fn router(
     settings: &ServeSettings,
     log: EventLog,
     service: SubscriberService,
+    server: ServerResources,
     shutdown: watch::Receiver<bool>,
 ) -> Router {
-    let api = Api::new(build_authenticator(settings)).with_log(log).with_subscribers(service);
+    let metrics = server.health.reporter.metrics.clone();
+    let api = Api::new(build_authenticator(settings));
+    let api = api.with_log(log).with_subscribers(service).with_group(server);
     let paths = api.paths();
-    let state = Arc::new(ApiState { api, policy: AccessPolicy::from_settings(settings), shutdown });
+    let state = Arc::new(ApiState { api, policy: AccessPolicy::from_settings(settings), metrics, shutdown });
     let mut router = Router::new();
     for path in paths {
         for suffix in ["", "/", "/{*rest}"] {
@@ -69,6 +75,7 @@ async fn handle(State(state): State<Arc<ApiState>>, request: axum::extract::Requ
         };
     }
     let mut shutdown = state.shutdown.clone();
+    let _long_poll = state.metrics.open_long_poll(request.query);
     let response = tokio::select! {
         response = state.api.handle(api_request(&parts, &body, MAX_WAIT), &token) => Some(response),
         // At shutdown, a GET that waits for events is cancelled, and handled again without waiting.
@@ -91,7 +98,7 @@ fn api_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> ApiR
     }
 }
 
-fn into_axum_response(response: ApiResponse) -> Response {
+pub(super) fn into_axum_response(response: ApiResponse) -> Response {
     let ApiResponse { status, headers, body, .. } = response;
     let mut response = (status, body).into_response();
     // axum sets the content type `application/octet-stream` for bytes; `headers` contains the response's own content type.

@@ -1,4 +1,4 @@
-//! HTTP routes for webhooks: `/hooks/{provider}`, and an index page at `/`.
+//! HTTP routes for webhooks: `/hooks/{provider}`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,19 +8,20 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::admission::AdmissionControl;
+use super::console;
 use crate::bridge::{Outcome, WebhookResponse};
 use crate::lambda::{ReceivedQuery, ReceivedUrl};
-use crate::providers::{Diagnosis, Provider, PublicUrl, RawWebhook, UrlSpellings, diagnose};
+use crate::providers::{Diagnosis, PublicUrl, RawWebhook, UrlSpellings, diagnose};
 use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::{WebhookEndpoint, WebhookEndpoints};
-use crate::serve::terminal::Terminal;
+use crate::serve::reporter::Reporter;
 
 /// The maximum time to answer a webhook: slightly less than the timeout of most providers.
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(9);
@@ -32,7 +33,7 @@ struct WebhookRoute {
     admission: Arc<AdmissionControl>,
     endpoint: Arc<WebhookEndpoint>,
     public_url: Option<PublicUrl>,
-    terminal: Terminal,
+    reporter: Reporter,
     /// The time of the last diagnosis, in epoch seconds.
     last_diagnosis: AtomicI64,
 }
@@ -54,17 +55,16 @@ impl WebhookRoute {
 pub(in crate::serve) fn router(
     endpoints: &WebhookEndpoints,
     settings: &ServeSettings,
-    terminal: &Terminal,
+    reporter: &Reporter,
 ) -> Router {
     let admission = Arc::new(AdmissionControl::new(settings.concurrency));
-    let page = index_page(&settings.providers);
-    let mut router = Router::new().route("/", get(move || std::future::ready(Html(page))));
+    let mut router = console::router();
     for endpoint in endpoints.iter() {
         let route = WebhookRoute {
             admission: admission.clone(),
             endpoint: endpoint.clone(),
             public_url: settings.public_url.clone(),
-            terminal: terminal.clone(),
+            reporter: reporter.clone(),
             last_diagnosis: AtomicI64::new(0),
         };
         let path = format!("/hooks/{}", endpoint.handler.provider.name);
@@ -85,7 +85,7 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
             Err(rejected) => {
-                route.terminal.print_rejected(provider.name, rejected.status().as_u16());
+                route.reporter.rejected(provider.name, rejected.status().as_u16());
                 return rejected.into_response();
             }
         }
@@ -98,7 +98,7 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
     let record = route.endpoint.handler.handle(webhook, None, deadline).await;
     let is_refused = matches!(record.outcome, Outcome::VerificationFailed(_));
     let diagnosis = copy.filter(|_| is_refused).and_then(|webhook| route.diagnose(&webhook));
-    route.terminal.print_webhook(&record, diagnosis.as_ref());
+    route.reporter.webhook(&record, diagnosis.as_ref());
     let WebhookResponse { status, media_type, headers, body } = record.response();
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, media_type)], axum::response::AppendHeaders(headers), body)
@@ -124,27 +124,11 @@ async fn not_found() -> Response {
     text_response(
         StatusCode::NOT_FOUND,
         &format!(
-            "Not Found. Paths: /, /hooks/PROVIDER (the providers are listed at /), /events, /consumers, /openapi.json, {search_paths}, /subscribers, /deliveries"
+            "Not Found. Paths: / (the console), /hooks/PROVIDER (the providers are listed by `hookbridge providers`), /events, /consumers, /openapi.json, {search_paths}, /subscribers, /deliveries, /webhooks, /status, /samples, /healthz, /readyz, /metrics"
         ),
     )
 }
 
 fn text_response(status: StatusCode, body: &str) -> Response {
     (status, format!("{body}\n")).into_response()
-}
-
-/// Builds the index page, which lists the webhook endpoints. The page contains no event and no secret, so reading it needs no
-/// token.
-fn index_page(providers: &[&Provider]) -> String {
-    let row = |p: &&Provider| {
-        let documentation = match p.documentation {
-            "" => "described in the configuration file".to_owned(),
-            url => format!("<a href=\"{url}\">signature documentation</a>"),
-        };
-        format!(
-            "<tr><td>{}</td><td><code>POST /hooks/{}</code></td><td>{documentation}</td></tr>\n",
-            p.title, p.name
-        )
-    };
-    include_str!("page.html").replace("{rows}", &providers.iter().map(row).collect::<String>())
 }

@@ -67,6 +67,16 @@ impl Server {
         self.wait_until_listening();
     }
 
+    /// Stops the server with SIGTERM and starts it again in the same folder and at the same address.
+    pub fn restart_at_same_address(&mut self, flags: &[&str]) {
+        self.signal("TERM");
+        assert!(self.wait_for_exit().success());
+        let listen = self.address.to_string();
+        (self.process, self.output_lines) =
+            spawn_at(&listen, self.folder.path(), &secret_flags(), flags, &[]);
+        self.wait_until_listening();
+    }
+
     /// Starts a new process in the folder of this one, which has exited.
     pub fn start_in_same_folder(mut self, flags: &[&str]) -> Self {
         (self.process, self.output_lines) = spawn(self.folder.path(), &secret_flags(), flags);
@@ -159,8 +169,18 @@ fn spawn_with_environment(
     flags: &[&str],
     environment: &[(&str, &str)],
 ) -> (Child, Mutex<mpsc::Receiver<String>>) {
+    spawn_at("127.0.0.1:0", folder, secrets, flags, environment)
+}
+
+fn spawn_at(
+    listen: &str,
+    folder: &Path,
+    secrets: &[String],
+    flags: &[&str],
+    environment: &[(&str, &str)],
+) -> (Child, Mutex<mpsc::Receiver<String>>) {
     let mut process = hookbridge()
-        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", listen])
         .args(secrets)
         .arg("--data")
         .arg(folder)

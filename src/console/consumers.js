@@ -1,0 +1,84 @@
+// Named consumers: how far each is behind, and where it reads next.
+
+import { get, post } from './api.js';
+import { button, confirm, count, element, empty, field, number, say, svg, time } from './dom.js';
+
+const INTERVAL = 5000;
+const SAMPLES = 720;
+/** By consumer: the lag in events since the console was opened, at most an hour of it. */
+const history = new Map();
+
+export async function show(content, { signal }) {
+  const panels = new Map();
+  while (!signal.aborted) {
+    try {
+      update(content, panels, (await get('consumers', signal)).data);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (panels.size === 0 || error.status === 401) return dispatchEvent(new CustomEvent('hookbridge:failed', { detail: error }));
+    }
+    await new Promise((resolve) => setTimeout(resolve, INTERVAL));
+  }
+}
+
+function update(content, panels, consumers) {
+  if (consumers.length === 0) {
+    panels.clear();
+    content.replaceChildren(empty('There is no named consumer. One is created with ',
+      element('code', {}, 'PUT /consumers/NAME'), '; the server then keeps its cursor.'));
+    return;
+  }
+  const names = consumers.map((consumer) => consumer.name);
+  if ([...panels.keys()].join('\n') !== names.join('\n')) {
+    panels.clear();
+    consumers.forEach((consumer) => panels.set(consumer.name, panel(consumer.name)));
+    content.replaceChildren(...[...panels.values()].map(({ node }) => node));
+  }
+  for (const consumer of consumers) {
+    const lags = history.get(consumer.name) ?? [];
+    lags.push(consumer.lag.events);
+    history.set(consumer.name, lags.slice(-SAMPLES));
+    const { facts } = panels.get(consumer.name);
+    const isBehind = consumer.expired
+      ? element('p', { class: 'bad' }, 'Retention has deleted events that it had not acknowledged.') : null;
+    facts.replaceChildren(
+      element('dl', {},
+        element('dt', {}, 'lag'), element('dd', {}, `${count(consumer.lag.events, 'event')}, ${number(Math.round(consumer.lag.seconds))} s`),
+        element('dt', {}, 'last acknowledged'), element('dd', {}, time(consumer.acknowledged) || 'never'),
+        element('dt', {}, 'leased until'), element('dd', {}, time(consumer.leased_until) || '-')),
+      isBehind ?? '', lags.length > 1 ? sparkline(consumer.name, history.get(consumer.name)) : '');
+  }
+}
+
+function panel(name) {
+  const facts = element('div');
+  const to = element('select', {},
+    element('option', { value: 'now' }, 'the end of the log'),
+    element('option', { value: 'start' }, 'the start of the log'),
+    element('option', { value: 'time' }, 'a time'));
+  const at = element('input', { type: 'datetime-local', step: 1, hidden: true, 'aria-label': 'Time' });
+  to.addEventListener('change', () => { at.hidden = to.value !== 'time'; });
+  const seek = button('Move', async () => {
+    if (to.value === 'time' && !at.value) return say('Enter a time.');
+    const after = to.value === 'time' ? new Date(at.value).toISOString() : to.value;
+    if (!await confirm(`Move ${name} to ${after}? It reads from there next; a lease on its events ends.`, 'Move')) return;
+    try {
+      await post(`consumers/${encodeURIComponent(name)}/seek`, { after });
+      say(`${name} was moved.`);
+    } catch (error) {
+      say(error.message);
+    }
+  });
+  const node = element('section', { class: 'panel' },
+    element('h2', {}, name), facts, element('div', { class: 'fields' }, field('Move to', to), at, seek));
+  return { node, facts };
+}
+
+function sparkline(name, lags) {
+  const highest = Math.max(1, ...lags);
+  const points = lags.map((lag, index) => `${(600 * index) / Math.max(1, SAMPLES - 1)},${100 - (98 * lag) / highest}`);
+  return svg('svg', {
+    class: 'chart', viewBox: '0 0 600 101', preserveAspectRatio: 'none', role: 'img',
+    'aria-label': `Lag of ${name} since the console was opened: ${lags[0]} to ${lags.at(-1)} events, at most ${highest}.`,
+  }, svg('polyline', { points: points.join(' '), fill: 'none', stroke: 'currentColor', 'stroke-width': 2 }));
+}
