@@ -325,6 +325,7 @@ fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &Webh
         );
     }
     let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
+    let _ = writeln!(text, "See them:    http://{address}/ in a browser");
     let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
     let search = SEARCH_PATHS[0];
     let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");

@@ -196,6 +196,15 @@ const scenarios = {
     }
   },
 
+  /** { screenshot }: the demo, whose picture is in the documentation */
+  async demo() {
+    const page = await open({ width: 1100 });
+    await page.getByText("6 accepted").first().waitFor();
+    await page.getByText("1 refused or failed").first().waitFor();
+    assert.equal(await page.getByRole("row").count(), 8);
+    await page.screenshot({ path: options.screenshot, clip: { x: 0, y: 0, width: 1100, height: 690 } });
+  },
+
   /** { token, events }: a log of so many events */
   async manyEvents() {
     const page = await open();

@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 use crate::actors::database::Database;
 use crate::actors::log::{batch, new_event, now, open_sqlite};
 use crate::actors::receiver::Receiver;
-use crate::actors::run;
 use crate::actors::server::Server;
 use crate::actors::tcp_gate::TcpGate;
-use crate::actors::test_environment;
+use crate::actors::{checkout, run, test_environment};
 
 const TOKEN: &str = "open sesame";
 
@@ -58,6 +57,20 @@ async fn a_person_sees_what_happened_and_acts_on_it() {
     })
     .await
     .unwrap();
+}
+
+/// The picture in the documentation: `CONSOLE_SCREENSHOT=docs/images/console.png scripts/test --test story -- seen_in_the_console`
+/// makes it anew.
+#[test]
+#[ignore = "needs a browser: run scripts/test"]
+fn the_demo_is_seen_in_the_console() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_in(tempfile::tempdir().unwrap(), &["--demo"]);
+    server.wait_for_line("demo: done");
+    let screenshot = std::env::var("CONSOLE_SCREENSHOT").map(|path| checkout().join(path));
+    let screenshot = screenshot.unwrap_or_else(|_| folder.path().join("console.png"));
+    run(&mut browser("demo", &url_of(&server), &json!({ "screenshot": screenshot })));
+    assert!((10_000..200_000).contains(&std::fs::metadata(&screenshot).unwrap().len()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,6 +94,20 @@ async fn a_stream_sends_recorded_events_and_ends_in_time() {
             assert_eq!(status, expected, "{path}?{query}: {body}");
         }
 
+        // The console's files are the same for everybody; nothing else below its path is.
+        let console = |path: &str| {
+            read_response(&function.invoke(&url_event(path, "", &json!({}), false), short_deadline()))
+        };
+        let (status, headers, page) = console("/console");
+        assert_eq!((status, &headers["content-type"]), (200, &json!("text/html; charset=utf-8")));
+        assert!(headers["content-security-policy"].as_str().unwrap().starts_with("default-src 'none'"));
+        assert!(page.contains("console/app.js"));
+        let (status, headers, _) = console("/console/app.js");
+        assert_eq!((status, &headers["content-type"]), (200, &json!("text/javascript; charset=utf-8")));
+        for path in ["/console/", "/console/no.js", "/console/../events", "/consoles"] {
+            assert_eq!(console(path).0, 401, "{path}");
+        }
+
         // A body is decoded only for a client that has been authenticated.
         for (is_signed, expected) in [(false, 401), (true, 400)] {
             let mut event = url_event("/consumers/a/ack", "", &json!({}), is_signed);

@@ -21,10 +21,13 @@ pub(in crate::serve) async fn run(
 ) {
     let demo = Demo { address, public_url, terminal };
     let result = match demo.send_all(endpoints).await {
-        Ok(()) => {
-            "demo: done. The events are in the events file. The server keeps running; stop it with Ctrl-C."
-                .to_owned()
-        }
+        Ok(()) => format!(
+            "demo: done. Six webhooks became events, and the forged one was refused. See them in the console:
+
+  http://{address}/
+
+Its section Send sends more. The server keeps running; stop it with Ctrl-C."
+        ),
         Err(error) => format!("demo: failed: {error}. The server keeps running; stop it with Ctrl-C."),
     };
     terminal.print_line(&result);
