@@ -100,8 +100,9 @@ impl Api {
     #[must_use]
     pub fn with_subscribers(mut self, service: SubscriberService) -> Self {
         let store = service.store.with_acquire_timeout(ACQUIRE_TIMEOUT);
+        let reader = LogReader::new(EventLog::new(store.database().clone()));
         let service = SubscriberService { store, ..service };
-        self.groups.push(Box::new(SubscriberResources(service)));
+        self.groups.push(Box::new(SubscriberResources { service, reader }));
         self
     }
 

@@ -84,7 +84,11 @@ impl ResourceGroup for LogResources {
 }
 
 /// The resources of delivery: subscribers and deliveries.
-pub(super) struct SubscriberResources(pub(super) SubscriberService);
+pub(super) struct SubscriberResources {
+    pub(super) service: SubscriberService,
+    /// Reads the events of a replay.
+    pub(super) reader: LogReader,
+}
 
 impl ResourceGroup for SubscriberResources {
     fn paths(&self) -> &'static [&'static str] {
@@ -102,8 +106,10 @@ impl ResourceGroup for SubscriberResources {
         segments: &'a [&'a str],
     ) -> RouteFuture<'a, ApiResponse> {
         match segments {
-            ["subscribers", segments @ ..] => Box::pin(subscribers::route(&self.0, request, segments)),
-            ["deliveries", segments @ ..] => Box::pin(deliveries::route(&self.0, request, segments)),
+            ["subscribers", segments @ ..] => {
+                Box::pin(subscribers::route(&self.service, &self.reader, request, segments))
+            }
+            ["deliveries", segments @ ..] => Box::pin(deliveries::route(&self.service, request, segments)),
             _ => Box::pin(std::future::ready(Err(not_found(self.paths())))),
         }
     }

@@ -1,4 +1,4 @@
-//! `/subscribers`: create, change, pause, test and delete subscribers, and rotate their secrets.
+//! `/subscribers`: create, change, pause, test and delete subscribers, rotate their secrets, and replay events to them.
 
 use http::{Method, StatusCode};
 use jiff::SignedDuration;
@@ -6,10 +6,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::{parse_body, parse_value};
+use super::cursor::encode_cursor;
 use super::error::ApiError;
+use super::events::query::{AllowedParameters, EventQuery, PageAnchor};
+use super::events::reader::LogReader;
 use super::response::ok_response;
 use super::{ApiRequest, ApiResponse};
-use crate::delivery::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate, view};
+use crate::delivery::{
+    ArrivedEvent, MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate, view,
+};
 use crate::secrets::Secret;
 
 /// How long the previous secret keeps signing after a rotation if the request has no `overlap_hours`.
@@ -31,9 +36,19 @@ struct RotateSecretRequest {
     overlap_hours: Option<i64>,
 }
 
+/// The request body of `POST /subscribers/{name}/replay`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct ReplayRequest {
+    /// The id of the only event; `None` for the events that the query selects.
+    event: Option<String>,
+    dry_run: bool,
+}
+
 /// Handles a request; `segments` are the path segments after `/subscribers`.
 pub(super) async fn route(
     service: &SubscriberService,
+    reader: &LogReader,
     request: &ApiRequest<'_>,
     segments: &[&str],
 ) -> Result<ApiResponse, ApiError> {
@@ -65,9 +80,12 @@ pub(super) async fn route(
         }
         ([name, "test"], &Method::POST) => ok_response(&view::ping_json(&service.send_ping(name).await?)),
         ([name, "rotate-secret"], &Method::POST) => rotate_secret(service, request, name).await,
-        ([_, "pause" | "resume" | "test" | "rotate-secret"], _) => Err(ApiError::MethodNotAllowed("POST")),
+        ([name, "replay"], &Method::POST) => replay(service, reader, request, name).await,
+        ([_, "pause" | "resume" | "test" | "rotate-secret" | "replay"], _) => {
+            Err(ApiError::MethodNotAllowed("POST"))
+        }
         _ => Err(ApiError::NotFound(
-            "Not found. Paths of a subscriber: pause, resume, rotate-secret, test.".into(),
+            "Not found. Paths of a subscriber: pause, replay, resume, rotate-secret, test.".into(),
         )),
     }
 }
@@ -108,6 +126,49 @@ async fn rotate_secret(
     }
     let secret = service.rotate_secret(name, SignedDuration::from_hours(hours)).await?;
     ok_response(&with_secret(view::subscriber_json(&service.find(name).await?, (service.clock)()), &secret))
+}
+
+/// Delivers events of the log to a subscriber again: one event, or a page of those that the query selects.
+async fn replay(
+    service: &SubscriberService,
+    reader: &LogReader,
+    request: &ApiRequest<'_>,
+    name: &str,
+) -> Result<ApiResponse, ApiError> {
+    let ReplayRequest { event, dry_run } =
+        if request.body.is_empty() { ReplayRequest::default() } else { parse_body(request.body)? };
+    let (events, cursor, has_more) = match event {
+        Some(_) if !request.query.is_empty() => {
+            return Err(ApiError::BadRequest(
+                "event and the parameters of the query exclude each other".into(),
+            ));
+        }
+        Some(id) => {
+            let not_found = || ApiError::NotFound("There is no event with this id.".into());
+            let is_possible = !id.is_empty() && !id.contains('\0');
+            let found = if is_possible { reader.log.find_event(&id, &[]).await? } else { None };
+            (vec![found.ok_or_else(not_found)?], None, false)
+        }
+        None if request.query.is_empty() => {
+            let message = "select events: one by event in the body, or a range by after, from, to, type or source in the query";
+            return Err(ApiError::BadRequest(message.into()));
+        }
+        None => {
+            let query = EventQuery::parse(request.query, AllowedParameters::Log)?;
+            if !query.wait.is_zero() || !matches!(query.anchor, PageAnchor::After(_)) {
+                return Err(ApiError::BadRequest("before and wait are only for GET /events".into()));
+            }
+            let page = reader.page_for(&query).await?;
+            let cursor = encode_cursor(page.next_position, reader.cursor_signing_key().await?);
+            let events = page.events.into_iter().map(|positioned| positioned.event);
+            (events.collect(), Some(cursor), page.has_more)
+        }
+    };
+    let events: Vec<_> = events.into_iter().map(ArrivedEvent::from_stored).collect();
+    let deliveries = service.replay(name, &events, dry_run).await?;
+    ok_response(
+        &json!({"object": "replay", "deliveries": deliveries, "cursor": cursor, "has_more": has_more}),
+    )
 }
 
 /// Adds the signing secret to a subscriber's JSON.

@@ -2,6 +2,7 @@
 
 import { get, token, url, withQuery } from './api.js';
 import { button, copy, element, empty, field, table, time } from './dom.js';
+import { replayForm } from './replay.js';
 
 const PAGE_SIZE = 100;
 
@@ -50,6 +51,8 @@ export async function show(content, { rest: [id], query, signal }) {
     type: query.get('type'), source: query.get('source'), from: utc(query.get('from')), to: utc(query.get('to')),
   };
   if (query.get('recipient')) return showRecipient(list, query.get('recipient'), signal);
+  const form = await replayForm({ filter }, signal);
+  if (form) content.append(element('h2', {}, 'Deliver these events again'), form);
   await showPage(list, filter, query.get('before') ?? 'now', signal);
 }
 
@@ -91,6 +94,7 @@ async function showRecipient(list, recipient, signal) {
 
 async function showEvent(content, id, signal) {
   const event = await get(`events/${encodeURIComponent(id)}`, signal);
+  const form = await replayForm({ event: id }, signal);
   const text = JSON.stringify(event.detail, null, 2);
   const detail = element('pre', { tabindex: 0, 'aria-label': 'Detail' }, text);
   const search = element('input', { type: 'search', oninput: () => mark(detail, text, search.value) });
@@ -113,6 +117,7 @@ async function showEvent(content, id, signal) {
         element('div', { class: 'actions' }, button('Copy the command', () => copy(curl))),
         element('h2', {}, 'Rule pattern'), element('pre', { tabindex: 0 }, pattern),
         element('div', { class: 'actions' }, button('Copy the pattern', () => copy(pattern))))),
+    form ? element('h2', {}, 'Deliver it again') : '', form ?? '',
     element('h2', {}, 'Detail'),
     element('div', { class: 'fields' }, field('Search', search), button('Copy the detail', () => copy(text))),
     detail);

@@ -28,7 +28,7 @@ const SVG: &str = "image/svg+xml";
 
 const PAGE: ConsoleFile = ConsoleFile { media_type: HTML, text: include_str!("index.html") };
 
-const FILES: [(&str, ConsoleFile); 11] = [
+const FILES: [(&str, ConsoleFile); 12] = [
     ("console.css", ConsoleFile { media_type: CSS, text: include_str!("console.css") }),
     ("icon.svg", ConsoleFile { media_type: SVG, text: include_str!("icon.svg") }),
     ("app.js", ConsoleFile { media_type: JAVASCRIPT, text: include_str!("app.js") }),
@@ -39,6 +39,7 @@ const FILES: [(&str, ConsoleFile); 11] = [
     ("delivery.js", ConsoleFile { media_type: JAVASCRIPT, text: include_str!("delivery.js") }),
     ("consumers.js", ConsoleFile { media_type: JAVASCRIPT, text: include_str!("consumers.js") }),
     ("health.js", ConsoleFile { media_type: JAVASCRIPT, text: include_str!("health.js") }),
+    ("replay.js", ConsoleFile { media_type: JAVASCRIPT, text: include_str!("replay.js") }),
     ("send.js", ConsoleFile { media_type: JAVASCRIPT, text: include_str!("send.js") }),
 ];
 

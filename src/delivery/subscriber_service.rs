@@ -1,4 +1,4 @@
-//! Operations on subscribers (create, update, pause, rotate, delete, ping), shared by the command `hookbridge subscriber` and the
+//! Operations on subscribers (create, update, pause, rotate, delete, ping, replay), shared by the command `hookbridge subscriber` and the
 //! HTTP API.
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,12 +11,12 @@ use super::encryption::{KeySource, KeySourceError};
 use super::signature::InvalidSecretError;
 use super::signer::{DeliverySignature, Signer};
 use super::ssrf::BlockedUrlError;
-use super::store::DeliveryStore;
+use super::store::{DeliveryStore, OutgoingEvent};
 use super::subscriber::{
     Envelope, PauseReason, PreparedSubscriber, SettingsError, SignerError, StoredSecret, Subscriber,
     SubscriberSettings, check_name, generate_secret,
 };
-use super::worker::Clock;
+use super::worker::{ArrivedEvent, Clock, receives};
 use crate::db::DatabaseError;
 use crate::event::PatternError;
 use crate::secrets::Secret;
@@ -181,6 +181,31 @@ impl SubscriberService {
             self.prepare(subscriber, &keys).map(drop)
         })
         .await
+    }
+
+    /// Delivers to a subscriber those of the events that match it, also those that were delivered before. Returns the number of
+    /// deliveries that are due now; with `is_dry_run`, the number of matching events, and changes nothing.
+    pub async fn replay(
+        &self,
+        name: &str,
+        events: &[ArrivedEvent],
+        is_dry_run: bool,
+    ) -> Result<usize, SubscriberServiceError> {
+        let subscriber = self.find(name).await?;
+        let keys = self.keys.fresh_key_ring().await?;
+        let prepared = self.prepare(&subscriber, &keys)?;
+        let matching = events.iter().filter(|event| receives(&prepared, event, &mut None));
+        let outgoing: Vec<_> = matching
+            .map(|event| OutgoingEvent {
+                id: event.id.clone(),
+                detail_type: event.detail_type.clone(),
+                json: event.json.clone(),
+            })
+            .collect();
+        if is_dry_run {
+            return Ok(outgoing.len());
+        }
+        Ok(self.store.replay(&outgoing, prepared.id, self.now()).await?)
     }
 
     /// Prepares a subscriber for delivery. Fails if its filter is invalid, or if its secrets cannot sign requests.

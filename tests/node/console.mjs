@@ -154,6 +154,20 @@ const scenarios = {
     await page.getByRole("button", { name: "Retry all failed" }).click();
     await page.getByText("No delivery is failed.").waitFor();
 
+    // One event again, and then all that match.
+    await goTo(page, "Events");
+    await page.getByRole("row").filter({ hasText: "push" }).getByRole("link").first().click();
+    await page.getByRole("button", { name: "Deliver again" }).click();
+    await page.getByText("Deliver 1 event to crm").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Deliver again" }).click();
+    await page.getByText("1 delivery is due now.").waitFor();
+    await page.getByRole("link", { name: "All events" }).click();
+    await page.getByRole("heading", { name: "Deliver these events again" }).waitFor();
+    await page.getByRole("button", { name: "Deliver again" }).click();
+    await page.getByText("Deliver 4 events to crm").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Deliver again" }).click();
+    await page.getByText("4 deliveries are due now.").waitFor();
+
     // Consumers
     await goTo(page, "Consumers");
     await page.getByText("There is no named consumer.").waitFor();

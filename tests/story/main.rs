@@ -44,6 +44,7 @@ mod redelivery;
 mod redrive_command;
 mod repeats;
 mod replay;
+mod replay_to_subscriber;
 mod rotation;
 mod scripts;
 mod search;

@@ -68,6 +68,11 @@ impl DeliveryStore {
         Self { subscribers: SubscriberStore::new(db.clone()), history: DeliveryHistory::new(db.clone()), db }
     }
 
+    /// The database of the store.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
     /// The same store, for operations that wait at most `acquire_timeout` for a database connection.
     #[must_use]
     pub fn with_acquire_timeout(&self, acquire_timeout: Duration) -> Self {
@@ -94,19 +99,7 @@ impl DeliveryStore {
         next_position: Option<Position>,
     ) -> Result<Vec<CreatedDelivery>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        let mut statements = Vec::new();
-        for batch in events.chunks(MAX_INPUT_ROWS) {
-            let rows = InputRows::default()
-                .with_text_column("event", batch.iter().map(|event| Some(event.id.clone())))
-                .with_text_column("type", batch.iter().map(|event| Some(event.detail_type.clone())))
-                .with_text_column("body", batch.iter().map(|event| Some(event.json.clone())))
-                .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())));
-            let insert = format!(
-                "insert into {schema}messages (event, type, body, created) select event, type, body, created from v
-                 where true on conflict (event) do nothing"
-            );
-            statements.push(Statement::with_rows(rows, insert));
-        }
+        let mut statements = insert_messages(schema, events, now);
         let first_delivery_insert = statements.len();
         for batch in pending.chunks(MAX_INPUT_ROWS) {
             let token = |delivery: &PendingDelivery<'_>| delivery.is_claimed.then(|| lease.token.clone());
@@ -139,6 +132,42 @@ impl DeliveryStore {
         let results = self.db.execute_transaction(statements).await?;
         let rows = results.into_iter().take(delivery_inserts_end).skip(first_delivery_insert).flatten();
         rows.map(|row| claimed_from_row(&row)).filter_map(Result::transpose).collect()
+    }
+
+    /// Makes the deliveries of these events to a subscriber due now: creates those that do not exist, and starts the others anew, as
+    /// [`retry_deliveries`](Self::retry_deliveries) does. A delivery in flight is left unchanged. Returns the number of deliveries
+    /// that were made due.
+    pub async fn replay(
+        &self,
+        events: &[OutgoingEvent],
+        subscriber: SubscriberId,
+        now: Timestamp,
+    ) -> Result<usize, DatabaseError> {
+        let SqlDialect { schema, .. } = self.db.dialect();
+        let mut statements = insert_messages(schema, events, now);
+        let first_delivery_insert = statements.len();
+        for batch in events.chunks(MAX_INPUT_ROWS) {
+            let rows = InputRows::default()
+                .with_text_column("event", batch.iter().map(|event| Some(event.id.clone())))
+                .with_number_column("subscriber", batch.iter().map(|_| Some(subscriber)))
+                .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())));
+            let insert = format!(
+                "insert into {schema}deliveries as d (event, subscriber, message, created, since, next_attempt)
+                 select v.event, v.subscriber, m.id, v.created, v.created, v.created
+                 from v join {schema}messages m on m.event = v.event
+                 where true on conflict (event, subscriber) do update
+                   set state = 'waiting', since = excluded.since, next_attempt = excluded.since, held = null, held_until = null
+                   where d.held_until is null or d.held_until <= excluded.since or d.state <> 'waiting'
+                 returning id"
+            );
+            statements.push(Statement::with_rows(rows, insert));
+        }
+        if statements.is_empty() {
+            return Ok(0);
+        }
+        let results = self.db.execute_transaction(statements).await?;
+        self.subscribers.allow_probes_now([subscriber].into_iter(), now).await?;
+        Ok(results.into_iter().skip(first_delivery_insert).map(|rows| rows.len()).sum())
     }
 
     /// Sets deliveries to due now and restarts their seven days of retries: the delivery `id`, or, if `id` is `None`, all
@@ -249,6 +278,23 @@ impl DeliveryStore {
         }
         Ok(())
     }
+}
+
+/// The statements that store events, each once for all its deliveries.
+fn insert_messages(schema: &str, events: &[OutgoingEvent], now: Timestamp) -> Vec<Statement> {
+    let insert = |batch: &[OutgoingEvent]| {
+        let rows = InputRows::default()
+            .with_text_column("event", batch.iter().map(|event| Some(event.id.clone())))
+            .with_text_column("type", batch.iter().map(|event| Some(event.detail_type.clone())))
+            .with_text_column("body", batch.iter().map(|event| Some(event.json.clone())))
+            .with_number_column("created", batch.iter().map(|_| Some(now.as_microsecond())));
+        let insert = format!(
+            "insert into {schema}messages (event, type, body, created) select event, type, body, created from v
+             where true on conflict (event) do nothing"
+        );
+        Statement::with_rows(rows, insert)
+    };
+    events.chunks(MAX_INPUT_ROWS).map(insert).collect()
 }
 
 /// Returns the delivery in an inserted row; `None` if the delivery was created without a lease.

@@ -38,7 +38,7 @@ use crate::delivery::store::{
 };
 use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 use crate::delivery::wake_queue::WakeQueue;
-use crate::log::Position;
+use crate::log::{Position, StoredEvent};
 pub use attempt::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
 pub use runner::AttemptRunner;
 use subscribers::{PreparedSubscribers, SubscriberCache};
@@ -89,6 +89,15 @@ pub struct ArrivedEvent {
     pub detail_type: String,
     /// The whole event as JSON, in the form that EventBridge's targets receive.
     pub json: String,
+}
+
+impl ArrivedEvent {
+    pub fn from_stored(event: StoredEvent) -> Self {
+        let mut json = Vec::new();
+        event.write_json(&mut json);
+        let json = String::from_utf8_lossy(&json).into_owned();
+        Self { id: event.key.id, detail_type: event.detail_type, json }
+    }
 }
 
 impl<B: Bus> DeliveryWorker<B> {
@@ -373,26 +382,29 @@ impl<B: Bus> DeliveryWorker<B> {
     }
 }
 
-/// Returns the subscribers that receive an event: their event types and filter match the event, and they may receive health
-/// events if the event is one. The event's JSON is parsed only if a subscriber has a filter.
+/// Returns the subscribers that receive an event.
 fn matching_subscribers<'s>(
     event: &ArrivedEvent,
     subscribers: &'s PreparedSubscribers,
 ) -> Vec<&'s Arc<PreparedSubscriber>> {
-    let mut parsed_event: Option<Value> = None;
-    let mut matching = Vec::new();
-    for subscriber in subscribers.values() {
-        let matches_settings = subscriber.matches(&event.detail_type, || {
+    let mut parsed_event = None;
+    subscribers.values().filter(|subscriber| receives(subscriber, event, &mut parsed_event)).collect()
+}
+
+/// Whether a subscriber receives an event: its event types and filter match the event, and it may receive health events if the
+/// event is one. The event's JSON is parsed, into `parsed_event`, only if a subscriber has a filter.
+pub(super) fn receives(
+    subscriber: &PreparedSubscriber,
+    event: &ArrivedEvent,
+    parsed_event: &mut Option<Value>,
+) -> bool {
+    // A health event goes only to subscribers that list a type beginning with `hookbridge.`. It never goes to the subscriber
+    // that it is about: a failed delivery of the event would cause the next event (a loop).
+    let is_eligible = !HealthEvent::is_health_event(&event.detail_type)
+        || subscriber.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
+            && !HealthEvent::is_about(&event.json, &subscriber.name);
+    is_eligible
+        && subscriber.matches(&event.detail_type, || {
             parsed_event.get_or_insert_with(|| serde_json::from_str(&event.json).unwrap_or_default())
-        });
-        // A health event goes only to subscribers that list a type beginning with `hookbridge.`. It never goes to the subscriber
-        // that it is about: a failed delivery of the event would cause the next event (a loop).
-        let is_eligible = !HealthEvent::is_health_event(&event.detail_type)
-            || subscriber.settings.types.iter().any(|glob| glob.starts_with("hookbridge."))
-                && !HealthEvent::is_about(&event.json, &subscriber.name);
-        if matches_settings && is_eligible {
-            matching.push(subscriber);
-        }
-    }
-    matching
+        })
 }

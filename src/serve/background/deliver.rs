@@ -16,7 +16,7 @@ use crate::delivery::{
     ArrivedEvent, AttemptRunner, Clock, DeliveryClient, DeliveryStore, DeliveryWorker, InFlightDelivery,
     KeyRing, KeySource, SsrfGuard, SubscriberService, WorkerError,
 };
-use crate::log::{EventFilter, EventLog, PageLimit, Position, PositionedEvent};
+use crate::log::{EventFilter, EventLog, PageLimit, Position};
 use crate::serve::ServeError;
 use crate::serve::config::ServeSettings;
 use crate::serve::endpoints::ServedBus;
@@ -146,17 +146,11 @@ async fn create_from_next_events(
     } else {
         end
     };
-    let events: Vec<_> = events.into_iter().map(arrived_event).collect();
+    let events: Vec<_> =
+        events.into_iter().map(|positioned| ArrivedEvent::from_stored(positioned.event)).collect();
     let deliveries = worker.create_deliveries(&events, Some(next_position)).await?;
     *position = Some(next_position);
     Ok(deliveries)
-}
-
-fn arrived_event(PositionedEvent { event, .. }: PositionedEvent) -> ArrivedEvent {
-    let mut json = Vec::new();
-    event.write_json(&mut json);
-    let json = String::from_utf8_lossy(&json).into_owned();
-    ArrivedEvent { id: event.key.id, detail_type: event.detail_type, json }
 }
 
 /// Claims and attempts due deliveries.
