@@ -30,6 +30,9 @@ pub(crate) enum ApiError {
     BodyTooLarge,
     /// The token secret cannot be read, so requests cannot be authenticated.
     Unavailable,
+    /// A sample webhook could not be signed or sent.
+    #[cfg(feature = "command")]
+    SampleNotSent(String),
     /// The Lambda invocation's deadline passed before the response was complete.
     TimedOut,
     /// The log's database failed.
@@ -91,6 +94,8 @@ impl ApiError {
             Self::Unavailable | Self::TimedOut | Self::Log(DatabaseError::Unavailable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            #[cfg(feature = "command")]
+            Self::SampleNotSent(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Service(error) => service_status(error),
         }
@@ -120,6 +125,8 @@ impl ApiError {
             }
             Self::BodyTooLarge => "The body is larger than 64 KB.".into(),
             Self::Unavailable => "Try again later.".into(),
+            #[cfg(feature = "command")]
+            Self::SampleNotSent(error) => format!("The sample was not sent: {error}."),
             Self::TimedOut => "The request timed out; it may still have completed.".into(),
             Self::Log(error) => {
                 error!(error = error.to_string(), "cannot read the log");

@@ -29,7 +29,8 @@ pub struct ApiFunction {
     /// Whether the Function URL streams responses (`InvokeMode: RESPONSE_STREAM`). If so, every response has Lambda's streaming
     /// format.
     pub is_streaming: bool,
-    /// The function's name in the audit log, which has one line for each request; `None` writes no audit log.
+    /// The function's name in the audit log, which has one line for each request except those for the console's files; `None` writes
+    /// no audit log.
     pub audit_name: Option<String>,
 }
 

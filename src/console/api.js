@@ -53,6 +53,17 @@ function message(text) {
   }
 }
 
+/** Tells the frame that a section failed after it was shown, unless it was left meanwhile. */
+export function failed(error, signal) {
+  dispatchEvent(new CustomEvent('hookbridge:failed', { detail: { error, signal } }));
+}
+
+/** Goes to an address of the console, or shows it anew if it is the present one. */
+export function goTo(hash) {
+  if (location.hash === hash) dispatchEvent(new CustomEvent('hookbridge:reload'));
+  else location.hash = hash;
+}
+
 /** A path with a query; parameters without a value are left out. */
 export function withQuery(path, parameters) {
   const pairs = Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined);

@@ -42,7 +42,7 @@ async function show() {
   current = new AbortController();
   const { signal } = current;
   const [path, query] = location.hash.slice(1).split('?');
-  const [name, ...rest] = path.split('/').map(decodeURIComponent);
+  const [name, ...rest] = path.split('/').map(decode);
   const section = sections.find((section) => section.name === name) ?? sections[0];
   if (!section) return;
   const links = sections.map(({ name, title }) =>
@@ -55,6 +55,15 @@ async function show() {
     await section.show(content, { rest, query: new URLSearchParams(query), signal });
   } catch (error) {
     if (!signal.aborted) fail(error, content);
+  }
+}
+
+/** Decodes a part of the address; a part that is not encoded stays as it is. */
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
   }
 }
 
@@ -83,7 +92,7 @@ function askForToken() {
   };
   main.replaceChildren(
     element('h1', {}, 'Token'),
-    wasWrong ? element('p', { role: 'alert', class: 'bad' }, 'The server does not accept this token.') : null,
+    wasWrong ? element('p', { role: 'alert', class: 'bad' }, 'The server does not accept this token.') : '',
     element('form', { class: 'fields', onsubmit: submit },
       field('Token of the API', input),
       element('button', { class: 'primary' }, 'Continue')),
@@ -97,6 +106,12 @@ document.getElementById('forget-token').addEventListener('click', () => {
   say('The token is forgotten.');
   start();
 });
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  main.focus();
+});
 addEventListener('hashchange', () => { show(); main.focus(); });
-addEventListener('hookbridge:failed', (event) => fail(event.detail));
+// A section that is left meanwhile cannot fail any more.
+addEventListener('hookbridge:failed', ({ detail: { error, signal } }) => { if (!signal.aborted) fail(error); });
+addEventListener('hookbridge:reload', show);
 start();

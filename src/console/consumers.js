@@ -1,6 +1,6 @@
 // Named consumers: how far each is behind, and where it reads next.
 
-import { get, post } from './api.js';
+import { failed, get, post } from './api.js';
 import { button, confirm, count, element, empty, field, number, say, svg, time } from './dom.js';
 
 const INTERVAL = 5000;
@@ -10,12 +10,14 @@ const history = new Map();
 
 export async function show(content, { signal }) {
   const panels = new Map();
+  let wasShown = false;
   while (!signal.aborted) {
     try {
       update(content, panels, (await get('consumers', signal)).data);
+      wasShown = true;
     } catch (error) {
       if (signal.aborted) return;
-      if (panels.size === 0 || error.status === 401) return dispatchEvent(new CustomEvent('hookbridge:failed', { detail: error }));
+      if (!wasShown || error.status === 401) return failed(error, signal);
     }
     await new Promise((resolve) => setTimeout(resolve, INTERVAL));
   }
@@ -39,14 +41,14 @@ function update(content, panels, consumers) {
     lags.push(consumer.lag.events);
     history.set(consumer.name, lags.slice(-SAMPLES));
     const { facts } = panels.get(consumer.name);
-    const isBehind = consumer.expired
-      ? element('p', { class: 'bad' }, 'Retention has deleted events that it had not acknowledged.') : null;
+    const expiry = consumer.expired
+      ? element('p', { class: 'bad' }, 'Retention has deleted events that it had not acknowledged.') : '';
     facts.replaceChildren(
       element('dl', {},
         element('dt', {}, 'lag'), element('dd', {}, `${count(consumer.lag.events, 'event')}, ${number(Math.round(consumer.lag.seconds))} s`),
         element('dt', {}, 'last acknowledged'), element('dd', {}, time(consumer.acknowledged) || 'never'),
         element('dt', {}, 'leased until'), element('dd', {}, time(consumer.leased_until) || '-')),
-      isBehind ?? '', lags.length > 1 ? sparkline(consumer.name, history.get(consumer.name)) : '');
+      expiry, lags.length > 1 ? sparkline(consumer.name, history.get(consumer.name)) : '');
   }
 }
 

@@ -1,19 +1,21 @@
 // Subscribers, and the deliveries to them.
 
-import { get, post, request, withQuery } from './api.js';
+import { failed, get, goTo, post, request, withQuery } from './api.js';
 import { button, confirm, copy, element, empty, field, number, say, table, time } from './dom.js';
 
 const PAGE_SIZE = 100;
 const FOLLOW_INTERVAL = 1000;
+const FOLLOW_TRIES = 10;
 const STATES = ['waiting', 'delivered', 'failed', 'cancelled'];
 const STATE_CLASS = { delivered: 'good', failed: 'bad', waiting: 'warn', cancelled: 'quiet' };
 
 /** Runs an action of a button, and shows its error. */
-async function attempt(action) {
+async function attempt(signal, action) {
   try {
     await action();
   } catch (error) {
-    if (error.status === 401) dispatchEvent(new CustomEvent('hookbridge:failed', { detail: error }));
+    if (error.name === 'AbortError') return;
+    if (error.status === 401) failed(error, signal);
     else say(error.message);
   }
 }
@@ -50,9 +52,10 @@ export async function showSubscribers(content, { rest: [name], signal }) {
   const created = element('div');
   const submit = (event) => {
     event.preventDefault();
-    attempt(async () => {
+    attempt(signal, async () => {
       const types = inputs.types.value.split(',').map((type) => type.trim()).filter(Boolean);
       const subscriber = await post('subscribers', { name: inputs.name.value, url: inputs.url.value, types });
+      history.replaceState(null, '', `#subscribers/${encodeURIComponent(subscriber.name)}`);
       await showSubscriber(content, subscriber.name, signal, subscriber.secret);
     });
   };
@@ -71,26 +74,26 @@ async function showSubscriber(content, name, signal, secret) {
   const path = `subscribers/${encodeURIComponent(name)}`;
   const subscriber = await get(path, signal);
   const waiting = await get(withQuery('deliveries', { subscriber: name, status: 'waiting', limit: 1000 }), signal);
-  const again = (newSecret) => attempt(() => showSubscriber(content, name, signal, newSecret));
+  const again = (newSecret) => attempt(signal, () => showSubscriber(content, name, signal, newSecret));
   const result = element('div', { role: 'status' });
   const isPaused = subscriber.state === 'paused';
   const actions = [
-    button('Send a test', () => attempt(async () => {
+    button('Send a test', () => attempt(signal, async () => {
       const test = await post(`${path}/test`);
       const what = test.delivered ? `The test was answered ${test.status}` : `The test failed: ${test.error ?? test.status}`;
       result.replaceChildren(element('p', { class: test.delivered ? 'good' : 'bad' }, `${what} in ${test.milliseconds.toFixed(1)} ms.`));
     }), { class: 'primary' }),
-    button(isPaused ? 'Resume' : 'Pause', () => attempt(async () => {
+    button(isPaused ? 'Resume' : 'Pause', () => attempt(signal, async () => {
       await post(`${path}/${isPaused ? 'resume' : 'pause'}`);
       await again();
     })),
-    button('Rotate the secret', () => attempt(async () => {
+    button('Rotate the secret', () => attempt(signal, async () => {
       const question = 'A new secret signs from now on; the present one signs, too, for 24 hours.';
       if (!await confirm(question, 'Rotate the secret')) return;
       const rotated = await post(`${path}/rotate-secret`);
       await again(rotated.secret);
     })),
-    button('Delete', () => attempt(async () => {
+    button('Delete', () => attempt(signal, async () => {
       if (!await confirm(`Delete ${name}? Its waiting deliveries are cancelled.`, 'Delete')) return;
       await request('DELETE', path);
       location.hash = '#subscribers';
@@ -149,7 +152,7 @@ export async function showDeliveries(content, { rest: [id], query, signal }) {
   const submit = (event) => {
     event.preventDefault();
     const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]));
-    location.hash = withQuery('#deliveries', values);
+    goTo(withQuery('#deliveries', values));
   };
   const list = element('div');
   content.replaceChildren(
@@ -168,22 +171,22 @@ async function showList(list, filter, signal, before) {
       element('a', { href: '#subscribers' }, 'see the subscribers'), '.'));
     return;
   }
-  const reload = () => attempt(() => showList(list, filter, signal, before));
+  const reload = () => attempt(signal, () => showList(list, filter, signal, before));
   const last = page.data.at(-1).id;
   list.replaceChildren(
     table('Deliveries, newest first', DELIVERY_COLUMNS, page.data),
     element('div', { class: 'actions' },
-      button('Newest', () => attempt(() => showList(list, filter, signal)), { disabled: !before }),
-      button('Older', () => attempt(() => showList(list, filter, signal, last)), { disabled: !page.has_more }),
-      changeAll('retry', filter, reload),
-      changeAll('cancel', filter, reload)));
+      button('Newest', () => attempt(signal, () => showList(list, filter, signal)), { disabled: !before }),
+      button('Older', () => attempt(signal, () => showList(list, filter, signal, last)), { disabled: !page.has_more }),
+      changeAll('retry', filter, signal, reload),
+      changeAll('cancel', filter, signal, reload)));
 }
 
 /** A button that retries the failed or cancels the waiting deliveries of a filter, after it asked. */
-function changeAll(action, filter, reload) {
+function changeAll(action, filter, signal, reload) {
   const status = action === 'retry' ? 'failed' : 'waiting';
   const title = action === 'retry' ? 'Retry all failed' : 'Cancel all waiting';
-  return button(title, () => attempt(async () => {
+  return button(title, () => attempt(signal, async () => {
     const selection = { ...Object.fromEntries(Object.entries(filter).filter(([, value]) => value)), status };
     const found = await get(withQuery('deliveries', { ...selection, limit: 1000 }));
     if (found.data.length === 0) return say(`No delivery is ${status}.`);
@@ -207,16 +210,21 @@ const ATTEMPT_COLUMNS = [
   { title: 'Answer', cell: (one) => one.answer, class: 'text code' },
 ];
 
-async function showDelivery(content, id, signal) {
+let follow = null;
+
+async function showDelivery(content, id, signal, tries = 0) {
   const path = `deliveries/${encodeURIComponent(id)}`;
   const delivery = await get(path, signal);
-  const change = (action) => attempt(async () => {
+  const change = (action) => attempt(signal, async () => {
     await post(`${path}/${action}`);
-    await showDelivery(content, id, signal);
+    await showDelivery(content, id, signal, FOLLOW_TRIES);
   });
-  // An attempt that is due now ends soon.
-  if (delivery.status === 'waiting' && new Date(delivery.next_attempt) <= new Date()) {
-    setTimeout(() => { if (!signal.aborted) attempt(() => showDelivery(content, id, signal)); }, FOLLOW_INTERVAL);
+  // An attempt that is due now usually ends soon.
+  clearTimeout(follow);
+  if (tries > 0 && delivery.status === 'waiting' && new Date(delivery.next_attempt) <= new Date()) {
+    follow = setTimeout(() => {
+      if (!signal.aborted) attempt(signal, () => showDelivery(content, id, signal, tries - 1));
+    }, FOLLOW_INTERVAL);
   }
   const facts = {
     status: element('span', { class: STATE_CLASS[delivery.status] }, delivery.status),

@@ -1,10 +1,11 @@
 // The event log: newest first, with filters, and one event in detail.
 
-import { get, token, url, withQuery } from './api.js';
-import { button, copy, element, empty, field, table, time } from './dom.js';
+import { failed, get, goTo, token, url, withQuery } from './api.js';
+import { button, copy, element, empty, field, number, table, time } from './dom.js';
 import { replayForm } from './replay.js';
 
 const PAGE_SIZE = 100;
+const MAX_RESULTS = 1000;
 
 const COLUMNS = [
   { title: 'Time', cell: (event) => time(event.time) },
@@ -37,7 +38,7 @@ export async function show(content, { rest: [id], query, signal }) {
   const submit = (event) => {
     event.preventDefault();
     const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]));
-    location.hash = values.id ? `#events/${encodeURIComponent(values.id)}` : withQuery('#events', values);
+    goTo(values.id ? `#events/${encodeURIComponent(values.id)}` : withQuery('#events', values));
   };
   const list = element('div');
   const labels = { type: 'Type', source: 'Source', from: 'From', to: 'To', id: 'Id', recipient: 'Recipient' };
@@ -50,7 +51,7 @@ export async function show(content, { rest: [id], query, signal }) {
   const filter = {
     type: query.get('type'), source: query.get('source'), from: utc(query.get('from')), to: utc(query.get('to')),
   };
-  if (query.get('recipient')) return showRecipient(list, query.get('recipient'), signal);
+  if (query.get('recipient')) return showRecipient(list, query.get('recipient'), filter, signal);
   const form = await replayForm({ filter }, signal);
   if (form) content.append(element('h2', {}, 'Deliver these events again'), form);
   await showPage(list, filter, query.get('before') ?? 'now', signal);
@@ -80,16 +81,20 @@ async function turn(list, filter, before, signal) {
     await showPage(list, filter, before, signal);
     list.scrollIntoView();
   } catch (error) {
-    dispatchEvent(new CustomEvent('hookbridge:failed', { detail: error }));
+    if (error.name !== 'AbortError') failed(error, signal);
   }
 }
 
-async function showRecipient(list, recipient, signal) {
-  const path = withQuery('api/v1/events/message', { recipients: recipient, from: '2000-01-01T00:00:00Z', per_page: 1000 });
-  const { results } = await get(path, signal);
+/** The email events of a recipient. The search has no sources: all email events are SparkPost's. */
+async function showRecipient(list, recipient, { type, from, to }, signal) {
+  const path = withQuery('api/v1/events/message', {
+    recipients: recipient, events: type, from: from || '2000-01-01T00:00:00Z', to, per_page: MAX_RESULTS,
+  });
+  const { results, total_count: total } = await get(path, signal);
+  const shown = total > results.length ? `, the newest ${number(results.length)} of ${number(total)}` : '';
   list.replaceChildren(results.length
-    ? table(`Email events of ${recipient}`, RECIPIENT_COLUMNS, results)
-    : empty(`No email event of ${recipient} is in the log.`));
+    ? table(`Email events of ${recipient}${shown}`, RECIPIENT_COLUMNS, results)
+    : empty(`No email event of ${recipient} matches the filters.`));
 }
 
 async function showEvent(content, id, signal) {
@@ -99,7 +104,8 @@ async function showEvent(content, id, signal) {
   const detail = element('pre', { tabindex: 0, 'aria-label': 'Detail' }, text);
   const search = element('input', { type: 'search', oninput: () => mark(detail, text, search.value) });
   const authorization = token() ? '-H "Authorization: Bearer $TOKEN" ' : '';
-  const curl = `curl ${authorization}'${url(`events/${encodeURIComponent(id)}`)}'`;
+  const address = url(`events/${encodeURIComponent(id)}`).replaceAll("'", '%27');
+  const curl = `curl ${authorization}'${address}'`;
   const pattern = JSON.stringify({ source: [event.source], 'detail-type': [event['detail-type']] }, null, 2);
   const facts = ['id', 'source', 'account', 'region'].map((name) => [name, event[name] || '-']);
   content.replaceChildren(

@@ -1,6 +1,6 @@
 // Webhooks as they arrive, and the last hour by the minute.
 
-import { get, withQuery } from './api.js';
+import { failed, get, withQuery } from './api.js';
 import { button, cells, element, empty, field, number, svg, table, time } from './dom.js';
 
 const MAX_ROWS = 300;
@@ -46,7 +46,8 @@ export async function show(content, { signal }) {
   });
   const chart = element('div', { class: 'panel' });
   const list = element('div');
-  content.replaceChildren(chart, element('div', { class: 'fields' }, field('Filter', filter), pause), list);
+  const state = element('p', { role: 'status', class: 'bad' });
+  content.replaceChildren(chart, element('div', { class: 'fields' }, field('Filter', filter), pause), state, list);
 
   const matches = (webhook) => {
     const text = [webhook.provider, webhook.outcome, webhook.reason, webhook.event_type, webhook.delivery_id].join(' ');
@@ -80,19 +81,21 @@ export async function show(content, { signal }) {
   add(first.data);
   render();
   showChart(chart, signal);
-  follow(first.cursor, add, signal);
+  follow(first.cursor, add, state, signal);
 }
 
 /** Waits for new webhooks until the section is left. */
-async function follow(cursor, add, signal) {
+async function follow(cursor, add, state, signal) {
   while (!signal.aborted) {
     try {
       const page = await get(withQuery('webhooks', { after: cursor, limit: 500, wait: 20 }), signal);
       cursor = page.cursor;
+      state.replaceChildren();
       if (page.data.length) add(page.data);
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 401) return dispatchEvent(new CustomEvent('hookbridge:failed', { detail: error }));
+      if (error.status === 401) return failed(error, signal);
+      state.replaceChildren(`${error.message} The list continues as soon as it does.`);
       await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE));
     }
   }
@@ -140,8 +143,9 @@ function chart(minutes) {
     }
   }
   const latest = minutes.findLast((minute) => minute.milliseconds.p50 !== null);
+  const within = (bound) => (bound === null ? 'more than 10 s' : `${bound} ms`);
   const latency = latest
-    ? `Latest minute: half within ${latest.milliseconds.p50} ms, 95 % within ${latest.milliseconds.p95} ms.` : '';
+    ? `Latest minute: half within ${within(latest.milliseconds.p50)}, 95 % within ${within(latest.milliseconds.p95)}.` : '';
   const perProvider = [...providers].sort((a, b) => b[1] - a[1]).map(([name, count]) => `${name} ${number(count)}`).join(', ');
   const summary = kinds.map((wanted) => element('span', {},
     element('span', { class: wanted, 'aria-hidden': 'true' }, '\u25a0 '), `${number(totals[wanted])} ${LABELS[wanted]}  `));

@@ -1,6 +1,6 @@
 // Delivers events of the log to a subscriber again, after it said how many.
 
-import { get, post, withQuery } from './api.js';
+import { failed, get, post, withQuery } from './api.js';
 import { button, confirm, element, field, number, say } from './dom.js';
 
 /** A form to deliver the events of a selection again; null if the server has no subscribers. */
@@ -18,7 +18,7 @@ export async function replayForm(selection, signal) {
       await replay(to.value, selection, signal, (text) => progress.replaceChildren(text));
     } catch (error) {
       if (signal.aborted) return;
-      if (error.status === 401) dispatchEvent(new CustomEvent('hookbridge:failed', { detail: error }));
+      if (error.status === 401) failed(error, signal);
       else progress.replaceChildren(error.message);
     } finally {
       start.disabled = false;

@@ -24,7 +24,7 @@ const BUCKET_BOUNDS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0
 /// A webhook and what became of it.
 #[derive(Clone, Serialize)]
 pub(super) struct WebhookEntry {
-    /// Its number since the start of the process, from 1.
+    /// Greater than that of every earlier webhook, also of an earlier process.
     number: u64,
     received: Timestamp,
     provider: &'static str,
@@ -52,7 +52,6 @@ struct Minute {
     durations: [u64; BUCKET_BOUNDS.len() + 1],
 }
 
-#[derive(Default)]
 struct History {
     last_number: u64,
     webhooks: VecDeque<WebhookEntry>,
@@ -84,10 +83,14 @@ pub(super) const BUS: &str = "bus";
 
 impl Activity {
     pub(super) fn new() -> Self {
+        let started = Timestamp::now();
+        // No process gets a webhook each microsecond, so the numbers of a later process are greater.
+        let last_number = u64::try_from(started.as_microsecond()).unwrap_or_default();
+        let history = History { last_number, webhooks: VecDeque::new(), minutes: VecDeque::new() };
         Self {
-            started: Timestamp::now(),
-            history: Mutex::default(),
-            newest: watch::Sender::new(0),
+            started,
+            history: Mutex::new(history),
+            newest: watch::Sender::new(last_number),
             failures: Mutex::default(),
             is_bus_failing: AtomicBool::new(false),
         }
@@ -114,13 +117,7 @@ impl Activity {
     }
 
     /// Records a webhook that admission control rejected, before its body was read.
-    pub(super) fn record_rejected(&self, provider: &'static str, status: u16) {
-        let reason = match status {
-            429 => "too-many-in-flight",
-            413 => "too-large",
-            408 => "too-slow",
-            _ => "incomplete",
-        };
+    pub(super) fn record_rejected(&self, provider: &'static str, status: u16, reason: &'static str) {
         self.add(WebhookEntry {
             number: 0,
             received: Timestamp::now(),
@@ -142,6 +139,8 @@ impl Activity {
         let mut history = lock(&self.history);
         history.last_number += 1;
         entry.number = history.last_number;
+        // Under the lock, so that the webhooks are in the order of their times.
+        entry.received = Timestamp::now();
         let number = entry.received.as_second().div_euclid(60);
         if history.minutes.back().is_none_or(|minute| minute.number != number) {
             if history.minutes.len() == MAX_MINUTES {
@@ -159,24 +158,17 @@ impl Activity {
         if history.webhooks.len() == MAX_WEBHOOKS {
             history.webhooks.pop_front();
         }
-        let newest = entry.number;
+        self.newest.send_replace(entry.number);
         history.webhooks.push_back(entry);
-        drop(history);
-        self.newest.send_replace(newest);
     }
 
-    /// The webhooks after this number, oldest first; at most the newest `limit`.
-    pub(super) fn webhooks_after(&self, number: u64, limit: usize) -> Vec<WebhookEntry> {
+    /// The webhooks after this number, oldest first; at most the newest `limit`. Also returns the number of the newest one.
+    pub(super) fn webhooks_after(&self, number: u64, limit: usize) -> (Vec<WebhookEntry>, u64) {
         let history = lock(&self.history);
         let newer = history.webhooks.iter().rev().take_while(|entry| entry.number > number);
         let mut entries: Vec<_> = newer.take(limit).cloned().collect();
         entries.reverse();
-        entries
-    }
-
-    /// The number of the newest webhook.
-    pub(super) fn newest(&self) -> u64 {
-        *self.newest.borrow()
+        (entries, history.last_number)
     }
 
     /// Waits for a webhook after this number.
@@ -211,9 +203,10 @@ impl Activity {
 
     fn record_bus(&self, outcome: &Outcome) {
         match outcome {
-            Outcome::PublishFailed(error) => {
-                self.is_bus_failing.store(true, Ordering::Relaxed);
+            // A final error is that of one event.
+            Outcome::PublishFailed(error) if !error.is_final() => {
                 self.record_failure(BUS, error.to_string());
+                self.is_bus_failing.store(true, Ordering::Relaxed);
             }
             Outcome::Published if self.is_bus_failing.swap(false, Ordering::Relaxed) => {
                 self.record_success(BUS);
@@ -232,7 +225,7 @@ impl Minute {
         })
     }
 
-    /// The upper bound of the bucket with this percentile of the durations; `None` without durations.
+    /// The upper bound of the bucket with this percentile of the durations; `None` without durations, and for the longest ones.
     fn percentile(&self, percent: u64) -> Option<f64> {
         let total: u64 = self.durations.iter().sum();
         let mut remaining = (total * percent).div_ceil(100);
@@ -245,7 +238,7 @@ impl Minute {
             }
             remaining -= count;
         }
-        BUCKET_BOUNDS.last().copied()
+        None
     }
 }
 
@@ -262,13 +255,14 @@ mod tests {
     #[test]
     fn the_last_thousand_webhooks_are_kept_and_all_are_counted() {
         let activity = Activity::new();
-        (0..1200).for_each(|_| activity.record_rejected("github", 429));
+        let first = activity.webhooks_after(0, 1).1 + 1;
+        (0..1200).for_each(|_| activity.record_rejected("github", 429, "too-many-in-flight"));
         let numbers = |after, limit| -> Vec<u64> {
-            activity.webhooks_after(after, limit).iter().map(|entry| entry.number).collect()
+            activity.webhooks_after(after, limit).0.iter().map(|entry| entry.number - first).collect()
         };
-        assert_eq!(numbers(0, 5000), (201..=1200).collect::<Vec<_>>());
-        assert_eq!(numbers(1190, 5), [1196, 1197, 1198, 1199, 1200]);
-        assert_eq!((numbers(1200, 5).len(), activity.newest()), (0, 1200));
+        assert_eq!(numbers(0, 5000), (200..1200).collect::<Vec<_>>());
+        assert_eq!(numbers(first + 1189, 5), [1195, 1196, 1197, 1198, 1199]);
+        assert_eq!((numbers(first + 1199, 5).len(), activity.webhooks_after(0, 1).1), (0, first + 1199));
         let counted: u64 =
             activity.minutes().iter().map(|m| m["providers"]["github"]["refused"].as_u64().unwrap()).sum();
         assert_eq!(counted, 1200);
@@ -282,7 +276,7 @@ mod tests {
         minute.durations[7] = 10;
         assert_eq!((minute.percentile(50), minute.percentile(95)), (Some(1.0), Some(20.0)));
         minute.durations[12] = 1000;
-        assert_eq!(minute.percentile(95), Some(10_000.0));
+        assert_eq!(minute.percentile(95), None);
     }
 
     #[test]

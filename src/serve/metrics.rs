@@ -169,9 +169,12 @@ impl Metrics {
         if let Some(bytes) = now.unrecorded_bytes {
             self.unrecorded_bytes.set(bytes);
         }
+        // A count that is not known now is left out.
+        self.deliveries.clear();
         if let Some(count) = now.pending_deliveries {
             self.deliveries.get_or_create(&StateLabel { state: "pending" }).set(count);
         }
+        self.connections.clear();
         if let Some((used, idle)) = now.connections {
             let connections = |state| self.connections.get_or_create(&StateLabel { state });
             connections("used").set(i64::try_from(used).unwrap_or(i64::MAX));

@@ -23,9 +23,14 @@ pub(super) struct Reporter {
 }
 
 /// The names of parts that can fail.
-const RECORDER: &str = "recorder";
-const DELIVERY: &str = "deliveries";
-const TAIL: &str = "log";
+pub(super) const LOG: &str = "log";
+pub(super) const RECORDER: &str = "recorder";
+pub(super) const DELIVERIES: &str = "deliveries";
+
+/// The name of a poller among the parts. `polled` is a provider, or a webhook at GitHub.
+pub(super) fn poll_part(polled: &str) -> String {
+    format!("poll {polled}")
+}
 
 impl Reporter {
     pub(super) fn new(terminal: Terminal) -> Self {
@@ -40,9 +45,9 @@ impl Reporter {
     }
 
     /// Reports that admission control rejected a webhook.
-    pub(super) fn rejected(&self, provider: &'static str, status: u16) {
+    pub(super) fn rejected(&self, provider: &'static str, status: u16, reason: &'static str) {
         self.metrics.count_webhook(provider, "refused", None);
-        self.activity.record_rejected(provider, status);
+        self.activity.record_rejected(provider, status, reason);
         self.terminal.print_rejected(provider, status);
     }
 
@@ -72,18 +77,14 @@ impl Reporter {
     }
 
     pub(super) fn poll_failed(&self, provider: &str, error: &dyn std::error::Error) {
-        self.report_poll(provider, Some(error.to_string()));
+        self.report_poll(provider, Some(&error.to_string()));
         self.terminal.print_poll_error(provider, error);
     }
 
     /// Reports whether a poll succeeded, without a line on the terminal.
-    pub(super) fn report_poll(&self, provider: &str, error: Option<String>) {
+    pub(super) fn report_poll(&self, polled: &str, error: Option<&str>) {
         self.metrics.count_poll(error.is_none());
-        let part = format!("poll {provider}");
-        match error {
-            Some(error) => self.activity.record_failure(&part, error),
-            None => self.activity.record_success(&part),
-        }
+        self.report_part(&poll_part(polled), error);
     }
 
     /// Reports the result of a delivery attempt.
@@ -95,16 +96,16 @@ impl Reporter {
 
     /// Reports whether the deliveries of new events could be created.
     pub(super) fn created_deliveries(&self, error: Option<&str>) {
-        self.report_part(DELIVERY, error);
+        self.report_part(DELIVERIES, error);
     }
 
     /// Reports that the log has the events in the first `length` bytes of the local bus file, or why it has not.
     pub(super) fn tailed(&self, length: Result<u64, &str>) {
         match length {
             Ok(length) => self.recorded_length.store(length, Ordering::Relaxed),
-            Err(error) => return self.report_part(TAIL, Some(error)),
+            Err(error) => return self.report_part(LOG, Some(error)),
         }
-        self.report_part(TAIL, None);
+        self.report_part(LOG, None);
     }
 
     pub(super) fn recorded_length(&self) -> u64 {

@@ -4,7 +4,7 @@
 //! webhook, but not whether the scheme agrees with the provider's documentation. Tests with published test
 //! vectors and with the providers' SDKs check the scheme.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -25,6 +25,16 @@ pub struct SampleTarget<'a> {
 }
 
 impl SampleTarget<'_> {
+    /// An address at which the server answers requests of this machine; it may listen on all addresses.
+    fn local_address(&self) -> SocketAddr {
+        let loopback = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(loopback, self.address.port())
+    }
+
     /// Signs the provider's sample of this event type, or its first one, and sends it to the server. Returns the status and the body
     /// of the response.
     ///
@@ -38,7 +48,7 @@ impl SampleTarget<'_> {
     ) -> Result<(u16, String), SendError> {
         let local_url = RequestUrl {
             scheme: "http",
-            authority: self.address.to_string(),
+            authority: self.local_address().to_string(),
             path: format!("/hooks/{}", provider.name),
             query: None,
         };

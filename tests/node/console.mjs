@@ -77,6 +77,7 @@ const scenarios = {
     const page = await open();
     await page.getByRole("heading", { name: "Token" }).waitFor();
     await checkPage(page, "the token form");
+    assert.ok(!(await page.locator("main").innerText()).includes("null"));
     await enterToken(page, "a guess");
     await page.getByText("The server does not accept this token.").waitFor();
     await enterToken(page, options.token);

@@ -11,7 +11,7 @@ use crate::actors::log::{batch, new_event, now, open_sqlite};
 use crate::actors::receiver::Receiver;
 use crate::actors::server::Server;
 use crate::actors::tcp_gate::TcpGate;
-use crate::actors::{checkout, run, test_environment};
+use crate::actors::{checkout, run, test_environment, wait_until};
 
 const TOKEN: &str = "open sesame";
 
@@ -109,12 +109,12 @@ async fn a_database_outage_is_shown_and_ends() {
         assert_eq!(lines.next().as_deref(), Some("shown"));
         gate.close();
         assert_eq!(lines.next().as_deref(), Some("failing"));
-        let (status, body) = server.get("/readyz", &[]);
-        assert_eq!((status, body), (503, json!({"ready": false, "failed": ["log"]})));
+        let not_ready = (503, json!({"ready": false, "failed": ["log"]}));
+        wait_until("the log to fail", || (server.get("/readyz", &[]) == not_ready).then_some(()));
         gate.open();
         assert_eq!(lines.next().as_deref(), Some("recovered"));
         assert!(process.wait().unwrap().success());
-        assert_eq!(server.get("/readyz", &[]).0, 200);
+        wait_until("the server", || (server.get("/readyz", &[]).0 == 200).then_some(()));
     })
     .await
     .unwrap();

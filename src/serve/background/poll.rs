@@ -111,9 +111,10 @@ pub(in crate::serve) async fn run_redeliverer(
             if found + requested + recovered + lost > 0 || (result.is_ok() && !last_poll_succeeded) {
                 reporter.terminal.print_redelivered(&redeliverer.hook, &summary);
             }
-            match &result {
-                Ok(()) => reporter.report_poll(GITHUB, None),
-                Err(error) => reporter.poll_failed(GITHUB, error),
+            let error = result.as_ref().err().map(ToString::to_string);
+            reporter.report_poll(&redeliverer.hook.to_string(), error.as_deref());
+            if let Err(error) = &result {
+                reporter.terminal.print_poll_error(GITHUB, error);
             }
             last_poll_succeeded = result.is_ok();
             sleep(POLL_INTERVAL).await;

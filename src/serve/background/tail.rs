@@ -60,11 +60,9 @@ pub(in crate::serve) async fn run(
     let work = async {
         let mut tail = None;
         loop {
-            let result = ingest_available(&mut tail, &event_file, &log, &mut length).await;
-            let recorded_length = tail.as_ref().map_or(0, |tail: &FileTail| tail.offset);
-            let error = result.err().map(|error| error.to_string());
-            reporter.tailed(error.as_deref().map_or(Ok(recorded_length), Err));
-            if let Some(error) = error {
+            if let Err(error) = ingest_available(&mut tail, &event_file, &log, &mut length, &reporter).await {
+                let error = error.to_string();
+                reporter.tailed(Err(&error));
                 warn!(error, "failed to tail the bus file; retrying");
                 sleep(ERROR_BACKOFF).await;
             } else if length.changed().await.is_err() {
@@ -84,11 +82,13 @@ async fn ingest_available(
     event_file: &Path,
     log: &EventLog,
     length: &mut watch::Receiver<u64>,
+    reporter: &Reporter,
 ) -> Result<(), TailError> {
     let tail = match tail {
         Some(tail) => tail,
         None => tail.insert(FileTail::open(event_file, log).await?),
     };
+    reporter.tailed(Ok(tail.offset));
     if tail.offset > *length.borrow() {
         // The file ends before the recorded offset, so it was replaced: read the new file from the start.
         tail.offset = 0;
@@ -96,6 +96,7 @@ async fn ingest_available(
     while tail.offset < *length.borrow_and_update() {
         let (file_length, started) = (*length.borrow(), Instant::now());
         tail.ingest_step(file_length).await?;
+        reporter.tailed(Ok(tail.offset));
         wait_for_end_of_flood(length, file_length, started).await;
     }
     Ok(())

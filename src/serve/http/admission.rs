@@ -36,6 +36,16 @@ impl Rejected {
         }
     }
 
+    /// The reason as one word, as for the outcome of a webhook.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooManyRequests => "too-many-in-flight",
+            Self::BodyTooLarge => "too-large",
+            Self::BodyIncomplete => "incomplete",
+            Self::BodyTimeout => "timeout",
+        }
+    }
+
     pub fn into_response(self) -> Response {
         let text = match self {
             // The text with which Lambda, too, answers a throttled request.

@@ -19,5 +19,5 @@ async fn find_file(Path(name): Path<String>) -> Response {
 
 fn file_response(file: &ConsoleFile) -> Response {
     let media_type = [(header::CONTENT_TYPE, file.media_type)];
-    (media_type, axum::response::AppendHeaders(console::HEADERS), file.text.to_owned()).into_response()
+    (media_type, axum::response::AppendHeaders(console::HEADERS), file.text).into_response()
 }

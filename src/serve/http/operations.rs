@@ -34,10 +34,9 @@ pub(in crate::serve) fn router(settings: &ServeSettings, health: Arc<Health>) ->
         .with_state(state)
 }
 
-/// Whether webhooks are accepted and recorded. Names the parts that fail, and not why, because anybody may ask.
+/// Whether the bus can be written and the log read. Names the parts that fail, and not why, because anybody may ask.
 async fn readiness(State(state): State<Arc<Operations>>) -> Response {
-    let parts = state.health.check_required().await;
-    let failed: Vec<_> = parts.into_iter().filter(|part| !part.ok).map(|part| part.name).collect();
+    let failed = state.health.failing_required().await;
     let status = if failed.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({"ready": failed.is_empty(), "failed": failed});
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()

@@ -90,21 +90,16 @@ impl ServerResources {
                 "limit must be a whole number from 1 to {MAX_WEBHOOKS}"
             )));
         };
-        let mut after = numbers.get("after").copied().unwrap_or_default();
-        if after > activity.newest() {
-            // The cursor is of an earlier process.
-            after = 0;
-        }
+        let after = numbers.get("after").copied().unwrap_or_default();
         let wait =
             Duration::from_secs(numbers.get("wait").copied().unwrap_or_default()).min(request.max_wait);
-        if !wait.is_zero() && activity.newest() <= after {
+        if !wait.is_zero() && activity.webhooks_after(after, 1).0.is_empty() {
             // Without a webhook in this time, the page is empty.
             if timeout(wait, activity.wait_for_webhook_after(after)).await.is_ok() {
                 sleep(GATHER_PAUSE).await;
             }
         }
-        let cursor = activity.newest();
-        let data = activity.webhooks_after(after, limit);
+        let (data, cursor) = activity.webhooks_after(after, limit);
         Ok(ok_response(&json!({"object": "list", "data": data, "cursor": cursor})))
     }
 
@@ -159,7 +154,7 @@ impl ServerResources {
         let (status, body) = target
             .send(provider, event.as_deref(), &endpoint.secret)
             .await
-            .map_err(|error| ApiError::BadRequest(format!("The sample was not sent: {error}.")))?;
+            .map_err(|error| ApiError::SampleNotSent(error.to_string()))?;
         Ok(ok_response(&json!({"object": "sent", "status": status, "body": body.trim_end()})))
     }
 }

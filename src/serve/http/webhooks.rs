@@ -85,7 +85,8 @@ async fn handle_webhook(State(route): State<Arc<WebhookRoute>>, request: axum::e
         match route.admission.admit(body, deadline).await {
             Ok((body, permit)) => (body, Some(permit)),
             Err(rejected) => {
-                route.reporter.rejected(provider.name, rejected.status().as_u16());
+                let (status, reason) = (rejected.status().as_u16(), rejected.reason());
+                route.reporter.rejected(provider.name, status, reason);
                 return rejected.into_response();
             }
         }
