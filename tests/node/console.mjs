@@ -200,7 +200,10 @@ const scenarios = {
 
     for (const [scheme, width] of [["light", 1200], ["dark", 1200], ["light", 360]]) {
       const other = await open({ scheme, width });
+      await other.getByLabel("Token of the API").waitFor();
+      await checkPage(other, `the token form, ${scheme}, ${width} px`);
       await enterToken(other, options.token);
+      await other.getByRole("navigation").getByRole("link").first().waitFor();
       for (const section of SECTIONS) {
         await other.goto(`${url}#${section}`);
         await other.locator("main table, main .empty, main dl, main form").first().waitFor();
