@@ -54,11 +54,16 @@ impl ApiResponse {
     /// Builds a JSON response that no cache may store, because it describes subscribers or deliveries and may contain a new
     /// secret.
     pub(crate) fn no_store(status: StatusCode, value: &serde_json::Value) -> Self {
+        Self::no_store_text(status, &value.to_string())
+    }
+
+    /// As [`no_store`](Self::no_store), with JSON text.
+    pub(crate) fn no_store_text(status: StatusCode, json: &str) -> Self {
         let headers = vec![
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (header::CACHE_CONTROL, "no-store".to_owned()),
         ];
-        Self { status, headers, body: format!("{value}\n").into_bytes(), etag: EtagSource::None }
+        Self { status, headers, body: format!("{json}\n").into_bytes(), etag: EtagSource::None }
     }
 
     pub(super) fn empty(status: StatusCode) -> Self {

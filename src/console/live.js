@@ -4,8 +4,11 @@ import { failed, get, withQuery } from './api.js';
 import { button, cells, element, empty, field, number, svg, table, time } from './dom.js';
 
 const MAX_ROWS = 300;
+/** The most webhooks of one response. While more arrive, the others are not listed. */
+const PAGE_SIZE = 100;
 const GOOD = ['published', 'archived', 'repeated', 'empty', 'handshake', 'spilled'];
 const RETRY_PAUSE = 2000;
+const FLOOD_PAUSE = 500;
 const CHART_INTERVAL = 15000;
 
 const COLUMNS = [
@@ -46,7 +49,7 @@ export async function show(content, { signal }) {
   });
   const chart = element('div', { class: 'panel' });
   const list = element('div');
-  const state = element('p', { role: 'status', class: 'bad' });
+  const state = element('p', { role: 'status', class: 'warn' });
   content.replaceChildren(chart, element('div', { class: 'fields' }, field('Filter', filter), pause), state, list);
 
   const matches = (webhook) => {
@@ -86,12 +89,17 @@ export async function show(content, { signal }) {
 
 /** Waits for new webhooks until the section is left. */
 async function follow(cursor, add, state, signal) {
+  let skipped = 0;
   while (!signal.aborted) {
     try {
-      const page = await get(withQuery('webhooks', { after: cursor, limit: 500, wait: 20 }), signal);
+      const page = await get(withQuery('webhooks', { after: cursor, limit: PAGE_SIZE, wait: 20 }), signal);
+      const missing = page.cursor - cursor - page.data.length;
+      skipped += missing;
       cursor = page.cursor;
-      state.replaceChildren();
+      state.replaceChildren(skipped ? `Too many arrive to list each: ${number(skipped)} are counted in the chart only.` : '');
       if (page.data.length) add(page.data);
+      // In a flood nobody reads each line, so the server is asked less often.
+      if (missing) await new Promise((resolve) => setTimeout(resolve, FLOOD_PAUSE));
     } catch (error) {
       if (signal.aborted) return;
       if (error.status === 401) return failed(error, signal);

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::api::{ApiError, ApiRequest, ApiResponse, ResourceGroup, RouteFuture, TokenScope, parse_body};
 use crate::providers::PublicUrl;
-use crate::serve::activity::MAX_WEBHOOKS;
+use crate::serve::activity::{MAX_WEBHOOKS, WebhookEntry};
 use crate::serve::endpoints::WebhookEndpoint;
 use crate::serve::health::Health;
 use crate::serve::test_webhook::SampleTarget;
 
 const DEFAULT_LIMIT: usize = 100;
 /// The pause after a webhook that a request waited for, so that a burst of webhooks becomes one response.
-const GATHER_PAUSE: Duration = Duration::from_millis(50);
+const GATHER_PAUSE: Duration = Duration::from_millis(100);
 
 /// The resources of the server.
 pub(in crate::serve) struct ServerResources {
@@ -35,6 +35,15 @@ pub(in crate::serve) struct ServerResources {
 struct SampleRequest {
     /// The event type; `None` for the provider's first sample.
     event: Option<String>,
+}
+
+/// A page of webhooks. It is written without an intermediate value, because each console reads several pages a second while many
+/// webhooks arrive.
+#[derive(Serialize)]
+struct WebhookPage {
+    object: &'static str,
+    cursor: u64,
+    data: Vec<WebhookEntry>,
 }
 
 impl ResourceGroup for ServerResources {
@@ -100,7 +109,9 @@ impl ServerResources {
             }
         }
         let (data, cursor) = activity.webhooks_after(after, limit);
-        Ok(ok_response(&json!({"object": "list", "data": data, "cursor": cursor})))
+        let page = WebhookPage { object: "list", cursor, data };
+        let page = serde_json::to_string(&page).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        Ok(ApiResponse::no_store_text(StatusCode::OK, &page))
     }
 
     async fn status(&self) -> ApiResponse {
