@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import packaged from "@sparticuz/chromium";
 import { chromium } from "playwright-core";
 
 const [, , scenario, url, json] = process.argv;
@@ -14,7 +13,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const SECTIONS = ["live", "events", "subscribers", "deliveries", "consumers", "health", "send"];
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || (await packaged.executablePath()),
+  executablePath: process.env.HOOKBRIDGE_TEST_BROWSER,
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic"],
 });
 const problems = [];

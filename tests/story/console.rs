@@ -19,6 +19,7 @@ const TOKEN: &str = "open sesame";
 fn browser(scenario: &str, url: &str, options: &Value) -> Command {
     let environment = PathBuf::from(test_environment("HOOKBRIDGE_TEST_ENV"));
     let mut command = Command::new(environment.join("tools/bin/node"));
+    command.env("HOOKBRIDGE_TEST_BROWSER", test_environment("HOOKBRIDGE_TEST_BROWSER"));
     command.arg(environment.join("node/console.mjs")).args([scenario, url, &options.to_string()]);
     command
 }
