@@ -75,8 +75,8 @@ fn under_load(stack: &Stack, secret: &'static str, change: impl FnOnce(&dyn Fn(&
             count += 1;
             let (secret, expected) = if count % 5 == 0 { ("a guess", 401) } else { (secret, 202) };
             let send = || stack.send(secret, &json!({"a": count}).to_string(), Some("push"), None);
-            // 502 is LocalStack's answer if the process of the function ends during the update, and not the function's: the
-            // provider sends the webhook again.
+            // 502 is never the function's answer, but LocalStack's, seen in an update on a busy machine. A provider sends such a
+            // webhook again.
             let reply =
                 std::iter::repeat_with(send).take(5).find(|reply| reply.status != 502).expect("a response");
             assert_eq!(reply.status, expected, "signed with {secret}: {}", reply.body);
