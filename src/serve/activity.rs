@@ -1,4 +1,4 @@
-//! What `serve` did lately: the last webhooks, the last hour by the minute, and the last failure of each part.
+//! The recent activity of `serve`: the last webhooks, the last hour by the minute, and the last failure of each part.
 //!
 //! All of it is in memory, begins anew with the process, and contains no body and no secret.
 

@@ -74,11 +74,7 @@ fn under_load(stack: &Stack, secret: &'static str, change: impl FnOnce(&dyn Fn(&
             let secret = *signing_secret.lock().unwrap();
             count += 1;
             let (secret, expected) = if count % 5 == 0 { ("a guess", 401) } else { (secret, 202) };
-            let send = || stack.send(secret, &json!({"a": count}).to_string(), Some("push"), None);
-            // 502 is never the function's answer, but LocalStack's, seen in an update on a busy machine. A provider sends such a
-            // webhook again.
-            let reply =
-                std::iter::repeat_with(send).take(5).find(|reply| reply.status != 502).expect("a response");
+            let reply = stack.send(secret, &json!({"a": count}).to_string(), Some("push"), None);
             assert_eq!(reply.status, expected, "signed with {secret}: {}", reply.body);
         }
         count

@@ -19,6 +19,8 @@ from localstack.runtime import hooks
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 
 INIT_SECONDS = 10
+# Between LocalStack's choice of a process for an invocation and the start of the invocation.
+START_SECONDS = 0.2
 
 
 class RuntimeApi:
@@ -46,6 +48,13 @@ class RuntimeApi:
             return result.get(timeout=self.timeout_seconds)
         finally:
             self.results.pop(request_id, None)
+
+    def wait_until_idle(self):
+        """Waits until no invocation is in flight."""
+        time.sleep(START_SECONDS)
+        end = time.time() + self.timeout_seconds
+        while self.results and time.time() < end:
+            time.sleep(0.005)
 
     def close(self):
         self.events.put(None)
@@ -141,7 +150,9 @@ def make_executor():
                 self.output += line
 
         def stop(self):
+            # An update stops processes; an invocation in flight ends before, as on AWS.
             if self.api:
+                self.api.wait_until_idle()
                 self.api.close()
             if self.process and self.process.poll() is None:
                 self.process.terminate()

@@ -95,7 +95,7 @@ pub(super) struct Ledger {
     deliveries: AtomicUsize,
     /// By key: the objects to which claim checks may refer, with the number of the webhook.
     objects: Mutex<BTreeMap<String, usize>>,
-    /// What must not happen.
+    /// Mistakes, such as an accepted forged webhook or an event with another content.
     mistakes: Mutex<Vec<String>>,
     /// By program: the largest resident memory of its processes since the last line of the timeline, in kB.
     memory: Mutex<BTreeMap<&'static str, usize>>,
