@@ -23,6 +23,8 @@ pub mod log;
 pub mod poller;
 pub mod providers;
 pub mod recorder;
+#[cfg(feature = "command")]
+pub mod replay;
 pub mod secrets;
 #[cfg(feature = "command")]
 pub mod serve;

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["log"],
     &["archive", "bus", "providers"],
     &["bridge", "delivery", "poller", "recorder", "template"],
+    &["replay"],
     &["api"],
     &["serve"],
     &["cli"],

@@ -19,6 +19,8 @@ mod environment;
 mod error;
 mod events;
 mod function;
+#[cfg(feature = "command")]
+mod replays;
 mod response;
 mod routes;
 mod search;
@@ -44,6 +46,8 @@ pub(crate) use error::ApiError;
 use events::reader::LogReader;
 pub(crate) use routes::ResourceGroup;
 use routes::{LogResources, SubscriberResources};
+#[cfg(feature = "command")]
+use {crate::bus::Bus, crate::delivery::SsrfGuard};
 #[cfg(feature = "command")]
 pub(crate) use {body::parse_body, routes::RouteFuture};
 
@@ -103,6 +107,15 @@ impl Api {
         let reader = LogReader::new(EventLog::new(store.database().clone()));
         let service = SubscriberService { store, ..service };
         self.groups.push(Box::new(SubscriberResources { service, reader }));
+        self
+    }
+
+    /// Adds the resources of replays, to the bus or to URLs that the guard permits.
+    #[cfg(feature = "command")]
+    #[must_use]
+    pub(crate) fn with_replays(mut self, log: EventLog, bus: impl Bus + Clone, guard: SsrfGuard) -> Self {
+        let reader = LogReader::new(log.with_acquire_timeout(ACQUIRE_TIMEOUT));
+        self.groups.push(Box::new(replays::ReplayResources { reader, bus, guard }));
         self
     }
 

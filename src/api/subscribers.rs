@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::body::{parse_body, parse_value};
 use super::cursor::encode_cursor;
 use super::error::ApiError;
-use super::events::query::{AllowedParameters, EventQuery, PageAnchor};
 use super::events::reader::LogReader;
+use super::events::selection::Selection;
 use super::response::ok_response;
 use super::{ApiRequest, ApiResponse};
 use crate::delivery::{
@@ -137,34 +137,14 @@ async fn replay(
 ) -> Result<ApiResponse, ApiError> {
     let ReplayRequest { event, dry_run } =
         if request.body.is_empty() { ReplayRequest::default() } else { parse_body(request.body)? };
-    let (events, cursor, has_more) = match event {
-        Some(_) if !request.query.is_empty() => {
-            return Err(ApiError::BadRequest(
-                "event and the parameters of the query exclude each other".into(),
-            ));
-        }
-        Some(id) => {
-            let not_found = || ApiError::NotFound("There is no event with this id.".into());
-            let is_possible = !id.is_empty() && !id.contains('\0');
-            let found = if is_possible { reader.log.find_event(&id, &[]).await? } else { None };
-            (vec![found.ok_or_else(not_found)?], None, false)
-        }
-        None if request.query.is_empty() => {
-            let message = "select events: one by event in the body, or a range by after, from, to, type or source in the query";
-            return Err(ApiError::BadRequest(message.into()));
-        }
-        None => {
-            let query = EventQuery::parse(request.query, AllowedParameters::Log)?;
-            if !query.wait.is_zero() || !matches!(query.anchor, PageAnchor::After(_)) {
-                return Err(ApiError::BadRequest("before and wait are only for GET /events".into()));
-            }
-            let page = reader.page_for(&query).await?;
-            let cursor = encode_cursor(page.next_position, reader.cursor_signing_key().await?);
-            let events = page.events.into_iter().map(|positioned| positioned.event);
-            (events.collect(), Some(cursor), page.has_more)
+    let (events, cursor, has_more) = match Selection::read(reader, request.query, event.as_deref()).await? {
+        Selection::Event(event) => (vec![ArrivedEvent::from_stored(*event)], None, false),
+        Selection::Page { events, next_position, has_more } => {
+            let events = events.into_iter().map(|positioned| ArrivedEvent::from_stored(positioned.event));
+            let cursor = encode_cursor(next_position, reader.cursor_signing_key().await?);
+            (events.collect(), Some(cursor), has_more)
         }
     };
-    let events: Vec<_> = events.into_iter().map(ArrivedEvent::from_stored).collect();
     let deliveries = service.replay(name, &events, dry_run).await?;
     ok_response(
         &json!({"object": "replay", "deliveries": deliveries, "cursor": cursor, "has_more": has_more}),

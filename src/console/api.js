@@ -9,6 +9,17 @@ export class ApiError extends Error {
   }
 }
 
+let paths = {};
+
+/** Loads which paths the server has. */
+export async function loadPaths() {
+  ({ paths } = await get('openapi.json'));
+}
+
+export function hasPath(path) {
+  return path in paths;
+}
+
 export function token() {
   return sessionStorage.getItem(TOKEN_KEY);
 }

@@ -1,6 +1,6 @@
 // The frame of the console: the token, the sections and the navigation between them.
 
-import { ApiError, get, setToken, token } from './api.js';
+import { ApiError, hasPath, loadPaths, setToken, token } from './api.js';
 import { button, element, empty, field, say } from './dom.js';
 import * as consumers from './consumers.js';
 import * as delivery from './delivery.js';
@@ -27,8 +27,8 @@ let current = new AbortController();
 async function start() {
   current.abort();
   try {
-    const { paths } = await get('openapi.json');
-    sections = SECTIONS.filter((section) => section.path in paths);
+    await loadPaths();
+    sections = SECTIONS.filter((section) => hasPath(section.path));
   } catch (error) {
     return fail(error);
   }

@@ -32,16 +32,16 @@ export async function show(content, { rest: [id], query, signal }) {
     source: element('input', { placeholder: 'github.com', value: query.get('source') }),
     from: element('input', { type: 'datetime-local', step: 1, value: query.get('from') }),
     to: element('input', { type: 'datetime-local', step: 1, value: query.get('to') }),
-    id: element('input', { placeholder: 'the whole id', value: query.get('id') }),
+    id: element('input', { placeholder: 'a part is enough', value: query.get('id') }),
     recipient: element('input', { type: 'email', placeholder: 'of an email event', value: query.get('recipient') }),
   };
   const submit = (event) => {
     event.preventDefault();
     const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]));
-    goTo(values.id ? `#events/${encodeURIComponent(values.id)}` : withQuery('#events', values));
+    goTo(withQuery('#events', values));
   };
   const list = element('div');
-  const labels = { type: 'Type', source: 'Source', from: 'From', to: 'To', id: 'Id', recipient: 'Recipient' };
+  const labels = { type: 'Type', source: 'Source', from: 'From', to: 'To', id: 'Event or delivery id', recipient: 'Recipient' };
   content.replaceChildren(
     element('form', { class: 'fields', onsubmit: submit },
       Object.entries(inputs).map(([name, input]) => field(labels[name], input)),
@@ -49,11 +49,11 @@ export async function show(content, { rest: [id], query, signal }) {
     list);
   const utc = (text) => (text ? new Date(text).toISOString() : '');
   const filter = {
-    type: query.get('type'), source: query.get('source'), from: utc(query.get('from')), to: utc(query.get('to')),
+    type: query.get('type'), source: query.get('source'), from: utc(query.get('from')), to: utc(query.get('to')), id: query.get('id'),
   };
   if (query.get('recipient')) return showRecipient(list, query.get('recipient'), filter, signal);
   const form = await replayForm({ filter }, signal);
-  if (form) content.append(element('h2', {}, 'Deliver these events again'), form);
+  if (form) content.append(element('h2', {}, 'Send these events again'), form);
   await showPage(list, filter, query.get('before') ?? 'now', signal);
 }
 
@@ -123,7 +123,7 @@ async function showEvent(content, id, signal) {
         element('div', { class: 'actions' }, button('Copy the command', () => copy(curl))),
         element('h2', {}, 'Rule pattern'), element('pre', { tabindex: 0 }, pattern),
         element('div', { class: 'actions' }, button('Copy the pattern', () => copy(pattern))))),
-    form ? element('h2', {}, 'Deliver it again') : '', form ?? '',
+    form ? element('h2', {}, 'Send it again') : '', form ?? '',
     element('h2', {}, 'Detail'),
     element('div', { class: 'fields' }, field('Search', search), button('Copy the detail', () => copy(text))),
     detail);

@@ -35,7 +35,9 @@ function outcome(webhook) {
 function deliveryId(webhook) {
   if (!webhook.delivery_id) return '';
   const events = webhook.events > 1 ? ` and ${webhook.events - 1} more` : '';
-  return webhook.delivery_id + events;
+  if (!GOOD.includes(webhook.outcome)) return webhook.delivery_id + events;
+  const link = element('a', { href: withQuery('#events', { id: webhook.delivery_id }) }, webhook.delivery_id);
+  return element('div', {}, link, events);
 }
 
 export async function show(content, { signal }) {

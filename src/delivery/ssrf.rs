@@ -188,7 +188,7 @@ impl SsrfGuard {
     }
 
     /// Resolves a host name for a client, which dials only the addresses that this method returns.
-    pub(super) async fn resolve_name(&self, name: &str) -> Result<Vec<IpAddr>, BlockedUrlError> {
+    pub(crate) async fn resolve_name(&self, name: &str) -> Result<Vec<IpAddr>, BlockedUrlError> {
         let addresses = match self.static_names.as_ref().and_then(|lookup| lookup(name)) {
             Some(addresses) => addresses,
             None => {

@@ -31,6 +31,8 @@ pub struct EventFilter {
     pub from: Option<Timestamp>,
     /// End of the event time range (exclusive); `None` for no end.
     pub to: Option<Timestamp>,
+    /// A part of the event's id or of its resources, which contain the provider's id; `None` accepts all.
+    pub id_part: Option<String>,
 }
 
 /// Matches detail types: the text is a complete detail type or, if it ends in `*`, a prefix of detail types.

@@ -334,6 +334,10 @@ fn push_filter(dialect: LogDialect, query: &mut SqlBuilder, filter: &EventFilter
         query.push(&format!(" and {} < {}", dialect.time_without_key_index, dialect.time_literal(time)));
     }
     query.push_in_list("source", &filter.sources);
+    if let Some(part) = &filter.id_part {
+        query.push(&format!(" and {}(id || ' ' || {}, ", dialect.index_of_text, dialect.resources_text));
+        query.push_bind(part).push(") > 0");
+    }
     if !filter.types.is_empty() {
         query.push(" and (false");
         for pattern in &filter.types {

@@ -20,6 +20,10 @@ pub(super) struct LogDialect {
     pub(super) time_without_key_index: &'static str,
     /// The operator that matches a text against a regular expression.
     regex_operator: &'static str,
+    /// The function that returns the index of a text in another, from 1, and 0 if it is not there.
+    pub(super) index_of_text: &'static str,
+    /// An SQL expression for an event's resources as one text.
+    pub(super) resources_text: &'static str,
     /// Whether a filtered read also returns the number of events that it scanned. The caller uses the number to notice missing
     /// events in PostgreSQL, where a session may miss a partition that another session has just created.
     pub(super) returns_scanned_count: bool,
@@ -31,6 +35,8 @@ impl LogDialect {
         has_time_type: true,
         time_without_key_index: "time",
         regex_operator: "~",
+        index_of_text: "strpos",
+        resources_text: "array_to_string(resources, ' ')",
         returns_scanned_count: true,
     };
     #[cfg(feature = "command")]
@@ -40,6 +46,8 @@ impl LogDialect {
         // The unary plus keeps the planner from using the key index.
         time_without_key_index: "+time",
         regex_operator: "regexp",
+        index_of_text: "instr",
+        resources_text: "resources",
         returns_scanned_count: false,
     };
 

@@ -29,7 +29,7 @@ async function open({ scheme = "light", width = 1200 } = {}) {
   });
   page.on("dialog", (dialog) => problems.push(`a dialog: ${dialog.message()}`));
   page.on("request", (request) => {
-    if (!request.url().startsWith(url)) problems.push(`a request to ${request.url()}`);
+    if (!request.url().startsWith(options.stage ?? url)) problems.push(`a request to ${request.url()}`);
   });
   await page.goto(url);
   return page;
@@ -38,6 +38,14 @@ async function open({ scheme = "light", width = 1200 } = {}) {
 async function enterToken(page, token) {
   await page.getByLabel("Token of the API").fill(token);
   await page.getByRole("button", { name: "Continue" }).click();
+}
+
+/** Sends the events of the page again, after the page said how many. */
+async function sendAgain(page, target, question) {
+  await page.getByLabel("Send to").selectOption(target);
+  await page.getByRole("button", { name: "Send again" }).click();
+  await page.getByText(question).waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Send again" }).click();
 }
 
 async function goTo(page, section) {
@@ -157,16 +165,28 @@ const scenarios = {
     // One event again, and then all that match.
     await goTo(page, "Events");
     await page.getByRole("row").filter({ hasText: "push" }).getByRole("link").first().click();
-    await page.getByRole("button", { name: "Deliver again" }).click();
-    await page.getByText("Deliver 1 event to crm").waitFor();
-    await page.getByRole("dialog").getByRole("button", { name: "Deliver again" }).click();
-    await page.getByText("1 delivery is due now.").waitFor();
+    await sendAgain(page, "crm", "Send 1 event to crm");
+    await page.getByText("1 event will be delivered to crm now.").waitFor();
     await page.getByRole("link", { name: "All events" }).click();
-    await page.getByRole("heading", { name: "Deliver these events again" }).waitFor();
-    await page.getByRole("button", { name: "Deliver again" }).click();
-    await page.getByText("Deliver 4 events to crm").waitFor();
-    await page.getByRole("dialog").getByRole("button", { name: "Deliver again" }).click();
-    await page.getByText("4 deliveries are due now.").waitFor();
+    await page.getByRole("heading", { name: "Send these events again" }).waitFor();
+    await sendAgain(page, "crm", "Send 4 events to crm");
+    await page.getByText("4 events will be delivered to crm now.").waitFor();
+
+    // An event by a part of its delivery id, to a URL and to the bus.
+    await page.getByLabel("Event or delivery id").fill("le-paused");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByRole("row").filter({ hasText: "push" }).nth(1).waitFor({ state: "detached" });
+    await page.getByLabel("Send to").selectOption("a URL");
+    await page.getByRole("textbox", { name: "URL" }).fill("http://10.0.0.1/");
+    await page.getByRole("button", { name: "Send again" }).click();
+    await page.getByText(/10\.0\.0\.1 is blocked|only https/).waitFor();
+    await page.getByRole("textbox", { name: "URL" }).fill(`${options.receiver}-by-url`);
+    await sendAgain(page, "a URL", "Send 1 event to http");
+    await page.getByText("1 event sent.").waitFor();
+    await checkPage(page, "the events with a form to send them to a URL");
+    await page.getByText("1 event sent.").waitFor({ state: "detached", timeout: 15000 });
+    await sendAgain(page, "the bus", "Send 1 event to the bus");
+    await page.getByText("1 event sent.").waitFor();
 
     // Consumers
     await goTo(page, "Consumers");
@@ -232,9 +252,34 @@ const scenarios = {
       await page.getByRole("link", { name: `many-${options.events - 101 - 100 * turn}`, exact: true }).waitFor();
     }
     assert.equal(await page.getByRole("row").count(), 101);
-    await page.getByLabel("Id").fill("many-7");
-    await page.getByLabel("Id").press("Enter");
+    await page.getByLabel("Event or delivery id").fill("many-12345");
+    await page.getByLabel("Event or delivery id").press("Enter");
+    await page.getByRole("link", { name: "many-12345", exact: true }).waitFor({ timeout: 15000 });
+    assert.equal(await page.getByRole("row").count(), 2);
+  },
+
+  /** { token, stage }: the console of the function feed behind an HTTP API, whose stage is part of each path */
+  async feed() {
+    const page = await open();
+    await enterToken(page, "wrong");
+    await page.getByText("does not accept this token").waitFor();
+    await enterToken(page, options.token);
+    await page.getByRole("link", { name: "many-149", exact: true }).waitFor();
+    const sections = await page.getByRole("navigation").getByRole("link").allInnerTexts();
+    assert.deepEqual(sections, ["Events", "Consumers"]);
+    await page.getByRole("button", { name: "Older events" }).click();
+    await page.getByRole("link", { name: "many-49", exact: true }).waitFor();
+    await page.getByLabel("Event or delivery id").fill("many-14");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByRole("link", { name: "many-49", exact: true }).waitFor({ state: "detached" });
+    await page.getByRole("table").waitFor();
+    assert.equal(await page.getByRole("row").count(), 12, "many-14 and many-140 to many-149");
+    await page.getByRole("link", { name: "many-140", exact: true }).click();
     await page.getByRole("heading", { level: 2, name: "delivery" }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Send again" }).count(), 0);
+    await checkPage(page, "an event of feed");
+    await goTo(page, "Consumers");
+    await page.getByText("There is no named consumer.").waitFor();
   },
 
   /** { token }: prints "failing" once the console shows that the log fails, and "recovered" once it works again. */

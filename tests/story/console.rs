@@ -6,10 +6,13 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::actors::aws::{endpoint, secret};
 use crate::actors::database::Database;
+use crate::actors::http_api;
 use crate::actors::log::{batch, new_event, now, open_sqlite};
 use crate::actors::receiver::Receiver;
-use crate::actors::server::Server;
+use crate::actors::runtime_api::RunningFunction;
+use crate::actors::server::{Server, hookbridge};
 use crate::actors::tcp_gate::TcpGate;
 use crate::actors::{checkout, run, test_environment, wait_until};
 
@@ -55,6 +58,10 @@ async fn a_person_sees_what_happened_and_acts_on_it() {
         let screenshots = std::env::var("CONSOLE_SCREENSHOTS").ok();
         let options = json!({"token": TOKEN, "secret": secrets["github"], "receiver": receiver.url("in"), "screenshots": screenshots});
         run(&mut browser("everything", &url_of(&server), &options));
+        let received = receiver.received();
+        let by_url = received.iter().filter(|request| request.path == "/in-by-url").collect::<Vec<_>>();
+        assert_eq!(by_url.len(), 1);
+        assert!(by_url[0].header("hookbridge-replay").starts_with("urn:hookbridge:replay:"));
     })
     .await
     .unwrap();
@@ -116,6 +123,34 @@ async fn a_database_outage_is_shown_and_ends() {
         assert_eq!(lines.next().as_deref(), Some("recovered"));
         assert!(process.wait().unwrap().success());
         wait_until("the server", || (server.get("/readyz", &[]).0 == 200).then_some(()));
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a browser, PostgreSQL and LocalStack: run scripts/test"]
+async fn the_function_feed_has_the_console_behind_an_http_api() {
+    let database = Database::new().await;
+    let log = database.log().await;
+    let events = (0..150).map(|n| new_event(&format!("many-{n}"), now())).collect();
+    log.record(&batch("one", events)).await.unwrap();
+    let tokens = secret(r#"{"tokens": []}"#);
+    let mut create = hookbridge();
+    create.env("AWS_ENDPOINT_URL", endpoint()).args(["token", "analyst", "--secret", &tokens]);
+    let token = run(&mut create).trim().to_owned();
+    let environment = [
+        ("DATABASE_URL", database.url.as_str()),
+        ("TOKENS_SECRET_ARN", &tokens),
+        ("AWS_ENDPOINT_URL", &endpoint()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let function = RunningFunction::start(env!("CARGO_BIN_EXE_feed"), &environment);
+    let url = http_api::serve(function).await;
+    tokio::task::spawn_blocking(move || {
+        run(&mut browser("feed", &format!("{url}/console"), &json!({ "token": token, "stage": url })));
     })
     .await
     .unwrap();

@@ -143,6 +143,7 @@ async fn a_filter_returns_matching_events_only(log: EventLog) {
     events[1].detail_type = "pull_request.opened".into();
     events[2].detail_type = "pull_request.closed".into();
     events[2].source = "github.com".into();
+    events[2].resources = vec!["urn:webhook:github:delivery-77".into()];
     events[3].time = t - hour;
     log.record(&batch("1", events)).await.unwrap();
     let end = log.assign_positions().await.unwrap();
@@ -162,6 +163,11 @@ async fn a_filter_returns_matching_events_only(log: EventLog) {
     assert_eq!(find(types(&["*"])).await, "a b c d");
     assert_eq!(find(types(&["pull_request", "p%", "_ush", "'", "PUSH"])).await, "");
     assert_eq!(find(EventFilter { sources: vec!["github.com".into()], ..EventFilter::default() }).await, "c");
+    let id_part = |part: &str| EventFilter { id_part: Some(part.into()), ..EventFilter::default() };
+    assert_eq!(find(id_part("a")).await, "a");
+    assert_eq!(find(id_part("delivery-7")).await, "c", "a part of a resource");
+    assert_eq!(find(id_part("%")).await, "", "no character is special");
+    assert_eq!(find(id_part("A")).await, "");
     assert_eq!(find(EventFilter { from: Some(t), ..EventFilter::default() }).await, "a b c");
     assert_eq!(find(EventFilter { to: Some(t), ..EventFilter::default() }).await, "d");
     assert_eq!(find(EventFilter { from: Some(t), to: Some(t), ..EventFilter::default() }).await, "");

@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use crate::actors::aws::{Queue, endpoint};
 use crate::actors::log::{batch, new_event, open_sqlite};
 use crate::actors::receiver::verifications;
-use crate::actors::run;
-use crate::actors::server::hookbridge;
+use crate::actors::server::{Server, hookbridge};
+use crate::actors::{run, wait_until};
 
 /// A log of forty events, two a minute, every other one a bounce.
 async fn log() -> TempDir {
@@ -222,4 +222,91 @@ async fn invalid_replays_are_rejected() {
     std::fs::write(folder.path().join("state"), "garbled").unwrap();
     let error = error_of(&["--to-url", "http://localhost/", "--state", "state"]);
     assert!(error.contains("the content of --state is not a cursor"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_replays_to_its_bus_and_to_urls_that_are_allowed() {
+    let receiver = Receiver::default();
+    let url = receiver.start().await;
+    tokio::task::spawn_blocking(move || {
+        let mut server = Server::start_with(&["--allow-to", "127.0.0.1"]);
+        let replay = |query: &str, body: &Value| {
+            let reply = server.request("POST", &format!("/replays{query}"), &[], body.to_string().as_bytes());
+            (reply.status, serde_json::from_str::<Value>(&reply.body).unwrap())
+        };
+        (0..5).for_each(|n| server.push(n));
+        let events = wait_until("the events", || {
+            let events = server.get("/events?after=start", &[]).1["data"].clone();
+            Some(events.as_array().unwrap().clone()).filter(|events| events.len() == 5)
+        });
+        let one = json!({"event": events[1]["id"], "url": url});
+        let (status, replayed) = replay("", &one);
+        assert_eq!((status, &replayed["events"], &replayed["error"]), (200, &json!(1), &Value::Null));
+        let started = replayed["started"].as_str().unwrap().parse::<Timestamp>().unwrap();
+        let sent = receiver.received.lock().unwrap()[0].clone();
+        let mark = format!("urn:hookbridge:replay:{started:.0}");
+        assert_eq!(
+            (&sent.1["id"], sent.0["hookbridge-replay"].to_str().unwrap()),
+            (&events[1]["id"], &*mark)
+        );
+        assert_eq!(sent.1["resources"][1], json!(mark));
+
+        // A page that the receiver rejects ends before the rejected group; the next request goes on from there.
+        receiver.statuses.lock().unwrap().push(404);
+        let to_url = json!({"url": url, "started": started});
+        let (status, page) = replay("?after=start", &to_url);
+        assert_eq!((status, &page["events"], &page["has_more"]), (200, &json!(4), &json!(true)));
+        let error = page["error"].as_str().unwrap();
+        assert!(error.contains("the target returned status 404"), "{error}");
+        let after = page["cursor"].as_str().unwrap();
+        let (_, page) = replay(&format!("?after={after}"), &to_url);
+        assert_eq!((&page["events"], &page["error"]), (&json!(5), &Value::Null));
+        assert_eq!(page["started"], json!(started.to_string()));
+
+        // The bus gets the event again. The log does not, because it has the event already.
+        let dry = json!({"dry_run": true});
+        assert_eq!(replay("?after=start&id=delivery-3", &dry).1["events"], 1);
+        assert_eq!(replay("?after=start&id=delivery-3", &json!({})).1["events"], 1);
+        let on_bus = server.events();
+        assert_eq!((on_bus.len(), &on_bus[5]["detail"]), (6, &on_bus[3]["detail"]));
+        let original = on_bus[3]["id"].as_str().unwrap();
+        assert_eq!(on_bus[5]["resources"][1], format!("urn:hookbridge:log:{original}"));
+        assert!(on_bus[5]["resources"][2].as_str().unwrap().starts_with("urn:hookbridge:replay:"));
+        server.push(5);
+        let recorded = wait_until("the next event", || {
+            let events = server.get("/events?after=start", &[]).1["data"].clone();
+            Some(events.as_array().unwrap().clone()).filter(|events| events.len() > 5)
+        });
+        assert!(recorded.len() == 6 && recorded[5]["resources"].to_string().contains("delivery-5"));
+        let bodies = receiver.bodies.lock().unwrap().len();
+
+        for (query, body, expected, message) in [
+            ("", json!({}), 400, "select events"),
+            ("?after=start", json!({"event": "x"}), 400, "exclude each other"),
+            ("?before=now", json!({}), 400, "before and wait"),
+            ("", json!({"event": "none"}), 404, "There is no event"),
+            ("?after=start", json!({"url": "ftp://127.0.0.1/"}), 400, "url: invalid URL"),
+            ("?after=start", json!({"url": "http://10.0.0.1/"}), 400, "url: 10.0.0.1 is blocked"),
+            ("?after=start", json!({"url": "http://169.254.169.254/latest"}), 400, "is blocked"),
+            ("?after=start", json!({"url": "https://a:b@example.com/"}), 400, "user name and password"),
+            ("?after=start", json!({"bus": "orders"}), 400, "unknown field"),
+        ] {
+            let (status, reply) = replay(query, &body);
+            assert_eq!(status, expected, "{query} {body}: {reply}");
+            let text = reply["errors"][0]["message"].as_str().unwrap();
+            assert!(text.contains(message), "{query} {body}: {text}");
+        }
+        assert_eq!(server.request("GET", "/replays", &[], b"").status, 405);
+        assert_eq!(receiver.bodies.lock().unwrap().len(), bodies);
+
+        // Without --allow-to, an address of this machine is blocked, also behind a name.
+        server.restart_with(&[]);
+        for url in [url.clone(), url.replace("127.0.0.1", "localhost")] {
+            let body = json!({"url": url}).to_string();
+            let reply = server.request("POST", "/replays?after=start", &[], body.as_bytes());
+            assert_eq!(reply.status, 400, "{}", reply.body);
+        }
+    })
+    .await
+    .unwrap();
 }

@@ -4,6 +4,7 @@ pub(super) mod format;
 pub(super) mod long_poll;
 pub(super) mod query;
 pub(super) mod reader;
+pub(super) mod selection;
 pub(super) mod stream;
 
 use http::{HeaderName, Method, StatusCode, header};

@@ -138,15 +138,21 @@ impl EventQuery {
             ("wait", _) => self.wait = Duration::from_secs(parse_number(0, MAX_WAIT.as_secs())?),
             ("from", _) => self.filter.from = Some(parse_time(name, value)?),
             ("to", _) => self.filter.to = Some(parse_time(name, value)?),
-            ("source" | "type" | "types[]", _) if value.is_empty() => return Err(invalid(name, "is empty")),
+            ("source" | "type" | "types[]" | "id", _) if value.is_empty() => {
+                return Err(invalid(name, "is empty"));
+            }
             ("source", _) => self.filter.sources.push(value.to_owned()),
+            ("id", AllowedParameters::Log) => self.filter.id_part = Some(value.to_owned()),
             ("type" | "types[]", _) if value.find('*').is_some_and(|index| index + 1 < value.len()) => {
                 return Err(invalid(name, "may contain * only at its end"));
             }
             ("type" | "types[]", _) => self.filter.types.push(TypePattern(value.to_owned())),
             (_, parameters) => {
-                let anchor_names = if parameters == AllowedParameters::Log { "after, before, " } else { "" };
-                let names = format!("{anchor_names}from, limit, source, to, type, types[], wait");
+                let (anchors, id) = match parameters {
+                    AllowedParameters::Log => ("after, before, ", "id, "),
+                    AllowedParameters::Consumer => ("", ""),
+                };
+                let names = format!("{anchors}from, {id}limit, source, to, type, types[], wait");
                 return Err(invalid(name, &format!("is unknown; known parameters: {names}")));
             }
         }
@@ -232,7 +238,7 @@ mod tests {
         );
         assert_eq!(
             error_message("cursor=x"),
-            "cursor is unknown; known parameters: after, before, from, limit, source, to, type, types[], wait"
+            "cursor is unknown; known parameters: after, before, from, id, limit, source, to, type, types[], wait"
         );
         assert_eq!(error_message(&"type=x&".repeat(101)), "more than 100 types or sources");
         let consumer = EventQuery::parse("after=start", AllowedParameters::Consumer);

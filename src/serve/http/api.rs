@@ -41,6 +41,8 @@ pub(in crate::serve) fn router(
 ) -> Router {
     let metrics = server.health.reporter.metrics.clone();
     let api = Api::new(build_authenticator(settings));
+    let guard = service.client.guard().clone();
+    let api = api.with_replays(log.clone(), server.health.bus.clone(), guard);
     let api = api.with_log(log).with_subscribers(service).with_group(server);
     let paths = api.paths();
     let state = Arc::new(ApiState { api, policy: AccessPolicy::from_settings(settings), metrics, shutdown });

@@ -9,6 +9,7 @@ pub mod event_bus_v2;
 pub mod fault_proxy;
 pub mod front_door;
 pub mod github_api;
+pub mod http_api;
 pub mod log;
 pub mod provider_api;
 pub mod raw_http;

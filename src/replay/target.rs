@@ -1,33 +1,33 @@
-//! The targets of a replay: an EventBridge bus, a URL or an SQS queue.
+//! The targets of a replay: an event bus, a URL or an SQS queue.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::config::retry::RetryConfig;
 use jiff::Timestamp;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use tokio::time::Instant;
 
 use crate::aws;
 use crate::aws::{AttemptFailure, AwsError, retry, retry_with_attempt_timeout};
-use crate::bus::{Bus as _, EventBridge};
-use crate::delivery::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
+use crate::bus::{Bus, EventBridge};
+use crate::delivery::{BlockedUrlError, InvalidSecretError, SIGNATURE_HEADERS, SigningSecret, SsrfGuard};
 use crate::log::{NewEvent, SearchColumns, StoredEvent};
 use crate::recorder;
 use crate::util::error::error_chain;
 use crate::util::http_client;
 
-/// The timeout for one event, retries included.
-const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The timeout for one HTTP request to the target.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The header by which a receiver recognises a replayed event without parsing the body.
 const REPLAY_HEADER: HeaderName = HeaderName::from_static("hookbridge-replay");
 
 /// A destination for replayed events.
-pub(super) enum Target {
-    /// An EventBridge bus.
-    Bus(Box<EventBridge>),
+pub enum ReplayTarget<B> {
+    /// An event bus.
+    Bus(B),
     /// An SQS queue, by its URL.
     Queue(Box<aws_sdk_sqs::Client>, String),
     /// An HTTP endpoint. With a secret, the replay signs each request.
@@ -49,16 +49,41 @@ pub enum TargetError {
     #[error("invalid --secret")]
     Secret(#[from] InvalidSecretError),
     /// The HTTP client cannot be built.
-    #[error("cannot build the HTTP client for --to-url")]
+    #[error("cannot build the HTTP client for the target URL")]
     Client(#[source] reqwest::Error),
+    /// The SSRF guard blocked the target URL.
+    #[error(transparent)]
+    Blocked(#[from] BlockedUrlError),
 }
 
-impl Target {
-    pub(super) async fn bus(name: &str) -> Self {
-        Self::Bus(Box::new(EventBridge::new(&aws::command_config().await, name.to_owned())))
-    }
+/// Resolves host names through the SSRF guard.
+struct GuardedResolver(SsrfGuard);
 
-    pub(super) async fn queue(url: &str) -> Result<Self, TargetError> {
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.0.clone();
+        Box::pin(async move {
+            let addresses = guard.resolve_name(name.as_str()).await?;
+            // reqwest sets the port.
+            let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(addresses) as Addrs)
+        })
+    }
+}
+
+impl ReplayTarget<EventBridge> {
+    /// An EventBridge bus, by name or ARN.
+    pub async fn event_bridge(name: &str) -> Self {
+        Self::Bus(EventBridge::new(&aws::command_config().await, name.to_owned()))
+    }
+}
+
+impl<B: Bus> ReplayTarget<B> {
+    /// An SQS queue.
+    ///
+    /// # Errors
+    /// The URL is not valid.
+    pub async fn queue(url: &str) -> Result<Self, TargetError> {
         if !["https://", "http://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(TargetError::Queue(url.to_owned()));
         }
@@ -67,7 +92,11 @@ impl Target {
         Ok(Self::Queue(Box::new(aws_sdk_sqs::Client::from_conf(config.build())), url.to_owned()))
     }
 
-    pub(super) fn url(url: &str, secret: Option<&str>) -> Result<Self, TargetError> {
+    /// A URL that the operator has chosen: requests may go to any address, through the proxy of the environment.
+    ///
+    /// # Errors
+    /// The URL or the secret is not valid.
+    pub fn url(url: &str, secret: Option<&str>) -> Result<Self, TargetError> {
         let secret = secret.map(str::parse).transpose()?;
         let invalid_url = || TargetError::Url(url.to_owned());
         let parsed = reqwest::Url::parse(url).map_err(|_| invalid_url())?;
@@ -76,9 +105,27 @@ impl Target {
         Ok(Self::Url(client, parsed, secret))
     }
 
-    /// Sends an event with `replay_urn` as an additional resource.
-    pub(super) async fn send(&self, mut event: StoredEvent, replay_urn: &str) -> Result<(), AwsError> {
-        let deadline = Instant::now() + EVENT_TIMEOUT;
+    /// A URL that a client of the API has chosen: requests go only to addresses that the SSRF guard permits.
+    ///
+    /// # Errors
+    /// The URL is not valid, or is blocked.
+    pub async fn guarded_url(url: &str, guard: &SsrfGuard) -> Result<Self, TargetError> {
+        let url = guard.resolve_and_check(url).await?;
+        let guard = if url.scheme() == "https" { guard.clone() } else { guard.clone().allowed_only() };
+        let client = http_client::client_builder().no_proxy().dns_resolver(Arc::new(GuardedResolver(guard)));
+        Ok(Self::Url(client.build().map_err(TargetError::Client)?, url, None))
+    }
+
+    /// Sends an event with `replay_urn` as an additional resource, and returns before `deadline`.
+    ///
+    /// # Errors
+    /// The target did not accept the event.
+    pub async fn send(
+        &self,
+        mut event: StoredEvent,
+        replay_urn: &str,
+        deadline: Instant,
+    ) -> Result<(), AwsError> {
         match self {
             Self::Bus(bus) => {
                 let mut event = recorder::to_event(&to_new_event(&event)).ok_or(AwsError::TooLarge)?;

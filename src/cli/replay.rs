@@ -1,7 +1,5 @@
 //! `hookbridge replay`: sends recorded events again.
 
-mod target;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +7,20 @@ use std::time::{Duration, Instant};
 use clap::builder::FalseyValueParser;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tokio::task::JoinSet;
 
 use crate::api::cursor;
 use crate::aws::AwsError;
+use crate::bus::EventBridge;
 use crate::cli::arguments;
 use crate::db::{Database, OpenDatabaseError};
-use crate::log::{
-    Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, PositionedEvent, TypePattern,
-};
+use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, TypePattern};
+use crate::replay::{RejectedEvent, ReplayReport, ReplayTarget, TargetError, replay_urn, send_group};
 use crate::serve::config::default_log_file;
 use crate::util::files::replace_file;
 use crate::util::output;
-use target::{Target, TargetError};
 
+/// The timeout for one event, retries included.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The number of log positions that one read covers.
 const READ_WINDOW: i64 = 1000;
 /// The maximum timer delay that the rate limiter makes up for by sending later events earlier.
@@ -133,14 +131,6 @@ pub enum ReplayError {
     },
 }
 
-/// Counts of the replayed events.
-#[derive(Default)]
-struct ReplayReport {
-    sent: u64,
-    /// Events that the target cannot carry: too large, or with a detail that is not a JSON object.
-    skipped: u64,
-}
-
 /// Limits the number of events that the replay sends per second.
 struct RateLimiter {
     /// The interval between two events; `None` without a limit.
@@ -160,46 +150,18 @@ impl RateLimiter {
     }
 }
 
-impl ReplayReport {
-    fn print(self, as_json: bool, cursor: &str, replay_urn: &str, duration: Duration) {
-        let (Self { sent, skipped }, seconds) = (self, duration.as_secs_f64());
-        output::print_line(&if as_json {
-            serde_json::json!({"events": sent, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
-                .to_string()
-        } else {
-            let skipped = match skipped {
-                0 => String::new(),
-                count => format!("; {count} skipped: unrecognized, too large or not a JSON object"),
-            };
-            format!("{sent} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
-        });
-    }
-}
-
-/// Sends the events of `group` concurrently and counts them. If the target does not accept an event, the function still sends
-/// all others of the group, and then fails with the id of that event.
-async fn send_group(
-    target: &Arc<Target>,
-    group: &[PositionedEvent],
-    replay_urn: &str,
-    rate_limiter: &mut RateLimiter,
-    report: &mut ReplayReport,
-) -> Result<(), (String, AwsError)> {
-    let mut tasks = JoinSet::new();
-    for positioned in group {
-        rate_limiter.wait().await;
-        let (target, event, urn) = (target.clone(), positioned.event.clone(), replay_urn.to_owned());
-        tasks.spawn(async move { (event.key.id.clone(), target.send(event, &urn).await) });
-    }
-    let mut failure = None;
-    for (id, result) in tasks.join_all().await {
-        match result {
-            Ok(()) => report.sent += 1,
-            Err(error) if error.is_final() => report.skipped += 1,
-            Err(error) => failure = failure.or(Some((id, error))),
-        }
-    }
-    failure.map_or(Ok(()), Err)
+fn print_report(report: ReplayReport, as_json: bool, cursor: &str, replay_urn: &str, duration: Duration) {
+    let (ReplayReport { sent, skipped }, seconds) = (report, duration.as_secs_f64());
+    output::print_line(&if as_json {
+        serde_json::json!({"events": sent, "left_out": skipped, "cursor": cursor, "seconds": seconds, "mark": replay_urn})
+            .to_string()
+    } else {
+        let skipped = match skipped {
+            0 => String::new(),
+            count => format!("; {count} skipped: unrecognized, too large or not a JSON object"),
+        };
+        format!("{sent} events sent, marked {replay_urn}{skipped}; {seconds:.1} s")
+    });
 }
 
 impl Replay {
@@ -220,6 +182,7 @@ impl Replay {
             types: self.types.clone(),
             from: self.from,
             to: self.to,
+            id_part: None,
         };
         // Fix the end of the range before the replay starts, because the replay itself may add events to the log.
         let Bounds { first_position: first, end_position: log_end } =
@@ -230,7 +193,7 @@ impl Replay {
             return Err(ReplayError::CursorPastEnd);
         }
         let end_cursor = cursor::encode_cursor(end, &key);
-        let replay_urn = format!("urn:hookbridge:replay:{:.0}", Timestamp::now());
+        let replay_urn = replay_urn(Timestamp::now());
         let (started, mut last_report, mut report) =
             (Instant::now(), Instant::now(), ReplayReport::default());
         let mut rate_limiter = RateLimiter {
@@ -245,8 +208,10 @@ impl Replay {
             // Start the next group only when every event of the previous group is sent, so that the cursor never passes an unsent
             // event.
             for group in events.chunks(usize::from(self.at_once)) {
-                let sent = send_group(&target, group, &replay_urn, &mut rate_limiter, &mut report).await;
-                if let Err((id, error)) = sent {
+                let stored = group.iter().map(|positioned| positioned.event.clone());
+                let wait = async || rate_limiter.wait().await;
+                let sent = send_group(&target, stored, &replay_urn, EVENT_TIMEOUT, wait, &mut report).await;
+                if let Err(RejectedEvent { id, error }) = sent {
                     let cursor = cursor::encode_cursor(next, &key);
                     self.save_checkpoint(&cursor, &end_cursor)?;
                     return Err(ReplayError::EventRejected { id, error, sent: report.sent, cursor });
@@ -264,15 +229,15 @@ impl Replay {
         }
         let cursor = cursor::encode_cursor(next, &key);
         self.save_checkpoint(&cursor, &end_cursor)?;
-        report.print(self.json, &cursor, &replay_urn, started.elapsed());
+        print_report(report, self.json, &cursor, &replay_urn, started.elapsed());
         Ok(())
     }
 
-    async fn open_target(&self) -> Result<Target, TargetError> {
+    async fn open_target(&self) -> Result<ReplayTarget<EventBridge>, TargetError> {
         match (&self.to_bus, &self.to_queue, &self.to_url) {
-            (Some(bus), ..) => Ok(Target::bus(bus).await),
-            (_, Some(queue), _) => Ok(Target::queue(queue).await?),
-            (.., url) => Target::url(url.as_deref().unwrap_or_default(), self.secret.as_deref()),
+            (Some(bus), ..) => Ok(ReplayTarget::event_bridge(bus).await),
+            (_, Some(queue), _) => ReplayTarget::queue(queue).await,
+            (.., url) => ReplayTarget::url(url.as_deref().unwrap_or_default(), self.secret.as_deref()),
         }
     }
 
