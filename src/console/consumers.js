@@ -1,16 +1,19 @@
 // Named consumers: how far each is behind, and where it reads next.
 
-import { failed, get, post } from './api.js';
+import { failed, get, hasPath, post } from './api.js';
 import { button, confirm, count, element, empty, field, number, say, svg, time } from './dom.js';
 
 const INTERVAL = 5000;
-const SAMPLES = 720;
-/** By consumer: the lag in events since the console was opened, at most an hour of it. */
-const history = new Map();
+const HOUR = 3600_000;
+/** The lags of the last hour, { time, consumers }: from the server if it has them, and since the console was opened. */
+let history = [];
 
 export async function show(content, { signal }) {
   const panels = new Map();
   let wasShown = false;
+  if (hasPath('/status/consumers')) {
+    history = (await get('status/consumers', signal)).data.map((sample) => ({ ...sample, time: Date.parse(sample.time) }));
+  }
   while (!signal.aborted) {
     try {
       update(content, panels, (await get('consumers', signal)).data);
@@ -36,10 +39,10 @@ function update(content, panels, consumers) {
     consumers.forEach((consumer) => panels.set(consumer.name, panel(consumer.name)));
     content.replaceChildren(...[...panels.values()].map(({ node }) => node));
   }
+  const now = Date.now();
+  history.push({ time: now, consumers: Object.fromEntries(consumers.map(({ name, lag }) => [name, lag])) });
+  history = history.filter(({ time }) => time > now - HOUR);
   for (const consumer of consumers) {
-    const lags = history.get(consumer.name) ?? [];
-    lags.push(consumer.lag.events);
-    history.set(consumer.name, lags.slice(-SAMPLES));
     const { facts } = panels.get(consumer.name);
     const expiry = consumer.expired
       ? element('p', { class: 'bad' }, 'Retention has deleted events that it had not acknowledged.') : '';
@@ -48,7 +51,7 @@ function update(content, panels, consumers) {
         element('dt', {}, 'lag'), element('dd', {}, `${count(consumer.lag.events, 'event')}, ${number(Math.round(consumer.lag.seconds))} s`),
         element('dt', {}, 'last acknowledged'), element('dd', {}, time(consumer.acknowledged) || 'never'),
         element('dt', {}, 'leased until'), element('dd', {}, time(consumer.leased_until) || '-')),
-      expiry, lags.length > 1 ? sparkline(consumer.name, history.get(consumer.name)) : '');
+      expiry, sparkline(consumer.name, 'events'), sparkline(consumer.name, 'seconds'));
   }
 }
 
@@ -76,11 +79,15 @@ function panel(name) {
   return { node, facts };
 }
 
-function sparkline(name, lags) {
-  const highest = Math.max(1, ...lags);
-  const points = lags.map((lag, index) => `${(600 * index) / Math.max(1, SAMPLES - 1)},${100 - (98 * lag) / highest}`);
-  return svg('svg', {
-    class: 'chart', viewBox: '0 0 600 101', preserveAspectRatio: 'none', role: 'img',
-    'aria-label': `Lag of ${name} since the console was opened: ${lags[0]} to ${lags.at(-1)} events, at most ${highest}.`,
-  }, svg('polyline', { points: points.join(' '), fill: 'none', stroke: 'currentColor', 'stroke-width': 2 }));
+/** The lag of the last hour, in events or seconds; nothing for a single sample. */
+function sparkline(name, unit) {
+  const samples = history.filter(({ consumers }) => name in consumers).map(({ time, consumers }) => [time, consumers[name][unit]]);
+  if (samples.length < 2) return '';
+  const highest = Math.max(1, ...samples.map(([, lag]) => lag));
+  const now = samples.at(-1)[0];
+  const points = samples.map(([time, lag]) => `${600 - (600 * (now - time)) / HOUR},${100 - (98 * lag) / highest}`);
+  const text = `${number(Math.ceil(highest))} ${unit} at most in the last hour`;
+  return element('figure', {}, element('figcaption', { class: 'quiet' }, text), svg('svg', {
+    class: 'chart', viewBox: '0 0 600 101', preserveAspectRatio: 'none', role: 'img', 'aria-label': `Lag of ${name}: ${text}.`,
+  }, svg('polyline', { points: points.join(' '), fill: 'none', stroke: 'currentColor', 'stroke-width': 2 })));
 }

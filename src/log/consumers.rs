@@ -3,9 +3,11 @@
 //! One reader at a time holds the lease of a consumer. A reader that does not acknowledge its events before its lease expires
 //! leaves them to the next reader, which receives the same events. So each event is delivered at least once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::EventLog;
 use super::order::{Bounds, Position};
@@ -25,7 +27,7 @@ pub struct Consumer {
 }
 
 /// How far a consumer has fallen behind the end of the log.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Lag {
     /// The number of stored events that the consumer has not acknowledged.
     pub events: i64,
@@ -67,6 +69,16 @@ impl EventLog {
         );
         let rows = self.database().execute(sql, vec![name.into(), position.into()]).await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Returns how far each consumer is behind, by the consumer's name.
+    pub async fn consumer_lags(&self) -> Result<BTreeMap<String, Lag>, DatabaseError> {
+        let (bounds, mut lags) = (self.bounds().await?, BTreeMap::new());
+        for consumer in self.find_consumers(None).await? {
+            let lag = consumer.lag(self, bounds).await?;
+            lags.insert(consumer.name, lag);
+        }
+        Ok(lags)
     }
 
     /// Returns the consumer with this name, or all consumers if `name` is `None`.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -12,12 +13,16 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::bridge::{Outcome, RequestLog};
+use crate::log::Lag;
 use crate::providers::Diagnosis;
 
 /// The number of webhooks that are kept.
 pub(super) const MAX_WEBHOOKS: usize = 1000;
 /// The number of minutes for which counts are kept.
 const MAX_MINUTES: usize = 60;
+pub(super) const LAG_SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
+/// The number of samples of an hour.
+const MAX_LAG_SAMPLES: usize = 240;
 /// The upper bounds of the buckets in which durations are counted, in milliseconds. Longer durations have a bucket of their own.
 const BUCKET_BOUNDS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0, 10_000.0];
 
@@ -52,6 +57,14 @@ struct Minute {
     durations: [u64; BUCKET_BOUNDS.len() + 1],
 }
 
+/// How far the named consumers were behind at one time.
+#[derive(Clone, Serialize)]
+pub(super) struct LagSample {
+    time: Timestamp,
+    /// By the name of the consumer.
+    consumers: BTreeMap<String, Lag>,
+}
+
 struct History {
     last_number: u64,
     webhooks: VecDeque<WebhookEntry>,
@@ -74,6 +87,8 @@ pub(super) struct Activity {
     newest: watch::Sender<u64>,
     /// By the name of the part.
     failures: Mutex<BTreeMap<String, Failure>>,
+    /// The lags of the last hour, oldest first.
+    lags: Mutex<VecDeque<LagSample>>,
     /// Whether the last event could not be published.
     is_bus_failing: AtomicBool,
 }
@@ -92,6 +107,7 @@ impl Activity {
             history: Mutex::new(history),
             newest: watch::Sender::new(last_number),
             failures: Mutex::default(),
+            lags: Mutex::default(),
             is_bus_failing: AtomicBool::new(false),
         }
     }
@@ -199,6 +215,19 @@ impl Activity {
     /// The last failure of each part that has failed.
     pub(super) fn failures(&self) -> BTreeMap<String, Failure> {
         lock(&self.failures).clone()
+    }
+
+    pub(super) fn record_lags(&self, consumers: BTreeMap<String, Lag>) {
+        let mut lags = lock(&self.lags);
+        if lags.len() == MAX_LAG_SAMPLES {
+            lags.pop_front();
+        }
+        lags.push_back(LagSample { time: Timestamp::now(), consumers });
+    }
+
+    /// The lags of the last hour, oldest first.
+    pub(super) fn lags(&self) -> Vec<LagSample> {
+        lock(&self.lags).iter().cloned().collect()
     }
 
     fn record_bus(&self, outcome: &Outcome) {

@@ -49,7 +49,7 @@ pub(super) struct Health {
     pub(super) reporter: Reporter,
     log: EventLog,
     deliveries: DeliveryStore,
-    bus: Arc<ServedBus>,
+    pub(super) bus: Arc<ServedBus>,
     /// The folder of the local bus; `None` if the bus is EventBridge.
     bus_folder: Option<PathBuf>,
     log_place: String,
@@ -160,13 +160,19 @@ impl Health {
     /// The values of the metrics that are measured when they are read.
     pub(super) async fn measure(&self) -> MeasuredNow {
         let local_bus = match &*self.bus {
-            ServedBus::Local(bus) => Some(LocalBus::watch_length(bus)),
+            ServedBus::Local(bus) => Some(bus),
             ServedBus::EventBridge(_) => None,
         };
         let recorded = self.reporter.recorded_length();
-        let pending = timeout(CHECK_TIMEOUT, self.deliveries.count_all_pending()).await;
+        let (pending, lags) = tokio::join!(
+            timeout(CHECK_TIMEOUT, self.deliveries.count_all_pending()),
+            timeout(CHECK_TIMEOUT, self.log.consumer_lags()),
+        );
+        let unrecorded = |bus: &LocalBus| bus.watch_length().borrow().saturating_sub(recorded);
         MeasuredNow {
-            unrecorded_bytes: local_bus.map(|length| length.borrow().saturating_sub(recorded)),
+            unrecorded_bytes: local_bus.map(unrecorded),
+            bus_flushes: local_bus.map(LocalBus::flush_count),
+            consumer_lags: lags.ok().and_then(Result::ok).unwrap_or_default(),
             pending_deliveries: pending.ok().and_then(Result::ok),
             connections: self.log.database().connections(),
         }

@@ -1,6 +1,7 @@
 //! The metrics of `serve`, in the text format of Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::log::Lag;
 
 /// The upper bounds of the buckets of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 12] =
@@ -32,6 +35,11 @@ struct ResultLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConsumerLabel {
+    consumer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
 }
@@ -46,7 +54,11 @@ pub(super) struct Metrics {
     polls: Family<ResultLabel, Counter>,
     long_polls: Gauge,
     unrecorded_bytes: Gauge<u64, AtomicU64>,
+    bus_flushes: Counter,
+    consumer_lag_events: Family<ConsumerLabel, Gauge>,
+    consumer_lag: Family<ConsumerLabel, Gauge<f64, AtomicU64>>,
     deliveries: Family<StateLabel, Gauge>,
+    ended_deliveries: Family<StateLabel, Counter>,
     connections: Family<StateLabel, Gauge>,
 }
 
@@ -55,6 +67,9 @@ pub(super) struct Metrics {
 pub(super) struct MeasuredNow {
     /// The number of bytes in the bus file that are not in the log yet.
     pub(super) unrecorded_bytes: Option<u64>,
+    pub(super) bus_flushes: Option<u64>,
+    /// By the name of the consumer.
+    pub(super) consumer_lags: BTreeMap<String, Lag>,
     pub(super) pending_deliveries: Option<i64>,
     /// The database connections in use, and the idle ones.
     pub(super) connections: Option<(usize, usize)>,
@@ -82,7 +97,11 @@ impl Metrics {
             polls: Family::default(),
             long_polls: Gauge::default(),
             unrecorded_bytes: Gauge::default(),
+            bus_flushes: Counter::default(),
+            consumer_lag_events: Family::default(),
+            consumer_lag: Family::default(),
             deliveries: Family::default(),
+            ended_deliveries: Family::default(),
             connections: Family::default(),
         };
         let registry = &mut metrics.registry;
@@ -117,7 +136,28 @@ impl Metrics {
             Unit::Bytes,
             metrics.unrecorded_bytes.clone(),
         );
+        registry.register(
+            "bus_flushes",
+            "Flushes of the local bus to its disk, each of one event or several",
+            metrics.bus_flushes.clone(),
+        );
+        registry.register(
+            "consumer_lag_events",
+            "Events that a named consumer has not acknowledged",
+            metrics.consumer_lag_events.clone(),
+        );
+        registry.register_with_unit(
+            "consumer_lag",
+            "Age of the oldest event that a named consumer has not acknowledged",
+            Unit::Seconds,
+            metrics.consumer_lag.clone(),
+        );
         registry.register("deliveries", "Deliveries, by state", metrics.deliveries.clone());
+        registry.register(
+            "ended_deliveries",
+            "Deliveries that have ended, by state",
+            metrics.ended_deliveries.clone(),
+        );
         registry.register(
             "database_connections",
             "Connections to the log's database, by state",
@@ -140,9 +180,13 @@ impl Metrics {
         }
     }
 
-    pub(super) fn count_attempt(&self, is_success: bool, duration: Duration) {
+    /// Counts an attempt. If it was the delivery's last one, also counts the delivery.
+    pub(super) fn count_attempt(&self, is_success: bool, is_last: bool, duration: Duration) {
         let result = if is_success { "delivered" } else { "failed" };
         self.attempts.get_or_create(&ResultLabel { result }).inc();
+        if is_last {
+            self.ended_deliveries.get_or_create(&StateLabel { state: result }).inc();
+        }
         self.attempt_duration.observe(duration.as_secs_f64());
     }
 
@@ -169,7 +213,17 @@ impl Metrics {
         if let Some(bytes) = now.unrecorded_bytes {
             self.unrecorded_bytes.set(bytes);
         }
+        if let Some(flushes) = now.bus_flushes {
+            self.bus_flushes.inner().store(flushes, Ordering::Relaxed);
+        }
         // A count that is not known now is left out.
+        self.consumer_lag_events.clear();
+        self.consumer_lag.clear();
+        for (name, lag) in &now.consumer_lags {
+            let label = ConsumerLabel { consumer: name.clone() };
+            self.consumer_lag_events.get_or_create(&label).set(lag.events);
+            self.consumer_lag.get_or_create(&label).set(lag.seconds);
+        }
         self.deliveries.clear();
         if let Some(count) = now.pending_deliveries {
             self.deliveries.get_or_create(&StateLabel { state: "pending" }).set(count);
@@ -184,5 +238,44 @@ impl Metrics {
         // Writing to a string never fails.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dashboard_shows_every_metric_and_no_other() {
+        let metrics = Metrics::new();
+        metrics.count_webhook("github", "published", Some(Duration::ZERO));
+        metrics.count_attempt(true, true, Duration::ZERO);
+        metrics.count_poll(true);
+        let now = MeasuredNow {
+            pending_deliveries: Some(1),
+            connections: Some((1, 1)),
+            consumer_lags: BTreeMap::from([("billing".into(), Lag { events: 1, seconds: 1.0 })]),
+            ..MeasuredNow::default()
+        };
+        let text = metrics.to_text(&now);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut names: Vec<_> = types.map(|line| line.split(' ').next().unwrap()).collect();
+        names.sort_unstable();
+        let dashboard: serde_json::Value =
+            serde_json::from_str(include_str!("../../docs/grafana/serve.json")).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+        let mut shown: Vec<_> = targets
+            .flat_map(|target| {
+                let is_separator = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+                target["expr"].as_str().unwrap().split(is_separator)
+            })
+            .filter(|word| word.starts_with("hookbridge_"))
+            .map(|name| name.trim_end_matches("_total").trim_end_matches("_bucket"))
+            .collect();
+        shown.sort_unstable();
+        shown.dedup();
+        assert_eq!(shown, names);
     }
 }

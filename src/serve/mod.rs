@@ -31,7 +31,7 @@ use crate::delivery::KeyFileError;
 use crate::log::EventLog;
 use crate::recorder::Recorder;
 use crate::util::files::create_private_folder;
-use background::{deliver, demo, poll, record, tail};
+use background::{deliver, demo, lag, poll, record, tail};
 use config::ServeSettings;
 use development_secrets::DevelopmentSecretsError;
 use endpoints::WebhookEndpoints;
@@ -95,6 +95,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let recorder = Recorder { archive, log: log.clone(), bus: None };
     let recorder_task = tokio::spawn(record::run(recorder, new_batches, reporter.clone(), shutdown.clone()));
     let delivery_task = tokio::spawn(deliver::run(worker, log.clone(), reporter.clone(), shutdown.clone()));
+    tokio::spawn(lag::run(log.clone(), reporter.clone(), shutdown.clone()));
     for (poller, key) in pollers {
         tokio::spawn(poll::run(poller, key, reporter.clone(), shutdown.clone()));
     }

@@ -90,7 +90,8 @@ impl Reporter {
     /// Reports the result of a delivery attempt.
     pub(super) fn attempt(&self, finished: &FinishedAttempt) {
         let result = finished.result();
-        self.metrics.count_attempt(result.is_success(), result.duration);
+        let is_last = result.is_success() || finished.is_given_up();
+        self.metrics.count_attempt(result.is_success(), is_last, result.duration);
         self.terminal.print_attempt(finished);
     }
 

@@ -51,6 +51,9 @@ fn the_last_webhooks_are_listed_and_awaited() {
         minutes.iter().filter_map(|minute| minute["providers"]["github"][outcome].as_u64()).sum()
     };
     assert_eq!((counted("published"), counted("refused")), (4, 1));
+    // The first sample is taken at the start, before there is a consumer.
+    let (status, lags) = server.get("/status/consumers", &[]);
+    assert_eq!((status, &lags["data"][0]["consumers"]), (200, &json!({})));
     for (path, message) in [
         ("/webhooks?limit=0", "limit must be a whole number from 1 to 1000"),
         ("/webhooks?after=-1", "after must be a whole number"),
@@ -132,6 +135,7 @@ fn prometheus_reads_the_metrics() {
     let server = Server::start();
     (0..3).for_each(|n| server.push(n));
     assert_eq!(server.post("github", &[], b"{}").status, 401);
+    assert_eq!(server.request("PUT", "/consumers/billing", &[], b"").status, 201);
     let started = Instant::now();
     let metrics = loop {
         let reply = server.request("GET", "/metrics", &[], b"");
@@ -162,4 +166,8 @@ fn prometheus_reads_the_metrics() {
     assert_eq!(value("hookbridge_webhook_duration_seconds_count", json!({"provider": "github"})), json!(4));
     assert_eq!(value("hookbridge_unrecorded_bytes", json!({})), json!(0));
     assert_eq!(value("hookbridge_deliveries", json!({"state": "pending"})), json!(0));
+    assert_eq!(value("hookbridge_consumer_lag_events", json!({"consumer": "billing"})), json!(3));
+    assert!(value("hookbridge_consumer_lag_seconds", json!({"consumer": "billing"})).as_f64().unwrap() > 0.0);
+    let flushes = value("hookbridge_bus_flushes_total", json!({})).as_f64().unwrap();
+    assert!((1.0..=3.0).contains(&flushes), "{flushes}");
 }

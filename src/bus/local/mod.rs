@@ -17,6 +17,7 @@ mod journal_record;
 
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -61,6 +62,8 @@ struct SharedState {
     line_sender: broadcast::Sender<Arc<str>>,
     /// Length of the durable part of the bus file, in bytes.
     durable_length: watch::Sender<u64>,
+    /// How many times the writer has made lines durable.
+    flush_count: AtomicU64,
 }
 
 /// The events that the next flush writes.
@@ -183,6 +186,7 @@ impl LocalBus {
             free_bytes,
             line_sender,
             durable_length,
+            flush_count: AtomicU64::new(0),
         });
         let writer_shared = shared.clone();
         let writer = std::thread::Builder::new()
@@ -205,6 +209,11 @@ impl LocalBus {
     /// Watches the length of the durable part of the bus file, in bytes. The durable part always ends with a complete line.
     pub fn watch_length(&self) -> watch::Receiver<u64> {
         self.shared.durable_length.subscribe()
+    }
+
+    /// How many times the writer has made events durable; one flush covers all events that were waiting.
+    pub fn flush_count(&self) -> u64 {
+        self.shared.flush_count.load(Ordering::Relaxed)
     }
 }
 
@@ -312,6 +321,7 @@ impl Writer {
                 let _ = shared.line_sender.send(String::from_utf8_lossy(line).into());
             }
         }
+        shared.flush_count.fetch_add(1, Ordering::Relaxed);
         shared.durable_length.send_replace(self.file.flushed_length());
         for completion in self.completions.drain(..) {
             // `send` fails if the publisher has timed out. Its event stays in the file.

@@ -71,15 +71,19 @@ impl ResourceGroup for ServerResources {
                     let data = self.health.reporter.activity.minutes();
                     Ok(ok_response(&json!({"object": "list", "data": data})))
                 }
+                (["status", "consumers"], &Method::GET) => {
+                    let data = self.health.reporter.activity.lags();
+                    Ok(ok_response(&json!({"object": "list", "data": data})))
+                }
                 (["status"], &Method::GET) => Ok(self.status().await),
                 (["samples"], &Method::GET) => Ok(self.list_samples()),
                 (["samples", provider], &Method::POST) => self.send_sample(provider, request.body).await,
-                (["webhooks" | "status" | "samples"] | ["webhooks", "minutes"], _) => {
+                (["webhooks" | "status" | "samples"] | ["webhooks", "minutes"] | ["status", "consumers"], _) => {
                     Err(ApiError::MethodNotAllowed("GET"))
                 }
                 (["samples", _], _) => Err(ApiError::MethodNotAllowed("POST")),
                 _ => Err(ApiError::NotFound(
-                    "Not found. Paths: /webhooks, /webhooks/minutes, /status, /samples, /samples/{provider}."
+                    "Not found. Paths: /webhooks, /webhooks/minutes, /status, /status/consumers, /samples, /samples/{provider}."
                         .into(),
                 )),
             }
