@@ -8,13 +8,17 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::arguments;
+use crate::cli::completions;
 use crate::cli::subscriber::format_fields;
+use crate::cli::table::Table;
 use crate::db::{Database, DatabaseError, OpenDatabaseError};
 use crate::delivery::{DeliveryFilter, DeliveryState, DeliveryStore, DeliveryView, view};
 use crate::serve::config::default_log_file;
 use crate::util::output;
 
 const DELIVERIES_PER_QUERY: usize = 500;
+const DELIVERY_COLUMNS: [&str; 9] =
+    ["ID", "CREATED", "STATUS", "SUBSCRIBER", "TYPE", "EVENT", "ATTEMPTS", "NEXT ATTEMPT", "ERROR"];
 
 /// Inspect, retry and cancel deliveries
 #[derive(Subcommand)]
@@ -45,7 +49,7 @@ pub struct StoreArgs {
 #[derive(Args)]
 struct FilterArgs {
     /// Only deliveries to this subscriber
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = completions::subscriber_names())]
     subscriber: Option<String>,
     /// Only deliveries of the event with this id
     #[arg(long, value_name = "ID")]
@@ -141,20 +145,21 @@ impl DeliveryCommand {
             Self::List(ListArgs { filter_args, limit, store_args }) => {
                 let store = store_args.open_store().await?;
                 let (mut filter, mut remaining) = (filter_args.into_filter(&store).await?, limit as usize);
+                let mut table = Table::new(DELIVERY_COLUMNS);
                 while remaining > 0 {
                     let page = store.history.list(&filter, remaining.min(DELIVERIES_PER_QUERY)).await?;
                     let Some(last) = page.last() else { break };
                     filter.before_id = Some(last.id);
                     remaining -= page.len();
                     for delivery in &page {
-                        let object = view::delivery_json(delivery);
-                        output::print_line(&if store_args.json {
-                            object.to_string()
+                        if store_args.json {
+                            output::print_line(&view::delivery_json(delivery).to_string());
                         } else {
-                            delivery_line(delivery)
-                        });
+                            table.add_row(delivery_row(delivery));
+                        }
                     }
                 }
+                table.print();
             }
             Self::Show(DeliveryArgs { id, store_args }) => {
                 let (delivery, attempts) = store_args
@@ -215,13 +220,18 @@ fn print_result(
     Ok(())
 }
 
-fn delivery_line(delivery: &DeliveryView) -> String {
+/// The texts of [`DELIVERY_COLUMNS`].
+fn delivery_row(delivery: &DeliveryView) -> [String; DELIVERY_COLUMNS.len()] {
     let DeliveryView { id, event, detail_type, subscriber, state, attempts, created, .. } = delivery;
-    let subscriber = subscriber.as_deref().unwrap_or("(deleted)");
-    let retry = delivery.next_attempt.map(|time| format!(", next at {time:.0}")).unwrap_or_default();
-    let error = delivery.error.as_ref().map(|error| format!("  {error}")).unwrap_or_default();
-    format!(
-        "{id:>8}  {created:.0}  {:<9} {subscriber}  {detail_type}  {event}  attempts: {attempts}{retry}{error}",
-        state.as_str()
-    )
+    [
+        id.to_string(),
+        format!("{created:.0}"),
+        state.as_str().to_owned(),
+        subscriber.clone().unwrap_or_else(|| "(deleted)".into()),
+        detail_type.clone(),
+        event.clone(),
+        attempts.to_string(),
+        delivery.next_attempt.map(|time| format!("{time:.0}")).unwrap_or_default(),
+        delivery.error.clone().unwrap_or_default(),
+    ]
 }

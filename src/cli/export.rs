@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
 
 use crate::cli::arguments;
+use crate::cli::progress::Progress;
 use crate::db::{Database, OpenDatabaseError};
 use crate::log::{COLUMNS, EventLog, PageRequest, Search, SortOrder, StoredEvent};
 use crate::recorder;
@@ -19,8 +19,6 @@ use crate::util::output;
 const PAGE_SIZE: u32 = 5000;
 /// The first characters of a text that a spreadsheet executes as a formula. Source: "CSV Injection", OWASP.
 const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
-/// The minimum time between two progress messages.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Write the events of a time range, oldest first, as JSON lines (EventBridge envelope) or CSV (search columns and
 /// detail).
@@ -109,7 +107,8 @@ impl Export {
         };
         let mut page =
             PageRequest { order: SortOrder::OldestFirst, after: None, offset: 0, limit: PAGE_SIZE };
-        let (mut written_count, mut last_report) = (0_u64, Instant::now());
+        let mut written_count = 0_u64;
+        let mut progress = reports_progress.then(|| Progress::start(None));
         if matches!(self.format, Format::Csv) {
             write_row(&mut out, &csv_header(), false).map_err(output_error)?;
         }
@@ -129,16 +128,15 @@ impl Export {
                 }
                 written_count += 1;
             }
-            if reports_progress && last_report.elapsed() >= PROGRESS_INTERVAL {
-                last_report = Instant::now();
-                output::print_error(&format!("{written_count} events, up to {}", last.key.time));
+            if let Some(progress) = &mut progress {
+                progress.update(written_count, || format!("{written_count} events, up to {}", last.key.time));
             }
         }
         match out.flush() {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             result => result.map_err(output_error)?,
         }
-        if reports_progress {
+        if progress.take().is_some() {
             output::print_error(&format!("{written_count} events written to {output_name}"));
         }
         Ok(())

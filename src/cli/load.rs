@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
 use crate::bus::EventBridge;
+use crate::cli::progress::Progress;
 use crate::db::{Database, DatabaseAddress, DatabaseError, DatabaseUrlError};
 use crate::log::EventLog;
 use crate::providers;
@@ -23,8 +24,6 @@ use crate::util::output;
 const CONCURRENT_BATCHES: usize = 8;
 /// The timeout for recording one batch, and for listing one page of the archive.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
-/// The minimum time between two progress messages.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of failed batches that the error message names.
 const MAX_NAMED_FAILURES: usize = 10;
 
@@ -83,9 +82,9 @@ pub enum LoadError {
     },
 }
 
-/// Progress of a load.
+/// The batches of a load, and what became of them.
 #[derive(Default)]
-struct Progress {
+struct LoadReport {
     summary: RecordSummary,
     listed_batches: usize,
     already_recorded_batches: usize,
@@ -112,11 +111,11 @@ impl Load {
         };
         let recorder: Recorder<EventBridge> = Recorder { archive, log, bus: None };
         let started = Instant::now();
-        let progress = load(Arc::new(recorder), &self.archive, &log_error).await?;
-        progress.print_summary(started.elapsed(), self.json);
-        match progress.failed_batches {
+        let report = load(Arc::new(recorder), &self.archive, &log_error).await?;
+        report.print_summary(started.elapsed(), self.json);
+        match report.failed_batches {
             0 => Ok(()),
-            count => Err(LoadError::Batches { count, first: progress.first_failures.join("; ") }),
+            count => Err(LoadError::Batches { count, first: report.first_failures.join("; ") }),
         }
     }
 }
@@ -125,9 +124,8 @@ async fn load(
     recorder: Arc<Recorder<EventBridge>>,
     url: &ArchiveUrl,
     log_error: &impl Fn(DatabaseError) -> LoadError,
-) -> Result<Progress, LoadError> {
-    let mut progress = Progress::default();
-    let mut last_report = Instant::now();
+) -> Result<LoadReport, LoadError> {
+    let (mut report, mut progress) = (LoadReport::default(), Progress::start(None));
     let mut tasks = JoinSet::new();
     for provider in providers::PROVIDERS {
         let mut after_key: Option<String> = None;
@@ -139,16 +137,14 @@ async fn load(
                 error => LoadError::Archive { archive: url.to_string(), error },
             })?;
             let Some(ArchivePage { last_key, batch_count, unrecorded_keys }) = page else { break };
-            progress.listed_batches += batch_count;
-            progress.already_recorded_batches += batch_count - unrecorded_keys.len();
+            report.listed_batches += batch_count;
+            report.already_recorded_batches += batch_count - unrecorded_keys.len();
             for key in unrecorded_keys {
                 if tasks.len() == CONCURRENT_BATCHES {
-                    progress.add_result(tasks.join_next().await, log_error)?;
+                    report.add_result(tasks.join_next().await, log_error)?;
                 }
-                if last_report.elapsed() >= PROGRESS_INTERVAL {
-                    last_report = Instant::now();
-                    output::print_error(&format!("{}; at {key}", progress.text()));
-                }
+                let loaded = report.listed_batches - tasks.len();
+                progress.update(loaded as u64, || format!("{}; at {key}", report.text()));
                 let recorder = recorder.clone();
                 tasks.spawn(async move {
                     let deadline = tokio::time::Instant::now() + BATCH_TIMEOUT;
@@ -160,20 +156,20 @@ async fn load(
         }
     }
     while !tasks.is_empty() {
-        progress.add_result(tasks.join_next().await, log_error)?;
+        report.add_result(tasks.join_next().await, log_error)?;
     }
     recorder.log.assign_positions().await.map_err(log_error)?;
-    if progress.listed_batches == 0 {
+    if report.listed_batches == 0 {
         let folders = providers::PROVIDERS.map(|provider| format!("{}/", provider.name));
         return Err(LoadError::Empty { archive: url.to_string(), folders: folders.join(", ") });
     }
-    Ok(progress)
+    Ok(report)
 }
 
 /// The key of a batch and the result of recording it.
 type BatchResult = (String, Result<RecordSummary, RecordError>);
 
-impl Progress {
+impl LoadReport {
     /// Adds the result of a finished batch. Fails, and so ends the load, if the log is unavailable or rejects the credentials;
     /// after any other failure of a batch, the load continues with the other batches.
     fn add_result(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
+use crate::cli::progress::Progress;
 use crate::db::{Database, OpenDatabaseError};
 use crate::log::{EventLog, MaintenanceReport, RetentionPolicy};
 use crate::serve::config::default_log_file;
@@ -41,8 +42,10 @@ impl Maintain {
         if let Some(days) = self.keep {
             policy = policy.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));
         }
+        let progress = Progress::spin("deleting expired events");
         let MaintenanceReport { created_partitions, dropped_partitions, deleted_events } =
             log.maintain(&policy).await.map_err(&log_error)?;
+        drop(progress);
         output::print_line(&if self.json {
             serde_json::json!({"made": created_partitions, "dropped": dropped_partitions, "deleted": deleted_events}).to_string()
         } else {

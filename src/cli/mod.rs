@@ -9,12 +9,14 @@ pub mod export;
 pub mod listen;
 pub mod load;
 pub mod maintain;
+mod progress;
 pub mod providers;
 pub mod redeliver;
 pub mod redrive;
 pub mod replay;
 pub mod send;
 pub mod subscriber;
+mod table;
 pub mod template;
 pub mod token;
 pub mod verify;
@@ -27,6 +29,7 @@ use tokio::sync::watch;
 use crate::serve::{self, config::ServeFlags};
 use crate::util::error::error_chain;
 use crate::util::output;
+use crate::util::style::{Tone, paint_error};
 
 /// Webhooks into AWS, and events out of it.
 #[derive(Parser)]
@@ -69,6 +72,8 @@ enum LogCommand {
 
 /// Runs the command that the arguments name, and reports its error.
 pub fn run() -> ExitCode {
+    // Answers and exits if the script of a shell asks for completions.
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::parse();
     output::init_terminal_logging();
     let result = serve::build_runtime()
@@ -78,7 +83,8 @@ pub fn run() -> ExitCode {
         Ok(_) if output::output_failed() => ExitCode::FAILURE,
         Ok(code) => code,
         Err(error) => {
-            output::print_error(&format!("hookbridge: {}", error_chain(&*error)));
+            let name = paint_error("hookbridge:", Tone::Bad);
+            output::print_error(&format!("{name} {}", error_chain(&*error)));
             ExitCode::FAILURE
         }
     }
@@ -101,7 +107,7 @@ async fn run_command(command: Command) -> Result<ExitCode, Box<dyn std::error::E
         Command::Token(token) => token.run().await?,
         Command::Events(events) => events.run().await?,
         Command::Listen(listen) => listen.run(shutdown_signal()).await?,
-        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Completions(completions) => completions.run(&Cli::command())?,
         Command::Man(man) => man.run(Cli::command())?,
         Command::Log(LogCommand::Maintain(maintain)) => maintain.run().await?,
     }

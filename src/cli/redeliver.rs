@@ -10,7 +10,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-use super::subscriber::escape_control_characters;
+use super::progress::Progress;
+use super::table::Table;
 use crate::poller::BaseUrl;
 use crate::poller::redelivery::{Delivery, GithubClient, GithubError, Hook, REQUEST_INTERVAL, RETENTION};
 use crate::secrets::Secret;
@@ -96,6 +97,7 @@ impl Redeliver {
         }
         let total = failed.len();
         let first_request = Timestamp::now();
+        let mut progress = Progress::start(Some(total as u64));
         for (index, webhook) in failed.values_mut().enumerate() {
             if index > 0 {
                 sleep(REQUEST_INTERVAL).await;
@@ -107,10 +109,10 @@ impl Redeliver {
                 }
                 Err(error) => return Err(error.into()),
             }
-            if (index + 1) % 10 == 0 || index + 1 == total {
-                info!("requested {} of {total} failed deliveries again", index + 1);
-            }
+            let text = || format!("requested {} of {total} failed deliveries again", index + 1);
+            progress.update(index as u64 + 1, text);
         }
+        drop(progress);
         let requested = failed.values().filter(|webhook| webhook.is_requested).count();
         let recovered = wait_for_results(&client, &failed, first_request, requested).await;
         if self.json {
@@ -140,12 +142,18 @@ impl Redeliver {
             output::print_line(&json!({"found": deliveries.len(), "deliveries": list}).to_string());
             return;
         }
+        let mut table = Table::new(["DELIVERED AT", "GUID", "EVENT", "STATUS"]);
         for delivery in &deliveries {
             let Delivery { guid, delivered_at, event, status, status_code, .. } = delivery;
             let action = delivery.action.as_deref().map_or_else(String::new, |action| format!(".{action}"));
-            let line = format!("{delivered_at:.0}  {guid}  {event}{action}  {status_code} {status}");
-            output::print_line(&escape_control_characters(&line));
+            table.add_row([
+                format!("{delivered_at:.0}"),
+                guid.clone(),
+                format!("{event}{action}"),
+                format!("{status_code} {status}"),
+            ]);
         }
+        table.print();
         output::print_line(&format!(
             "{} failed deliveries found, none requested (--dry-run)",
             deliveries.len()
@@ -156,6 +164,7 @@ impl Redeliver {
 /// The deliveries since `start`, the newest first.
 async fn list(client: &GithubClient, start: Timestamp) -> Result<Vec<Delivery>, GithubError> {
     let mut deliveries: Vec<Delivery> = Vec::new();
+    let mut progress = Progress::start(None);
     let mut cursor: Option<String> = None;
     loop {
         let page = with_rate_limit(|deadline| client.list(cursor.as_deref(), deadline)).await?;
@@ -165,7 +174,7 @@ async fn list(client: &GithubClient, start: Timestamp) -> Result<Vec<Delivery>, 
         if cursor.is_none() {
             return Ok(deliveries);
         }
-        info!("listed {} deliveries", deliveries.len());
+        progress.update(deliveries.len() as u64, || format!("listed {} deliveries", deliveries.len()));
     }
 }
 
@@ -211,6 +220,7 @@ async fn wait_for_results(
     // The clocks may differ.
     let start = first_request.checked_sub(SignedDuration::from_mins(1)).unwrap_or(first_request);
     let mut recovered = 0;
+    let mut progress = Progress::start(Some(requested as u64));
     while requested > 0 && Instant::now() < deadline {
         match timeout_at(deadline, list(client, start)).await {
             Err(_) => break,
@@ -221,7 +231,8 @@ async fn wait_for_results(
                 if results.len() >= requested {
                     break;
                 }
-                info!("{} of {requested} redeliveries have a result", results.len());
+                let text = || format!("{} of {requested} redeliveries have a result", results.len());
+                progress.update(results.len() as u64, text);
             }
         }
         sleep(RESULT_INTERVAL).await;

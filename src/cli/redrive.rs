@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tracing::info;
 
+use super::progress::Progress;
 use super::subscriber::escape_control_characters;
 use crate::aws;
 use crate::bus::REASON_ATTRIBUTE;
@@ -138,6 +138,7 @@ impl Redrive {
         let request =
             client.start_message_move_task().source_arn(source_arn).destination_arn(destination_arn);
         request.send().await.map_err(|error| sqs_error("StartMessageMoveTask", source_arn, &error))?;
+        let mut progress = Progress::start(None);
         loop {
             let tasks = client.list_message_move_tasks().source_arn(source_arn).max_results(1).send().await;
             let tasks = tasks.map_err(|error| sqs_error("ListMessageMoveTasks", source_arn, &error))?;
@@ -150,7 +151,8 @@ impl Redrive {
             match status {
                 "RUNNING" | "CANCELLING" => {
                     let total = task.approximate_number_of_messages_to_move().unwrap_or(moved);
-                    info!("moved {moved} of about {total} dead letters");
+                    let moved = u64::try_from(moved).unwrap_or_default();
+                    progress.update(moved, || format!("moved {moved} of about {total} dead letters"));
                     sleep(PROGRESS_INTERVAL).await;
                 }
                 "COMPLETED" if self.json => {

@@ -12,6 +12,7 @@ use crate::api::cursor;
 use crate::aws::AwsError;
 use crate::bus::EventBridge;
 use crate::cli::arguments;
+use crate::cli::progress::Progress;
 use crate::db::{Database, OpenDatabaseError};
 use crate::log::{Bounds, CursorSigningKey, EventFilter, EventLog, PageLimit, Position, TypePattern};
 use crate::replay::{RejectedEvent, ReplayReport, ReplayTarget, TargetError, replay_urn, send_group};
@@ -25,8 +26,6 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_WINDOW: i64 = 1000;
 /// The maximum timer delay that the rate limiter makes up for by sending later events earlier.
 const MAX_TIMER_SLACK: Duration = Duration::from_millis(20);
-/// The minimum time between two progress messages.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Resend the events of a range to a bus, a URL or a queue, in log order.
 ///
@@ -194,8 +193,8 @@ impl Replay {
         }
         let end_cursor = cursor::encode_cursor(end, &key);
         let replay_urn = replay_urn(Timestamp::now());
-        let (started, mut last_report, mut report) =
-            (Instant::now(), Instant::now(), ReplayReport::default());
+        let (started, start, mut report) = (Instant::now(), next, ReplayReport::default());
+        let mut progress = Progress::start(u64::try_from(end - start).ok());
         let mut rate_limiter = RateLimiter {
             interval: self.rate.map(|rate| Duration::from_secs(1) / rate),
             next_due: Instant::now(),
@@ -217,16 +216,18 @@ impl Replay {
                     return Err(ReplayError::EventRejected { id, error, sent: report.sent, cursor });
                 }
                 next = group.last().map_or(next, |last| last.position + 1);
-                if last_report.elapsed() >= PROGRESS_INTERVAL {
-                    last_report = Instant::now();
+                let text = || {
                     let time = group.last().map(|last| last.event.key.time.to_string()).unwrap_or_default();
                     let cursor = cursor::encode_cursor(next, &key);
-                    output::print_error(&format!("{} events, up to {time}, cursor {cursor}", report.sent));
-                    self.save_checkpoint(&cursor, &end_cursor)?;
+                    format!("{} events, up to {time}, cursor {cursor}", report.sent)
+                };
+                if progress.update(u64::try_from(next - start).unwrap_or_default(), text) {
+                    self.save_checkpoint(&cursor::encode_cursor(next, &key), &end_cursor)?;
                 }
             }
             next = window.end;
         }
+        drop(progress);
         let cursor = cursor::encode_cursor(next, &key);
         self.save_checkpoint(&cursor, &end_cursor)?;
         print_report(report, self.json, &cursor, &replay_urn, started.elapsed());

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use super::arguments::read_file_or_stdin;
+use crate::cli::completions;
 use crate::providers::{self, Provider, RequestUrl, WebhookRequest};
 use crate::secrets::Secret;
 use crate::serve::config::{DEFAULT_LISTEN, default_data_folder};
@@ -21,7 +22,7 @@ use crate::util::output;
 #[derive(Args)]
 pub struct Send {
     /// Provider whose webhook to send, for example github.
-    #[arg(value_parser = providers::find_provider, value_name = "PROVIDER")]
+    #[arg(value_parser = providers::find_provider, add = completions::provider_names(), value_name = "PROVIDER")]
     provider: &'static Provider,
     /// Event type; not with --data if the provider writes the type into the body.
     #[arg(long, value_name = "TYPE")]

@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::aws;
+use crate::cli::completions;
+use crate::cli::table::Table;
 use crate::db::{Database, DatabaseAddress, OpenDatabaseError};
 use crate::delivery::{
     DeliveryClient, DeliverySignature, DeliveryStore, Envelope, KeySource, MAX_OVERLAP, SsrfGuard,
@@ -71,6 +73,7 @@ pub struct StoreArgs {
 #[derive(Args)]
 pub struct NameArgs {
     /// Name of the subscriber
+    #[arg(add = completions::subscriber_names())]
     name: String,
     #[command(flatten)]
     store: StoreArgs,
@@ -120,6 +123,7 @@ pub struct CreateArgs {
 #[derive(Args)]
 pub struct UpdateArgs {
     /// Name of the subscriber
+    #[arg(add = completions::subscriber_names())]
     name: String,
     /// URL that receives the events
     #[arg(long, value_name = "URL")]
@@ -136,6 +140,7 @@ pub struct UpdateArgs {
 #[derive(Args)]
 pub struct RotateSecretArgs {
     /// Name of the subscriber
+    #[arg(add = completions::subscriber_names())]
     name: String,
     /// Hours for which the previous secret keeps signing, at most 168
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=MAX_OVERLAP.as_hours()))]
@@ -232,9 +237,15 @@ impl SubscriberCommand {
             }
             Self::List(store) => {
                 let subscribers = store.open_service().await?.store.subscribers.list(None).await;
+                let mut table = Table::new(["NAME", "STATE", "FAILURES", "TYPES", "URL"]);
                 for subscriber in subscribers.map_err(SubscriberServiceError::from)? {
-                    store.print_object(&to_json(&subscriber));
+                    if store.json {
+                        output::print_line(&to_json(&subscriber).to_string());
+                    } else {
+                        table.add_row(subscriber_row(&subscriber));
+                    }
                 }
+                table.print();
             }
             Self::Show(NameArgs { name, store }) => {
                 store.print_object(&to_json(&store.open_service().await?.find(&name).await?));
@@ -287,6 +298,21 @@ impl SubscriberCommand {
         }
         Ok(())
     }
+}
+
+/// The texts of a subscriber in the list.
+fn subscriber_row(subscriber: &Subscriber) -> [String; 5] {
+    let state = match &subscriber.paused {
+        None => "active".to_owned(),
+        Some(pause) => match pause.reason {
+            Some(reason) => format!("paused: {}", reason.as_str()),
+            None => "paused".to_owned(),
+        },
+    };
+    let types = &subscriber.settings.types;
+    let types = if types.is_empty() { "every type".to_owned() } else { types.join(", ") };
+    let failures = subscriber.health.failures.to_string();
+    [subscriber.name.clone(), state, failures, types, subscriber.url.clone()]
 }
 
 fn parse_type(text: &str) -> Result<String, String> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::completions;
 use crate::template::Template;
 use crate::util::output;
 
@@ -11,7 +12,7 @@ use crate::util::output;
 #[derive(Args)]
 pub struct TemplateCommand {
     /// Name of the template: a provider (github), generic, multi, a poller (stripe-poller), event-log or dispatch.
-    #[arg(value_parser = Template::find, value_name = "NAME", required_unless_present = "all")]
+    #[arg(value_parser = Template::find, add = completions::template_names(), value_name = "NAME", required_unless_present = "all")]
     template: Option<Template>,
     /// Write all templates to files in this folder instead, which is created if it does not exist.
     #[arg(long, value_name = "DIR", conflicts_with = "template")]

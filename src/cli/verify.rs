@@ -8,8 +8,10 @@ use http::Method;
 use jiff::Timestamp;
 
 use super::arguments::read_file_or_stdin;
+use crate::cli::completions;
 use crate::providers::{self, Provider, RequestUrl, WebhookRequest, diagnose};
 use crate::util::output;
+use crate::util::style::{Tone, paint};
 
 /// Check the signature of a webhook, and find the mistake that makes it invalid.
 ///
@@ -18,7 +20,7 @@ use crate::util::output;
 #[derive(Args)]
 pub struct Verify {
     /// Provider whose webhook to check, for example github.
-    #[arg(value_parser = providers::find_provider, value_name = "PROVIDER")]
+    #[arg(value_parser = providers::find_provider, add = completions::provider_names(), value_name = "PROVIDER")]
     provider: &'static Provider,
     /// Header of the webhook, as curl takes it; repeat for several.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
@@ -74,8 +76,12 @@ impl Verify {
             output::print_line(&line.to_string());
         } else {
             output::print_line(&match diagnosis.error {
-                None => format!("valid: {} signed this webhook with the secret", self.provider.title),
-                Some(error) => format!("invalid: {error}"),
+                None => format!(
+                    "{} {} signed this webhook with the secret",
+                    paint("valid:", Tone::Good),
+                    self.provider.title
+                ),
+                Some(error) => format!("{} {error}", paint("invalid:", Tone::Bad)),
             });
             for mistake in &diagnosis.mistakes {
                 output::print_line(&format!("  - {mistake}"));

@@ -9,6 +9,7 @@ mod background;
 pub mod config;
 pub mod development_secrets;
 mod endpoints;
+mod greeting;
 mod health;
 pub mod http;
 mod metrics;
@@ -31,10 +32,12 @@ use crate::delivery::KeyFileError;
 use crate::log::EventLog;
 use crate::recorder::Recorder;
 use crate::util::files::create_private_folder;
-use background::{deliver, demo, lag, poll, record, tail};
+use background::demo::Demo;
+use background::{deliver, lag, poll, record, tail};
 use config::ServeSettings;
 use development_secrets::DevelopmentSecretsError;
 use endpoints::WebhookEndpoints;
+use greeting::Greeting;
 use health::Health;
 use http::server_api::ServerResources;
 use http::{api, listener, operations, webhooks};
@@ -107,7 +110,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     });
     let deliveries = &subscriber_service.store;
     let health = Health::new(&settings, reporter.clone(), log.clone(), deliveries, endpoints.bus());
-    let health = Arc::new(health);
+    let (health, demo_log) = (Arc::new(health), log.clone());
     let server = ServerResources {
         health: health.clone(),
         endpoints: endpoints.iter().cloned().collect(),
@@ -119,7 +122,8 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
         .merge(api::router(&settings, log, subscriber_service, server, shutdown.clone()));
     let listener_task = tokio::spawn(listener::serve(listener, router, shutdown));
     if settings.demo {
-        demo::run(address, settings.public_url.as_ref(), &endpoints, &terminal).await;
+        let greeting = Greeting { settings: &settings, address, endpoints: &endpoints };
+        Demo { greeting, log: demo_log, terminal: &terminal }.run().await;
     }
     // A task fails only by a panic, which has been printed already, so the results are ignored.
     let _ = listener_task.await;

@@ -4,16 +4,15 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::config::{DEFAULT_LISTEN, GITHUB, ServeSettings, default_data_folder, default_log_file};
-use super::development_secrets;
+use super::config::ServeSettings;
 use super::endpoints::WebhookEndpoints;
-use crate::api::SEARCH_PATHS;
+use super::greeting::Greeting;
 use crate::bridge::{Outcome, RequestLog};
-use crate::db::DatabaseAddress;
 use crate::delivery::FinishedAttempt;
 use crate::event::strip_line_breaks_field;
 use crate::poller::PollSummary;
@@ -21,6 +20,7 @@ use crate::poller::redelivery::{Hook, RedeliverySummary};
 use crate::providers::Diagnosis;
 use crate::recorder::{RecordError, RecordSummary};
 use crate::util::output;
+use crate::util::style::{Tone, paint};
 
 /// The maximum number of characters of an event that are printed; the bus file contains the whole event.
 const MAX_SHOWN_EVENT_CHARS: usize = 1000;
@@ -33,6 +33,8 @@ pub(super) struct Terminal {
     messages: mpsc::Sender<TerminalMessage>,
     json: bool,
     quiet: bool,
+    /// While true, what happens is not printed, except with `json`.
+    is_muted: Arc<AtomicBool>,
 }
 
 enum TerminalMessage {
@@ -47,8 +49,24 @@ impl Terminal {
     /// Starts the task that prints all lines. The task prints each of `events` before the outcome of its webhook.
     pub(super) fn start(json: bool, quiet: bool, events: EventReceiver) -> Self {
         let (messages, receiver) = mpsc::channel(MAX_QUEUED_LINES);
-        tokio::spawn(write_lines(receiver, events.filter(|_| !quiet), json));
-        Self { messages, json, quiet }
+        let is_muted = Arc::new(AtomicBool::new(false));
+        tokio::spawn(write_lines(receiver, events.filter(|_| !quiet), json, is_muted.clone()));
+        Self { messages, json, quiet, is_muted }
+    }
+
+    /// Prints nothing of what happens until [`unmute`](Self::unmute), only lines of [`print_line`](Self::print_line).
+    pub(super) fn mute(&self) {
+        self.is_muted.store(!self.json, Ordering::Relaxed);
+    }
+
+    /// Ends the effect of [`mute`](Self::mute), after all lines that were queued meanwhile.
+    pub(super) async fn unmute(&self) {
+        self.flush().await;
+        self.is_muted.store(false, Ordering::Relaxed);
+    }
+
+    fn is_silent(&self) -> bool {
+        self.quiet || self.is_muted.load(Ordering::Relaxed)
     }
 
     pub(super) fn print_greeting(
@@ -60,7 +78,7 @@ impl Terminal {
         let text = if self.json {
             serde_json::json!({"listening": format!("http://{address}")}).to_string()
         } else {
-            greeting_text(settings, address, endpoints)
+            Greeting { settings, address, endpoints }.text()
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -74,20 +92,20 @@ impl Terminal {
 
     /// Prints that admission control rejected a webhook.
     pub(super) fn print_rejected(&self, provider: &str, status: u16) {
-        if self.quiet {
+        if self.is_silent() {
             return;
         }
         let text = if self.json {
             serde_json::json!({"turned_away": {"provider": provider, "status": status}}).to_string()
         } else {
-            format!("{:<9} {provider:<17} {status}", "refused")
+            format!("{} {provider:<17} {status}", paint("refused  ", tone(status)))
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
 
     /// Prints the outcome of a webhook.
     pub(super) fn print_webhook(&self, record: &RequestLog, diagnosis: Option<&Diagnosis>) {
-        if self.quiet {
+        if self.is_silent() {
             return;
         }
         let text = if self.json {
@@ -115,7 +133,7 @@ impl Terminal {
         let has_nothing_new = result
             .as_ref()
             .is_ok_and(|summary| summary.is_already_recorded || summary.missed_events == Some(0));
-        if self.quiet || has_nothing_new {
+        if self.is_silent() || has_nothing_new {
             return;
         }
         let milliseconds = duration.as_secs_f64() * 1000.0;
@@ -141,7 +159,7 @@ impl Terminal {
             Err(error) if self.json => {
                 serde_json::json!({"not_recorded": {"batch": key, "error": error.to_string()}}).to_string()
             }
-            Err(error) => format!("{:<9} {key}  not recorded: {error}", "failed"),
+            Err(error) => format!("{} {key}  not recorded: {error}", paint("failed   ", Tone::Bad)),
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -163,7 +181,7 @@ impl Terminal {
         let text = if self.json {
             serde_json::json!({"not_polled": {"provider": provider, "error": error.to_string()}}).to_string()
         } else {
-            format!("{:<9} {provider:<17} poll failed: {error}", "failed")
+            format!("{} {provider:<17} poll failed: {error}", paint("failed   ", Tone::Bad))
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -188,7 +206,7 @@ impl Terminal {
 
     /// Prints the result of a delivery attempt.
     pub(super) fn print_attempt(&self, finished: &FinishedAttempt) {
-        if self.quiet {
+        if self.is_silent() {
             return;
         }
         let ((event, detail_type, subscriber), result) = (finished.labels(), finished.result());
@@ -206,9 +224,15 @@ impl Terminal {
             }})
             .to_string()
         } else {
-            let outcome = if result.is_success() { "delivered" } else { "failed" };
-            let detail = result.error_text().unwrap_or_else(|| status.unwrap_or_default().to_string());
-            format!("{outcome:<9} {subscriber}  {detail_type}  {event}  {detail} in {milliseconds:.1} ms")
+            let outcome = match result.is_success() {
+                true => paint("delivered", Tone::Good),
+                false => paint("failed   ", Tone::Bad),
+            };
+            let error = result.error_text().map_or_else(String::new, |error| format!("{error} "));
+            format!(
+                "{outcome} {subscriber:<17} {:<3}  {detail_type:<22}  {event:<36}  {error}in {milliseconds:.1} ms",
+                status.map(|status| status.to_string()).unwrap_or_default()
+            )
         };
         let _ = self.messages.try_send(TerminalMessage::Text(text));
     }
@@ -222,13 +246,20 @@ impl Terminal {
     }
 }
 
-async fn write_lines(mut messages: mpsc::Receiver<TerminalMessage>, mut events: EventReceiver, json: bool) {
+async fn write_lines(
+    mut messages: mpsc::Receiver<TerminalMessage>,
+    mut events: EventReceiver,
+    json: bool,
+    is_muted: Arc<AtomicBool>,
+) {
     while let Some(message) = messages.recv().await {
         // Events that were published so far are printed before `message`: an event is published before the outcome of its webhook
         // is queued.
         while let Some(Ok(event)) = events.as_mut().map(broadcast::Receiver::try_recv) {
             let event = strip_line_breaks_field(&event);
-            output::print_line(&if json { format!("{{\"event\":{event}}}") } else { event_text(&event) });
+            if !is_muted.load(Ordering::Relaxed) {
+                output::print_line(&if json { format!("{{\"event\":{event}}}") } else { event_text(&event) });
+            }
         }
         match message {
             TerminalMessage::Text(text) => output::print_line(&text),
@@ -241,8 +272,10 @@ async fn write_lines(mut messages: mpsc::Receiver<TerminalMessage>, mut events: 
 
 fn event_text(event: &str) -> String {
     match event.char_indices().nth(MAX_SHOWN_EVENT_CHARS) {
-        Some((index, _)) => format!("    {}... ({} bytes)", &event[..index], event.len()),
-        None => format!("    {event}"),
+        Some((index, _)) => {
+            paint(&format!("    {}... ({} bytes)", &event[..index], event.len()), Tone::Faint)
+        }
+        None => paint(&format!("    {event}"), Tone::Faint),
     }
 }
 
@@ -254,22 +287,34 @@ fn transmitted_secret(record: &RequestLog) -> Option<String> {
     Some(format!("    secret of {}: {}", record.provider.title, String::from_utf8_lossy(secret.expose())))
 }
 
+/// The colour of an answer to a webhook.
+fn tone(status: u16) -> Tone {
+    match status {
+        200..300 => Tone::Good,
+        500.. => Tone::Bad,
+        _ => Tone::Warning,
+    }
+}
+
 fn webhook_text(record: &RequestLog) -> String {
+    let status = record.response().status;
+    let outcome = paint(&format!("{:<9}", record.outcome.as_str()), tone(status));
+    // A refused webhook has no type.
+    let reason = record.outcome.reason();
+    let event_type = record.event_type.as_deref().or(reason).unwrap_or_default();
+    let delivery_id = record.delivery_id.as_deref().unwrap_or_default();
     let mut line =
-        format!("{:<9} {:<17} {}", record.outcome.as_str(), record.provider.name, record.response().status);
-    let facts = [
-        record.event_type.clone(),
-        record.delivery_id.clone(),
-        record.outcome.reason().map(str::to_owned),
-        record.outcome.error_message().map(|error| format!("({error})")),
-    ];
-    for fact in facts.into_iter().flatten() {
-        let _ = write!(line, "  {fact}");
+        format!("{outcome} {:<17} {status}  {event_type:<22}  {delivery_id:<36}", record.provider.name);
+    if let Some(reason) = reason.filter(|_| record.event_type.is_some()) {
+        let _ = write!(line, "  {reason}");
+    }
+    if let Some(error) = record.outcome.error_message() {
+        let _ = write!(line, "  ({error})");
     }
     if record.event_count > 1 {
         let _ = write!(line, "  {} events", record.event_count);
     }
-    let _ = write!(line, "  {} bytes in {:.1} ms", record.body_bytes, record.elapsed_ms());
+    let _ = write!(line, "  {:>6} bytes in {:.1} ms", record.body_bytes, record.elapsed_ms());
     line
 }
 
@@ -286,70 +331,4 @@ fn webhook_json(record: &RequestLog) -> String {
         "milliseconds": record.elapsed_ms(),
     }})
     .to_string()
-}
-
-fn greeting_text(settings: &ServeSettings, address: SocketAddr, endpoints: &WebhookEndpoints) -> String {
-    let mut text = format!("hookbridge listens on http://{address}\n\n");
-    let (with_development_secret, with_own_secret): (Vec<_>, Vec<_>) =
-        endpoints.iter().partition(|endpoint| endpoint.has_development_secret);
-    for endpoint in with_own_secret {
-        let name = endpoint.handler.provider.name;
-        let _ = writeln!(text, "  http://{address}/hooks/{name}  (your secret)");
-    }
-    let _ = writeln!(
-        text,
-        "  http://{address}/hooks/PROVIDER  (development secret; PROVIDER is a name from `hookbridge providers`)"
-    );
-    let recorded_events = match endpoints.event_file() {
-        Some(file) => {
-            let _ = writeln!(text, "\nEvents go to {}", file.display());
-            "all events"
-        }
-        None => {
-            let _ = writeln!(text, "\nEvents go to the bus {}, not to the log", settings.bus);
-            "their events"
-        }
-    };
-    let _ = writeln!(
-        text,
-        "Batches go to {}, and {recorded_events} to the log, {}",
-        settings.archive, settings.database
-    );
-    for provider in settings.polls.keys.keys().filter(|provider| **provider != GITHUB) {
-        let _ = writeln!(text, "{provider} is polled for missed events every minute");
-    }
-    for hook in &settings.polls.hooks {
-        let _ = writeln!(
-            text,
-            "GitHub is polled every minute for failed deliveries of {hook}, which are requested again"
-        );
-    }
-    let token = if settings.token.is_some() { "-H 'Authorization: Bearer ...' " } else { "" };
-    let _ = writeln!(text, "See them:    http://{address}/ in a browser");
-    let _ = writeln!(text, "Read them:   curl {token}'http://{address}/events?after=start&wait=20'");
-    let search = SEARCH_PATHS[0];
-    let _ = writeln!(text, "Search them: curl {token}'http://{address}{search}?from=2016-01-01T00:00'");
-    let database = match &settings.database {
-        DatabaseAddress::File(path) if *path == default_log_file() => String::new(),
-        DatabaseAddress::File(path) => format!(" --database {}", path.display()),
-        DatabaseAddress::Postgres(_) => " --database postgres://...".into(),
-    };
-    let _ = writeln!(text, "Deliver them: hookbridge subscriber create NAME --url https://...{database}");
-    let secrets = development_secrets::secrets_path(&settings.data);
-    let _ = writeln!(text, "Development secrets are in {}", secrets.display());
-    let program = std::env::args().next().unwrap_or_else(|| "hookbridge".into());
-    let github = with_development_secret.iter().find(|endpoint| endpoint.handler.provider.name == "github");
-    let development_endpoint = github.or(with_development_secret.first());
-    let name = development_endpoint.map_or("github", |endpoint| endpoint.handler.provider.name);
-    let _ = write!(text, "\nSend a first webhook from another terminal:\n\n  {program} send {name}");
-    if address != DEFAULT_LISTEN {
-        let _ = write!(text, " --to http://{address}/hooks/{name}");
-    }
-    if development_endpoint.is_none() {
-        text.push_str(" --secret ...");
-    } else if settings.data != default_data_folder() {
-        let _ = write!(text, " --secret-from {}", settings.data.display());
-    }
-    text.push_str("\n\nStop with Ctrl-C.\n");
-    text
 }

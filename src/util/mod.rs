@@ -5,4 +5,6 @@ pub mod files;
 pub mod http_client;
 pub mod names;
 pub mod output;
+#[cfg(feature = "command")]
+pub mod style;
 pub mod time;

@@ -1,12 +1,13 @@
 //! `hookbridge events`, `completions` and `man`.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::actors::server::{Server, hookbridge};
-use crate::actors::wait_until;
+use crate::actors::{run, wait_until};
 
 fn events(server: &Server, arguments: &[&str]) -> Command {
     let mut command = hookbridge();
@@ -75,11 +76,45 @@ fn an_error_of_events_says_what_to_do() {
 }
 
 #[test]
-fn completions_and_manual_pages_cover_every_subcommand() {
+fn bash_completes_subcommands_options_and_names() {
+    let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = lines(hookbridge().args(["completions", shell])).join("\n");
-        assert!(script.contains("rotate-secret") && script.contains("follow"), "{shell}");
+        assert!(script.contains("COMPLETE") && script.contains("hookbridge"), "{shell}: {script}");
     }
+    let script = lines(hookbridge().args(["completions", "bash"])).join("\n");
+    std::fs::write(folder.path().join("completions"), script).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_hookbridge")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let complete = |words: &[&str]| {
+        let commands = format!(
+            "source ./completions\nCOMP_WORDS=({}); COMP_CWORD={}; COMP_TYPE=9\n\
+             function=$(complete -p hookbridge | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n$function hookbridge \"${{COMP_WORDS[COMP_CWORD]}}\"\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len() - 1
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &commands]).current_dir(folder.path()).env("PATH", &path);
+        run(bash.env_remove("HOOKBRIDGE_DATABASE")).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete(&["hookbridge", "subscriber", "rot"]), ["rotate-secret"]);
+    assert_eq!(complete(&["hookbridge", "events", "--fol"]), ["--follow"]);
+    assert_eq!(complete(&["hookbridge", "send", "spark"]), ["sparkpost"]);
+    assert_eq!(complete(&["hookbridge", "verify", "gitl"]), ["gitlab"]);
+    assert_eq!(complete(&["hookbridge", "template", "event"]), ["event-log"]);
+    // Without a log there are no subscribers.
+    assert!(complete(&["hookbridge", "subscriber", "show", "cr"]).is_empty());
+    let server = Server::start_with(&["--allow-to", "127.0.0.1"]);
+    let create = json!({"name": "crm", "url": "https://127.0.0.1/"}).to_string();
+    assert_eq!(server.request("POST", "/subscribers", &[], create.as_bytes()).status, 201);
+    std::os::unix::fs::symlink(server.folder.path(), folder.path().join("hookbridge-data")).unwrap();
+    assert_eq!(complete(&["hookbridge", "subscriber", "show", "cr"]), ["crm"]);
+    assert_eq!(complete(&["hookbridge", "delivery", "list", "--subscriber", "c"]), ["crm"]);
+}
+
+#[test]
+fn manual_pages_cover_every_subcommand() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("man1");
     lines(hookbridge().arg("man").arg(&target));

@@ -61,7 +61,7 @@ async fn the_command_requests_failed_deliveries_again_and_waits_for_the_results(
         succeeded && shown.ends_with("5 failed deliveries found, none requested (--dry-run)\n"),
         "{shown}"
     );
-    assert!(shown.contains("  failed-0  issues.opened  0 failed to connect to host\n"), "{shown}");
+    assert!(shown.contains("  failed-0    issues.opened  0 failed to connect to host\n"), "{shown}");
     assert!(api.requested_guids().is_empty());
 
     let (shown, messages, succeeded) = redeliver(&api, &REPOSITORY).await;

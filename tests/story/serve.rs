@@ -22,18 +22,29 @@ const BODY: &[u8] = br#"{"zen":"Keep it logically awesome."}"#;
 fn the_demo_shows_webhooks_of_several_providers_and_a_forged_one() {
     let server = Server::start_with(&["--demo"]);
     for title in DEMO_PROVIDERS {
-        server.wait_for_line(&format!("demo: a webhook, signed as {title} signs"));
-        if title == "SparkPost" {
-            server.wait_for_line("answered 200 Batch stored");
-        } else {
-            server.wait_for_line("answered 202 Message forwarded to Amazon EventBridge");
-        }
+        let line = server.wait_for_line(&format!("  {title} "));
+        let answer = match title {
+            "SparkPost" => "200 Batch stored",
+            _ => "202 Message forwarded to Amazon EventBridge",
+        };
+        assert!(line.ends_with(answer), "{line}");
     }
-    server.wait_for_line("demo: a forged ");
-    server.wait_for_line("wrong-signature");
-    server.wait_for_line("answered 401 Invalid Signature");
+    let line = server.wait_for_line("forged: a guessed secret");
+    assert!(line.ends_with("401 Invalid Signature"), "{line}");
     server.wait_for_line("demo: done");
     assert_eq!(server.events().len(), DEMO_EVENTS);
+    let recorded = server.get("/events?after=start", &[]).1["data"].as_array().unwrap().len();
+    assert_eq!(recorded, DEMO_EVENTS + 1, "the events are in the log when the demo ends, SparkPost's too");
+    // From then on, each webhook is printed.
+    server.wait_for_line("The server keeps running");
+    server.push(2);
+    let line = server.wait_for_line("delivery-2");
+    assert!(line.contains("\"detail-type\":\"push\""), "{line}");
+    let line = server.wait_for_line("delivery-2");
+    assert!(
+        line.starts_with("published github            202  push                    delivery-2"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -67,8 +78,9 @@ fn without_configuration_the_demo_leads_to_a_first_webhook() {
         .unwrap();
     let mut lines = std::io::BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
     let first = lines.next().unwrap();
-    let command = lines.find(|line| line.contains(" send github --to ")).unwrap();
     lines.find(|line| line.starts_with("demo: done")).unwrap();
+    let command = lines.find(|line| line.contains(" send github --to ")).unwrap();
+    let command = command.trim().strip_prefix("Send another").unwrap();
     assert!(first.starts_with("hookbridge listens on http://127.0.0.1:"), "{first}");
     // Runs the command that the demo prints.
     let words: Vec<&str> = command.split_whitespace().skip(1).collect();

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::events_client::{EVENTS_PER_PAGE, EventsClient, EventsError, LogSelection, Page, WAIT_SECONDS};
 use super::subscriber::escape_control_characters;
+use crate::cli::completions;
 use crate::providers::{self, Provider, UrlError};
 use crate::secrets::Secret;
 use crate::serve::config::default_data_folder;
@@ -46,7 +47,7 @@ pub struct Listen {
     after: String,
     /// Send what this provider would have sent, signed with --secret, instead of EventBridge's envelope; forwards only events of this
     /// provider
-    #[arg(long, value_name = "PROVIDER", value_parser = providers::find_provider)]
+    #[arg(long, value_name = "PROVIDER", value_parser = providers::find_provider, add = completions::provider_names())]
     sign_as: Option<&'static Provider>,
     /// With --sign-as: the local program's secret of the provider; set it in the environment to hide it from the list of processes
     /// [default: the development secret of `hookbridge serve`]

@@ -5,6 +5,8 @@ mod page;
 
 use clap::Args;
 
+use crate::cli::completions;
+use crate::cli::table::Table;
 use crate::providers::{self, PROVIDERS, Provider};
 use crate::util::output;
 
@@ -12,7 +14,7 @@ use crate::util::output;
 #[derive(Args)]
 pub struct Providers {
     /// Provider to describe, as a page of Markdown.
-    #[arg(value_parser = providers::find_provider, value_name = "PROVIDER")]
+    #[arg(value_parser = providers::find_provider, add = completions::provider_names(), value_name = "PROVIDER")]
     provider: Option<&'static Provider>,
     /// Print only the names.
     #[arg(long, conflicts_with_all = ["provider", "json", "markdown"])]
@@ -41,20 +43,19 @@ impl Providers {
                 }
             }
             (None, false) => {
-                let width = PROVIDERS.iter().map(|provider| provider.name.len()).max().unwrap_or_default();
+                let mut table = Table::new(["PROVIDER", "FEATURES", "SIGNATURE"]);
                 for provider in PROVIDERS {
-                    let signature = description::summarize_signature(&provider.signature_scheme);
-                    let marks = [
+                    let features = [
                         (!provider.handshakes.is_empty()).then_some("handshake"),
                         provider.split.map(|_| "several events"),
                         provider.sends_batches().then_some("batches"),
                         provider.polling.as_ref().map(|_| "poller"),
                     ];
-                    let marks: Vec<&str> = marks.into_iter().flatten().collect();
-                    let marks =
-                        if marks.is_empty() { String::new() } else { format!("  ({})", marks.join(", ")) };
-                    output::print_line(&format!("{:<width$}  {signature}{marks}", provider.name));
+                    let features: Vec<&str> = features.into_iter().flatten().collect();
+                    let signature = description::summarize_signature(&provider.signature_scheme);
+                    table.add_row([provider.name.to_owned(), features.join(", "), signature.to_string()]);
                 }
+                table.print();
             }
         }
     }
