@@ -188,8 +188,15 @@ async fn copy(pool: &PgPool, recorder_rate: f64) {
 
 async fn get(api: &Api, path: &str, query: &str) -> Vec<u8> {
     let (method, headers) = (http::Method::GET, http::HeaderMap::new());
-    let request =
-        ApiRequest { method: &method, path, query, headers: &headers, body: b"", max_wait: Duration::ZERO };
+    let request = ApiRequest {
+        method: &method,
+        path,
+        query,
+        headers: &headers,
+        body: b"",
+        max_wait: Duration::ZERO,
+        needs_event_urns: false,
+    };
     let response = api.handle(request, &AuthenticatedToken::all_sources()).await;
     assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
     response.body

@@ -44,6 +44,7 @@ fn get(path: &str, query: &str) -> (u16, Vec<u8>) {
         headers: &headers,
         body: b"",
         max_wait: Duration::ZERO,
+        needs_event_urns: false,
     };
     let response = runtime.block_on(async {
         let token = api.authenticate(&headers, path, false).await.ok().unwrap();

@@ -120,6 +120,7 @@ impl ApiFunction {
             query: &query,
             headers: &http_request.headers,
             body: &body,
+            needs_event_urns: false,
             max_wait: deadline.saturating_duration_since(Instant::now()).saturating_sub(LOG_READ_MARGIN),
         };
         if self.streams(http_request.payload_format) && is_stream_request(&request) {

@@ -77,6 +77,8 @@ pub struct ApiRequest<'a> {
     pub body: &'a [u8],
     /// The longest time for which a long poll may wait.
     pub max_wait: Duration,
+    /// Whether the response of a page needs [`ApiResponse::event_urns`].
+    pub needs_event_urns: bool,
 }
 
 impl<'a> ApiRequest<'a> {

@@ -19,6 +19,8 @@ pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: Vec<(HeaderName, String)>,
     pub body: Vec<u8>,
+    /// The first resource of each event of a page, if the request needs them.
+    pub event_urns: Vec<String>,
     etag: EtagSource,
 }
 
@@ -43,12 +45,18 @@ impl ApiResponse {
             // The response contains personal data: only the client may store it, and must revalidate it before each use.
             (header::CACHE_CONTROL, "private, no-cache".to_owned()),
         ];
-        Self { status, headers, body: body.into(), etag: EtagSource::Body }
+        Self { status, headers, body: body.into(), event_urns: Vec::new(), etag: EtagSource::Body }
     }
 
     /// Builds a response with these headers, which is the same for every client.
     pub(super) fn with_headers(headers: Vec<(HeaderName, String)>, body: impl Into<Vec<u8>>) -> Self {
-        Self { status: StatusCode::OK, headers, body: body.into(), etag: EtagSource::None }
+        Self {
+            status: StatusCode::OK,
+            headers,
+            body: body.into(),
+            event_urns: Vec::new(),
+            etag: EtagSource::None,
+        }
     }
 
     /// Builds a JSON response that no cache may store, because it describes subscribers or deliveries and may contain a new
@@ -63,11 +71,17 @@ impl ApiResponse {
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (header::CACHE_CONTROL, "no-store".to_owned()),
         ];
-        Self { status, headers, body: format!("{json}\n").into_bytes(), etag: EtagSource::None }
+        Self {
+            status,
+            headers,
+            body: format!("{json}\n").into_bytes(),
+            event_urns: Vec::new(),
+            etag: EtagSource::None,
+        }
     }
 
     pub(super) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), etag: EtagSource::Body }
+        Self { status, headers: Vec::new(), body: Vec::new(), event_urns: Vec::new(), etag: EtagSource::Body }
     }
 
     /// Sets the `ETag` to a hash of `parts`. Two responses with the same parts must have the same body.

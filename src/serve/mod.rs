@@ -15,6 +15,7 @@ pub mod http;
 mod metrics;
 mod reporter;
 mod runtime;
+mod spans;
 mod terminal;
 pub mod test_webhook;
 
@@ -42,6 +43,7 @@ use health::Health;
 use http::server_api::ServerResources;
 use http::{api, listener, operations, webhooks};
 use reporter::Reporter;
+use spans::{Spans, SpansError};
 use terminal::Terminal;
 
 pub use runtime::build_runtime;
@@ -66,6 +68,8 @@ pub enum ServeError {
     #[error(transparent)]
     Bus(#[from] OpenBusError),
     #[error(transparent)]
+    Spans(#[from] SpansError),
+    #[error(transparent)]
     Secrets(#[from] DevelopmentSecretsError),
 }
 
@@ -84,6 +88,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let (batch_sender, new_batches) = mpsc::unbounded_channel();
     let archive = endpoints::open_archive(&settings).await?;
     let notifying_archive = Archive::Notifying(Box::new(archive.clone()), batch_sender);
+    let spans = Spans::from_environment()?;
     let endpoints = WebhookEndpoints::open(&settings, &notifying_archive).await?;
     let pollers = poll::create_pollers(&settings, &notifying_archive)?;
     let redeliverers = poll::create_redeliverers(&settings)?;
@@ -94,7 +99,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let (worker, subscriber_service) = deliver::create_worker(&settings, db, endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe_to_events());
     terminal.print_greeting(&settings, address, &endpoints);
-    let reporter = Reporter::new(terminal.clone());
+    let reporter = Reporter::new(terminal.clone(), spans);
     let recorder = Recorder { archive, log: log.clone(), bus: None };
     let recorder_task = tokio::spawn(record::run(recorder, new_batches, reporter.clone(), shutdown.clone()));
     let delivery_task = tokio::spawn(deliver::run(worker, log.clone(), reporter.clone(), shutdown.clone()));
@@ -133,5 +138,8 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
         let _ = tail_task.await;
     }
     terminal.flush().await;
+    if let Some(spans) = &reporter.spans {
+        spans.shut_down().await;
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where the parts of `serve` report what happens: to the terminal, to the recent activity and to the metrics.
+//! Where the parts of `serve` report what happens: to the terminal, to the recent activity, to the metrics and to the spans.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::activity::Activity;
 use super::metrics::Metrics;
+use super::spans::Spans;
 use super::terminal::Terminal;
 use crate::bridge::RequestLog;
 use crate::delivery::FinishedAttempt;
@@ -18,6 +19,8 @@ pub(super) struct Reporter {
     pub(super) terminal: Terminal,
     pub(super) activity: Arc<Activity>,
     pub(super) metrics: Arc<Metrics>,
+    /// `None` if spans are not exported.
+    pub(super) spans: Option<Arc<Spans>>,
     /// The number of bytes at the start of the local bus file that are in the log.
     recorded_length: Arc<AtomicU64>,
 }
@@ -33,14 +36,17 @@ pub(super) fn poll_part(polled: &str) -> String {
 }
 
 impl Reporter {
-    pub(super) fn new(terminal: Terminal) -> Self {
+    pub(super) fn new(terminal: Terminal, spans: Option<Spans>) -> Self {
         let (activity, metrics) = (Arc::new(Activity::new()), Arc::new(Metrics::new()));
-        Self { terminal, activity, metrics, recorded_length: Arc::default() }
+        Self { terminal, activity, metrics, spans: spans.map(Arc::new), recorded_length: Arc::default() }
     }
 
     pub(super) fn webhook(&self, log: &RequestLog, diagnosis: Option<&Diagnosis>) {
         self.metrics.count_webhook(log.provider.name, log.outcome.as_str(), Some(log.elapsed));
         self.activity.record_webhook(log, diagnosis);
+        if let Some(spans) = &self.spans {
+            spans.webhook(log);
+        }
         self.terminal.print_webhook(log, diagnosis);
     }
 
@@ -92,6 +98,9 @@ impl Reporter {
         let result = finished.result();
         let is_last = result.is_success() || finished.is_given_up();
         self.metrics.count_attempt(result.is_success(), is_last, result.duration);
+        if let Some(spans) = &self.spans {
+            spans.attempt(finished);
+        }
         self.terminal.print_attempt(finished);
     }
 

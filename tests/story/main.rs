@@ -54,6 +54,7 @@ mod server_api;
 mod several_events;
 mod several_providers;
 mod soak;
+mod spans;
 mod spill_queue;
 mod status_table;
 mod streaming_function;

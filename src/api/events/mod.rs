@@ -106,8 +106,12 @@ pub(super) fn page_response(
         }
         Format::CloudEvents => body.push(b']'),
     }
-    let response = ApiResponse::new(format.page_media_type(), StatusCode::OK, body)
+    let mut response = ApiResponse::new(format.page_media_type(), StatusCode::OK, body)
         .with_header(CURSOR_HEADER, &next_cursor);
+    if request.needs_event_urns {
+        let urns = page.events.iter().filter_map(|positioned| positioned.event.resources.first().cloned());
+        response.event_urns = urns.collect();
+    }
     // Recorded events never change, so the positions, the first and last event ids and the query identify the page.
     let range = format!("{format:?} {} {} {}", page.start_position, page.next_position, page.has_more);
     let event_id = |positioned: Option<&PositionedEvent>| {

@@ -86,6 +86,16 @@ impl FinishedAttempt {
     pub fn result(&self) -> &AttemptResult {
         &self.result
     }
+
+    /// The event in the form that EventBridge's targets receive.
+    pub fn event_json(&self) -> &str {
+        &self.delivery.event.json
+    }
+
+    /// The number of attempts before this one.
+    pub fn previous_attempts(&self) -> i64 {
+        self.delivery.attempts
+    }
 }
 
 impl<B: Bus> DeliveryWorker<B> {

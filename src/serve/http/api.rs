@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -24,11 +24,14 @@ use crate::delivery::SubscriberService;
 use crate::log::EventLog;
 use crate::serve::config::ServeSettings;
 use crate::serve::metrics::Metrics;
+use crate::serve::reporter::Reporter;
+use crate::serve::spans::Spans;
 
 struct ApiState {
     api: Api,
     policy: AccessPolicy,
     metrics: Arc<Metrics>,
+    spans: Option<Arc<Spans>>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -39,13 +42,14 @@ pub(in crate::serve) fn router(
     server: ServerResources,
     shutdown: watch::Receiver<bool>,
 ) -> Router {
-    let metrics = server.health.reporter.metrics.clone();
+    let Reporter { metrics, spans, .. } = server.health.reporter.clone();
     let api = Api::new(build_authenticator(settings));
     let guard = service.client.guard().clone();
     let api = api.with_replays(log.clone(), server.health.bus.clone(), guard);
     let api = api.with_log(log).with_subscribers(service).with_group(server);
     let paths = api.paths();
-    let state = Arc::new(ApiState { api, policy: AccessPolicy::from_settings(settings), metrics, shutdown });
+    let state =
+        Arc::new(ApiState { api, policy: AccessPolicy::from_settings(settings), metrics, spans, shutdown });
     let mut router = Router::new();
     for path in paths {
         for suffix in ["", "/", "/{*rest}"] {
@@ -69,7 +73,8 @@ async fn handle(State(state): State<Arc<ApiState>>, request: axum::extract::Requ
         Ok(body) => body,
         Err(response) => return response,
     };
-    let request = api_request(&parts, &body, Duration::ZERO);
+    let needs_event_urns = state.spans.is_some();
+    let request = api_request(&parts, &body, Duration::ZERO, needs_event_urns);
     if is_stream_request(&request) {
         return match state.api.open_stream(request, &token).await {
             Ok((first_chunk, events)) => stream_response(first_chunk, events, state.shutdown.clone()),
@@ -77,19 +82,39 @@ async fn handle(State(state): State<Arc<ApiState>>, request: axum::extract::Requ
         };
     }
     let mut shutdown = state.shutdown.clone();
+    let started = Instant::now();
     let _long_poll = state.metrics.open_long_poll(request.query);
     let response = tokio::select! {
-        response = state.api.handle(api_request(&parts, &body, MAX_WAIT), &token) => Some(response),
+        response = state.api.handle(api_request(&parts, &body, MAX_WAIT, needs_event_urns), &token) => Some(response),
         // At shutdown, a GET that waits for events is cancelled, and handled again without waiting.
         _ = shutdown.wait_for(|is_requested| *is_requested), if parts.method == Method::GET => None,
     };
-    into_axum_response(match response {
+    let response = match response {
         Some(response) => response,
         None => state.api.handle(request, &token).await,
-    })
+    };
+    if let (Some(spans), Some(route)) = (&state.spans, page_route(&parts)) {
+        spans.page(route, response.status.as_u16(), started.elapsed(), &response.event_urns);
+    }
+    into_axum_response(response)
 }
 
-fn api_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> ApiRequest<'a> {
+/// The route of a request for a page of events; `None` for another request.
+fn page_route(parts: &Parts) -> Option<&'static str> {
+    let segments: Vec<_> = parts.uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    match (&parts.method, &segments[..]) {
+        (&Method::GET, ["events"]) => Some("/events"),
+        (&Method::GET, ["consumers", _, "events"]) => Some("/consumers/{name}/events"),
+        _ => None,
+    }
+}
+
+fn api_request<'a>(
+    parts: &'a Parts,
+    body: &'a [u8],
+    max_wait: Duration,
+    needs_event_urns: bool,
+) -> ApiRequest<'a> {
     ApiRequest {
         method: &parts.method,
         path: parts.uri.path(),
@@ -97,6 +122,7 @@ fn api_request<'a>(parts: &'a Parts, body: &'a [u8], max_wait: Duration) -> ApiR
         headers: &parts.headers,
         body,
         max_wait,
+        needs_event_urns,
     }
 }
 
