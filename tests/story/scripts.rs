@@ -218,3 +218,23 @@ async fn deploy_creates_the_dispatcher_stack() {
     .await
     .unwrap();
 }
+
+#[test]
+#[ignore = "needs Python: run scripts/test"]
+fn the_recording_shows_the_demo_and_a_webhook_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("demo.svg");
+    let mut command = Command::new(checkout().join("scripts/record-demo"));
+    command.arg(env!("CARGO_BIN_EXE_hookbridge")).arg(&file).env("HOOKBRIDGE_LISTEN", "127.0.0.1:0");
+    run(command.env_remove("HOOKBRIDGE_DATA"));
+    let picture = std::fs::read_to_string(&file).unwrap();
+    let committed = std::fs::read_to_string(checkout().join("docs/images/demo.svg")).unwrap();
+    for picture in [picture, committed] {
+        assert_eq!(picture.matches("202 Message forwarded to Amazon EventBridge").count(), 6, "{picture}");
+        assert!(
+            picture.contains("401 Invalid Signature") && picture.contains("charge.succeeded"),
+            "{picture}"
+        );
+        assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    }
+}
