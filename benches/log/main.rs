@@ -1,10 +1,11 @@
 //! Measures the speed of recording and reading, as ratios within one run on one machine: the recorder against PostgreSQL's
 //! server-side COPY of the same rows into a table with the same key; a log with many rows against the log with one million; the
-//! search against hand-written SQL.
+//! search against hand-written SQL; and the log in a SQLite file against PostgreSQL.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 #![allow(clippy::cast_precision_loss, reason = "rates need no more digits")]
 
+mod embedded;
 mod generator;
 mod pages;
 
@@ -46,6 +47,7 @@ async fn main() {
     load(&log, &mut generator, 1_000_000 / BATCH_SIZE).await;
     let base_rate = best_rate(&log, &mut generator).await;
     println!("at 1 million rows: {base_rate:.0} events/s");
+    embedded::compare(base_rate, rows).await;
     copy(&pool, base_rate).await;
     positions_cost(&log, &pool, &mut generator).await;
     sqlx::raw_sql("vacuum analyze hookbridge.events").execute(&pool).await.unwrap();

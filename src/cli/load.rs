@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::archive::{Archive, ArchiveUrl, FolderArchive, S3Archive};
 use crate::aws;
 use crate::bus::EventBridge;
+use crate::cli::maintain::upgrade;
 use crate::cli::progress::Progress;
 use crate::db::{Database, DatabaseAddress, DatabaseError, DatabaseUrlError};
 use crate::log::EventLog;
@@ -103,6 +104,7 @@ impl Load {
         let log_error = |error| LoadError::Log { log: address.to_string(), error };
         let connections = u32::try_from(CONCURRENT_BATCHES).unwrap_or(u32::MAX);
         let log = EventLog::new(Database::open(&address, connections).await.map_err(log_error)?);
+        upgrade(&log).await.map_err(log_error)?;
         let archive = match &self.archive {
             ArchiveUrl::Folder(folder) => Archive::Folder(FolderArchive::new(folder.clone())),
             ArchiveUrl::S3 { bucket, prefix } => {

@@ -1,12 +1,13 @@
 //! `hookbridge log maintain`: creates upcoming partitions and applies retention.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use clap::builder::FalseyValueParser;
 use jiff::SignedDuration;
 
 use crate::cli::progress::Progress;
-use crate::db::{Database, OpenDatabaseError};
+use crate::db::{Database, DatabaseError, OpenDatabaseError};
 use crate::log::{EventLog, MaintenanceReport, RetentionPolicy};
 use crate::serve::config::default_log_file;
 use crate::util::output;
@@ -30,6 +31,17 @@ pub struct Maintain {
     json: bool,
 }
 
+/// Finishes the upgrade of a database of an earlier version, and reports its progress.
+pub(super) async fn upgrade(log: &EventLog) -> Result<(), DatabaseError> {
+    let progress = Mutex::new(Progress::start(None));
+    let report = |events: usize| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress
+            .update(events as u64, || format!("upgrading the log: the keys of {events} events are written"));
+    };
+    log.finish_upgrade(report).await
+}
+
 impl Maintain {
     /// Maintains the log and prints the result.
     ///
@@ -38,6 +50,7 @@ impl Maintain {
     pub async fn run(self) -> Result<(), OpenDatabaseError> {
         let (db, log_error) = Database::open_existing(&self.database, 1).await?;
         let log = EventLog::new(db);
+        upgrade(&log).await.map_err(&log_error)?;
         let mut policy = RetentionPolicy { max_bytes: self.keep_bytes, ..RetentionPolicy::default() };
         if let Some(days) = self.keep {
             policy = policy.with_max_age(SignedDuration::from_hours(24 * i64::from(days)));

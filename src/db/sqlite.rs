@@ -16,7 +16,7 @@ use super::statement::ColumnValues;
 use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
 use crate::util::files::create_private_folder;
 
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),
     (2, "order", include_str!("../../migrations/sqlite/0002_order.sql")),
     (3, "consumers", include_str!("../../migrations/sqlite/0003_consumers.sql")),
@@ -26,6 +26,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "subscriber versions", include_str!("../../migrations/sqlite/0007_subscriber_versions.sql")),
     (8, "queue leases", include_str!("../../migrations/sqlite/0008_queue_leases.sql")),
     (9, "repeated requests", include_str!("../../migrations/sqlite/0009_repeated_requests.sql")),
+    (10, "key runs", include_str!("../../migrations/sqlite/0010_key_runs.sql")),
 ];
 
 /// An open SQLite file.

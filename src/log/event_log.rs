@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use super::append_watch::AppendWatch;
 use super::page::{self, RangeRead};
 use super::postgres::PostgresLog;
-use super::sql::{self, LogDialect, SqlBuilder};
+use super::sql::{self, Candidates, LogDialect, SqlBuilder};
 #[cfg(feature = "command")]
 use super::sqlite::SqliteLog;
 use super::{
     Bounds, COLUMNS, CursorSigningKey, EventBatch, EventFilter, EventKey, MaintenanceReport, PageLimit,
-    PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, StoredEvent,
+    PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, SortOrder, StoredEvent,
 };
 use crate::db::{Database, DatabaseError, InputRows, Pool, ReadLimits, Row, SqlDialect, Week};
 
@@ -33,6 +33,9 @@ pub(super) struct LogState {
     /// The weeks whose partition is known to exist in PostgreSQL.
     pub(super) known_weeks: Mutex<HashSet<Week>>,
     pub(super) append_watch: AppendWatch,
+    /// The number of events in SQLite since the last run of keys, or a smaller one; `None` before a batch is recorded.
+    #[cfg(feature = "command")]
+    pub(super) events_without_keys: Mutex<Option<i64>>,
 }
 
 /// Runs an operation that each database implements: `$log` is a `PostgresLog` or a `SqliteLog`.
@@ -125,13 +128,57 @@ impl EventLog {
         search: &Search,
         page: &PageRequest,
     ) -> Result<Vec<StoredEvent>, DatabaseError> {
-        let query = sql::search_query(LogDialect::of(&self.db), search, page);
-        self.fetch_with_limits(query, is_selective(search)).await?.iter().map(StoredEvent::from_row).collect()
+        self.search_rows(search, page, is_selective(search))
+            .await?
+            .iter()
+            .map(StoredEvent::from_row)
+            .collect()
+    }
+
+    async fn search_rows(
+        &self,
+        search: &Search,
+        page: &PageRequest,
+        avoids_table_scans: bool,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let candidates = self.find_candidates(search).await?;
+        let query = sql::search_query(LogDialect::of(&self.db), search, candidates.as_ref(), page);
+        self.fetch_with_limits(query, avoids_table_scans).await
+    }
+
+    /// Makes the events of a database of an earlier version findable by their keys, where that is not done when they are recorded.
+    /// May be interrupted, and continues where it was. Calls `report` with the number of events that are done.
+    #[cfg(feature = "command")]
+    pub async fn finish_upgrade(&self, report: impl Fn(usize) + Sync) -> Result<(), DatabaseError> {
+        let (state, report) = (&*self.state, &report);
+        self.db
+            .with_pool(|pool| async move {
+                match pool {
+                    Pool::Postgres(_) => Ok(()),
+                    Pool::Sqlite(file) => SqliteLog { file, state }.write_missing_runs(report).await,
+                }
+            })
+            .await
+    }
+
+    /// Finds where the events that match a search may be; `None` if the search needs no such help, as in PostgreSQL.
+    async fn find_candidates(&self, search: &Search) -> Result<Option<Candidates>, DatabaseError> {
+        let find = |pool| async move {
+            match pool {
+                Pool::Postgres(_) => Ok(None),
+                #[cfg(feature = "command")]
+                Pool::Sqlite(file) => SqliteLog { file, state: &self.state }.find_candidates(search).await,
+            }
+        };
+        // A function, which has no SQLite, uses no search.
+        let _ = search;
+        self.db.with_pool(find).await
     }
 
     /// Counts the events that match a search.
     pub async fn count(&self, search: &Search) -> Result<u64, DatabaseError> {
-        let query = sql::count_query(LogDialect::of(&self.db), search);
+        let candidates = self.find_candidates(search).await?;
+        let query = sql::count_query(LogDialect::of(&self.db), search, candidates.as_ref());
         let rows = self.fetch_with_limits(query, is_selective(search)).await?;
         let count: i64 = rows.first().map_or(Ok(0), |row| row.get("events"))?;
         Ok(count.try_into().unwrap_or_default())
@@ -218,11 +265,15 @@ impl EventLog {
         id: &str,
         sources: &[String],
     ) -> Result<Option<StoredEvent>, DatabaseError> {
-        let mut query = sql::select_events(LogDialect::of(&self.db));
-        query.push(" and id = ").push_bind(id);
-        query.push_in_list("source", sources);
-        query.push(" order by time desc limit 1");
-        self.fetch_with_limits(query, true).await?.first().map(StoredEvent::from_row).transpose()
+        let search = Search {
+            from: Timestamp::MIN,
+            to: Timestamp::MAX,
+            ids: vec![id.to_owned()],
+            sources: sources.to_vec(),
+            ..Search::default()
+        };
+        let newest = PageRequest { order: SortOrder::NewestFirst, after: None, offset: 0, limit: 1 };
+        self.search_rows(&search, &newest, true).await?.first().map(StoredEvent::from_row).transpose()
     }
 
     async fn fetch_with_limits(

@@ -76,7 +76,7 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
-    /// Reads an event from a row that a query of [`super::sql::select_events`] returned.
+    /// Reads an event from a row that a query of [`super::sql::search_query`] returned.
     pub(super) fn from_row(row: &Row) -> Result<Self, DatabaseError> {
         Ok(Self {
             key: EventKey { time: row.get("micros")?, id: row.get("id")? },

@@ -122,19 +122,42 @@ impl SqlBuilder {
     }
 }
 
-/// Begins a query for events, with the columns that [`super::StoredEvent::from_row`] reads. The caller appends conditions, each
-/// of which begins with ` and `.
-pub(super) fn select_events(dialect: LogDialect) -> SqlBuilder {
-    SqlBuilder::new(format!(
-        "select {} as micros, id, source, type, account, region, resources, detail from {}events where true",
-        dialect.micros_of("time"),
-        dialect.schema
-    ))
+/// Where the events that match a search may be, if that is known: only in SQLite.
+pub(super) struct Candidates {
+    /// The batch and the place of events, of which some may not match.
+    pub(super) places: Vec<(i64, i64)>,
+    /// Events of later batches may match, too.
+    pub(super) last_batch: i64,
+}
+
+/// Appends ` from ... where true` for the events of a search. The caller appends conditions, each of which begins with ` and `.
+fn push_from(dialect: LogDialect, query: &mut SqlBuilder, candidates: Option<&Candidates>) {
+    let Some(Candidates { places, last_batch }) = candidates else {
+        query.push(&format!(" from {}events where true", dialect.schema));
+        return;
+    };
+    query.push(" from (select value ->> 0 as found_batch, value ->> 1 as found_place from json_each(");
+    let places: Vec<_> = places.iter().map(|(batch, place)| serde_json::json!([batch, place])).collect();
+    query.push_bind(&serde_json::Value::from(places).to_string());
+    query.push(&format!(
+        ") union select batch, place from events where batch > {last_batch})
+         cross join events indexed by events_order on batch = found_batch and place = found_place where true"
+    ));
 }
 
 /// Builds the query for one page of a search.
-pub(super) fn search_query(dialect: LogDialect, search: &Search, page: &PageRequest) -> SqlBuilder {
-    let mut query = select_events(dialect);
+pub(super) fn search_query(
+    dialect: LogDialect,
+    search: &Search,
+    candidates: Option<&Candidates>,
+    page: &PageRequest,
+) -> SqlBuilder {
+    // The columns are those that `StoredEvent::from_row` reads.
+    let mut query = SqlBuilder::new(format!(
+        "select {} as micros, id, source, type, account, region, resources, detail",
+        dialect.micros_of("time")
+    ));
+    push_from(dialect, &mut query, candidates);
     push_conditions(dialect, &mut query, search);
     let (comparison, direction) = match page.order {
         SortOrder::NewestFirst => ("<", "desc"),
@@ -152,9 +175,13 @@ pub(super) fn search_query(dialect: LogDialect, search: &Search, page: &PageRequ
 }
 
 /// Builds the query that counts the events that match a search.
-pub(super) fn count_query(dialect: LogDialect, search: &Search) -> SqlBuilder {
-    let mut query =
-        SqlBuilder::new(format!("select count(*) as events from {}events where true", dialect.schema));
+pub(super) fn count_query(
+    dialect: LogDialect,
+    search: &Search,
+    candidates: Option<&Candidates>,
+) -> SqlBuilder {
+    let mut query = SqlBuilder::new("select count(*) as events".into());
+    push_from(dialect, &mut query, candidates);
     push_conditions(dialect, &mut query, search);
     query
 }

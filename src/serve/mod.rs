@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tracing::info;
 
 use crate::archive::Archive;
 use crate::bus::OpenBusError;
@@ -96,6 +97,9 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let db = Database::open(&settings.database, MAX_DATABASE_CONNECTIONS).await.map_err(log_error)?;
     let log = EventLog::new(db.clone());
     log.listen_for_appends().await.map_err(log_error)?;
+    // The terminal has not started yet, and an upgrade of a large log takes a minute.
+    let report = |events| info!("upgrading the log: the keys of {events} events are written");
+    log.finish_upgrade(report).await.map_err(log_error)?;
     let (worker, subscriber_service) = deliver::create_worker(&settings, db, endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe_to_events());
     terminal.print_greeting(&settings, address, &endpoints);

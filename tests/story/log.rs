@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::pin::pin;
 
 use hookbridge::log::{
-    COLUMNS, EventBatch, EventKey, EventLog, PageRequest, RecordOutcome, RetentionPolicy, Search,
+    COLUMNS, EventBatch, EventKey, EventLog, NewEvent, PageRequest, RecordOutcome, RetentionPolicy, Search,
     SearchColumns, SortOrder,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +23,7 @@ for_each_database! {
     an_interrupted_recorder_records_all_or_nothing
     every_value_round_trips
     every_filter_finds_its_events
+    an_event_among_many_is_found_by_each_of_its_keys
     pages_have_no_gap_and_no_repeat
     expired_events_are_deleted
     recorded_batches_are_recognised
@@ -159,6 +160,83 @@ async fn every_value_round_trips(log: EventLog) {
     assert_eq!(found.resources, ["urn:a", "{\"b\",NULL}", ""]);
     assert_eq!(found.detail, "{\n \"a\" : \"\\u0000\\ud83d\", \"n\": 1.50e0 }");
     assert_eq!(events.len(), 3);
+}
+
+/// An event of a message to one of a thousand recipients.
+pub fn message_event(number: usize, time: Timestamp) -> NewEvent<'static> {
+    let mut event = new_event(&format!("many-{number}"), time);
+    event.search_columns = SearchColumns::from_fields(|name| match name {
+        "rcpt_to" => Some(Cow::Owned(format!("User{}@example.com", number % 1000))),
+        "message_id" => Some(Cow::Owned(format!("message-{}", number / 2))),
+        _ => None,
+    });
+    event
+}
+
+/// Checks that those of the first `count` message events that an id, a recipient or a message id has are found.
+pub async fn assert_found_by_keys(log: &EventLog, count: usize) {
+    let column = |name: &str| COLUMNS.iter().position(|column| column.name == name).unwrap();
+    let (recipient, message) = (column("rcpt_to"), column("message_id"));
+    let find = async |search: Search| {
+        let found = log.search(&search, &page(SortOrder::OldestFirst, 1000)).await.unwrap();
+        assert_eq!(log.count(&search).await.unwrap(), found.len() as u64);
+        let mut numbers: Vec<usize> =
+            ids(&found).iter().map(|id| id.strip_prefix("many-").unwrap().parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let by =
+        |column: usize, value: String| Search { columns: vec![(column, vec![value])], ..unlimited_search() };
+    for number in [0, 1, 16_383, 16_384, count / 2, count - 1].into_iter().filter(|number| *number < count) {
+        let id = format!("many-{number}");
+        assert_eq!(
+            find(Search { ids: vec![id.clone(), "none".into()], ..unlimited_search() }).await,
+            [number]
+        );
+        assert_eq!(log.find_event(&id, &[]).await.unwrap().unwrap().key.id, id);
+        let expected: Vec<_> = (number % 1000..count).step_by(1000).collect();
+        assert_eq!(find(by(recipient, format!("USER{}@example.com", number % 1000))).await, expected);
+        let first = number / 2 * 2;
+        let expected: Vec<_> = (first..count.min(first + 2)).collect();
+        assert_eq!(find(by(message, format!("message-{}", number / 2))).await, expected);
+    }
+    let both = Search {
+        columns: vec![(message, vec!["message-7".into()]), (recipient, vec!["user15@example.com".into()])],
+        ..unlimited_search()
+    };
+    assert_eq!(find(both).await, [15]);
+    assert!(find(by(recipient, "nobody@example.com".into())).await.is_empty());
+    assert!(log.find_event("none", &[]).await.unwrap().is_none());
+    assert!(log.find_event("many-1", &["other.example".into()]).await.unwrap().is_none());
+}
+
+async fn an_event_among_many_is_found_by_each_of_its_keys(log: EventLog) {
+    // Batches of different sizes, whose events have times in no order.
+    let t = now();
+    let (mut recorded, mut sizes) = (0, [1, 700, 5000, 3].into_iter().cycle());
+    while recorded < 40_000 {
+        let numbers = recorded..recorded + sizes.next().unwrap();
+        recorded = numbers.end;
+        let time = |n: usize| t - SignedDuration::from_micros((n as i64 * 7919) % 1_000_000);
+        let events: Vec<_> = numbers.map(|n| message_event(n, time(n))).collect();
+        log.record(&batch(&recorded.to_string(), events)).await.unwrap();
+    }
+    assert_found_by_keys(&log, recorded).await;
+    // A batch of events that are there already changes nothing.
+    let again = (0..10).map(|n| message_event(n, t - SignedDuration::from_micros(n as i64 * 7919))).collect();
+    log.record(&batch("again", again)).await.unwrap();
+    assert_found_by_keys(&log, recorded).await;
+    // Retention of everything, and new events.
+    let all = RetentionPolicy {
+        keep_since: Some(now() + SignedDuration::from_hours(1)),
+        ..RetentionPolicy::default()
+    };
+    log.maintain(&all).await.unwrap();
+    if log.database().is_embedded() {
+        assert!(log.find_event("many-20000", &[]).await.unwrap().is_none());
+        log.record(&batch("new", (0..20_000).map(|n| message_event(n, t)).collect())).await.unwrap();
+        assert_found_by_keys(&log, 20_000).await;
+    }
 }
 
 async fn every_filter_finds_its_events(log: EventLog) {

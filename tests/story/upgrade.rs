@@ -11,6 +11,7 @@ use crate::actors::log::{batch, new_event, now, open_sqlite};
 use crate::actors::receiver::{Receiver, verifications};
 use crate::actors::server::{Server, hookbridge};
 use crate::actors::{checkout, run, wait_until};
+use crate::log::{assert_found_by_keys, message_event};
 use crate::order::read;
 
 /// Creates the tables of the first version.
@@ -96,6 +97,48 @@ async fn a_log_of_the_first_version_gets_positions_in_sqlite() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(insert)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     assert_old_batches_have_positions(&open_sqlite(&path).await).await;
+}
+
+/// The runs of keys of a database that an earlier version recorded are written once, also after an interruption, and events are found
+/// meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_an_earlier_version_are_written_once_even_if_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let (log, time) = (open_sqlite(&path).await, now());
+    for first in (0..50_000).step_by(1000) {
+        let events = (first..first + 1000).map(|n| message_event(n, time)).collect();
+        log.record(&batch(&first.to_string(), events)).await.unwrap();
+    }
+    // An earlier version has written no keys.
+    for table in ["key_runs", "key_buckets"] {
+        log.database().execute(format!("delete from {table}"), vec![]).await.unwrap();
+    }
+    log.database().close().await;
+    let runs = async |log: &EventLog| {
+        let rows = log.database().query("select count(*) as runs from key_runs", vec![]).await.unwrap();
+        rows[0].get::<i64>("runs").unwrap()
+    };
+    let log = open_sqlite(&path).await;
+    assert_found_by_keys(&log, 50_000).await;
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let report = |_| {
+        stop.send_replace(true);
+    };
+    tokio::select! {
+        _ = log.finish_upgrade(report) => panic!("it was not interrupted"),
+        _ = stopped.wait_for(|is_stopped| *is_stopped) => {}
+    }
+    let before = runs(&log).await;
+    assert!((1..3).contains(&before), "{before} runs");
+    assert_found_by_keys(&log, 50_000).await;
+    log.database().close().await;
+    let log = open_sqlite(&path).await;
+    let reported = std::sync::Mutex::new(Vec::new());
+    log.finish_upgrade(|events| reported.lock().unwrap().push(events)).await.unwrap();
+    assert_eq!((runs(&log).await, reported.lock().unwrap().len() as i64), (2, 2 - before));
+    assert_found_by_keys(&log, 50_000).await;
+    log.finish_upgrade(|events| panic!("{events} events again")).await.unwrap();
 }
 
 /// Unpacks the data folder that an earlier version made with this kind of database.

@@ -2,6 +2,10 @@
 //!
 //! SQLite allows one writer at a time. One transaction records a batch, and its `insert` skips events that the log already has.
 
+mod key_index;
+
+use std::sync::PoisonError;
+
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::borrow::Cow;
@@ -9,8 +13,8 @@ use std::borrow::Cow;
 use super::event_log::LogState;
 use super::order::{Position, PositionedEvent};
 use super::page::{self, RangeRead};
-use super::sql::LogDialect;
-use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy};
+use super::sql::{Candidates, LogDialect};
+use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy, Search};
 use crate::db::{DatabaseError, Session, SqliteFile};
 
 /// The maximum number of rows of one `insert`: SQLite accepts at most 32,766 parameters, and a row needs about thirty.
@@ -73,11 +77,50 @@ impl SqliteLog<'_> {
                 assign_batch_positions(&mut transaction, batch_id, to_i64(events), (oldest, newest)).await?,
             );
         }
+        self.write_due_run(&mut transaction, events).await?;
         transaction.commit().await?;
         if let Some(end) = end {
             self.state.append_watch.advance_to(end);
         }
         Ok(RecordOutcome::Inserted { batch_id, events, duplicates })
+    }
+
+    /// Writes the next run of keys if `new_events` make it due.
+    async fn write_due_run(
+        &self,
+        connection: &mut SqliteConnection,
+        new_events: usize,
+    ) -> Result<(), DatabaseError> {
+        let set_count = |count| {
+            *self.state.events_without_keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
+        };
+        let count = *self.state.events_without_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = count.map_or(key_index::RUN_EVENTS, |count| count + to_i64(new_events));
+        set_count(count);
+        // After a run there may be enough events for another one, so the next batch looks again.
+        if count >= key_index::RUN_EVENTS && key_index::write_run(connection).await?.is_none() {
+            set_count(0);
+        }
+        Ok(())
+    }
+
+    /// Writes the runs of keys that an earlier version did not write, each in a transaction. Calls `report` with the number of
+    /// events after each run.
+    pub(super) async fn write_missing_runs(&self, report: &impl Fn(usize)) -> Result<(), DatabaseError> {
+        let mut done = 0;
+        loop {
+            let _write_guard = self.file.write_lock.lock().await;
+            let mut transaction = self.file.pool.begin_with("begin immediate").await?;
+            let Some(events) = key_index::write_run(&mut transaction).await? else { return Ok(()) };
+            transaction.commit().await?;
+            done += events;
+            report(done);
+        }
+    }
+
+    pub(super) async fn find_candidates(&self, search: &Search) -> Result<Option<Candidates>, DatabaseError> {
+        let mut connection = self.file.pool.acquire().await?;
+        key_index::find_candidates(&mut connection, search).await
     }
 
     pub(super) async fn maintain(
@@ -106,6 +149,12 @@ impl SqliteLog<'_> {
         }
         if let Some(cutoff) = retention.keep_since {
             report.deleted_events += self.delete_expired_events(cutoff).await?;
+        }
+        if report.deleted_events > 0 {
+            let _write_guard = self.file.write_lock.lock().await;
+            let mut transaction = self.file.pool.begin_with("begin immediate").await?;
+            key_index::delete_expired_runs(&mut transaction).await?;
+            transaction.commit().await?;
         }
         Ok(report)
     }

@@ -1,0 +1,224 @@
+//! Finds events by a key: their id, their recipient or their message id.
+//!
+//! Keys have no order in time. An index of them writes a page at a random place for each event, which made recording slow, and slower
+//! with each event. So the keys of at least [`RUN_EVENTS`] events are written at once, as a run: they are hashed, divided into
+//! [`BUCKETS`] buckets, and each bucket is written as one row. A search reads one bucket of each run, and compares the columns of the
+//! events that it finds there. It scans the events of the newest batches, which no run has yet.
+
+use sha2::{Digest as _, Sha256};
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::db::DatabaseError;
+use crate::log::Search;
+use crate::log::search_columns::{COLUMNS, CaseFolding};
+use crate::log::sql::Candidates;
+
+/// The minimum number of events of a run. A larger run makes searches of a large log faster, and a search of the newest events slower.
+pub(super) const RUN_EVENTS: i64 = 16_384;
+/// The number of rows of a run.
+const BUCKETS: u32 = 64;
+/// The size of an entry: hash, batch and place.
+const ENTRY_BYTES: usize = 12;
+
+/// What a key is. The number is part of the key's hash, so it never changes.
+#[derive(Clone, Copy)]
+enum KeyKind {
+    Id = 0,
+    Recipient = 1,
+    MessageId = 2,
+}
+
+/// The columns with keys, beside the id.
+const KEY_COLUMNS: [(&str, KeyKind); 2] =
+    [("rcpt_to", KeyKind::Recipient), ("message_id", KeyKind::MessageId)];
+
+/// A key of an event, as it stands in its bucket. Entries are ordered by their hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    hash: u32,
+    /// The number of batches between the run's first batch and the event's.
+    batch: u32,
+    place: u32,
+}
+
+impl Entry {
+    fn to_bytes(self) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        for (part, value) in bytes.chunks_exact_mut(4).zip([self.hash, self.batch, self.place]) {
+            part.copy_from_slice(&value.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let mut values = [0; 3];
+        for (value, part) in values.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = part.iter().fold(0, |value, byte| value << 8 | u32::from(*byte));
+        }
+        let [hash, batch, place] = values;
+        Self { hash, batch, place }
+    }
+}
+
+/// The bucket of a key, and its hash there.
+fn bucket_and_hash(kind: KeyKind, value: &str) -> (u32, u32) {
+    let digest = Sha256::new().chain_update([kind as u8]).chain_update(value).finalize();
+    let hash = Entry::from_bytes(&digest[..ENTRY_BYTES]);
+    (hash.batch % BUCKETS, hash.hash)
+}
+
+/// The keys of which an event that matches the search has one; `None` if the search has no such filter.
+fn searched_keys(search: &Search) -> Option<(KeyKind, Vec<String>)> {
+    if !search.ids.is_empty() {
+        return Some((KeyKind::Id, search.ids.clone()));
+    }
+    search.columns.iter().find_map(|(index, values)| {
+        let column = &COLUMNS[*index];
+        let (_, kind) = KEY_COLUMNS.iter().find(|(name, _)| *name == column.name)?;
+        let fold = |value: &String| match column.case_folding {
+            CaseFolding::Lowercase => value.to_lowercase(),
+            CaseFolding::Preserve => value.clone(),
+        };
+        Some((*kind, values.iter().map(fold).collect()))
+    })
+}
+
+/// Finds where the events that match the search may be; `None` if no filter of the search is a key.
+pub(super) async fn find_candidates(
+    connection: &mut SqliteConnection,
+    search: &Search,
+) -> Result<Option<Candidates>, DatabaseError> {
+    let Some((kind, values)) = searched_keys(search) else { return Ok(None) };
+    let mut candidates = Candidates { places: Vec::new(), last_batch: i64::MAX };
+    for value in values {
+        let (bucket, hash) = bucket_and_hash(kind, &value);
+        // The statement also returns the last batch of the runs, so that no event is between these and the newest batches.
+        let rows = sqlx::query(
+            "select run.first_batch, run.last_batch, bucket.entries
+             from key_runs run join key_buckets bucket on bucket.id = run.id * ? + ?",
+        )
+        .bind(i64::from(BUCKETS))
+        .bind(i64::from(bucket))
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut last_batch = 0;
+        for row in rows {
+            let (first, last, entries): (i64, i64, &[u8]) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            last_batch = last_batch.max(last);
+            candidates.places.extend(places_in(entries, hash).map(|(batch, place)| (first + batch, place)));
+        }
+        candidates.last_batch = candidates.last_batch.min(last_batch);
+    }
+    Ok(Some(candidates))
+}
+
+/// The entries of a bucket with this hash: the batch, from the run's first one, and the place of each.
+fn places_in(entries: &[u8], hash: u32) -> impl Iterator<Item = (i64, i64)> {
+    let entries: Vec<_> = entries.chunks_exact(ENTRY_BYTES).collect();
+    let start = entries.partition_point(|entry| Entry::from_bytes(entry).hash < hash);
+    let found =
+        entries.into_iter().skip(start).map(Entry::from_bytes).take_while(move |entry| entry.hash == hash);
+    found.map(|entry| (entry.batch.into(), entry.place.into()))
+}
+
+/// Writes the next run, if there are enough events for one. Returns the number of its events.
+pub(super) async fn write_run(connection: &mut SqliteConnection) -> Result<Option<usize>, DatabaseError> {
+    let Some((first_batch, last_batch)) = next_run(connection).await? else { return Ok(None) };
+    let rows = sqlx::query(
+        "select batch, place, id, rcpt_to, message_id from events where batch >= ? and batch <= ?",
+    )
+    .bind(first_batch)
+    .bind(last_batch)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut buckets = vec![Vec::new(); BUCKETS as usize];
+    for row in &rows {
+        let (batch, place): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let batch = u32::try_from(batch - first_batch).unwrap_or(u32::MAX);
+        let (id, recipient, message): (&str, Option<&str>, Option<&str>) =
+            (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        let keys = [(KeyKind::Id, Some(id)), (KeyKind::Recipient, recipient), (KeyKind::MessageId, message)];
+        for (kind, value) in keys {
+            let Some(value) = value else { continue };
+            let (bucket, hash) = bucket_and_hash(kind, value);
+            buckets[bucket as usize].push(Entry { hash, batch, place });
+        }
+    }
+    let run: i64 =
+        sqlx::query_scalar("insert into key_runs (first_batch, last_batch) values (?, ?) returning id")
+            .bind(first_batch)
+            .bind(last_batch)
+            .fetch_one(&mut *connection)
+            .await?;
+    for (bucket, mut entries) in (0..).zip(buckets) {
+        entries.sort_unstable();
+        let bytes: Vec<u8> = entries.into_iter().flat_map(Entry::to_bytes).collect();
+        sqlx::query("insert into key_buckets (id, entries) values (?, ?)")
+            .bind(run * i64::from(BUCKETS) + bucket)
+            .bind(bytes)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(Some(rows.len()))
+}
+
+/// The first and the last batch of the next run; `None` if the batches without one have too few events.
+async fn next_run(connection: &mut SqliteConnection) -> Result<Option<(i64, i64)>, DatabaseError> {
+    // The events of expired batches are about to be deleted, so they need no keys.
+    let sql = "select first, id from (
+        select min(id) over () as first, id, sum(events) over (order by id) as total from (
+          select id, events from batches
+          where id > coalesce((select max(last_batch) from key_runs), 0) and events > 0 order by id limit ?
+        )
+      ) where total >= ? order by id limit 1";
+    let row = sqlx::query(sql).bind(RUN_EVENTS).bind(RUN_EVENTS).fetch_optional(connection).await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// Deletes the runs all of whose batches have expired.
+pub(super) async fn delete_expired_runs(connection: &mut SqliteConnection) -> Result<(), DatabaseError> {
+    let first_kept = "(select coalesce((select min(batch) from events), 9223372036854775807))";
+    let expired = format!("select id from key_runs where last_batch < {first_kept}");
+    let runs: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(expired)).fetch_all(&mut *connection).await?;
+    for run in runs {
+        let buckets = run * i64::from(BUCKETS);
+        sqlx::query("delete from key_buckets where id >= ? and id < ?")
+            .bind(buckets)
+            .bind(buckets + i64::from(BUCKETS))
+            .execute(&mut *connection)
+            .await?;
+        // The last run stays, because it says where the next one begins.
+        sqlx::query("delete from key_runs where id = ? and id < (select max(id) from key_runs)")
+            .bind(run)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_key_never_changes() {
+        let keys = [(KeyKind::Id, "a"), (KeyKind::Recipient, "a"), (KeyKind::MessageId, "")];
+        let hashes = keys.map(|(kind, value)| bucket_and_hash(kind, value));
+        assert_eq!(hashes, [(42, 36_333_945), (21, 3_810_872_998), (13, 3_686_905_033)]);
+    }
+
+    #[test]
+    fn all_entries_with_the_hash_are_found() {
+        let entry = |hash, place| Entry { hash, batch: 7, place };
+        let entries = [entry(1, 0), entry(5, 1), entry(5, 2), entry(u32::MAX, 3)];
+        let bytes: Vec<u8> = entries.into_iter().flat_map(Entry::to_bytes).collect();
+        let places = |hash| places_in(&bytes, hash).collect::<Vec<_>>();
+        assert_eq!(places(5), [(7, 1), (7, 2)]);
+        assert_eq!((places(0), places(1)), (vec![], vec![(7, 0)]));
+        assert_eq!((places(6), places(u32::MAX)), (vec![], vec![(7, 3)]));
+        assert_eq!(places_in(&[], 5).count(), 0);
+    }
+}
