@@ -36,8 +36,7 @@ pub(super) async fn upgrade(log: &EventLog) -> Result<(), DatabaseError> {
     let progress = Mutex::new(Progress::start(None));
     let report = |events: usize| {
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress
-            .update(events as u64, || format!("upgrading the log: the keys of {events} events are written"));
+        progress.update(events as u64, || format!("upgrading the log: {events} keys are written"));
     };
     log.finish_upgrade(report).await
 }

@@ -13,7 +13,7 @@ use super::page::{self, RangeRead};
 use super::postgres::PostgresLog;
 use super::sql::{self, Candidates, LogDialect, SqlBuilder};
 #[cfg(feature = "command")]
-use super::sqlite::SqliteLog;
+use super::sqlite::{PendingKeys, SqliteLog};
 use super::{
     Bounds, COLUMNS, CursorSigningKey, EventBatch, EventFilter, EventKey, MaintenanceReport, PageLimit,
     PageRequest, Position, PositionedEvent, RecordOutcome, RetentionPolicy, Search, SortOrder, StoredEvent,
@@ -33,9 +33,9 @@ pub(super) struct LogState {
     /// The weeks whose partition is known to exist in PostgreSQL.
     pub(super) known_weeks: Mutex<HashSet<Week>>,
     pub(super) append_watch: AppendWatch,
-    /// The number of events in SQLite since the last run of keys, or a smaller one; `None` before a batch is recorded.
+    /// The keys of recorded batches that SQLite has no run for yet.
     #[cfg(feature = "command")]
-    pub(super) events_without_keys: Mutex<Option<i64>>,
+    pub(super) pending_keys: Mutex<PendingKeys>,
 }
 
 /// Runs an operation that each database implements: `$log` is a `PostgresLog` or a `SqliteLog`.
@@ -147,7 +147,7 @@ impl EventLog {
     }
 
     /// Makes the events of a database of an earlier version findable by their keys, where that is not done when they are recorded.
-    /// May be interrupted, and continues where it was. Calls `report` with the number of events that are done.
+    /// May be interrupted, and continues where it was. Calls `report` with the number of keys that are written.
     #[cfg(feature = "command")]
     pub async fn finish_upgrade(&self, report: impl Fn(usize) + Sync) -> Result<(), DatabaseError> {
         let (state, report) = (&*self.state, &report);

@@ -98,7 +98,7 @@ pub async fn run(settings: ServeSettings, shutdown: watch::Receiver<bool>) -> Re
     let log = EventLog::new(db.clone());
     log.listen_for_appends().await.map_err(log_error)?;
     // The terminal has not started yet, and an upgrade of a large log takes a minute.
-    let report = |events| info!("upgrading the log: the keys of {events} events are written");
+    let report = |events| info!("upgrading the log: {events} keys are written");
     log.finish_upgrade(report).await.map_err(log_error)?;
     let (worker, subscriber_service) = deliver::create_worker(&settings, db, endpoints.bus())?;
     let terminal = Terminal::start(settings.json, settings.quiet, endpoints.subscribe_to_events());

@@ -5,13 +5,15 @@
 //! [`BUCKETS`] buckets, and each bucket is written as one row. A search reads one bucket of each run, and compares the columns of the
 //! events that it finds there. It scans the events of the newest batches, which no run has yet.
 
+use std::borrow::Cow;
+
 use sha2::{Digest as _, Sha256};
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::db::DatabaseError;
-use crate::log::Search;
 use crate::log::search_columns::{COLUMNS, CaseFolding};
 use crate::log::sql::Candidates;
+use crate::log::{NewEvent, Search};
 
 /// The minimum number of events of a run. A larger run makes searches of a large log faster, and a search of the newest events slower.
 pub(super) const RUN_EVENTS: i64 = 16_384;
@@ -113,6 +115,86 @@ pub(super) async fn find_candidates(
     Ok(Some(candidates))
 }
 
+/// The keys of the batches that this process has recorded since the last run, so that the next run need not read them.
+#[derive(Default)]
+pub(in crate::log) struct PendingKeys {
+    /// The ids of the first and of the last batch; `None` without a batch.
+    batches: Option<(i64, i64)>,
+    batch_count: i64,
+    /// The number of events since the last run, or a smaller one; `None` if that was not looked up yet.
+    event_count: Option<i64>,
+    keys: Vec<PendingKey>,
+}
+
+#[derive(Clone, Copy)]
+struct PendingKey {
+    bucket: u32,
+    hash: u32,
+    batch: i64,
+    place: u32,
+}
+
+/// The keys of the events of a batch, whose id is not known yet.
+pub(super) struct BatchKeys(Vec<PendingKey>);
+
+impl BatchKeys {
+    pub(super) fn of(events: &[NewEvent<'_>]) -> Self {
+        let mut keys = Vec::with_capacity(3 * events.len());
+        for (place, event) in (0..).zip(events) {
+            let columns = event.search_columns.stored_values().zip(&COLUMNS);
+            let of_columns = columns.filter_map(|(value, column)| {
+                let (_, kind) = KEY_COLUMNS.iter().find(|(name, _)| *name == column.name)?;
+                Some((*kind, value?))
+            });
+            for (kind, value) in of_columns.chain([(KeyKind::Id, Cow::Borrowed(&*event.id))]) {
+                let (bucket, hash) = bucket_and_hash(kind, &value);
+                keys.push(PendingKey { bucket, hash, batch: 0, place });
+            }
+        }
+        Self(keys)
+    }
+}
+
+impl PendingKeys {
+    /// Adds the keys of a batch that was committed. `keys` is `None` if its events have other places than in `keys`. Returns whether a
+    /// run is due.
+    pub(super) fn add(&mut self, batch: i64, keys: Option<BatchKeys>, events: i64) -> bool {
+        match keys {
+            Some(BatchKeys(keys)) => {
+                self.keys.extend(keys.into_iter().map(|key| PendingKey { batch, ..key }));
+                self.batches = Some((self.batches.map_or(batch, |(first, _)| first), batch));
+                self.batch_count += 1;
+            }
+            None => self.forget(),
+        }
+        let count = self.event_count.map_or(RUN_EVENTS, |count| count + events);
+        self.event_count = Some(count);
+        count >= RUN_EVENTS
+    }
+
+    /// Forgets the keys, which the next run then reads.
+    fn forget(&mut self) {
+        (self.batches, self.batch_count) = (None, 0);
+        self.keys.clear();
+    }
+
+    /// Notes that a run was written, or that none is due.
+    pub(super) fn finish(&mut self, is_written: bool) {
+        if is_written {
+            // There may be enough events for another run.
+            self.event_count = None;
+            self.forget();
+        } else {
+            self.event_count = Some(0);
+        }
+    }
+
+    /// The ids of the first and of the last batch; `None` if another process recorded a batch between.
+    fn contiguous_batches(&self) -> Option<(i64, i64)> {
+        self.batches.filter(|(first, last)| last - first + 1 == self.batch_count)
+    }
+}
+
 /// The entries of a bucket with this hash: the batch, from the run's first one, and the place of each.
 fn places_in(entries: &[u8], hash: u32) -> impl Iterator<Item = (i64, i64)> {
     let entries: Vec<_> = entries.chunks_exact(ENTRY_BYTES).collect();
@@ -122,34 +204,39 @@ fn places_in(entries: &[u8], hash: u32) -> impl Iterator<Item = (i64, i64)> {
     found.map(|entry| (entry.batch.into(), entry.place.into()))
 }
 
-/// Writes the next run, if there are enough events for one. Returns the number of its events.
-pub(super) async fn write_run(connection: &mut SqliteConnection) -> Result<Option<usize>, DatabaseError> {
-    let Some((first_batch, last_batch)) = next_run(connection).await? else { return Ok(None) };
-    let rows = sqlx::query(
-        "select batch, place, id, rcpt_to, message_id from events where batch >= ? and batch <= ?",
-    )
-    .bind(first_batch)
-    .bind(last_batch)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut buckets = vec![Vec::new(); BUCKETS as usize];
-    for row in &rows {
-        let (batch, place): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let batch = u32::try_from(batch - first_batch).unwrap_or(u32::MAX);
-        let (id, recipient, message): (&str, Option<&str>, Option<&str>) =
-            (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-        let keys = [(KeyKind::Id, Some(id)), (KeyKind::Recipient, recipient), (KeyKind::MessageId, message)];
-        for (kind, value) in keys {
-            let Some(value) = value else { continue };
-            let (bucket, hash) = bucket_and_hash(kind, value);
-            buckets[bucket as usize].push(Entry { hash, batch, place });
+/// Writes the next run, if there are enough events for one. Returns the number of its keys.
+pub(super) async fn write_run(
+    connection: &mut SqliteConnection,
+    pending: &PendingKeys,
+) -> Result<Option<usize>, DatabaseError> {
+    let sql = "select coalesce(max(last_batch), 0) + 1 from key_runs";
+    let first: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+    let mut keys = Vec::new();
+    let last = match pending.contiguous_batches() {
+        Some((first_pending, last)) if count_events(connection, first, first_pending).await? < RUN_EVENTS => {
+            if count_events(connection, first, last + 1).await? < RUN_EVENTS {
+                return Ok(None);
+            }
+            read_keys(connection, first, first_pending - 1, &mut keys).await?;
+            keys.extend(pending.keys.iter().filter(|key| key.batch >= first));
+            last
         }
+        _ => {
+            let Some(last) = find_end_of_run(connection, first).await? else { return Ok(None) };
+            read_keys(connection, first, last, &mut keys).await?;
+            last
+        }
+    };
+    let count = keys.len();
+    let mut buckets = vec![Vec::new(); BUCKETS as usize];
+    for PendingKey { bucket, hash, batch, place } in keys {
+        let batch = u32::try_from(batch - first).unwrap_or(u32::MAX);
+        buckets[bucket as usize].push(Entry { hash, batch, place });
     }
     let run: i64 =
         sqlx::query_scalar("insert into key_runs (first_batch, last_batch) values (?, ?) returning id")
-            .bind(first_batch)
-            .bind(last_batch)
+            .bind(first)
+            .bind(last)
             .fetch_one(&mut *connection)
             .await?;
     for (bucket, mut entries) in (0..).zip(buckets) {
@@ -161,20 +248,52 @@ pub(super) async fn write_run(connection: &mut SqliteConnection) -> Result<Optio
             .execute(&mut *connection)
             .await?;
     }
-    Ok(Some(rows.len()))
+    Ok(Some(count))
 }
 
-/// The first and the last batch of the next run; `None` if the batches without one have too few events.
-async fn next_run(connection: &mut SqliteConnection) -> Result<Option<(i64, i64)>, DatabaseError> {
+/// The number of events of the batches from `first` to the one before `end`.
+async fn count_events(connection: &mut SqliteConnection, first: i64, end: i64) -> Result<i64, DatabaseError> {
+    let sql = "select coalesce(sum(events), 0) from batches where id >= ? and id < ?";
+    Ok(sqlx::query_scalar(sql).bind(first).bind(end).fetch_one(connection).await?)
+}
+
+/// The last batch of a run that begins with the batch `first`; `None` if there are too few events.
+async fn find_end_of_run(
+    connection: &mut SqliteConnection,
+    first: i64,
+) -> Result<Option<i64>, DatabaseError> {
     // The events of expired batches are about to be deleted, so they need no keys.
-    let sql = "select first, id from (
-        select min(id) over () as first, id, sum(events) over (order by id) as total from (
-          select id, events from batches
-          where id > coalesce((select max(last_batch) from key_runs), 0) and events > 0 order by id limit ?
+    let sql = "select id from (
+        select id, sum(events) over (order by id) as total from (
+          select id, events from batches where id >= ? and events > 0 order by id limit ?
         )
       ) where total >= ? order by id limit 1";
-    let row = sqlx::query(sql).bind(RUN_EVENTS).bind(RUN_EVENTS).fetch_optional(connection).await?;
-    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    let query = sqlx::query_scalar(sql).bind(first).bind(RUN_EVENTS).bind(RUN_EVENTS);
+    Ok(query.fetch_optional(connection).await?)
+}
+
+/// Reads the keys of the events of the batches from `first` to `last`.
+async fn read_keys(
+    connection: &mut SqliteConnection,
+    first: i64,
+    last: i64,
+    keys: &mut Vec<PendingKey>,
+) -> Result<(), DatabaseError> {
+    let sql = "select batch, place, id, rcpt_to, message_id from events where batch >= ? and batch <= ?";
+    for row in sqlx::query(sql).bind(first).bind(last).fetch_all(connection).await? {
+        let (batch, place): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let (id, recipient, message): (&str, Option<&str>, Option<&str>) =
+            (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        let values =
+            [(KeyKind::Id, Some(id)), (KeyKind::Recipient, recipient), (KeyKind::MessageId, message)];
+        for (kind, value) in values {
+            let Some(value) = value else { continue };
+            let (bucket, hash) = bucket_and_hash(kind, value);
+            keys.push(PendingKey { bucket, hash, batch, place });
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the runs all of whose batches have expired.

@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use std::borrow::Cow;
+use tracing::warn;
 
 use super::event_log::LogState;
 use super::order::{Position, PositionedEvent};
@@ -16,6 +17,8 @@ use super::page::{self, RangeRead};
 use super::sql::{Candidates, LogDialect};
 use super::{COLUMNS, EventBatch, MaintenanceReport, NewEvent, RecordOutcome, RetentionPolicy, Search};
 use crate::db::{DatabaseError, Session, SqliteFile};
+use key_index::BatchKeys;
+pub(super) use key_index::PendingKeys;
 
 /// The maximum number of rows of one `insert`: SQLite accepts at most 32,766 parameters, and a row needs about thirty.
 const INSERT_BATCH_SIZE: usize = 500;
@@ -28,6 +31,7 @@ pub(super) struct SqliteLog<'s> {
 
 impl SqliteLog<'_> {
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
+        let keys = Some(BatchKeys::of(&batch.events));
         let _write_guard = self.file.write_lock.lock().await;
         let mut transaction = self.file.pool.begin_with("begin immediate").await?;
         let row = sqlx::query(
@@ -77,43 +81,48 @@ impl SqliteLog<'_> {
                 assign_batch_positions(&mut transaction, batch_id, to_i64(events), (oldest, newest)).await?,
             );
         }
-        self.write_due_run(&mut transaction, events).await?;
         transaction.commit().await?;
         if let Some(end) = end {
             self.state.append_watch.advance_to(end);
         }
+        // The batch is recorded, whatever comes of its keys: a run that fails is written with the next batch.
+        if let Err(error) = self.add_keys(batch_id, keys.filter(|_| duplicates == 0), events).await {
+            warn!(error = error.to_string(), "failed to write keys; searches read these events instead");
+        }
         Ok(RecordOutcome::Inserted { batch_id, events, duplicates })
     }
 
-    /// Writes the next run of keys if `new_events` make it due.
-    async fn write_due_run(
+    /// Adds the keys of a recorded batch to the pending ones, and writes the next run if it is due. The caller holds the write lock.
+    async fn add_keys(
         &self,
-        connection: &mut SqliteConnection,
-        new_events: usize,
+        batch_id: i64,
+        keys: Option<BatchKeys>,
+        events: usize,
     ) -> Result<(), DatabaseError> {
-        let set_count = |count| {
-            *self.state.events_without_keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
-        };
-        let count = *self.state.events_without_keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = count.map_or(key_index::RUN_EVENTS, |count| count + to_i64(new_events));
-        set_count(count);
-        // After a run there may be enough events for another one, so the next batch looks again.
-        if count >= key_index::RUN_EVENTS && key_index::write_run(connection).await?.is_none() {
-            set_count(0);
+        let lock = || self.state.pending_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lock().add(batch_id, keys, to_i64(events)) {
+            return Ok(());
         }
+        let mut pending = std::mem::take(&mut *lock());
+        let mut transaction = self.file.pool.begin_with("begin immediate").await?;
+        let run = key_index::write_run(&mut transaction, &pending).await?;
+        transaction.commit().await?;
+        pending.finish(run.is_some());
+        *lock() = pending;
         Ok(())
     }
 
     /// Writes the runs of keys that an earlier version did not write, each in a transaction. Calls `report` with the number of
-    /// events after each run.
+    /// keys after each run.
     pub(super) async fn write_missing_runs(&self, report: &impl Fn(usize)) -> Result<(), DatabaseError> {
         let mut done = 0;
         loop {
             let _write_guard = self.file.write_lock.lock().await;
             let mut transaction = self.file.pool.begin_with("begin immediate").await?;
-            let Some(events) = key_index::write_run(&mut transaction).await? else { return Ok(()) };
+            let run = key_index::write_run(&mut transaction, &PendingKeys::default()).await?;
+            let Some(keys) = run else { return Ok(()) };
             transaction.commit().await?;
-            done += events;
+            done += keys;
             report(done);
         }
     }
