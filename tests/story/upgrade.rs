@@ -188,7 +188,10 @@ async fn assert_current_version_reads(folder: tempfile::TempDir, database: &str)
     let requests = [(delivered.headers.clone(), delivered.body.clone())];
     assert_eq!(verifications(subscriber["secret"].as_str().unwrap(), &requests), ["true"; 4]);
     assert_eq!(delivered.event()["source"], "github.com");
-    let event_count = server.get("/events?after=start&limit=100", &[]).1["data"].as_array().unwrap().len();
+    let received = server.get("/events?after=start&limit=100", &[]).1;
+    // The older the data, the more notices there are of the subscriber that fails.
+    let is_notice = |event: &&Value| event["source"] == "hookbridge";
+    let event_count = received["data"].as_array().unwrap().iter().filter(|event| !is_notice(event)).count();
     assert_eq!(
         event_count,
         events["data"].as_array().unwrap().len() + 1,
