@@ -18,7 +18,7 @@ use super::routes::{ResourceGroup, RouteFuture};
 use super::{ApiRequest, ApiResponse, TokenScope};
 use crate::bus::Bus;
 use crate::delivery::SsrfGuard;
-use crate::log::{PositionedEvent, StoredEvent};
+use crate::log::{Position, PositionedEvent, StoredEvent};
 use crate::replay::{ReplayReport, ReplayTarget, replay_urn, send_group};
 
 /// The maximum number of events that are sent at once.
@@ -83,60 +83,72 @@ impl<B: Bus + Clone> ReplayResources<B> {
             None => ReplayTarget::Bus(self.bus.clone()),
         };
         let started = started.unwrap_or_else(Timestamp::now);
-        let urn = replay_urn(started);
-        let (target, mut report) = (Arc::new(target), ReplayReport::default());
-        let (mut cursor, mut has_more, mut failure) = (None, false, None);
-        match Selection::read(&self.reader, request.query, event.as_deref()).await? {
-            Selection::Event(_) if dry_run => report.sent = 1,
+        let mut replay = Replay {
+            target: (!dry_run).then(|| Arc::new(target)),
+            urn: replay_urn(started),
+            report: ReplayReport::default(),
+            failure: None,
+        };
+        let (cursor, has_more) = match Selection::read(&self.reader, request.query, event.as_deref()).await? {
             Selection::Event(event) => {
-                let event = std::iter::once(*event);
-                failure = send(&target, event, &urn, &mut report).await.err();
+                replay.send(std::iter::once(*event)).await;
+                (None, false)
             }
-            Selection::Page { events, mut next_position, has_more: log_has_more } => {
-                has_more = log_has_more;
-                if dry_run {
-                    report.sent = events.len() as u64;
-                } else {
-                    let deadline = Instant::now() + SEND_TIMEOUT;
-                    for group in events.chunks(GROUP_SIZE) {
-                        let first_position = group.first().map(|first: &PositionedEvent| first.position);
-                        let is_late = Instant::now() > deadline;
-                        let stored = group.iter().map(|positioned| positioned.event.clone());
-                        if !is_late {
-                            failure = send(&target, stored, &urn, &mut report).await.err();
-                        }
-                        if let (true, Some(position)) = (is_late || failure.is_some(), first_position) {
-                            (next_position, has_more) = (position, true);
-                            break;
-                        }
-                    }
-                }
-                cursor = Some(encode_cursor(next_position, self.reader.cursor_signing_key().await?));
+            Selection::Page { events, next_position, has_more } => {
+                let first_left = replay.send_page(&events).await;
+                let next_position = first_left.unwrap_or(next_position);
+                let cursor = encode_cursor(next_position, self.reader.cursor_signing_key().await?);
+                (Some(cursor), has_more || first_left.is_some())
             }
-        }
+        };
         Ok(ApiResponse::no_store(
             StatusCode::OK,
             &json!({
                 "object": "replay",
-                "events": report.sent,
-                "skipped": report.skipped,
+                "events": replay.report.sent,
+                "skipped": replay.report.skipped,
                 "started": started,
                 "cursor": cursor,
                 "has_more": has_more,
-                "error": failure,
+                "error": replay.failure,
             }),
         ))
     }
 }
 
-/// Sends a group of events; the error is the text of the first failure.
-async fn send<B: Bus>(
-    target: &Arc<ReplayTarget<B>>,
-    group: impl Iterator<Item = StoredEvent>,
-    replay_urn: &str,
-    report: &mut ReplayReport,
-) -> Result<(), String> {
-    send_group(target, group, replay_urn, EVENT_TIMEOUT, async || (), report)
-        .await
-        .map_err(|error| error.to_string())
+/// The events that one request sends.
+struct Replay<B> {
+    /// `None` only counts the events.
+    target: Option<Arc<ReplayTarget<B>>>,
+    urn: String,
+    report: ReplayReport,
+    /// Why the target did not accept an event.
+    failure: Option<String>,
+}
+
+impl<B: Bus> Replay<B> {
+    /// Sends a page, in groups, until the target does not accept an event or the time is up. Returns the position of the first event
+    /// that may not have been sent.
+    async fn send_page(&mut self, events: &[PositionedEvent]) -> Option<Position> {
+        let deadline = Instant::now() + SEND_TIMEOUT;
+        for group in events.chunks(GROUP_SIZE) {
+            let is_late = Instant::now() > deadline;
+            if !is_late {
+                self.send(group.iter().map(|positioned| positioned.event.clone())).await;
+            }
+            if is_late || self.failure.is_some() {
+                return group.first().map(|first| first.position);
+            }
+        }
+        None
+    }
+
+    async fn send(&mut self, group: impl Iterator<Item = StoredEvent>) {
+        let Some(target) = &self.target else {
+            self.report.sent += group.count() as u64;
+            return;
+        };
+        let sent = send_group(target, group, &self.urn, EVENT_TIMEOUT, async || (), &mut self.report).await;
+        self.failure = sent.err().map(|error| error.to_string());
+    }
 }

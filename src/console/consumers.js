@@ -86,7 +86,8 @@ function sparkline(name, unit) {
   const highest = Math.max(1, ...samples.map(([, lag]) => lag));
   const now = samples.at(-1)[0];
   const points = samples.map(([time, lag]) => `${600 - (600 * (now - time)) / HOUR},${100 - (98 * lag) / highest}`);
-  const text = `${number(Math.ceil(highest))} ${unit} at most in the last hour`;
+  const amount = unit === 'events' ? count(highest, 'event') : `${number(Math.ceil(highest))} s`;
+  const text = `At most ${amount} in the last hour`;
   return element('figure', {}, element('figcaption', { class: 'quiet' }, text), svg('svg', {
     class: 'chart', viewBox: '0 0 600 101', preserveAspectRatio: 'none', role: 'img', 'aria-label': `Lag of ${name}: ${text}.`,
   }, svg('polyline', { points: points.join(' '), fill: 'none', stroke: 'currentColor', 'stroke-width': 2 })));

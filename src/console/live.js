@@ -7,6 +7,7 @@ const MAX_ROWS = 300;
 /** The most webhooks of one response. While more arrive, the others are not listed. */
 const PAGE_SIZE = 100;
 const GOOD = ['published', 'archived', 'repeated', 'empty', 'handshake', 'spilled'];
+const PUBLISHED = ['published', 'repeated', 'spilled'];
 const RETRY_PAUSE = 2000;
 const FLOOD_PAUSE = 500;
 const CHART_INTERVAL = 15000;
@@ -35,7 +36,8 @@ function outcome(webhook) {
 function deliveryId(webhook) {
   if (!webhook.delivery_id) return '';
   const events = webhook.events > 1 ? ` and ${webhook.events - 1} more` : '';
-  if (!GOOD.includes(webhook.outcome)) return webhook.delivery_id + events;
+  // The events of an archived batch have ids of their own.
+  if (!PUBLISHED.includes(webhook.outcome)) return webhook.delivery_id + events;
   const link = element('a', { href: withQuery('#events', { id: webhook.delivery_id }) }, webhook.delivery_id);
   return element('div', {}, link, events);
 }

@@ -176,6 +176,8 @@ const scenarios = {
     await page.getByLabel("Event or delivery id").fill("le-paused");
     await page.getByRole("button", { name: "Show" }).click();
     await page.getByRole("row").filter({ hasText: "push" }).nth(1).waitFor({ state: "detached" });
+    await page.getByLabel("Send to").selectOption("crm");
+    assert.equal(await page.getByRole("textbox", { name: "URL" }).count(), 0, "a subscriber has its URL");
     await page.getByLabel("Send to").selectOption("a URL");
     await page.getByRole("textbox", { name: "URL" }).fill("http://10.0.0.1/");
     await page.getByRole("button", { name: "Send again" }).click();
