@@ -72,7 +72,7 @@ enum LogCommand {
 
 /// Runs the command that the arguments name, and reports its error.
 pub fn run() -> ExitCode {
-    // Answers and exits if the script of a shell asks for completions.
+    // Prints completions and exits if a shell's script runs the command.
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::parse();
     output::init_terminal_logging();

@@ -1,4 +1,4 @@
-//! What `serve` prints when it starts: where it listens and keeps its data, and commands to try.
+//! The first output of `serve`: the addresses at which it listens, the places of its data, and commands to try.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ impl Greeting<'_> {
         text
     }
 
-    /// What to try after the demo.
+    /// The commands to try after the demo.
     pub(super) fn next_steps(&self) -> String {
         let address = self.address;
         let steps = [

@@ -121,7 +121,6 @@ impl Spans {
     pub(super) fn webhook(&self, log: &RequestLog) {
         let (status, provider) = (log.response().status, log.provider.name);
         let mut attributes = vec![
-            KeyValue::new("http.request.method", "POST"),
             KeyValue::new("http.route", format!("/hooks/{provider}")),
             KeyValue::new("http.response.status_code", i64::from(status)),
             KeyValue::new("http.request.body.size", i64::try_from(log.body_bytes).unwrap_or(i64::MAX)),
@@ -137,7 +136,7 @@ impl Spans {
         });
         let error = if status >= 500 { Some(log.outcome.as_str().into()) } else { None };
         let span = FinishedSpan {
-            name: format!("POST /hooks/{provider}").into(),
+            name: format!("webhook {provider}").into(),
             kind: SpanKind::Server,
             duration: log.elapsed,
             attributes,
@@ -221,7 +220,7 @@ impl Spans {
     }
 }
 
-/// What just ended, after `duration`.
+/// A piece of work that has just ended, after `duration`.
 struct FinishedSpan {
     name: Cow<'static, str>,
     kind: SpanKind,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
-/// What the colour of a text says.
+/// The meaning of a text, which its colour shows.
 #[derive(Clone, Copy)]
 pub enum Tone {
     Good,

@@ -92,7 +92,7 @@ async fn a_delivery_and_a_page_link_to_the_webhook() {
         let subscriber = json!({"name": "crm", "url": receiver.url("in")}).to_string();
         assert_eq!(server.request("POST", "/subscribers", &[], subscriber.as_bytes()).status, 201);
         server.push(4);
-        let webhook = collector.span("POST /hooks/github");
+        let webhook = collector.span("webhook github");
         assert_eq!(webhook.kind, span::SpanKind::Server as i32);
         let facts = attributes(&webhook);
         assert_eq!(
@@ -119,7 +119,7 @@ async fn a_delivery_and_a_page_link_to_the_webhook() {
         assert_eq!(links(&page), [ids(&webhook)]);
         assert_ne!(page.trace_id, webhook.trace_id);
 
-        // What fails says so; a forged webhook is not an error of the server.
+        // A failed delivery is an error; a forged webhook is not an error of the server.
         receiver.respond_by(|_| (503, vec![], String::new()));
         collector.spans.lock().unwrap().clear();
         server.push(6);
@@ -129,7 +129,7 @@ async fn a_delivery_and_a_page_link_to_the_webhook() {
         assert_eq!(status.message, "status: the subscriber answered 503");
         collector.spans.lock().unwrap().clear();
         assert_eq!(server.post("github", &[("x-hub-signature-256", b"sha256=00")], b"{}").status, 401);
-        let refused = collector.span("POST /hooks/github");
+        let refused = collector.span("webhook github");
         assert_eq!(attributes(&refused)["hookbridge.reason"], "malformed-signature");
         assert_eq!(refused.status.unwrap_or_default().code, status::StatusCode::Unset as i32);
         let text = format!("{:?}", collector.spans.lock().unwrap());

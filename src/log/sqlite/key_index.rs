@@ -22,7 +22,7 @@ const BUCKETS: u32 = 64;
 /// The size of an entry: hash, batch and place.
 const ENTRY_BYTES: usize = 12;
 
-/// What a key is. The number is part of the key's hash, so it never changes.
+/// The field of an event that a key is from. The number is part of the key's hash, so it never changes.
 #[derive(Clone, Copy)]
 enum KeyKind {
     Id = 0,
@@ -327,6 +327,12 @@ mod tests {
         let keys = [(KeyKind::Id, "a"), (KeyKind::Recipient, "a"), (KeyKind::MessageId, "")];
         let hashes = keys.map(|(kind, value)| bucket_and_hash(kind, value));
         assert_eq!(hashes, [(42, 36_333_945), (21, 3_810_872_998), (13, 3_686_905_033)]);
+    }
+
+    #[test]
+    fn every_selective_column_has_keys() {
+        let selective = COLUMNS.iter().filter(|column| column.is_selective).map(|column| column.name);
+        assert!(selective.eq(KEY_COLUMNS.map(|(name, _)| name)));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) struct SqliteLog<'s> {
 
 impl SqliteLog<'_> {
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
-        let keys = Some(BatchKeys::of(&batch.events));
+        let keys = BatchKeys::of(&batch.events);
         let _write_guard = self.file.write_lock.lock().await;
         let mut transaction = self.file.pool.begin_with("begin immediate").await?;
         let row = sqlx::query(
@@ -85,8 +85,9 @@ impl SqliteLog<'_> {
         if let Some(end) = end {
             self.state.append_watch.advance_to(end);
         }
-        // The batch is recorded, whatever comes of its keys: a run that fails is written with the next batch.
-        if let Err(error) = self.add_keys(batch_id, keys.filter(|_| duplicates == 0), events).await {
+        // The batch is recorded even if a run of keys cannot be written. The next batch then tries again.
+        let keys = (duplicates == 0).then_some(keys);
+        if let Err(error) = self.add_keys(batch_id, keys, events).await {
             warn!(error = error.to_string(), "failed to write keys; searches read these events instead");
         }
         Ok(RecordOutcome::Inserted { batch_id, events, duplicates })
