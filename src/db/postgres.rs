@@ -19,7 +19,7 @@ use super::{DatabaseError, ReadLimits, Row, SqlValue, Statement, migrations};
 pub(crate) const DATABASE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// All migrations in order. A released migration is never edited.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "events", include_str!("../../migrations/postgres/0001_events.sql")),
     (2, "order", include_str!("../../migrations/postgres/0002_order.sql")),
     (3, "consumers", include_str!("../../migrations/postgres/0003_consumers.sql")),
@@ -29,6 +29,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "subscriber versions", include_str!("../../migrations/postgres/0007_subscriber_versions.sql")),
     (8, "queue leases", include_str!("../../migrations/postgres/0008_queue_leases.sql")),
     (9, "repeated requests", include_str!("../../migrations/postgres/0009_repeated_requests.sql")),
+    (10, "page claims", include_str!("../../migrations/postgres/0010_page_claims.sql")),
 ];
 
 /// The certificate authorities of Amazon RDS and Aurora in all regions. Source: "Using SSL/TLS to encrypt a

@@ -16,7 +16,7 @@ use super::statement::ColumnValues;
 use super::{DatabaseError, InputRows, Row, SqlValue, Statement, migrations};
 use crate::util::files::create_private_folder;
 
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "events", include_str!("../../migrations/sqlite/0001_events.sql")),
     (2, "order", include_str!("../../migrations/sqlite/0002_order.sql")),
     (3, "consumers", include_str!("../../migrations/sqlite/0003_consumers.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "queue leases", include_str!("../../migrations/sqlite/0008_queue_leases.sql")),
     (9, "repeated requests", include_str!("../../migrations/sqlite/0009_repeated_requests.sql")),
     (10, "key runs", include_str!("../../migrations/sqlite/0010_key_runs.sql")),
+    (11, "page claims", include_str!("../../migrations/sqlite/0011_page_claims.sql")),
 ];
 
 /// The size of a page of a new file. An event takes more than a third of SQLite's default, 4096 bytes, of which much then stays empty.

@@ -1,6 +1,6 @@
 //! Per-subscriber concurrency limits: a slow subscriber cannot starve the others.
 //!
-//! A claimed delivery holds an in-flight slot until its attempt is recorded, and a permit while the attempt runs. The number of a
+//! A claimed delivery holds an in-flight slot until its attempt ends, and a permit while the attempt runs. The number of a
 //! subscriber's permits adapts (AIMD): a timeout or a response with status 429, 502, 503 or 504 halves the number, and each
 //! success raises it by one, up to the subscriber's setting `limit`. When the circuit breaker opens, the number falls to one, and
 //! slots that were reserved before get no permit.
@@ -8,14 +8,23 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::subscriber::SubscriberId;
 
 /// The number of in-flight slots per permit. One slot is for the delivery that is being attempted; the others are for deliveries
-/// that wait for a permit or whose attempt is being recorded.
+/// that wait for a permit.
 const SLOTS_PER_PERMIT: u32 = 16;
+/// How long new deliveries wait for free slots of a slow subscriber, so that it blocks the others only briefly.
+const CAPACITY_WAIT: Duration = Duration::from_millis(20);
+/// A busy subscriber is fast if it frees more than one of this many used slots in [`CAPACITY_WAIT`]. Then its deliveries in
+/// flight take less than a third of a second.
+const FAST_SHARE: u32 = 16;
+/// New deliveries wait while this many attempts have ended and are not recorded.
+const MAX_UNRECORDED: usize = 3000;
 /// The maximum total size of the events in flight, for all subscribers together. A subscriber that has no delivery in flight may
 /// always have one, even beyond this limit.
 const MAX_IN_FLIGHT_BYTES: usize = 64 << 20;
@@ -31,12 +40,16 @@ pub(super) struct SubscriberLimits(Arc<SharedLimits>);
 struct SharedLimits {
     limits: Mutex<HashMap<SubscriberId, SubscriberLimit>>,
     in_flight_bytes: AtomicUsize,
-    /// Notified when a slot is freed and at least half of its subscriber's slots are free.
+    /// The number of attempts that have ended and are not recorded.
+    unrecorded_count: AtomicUsize,
+    /// Notified when at least half of a subscriber's slots are free after a slot was freed, and when few attempts are unrecorded
+    /// after one was recorded.
     room_freed: Notify,
     is_shut_down: AtomicBool,
 }
 
-/// A place for one claimed delivery, whose attempt may still wait for a permit. Dropping the slot frees the place.
+/// A place for one claimed delivery, whose attempt may still wait for a permit. The place is free when the attempt ends. Until the
+/// slot is dropped, because the attempt is recorded, the event's size counts as in flight.
 pub(super) struct InFlightSlot {
     limits: SubscriberLimits,
     subscriber: SubscriberId,
@@ -47,8 +60,10 @@ pub(super) struct InFlightSlot {
     circuit_open_count: u64,
     /// The size of the delivery's event; 0 until the size is known.
     bytes: usize,
-    /// The id of the delivery that holds the slot; `None` until a delivery is assigned.
+    /// The id of the stored delivery that holds the slot; `None` until such a delivery is assigned.
     delivery_id: Option<i64>,
+    /// Whether the attempt has ended, so that only its recording is left.
+    has_ended: bool,
 }
 
 /// Permission to run one attempt. Dropping the permit returns it to the subscriber's permits.
@@ -63,6 +78,8 @@ struct SubscriberLimit {
     used_slots: u32,
     in_flight_bytes: usize,
     in_flight_ids: Vec<i64>,
+    /// Whether stored deliveries may be due that no worker has claimed.
+    has_backlog: bool,
     /// The maximum number of attempts that run at the same time.
     concurrency: u32,
     permits: Arc<Semaphore>,
@@ -75,10 +92,37 @@ struct SubscriberLimit {
 }
 
 impl InFlightSlot {
+    /// Assigns a stored delivery.
     pub(super) fn assign_delivery(&mut self, delivery_id: i64) {
         self.delivery_id = Some(delivery_id);
         if let Some(state) = self.limits.lock().get_mut(&self.subscriber) {
             state.in_flight_ids.push(delivery_id);
+        }
+    }
+
+    /// Frees the place of a delivery whose attempt has ended and is to be recorded.
+    pub(super) fn end_attempt(&mut self) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.limits.0.unrecorded_count.fetch_add(1, Relaxed);
+            self.free_place();
+        }
+    }
+
+    /// Notes that the delivery has to wait, so the subscriber has a backlog.
+    pub(super) fn add_to_backlog(&self) {
+        self.limits.set_backlog(self.subscriber, true);
+    }
+
+    fn free_place(&self) {
+        let is_half_free = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
+            state.used_slots = state.used_slots.saturating_sub(1);
+            if let Some(index) = state.in_flight_ids.iter().position(|id| Some(*id) == self.delivery_id) {
+                state.in_flight_ids.swap_remove(index);
+            }
+            state.is_half_free()
+        });
+        if is_half_free {
+            self.limits.0.room_freed.notify_waiters();
         }
     }
 
@@ -116,17 +160,15 @@ impl InFlightSlot {
 
 impl Drop for InFlightSlot {
     fn drop(&mut self) {
-        self.limits.0.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
-        let is_half_free = self.limits.lock().get_mut(&self.subscriber).is_some_and(|state| {
-            state.used_slots = state.used_slots.saturating_sub(1);
+        let shared = &self.limits.0;
+        shared.in_flight_bytes.fetch_sub(self.bytes, Relaxed);
+        if let Some(state) = self.limits.lock().get_mut(&self.subscriber) {
             state.in_flight_bytes = state.in_flight_bytes.saturating_sub(self.bytes);
-            if let Some(index) = state.in_flight_ids.iter().position(|id| Some(*id) == self.delivery_id) {
-                state.in_flight_ids.swap_remove(index);
-            }
-            state.is_half_free()
-        });
-        if is_half_free {
-            self.limits.0.room_freed.notify_waiters();
+        }
+        if !self.has_ended {
+            self.free_place();
+        } else if shared.unrecorded_count.fetch_sub(1, Relaxed) <= MAX_UNRECORDED {
+            shared.room_freed.notify_waiters();
         }
     }
 }
@@ -158,12 +200,17 @@ impl SubscriberLimit {
             used_slots: 0,
             in_flight_bytes: 0,
             in_flight_ids: Vec::new(),
+            has_backlog: false,
             concurrency,
             permits: Arc::new(Semaphore::new(concurrency as usize)),
             permits_to_forget: 0,
             circuit_open_count: 0,
             circuit_opened: Arc::default(),
         }
+    }
+
+    fn free_slots(&self) -> u32 {
+        (SLOTS_PER_PERMIT * self.concurrency).saturating_sub(self.used_slots)
     }
 
     /// Whether at least half of the slots are free.
@@ -202,6 +249,38 @@ impl SubscriberLimits {
     /// Reserves up to `wanted` slots for a subscriber whose setting `limit` is `limit`. Returns fewer if there are fewer free
     /// slots, or if the bytes in flight leave no room.
     pub(super) fn reserve(&self, id: SubscriberId, limit: u32, wanted: u32) -> Vec<InFlightSlot> {
+        self.reserve_with(id, limit, wanted, SubscriberLimit::free_slots)
+    }
+
+    /// Reserves a slot for a delivery of a claimed page. However many slots are used, there is one, because such a delivery does not
+    /// wait long for a permit. But if the subscriber has a backlog, it has no more slots than usual, so that new deliveries do not
+    /// displace older ones. Returns `None` if there is no slot, or if the bytes in flight leave no room.
+    pub(super) fn reserve_for_page(&self, id: SubscriberId, limit: u32) -> Option<InFlightSlot> {
+        let count_slots = |state: &SubscriberLimit| if state.has_backlog { state.free_slots() } else { 1 };
+        self.reserve_with(id, limit, 1, count_slots).pop()
+    }
+
+    /// Sets whether a subscriber may have stored deliveries that are due and not claimed.
+    pub(super) fn set_backlog(&self, id: SubscriberId, has_backlog: bool) {
+        if let Some(state) = self.lock().get_mut(&id) {
+            state.has_backlog = has_backlog;
+        }
+    }
+
+    /// Notes that only the subscribers in `ids` may have a backlog.
+    pub(super) fn limit_backlogs_to(&self, ids: &[SubscriberId]) {
+        for (id, state) in self.lock().iter_mut() {
+            state.has_backlog &= ids.contains(id);
+        }
+    }
+
+    fn reserve_with(
+        &self,
+        id: SubscriberId,
+        limit: u32,
+        wanted: u32,
+        count_free_slots: impl Fn(&SubscriberLimit) -> u32,
+    ) -> Vec<InFlightSlot> {
         let mut limits = self.lock();
         if self.0.is_shut_down.load(Relaxed) {
             return Vec::new();
@@ -215,8 +294,7 @@ impl SubscriberLimits {
             free_bytes.min(MAX_IN_FLIGHT_BYTES_PER_SUBSCRIBER.saturating_sub(state.in_flight_bytes));
         let slots_within_byte_limit = u32::try_from(free_bytes / ASSUMED_EVENT_BYTES).unwrap_or(u32::MAX);
         let slots_within_byte_limit = slots_within_byte_limit.max(u32::from(state.used_slots == 0));
-        let free_slots = (SLOTS_PER_PERMIT * state.concurrency).saturating_sub(state.used_slots);
-        let reserved = free_slots.min(wanted).min(slots_within_byte_limit);
+        let reserved = count_free_slots(state).min(wanted).min(slots_within_byte_limit);
         state.used_slots += reserved;
         let slot = |_| InFlightSlot {
             limits: self.clone(),
@@ -226,6 +304,7 @@ impl SubscriberLimits {
             circuit_open_count: state.circuit_open_count,
             bytes: 0,
             delivery_id: None,
+            has_ended: false,
         };
         (0..reserved).map(slot).collect()
     }
@@ -235,15 +314,40 @@ impl SubscriberLimits {
         self.lock().get(&id).map(|state| state.in_flight_ids.clone()).unwrap_or_default()
     }
 
-    /// Waits until every subscriber has at least half of its slots free.
+    /// Waits until few attempts are unrecorded and every subscriber has at least half of its slots free. Waits only briefly for
+    /// a subscriber that is not fast ([`FAST_SHARE`]).
     pub(super) async fn wait_for_capacity(&self) {
+        self.wait_until(|| self.0.unrecorded_count.load(Relaxed) < MAX_UNRECORDED).await;
+        let mut busy = self.busy_subscribers();
+        let is_free = || self.lock().values().all(SubscriberLimit::is_half_free);
+        while timeout(CAPACITY_WAIT, self.wait_until(is_free)).await.is_err() {
+            let still_busy = self.busy_subscribers();
+            let is_fast = |(id, used): (&SubscriberId, &u32)| {
+                busy.get(id).is_some_and(|before| before.saturating_sub(*used) > before / FAST_SHARE)
+            };
+            if !still_busy.iter().all(is_fast) {
+                return;
+            }
+            busy = still_busy;
+        }
+    }
+
+    /// Waits until `has_room` is true. It may become true only when `room_freed` is notified.
+    async fn wait_until(&self, has_room: impl Fn() -> bool) {
         loop {
             let room_freed = self.0.room_freed.notified();
-            if self.lock().values().all(SubscriberLimit::is_half_free) {
+            if has_room() {
                 return;
             }
             room_freed.await;
         }
+    }
+
+    /// The subscribers with less than half of their slots free, and the number of slots that each uses.
+    fn busy_subscribers(&self) -> HashMap<SubscriberId, u32> {
+        let limits = self.lock();
+        let busy = limits.iter().filter(|(_, limit)| !limit.is_half_free());
+        busy.map(|(id, limit)| (*id, limit.used_slots)).collect()
     }
 
     /// Raises a subscriber's number of permits by one, up to `limit`.
@@ -277,10 +381,6 @@ impl SubscriberLimits {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
     use super::*;
 
     /// Returns the permits that `slots` can acquire immediately.
@@ -307,6 +407,34 @@ mod tests {
         assert!(!limits.reserve(1, 2, 1)[0].is_revoked(), "the slot was reserved after the circuit opened");
         limits.shut_down();
         assert_eq!((limits.reserve(1, 2, 1).len(), limits.reserve(3, 2, 1).len()), (0, 0));
+    }
+
+    #[test]
+    fn a_page_displaces_no_backlog() {
+        let limits = SubscriberLimits::default();
+        let slots: Vec<_> = (0..40).filter_map(|_| limits.reserve_for_page(1, 2)).collect();
+        assert_eq!((slots.len(), limits.reserve(1, 2, 1).len()), (40, 0));
+        slots[0].add_to_backlog();
+        assert!(limits.reserve_for_page(1, 2).is_none());
+        drop(slots);
+        let slots: Vec<_> = (0..40).filter_map(|_| limits.reserve_for_page(1, 2)).collect();
+        assert_eq!(slots.len(), 32, "as many as for older deliveries");
+        limits.limit_backlogs_to(&[2]);
+        assert!(limits.reserve_for_page(1, 2).is_some(), "the backlog is claimed");
+    }
+
+    #[tokio::test]
+    async fn an_unrecorded_attempt_delays_only_new_pages() {
+        let limits = SubscriberLimits::default();
+        let mut slots = limits.reserve(1, 1, 16);
+        slots.iter_mut().for_each(InFlightSlot::end_attempt);
+        assert_eq!(limits.reserve(1, 1, 99).len(), 16, "the places are free");
+        let mut ended: Vec<_> = (0..MAX_UNRECORDED).filter_map(|_| limits.reserve_for_page(1, 1)).collect();
+        ended.iter_mut().for_each(InFlightSlot::end_attempt);
+        let mut waiting = std::pin::pin!(limits.wait_for_capacity());
+        assert!(timeout(Duration::from_millis(30), &mut waiting).await.is_err());
+        drop((slots, ended));
+        waiting.await;
     }
 
     #[tokio::test]

@@ -141,13 +141,13 @@ impl<B: Bus> DispatcherFunction<B> {
         runner: &AttemptRunner<B>,
         response: &mut BatchResponse,
     ) {
-        match self.worker.create_deliveries(events, None).await {
+        match self.worker.create_deliveries(events).await {
             Ok(created) => runner.submit(created),
             Err(WorkerError::Database(DatabaseError::Rejected(_))) => {
                 // The database may have rejected only one event, so the deliveries of each event are created in a transaction of
                 // their own.
                 for (event, message_id) in events.iter().zip(message_ids) {
-                    match self.worker.create_deliveries(std::slice::from_ref(event), None).await {
+                    match self.worker.create_deliveries(std::slice::from_ref(event)).await {
                         Ok(created) => runner.submit(created),
                         Err(error) => fail_message(response, message_id, &error.to_string()),
                     }

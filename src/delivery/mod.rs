@@ -32,12 +32,13 @@ pub use signature::{InvalidSecretError, SIGNATURE_HEADERS, SigningSecret};
 pub use signer::DeliverySignature;
 pub use ssrf::{BlockedUrlError, SsrfGuard};
 pub use store::{
-    AttemptView, DeliveryFilter, DeliveryHistory, DeliveryState, DeliveryStore, DeliveryView, SubscriberStore,
+    AttemptView, DeliveryFilter, DeliveryHistory, DeliveryState, DeliveryStore, DeliveryView, PageClaim,
+    SubscriberStore,
 };
 pub use subscriber::{Envelope, PauseReason, SettingsError, SignerError, Subscriber, SubscriberSettings};
 pub use subscriber_service::{MAX_OVERLAP, SubscriberService, SubscriberServiceError, SubscriberUpdate};
 pub use wake_queue::{WakeMessage, WakeQueue};
 pub use worker::{
-    ArrivedEvent, AttemptOutcome, AttemptRunner, Clock, DeliveryWorker, FinishedAttempt, InFlightDelivery,
-    SweepReport, WorkerError,
+    ArrivedEvent, AttemptOutcome, AttemptRunner, ClaimedPage, Clock, DeliveryWorker, FinishedAttempt,
+    InFlightDelivery, SweepReport, WorkerError,
 };

@@ -89,7 +89,7 @@ async fn a_missing_key_is_not_reported_as_an_unavailable_database(db: Database) 
         Arc::new(Timestamp::now),
     );
     let error = dispatcher
-        .create_deliveries(&[arrived_event("1", "push", &json!({}))], None)
+        .create_deliveries(&[arrived_event("1", "push", &json!({}))])
         .await
         .unwrap_err()
         .to_string();
@@ -111,7 +111,7 @@ async fn an_event_is_delivered_once_to_each_matching_subscriber(db: Database) {
         arrived_event("3", "order.created", &json!({"shop": "shop1"})),
     ];
     for _ in 0..2 {
-        let jobs = harness.worker.create_deliveries(&events, None).await.unwrap();
+        let jobs = harness.worker.create_deliveries(&events).await.unwrap();
         harness.deliver(jobs).await;
     }
     harness.deliver_due().await;

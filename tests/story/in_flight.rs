@@ -33,7 +33,7 @@ async fn claim_deliveries(harness: &DispatchHarness, detail_type: &str, n: i64) 
     let events: Vec<_> = event_ids(0..n)
         .map(|id| arrived_event(&format!("{detail_type}-{id}"), detail_type, &json!({})))
         .collect();
-    harness.worker.create_deliveries(&events, None).await.unwrap()
+    harness.worker.create_deliveries(&events).await.unwrap()
 }
 
 /// Attempts deliveries one after the other; returns the finished attempts and the skipped deliveries.
@@ -62,7 +62,7 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: Database) {
     harness.subscriber("down", receiver.url("in"), one_at_a_time).await;
     receiver.respond_with(500);
     let events: Vec<_> = event_ids(0..16).map(|id| arrived_event(&id, "lead.created", &json!({}))).collect();
-    let mut jobs = harness.worker.create_deliveries(&events, None).await.unwrap();
+    let mut jobs = harness.worker.create_deliveries(&events).await.unwrap();
     assert_eq!(jobs.len(), 16, "all are claimed");
     let remaining_jobs = jobs.split_off(10);
     let (mut finished, skipped) = attempt_all(&harness, jobs).await;
@@ -82,11 +82,8 @@ async fn an_open_circuit_skips_in_flight_deliveries(db: Database) {
     let first_try = delivered.iter().filter(|delivery| delivery.attempts == 1).count();
     assert_eq!((harness.count(DeliveryState::Delivered).await, first_try), (16, 6));
     // A delivery whose lease would expire during the attempt is skipped; it is due again once its lease is released.
-    let jobs = harness
-        .worker
-        .create_deliveries(&[arrived_event("late", "lead.created", &json!({}))], None)
-        .await
-        .unwrap();
+    let jobs =
+        harness.worker.create_deliveries(&[arrived_event("late", "lead.created", &json!({}))]).await.unwrap();
     for seconds in [65, 89] {
         harness.set_clock(125 + seconds);
         harness.deliver_due().await;

@@ -11,6 +11,7 @@ mod archive;
 mod bad_input;
 mod catalogue;
 mod claim_check;
+mod claimed_pages;
 mod console;
 mod consumers;
 mod created_database;

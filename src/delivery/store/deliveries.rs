@@ -11,7 +11,6 @@ use super::{ClaimLease, DeliveryFilter, DeliveryHistory, SubscriberStore};
 use crate::db::{Database, DatabaseError, InputRows, MAX_INPUT_ROWS, Row, SqlDialect, Statement};
 use crate::delivery::schedule::RETRY_WINDOW;
 use crate::delivery::subscriber::SubscriberId;
-use crate::log::Position;
 
 /// How long after the end of the seven days of retries the last attempt may still start.
 const LAST_ATTEMPT_GRACE: SignedDuration = SignedDuration::from_hours(1);
@@ -79,27 +78,17 @@ impl DeliveryStore {
         Self::new(self.db.with_acquire_timeout(acquire_timeout))
     }
 
-    /// Returns the position of the first event in the log whose deliveries have not been created; `None` if there is no stored
-    /// position.
-    pub async fn position(&self) -> Result<Option<Position>, DatabaseError> {
-        let SqlDialect { schema, .. } = self.db.dialect();
-        let rows = self.db.query(format!("select position from {schema}dispatch"), vec![]).await?;
-        rows.first().map_or(Ok(None), |row| row.get("position"))
-    }
-
     /// Creates deliveries in one transaction, each only once even if several workers create it. Returns the deliveries that were
-    /// created with a lease. If the events come from the log, the same transaction stores `next_position`, the position of
-    /// the first event in the log that comes after them.
+    /// created with a lease.
     pub async fn create_deliveries(
         &self,
         events: &[OutgoingEvent],
         pending: &[PendingDelivery<'_>],
         lease: &ClaimLease,
         now: Timestamp,
-        next_position: Option<Position>,
     ) -> Result<Vec<CreatedDelivery>, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        let mut statements = insert_messages(schema, events, now);
+        let mut statements = insert_messages(schema, events.iter(), now);
         let first_delivery_insert = statements.len();
         for batch in pending.chunks(MAX_INPUT_ROWS) {
             let token = |delivery: &PendingDelivery<'_>| delivery.is_claimed.then(|| lease.token.clone());
@@ -120,17 +109,11 @@ impl DeliveryStore {
             );
             statements.push(Statement::with_rows(rows, insert));
         }
-        let delivery_inserts_end = statements.len();
-        if let Some(position) = next_position {
-            let sql =
-                format!("update {schema}dispatch set position = $1 where position is null or position < $1");
-            statements.push(Statement::new(sql, vec![position.into()]));
-        }
         if statements.is_empty() {
             return Ok(Vec::new());
         }
         let results = self.db.execute_transaction(statements).await?;
-        let rows = results.into_iter().take(delivery_inserts_end).skip(first_delivery_insert).flatten();
+        let rows = results.into_iter().skip(first_delivery_insert).flatten();
         rows.map(|row| claimed_from_row(&row)).filter_map(Result::transpose).collect()
     }
 
@@ -144,7 +127,7 @@ impl DeliveryStore {
         now: Timestamp,
     ) -> Result<usize, DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        let mut statements = insert_messages(schema, events, now);
+        let mut statements = insert_messages(schema, events.iter(), now);
         let first_delivery_insert = statements.len();
         for batch in events.chunks(MAX_INPUT_ROWS) {
             let rows = InputRows::default()
@@ -281,8 +264,12 @@ impl DeliveryStore {
 }
 
 /// The statements that store events, each once for all its deliveries.
-fn insert_messages(schema: &str, events: &[OutgoingEvent], now: Timestamp) -> Vec<Statement> {
-    let insert = |batch: &[OutgoingEvent]| {
+pub(super) fn insert_messages<'e>(
+    schema: &str,
+    events: impl Iterator<Item = &'e OutgoingEvent>,
+    now: Timestamp,
+) -> Vec<Statement> {
+    let insert = |batch: &[&OutgoingEvent]| {
         let rows = InputRows::default()
             .with_text_column("event", batch.iter().map(|event| Some(event.id.clone())))
             .with_text_column("type", batch.iter().map(|event| Some(event.detail_type.clone())))
@@ -294,7 +281,7 @@ fn insert_messages(schema: &str, events: &[OutgoingEvent], now: Timestamp) -> Ve
         );
         Statement::with_rows(rows, insert)
     };
-    events.chunks(MAX_INPUT_ROWS).map(insert).collect()
+    events.collect::<Vec<_>>().chunks(MAX_INPUT_ROWS).map(insert).collect()
 }
 
 /// Returns the delivery in an inserted row; `None` if the delivery was created without a lease.

@@ -245,14 +245,18 @@ impl DeliveryStore {
         self.db.execute_transaction(statements).await.map(drop)
     }
 
-    /// Releases all leases. Only a restarted worker that is the only one may call this, because no other worker then holds a
-    /// lease.
+    /// Releases all leases, of deliveries and of pages. Only a restarted worker that is the only one may call this, because no
+    /// other worker then holds a lease.
     pub async fn release_all(&self) -> Result<(), DatabaseError> {
         let SqlDialect { schema, .. } = self.db.dialect();
-        let sql = format!(
-            "update {schema}deliveries set held = null, held_until = null
-             where state = 'waiting' and held is not null"
-        );
-        self.db.execute(sql, vec![]).await.map(drop)
+        let statements = [
+            format!(
+                "update {schema}deliveries set held = null, held_until = null
+                 where state = 'waiting' and held is not null"
+            ),
+            format!("update {schema}page_claims set held_until = 0"),
+        ];
+        let statements = statements.map(|sql| Statement::new(sql, vec![]));
+        self.db.execute_transaction(statements.into()).await.map(drop)
     }
 }

@@ -5,12 +5,12 @@
 //! the request, unless the last check is younger than [`LEASE_CHECK_TTL`].
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::{DeliveryWorker, WorkerError};
@@ -25,10 +25,30 @@ const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
 /// The time at the end of a lease that is reserved for recording the attempt.
 const RECORD_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
+/// What entitles a worker to attempt a delivery.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// The delivery is stored, with a lease.
+    Stored {
+        id: i64,
+        /// The time just after the claim. A lease check that started earlier may not contain this delivery's lease.
+        claimed_at: Instant,
+    },
+    /// The delivery belongs to a claimed page.
+    Page {
+        /// The place of the delivery in the page.
+        index: usize,
+        /// The id of the delivery; empty until it is stored with a lease.
+        id: Arc<OnceLock<i64>>,
+        /// When the delivery is stored if no attempt has started.
+        store_at: Instant,
+    },
+}
+
 /// A delivery that this worker has claimed, until its attempt is recorded or the delivery is released.
 #[derive(Debug)]
 pub struct InFlightDelivery {
-    pub(super) id: i64,
+    pub(super) claim: Claim,
     pub(super) lease: ClaimLease,
     pub(super) subscriber: Arc<PreparedSubscriber>,
     pub(super) event: Arc<OutgoingEvent>,
@@ -38,10 +58,24 @@ pub struct InFlightDelivery {
     pub(super) first_attempt: Timestamp,
     /// The time just before the subscriber was read from the store.
     pub(super) subscriber_read_at: Instant,
-    /// The time just after the claim. A lease check that started earlier may not contain this delivery's lease.
-    pub(super) claimed_at: Instant,
-    /// The delivery's slot of the subscriber's concurrency limit; `None` once the attempt is recorded.
+    /// The delivery's slot of the subscriber's concurrency limit; `None` once the attempt is recorded, or if the subscriber could
+    /// take no delivery.
     pub(super) slot: Option<InFlightSlot>,
+}
+
+impl Claim {
+    /// The claim of a delivery that has just been stored or claimed.
+    pub(super) fn stored(id: i64) -> Self {
+        Self::Stored { id, claimed_at: Instant::now() }
+    }
+
+    /// The id of the delivery; `None` if it is not stored with a lease.
+    pub(super) fn id(&self) -> Option<i64> {
+        match self {
+            Self::Stored { id, .. } => Some(*id),
+            Self::Page { id, .. } => id.get().copied(),
+        }
+    }
 }
 
 pub struct FinishedAttempt {
@@ -100,12 +134,19 @@ impl FinishedAttempt {
 
 impl<B: Bus> DeliveryWorker<B> {
     /// Waits until the subscriber's concurrency limit permits an attempt, then makes it. Skips the delivery if the subscriber is
-    /// paused or deleted, if its circuit opened after the claim, or if the lease was lost, cannot be checked, or would expire
-    /// before the end of the attempt.
+    /// paused or deleted, if its circuit opened after the claim, if the lease was lost, cannot be checked, or would expire before
+    /// the end of the attempt, or if a delivery of a claimed page has waited too long.
     pub async fn attempt(&self, mut delivery: InFlightDelivery) -> AttemptOutcome {
-        let permit = match &delivery.slot {
-            Some(slot) => slot.acquire_permit().await,
-            None => None,
+        let permit = match (&delivery.slot, &delivery.claim) {
+            (None, _) => None,
+            (Some(slot), Claim::Stored { .. }) => slot.acquire_permit().await,
+            (Some(slot), Claim::Page { store_at, .. }) => {
+                let permit = timeout_at(*store_at, slot.acquire_permit()).await;
+                permit.unwrap_or_else(|_| {
+                    slot.add_to_backlog();
+                    None
+                })
+            }
         };
         let Some(permit) = permit else { return AttemptOutcome::Skipped(delivery) };
         match self.refresh_and_check_lease(&mut delivery).await {
@@ -128,23 +169,31 @@ impl<B: Bus> DeliveryWorker<B> {
             event_json: json,
             attempt_number: delivery.attempts + 1,
         };
-        let result = self.client.send(&subscriber, request, started).await;
+        // Boxed, so that a delivery that waits for a permit takes little memory.
+        let result = Box::pin(self.client.send(&subscriber, request, started)).await;
         drop(permit);
+        delivery.slot.iter_mut().for_each(InFlightSlot::end_attempt);
         AttemptOutcome::Attempted(FinishedAttempt { delivery, started, result, is_given_up: false })
     }
 
     /// Returns whether this worker still holds the delivery's lease and the subscriber is neither paused nor deleted. Also
-    /// updates `delivery.subscriber` to the stored subscriber. One check covers all in-flight deliveries of a subscriber.
+    /// updates `delivery.subscriber` to the stored subscriber. One check covers all in-flight deliveries of a subscriber. The
+    /// lease of a claimed page needs no check: nothing ends it early.
     async fn refresh_and_check_lease(&self, delivery: &mut InFlightDelivery) -> Result<bool, WorkerError> {
         if delivery.subscriber_read_at.elapsed() < LEASE_CHECK_TTL {
             return Ok(true);
         }
         let id = delivery.subscriber.id;
+        let claimed_at = match &delivery.claim {
+            Claim::Stored { claimed_at, .. } => Some(*claimed_at),
+            Claim::Page { .. } => None,
+        };
         let check =
             self.lease_checks.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().clone();
         let mut check = check.lock().await;
         if check.checked_at.is_none_or(|checked_at| {
-            checked_at.elapsed() >= LEASE_CHECK_TTL || checked_at < delivery.claimed_at
+            checked_at.elapsed() >= LEASE_CHECK_TTL
+                || claimed_at.is_some_and(|claimed_at| checked_at < claimed_at)
         }) {
             let checked_at = Instant::now();
             let subscriber = self.subscribers.find(id).await?.filter(|subscriber| !subscriber.is_paused);
@@ -156,18 +205,19 @@ impl<B: Bus> DeliveryWorker<B> {
             return Ok(false);
         };
         delivery.subscriber = subscriber.clone();
-        Ok(check.leases.contains(&(delivery.id, delivery.lease.token.clone())))
+        Ok(match &delivery.claim {
+            Claim::Stored { id, .. } => check.leases.contains(&(*id, delivery.lease.token.clone())),
+            Claim::Page { .. } => true,
+        })
     }
 
-    /// Releases the leases of deliveries that were not attempted, so that any worker can claim these deliveries immediately.
+    /// Releases the leases of stored deliveries that were not attempted, so that any worker can claim these deliveries
+    /// immediately.
     pub async fn release(&self, deliveries: Vec<InFlightDelivery>) {
         let mut by_lease: HashMap<String, (ClaimLease, Vec<i64>)> = HashMap::new();
         for delivery in deliveries {
-            by_lease
-                .entry(delivery.lease.token.clone())
-                .or_insert((delivery.lease, Vec::new()))
-                .1
-                .push(delivery.id);
+            let id = delivery.claim.id();
+            by_lease.entry(delivery.lease.token.clone()).or_insert((delivery.lease, Vec::new())).1.extend(id);
         }
         for (lease, deliveries) in by_lease.into_values() {
             if let Err(error) = self.store.release(&lease, &deliveries).await {

@@ -4,24 +4,25 @@
 //! (module `attempt`) and records the attempts. The module `subscribers` caches the subscribers that deliveries go to, and the
 //! module `sweep` wakes workers for retries.
 //!
-//! A worker stores a delivery before the first attempt and leases the delivery for each attempt. In one transaction, the worker
-//! records an attempt and the time of the next one. If a worker dies, its leases expire and another worker attempts the
-//! deliveries again. So an attempt can be repeated, but no delivery is lost.
+//! A worker leases a delivery for each attempt. In one transaction, the worker records an attempt and the time of the next one.
+//! If a worker dies, its leases expire and another worker attempts the deliveries again. So an attempt can be repeated, but no
+//! delivery is lost. A delivery is stored before its first attempt, or its event belongs to a page of the log that the worker
+//! has claimed (module `page`).
 
 mod attempt;
+mod page;
 mod runner;
 mod subscribers;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::aws::AwsError;
@@ -33,13 +34,16 @@ use crate::delivery::encryption::{KeySource, KeySourceError};
 use crate::delivery::health::{HealthEvent, HealthMonitor, circuit_breaker};
 use crate::delivery::schedule;
 use crate::delivery::store::{
-    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
-    PendingDelivery, RecordedAttempt,
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, NewDelivery, OutgoingEvent,
+    PendingDelivery, RecordedAttempt, Records,
 };
 use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 use crate::delivery::wake_queue::WakeQueue;
-use crate::log::{Position, StoredEvent};
+use crate::log::StoredEvent;
+use attempt::Claim;
 pub use attempt::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
+pub use page::ClaimedPage;
+use page::PageChanges;
 pub use runner::AttemptRunner;
 use subscribers::{PreparedSubscribers, SubscriberCache};
 pub use sweep::SweepReport;
@@ -48,8 +52,6 @@ pub use sweep::SweepReport;
 const CLAIM_LEASE: SignedDuration = SignedDuration::from_secs(90);
 /// The maximum number of deliveries of one subscriber that are claimed at once.
 const CLAIM_BATCH_SIZE: u32 = 500;
-/// The longest wait until every subscriber has half of its in-flight slots free.
-const CAPACITY_WAIT: Duration = Duration::from_millis(20);
 
 /// Returns the current time. Tests pass a clock of their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -95,7 +97,8 @@ impl ArrivedEvent {
     pub fn from_stored(event: StoredEvent) -> Self {
         let mut json = Vec::new();
         event.write_json(&mut json);
-        let json = String::from_utf8_lossy(&json).into_owned();
+        let json = String::from_utf8(json)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Self { id: event.key.id, detail_type: event.detail_type, json }
     }
 }
@@ -152,16 +155,14 @@ impl<B: Bus> DeliveryWorker<B> {
         (self.clock)()
     }
 
-    /// Creates a delivery of each event to each matching subscriber, unless this delivery exists. Returns the new deliveries that
-    /// this worker must attempt now. If the events come from the log, the same transaction stores `next_position`, the position
-    /// of the first event in the log that comes after them.
+    /// Stores a delivery of each event to each matching subscriber, unless this delivery exists. Returns the new deliveries that
+    /// this worker must attempt now.
     ///
     /// # Errors
     /// The transaction failed. The call may be repeated, because deliveries that exist are not created again.
     pub async fn create_deliveries(
         &self,
         events: &[ArrivedEvent],
-        next_position: Option<Position>,
     ) -> Result<Vec<InFlightDelivery>, WorkerError> {
         let (read_at, subscribers) = (Instant::now(), self.subscribers.all().await?);
         let (mut outgoing_events, mut pairs) = (Vec::new(), Vec::new());
@@ -176,23 +177,23 @@ impl<B: Bus> DeliveryWorker<B> {
                 pairs.extend(matching.into_iter().map(|subscriber| (event, subscriber)));
             }
         }
-        if pairs.is_empty() && next_position.is_none() {
+        if pairs.is_empty() {
             return Ok(Vec::new());
         }
-        let inactive_subscribers =
-            if pairs.is_empty() { Vec::new() } else { self.store.subscribers.list_inactive().await? };
+        let inactive_subscribers = self.store.subscribers.list_inactive().await?;
         let mut slots: HashMap<(String, SubscriberId), InFlightSlot> = HashMap::new();
         let pending: Vec<_> = pairs
             .into_iter()
             .map(|(event, subscriber)| {
                 let id = subscriber.id;
-                let wanted = if inactive_subscribers.contains(&id) { 0 } else { 1 };
-                let mut slot = self.limits.reserve(id, subscriber.settings.limit, wanted).pop();
-                slot.iter_mut().for_each(|slot| slot.add_bytes(event.json.len()));
+                let slot = match inactive_subscribers.contains(&id) {
+                    true => None,
+                    false => {
+                        let slot = self.limits.reserve(id, subscriber.settings.limit, 1).pop();
+                        self.with_bytes(slot, &event.json)
+                    }
+                };
                 let is_claimed = slot.is_some();
-                if !is_claimed && wanted > 0 {
-                    self.has_more_due.store(true, Relaxed);
-                }
                 slots.extend(slot.map(|slot| ((event.id.clone(), id), slot)));
                 PendingDelivery { event_id: event.id.as_str(), subscriber: id, is_claimed }
             })
@@ -201,7 +202,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let lease = ClaimLease::new(CLAIM_LEASE, now);
         // The store returns only the new deliveries with a lease. Every other delivery is attempted by the worker that claims it.
         let created_deliveries =
-            self.store.create_deliveries(&outgoing_events, &pending, &lease, now, next_position).await?;
+            self.store.create_deliveries(&outgoing_events, &pending, &lease, now).await?;
         let events_by_id: HashMap<&str, Arc<OutgoingEvent>> =
             outgoing_events.iter().map(|event| (event.id.as_str(), Arc::new(event.clone()))).collect();
         let to_in_flight = |created: CreatedDelivery| {
@@ -209,18 +210,26 @@ impl<B: Bus> DeliveryWorker<B> {
             let mut slot = slots.remove(&(created.event_id, created.subscriber))?;
             slot.assign_delivery(created.id);
             Some(InFlightDelivery {
-                id: created.id,
+                claim: Claim::stored(created.id),
                 lease: lease.clone(),
                 subscriber: subscribers.get(&created.subscriber)?.clone(),
                 event,
                 attempts: 0,
                 first_attempt: now,
                 subscriber_read_at: read_at,
-                claimed_at: Instant::now(),
                 slot: Some(slot),
             })
         };
         Ok(created_deliveries.into_iter().filter_map(to_in_flight).collect())
+    }
+
+    /// Adds the event's size to a slot that was reserved for it; without a slot, notes that the delivery is left for a later claim.
+    fn with_bytes(&self, mut slot: Option<InFlightSlot>, json: &str) -> Option<InFlightSlot> {
+        match &mut slot {
+            Some(slot) => slot.add_bytes(json.len()),
+            None => self.has_more_due.store(true, Relaxed),
+        }
+        slot
     }
 
     /// Claims due deliveries of all subscribers: for each, at most as many as it has free in-flight slots.
@@ -232,6 +241,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let now = self.now();
         let mut deliveries = Vec::new();
         let due_subscribers = self.store.due_subscribers(now, now).await?;
+        self.limits.limit_backlogs_to(&due_subscribers.iter().map(|due| due.subscriber).collect::<Vec<_>>());
         if due_subscribers.is_empty() {
             return Ok(deliveries);
         }
@@ -262,6 +272,7 @@ impl<B: Bus> DeliveryWorker<B> {
         let slots = self.limits.reserve(subscriber.id, subscriber.settings.limit, wanted);
         if slots.is_empty() {
             self.has_more_due.store(true, Relaxed);
+            self.limits.set_backlog(subscriber.id, true);
             return Ok(Vec::new());
         }
         if due.needs_probe
@@ -275,7 +286,9 @@ impl<B: Bus> DeliveryWorker<B> {
         }
         let lease = ClaimLease::new(CLAIM_LEASE, now);
         let claimed = self.store.claim(due, slots.len(), &lease, (now, now)).await?;
-        if claimed.len() == slots.len() {
+        let may_have_more = claimed.len() == slots.len();
+        self.limits.set_backlog(subscriber.id, may_have_more);
+        if may_have_more {
             self.has_more_due.store(true, Relaxed);
         }
         let to_in_flight = |(claimed, slot)| self.in_flight((subscriber, read_at), &lease, claimed, slot);
@@ -292,14 +305,13 @@ impl<B: Bus> DeliveryWorker<B> {
         slot.assign_delivery(claimed.id);
         slot.add_bytes(claimed.event.json.len());
         InFlightDelivery {
-            id: claimed.id,
+            claim: Claim::stored(claimed.id),
             lease: lease.clone(),
             subscriber: subscriber.clone(),
             event: Arc::new(claimed.event),
             attempts: claimed.attempts,
             first_attempt: claimed.first_attempt,
             subscriber_read_at: read_at,
-            claimed_at: Instant::now(),
             slot: Some(slot),
         }
     }
@@ -309,10 +321,9 @@ impl<B: Bus> DeliveryWorker<B> {
         self.has_more_due.load(Relaxed)
     }
 
-    /// Waits until every subscriber has half of its in-flight slots free. The wait is at most 20 ms, so that a slow subscriber
-    /// blocks the others only briefly.
+    /// Waits until every subscriber has half of its in-flight slots free, but for a slow subscriber only briefly.
     pub async fn wait_for_capacity(&self) {
-        let _ = timeout(CAPACITY_WAIT, self.limits.wait_for_capacity()).await;
+        self.limits.wait_for_capacity().await;
     }
 
     /// Records attempts with the time of each delivery's next attempt, sends messages that wake a worker at these times, and
@@ -321,14 +332,48 @@ impl<B: Bus> DeliveryWorker<B> {
     /// # Errors
     /// The attempts could not be recorded, and no subscriber's health was updated.
     pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), DatabaseError> {
-        let records: Vec<_> = finished.iter().map(|attempt| self.recorded_attempt(attempt)).collect();
-        let updated_ids = self.store.record_attempts(&records).await?;
-        for (attempt, record) in finished.iter_mut().zip(&records) {
+        self.record_with_pages(finished, &PageChanges::default()).await
+    }
+
+    /// Records attempts as [`DeliveryWorker::record`] does, and in the same transaction the changes of claimed pages.
+    async fn record_with_pages(
+        &self,
+        finished: &mut [FinishedAttempt],
+        pages: &PageChanges,
+    ) -> Result<(), DatabaseError> {
+        let attempts = finished.iter().map(|attempt| (self.recorded_attempt(attempt), &attempt.delivery));
+        let (first_attempts, attempts): (Vec<_>, Vec<_>) =
+            attempts.partition(|(attempt, _)| attempt.delivery.is_none());
+        let first_overdue = first_attempts.len() + pages.skipped.len();
+        let records = Records {
+            attempts: attempts.into_iter().map(|(attempt, _)| attempt).collect(),
+            new_deliveries: first_attempts
+                .into_iter()
+                .map(|(attempt, delivery)| new_delivery(delivery, Some(attempt)))
+                .chain(pages.skipped.iter().map(|delivery| new_delivery(delivery, None)))
+                .chain(pages.overdue.iter().map(|overdue| overdue.delivery.clone()))
+                .collect(),
+            ended_page_claims: pages.ended_claims.clone(),
+        };
+        let recorded = self.store.record(&records).await?;
+        for (overdue, id) in pages.overdue.iter().zip(recorded.created.iter().skip(first_overdue)) {
+            id.iter().for_each(|id| _ = overdue.id.set(*id));
+        }
+        for attempt in finished.iter_mut() {
             drop(attempt.delivery.slot.take());
-            attempt.is_given_up = record.is_given_up() && updated_ids.contains(&record.delivery);
+        }
+        let given_up: HashSet<i64> = records
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.is_given_up())
+            .filter_map(|attempt| attempt.delivery)
+            .filter(|id| recorded.updated.contains(id))
+            .collect();
+        for attempt in finished.iter_mut() {
+            attempt.is_given_up = attempt.delivery.claim.id().is_some_and(|id| given_up.contains(&id));
         }
         if let Some(queue) = &self.wake_queue {
-            let retry_times = records.iter().filter_map(|record| record.next_attempt);
+            let retry_times = records.attempts.iter().filter_map(|attempt| attempt.next_attempt);
             if let Err(error) = queue.wake_at(retry_times, self.now()).await {
                 warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
             }
@@ -363,7 +408,7 @@ impl<B: Bus> DeliveryWorker<B> {
             schedule::next_attempt(first_attempt, self.now(), result.retry_after(), fastrand::f64())
         };
         RecordedAttempt {
-            delivery: delivery.id,
+            delivery: delivery.claim.id(),
             lease: delivery.lease.token.clone(),
             subscriber: delivery.subscriber.id,
             event_id: delivery.event.id.clone(),
@@ -379,6 +424,17 @@ impl<B: Bus> DeliveryWorker<B> {
             first_attempt,
             next_attempt,
         }
+    }
+}
+
+/// The delivery of a claimed page, to be stored with its first attempt if it has ended.
+fn new_delivery(delivery: &InFlightDelivery, attempt: Option<RecordedAttempt>) -> NewDelivery {
+    NewDelivery {
+        event: delivery.event.clone(),
+        subscriber: delivery.subscriber.id,
+        created: delivery.first_attempt,
+        attempt,
+        lease: None,
     }
 }
 

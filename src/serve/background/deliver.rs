@@ -3,6 +3,7 @@
 //! The loop's position in the log is stored in the log's database, so the next run delivers the events that were recorded while
 //! no server ran.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use crate::db::Database;
+use crate::db::{Database, DatabaseError};
 use crate::delivery::{
-    ArrivedEvent, AttemptRunner, Clock, DeliveryClient, DeliveryStore, DeliveryWorker, InFlightDelivery,
-    KeyRing, KeySource, SsrfGuard, SubscriberService, WorkerError,
+    ArrivedEvent, AttemptRunner, ClaimedPage, Clock, DeliveryClient, DeliveryStore, DeliveryWorker, KeyRing,
+    KeySource, SsrfGuard, SubscriberService, WorkerError,
 };
 use crate::log::{EventFilter, EventLog, PageLimit, Position};
 use crate::serve::ServeError;
@@ -23,10 +24,12 @@ use crate::serve::endpoints::ServedBus;
 use crate::serve::reporter::Reporter;
 
 /// The maximum number of events that one query reads from the log.
-const READ_BATCH_EVENTS: usize = 500;
+const READ_BATCH_EVENTS: usize = 1000;
 /// The maximum total size of the `detail` fields that one query reads from the log.
 const READ_BATCH_BYTES: usize = 4 << 20;
 const ERROR_BACKOFF: Duration = Duration::from_secs(2);
+/// The pause between two searches for pages whose worker has stopped.
+const TAKE_OVER_INTERVAL: Duration = Duration::from_secs(5);
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(3600);
 /// How long finished deliveries and their attempts are kept.
 const RETENTION: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -71,7 +74,8 @@ pub(in crate::serve) async fn run(
     let runner = AttemptRunner::start(worker.clone(), move |attempt| attempt_reporter.attempt(attempt));
     let work = async {
         tokio::join!(
-            create_deliveries(&worker, &log, &runner, &reporter),
+            claim_pages(&worker, &log, &runner, &reporter),
+            take_over_pages(&worker, &log, &runner),
             attempt_due_deliveries(&worker, &runner),
             run_hourly_maintenance(&worker),
         )
@@ -85,8 +89,8 @@ pub(in crate::serve) async fn run(
     let _ = timeout(SHUTDOWN_TIMEOUT, runner.finish()).await;
 }
 
-/// Creates the deliveries of recorded events, in log order, and submits them to `runner`.
-async fn create_deliveries(
+/// Claims the pages of recorded events, in log order, and submits their deliveries to `runner`.
+async fn claim_pages(
     worker: &Arc<ServedWorker>,
     log: &EventLog,
     runner: &AttemptRunner<Arc<ServedBus>>,
@@ -94,10 +98,12 @@ async fn create_deliveries(
 ) {
     let mut position = None;
     loop {
-        match create_from_next_events(worker, log, &mut position).await {
-            Ok(deliveries) => {
+        match claim_next_page(worker, log, &mut position).await {
+            Ok(page) => {
                 reporter.created_deliveries(None);
-                runner.submit(deliveries);
+                if let Some(page) = page {
+                    runner.submit_page(page);
+                }
             }
             Err(error) => {
                 let error = error.to_string();
@@ -109,48 +115,87 @@ async fn create_deliveries(
     }
 }
 
-/// Waits for the next events and creates their deliveries. `position` is the position of the next event; `None` before it is
-/// loaded from the database.
-async fn create_from_next_events(
+/// Waits for the next events and claims a page of them; `None` if there is nothing to deliver. `position` is the position of the
+/// next event; `None` before it is loaded from the database.
+async fn claim_next_page(
     worker: &Arc<ServedWorker>,
     log: &EventLog,
     position: &mut Option<Position>,
-) -> Result<Vec<InFlightDelivery>, WorkerError> {
-    let from = match *position {
+) -> Result<Option<ClaimedPage>, WorkerError> {
+    let from = match position.take() {
         Some(position) => position,
-        None => {
-            let from = match worker.store().position().await? {
-                Some(stored) => stored,
-                // The first run starts at the end of the log, so it delivers only events that are recorded later.
-                None => {
-                    let end = log.assign_positions().await?;
-                    worker.create_deliveries(&[], Some(end)).await?;
-                    end
-                }
-            };
-            *position.insert(from)
-        }
+        None => match worker.store().position().await? {
+            Some(stored) => stored,
+            // The first run starts at the end of the log, so it delivers only events that are recorded later.
+            None => {
+                let end = log.assign_positions().await?;
+                worker.store().advance_position(end).await?;
+                end
+            }
+        },
     };
     log.wait_for_position(from).await;
-    worker.wait_for_capacity().await;
     let end = log.assign_positions().await?;
-    let page_limit =
-        PageLimit { max_events: READ_BATCH_EVENTS, max_detail_bytes: READ_BATCH_BYTES, from_end: false };
-    let Some(events) = log.read_events(from..end, &EventFilter::default(), page_limit).await? else {
+    let Some((events, next_position)) = read_page(log, from..end).await? else {
         // Retention has deleted the next events: continue with the oldest event that is left.
-        *position = Some(log.bounds().await?.first_position.max(from + 1));
-        return Ok(Vec::new());
+        worker.store().advance_position(log.bounds().await?.first_position.max(from + 1)).await?;
+        return Ok(None);
     };
-    let next_position = if page_limit.is_reached(&events) {
-        events.last().map_or(end, |last| last.position + 1)
-    } else {
-        end
+    worker.wait_for_capacity().await;
+    let page = worker.claim_page(events, from..next_position).await?;
+    // Without a page, another worker has claimed events, and the next call loads the position again.
+    *position = page.as_ref().map(|_| next_position);
+    Ok(page)
+}
+
+/// Reads events from the start of `positions` on, and returns them with the position after the last one; `None` if some have
+/// expired.
+async fn read_page(
+    log: &EventLog,
+    positions: Range<Position>,
+) -> Result<Option<(Vec<ArrivedEvent>, Position)>, DatabaseError> {
+    let limit =
+        PageLimit { max_events: READ_BATCH_EVENTS, max_detail_bytes: READ_BATCH_BYTES, from_end: false };
+    let end = positions.end;
+    let Some(events) = log.read_events(positions, &EventFilter::default(), limit).await? else {
+        return Ok(None);
     };
-    let events: Vec<_> =
-        events.into_iter().map(|positioned| ArrivedEvent::from_stored(positioned.event)).collect();
-    let deliveries = worker.create_deliveries(&events, Some(next_position)).await?;
-    *position = Some(next_position);
-    Ok(deliveries)
+    let next_position =
+        if limit.is_reached(&events) { events.last().map_or(end, |last| last.position + 1) } else { end };
+    let events = events.into_iter().map(|positioned| ArrivedEvent::from_stored(positioned.event)).collect();
+    Ok(Some((events, next_position)))
+}
+
+/// Takes over the pages whose worker has stopped before it stored their deliveries.
+async fn take_over_pages(worker: &Arc<ServedWorker>, log: &EventLog, runner: &AttemptRunner<Arc<ServedBus>>) {
+    loop {
+        match take_over_page(worker, log, runner).await {
+            Ok(true) => {}
+            Ok(false) => sleep(TAKE_OVER_INTERVAL).await,
+            Err(error) => {
+                warn!(error = error.to_string(), "failed to take over the deliveries of a stopped worker");
+                sleep(ERROR_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Creates the missing deliveries of a page whose worker has stopped. Returns false if there is no such page.
+async fn take_over_page(
+    worker: &Arc<ServedWorker>,
+    log: &EventLog,
+    runner: &AttemptRunner<Arc<ServedBus>>,
+) -> Result<bool, WorkerError> {
+    let Some(claim) = worker.take_over_page().await? else { return Ok(false) };
+    let Range { mut start, end } = claim.positions();
+    while start < end {
+        // Events that have expired are not delivered.
+        let Some((events, next_position)) = read_page(log, start..end).await? else { break };
+        runner.submit(worker.create_deliveries(&events).await?);
+        start = next_position;
+    }
+    worker.store().end_page_claim(&claim).await?;
+    Ok(true)
 }
 
 /// Claims and attempts due deliveries.

@@ -120,7 +120,7 @@ impl DispatchHarness {
     pub async fn receive_events(&self, ids: impl IntoIterator<Item = String>) {
         let events: Vec<_> =
             ids.into_iter().map(|id| arrived_event(&id, "lead.created", &json!({}))).collect();
-        let jobs = self.worker.create_deliveries(&events, None).await.unwrap();
+        let jobs = self.worker.create_deliveries(&events).await.unwrap();
         self.deliver(jobs).await;
     }
 

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 
 use super::{checkout, test_environment};
 
@@ -104,7 +105,8 @@ async fn handle(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, 
         receiver.received.lock().unwrap().push(request.clone());
     }
     let responder = receiver.responder.lock().unwrap().clone();
-    let (status, headers, body) = responder(&request);
+    // A responder may block its thread.
+    let (status, headers, body) = spawn_blocking(move || responder(&request)).await.unwrap();
     let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
     for (name, value) in headers {
         response.headers_mut().append(name, value.parse().unwrap());
