@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hookbridge::db::Database;
@@ -285,10 +285,14 @@ async fn a_late_attempt_changes_nothing_after_a_takeover(db: Database) {
 async fn of_two_servers_one_is_killed() {
     let (database, receiver) = (PostgresDatabase::new().await, Receiver::start().await);
     let (url, received) = (receiver.url("in"), receiver.clone());
-    // The second half of the events takes long enough to be in flight when the server is killed.
-    receiver.respond_by(|request| {
+    // The second half of the events is in flight until a server is killed.
+    let is_killed = Arc::new(AtomicBool::new(false));
+    let may_respond = is_killed.clone();
+    receiver.respond_by(move |request| {
         let is_slow = request.event()["detail"]["n"].as_u64().unwrap() >= 200;
-        std::thread::sleep(Duration::from_millis(if is_slow { 100 } else { 5 }));
+        while is_slow && !may_respond.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         (200, vec![], String::new())
     });
     let numbers = move || -> Vec<u64> {
@@ -324,6 +328,7 @@ async fn of_two_servers_one_is_killed() {
         }
         servers[0].signal("KILL");
         assert!(!servers[0].wait_for_exit().success());
+        is_killed.store(true, Ordering::SeqCst);
         // The killed server's claims expire after 90 seconds. What it had not recorded is in its write-ahead file.
         let [killed, _other] = servers;
         let _restarted = killed.start_in_same_folder(&flags);
