@@ -40,8 +40,8 @@ pub(super) enum Claim {
         index: usize,
         /// The id of the delivery; empty until it is stored with a lease.
         id: Arc<OnceLock<i64>>,
-        /// When the delivery is stored if no attempt has started.
-        store_at: Instant,
+        /// When the delivery is skipped if no attempt has started.
+        skip_at: Instant,
     },
 }
 
@@ -88,8 +88,9 @@ pub struct FinishedAttempt {
 
 pub enum AttemptOutcome {
     Attempted(FinishedAttempt),
-    /// No request was sent: the worker is shutting down, the subscriber is paused or deleted, its circuit opened, or the lease
-    /// was lost, could not be checked, or would expire during the attempt.
+    /// No request was sent: the worker is shutting down, the subscriber is paused or deleted, its circuit opened, a delivery of a
+    /// claimed page has waited too long for a permit, or the lease was lost, could not be checked, or would expire during the
+    /// attempt.
     Skipped(InFlightDelivery),
 }
 
@@ -140,8 +141,8 @@ impl<B: Bus> DeliveryWorker<B> {
         let permit = match (&delivery.slot, &delivery.claim) {
             (None, _) => None,
             (Some(slot), Claim::Stored { .. }) => slot.acquire_permit().await,
-            (Some(slot), Claim::Page { store_at, .. }) => {
-                let permit = timeout_at(*store_at, slot.acquire_permit()).await;
+            (Some(slot), Claim::Page { skip_at, .. }) => {
+                let permit = timeout_at(*skip_at, slot.acquire_permit()).await;
                 permit.unwrap_or_else(|_| {
                     slot.add_to_backlog();
                     None

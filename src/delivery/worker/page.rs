@@ -1,10 +1,10 @@
 //! Claimed pages: the way of new events from the log to their first attempts.
 //!
 //! A worker claims a page of the log and attempts the deliveries of the page's events before it stores them: a delivery that
-//! succeeds soon is written once, together with its attempt. After [`STORE_AFTER`], the worker stores the other deliveries and ends
-//! its claim: with a lease those whose attempts have started, without a lease those that still wait for a permit. If the worker dies
-//! before, its claim expires, and another worker creates the deliveries that are missing. So an attempt can be repeated, but no
-//! delivery is lost.
+//! succeeds soon is written once, together with its attempt. A delivery that waits too long for a permit ([`PERMIT_TIMEOUT`]) is
+//! stored without a lease, and one whose attempt takes long ([`STORE_AFTER`]) with a lease. Then the claim of the page ends. If the
+//! worker dies before, its claim expires, and another worker creates the deliveries that are missing. So an attempt can be repeated,
+//! but no delivery is lost.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -21,10 +21,13 @@ use crate::delivery::store::{ClaimLease, NewDelivery, OutgoingEvent, PageClaim};
 use crate::delivery::subscriber::SubscriberId;
 use crate::log::Position;
 
-/// How long the deliveries of a claimed page may be in flight before they are stored.
+/// How long a delivery of a claimed page waits for a permit.
+const PERMIT_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long the deliveries of a claimed page may be in flight before they are stored. Longer than [`PERMIT_TIMEOUT`], so that a lease
+/// is given only to deliveries whose attempts have started.
 const STORE_AFTER: Duration = Duration::from_millis(500);
 
-/// The deliveries of a page that this worker has claimed.
+/// The deliveries of a page that this worker has claimed; none if there was nothing to deliver, and so nothing to claim.
 pub struct ClaimedPage {
     pub(super) deliveries: Vec<InFlightDelivery>,
     pub(super) page: OpenPage,
@@ -132,31 +135,33 @@ impl<B: Bus> DeliveryWorker<B> {
                 pairs.extend(matching.into_iter().map(|subscriber| (event.clone(), subscriber)));
             }
         }
+        let keys: Vec<_> = pairs.iter().map(|(event, subscriber)| (&*event.id, subscriber.id)).collect();
+        let stored = self.store.stored_deliveries(&keys).await?;
+        if !stored.is_empty() {
+            pairs.retain(|(event, subscriber)| !stored.contains(&(event.id.clone(), subscriber.id)));
+        }
         let now = self.now();
         let lease = ClaimLease::new(CLAIM_LEASE, now);
-        let mut page = OpenPage {
+        let open_page = |unstored: Vec<_>| OpenPage {
             lease: lease.clone(),
             created: now,
             store_at: Instant::now() + STORE_AFTER,
-            deliveries: Vec::new(),
-            unstored_count: 0,
+            unstored_count: unstored.len(),
+            deliveries: unstored,
         };
         if pairs.is_empty() {
             self.store.advance_position(positions.end).await?;
-            return Ok(Some(ClaimedPage { deliveries: Vec::new(), page }));
+            return Ok(Some(ClaimedPage { deliveries: Vec::new(), page: open_page(Vec::new()) }));
         }
-        let keys: Vec<_> = pairs.iter().map(|(event, subscriber)| (&*event.id, subscriber.id)).collect();
-        let stored = self.store.stored_deliveries(&keys).await?;
         let inactive_subscribers = self.store.subscribers.list_inactive().await?;
         if !self.store.claim_page(&PageClaim { positions, lease: lease.clone() }).await? {
             return Ok(None);
         }
-        let mut deliveries = Vec::with_capacity(pairs.len());
-        for (event, subscriber) in pairs {
+        let skip_at = Instant::now() + PERMIT_TIMEOUT;
+        let (mut deliveries, mut unstored) =
+            (Vec::with_capacity(pairs.len()), Vec::with_capacity(pairs.len()));
+        for (index, (event, subscriber)) in pairs.into_iter().enumerate() {
             let id = subscriber.id;
-            if !stored.is_empty() && stored.contains(&(event.id.clone(), id)) {
-                continue;
-            }
             let slot = match inactive_subscribers.contains(&id) {
                 true => None,
                 false => {
@@ -165,11 +170,13 @@ impl<B: Bus> DeliveryWorker<B> {
                 }
             };
             let row_id = Arc::<OnceLock<i64>>::default();
-            let unstored = UnstoredDelivery { event: event.clone(), subscriber: id, id: row_id.clone() };
-            let index = page.deliveries.len();
-            page.deliveries.push(Some(unstored));
+            unstored.push(Some(UnstoredDelivery {
+                event: event.clone(),
+                subscriber: id,
+                id: row_id.clone(),
+            }));
             deliveries.push(InFlightDelivery {
-                claim: Claim::Page { index, id: row_id, store_at: page.store_at },
+                claim: Claim::Page { index, id: row_id, skip_at },
                 lease: lease.clone(),
                 subscriber: subscriber.clone(),
                 attempts: 0,
@@ -179,8 +186,7 @@ impl<B: Bus> DeliveryWorker<B> {
                 event,
             });
         }
-        page.unstored_count = deliveries.len();
-        Ok(Some(ClaimedPage { deliveries, page }))
+        Ok(Some(ClaimedPage { deliveries, page: open_page(unstored) }))
     }
 
     /// Claims a page whose worker has not ended its claim in time; `None` if there is no such page. The caller must create the

@@ -51,6 +51,9 @@ impl<B: Bus> AttemptRunner<B> {
 
     /// Starts to attempt the deliveries of a claimed page, and returns immediately. The claim ends when they all are stored.
     pub fn submit_page(&self, ClaimedPage { deliveries, page }: ClaimedPage) {
+        if deliveries.is_empty() {
+            return;
+        }
         // Sending fails only if the recording task has ended because the runner was dropped.
         let _ = self.sender.send(RecorderMessage::Page(page));
         self.submit(deliveries);
