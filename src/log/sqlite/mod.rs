@@ -4,12 +4,11 @@
 
 mod key_index;
 
-use std::borrow::Cow;
 use std::sync::PoisonError;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, Row as _, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use std::borrow::Cow;
 use tracing::warn;
 
 use super::event_log::LogState;
@@ -23,8 +22,6 @@ pub(super) use key_index::PendingKeys;
 
 /// The maximum number of rows of one `insert`: SQLite accepts at most 32,766 parameters, and a row needs about thirty.
 const INSERT_BATCH_SIZE: usize = 500;
-/// The columns of an event, except its batch, its place there and the search columns.
-const EVENT_COLUMNS: [&str; 8] = ["time", "id", "source", "type", "account", "region", "resources", "detail"];
 
 /// The log in a SQLite file.
 pub(super) struct SqliteLog<'s> {
@@ -35,7 +32,6 @@ pub(super) struct SqliteLog<'s> {
 impl SqliteLog<'_> {
     pub(super) async fn record(&self, batch: &EventBatch<'_>) -> Result<RecordOutcome, DatabaseError> {
         let keys = BatchKeys::of(&batch.events);
-        let inserts = EventInsert::of_batch(&batch.events)?;
         let _write_guard = self.file.write_lock.lock().await;
         let mut transaction = self.file.pool.begin_with("begin immediate").await?;
         let row = sqlx::query(
@@ -58,11 +54,7 @@ impl SqliteLog<'_> {
             });
         };
         let batch_id: i64 = row.try_get(0)?;
-        let mut events = 0;
-        for insert in inserts {
-            let inserted = insert.execute(&mut transaction).await?;
-            events += usize::try_from(inserted).unwrap_or_default();
-        }
+        let events = insert_events(&mut transaction, batch_id, &batch.events).await?;
         let duplicates = batch.events.len() - events;
         if duplicates > 0 {
             sqlx::query("update batches set events = ?, repeats = ? where id = ?")
@@ -250,62 +242,39 @@ async fn assign_batch_positions(
     Ok(next)
 }
 
-/// An `insert` of the events of the newest batch.
-struct EventInsert {
-    sql: String,
-    arguments: SqliteArguments,
-}
-
-impl EventInsert {
-    /// Builds the statements that insert the events of a batch, each for up to [`INSERT_BATCH_SIZE`] rows. This takes a fifth of the
-    /// time of recording, so it is done before the write lock is taken.
-    fn of_batch(events: &[NewEvent<'_>]) -> Result<Vec<Self>, DatabaseError> {
-        let events: Vec<_> = events.iter().enumerate().collect();
-        events.chunks(INSERT_BATCH_SIZE).map(Self::new).collect()
-    }
-
-    fn new(chunk: &[(usize, &NewEvent<'_>)]) -> Result<Self, DatabaseError> {
+/// Inserts the events that the log does not have, and returns their number.
+async fn insert_events(
+    connection: &mut SqliteConnection,
+    batch_id: i64,
+    events: &[NewEvent<'_>],
+) -> Result<usize, DatabaseError> {
+    let mut inserted = 0;
+    let events: Vec<_> = events.iter().enumerate().collect();
+    for chunk in events.chunks(INSERT_BATCH_SIZE) {
         let columns: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        let placeholders = ", ?".repeat(EVENT_COLUMNS.len() + columns.len());
-        let mut arguments = SqliteArguments::default();
-        let mut rows = Vec::with_capacity(chunk.len());
-        for (place, event) in chunk {
-            add_values(&mut arguments, event).map_err(sqlx::Error::Encode)?;
-            rows.push(format!("({place}{placeholders})"));
-        }
-        let sql = format!(
-            "insert into events (batch, place, {}, {})
-             select (select max(id) from batches), v.* from (values {}) v where true on conflict do nothing",
-            EVENT_COLUMNS.join(", "),
-            columns.join(", "),
-            rows.join(", ")
-        );
-        Ok(Self { sql, arguments })
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "insert into events (time, id, source, type, batch, place, account, region, resources, detail, {}) ",
+            columns.join(", ")
+        ));
+        query.push_values(chunk, |mut row, (place, event)| {
+            row.push_bind(event.time.as_microsecond())
+                .push_bind(event.id.to_string())
+                .push_bind(event.source.to_string())
+                .push_bind(event.detail_type.to_string())
+                .push_bind(batch_id)
+                .push_bind(to_i64(*place))
+                .push_bind(event.account.to_string())
+                .push_bind(event.region.to_string())
+                .push_bind(serde_json::Value::from(event.resources.clone()).to_string())
+                .push_bind(event.detail.to_string());
+            for value in event.search_columns.stored_values() {
+                row.push_bind(value.map(Cow::into_owned));
+            }
+        });
+        query.push(" on conflict do nothing");
+        inserted += query.build().execute(&mut *connection).await?.rows_affected();
     }
-
-    /// Inserts the events, except those that the log already has. Returns the number of inserted events. The transaction must have
-    /// inserted the batch.
-    async fn execute(self, connection: &mut SqliteConnection) -> Result<u64, DatabaseError> {
-        // Safe: the text consists of column names, numbers and placeholders.
-        let query = sqlx::query_with(sqlx::AssertSqlSafe(self.sql), self.arguments);
-        Ok(query.execute(connection).await?.rows_affected())
-    }
-}
-
-/// Adds the values of [`EVENT_COLUMNS`] and of the search columns.
-fn add_values(arguments: &mut SqliteArguments, event: &NewEvent<'_>) -> Result<(), sqlx::error::BoxDynError> {
-    arguments.add(event.time.as_microsecond())?;
-    arguments.add(event.id.to_string())?;
-    arguments.add(event.source.to_string())?;
-    arguments.add(event.detail_type.to_string())?;
-    arguments.add(event.account.to_string())?;
-    arguments.add(event.region.to_string())?;
-    arguments.add(serde_json::Value::from(event.resources.clone()).to_string())?;
-    arguments.add(event.detail.to_string())?;
-    for value in event.search_columns.stored_values() {
-        arguments.add(value.map(Cow::into_owned))?;
-    }
-    Ok(())
+    Ok(usize::try_from(inserted).unwrap_or_default())
 }
 
 /// Expires the batches that match `condition`, so that their positions can no longer be read, and returns their ids. Expired
