@@ -282,7 +282,7 @@ async fn a_late_attempt_changes_nothing_after_a_takeover(db: Database) {
 /// Two servers on one database deliver each event once; when one is killed, the other delivers what that one had claimed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: run scripts/test"]
-async fn of_two_servers_one_is_killed() {
+async fn a_server_delivers_what_a_killed_one_had_claimed() {
     let (database, receiver) = (PostgresDatabase::new().await, Receiver::start().await);
     let (url, received) = (receiver.url("in"), receiver.clone());
     // The second half of the events is in flight until a server is killed.

@@ -54,7 +54,7 @@ pub struct NewDelivery {
     pub lease: Option<ClaimLease>,
 }
 
-/// What a worker records in one transaction.
+/// The attempts, deliveries and ended claims that a worker records in one transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     /// Attempts of stored deliveries.
@@ -65,9 +65,9 @@ pub struct Records {
     pub ended_page_claims: Vec<String>,
 }
 
-/// What [`DeliveryStore::record`] changed.
+/// The rows of deliveries that [`DeliveryStore::record`] updated or created.
 #[derive(Debug, Default)]
-pub struct RecordOutcome {
+pub struct RecordedRows {
     /// The ids of the stored deliveries whose state was recorded.
     pub updated: HashSet<i64>,
     /// For each new delivery its id; `None` if this delivery was stored before by another worker.
@@ -109,7 +109,7 @@ impl DeliveryStore {
     /// Records attempts with the new state of their deliveries, and new deliveries with their first attempts, in one transaction.
     /// If a delivery has been claimed by another worker or cancelled meanwhile, its attempt is recorded and counted, but its state
     /// is unchanged.
-    pub async fn record(&self, records: &Records) -> Result<RecordOutcome, DatabaseError> {
+    pub async fn record(&self, records: &Records) -> Result<RecordedRows, DatabaseError> {
         // All workers lock rows in the same order, which avoids deadlocks.
         let mut attempts: Vec<_> = records.attempts.iter().collect();
         attempts.sort_by_key(|attempt| attempt.delivery);
@@ -129,7 +129,7 @@ impl DeliveryStore {
         let updates = updates..statements.len();
         statements.extend(self.end_page_claims(&records.ended_page_claims));
         if statements.is_empty() {
-            return Ok(RecordOutcome::default());
+            return Ok(RecordedRows::default());
         }
         let results = match self.db.execute_transaction(statements.clone()).await {
             // Another transaction may have blocked this one, so the transaction is repeated once.
@@ -162,7 +162,7 @@ impl DeliveryStore {
                 "failed to update the attempt counts of deliveries that another worker has claimed"
             );
         }
-        Ok(RecordOutcome { updated, created })
+        Ok(RecordedRows { updated, created })
     }
 
     /// The statements that store the events of new deliveries, each event once.
@@ -176,38 +176,31 @@ impl DeliveryStore {
     fn insert_deliveries(&self, batch: &[&NewDelivery]) -> Statement {
         let SqlDialect { schema, .. } = self.db.dialect();
         let batch = || batch.iter().copied();
-        let attempt = |value: fn(&RecordedAttempt) -> i64| {
-            move |delivery: &NewDelivery| delivery.attempt.as_ref().map(value)
-        };
-        let or_created = |value: fn(&RecordedAttempt) -> i64| {
-            move |delivery: &NewDelivery| {
-                Some(delivery.attempt.as_ref().map_or(delivery.created.as_microsecond(), value))
-            }
-        };
-        let lease = |delivery: &NewDelivery| delivery.lease.clone();
+        let attempts = || batch().map(|delivery| (delivery.created, delivery.attempt.as_ref()));
+        let leases = || batch().map(|delivery| delivery.lease.as_ref());
+        let micros = |time: Timestamp| Some(time.as_microsecond());
         let rows = InputRows::default()
             .with_text_column("event", batch().map(|delivery| Some(delivery.event.id.clone())))
             .with_number_column("subscriber", batch().map(|delivery| Some(delivery.subscriber)))
             .with_text_column("state", batch().map(|delivery| Some(delivery.state().as_str().to_owned())))
             .with_number_column(
                 "attempts",
-                batch().map(|delivery| Some(delivery.attempt.as_ref().map_or(0, |attempt| attempt.number))),
+                attempts().map(|(_, attempt)| Some(attempt.map_or(0, |attempt| attempt.number))),
             )
-            .with_number_column("created", batch().map(|delivery| Some(delivery.created.as_microsecond())))
+            .with_number_column("created", batch().map(|delivery| micros(delivery.created)))
             .with_number_column(
                 "since",
-                batch().map(or_created(|attempt| attempt.first_attempt.as_microsecond())),
+                attempts().map(|(created, attempt)| {
+                    micros(attempt.map_or(created, |attempt| attempt.first_attempt))
+                }),
             )
-            .with_number_column("tried", batch().map(attempt(|attempt| attempt.started.as_microsecond())))
+            .with_number_column("tried", attempts().map(|(_, attempt)| micros(attempt?.started)))
             .with_number_column(
                 "next_attempt",
-                batch().map(or_created(|attempt| attempt.due_at().as_microsecond())),
+                attempts().map(|(created, attempt)| micros(attempt.map_or(created, RecordedAttempt::due_at))),
             )
-            .with_text_column("held", batch().map(|delivery| lease(delivery).map(|lease| lease.token)))
-            .with_number_column(
-                "held_until",
-                batch().map(|delivery| lease(delivery).map(|lease| lease.until.as_microsecond())),
-            );
+            .with_text_column("held", leases().map(|lease| Some(lease?.token.clone())))
+            .with_number_column("held_until", leases().map(|lease| micros(lease?.until)));
         let sql = format!(
             "insert into {schema}deliveries
                (event, subscriber, message, state, attempts, created, since, tried, next_attempt, held, held_until)

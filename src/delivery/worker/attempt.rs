@@ -25,7 +25,7 @@ const LEASE_CHECK_TTL: Duration = Duration::from_millis(100);
 /// The time at the end of a lease that is reserved for recording the attempt.
 const RECORD_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// What entitles a worker to attempt a delivery.
+/// The claim under which a worker may attempt a delivery.
 #[derive(Debug)]
 pub(super) enum Claim {
     /// The delivery is stored, with a lease.

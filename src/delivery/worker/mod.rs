@@ -1,7 +1,7 @@
 //! The delivery worker: creates deliveries for events, leases due ones, attempts them, and records the results.
 //!
 //! `hookbridge serve` and the function `dispatcher` run the same worker. An [`AttemptRunner`] attempts the claimed deliveries
-//! (module `attempt`) and records the attempts. The module `subscribers` caches the subscribers that deliveries go to, and the
+//! (module `attempt`) and records the attempts (module `record`). The module `subscribers` caches the subscribers that deliveries go to, and the
 //! module `sweep` wakes workers for retries.
 //!
 //! A worker leases a delivery for each attempt. In one transaction, the worker records an attempt and the time of the next one.
@@ -11,11 +11,12 @@
 
 mod attempt;
 mod page;
+mod record;
 mod runner;
 mod subscribers;
 mod sweep;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -32,10 +33,9 @@ use crate::delivery::client::DeliveryClient;
 use crate::delivery::concurrency::{InFlightSlot, SubscriberLimits};
 use crate::delivery::encryption::{KeySource, KeySourceError};
 use crate::delivery::health::{HealthEvent, HealthMonitor, circuit_breaker};
-use crate::delivery::schedule;
 use crate::delivery::store::{
-    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, NewDelivery, OutgoingEvent,
-    PendingDelivery, RecordedAttempt, Records,
+    ClaimLease, ClaimedDelivery, CreatedDelivery, DeliveryStore, DueSubscriber, OutgoingEvent,
+    PendingDelivery,
 };
 use crate::delivery::subscriber::{PreparedSubscriber, SubscriberId};
 use crate::delivery::wake_queue::WakeQueue;
@@ -43,7 +43,6 @@ use crate::log::StoredEvent;
 use attempt::Claim;
 pub use attempt::{AttemptOutcome, FinishedAttempt, InFlightDelivery};
 pub use page::ClaimedPage;
-use page::PageChanges;
 pub use runner::AttemptRunner;
 use subscribers::{PreparedSubscribers, SubscriberCache};
 pub use sweep::SweepReport;
@@ -324,117 +323,6 @@ impl<B: Bus> DeliveryWorker<B> {
     /// Waits until every subscriber has half of its in-flight slots free, but for a slow subscriber only briefly.
     pub async fn wait_for_capacity(&self) {
         self.limits.wait_for_capacity().await;
-    }
-
-    /// Records attempts with the time of each delivery's next attempt, sends messages that wake a worker at these times, and
-    /// updates the health of the subscribers.
-    ///
-    /// # Errors
-    /// The attempts could not be recorded, and no subscriber's health was updated.
-    pub async fn record(&self, finished: &mut [FinishedAttempt]) -> Result<(), DatabaseError> {
-        self.record_with_pages(finished, &PageChanges::default()).await
-    }
-
-    /// Records attempts as [`DeliveryWorker::record`] does, and in the same transaction the changes of claimed pages.
-    async fn record_with_pages(
-        &self,
-        finished: &mut [FinishedAttempt],
-        pages: &PageChanges,
-    ) -> Result<(), DatabaseError> {
-        let attempts = finished.iter().map(|attempt| (self.recorded_attempt(attempt), &attempt.delivery));
-        let (first_attempts, attempts): (Vec<_>, Vec<_>) =
-            attempts.partition(|(attempt, _)| attempt.delivery.is_none());
-        let first_overdue = first_attempts.len() + pages.skipped.len();
-        let records = Records {
-            attempts: attempts.into_iter().map(|(attempt, _)| attempt).collect(),
-            new_deliveries: first_attempts
-                .into_iter()
-                .map(|(attempt, delivery)| new_delivery(delivery, Some(attempt)))
-                .chain(pages.skipped.iter().map(|delivery| new_delivery(delivery, None)))
-                .chain(pages.overdue.iter().map(|overdue| overdue.delivery.clone()))
-                .collect(),
-            ended_page_claims: pages.ended_claims.clone(),
-        };
-        let recorded = self.store.record(&records).await?;
-        for (overdue, id) in pages.overdue.iter().zip(recorded.created.iter().skip(first_overdue)) {
-            id.iter().for_each(|id| _ = overdue.id.set(*id));
-        }
-        for attempt in finished.iter_mut() {
-            drop(attempt.delivery.slot.take());
-        }
-        let given_up: HashSet<i64> = records
-            .attempts
-            .iter()
-            .filter(|attempt| attempt.is_given_up())
-            .filter_map(|attempt| attempt.delivery)
-            .filter(|id| recorded.updated.contains(id))
-            .collect();
-        for attempt in finished.iter_mut() {
-            attempt.is_given_up = attempt.delivery.claim.id().is_some_and(|id| given_up.contains(&id));
-        }
-        if let Some(queue) = &self.wake_queue {
-            let retry_times = records.attempts.iter().filter_map(|attempt| attempt.next_attempt);
-            if let Err(error) = queue.wake_at(retry_times, self.now()).await {
-                warn!(error = error.to_string(), "failed to enqueue retries; the sweep will pick them up");
-            }
-        }
-        let mut by_subscriber: HashMap<SubscriberId, Vec<&FinishedAttempt>> = HashMap::new();
-        for attempt in finished.iter().filter(|attempt| !attempt.result.is_local_failure()) {
-            by_subscriber.entry(attempt.delivery.subscriber.id).or_default().push(attempt);
-        }
-        for attempts in by_subscriber.values() {
-            let Some(last) = attempts.last() else { continue };
-            let results: Vec<_> = attempts.iter().map(|attempt| (attempt.started, &attempt.result)).collect();
-            match self.health.update(&last.delivery.subscriber, &results).await {
-                Ok(true) => self.has_more_due.store(true, Relaxed),
-                Ok(false) => {}
-                // The attempts are recorded already, so this error is only logged. The subscriber's next attempt updates its
-                // health again.
-                Err(error) => warn!(error = error.to_string(), "failed to update subscriber health"),
-            }
-        }
-        Ok(())
-    }
-
-    fn recorded_attempt(
-        &self,
-        FinishedAttempt { delivery, started, result, .. }: &FinishedAttempt,
-    ) -> RecordedAttempt {
-        let first_attempt = if delivery.attempts == 0 { *started } else { delivery.first_attempt };
-        let is_success = result.is_success();
-        let next_attempt = if is_success {
-            None
-        } else {
-            schedule::next_attempt(first_attempt, self.now(), result.retry_after(), fastrand::f64())
-        };
-        RecordedAttempt {
-            delivery: delivery.claim.id(),
-            lease: delivery.lease.token.clone(),
-            subscriber: delivery.subscriber.id,
-            event_id: delivery.event.id.clone(),
-            number: delivery.attempts + 1,
-            started: *started,
-            duration_micros: i64::try_from(result.duration.as_micros()).unwrap_or(i64::MAX),
-            status: result.outcome.as_ref().ok().map(|response| response.status),
-            error: result.error_text(),
-            address: result.address.clone(),
-            response_body: result.outcome.as_ref().ok().map(|response| response.body.clone()),
-            is_success,
-            is_repeated: result.is_repeated,
-            first_attempt,
-            next_attempt,
-        }
-    }
-}
-
-/// The delivery of a claimed page, to be stored with its first attempt if it has ended.
-fn new_delivery(delivery: &InFlightDelivery, attempt: Option<RecordedAttempt>) -> NewDelivery {
-    NewDelivery {
-        event: delivery.event.clone(),
-        subscriber: delivery.subscriber.id,
-        created: delivery.first_attempt,
-        attempt,
-        lease: None,
     }
 }
 

@@ -28,7 +28,7 @@ pub struct AttemptRunner<B> {
     recorder: JoinSet<()>,
 }
 
-/// What the task that records attempts is told.
+/// A message to the [`Recorder`].
 enum RecorderMessage {
     /// The outcomes of these deliveries follow.
     Page(OpenPage),
